@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-collect_ignore = ["forked_bank.py"]  # run as a script
+collect_ignore = ["fork_script.py"]  # run as a script
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -25,12 +25,12 @@ hypothesis.settings.load_profile("facebank")
 
 def find_shared() -> Path | None:
     """Return the folder of real photographs and weights: ``FACEBANK_DATA``, else ``../shared``, else None."""
-    named = os.environ.get("FACEBANK_DATA")
-    folder = Path(named) if named else PROJECT.parent / "shared"
+    configured = os.environ.get("FACEBANK_DATA")
+    folder = Path(configured) if configured else PROJECT.parent / "shared"
     if (folder / "data").is_dir() and (folder / "models").is_dir():
         return folder
-    if named:
-        raise pytest.UsageError(f"FACEBANK_DATA names {named}, which has no data/ and models/")
+    if configured:
+        raise pytest.UsageError(f"FACEBANK_DATA names {configured}, which has no data/ and models/")
     return None
 
 

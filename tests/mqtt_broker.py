@@ -21,18 +21,18 @@ from paho.mqtt.enums import CallbackAPIVersion
 USER, PASSWORD = "home", "hunter2 #+/@:"
 
 
-def program(name: str) -> str:
+def find_program(name: str) -> str:
     """Return the path of a program of Debian's package mosquitto; skips the test if it is missing."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if found is None:
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None:
         pytest.skip(f"needs {name}: apt-get install mosquitto")
-    return found
+    return path
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
     return port
 
 
@@ -47,22 +47,22 @@ class Broker:
         certificate: Path | None = None,
         configuration: str | None = None,
     ) -> None:
-        self._program = program("mosquitto")
+        self._program = find_program("mosquitto")
         self._folder = folder
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         if configuration is None:
             configuration = self._configuration(with_password, certificate)
-        named = re.sub(r"^listener \d+$", f"listener {self.port} 127.0.0.1", configuration, flags=re.MULTILINE)
-        (folder / "mosquitto.conf").write_text(named)
+        text = re.sub(r"^listener \d+$", f"listener {self.port} 127.0.0.1", configuration, flags=re.MULTILINE)
+        (folder / "mosquitto.conf").write_text(text)
         self.start()
 
     def _configuration(self, with_password: bool, certificate: Path | None) -> str:
         lines = ["listener 1883", "persistence false", "user root", "max_keepalive 65535"]
         if with_password:
             passwords = self._folder / "passwords"
-            made = [program("mosquitto_passwd"), "-b", "-c", str(passwords), USER, PASSWORD]
-            subprocess.run(made, check=True, capture_output=True)
+            command = [find_program("mosquitto_passwd"), "-b", "-c", str(passwords), USER, PASSWORD]
+            subprocess.run(command, check=True, capture_output=True)
             lines += ["allow_anonymous false", f"password_file {passwords}"]
         else:
             lines.append("allow_anonymous true")
@@ -75,8 +75,8 @@ class Broker:
             self.process = subprocess.Popen(
                 [self._program, "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
             )
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
@@ -109,18 +109,18 @@ class Subscriber:
 
     def __init__(self, broker: Broker, user: str | None = None, password: str | None = None) -> None:
         self.messages: list[Message] = []
-        self._news = Condition()
+        self._changed = Condition()
         self._is_subscribed = False
         self._client = Client(CallbackAPIVersion.VERSION2)
         if user is not None:
             self._client.username_pw_set(user, password)
         self._client.on_connect = lambda client, *_: client.subscribe("#", 1)
-        self._client.on_subscribe = self._subscribed
-        self._client.on_message = self._note
+        self._client.on_subscribe = self._confirm
+        self._client.on_message = self._store
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
-        with self._news:
-            assert self._news.wait_for(lambda: self._is_subscribed, 20)
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._is_subscribed, 20)
 
     def __enter__(self) -> Subscriber:
         return self
@@ -129,15 +129,15 @@ class Subscriber:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _subscribed(self, *_: Any) -> None:
-        with self._news:
+    def _confirm(self, *_: Any) -> None:
+        with self._changed:
             self._is_subscribed = True
-            self._news.notify_all()
+            self._changed.notify_all()
 
-    def _note(self, _: Client, __: object, message: MQTTMessage) -> None:
-        with self._news:
+    def _store(self, _: Client, __: object, message: MQTTMessage) -> None:
+        with self._changed:
             self.messages.append(Message(message.topic, bytes(message.payload), message.retain))
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish a retained message."""
@@ -146,15 +146,15 @@ class Subscriber:
     @property
     def state(self) -> dict[str, bytes]:
         """Latest non-empty payload by topic."""
-        with self._news:
-            newest = {message.topic: message.payload for message in self.messages}
-        return {topic: payload for topic, payload in newest.items() if payload}
+        with self._changed:
+            latest = {message.topic: message.payload for message in self.messages}
+        return {topic: payload for topic, payload in latest.items() if payload}
 
-    def topics(self, end: str) -> list[str]:
-        return [topic for topic in self.state if end in topic]
+    def topics(self, part: str) -> list[str]:
+        return [topic for topic in self.state if part in topic]
 
-    def wait(self, is_there: Callable[[], object], seconds: float = 30) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 30) -> None:
         """Wait until a condition is true."""
-        with self._news:
-            found = self._news.wait_for(is_there, seconds)
-        assert found, self.messages
+        with self._changed:
+            is_met = self._changed.wait_for(condition, seconds)
+        assert is_met, self.messages

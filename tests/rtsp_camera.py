@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 _TS_PACKET = 188
-_AT_ONCE = 7 * _TS_PACKET
+_CHUNK = 7 * _TS_PACKET
 _CLOCK = 90_000
 _SDP = (
     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=door\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
@@ -46,7 +46,7 @@ class RtspCamera:
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 try:
-                    camera._talk(self)
+                    camera._respond(self)
                 except OSError:
                     return  # the client has disconnected
 
@@ -62,7 +62,7 @@ class RtspCamera:
         self.server.shutdown()
         self.server.server_close()
 
-    def _talk(self, connection: socketserver.StreamRequestHandler) -> None:
+    def _respond(self, connection: socketserver.StreamRequestHandler) -> None:
         expected = "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         while (request := _request(connection)) is not None:
             verb, headers = request
@@ -85,12 +85,12 @@ class RtspCamera:
                 return
 
     def _play(self, connection: socketserver.StreamRequestHandler) -> None:
-        began = time.monotonic()
-        for number, start in enumerate(range(0, len(self.stream), _AT_ONCE)):
+        start_time = time.monotonic()
+        for number, start in enumerate(range(0, len(self.stream), _CHUNK)):
             due = self.seconds * start / len(self.stream)
-            time.sleep(max(0.0, began + due - time.monotonic()))
+            time.sleep(max(0.0, start_time + due - time.monotonic()))
             header = struct.pack(">BBHII", 0x80, 33, number & 0xFFFF, int(due * _CLOCK), 7)
-            packet = header + self.stream[start : start + _AT_ONCE]
+            packet = header + self.stream[start : start + _CHUNK]
             connection.wfile.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
 
 
@@ -106,10 +106,14 @@ def _request(connection: socketserver.StreamRequestHandler) -> tuple[str, dict[s
 
 
 def _answer(
-    connection: socketserver.StreamRequestHandler, asked: dict[str, str], status: str, more: str = "", body: str = ""
+    connection: socketserver.StreamRequestHandler,
+    request: dict[str, str],
+    status: str,
+    headers: str = "",
+    body: str = "",
 ) -> None:
     length = f"Content-Length: {len(body)}\r\n" if body else ""
-    head = f"RTSP/1.0 {status}\r\nCSeq: {asked.get('cseq', '0')}\r\nSession: 1\r\n{more}{length}\r\n"
+    head = f"RTSP/1.0 {status}\r\nCSeq: {request.get('cseq', '0')}\r\nSession: 1\r\n{headers}{length}\r\n"
     connection.wfile.write((head + body).encode())
 
 

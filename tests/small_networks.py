@@ -23,8 +23,8 @@ _STRIDES = (8, 16, 32)
 def small_detector() -> bytes:
     """Return a detector of the kind ``yunet`` that finds a face wherever 32 x 32 pixels are bright."""
     nodes = [
-        helper.make_node("ReduceMean", ["input"], ["grey"], axes=[1], keepdims=1),
-        helper.make_node("AveragePool", ["grey"], ["blocks"], kernel_shape=[32, 32], strides=[32, 32]),
+        helper.make_node("ReduceMean", ["input"], ["gray"], axes=[1], keepdims=1),
+        helper.make_node("AveragePool", ["gray"], ["blocks"], kernel_shape=[32, 32], strides=[32, 32]),
         helper.make_node("Reshape", ["blocks", "column"], ["bright"]),
         helper.make_node("Mul", ["bright", "scale"], ["cls_32"]),
         helper.make_node("Identity", ["cls_32"], ["obj_32"]),
@@ -112,7 +112,7 @@ def network(
     size: int | None = None,
 ) -> bytes:
     """Return an ONNX file with one image input, without unused constants."""
-    used = {each for node in nodes for each in node.input}
+    used = {name for node in nodes for name in node.input}
     last: list[str | int | None] | None = None if size is None else ["batch", size]
     graph = helper.make_graph(
         list(nodes),
@@ -121,10 +121,10 @@ def network(
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, last) for output in outputs],
         [numpy_helper.from_array(value, key) for key, value in constants.items() if key in used],
     )
-    return serialised(graph)
+    return serialize(graph)
 
 
-def serialised(graph: GraphProto, functions: Sequence[FunctionProto] = ()) -> bytes:
+def serialize(graph: GraphProto, functions: Sequence[FunctionProto] = ()) -> bytes:
     """Return a graph as an ONNX file."""
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
     model = helper.make_model(graph, opset_imports=opsets, functions=list(functions), ir_version=8)

@@ -51,7 +51,7 @@ def two_people(bank: FaceBank) -> FaceBank:
     return bank
 
 
-def names(bank: FaceBank, *photos: Path | DecodedPhoto) -> list[str | None]:
+def list_names(bank: FaceBank, *photos: Path | DecodedPhoto) -> list[str | None]:
     """Return the names of all faces."""
     return [face.person for photo in bank.identify(photos) for face in photo.faces]
 
@@ -64,61 +64,63 @@ def nobody() -> DecodedPhoto:
 def test_opening_and_importing_load_nothing(tmp_path: Path) -> None:
     heavy = ("numpy", "cv2", "onnx", "onnxruntime", "faiss", "sklearn", "PIL", "sqlite3", "typer", "rich")
     program = f"import sys, facebank; print([name for name in {heavy} if name in sys.modules])"
-    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert ran.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert process.stdout.strip() == "[]"
     with FaceBank.open(tmp_path / "none.facebank", pack="there is no such pack"):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_people_are_recognized_and_strangers_not_named(two_people: FaceBank) -> None:
-    assert names(two_people, SPEECH, BLUE_ROOM, BIDEN) == ["Barack Obama", "Barack Obama", None]
+    assert list_names(two_people, SPEECH, BLUE_ROOM, BIDEN) == ["Barack Obama", "Barack Obama", None]
 
 
 def test_photos_are_identified_lazily_and_in_order(two_people: FaceBank, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no photo")
-    asked = [tmp_path / "text.jpg", SPEECH, tmp_path / "absent.jpg", BIDEN, tmp_path / "text.jpg"]
-    found = list(two_people.identify(asked))
-    assert [Path(photo.path) for photo in found] == asked
-    assert [photo.error is None for photo in found] == [False, True, False, True, False]
-    assert [(photo.width, photo.height) for photo in found if photo.error] == [(0, 0)] * 3
-    assert [len(photo.faces) for photo in found] == [0, 1, 0, 1, 0]
+    paths = [tmp_path / "text.jpg", SPEECH, tmp_path / "absent.jpg", BIDEN, tmp_path / "text.jpg"]
+    photos = list(two_people.identify(paths))
+    assert [Path(photo.path) for photo in photos] == paths
+    assert [photo.error is None for photo in photos] == [False, True, False, True, False]
+    assert [(photo.width, photo.height) for photo in photos if photo.error] == [(0, 0)] * 3
+    assert [len(photo.faces) for photo in photos] == [0, 1, 0, 1, 0]
 
 
 def test_unreadable_photos_are_all_reported(two_people: FaceBank, tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_text("no photo")
-    found = list(two_people.identify([tmp_path / "a.jpg", tmp_path / "b.jpg"]))
-    assert [Path(photo.path).name for photo in found if photo.error] == ["a.jpg", "b.jpg"]
+    photos = list(two_people.identify([tmp_path / "a.jpg", tmp_path / "b.jpg"]))
+    assert [Path(photo.path).name for photo in photos if photo.error] == ["a.jpg", "b.jpg"]
 
 
 def test_folders_are_expanded(two_people: FaceBank) -> None:
-    found = [Path(photo.path) for photo in two_people.identify(DEMO_PHOTOS)]
-    assert found == sorted(DEMO_PHOTOS.glob("*.jpg"))
+    paths = [Path(photo.path) for photo in two_people.identify(DEMO_PHOTOS)]
+    assert paths == sorted(DEMO_PHOTOS.glob("*.jpg"))
 
 
 def test_photos_in_memory_are_accepted(two_people: FaceBank) -> None:
-    assert names(two_people, read_photo(SPEECH)) == ["Barack Obama"]
+    assert list_names(two_people, read_photo(SPEECH)) == ["Barack Obama"]
 
 
 def test_rotated_photos_are_turned_upright(two_people: FaceBank) -> None:
     upright = read_photo(SPEECH)
     sideways = DecodedPhoto("sideways", np.rot90(upright.pixels).copy(), "1" * 64, has_orientation=False, taken_at=None)
-    (found,) = two_people.identify(sideways)
-    assert (found.width, found.height, found.quarter_turns) == (upright.width, upright.height, 3)
-    assert [face.person for face in found.faces] == ["Barack Obama"]
+    (photo,) = two_people.identify(sideways)
+    assert (photo.width, photo.height, photo.quarter_turns) == (upright.width, upright.height, 3)
+    assert [face.person for face in photo.faces] == ["Barack Obama"]
 
 
 def test_decisions_do_not_depend_on_the_other_photos(two_people: FaceBank) -> None:
-    together = [face for photo in two_people.identify([SPEECH, BIDEN, BLUE_ROOM]) for face in photo.faces]
-    alone = [face for one in (SPEECH, BIDEN, BLUE_ROOM) for photo in two_people.identify(one) for face in photo.faces]
-    assert [decision.decision for decision in together] == [decision.decision for decision in alone]
-    for one, other in zip(together, alone, strict=True):
-        assert one.similarity is not None
-        assert one.similarity == pytest.approx(other.similarity, abs=1e-4)
+    joint = [face for photo in two_people.identify([SPEECH, BIDEN, BLUE_ROOM]) for face in photo.faces]
+    single = [
+        face for path in (SPEECH, BIDEN, BLUE_ROOM) for photo in two_people.identify(path) for face in photo.faces
+    ]
+    assert [decision.decision for decision in joint] == [decision.decision for decision in single]
+    for first, other in zip(joint, single, strict=True):
+        assert first.similarity is not None
+        assert first.similarity == pytest.approx(other.similarity, abs=1e-4)
 
 
-def test_no_gallery_and_no_photos(bank: FaceBank, tmp_path: Path) -> None:
+def test_missing_galleries_and_photos_are_errors(bank: FaceBank, tmp_path: Path) -> None:
     with pytest.raises(GalleryNotFoundError):
         next(bank.identify(SPEECH))
     (tmp_path / "empty").mkdir()
@@ -132,10 +134,10 @@ def test_no_gallery_and_no_photos(bank: FaceBank, tmp_path: Path) -> None:
 
 
 def test_each_result_is_reported_immediately(bank: FaceBank, tmp_path: Path) -> None:
-    seen = Recorder()
-    report = bank.enroll("Ada", [OBAMA, tmp_path / "absent.jpg", nobody()], progress=seen)
-    assert tuple(seen.results) == report.photos
-    assert (seen.steps, seen.done) == ([("Enrolling", 3)], [3])
+    progress = Recorder()
+    report = bank.enroll("Ada", [OBAMA, tmp_path / "absent.jpg", nobody()], progress=progress)
+    assert tuple(progress.results) == report.photos
+    assert (progress.steps, progress.done) == ([("Enrolling", 3)], [3])
     assert [photo.reason for photo in report.photos] == [
         EnrollReason.ENROLLED,
         EnrollReason.UNREADABLE,
@@ -159,11 +161,11 @@ def test_all_photos_are_read_before_the_first_is_enrolled(bank: FaceBank, tmp_pa
     assert report.accepted == len(photos)
 
 
-def test_enrolling_several_people_and_one_without_photos(bank: FaceBank, tmp_path: Path) -> None:
+def test_people_without_photos_are_not_enrolled(bank: FaceBank, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     people = [PersonPhotos("Nobody", (tmp_path / "empty",)), PersonPhotos("Barack", (OBAMA, SPEECH))]
-    nobody_, barack = bank.enroll_people(people)
-    assert [photo.reason for photo in nobody_.photos] == [EnrollReason.NO_PHOTOS]
+    empty, barack = bank.enroll_people(people)
+    assert [photo.reason for photo in empty.photos] == [EnrollReason.NO_PHOTOS]
     assert (barack.person, barack.accepted) == ("Barack", 2)
     assert [person.name for person in bank.gallery.people()] == ["Barack"]
 
@@ -189,8 +191,8 @@ def test_an_invalid_name_stops_all(bank: FaceBank) -> None:
 
 
 def test_an_enrolled_face_has_one_owner(two_people: FaceBank) -> None:
-    (again,) = two_people.enroll("barack obama", OBAMA).photos
-    assert (again.accepted, again.reason) == (True, EnrollReason.ALREADY_ENROLLED)
+    (photo,) = two_people.enroll("barack obama", OBAMA).photos
+    assert (photo.accepted, photo.reason) == (True, EnrollReason.ALREADY_ENROLLED)
     (other,) = two_people.enroll("Somebody", OBAMA).photos
     assert (other.accepted, other.reason) == (False, EnrollReason.ENROLLED_AS_ANOTHER)
     assert "Barack Obama" in other.detail
@@ -204,25 +206,25 @@ def pair(tmp_path: Path) -> Path:
     with Image.open(SPEECH) as first, Image.open(BIDEN) as second:
         left = first.convert("RGB").resize((first.width * 700 // first.height, 700))
         right = second.convert("RGB").resize((second.width * 350 // second.height, 350))
-    together = Image.new("RGB", (left.width + right.width, 700))
-    together.paste(left, (0, 0))
-    together.paste(right, (left.width, 0))
-    together.save(tmp_path / "pair.png")
+    joined = Image.new("RGB", (left.width + right.width, 700))
+    joined.paste(left, (0, 0))
+    joined.paste(right, (left.width, 0))
+    joined.save(tmp_path / "pair.png")
     return tmp_path / "pair.png"
 
 
 def test_the_face_agreeing_with_other_photos_is_chosen(bank: FaceBank, pair: Path) -> None:
-    (alone,) = bank.enroll("Barack", pair).photos
-    assert (alone.accepted, alone.reason) == (True, EnrollReason.ENROLLED)
-    assert "times as large as the next" in alone.detail
+    (photo,) = bank.enroll("Barack", pair).photos
+    assert (photo.accepted, photo.reason) == (True, EnrollReason.ENROLLED)
+    assert "times as large as the next" in photo.detail
     first, second = bank.enroll("Barack", [pair, OBAMA]).photos
     assert (first.path, first.accepted, second.accepted) == (str(pair), True, True)
-    assert names(bank, BIDEN) == [None]
+    assert list_names(bank, BIDEN) == [None]
 
 
 def test_the_largest_or_central_face_can_be_picked(bank: FaceBank, pair: Path) -> None:
     assert bank.enroll("Barack", pair, pick="largest").accepted == 1
-    assert names(bank, BLUE_ROOM, BIDEN) == ["Barack", None]
+    assert list_names(bank, BLUE_ROOM, BIDEN) == ["Barack", None]
     with pytest.raises(UsageError, match="largest"):
         bank.enroll("Barack", pair, pick="smallest")  # type: ignore[arg-type]
 
@@ -230,15 +232,15 @@ def test_the_largest_or_central_face_can_be_picked(bank: FaceBank, pair: Path) -
 def test_thumbnails_are_optional(bank: FaceBank) -> None:
     bank.enroll("With", OBAMA)
     bank.enroll("Without", COLLINS, thumbnails=False)
-    kept = [bank.gallery.samples(name)[0].has_thumbnail for name in ("With", "Without")]
-    assert kept == [True, False]
+    stored = [bank.gallery.samples(name)[0].has_thumbnail for name in ("With", "Without")]
+    assert stored == [True, False]
 
 
 def test_samples_store_absolute_paths(bank: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(OBAMA, tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
-    (told,) = bank.enroll("Barack", "photo.jpg").photos
-    assert told.path == "photo.jpg"
+    (photo,) = bank.enroll("Barack", "photo.jpg").photos
+    assert photo.path == "photo.jpg"
     assert bank.gallery.samples("Barack")[0].path == str(tmp_path / "photo.jpg")
     monkeypatch.chdir("/")
     assert bank.re_embed().lost == ()
@@ -278,10 +280,10 @@ def test_another_pack_requires_re_embedding(two_people: FaceBank, flipped_pack: 
             next(bank.identify(SPEECH))
         report = bank.re_embed()
         assert (report.changed, report.pack, report.embedded, report.lost) == (True, "flipped", 2, ())
-        assert names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
+        assert list_names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
 
 
-def test_re_embedding_without_a_pack_keeps_the_gallerys(
+def test_re_embedding_without_a_pack_keeps_the_pack_of_the_gallery(
     two_people: FaceBank, flipped_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEBANK_PACKS", str(tmp_path / "packs"))
@@ -291,14 +293,14 @@ def test_re_embedding_without_a_pack_keeps_the_gallerys(
         bank.re_embed()
     with FaceBank.open(two_people.path, device="cpu") as bank:
         assert bank.re_embed().pack == "flipped"
-        assert names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
+        assert list_names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
 
 
-def test_enrolling_during_an_identification(two_people: FaceBank) -> None:
-    answers = two_people.identify([BIDEN] * 40)
-    assert next(answers).faces[0].person is None
+def test_people_enrolled_during_an_identification_are_named(two_people: FaceBank) -> None:
+    photos = two_people.identify([BIDEN] * 40)
+    assert next(photos).faces[0].person is None
     two_people.enroll("Joe Biden", BIDEN)
-    assert [photo.faces[0].person for photo in answers][-1] == "Joe Biden"
+    assert [photo.faces[0].person for photo in photos][-1] == "Joe Biden"
 
 
 def test_comparing_photos_does_not_open_the_gallery(bank: FaceBank) -> None:
@@ -306,7 +308,7 @@ def test_comparing_photos_does_not_open_the_gallery(bank: FaceBank) -> None:
     assert bank.verify(OBAMA, SPEECH).same
 
 
-def test_importing_creates_a_gallery_with_the_exports_pack(
+def test_importing_creates_a_gallery_with_the_pack_of_the_export(
     two_people: FaceBank, flipped_pack: Path, tmp_path: Path
 ) -> None:
     two_people.close()
@@ -331,31 +333,29 @@ def test_re_embedding_without_the_photos_changes_nothing_by_default(bank: FaceBa
         bank.enroll(name, tmp_path / f"{name}.jpg")
     (tmp_path / "Joe.jpg").unlink()
     shutil.copy(BIDEN, tmp_path / "Barack.jpg")
-    read = Recorder()
-    report = bank.re_embed(progress=read)
-    assert (report.changed, report.embedded, read.done) == (False, 0, [2])
+    progress = Recorder()
+    report = bank.re_embed(progress=progress)
+    assert (report.changed, report.embedded, progress.done) == (False, 0, [2])
     assert {lost.person: lost.reason for lost in report.lost}["Barack"] == "the file has changed since it was enrolled"
-    assert names(bank, SPEECH) == ["Barack"]
+    assert list_names(bank, SPEECH) == ["Barack"]
     assert bank.re_embed(drop_missing=True).changed
     assert [person.sample_count for person in bank.gallery.people()] == [0, 0]
-    (found,) = bank.identify(SPEECH)
-    assert [face.decision for face in found.faces] == [Decision.UNKNOWN]
+    (identified,) = bank.identify(SPEECH)
+    assert [face.decision for face in identified.faces] == [Decision.UNKNOWN]
 
 
-def test_exporting_and_importing_people(two_people: FaceBank, tmp_path: Path) -> None:
-    from facebank.gallery import export_gallery
-
+def test_exported_people_are_imported(two_people: FaceBank, tmp_path: Path) -> None:
     export_gallery(two_people.gallery, tmp_path / "export")
     with FaceBank.open(tmp_path / "new" / "other.facebank", device="cpu") as other:
         assert other.import_people(tmp_path / "export").samples == 2
-        assert names(other, SPEECH) == ["Barack Obama"]
+        assert list_names(other, SPEECH) == ["Barack Obama"]
 
 
 def test_preloaded_networks_find_the_same_faces(tmp_path: Path) -> None:
-    at_once, beforehand = (FaceBank.open(tmp_path / "none.facebank", device="cpu") for _ in range(2))
-    beforehand.preload()
-    beforehand.preload()
-    first, second = (bank.verify(OBAMA, SPEECH) for bank in (at_once, beforehand))
+    lazy, preloaded = (FaceBank.open(tmp_path / "none.facebank", device="cpu") for _ in range(2))
+    preloaded.preload()
+    preloaded.preload()
+    first, second = (bank.verify(OBAMA, SPEECH) for bank in (lazy, preloaded))
     assert first == second
 
 

@@ -35,7 +35,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command outside of the checkout and without this environment's packages; check its exit code."""
     inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
-    done = subprocess.run(
+    process = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
         env={**inherited, "PYTHONUTF8": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **(variables or {})},
@@ -44,8 +44,8 @@ def run(
         timeout=600,
         check=False,
     )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    assert process.returncode == code, process.stdout + process.stderr
+    return process
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def wheel(distributions: Path) -> Path:
     return distributions / f"facebank-{__version__}-py3-none-any.whl"
 
 
-def files_of(folder: Path, root: Path) -> set[str]:
+def list_files(folder: Path, root: Path) -> set[str]:
     """Return the files of a folder, as paths relative to `root`."""
     return {path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()}
 
@@ -81,8 +81,8 @@ def files_of(folder: Path, root: Path) -> set[str]:
 def test_the_wheel_has_library_data_and_command(wheel: Path, sources: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
-    program = {f"facebank_{name}" for name in files_of(sources / "cli", sources)}
-    expected = files_of(sources / "facebank", sources) | program
+    program = {f"facebank_{name}" for name in list_files(sources / "cli", sources)}
+    expected = list_files(sources / "facebank", sources) | program
     metadata = {name for name in names if name.split("/")[0].endswith(".dist-info")}
     assert names - metadata == expected
     assert "facebank/py.typed" in names
@@ -92,10 +92,10 @@ def test_the_wheel_has_library_data_and_command(wheel: Path, sources: Path) -> N
 
 
 def test_the_sdist_has_the_sources_of_the_wheel_without_tests(distributions: Path, sources: Path) -> None:
-    top = f"facebank-{__version__}"
-    with tarfile.open(distributions / f"{top}.tar.gz") as archive:
-        names = {member.name.removeprefix(f"{top}/") for member in archive.getmembers() if member.isfile()}
-    needed = files_of(sources / "facebank", sources) | files_of(sources / "cli", sources)
+    root = f"facebank-{__version__}"
+    with tarfile.open(distributions / f"{root}.tar.gz") as archive:
+        names = {member.name.removeprefix(f"{root}/") for member in archive.getmembers() if member.isfile()}
+    needed = list_files(sources / "facebank", sources) | list_files(sources / "cli", sources)
     assert needed <= names
     others = {name for name in names - needed if ".egg-info/" not in name}
     assert others == {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
@@ -113,7 +113,7 @@ def test_no_other_weights_are_included(distributions: Path, wheel: Path, kind: s
     assert weights == {"hidden_mouth.npz"} | {name for name in EMBEDDED if name.endswith((".onnx", ".npz"))}
 
 
-def environment(folder: Path) -> tuple[Path, Path]:
+def create_environment(folder: Path) -> tuple[Path, Path]:
     """Create a clean virtual environment; return its Python and the folder of its commands."""
     run(sys.executable, "-m", "venv", folder, folder=folder.parent)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
@@ -121,34 +121,34 @@ def environment(folder: Path) -> tuple[Path, Path]:
 
 
 def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
-    python, programs = environment(tmp_path / "venv")
-    places = {
+    python, programs = create_environment(tmp_path / "venv")
+    variables = {
         "FACEBANK_CACHE": str(tmp_path / "cache"),
         "FACEBANK_PACKS": str(tmp_path / "packs"),
         "FACEBANK_GALLERY": str(tmp_path / "own.facebank"),
     }
     run(python, "-m", "pip", "install", "--quiet", wheel, folder=tmp_path)
-    assert __version__ in run(programs / "facebank", "--version", folder=tmp_path, variables=places).stdout
-    told = run(programs / "facebank", "demo", folder=tmp_path, code=2, variables=places).stderr
-    assert "facebank[cpu]" in told
-    assert len(told.splitlines()) == 1
-    examined = run(programs / "facebank", "doctor", folder=tmp_path, code=1, variables=places).stdout
-    assert "-m pip install 'facebank[cpu]'" in examined
+    assert __version__ in run(programs / "facebank", "--version", folder=tmp_path, variables=variables).stdout
+    message = run(programs / "facebank", "demo", folder=tmp_path, code=2, variables=variables).stderr
+    assert "facebank[cpu]" in message
+    assert len(message.splitlines()) == 1
+    report = run(programs / "facebank", "doctor", folder=tmp_path, code=1, variables=variables).stdout
+    assert "-m pip install 'facebank[cpu]'" in report
 
     run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cpu]", folder=tmp_path)
-    demo = run(programs / "facebank", "demo", "--out", tmp_path / "demo", folder=tmp_path, variables=places).stdout
+    demo = run(programs / "facebank", "demo", "--out", tmp_path / "demo", folder=tmp_path, variables=variables).stdout
     assert "Barack Obama" in demo
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["demo.jpg"]
     assert not (tmp_path / "own.facebank").exists()
-    run(programs / "facebank", "doctor", folder=tmp_path, variables=places)
+    run(programs / "facebank", "doctor", folder=tmp_path, variables=variables)
 
 
 def test_an_editable_installation_has_the_command(sources: Path, tmp_path: Path) -> None:
-    python, programs = environment(tmp_path / "venv")
+    python, programs = create_environment(tmp_path / "venv")
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", sources, folder=tmp_path)
-    said = run(python, "-c", "import facebank, facebank_cli; print(facebank.__file__, facebank_cli.__file__)",
+    paths = run(python, "-c", "import facebank, facebank_cli; print(facebank.__file__, facebank_cli.__file__)",
                folder=tmp_path).stdout.split()  # fmt: skip
-    assert [Path(path).resolve() for path in said] == [
+    assert [Path(path).resolve() for path in paths] == [
         (sources / "facebank" / "__init__.py").resolve(),
         (sources / "cli" / "__init__.py").resolve(),
     ]

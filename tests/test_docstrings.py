@@ -13,14 +13,14 @@ from facebank import sklearn
 
 PROJECT = Path(__file__).resolve().parents[1]
 NAMES = [name for name in facebank.__all__ if name != "__version__"]
-ESTIMATORS = [name for name, found in vars(sklearn).items() if name.startswith("Face") and inspect.isclass(found)]
+ESTIMATORS = [name for name, value in vars(sklearn).items() if name.startswith("Face") and inspect.isclass(value)]
 
 
-def public_methods(found: type) -> list[str]:
+def list_public_methods(cls: type) -> list[str]:
     kinds = (classmethod, staticmethod, property)
     return [
         name
-        for name, value in vars(found).items()
+        for name, value in vars(cls).items()
         if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
     ]
 
@@ -32,7 +32,7 @@ PUBLIC = [
         f"facebank.{name}.{method}"
         for name in NAMES
         if inspect.isclass(getattr(facebank, name))
-        for method in public_methods(getattr(facebank, name))
+        for method in list_public_methods(getattr(facebank, name))
     ),
 ]
 
@@ -40,10 +40,10 @@ PUBLIC = [
 @pytest.mark.parametrize("dotted", PUBLIC)
 def test_every_public_name_has_an_example(dotted: str) -> None:
     _, *parts = dotted.split(".")
-    found: object = facebank
+    value: object = facebank
     for part in parts:
-        found = getattr(found, part)
-    text = inspect.getdoc(found) or ""
+        value = getattr(value, part)
+    text = inspect.getdoc(value) or ""
     assert "Examples\n--------\n>>> " in text, f"{dotted} has no example"
 
 
@@ -51,8 +51,8 @@ def test_examples_run_with_the_default_options() -> None:
     options = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
     assert "--doctest-modules" in options["addopts"]
     tested = {PROJECT / path for path in options["testpaths"]}
-    homes = {getattr(facebank, name).__module__ for name in NAMES} | {"facebank", "facebank.sklearn"}
-    for home in homes:
-        path = PROJECT / Path(*home.split("."))
+    modules = {getattr(facebank, name).__module__ for name in NAMES} | {"facebank", "facebank.sklearn"}
+    for module in modules:
+        path = PROJECT / Path(*module.split("."))
         file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        assert file in tested, f"the examples of {home} are not in testpaths"
+        assert file in tested, f"the examples of {module} are not in testpaths"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,37 +34,37 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 Words = tuple[str, ...]
 
 
-def program() -> ModuleType:
+def import_command_line() -> ModuleType:
     """Import the command line, as installed or from the checkout."""
     if importlib.util.find_spec("facebank_cli") is not None:
         return importlib.import_module("facebank_cli.app")
     return importlib.import_module("cli.app")
 
 
-def commands(app: object, words: Words = ()) -> Iterator[tuple[Words, set[str]]]:
+def list_commands(app: object, words: Words = ()) -> Iterator[tuple[Words, set[str]]]:
     """Yield all commands and groups with their options."""
     options = {name for option in app.params for name in [*option.opts, *option.secondary_opts]}  # type: ignore[attr-defined]
     yield words, {option for option in options if option.startswith("--")} | {"--help"}
     for name, command in getattr(app, "commands", {}).items():
-        yield from commands(command, (*words, name))
+        yield from list_commands(command, (*words, name))
 
 
-COMMANDS = dict(commands(typer.main.get_command(program().build_app())))
+COMMANDS = dict(list_commands(typer.main.get_command(import_command_line().build_app())))
 GROUPS = {words[:-1] for words in COMMANDS if words}
 GLOBAL = COMMANDS[()]
 
 
-def named_lines(text: str) -> list[str]:
+def find_command_lines(text: str) -> list[str]:
     """Return all ``facebank ...`` commands of a document, in code blocks and inline."""
     blocks = [block for kind, block in BLOCK.findall(text) if kind not in {"python", "text"}]
     inline = re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", BLOCK.sub("", text))
     lines = [part for block in blocks for line in block.splitlines() for part in line.split("#")[0].split("&&")]
     lines += [" ".join(text.split()) for text in inline]
-    # "facebank --pack NAME ..." stands for any command
+    # "facebank --pack NAME ..." stands for any command.
     return [line.strip() for line in lines if re.match(r"facebank\s+[a-z-]", line.strip()) and "..." not in line]
 
 
-def words_of(line: str) -> tuple[Words, list[str], list[str]]:
+def split_command(line: str) -> tuple[Words, list[str], list[str]]:
     """Split a line into the command's words, the global options before it and the options after it."""
     parts = line.split()[1:]
     before = []
@@ -80,17 +79,17 @@ def words_of(line: str) -> tuple[Words, list[str], list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("document", "line"), [(name, line) for name, text in DOCUMENTS.items() for line in named_lines(text)]
+    ("document", "line"), [(name, line) for name, text in DOCUMENTS.items() for line in find_command_lines(text)]
 )
 def test_mentioned_commands_exist(document: str, line: str) -> None:
-    words, before, after = words_of(line)
+    words, before, after = split_command(line)
     assert words in COMMANDS
     assert set(before) <= GLOBAL
     assert set(after) <= COMMANDS[words]
 
 
 def test_the_readme_mentions_commands() -> None:
-    assert len(named_lines(README)) >= 8
+    assert len(find_command_lines(README)) >= 8
 
 
 def test_the_readme_is_short() -> None:
@@ -99,29 +98,31 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.parametrize("words", [words for words in COMMANDS if words], ids=" ".join)
 def test_every_command_is_in_a_guide(words: Words) -> None:
-    # a group's line may name its commands: "facebank strangers list   # ...; also forget"
+    # The line of a group may name its commands: "facebank strangers list   # ...; also forget"
     lines = [line for text in DOCUMENTS.values() for line in text.splitlines()]
     lines = [line for line in lines if re.search(rf"\bfacebank (--\w+ \S+ )*{words[0]}\b", line)]
     assert any(re.search(rf"(?<![\w-]){re.escape(words[-1])}(?![\w-])", line) for line in lines)
 
 
 def test_every_global_option_is_in_a_guide() -> None:
-    every = "\n".join(DOCUMENTS.values())
-    assert [option for option in ("--gallery", "--pack", "--device", "--runtime") if option not in every] == []
+    text = "\n".join(DOCUMENTS.values())
+    assert [option for option in ("--gallery", "--pack", "--device", "--runtime") if option not in text] == []
 
 
 def test_every_pip_install_names_an_extra() -> None:
     extras = set(PYPROJECT["project"]["optional-dependencies"])
-    installs = [found for text in DOCUMENTS.values() for found in re.findall(r"pip install (?!--)([^`&\n]*)", text)]
+    installs = [
+        arguments for text in DOCUMENTS.values() for arguments in re.findall(r"pip install (?!--)([^`&\n]*)", text)
+    ]
     assert len(installs) > 8
     for arguments in installs:
-        for named in re.findall(r"(?:\.|facebank)\[([a-z,]+)\]", arguments):
-            assert set(named.split(",")) <= extras
+        for names in re.findall(r"(?:\.|facebank)\[([a-z,]+)\]", arguments):
+            assert set(names.split(",")) <= extras
         assert re.search(r"\[[a-z,]+\]", arguments) or not re.search(r"(^|\s)'?(\.|facebank)'?(\s|$)", arguments)
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    for name, command in walk(typer.main.get_command(program().build_app())):
+    for name, command in walk(typer.main.get_command(import_command_line().build_app())):
         assert command.help, name  # type: ignore[attr-defined]
         if not getattr(command, "commands", None):
             assert f"facebank {name}" in (command.epilog or ""), name  # type: ignore[attr-defined]
@@ -129,13 +130,13 @@ def test_every_command_has_help_with_an_example() -> None:
 
 def walk(command: object, name: str = "") -> Iterator[tuple[str, object]]:
     """Yield all commands with their names."""
-    for word, inner in getattr(command, "commands", {}).items():
-        full = f"{name} {word}".strip()
-        yield full, inner
-        yield from walk(inner, full)
+    for word, subcommand in getattr(command, "commands", {}).items():
+        full_name = f"{name} {word}".strip()
+        yield full_name, subcommand
+        yield from walk(subcommand, full_name)
 
 
-def anchors(text: str) -> set[str]:
+def list_anchors(text: str) -> set[str]:
     """Return the anchors of a document's headings."""
     headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -149,13 +150,12 @@ def test_links_are_valid(document: str) -> None:
         target = folder / path if path else PROJECT / document
         assert target.exists(), link
         if anchor and target.suffix == ".md":
-            assert anchor in anchors(target.read_text(encoding="utf-8")), link
+            assert anchor in list_anchors(target.read_text(encoding="utf-8")), link
 
 
 def test_the_supported_pythons_are_those_of_the_package() -> None:
     assert PYPROJECT["project"]["requires-python"] == ">=3.11,<3.14"
     assert "Python 3.11 to 3.13" in README
-    assert sys.version_info[:2] >= (3, 11)
 
 
 def test_documents_link_to_the_json_schemas() -> None:
@@ -179,11 +179,11 @@ def test_python_examples_run(document: str, example_bank: FaceBank, capsys: pyte
     for copy in ("ada1.jpg", "ada2.jpg"):
         shutil.copy(copy.replace("ada", "barack"), copy)
     names: dict[str, Any] = {}
-    printed = None
+    output = None
     for kind, text in BLOCK.findall(DOCUMENTS[document]):
         if kind == "python":
             exec(compile(text, document, "exec"), names)
-            printed = capsys.readouterr().out
+            output = capsys.readouterr().out
         elif kind == "text":
-            assert printed == text
-    assert printed
+            assert output == text
+    assert output

@@ -18,9 +18,8 @@ import typer
 from facebank import schemas
 from facebank.video.home_assistant import topic_word
 from facebank.video.mqtt import parse_broker
-from tests.mqtt_broker import Broker, Subscriber, program
-from tests.test_documents import COMMANDS, PYPROJECT, words_of
-from tests.test_documents import program as command_line
+from tests.mqtt_broker import Broker, Subscriber, find_program
+from tests.test_documents import COMMANDS, PYPROJECT, import_command_line, split_command
 
 PROJECT = Path(__file__).resolve().parents[1]
 GUIDE = (PROJECT / "docs" / "home-assistant.md").read_text(encoding="utf-8")
@@ -28,28 +27,28 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
 LINES = [line for kind, block in BLOCKS if not kind for line in block.splitlines()]
 
 
-def blocks(kind: str) -> list[str]:
-    return [block for found, block in BLOCKS if found == kind]
+def find_blocks(language: str) -> list[str]:
+    return [block for found, block in BLOCKS if found == language]
 
 
-def unit() -> ConfigParser:
-    (text,) = blocks("ini")
-    parsed = ConfigParser(strict=False, interpolation=None)
-    parsed.optionxform = str  # type: ignore[assignment,method-assign]
-    parsed.read_string(text)
-    return parsed
+def read_unit() -> ConfigParser:
+    (text,) = find_blocks("ini")
+    parser = ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    return parser
 
 
-def facebank_lines() -> list[str]:
-    started = unit()["Service"]["ExecStart"]
-    return [line for line in LINES if line.startswith("facebank ")] + [re.sub(r"^\S*/", "", started)]
+def list_command_lines() -> list[str]:
+    command = read_unit()["Service"]["ExecStart"]
+    return [line for line in LINES if line.startswith("facebank ")] + [re.sub(r"^\S*/", "", command)]
 
 
-@pytest.mark.parametrize("line", facebank_lines())
+@pytest.mark.parametrize("line", list_command_lines())
 def test_commands_in_the_guide_exist(line: str) -> None:
-    words, _, after = words_of(line)
+    words, _, after = split_command(line)
     assert set(after) <= COMMANDS[words]
-    command = typer.main.get_command(command_line().build_app())
+    command = typer.main.get_command(import_command_line().build_app())
     for word in words:
         command = command.commands[word]  # type: ignore[attr-defined]
     command.make_context(words[-1], shlex.split(line)[1 + len(words) :])  # also validates the values
@@ -62,16 +61,16 @@ def test_every_option_of_publishing_is_in_the_guide() -> None:
 
 
 def test_the_installation_names_extras() -> None:
-    (named,) = re.findall(r"pip install '\.\[([a-z,]+)\]'", GUIDE)
-    assert set(named.split(",")) <= set(PYPROJECT["project"]["optional-dependencies"])
+    (extras,) = re.findall(r"pip install '\.\[([a-z,]+)\]'", GUIDE)
+    assert set(extras.split(",")) <= set(PYPROJECT["project"]["optional-dependencies"])
 
 
 def test_the_broker_runs_with_the_configuration_of_the_guide(tmp_path: Path) -> None:
-    (configuration,) = (block for block in blocks("") if block.startswith("listener"))
-    (making,) = (line for line in LINES if line.startswith("mosquitto_passwd"))
+    (configuration,) = (block for block in find_blocks("") if block.startswith("listener"))
+    (line,) = (line for line in LINES if line.startswith("mosquitto_passwd"))
     passwords = tmp_path / "passwords"
-    made = shlex.split(making.replace("/etc/mosquitto/passwords", str(passwords)))
-    subprocess.run([program(made[0]), *made[1:]], check=True, capture_output=True)
+    name, *arguments = shlex.split(line.replace("/etc/mosquitto/passwords", str(passwords)))
+    subprocess.run([find_program(name), *arguments], check=True, capture_output=True)
     text = configuration.replace("/etc/mosquitto/passwords", str(passwords))
     broker = Broker(tmp_path, configuration=f"{text}\npersistence_location {tmp_path}/\nuser root\n")
     try:
@@ -81,10 +80,10 @@ def test_the_broker_runs_with_the_configuration_of_the_guide(tmp_path: Path) -> 
 
 
 def test_the_address_file_is_read(tmp_path: Path) -> None:
-    (writing,) = (line for line in LINES if line.startswith("echo "))
-    (made,) = (line for line in LINES if line.startswith("install "))
+    (write,) = (line for line in LINES if line.startswith("echo "))
+    (create,) = (line for line in LINES if line.startswith("install "))
     path = tmp_path / "mqtt"
-    for line in (made, writing):
+    for line in (create, write):
         subprocess.run(["sh", "-c", line.replace("/etc/facebank/mqtt", str(path))], check=True)
     assert path.stat().st_mode & 0o777 == 0o600
     broker = parse_broker(f"@{path}")
@@ -97,7 +96,7 @@ def test_the_address_file_is_read(tmp_path: Path) -> None:
 
 
 def test_the_unit_stops_with_sigint_and_has_no_secret() -> None:
-    service = unit()["Service"]
+    service = read_unit()["Service"]
     assert service["KillSignal"] == "SIGINT"
     assert "@${CREDENTIALS_DIRECTORY}/mqtt" in service["ExecStart"]
     assert service["LoadCredential"] == "mqtt:/etc/facebank/mqtt"
@@ -107,15 +106,15 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("needs systemd-analyze: apt-get install systemd")
-    (text,) = blocks("ini")
+    (text,) = find_blocks("ini")
     path = tmp_path / "facebank-door.service"
     path.write_text(text.replace("/opt/facebank/bin/facebank", sys.executable).replace("User=facebank", "User=root"))
-    checked = subprocess.run([analyze, "verify", str(path)], capture_output=True, encoding="utf-8", check=False)
-    assert [line for line in checked.stderr.splitlines() if "facebank-door" in line] == []
+    process = subprocess.run([analyze, "verify", str(path)], capture_output=True, encoding="utf-8", check=False)
+    assert [line for line in process.stderr.splitlines() if "facebank-door" in line] == []
 
 
 def test_the_event_follows_the_schema() -> None:
-    (event,) = map(json.loads, blocks("json"))
+    (event,) = map(json.loads, find_blocks("json"))
     checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
     jsonschema.Draft202012Validator(schemas.load("presence"), format_checker=checker).validate(event)
     assert topic_word("Ada Lovelace").startswith("ada-lovelace-")

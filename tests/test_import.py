@@ -15,22 +15,22 @@ HEAVY = {
 }
 
 
-def modules_after(statement: str) -> set[str]:
-    listing = subprocess.run(
+def list_modules_after(statement: str) -> set[str]:
+    process = subprocess.run(
         [sys.executable, "-c", f"{statement}; import sys; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
     )
-    return {name.split(".")[0] for name in listing.stdout.split()}
+    return {name.split(".")[0] for name in process.stdout.split()}
 
 
 def test_importing_facebank_loads_nothing_heavy() -> None:
-    assert not HEAVY & modules_after("import facebank, facebank.types, facebank.errors")
+    assert not HEAVY & list_modules_after("import facebank, facebank.types, facebank.errors")
 
 
 def test_public_names_are_loaded_on_use() -> None:
-    loaded = modules_after("from facebank import FaceBank")
+    loaded = list_modules_after("from facebank import FaceBank")
     assert "numpy" in loaded
     assert not {"sklearn", "onnx", "faiss", "onnxruntime", "matplotlib"} & loaded
 

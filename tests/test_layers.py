@@ -41,53 +41,57 @@ class Import(NamedTuple):
 @cache
 def modules() -> dict[str, Path]:
     """Return every module of the library by its dotted name."""
-    found = {}
+    paths = {}
     for path in sorted((PROJECT / "facebank").rglob("*.py")):
         parts = path.relative_to(PROJECT).with_suffix("").parts
         if "-" not in path.stem:  # PyInstaller hooks are not modules
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+            paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
 
 
 @cache
-def homes() -> dict[tuple[str, str], str]:
+def defining_modules() -> dict[tuple[str, str], str]:
     """Return the modules that define the names of each package's ``__init__``, by package and name."""
-    found = {}
+    origins = {}
     for package, path in modules().items():
         if path.name == "__init__.py":
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and node.module in modules():
-                    found.update({(package, alias.name): node.module for alias in node.names})
-    return found
+                    origins.update({(package, alias.name): node.module for alias in node.names})
+    return origins
 
 
-def imports_in(node: ast.AST, when: str = "eager") -> Iterator[tuple[ast.ImportFrom, str]]:
+def find_imports(node: ast.AST, when: str = "eager") -> Iterator[tuple[ast.ImportFrom, str]]:
     """Yield a module's imports from the library, and when they happen."""
     for child in ast.iter_child_nodes(node):
-        now = when
+        child_when = when
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-            now = "typing"
+            child_when = "typing"
         elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) and when == "eager":
-            now = "lazy"
+            child_when = "lazy"
         if isinstance(child, ast.ImportFrom) and (child.module or "").split(".")[0] == "facebank":
-            yield child, now
-        yield from imports_in(child, now)
+            yield child, child_when
+        yield from find_imports(child, child_when)
 
 
 @cache
 def imports() -> frozenset[Import]:
     """Return all imports between modules; a name of a package counts for the module that defines it."""
-    found = set()
+    imported = set()
     for module, path in modules().items():
         if path.name == "__init__.py":
             continue
-        for node, when in imports_in(ast.parse(path.read_text(encoding="utf-8"))):
+        for node, when in find_imports(ast.parse(path.read_text(encoding="utf-8"))):
             assert node.module is not None
             for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                other = whole if whole in modules() else homes().get((node.module, alias.name), node.module)
-                found.add(Import(module, other, when))
-    return frozenset(found)
+                full_name = f"{node.module}.{alias.name}"
+                other = (
+                    full_name
+                    if full_name in modules()
+                    else defining_modules().get((node.module, alias.name), node.module)
+                )
+                imported.add(Import(module, other, when))
+    return frozenset(imported)
 
 
 def layer(module: str) -> int:
@@ -101,7 +105,7 @@ def import_cycles(edges: dict[str, set[str]]) -> list[list[str]]:
     order: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
-    found: list[list[str]] = []
+    cycles: list[list[str]] = []
 
     def visit(module: str) -> None:
         order[module] = lowest[module] = len(order)
@@ -116,12 +120,12 @@ def import_cycles(edges: dict[str, set[str]]) -> list[list[str]]:
             group = stack[stack.index(module) :]
             del stack[-len(group) :]
             if len(group) > 1:
-                found.append(sorted(group))
+                cycles.append(sorted(group))
 
     for module in sorted(modules()):
         if module not in order:
             visit(module)
-    return found
+    return cycles
 
 
 def test_every_package_has_a_layer() -> None:
@@ -131,9 +135,9 @@ def test_every_package_has_a_layer() -> None:
 
 def test_no_package_imports_a_higher_layer() -> None:
     violations = {
-        (found.module, found.other)
-        for found in imports()
-        if found.other != "facebank" and layer(found.other) > layer(found.module)
+        (entry.module, entry.other)
+        for entry in imports()
+        if entry.other != "facebank" and layer(entry.other) > layer(entry.module)
     }
     assert violations == set()
 
@@ -141,13 +145,13 @@ def test_no_package_imports_a_higher_layer() -> None:
 @pytest.mark.parametrize("when", [{"eager"}, {"eager", "lazy"}, {"eager", "lazy", "typing"}], ids=len)
 def test_there_are_no_import_cycles(when: set[str]) -> None:
     edges: dict[str, set[str]] = defaultdict(set)
-    for found in imports():
-        if found.when in when and found.other != found.module:
-            edges[found.module].add(found.other)
+    for entry in imports():
+        if entry.when in when and entry.other != entry.module:
+            edges[entry.module].add(entry.other)
     assert import_cycles(edges) == []
 
 
 def test_import_cycles_are_detected() -> None:
-    one, two, three = sorted(modules())[:3]
-    edges = defaultdict(set, {one: {two}, two: {three}, three: {one}})
-    assert import_cycles(edges) == [[one, two, three]]
+    a, b, c = sorted(modules())[:3]
+    edges = defaultdict(set, {a: {b}, b: {c}, c: {a}})
+    assert import_cycles(edges) == [[a, b, c]]

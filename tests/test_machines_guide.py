@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from facebank.media import Shard
-from tests.test_documents import COMMANDS, program, words_of
+from tests.test_documents import COMMANDS, import_command_line, split_command
 
 DOCUMENTS = Path(__file__).resolve().parents[1] / "docs"
 GUIDE = (DOCUMENTS / "machines.md").read_text(encoding="utf-8")
@@ -25,13 +25,13 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES)
 def test_commands_in_the_guide_exist(line: str) -> None:
-    words, _, after = words_of(line)
+    words, _, after = split_command(line)
     assert set(after) <= COMMANDS[words]
-    command = typer.main.get_command(program().build_app())
+    command = typer.main.get_command(import_command_line().build_app())
     for word in words:
         command = command.commands[word]  # type: ignore[attr-defined]
-    typed = shlex.split(line, comments=True)
-    context = command.make_context(words[-1], typed[typed.index(words[-1]) + 1 :])
+    arguments = shlex.split(line, comments=True)
+    context = command.make_context(words[-1], arguments[arguments.index(words[-1]) + 1 :])
     if context.params.get("shard") is not None:
         Shard.parse(context.params["shard"])
 

@@ -13,20 +13,23 @@ from typing import Any
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.ipynb"))
-NEEDED = ("nbclient", "nbformat", "ipykernel")
-SECONDS = 120
-"""Timeout of a cell in seconds."""
+LIBRARIES = ("nbclient", "nbformat", "ipykernel")
+CELL_TIMEOUT = 120
+"""Seconds that a cell may run."""
 
 pytestmark = pytest.mark.skipif(
-    not all(map(find_spec, NEEDED)) and "FACEBANK_CI_DOCUMENTS" not in os.environ,
+    not all(map(find_spec, LIBRARIES)) and "FACEBANK_CI_DOCUMENTS" not in os.environ,
     reason="the extra docs, which runs notebooks, is not installed",
 )
 
 
-def printed(notebook: Any) -> list[str]:
+def list_outputs(notebook: Any) -> list[str]:
     """Return the output and result of each cell as text."""
     return [
-        "".join(one["text"] if one["output_type"] == "stream" else one["data"]["text/plain"] for one in cell.outputs)
+        "".join(
+            output["text"] if output["output_type"] == "stream" else output["data"]["text/plain"]
+            for output in cell.outputs
+        )
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
@@ -43,17 +46,19 @@ def test_notebooks_print_their_stored_output(path: Path, tmp_path: Path) -> None
     from nbclient import NotebookClient
 
     stored = nbformat.read(path, as_version=4)
-    run = nbformat.read(path, as_version=4)
+    executed = nbformat.read(path, as_version=4)
     NotebookClient(
-        run,
-        timeout=SECONDS,
+        executed,
+        timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
         resources={"metadata": {"path": str(tmp_path)}},
     ).execute()
     if os.environ.get("UPDATE_NOTEBOOKS"):
-        for cell, text in zip((one for one in run.cells if one.cell_type == "code"), printed(run), strict=True):
+        for cell, text in zip(
+            (cell for cell in executed.cells if cell.cell_type == "code"), list_outputs(executed), strict=True
+        ):
             cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)] if text else []
-        run.metadata = stored.metadata
-        path.write_text(nbformat.writes(run, indent=1) + "\n", encoding="utf-8")
-    assert printed(run) == printed(stored) or os.environ.get("UPDATE_NOTEBOOKS")
+        executed.metadata = stored.metadata
+        path.write_text(nbformat.writes(executed, indent=1) + "\n", encoding="utf-8")
+    assert list_outputs(executed) == list_outputs(stored) or os.environ.get("UPDATE_NOTEBOOKS")

@@ -37,15 +37,15 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
         yield opened
 
 
-def swapped() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return pixels()[..., ::-1].copy()
+def make_bgr_pixels() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return read_pixels()[..., ::-1].copy()
 
 
-def pixels() -> np.ndarray[Any, np.dtype[np.uint8]]:
+def read_pixels() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return read_photo(SPEECH).pixels
 
 
-GIVEN: dict[str, tuple[Callable[[], Any], str, str]] = {
+INPUTS: dict[str, tuple[Callable[[], Any], str, str]] = {
     "str": (lambda: str(SPEECH), "RGB", str(SPEECH)),
     "path": (lambda: SPEECH, "RGB", str(SPEECH)),
     "bytes": (SPEECH.read_bytes, "RGB", "<bytes>"),
@@ -54,17 +54,17 @@ GIVEN: dict[str, tuple[Callable[[], Any], str, str]] = {
     "file": (lambda: SPEECH.open("rb"), "RGB", str(SPEECH)),
     "buffer": (lambda: io.BytesIO(SPEECH.read_bytes()), "RGB", "<file>"),
     "pillow": (lambda: Image.open(SPEECH), "RGB", "<image>"),
-    "pillow in memory": (lambda: Image.fromarray(pixels()), "RGB", "<image>"),
-    "array": (pixels, "RGB", "<array>"),
-    "BGR array": (swapped, "BGR", "<array>"),
+    "pillow in memory": (lambda: Image.fromarray(read_pixels()), "RGB", "<image>"),
+    "array": (read_pixels, "RGB", "<array>"),
+    "BGR array": (make_bgr_pixels, "BGR", "<array>"),
     "decoded": (lambda: read_photo(SPEECH), "RGB", str(SPEECH)),
 }
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file")
-@pytest.mark.parametrize("kind", GIVEN)
+@pytest.mark.parametrize("kind", INPUTS)
 def test_all_input_types_give_equal_results(bank: FaceBank, kind: str) -> None:
-    make, channels, label = GIVEN[kind]
+    make, channels, label = INPUTS[kind]
     expected = next(bank.identify(SPEECH)).faces[0]
     for photos in (make(), [make()], iter([make()])):
         (photo,) = bank.identify(photos, channels=channels)  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ def test_all_input_types_give_equal_results(bank: FaceBank, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["bytes", "pillow in memory", "BGR array"])
 def test_all_methods_accept_all_input_types(bank: FaceBank, kind: str) -> None:
-    make, order, label = GIVEN[kind]
+    make, order, label = INPUTS[kind]
     channels: Any = order
     assert bank.verify(OBAMA, make(), channels=channels).same
     assert bank.verify(OBAMA, make(), channels=channels).b == label
@@ -86,7 +86,7 @@ def test_all_methods_accept_all_input_types(bank: FaceBank, kind: str) -> None:
     bank.gallery.remove_sample(bank.samples("Barack")[-1].id)
 
 
-WRONG = [
+INVALID_INPUTS = [
     (None, "not None"),
     ({"a": SPEECH}, "not a dict"),
     (7, "not an int"),
@@ -103,29 +103,29 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "said"), WRONG, ids=[said for _, said in WRONG])
-def test_invalid_inputs_are_rejected_before_a_gallery_is_created(tmp_path: Path, wrong: Any, said: str) -> None:
+@pytest.mark.parametrize(("invalid", "message"), INVALID_INPUTS, ids=[message for _, message in INVALID_INPUTS])
+def test_invalid_inputs_are_rejected_before_a_gallery_is_created(tmp_path: Path, invalid: Any, message: str) -> None:
     with FaceBank.open(tmp_path / "new.facebank") as bank:
-        for verb in (lambda: bank.enroll("Ada", wrong), lambda: bank.analyze(wrong)):
-            with pytest.raises(UsageError, match=said):
-                verb()
-        if not isinstance(wrong, list):
-            with pytest.raises(UsageError, match=said):
-                bank.verify(wrong, SPEECH)
+        for method in (lambda: bank.enroll("Ada", invalid), lambda: bank.analyze(invalid)):
+            with pytest.raises(UsageError, match=message):
+                method()
+        if not isinstance(invalid, list):
+            with pytest.raises(UsageError, match=message):
+                bank.verify(invalid, SPEECH)
     assert not (tmp_path / "new.facebank").exists()
 
 
-def test_checking_inputs_during_an_import_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "PIL.Image", ModuleType("PIL.Image"))  # as it is in the middle of its import
+def test_invalid_inputs_during_an_import_of_pillow_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.Image", ModuleType("PIL.Image"))  # as in the middle of its import
     with pytest.raises(UsageError, match="a photo must be"):
         open_photo(object())  # type: ignore[arg-type]
 
 
 def test_a_missing_file_raises_without_creating_a_gallery(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank") as bank:
-        for verb in (bank.analyze, lambda photo: bank.enroll("Ada", photo), lambda photo: bank.verify(photo, photo)):
+        for method in (bank.analyze, lambda photo: bank.enroll("Ada", photo), lambda photo: bank.verify(photo, photo)):
             with pytest.raises(PhotoNotFoundError, match=r"absent\.jpg"):
-                verb(tmp_path / "absent.jpg")
+                method(tmp_path / "absent.jpg")
         with pytest.raises(GalleryNotFoundError):
             bank.identify(SPEECH)
     assert list(tmp_path.iterdir()) == []
@@ -134,13 +134,13 @@ def test_a_missing_file_raises_without_creating_a_gallery(tmp_path: Path) -> Non
 def test_a_missing_file_raises_with_a_gallery(bank: FaceBank, tmp_path: Path) -> None:
     with pytest.raises(PhotoNotFoundError):
         bank.identify(tmp_path / "absent.jpg")
-    found = [photo.error is None for photo in bank.identify([SPEECH, tmp_path / "absent.jpg"])]
-    assert found == [True, False]
+    are_readable = [photo.error is None for photo in bank.identify([SPEECH, tmp_path / "absent.jpg"])]
+    assert are_readable == [True, False]
 
 
-@pytest.mark.parametrize(("photo", "said"), [(b"", "is empty"), (b"no photo", "is not a photo"), (PHOTOS, "folder")])
-def test_unreadable_photos_have_an_error(photo: Any, said: str) -> None:
-    with pytest.raises(UnreadablePhotoError, match=said):
+@pytest.mark.parametrize(("photo", "message"), [(b"", "is empty"), (b"no photo", "is not a photo"), (PHOTOS, "folder")])
+def test_unreadable_photos_have_an_error(photo: Any, message: str) -> None:
+    with pytest.raises(UnreadablePhotoError, match=message):
         open_photo(photo)
 
 
@@ -150,9 +150,9 @@ def test_invalid_arguments_are_rejected_immediately(bank: FaceBank, tmp_path: Pa
     for threads in (0, -1, 1.5, "2", True):
         with pytest.raises(UsageError, match="threads must be a number from 1"):
             FaceBank.open(tmp_path / "a.facebank", threads=threads)  # type: ignore[arg-type]
-    for verb in (bank.identify, bank.analyze, lambda photo, **more: bank.enroll("Ada", photo, **more)):
+    for method in (bank.identify, bank.analyze, lambda photo, **options: bank.enroll("Ada", photo, **options)):
         with pytest.raises(UsageError, match="'GBR': use channels='RGB' or 'BGR'"):
-            verb(SPEECH, channels="GBR")  # type: ignore[arg-type]
+            method(SPEECH, channels="GBR")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="settings must be DecisionSettings"):
         bank.identify(SPEECH, {"fpir": 0.1})  # type: ignore[arg-type]
     for name in (None, 3):
@@ -165,15 +165,15 @@ def test_invalid_arguments_are_rejected_immediately(bank: FaceBank, tmp_path: Pa
 
 
 def test_iterators_are_consumed_lazily(bank: FaceBank) -> None:
-    taken = []
+    frames = []
 
     def camera() -> Iterator[Any]:
         for number in range(1000):
-            taken.append(number)
-            yield pixels()
+            frames.append(number)
+            yield read_pixels()
 
     assert next(bank.identify(camera())).faces[0].person == "Barack"
-    assert len(taken) < 200
+    assert len(frames) < 200
 
 
 def test_faces_are_cropped_from_their_photo(bank: FaceBank, tmp_path: Path) -> None:
@@ -186,24 +186,24 @@ def test_faces_are_cropped_from_their_photo(bank: FaceBank, tmp_path: Path) -> N
     assert crop.dtype == np.uint8
     assert abs(crop.shape[0] - (y2 - y1)) < 2
     assert abs(crop.shape[1] - (x2 - x1)) < 2
-    np.testing.assert_array_equal(crop, face.crop(pixels()))
+    np.testing.assert_array_equal(crop, face.crop(read_pixels()))
     assert face.crop(margin=0.5).shape[0] > 1.5 * crop.shape[0]
-    assert face.crop(margin=100).shape == pixels().shape
+    assert face.crop(margin=100).shape == read_pixels().shape
     path.write_bytes(OBAMA.read_bytes())
     with pytest.raises(UsageError, match="has changed"):
         face.crop()
-    (in_memory,) = next(bank.identify(pixels())).faces
+    (in_memory,) = next(bank.identify(read_pixels())).faces
     with pytest.raises(UsageError, match="pass the photo"):
         in_memory.crop()
-    np.testing.assert_array_equal(in_memory.crop(pixels()), crop)
+    np.testing.assert_array_equal(in_memory.crop(read_pixels()), crop)
 
 
 def test_results_can_be_pickled(bank: FaceBank) -> None:
     (photo,) = bank.identify(SPEECH)
     (face,) = photo.faces
     assert (face.face_number, face.path, face.content_hash) == (1, str(SPEECH), photo.content_hash)
-    again: Photo = pickle.loads(pickle.dumps(photo))
-    assert again.faces[0].person == "Barack"
-    np.testing.assert_array_equal(again.faces[0].crop(), face.crop())
-    (found,) = bank.analyze(SPEECH)
-    assert (found.faces[0].person, found.faces[0].decision, found.faces[0].candidates) == (None, None, ())
+    unpickled: Photo = pickle.loads(pickle.dumps(photo))
+    assert unpickled.faces[0].person == "Barack"
+    np.testing.assert_array_equal(unpickled.faces[0].crop(), face.crop())
+    (analyzed,) = bank.analyze(SPEECH)
+    assert (analyzed.faces[0].person, analyzed.faces[0].decision, analyzed.faces[0].candidates) == (None, None, ())

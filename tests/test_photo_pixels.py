@@ -11,12 +11,12 @@ from facebank.errors import UsageError
 from facebank.types import DecodedPhoto
 
 
-def photo(pixels: Any) -> DecodedPhoto:
+def make_photo(pixels: Any) -> DecodedPhoto:
     return DecodedPhoto("array", pixels, "", has_orientation=False, taken_at=None)
 
 
 @pytest.mark.parametrize(
-    ("pixels", "said", "mend"),
+    ("pixels", "message", "correct"),
     [
         (np.zeros((4, 5), np.uint8), "gray", lambda pixels: np.dstack([pixels] * 3)),
         (np.zeros((4, 5, 1), np.uint8), "gray", lambda pixels: np.dstack([pixels] * 3)),
@@ -29,14 +29,14 @@ def photo(pixels: Any) -> DecodedPhoto:
         ([[[0, 0, 0]]], "not list", None),
     ],
 )
-def test_invalid_pixels_are_rejected_with_advice(pixels: Any, said: str, mend: Any) -> None:
-    with pytest.raises(UsageError, match=r"the pixels of array are invalid") as refused:
-        photo(pixels)
-    assert said in str(refused.value)
-    if mend is not None:
-        assert photo(mend(pixels)).height == 4
+def test_invalid_pixels_are_rejected_with_advice(pixels: Any, message: str, correct: Any) -> None:
+    with pytest.raises(UsageError, match=r"the pixels of array are invalid") as caught:
+        make_photo(pixels)
+    assert message in str(caught.value)
+    if correct is not None:
+        assert make_photo(correct(pixels)).height == 4
 
 
 def test_valid_pixels_are_not_copied() -> None:
     pixels = np.zeros((4, 5, 3), np.uint8)[..., ::-1]
-    assert photo(pixels).pixels is pixels
+    assert make_photo(pixels).pixels is pixels

@@ -27,10 +27,10 @@ def test_the_guide_runs(example_bank: FaceBank, capsys: pytest.CaptureFixture[st
     blocks = BLOCK.findall(guide)
     assert len(blocks) > 15
     names: dict[str, Any] = {}
-    printed = ""
+    output = ""
     for kind, text in blocks:
         if kind == "text":
-            assert printed == text
+            assert output == text
         else:
             exec(compile(text, "docs/python.md", "exec"), names)
-            printed = capsys.readouterr().out
+            output = capsys.readouterr().out

@@ -60,13 +60,13 @@ def test_fractions_are_accepted_or_rejected(value: float | str | bool | None) ->
         ("least_probability", 0.0, 1.0),
     ):
         try:
-            kept = getattr(DecisionSettings(**{key: value}), key)  # type: ignore[arg-type]
+            stored = getattr(DecisionSettings(**{key: value}), key)  # type: ignore[arg-type]
         except UsageError:
             continue
-        assert isinstance(kept, float)
-        assert smallest <= kept <= largest
-        assert kept < 1
-        assert kept > 0 or key == "least_probability"
+        assert isinstance(stored, float)
+        assert smallest <= stored <= largest
+        assert stored < 1
+        assert stored > 0 or key == "least_probability"
         assert not isinstance(value, bool)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -29,7 +30,7 @@ needs_mkdocs = pytest.mark.skipif(
 )
 
 
-def hook(name: str) -> ModuleType:
+def load_hook(name: str) -> ModuleType:
     """Import a hook as MkDocs does: from its file."""
     spec = spec_from_file_location(f"hook_{name}", DOCS / "hooks" / f"{name}.py")
     assert spec is not None
@@ -39,7 +40,7 @@ def hook(name: str) -> ModuleType:
     return module
 
 
-def page(uri: str) -> Any:
+def make_page(uri: str) -> Any:
     return SimpleNamespace(file=SimpleNamespace(src_uri=uri))
 
 
@@ -52,9 +53,9 @@ def test_lists_follow_a_blank_line(path: Path) -> None:
 
 def test_every_page_is_in_the_navigation_once() -> None:
     navigation = re.findall(r"^ +- .*: (\S+\.md)$", (PROJECT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
-    made = {"changelog.md", "contributing.md", "security.md"}
-    made |= {f"notebooks/{path.stem}.md" for path in (DOCS / "notebooks").glob("*.ipynb")}
-    assert sorted(navigation) == sorted({path.relative_to(DOCS).as_posix() for path in PAGES} | made)
+    generated = {"changelog.md", "contributing.md", "security.md"}
+    generated |= {f"notebooks/{path.stem}.md" for path in (DOCS / "notebooks").glob("*.ipynb")}
+    assert sorted(navigation) == sorted({path.relative_to(DOCS).as_posix() for path in PAGES} | generated)
 
 
 def test_every_public_name_is_in_the_reference_once() -> None:
@@ -70,21 +71,21 @@ def test_every_public_name_is_in_the_reference_once() -> None:
 
 @needs_mkdocs
 def test_links_out_of_the_documents_are_rewritten() -> None:
-    repository = hook("repository")
+    repository = load_hook("repository")
     text = "[a](../CHANGELOG.md#x) ![b](demo.jpg) [c](../models/README.md) [d](https://example.org)"
     unchanged = "`[e](../CHANGELOG.md)` [f](../none.md)"
-    assert repository.on_page_markdown(f"{text} {unchanged}", page("index.md")) == (
+    assert repository.on_page_markdown(f"{text} {unchanged}", make_page("index.md")) == (
         "[a](changelog.md#x) ![b](demo.jpg) [c](repository/models/README.md) [d](https://example.org) " + unchanged
     )
-    assert repository.on_page_markdown("[h](../../docs/index.md)", page("repository/benchmarks/peers/README.md")) == (
-        "[h](../../../index.md)"
-    )
-    assert repository.on_page_markdown("[i](notebooks/album.ipynb)", page("index.md")) == "[i](notebooks/album.md)"
+    assert repository.on_page_markdown(
+        "[h](../../docs/index.md)", make_page("repository/benchmarks/peers/README.md")
+    ) == ("[h](../../../index.md)")
+    assert repository.on_page_markdown("[i](notebooks/album.ipynb)", make_page("index.md")) == "[i](notebooks/album.md)"
 
 
 @needs_mkdocs
 def test_the_reference_has_every_command_option_and_example() -> None:
-    text = hook("commands").reference()
+    text = load_hook("commands").reference()
     root: Any = typer.main.get_command(__import__("facebank_cli.app").app.build_app())
 
     def check(command: Any, path: str) -> None:
@@ -92,11 +93,11 @@ def test_the_reference_has_every_command_option_and_example() -> None:
         examples = [line.strip() for line in (command.epilog or "").splitlines() if line.startswith("  facebank ")]
         assert all(example in text for example in examples)
         start = text.index(f"# {path}\n")
-        own = text[start : text.index("\n```", text.index("```text", start))]
+        section = text[start : text.index("\n```", text.index("```text", start))]
         for parameter in command.params:
-            assert all(option in own for option in parameter.opts if option.startswith("--")), parameter.name
-        for name, inner in getattr(command, "commands", {}).items():
-            check(inner, f"{path} {name}")
+            assert all(option in section for option in parameter.opts if option.startswith("--")), parameter.name
+        for name, subcommand in getattr(command, "commands", {}).items():
+            check(subcommand, f"{path} {name}")
 
     for name in root.commands:
         check(root.commands[name], f"facebank {name}")
@@ -114,9 +115,7 @@ def test_notebooks_are_converted_to_markdown() -> None:
         },
         {"cell_type": "code", "source": ["x = 3"], "outputs": []},
     ]
-    import json
-
-    text = hook("notebooks").as_markdown(json.dumps({"cells": cells}))
+    text = load_hook("notebooks").as_markdown(json.dumps({"cells": cells}))
     assert text.startswith("# Title\ntext\n\n```python\nprint(1)\n```\n")
     assert text.count("```text") == 2
     assert text.endswith("```python\nx = 3\n```\n")
@@ -126,11 +125,11 @@ def test_notebooks_are_converted_to_markdown() -> None:
 def test_the_site_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    ran = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    process = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
     pages = list((tmp_path / "site").rglob("*.html"))
     assert len(pages) > 40
-    loaded = re.compile(r"<(?:script|img|link|iframe|source)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//", re.IGNORECASE)
-    assert [path.name for path in pages if loaded.search(path.read_text(encoding="utf-8"))] == []
+    external = re.compile(r"<(?:script|img|link|iframe|source)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//", re.IGNORECASE)
+    assert [path.name for path in pages if external.search(path.read_text(encoding="utf-8"))] == []
     sheets = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.css"))
     assert re.search(r"(?:url\(|@import )[\"']?(?:https?:)?//", sheets) is None

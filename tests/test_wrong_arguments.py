@@ -18,8 +18,8 @@ from facebank.errors import GalleryError, StorageError, StreamError, UnreadableP
 
 PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
 OBAMA, SPEECH = (PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech"))
-LONG = "x" * 5000
-IMPOSSIBLE = ["a\0b", "\ud800"]
+LONG_NAME = "x" * 5000
+IMPOSSIBLE_PATHS = ["a\0b", "\ud800"]
 
 
 class BytesPath(os.PathLike[Any]):
@@ -44,7 +44,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
         yield opened
 
 
-@pytest.mark.parametrize("path", [*IMPOSSIBLE, BytesPath()])
+@pytest.mark.parametrize("path", [*IMPOSSIBLE_PATHS, BytesPath()])
 @pytest.mark.parametrize(
     "use",
     [
@@ -65,7 +65,7 @@ def test_impossible_paths_are_rejected(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("path", [".", LONG])
+@pytest.mark.parametrize("path", [".", LONG_NAME])
 def test_impossible_gallery_and_scan_paths_are_rejected(bank: FaceBank, path: str) -> None:
     for use in (FaceBank.open(path).people, lambda: FaceBank.open(path).enroll("Barack", OBAMA)):
         with pytest.raises((GalleryError, StorageError)):
@@ -75,21 +75,21 @@ def test_impossible_gallery_and_scan_paths_are_rejected(bank: FaceBank, path: st
 
 
 def test_a_too_long_file_name_does_not_stop_other_photos(bank: FaceBank) -> None:
-    long, other = bank.identify([LONG, SPEECH])
+    long, other = bank.identify([LONG_NAME, SPEECH])
     assert "File name too long" in str(long.error)
     assert [face.person for face in other.faces] == ["Barack"]
     with pytest.raises(FacebankError):
-        bank.album().scan(LONG)
+        bank.album().scan(LONG_NAME)
     with pytest.raises(StreamError):
-        bank.watch(LONG, print)
+        bank.watch(LONG_NAME, print)
 
 
-@pytest.mark.parametrize("places", [None, 3, 1.5, object(), b"photos", np.array(3), io.StringIO("photos")])
-def test_places_of_other_types_are_rejected(bank: FaceBank, places: Any) -> None:
+@pytest.mark.parametrize("paths", [None, 3, 1.5, object(), b"photos", np.array(3), io.StringIO("photos")])
+def test_paths_of_other_types_are_rejected(bank: FaceBank, paths: Any) -> None:
     album = bank.album()
-    for use in (album.scan, album.count, album.forget, lambda places: list(album.identify(places))):
+    for use in (album.scan, album.count, album.forget, lambda paths: list(album.identify(paths))):
         with pytest.raises(UsageError, match=r"the path must be text or a pathlib.Path, not"):
-            use(places)
+            use(paths)
 
 
 def test_scanning_nothing_is_an_error(bank: FaceBank) -> None:
@@ -105,7 +105,7 @@ def test_names_of_other_types_are_rejected(bank: FaceBank, names: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("use", "sentence"),
+    ("use", "message"),
     [
         (lambda bank: bank.album().find("Barack", "2019"), "period is a Period"),
         (lambda bank: bank.album().find("Barack", None, 3), "settings must be DecisionSettings, not 3"),
@@ -134,9 +134,9 @@ def test_names_of_other_types_are_rejected(bank: FaceBank, names: Any) -> None:
     ],
 )
 def test_other_arguments_of_wrong_types_are_rejected(
-    bank: FaceBank, use: Callable[[FaceBank], object], sentence: str
+    bank: FaceBank, use: Callable[[FaceBank], object], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=sentence):
+    with pytest.raises(UsageError, match=message):
         use(bank)
 
 
@@ -170,6 +170,6 @@ def test_images_without_pixels_are_rejected(bank: FaceBank) -> None:
 
 
 def test_pickling_a_bank_is_an_error(bank: FaceBank) -> None:
-    for thing in (bank, bank.album(), bank.gallery):
+    for value in (bank, bank.album(), bank.gallery):
         with pytest.raises(TypeError, match=r"cannot be pickled: call \w+.open in each process"):
-            pickle.dumps(thing)
+            pickle.dumps(value)

@@ -12,7 +12,7 @@ _PR_CAPBSET_DROP = 24
 _CAP_DAC_OVERRIDE = 1
 
 
-def without_privileges() -> None:
+def drop_privileges() -> None:
     """Drop root's right to write everywhere; for ``preexec_fn`` of `subprocess.Popen`, effective after the exec."""
     if os.geteuid() == 0 and ctypes.CDLL(None, use_errno=True).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "the right to write everywhere cannot be dropped")

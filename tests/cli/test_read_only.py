@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facebank.gallery import Gallery
-from tests.unprivileged import read_only, without_privileges
+from tests.unprivileged import drop_privileges, read_only
 
 from .conftest import DEMO_PHOTOS, Run
 
@@ -28,7 +28,7 @@ def test_a_read_only_gallery_is_usable(run: Run, folder: Path, speech: Path) -> 
 
         def run_unprivileged(*arguments: str | Path, code: int = 0) -> str:
             gallery = str(folder / "two.facebank")
-            result = run(*arguments, code=code, before=without_privileges, FACEBANK_GALLERY=gallery)
+            result = run(*arguments, code=code, before=drop_privileges, FACEBANK_GALLERY=gallery)
             return result.out + result.err
 
         assert "Eileen Collins" in run_unprivileged("people", "list")
@@ -52,8 +52,7 @@ def test_a_write_ahead_log_in_a_read_only_folder_is_read(run: Run, two_people: P
     with read_only(folder):
         read_only_gallery = str(folder / "two.facebank")
         assert (
-            "Eileen M. Collins"
-            in run("people", "list", before=without_privileges, FACEBANK_GALLERY=read_only_gallery).out
+            "Eileen M. Collins" in run("people", "list", before=drop_privileges, FACEBANK_GALLERY=read_only_gallery).out
         )
 
 
@@ -68,7 +67,7 @@ def test_everything_works_without_a_cache(run: Run, folder: Path, tmp_path: Path
     def run_without_cache(*arguments: str | Path) -> str:
         result = run(
             *arguments,
-            before=without_privileges,
+            before=drop_privileges,
             FACEBANK_GALLERY=gallery,
             FACEBANK_CACHE=str(tmp_path / "cache" / "here"),
             HOME=str(tmp_path / "home"),

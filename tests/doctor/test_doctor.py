@@ -31,7 +31,7 @@ def packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add_copy(folder: Path) -> Path:
-    """Put a copy of the embedded pack elsewhere, called as its folder."""
+    """Copy the embedded pack to a folder, and name the pack after the folder."""
     shutil.copytree(EMBEDDED_FOLDER, folder)
     manifest = folder / "pack.toml"
     text = manifest.read_text(encoding="utf-8")
@@ -40,13 +40,14 @@ def add_copy(folder: Path) -> Path:
     return folder
 
 
-def damage(folder: Path) -> str:
+def damage_network(folder: Path) -> str:
+    """Change the last byte of a pack's network, and return the name of its file."""
     network = next(folder.glob("*.onnx"))
     network.write_bytes(network.read_bytes()[:-1] + b"?")
     return network.name
 
 
-def by_subject(findings: tuple[Finding, ...]) -> dict[str, Finding]:
+def findings_by_subject(findings: tuple[Finding, ...]) -> dict[str, Finding]:
     return {finding.subject: finding for finding in findings}
 
 
@@ -61,17 +62,17 @@ def test_this_machine_is_examined_in_six_sections(tmp_path: Path) -> None:
         "Folders",
         "Gallery",
     ]
-    found = by_subject(diagnosis.findings)
-    assert found["numpy"].detail == np.__version__
-    assert found["Small network"].detail == "requested cpu, ran on: cpu"
-    assert found["Pack opencv"].severity is Severity.OK
+    findings = findings_by_subject(diagnosis.findings)
+    assert findings["numpy"].detail == np.__version__
+    assert findings["Small network"].detail == "requested cpu, ran on: cpu"
+    assert findings["Pack opencv"].severity is Severity.OK
     assert diagnosis.healthy == all(finding.severity is not Severity.PROBLEM for finding in diagnosis.findings)
     assert all("\n" not in finding.detail for finding in diagnosis.findings)
 
 
 @pytest.mark.usefixtures("packs")
 @pytest.mark.parametrize(
-    ("part", "title"),
+    ("function", "title"),
     [
         ("list_software", "Software"),
         ("examine_installation", "Installation"),
@@ -80,13 +81,13 @@ def test_this_machine_is_examined_in_six_sections(tmp_path: Path) -> None:
         ("examine_gallery", "Gallery"),
     ],
 )
-def test_a_section_that_cannot_be_looked_at_is_a_problem_and_the_others_go_on(
-    part: str, title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failing_section_is_a_problem_and_the_others_are_examined(
+    function: str, title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device\x1b")
 
-    monkeypatch.setattr(f"facebank.doctor.diagnosis.{part}", fail)
+    monkeypatch.setattr(f"facebank.doctor.diagnosis.{function}", fail)
     sections = {
         section.title: section.findings for section in examine(tmp_path / "none.facebank", None, "cpu").sections
     }
@@ -101,13 +102,13 @@ def test_a_temporary_folder_that_cannot_be_written_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    finding = by_subject(examine_device("cpu", Installed.read()))["Small network"]
+    finding = findings_by_subject(examine_device("cpu", Installed.read()))["Small network"]
     assert finding.severity is Severity.PROBLEM
     assert "No such file" in finding.detail
 
 
 def run_examination(tmp_path: Path, prelude: str) -> list[str]:
-    """Examine in a new Python, and return the titles, then the problems with their commands, a line each."""
+    """Examine in a new process, and return the titles in one line, then each problem with its command."""
     program = (
         f"import sys; {prelude}\n"
         "from pathlib import Path\n"
@@ -118,30 +119,30 @@ def run_examination(tmp_path: Path, prelude: str) -> list[str]:
         "    if finding.severity == 'problem':\n"
         "        print(finding.subject, finding.detail, finding.command, sep=' | ')\n"
     )
-    ran = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.splitlines()
+    process = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout.splitlines()
 
 
 @pytest.mark.parametrize(
-    ("module", "title", "brought_by"),
+    ("module", "title", "requirement"),
     [("cv2", "OpenCV", "opencv-python-headless=="), ("PIL", "Pillow", "--force-reinstall Pillow==")],
 )
 def test_a_library_that_cannot_be_imported_is_a_problem_with_its_command(
-    tmp_path: Path, module: str, title: str, brought_by: str
+    tmp_path: Path, module: str, title: str, requirement: str
 ) -> None:
-    """Its metadata are whole, as where a library of the system is missing."""
+    """The metadata is intact, as when a system library is missing."""
     (tmp_path / f"{module}.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     titles, *problems = run_examination(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r})")
     assert titles == "Software Installation Device Packs Folders Gallery"
-    (told,) = [line for line in problems if line.startswith(f"{title} | cannot be imported")]
-    assert "libGL.so.1" in told
-    assert brought_by in told
+    (problem,) = [line for line in problems if line.startswith(f"{title} | cannot be imported")]
+    assert "libGL.so.1" in problem
+    assert requirement in problem
 
 
-def test_cuda_asked_for_is_used_or_a_problem() -> None:
+def test_requested_cuda_is_used_or_a_problem() -> None:
     installed = Installed.read()
-    finding = by_subject(examine_device("cuda", installed))["Small network"]
+    finding = findings_by_subject(examine_device("cuda", installed))["Small network"]
     if finding.severity is Severity.OK:
         assert finding.detail.endswith("ran on: cuda")
         return
@@ -153,13 +154,13 @@ def test_cuda_asked_for_is_used_or_a_problem() -> None:
 
 
 def test_an_unknown_device_is_a_problem_not_a_crash() -> None:
-    finding = by_subject(examine_device("quantum", Installed.read()))["Small network"]
+    finding = findings_by_subject(examine_device("quantum", Installed.read()))["Small network"]
     assert finding.severity is Severity.PROBLEM
     assert "quantum" in finding.detail
 
 
 @pytest.mark.parametrize("module", ["onnxruntime", "onnx", "faiss", "cv2", "numpy"])
-def test_it_works_where_a_library_is_missing(module: str, tmp_path: Path) -> None:
+def test_the_doctor_runs_without_a_library(module: str, tmp_path: Path) -> None:
     titles, *problems = run_examination(tmp_path, f"sys.modules[{module!r}] = None")
     assert titles == "Software Installation Device Packs Folders Gallery"
     assert any(" | cannot be imported: " in line for line in problems)
@@ -168,20 +169,20 @@ def test_it_works_where_a_library_is_missing(module: str, tmp_path: Path) -> Non
 
 
 def test_an_altered_pack_is_named_with_its_file(packs: Path) -> None:
-    assert by_subject(examine_packs(None))["Pack opencv"].severity is Severity.OK
-    file = damage(add_copy(packs / "mine"))
-    finding = by_subject(examine_packs(None))["Pack mine"]
+    assert findings_by_subject(examine_packs(None))["Pack opencv"].severity is Severity.OK
+    network = damage_network(add_copy(packs / "mine"))
+    finding = findings_by_subject(examine_packs(None))["Pack mine"]
     assert finding.severity is Severity.PROBLEM
-    assert f"{file} is altered" in finding.detail
+    assert f"{network} is altered" in finding.detail
     assert finding.command == "facebank packs remove mine"
 
 
 def test_a_pack_in_use_from_a_folder_is_examined_too(packs: Path, tmp_path: Path) -> None:
     folder = add_copy(tmp_path / "own")
-    assert by_subject(examine_packs(str(folder)))[f"Pack {folder}"].severity is Severity.OK
-    file = damage(folder)
-    finding = by_subject(examine_packs(str(folder)))[f"Pack {folder}"]
-    assert (finding.severity, finding.detail) == (Severity.PROBLEM, f"{file} is altered")
+    assert findings_by_subject(examine_packs(str(folder)))[f"Pack {folder}"].severity is Severity.OK
+    network = damage_network(folder)
+    finding = findings_by_subject(examine_packs(str(folder)))[f"Pack {folder}"]
+    assert (finding.severity, finding.detail) == (Severity.PROBLEM, f"{network} is altered")
 
 
 @pytest.mark.usefixtures("packs")
@@ -189,7 +190,7 @@ def test_a_pack_in_use_from_a_folder_is_examined_too(packs: Path, tmp_path: Path
     "pack",
     ["nowhere", "insightface:nowhere", "insightface:~nobody/x", pytest.param("x" * 5000, id="too long"), "evil\x1b[2J"],
 )
-def test_a_pack_that_is_not_there_is_a_problem_in_one_safe_line(pack: str) -> None:
+def test_a_missing_pack_is_a_problem_in_one_printable_line(pack: str) -> None:
     finding = examine_packs(pack)[-1]
     assert finding.severity is Severity.PROBLEM
     assert finding.subject.isprintable()
@@ -197,20 +198,20 @@ def test_a_pack_that_is_not_there_is_a_problem_in_one_safe_line(pack: str) -> No
 
 
 @pytest.mark.usefixtures("packs")
-def test_an_insightface_folder_is_said_to_be_uncalibrated(tmp_path: Path) -> None:
+def test_an_insightface_folder_is_reported_as_uncalibrated(tmp_path: Path) -> None:
     (tmp_path / "network.onnx").write_bytes(b"a network")
     finding = examine_packs(f"insightface:{tmp_path}")[-1]
     assert finding.severity is Severity.WARNING
     assert "not calibrated" in finding.detail
 
 
-def test_a_gallery_that_is_not_there_yet_is_fine(tmp_path: Path) -> None:
+def test_a_missing_gallery_is_fine(tmp_path: Path) -> None:
     (finding,) = examine_gallery(tmp_path / "new.facebank", None)
     assert finding.severity is Severity.OK
     assert "first enrollment" in finding.detail
 
 
-def test_a_file_that_is_no_gallery_is_a_problem(tmp_path: Path) -> None:
+def test_a_text_file_as_gallery_is_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "text.facebank"
     path.write_text("not a gallery at all, but long enough to have a header of some kind" * 20)
     (finding,) = examine_gallery(path, None)
@@ -225,36 +226,34 @@ def test_a_gallery_of_the_pack_in_use_is_fine(tmp_path: Path) -> None:
     assert {finding.severity for finding in examine_gallery(path, None)} == {Severity.OK}
 
 
-def test_a_calibration_that_nobody_can_be_identified_with_is_a_problem(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_calibration_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
     pack, path = load_pack(), tmp_path / "g.facebank"
     identity = PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension)
     with Gallery.open(path, identity, create=True):
         pass
-    assert "Calibration" not in by_subject(examine_gallery(path, None))
+    assert "Calibration" not in findings_by_subject(examine_gallery(path, None))
     folder = user_folder(identity)
     folder.mkdir(parents=True)
     (folder / CALIBRATION_NAME).write_text("{}", encoding="utf-8")
-    finding = by_subject(examine_gallery(path, None))["Calibration"]
+    finding = findings_by_subject(examine_gallery(path, None))["Calibration"]
     assert finding.severity is Severity.PROBLEM
     assert str(folder) in finding.detail
 
 
-def test_a_gallery_of_another_pack_names_both_and_the_way_out(tmp_path: Path) -> None:
+def test_a_gallery_of_another_pack_names_both_packs_and_the_command(tmp_path: Path) -> None:
     path = tmp_path / "of another.facebank"
     Gallery.open(path, PackIdentity("arc", "ab" * 32, 512), create=True).close()
-    finding = by_subject(examine_gallery(path, None))["Gallery's pack"]
+    finding = findings_by_subject(examine_gallery(path, None))["Gallery's pack"]
     assert finding.severity is Severity.PROBLEM
     assert "arc" in finding.detail
     assert "opencv" in finding.detail
     assert finding.command == f"facebank --gallery '{path}' people re-embed"
 
 
-def test_a_gallery_whose_pack_is_gone_is_a_warning(packs: Path, tmp_path: Path) -> None:
+def test_a_gallery_of_a_missing_pack_is_a_warning(packs: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.facebank"
     Gallery.open(path, PackIdentity("arc", "ab" * 32, 512), create=True).close()
     with pytest.raises(FacebankError):
         load_pack("gone")
-    assert by_subject(examine_gallery(path, "gone"))["Gallery's pack"].severity is Severity.WARNING
+    assert findings_by_subject(examine_gallery(path, "gone"))["Gallery's pack"].severity is Severity.WARNING

@@ -1,4 +1,4 @@
-"""Conflicts between installed packages, found in real metadata of throw-away site folders."""
+"""Conflicts between installed packages, found in real metadata of temporary site folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facebank.doctor.installation import CORE, FAMILIES, OPTIONAL, Finding, Inst
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-type_of_module = {"onnxruntime": "ONNX Runtime", "faiss": "FAISS", "cv2": "OpenCV"}
+TITLES = {"onnxruntime": "ONNX Runtime", "faiss": "FAISS", "cv2": "OpenCV"}
 Install = Callable[..., None]
 
 
@@ -28,13 +28,13 @@ def site(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def install(site: Path) -> Install:
-    """Write into the site folder what pip would write of a distribution."""
+    """A function that writes into the site folder the files that pip writes of a distribution."""
 
     def install_distribution(name: str, version: str = "1.0", module: str | None = None, requires: str = "") -> None:
         info = site / f"{re.sub(r'[-_.]+', '_', name)}-{version}.dist-info"
         info.mkdir(parents=True)
-        demands = "".join(f"Requires-Dist: {demand}\n" for demand in requires.split("|") if demand)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{demands}")
+        requirements = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires.split("|") if requirement)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requirements}")
         files = [f"{info.name}/METADATA"]
         if module:
             files += [f"{module}/__init__.py", f"{module}/core.so"]
@@ -48,37 +48,39 @@ def install(site: Path) -> Install:
 
 @pytest.fixture
 def healthy(install: Install) -> None:
+    """Install the packages that facebank always requires."""
     for name in CORE:
         install(name)
 
 
-def findings(site: Path) -> dict[str, Finding]:
+def examine(site: Path) -> dict[str, Finding]:
     return {finding.subject: finding for finding in examine_installation(Installed.read([str(site)]))}
 
 
-def removed_and_installed(finding: Finding) -> tuple[set[str], list[str]]:
+def parse_command(finding: Finding) -> tuple[set[str], list[str]]:
+    """Return the packages that the command of a finding removes and installs."""
     assert finding.command is not None
     words = shlex.split(finding.command)
     assert subprocess.run(["bash", "-n", "-c", finding.command], check=False).returncode == 0
     if "&&" not in words:
         return set(), words[words.index("install") + 1 :]
-    seam = words.index("&&")
-    return set(words[words.index("-y") + 1 : seam]), words[words.index("install", seam) + 1 :]
+    separator = words.index("&&")
+    return set(words[words.index("-y") + 1 : separator]), words[words.index("install", separator) + 1 :]
 
 
 @pytest.mark.usefixtures("healthy")
-def test_one_of_each_is_fine(site: Path, install: Install) -> None:
+def test_one_package_per_library_is_fine(site: Path, install: Install) -> None:
     install("onnxruntime", "1.32.0", "onnxruntime")
     install("faiss-cpu", "1.15.1", "faiss")
     install("opencv-python-headless", "5.0", "cv2")
-    found = findings(site)
-    assert {finding.severity for finding in found.values()} == {Severity.OK}
-    assert found["FAISS"].detail == "faiss-cpu 1.15.1"
+    findings = examine(site)
+    assert {finding.severity for finding in findings.values()} == {Severity.OK}
+    assert findings["FAISS"].detail == "faiss-cpu 1.15.1"
 
 
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize(
-    ("module", "names", "kept"),
+    ("module", "names", "expected"),
     [
         ("onnxruntime", ["onnxruntime", "onnxruntime-gpu"], "onnxruntime-gpu==2.0"),
         ("onnxruntime", ["onnxruntime_gpu", "onnxruntime"], "onnxruntime-gpu==1.0"),
@@ -92,17 +94,17 @@ def test_one_of_each_is_fine(site: Path, install: Install) -> None:
         ("cv2", ["opencv-python", "opencv-python-headless", "opencv-contrib-python"], "opencv-python-headless==2.0"),
     ],
 )
-def test_doubled_packages_are_all_removed_and_the_right_one_comes_back(
-    site: Path, install: Install, module: str, names: list[str], kept: str
+def test_conflicting_packages_are_removed_and_one_is_reinstalled(
+    site: Path, install: Install, module: str, names: list[str], expected: str
 ) -> None:
     for number, name in enumerate(names, start=1):
         install(name, f"{number}.0", module)
-    finding = findings(site)[type_of_module[module]]
+    finding = examine(site)[TITLES[module]]
     assert finding.severity is Severity.PROBLEM
     assert "overwrite each other" in finding.detail
-    removed, installed = removed_and_installed(finding)
+    removed, installed = parse_command(finding)
     assert removed == {name.replace("_", "-") for name in names}
-    assert installed == [kept]
+    assert installed == [expected]
 
 
 @pytest.mark.usefixtures("healthy")
@@ -110,85 +112,85 @@ def test_insightface_is_named_as_the_cause(site: Path, install: Install) -> None
     install("insightface", "2.1", "insightface")
     install("onnxruntime", module="onnxruntime")
     install("onnxruntime-gpu", module="onnxruntime")
-    assert "insightface requires" in findings(site)["ONNX Runtime"].detail
+    assert "insightface requires" in examine(site)["ONNX Runtime"].detail
 
 
 @pytest.mark.usefixtures("healthy")
-def test_a_package_whose_twin_was_removed_has_lost_its_files(site: Path, install: Install) -> None:
+def test_a_package_with_missing_files_is_a_problem(site: Path, install: Install) -> None:
     install("onnxruntime-gpu", "1.26.0", "onnxruntime")
     (site / "onnxruntime" / "core.so").unlink()
-    finding = findings(site)["ONNX Runtime"]
+    finding = examine(site)["ONNX Runtime"]
     assert finding.severity is Severity.PROBLEM
     assert "lacks 1 of its files" in finding.detail
-    assert removed_and_installed(finding) == ({"onnxruntime-gpu"}, ["onnxruntime-gpu==1.26.0"])
+    assert parse_command(finding) == ({"onnxruntime-gpu"}, ["onnxruntime-gpu==1.26.0"])
 
 
-def test_without_anything_every_part_says_what_brings_it(site: Path) -> None:
+def test_missing_packages_are_problems_with_commands(site: Path) -> None:
     site.mkdir()
-    found = findings(site)
-    assert {finding.severity for finding in found.values()} == {Severity.PROBLEM}
-    assert removed_and_installed(found["ONNX Runtime"]) == (set(), ["facebank[cpu]"])
-    assert removed_and_installed(found["FAISS"]) == (set(), ["facebank[cpu]"])
-    assert removed_and_installed(found["OpenCV"]) == (set(), ["opencv-python-headless"])
-    assert removed_and_installed(found["Packages"]) == (set(), list(CORE))
+    findings = examine(site)
+    assert {finding.severity for finding in findings.values()} == {Severity.PROBLEM}
+    assert parse_command(findings["ONNX Runtime"]) == (set(), ["facebank[cpu]"])
+    assert parse_command(findings["FAISS"]) == (set(), ["facebank[cpu]"])
+    assert parse_command(findings["OpenCV"]) == (set(), ["opencv-python-headless"])
+    assert parse_command(findings["Packages"]) == (set(), list(CORE))
 
 
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize(
-    ("runtime_demands", "faiss_demands", "fits"),
+    ("runtime_requirements", "faiss_requirements", "fits"),
     [
         ('nvidia-cudnn-cu12~=9.0; extra == "cudnn"', "nvidia-cuda-runtime-cu12<13,>=12.6", True),
         ('nvidia-cudnn-cu13~=9.0; extra == "cudnn"', "nvidia-cuda-runtime-cu12<13,>=12.6", False),
         ('nvidia-cudnn-cu12~=9.0; extra == "cudnn"', "nvidia-cublas-cu11>=11.11|numpy", False),
     ],
 )
-def test_runtime_and_faiss_must_want_the_same_cuda(
-    site: Path, install: Install, runtime_demands: str, faiss_demands: str, fits: bool
+def test_runtime_and_faiss_must_require_the_same_cuda(
+    site: Path, install: Install, runtime_requirements: str, faiss_requirements: str, fits: bool
 ) -> None:
-    install("onnxruntime-gpu", "1.26.0", "onnxruntime", f"numpy|{runtime_demands}")
-    install("faiss-gpu", "1.15.1", "faiss", faiss_demands)
-    finding = findings(site)["CUDA"]
+    install("onnxruntime-gpu", "1.26.0", "onnxruntime", f"numpy|{runtime_requirements}")
+    install("faiss-gpu", "1.15.1", "faiss", faiss_requirements)
+    finding = examine(site)["CUDA"]
     assert finding.severity is (Severity.OK if fits else Severity.PROBLEM)
     if not fits:
-        assert removed_and_installed(finding) == ({"onnxruntime-gpu", "faiss-gpu"}, ["facebank[gpu]"])
+        assert parse_command(finding) == ({"onnxruntime-gpu", "faiss-gpu"}, ["facebank[gpu]"])
 
 
 @pytest.mark.usefixtures("healthy")
-def test_remains_of_a_half_removed_package_do_no_harm(site: Path, install: Install) -> None:
+def test_remains_of_a_removed_package_are_ignored(site: Path, install: Install) -> None:
     install("onnxruntime", module="onnxruntime")
     (site / "~nnxruntime-1.0.dist-info").mkdir()
     (site / "faiss_cpu-1.0.dist-info").mkdir()
-    assert findings(site)["ONNX Runtime"].severity is Severity.OK
-    assert findings(site)["FAISS"].severity is Severity.PROBLEM
+    assert examine(site)["ONNX Runtime"].severity is Severity.OK
+    assert examine(site)["FAISS"].severity is Severity.PROBLEM
 
 
-def test_the_core_is_what_pyproject_states() -> None:
+def test_the_core_matches_pyproject() -> None:
     with (PROJECT / "pyproject.toml").open("rb") as file:
-        stated = tomllib.load(file)["project"]["dependencies"]
-    names = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in stated}
+        dependencies = tomllib.load(file)["project"]["dependencies"]
+    names = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in dependencies}
     assert names == {*CORE, "opencv-python-headless"}
 
 
-def test_the_libraries_of_every_extra_are_known() -> None:
+def test_the_optional_libraries_match_the_extras() -> None:
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    brought = {
+    required = {
         (extra, re.split(r"[\[<>=!~ ]", requirement)[0])
         for extra, requirements in extras.items()
         if extra not in {"test", "dev", "docs"}
         for requirement in requirements
     }
     families = {"onnxruntime", "faiss"} & {family.module for family in FAMILIES}
-    others = {(extra, name) for extra, name in brought if not name.startswith(tuple(families))}
+    others = {(extra, name) for extra, name in required if not name.startswith(tuple(families))}
     assert others == {(library.extra, library.name) for library in OPTIONAL if library.extra is not None}
 
 
-def test_optional_libraries_are_listed_whether_they_are_there_or_not(site: Path, install: Install) -> None:
+def test_optional_libraries_are_listed_installed_or_not(site: Path, install: Install) -> None:
     install("lxml", "6.0")
-    found = {finding.subject: finding for finding in list_software(Installed.read([str(site)]))}
-    assert found["lxml"].detail == "6.0"
-    assert "facebank[heif]" in found["pillow-heif"].detail
-    assert found["pillow-heif"].severity is Severity.OK
-    assert "rich" not in found
+    findings = {finding.subject: finding for finding in list_software(Installed.read([str(site)]))}
+    assert findings["lxml"].detail == "6.0"
+    assert "facebank[heif]" in findings["pillow-heif"].detail
+    assert findings["pillow-heif"].severity is Severity.OK
+    assert "rich" not in findings
 
 
 def test_an_optional_library_that_cannot_be_imported_is_a_problem(

@@ -27,7 +27,7 @@ from facebank.vision.masking import MaskShape
 SIDE = 100.0
 LANDMARKS = np.array([[60, 70], [100, 70], [80, 90], [65, 110], [95, 110]], dtype=np.float32)
 FACE = Detection(np.array([30, 40, 30 + SIDE - 10, 40 + SIDE], dtype=np.float32), LANDMARKS, 0.9)
-EVERY = [step.change for axes in (MASKS, SIZES, BLUR, EXPOSURE) for axis in axes for step in axis.steps]
+CHANGES = [step.change for axes in (MASKS, SIZES, BLUR, EXPOSURE) for axis in axes for step in axis.steps]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def photo() -> DecodedPhoto:
     return DecodedPhoto("p", pixels, "ab" * 32, has_orientation=True, taken_at=None)
 
 
-@pytest.mark.parametrize("change", EVERY, ids=lambda change: change.name)
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
 def test_changes_are_deterministic_and_leave_the_input_unchanged(change: Change, photo: DecodedPhoto) -> None:
     before = photo.pixels.copy()
     first, second = change(photo, FACE), change(photo, FACE)
@@ -47,7 +47,7 @@ def test_changes_are_deterministic_and_leave_the_input_unchanged(change: Change,
 
 
 def test_change_names_are_unique() -> None:
-    names = [change.name for change in EVERY]
+    names = [change.name for change in CHANGES]
     assert len(set(names)) == len(names)
 
 
@@ -63,7 +63,7 @@ def test_small_face_is_not_enlarged(photo: DecodedPhoto) -> None:
     assert Shrink(101)(photo, FACE) is photo
 
 
-def test_brightness_and_contrast(photo: DecodedPhoto) -> None:
+def test_brightness_and_contrast_are_changed(photo: DecodedPhoto) -> None:
     def mean(stops: float) -> float:
         return float(ExposureShift(stops)(photo, FACE).pixels.mean())
 

@@ -15,60 +15,60 @@ from facebank.evaluation.report.wording import value_of
 from facebank.evaluation.verification import area_under_roc, error_curves, pair_difference
 
 
-def comparisons(own: list[float], other: list[float]) -> Comparisons:
+def make_comparisons(own: list[float], other: list[float]) -> Comparisons:
     values = np.array([*own, *other])
     same = np.arange(len(values)) < len(own)
     first = np.arange(len(values))
     return Comparisons(values, same, first, np.where(same, first, first + 1000))
 
 
-def drawn(count: int = 400, seed: int = 0) -> Comparisons:
+def draw_comparisons(count: int = 400, seed: int = 0) -> Comparisons:
     random = np.random.default_rng(seed)
-    return comparisons(list(random.normal(0.6, 0.15, count)), list(random.normal(0.1, 0.15, 2 * count)))
+    return make_comparisons(list(random.normal(0.6, 0.15, count)), list(random.normal(0.1, 0.15, 2 * count)))
 
 
 def test_rates_at_a_threshold_are_counted() -> None:
-    some = comparisons([0.9, 0.5, 0.2, np.nan], [0.1, 0.3, 0.6, np.nan])
-    assert some.fmr(0.4).value == 0.25
-    assert some.fnmr(0.4).value == 0.5
-    assert some.fmr(0.3).events == 2
+    comparisons = make_comparisons([0.9, 0.5, 0.2, np.nan], [0.1, 0.3, 0.6, np.nan])
+    assert comparisons.fmr(0.4).value == 0.25
+    assert comparisons.fnmr(0.4).value == 0.5
+    assert comparisons.fmr(0.3).events == 2
 
 
 def test_missing_face_is_a_false_non_match_and_never_a_match() -> None:
-    some = comparisons([np.nan] * 3, [np.nan] * 2)
-    assert some.fnmr(-1.0).value == 1
-    assert some.fmr(-1.0).value == 0
+    comparisons = make_comparisons([np.nan] * 3, [np.nan] * 2)
+    assert comparisons.fnmr(-1.0).value == 1
+    assert comparisons.fmr(-1.0).value == 0
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=40), st.sampled_from([0.0, 0.01, 0.1, 0.5]))
 def test_threshold_passes_no_more_false_matches_than_requested(other: list[float], fmr: float) -> None:
-    some = comparisons([0.5], other)
-    threshold = some.threshold_at(fmr)
+    comparisons = make_comparisons([0.5], other)
+    threshold = comparisons.threshold_at(fmr)
     assert np.mean(np.array(other) >= threshold) <= fmr
-    # and a lower one would pass too many
+    # A lower threshold would pass too many.
     below = [value for value in other if value < threshold]
     if below and fmr < 1:
         assert np.mean(np.array(other) >= max(below)) > fmr
 
 
 def test_roc_and_area_match_scikit_learn() -> None:
-    some = drawn()
-    curve = ErrorCurve.of(some)
-    false, true, _ = roc_curve(some.same, some.similarities, drop_intermediate=False)
-    assert curve.area_under_roc == pytest.approx(roc_auc_score(some.same, some.similarities))
+    comparisons = draw_comparisons()
+    curve = ErrorCurve.of(comparisons)
+    false, true, _ = roc_curve(comparisons.same, comparisons.similarities, drop_intermediate=False)
+    assert curve.area_under_roc == pytest.approx(roc_auc_score(comparisons.same, comparisons.similarities))
     assert np.allclose(curve.fmr[::-1], false)
     assert np.allclose(1 - curve.fnmr[::-1], true)
 
 
 def test_rates_rise_and_fall_with_the_threshold() -> None:
-    curve = ErrorCurve.of(drawn())
+    curve = ErrorCurve.of(draw_comparisons())
     assert (np.diff(curve.fmr) <= 0).all()
     assert (np.diff(curve.fnmr) >= 0).all()
     assert (curve.fmr[0], curve.fnmr[0], curve.fmr[-1], curve.fnmr[-1]) == (1, 0, 0, 1)
 
 
 def test_equal_error_rate_of_two_normal_distributions() -> None:
-    figure = equal_error_rate(drawn(4000))
+    figure = equal_error_rate(draw_comparisons(4000))
     assert figure.value == pytest.approx(0.0478, abs=0.006)  # the normal distribution beyond 0.25 / 0.15 deviations
     assert figure.interval is not None
     assert figure.interval[0] < figure.value < figure.interval[1]
@@ -77,55 +77,57 @@ def test_equal_error_rate_of_two_normal_distributions() -> None:
 
 def test_shuffled_labels_give_chance() -> None:
     random = np.random.default_rng(1)
-    some = drawn()
-    shuffled = Comparisons(some.similarities, random.permutation(some.same), some.first, some.second)
+    comparisons = draw_comparisons()
+    shuffled = Comparisons(
+        comparisons.similarities, random.permutation(comparisons.same), comparisons.first, comparisons.second
+    )
     assert ErrorCurve.of(shuffled).equal_error_rate == pytest.approx(0.5, abs=0.06)
 
 
 def test_thinned_curve_keeps_its_ends_and_shape() -> None:
-    curve = ErrorCurve.of(drawn(20_000))
+    curve = ErrorCurve.of(draw_comparisons(20_000))
     line = curve.det("all")
     assert len(line.x) <= 402
     assert (line.x.max(), line.y.max()) == (1, 1)
-    shown, counted = (float(np.interp(0.01, x[::-1], y[::-1])) for x, y in ((line.x, line.y), (curve.fmr, curve.fnmr)))
-    assert shown == pytest.approx(counted, abs=0.01)
+    thinned, exact = (float(np.interp(0.01, x[::-1], y[::-1])) for x, y in ((line.x, line.y), (curve.fmr, curve.fnmr)))
+    assert thinned == pytest.approx(exact, abs=0.01)
 
 
 @pytest.mark.parametrize("same", [True, False])
 def test_pairs_of_one_kind_have_no_error_rates(same: bool) -> None:
     with pytest.raises(UsageError, match="pairs of one person and pairs of different people"):
-        comparisons([0.5] if same else [], [] if same else [0.5])
+        make_comparisons([0.5] if same else [], [] if same else [0.5])
 
 
 def test_rates_without_errors_are_insufficient_and_bounded() -> None:
-    clear = comparisons(list(np.linspace(0.6, 0.9, 300)), list(np.linspace(-0.1, 0.3, 300)))
-    figure = equal_error_rate(clear)
+    separated = make_comparisons(list(np.linspace(0.6, 0.9, 300)), list(np.linspace(-0.1, 0.3, 300)))
+    figure = equal_error_rate(separated)
     assert (figure.value, figure.insufficient) == (0, True)
     assert figure.interval is not None
     assert figure.interval[1] == pytest.approx(3 / 300)
-    assert area_under_roc(clear).insufficient
-    assert not equal_error_rate(drawn(4000)).insufficient
-    det, _ = error_curves((("pairs", clear),), 0.5)
+    assert area_under_roc(separated).insufficient
+    assert not equal_error_rate(draw_comparisons(4000)).insufficient
+    det, _ = error_curves((("pairs", separated),), 0.5)
     bounds = [marker for marker in det.markers if marker[0].startswith("no errors at 300 and 300 pairs")]
     assert bounds[0][1] == bounds[0][2] == pytest.approx(0.01)
     assert "no error" in det.note
-    assert not error_curves((("pairs", drawn()),), 0.5)[0].note
+    assert not error_curves((("pairs", draw_comparisons()),), 0.5)[0].note
 
 
 def test_band_contains_the_curve_and_narrows_with_more_pairs() -> None:
     widths = []
     for count in (200, 2000):
-        some = drawn(count)
-        line = banded(ErrorCurve.of(some).det("pairs"), some)
+        comparisons = draw_comparisons(count)
+        line = banded(ErrorCurve.of(comparisons).det("pairs"), comparisons)
         assert line.low is not None
         assert line.high is not None
-        seen = np.isfinite(line.low)
-        assert (line.low[seen] <= line.y[seen]).all()
-        assert (line.y[seen] <= line.high[seen]).all()
-        assert not seen[line.x < 1 / (2 * count)].any()
+        finite = np.isfinite(line.low)
+        assert (line.low[finite] <= line.y[finite]).all()
+        assert (line.y[finite] <= line.high[finite]).all()
+        assert not finite[line.x < 1 / (2 * count)].any()
         middle = int(np.argmin(np.abs(line.x - 0.1)))
         widths.append(line.high[middle] - line.low[middle])
-    # four standard errors wide; ten times as many pairs have a third of that
+    # The band is four standard errors wide; with ten times as many pairs it is a third as wide.
     assert widths[1] == pytest.approx(widths[0] / np.sqrt(10), rel=0.5)
 
 
@@ -137,18 +139,18 @@ def test_differences_of_rates_are_in_percentage_points() -> None:
     assert str(figure).startswith("+0.01 [")
     assert str(figure).endswith(" points (insufficient)")
     assert value_of(figure) == "+0.01 points (insufficient)"
-    for value, written in ((8.711e-05, "0.000087"), (1.234e-8, "0.000000012"), (0.5, "0.5"), (1234.5, "1234")):
-        assert plain_number(value) == written
+    for value, text in ((8.711e-05, "0.000087"), (1.234e-8, "0.000000012"), (0.5, "0.5"), (1234.5, "1234")):
+        assert plain_number(value) == text
 
 
-def test_most_certain_are_answered_first() -> None:
+def test_most_certain_answers_come_first() -> None:
     curve = risk_coverage(np.array([0.1, 0.9, np.nan, 0.5]), np.array([True, False, True, False]))
     assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert curve.risk == pytest.approx([0, 0, 1 / 3, 1 / 2])
     assert curve.area == pytest.approx((1 / 3 + 1 / 2) / 4)
 
 
-def test_order_of_equally_certain_ones_does_not_matter() -> None:
+def test_order_of_equally_certain_answers_does_not_matter() -> None:
     assert risk_coverage(np.full(4, 0.5), np.array([True, True, False, False])).risk == pytest.approx([0.5] * 4)
 
 

@@ -19,7 +19,7 @@ from facebank.types import Face, Quality
 DIMENSION = 8
 
 
-def face(
+def make_face(
     seed: int = 0, *, exposure: float | None = 0.5, weaknesses: tuple[str, ...] = ("small", "mouth hidden")
 ) -> Face:
     random = np.random.default_rng(seed)
@@ -33,42 +33,42 @@ def face(
     )
 
 
-def same(one: Face, other: Face) -> bool:
+def are_equal(first: Face, second: Face) -> bool:
     return (
-        one.quality == other.quality
-        and one.detection_score == other.detection_score
-        and np.array_equal(one.box, other.box)
-        and np.array_equal(one.landmarks, other.landmarks)
-        and np.array_equal(one.embedding, other.embedding)
+        first.quality == second.quality
+        and first.detection_score == second.detection_score
+        and np.array_equal(first.box, second.box)
+        and np.array_equal(first.landmarks, second.landmarks)
+        and np.array_equal(first.embedding, second.embedding)
     )
 
 
 def test_faces_round_trip(tmp_path: Path) -> None:
-    kept = [face(1), face(2, exposure=None, weaknesses=())]
+    faces = [make_face(1), make_face(2, exposure=None, weaknesses=())]
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
-        cache.store_faces("a", 3, kept)
+        cache.store_faces("a", 3, faces)
         cache.store_faces("nobody", 0, [])
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
-        found = cache.faces("a")
-        assert found is not None
-        assert found[0] == 3
-        assert [same(*both) for both in zip(found[1], kept, strict=True)] == [True, True]
+        entry = cache.faces("a")
+        assert entry is not None
+        assert entry[0] == 3
+        assert all(are_equal(*pair) for pair in zip(entry[1], faces, strict=True))
         assert cache.faces("nobody") == (0, ())
         assert cache.faces("b") is None
 
 
 def test_embeddings_round_trip(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
-        cache.store_embedding("a", face().embedding)
-        kept = cache.embedding("a")
-        assert kept is not None
-        assert np.array_equal(kept, face().embedding)
+        cache.store_embedding("a", make_face().embedding)
+        embedding = cache.embedding("a")
+        assert embedding is not None
+        assert np.array_equal(embedding, make_face().embedding)
         assert cache.embedding("b") is None
 
 
 def test_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
-        cache.store_faces("a", 0, [face()])
+        cache.store_faces("a", 0, [make_face()])
     assert stat.S_IMODE((tmp_path / "c.sqlite").stat().st_mode) & 0o077 == 0
 
 
@@ -78,7 +78,7 @@ def test_damaged_file_is_recreated(tmp_path_factory: pytest.TempPathFactory, con
     path.write_bytes(content)
     with FaceCache(path, DIMENSION) as cache:
         assert cache.faces("a") is None
-        cache.store_faces("a", 0, [face()])
+        cache.store_faces("a", 0, [make_face()])
         assert cache.faces("a") is not None
 
 
@@ -97,7 +97,7 @@ def test_damaged_file_is_recreated(tmp_path_factory: pytest.TempPathFactory, con
 def test_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
     path = tmp_path / "c.sqlite"
     with FaceCache(path, DIMENSION) as cache:
-        cache.store_faces("a", 0, [face()])
+        cache.store_faces("a", 0, [make_face()])
     with closing(sqlite3.connect(path)) as connection, connection:
         register_row_digest(connection)
         connection.execute(change)
@@ -107,8 +107,8 @@ def test_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
 
 def test_two_open_caches_of_one_file_can_both_write(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as first, FaceCache(tmp_path / "c.sqlite", DIMENSION) as second:
-        first.store_faces("a", 0, [face(1)])
-        second.store_faces("b", 0, [face(2)])
+        first.store_faces("a", 0, [make_face(1)])
+        second.store_faces("b", 0, [make_face(2)])
         assert first.faces("a") is not None
         assert second.faces("a") is None
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
@@ -119,37 +119,36 @@ def test_two_open_caches_of_one_file_can_both_write(tmp_path: Path) -> None:
 def test_rows_are_written_before_closing(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         for number in range(300):
-            cache.store_embedding(str(number), face(number).embedding)
-        with FaceCache(tmp_path / "c.sqlite", DIMENSION) as other:
-            assert other.embedding("0") is not None
+            cache.store_embedding(str(number), make_face(number).embedding)
+        with FaceCache(tmp_path / "c.sqlite", DIMENSION) as second:
+            assert second.embedding("0") is not None
 
 
 def test_embedding_of_another_length_is_not_used(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
-        cache.store_faces("a", 0, [face()])
-        cache.store_embedding("a", face().embedding)
+        cache.store_faces("a", 0, [make_face()])
+        cache.store_embedding("a", make_face().embedding)
     with FaceCache(tmp_path / "c.sqlite", DIMENSION + 1) as cache:
         assert cache.faces("a") is None
         assert cache.embedding("a") is None
 
 
-def test_a_cache_that_cannot_be_written_works_in_memory(tmp_path: Path) -> None:
+def test_cache_that_cannot_be_written_works_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with FaceCache(tmp_path / "file" / "c.sqlite", DIMENSION) as cache:
         for number in range(300):
-            cache.store_embedding(str(number), face(number).embedding)
+            cache.store_embedding(str(number), make_face(number).embedding)
         assert cache.embedding("0") is not None
 
 
 def test_cache_can_be_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path))
     with FaceCache(evaluation_folder() / "c.sqlite", DIMENSION) as cache:
-        cache.store_faces("a", 0, [face()])
+        cache.store_faces("a", 0, [make_face()])
     assert forget_evaluated_faces() > 0
     assert list(evaluation_folder().iterdir()) == []
     assert forget_evaluated_faces() == 0
 
 
-def test_digest_of_the_code_is_stable() -> None:
-    assert code_digest() == code_digest()
-    assert len(code_digest()) == 64
+def test_digest_of_the_code_is_in_hex() -> None:
+    assert len(bytes.fromhex(code_digest())) == 32

@@ -28,8 +28,8 @@ def engine() -> Engine:
 
 @pytest.fixture
 def cache(engine: Engine, tmp_path: Path) -> Iterator[FaceCache]:
-    with FaceCache(tmp_path / "faces.sqlite", engine.identity.dimension) as opened:
-        yield opened
+    with FaceCache(tmp_path / "faces.sqlite", engine.identity.dimension) as face_cache:
+        yield face_cache
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def photos(shared: Path) -> Dataset:
     )
 
 
-class Refusing:
+class FailingEngine:
     """An engine that fails if its networks are used."""
 
     def __init__(self, engine: Engine) -> None:
@@ -64,17 +64,17 @@ def test_the_same_person_is_more_similar_than_others(engine: Engine, photos: Dat
 
 
 def test_second_run_embeds_nothing(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
-    steps = Recorder()
-    first = FaceReader(engine, cache).read(photos, steps)
+    progress = Recorder()
+    first = FaceReader(engine, cache).read(photos, progress)
     crops = np.stack([FaceReader(engine).crop(first, index) for index in range(2)])
     embedded = FaceReader(engine, cache).embed(crops)
     masked = FaceReader(engine, cache).embed_variant(first, [0, 3], "mask")
-    again = FaceReader(Refusing(engine), cache)  # type: ignore[arg-type]
-    second = again.read(photos, steps)
+    cached_reader = FaceReader(FailingEngine(engine), cache)  # type: ignore[arg-type]
+    second = cached_reader.read(photos, progress)
     assert np.array_equal(first.embeddings, second.embeddings)
-    assert np.array_equal(embedded, again.embed(crops))
-    assert np.array_equal(masked, again.embed_variant(second, [0, 3], "mask"))
-    assert steps.advances == 2 * len(photos.photos)
+    assert np.array_equal(embedded, cached_reader.embed(crops))
+    assert np.array_equal(masked, cached_reader.embed_variant(second, [0, 3], "mask"))
+    assert progress.advances == 2 * len(photos.photos)
 
 
 def test_aligned_crop_embeds_like_its_photo(engine: Engine, photos: Dataset) -> None:
@@ -82,23 +82,23 @@ def test_aligned_crop_embeds_like_its_photo(engine: Engine, photos: Dataset) -> 
     faces = reader.read(photos)
     crop = reader.crop(faces, 0)
     aligned = Dataset("aligned", (DatasetPhoto("a", "A", crop), DatasetPhoto("b", "A", crop)), pick=Pick.ALIGNED)
-    found = reader.read(aligned)
-    assert np.allclose(found.embeddings[0], faces.embeddings[0], atol=1e-4)
-    assert np.array_equal(reader.crop(found, 1), crop)
+    aligned_faces = reader.read(aligned)
+    assert np.allclose(aligned_faces.embeddings[0], faces.embeddings[0], atol=1e-4)
+    assert np.array_equal(reader.crop(aligned_faces, 1), crop)
 
 
-def test_face_in_a_region_is_the_regions_own(engine: Engine, photos: Dataset) -> None:
+def test_region_selects_its_face(engine: Engine, photos: Dataset) -> None:
     first, second = (read_pixels(photos.photos[index]).pixels for index in (0, 2))
     both = np.concatenate([first, second], axis=1)
     tagged = tuple(
         DatasetPhoto(str(left), None, both, region=Region(left, 0, 250, 250), group="both") for left in (0, 250)
     )
-    found = FaceReader(engine).read(Dataset("tagged", tagged))
-    alone = FaceReader(engine).read(photos)
-    similarities = found.embeddings @ alone.embeddings[[0, 2]].T
+    tagged_faces = FaceReader(engine).read(Dataset("tagged", tagged))
+    untagged_faces = FaceReader(engine).read(photos)
+    similarities = tagged_faces.embeddings @ untagged_faces.embeddings[[0, 2]].T
     assert similarities[0, 0] > 0.95
     assert similarities[1, 1] > 0.95
-    assert found.groups[0] == found.groups[1]
+    assert tagged_faces.groups[0] == tagged_faces.groups[1]
 
 
 @pytest.mark.parametrize("region", [Region(-50, -50, 20, 20), Region(900, 900, 10, 400), Region(99, 99, 0, 0)])
@@ -109,17 +109,21 @@ def test_region_outside_the_photo_is_clipped(region: Region) -> None:
 
 def test_photos_without_a_face_are_reported(engine: Engine, photos: Dataset, tmp_path: Path) -> None:
     broken, missing = tmp_path / "broken.jpg", tmp_path / "missing.jpg"
-    broken.write_bytes(b"no picture")
-    grey = np.full((200, 200, 3), 128, dtype=np.uint8)
-    more = (DatasetPhoto("broken", "B", broken), DatasetPhoto("missing", "B", missing), DatasetPhoto("grey", "B", grey))
-    faces = FaceReader(engine).read(replace(photos, photos=(*photos.photos[:1], *more)))
+    broken.write_bytes(b"no photo")
+    gray = np.full((200, 200, 3), 128, dtype=np.uint8)
+    faceless = (
+        DatasetPhoto("broken", "B", broken),
+        DatasetPhoto("missing", "B", missing),
+        DatasetPhoto("gray", "B", gray),
+    )
+    faces = FaceReader(engine).read(replace(photos, photos=(*photos.photos[:1], *faceless)))
     assert faces.found.tolist() == [True, False, False, False]
-    assert [failure.entry for failure in faces.failures] == ["broken", "missing", "grey"]
+    assert [failure.entry for failure in faces.failures] == ["broken", "missing", "gray"]
     assert "no face" in faces.failures[2].reason
     assert not faces.embeddings[1:].any()
     assert faces.qualities[1:].tolist() == [0, 0, 0]
     with pytest.raises(DatasetError, match="no photo shows a face"):
-        FaceReader(engine).read(Dataset("nothing", more))
+        FaceReader(engine).read(Dataset("nothing", faceless))
 
 
 class Blur:
@@ -136,18 +140,18 @@ def test_change_is_applied_before_detection(engine: Engine, cache: FaceCache, ph
     reader = FaceReader(engine, cache)
     plain, blurred = reader.read(photos), reader.read(photos, change=Blur())
     assert blurred.found.sum() < plain.found.sum() or (plain.embeddings * blurred.embeddings).sum(axis=1).mean() < 0.5
-    again = FaceReader(Refusing(engine), cache).read(photos, change=Blur())  # type: ignore[arg-type]
-    assert np.array_equal(again.embeddings, blurred.embeddings)
+    cached = FaceReader(FailingEngine(engine), cache).read(photos, change=Blur())  # type: ignore[arg-type]
+    assert np.array_equal(cached.embeddings, blurred.embeddings)
     assert np.array_equal(reader.read(photos).embeddings, plain.embeddings)
 
 
 def test_subset_of_a_dataset_keeps_its_data(engine: Engine, photos: Dataset) -> None:
     paired = replace(photos, pairs=(Pair(0, 1, same=True), Pair(0, 2, same=False), Pair(2, 3, same=True)))
     faces = FaceReader(engine).read(paired)
-    part = faces.where(np.array([False, False, True, True, True, True]))
-    assert part.dataset.people == ("Abdullah_Gul", "Ai_Sugiyama")
-    assert [(pair.first, pair.second) for pair in part.dataset.pairs] == [(0, 1)]
-    assert np.array_equal(part.embeddings, faces.embeddings[2:])
+    subset = faces.where(np.array([False, False, True, True, True, True]))
+    assert subset.dataset.people == ("Abdullah_Gul", "Ai_Sugiyama")
+    assert [(pair.first, pair.second) for pair in subset.dataset.pairs] == [(0, 1)]
+    assert np.array_equal(subset.embeddings, faces.embeddings[2:])
 
 
 def test_photo_names_are_unique() -> None:

@@ -45,10 +45,10 @@ def test_ten_events_are_enough_and_nine_are_not() -> None:
 
 def test_photos_of_one_person_do_not_count_as_independent() -> None:
     wrong = np.repeat(np.arange(30) < 6, 20)  # all photos of six of thirty people
-    alone, together = rate(wrong, np.arange(600)), rate(wrong, np.repeat(np.arange(30), 20))
-    assert alone.interval is not None
-    assert together.interval is not None
-    assert together.interval[1] - together.interval[0] > 3 * (alone.interval[1] - alone.interval[0])
+    by_photo, by_person = rate(wrong, np.arange(600)), rate(wrong, np.repeat(np.arange(30), 20))
+    assert by_photo.interval is not None
+    assert by_person.interval is not None
+    assert by_person.interval[1] - by_person.interval[0] > 3 * (by_photo.interval[1] - by_photo.interval[0])
 
 
 def test_interval_has_its_nominal_coverage() -> None:
@@ -73,7 +73,7 @@ def test_interval_contains_the_value_and_lies_within_0_and_1(events: list[bool],
     assert low - 1e-9 <= figure.value <= high + 1e-9 or len(set(np.arange(len(events)) % people)) < 8
 
 
-def test_same_data_give_same_interval() -> None:
+def test_same_data_gives_same_interval() -> None:
     wrong, people = np.arange(80) % 7 == 0, np.arange(80) // 4
     assert rate(wrong, people) == rate(wrong, people)
 
@@ -113,10 +113,10 @@ def test_paired_difference_is_narrower_than_two_rates() -> None:
     assert gain.interval is not None
     assert gain.value == pytest.approx(better.mean() - hard.mean())
     assert gain.interval[1] < 0
-    ours, theirs = rate(better, people), rate(hard, people)
-    assert ours.interval is not None
-    assert theirs.interval is not None
-    apart = (ours.interval[1] - ours.interval[0]) + (theirs.interval[1] - theirs.interval[0])
+    own, reference = rate(better, people), rate(hard, people)
+    assert own.interval is not None
+    assert reference.interval is not None
+    apart = (own.interval[1] - own.interval[0]) + (reference.interval[1] - reference.interval[0])
     assert gain.interval[1] - gain.interval[0] < apart / 1.5
 
 

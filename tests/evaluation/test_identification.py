@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,9 @@ from facebank.evaluation.identification import (
 from facebank.evaluation.searches import NOBODY, Searches
 
 
-def searches_of(own: list[int], named: list[int], first: list[int], probabilities: list[float]) -> Searches:
+def make_searches(
+    own: list[int], named: list[int], first: list[int], probabilities: list[float], uncertain: Sequence[bool] = ()
+) -> Searches:
     count = len(own)
     values = np.array(probabilities)
     return Searches(
@@ -32,14 +35,14 @@ def searches_of(own: list[int], named: list[int], first: list[int], probabilitie
         own=np.array(own),
         named=np.array(named),
         first=np.array(first),
-        uncertain=np.zeros(count, dtype=bool),
+        uncertain=np.array(uncertain or [False] * count),
         acquired=np.isfinite(values),
         similarities=values,
         probabilities=values,
     )
 
 
-def condition_of(searches: Searches) -> Condition:
+def make_condition(searches: Searches) -> Condition:
     count = len(searches.own)
     photos = tuple(DatasetPhoto(f"{number}", f"P{own}", b"") for number, own in enumerate(searches.own))
     faces = FaceSet(Dataset("made up", photos), (None,) * count, (0,) * count, ("",) * count, 2, ())
@@ -49,11 +52,11 @@ def condition_of(searches: Searches) -> Condition:
 OWN = [0, 0, 1, 1, NOBODY, NOBODY, NOBODY, NOBODY]
 NAMED = [0, NOBODY, 0, NOBODY, NOBODY, 1, NOBODY, NOBODY]
 FIRST = [0, 0, 0, NOBODY, 0, 1, 1, 1]
-SAID = [0.9, 0.4, 0.8, np.nan, 0.1, 0.9, 0.0, 0.0]
+PROBABILITIES = [0.9, 0.4, 0.8, np.nan, 0.1, 0.9, 0.0, 0.0]
 
 
 def test_figures_count_outcomes() -> None:
-    condition = condition_of(searches_of(OWN, NAMED, FIRST, SAID))
+    condition = make_condition(make_searches(OWN, NAMED, FIRST, PROBABILITIES))
     figures = condition.figures()
     assert figures["rank_1_plain"].value == 2 / 4
     assert figures["fnir_plain"].value == 3 / 4
@@ -68,44 +71,44 @@ def test_figures_count_outcomes() -> None:
 
 def test_strangers_do_not_narrow_intervals_of_enrolled_people() -> None:
     strangers = list(range(30))
-    condition = condition_of(searches_of([0, 0, 1, 1], [0, 0, 1, NOBODY], [0, 0, 1, 1], [1, 1, 1, 1]))
+    condition = make_condition(make_searches([0, 0, 1, 1], [0, 0, 1, NOBODY], [0, 0, 1, 1], [1, 1, 1, 1]))
     photos = tuple(DatasetPhoto(f"s{number}", f"S{number}", b"") for number in strangers)
     faces = replace(
         condition.faces, dataset=Dataset("more", condition.faces.dataset.photos + photos), hashes=("",) * 34
     )
-    both = Searches.joined([condition.searches, searches_of([NOBODY] * 30, [NOBODY] * 30, [0] * 30, [0.0] * 30)])
-    whole = Condition("plain", "as they are", faces, replace(both, indices=np.arange(34)))
-    assert len(np.unique(whole.units)) == 34
-    assert whole.figures()["fnir_plain"].interval == condition.figures()["fnir_plain"].interval
+    both = Searches.joined([condition.searches, make_searches([NOBODY] * 30, [NOBODY] * 30, [0] * 30, [0.0] * 30)])
+    joined = Condition("plain", "as they are", faces, replace(both, indices=np.arange(34)))
+    assert len(np.unique(joined.units)) == 34
+    assert joined.figures()["fnir_plain"].interval == condition.figures()["fnir_plain"].interval
 
 
 def test_right_probabilities_have_no_loss_and_count_strangers() -> None:
-    sure = searches_of([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [1.0, 0.0, 0.0, 0.0])
-    assert calibration_figures(sure, np.arange(4))["brier"].value == pytest.approx(0)
-    wrong = searches_of([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [0.0, 0.0, 0.0, 0.0])
-    found = calibration_figures(wrong, np.arange(4))
-    assert found["brier"].value == pytest.approx(0.5)
-    assert found["expected_calibration_error"].value == pytest.approx(0.5)
-    assert found["log_loss"].value > 5
+    right = make_searches([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [1.0, 0.0, 0.0, 0.0])
+    assert calibration_figures(right, np.arange(4))["brier"].value == pytest.approx(0)
+    wrong = make_searches([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [0.0, 0.0, 0.0, 0.0])
+    figures = calibration_figures(wrong, np.arange(4))
+    assert figures["brier"].value == pytest.approx(0.5)
+    assert figures["expected_calibration_error"].value == pytest.approx(0.5)
+    assert figures["log_loss"].value > 5
 
 
 def test_bins_with_ties_match_hand_computed_values() -> None:
-    some = searches_of([0, 0, NOBODY, NOBODY], [0] * 4, [0, 1, 0, 0], [0.75, 0.75, 0.25, 0.15])
-    found = calibration_figures(some, np.arange(4))
-    assert found["expected_calibration_error"].value == pytest.approx((abs(1.5 - 1) + 0.25 + 0.15) / 4)
-    assert found["brier"].value == pytest.approx((0.25**2 + 0.75**2 + 0.25**2 + 0.15**2) / 4)
+    searches = make_searches([0, 0, NOBODY, NOBODY], [0] * 4, [0, 1, 0, 0], [0.75, 0.75, 0.25, 0.15])
+    figures = calibration_figures(searches, np.arange(4))
+    assert figures["expected_calibration_error"].value == pytest.approx((abs(1.5 - 1) + 0.25 + 0.15) / 4)
+    assert figures["brier"].value == pytest.approx((0.25**2 + 0.75**2 + 0.25**2 + 0.15**2) / 4)
 
 
 def test_searches_are_counted_by_decision() -> None:
     values = [0.95] * 12 + [0.05] * 3 + [1.0]
     count = len(values)
-    searches = searches_of([0] * 8 + [NOBODY] * (count - 8), [NOBODY] * count, [0] * count, values)
-    (row,) = reliability_counts([condition_of(searches)]).rows
+    searches = make_searches([0] * 8 + [NOBODY] * (count - 8), [NOBODY] * count, [0] * count, values)
+    (row,) = reliability_counts([make_condition(searches)]).rows
     assert row == ("as they are", "3 (few)", *["0"] * 8, "13")
 
 
 def test_figures_without_searches_are_omitted() -> None:
-    condition = condition_of(searches_of([0, 0], [0, 0], [0, 0], [0.9, 0.8]))
+    condition = make_condition(make_searches([0, 0], [0, 0], [0, 0], [0.9, 0.8]))
     assert not [name for name in condition.figures() if name.startswith(("fpir", "brier"))]
     assert calibration_table([condition]).rows == ()
     assert reliability([condition]).lines == ()
@@ -116,23 +119,10 @@ def test_figures_without_searches_are_omitted() -> None:
     ]
 
 
-def searches(own: list[int], named: list[int], uncertain: list[bool]) -> Searches:
-    many = len(own)
-    return Searches(
-        indices=np.arange(many),
-        own=np.array(own),
-        named=np.array(named),
-        first=np.array(named),
-        uncertain=np.array(uncertain),
-        acquired=np.ones(many, dtype=bool),
-        similarities=np.zeros(many),
-        probabilities=np.zeros(many),
-    )
-
-
 def test_confusion_matrix_has_strangers_and_uncertain_answers() -> None:
-    found = searches([0, 0, 0, 1, -1, -1], [0, 1, -1, 1, 0, -1], [False, False, True, False, False, False])
-    matrix = confusion_matrix(found, ("Ann", "Bob"), "who for whom")
+    named, uncertain = [0, 1, -1, 1, 0, -1], [False, False, True, False, False, False]
+    searches = make_searches([0, 0, 0, 1, -1, -1], named, named, [0.0] * 6, uncertain)
+    matrix = confusion_matrix(searches, ("Ann", "Bob"), "answers")
     assert matrix.rows == ("Ann", "Bob", "nobody")
     assert matrix.columns == ("Ann", "Bob", "nobody", "uncertain")
     assert matrix.counts.tolist() == [[1, 1, 0, 1], [0, 1, 0, 0], [1, 0, 1, 0]]
@@ -143,6 +133,6 @@ def test_confusion_matrix_has_strangers_and_uncertain_answers() -> None:
 
 
 def test_no_stranger_row_without_strangers_and_no_precision_without_names() -> None:
-    matrix = confusion_matrix(searches([0], [-1], [False]), ("Ann",), "who for whom")
+    matrix = confusion_matrix(make_searches([0], [-1], [-1], [0.0]), ("Ann",), "answers")
     assert matrix.rows == ("Ann",)
     assert classification_report(matrix, "each").rows == (("Ann", "-", "0.00 %", "0.00 %", "1"),)

@@ -13,39 +13,39 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto
 from facebank.evaluation.relatives import RelatedPair, families_of, read_relatives, relatives_in, threshold_at_fmr
 
 
-def written(folder: Path, text: str) -> Path:
+def write_list(folder: Path, text: str) -> Path:
     path = folder / "list.tsv"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_relatives_of_lfw(shared: Path) -> None:
-    found = read_relatives(shared / "data/lfw-meta/relatives.tsv")
-    assert found[0] == RelatedPair("Ashley_Olsen", "Mary-Kate_Olsen", "twins")
-    assert len(found) == 26
+def test_relatives_of_lfw_are_read(shared: Path) -> None:
+    pairs = read_relatives(shared / "data/lfw-meta/relatives.tsv")
+    assert pairs[0] == RelatedPair("Ashley_Olsen", "Mary-Kate_Olsen", "twins")
+    assert len(pairs) == 26
 
 
 def test_two_names_per_line_are_enough(tmp_path: Path) -> None:
-    path = written(tmp_path, "# ours\n\nAda, Byron\nByron,ADA,again\nGrace,Rosa,sisters\n")
+    path = write_list(tmp_path, "# ours\n\nAda, Byron\nByron,ADA,again\nGrace,Rosa,sisters\n")
     assert read_relatives(path) == (RelatedPair("Ada", "Byron"), RelatedPair("Grace", "Rosa", "sisters"))
 
 
 def test_quoted_names_may_contain_commas(tmp_path: Path) -> None:
-    assert read_relatives(written(tmp_path, 'First,Second\n"Byron, Ada",Grace\n')) == (
+    assert read_relatives(write_list(tmp_path, 'First,Second\n"Byron, Ada",Grace\n')) == (
         RelatedPair("Byron, Ada", "Grace"),
     )
 
 
 def test_people_may_be_named_like_columns(tmp_path: Path) -> None:
-    assert read_relatives(written(tmp_path, "A\tB\n")) == (RelatedPair("A", "B"),)
+    assert read_relatives(write_list(tmp_path, "A\tB\n")) == (RelatedPair("A", "B"),)
 
 
 def test_names_are_compared_after_unicode_normalization(tmp_path: Path) -> None:
-    assert read_relatives(written(tmp_path, "Rene\u0301e\tAda\n")) == (RelatedPair("Ren\u00e9e", "Ada"),)
+    assert read_relatives(write_list(tmp_path, "Rene\u0301e\tAda\n")) == (RelatedPair("Ren\u00e9e", "Ada"),)
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("", "has no pairs of people"),
         ("person_a\tperson_b\n", "has no pairs of people"),
@@ -55,9 +55,9 @@ def test_names_are_compared_after_unicode_normalization(tmp_path: Path) -> None:
         ("Ada\tBy\u202eron\n", r"line 1: .*U\+202E|line 1: .*202e"),
     ],
 )
-def test_invalid_list_is_refused(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(DatasetError, match=why) as caught:
-        read_relatives(written(tmp_path, text))
+def test_invalid_list_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message) as caught:
+        read_relatives(write_list(tmp_path, text))
     assert "list.tsv" in str(caught.value)
     assert "\u202e" not in str(caught.value)
 
@@ -65,7 +65,7 @@ def test_invalid_list_is_refused(tmp_path: Path, text: str, why: str) -> None:
 def test_too_long_list_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relatives, "MAX_PAIRS", 2)
     with pytest.raises(DatasetError, match="line 3: more than 2 pairs"):
-        read_relatives(written(tmp_path, "a,b\nb,c\nc,d\n"))
+        read_relatives(write_list(tmp_path, "a,b\nb,c\nc,d\n"))
 
 
 def test_missing_list_is_an_error(tmp_path: Path) -> None:

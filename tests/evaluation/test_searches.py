@@ -35,26 +35,26 @@ def faces(engine: Engine, shared: Path) -> FaceSet:
     return FaceReader(engine).read(Dataset("six people", photos))
 
 
-def places_of(faces: FaceSet, people: tuple[str, ...], photos: slice) -> np.ndarray:
-    found = [
+def photo_indices(faces: FaceSet, people: tuple[str, ...], photos: slice) -> np.ndarray:
+    indices_by_person = [
         [index for index, photo in enumerate(faces.dataset.photos) if photo.person == person][photos]
         for person in people
     ]
-    return np.array([index for indices in found for index in indices], dtype=np.int64)
+    return np.array([index for indices in indices_by_person for index in indices], dtype=np.int64)
 
 
 @pytest.mark.parametrize("classifier", ["prototype", "logistic"])
 def test_trial_decides_like_a_gallery_file(engine: Engine, faces: FaceSet, classifier: str, tmp_path: Path) -> None:
     settings = DecisionSettings(classifier=classifier)
-    enrolled, probes = places_of(faces, PEOPLE, slice(0, 2)), places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
+    enrolled, probes = photo_indices(faces, PEOPLE, slice(0, 2)), photo_indices(faces, PEOPLE + STRANGERS, slice(2, 4))
     trial = enroll(FaceReader(engine), faces, enrolled, settings)
     searches = trial.search(probes)
     with FaceBank.open(tmp_path / "g.facebank") as bank:
         for person in PEOPLE:
-            bank.enroll(person, [content_of(faces, index) for index in places_of(faces, (person,), slice(0, 2))])
+            bank.enroll(person, [photo_path(faces, index) for index in photo_indices(faces, (person,), slice(0, 2))])
         settings.write(bank.gallery)
         for number, index in enumerate(probes):
-            (photo,) = bank.identify([content_of(faces, index)])
+            (photo,) = bank.identify([photo_path(faces, index)])
             face = photo.faces[0]
             named = searches.named[number]
             assert face.person == (None if named == NOBODY else trial.names[named])
@@ -62,15 +62,15 @@ def test_trial_decides_like_a_gallery_file(engine: Engine, faces: FaceSet, class
             assert face.probability == pytest.approx(searches.probabilities[number], abs=1e-3)
 
 
-def content_of(faces: FaceSet, index: int) -> Path:
+def photo_path(faces: FaceSet, index: int) -> Path:
     content = faces.dataset.photos[index].content
     assert isinstance(content, Path)
     return content
 
 
 def test_strangers_misses_and_names_are_distinguished(engine: Engine, faces: FaceSet) -> None:
-    trial = enroll(FaceReader(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
-    searches = trial.search(places_of(faces, PEOPLE + STRANGERS, slice(2, 4)))
+    trial = enroll(FaceReader(engine), faces, photo_indices(faces, PEOPLE, slice(0, 2)))
+    searches = trial.search(photo_indices(faces, PEOPLE + STRANGERS, slice(2, 4)))
     assert searches.mated.tolist() == [person in PEOPLE for person in owners(faces, searches)]
     assert [trial.names[own] for own in searches.own[searches.mated]] == [
         person for person in owners(faces, searches) if person in PEOPLE
@@ -85,10 +85,10 @@ def owners(faces: FaceSet, searches: Searches) -> list[str]:
 
 
 def test_probe_without_a_face_is_a_miss(engine: Engine, faces: FaceSet) -> None:
-    trial = enroll(FaceReader(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
-    index = places_of(faces, PEOPLE, slice(2, 3))
-    blind = replace(faces, faces=tuple(None if p in index else face for p, face in enumerate(faces.faces)))
-    searches = trial.search(index, blind)
+    trial = enroll(FaceReader(engine), faces, photo_indices(faces, PEOPLE, slice(0, 2)))
+    indices = photo_indices(faces, PEOPLE, slice(2, 3))
+    faceless = replace(faces, faces=tuple(None if index in indices else face for index, face in enumerate(faces.faces)))
+    searches = trial.search(indices, faceless)
     assert searches.missed.all()
     assert searches.not_first.all()
     assert not searches.misnamed.any()
@@ -97,20 +97,20 @@ def test_probe_without_a_face_is_a_miss(engine: Engine, faces: FaceSet) -> None:
 
 
 def test_concatenated_parts_equal_the_whole(engine: Engine, faces: FaceSet) -> None:
-    trial = enroll(FaceReader(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
-    indices = places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
-    whole = trial.search(indices)
+    trial = enroll(FaceReader(engine), faces, photo_indices(faces, PEOPLE, slice(0, 2)))
+    indices = photo_indices(faces, PEOPLE + STRANGERS, slice(2, 4))
+    undivided = trial.search(indices)
     joined = Searches.joined([trial.search(indices[:3]), trial.search(indices[3:])])
-    assert np.array_equal(whole.named, joined.named)
-    assert np.array_equal(whole.where(whole.mated).own, whole.own[whole.mated])
+    assert np.array_equal(undivided.named, joined.named)
+    assert np.array_equal(undivided.where(undivided.mated).own, undivided.own[undivided.mated])
 
 
 def test_unnamed_photos_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None:
-    nameless = replace(
-        faces, dataset=Dataset("nameless", tuple(replace(photo, person=None) for photo in faces.dataset.photos))
+    unnamed = replace(
+        faces, dataset=Dataset("unnamed", tuple(replace(photo, person=None) for photo in faces.dataset.photos))
     )
     with pytest.raises(DatasetError, match="none of the photos to enroll"):
-        enroll(FaceReader(engine), nameless, np.arange(4))
+        enroll(FaceReader(engine), unnamed, np.arange(4))
 
 
 def test_largest_face_is_used_by_default(faces: FaceSet) -> None:
@@ -126,7 +126,7 @@ FACE = Face(
 )
 
 
-def faces_of(counts: list[int], groups: bool = False) -> FaceSet:
+def make_faces(counts: list[int], groups: bool = False) -> FaceSet:
     photos = tuple(
         DatasetPhoto(f"{person}/{number}", f"P{person:03}", b"", group=f"{person}-{number // 2}" if groups else "")
         for person, count in enumerate(counts)
@@ -139,7 +139,7 @@ def faces_of(counts: list[int], groups: bool = False) -> FaceSet:
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=40), st.integers(1, 4), st.integers(0, 99), st.booleans())
 def test_enrolled_and_searched_parts_are_disjoint(counts: list[int], photos: int, seed: int, groups: bool) -> None:
-    faces = faces_of(counts, groups)
+    faces = make_faces(counts, groups)
     random = np.random.default_rng(seed)
     if max(counts) <= photos:
         with pytest.raises(DatasetError, match="nobody has"):
@@ -157,7 +157,7 @@ def test_enrolled_and_searched_parts_are_disjoint(counts: list[int], photos: int
 
 
 def test_people_are_held_out_if_no_stranger_is_left() -> None:
-    roles = choose_roles(faces_of([5] * 9), photos=2, mated=99, strangers=99, random=np.random.default_rng(0))
+    roles = choose_roles(make_faces([5] * 9), photos=2, mated=99, strangers=99, random=np.random.default_rng(0))
     assert (len(roles.enrolled), len(roles.strangers)) == (2 * 6, 5 * 3)
 
 

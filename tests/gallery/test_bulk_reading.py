@@ -29,18 +29,18 @@ def test_vectors_and_qualities_are_consistent(
     expected = gallery.vectors()
     qualities = {sample.id: sample.quality for name in ("Ada", "Bob") for sample in gallery.samples(name)}
     monkeypatch.setattr(vector_tables, "_ROWS_PER_BLOCK", rows_at_once)
-    table, rated = gallery.rated_vectors()
+    table, sample_qualities = gallery.rated_vectors()
     assert table.sample_ids.tolist() == [1, 2, 3, 4, 5, 6]
     assert table.person_ids.tolist() == expected.person_ids.tolist() == [1, 1, 2, 2, 2, 1]
     assert np.array_equal(table.matrix, expected.matrix)
-    assert rated.tolist() == pytest.approx([qualities[sample_id] for sample_id in table.sample_ids.tolist()])
-    assert rated.dtype == table.matrix.dtype == np.float32
+    assert sample_qualities.tolist() == pytest.approx([qualities[sample_id] for sample_id in table.sample_ids.tolist()])
+    assert sample_qualities.dtype == table.matrix.dtype == np.float32
 
 
 def test_an_empty_gallery_is_read(gallery: Gallery) -> None:
-    table, rated = gallery.rated_vectors()
+    table, sample_qualities = gallery.rated_vectors()
     assert table.matrix.shape == (0, gallery.pack.dimension)
-    assert len(rated) == len(table.sample_ids) == len(table.person_ids) == len(gallery.name_table()) == 0
+    assert len(sample_qualities) == len(table.sample_ids) == len(table.person_ids) == len(gallery.name_table()) == 0
 
 
 @pytest.mark.parametrize("damaged", ["'x'", "x'00'", "-1"])
@@ -53,9 +53,9 @@ def test_a_damaged_quality_names_the_person(gallery: Gallery, faces: Faces, dama
 
 
 def test_name_table_equals_names(gallery: Gallery, faces: Faces) -> None:
-    called = [f"person {number}" for number in range(2 * NAMES_PER_BLOCK)]
-    called[3], called[NAMES_PER_BLOCK + 1] = "Zoë Straße", "علی\u200cرضا"
-    gallery.enroll_people([(name, []) for name in called])
+    names = [f"person {number}" for number in range(2 * NAMES_PER_BLOCK)]
+    names[3], names[NAMES_PER_BLOCK + 1] = "Zoë Straße", "علی\u200cرضا"
+    gallery.enroll_people([(name, []) for name in names])
     gallery.enroll("Last", faces.samples(1))
     gallery.forget("person 7")
     table = gallery.name_table()

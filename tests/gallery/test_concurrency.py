@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     Start = Callable[..., subprocess.Popen[str]]
 
-POSIX_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+POSIX_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
 
-def lines(process: subprocess.Popen[str], count: int) -> list[str]:
+def read_lines(process: subprocess.Popen[str], count: int) -> list[str]:
     assert process.stdout is not None
     return [process.stdout.readline().strip() for _ in range(count)]
 
@@ -34,7 +34,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def test_writers_take_turns(gallery: Gallery, start_worker: Start) -> None:
-    workers = [start_worker("enrol", gallery.path, name, 15) for name in ("Ada", "Bob", "ada")]
+    workers = [start_worker("enroll", gallery.path, name, 15) for name in ("Ada", "Bob", "ada")]
     for worker in workers:
         finish(worker)
     assert {person.name.casefold(): person.sample_count for person in gallery.people()} == {"ada": 30, "bob": 15}
@@ -46,27 +46,27 @@ def test_writers_take_turns(gallery: Gallery, start_worker: Start) -> None:
 def test_a_snapshot_is_consistent_during_writes(gallery: Gallery, faces: Faces, start_worker: Start) -> None:
     gallery.enroll("Ada", faces.samples(2))
     reader = start_worker("read", gallery.path)
-    assert lines(reader, 2) == ["ready", "reading"]
-    finish(start_worker("enrol", gallery.path, "Bob", 10))
+    assert read_lines(reader, 2) == ["ready", "reading"]
+    finish(start_worker("enroll", gallery.path, "Bob", 10))
     output, _ = reader.communicate()
     assert output.split() == ["2"]
     assert len(gallery.vectors().sample_ids) == 12
 
 
 def test_the_index_follows_another_process(gallery: Gallery, start_worker: Start) -> None:
-    writer = start_worker("enrol", gallery.path, "Ada", 20)
-    lines(writer, 1)
-    seen = []
+    writer = start_worker("enroll", gallery.path, "Ada", 20)
+    read_lines(writer, 1)
+    counts = []
     for _ in range(20):
-        lines(writer, 1)
-        seen.append(len(gallery.vectors().sample_ids))
+        read_lines(writer, 1)
+        counts.append(len(gallery.vectors().sample_ids))
     finish(writer)
-    assert seen == sorted(seen)
+    assert counts == sorted(counts)
     assert len(gallery.vectors().sample_ids) == 20
-    assert all(count >= done for done, count in enumerate(seen, start=1))
+    assert all(count >= printed for printed, count in enumerate(counts, start=1))
 
 
-def test_concurrent_creation_of_a_gallery(path: Path, faces: Faces, start_worker: Start) -> None:
+def test_a_gallery_can_be_created_concurrently(path: Path, faces: Faces, start_worker: Start) -> None:
     workers = [start_worker("create", path, f"Person {number}", 1) for number in range(6)]
     for worker in workers:
         finish(worker)
@@ -76,26 +76,28 @@ def test_concurrent_creation_of_a_gallery(path: Path, faces: Faces, start_worker
 
 
 @POSIX_SIGNALS
-@pytest.mark.parametrize("action", ["enrol", "bulk"])
+@pytest.mark.parametrize("action", ["enroll", "bulk"])
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_an_interrupted_enrollment_keeps_completed_photos(
     gallery: Gallery, faces: Faces, start_worker: Start, action: str, name: str
 ) -> None:
     gallery.enroll("Ada", faces.samples(2))
-    worker = start_worker(action, gallery.path, "Bob", 100_000 if action == "enrol" else 8000)
-    done = [line for line in lines(worker, 8 if action == "enrol" else 2) if line not in {"ready", "enrolling"}]
+    worker = start_worker(action, gallery.path, "Bob", 100_000 if action == "enroll" else 8000)
+    printed = [
+        line for line in read_lines(worker, 8 if action == "enroll" else 2) if line not in {"ready", "enrolling"}
+    ]
     worker.send_signal(getattr(signal, name))
     output, _ = worker.communicate()
     assert worker.returncode != 0
-    done += output.split()
+    printed += output.split()
     gallery.close()
 
-    with Gallery.open(gallery.path, faces.pack) as again:
-        people = {person.name: person.sample_count for person in again.people()}
+    with Gallery.open(gallery.path, faces.pack) as reopened:
+        people = {person.name: person.sample_count for person in reopened.people()}
         assert people.pop("Ada") == 2
-        assert people.get("Bob", 0) in {len(done), len(done) + 1}  # the last one may be enrolled but not printed yet
-        assert len(again.vectors().sample_ids) == 2 + people.get("Bob", 0)
-        again.enroll("Carl", faces.samples(1))
+        assert people.get("Bob", 0) in {len(printed), len(printed) + 1}  # the last photo may not be printed yet
+        assert len(reopened.vectors().sample_ids) == 2 + people.get("Bob", 0)
+        reopened.enroll("Carl", faces.samples(1))
     assert inspect_gallery(gallery.path).problems == ()
 
 

@@ -24,24 +24,24 @@ ROWS = st.lists(
 
 @given(ROWS)
 def test_digests_of_many_rows_equal_single_digests(rows: list[dict[str, Value]]) -> None:
-    alone = [row_digest("people", row, KINDS) for row in rows]
+    single = [row_digest("people", row, KINDS) for row in rows]
     columns = {name: [row[name] for row in rows] for name in KINDS}
-    together = row_digests("people", columns, KINDS, len(rows))
-    assert together.tolist() == alone
-    assert sum_digests(together) == signed(sum(alone))
+    joint = row_digests("people", columns, KINDS, len(rows))
+    assert joint.tolist() == single
+    assert sum_digests(joint) == signed(sum(single))
 
 
 @pytest.mark.parametrize("column", list(KINDS))
 def test_every_flipped_bit_changes_the_digest(column: str) -> None:
     row: dict[str, Value] = {"id": 5, "share": 0.75, "name": "Ada", "vector": np.arange(128, dtype="<f4").tobytes()}
-    seen = {row_digest("people", row, KINDS)}
+    digests = {row_digest("people", row, KINDS)}
     count = {"vector": 8 * 512, "name": 7 * 3}.get(column, 64)
     for bit in range(count):
-        seen.add(row_digest("people", {**row, column: flipped(row[column], bit)}, KINDS))
-    assert len(seen) == count + 1
+        digests.add(row_digest("people", {**row, column: flip_bit(row[column], bit)}, KINDS))
+    assert len(digests) == count + 1
 
 
-def flipped(value: Value, bit: int) -> Value:
+def flip_bit(value: Value, bit: int) -> Value:
     if isinstance(value, bytes):
         return (int.from_bytes(value, "little") ^ 1 << bit).to_bytes(len(value), "little")
     if isinstance(value, str):
@@ -52,14 +52,14 @@ def flipped(value: Value, bit: int) -> Value:
 
 
 def test_digests_depend_on_the_table_and_columns() -> None:
-    one: dict[str, Value] = {"id": 1, "name": "Ada"}
+    row: dict[str, Value] = {"id": 1, "name": "Ada"}
     others: list[tuple[str, dict[str, Value]]] = [
-        ("samples", one),
+        ("samples", row),
         ("people", {"id": 2, "name": "Ada"}),
         ("people", {"id": 1, "name": "Bob"}),
         ("people", {"id": 1, "name": ""}),
     ]
-    digests = {row_digest(table, row, KINDS) for table, row in [("people", one), *others]}
+    digests = {row_digest(table, row, KINDS) for table, row in [("people", row), *others]}
     assert len(digests) == 5
 
 

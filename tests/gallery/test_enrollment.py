@@ -23,11 +23,8 @@ if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
 
 
-def boxed(sample: NewSample, x1: float, y1: float, x2: float, y2: float) -> NewSample:
+def replace_box(sample: NewSample, x1: float, y1: float, x2: float, y2: float) -> NewSample:
     return replace(sample, box=np.array([x1, y1, x2, y2], dtype=np.float32))
-
-
-# Enrolling ------------------------------------------------------------------------------------------------------
 
 
 def test_enrolled_samples_are_returned_unchanged(gallery: Gallery, faces: Faces) -> None:
@@ -56,11 +53,11 @@ def test_samples_persist(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Bob", faces.samples(2))
     people, vectors = gallery.people(), gallery.vectors()
     gallery.close()
-    with Gallery.open(gallery.path, faces.pack) as again:
-        assert again.people() == people
+    with Gallery.open(gallery.path, faces.pack) as reopened:
+        assert reopened.people() == people
         assert [(person.name, person.sample_count) for person in people] == [("Ada", 3), ("Bob", 2)]
-        np.testing.assert_array_equal(again.vectors().matrix, vectors.matrix)
-        assert len(again.vectors().sample_ids) == 5
+        np.testing.assert_array_equal(reopened.vectors().matrix, vectors.matrix)
+        assert len(reopened.vectors().sample_ids) == 5
 
 
 def test_thumbnail_and_time_are_optional(gallery: Gallery, faces: Faces) -> None:
@@ -72,11 +69,13 @@ def test_thumbnail_and_time_are_optional(gallery: Gallery, faces: Faces) -> None
     assert gallery.thumbnail(999) is None
 
 
-@pytest.mark.parametrize("source", ["/photos/\udcff\udce9.jpg", "C:\\photos\\愛達.jpg", "line\nbreak", 'it\'s "x"; --'])
-def test_paths_of_any_form_are_stored(gallery: Gallery, faces: Faces, source: str) -> None:
-    gallery.enroll("Robert'); DROP TABLE people;--", [faces.sample(path=source)])
+@pytest.mark.parametrize(
+    "location", ["/photos/\udcff\udce9.jpg", "C:\\photos\\愛達.jpg", "line\nbreak", 'it\'s "x"; --']
+)
+def test_paths_of_any_form_are_stored(gallery: Gallery, faces: Faces, location: str) -> None:
+    gallery.enroll("Robert'); DROP TABLE people;--", [faces.sample(path=location)])
     (person,) = gallery.people()
-    assert gallery.samples(person.name)[0].path == source
+    assert gallery.samples(person.name)[0].path == location
 
 
 def test_names_are_found_regardless_of_case_and_normal_form(gallery: Gallery, faces: Faces) -> None:
@@ -113,7 +112,7 @@ def test_enrolling_several_people_is_atomic(gallery: Gallery, faces: Faces) -> N
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ({"content_hash": "abc"}, "SHA-256"),
         ({"quarter_turns": 4}, "quarter turns"),
@@ -130,22 +129,19 @@ def test_enrolling_several_people_is_atomic(gallery: Gallery, faces: Faces) -> N
         ({"landmarks": np.zeros((5, 3), np.float32)}, r"shape \(5, 2\)"),
     ],
 )
-def test_invalid_samples_are_rejected(gallery: Gallery, faces: Faces, change: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(UsageError, match=complaint):
+def test_invalid_samples_are_rejected(gallery: Gallery, faces: Faces, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         gallery.enroll("Ada", [faces.sample(), faces.sample(**change)])
     assert gallery.people() == []
-
-
-# Duplicates ----------------------------------------------------------------------------------------------
 
 
 def test_the_same_face_is_enrolled_once(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(3)
     first = gallery.enroll("Ada", samples)
     revision = gallery.revision
-    again = gallery.enroll("ada", samples)
-    assert [outcome.sample_id for outcome in again] == [outcome.sample_id for outcome in first]
-    assert {outcome.duplicate_of_person for outcome in again} == {"Ada"}
+    second = gallery.enroll("ada", samples)
+    assert [outcome.sample_id for outcome in second] == [outcome.sample_id for outcome in first]
+    assert {outcome.duplicate_of_person for outcome in second} == {"Ada"}
     assert gallery.person("Ada").sample_count == 3
     assert gallery.revision == revision
 
@@ -167,24 +163,24 @@ def test_a_face_of_another_person_names_the_owner(gallery: Gallery, faces: Faces
 
 def test_the_same_box_of_the_same_photo_is_the_same_face(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample()
-    gallery.enroll("Ada", [boxed(sample, 100, 100, 200, 220)])
-    anew = replace(boxed(sample, 104, 98, 207, 222), vectors={"plain": faces.vector()})
-    assert gallery.enroll("Ada", [anew])[0].duplicate_of_person == "Ada"
+    gallery.enroll("Ada", [replace_box(sample, 100, 100, 200, 220)])
+    moved = replace(replace_box(sample, 104, 98, 207, 222), vectors={"plain": faces.vector()})
+    assert gallery.enroll("Ada", [moved])[0].duplicate_of_person == "Ada"
 
 
 @pytest.mark.parametrize("box", [(300, 100, 400, 220), (160, 100, 260, 220), (100, 100, 130, 130)])
 def test_two_faces_of_one_photo_are_two_samples(gallery: Gallery, faces: Faces, box: tuple[float, ...]) -> None:
     sample = faces.sample()
-    gallery.enroll("Ada", [boxed(sample, 100, 100, 200, 220)])
-    other = replace(boxed(sample, *box), vectors={"plain": faces.vector()})
+    gallery.enroll("Ada", [replace_box(sample, 100, 100, 200, 220)])
+    other = replace(replace_box(sample, *box), vectors={"plain": faces.vector()})
     assert gallery.enroll("Bob", [other])[0].duplicate_of_person is None
 
 
 def test_boxes_of_differently_rotated_photos_are_not_compared(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample(quarter_turns=0)
     gallery.enroll("Ada", [sample])
-    turned = replace(sample, quarter_turns=1, vectors={"plain": faces.vector()})
-    assert gallery.enroll("Bob", [turned])[0].duplicate_of_person is None
+    rotated = replace(sample, quarter_turns=1, vectors={"plain": faces.vector()})
+    assert gallery.enroll("Bob", [rotated])[0].duplicate_of_person is None
 
 
 @pytest.mark.parametrize(("distance", "same"), [(0.0, True), (0.5e-4, True), (2e-4, False)])
@@ -192,8 +188,8 @@ def test_nearly_equal_embeddings_are_one_face(gallery: Gallery, faces: Faces, di
     for _ in range(30):
         gallery.enroll("Others", faces.samples(1))
     vector = faces.vector().astype(np.float64)
-    aside = np.linalg.svd(vector[None])[2][5]  # orthogonal
-    copied = ((vector + distance * aside) / np.linalg.norm(vector + distance * aside)).astype(np.float32)
+    orthogonal = np.linalg.svd(vector[None])[2][5]
+    similar = ((vector + distance * orthogonal) / np.linalg.norm(vector + distance * orthogonal)).astype(np.float32)
     gallery.enroll("Ada", [faces.sample(vectors={"plain": vector.astype(np.float32)})])
-    (outcome,) = gallery.enroll("Bob", [faces.sample(vectors={"plain": copied})])
+    (outcome,) = gallery.enroll("Bob", [faces.sample(vectors={"plain": similar})])
     assert outcome.duplicate_of_person == ("Ada" if same else None)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def contents(gallery: Gallery) -> dict[str, list[Any]]:
-    """Return everything stored about everybody except for sample numbers, which differ between galleries."""
+    """Return everything stored about everybody except for sample IDs, which differ between galleries."""
     vectors = {variant: gallery.vectors(variant) for variant in gallery.variants()}
-    everything: dict[str, list[Any]] = {}
+    people: dict[str, list[Any]] = {}
     for person in gallery.people():
-        everything[person.name] = [
+        people[person.name] = [
             (person.born, person.note),
             *[
                 (
@@ -47,10 +47,7 @@ def contents(gallery: Gallery) -> dict[str, list[Any]]:
                 for sample in gallery.samples(person.name)
             ],
         ]
-    return everything
-
-
-# Round trips ---------------------------------------------------------------------------------------------------
+    return people
 
 
 def test_exports_are_imported_unchanged(gallery: Gallery, other: Gallery, exported: Path) -> None:
@@ -87,15 +84,15 @@ def test_imports_add_missing_facts(gallery: Gallery, other: Gallery, faces: Face
 
 
 def test_exports_without_birth_dates_are_read(other: Gallery, exported: Path) -> None:
-    new = {"people.jsonl": {"born", "note"}, "samples.jsonl": {"masked", "camera_dated"}}
+    new_keys = {"people.jsonl": {"born", "note"}, "samples.jsonl": {"masked", "camera_dated"}}
     manifest = json.loads((exported / "manifest.json").read_text())
-    for file, keys in new.items():
-        records = [json.loads(line) for line in (exported / file).read_text().splitlines()]
+    for name, keys in new_keys.items():
+        records = [json.loads(line) for line in (exported / name).read_text().splitlines()]
         assert all(keys <= record.keys() for record in records)
-        kept = [{key: record[key] for key in record if key not in keys} for record in records]
-        content = "".join(json.dumps(record) + "\n" for record in kept).encode()
-        (exported / file).write_bytes(content)
-        manifest["files"][file] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        older = [{key: record[key] for key in record if key not in keys} for record in records]
+        content = "".join(json.dumps(record) + "\n" for record in older).encode()
+        (exported / name).write_bytes(content)
+        manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (exported / "manifest.json").write_text(json.dumps(manifest))
     assert import_gallery(other, exported) == Imported(people=3, samples=5, duplicates=0, duplicates_elsewhere=0)
     assert {(person.born, person.note) for person in other.people()} == {(None, None)}
@@ -151,27 +148,24 @@ def test_any_population_is_exported_and_imported(
     random_faces: type[Faces], seed: int, counts: list[int], thumbnails: bool
 ) -> None:
     faces = random_faces(seed)
-    bare = {} if thumbnails else {"thumbnail": None}
+    options = {} if thumbnails else {"thumbnail": None}
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+        root = Path(folder)
         with (
-            Gallery.open(place / "a", faces.pack, create=True) as one,
-            Gallery.open(place / "b", faces.pack, create=True) as two,
+            Gallery.open(root / "a", faces.pack, create=True) as source,
+            Gallery.open(root / "b", faces.pack, create=True) as target,
         ):
-            one.enroll_people(
+            source.enroll_people(
                 [
-                    (f"Person {number}", [faces.sample(**bare) for _ in range(count)])
+                    (f"Person {number}", [faces.sample(**options) for _ in range(count)])
                     for number, count in enumerate(counts)
                 ]
             )
-            import_gallery(two, export_gallery(one, place / "export").folder)
-            assert contents(two) == contents(one)
+            import_gallery(target, export_gallery(source, root / "export").folder)
+            assert contents(target) == contents(source)
 
 
-# The exported folder -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
 def test_only_its_owner_can_read_an_export(exported: Path) -> None:
     assert stat.S_IMODE(exported.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in exported.iterdir()} == {0o600}

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tempfile
 import zipfile
 from contextlib import suppress
@@ -38,9 +37,6 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda man
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-# Refused exports ---------------------------------------------------------------------------------------------------
-
-
 def test_exports_of_another_pack_are_rejected(gallery: Gallery, exported: Path, faces: Faces, tmp_path: Path) -> None:
     with (
         Gallery.open(tmp_path / "buffalo", faces.other_pack, create=True) as buffalo,
@@ -52,22 +48,22 @@ def test_exports_of_another_pack_are_rejected(gallery: Gallery, exported: Path, 
 def test_other_folders_are_rejected(gallery: Gallery, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    for place in (tmp_path / "missing", tmp_path / "empty", tmp_path / "file"):
+    for folder in (tmp_path / "missing", tmp_path / "empty", tmp_path / "file"):
         with pytest.raises(ExchangeError, match=r"manifest\.json is missing"):
-            import_gallery(gallery, place)
+            import_gallery(gallery, folder)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "people.jsonl", "samples.jsonl", "vectors.npz", "thumbnails.npz"])
 def test_missing_truncated_and_altered_files_are_rejected(other: Gallery, exported: Path, name: str) -> None:
-    whole = (exported / name).read_bytes()
-    altered = bytearray(whole)
-    altered[len(whole) // 2] ^= 1
-    for content in (whole[:-1], whole[: len(whole) // 2], b"", bytes(altered), None):
+    original = (exported / name).read_bytes()
+    altered = bytearray(original)
+    altered[len(original) // 2] ^= 1
+    for content in (original[:-1], original[: len(original) // 2], b"", bytes(altered), None):
         (exported / name).unlink(missing_ok=True)
         if content is not None:
             (exported / name).write_bytes(content)
         if name != "manifest.json" or content not in {
-            whole[:-1],
+            original[:-1],
             bytes(altered),
         }:  # the manifest has no checksum
             with pytest.raises(ExchangeError, match=name.replace(".", r"\.")):
@@ -88,7 +84,7 @@ def test_links_and_pipes_are_rejected(other: Gallery, exported: Path) -> None:
             import_gallery(other, exported)
 
 
-def set_in(*keys: str | int, to: object) -> Callable[[Any], None]:
+def set_value(*keys: str | int, to: object) -> Callable[[Any], None]:
     def change(record: Any) -> None:
         for key in keys[:-1]:
             record = record[key]
@@ -100,36 +96,36 @@ def set_in(*keys: str | int, to: object) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        set_in("format", to="zip"),
-        set_in("version", to=2),
-        set_in("pack", to=None),
-        set_in("pack", "dimension", to=0.5),
-        set_in("counts", "people", to=-1),
-        set_in("counts", "people", to=2),
-        set_in("counts", "people", to=10**9),
-        set_in("counts", "samples", to=True),
-        set_in("counts", "samples", to=6),
-        set_in("counts", "samples", to=4),
-        set_in("counts", "vectors", to=9),
-        set_in("counts", "vectors", to=9_000_000),
-        set_in("counts", "thumbnails", to=1),
-        set_in("counts", "thumbnails", to=0),
-        set_in("counts", "thumbnail_bytes", to=2**33),
-        set_in("variants", to=["plain"]),
-        set_in("variants", to=["../x", "b", "c"]),
-        set_in("variants", to=["flip", "flip", "flip"]),
-        set_in("files", to={}),
-        set_in("files", "more.jsonl", to={"bytes": 0, "sha256": "ab" * 32}),
-        set_in("files", "people.jsonl", to=7),
-        set_in("files", "people.jsonl", "bytes", to=10**15),
-        set_in("files", "people.jsonl", "sha256", to="x"),
+        set_value("format", to="zip"),
+        set_value("version", to=2),
+        set_value("pack", to=None),
+        set_value("pack", "dimension", to=0.5),
+        set_value("counts", "people", to=-1),
+        set_value("counts", "people", to=2),
+        set_value("counts", "people", to=10**9),
+        set_value("counts", "samples", to=True),
+        set_value("counts", "samples", to=6),
+        set_value("counts", "samples", to=4),
+        set_value("counts", "vectors", to=9),
+        set_value("counts", "vectors", to=9_000_000),
+        set_value("counts", "thumbnails", to=1),
+        set_value("counts", "thumbnails", to=0),
+        set_value("counts", "thumbnail_bytes", to=2**33),
+        set_value("variants", to=["plain"]),
+        set_value("variants", to=["../x", "b", "c"]),
+        set_value("variants", to=["flip", "flip", "flip"]),
+        set_value("files", to={}),
+        set_value("files", "more.jsonl", to={"bytes": 0, "sha256": "ab" * 32}),
+        set_value("files", "people.jsonl", to=7),
+        set_value("files", "people.jsonl", "bytes", to=10**15),
+        set_value("files", "people.jsonl", "sha256", to="x"),
     ],
 )
 def test_wrong_manifests_are_rejected(other: Gallery, exported: Path, change: Callable[[Any], None]) -> None:
     reseal(exported, change)
-    with pytest.raises(ExchangeError) as refusal:
+    with pytest.raises(ExchangeError) as caught:
         import_gallery(other, exported)
-    assert str(refusal.value).isprintable()
+    assert str(caught.value).isprintable()
     assert other.people() == []
 
 
@@ -143,28 +139,28 @@ def test_invalid_manifests_are_rejected(other: Gallery, exported: Path, content:
 @pytest.mark.parametrize(
     "change",
     [
-        set_in("person", to="Somebody Else"),
-        set_in("person", to=None),
-        set_in("sample", to=77),
-        set_in("sample", to=2),
-        set_in("sample", to="1"),
-        set_in("box", to=[1, 2, 3]),
-        set_in("box", to=[1, 2, 3, "x"]),
-        set_in("box", to=[1, 2, 3, 1e300]),
-        set_in("box", to=[[1, 2], [3]]),
-        set_in("landmarks", to={}),
-        set_in("detection_score", to=None),
-        set_in("quality", to=[]),
-        set_in("source", to=7),
-        set_in("source", to="x" * 40_000),
-        set_in("source", to="x" * 80_000),
-        set_in("content_hash", to="../.."),
-        set_in("quarter_turns", to=4),
-        set_in("quarter_turns", to=1.0),
-        set_in("taken_at", to="yesterday"),
-        set_in("enrolled_at", to=None),
-        set_in("masked", to=1),
-        set_in("camera_dated", to="yes"),
+        set_value("person", to="Somebody Else"),
+        set_value("person", to=None),
+        set_value("sample", to=77),
+        set_value("sample", to=2),
+        set_value("sample", to="1"),
+        set_value("box", to=[1, 2, 3]),
+        set_value("box", to=[1, 2, 3, "x"]),
+        set_value("box", to=[1, 2, 3, 1e300]),
+        set_value("box", to=[[1, 2], [3]]),
+        set_value("landmarks", to={}),
+        set_value("detection_score", to=None),
+        set_value("quality", to=[]),
+        set_value("source", to=7),
+        set_value("source", to="x" * 40_000),
+        set_value("source", to="x" * 80_000),
+        set_value("content_hash", to="../.."),
+        set_value("quarter_turns", to=4),
+        set_value("quarter_turns", to=1.0),
+        set_value("taken_at", to="yesterday"),
+        set_value("enrolled_at", to=None),
+        set_value("masked", to=1),
+        set_value("camera_dated", to="yes"),
         lambda record: record.pop("quality"),
     ],
 )
@@ -185,9 +181,9 @@ def test_invalid_people_are_rejected(other: Gallery, exported: Path, name: objec
     lines[1] = json.dumps({"name": name})
     (exported / "people.jsonl").write_text("\n".join(lines) + "\n")
     reseal(exported)
-    with pytest.raises(ExchangeError) as refusal:
+    with pytest.raises(ExchangeError) as caught:
         import_gallery(other, exported)
-    assert not str(refusal.value).endswith("..")
+    assert not str(caught.value).endswith("..")
     assert other.people() == []
 
 
@@ -224,7 +220,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], object], **options: A
             archive.writestr(f"{name}.npy", buffer.getvalue())
 
 
-def scaled(arrays: dict[str, Any], factor: float) -> None:
+def scale(arrays: dict[str, Any], factor: float) -> None:
     arrays["matrix"] = (arrays["matrix"] * np.float32(factor)).astype(np.float32)
 
 
@@ -239,8 +235,8 @@ def scaled(arrays: dict[str, Any], factor: float) -> None:
         lambda arrays: arrays.update(matrix=np.asfortranarray(arrays["matrix"])),
         lambda arrays: arrays.update(matrix=arrays["matrix"][:-1]),
         lambda arrays: arrays.update(matrix=arrays["matrix"].reshape(-1)),
-        lambda arrays: scaled(arrays, 2),
-        lambda arrays: scaled(arrays, float("nan")),
+        lambda arrays: scale(arrays, 2),
+        lambda arrays: scale(arrays, float("nan")),
         lambda arrays: arrays.update(sample_ids=arrays["sample_ids"] * 0),
         lambda arrays: arrays.update(sample_ids=arrays["sample_ids"] + 1),
         lambda arrays: arrays.update(variants=arrays["variants"] - 1),
@@ -294,27 +290,27 @@ def test_a_file_larger_than_its_arrays_is_refused(other: Gallery, exported: Path
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_altered_exports_raise_typed_errors_only(random_faces: type[Faces], data: st.DataObject) -> None:
-    """The hashes match, so that only the readers of the files can detect the change."""
+    """The hashes match; only the readers of the files can detect the change."""
     faces = random_faces(0)
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        with Gallery.open(place / "a", faces.pack, create=True) as one:
-            one.enroll_people([("Ada", faces.samples(2)), ("Bob", [replace(faces.sample(), thumbnail=None)])])
-            export = export_gallery(one, place / "export").folder
+        root = Path(folder)
+        with Gallery.open(root / "a", faces.pack, create=True) as gallery:
+            gallery.enroll_people([("Ada", faces.samples(2)), ("Bob", [replace(faces.sample(), thumbnail=None)])])
+            export = export_gallery(gallery, root / "export").folder
             name = data.draw(st.sampled_from(sorted(file.name for file in export.iterdir())))
             content = bytearray((export / name).read_bytes())
             for _ in range(data.draw(st.integers(1, 10))):
                 content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
             (export / name).write_bytes(content)
-            with suppress(ValueError, KeyError, TypeError, AttributeError, OSError):  # an unreadable manifest stays
+            with suppress(ValueError, KeyError, TypeError, AttributeError, OSError):  # an unreadable manifest is kept
                 reseal(export)
-            one.forget("Ada")
-            revision = one.revision
+            gallery.forget("Ada")
+            revision = gallery.revision
             try:
-                import_gallery(one, export)
+                import_gallery(gallery, export)
             except FacebankError:
-                assert one.revision == revision
-                assert [person.name for person in one.people()] == ["Bob"]
+                assert gallery.revision == revision
+                assert [person.name for person in gallery.people()] == ["Bob"]
 
 
 def test_an_import_into_a_pack_of_the_same_name_compares_digests(exported: Path, tmp_path: Path) -> None:
@@ -324,4 +320,3 @@ def test_an_import_into_a_pack_of_the_same_name_compares_digests(exported: Path,
         pytest.raises(PackMismatchError, match=r"abababab.*efefefef"),
     ):
         import_gallery(gallery, exported)
-    shutil.rmtree(exported)

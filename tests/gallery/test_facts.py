@@ -55,7 +55,7 @@ def test_only_changed_facts_advance_the_revision(ada: Gallery) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "message"),
     [
         ({"born": "yesterday"}, "is not a birth date"),
         ({"born": "1985-02-30"}, "is not a birth date"),
@@ -66,10 +66,10 @@ def test_only_changed_facts_advance_the_revision(ada: Gallery) -> None:
         ({"note": "\udcff"}, "not valid Unicode"),
     ],
 )
-def test_invalid_facts_are_rejected(ada: Gallery, changes: dict[str, str], why: str) -> None:
-    with pytest.raises(UsageError, match=why) as refusal:
+def test_invalid_facts_are_rejected(ada: Gallery, changes: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
         ada.describe("Ada", **changes)
-    assert len(str(refusal.value)) < 200
+    assert len(str(caught.value)) < 200
     assert facts(ada, "Ada") == ("1985-06", "from the sea")
 
 
@@ -109,7 +109,7 @@ def test_too_long_notes_are_not_joined(ada: Gallery) -> None:
     assert facts(ada, "Ada") == ("1985-06", "from the sea")
 
 
-def test_a_cleared_note_leaves_no_bytes(ada: Gallery, path: Path) -> None:
+def test_forgetting_a_person_erases_the_note(ada: Gallery, path: Path) -> None:
     assert b"from the sea" in path.read_bytes() + path.with_name(path.name + "-wal").read_bytes()
     ada.forget("Ada")
     ada.close()

@@ -29,55 +29,56 @@ if TYPE_CHECKING:
     from facebank.gallery import NewSample
     from tests.gallery.conftest import Faces
 
-PIECE = 16  # bytes; short enough to find parts of an embedding
+PIECE_SIZE = 16  # bytes; short enough to find parts of an embedding
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("FACEBANK_CACHE", str(tmp_path_factory.mktemp("cache")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEBANK_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 
-def all_bytes(path: Path) -> bytes:
+def read_all_bytes(path: Path) -> bytes:
     """Return the content of all files of a gallery, including derived ones."""
-    made = [derived_file(path), *index_file(path).parent.glob(index_file(path).name + "*")]
-    files = [*path.parent.glob(path.name + "*"), *(file for file in made if file.exists())]
+    derived = [derived_file(path), *index_file(path).parent.glob(index_file(path).name + "*")]
+    files = [*path.parent.glob(path.name + "*"), *(file for file in derived if file.exists())]
     return b"\0".join(file.read_bytes() for file in sorted(files))
 
 
-def pieces_of(data: bytes) -> list[bytes]:
-    return [data[start : start + PIECE] for start in range(0, max(1, len(data) - PIECE), 97)] + [data[-PIECE:]]
+def split(data: bytes) -> list[bytes]:
+    starts = range(0, max(1, len(data) - PIECE_SIZE), 97)
+    return [data[start : start + PIECE_SIZE] for start in starts] + [data[-PIECE_SIZE:]]
 
 
-def pieces(samples: Iterable[NewSample]) -> list[bytes]:
+def sample_pieces(samples: Iterable[NewSample]) -> list[bytes]:
     """Return byte strings that would disclose samples."""
-    found = []
+    pieces = []
     for sample in samples:
-        found += [sample.path.encode(), sample.content_hash.encode()]
-        found += pieces_of(sample.box.tobytes()) + pieces_of(sample.landmarks.tobytes())
-        found += [piece for vector in sample.vectors.values() for piece in pieces_of(vector.tobytes())]
-        found += pieces_of(sample.thumbnail or b"")
-    return [piece for piece in found if len(piece) >= PIECE]
+        pieces += [sample.path.encode(), sample.content_hash.encode()]
+        pieces += split(sample.box.tobytes()) + split(sample.landmarks.tobytes())
+        pieces += [piece for vector in sample.vectors.values() for piece in split(vector.tobytes())]
+        pieces += split(sample.thumbnail or b"")
+    return [piece for piece in pieces if len(piece) >= PIECE_SIZE]
 
 
-def names(*spelled: str) -> list[bytes]:
-    return [spelling.encode() for name in spelled for spelling in (name, name_key(name))]
+def name_pieces(*names: str) -> list[bytes]:
+    return [spelling.encode() for name in names for spelling in (name, name_key(name))]
 
 
-def left_in(path: Path, betraying: Iterable[bytes]) -> list[bytes]:
-    data = all_bytes(path)
-    return [piece for piece in betraying if piece in data]
+def find_pieces(path: Path, traces: Iterable[bytes]) -> list[bytes]:
+    data = read_all_bytes(path)
+    return [piece for piece in traces if piece in data]
 
 
-def test_enrolled_data_are_in_the_files(gallery: Gallery, faces: Faces) -> None:
-    """Shows that the search of the other tests finds bytes that exist."""
+def test_enrolled_data_is_in_the_files(gallery: Gallery, faces: Faces) -> None:
+    """The search that the other tests use finds existing bytes."""
     samples = faces.samples(5)
     gallery.enroll("Augusta Ada King", samples)
-    betraying = [*names("Augusta Ada King"), *pieces(samples)]
-    assert len(left_in(gallery.path, betraying)) > 0.9 * len(betraying)  # a few are split between two pages
+    traces = [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]
+    assert len(find_pieces(gallery.path, traces)) > 0.9 * len(traces)  # a few are split between two pages
     gallery.close()
-    assert len(left_in(gallery.path, betraying)) > 0.9 * len(betraying)
+    assert len(find_pieces(gallery.path, traces)) > 0.9 * len(traces)
 
 
 def test_forgetting_a_person_erases_all_bytes(gallery: Gallery, faces: Faces) -> None:
@@ -85,9 +86,9 @@ def test_forgetting_a_person_erases_all_bytes(gallery: Gallery, faces: Faces) ->
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(5))
     gallery.forget("Augusta Ada King")
-    assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
+    assert find_pieces(gallery.path, [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]) == []
     gallery.close()
-    assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
+    assert find_pieces(gallery.path, [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]) == []
 
 
 @pytest.mark.parametrize("action", ["forget", "remove_sample", "rebind"])
@@ -98,47 +99,47 @@ def test_forgetting_erases_the_search_index(
     monkeypatch.setattr(gallery_index, "KEPT_FROM", 10)
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(38))
-    vectors = [piece for sample in samples for piece in pieces_of(sample.vectors["plain"].tobytes())]
+    vectors = [piece for sample in samples for piece in split(sample.vectors["plain"].tobytes())]
     assert nearest_person(gallery, samples[0].vectors["plain"]) == 1
     path, copies = index_file(gallery.path), vectors
-    held = os.open(path, os.O_RDONLY)  # the bytes must be overwritten and not only unlinked
+    descriptor = os.open(path, os.O_RDONLY)  # the bytes must be overwritten and not only unlinked
     assert any(piece in path.read_bytes() for piece in vectors)
     if action == "forget":
         gallery.forget("Augusta Ada King")
     elif action == "remove_sample":
         gallery.remove_sample(1)
-        copies = pieces_of(samples[0].vectors["plain"].tobytes())
+        copies = split(samples[0].vectors["plain"].tobytes())
     else:
         gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in range(1, 41)})
-    assert not any(os.pread(held, 1 << 20, 0))
-    os.close(held)
-    assert left_in(gallery.path, copies) == []
+    assert not any(os.pread(descriptor, 1 << 20, 0))
+    os.close(descriptor)
+    assert find_pieces(gallery.path, copies) == []
     people = gallery_index.open_index(gallery).people
     assert people is not None
     assert people.count == {"forget": 38, "remove_sample": 39}.get(action, 40)
     assert index_file(gallery.path).exists()
-    assert left_in(gallery.path, copies) == []
-    assert (left_in(gallery.path, vectors) == []) == (action != "remove_sample")
+    assert find_pieces(gallery.path, copies) == []
+    assert (find_pieces(gallery.path, vectors) == []) == (action != "remove_sample")
 
 
 def test_forgetting_erases_earlier_names(gallery: Gallery, faces: Faces) -> None:
-    called = ["First Name Of All", "Second Name Of All", "Third Name Of All", "Somebody Merged"]
+    names = ["First Name Of All", "Second Name Of All", "Third Name Of All", "Somebody Merged"]
     samples = faces.samples(4)
-    gallery.enroll(called[0], samples[:2])
-    gallery.enroll(called[3], samples[2:])
-    gallery.rename(called[0], called[1])
-    gallery.merge([called[3]], called[1])
-    gallery.rename(called[1], called[2])
-    gallery.forget(called[2])
-    assert left_in(gallery.path, [*names(*called), *pieces(samples)]) == []
+    gallery.enroll(names[0], samples[:2])
+    gallery.enroll(names[3], samples[2:])
+    gallery.rename(names[0], names[1])
+    gallery.merge([names[3]], names[1])
+    gallery.rename(names[1], names[2])
+    gallery.forget(names[2])
+    assert find_pieces(gallery.path, [*name_pieces(*names), *sample_pieces(samples)]) == []
 
 
 def test_removing_a_sample_erases_all_bytes(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(6)
     gallery.enroll("Ada", samples)
     gallery.remove_sample(2)
-    assert left_in(gallery.path, pieces(samples[1:2])) == []
-    assert left_in(gallery.path, pieces(samples[:1])) != []
+    assert find_pieces(gallery.path, sample_pieces(samples[1:2])) == []
+    assert find_pieces(gallery.path, sample_pieces(samples[:1])) != []
 
 
 def test_forgetting_several_people_is_atomic(gallery: Gallery, faces: Faces) -> None:
@@ -154,15 +155,15 @@ def test_forgetting_several_people_is_atomic(gallery: Gallery, faces: Faces) -> 
     assert gallery.remove_samples([5, 5, 6]).samples == 2
     assert (gallery.forget_people([]).samples, gallery.remove_samples([]).samples) == (0, 0)
     assert [(person.name, person.sample_count) for person in gallery.people()] == [("Bob", 0)]
-    assert left_in(gallery.path, [*names("First Of Two", "Second Of Two"), *pieces(samples)]) == []
+    assert find_pieces(gallery.path, [*name_pieces("First Of Two", "Second Of Two"), *sample_pieces(samples)]) == []
 
 
 def test_re_embedding_erases_old_embeddings(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(4)
     gallery.enroll("Ada", samples)
     gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in (1, 2, 3)}, dropped=[4])
-    old = [piece for sample in samples for vector in sample.vectors.values() for piece in pieces_of(vector.tobytes())]
-    assert left_in(gallery.path, [*old, *pieces(samples[3:])]) == []
+    old = [piece for sample in samples for vector in sample.vectors.values() for piece in split(vector.tobytes())]
+    assert find_pieces(gallery.path, [*old, *sample_pieces(samples[3:])]) == []
 
 
 def test_forgetting_erases_denials(gallery: Gallery, faces: Faces) -> None:
@@ -172,42 +173,42 @@ def test_forgetting_erases_denials(gallery: Gallery, faces: Faces) -> None:
     for sample in [*denied, shared]:
         gallery.deny("Augusta Ada King", FaceKey.from_sample(sample))
     gallery.deny("Bob", FaceKey.from_sample(shared))
-    betraying = [piece for sample in denied for piece in (sample.content_hash.encode(), sample.box.tobytes())]
-    assert left_in(gallery.path, betraying) != []
+    traces = [piece for sample in denied for piece in (sample.content_hash.encode(), sample.box.tobytes())]
+    assert find_pieces(gallery.path, traces) != []
     gallery.forget("Augusta Ada King")
-    assert left_in(gallery.path, betraying) == []
+    assert find_pieces(gallery.path, traces) == []
     assert gallery.denials_of(FaceKey.from_sample(shared)) == {2}
     gallery.close()
-    assert left_in(gallery.path, betraying) == []
+    assert find_pieces(gallery.path, traces) == []
 
 
 def test_forgetting_a_stranger_erases_all_bytes(gallery: Gallery, faces: Faces) -> None:
-    met = faces.samples(30)
-    for sample in met:
+    strangers = faces.samples(30)
+    for sample in strangers:
         gallery.remember_stranger(sample)
-    kept = [replace(sample, thumbnail=None, vectors={"plain": sample.vectors["plain"]}) for sample in met]
-    gone = [piece for sample in kept[:20] for piece in traces_of_stranger(sample)]
-    assert len(left_in(gallery.path, gone)) > 0.9 * len(gone)
+    stored = [replace(sample, thumbnail=None, vectors={"plain": sample.vectors["plain"]}) for sample in strangers]
+    traces = [piece for sample in stored[:20] for piece in traces_of_stranger(sample)]
+    assert len(find_pieces(gallery.path, traces)) > 0.9 * len(traces)
     for number in range(1, 21):
         assert not gallery.forget_stranger(number).busy_readers
-    assert left_in(gallery.path, gone) == []
+    assert find_pieces(gallery.path, traces) == []
     assert gallery.strangers().stranger_ids.tolist() == list(range(21, 31))
     gallery.close()
-    assert left_in(gallery.path, gone) == []
+    assert find_pieces(gallery.path, traces) == []
 
 
 def test_strangers_are_stored_without_thumbnail_and_variants(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample()
     gallery.remember_stranger(sample)
-    unneeded = [*pieces_of(sample.thumbnail or b""), *pieces_of(sample.landmarks.tobytes())]
-    unneeded += pieces_of(sample.vectors["flip"].tobytes())
-    assert left_in(gallery.path, unneeded) == []
-    assert left_in(gallery.path, traces_of_stranger(sample)) != []
+    unneeded = [*split(sample.thumbnail or b""), *split(sample.landmarks.tobytes())]
+    unneeded += split(sample.vectors["flip"].tobytes())
+    assert find_pieces(gallery.path, unneeded) == []
+    assert find_pieces(gallery.path, traces_of_stranger(sample)) != []
 
 
 def traces_of_stranger(sample: NewSample) -> list[bytes]:
-    found = [sample.path.encode(), sample.content_hash.encode(), sample.box.tobytes()]
-    return [*found, *pieces_of(sample.vectors["plain"].tobytes())]
+    pieces = [sample.path.encode(), sample.content_hash.encode(), sample.box.tobytes()]
+    return [*pieces, *split(sample.vectors["plain"].tobytes())]
 
 
 def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces: Faces) -> None:
@@ -215,26 +216,28 @@ def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces
     for sample in (kept, dropped):
         gallery.remember_stranger(sample)
     gallery.rebind(faces.other_pack, {}, strangers={1: faces.vector(24), 2: None})
-    old = pieces_of(kept.vectors["plain"].tobytes())
-    assert left_in(gallery.path, [*old, *traces_of_stranger(dropped)]) == []
+    old = split(kept.vectors["plain"].tobytes())
+    assert find_pieces(gallery.path, [*old, *traces_of_stranger(dropped)]) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_moved_rows_leave_no_copies(gallery: Gallery, random_faces: type[Faces], seed: int) -> None:
     """With ``secure_delete`` alone, some of these galleries leave copies in unused parts of pages."""
     faces, random = random_faces(seed), Random(seed)
-    called = [f"Person {random.randbytes(9).hex()}" for _ in range(60)]
+    names = [f"Person {random.randbytes(9).hex()}" for _ in range(60)]
     samples = {
-        name: [faces.sample(thumbnail=random.randbytes(random.randrange(200, 400))) for _ in range(4)]
-        for name in called
+        name: [faces.sample(thumbnail=random.randbytes(random.randrange(200, 400))) for _ in range(4)] for name in names
     }
     for turn in range(4):
-        gallery.enroll_people([(name, samples[name][turn : turn + 1]) for name in called])
-    gone = random.sample(called, 45)
-    for name in gone:
+        gallery.enroll_people([(name, samples[name][turn : turn + 1]) for name in names])
+    forgotten_names = random.sample(names, 45)
+    for name in forgotten_names:
         gallery.forget(name)
-    betraying = [*names(*gone), *pieces(sample for name in gone for sample in samples[name])]
-    assert left_in(gallery.path, betraying) == []
+    traces = [
+        *name_pieces(*forgotten_names),
+        *sample_pieces(sample for name in forgotten_names for sample in samples[name]),
+    ]
+    assert find_pieces(gallery.path, traces) == []
     assert len(gallery.people()) == 15
 
 
@@ -249,29 +252,32 @@ def test_forgetting_erases_random_people(
     random_faces: type[Faces], seed: int, people: list[int], rounds: int, data: st.DataObject
 ) -> None:
     faces = random_faces(seed)
-    called = {f"Person Number {number:05d} Of {seed}": count for number, count in enumerate(people)}
-    samples: dict[str, list[NewSample]] = {name: [] for name in called}
+    names = {f"Person Number {number:05d} Of {seed}": count for number, count in enumerate(people)}
+    samples: dict[str, list[NewSample]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "some.facebank"
         with Gallery.open(path, faces.pack, create=True) as gallery:
-            for _ in range(rounds):  # alternating, so that rows of all people are interleaved
-                for name, count in called.items():
+            for _ in range(rounds):  # interleaves the rows of all people
+                for name, count in names.items():
                     new = faces.samples(count)
                     samples[name] += new
                     gallery.enroll(name, new)
-            gone = data.draw(st.lists(st.sampled_from(sorted(called)), min_size=1, unique=True))
-            kept = [name for name in called if name not in gone]
-            for name in gone:
+            forgotten_names = data.draw(st.lists(st.sampled_from(sorted(names)), min_size=1, unique=True))
+            kept = [name for name in names if name not in forgotten_names]
+            for name in forgotten_names:
                 gallery.forget(name)
-            betraying = [*names(*gone), *pieces(sample for name in gone for sample in samples[name])]
-            assert left_in(path, betraying) == []
+            traces = [
+                *name_pieces(*forgotten_names),
+                *sample_pieces(sample for name in forgotten_names for sample in samples[name]),
+            ]
+            assert find_pieces(path, traces) == []
             assert [person.name for person in gallery.people()] == kept
             gallery.close()
-        assert left_in(path, betraying) == []
-        assert len(left_in(path, names(*kept))) == 2 * len(kept)
+        assert find_pieces(path, traces) == []
+        assert len(find_pieces(path, name_pieces(*kept))) == 2 * len(kept)
 
 
-def test_forgetting_with_a_rollback_journal(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_erases_all_bytes_with_a_rollback_journal(gallery: Gallery, faces: Faces) -> None:
     gallery.close()
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -283,7 +289,7 @@ def test_forgetting_with_a_rollback_journal(gallery: Gallery, faces: Faces) -> N
         opened.enroll("Augusta Ada King", samples)
         assert inspect_gallery(gallery.path).journal_mode == "delete"
         assert not opened.forget("Augusta Ada King").busy_readers
-        assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
+        assert find_pieces(gallery.path, [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]) == []
 
 
 def test_a_busy_reader_is_reported_and_not_disturbed(
@@ -292,7 +298,7 @@ def test_a_busy_reader_is_reported_and_not_disturbed(
     samples = faces.samples(4)
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(3))
-    betraying = [*names("Augusta Ada King"), *pieces(samples)]
+    traces = [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]
     reader = start_worker("read", gallery.path)
     assert reader.stdout is not None
     assert [reader.stdout.readline().strip() for _ in range(2)] == ["ready", "reading"]
@@ -301,11 +307,11 @@ def test_a_busy_reader_is_reported_and_not_disturbed(
 
     assert (forgotten.samples, forgotten.busy_readers) == (4, True)
     assert [person.name for person in gallery.people()] == ["Bob"]
-    assert left_in(gallery.path, betraying) != []  # the reader still sees her
+    assert find_pieces(gallery.path, traces) != []  # the reader still sees her
     assert any("Traces" in problem for problem in inspect_gallery(gallery.path).problems)
     answer, _ = reader.communicate()
     assert answer.strip() == "7"
-    with Gallery.open(gallery.path, faces.pack) as again:  # cleans up
-        assert left_in(gallery.path, betraying) == []
-        assert again.person("Bob").sample_count == 3
+    with Gallery.open(gallery.path, faces.pack) as reopened:  # cleans up
+        assert find_pieces(gallery.path, traces) == []
+        assert reopened.person("Bob").sample_count == 3
         assert inspect_gallery(gallery.path).problems == ()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.gallery.conftest import Faces
 
-resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
+resource = pytest.importorskip("resource", reason="needs POSIX process limits")
 
 
 @pytest.fixture
@@ -45,29 +45,29 @@ def file_limit() -> Iterator[None]:
 
 def fill(gallery: Gallery, faces: Faces) -> int:
     """Enroll until the disk is full and return the number of enrolled samples."""
-    for done in range(1000):
+    for enrolled in range(1000):
         try:
             gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
         except StorageError as error:
             assert "full" in str(error)  # noqa: PT017 - counted until it happens
-            return done
+            return enrolled
     raise AssertionError("the disk never became full")
 
 
 def test_a_full_disk_loses_nothing(small_disk: Path, faces: Faces) -> None:
     path = small_disk / "family.facebank"
     with Gallery.open(path, faces.pack, create=True) as gallery:
-        done = fill(gallery, faces)
-        assert done > 5
+        enrolled = fill(gallery, faces)
+        assert enrolled > 5
         with pytest.raises(StorageError, match="disk is full"):
             gallery.enroll("Bob", [faces.sample(thumbnail=os.urandom(250_000))])
-        assert gallery.person("Ada").sample_count == len(gallery.vectors().sample_ids) == done
+        assert gallery.person("Ada").sample_count == len(gallery.vectors().sample_ids) == enrolled
     with Gallery.open(path, faces.pack) as gallery:
-        assert gallery.person("Ada").sample_count == len(gallery.vectors().sample_ids) == done
+        assert gallery.person("Ada").sample_count == len(gallery.vectors().sample_ids) == enrolled
     assert inspect_gallery(path).problems == ()
 
 
-def test_creating_a_gallery_on_a_full_disk(small_disk: Path, faces: Faces) -> None:
+def test_creating_a_gallery_on_a_full_disk_is_an_error(small_disk: Path, faces: Faces) -> None:
     filler = small_disk / "filler"
     try:
         with filler.open("wb") as stream:
@@ -91,7 +91,7 @@ def test_forgetting_on_a_full_disk_is_cleaned_later(small_disk: Path, faces: Fac
         for _ in range(6):
             gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
     with Gallery.open(path, faces.pack) as gallery:
-        gallery.write_setting("room", 1)  # creates the log, so that a removal fits on the disk and cleaning does not
+        gallery.write_setting("room", 1)  # creates the log: a removal then fits on the disk, but cleaning does not
         free = shutil.disk_usage(small_disk).free
         filler.write_bytes(b"x" * (free - 80 * 1024))
         assert gallery.forget("Gone").full_disk
@@ -107,15 +107,15 @@ def test_forgetting_on_a_full_disk_is_cleaned_later(small_disk: Path, faces: Fac
 
 @pytest.mark.parametrize("small_disk", [4], indirect=True)
 @pytest.mark.parametrize("count", [1, 60])
-def test_forgetting_without_a_free_byte(small_disk: Path, faces: Faces, count: int) -> None:
+def test_forgetting_needs_no_free_byte(small_disk: Path, faces: Faces, count: int) -> None:
     """Sixty samples do not fit into the log together."""
     path, filler = small_disk / "family.facebank", small_disk / "filler"
     marker = "/photos/of/somebody/who/is/forgotten"
     for name in ("Gone", "Ada"):
         with Gallery.open(path, faces.pack, create=True) as gallery:
-            own = count if name == "Gone" else 60
-            there = [faces.sample(path=f"{marker if name == 'Gone' else ''}/{n}.jpg") for n in range(own)]
-            gallery.enroll(name, [replace(sample, thumbnail=os.urandom(12_000)) for sample in there])
+            sample_count = count if name == "Gone" else 60
+            samples = [faces.sample(path=f"{marker if name == 'Gone' else ''}/{n}.jpg") for n in range(sample_count)]
+            gallery.enroll(name, [replace(sample, thumbnail=os.urandom(12_000)) for sample in samples])
     assert (small_disk / "family.facebank-reserve").stat().st_mode & 0o077 == 0
     free = shutil.disk_usage(small_disk).free
     filler.write_bytes(bytes(free))
@@ -134,12 +134,12 @@ def test_forgetting_without_a_free_byte(small_disk: Path, faces: Faces, count: i
 
 @pytest.mark.usefixtures("file_limit")
 def test_a_file_size_limit_loses_nothing(gallery: Gallery, faces: Faces) -> None:
-    done = fill(gallery, faces)
-    assert done > 3
-    assert gallery.person("Ada").sample_count == len(gallery.vectors().sample_ids) == done
+    enrolled = fill(gallery, faces)
+    assert enrolled > 3
+    assert gallery.person("Ada").sample_count == len(gallery.vectors().sample_ids) == enrolled
     gallery.close()
-    with Gallery.open(gallery.path, faces.pack) as again:
-        assert len(again.vectors().sample_ids) == done
+    with Gallery.open(gallery.path, faces.pack) as reopened:
+        assert len(reopened.vectors().sample_ids) == enrolled
     assert inspect_gallery(gallery.path).problems == ()
 
 

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
 
 
-# Renaming and merging -----------------------------------------------------------------------------------------------
-
-
 def test_renaming_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(2))
     before = [sample.id for sample in gallery.samples("Ada")]
@@ -71,14 +68,11 @@ def test_merging_an_unknown_person_changes_nothing(gallery: Gallery, faces: Face
         gallery.merge(["Bob", "Nobody"], into="Ada")
     with pytest.raises(PersonNotFoundError, match="Carl"):
         gallery.merge(["Bob"], into="Carl")
-    for sources in ([], ["ADA"]):
+    for names in ([], ["ADA"]):
         with pytest.raises(UsageError, match="other"):
-            gallery.merge(sources, into="Ada")
+            gallery.merge(names, into="Ada")
     assert gallery.revision == revision
     assert list(gallery.names().values()) == ["Ada", "Bob"]
-
-
-# Removing -------------------------------------------------------------------------------------------------------
 
 
 def test_a_forgotten_person_is_gone(gallery: Gallery, faces: Faces) -> None:
@@ -94,7 +88,7 @@ def test_a_forgotten_person_is_gone(gallery: Gallery, faces: Faces) -> None:
         gallery.forget("Ada")
 
 
-def test_a_forgotten_person_can_be_enrolled_with_new_numbers(gallery: Gallery, faces: Faces) -> None:
+def test_a_forgotten_person_is_enrolled_with_new_ids(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(2)
     gallery.enroll("Ada", samples)
     gallery.forget("Ada")
@@ -114,11 +108,8 @@ def test_removing_a_sample_keeps_the_person(gallery: Gallery, faces: Faces) -> N
         gallery.remove_sample(2)
 
 
-# Revision, index, snapshot -----------------------------------------------------------------------------------------
-
-
 def test_every_change_advances_the_revision(gallery: Gallery, faces: Faces) -> None:
-    seen = [gallery.revision]
+    revisions = [gallery.revision]
     for change in (
         lambda: gallery.enroll("Ada", faces.samples(2)),
         lambda: gallery.enroll("Bob", faces.samples(1)),
@@ -128,8 +119,8 @@ def test_every_change_advances_the_revision(gallery: Gallery, faces: Faces) -> N
         lambda: gallery.forget("Ada"),
     ):
         change()
-        seen.append(gallery.revision)
-    assert seen == sorted(set(seen))
+        revisions.append(gallery.revision)
+    assert revisions == sorted(set(revisions))
 
 
 def test_the_index_follows_the_gallery(gallery: Gallery, faces: Faces) -> None:
@@ -170,9 +161,6 @@ def test_a_snapshot_does_not_change(gallery: Gallery, faces: Faces) -> None:
     assert len(gallery.vectors().sample_ids) == 3
 
 
-# Another pack -----------------------------------------------------------------------------------------------------
-
-
 def test_another_pack_is_rejected_with_advice(gallery: Gallery, faces: Faces) -> None:
     gallery.close()
     with pytest.raises(PackMismatchError, match=r"'opencv' .*'buffalo_l'.*--pack opencv.*people re-embed"):
@@ -185,16 +173,16 @@ def test_another_pack_is_rejected_with_advice(gallery: Gallery, faces: Faces) ->
 def test_a_gallery_is_re_embedded_with_another_pack(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(2))
     gallery.enroll("Bob", faces.samples(1))
-    anew = {number: {"plain": faces.vector(24)} for number in (1, 3)}
-    gallery.rebind(faces.other_pack, anew, dropped=[2])
+    vectors = {sample_id: {"plain": faces.vector(24)} for sample_id in (1, 3)}
+    gallery.rebind(faces.other_pack, vectors, dropped=[2])
     assert gallery.pack == faces.other_pack
     assert gallery.variants() == ["plain"]
-    np.testing.assert_array_equal(gallery.vectors().matrix, [anew[1]["plain"], anew[3]["plain"]])
+    np.testing.assert_array_equal(gallery.vectors().matrix, [vectors[1]["plain"], vectors[3]["plain"]])
     assert gallery.vectors().matrix.shape == (2, 24)
     assert gallery.person("Ada").sample_count == 1
     gallery.close()
-    with Gallery.open(gallery.path, faces.other_pack) as again:
-        assert len(again.vectors().sample_ids) == 2
+    with Gallery.open(gallery.path, faces.other_pack) as reopened:
+        assert len(reopened.vectors().sample_ids) == 2
     with pytest.raises(PackMismatchError):
         Gallery.open(gallery.path, faces.pack)
 
@@ -213,7 +201,7 @@ def test_re_embedding_must_account_for_every_sample(
 ) -> None:
     gallery.enroll("Ada", faces.samples(2))
     with pytest.raises(UsageError, match="changed"):
-        gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in embedded}, dropped)
+        gallery.rebind(faces.other_pack, {sample_id: {"plain": faces.vector(24)} for sample_id in embedded}, dropped)
     with pytest.raises(UsageError, match="Sample 1 cannot"):
         gallery.rebind(faces.other_pack, {1: {"plain": faces.vector(16)}}, [2])
     assert gallery.pack == faces.pack
@@ -228,9 +216,6 @@ def test_users_of_the_old_pack_get_an_error(gallery: Gallery, faces: Faces) -> N
             with pytest.raises(PackMismatchError, match="buffalo_l"):
                 use()
         assert [person.name for person in gallery.people()] == ["Ada"]
-
-
-# Settings, reading only, closing --------------------------------------------------------------------------------------
 
 
 def test_settings_are_kept(gallery: Gallery) -> None:

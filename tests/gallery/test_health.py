@@ -44,7 +44,7 @@ def test_a_foreign_file_is_a_problem(path: Path, content: bytes) -> None:
     assert len(health.problems) == 1
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
 def test_readable_permissions_are_a_problem(gallery: Gallery) -> None:
     gallery.path.chmod(0o644)
     (problem,) = inspect_gallery(gallery.path).problems

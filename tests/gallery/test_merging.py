@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
 
 
-def state(gallery: Gallery) -> dict[str, tuple[object, ...]]:
+def read_state(gallery: Gallery) -> dict[str, tuple[object, ...]]:
     """Return everything that the library reports about the people of a gallery."""
     return {
         person.name: (
@@ -27,8 +27,8 @@ def state(gallery: Gallery) -> dict[str, tuple[object, ...]]:
     }
 
 
-def key(faces: Faces, number: int) -> FaceKey:
-    """Return the key of a face in a photo with that number."""
+def make_key(faces: Faces, number: int) -> FaceKey:
+    """Return the key of a face in a photo with this number."""
     return FaceKey(f"{number:064x}", 0, faces.sample().box)
 
 
@@ -43,18 +43,18 @@ def people(gallery: Gallery, faces: Faces) -> Gallery:
 
 
 def test_a_merge_is_undone_completely(people: Gallery, faces: Faces) -> None:
-    only_bea, both, only_ada = (key(faces, number) for number in (1, 2, 3))
+    only_bea, both, only_ada = (make_key(faces, number) for number in (1, 2, 3))
     people.deny("Bea", only_bea)
     for name in ("Ada", "Bea"):
         people.deny(name, both)
     people.deny("Ada", only_ada)
-    before = state(people)
+    before = read_state(people)
     merged = people.merge(["Bea", "Cleo"], "Ada")
     assert (merged.sample_count, merged.born, merged.note) == (6, "1990", "first; second")
-    assert [(one.name, one.samples) for one in people.merged("Ada")] == [("Bea", 2), ("Cleo", 2)]
+    assert [(source.name, source.samples) for source in people.merged("Ada")] == [("Bea", 2), ("Cleo", 2)]
     assert people.merged_into() == {"Ada"}
     assert [person.name for person in people.unmerge("ada")] == ["Bea", "Cleo"]
-    assert state(people) == before
+    assert read_state(people) == before
     ada, bea = people.person("Ada").id, people.person("Bea").id
     assert [people.denials_of(face) for face in (only_bea, both, only_ada)] == [{bea}, {ada, bea}, {ada}]
     assert people.merged_into() == set()
@@ -65,28 +65,28 @@ def test_a_merge_is_undone_completely(people: Gallery, faces: Faces) -> None:
 
 
 def test_merges_are_undone_in_reverse_order(people: Gallery) -> None:
-    first = state(people)
+    first = read_state(people)
     people.merge(["Cleo"], "Bea")
-    second = state(people)
+    second = read_state(people)
     people.merge(["Bea"], "Ada")
-    assert [one.name for one in people.merged("Ada")] == ["Bea"]
+    assert [source.name for source in people.merged("Ada")] == ["Bea"]
     people.unmerge("Ada")
-    assert state(people) == second
-    assert [one.name for one in people.merged("Bea")] == ["Cleo"]
+    assert read_state(people) == second
+    assert [source.name for source in people.merged("Bea")] == ["Cleo"]
     people.unmerge("Bea")
-    assert state(people) == first
+    assert read_state(people) == first
 
 
 def test_nested_merges_are_undone(people: Gallery, faces: Faces) -> None:
     people.enroll("Dora", faces.samples(1))
-    states = [state(people)]
+    states = [read_state(people)]
     for source, into in (("Dora", "Cleo"), ("Cleo", "Bea"), ("Bea", "Ada")):
         people.merge([source], into)
-        states.append(state(people))
+        states.append(read_state(people))
     for into in ("Ada", "Bea", "Cleo"):
         states.pop()
         people.unmerge(into)
-        assert state(people) == states[-1]
+        assert read_state(people) == states[-1]
     assert inspect_gallery(people.path).problems == ()
 
 
@@ -97,7 +97,7 @@ def test_later_changes_are_kept(people: Gallery, faces: Faces) -> None:
     people.remove_sample(3)
     people.rename("Ada", "Lovelace")
     people.unmerge("Lovelace")
-    assert {name: (note, samples) for name, (_, note, _, samples) in state(people).items()} == {
+    assert {name: (note, samples) for name, (_, note, _, samples) in read_state(people).items()} == {
         "Lovelace": ("third", [1, 2, 7]),
         "Bea": ("second", [4]),
         "Cleo": (None, [5, 6]),
@@ -107,10 +107,10 @@ def test_later_changes_are_kept(people: Gallery, faces: Faces) -> None:
 def test_undoing_a_merge_requires_a_free_name(people: Gallery, faces: Faces) -> None:
     people.merge(["Bea"], "Ada")
     people.enroll("bea", faces.samples(1))
-    before = state(people)
+    before = read_state(people)
     with pytest.raises(PersonExistsError, match="people rename"):
         people.unmerge("Ada")
-    assert state(people) == before
+    assert read_state(people) == before
 
 
 def test_the_name_of_a_merged_person_is_explained(people: Gallery) -> None:
@@ -128,10 +128,10 @@ def test_forgetting_erases_names_of_merged_people(people: Gallery, tmp_path: Pat
     exported = b"".join(file.read_bytes() for file in folder.iterdir())
     assert b"Beatrix" not in exported
     assert b"Utrecht" in exported  # the merged note contains the note of each person
-    assert b"Beatrix" in file_of(people)
+    assert b"Beatrix" in read_files(people)
     people.forget("Ada")
-    assert b"Beatrix" not in file_of(people)
-    assert b"Utrecht" not in file_of(people)
+    assert b"Beatrix" not in read_files(people)
+    assert b"Utrecht" not in read_files(people)
     assert inspect_gallery(people.path).problems == ()
 
 
@@ -141,10 +141,10 @@ def test_removing_the_last_sample_erases_the_merged_name(people: Gallery) -> Non
     for number in (3, 4):
         people.remove_sample(number)
     assert people.merged("Ada") == []
-    assert b"Beatrix" not in file_of(people)
+    assert b"Beatrix" not in read_files(people)
 
 
-def file_of(gallery: Gallery) -> bytes:
+def read_files(gallery: Gallery) -> bytes:
     """Return all bytes of a gallery, its log included."""
     return b"".join(file.read_bytes() for file in gallery.path.parent.glob(f"{gallery.path.name}*") if file.is_file())
 
@@ -155,7 +155,7 @@ def test_samples_are_split_off(people: Gallery) -> None:
     assert (new.name, new.sample_count, new.born, new.note) == ("Eve", 2, None, None)
     assert [sample.id for sample in people.samples("Ada")] == [1, 3]
     people.unmerge("Ada")
-    assert {name: samples for name, (*_, samples) in state(people).items()} == {
+    assert {name: samples for name, (*_, samples) in read_state(people).items()} == {
         "Ada": [1],
         "Bea": [3],
         "Cleo": [5, 6],
@@ -165,7 +165,7 @@ def test_samples_are_split_off(people: Gallery) -> None:
 
 
 @pytest.mark.parametrize(
-    ("into", "samples", "error", "why"),
+    ("into", "samples", "error", "message"),
     [
         ("Eve", [1, 3], UsageError, "Sample 3 does not belong to 'Ada'"),
         ("Eve", [1, 2], UsageError, "not all"),
@@ -175,12 +175,12 @@ def test_samples_are_split_off(people: Gallery) -> None:
     ],
 )
 def test_invalid_splits_are_rejected(
-    people: Gallery, into: str, samples: list[int], error: type[Exception], why: str
+    people: Gallery, into: str, samples: list[int], error: type[Exception], message: str
 ) -> None:
-    before = state(people)
-    with pytest.raises(error, match=why):
+    before = read_state(people)
+    with pytest.raises(error, match=message):
         people.split("Ada", into, samples)
-    assert state(people) == before
+    assert read_state(people) == before
 
 
 def test_a_single_sample_cannot_be_split(people: Gallery) -> None:

@@ -76,16 +76,16 @@ def test_older_galleries_are_upgraded_on_opening(
 @pytest.fixture
 def first_gallery(path: Path) -> Path:
     """Write a gallery of the first version with two samples of Ada, one of Bob and a setting."""
-    return restored("schema_1.sql", path)
+    return restore("schema_1.sql", path)
 
 
 @pytest.fixture
 def second_gallery(path: Path) -> Path:
     """Write a gallery of the second version: the first one with a denial of Bob in a photo."""
-    return restored("schema_2.sql", path)
+    return restore("schema_2.sql", path)
 
 
-def restored(dump: str, path: Path) -> Path:
+def restore(dump: str, path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(Path(__file__).with_name(dump).read_text(encoding="utf-8"))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -148,7 +148,7 @@ def test_version_2_is_upgraded_with_birth_dates(second_gallery: Path, tmp_path: 
 
 @pytest.mark.parametrize("dump", ["schema_1.sql", "schema_2.sql"])
 def test_an_upgrade_is_reported_once(dump: str, path: Path) -> None:
-    restored(dump, path)
+    restore(dump, path)
     upgrades: list[Upgrade] = []
     Gallery.open(path, read_only=True, on_upgrade=upgrades.append).close()
     assert upgrades == []
@@ -171,7 +171,7 @@ def test_all_skipped_versions_are_reported(before: int, first_gallery: Path) -> 
         assert schema_version(connection) == before
 
 
-def test_the_backup_of_a_faster_process_is_kept(second_gallery: Path) -> None:
+def test_an_existing_backup_is_kept(second_gallery: Path) -> None:
     with Gallery.open(second_gallery) as gallery:
         gallery._file._upgrade()
         (copy,) = gallery.automatic_backups()
@@ -180,7 +180,7 @@ def test_the_backup_of_a_faster_process_is_kept(second_gallery: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("taken_at", "dated"),
+    ("taken_at", "is_dated"),
     [
         ("2021-05-06T07:08:09", 1),
         ("2021-05-06T07:08:09.125000-05:00", 1),
@@ -193,7 +193,7 @@ def test_the_backup_of_a_faster_process_is_kept(second_gallery: Path) -> None:
     ],
 )
 def test_older_samples_with_camera_dates_are_recognized(
-    connection: sqlite3.Connection, taken_at: str | None, dated: int
+    connection: sqlite3.Connection, taken_at: str | None, is_dated: int
 ) -> None:
     migrate(connection, MIGRATIONS[:2])
     connection.execute("INSERT INTO people (name, key, created_at) VALUES ('Ada', 'ada', 'then')")
@@ -203,7 +203,7 @@ def test_older_samples_with_camera_dates_are_recognized(
         ("ab" * 32, taken_at),
     )
     migrate(connection)
-    assert connection.execute("SELECT camera_dated, masked FROM samples").fetchall() == [(dated, 0)]
+    assert connection.execute("SELECT camera_dated, masked FROM samples").fetchall() == [(is_dated, 0)]
 
 
 def test_new_galleries_report_no_upgrade(path: Path, faces: Faces) -> None:
@@ -213,13 +213,13 @@ def test_new_galleries_report_no_upgrade(path: Path, faces: Faces) -> None:
     assert upgrades == []
 
 
-def test_the_guards_are_set_on_every_connection(gallery: Gallery) -> None:
+def test_the_pragmas_are_set_on_every_connection(gallery: Gallery) -> None:
     with gallery._file.reading() as connection:
-        answers = {
+        pragmas = {
             name: connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "secure_delete", "foreign_keys", "trusted_schema")
         }
-    assert answers == {
+    assert pragmas == {
         "journal_mode": "wal",
         "synchronous": 2,
         "secure_delete": 1,

@@ -15,7 +15,7 @@ CLEAN_TEXT = st.text(
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept"),
+    ("text", "expected"),
     [
         ("Ada", "Ada"),
         ("  Ada \u00a0  Lovelace\u3000", "Ada Lovelace"),
@@ -29,28 +29,28 @@ CLEAN_TEXT = st.text(
         ("x" * 200, "x" * 200),
     ],
 )
-def test_names_are_normalized(typed: str, kept: str) -> None:
-    assert normalize_name(typed) == kept
+def test_names_are_normalized(text: str, expected: str) -> None:
+    assert normalize_name(text) == expected
 
 
 @pytest.mark.parametrize(
-    "typed",
+    "text",
     [
         *("", "   ", "\u200c", ".", "..", "a/b", "a\\b", "/", "a\0b", "a\nb", "tab\tbed", "\x7f", "\x9b31m"),
         *("\u202eadA", "a\u2066b", "a\u200eb", "a\u200bb", "\ufeffAda", "a\u2028b", "\udcff", "x" * 201),
     ],
 )
-def test_invalid_names_are_rejected(typed: str) -> None:
-    with pytest.raises(InvalidNameError) as refusal:
-        normalize_name(typed)
-    assert str(refusal.value).isprintable()
-    assert len(str(refusal.value)) < 500
+def test_invalid_names_are_rejected(text: str) -> None:
+    with pytest.raises(InvalidNameError) as caught:
+        normalize_name(text)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
 
 
 @given(CLEAN_TEXT)
-def test_normalization_is_idempotent(typed: str) -> None:
+def test_normalization_is_idempotent(text: str) -> None:
     try:
-        name = normalize_name(typed)
+        name = normalize_name(text)
     except InvalidNameError:
         return
     assert normalize_name(name) == name
@@ -59,11 +59,11 @@ def test_normalization_is_idempotent(typed: str) -> None:
 
 
 @given(CLEAN_TEXT)
-def test_keys_ignore_case_and_normal_form(typed: str) -> None:
-    key = name_key(typed)
-    assert name_key(unicodedata.normalize("NFD", typed)) == key
-    assert name_key(unicodedata.normalize("NFC", typed)) == key
-    assert name_key(typed.casefold()) == key
+def test_keys_ignore_case_and_normal_form(text: str) -> None:
+    key = name_key(text)
+    assert name_key(unicodedata.normalize("NFD", text)) == key
+    assert name_key(unicodedata.normalize("NFC", text)) == key
+    assert name_key(text.casefold()) == key
     assert name_key(key) == key
 
 

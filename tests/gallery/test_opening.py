@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
     from tests.gallery.conftest import Faces
 
-POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
 
 
 @contextmanager
-def tampering(path: Path) -> Iterator[sqlite3.Connection]:
+def connect_unchecked(path: Path) -> Iterator[sqlite3.Connection]:
     """Connect to a gallery without its consistency rules."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
@@ -47,15 +47,12 @@ def tampering(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def filled(gallery: Gallery, faces: Faces) -> Path:
+def closed_gallery(gallery: Gallery, faces: Faces) -> Path:
     """A closed gallery of two people."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))
     gallery.close()
     return gallery.path
-
-
-# New galleries ----------------------------------------------------------------------------------------------------
 
 
 def test_a_missing_gallery_raises(path: Path, faces: Faces) -> None:
@@ -76,24 +73,27 @@ def test_an_empty_file_becomes_a_gallery_when_created(path: Path, faces: Faces) 
 
 @POSIX
 def test_only_its_owner_can_read_a_new_gallery(tmp_path: Path, faces: Faces) -> None:
-    old = os.umask(0)
+    umask = os.umask(0)
     try:
         path = tmp_path / "new folder" / "family.facebank"
         with Gallery.open(path, faces.pack, create=True) as gallery:
             gallery.enroll("Ada", faces.samples(1))
             modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     finally:
-        os.umask(old)
+        os.umask(umask)
     assert modes == {path.name + suffix: 0o600 for suffix in ("", "-wal", "-shm", "-reserve")}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_closed_gallery_is_one_file_with_a_reserve(filled: Path) -> None:
-    assert sorted(file.name for file in filled.parent.iterdir()) == [filled.name, f"{filled.name}-reserve"]
+def test_a_closed_gallery_is_one_file_with_a_reserve(closed_gallery: Path) -> None:
+    assert sorted(file.name for file in closed_gallery.parent.iterdir()) == [
+        closed_gallery.name,
+        f"{closed_gallery.name}-reserve",
+    ]
 
 
-def test_opening_keeps_the_existing_gallery(filled: Path, faces: Faces) -> None:
-    with Gallery.open(filled, faces.pack, create=True) as gallery:
+def test_opening_keeps_the_existing_gallery(closed_gallery: Path, faces: Faces) -> None:
+    with Gallery.open(closed_gallery, faces.pack, create=True) as gallery:
         assert len(gallery.people()) == 2
 
 
@@ -125,9 +125,6 @@ def test_an_interrupted_creation_can_be_repeated(path: Path, faces: Faces) -> No
     assert inspect_gallery(path).problems == ()
 
 
-# Other files ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("content", [b"x", b"no gallery at all" * 1000, b"SQLite format 3", b"\0" * 8192])
 @pytest.mark.parametrize("create", [False, True])
 def test_other_files_are_rejected_and_kept(path: Path, faces: Faces, content: bytes, create: bool) -> None:
@@ -157,29 +154,26 @@ def test_files_of_other_programs_are_rejected_and_kept(
 def test_folders_and_pipes_are_rejected_immediately(tmp_path: Path, faces: Faces) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    for place in (tmp_path, pipe, Path("/dev/zero")):
+    for path in (tmp_path, pipe, Path("/dev/zero")):
         for create in (False, True):
             with pytest.raises(GalleryFormatError, match="is not a regular file"):
-                Gallery.open(place, faces.pack, create=create)
+                Gallery.open(path, faces.pack, create=create)
 
 
-def test_newer_galleries_are_rejected(filled: Path, faces: Faces) -> None:
-    with tampering(filled) as connection:
+def test_newer_galleries_are_rejected(closed_gallery: Path, faces: Faces) -> None:
+    with connect_unchecked(closed_gallery) as connection:
         connection.execute("INSERT INTO migrations VALUES (99, 'dreams', 'later')")
         connection.execute("CREATE TABLE dreams (x)")
     with pytest.raises(GalleryVersionError, match=r"newer facebank \(schema 99.*update facebank"):
-        Gallery.open(filled, faces.pack)
+        Gallery.open(closed_gallery, faces.pack)
 
 
 def test_control_characters_are_escaped_in_messages(tmp_path: Path, faces: Faces) -> None:
     path = tmp_path / "a\x1b[31m\n\u202eb"
     path.write_bytes(b"text")
-    with pytest.raises(GalleryFormatError) as refusal:
+    with pytest.raises(GalleryFormatError) as caught:
         Gallery.open(path, faces.pack)
-    assert str(refusal.value).isprintable()
-
-
-# Damaged and hostile galleries ----------------------------------------------------------------------------------------
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -196,12 +190,12 @@ def test_control_characters_are_escaped_in_messages(tmp_path: Path, faces: Faces
         "UPDATE migrations SET number = -number",
     ],
 )
-def test_foreign_schemas_are_rejected(filled: Path, faces: Faces, statement: str) -> None:
-    with tampering(filled) as connection:
+def test_foreign_schemas_are_rejected(closed_gallery: Path, faces: Faces, statement: str) -> None:
+    with connect_unchecked(closed_gallery) as connection:
         connection.execute(statement)
     with pytest.raises(GalleryFormatError, match="damaged"):
-        Gallery.open(filled, faces.pack)
-    assert inspect_gallery(filled).problems
+        Gallery.open(closed_gallery, faces.pack)
+    assert inspect_gallery(closed_gallery).problems
 
 
 @pytest.mark.parametrize(
@@ -244,15 +238,15 @@ def test_foreign_schemas_are_rejected(filled: Path, faces: Faces, statement: str
         "UPDATE thumbnails SET jpeg = 'text'",
     ],
 )
-def test_invalid_rows_are_rejected(filled: Path, faces: Faces, statement: str) -> None:
-    with tampering(filled) as connection:
+def test_invalid_rows_are_rejected(closed_gallery: Path, faces: Faces, statement: str) -> None:
+    with connect_unchecked(closed_gallery) as connection:
         connection.execute(statement)
-    with pytest.raises(GalleryFormatError, match=r"damaged") as refusal:
-        use_everything(filled, faces.pack)
-    assert len(str(refusal.value)) < 400
+    with pytest.raises(GalleryFormatError, match=r"damaged") as caught:
+        read_everything(closed_gallery, faces.pack)
+    assert len(str(caught.value)) < 400
 
 
-def use_everything(path: Path, pack: PackIdentity) -> None:
+def read_everything(path: Path, pack: PackIdentity) -> None:
     with Gallery.open(path, pack) as gallery:
         names = [person.name for person in gallery.people()]
         gallery.names()
@@ -264,22 +258,22 @@ def use_everything(path: Path, pack: PackIdentity) -> None:
         assert (0 if index.people is None else index.people.count) == len(gallery.vectors().sample_ids)
 
 
-def test_settings_must_be_json(filled: Path, faces: Faces) -> None:
-    with tampering(filled) as connection:
+def test_settings_must_be_json(closed_gallery: Path, faces: Faces) -> None:
+    with connect_unchecked(closed_gallery) as connection:
         connection.execute("INSERT INTO settings (key, value) VALUES ('one', '{'), ('deep', ?)", ("[" * 60_000,))
         seal_table(connection, "settings")
-    with Gallery.open(filled, faces.pack) as gallery:
+    with Gallery.open(closed_gallery, faces.pack) as gallery:
         for key in ("one", "deep"):
             with pytest.raises(GalleryFormatError, match="setting"):
                 gallery.read_setting(key)
 
 
 @pytest.mark.parametrize("size", [50, 100, 512, 4096, 8192, 20_000])
-def test_truncated_galleries_are_rejected(filled: Path, faces: Faces, size: int) -> None:
-    os.truncate(filled, size)
+def test_truncated_galleries_are_rejected(closed_gallery: Path, faces: Faces, size: int) -> None:
+    os.truncate(closed_gallery, size)
     with pytest.raises(GalleryFormatError):
-        use_everything(filled, faces.pack)
-    assert inspect_gallery(filled).problems
+        read_everything(closed_gallery, faces.pack)
+    assert inspect_gallery(closed_gallery).problems
 
 
 @settings(max_examples=60, deadline=None)
@@ -292,18 +286,15 @@ def test_damaged_galleries_raise_typed_errors_only(random_faces: type[Faces], da
             gallery.enroll_people([("Ada", faces.samples(2)), ("Bob", faces.samples(1))])
         content = bytearray(path.read_bytes())
         for _ in range(data.draw(st.integers(1, 20))):
-            place = data.draw(st.integers(0, len(content) - 1))
-            content[place] = data.draw(st.integers(0, 255))
+            offset = data.draw(st.integers(0, len(content) - 1))
+            content[offset] = data.draw(st.integers(0, 255))
         path.write_bytes(content)
         inspect_gallery(path)
         with suppress(FacebankError):
-            use_everything(path, faces.pack)
+            read_everything(path, faces.pack)
         with suppress(FacebankError), Gallery.open(path, faces.pack, create=True) as gallery:
             gallery.enroll("Carl", faces.samples(1))
             gallery.forget("Ada")
-
-
-# Locks, media, threads ------------------------------------------------------------------------------------------------
 
 
 def test_a_locked_gallery_raises_after_the_timeout(
@@ -327,22 +318,22 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     point = tmp_path / "mounted"
     point.mkdir()
 
-    def mounted(options: str) -> Path:
+    def mount_folder(options: str) -> Path:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(point)]
         if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
             pytest.skip("mounting a file system is not allowed here")
         return point
 
-    yield mounted
+    yield mount_folder
     subprocess.run(["umount", str(point)], capture_output=True, check=False)
 
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_gallery_on_a_read_only_medium_can_be_read(
-    filled: Path, faces: Faces, mount: Callable[[str], Path], read_only: bool
+    closed_gallery: Path, faces: Faces, mount: Callable[[str], Path], read_only: bool
 ) -> None:
     medium = mount("size=4m")
-    path = Path(shutil.copy(filled, medium))
+    path = Path(shutil.copy(closed_gallery, medium))
     subprocess.run(["mount", "-o", "remount,ro", str(medium)], check=True)
     with Gallery.open(path, faces.pack, read_only=read_only) as gallery:
         assert gallery.read_only
@@ -365,11 +356,11 @@ def test_logs_on_read_only_media_are_read(gallery: Gallery, faces: Faces, mount:
 
 
 @POSIX
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="the superuser may do everything")
-def test_missing_permissions_are_reported(filled: Path, faces: Faces) -> None:
-    filled.chmod(0o400)
-    with Gallery.open(filled, faces.pack) as gallery:
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root has every permission")
+def test_missing_permissions_are_reported(closed_gallery: Path, faces: Faces) -> None:
+    closed_gallery.chmod(0o400)
+    with Gallery.open(closed_gallery, faces.pack) as gallery:
         assert gallery.read_only
-    filled.chmod(0)
+    closed_gallery.chmod(0)
     with pytest.raises(StorageError, match="cannot be read"):
-        Gallery.open(filled, faces.pack)
+        Gallery.open(closed_gallery, faces.pack)

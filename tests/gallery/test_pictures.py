@@ -22,103 +22,106 @@ EDITED = "ef" * 32
 
 
 @pytest.fixture
-def seen(faces: Faces) -> NewSample:
+def probe(faces: Faces) -> NewSample:
     """A face of a photo with a known picture hash."""
     return faces.sample(picture_hash=PICTURE)
 
 
-def edited(face: FaceKey, picture: str | None = PICTURE) -> FaceKey:
+def edit(face: FaceKey, picture_hash: str | None = PICTURE) -> FaceKey:
     """Return the key of a face after the photo's metadata was edited."""
-    return replace(face, content_hash=EDITED, picture_hash=picture)
+    return replace(face, content_hash=EDITED, picture_hash=picture_hash)
 
 
-def test_faces_match_by_bytes_or_by_picture(seen: NewSample) -> None:
-    face = FaceKey.from_sample(seen)
-    assert is_same_place(face, edited(face))
+def test_faces_match_by_bytes_or_by_picture(probe: NewSample) -> None:
+    face = FaceKey.from_sample(probe)
+    assert is_same_place(face, edit(face))
     assert is_same_place(face, replace(face, picture_hash=None)), "an older entry with the same file hash"
-    assert not is_same_place(face, edited(face, OTHER_PICTURE))
-    assert not is_same_place(replace(face, picture_hash=None), edited(face, None)), "two unknown hashes are not equal"
-    assert not is_same_place(face, replace(edited(face), quarter_turns=(face.quarter_turns + 1) % 4))
+    assert not is_same_place(face, edit(face, OTHER_PICTURE))
+    assert not is_same_place(replace(face, picture_hash=None), edit(face, None)), "two unknown hashes are not equal"
+    assert not is_same_place(face, replace(edit(face), quarter_turns=(face.quarter_turns + 1) % 4))
 
 
-def test_copies_of_a_photo_are_counted_once(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
+def test_copies_of_a_photo_are_counted_once(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
     copies = [faces.sample(picture_hash=PICTURE, content_hash=content) for content in (EDITED, "12" * 32)]
-    gallery.enroll("Ada", [seen, *copies, *faces.samples(2)])
+    gallery.enroll("Ada", [probe, *copies, *faces.samples(2)])
     gallery.enroll("Grace", faces.samples(1))
     assert sorted(gallery.photo_counts().values()) == [1, 3]
 
 
-def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
+def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
     gallery.enroll("Ada", faces.samples(2))
-    face = FaceKey.from_sample(seen)
+    face = FaceKey.from_sample(probe)
     assert gallery.deny("Ada", face)
-    assert gallery.denials_of(edited(face)) == gallery.denials_of(face) == {1}
-    assert not gallery.deny("Ada", edited(face)), "the denial exists already"
-    assert gallery.denials_of(edited(face, OTHER_PICTURE)) == gallery.denials_of(edited(face, None)) == set()
-    assert gallery.withdraw_denial("Ada", edited(face))
+    assert gallery.denials_of(edit(face)) == gallery.denials_of(face) == {1}
+    assert not gallery.deny("Ada", edit(face)), "the denial exists already"
+    assert gallery.denials_of(edit(face, OTHER_PICTURE)) == gallery.denials_of(edit(face, None)) == set()
+    assert gallery.withdraw_denial("Ada", edit(face))
     assert gallery.denials_of(face) == set()
 
 
-def test_older_rows_get_picture_hashes(gallery: Gallery, faces: Faces, seen: NewSample, path: Path) -> None:
-    old, enrolled = replace(FaceKey.from_sample(seen), picture_hash=None), faces.sample(content_hash=seen.content_hash)
+def test_older_rows_get_picture_hashes(gallery: Gallery, faces: Faces, probe: NewSample, path: Path) -> None:
+    old, enrolled = (
+        replace(FaceKey.from_sample(probe), picture_hash=None),
+        faces.sample(content_hash=probe.content_hash),
+    )
     gallery.enroll("Ada", [enrolled])
     gallery.deny("Ada", old)
-    gallery.remember_stranger(faces.sample(content_hash=seen.content_hash))
-    assert gallery.denials_of(edited(old)) == set()
+    gallery.remember_stranger(faces.sample(content_hash=probe.content_hash))
+    assert gallery.denials_of(edit(old)) == set()
     revision = gallery.revision
-    gallery.learn_picture(seen.content_hash, None)
+    gallery.learn_picture(probe.content_hash, None)
     gallery.learn_picture("12" * 32, OTHER_PICTURE)
-    assert gallery.denials_of(edited(old)) == set()
-    gallery.learn_picture(seen.content_hash, PICTURE)
-    assert gallery.denials_of(edited(old)) == {1}
+    assert gallery.denials_of(edit(old)) == set()
+    gallery.learn_picture(probe.content_hash, PICTURE)
+    assert gallery.denials_of(edit(old)) == {1}
     assert [sample.picture_hash for sample in gallery.samples("Ada")] == [PICTURE]
     assert [stranger.face.picture_hash for stranger in gallery.stranger_faces()] == [PICTURE]
     assert gallery.revision == revision
     gallery.close()
-    with Gallery.open(path, gallery.pack, read_only=True) as again:
-        again.learn_picture(seen.content_hash, OTHER_PICTURE)  # no row lacks a hash, so nothing is written
-        assert again.denials_of(edited(old)) == {1}
+    with Gallery.open(path, gallery.pack, read_only=True) as reopened:
+        reopened.learn_picture(probe.content_hash, OTHER_PICTURE)  # no row lacks a hash, and nothing is written
+        assert reopened.denials_of(edit(old)) == {1}
 
 
-def test_repeated_feedback_adds_the_picture_hash(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
+def test_repeated_feedback_adds_the_picture_hash(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
     gallery.enroll("Ada", faces.samples(1))
-    old = replace(FaceKey.from_sample(seen), picture_hash=None)
+    old = replace(FaceKey.from_sample(probe), picture_hash=None)
     assert gallery.deny("Ada", old)
-    assert not gallery.deny("Ada", FaceKey.from_sample(seen))
-    assert gallery.denials_of(edited(old)) == {1}
+    assert not gallery.deny("Ada", FaceKey.from_sample(probe))
+    assert gallery.denials_of(edit(old)) == {1}
 
 
-def test_an_edited_copy_of_an_enrolled_photo_is_the_same_face(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
-    (enrolled,) = gallery.enroll("Ada", [seen])
-    copy = replace(seen, content_hash=EDITED, vectors={"plain": faces.vector()})
-    (again,) = gallery.enroll("Bob", [copy])
-    assert (again.sample_id, again.duplicate_of_person) == (enrolled.sample_id, "Ada")
+def test_an_edited_copy_of_an_enrolled_photo_is_the_same_face(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
+    (enrolled,) = gallery.enroll("Ada", [probe])
+    copy = replace(probe, content_hash=EDITED, vectors={"plain": faces.vector()})
+    (outcome,) = gallery.enroll("Bob", [copy])
+    assert (outcome.sample_id, outcome.duplicate_of_person) == (enrolled.sample_id, "Ada")
     with pytest.raises(UsageError, match="enrolled as Ada"):
-        gallery.deny("Ada", edited(FaceKey.from_sample(seen)))
+        gallery.deny("Ada", edit(FaceKey.from_sample(probe)))
     with pytest.raises(UsageError, match="enrolled as Ada"):
         gallery.remember_stranger(copy)
 
 
-def test_an_edited_photo_of_a_stranger_is_the_same_stranger(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
-    number, is_new = gallery.remember_stranger(seen)
+def test_an_edited_photo_of_a_stranger_is_the_same_stranger(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
+    number, is_new = gallery.remember_stranger(probe)
     assert is_new
-    copy = replace(seen, content_hash=EDITED, vectors={"plain": faces.vector()})
+    copy = replace(probe, content_hash=EDITED, vectors={"plain": faces.vector()})
     assert gallery.remember_stranger(copy) == (number, False)
     gallery.enroll("Ada", [copy])
     assert gallery.stranger_faces() == []
 
 
-def test_exports_contain_picture_hashes(gallery: Gallery, other: Gallery, seen: NewSample, tmp_path: Path) -> None:
-    gallery.enroll("Ada", [seen])
+def test_exports_contain_picture_hashes(gallery: Gallery, other: Gallery, probe: NewSample, tmp_path: Path) -> None:
+    gallery.enroll("Ada", [probe])
     folder = export_gallery(gallery, tmp_path / "export").folder
     import_gallery(other, folder)
     assert [sample.picture_hash for sample in other.samples("Ada")] == [PICTURE]
 
 
-@pytest.mark.parametrize("wrong", ["", "AB" * 32, "ab" * 31, "g" * 64])
-def test_invalid_hashes_are_rejected(gallery: Gallery, seen: NewSample, wrong: str) -> None:
+@pytest.mark.parametrize("invalid", ["", "AB" * 32, "ab" * 31, "g" * 64])
+def test_invalid_hashes_are_rejected(gallery: Gallery, probe: NewSample, invalid: str) -> None:
     with pytest.raises(UsageError, match="SHA-256"):
-        gallery.enroll("Ada", [replace(seen, picture_hash=wrong)])
+        gallery.enroll("Ada", [replace(probe, picture_hash=invalid)])
     gallery.enroll("Ada", [])
     with pytest.raises(UsageError, match="SHA-256"):
-        gallery.deny("Ada", replace(FaceKey.from_sample(seen), picture_hash=wrong))
+        gallery.deny("Ada", replace(FaceKey.from_sample(probe), picture_hash=invalid))

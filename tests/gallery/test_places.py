@@ -20,12 +20,13 @@ PART = ".facebank-4194399-0123456789abcdef.part"
 
 
 @pytest.fixture(autouse=True)
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set all folders of the user to temporary ones."""
     for variable in ("CACHE", "PACKS", "CALIBRATIONS"):
         monkeypatch.setenv(f"FACEBANK_{variable}", str(tmp_path / variable.lower()))
 
 
-def noted(gallery: Gallery) -> list[tuple[str, str]]:
+def list_places(gallery: Gallery) -> list[tuple[str, str]]:
     return [(place.kind.value, place.path.name) for place in gallery.written_places()]
 
 
@@ -35,15 +36,15 @@ def test_existing_places_are_listed_latest_first(gallery: Gallery, tmp_path: Pat
         gallery.note_written(PlaceKind.ANNOTATED, tmp_path / name)
     gallery.note_written(PlaceKind.TAGS, tmp_path / "one")
     (tmp_path / "gone").rmdir()
-    assert noted(gallery) == [("names in photos", "one"), ("annotated photos", "two")]
+    assert list_places(gallery) == [("names in photos", "one"), ("annotated photos", "two")]
 
 
 def test_exports_are_recorded(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
     gallery.enroll("Ada", faces.samples(1))
     export_gallery(gallery, tmp_path / "backup")
-    assert noted(gallery) == [("export", "backup")]
+    assert list_places(gallery) == [("export", "backup")]
     gallery.forget("Ada")
-    assert noted(gallery) == [("export", "backup")]
+    assert list_places(gallery) == [("export", "backup")]
 
 
 def test_places_named_after_a_person_are_forgotten(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
@@ -52,25 +53,25 @@ def test_places_named_after_a_person_are_forgotten(gallery: Gallery, faces: Face
         (tmp_path / name).touch()
         gallery.note_written(PlaceKind.PAGE, tmp_path / name)
     gallery.forget("Augusta Ada King")
-    assert noted(gallery) == [("page of faces", "page.html")]
+    assert list_places(gallery) == [("page of faces", "page.html")]
     gallery.close()
     assert b"augusta" not in gallery.path.read_bytes().lower()
 
 
 def test_the_number_of_places_is_limited() -> None:
-    known: object = None
+    entries: object = None
     for number in range(300):
-        known = add_place(known, PlaceKind.PAGE, Path("/", "ü" * 200, str(number)))
-    assert isinstance(known, list)
-    assert len(json.dumps(known)) < 60_000
-    assert known[-1]["path"].endswith("/299")
+        entries = add_place(entries, PlaceKind.PAGE, Path("/", "ü" * 200, str(number)))
+    assert isinstance(entries, list)
+    assert len(json.dumps(entries)) < 60_000
+    assert entries[-1]["path"].endswith("/299")
 
 
 def test_invalid_entries_are_ignored(gallery: Gallery, tmp_path: Path) -> None:
-    whole = {"kind": "export", "path": str(tmp_path)}
+    valid = {"kind": "export", "path": str(tmp_path)}
     damaged = [None, 3, {"kind": "spell", "path": "/"}, {"kind": "export", "path": "here"}, {"kind": "export"}]
     damaged.append({"kind": "export", "path": "/\0"})
-    gallery.write_setting(WRITTEN_PLACES_SETTING, [*damaged, whole])
+    gallery.write_setting(WRITTEN_PLACES_SETTING, [*damaged, valid])
     assert [place.path for place in gallery.written_places()] == [tmp_path]
     gallery.write_setting(WRITTEN_PLACES_SETTING, "nonsense")
     assert gallery.written_places() == []
@@ -93,9 +94,9 @@ def test_files_in_another_cache_are_wiped_too(
     gallery.note_place()
     coefficients = derived_file(gallery.path)
     coefficients.parent.mkdir(parents=True)
-    coefficients.write_bytes(b"what is known of Ada")
+    coefficients.write_bytes(b"coefficients of Ada")
     other = coefficients.with_name("0" * 32 + ".npz")
-    other.write_bytes(b"another gallery's")
+    other.write_bytes(b"coefficients of another gallery")
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     assert gallery.derived_files() == [coefficients]
     assert gallery.forget("Ada").wiped == (coefficients,)
@@ -109,14 +110,14 @@ def test_leftovers_are_wiped_in_all_recorded_folders(gallery: Gallery, faces: Fa
     gallery.note_written(PlaceKind.ANNOTATED, tmp_path / "annotated")
     (tmp_path / "exports").mkdir()
     export_gallery(gallery, tmp_path / "exports" / "one")
-    left = [gallery.path.parent / PART, deep / PART, tmp_path / "exports" / PART]
-    for path in left[:2]:
+    leftovers = [gallery.path.parent / PART, deep / PART, tmp_path / "exports" / PART]
+    for path in leftovers[:2]:
         path.write_bytes(b"Ada")
-    left[2].mkdir()
-    (left[2] / "people.jsonl").write_bytes(b"Ada")
+    leftovers[2].mkdir()
+    (leftovers[2] / "people.jsonl").write_bytes(b"Ada")
     (tmp_path / "unrelated").mkdir()
     (tmp_path / "unrelated" / PART).write_bytes(b"nobody wrote here")
-    assert set(gallery.leftovers()) == set(left)
-    assert set(gallery.remove_sample(1).wiped) == set(left)
-    assert not any(map(os.path.lexists, left))
+    assert set(gallery.leftovers()) == set(leftovers)
+    assert set(gallery.remove_sample(1).wiped) == set(leftovers)
+    assert not any(map(os.path.lexists, leftovers))
     assert (tmp_path / "unrelated" / PART).exists()

@@ -20,7 +20,7 @@ from facebank.gallery.records import FaceKey
 if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
 
-KILLED_WHILE_COPYING = """
+KILLED_COPY = """
 import os, signal, sys
 from facebank.gallery import Gallery
 from facebank.storage.connections import BoundedConnection
@@ -35,7 +35,7 @@ with Gallery.open(sys.argv[1]) as gallery:
 
 
 @pytest.fixture
-def filled(gallery: Gallery, faces: Faces) -> Path:
+def closed_gallery(gallery: Gallery, faces: Faces) -> Path:
     """A closed gallery of two people and a denial."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))
@@ -44,16 +44,16 @@ def filled(gallery: Gallery, faces: Faces) -> Path:
     return gallery.path
 
 
-def change(path: Path, statement: str) -> None:
+def execute(path: Path, statement: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(statement)
 
 
-def damage(path: Path) -> None:
-    change(path, "UPDATE thumbnails SET jpeg = CAST('other' AS BLOB) WHERE sample_id = 1")
+def damage_thumbnail(path: Path) -> None:
+    execute(path, "UPDATE thumbnails SET jpeg = CAST('other' AS BLOB) WHERE sample_id = 1")
 
 
-def overwrite_page_of(path: Path, name: str) -> None:
+def overwrite_page(path: Path, name: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
         (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()
@@ -62,68 +62,68 @@ def overwrite_page_of(path: Path, name: str) -> None:
         stream.write(b"\xa5" * size)
 
 
-def dumped(path: Path) -> list[str]:
+def dump(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as connection:
         return list(connection.iterdump())
 
 
-def names_beside(path: Path) -> list[str]:
+def list_folder(path: Path) -> list[str]:
     return sorted(other.name for other in path.parent.iterdir())
 
 
-def test_a_gallery_in_use_is_not_repaired(filled: Path) -> None:
-    damage(filled)
-    with Gallery.open(filled) as other:
+def test_a_gallery_in_use_is_not_repaired(closed_gallery: Path) -> None:
+    damage_thumbnail(closed_gallery)
+    with Gallery.open(closed_gallery) as other:
         with pytest.raises(GalleryBusyError, match="in use"):
-            repair_gallery(filled)
+            repair_gallery(closed_gallery)
         other.rename("Ada", "Grace")
-    repair_gallery(filled)
-    with Gallery.open(filled) as gallery:
+    repair_gallery(closed_gallery)
+    with Gallery.open(closed_gallery) as gallery:
         assert [person.name for person in gallery.people()] == ["Bob", "Grace"]
 
 
-def test_rows_in_the_log_are_kept(filled: Path) -> None:
-    damage(filled)
-    with closing(sqlite3.connect(filled, isolation_level=None)) as reader:
+def test_rows_in_the_log_are_kept(closed_gallery: Path) -> None:
+    damage_thumbnail(closed_gallery)
+    with closing(sqlite3.connect(closed_gallery, isolation_level=None)) as reader:
         reader.execute("PRAGMA journal_mode = WAL").fetchone()
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM people").fetchone()
-        with Gallery.open(filled) as gallery:
+        with Gallery.open(closed_gallery) as gallery:
             gallery.rename("Ada", "Grace")
         with pytest.raises(GalleryBusyError, match="in use"):
-            repair_gallery(filled)
-    with Gallery.open(filled) as gallery:
+            repair_gallery(closed_gallery)
+    with Gallery.open(closed_gallery) as gallery:
         assert [person.name for person in gallery.people()] == ["Bob", "Grace"]
 
 
-def test_the_target_of_a_link_is_repaired(filled: Path, tmp_path: Path) -> None:
-    damage(filled)
-    filled.chmod(0o640)
+def test_the_target_of_a_link_is_repaired(closed_gallery: Path, tmp_path: Path) -> None:
+    damage_thumbnail(closed_gallery)
+    closed_gallery.chmod(0o640)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     link = elsewhere / "link"
-    link.symlink_to(filled)
+    link.symlink_to(closed_gallery)
     repaired = repair_gallery(link)
     assert link.is_symlink()
-    assert stat.S_IMODE(filled.stat().st_mode) == 0o640
-    assert check_gallery(filled).damage == ()
-    assert repaired.backup.parent == filled.parent
-    for path in (link, filled):
+    assert stat.S_IMODE(closed_gallery.stat().st_mode) == 0o640
+    assert check_gallery(closed_gallery).damage == ()
+    assert repaired.backup.parent == closed_gallery.parent
+    for path in (link, closed_gallery):
         with Gallery.open(path) as gallery:
             assert gallery.automatic_backups() == [repaired.backup]
-    with Gallery.open(filled) as gallery:
+    with Gallery.open(closed_gallery) as gallery:
         gallery.forget("Ada")
     assert not repaired.backup.exists()
-    assert names_beside(link) == ["link"]
+    assert list_folder(link) == ["link"]
 
 
-def test_a_failed_repair_changes_nothing(filled: Path) -> None:
-    change(filled, "CREATE TABLE further (number INTEGER)")
-    before, beside = dumped(filled), names_beside(filled)
-    with pytest.raises(GalleryFormatError, match="restore a backup") as raised:
-        repair_gallery(filled)
-    assert "--repair" not in str(raised.value)
-    assert (dumped(filled), names_beside(filled)) == (before, beside)
+def test_a_failed_repair_changes_nothing(closed_gallery: Path) -> None:
+    execute(closed_gallery, "CREATE TABLE further (number INTEGER)")
+    before, files = dump(closed_gallery), list_folder(closed_gallery)
+    with pytest.raises(GalleryFormatError, match="restore a backup") as caught:
+        repair_gallery(closed_gallery)
+    assert "--repair" not in str(caught.value)
+    assert (dump(closed_gallery), list_folder(closed_gallery)) == (before, files)
 
 
 @pytest.mark.parametrize(
@@ -134,46 +134,46 @@ def test_a_failed_repair_changes_nothing(filled: Path) -> None:
         ("DELETE FROM sums WHERE name = 'thumbnails'", "the row count of 'thumbnails' is lost"),
     ],
 )
-def test_losses_known_only_from_checksums_are_reported(filled: Path, statement: str, expected: str) -> None:
-    change(filled, statement)
-    lost = repair_gallery(filled).lost
-    assert any(expected in one.message for one in lost), lost
-    assert check_gallery(filled).damage == ()
+def test_losses_known_only_from_checksums_are_reported(closed_gallery: Path, statement: str, expected: str) -> None:
+    execute(closed_gallery, statement)
+    lost = repair_gallery(closed_gallery).lost
+    assert any(expected in damage.message for damage in lost), lost
+    assert check_gallery(closed_gallery).damage == ()
 
 
 @pytest.mark.parametrize("name", ["denials_by_content", "samples_by_owner", "vectors_by_components", "migrations"])
-def test_an_overwritten_page_is_detected_and_repaired(filled: Path, name: str) -> None:
-    overwrite_page_of(filled, name)
-    assert check_gallery(filled).damage
-    assert repair_gallery(filled).lost == ()
-    assert check_gallery(filled).damage == ()
-    with Gallery.open(filled) as gallery:
+def test_an_overwritten_page_is_detected_and_repaired(closed_gallery: Path, name: str) -> None:
+    overwrite_page(closed_gallery, name)
+    assert check_gallery(closed_gallery).damage
+    assert repair_gallery(closed_gallery).lost == ()
+    assert check_gallery(closed_gallery).damage == ()
+    with Gallery.open(closed_gallery) as gallery:
         assert [person.sample_count for person in gallery.people()] == [3, 2]
 
 
-def test_a_damaged_page_of_rows_is_reported(filled: Path) -> None:
-    overwrite_page_of(filled, "vectors")
-    assert "vectors" in {damage.table for damage in check_gallery(filled).damage}
+def test_a_damaged_page_of_rows_is_reported(closed_gallery: Path) -> None:
+    overwrite_page(closed_gallery, "vectors")
+    assert "vectors" in {damage.table for damage in check_gallery(closed_gallery).damage}
 
 
 @pytest.mark.parametrize("name", ["-wal", "-shm", "-journal", "-queue", ".before-schema-6.backup"])
-def test_reserved_names_are_rejected_for_copies(filled: Path, name: str) -> None:
-    target = filled.with_name(filled.name + name)
-    with Gallery.open(filled) as gallery, pytest.raises(UsageError):
+def test_reserved_names_are_rejected_for_copies(closed_gallery: Path, name: str) -> None:
+    target = closed_gallery.with_name(closed_gallery.name + name)
+    with Gallery.open(closed_gallery) as gallery, pytest.raises(UsageError):
         gallery.back_up(target)
-    with Gallery.open(filled) as gallery:
-        assert gallery.back_up(filled.with_name(f"copy{name}")).exists()
+    with Gallery.open(closed_gallery) as gallery:
+        assert gallery.back_up(closed_gallery.with_name(f"copy{name}")).exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files there")
-def test_a_full_disk_is_reported_for_the_backup(filled: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs file size limits")
+def test_a_full_disk_is_reported_for_the_backup(closed_gallery: Path, tmp_path: Path) -> None:
     import resource
     import signal
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        with Gallery.open(filled) as gallery:
+        with Gallery.open(closed_gallery) as gallery:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
             with pytest.raises(StorageError, match=r"copy\.facebank cannot be written"):
                 gallery.back_up(tmp_path / "copy.facebank")
@@ -182,13 +182,13 @@ def test_a_full_disk_is_reported_for_the_backup(filled: Path, tmp_path: Path) ->
         signal.signal(signal.SIGXFSZ, handler)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
-def test_leftovers_of_a_killed_copy_are_removed(filled: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_leftovers_of_a_killed_copy_are_removed(closed_gallery: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copies"
     folder.mkdir()
-    command = [sys.executable, "-c", KILLED_WHILE_COPYING, os.fspath(filled), os.fspath(folder / "first")]
+    command = [sys.executable, "-c", KILLED_COPY, os.fspath(closed_gallery), os.fspath(folder / "first")]
     assert subprocess.run(command, check=False).returncode < 0
     assert any(folder.iterdir())
-    with Gallery.open(filled) as gallery:
+    with Gallery.open(closed_gallery) as gallery:
         gallery.back_up(folder / "second")
     assert [path.name for path in folder.iterdir()] == ["second"]

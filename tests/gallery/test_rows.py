@@ -22,29 +22,29 @@ if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
 
 
-def state(path: Path) -> dict[str, object]:
+def read_checksums(path: Path) -> dict[str, object]:
     """Return all checksums stored in a gallery."""
     with closing(sqlite3.connect(path)) as connection:
-        return state_of(connection)
+        return fetch_checksums(connection)
 
 
-def state_of(connection: sqlite3.Connection) -> dict[str, object]:
-    found: dict[str, object] = {
-        table: connection.execute(f"SELECT {', '.join(known.key)}, seal FROM {table} ORDER BY 1, 2").fetchall()
-        for table, known in TABLES.items()
+def fetch_checksums(connection: sqlite3.Connection) -> dict[str, object]:
+    checksums: dict[str, object] = {
+        table: connection.execute(f"SELECT {', '.join(definition.key)}, seal FROM {table} ORDER BY 1, 2").fetchall()
+        for table, definition in TABLES.items()
         if table != "sums"
     }
-    found["sums"] = connection.execute("SELECT * FROM sums WHERE row_count OR total ORDER BY name").fetchall()
-    return found
+    checksums["sums"] = connection.execute("SELECT * FROM sums WHERE row_count OR total ORDER BY name").fetchall()
+    return checksums
 
 
-def sealed_anew(path: Path) -> dict[str, object]:
+def compute_checksums(path: Path) -> dict[str, object]:
     """Return all checksums recomputed from the rows."""
     with closing(sqlite3.connect(path)) as connection:
         for table in TABLES:
             if table not in {"sums", "gallery"}:
                 seal_table(connection, table)
-        return state_of(connection)
+        return fetch_checksums(connection)
 
 
 def test_rows_are_sealed_and_summed_after_all_changes(gallery: Gallery, faces: Faces) -> None:
@@ -78,7 +78,7 @@ def test_rows_are_sealed_and_summed_after_all_changes(gallery: Gallery, faces: F
     )
     for change in changes:
         change()
-        assert state(gallery.path) == sealed_anew(gallery.path)
+        assert read_checksums(gallery.path) == compute_checksums(gallery.path)
 
 
 def test_new_and_upgraded_galleries_have_equal_seals(path: Path, faces: Faces) -> None:
@@ -91,7 +91,7 @@ def test_new_and_upgraded_galleries_have_equal_seals(path: Path, faces: Faces) -
     path.chmod(0o600)
     with Gallery.open(path) as gallery:
         gallery.enroll("Bob", faces.samples(1))
-    assert state(path) == sealed_anew(path)
+    assert read_checksums(path) == compute_checksums(path)
     with closing(sqlite3.connect(path)) as connection:
         sums = dict(connection.execute("SELECT name, row_count FROM sums"))
     assert {name: sums[name] for name in ("people", "people.names", "people.births")} == {
@@ -112,28 +112,28 @@ def test_all_columns_except_derived_ones_are_sealed() -> None:
             if name not in {"migrations", "sqlite_sequence"}
         }
     unsealed = {name: {"seal"} for name in TABLES} | {"vectors": {"seal", "first", "second"}}
-    assert columns == {name: set(known.columns) | unsealed[name] for name, known in TABLES.items()}
-    for name, known in TABLES.items():
-        assert known.columns_in(SCHEMA_VERSION) == tuple(known.columns), name
+    assert columns == {name: set(definition.columns) | unsealed[name] for name, definition in TABLES.items()}
+    for name, definition in TABLES.items():
+        assert definition.columns_in(SCHEMA_VERSION) == tuple(definition.columns), name
 
 
 @pytest.mark.parametrize(
-    "damage",
+    "statement",
     [
         "UPDATE people SET created_at = '2020-01-01T00:00:00' WHERE id = 1",
         "UPDATE people SET seal = seal + 1 WHERE id = 1",
         "UPDATE sums SET row_count = 9 WHERE name = 'people'",
     ],
 )
-def test_damaged_rows_are_not_resealed(gallery: Gallery, faces: Faces, damage: str) -> None:
+def test_damaged_rows_are_not_resealed(gallery: Gallery, faces: Faces, statement: str) -> None:
     gallery.enroll("Ada", faces.samples(2))
     gallery.close()
     with closing(sqlite3.connect(gallery.path)) as connection, connection:
-        connection.execute(damage)
-    before = state(gallery.path)
-    with Gallery.open(gallery.path) as again, pytest.raises(GalleryFormatError, match="does not match its seal"):
-        again.forget(next(iter(again.names().values())))
-    assert state(gallery.path) == before
+        connection.execute(statement)
+    before = read_checksums(gallery.path)
+    with Gallery.open(gallery.path) as reopened, pytest.raises(GalleryFormatError, match="does not match its seal"):
+        reopened.forget(next(iter(reopened.names().values())))
+    assert read_checksums(gallery.path) == before
 
 
 def test_forgetting_ignores_damaged_indexes(gallery: Gallery, faces: Faces) -> None:
@@ -148,10 +148,10 @@ def test_forgetting_ignores_damaged_indexes(gallery: Gallery, faces: Faces) -> N
         connection.execute("CREATE INDEX samples_by_person ON samples (person_id) WHERE person_id > 1")
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'samples_by_person'", saved)
-    before = state(gallery.path)
-    with Gallery.open(gallery.path) as again, pytest.raises(GalleryFormatError, match="damaged"):
-        again.forget("Ada")
-    assert state(gallery.path) == before
+    before = read_checksums(gallery.path)
+    with Gallery.open(gallery.path) as reopened, pytest.raises(GalleryFormatError, match="damaged"):
+        reopened.forget("Ada")
+    assert read_checksums(gallery.path) == before
 
 
 def test_sums_depend_on_the_table() -> None:
@@ -173,12 +173,12 @@ def test_a_damaged_index_of_names_is_detected(gallery: Gallery, faces: Faces, ea
         (partial,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'partial'").fetchone()
         connection.execute("DELETE FROM sqlite_schema WHERE name = 'partial'")
         connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = 'sqlite_autoindex_people_1'", (partial,))
-    with Gallery.open(gallery.path) as again:
+    with Gallery.open(gallery.path) as reopened:
         with suppress(GalleryFormatError):
             for number in range(earlier):
-                again.enroll(f"Nobody {number}", [])
+                reopened.enroll(f"Nobody {number}", [])
         with pytest.raises(GalleryFormatError, match="index of names"):
-            again.enroll("Ada", [])
+            reopened.enroll("Ada", [])
     with closing(sqlite3.connect(gallery.path)) as connection:
         assert connection.execute("SELECT count(*) FROM people NOT INDEXED WHERE key = 'ada'").fetchone() == (1,)
 
@@ -195,9 +195,9 @@ def test_a_damaged_index_of_samples_is_detected(gallery: Gallery, faces: Faces, 
         (partial,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'partial'").fetchone()
         connection.execute("DELETE FROM sqlite_schema WHERE name = 'partial'")
         connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = 'samples_by_person'", (partial,))
-    with Gallery.open(gallery.path) as again:
+    with Gallery.open(gallery.path) as reopened:
         with suppress(GalleryFormatError):
             for number in range(earlier):
-                again.samples(f"Person {number}")
+                reopened.samples(f"Person {number}")
         with pytest.raises(GalleryFormatError, match="index of samples"):
-            again.samples("Ada")
+            reopened.samples("Ada")

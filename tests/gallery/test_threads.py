@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
 
 THREADS = 16
-FORKED = Path(__file__).with_name("forked.py")
+SCRIPT = Path(__file__).with_name("fork_script.py")
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -36,28 +36,28 @@ def shared_gallery(path: Path, faces: Faces) -> Gallery:
     return Gallery.open(path, faces.pack, create=True)
 
 
-def open_here(path: Path) -> int:
+def count_descriptors(path: Path) -> int:
     """Return the number of file descriptors of this process on a gallery."""
     links = Path("/proc/self/fd")
     if not links.is_dir():
         pytest.skip("open files are counted in /proc")
-    found = 0
+    count = 0
     for link in links.iterdir():
         with suppress(OSError):
-            found += os.readlink(link).startswith(str(path))  # noqa: PTH115 - includes deleted files
-    return found
+            count += os.readlink(link).startswith(str(path))  # noqa: PTH115 - includes deleted files
+    return count
 
 
-def at_once(work: Callable[[int], object], threads: int = THREADS) -> list[object]:
+def run_together(work: Callable[[int], object], threads: int = THREADS) -> list[object]:
     """Run a function in several threads that start together."""
-    together = threading.Barrier(threads)
+    barrier = threading.Barrier(threads)
 
-    def begin(number: int) -> object:
-        together.wait()
+    def start(number: int) -> object:
+        barrier.wait()
         return work(number)
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(begin, range(threads)))
+        return list(pool.map(start, range(threads)))
 
 
 def test_changes_of_sixteen_threads_are_kept(shared_gallery: Gallery, random_faces: type[Faces]) -> None:
@@ -74,7 +74,7 @@ def test_changes_of_sixteen_threads_are_kept(shared_gallery: Gallery, random_fac
         shared_gallery.rename(name, f"Renamed {number}")
 
     with shared_gallery as gallery:
-        at_once(work)
+        run_together(work)
         assert {person.name: person.sample_count for person in gallery.people()} == {
             f"Renamed {number}": 3 for number in range(THREADS)
         }
@@ -93,22 +93,22 @@ def test_a_snapshot_belongs_to_its_thread(shared_gallery: Gallery, faces: Faces)
 
 def test_ended_threads_leave_no_connections(shared_gallery: Gallery) -> None:
     with shared_gallery as gallery:
-        before = open_here(gallery.path)
+        before = count_descriptors(gallery.path)
         for _ in range(50):
-            at_once(lambda _: gallery.people(), 4)
+            run_together(lambda _: gallery.people(), 4)
         # SQLite keeps the descriptor of a closed connection for reuse while the process holds a lock on the file.
-        assert open_here(gallery.path) <= before + 4
-    assert open_here(gallery.path) == 0
+        assert count_descriptors(gallery.path) <= before + 4
+    assert count_descriptors(gallery.path) == 0
     assert not is_open_here(gallery.path)
 
 
 def test_closing_applies_to_all_threads(shared_gallery: Gallery, faces: Faces) -> None:
     gallery = shared_gallery
     gallery.enroll("Ada", faces.samples(200))
-    begun = threading.Semaphore(0)
+    started = threading.Semaphore(0)
 
     def work(number: int) -> str:
-        begun.release()
+        started.release()
         try:
             while True:
                 if number % 4:
@@ -119,13 +119,13 @@ def test_closing_applies_to_all_threads(shared_gallery: Gallery, faces: Faces) -
             return str(error)
 
     with ThreadPoolExecutor(8) as pool:
-        ends = [pool.submit(work, number) for number in range(8)]
-        for _ in ends:
-            begun.acquire()
+        futures = [pool.submit(work, number) for number in range(8)]
+        for _ in futures:
+            started.acquire()
         closing = threading.Thread(target=gallery.close)
         closing.start()
         closing.join()
-        output = [end.result(timeout=60) for end in ends]
+        output = [future.result(timeout=60) for future in futures]
     assert set(output) == {f"The gallery {gallery.path} was closed: open it again."}
     assert not is_open_here(gallery.path)
     assert inspect_gallery(gallery.path).problems == ()
@@ -136,18 +136,18 @@ def test_closing_applies_to_all_threads(shared_gallery: Gallery, faces: Faces) -
 def test_closing_interrupts_running_calls(shared_gallery: Gallery, faces: Faces) -> None:
     gallery = shared_gallery
     gallery.enroll("Ada", faces.samples(3))
-    inside, closed = threading.Event(), threading.Event()
+    is_reading, closed = threading.Event(), threading.Event()
 
     def read() -> None:
         with gallery.snapshot():
             gallery.people()
-            inside.set()
+            is_reading.set()
             closed.wait()
             gallery.people()
 
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read)
-        inside.wait()
+        is_reading.wait()
         gallery.close()
         closed.set()
         with pytest.raises(ClosedError):
@@ -195,7 +195,7 @@ def test_a_running_change_completes_in_its_file(shared_gallery: Gallery, tmp_pat
         assert [person.name for person in gallery.people()] == ["Ada"]
 
 
-def test_indexes_in_two_threads(shared_gallery: Gallery, faces: Faces) -> None:
+def test_each_thread_has_its_own_index(shared_gallery: Gallery, faces: Faces) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
         gallery.enroll("Ada", faces.samples(2))
         mine = open_index(gallery).people
@@ -208,41 +208,38 @@ def test_indexes_in_two_threads(shared_gallery: Gallery, faces: Faces) -> None:
 
 def test_a_second_opening_releases_no_lock(path: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(file), "choose_journal", lambda *_, **__: "delete")
-    writes = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+    program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
     with Gallery.open(path, faces.pack, create=True) as gallery, gallery._file.changing():
         with ThreadPoolExecutor(1) as pool:
             pool.submit(lambda: Gallery.open(path, read_only=True).close()).result()
-        other = subprocess.run([sys.executable, "-c", writes, path], capture_output=True, text=True, check=False)
+        other = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
     assert "database is locked" in other.stderr
 
 
-# Forks ----------------------------------------------------------------------------------------------------------------
-
-
-def forked(*arguments: object) -> list[str]:
-    """Run ``forked.py`` and return the sorted output of both processes."""
+def run_forked(*arguments: object) -> list[str]:
+    """Run ``fork_script.py`` and return the sorted output of both processes."""
     if not hasattr(os, "fork"):
         pytest.skip("needs os.fork")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(FORKED), *map(str, arguments)],
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", str(SCRIPT), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    return sorted(done.stdout.splitlines())
+    assert (process.returncode, process.stderr) == (0, "")
+    return sorted(process.stdout.splitlines())
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 def test_both_processes_work_after_a_fork(path: Path, journal: str) -> None:
-    assert forked("both", path, journal) == ["child 31", "parent 61"]
+    assert run_forked("enroll_in_both", path, journal) == ["child 31", "parent 61"]
     assert inspect_gallery(path).problems == ()
 
 
 def test_a_child_forked_during_a_read_gets_an_error(path: Path) -> None:
-    output = forked("busy", path)
+    output = run_forked("fork_during_read", path)
     assert [line.partition(":")[0] for line in output] == ["child inside", "child opening", "child using", "parent"]
     assert all("was in use when this process was forked" in line for line in output[:3])
     assert output[3] == "parent: 3"
@@ -250,19 +247,19 @@ def test_a_child_forked_during_a_read_gets_an_error(path: Path) -> None:
 
 
 def test_a_child_forked_in_a_snapshot_gets_an_error(path: Path) -> None:
-    assert forked("snapshot", path) == ["child: UsageError", "parent: 2"]
+    assert run_forked("fork_in_snapshot", path) == ["child: UsageError", "parent: 2"]
     assert inspect_gallery(path).problems == ()
 
 
 def test_many_forks_with_running_threads(path: Path) -> None:
-    output = forked("many", path)
-    kept = sum(int(line.split()[1]) for line in output if line.startswith("kept"))
-    assert {f"people {kept}"} == {line for line in output if line.startswith("people")}
+    output = run_forked("fork_repeatedly", path)
+    enrolled = sum(int(line.split()[1]) for line in output if line.startswith("enrolled"))
+    assert {f"people {enrolled}"} == {line for line in output if line.startswith("people")}
     assert inspect_gallery(path).problems == ()
 
 
 def test_a_faiss_index_works_after_a_fork(path: Path) -> None:
     pytest.importorskip("faiss")
-    child, parent = forked("faiss", path)
+    child, parent = run_forked("search_with_faiss", path)
     assert child.removeprefix("child ") == parent.removeprefix("parent ")
     assert len(child.split()) == 11

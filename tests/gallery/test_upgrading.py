@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def older(path: Path) -> Path:
+def older_gallery(path: Path) -> Path:
     """A gallery of the second version with a log."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(Path(__file__).with_name("schema_2.sql").read_text(encoding="utf-8"))
@@ -30,59 +30,59 @@ def older(path: Path) -> Path:
     return path
 
 
-def after_another(first: Callable[..., object], original: Callable[..., object]) -> Callable[..., object]:
+def call_first(first: Callable[..., object], original: Callable[..., object]) -> Callable[..., object]:
     """Return a wrapper of a function that calls another function before its first call."""
-    done: list[bool] = []
+    calls: list[bool] = []
 
-    def called(*arguments: object) -> object:
-        if not done:
-            done.append(True)
+    def wrapper(*arguments: object) -> object:
+        if not calls:
+            calls.append(True)
             first()
         return original(*arguments)
 
-    return called
+    return wrapper
 
 
-def test_concurrent_upgrades_keep_the_original_backup(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def somebody_else_is_faster() -> None:
-        Gallery.open(older).close()
+def test_concurrent_upgrades_keep_the_original_backup(older_gallery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def upgrade_in_another_process() -> None:
+        Gallery.open(older_gallery).close()
 
-    monkeypatch.setattr(GalleryFile, "_upgrade", after_another(somebody_else_is_faster, GalleryFile._upgrade))
-    with Gallery.open(older) as gallery:
+    monkeypatch.setattr(GalleryFile, "_upgrade", call_first(upgrade_in_another_process, GalleryFile._upgrade))
+    with Gallery.open(older_gallery) as gallery:
         (copy,) = gallery.automatic_backups()
     with closing(sqlite3.connect(copy)) as connection:
         assert schema_version(connection) == 2
 
 
-def test_opening_during_an_upgrade(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gallery_opens_during_an_upgrade(older_gallery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = sqlite._objects
-    looked: list[object] = []
+    results: list[object] = []
 
     def objects(connection: sqlite3.Connection) -> object:
-        found = original(connection)
+        result = original(connection)
         (file,) = (row[2] for row in connection.execute("PRAGMA database_list"))
-        if file and not looked:
-            looked.append(found)
-            with closing(sqlite3.connect(older, isolation_level=None)) as other, transaction(other):
+        if file and not results:
+            results.append(result)
+            with closing(sqlite3.connect(older_gallery, isolation_level=None)) as other, transaction(other):
                 migrate(other)
-        return found
+        return result
 
     monkeypatch.setattr(sqlite, "_objects", objects)
-    with Gallery.open(older) as gallery:
+    with Gallery.open(older_gallery) as gallery:
         assert [person.name for person in gallery.people()] == ["Ada", "Bob"]
-    assert looked
-    with closing(sqlite3.connect(older)) as connection:
+    assert results
+    with closing(sqlite3.connect(older_gallery)) as connection:
         assert schema_version(connection) == SCHEMA_VERSION
 
 
-def test_the_backup_is_beside_the_target_of_a_link(older: Path, tmp_path: Path) -> None:
+def test_the_backup_is_beside_the_target_of_a_link(older_gallery: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     link = elsewhere / "link"
-    link.symlink_to(older)
+    link.symlink_to(older_gallery)
     with Gallery.open(link) as gallery:
         (copy,) = gallery.automatic_backups()
-    assert copy.parent == older.parent
-    with Gallery.open(older) as gallery:
+    assert copy.parent == older_gallery.parent
+    with Gallery.open(older_gallery) as gallery:
         gallery.forget("Ada")
     assert not copy.exists()

@@ -40,16 +40,16 @@ def new_face(thumbnail_size: int = 3000) -> NewSample:
     )
 
 
-def say(text: object) -> None:
+def print_line(text: object) -> None:
     """Print a line without buffering."""
     print(text, flush=True)  # noqa: T201
 
 
 def enroll(gallery: Gallery, name: str, count: int) -> None:
     """Enroll faces one by one."""
-    for done in range(1, count + 1):
+    for number in range(1, count + 1):
         gallery.enroll(name, [new_face()])
-        say(done)
+        print_line(number)
 
 
 def main(action: str, path: str, name: str = "", count: str = "0") -> None:
@@ -57,21 +57,21 @@ def main(action: str, path: str, name: str = "", count: str = "0") -> None:
     if action == "write":
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            say("ready")
+            print_line("ready")
             sys.stdin.read()
         return
     with Gallery.open(path, PACK, create=action == "create", busy_timeout=60) as gallery:
-        say("ready")
+        print_line("ready")
         if action == "read":
             with gallery.snapshot():
                 before = len(gallery.vectors().sample_ids)
-                say("reading")
+                print_line("reading")
                 sys.stdin.read()
                 assert len(gallery.vectors().sample_ids) == before
-            say(before)
+            print_line(before)
         elif action == "bulk":
             faces = [new_face(thumbnail_size=100) for _ in range(int(count))]
-            say("enrolling")
+            print_line("enrolling")
             gallery.enroll(name, faces)
         else:
             enroll(gallery, name, int(count))

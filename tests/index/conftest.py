@@ -16,7 +16,7 @@ from facebank.index.exact import longest
 from facebank.index.milvus import MilvusStore
 from facebank.index.milvus_address import MilvusAddress
 from facebank.index.vector_store import Group, KeyPlaces, StoreIdentity, StoreSearch
-from tests.index.milvus_server import MilvusServer, why_not
+from tests.index.milvus_server import MilvusServer, server_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from facebank.index.search import Rows
     from facebank.types import FloatArray
 
-COLLECTED_SOON = {  # deletes files of compacted segments after seconds instead of hours; less crashes the server
+# Deletes files of compacted segments after seconds instead of hours; smaller values crash the server.
+FAST_COLLECTION = {
     "dataCoord.gc.interval": "5",
     "dataCoord.gc.missingTolerance": "20",
     "dataCoord.gc.dropTolerance": "20",
@@ -35,40 +36,40 @@ COLLECTED_SOON = {  # deletes files of compacted segments after seconds instead 
 _DIMENSION = 128
 
 
-def skip_unless(problem: str | None) -> None:
+def skip_on(problem: str | None) -> None:
     """Skip a test if there is a problem; fails instead if ``FACEBANK_CI_MILVUS`` is set."""
     if problem is not None:
         (pytest.fail if os.environ.get("FACEBANK_CI_MILVUS") else pytest.skip)(problem)
 
 
-def lacking_client() -> str | None:
-    """Return which Python packages are missing for Milvus; None if it is installed."""
-    lacking = [name for name in ("pymilvus", "milvus_lite") if importlib.util.find_spec(name) is None]
-    return f"the extra 'milvus' is not installed: no {', '.join(lacking)}" if lacking else None
+def client_problem() -> str | None:
+    """Return a message about missing Python packages; None if the Milvus client is installed."""
+    missing = [name for name in ("pymilvus", "milvus_lite") if importlib.util.find_spec(name) is None]
+    return f"the extra 'milvus' is not installed: no {', '.join(missing)}" if missing else None
 
 
 @pytest.fixture(scope="session")
 def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
-    """Return a running server."""
-    skip_unless(lacking_client() or why_not())
-    with MilvusServer(tmp_path_factory.mktemp("milvus"), COLLECTED_SOON) as server:
+    """Return a running server, shared by all tests."""
+    skip_on(client_problem() or server_problem())
+    with MilvusServer(tmp_path_factory.mktemp("milvus"), FAST_COLLECTION) as server:
         yield server
 
 
-_numbers = count(1)
+_collection_numbers = count(1)
 
 
 @pytest.fixture
 def lite_address(tmp_path: Path) -> str:
     """Return the address of a Milvus Lite file."""
-    skip_unless(lacking_client())
+    skip_on(client_problem())
     return f"milvus-lite:{tmp_path}/vectors.db"
 
 
 @pytest.fixture
 def server_address(milvus_server: MilvusServer) -> Iterator[str]:
     """Return the address of a collection on the server, which is dropped after the test."""
-    address = f"{milvus_server.address}/family_{next(_numbers)}"
+    address = f"{milvus_server.address}/family_{next(_collection_numbers)}"
     yield address
     store = MilvusStore(MilvusAddress.parse(address))
     with contextlib.suppress(ServiceError):
@@ -100,9 +101,9 @@ class StoredRows:
         padded = np.zeros((len(rows), _DIMENSION), np.float32)
         padded[:, : rows.shape[1]] = rows
         self._store.add(Group.SINGLE, self._keys, np.arange(len(rows)), padded)
-        written = self._store.set_token(1)
-        known = KeyPlaces(self._keys, np.arange(len(rows)))
-        return PaddedSearch(StoreSearch(self._store, (Group.SINGLE,), known, written, longest=longest(rows)))
+        token = self._store.set_token(1)
+        places = KeyPlaces(self._keys, np.arange(len(rows)))
+        return PaddedSearch(StoreSearch(self._store, (Group.SINGLE,), places, token, longest=longest(rows)))
 
 
 class PaddedSearch:
@@ -113,32 +114,34 @@ class PaddedSearch:
         self.count = search.count
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
-        """Find vectors."""
-        return self._search.near(_padded(queries), limit, slack)
+        """Return the rows near each query, as ``StoreSearch.near`` does."""
+        return self._search.near(_pad(queries), limit, slack)
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
-        """Find vectors."""
-        return self._search.within(_padded(queries), least)
+        """Return the rows within a similarity of each query, as ``StoreSearch.within`` does."""
+        return self._search.within(_pad(queries), least)
 
 
-def _padded(queries: NDArray[np.float64]) -> NDArray[np.float64]:
+def _pad(queries: NDArray[np.float64]) -> NDArray[np.float64]:
     padded = np.zeros((len(queries), _DIMENSION))
     padded[:, : queries.shape[1]] = queries
     return padded
 
 
 @pytest.fixture(scope="session")
-def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], StoredRows]:
+def stored_rows(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], StoredRows]:
     """Return a function that creates searches in Milvus Lite or on the server, each kind in one collection."""
-    made: dict[str, StoredRows] = {}
+    searches: dict[str, StoredRows] = {}
 
-    def of(kind: str) -> StoredRows:
-        if kind not in made:
+    def search_rows(kind: str) -> StoredRows:
+        if kind not in searches:
             if kind == "lite":
-                skip_unless(lacking_client())
-                made[kind] = StoredRows(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/vectors.db")
+                skip_on(client_problem())
+                searches[kind] = StoredRows(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/vectors.db")
             else:
-                made[kind] = StoredRows(f"{request.getfixturevalue('milvus_server').address}/contract")
-        return made[kind]
+                searches[kind] = StoredRows(f"{request.getfixturevalue('milvus_server').address}/contract")
+        return searches[kind]
 
-    return of
+    return search_rows

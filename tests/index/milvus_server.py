@@ -1,7 +1,7 @@
 """A Milvus server for tests, from the PyPI package ``milvus``, reachable at 127.0.0.1 only.
 
-The server listens on every interface and has no setting for that. So it runs in a network namespace with nothing but a
-loopback, which a relay on 127.0.0.1 reaches through a Unix socket. Run as a program, this is the inner half:
+The server always listens on every interface. It therefore runs in a network namespace that has only a loopback
+interface; a relay on 127.0.0.1 reaches it through a Unix socket. As a script, this file runs the part in the namespace:
 ``python milvus_server.py FOLDER SOCKET [KEY=VALUE ...]``.
 """
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _SECONDS_TO_START = 60
-_AT_ONCE = 1 << 16
+_BUFFER_SIZE = 1 << 16
 _PROXY, _HEALTH = 19530, "http://127.0.0.1:9091/healthz"
 
 
-def why_not() -> str | None:
-    """Return why no server can be started here; None if one can."""
+def server_problem() -> str | None:
+    """Return a message about what the server needs and is missing; None if it can be started."""
     if importlib.util.find_spec("milvus") is None:
         return "the test server, the package milvus==2.3.5, is not installed"
     if shutil.which("unshare") is None:
-        return "there is no program unshare, which keeps the test server on 127.0.0.1"
+        return "the program unshare, which keeps the test server on 127.0.0.1, is not installed"
     if subprocess.run([*_namespace(), "true"], capture_output=True, check=False).returncode:
-        return "network namespaces, which keep the test server on 127.0.0.1, are not allowed here"
+        return "network namespaces, which keep the test server on 127.0.0.1, are not permitted"
     return None
 
 
@@ -73,7 +73,7 @@ class MilvusServer:
 
     @property
     def process_id(self) -> int:
-        """The server's process id."""
+        """The server's process ID."""
         return int((self.folder / "server.pid").read_text(encoding="ascii"))
 
     def __enter__(self) -> MilvusServer:
@@ -87,29 +87,29 @@ class MilvusServer:
         """Start the server and wait until it answers; it keeps the data of an earlier run in the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         sockets = Path(tempfile.mkdtemp(prefix="fbm-"))  # a socket's path has at most 107 bytes
-        inner = [self._python, __file__, str(self.folder), str(sockets / "s"), *self._settings]
+        command = [self._python, __file__, str(self.folder), str(sockets / "s"), *self._settings]
         self._process = subprocess.Popen(
-            [*_namespace(), *inner], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*_namespace(), *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
-            rest = self._process.stdout.read()
+            output = self._process.stdout.read()
             self.stop()
-            raise RuntimeError(f"the Milvus server did not start: {rest}")
+            raise RuntimeError(f"the Milvus server did not start: {output}")
         if self._relay is None:  # a server that is started again has the same address
             self._relay = socket.create_server(("127.0.0.1", self.port))
             self.port = self._relay.getsockname()[1]
-            threading.Thread(target=_relay, args=(self._relay, self._reached), daemon=True).start()
+            threading.Thread(target=_relay, args=(self._relay, self._connect), daemon=True).start()
         self._sockets = sockets
 
-    def _reached(self) -> socket.socket:
-        inside = socket.socket(socket.AF_UNIX)
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
         try:
-            inside.connect(str(self._sockets / "s"))
+            connection.connect(str(self._sockets / "s"))
         except OSError:
-            inside.close()
+            connection.close()
             raise
-        return inside
+        return connection
 
     def halt(self) -> None:
         """Stop the server but keep its port, where connections then fail."""
@@ -129,18 +129,18 @@ class MilvusServer:
         shutil.rmtree(getattr(self, "_sockets", ""), ignore_errors=True)
 
 
-def _relay(listening: socket.socket, reach: Callable[[], socket.socket]) -> None:
+def _relay(listening: socket.socket, connect: Callable[[], socket.socket]) -> None:
     """Relay each connection to a new one, in both directions, until the listening socket is closed."""
     while True:
         try:
             near, _ = listening.accept()
         except OSError:
             return
-        threading.Thread(target=_join, args=(near, reach), daemon=True).start()
+        threading.Thread(target=_join, args=(near, connect), daemon=True).start()
 
 
-def _join(near: socket.socket, reach: Callable[[], socket.socket]) -> None:
-    with near, contextlib.suppress(OSError), reach() as far:
+def _join(near: socket.socket, connect: Callable[[], socket.socket]) -> None:
+    with near, contextlib.suppress(OSError), connect() as far:
         back = threading.Thread(target=_copy, args=(far, near), daemon=True)
         back.start()
         _copy(near, far)
@@ -149,52 +149,52 @@ def _join(near: socket.socket, reach: Callable[[], socket.socket]) -> None:
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        while data := source.recv(_AT_ONCE):
+        while data := source.recv(_BUFFER_SIZE):
             target.sendall(data)
-    for each in (source, target):
+    for end in (source, target):
         with contextlib.suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
+            end.shutdown(socket.SHUT_RDWR)
 
 
 def _raise_loopback() -> None:
     import fcntl
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         flags = struct.pack("16sh14x", b"lo", 1 | 64)  # IFF_UP, IFF_RUNNING
-        fcntl.ioctl(plain, 0x8914, flags)  # SIOCSIFFLAGS
+        fcntl.ioctl(control, 0x8914, flags)  # SIOCSIFFLAGS
 
 
 @contextlib.contextmanager
-def _running(folder: Path, settings: Sequence[str]) -> Iterator[int]:
-    from milvus import MilvusServer as Wheel
+def _run_server(folder: Path, settings: Sequence[str]) -> Iterator[int]:
+    from milvus import MilvusServer as PackagedServer
     from milvus import MilvusServerConfig
 
-    wheel = Wheel(MilvusServerConfig(), wait_for_started=False)
-    wheel.set_base_dir(str(folder))
-    for key, _, value in (each.partition("=") for each in ("log.level=error", *settings)):
-        wheel.config.set(key, value)
-    wheel.start()
+    server = PackagedServer(MilvusServerConfig(), wait_for_started=False)
+    server.set_base_dir(str(folder))
+    for key, _, value in (setting.partition("=") for setting in ("log.level=error", *settings)):
+        server.config.set(key, value)
+    server.start()
     try:
-        yield wheel.server_proc.pid
+        yield server.server_proc.pid
     finally:
-        wheel.stop()
+        server.stop()
 
 
 def main(folder: Path, path: str, settings: Sequence[str]) -> None:
     """Run a server in this network namespace, reachable through a Unix socket, until a signal arrives."""
     _raise_loopback()
-    ended = threading.Event()
+    is_stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    with _running(folder, settings) as process_id:
+        signal.signal(number, lambda *_: is_stopped.set())
+    with _run_server(folder, settings) as process_id:
         (folder / "server.pid").write_text(str(process_id), encoding="ascii")
         import urllib.request
 
-        give_up = time.monotonic() + _SECONDS_TO_START
-        while time.monotonic() < give_up:
+        deadline = time.monotonic() + _SECONDS_TO_START
+        while time.monotonic() < deadline:
             with (
                 contextlib.suppress(OSError),
-                urllib.request.urlopen("http://127.0.0.1:9091/healthz", timeout=5) as page,
+                urllib.request.urlopen(_HEALTH, timeout=5) as page,
             ):
                 if b"OK" in page.read():
                     break
@@ -211,7 +211,7 @@ def main(folder: Path, path: str, settings: Sequence[str]) -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         parent = os.getppid()
-        while not ended.wait(1.0):
+        while not is_stopped.wait(1.0):
             if os.getppid() != parent:  # the parent process was killed
                 return
 

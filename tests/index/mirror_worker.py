@@ -1,4 +1,4 @@
-"""Enrolls people and searches for each on a mirror: ``mirror_worker.py GALLERY ADDRESS SEED``."""
+"""Test script that enrolls people and searches for each on a mirror: ``mirror_worker.py GALLERY ADDRESS SEED``."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def main(path: str, address: str, seed: int) -> None:
         gallery.mirror = milvus_mirror(MilvusAddress.parse(address))
         for number in range(5):
             name = f"Person {seed}-{number}"
-            (new,) = gallery.enroll(name, faces.samples(1))
-            query = gallery.vectors_of([new.sample_id]).astype(np.float64)
+            (sample,) = gallery.enroll(name, faces.samples(1))
+            query = gallery.vectors_of([sample.sample_id]).astype(np.float64)
 
-            def found(query: np.ndarray = query) -> str:
+            def search(query: np.ndarray = query) -> str:
                 index = open_index(gallery)
                 assert index.people is not None
-                (places,) = index.people.nearest_people.near(query, 1)
-                return index.names[int(index.people.people[places[0]])]
+                (rows,) = index.people.nearest_people.near(query, 1)
+                return index.names[int(index.people.people[rows[0]])]
 
-            assert read_until_whole(found) == name
+            assert read_until_whole(search) == name
 
 
 if __name__ == "__main__":

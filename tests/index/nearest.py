@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def nearest_person(gallery: Gallery, vector: FloatArray) -> int | None:
-    """Return the id of the person with the most similar sample; None in an empty gallery."""
+    """Return the ID of the person with the most similar sample; None in an empty gallery."""
     people = open_index(gallery).people
     if people is None:
         return None

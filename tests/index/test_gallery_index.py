@@ -32,30 +32,30 @@ if TYPE_CHECKING:
 
     from facebank.index.people_index import PeopleIndex
 
-_HALF = 8192  # bytes: the header, the people and their names
+_TABLE_BYTES = 8192  # the header, the people and their names
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of 2 MiB; skips the test if mounting is not allowed."""
+    """A file system of 2 MiB; skips the test if mounting is not permitted."""
     point = tmp_path / "small"
     point.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(point)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a file system is not allowed here")
+        pytest.skip("mounting a file system is not permitted")
     yield point
     subprocess.run(["umount", str(point)], check=True)
 
 
 @pytest.fixture
 def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
-    """Return a gallery of people with one to five samples, masks drawn and worn, birth dates and a stranger."""
+    """A gallery of people with one to five samples, drawn and worn masks, birth dates and a stranger."""
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     faces, random = Faces(), np.random.default_rng(1)
     opened = Gallery.open(tmp_path / "family.facebank", faces.pack, create=True)
     for number in range(30):
         samples = faces.samples(int(random.integers(1, 6)))
-        masked = [replace(each, vectors={**each.vectors, MASK: faces.vector()}) for each in samples]
+        masked = [replace(sample, vectors={**sample.vectors, MASK: faces.vector()}) for sample in samples]
         opened.enroll(f"Person {number} \u00e9", masked if number % 3 else samples)
     opened.enroll("Person 1 \u00e9", [faces.sample(masked=True)])
     opened.describe("Person 2 \u00e9", born="2001-02")
@@ -63,14 +63,14 @@ def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
     return opened
 
 
-def in_memory(gallery: Gallery) -> GalleryIndex:
+def open_in_memory(gallery: Gallery) -> GalleryIndex:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gallery_index, "KEPT_FROM", 1 << 30)
         index_file(gallery.path).unlink(missing_ok=True)
         return open_index(gallery)
 
 
-def contents(people: PeopleIndex | None) -> list[bytes]:
+def read_arrays(people: PeopleIndex | None) -> list[bytes]:
     assert people is not None
     places, rows = np.arange(len(people.people)), np.arange(people.count)
     arrays: list[Any] = [
@@ -87,32 +87,34 @@ def contents(people: PeopleIndex | None) -> list[bytes]:
 
 
 def test_the_cached_index_equals_the_one_in_memory(gallery: Gallery) -> None:
-    kept = open_index(gallery)
+    cached = open_index(gallery)
     assert index_file(gallery.path).exists()
-    again, made = open_index(gallery), in_memory(gallery)
-    for index in (kept, again):
-        assert contents(index.people) == contents(made.people)
+    reopened, expected = open_index(gallery), open_in_memory(gallery)
+    for index in (cached, reopened):
+        assert read_arrays(index.people) == read_arrays(expected.people)
         assert index.masked is not None
-        assert made.masked is not None
-        assert contents(index.masked[0]) == contents(made.masked[0])
-        assert np.array_equal(index.masked[1], made.masked[1])
-        assert made.people is not None
+        assert expected.masked is not None
+        assert read_arrays(index.masked[0]) == read_arrays(expected.masked[0])
+        assert np.array_equal(index.masked[1], expected.masked[1])
+        assert expected.people is not None
         assert dict(index.names.items()) == {number: index.names[number] for number in index.names}
-        assert dict(index.names.items()) == {number: made.names[number] for number in made.people.people.tolist()}
-        assert dict(index.birth_dates) == dict(made.birth_dates)
-        assert index.revision == made.revision
+        assert dict(index.names.items()) == {
+            number: expected.names[number] for number in expected.people.people.tolist()
+        }
+        assert dict(index.birth_dates) == dict(expected.birth_dates)
+        assert index.revision == expected.revision
         with pytest.raises(KeyError):
             index.names[10**6]
 
 
-@pytest.mark.parametrize("what", ["nearest_people", "nearest_samples"])
-def test_the_nearest_are_found_in_the_cache(gallery: Gallery, what: str) -> None:
+@pytest.mark.parametrize("search", ["nearest_people", "nearest_samples"])
+def test_the_nearest_are_found_in_the_cache(gallery: Gallery, search: str) -> None:
     people = open_index(gallery).people
     assert people is not None
     probes = np.stack([Faces(9).vector() for _ in range(5)])
-    rows = people.prototypes if what == "nearest_people" else people.vectors()
-    for probe, found in zip(probes, getattr(people, what).near(probes.astype(np.float64), 5), strict=True):
-        assert np.isin(np.argsort(-(rows @ probe))[:5], found).all()
+    vectors = people.prototypes if search == "nearest_people" else people.vectors()
+    for probe, rows_found in zip(probes, getattr(people, search).near(probes.astype(np.float64), 5), strict=True):
+        assert np.isin(np.argsort(-(vectors @ probe))[:5], rows_found).all()
 
 
 def test_people_with_one_sample_share_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +126,8 @@ def test_people_with_one_sample_share_its_code(tmp_path: Path, monkeypatch: pyte
         people = open_index(gallery).people
         assert people is not None
         probe = faces.vector()
-        (found,) = people.nearest_people.near(probe.astype(np.float64)[None], 3)
-        assert np.isin(np.argsort(-(people.prototypes @ probe))[:3], found).all()
+        (rows_found,) = people.nearest_people.near(probe.astype(np.float64)[None], 3)
+        assert np.isin(np.argsort(-(people.prototypes @ probe))[:3], rows_found).all()
 
 
 def test_a_change_rebuilds_the_index(gallery: Gallery) -> None:
@@ -142,45 +144,45 @@ def test_a_change_rebuilds_the_index(gallery: Gallery) -> None:
 
 @pytest.mark.parametrize("position", range(0, 100, 4))
 def test_a_flipped_byte_is_detected(gallery: Gallery, position: int) -> None:
-    made = contents(open_index(gallery).people)
+    expected = read_arrays(open_index(gallery).people)
     path = index_file(gallery.path)
     data = bytearray(path.read_bytes())
     data[position * len(data) // 100] ^= 0x10
     path.write_bytes(data)
-    assert read_until_whole(lambda: contents(open_index(gallery).people)) == made
-    assert contents(open_index(gallery).people) == made
+    assert read_until_whole(lambda: read_arrays(open_index(gallery).people)) == expected
+    assert read_arrays(open_index(gallery).people) == expected
 
 
 def test_an_overwritten_index_is_lost_and_rebuilt(gallery: Gallery) -> None:
     index = open_index(gallery)
-    made = contents(index.people)
+    expected = read_arrays(index.people)
     path = index_file(gallery.path)
-    path.write_bytes(path.read_bytes()[:_HALF] + bytes(path.stat().st_size - _HALF))
+    path.write_bytes(path.read_bytes()[:_TABLE_BYTES] + bytes(path.stat().st_size - _TABLE_BYTES))
     assert not index.is_lost
     with pytest.raises(GalleryBusyError):
-        contents(index.people)
+        read_arrays(index.people)
     assert index.is_lost
     reopened = open_index(gallery)
     assert not reopened.is_lost
-    assert contents(reopened.people) == made
+    assert read_arrays(reopened.people) == expected
 
 
-def test_a_file_written_by_another_process_meanwhile_stays(gallery: Gallery) -> None:
-    made = in_memory(gallery)
+def test_a_file_written_by_another_process_is_kept(gallery: Gallery) -> None:
+    expected = open_in_memory(gallery)
     first = open_index(gallery)
-    written = index_file(gallery.path).read_bytes()
+    content = index_file(gallery.path).read_bytes()
     token = gallery.read_setting(INDEX_FILE_SETTING)
-    assert gallery_index._write_to_cache(gallery, made, None) == token
-    assert index_file(gallery.path).read_bytes() == written
-    assert contents(first.people) == contents(made.people)
+    assert gallery_index._write_to_cache(gallery, expected, None) == token
+    assert index_file(gallery.path).read_bytes() == content
+    assert read_arrays(first.people) == read_arrays(expected.people)
     assert not first.is_lost
 
 
 def test_a_person_forgotten_during_the_write_is_not_cached(gallery: Gallery) -> None:
-    made = in_memory(gallery)
+    expected = open_in_memory(gallery)
     with Gallery.open(gallery.path) as other:
         other.forget("Person 3 \u00e9")
-    assert gallery_index._write_to_cache(gallery, made, None) is None
+    assert gallery_index._write_to_cache(gallery, expected, None) is None
     assert not list(index_file(gallery.path).parent.iterdir())
 
 
@@ -197,7 +199,7 @@ def test_a_gallery_moved_while_open_is_refused(gallery: Gallery) -> None:
         open_index(gallery)
 
 
-def sections(gallery: Gallery) -> dict[str, bytes]:
+def read_sections(gallery: Gallery) -> dict[str, bytes]:
     file = derived_file.read_derived_file(
         index_file(gallery.path), gallery.pack, gallery.read_setting(INDEX_FILE_SETTING)
     )
@@ -217,7 +219,7 @@ CHANGES: dict[str, Callable[[Gallery, Faces], object]] = {
     "samples of a known person": lambda gallery, faces: gallery.enroll("Person 4 \u00e9", faces.samples(2)),
     "drawn masks": lambda gallery, faces: gallery.enroll(
         "Person 4 \u00e9",
-        [replace(each, vectors={**each.vectors, MASK: faces.vector()}) for each in faces.samples(2)],
+        [replace(sample, vectors={**sample.vectors, MASK: faces.vector()}) for sample in faces.samples(2)],
     ),
     "a worn mask": lambda gallery, faces: gallery.enroll("Person 5 \u00e9", [faces.sample(masked=True)]),
     "another name": lambda gallery, faces: gallery.rename("Person 6 \u00e9", "Zo\u00eb"),
@@ -244,10 +246,10 @@ def test_an_updated_index_equals_a_rebuilt_one(
         patch.delattr(gallery_index, "read_samples")  # not called
         CHANGES[change](updated, faces)
         open_index(updated)
-    found = sections(updated)
+    sections = read_sections(updated)
     index_file(updated.path).unlink()
     open_index(updated)
-    assert found == sections(updated)
+    assert sections == read_sections(updated)
 
 
 def test_an_index_is_not_updated_after_a_removal(gallery: Gallery) -> None:
@@ -302,7 +304,7 @@ def test_enrolled_faces_are_reloaded_after_the_index_was_overwritten(gallery: Ga
     with pytest.raises(GalleryBusyError):
         faces.without([]).nearest(probe)
     faces.follow()
-    assert faces.without([]).nearest(probe) == OtherPeople(in_memory(gallery).people).nearest(probe)
+    assert faces.without([]).nearest(probe) == OtherPeople(open_in_memory(gallery).people).nearest(probe)
 
 
 def test_a_full_disk_leaves_no_file(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,8 +337,8 @@ def test_rows_are_read_into_an_array(tmp_path: Path, start: int) -> None:
         assert np.array_equal(rows, stored[start : start + count])
         half = start + count // 2
         assert np.array_equal(file.read("rows", half, start + count), stored[half : start + count])
-    some = np.random.default_rng(3).integers(0, 20_000, 500)
-    assert np.array_equal(file.take("rows", some), stored[some])
+    indices = np.random.default_rng(3).integers(0, 20_000, 500)
+    assert np.array_equal(file.take("rows", indices), stored[indices])
 
 
 def test_a_file_of_another_gallery_is_not_used(gallery: Gallery, tmp_path: Path) -> None:

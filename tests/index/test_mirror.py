@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -26,7 +25,7 @@ from facebank.index.mirror import GalleryMirror
 from facebank.index.mirrored_rows import rows_to_mirror
 from facebank.index.vector_store import Answers, UnreachableError
 from tests.gallery.conftest import Faces
-from tests.index.conftest import lacking_client, skip_unless
+from tests.index.conftest import client_problem, skip_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,56 +35,56 @@ if TYPE_CHECKING:
     from tests.index.milvus_server import MilvusServer
 
 PEOPLE = 40
-_seeds = count(1000)  # unique, so that vectors can be looked for in Milvus's files
+_seeds = count(1000)  # unique: tests look for the vectors in Milvus's files
 
 
 @pytest.fixture
 def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]:
-    """Return a gallery of people with one to three samples, some in masks."""
+    """A gallery of people with one to three samples, some in masks."""
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     faces, random = Faces(next(_seeds)), np.random.default_rng(1)
     with Gallery.open(tmp_path / "family.facebank", faces.pack, create=True) as opened:
         groups = []
         for number in range(PEOPLE):
             samples = faces.samples(int(random.integers(1, 4)))
-            masked = [replace(each, vectors={**each.vectors, MASK: faces.vector()}) for each in samples]
+            masked = [replace(sample, vectors={**sample.vectors, MASK: faces.vector()}) for sample in samples]
             groups.append((f"Person {number}", masked if number % 3 else samples))
         opened.enroll_people(groups)
         yield opened
 
 
-def on(gallery: Gallery, address: str, *, fallback: bool = False) -> Gallery:
+def set_mirror(gallery: Gallery, address: str, *, fallback: bool = False) -> Gallery:
     """Return a gallery after setting its mirror's address."""
     gallery.mirror = milvus_mirror(MilvusAddress.parse(address), fallback=fallback)
     return gallery
 
 
-def answers(index: GalleryIndex, queries: FloatArray) -> list[list[list[int]]]:
-    """Return the places that each kind of search finds."""
+def search_all(index: GalleryIndex, queries: FloatArray) -> list[list[list[int]]]:
+    """Return the rows that each kind of search finds."""
     assert index.people is not None
     assert index.masked is not None
     exact = queries.astype(np.float64)
     people, samples, masked = index.people.nearest_people, index.people.nearest_samples, index.masked[0].nearest_people
-    found = [people.near(exact, 3), samples.near(exact, 5), samples.within(exact, 0.4), masked.near(exact, 3)]
-    return [[each.tolist() for each in one] for one in found]
+    searches = [people.near(exact, 3), samples.near(exact, 5), samples.within(exact, 0.4), masked.near(exact, 3)]
+    return [[rows.tolist() for rows in answers] for answers in searches]
 
 
-def agree(gallery: Gallery) -> None:
+def check_mirror(gallery: Gallery) -> None:
     """Check that the mirror and the local index find the same, and that Milvus holds exactly the expected rows."""
     queries = np.stack([Faces(99).vector() for _ in range(6)])
-    there, here = open_index(gallery), open_local_index(gallery)
-    assert here.people is not None
-    queries = np.concatenate([queries, here.people.vectors()[:4]])
-    assert answers(there, queries) == answers(here, queries)
-    ids = here.sample_ids()
+    remote, local = open_index(gallery), open_local_index(gallery)
+    assert local.people is not None
+    queries = np.concatenate([queries, local.people.vectors()[:4]])
+    assert search_all(remote, queries) == search_all(local, queries)
+    ids = local.sample_ids()
     assert ids is not None
-    wanted = rows_to_mirror(ids, here).known()
-    keys, digests = stored_in(gallery).listed(int(wanted.keys[-1]) + 1)
-    assert keys.tolist() == wanted.keys.tolist()
-    assert digests.tolist() == wanted.digests.tolist()
+    expected = rows_to_mirror(ids, local).known()
+    keys, digests = open_store(gallery).listed(int(expected.keys[-1]) + 1)
+    assert keys.tolist() == expected.keys.tolist()
+    assert digests.tolist() == expected.digests.tolist()
 
 
-def stored_in(gallery: Gallery) -> MilvusStore:
+def open_store(gallery: Gallery) -> MilvusStore:
     """Return a gallery's collection."""
     assert isinstance(gallery.mirror, GalleryMirror)
     store = gallery.mirror._open_store()
@@ -94,8 +93,8 @@ def stored_in(gallery: Gallery) -> MilvusStore:
 
 
 def test_every_change_is_mirrored(gallery: Gallery, milvus_address: str) -> None:
-    on(gallery, milvus_address)
-    agree(gallery)
+    set_mirror(gallery, milvus_address)
+    check_mirror(gallery)
     faces = Faces(7)
     for change in (
         lambda: gallery.enroll("Person 1", faces.samples(1)),
@@ -105,25 +104,25 @@ def test_every_change_is_mirrored(gallery: Gallery, milvus_address: str) -> None
         lambda: gallery.rename("Person 5", "Ben"),
     ):
         change()
-        agree(gallery)
+        check_mirror(gallery)
 
 
 def test_a_large_gallery_is_updated_from_cached_rows(
     gallery: Gallery, server_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facebank.index.mirrored_rows.KEPT_FROM", 1)
-    on(gallery, server_address)
+    set_mirror(gallery, server_address)
     open_index(gallery)
     with monkeypatch.context() as patch:
         patch.delattr(MilvusStore, "listed")  # not called
         gallery.enroll("Ada", Faces(7).samples(2))
         open_index(gallery)
-    agree(gallery)
+    check_mirror(gallery)
 
 
 def test_concurrent_writers_lose_nothing(gallery: Gallery, server_address: str) -> None:
-    on(gallery, server_address)
-    agree(gallery)
+    set_mirror(gallery, server_address)
+    check_mirror(gallery)
     program = Path(__file__).with_name("mirror_worker.py")
     command = [sys.executable, str(program), str(gallery.path), server_address]
 
@@ -131,62 +130,62 @@ def test_concurrent_writers_lose_nothing(gallery: Gallery, server_address: str) 
         return subprocess.run([*command, seed], capture_output=True, text=True, check=False)
 
     with ThreadPoolExecutor(2) as pool:
-        done = pool.map(run, ("11", "12"))
-    assert [(each.returncode, each.stderr) for each in done] == [(0, "")] * 2
-    agree(gallery)
+        processes = pool.map(run, ("11", "12"))
+    assert [(process.returncode, process.stderr) for process in processes] == [(0, "")] * 2
+    check_mirror(gallery)
     assert len(gallery.people()) == PEOPLE + 2 * 5
 
 
 def test_a_search_is_repeated_after_another_process_changed_the_mirror(gallery: Gallery, server_address: str) -> None:
-    on(gallery, server_address)
+    set_mirror(gallery, server_address)
     before, ada = open_index(gallery), Faces(7)
     with Gallery.open(gallery.path) as other:
         (new,) = other.enroll("Ada", ada.samples(1))
-        open_index(on(other, server_address))
+        open_index(set_mirror(other, server_address))
         query = other.vectors_of([new.sample_id]).astype(np.float64)
     opened = [before]
 
-    def found() -> str:
+    def search() -> str:
         index = opened.pop() if opened else open_index(gallery)
         assert index.people is not None
-        (places,) = index.people.nearest_people.near(query, 1)
-        return index.names[int(index.people.people[places[0]])]
+        (rows,) = index.people.nearest_people.near(query, 1)
+        return index.names[int(index.people.people[rows[0]])]
 
-    assert read_until_whole(found) == "Ada"
+    assert read_until_whole(search) == "Ada"
     assert before.is_lost
 
 
-@pytest.mark.parametrize("made_by", ["another gallery", "a different pack"])
+@pytest.mark.parametrize("message", ["another gallery", "a different pack"])
 def test_a_collection_of_another_gallery_or_pack_is_an_error(
-    gallery: Gallery, milvus_address: str, tmp_path: Path, made_by: str
+    gallery: Gallery, milvus_address: str, tmp_path: Path, message: str
 ) -> None:
-    pack = Faces.pack if made_by == "another gallery" else Faces.other_pack
+    pack = Faces.pack if message == "another gallery" else Faces.other_pack
     other = Gallery.open(tmp_path / "other.facebank", pack, create=True)
-    if made_by == "a different pack":
+    if message == "a different pack":
         other.write_setting("mirror_identity", gallery.keep_setting("mirror_identity", "12" * 16))
     faces = Faces(5)
     other.enroll("Ada", [replace(faces.sample(), vectors={"plain": faces.vector(pack.dimension)})])
-    open_index(on(other, milvus_address))
-    with pytest.raises(ServiceError, match=made_by):
-        open_index(on(gallery, milvus_address))
+    open_index(set_mirror(other, milvus_address))
+    with pytest.raises(ServiceError, match=message):
+        open_index(set_mirror(gallery, milvus_address))
     assert gallery.mirrors() == []
 
 
 def test_a_collection_that_facebank_did_not_make_is_an_error(gallery: Gallery, server_address: str) -> None:
-    on(gallery, server_address)
-    client: Any = stored_in(gallery)._client
+    set_mirror(gallery, server_address)
+    client: Any = open_store(gallery)._client
     client.create_collection(server_address.rpartition("/")[2], dimension=16)
     with pytest.raises(ServiceError, match="was not made by facebank"):
         open_index(gallery)
 
 
 def test_an_unreachable_address_is_an_error_or_falls_back(gallery: Gallery, caplog: pytest.LogCaptureFixture) -> None:
-    skip_unless(lacking_client())
+    skip_on(client_problem())
     start = time.monotonic()
     with pytest.raises(UnreachableError, match=r"milvus://127\.0\.0\.1:1/family: Milvus does not answer"):
-        open_index(on(gallery, "milvus://127.0.0.1:1/family"))
+        open_index(set_mirror(gallery, "milvus://127.0.0.1:1/family"))
     assert time.monotonic() - start < 10
-    index = open_index(on(gallery, "milvus://127.0.0.1:1/family", fallback=True))
+    index = open_index(set_mirror(gallery, "milvus://127.0.0.1:1/family", fallback=True))
     assert index.people is open_local_index(gallery).people or index.is_outdated is None
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
@@ -196,143 +195,143 @@ def test_a_server_that_stops_is_an_error_or_falls_back(
 ) -> None:
     address = server_address
     queries = np.stack([Faces(99).vector() for _ in range(3)])
-    strict, lenient = open_index(on(gallery, address)), open_index(on(gallery, address, fallback=True))
+    strict, lenient = open_index(set_mirror(gallery, address)), open_index(set_mirror(gallery, address, fallback=True))
     milvus_server.halt()
     try:
         with pytest.raises(ServiceError, match="Milvus does not answer"):
-            answers(strict, queries)
-        assert answers(lenient, queries) == answers(open_local_index(gallery), queries)
-        on(gallery, address)
+            search_all(strict, queries)
+        assert search_all(lenient, queries) == search_all(open_local_index(gallery), queries)
+        set_mirror(gallery, address)
         assert gallery.forget("Person 7").mirrors == (address,)
         assert [note.needs_cleaning for note in gallery.mirrors()] == [True]
     finally:
         milvus_server.start()
     wait_until_ready(gallery)
-    agree(gallery)
+    check_mirror(gallery)
     assert [note.needs_cleaning for note in gallery.mirrors()] == [False]
 
 
 def wait_until_ready(gallery: Gallery) -> None:
-    """Wait until a restarted server answers queries, which is some time after it reports to be healthy."""
-    give_up = time.monotonic() + 60
+    """Wait until a restarted server answers queries, which takes longer than reporting to be healthy."""
+    deadline = time.monotonic() + 60
     while True:
         try:
-            stored_in(gallery).identity()
+            open_store(gallery).identity()
         except ServiceError:
-            assert time.monotonic() < give_up
+            assert time.monotonic() < deadline
             gallery.mirror._store = None  # type: ignore[union-attr]
             time.sleep(0.5)
         else:
             return
 
 
-WRONG: dict[str, Callable[[Answers], Answers]] = {
-    "that the gallery does not have": lambda right: right._replace(keys=right.keys + (1 << 40)),
-    "that are no numbers": lambda right: right._replace(products=right.products * np.nan),
-    "vectors where": lambda right: Answers(right.keys[1:], right.products[1:]),
-    "one vector twice": lambda right: right._replace(keys=np.repeat(right.keys[:1], len(right.keys))),
+WRONG_ANSWERS: dict[str, Callable[[Answers], Answers]] = {
+    "that the gallery does not have": lambda answers: answers._replace(keys=answers.keys + (1 << 40)),
+    "that are no numbers": lambda answers: answers._replace(products=answers.products * np.nan),
+    "vectors where": lambda answers: Answers(answers.keys[1:], answers.products[1:]),
+    "one vector twice": lambda answers: answers._replace(keys=np.repeat(answers.keys[:1], len(answers.keys))),
 }
 
 
-@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize("message", WRONG_ANSWERS)
 def test_wrong_answers_are_errors(
-    gallery: Gallery, lite_address: str, monkeypatch: pytest.MonkeyPatch, what: str
+    gallery: Gallery, lite_address: str, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
-    index = open_index(on(gallery, lite_address, fallback=True))
+    index = open_index(set_mirror(gallery, lite_address, fallback=True))
     nearest = MilvusStore.nearest
 
-    def wrong(store: MilvusStore, *asked: Any) -> Sequence[Answers]:
-        return [WRONG[what](right) for right in nearest(store, *asked)]
+    def answer_wrongly(store: MilvusStore, *arguments: Any) -> Sequence[Answers]:
+        return [WRONG_ANSWERS[message](answers) for answers in nearest(store, *arguments)]
 
     with monkeypatch.context() as patch:
-        patch.setattr(MilvusStore, "nearest", wrong)
-        with pytest.raises(ServiceError, match=what):
-            answers(index, Faces(99).vector()[None])
+        patch.setattr(MilvusStore, "nearest", answer_wrongly)
+        with pytest.raises(ServiceError, match=message):
+            search_all(index, Faces(99).vector()[None])
     assert [note.token for note in gallery.mirrors()] == [None]
-    agree(gallery)
+    check_mirror(gallery)
 
 
 def test_vectors_removed_from_the_store_are_written_again(gallery: Gallery, milvus_address: str) -> None:
-    agree(on(gallery, milvus_address))
-    store = stored_in(gallery)
+    check_mirror(set_mirror(gallery, milvus_address))
+    store = open_store(gallery)
     keys, _ = store.listed(10_000)
     store.delete(keys[3:5])
-    agree(on(gallery, milvus_address))
-    store = stored_in(gallery)
+    check_mirror(set_mirror(gallery, milvus_address))
+    store = open_store(gallery)
     store.drop()
-    agree(on(gallery, milvus_address))
+    check_mirror(set_mirror(gallery, milvus_address))
 
 
 def test_a_restored_backup_is_mirrored(gallery: Gallery, lite_address: str, tmp_path: Path) -> None:
     address = lite_address
-    agree(on(gallery, address))
+    check_mirror(set_mirror(gallery, address))
     copy = gallery.back_up(tmp_path / "copy.facebank")
     gallery.enroll("Ada", Faces(7).samples(2))
-    agree(gallery)
+    check_mirror(gallery)
     with Gallery.open(copy) as restored:
-        agree(on(restored, address))
+        check_mirror(set_mirror(restored, address))
         restored.enroll("Ben", Faces(8).samples(2))
-        agree(restored)
+        check_mirror(restored)
 
 
-def files_with(folder: Path, vectors: FloatArray) -> set[str]:
+def find_files(folder: Path, vectors: FloatArray) -> set[str]:
     """Return the files below a folder that contain bytes of one of the vectors."""
     rows = [row.astype("<f4").tobytes() for row in vectors]
-    found = set()
+    names = set()
     for path in (path for path in folder.rglob("*") if path.is_file()):
         try:
             data = path.read_bytes()
         except FileNotFoundError:  # removed by a compaction meanwhile
             continue
         if any(row[16:48] in data for row in rows):
-            found.add(str(path.relative_to(folder)))
-    return found
+            names.add(str(path.relative_to(folder)))
+    return names
 
 
 def test_a_forgotten_person_is_erased_from_milvus_lite(gallery: Gallery, tmp_path: Path) -> None:
-    skip_unless(lacking_client())
-    open_index(on(gallery, f"milvus-lite:{tmp_path}/vectors.db"))
-    theirs = gallery.vectors_of([sample.id for sample in gallery.samples("Person 7")])
-    assert files_with(tmp_path / "vectors.db", theirs)
+    skip_on(client_problem())
+    open_index(set_mirror(gallery, f"milvus-lite:{tmp_path}/vectors.db"))
+    vectors = gallery.vectors_of([sample.id for sample in gallery.samples("Person 7")])
+    assert find_files(tmp_path / "vectors.db", vectors)
     assert gallery.forget("Person 7").mirrors == ()
-    assert not files_with(tmp_path / "vectors.db", theirs)
-    agree(gallery)
+    assert not find_files(tmp_path / "vectors.db", vectors)
+    check_mirror(gallery)
 
 
 def test_a_forgotten_person_is_erased_from_a_servers_segments(
     gallery: Gallery, milvus_server: MilvusServer, server_address: str
 ) -> None:
-    open_index(on(gallery, server_address))
-    theirs = gallery.vectors_of([sample.id for sample in gallery.samples("Person 7")])
+    open_index(set_mirror(gallery, server_address))
+    vectors = gallery.vectors_of([sample.id for sample in gallery.samples("Person 7")])
     others = gallery.vectors_of([sample.id for sample in gallery.samples("Person 8")])
-    stored_in(gallery).clean()
+    open_store(gallery).clean()
     segments = milvus_server.folder / "data" / "insert_log"
-    assert files_with(segments, theirs)
+    assert find_files(segments, vectors)
     assert gallery.forget("Person 7").mirrors == ()
-    give_up = time.monotonic() + 60
-    while files_with(milvus_server.folder / "data", theirs) - log_of(milvus_server, theirs):
-        assert time.monotonic() < give_up
+    deadline = time.monotonic() + 60
+    while find_files(milvus_server.folder / "data", vectors) - find_log_files(milvus_server, vectors):
+        assert time.monotonic() < deadline
         time.sleep(1)
-    assert files_with(segments, others)
-    agree(gallery)
+    assert find_files(segments, others)
+    check_mirror(gallery)
 
 
-def log_of(server: MilvusServer, vectors: FloatArray) -> set[str]:
+def find_log_files(server: MilvusServer, vectors: FloatArray) -> set[str]:
     """Return the files of the server's write-ahead log that contain bytes of the vectors; it keeps them for days."""
-    return {name for name in files_with(server.folder / "data", vectors) if name.startswith("rocksmq/")}
+    return {name for name in find_files(server.folder / "data", vectors) if name.startswith("rocksmq/")}
 
 
 def test_forgetting_everybody_drops_the_collection(gallery: Gallery, milvus_address: str) -> None:
-    open_index(on(gallery, milvus_address))
-    store = stored_in(gallery)
+    open_index(set_mirror(gallery, milvus_address))
+    store = open_store(gallery)
     assert gallery.forget_people([person.name for person in gallery.people()]).mirrors == ()
     assert store.identity() is None
     assert gallery.mirrors() == []
 
 
 def test_a_mirror_is_dropped_on_request(gallery: Gallery, milvus_address: str) -> None:
-    open_index(on(gallery, milvus_address))
-    store, mirror = stored_in(gallery), gallery.mirror
+    open_index(set_mirror(gallery, milvus_address))
+    store, mirror = open_store(gallery), gallery.mirror
     assert isinstance(mirror, GalleryMirror)
     mirror.drop(gallery)
     assert store.identity() is None
@@ -344,7 +343,6 @@ def test_the_token_is_in_no_error(
 ) -> None:
     monkeypatch.setenv("FACEBANK_MILVUS_TOKEN", "root:very-secret")
     with pytest.raises(ServiceError) as caught:
-        open_index(on(gallery, f"{milvus_server.address}/family?database=absent"))
+        open_index(set_mirror(gallery, f"{milvus_server.address}/family?database=absent"))
     assert "absent" in str(caught.value)
     assert "very-secret" not in str(caught.value)
-    assert os.environ["FACEBANK_MILVUS_TOKEN"] == "root:very-secret"

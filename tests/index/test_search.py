@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
     from tests.index.conftest import StoredRows
 
-seeds = st.integers(0, 2**32 - 1)
+SEEDS = st.integers(0, 2**32 - 1)
 
 
 def examples(make: object) -> int:
@@ -31,91 +31,91 @@ def examples(make: object) -> int:
     return int(getattr(make, "examples", 60))
 
 
-def rows_of(generator: np.random.Generator, count: int, dimension: int) -> FloatArray:
+def draw_rows(generator: np.random.Generator, count: int, dimension: int) -> FloatArray:
     """Return random vectors with duplicates and near duplicates."""
     rows = generator.standard_normal((count, dimension))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    again = generator.integers(count, size=count // 3)
-    rows[: len(again)] = rows[again]
-    rows[: len(again) // 2] += 1e-4 * generator.standard_normal((len(again) // 2, dimension))
+    repeated = generator.integers(count, size=count // 3)
+    rows[: len(repeated)] = rows[repeated]
+    rows[: len(repeated) // 2] += 1e-4 * generator.standard_normal((len(repeated) // 2, dimension))
     return rows.astype(np.float32)
 
 
-def coded(rows: FloatArray, part: int = 7) -> CodedSearch:
+def search_codes(rows: FloatArray, part: int = 7) -> CodedSearch:
     """Return a search of 8-bit codes in parts of `part` vectors."""
     blocks = [rows[start : start + part] for start in range(0, len(rows), part)]
     return CodedSearch([CodedPart(*encode(block)) for block in blocks])
 
 
-def with_faiss(rows: FloatArray, monkeypatch: pytest.MonkeyPatch) -> CodedSearch:
+def search_with_faiss(rows: FloatArray, monkeypatch: pytest.MonkeyPatch) -> CodedSearch:
     """Return a search of 8-bit codes that uses FAISS from the first query on."""
     monkeypatch.setattr(search, "FAISS_FROM", 0)
-    return coded(rows)
+    return search_codes(rows)
 
 
 @pytest.fixture(params=["matrix", "numpy", "faiss", "lite", "server"])
 def make(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, stored: Callable[[str], StoredRows]
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, stored_rows: Callable[[str], StoredRows]
 ) -> Callable[[FloatArray], Search]:
     """Return a constructor for each kind of search; the last two use Milvus Lite and a Milvus server."""
     if request.param in {"lite", "server"}:
-        return stored(request.param)
+        return stored_rows(request.param)
     if request.param == "matrix":
         return MatrixSearch
     if request.param == "numpy":
-        return coded
+        return search_codes
     pytest.importorskip("faiss")
-    return lambda rows: with_faiss(rows, monkeypatch)
+    return lambda rows: search_with_faiss(rows, monkeypatch)
 
 
 def test_the_greatest_products_are_found(make: Callable[[FloatArray], Search]) -> None:
     @settings(max_examples=examples(make), deadline=None)
-    @given(seeds, st.integers(1, 60), st.integers(1, 40), st.integers(1, 12), st.floats(0, 0.3))
+    @given(SEEDS, st.integers(1, 60), st.integers(1, 40), st.integers(1, 12), st.floats(0, 0.3))
     def check(seed: int, count: int, dimension: int, limit: int, slack: float) -> None:
         generator = np.random.default_rng(seed)
-        rows = rows_of(generator, count, dimension)
+        rows = draw_rows(generator, count, dimension)
         queries = generator.standard_normal((3, dimension)) * generator.uniform(0.1, 3)
         queries[0] = rows[generator.integers(count)]
-        for query, found in zip(queries, make(rows).near(queries, limit, slack), strict=True):
+        for query, nearest in zip(queries, make(rows).near(queries, limit, slack), strict=True):
             exact = products(query, rows)
-            wanted = np.flatnonzero(exact >= np.sort(exact)[-min(limit, count)] - slack)
-            assert np.isin(wanted, found).all()
-            assert (np.diff(found) > 0).all()
-            assert len(found) >= min(limit, count)
+            expected = np.flatnonzero(exact >= np.sort(exact)[-min(limit, count)] - slack)
+            assert np.isin(expected, nearest).all()
+            assert (np.diff(nearest) > 0).all()
+            assert len(nearest) >= min(limit, count)
 
     check()
 
 
 def test_all_vectors_above_a_similarity_are_found(make: Callable[[FloatArray], Search]) -> None:
     @settings(max_examples=examples(make), deadline=None)
-    @given(seeds, st.integers(1, 60), st.integers(1, 40), st.floats(-1, 1))
+    @given(SEEDS, st.integers(1, 60), st.integers(1, 40), st.floats(-1, 1))
     def check(seed: int, count: int, dimension: int, least: float) -> None:
         generator = np.random.default_rng(seed)
-        rows = rows_of(generator, count, dimension)
+        rows = draw_rows(generator, count, dimension)
         queries = rows[generator.integers(count, size=4)].astype(np.float64)
-        for query, found in zip(queries, make(rows).within(queries, least), strict=True):
-            assert np.isin(np.flatnonzero(products(query, rows) >= least), found).all()
+        for query, nearest in zip(queries, make(rows).within(queries, least), strict=True):
+            assert np.isin(np.flatnonzero(products(query, rows) >= least), nearest).all()
 
     check()
 
 
 def test_few_extra_candidates_are_found(make: Callable[[FloatArray], Search]) -> None:
     generator = np.random.default_rng(3)
-    rows = rows_of(generator, 3000, 64)[1000:]
-    found = make(rows).near(generator.standard_normal((5, 64)), 10)
-    assert max(map(len, found)) < 100
+    rows = draw_rows(generator, 3000, 64)[1000:]
+    nearest = make(rows).near(generator.standard_normal((5, 64)), 10)
+    assert max(map(len, nearest)) < 100
 
 
 @settings(max_examples=60)
-@given(seeds, st.integers(1, 30), st.integers(1, 40))
+@given(SEEDS, st.integers(1, 30), st.integers(1, 40))
 def test_a_similarity_depends_only_on_its_two_vectors(seed: int, count: int, dimension: int) -> None:
     generator = np.random.default_rng(seed)
-    rows = rows_of(generator, count, dimension)
+    rows = draw_rows(generator, count, dimension)
     probe = rows[0]
-    together = cosines(probe, rows)
-    some = generator.permutation(count)[: generator.integers(1, count + 1)]
-    assert np.array_equal(cosines(probe, rows[some]), together[some])
-    assert [cosines(probe, rows[place : place + 1])[0] for place in range(count)] == together.tolist()
+    joint = cosines(probe, rows)
+    indices = generator.permutation(count)[: generator.integers(1, count + 1)]
+    assert np.array_equal(cosines(probe, rows[indices]), joint[indices])
+    assert [cosines(probe, rows[index : index + 1])[0] for index in range(count)] == joint.tolist()
 
 
 def test_faiss_is_loaded_after_enough_scans() -> None:
@@ -128,15 +128,15 @@ def test_faiss_is_loaded_after_enough_scans() -> None:
         "coded = search.CodedSearch([search.CodedPart(*encode(rows))])\n"
         "for _ in range(3): coded.near(rows[:1].astype(float), 5); print('faiss' in sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False", "True"]
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["False", "False", "True"]
 
 
 def test_numpy_is_used_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    rows = rows_of(np.random.default_rng(1), 40, 16)
-    (found,) = with_faiss(rows, monkeypatch).near(rows[:1].astype(np.float64), 3)
-    assert 0 in found
+    rows = draw_rows(np.random.default_rng(1), 40, 16)
+    (nearest,) = search_with_faiss(rows, monkeypatch).near(rows[:1].astype(np.float64), 3)
+    assert 0 in nearest
 
 
 def test_zero_vectors_are_found(make: Callable[[FloatArray], Search]) -> None:
@@ -149,12 +149,12 @@ def test_vectors_of_any_length_are_found(make: Callable[[FloatArray], Search], l
     generator = np.random.default_rng(5)
     rows = (length * generator.standard_normal((300, 128))).astype(np.float32)
     queries = np.concatenate([rows[:2].astype(np.float64), generator.standard_normal((2, 128))])
-    made = make(rows)
+    built = make(rows)
     for row, query in enumerate(queries):
         exact = products(query, rows)
         least = float(np.sort(exact)[-20])
-        for found in (made.near(queries, 20)[row], made.within(queries, least)[row]):
-            assert np.isin(np.flatnonzero(exact >= least), found).all()
+        for nearest in (built.near(queries, 20)[row], built.within(queries, least)[row]):
+            assert np.isin(np.flatnonzero(exact >= least), nearest).all()
 
 
 @pytest.mark.parametrize("kind", ["equal", "one coordinate is huge", "constant dimensions", "next numbers"])
@@ -170,6 +170,6 @@ def test_adversarial_vectors_are_found(make: Callable[[FloatArray], Search], kin
     else:
         rows[:] = np.nextafter(rows[0], np.where(generator.random(rows.shape) < 0.5, 9, -9).astype(np.float32))
     queries = np.concatenate([rows[:2].astype(np.float64), generator.standard_normal((2, 64))])
-    for query, found in zip(queries, make(rows).near(queries, 9), strict=True):
+    for query, nearest in zip(queries, make(rows).near(queries, 9), strict=True):
         exact = products(query, rows)
-        assert np.isin(np.flatnonzero(exact >= np.sort(exact)[-9]), found).all()
+        assert np.isin(np.flatnonzero(exact >= np.sort(exact)[-9]), nearest).all()

@@ -1,4 +1,4 @@
-"""Annotated pictures of identified photos."""
+"""Annotated copies of identified photos."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photo
 
 
 @pytest.mark.parametrize(
-    ("photo", "size", "written"),
+    ("name", "size", "target_name"),
     [
         ("wide.tif", (65_600, 4), "wide.png"),
         ("wide.png", (65_600, 4), "wide.png"),
@@ -23,16 +23,16 @@ DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photo
         ("usual.jpeg", (64, 48), "usual.jpeg"),
     ],
 )
-def test_pictures_too_large_for_jpeg_are_written_as_png(
-    tmp_path: Path, photo: str, size: tuple[int, int], written: str
+def test_photos_too_large_for_jpeg_are_written_as_png(
+    tmp_path: Path, name: str, size: tuple[int, int], target_name: str
 ) -> None:
-    source = tmp_path / photo
-    Image.new("RGB", size, (90, 120, 60)).save(source)
-    target = Annotator(tmp_path / "out").write(Photo(str(source), width=size[0], height=size[1]))
+    path = tmp_path / name
+    Image.new("RGB", size, (90, 120, 60)).save(path)
+    target = Annotator(tmp_path / "out").write(Photo(str(path), width=size[0], height=size[1]))
     assert target is not None
-    assert target.name == written
-    with Image.open(target) as picture:
-        assert picture.size == size
+    assert target.name == target_name
+    with Image.open(target) as image:
+        assert image.size == size
 
 
 def test_faces_are_numbered_as_identify_does(tmp_path: Path) -> None:
@@ -43,20 +43,20 @@ def test_faces_are_numbered_as_identify_does(tmp_path: Path) -> None:
     Image.fromarray(np.hstack([speech[:height], other[:height]])).save(tmp_path / "two.png")
     with FaceBank.open(tmp_path / "test.facebank", device="cpu") as bank:
         bank.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
-        (found,) = bank.identify(tmp_path / "two.png")
-    assert {face.person for face in found.faces} == {"Barack", None}
+        (photo,) = bank.identify(tmp_path / "two.png")
+    assert {face.person for face in photo.faces} == {"Barack", None}
     marks = [
         Mark(face.box, face.landmarks, label, face.decision)
-        for number, face in enumerate(found.faces, 1)
+        for number, face in enumerate(photo.faces, 1)
         for label in [f"{number}: {face.person or 'unknown'}"]
     ]
     annotate_photo(read_photo(tmp_path / "two.png"), marks, tmp_path / "expected.png")
-    written = Annotator(tmp_path / "out").write(found)
-    assert written is not None
-    assert written.read_bytes() == (tmp_path / "expected.png").read_bytes()
+    target = Annotator(tmp_path / "out").write(photo)
+    assert target is not None
+    assert target.read_bytes() == (tmp_path / "expected.png").read_bytes()
 
 
-def test_circular_links_and_dotted_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_circular_links_and_dotted_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("inside/out", "inside/here"):
         (tmp_path / name).mkdir(parents=True)
@@ -75,12 +75,12 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").symlink_to(tmp_path / "outside")
-    for place in ("sub/a.jpg", "sub/deep/b.jpg", "c.jpg"):
-        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / place)
+    for name in ("sub/a.jpg", "sub/deep/b.jpg", "c.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name)
     annotator = Annotator(tmp_path / "out", [tmp_path / "photos"])
-    drawn = [
-        annotator.write(Photo(str(tmp_path / "photos" / place), width=8, height=8))
-        for place in ("sub/a.jpg", "sub/deep/b.jpg", "c.jpg")
+    targets = [
+        annotator.write(Photo(str(tmp_path / "photos" / name), width=8, height=8))
+        for name in ("sub/a.jpg", "sub/deep/b.jpg", "c.jpg")
     ]
-    assert drawn == [None, None, tmp_path / "out" / "c.jpg"]
+    assert targets == [None, None, tmp_path / "out" / "c.jpg"]
     assert not list((tmp_path / "outside").iterdir())

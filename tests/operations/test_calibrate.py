@@ -45,7 +45,7 @@ def engine() -> Engine:
     return load_engine()
 
 
-def put(folder: Path, *photos: str) -> Path:
+def copy_photos(folder: Path, *photos: str) -> Path:
     """Copy demo photos into a new folder."""
     folder.mkdir(parents=True)
     for photo in photos:
@@ -53,7 +53,7 @@ def put(folder: Path, *photos: str) -> Path:
     return folder
 
 
-def people(count: int, photos: int = 3, singles: int = 0) -> Identities:
+def make_people(count: int, photos: int = 3, singles: int = 0) -> Identities:
     """Return synthetic people with embeddings around one direction each; `singles` have one photo."""
     generator = np.random.default_rng(0)
     owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
@@ -63,13 +63,10 @@ def people(count: int, photos: int = 3, singles: int = 0) -> Identities:
     return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
 
 
-# From photos to faces ---------------------------------------------------------------------------------------------
-
-
 def test_find_album_lists_one_folder_per_person(tmp_path: Path) -> None:
-    put(tmp_path / "album" / "Barack", PORTRAIT, SPEECH)
-    put(tmp_path / "album" / "Eileen" / "in space", COLLINS)
-    put(tmp_path / "crowd", SPEECH)
+    copy_photos(tmp_path / "album" / "Barack", PORTRAIT, SPEECH)
+    copy_photos(tmp_path / "album" / "Eileen" / "in space", COLLINS)
+    copy_photos(tmp_path / "crowd", SPEECH)
     album = find_album(tmp_path / "album", tmp_path / "crowd")
     assert [(photo.path.name, photo.person) for photo in album] == [
         (PORTRAIT, "Barack"),
@@ -82,14 +79,14 @@ def test_find_album_lists_one_folder_per_person(tmp_path: Path) -> None:
 def test_invalid_albums_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "album" / "Ada").mkdir(parents=True)
     (tmp_path / "a file").touch()
-    for photos in ("nowhere", "a file"):
+    for name in ("nowhere", "a file"):
         with pytest.raises(UsageError, match="one subfolder for each person"):
-            find_album(tmp_path / photos)
+            find_album(tmp_path / name)
     with pytest.raises(PhotoNotFoundError, match="has no subfolders"):
         find_album(tmp_path / "album" / "Ada")
     with pytest.raises(PhotoNotFoundError, match="no photos"):
         find_album(tmp_path / "album")
-    put(tmp_path / "album" / "Eileen", COLLINS)
+    copy_photos(tmp_path / "album" / "Eileen", COLLINS)
     with pytest.raises(PhotoNotFoundError, match="no such file or folder"):
         find_album(tmp_path / "album", tmp_path / "nowhere")
     with pytest.raises(PhotoNotFoundError, match="no photos"):
@@ -97,18 +94,18 @@ def test_invalid_albums_are_rejected(tmp_path: Path) -> None:
 
 
 def test_read_faces_counts_unused_photos_by_reason(tmp_path: Path) -> None:
-    barack = put(tmp_path / "Barack", PORTRAIT, SPEECH)
-    eileen = put(tmp_path / "Eileen", COLLINS)
+    barack = copy_photos(tmp_path / "Barack", PORTRAIT, SPEECH)
+    eileen = copy_photos(tmp_path / "Eileen", COLLINS)
     with Image.open(barack / PORTRAIT) as photo:
         photo.resize((photo.width * 2 // 3, photo.height * 2 // 3)).save(barack / "smaller.png")
     with Image.open(eileen / COLLINS) as photo:
         photo.resize((photo.width // 12, photo.height // 12)).resize(photo.size).save(eileen / "blurred.png")
     Image.new("RGB", (200, 200), "navy").save(eileen / "night.png")
     (eileen / "broken.jpg").write_bytes(b"\xff\xd8\xff half a photo")
-    done = Recorder()
+    progress = Recorder()
     album = find_album(tmp_path)
-    faces = read_faces(album, engine(), done)
-    assert (done.steps, done.done) == ([("Reading photos", 7)], [len(album)])
+    faces = read_faces(album, engine(), progress)
+    assert (progress.steps, progress.done) == ([("Reading photos", 7)], [len(album)])
     assert (faces.people, faces.strangers) == (2, 0)
     assert faces.identities.people.tolist() == [0, 0, 1]
     assert faces.left_out == {
@@ -127,16 +124,16 @@ def test_person_photos_use_the_largest_face_and_stranger_photos_all(tmp_path: Pa
         both.paste(large, (0, 0))
         both.paste(small.resize((small.width // 4, small.height // 4)), (large.width, 0))
         both.save(tmp_path / "both.png")
-    known, crowd = (read_faces([AlbumPhoto(tmp_path / "both.png", whose)], engine()) for whose in ("Barack", None))
-    assert (known.people, known.strangers) == (1, 0)
+    album, crowd = (read_faces([AlbumPhoto(tmp_path / "both.png", person)], engine()) for person in ("Barack", None))
+    assert (album.people, album.strangers) == (1, 0)
     assert (crowd.people, crowd.strangers) == (0, 2)
     assert crowd.identities.people.tolist() == [0, 1]
-    assert np.array_equal(known.identities.embeddings[0], crowd.identities.embeddings[0])
+    assert np.array_equal(album.identities.embeddings[0], crowd.identities.embeddings[0])
 
 
 def test_a_face_in_two_folders_is_not_used(tmp_path: Path) -> None:
-    put(tmp_path / "Barack", PORTRAIT, SPEECH)
-    put(tmp_path / "Eileen", COLLINS, PORTRAIT)
+    copy_photos(tmp_path / "Barack", PORTRAIT, SPEECH)
+    copy_photos(tmp_path / "Eileen", COLLINS, PORTRAIT)
     faces = read_faces(find_album(tmp_path), engine())
     (pair,) = faces.two_people
     assert (pair.first.person, pair.second.person) == ("Barack", "Eileen")
@@ -146,8 +143,8 @@ def test_a_face_in_two_folders_is_not_used(tmp_path: Path) -> None:
 
 
 def test_a_person_among_the_strangers_counts_as_the_person(tmp_path: Path) -> None:
-    put(tmp_path / "album" / "Barack", PORTRAIT)
-    put(tmp_path / "crowd", PORTRAIT, COLLINS)
+    copy_photos(tmp_path / "album" / "Barack", PORTRAIT)
+    copy_photos(tmp_path / "crowd", PORTRAIT, COLLINS)
     shutil.copy(tmp_path / "crowd" / COLLINS, tmp_path / "crowd" / "again.jpg")
     faces = read_faces(find_album(tmp_path / "album", tmp_path / "crowd"), engine())
     assert (faces.people, faces.strangers) == (1, 1)
@@ -160,13 +157,10 @@ def test_photos_without_usable_faces_are_rejected(tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "navy").save(tmp_path / "night.png")
     with pytest.raises(UsageError, match="sufficient quality"):
         read_faces([AlbumPhoto(tmp_path / "night.png", "Ada")], engine())
-    put(tmp_path / "Barack", PORTRAIT)
-    put(tmp_path / "Eileen", PORTRAIT)
+    copy_photos(tmp_path / "Barack", PORTRAIT)
+    copy_photos(tmp_path / "Eileen", PORTRAIT)
     with pytest.raises(UsageError, match="two people"):
         read_faces(find_album(tmp_path), engine())
-
-
-# From faces to a calibration --------------------------------------------------------------------------------------
 
 
 def test_classifiers_are_chosen_by_name() -> None:
@@ -180,46 +174,43 @@ def test_classifiers_are_chosen_by_name() -> None:
 def test_too_few_people_are_rejected_with_advice() -> None:
     with pytest.raises(
         UsageError, match=r"needs 40 people, 20 of them .* there are 12, 12 .* strangers count"
-    ) as raised:
-        plan_calibration(people(12))
-    assert len(str(raised.value).splitlines()) == 1
+    ) as caught:
+        plan_calibration(make_people(12))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_strangers_count_as_people() -> None:
-    assert plan_calibration(people(20, singles=20)).classifiers == QUICK
+    assert plan_calibration(make_people(20, singles=20)).classifiers == QUICK
 
 
 def test_classifiers_that_need_a_background_require_enough_people() -> None:
-    few, enough = people(45), people(45, singles=5)
-    job = plan_calibration(few, ["all"], TINY)
-    assert job.classifiers == QUICK
-    assert set(job.left_out) == {"svm", "svm-rbf", "logistic"}
-    assert all("needs 50 people; there are 45" in why for why in job.left_out.values())
-    assert calibrate(few, PACK, job.classifiers, "a test", effort=TINY).background is None
+    few, enough = make_people(45), make_people(45, singles=5)
+    plan = plan_calibration(few, ["all"], TINY)
+    assert plan.classifiers == QUICK
+    assert set(plan.left_out) == {"svm", "svm-rbf", "logistic"}
+    assert all("needs 50 people; there are 45" in reason for reason in plan.left_out.values())
+    assert calibrate(few, PACK, plan.classifiers, "a test", effort=TINY).background is None
     with pytest.raises(UsageError, match=r"svm cannot be calibrated: .* 50 people"):
         plan_calibration(few, ["svm"])
     assert plan_calibration(enough, ["all"], TINY).classifiers == CLASSIFIERS
 
 
 def test_every_classifier_is_calibrated() -> None:
-    known = people(60, singles=50)
-    job = plan_calibration(known, CLASSIFIERS, TINY)
-    done = Recorder()
-    found = calibrate(known, PACK, job.classifiers, "a \x1b[31mtest", effort=TINY, progress=done)
-    assert done.steps == [("Simulating galleries", sum(job.galleries.values()))]
-    assert done.done == [sum(job.galleries.values())]
-    assert found.background is not None
-    assert [calibrator.classifier for calibrator in found.calibration.calibrators] == list(CLASSIFIERS)
-    assert (found.calibration.people, found.calibration.photos) == (110, 230)
-    assert "\x1b" not in found.calibration.made_from
-    assert Calibration.from_json(found.calibration.to_json()) == found.calibration
-    # 110 people can be halved for what needs no background, and for what needs one of 50.
-    assert set(found.reliability) == set(CLASSIFIERS)
-    for kind, several in found.reliability.items():
-        assert [one.size for one in several] == ([1, 10] if kind in FITTED else [1, 3, 10, 30])
-
-
-# With real photographs --------------------------------------------------------------------------------------------
+    identities = make_people(60, singles=50)
+    plan = plan_calibration(identities, CLASSIFIERS, TINY)
+    progress = Recorder()
+    result = calibrate(identities, PACK, plan.classifiers, "a \x1b[31mtest", effort=TINY, progress=progress)
+    assert progress.steps == [("Simulating galleries", sum(plan.galleries.values()))]
+    assert progress.done == [sum(plan.galleries.values())]
+    assert result.background is not None
+    assert [calibrator.classifier for calibrator in result.calibration.calibrators] == list(CLASSIFIERS)
+    assert (result.calibration.people, result.calibration.photos) == (110, 230)
+    assert "\x1b" not in result.calibration.made_from
+    assert Calibration.from_json(result.calibration.to_json()) == result.calibration
+    # 110 people can be halved, also after 50 of them are set aside for a background.
+    assert set(result.reliability) == set(CLASSIFIERS)
+    for classifier, bins in result.reliability.items():
+        assert [entry.size for entry in bins] == ([1, 10] if classifier in FITTED else [1, 3, 10, 30])
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +227,8 @@ def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Lfw:
     folder = tmp_path_factory.mktemp("lfw") / "album"
     lines = (shared / "data" / "lfw-meta" / "peopleDevTrain.txt").read_text(encoding="utf-8").splitlines()
     names = [line.split("\t")[0] for line in lines if "\t" in line]
-    several = [name for name in names if 2 <= len(list((shared / "data" / "lfw" / name).glob("*.jpg"))) <= 3][:45]
-    for name in several:
+    chosen = [name for name in names if 2 <= len(list((shared / "data" / "lfw" / name).glob("*.jpg"))) <= 3][:45]
+    for name in chosen:
         shutil.copytree(shared / "data" / "lfw" / name, folder / name)
     return Lfw(folder, len(list(folder.glob("*/*.jpg"))))
 
@@ -248,19 +239,19 @@ def test_a_calibration_from_real_photos_is_used(lfw: Lfw, tmp_path: Path, monkey
     assert faces.people == 45
     assert len(faces.identities.people) + sum(faces.left_out.values()) == lfw.photos
     identity = engine().identity
-    job = plan_calibration(faces.identities, effort=TINY)
-    found = calibrate(faces.identities, identity, job.classifiers, "some of LFW", effort=TINY)
-    save_pack_calibration(found.calibration, found.background, user_folder(identity))
-    used = load_engine().pack_calibration.calibration
-    assert used is not None
-    assert used.calibrators[: len(found.calibration.calibrators)] == found.calibration.calibrators
+    plan = plan_calibration(faces.identities, effort=TINY)
+    result = calibrate(faces.identities, identity, plan.classifiers, "some of LFW", effort=TINY)
+    save_pack_calibration(result.calibration, result.background, user_folder(identity))
+    loaded = load_engine().pack_calibration.calibration
+    assert loaded is not None
+    assert loaded.calibrators[: len(result.calibration.calibrators)] == result.calibration.calibrators
     # other classifiers keep the pack's calibration
-    assert {one.classifier for one in used.calibrators} == set(CLASSIFIERS)
-    prototype = found.calibration.of("prototype")
+    assert {calibrator.classifier for calibrator in loaded.calibrators} == set(CLASSIFIERS)
+    prototype = result.calibration.of("prototype")
     assert prototype is not None
     # Two photos of one person are hardly ever less alike than this, and of two people hardly ever more.
     samples = np.ones(10, np.int64)
     assert 0.15 < prototype.threshold(samples, 0.01) < 0.45
-    told = prototype.probabilities(np.array([[0.02], [0.75]], np.float32), np.ones((2, 1), np.int64), 10, 0.5)
-    assert told[0, 0] < 0.05
-    assert told[1, 0] > 0.95
+    probabilities = prototype.probabilities(np.array([[0.02], [0.75]], np.float32), np.ones((2, 1), np.int64), 10, 0.5)
+    assert probabilities[0, 0] < 0.05
+    assert probabilities[1, 0] > 0.95

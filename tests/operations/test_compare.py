@@ -16,19 +16,19 @@ PORTRAIT, SPEECH = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS /
 
 def test_similarities_are_those_of_the_embeddings(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "a.facebank", device="cpu") as bank:
-        compared = bank.compare(PORTRAIT, SPEECH)
+        comparison = bank.compare(PORTRAIT, SPEECH)
         source, other = (next(bank.analyze(path)).faces for path in (PORTRAIT, SPEECH))
         expected = [float(source[0].embedding @ face.embedding) for face in other]
-        assert [face.similarity for face in compared.faces] == pytest.approx(expected, abs=1e-6)
-        assert compared.faces[0].similarity == pytest.approx(bank.verify(PORTRAIT, SPEECH).similarity, abs=1e-6)
-        assert [face.same for face in compared.faces] == [value >= compared.threshold for value in expected]
-        assert compared.faces[0].face.crop().shape[2] == 3
+        assert [face.similarity for face in comparison.faces] == pytest.approx(expected, abs=1e-6)
+        assert comparison.faces[0].similarity == pytest.approx(bank.verify(PORTRAIT, SPEECH).similarity, abs=1e-6)
+        assert [face.same for face in comparison.faces] == [value >= comparison.threshold for value in expected]
+        assert comparison.faces[0].face.crop().shape[2] == 3
 
         bank.enroll("Barack", PORTRAIT)
         (sample,) = bank.samples("Barack")
-        against = bank.compare(sample, SPEECH)
-        assert against.source is sample
-        assert [face.similarity for face in against.faces] == pytest.approx(expected, abs=1e-5)
+        from_sample = bank.compare(sample, SPEECH)
+        assert from_sample.source is sample
+        assert [face.similarity for face in from_sample.faces] == pytest.approx(expected, abs=1e-5)
         bank.gallery.remove_sample(sample.id)
         with pytest.raises(UsageError, match="no sample 1"):
             bank.compare(sample, SPEECH)

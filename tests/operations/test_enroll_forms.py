@@ -13,12 +13,10 @@ from facebank.errors import PhotoNotFoundError
 from facebank.operations.engine import Engine, load_engine
 from facebank.operations.person_folders import plan_enrollment
 
-Enrolled = dict[str, int]
-
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """The embedded pack, loaded once."""
+    """The engine of the embedded pack, loaded once."""
     return load_engine(None, "cpu")
 
 
@@ -44,22 +42,22 @@ def bank(engine: Engine, tmp_path: Path) -> Iterator[FaceBank]:
         yield opened
 
 
-OBAMA, OBAMA_TOO = "obama/obama.jpg", "obama/obama2.jpg"
+OBAMA, OBAMA_2 = "obama/obama.jpg", "obama/obama2.jpg"
 BIDEN, KIT = "biden/biden.jpg", "kit_harington/john1.jpeg"
 
 
 @pytest.mark.parametrize(
-    ("folders", "typed", "enrolled"),
+    ("folders", "arguments", "expected"),
     [
         ({"imgs": OBAMA}, ["ada/", "imgs"], {"ada": 1}),
         ({"imgs": OBAMA}, ["ada", "imgs/"], {"ada": 1}),
         ({"imgs": OBAMA}, ["Zoë Æ. Lovelace/", "imgs"], {"Zoë Æ. Lovelace": 1}),
         ({"ada": "", "imgs": OBAMA}, ["ada/", "imgs"], {"ada": 1}),
-        ({"ada": OBAMA, "imgs": OBAMA_TOO}, ["ada/", "imgs"], {"ada": 2}),
-        ({"ada": OBAMA, "rome": OBAMA_TOO}, ["ada/", "rome/"], {"ada": 2}),
+        ({"ada": OBAMA, "imgs": OBAMA_2}, ["ada/", "imgs"], {"ada": 2}),
+        ({"ada": OBAMA, "rome": OBAMA_2}, ["ada/", "rome/"], {"ada": 2}),
         ({"ada": OBAMA, "grace": BIDEN}, ["ada", "grace"], {"ada": 1, "grace": 1}),
-        ({"ada": OBAMA, "grace": BIDEN, "rome": OBAMA_TOO}, ["ada", "grace", "rome"], {"ada": 2, "grace": 1}),
-        ({"ada": OBAMA, "imgs": OBAMA_TOO, "2019-06": OBAMA_TOO}, ["ada", "imgs", "2019-06"], {"ada": 2}),
+        ({"ada": OBAMA, "grace": BIDEN, "rome": OBAMA_2}, ["ada", "grace", "rome"], {"ada": 2, "grace": 1}),
+        ({"ada": OBAMA, "imgs": OBAMA_2, "2019-06": OBAMA_2}, ["ada", "imgs", "2019-06"], {"ada": 2}),
         ({"ada": OBAMA, "imgs": KIT}, ["ada", "imgs"], {}),
     ],
 )
@@ -67,21 +65,21 @@ def test_photos_are_assigned_to_people(
     bank: FaceBank,
     album: Callable[[dict[str, str]], None],
     folders: dict[str, str],
-    typed: list[str],
-    enrolled: Enrolled,
+    arguments: list[str],
+    expected: dict[str, int],
 ) -> None:
     album(folders)
-    reports = bank.enroll_people(plan_enrollment(typed))
-    assert {person.name: person.sample_count for person in bank.gallery.people()} == enrolled
+    reports = bank.enroll_people(plan_enrollment(arguments))
+    assert {person.name: person.sample_count for person in bank.gallery.people()} == expected
     for report in reports:
         assert {photo.person for photo in report.photos} == {report.person}
-        assert (report.given_as is not None) == (report.person != typed[reports.index(report)].rstrip("/"))
+        assert (report.given_as is not None) == (report.person != arguments[reports.index(report)].rstrip("/"))
 
 
 def test_an_enrolled_name_or_force_keeps_the_given_name(
     bank: FaceBank, album: Callable[[dict[str, str]], None]
 ) -> None:
-    album({"ada": OBAMA, "rome": OBAMA_TOO})
+    album({"ada": OBAMA, "rome": OBAMA_2})
     bank.enroll_people(plan_enrollment(["ada", "rome"]), force=True)
     assert [person.name for person in bank.gallery.people()] == ["ada", "rome"]
     reports = bank.enroll_people(plan_enrollment(["ada", "rome"]))

@@ -30,26 +30,26 @@ SIZE = 112
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo", "Ana_Guevara")
 
 
-def sees_only_the_top(crops: np.ndarray) -> np.ndarray:
+def embed_upper_half(crops: np.ndarray) -> np.ndarray:
     """Embed the upper half only."""
     top = crops[:, : SIZE // 2].reshape(len(crops), SIZE // 2, -1).astype(np.float32)
     vectors = np.concatenate([top.mean(axis=2) - 60, np.ones((len(crops), 1), np.float32)], axis=1)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def face(seed: int) -> np.ndarray:
+def make_face(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
 
 
 def test_only_parts_seen_by_the_network_matter() -> None:
     stripes = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
     stripes[::8] = 255
-    found = explain(sees_only_the_top, stripes, stripes, occluder=Occluder(8, 0.1, Filling.COLOR))
-    assert found.similarity == pytest.approx(1)
-    for drops in found.drops:
+    explanation = explain(embed_upper_half, stripes, stripes, occluder=Occluder(8, 0.1, Filling.COLOR))
+    assert explanation.similarity == pytest.approx(1)
+    for drops in explanation.drops:
         assert drops.shape == (SIZE, SIZE)
         assert drops[: SIZE // 3].mean() > 10 * abs(drops[-SIZE // 4 :]).mean()
-    regions = {one.name: one.drops for one in found.regions}
+    regions = {region.name: region.drops for region in explanation.regions}
     assert min(regions["forehead and brows"]) > 0.001
     assert max(np.abs(regions["mouth"])) < 0.001
 
@@ -67,7 +67,7 @@ def test_hiding_changes_only_the_hidden_part(positions: int, radius: float, fill
     assert patches.shape == (positions**2, 32, 32)
     assert patches.min() >= 0
     assert patches.max() <= 1
-    crop = face(1)[:32, :32]
+    crop = make_face(1)[:32, :32]
     hidden = hide(crop, patches, filling)
     assert hidden.shape == (positions**2, 32, 32, 3)
     untouched = patches == 0
@@ -76,12 +76,12 @@ def test_hiding_changes_only_the_hidden_part(positions: int, radius: float, fill
 
 def test_faces_of_different_sizes_are_rejected() -> None:
     with pytest.raises(UsageError, match="square faces of equal size"):
-        explain(sees_only_the_top, face(1), face(2)[:100])
+        explain(embed_upper_half, make_face(1), make_face(2)[:100])
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
-def test_grid_cells_preserve_the_mean(cells: int, more: int) -> None:
-    size = cells + more
+def test_grid_cells_preserve_the_mean(cells: int, extra: int) -> None:
+    size = cells + extra
     drops = np.random.default_rng(size).random((size, size), dtype=np.float32)
     even = np.ones((cells * 3, cells * 3), dtype=np.float32)
     even[:3] = 4
@@ -97,7 +97,7 @@ def test_grid_cells_preserve_the_mean(cells: int, more: int) -> None:
 def test_overlays_are_gray_without_changes() -> None:
     drops = np.zeros((SIZE, SIZE), dtype=np.float32)
     drops[:20], drops[-20:] = 0.2, -0.2
-    tinted = overlay(face(1), drops).astype(int)
+    tinted = overlay(make_face(1), drops).astype(int)
     middle = tinted[30:-30]
     assert (middle.max(axis=2) == middle.min(axis=2)).all()
     assert tinted[:20, :, 0].mean() > tinted[:20, :, 2].mean() + 50  # orange
@@ -105,20 +105,20 @@ def test_overlays_are_gray_without_changes() -> None:
 
 
 def test_map_order_lowers_similarity_faster_with_another_occluder(shared: Path) -> None:
-    """Hard cells of noise, removed in the map's order, lower the similarity faster than in a random order."""
+    """Noise in place of cells lowers the similarity faster in the map's order than in a random order."""
     paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:2]]
     photos = tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths)
     reader = FaceReader(load_engine())
     faces = reader.read(Dataset("six people", photos, pick=Pick.CENTRAL))
     embed, random = reader.engine.analyzer.embedder.embed, np.random.default_rng(2)
     gains = []
-    for place in range(0, len(photos), 2):
-        first, second = reader.crop(faces, place), reader.crop(faces, place + 1)
-        found = explain(embed, first, second, occluder=Occluder(6, 0.17))
-        cells = found.drops[0].reshape(14, 8, 14, 8).mean(axis=(1, 3))
-        whole = embed(second[None])[0]
+    for index in range(0, len(photos), 2):
+        first, second = reader.crop(faces, index), reader.crop(faces, index + 1)
+        explanation = explain(embed, first, second, occluder=Occluder(6, 0.17))
+        cells = explanation.drops[0].reshape(14, 8, 14, 8).mean(axis=(1, 3))
+        target = embed(second[None])[0]
         areas = [
-            float((embed(removed(first, order)) @ whole).mean())
+            float((embed(replace_cells(first, order)) @ target).mean())
             for order in (cells, *(random.normal(size=(14, 14)) for _ in range(2)))
         ]
         gains.append(np.mean(areas[1:]) - areas[0])
@@ -126,11 +126,13 @@ def test_map_order_lowers_similarity_faster_with_another_occluder(shared: Path) 
     assert sum(gain > 0 for gain in gains) >= 4
 
 
-def removed(crop: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Return a face with one, three, five ... tenths of its cells replaced by noise, the highest first."""
+def replace_cells(crop: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return copies of a face with 10, 20, 30 and 50 % of its cells replaced by noise, the highest first."""
     noise = np.random.default_rng(5).integers(0, 255, crop.shape, dtype=np.uint8)
     ranks = np.argsort(np.argsort(-order.ravel())).reshape(order.shape).repeat(8, axis=0).repeat(8, axis=1)
-    return np.stack([np.where((ranks < order.size * share)[..., None], noise, crop) for share in (0.1, 0.2, 0.3, 0.5)])
+    return np.stack(
+        [np.where((ranks < order.size * fraction)[..., None], noise, crop) for fraction in (0.1, 0.2, 0.3, 0.5)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,17 +141,17 @@ def removed(crop: np.ndarray, order: np.ndarray) -> np.ndarray:
 def test_the_color_key_marks_zero(low: float, high: float, zero: float) -> None:
     drops = np.linspace(low, high, SIZE * SIZE, dtype=np.float32).reshape(SIZE, SIZE)
     verification = Verification("a.jpg", "b.jpg", 0.5, 0.3, same=True)
-    pair = ExplainedPair(verification, (face(1), face(2)), Explanation(0.5, (drops, drops), ()))
-    picture = np.asarray(draw_picture(pair)).astype(int)
-    # the key is a band of equal rows over the full width between white margins
-    rows = [row for row in range(800, len(picture) - 1) if (picture[row] == picture[row + 1]).all()]
-    rows = [row for row in rows if (picture[row, 30:-30] < 250).any(axis=1).all()]
+    pair = ExplainedPair(verification, (make_face(1), make_face(2)), Explanation(0.5, (drops, drops), ()))
+    image = np.asarray(draw_picture(pair)).astype(int)
+    # The key is a band of equal rows over the full width between white margins.
+    rows = [row for row in range(800, len(image) - 1) if (image[row] == image[row + 1]).all()]
+    rows = [row for row in rows if (image[row, 30:-30] < 250).any(axis=1).all()]
     assert len(rows) >= 15
-    band = picture[rows[0], 24:-24]
+    band = image[rows[0], 24:-24]
     marked = np.flatnonzero((band == 20).all(axis=1))
     assert 1 <= len(marked) <= 2
     assert marked.mean() / len(band) == pytest.approx(zero, abs=0.01)
-    # below it are at least a 0 and the other end, separately
-    below = (picture[rows[-1] + 4 : rows[-1] + 36].min(axis=2) < 120).any(axis=0)
-    gaps = np.diff(np.flatnonzero(below))
+    # The labels below it do not touch: a 0, and one for each end other than 0.
+    has_ink = (image[rows[-1] + 4 : rows[-1] + 36].min(axis=2) < 120).any(axis=0)
+    gaps = np.diff(np.flatnonzero(has_ink))
     assert (gaps > 8).sum() == (low < 0) + (high > 0)

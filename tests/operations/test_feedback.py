@@ -25,16 +25,16 @@ BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_
 
 @pytest.fixture
 def bank(tmp_path: Path) -> Iterator[FaceBank]:
-    """A bank of Barack Obama, number 1, and Eileen Collins, number 2."""
+    """A bank of Barack Obama, with ID 1, and Eileen Collins, with ID 2."""
     with FaceBank.open(tmp_path / "test.facebank", device="cpu") as opened:
         opened.enroll("Barack Obama", OBAMA)
         opened.enroll("Eileen Collins", COLLINS)
         yield opened
 
 
-def analyzed(bank: FaceBank, photo: Path) -> AnalyzedPhoto:
-    (found,) = bank.engine.analyzer.analyze([read_photo(photo)])
-    return found
+def analyze(bank: FaceBank, path: Path) -> AnalyzedPhoto:
+    (photo,) = bank.engine.analyzer.analyze([read_photo(path)])
+    return photo
 
 
 def health(bank: FaceBank) -> GalleryHealth:
@@ -42,12 +42,12 @@ def health(bank: FaceBank) -> GalleryHealth:
 
 
 def test_denials_are_found_by_face_key(bank: FaceBank) -> None:
-    photo = analyzed(bank, BIDEN)
+    photo = analyze(bank, BIDEN)
     key = FaceKey.from_analysis(photo, photo.faces[0])
     assert bank.deny(BIDEN, "barack obama").reason is FeedbackReason.DENIED
     assert bank.gallery.denials_of(key) == {1}
-    with FaceBank.open(bank.path) as again:
-        assert again.gallery.denials_of(key) == {1}
+    with FaceBank.open(bank.path) as reopened:
+        assert reopened.gallery.denials_of(key) == {1}
     refused = bank.confirm(BIDEN, "Barack Obama")
     assert (refused.accepted, refused.reason) == (False, FeedbackReason.UNLIKE_THE_PERSON)
     assert bank.gallery.denials_of(key) == {1}
@@ -75,7 +75,7 @@ def test_strangers_are_recognized_by_embedding(bank: FaceBank) -> None:
     assert (report.person, report.accepted, report.stranger_id) == (None, True, 1)
     table = bank.gallery.strangers()
     assert table.stranger_ids.tolist() == [1]
-    assert float(table.matrix[0] @ analyzed(bank, BIDEN).faces[0].embedding) == pytest.approx(1, abs=1e-5)
+    assert float(table.matrix[0] @ analyze(bank, BIDEN).faces[0].embedding) == pytest.approx(1, abs=1e-5)
     assert bank.gallery.stranger_faces()[0].path == str(BIDEN)
 
 
@@ -93,8 +93,8 @@ def test_a_refused_re_embedding_keeps_strangers(bank: FaceBank, tmp_path: Path) 
     other = tmp_path / "other.jpg"
     other.write_bytes(BLUE_ROOM.read_bytes())
     bank.deny_everybody(other)
-    for photo in (lost, other):
-        photo.unlink()
+    for path in (lost, other):
+        path.unlink()
     report = bank.re_embed()
     assert (report.changed, report.lost_strangers) == (False, (str(other),))
     assert len(bank.gallery.strangers().matrix) == 1
@@ -121,19 +121,17 @@ def test_a_refusal_changes_nothing(bank: FaceBank) -> None:
         bank.deny_everybody(COLLINS)
     with pytest.raises(PersonNotFoundError):
         bank.confirm(SPEECH, "Somebody")
-    for say in (bank.confirm, bank.deny):
+    for method in (bank.confirm, bank.deny):
         with pytest.raises(NoFaceError):
-            say(nobody, "Barack Obama")
+            method(nobody, "Barack Obama")
     with pytest.raises(UsageError, match="no face 2, only 1 "):
         bank.deny_everybody(BIDEN, 2)
     assert bank.gallery.revision == revision
     assert health(bank).problems == ()
 
 
-def test_confirming_the_wrong_face_names_the_right_one(bank: FaceBank) -> None:
-    photo = DEMO_PHOTOS.parent.parent.parent / "shared" / "data" / "cases" / "confirm" / "two_people.jpg"
-    if not photo.exists():
-        pytest.skip(f"needs {photo}")
+def test_confirming_the_wrong_face_names_the_right_one(bank: FaceBank, shared: Path) -> None:
+    photo = shared / "data" / "cases" / "confirm" / "two_people.jpg"
     bank.enroll("Joe Biden", BIDEN)
     refused = bank.confirm(photo, "Barack Obama", 1)
     assert (refused.accepted, refused.sample_id) == (False, None)
@@ -155,10 +153,10 @@ def test_the_latest_feedback_takes_effect(bank: FaceBank) -> None:
 
 
 def test_lookalikes_rank_all_people(bank: FaceBank) -> None:
-    found = bank.lookalikes(SPEECH)
-    assert [one.person for one in found.people] == ["Barack Obama", "Eileen Collins"]
-    assert sum(one.share for one in found.people) == pytest.approx(1)
-    assert found.people[0].share > 0.9
+    ranking = bank.lookalikes(SPEECH)
+    assert [person.person for person in ranking.people] == ["Barack Obama", "Eileen Collins"]
+    assert sum(person.share for person in ranking.people) == pytest.approx(1)
+    assert ranking.people[0].share > 0.9
 
 
 def test_confirmed_and_enrolled_samples_are_equal(bank: FaceBank, tmp_path: Path) -> None:
@@ -183,8 +181,8 @@ def test_re_embedded_samples_have_all_variants(bank: FaceBank) -> None:
 def test_confirming_a_new_person_requires_new(bank: FaceBank) -> None:
     with pytest.raises(PersonNotFoundError):
         bank.confirm(BIDEN, "Joe Biden")
-    made = bank.confirm(BIDEN, " Joe  Biden", new=True)
-    assert (made.person, made.reason) == ("Joe Biden", FeedbackReason.ENROLLED)
+    report = bank.confirm(BIDEN, " Joe  Biden", new=True)
+    assert (report.person, report.reason) == ("Joe Biden", FeedbackReason.ENROLLED)
     assert bank.samples("Joe Biden")[0].has_thumbnail
     assert bank.confirm(BIDEN, "joe biden", new=True).reason is FeedbackReason.ALREADY_ENROLLED
     assert health(bank).problems == ()

@@ -27,63 +27,63 @@ NOBODY = OtherPeople.of(np.zeros(0, dtype=np.int64), np.zeros((0, 64), dtype=np.
 NONE = np.zeros((0, 64), dtype=np.float32)
 
 
-def photos_of(person: int, count: int, alike: float = 0.6) -> FloatArray:
-    """Return embeddings of a person whose photos have that similarity; those of different people have none."""
+def make_faces(person: int, count: int, similarity: float = 0.6) -> FloatArray:
+    """Return embeddings of a person with the given similarity; those of different people have a similarity of 0."""
     random = np.random.default_rng(person)
     basis = np.linalg.qr(np.random.default_rng(99).normal(size=(64, 64)))[0]
     noise = random.normal(size=(count, 64)) / 8
-    rows = np.sqrt(alike) * basis[person] + np.sqrt(1 - alike) * noise
+    rows = np.sqrt(similarity) * basis[person] + np.sqrt(1 - similarity) * noise
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def kinds(offered: FloatArray, samples: FloatArray = NONE, others: OtherPeople = NOBODY) -> list[Kind | None]:
+def find_doubts(offered: FloatArray, samples: FloatArray = NONE, others: OtherPeople = NOBODY) -> list[Kind | None]:
     """Return the kind of doubt about each face, or None."""
     return [doubt and doubt.kind for doubt in compare(offered, samples, others, VERIFY).doubts]
 
 
-def enrolled(*people: FloatArray) -> OtherPeople:
+def make_people(*people: FloatArray) -> OtherPeople:
     """Return other enrolled people, numbered from 0."""
-    owners = np.repeat(np.arange(len(people)), [len(one) for one in people])
+    owners = np.repeat(np.arange(len(people)), [len(faces) for faces in people])
     return OtherPeople.of(owners, np.concatenate(people))
 
 
 def test_two_of_five_faces_are_unlike_in_any_order() -> None:
-    offered = np.concatenate([photos_of(0, 3), photos_of(1, 2)])
+    offered = np.concatenate([make_faces(0, 3), make_faces(1, 2)])
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(5)
-        expected = [Kind.UNLIKE if place >= 3 else None for place in order.tolist()]
-        assert kinds(offered[order]) == expected
+        expected = [Kind.UNLIKE if index >= 3 else None for index in order.tolist()]
+        assert find_doubts(offered[order]) == expected
 
 
 def test_equally_many_faces_of_two_people_are_undecided() -> None:
-    offered = np.concatenate([photos_of(0, 2), photos_of(1, 2)])
-    assert kinds(offered) == [Kind.UNDECIDED] * 4
-    others = enrolled(photos_of(1, 5)[2:])
-    assert kinds(offered, others=others) == [None, None, Kind.ANOTHER, Kind.ANOTHER]
+    offered = np.concatenate([make_faces(0, 2), make_faces(1, 2)])
+    assert find_doubts(offered) == [Kind.UNDECIDED] * 4
+    others = make_people(make_faces(1, 5)[2:])
+    assert find_doubts(offered, others=others) == [None, None, Kind.ANOTHER, Kind.ANOTHER]
 
 
 def test_samples_outweigh_offered_faces() -> None:
-    assert kinds(photos_of(1, 4), photos_of(0, 2)) == [Kind.OUTVOTED] * 4
-    assert kinds(photos_of(0, 3)[2:], photos_of(0, 2)) == [None]
+    assert find_doubts(make_faces(1, 4), make_faces(0, 2)) == [Kind.OUTVOTED] * 4
+    assert find_doubts(make_faces(0, 3)[2:], make_faces(0, 2)) == [None]
 
 
 def test_a_face_nearer_to_another_person_is_reported() -> None:
-    others = enrolled(photos_of(1, 5)[1:], photos_of(2, 3))
-    (doubt,) = compare(photos_of(1, 1), photos_of(0, 3), others, VERIFY).doubts
+    others = make_people(make_faces(1, 5)[1:], make_faces(2, 3))
+    (doubt,) = compare(make_faces(1, 1), make_faces(0, 3), others, VERIFY).doubts
     assert doubt is not None
     assert (doubt.kind, doubt.person) == (Kind.ANOTHER, 0)
-    assert kinds(photos_of(1, 5, 0.8)[:1], others=enrolled(photos_of(1, 5, 0.8)[1:])) == [Kind.ANOTHER]
+    assert find_doubts(make_faces(1, 5, 0.8)[:1], others=make_people(make_faces(1, 5, 0.8)[1:])) == [Kind.ANOTHER]
 
 
 def test_sets_equal_average_linkage() -> None:
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    faces = np.concatenate([photos_of(person, 6, 0.5) for person in range(6)])
+    faces = np.concatenate([make_faces(person, 6, 0.5) for person in range(6)])
     similarities = faces @ faces.T
     tree = linkage(1 - similarities[np.triu_indices(len(faces), 1)].astype(float), "average")
     for threshold in (0.1, 0.3, 0.5, 0.6):
-        mine, theirs = linked_sets(similarities, threshold), fcluster(tree, 1 - threshold, "distance")
-        np.testing.assert_array_equal(mine[:, None] == mine, theirs[:, None] == theirs)
+        sets, expected = linked_sets(similarities, threshold), fcluster(tree, 1 - threshold, "distance")
+        np.testing.assert_array_equal(sets[:, None] == sets, expected[:, None] == expected)
 
 
 @pytest.mark.parametrize(
@@ -102,47 +102,47 @@ def test_years_between_photos_explain_differences(first: int, second: int, born:
     assert may_look_different(dates[1], dates[0], born) is differs
 
 
-def several(*faces: FloatArray, sizes: tuple[float, ...] = (100, 90)) -> SeveralFaces:
+def make_photo(*faces: FloatArray, sizes: tuple[float, ...] = (100, 90)) -> SeveralFaces:
     """Return a photo of several faces."""
     return SeveralFaces(np.stack(faces), sizes)
 
 
 def test_the_face_common_to_photos_is_chosen() -> None:
-    mine = photos_of(0, 3)
-    photos = [several(mine[0], photos_of(1, 1)[0]), several(photos_of(2, 1)[0], mine[1])]
+    faces = make_faces(0, 3)
+    photos = [make_photo(faces[0], make_faces(1, 1)[0]), make_photo(make_faces(2, 1)[0], faces[1])]
     assert [choice.place for choice in choose_faces(photos, NONE, VERIFY)] == [0, 1]
-    couple = [several(one, other) for one, other in zip(mine, photos_of(1, 3), strict=True)]
+    couple = [make_photo(*pair) for pair in zip(faces, make_faces(1, 3), strict=True)]
     assert [choice.place for choice in choose_faces(couple, NONE, VERIFY)] == [None] * 3
-    assert [choice.place for choice in choose_faces(couple, photos_of(0, 4)[3:], VERIFY)] == [0] * 3
+    assert [choice.place for choice in choose_faces(couple, make_faces(0, 4)[3:], VERIFY)] == [0] * 3
 
 
 def test_the_clearly_largest_face_is_chosen() -> None:
-    faces = photos_of(0, 1)[0], photos_of(1, 1)[0]
-    (choice,) = choose_faces([several(*faces, sizes=(100, 40))], NONE, VERIFY)
+    faces = make_faces(0, 1)[0], make_faces(1, 1)[0]
+    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 40))], NONE, VERIFY)
     assert (choice.place, "2.5 times" in choice.reason) == (0, True)
-    (choice,) = choose_faces([several(*faces, sizes=(100, 41))], NONE, VERIFY)
+    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 41))], NONE, VERIFY)
     assert choice.place is None
 
 
 def test_merged_people_have_two_halves() -> None:
-    faces = np.concatenate([photos_of(0, 3), photos_of(1, 2)])
-    found = halves(faces, VERIFY)
-    assert found is not None
-    assert found[0].tolist() == [False, False, False, True, True]
-    assert found[1] < 0.1
+    faces = np.concatenate([make_faces(0, 3), make_faces(1, 2)])
+    result = halves(faces, VERIFY)
+    assert result is not None
+    assert result[0].tolist() == [False, False, False, True, True]
+    assert result[1] < 0.1
     order = np.random.default_rng(0).permutation(5)
-    again = halves(faces[order], VERIFY)
-    assert again is not None
-    assert again[0].tolist() == found[0][order].tolist()
+    shuffled = halves(faces[order], VERIFY)
+    assert shuffled is not None
+    assert shuffled[0].tolist() == result[0][order].tolist()
 
 
 def test_one_person_has_no_halves() -> None:
-    assert halves(photos_of(0, 8), VERIFY) is None
-    assert halves(np.concatenate([photos_of(0, 3), photos_of(1, 1)]), VERIFY) is None  # one odd sample
-    assert halves(np.concatenate([photos_of(0, 1), photos_of(1, 1)]), VERIFY) is None
+    assert halves(make_faces(0, 8), VERIFY) is None
+    assert halves(np.concatenate([make_faces(0, 3), make_faces(1, 1)]), VERIFY) is None  # one odd sample
+    assert halves(np.concatenate([make_faces(0, 1), make_faces(1, 1)]), VERIFY) is None
     assert halves(NONE, VERIFY) is None
 
 
 def test_folders_of_one_person_are_joined() -> None:
-    assert is_one_person(photos_of(0, 5)[:2], photos_of(0, 5)[2:], VERIFY)
-    assert not is_one_person(photos_of(0, 3), photos_of(1, 3), VERIFY)
+    assert is_one_person(make_faces(0, 5)[:2], make_faces(0, 5)[2:], VERIFY)
+    assert not is_one_person(make_faces(0, 3), make_faces(1, 3), VERIFY)

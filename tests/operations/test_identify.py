@@ -54,13 +54,13 @@ CALIBRATED_KINDS = ("prototype", "knn", "svm", "logistic")
 
 
 @pytest.fixture(autouse=True)
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set temporary folders for the cache and calibrations."""
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
 
 
-def look(person: int, photo: int = 0, similarity: float = 0.8) -> FloatArray:
+def embed(person: int, photo: int = 0, similarity: float = 0.8) -> FloatArray:
     """Return the embedding of a synthetic person's photo; those of one person lean to one direction."""
     direction = np.random.default_rng(person).normal(size=DIMENSION)
     other = np.random.default_rng([person, photo, 1]).normal(size=DIMENSION)
@@ -70,20 +70,20 @@ def look(person: int, photo: int = 0, similarity: float = 0.8) -> FloatArray:
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
-def sample(vector: FloatArray) -> NewSample:
+def make_sample(vector: FloatArray) -> NewSample:
     """Return a sample with the given embedding."""
     name = hashlib.sha256(vector.tobytes()).hexdigest()
-    where = (np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
-    return NewSample(*where, 0.9, f"/photos/{name}.jpg", name, 0, None, None, {"plain": vector})
+    detection = (np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
+    return NewSample(*detection, 0.9, f"/photos/{name}.jpg", name, 0, None, None, {"plain": vector})
 
 
-def face(vector: FloatArray, quality: float = 0.9) -> Face:
+def make_face(vector: FloatArray, quality: float = 0.9) -> Face:
     """Return a probe with the given embedding."""
-    where = Detection(np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
-    return Face(where.box, where.landmarks, where.detection_score, Quality(quality, 80, 1, 1), vector)
+    detection = Detection(np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
+    return Face(detection.box, detection.landmarks, detection.detection_score, Quality(quality, 80, 1, 1), vector)
 
 
-Made = Callable[..., Gallery]
+MakeGallery = Callable[..., Gallery]
 
 
 @pytest.fixture
@@ -93,18 +93,18 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def make(tmp_path: Path, engine: Engine, request: pytest.FixtureRequest) -> Made:
+def make(tmp_path: Path, engine: Engine, request: pytest.FixtureRequest) -> MakeGallery:
     """Return a function that creates a gallery of synthetic people with the given numbers of samples."""
 
-    def made(*counts: int, name: str = "some") -> Gallery:
+    def create_gallery(*counts: int, name: str = "some") -> Gallery:
         gallery = Gallery.open(tmp_path / f"{name}.facebank", engine.identity, create=True)
         request.addfinalizer(gallery.close)
         for person, count in enumerate(counts):
-            called = NAMES[person] if person < len(NAMES) else f"person {person}"
-            gallery.enroll(called, [sample(look(person, photo)) for photo in range(count)])
+            person_name = NAMES[person] if person < len(NAMES) else f"person {person}"
+            gallery.enroll(person_name, [make_sample(embed(person, photo)) for photo in range(count)])
         return gallery
 
-    return made
+    return create_gallery
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def uncalibrated(tmp_path: Path) -> Engine:
 
 def decide(identification: Identification, *vectors: FloatArray) -> list[Identity]:
     assert identification.recognizer is not None
-    return [identification.recognizer.identify([face(vector)])[0] for vector in vectors]
+    return [identification.recognizer.identify([make_face(vector)])[0] for vector in vectors]
 
 
 def threshold(identification: Identification) -> float:
@@ -126,63 +126,64 @@ def threshold(identification: Identification) -> float:
     return identification.recognizer.rule.threshold
 
 
-# Probabilities and thresholds ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", CALIBRATED_KINDS)
-def test_the_embedded_pack_is_calibrated(kind: str, make: Made, engine: Engine) -> None:
-    found = prepare_identification(make(3, 2, 1, 1), engine, DecisionSettings(classifier=kind))
-    assert found.calibrated
-    assert found.choice.classifier == kind
-    decisions = decide(found, look(0, 50), look(3, 50), look(99))
+def test_the_embedded_pack_is_calibrated(kind: str, make: MakeGallery, engine: Engine) -> None:
+    identification = prepare_identification(make(3, 2, 1, 1), engine, DecisionSettings(classifier=kind))
+    assert identification.calibrated
+    assert identification.choice.classifier == kind
+    decisions = decide(identification, embed(0, 50), embed(3, 50), embed(99))
     assert [decision.person for decision in decisions] == ["Ada", "Dan", None]
     for decision in decisions:
         probabilities = [candidate.probability for candidate in decision.candidates]
         assert all(probability is not None for probability in probabilities)
         assert decision.probability == probabilities[0]
         assert 0 < sum(probability or 0 for probability in probabilities) < 1
-    known, _, stranger = decisions
-    assert (known.probability or 0) > 0.9 > 0.5 > (stranger.probability or 0)
+    enrolled, _, stranger = decisions
+    assert (enrolled.probability or 0) > 0.9 > 0.5 > (stranger.probability or 0)
 
 
 @pytest.mark.parametrize("kind", ["prototype", "knn", "svm", "svm-rbf", "logistic"])
-def test_uncalibrated_packs_use_their_own_threshold(kind: str, make: Made, uncalibrated: Engine) -> None:
-    found = prepare_identification(make(3, 2, 1), uncalibrated, DecisionSettings(classifier=kind))
-    assert not found.calibrated
-    assert threshold(found) == uncalibrated.thresholds.known
-    for decision in decide(found, look(0, 50), look(99)):
+def test_uncalibrated_packs_use_their_own_threshold(kind: str, make: MakeGallery, uncalibrated: Engine) -> None:
+    identification = prepare_identification(make(3, 2, 1), uncalibrated, DecisionSettings(classifier=kind))
+    assert not identification.calibrated
+    assert threshold(identification) == uncalibrated.thresholds.known
+    for decision in decide(identification, embed(0, 50), embed(99)):
         assert decision.probability is None
         assert all(candidate.probability is None for candidate in decision.candidates)
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_classifiers_missing_in_the_calibration_are_uncalibrated(
-    kind: str, make: Made, uncalibrated: Engine, engine: Engine
+    kind: str, make: MakeGallery, uncalibrated: Engine, engine: Engine
 ) -> None:
-    known = engine.pack_calibration.calibration
-    assert known is not None
-    others = tuple(one for one in known.calibrators if one.classifier != kind)
+    calibration = engine.pack_calibration.calibration
+    assert calibration is not None
+    others = tuple(calibrator for calibrator in calibration.calibrators if calibrator.classifier != kind)
     folder = user_folder(engine.identity)
     folder.mkdir(parents=True)
-    (folder / CALIBRATION_NAME).write_text(replace(known, calibrators=others).to_json())
-    found = prepare_identification(make(2, 2), uncalibrated, DecisionSettings(classifier=kind))
-    assert (found.calibrated, threshold(found)) == (False, uncalibrated.thresholds.known)
+    (folder / CALIBRATION_NAME).write_text(replace(calibration, calibrators=others).to_json())
+    identification = prepare_identification(make(2, 2), uncalibrated, DecisionSettings(classifier=kind))
+    assert (identification.calibrated, threshold(identification)) == (False, uncalibrated.thresholds.known)
 
 
-def test_auto_chooses_calibrated_classifiers_only(make: Made, uncalibrated: Engine, engine: Engine) -> None:
+def test_auto_chooses_calibrated_classifiers_only(make: MakeGallery, uncalibrated: Engine, engine: Engine) -> None:
     gallery, automatic = make(10, 10, 10, 10), DecisionSettings(classifier="auto")
     assert "knn" in prepare_identification(gallery, engine, automatic).choice.why
-    known = engine.pack_calibration.calibration
-    assert known is not None
+    calibration = engine.pack_calibration.calibration
+    assert calibration is not None
     folder = user_folder(engine.identity)
     folder.mkdir(parents=True)
-    (folder / CALIBRATION_NAME).write_text(replace(known, calibrators=known.calibrators[:1]).to_json())
-    gallery.enroll("Eve", [sample(look(4, 1))])
-    found = prepare_identification(gallery, uncalibrated, automatic)
-    assert (found.calibrated, found.choice.classifier, "knn" in found.choice.why) == (True, "prototype", False)
+    (folder / CALIBRATION_NAME).write_text(replace(calibration, calibrators=calibration.calibrators[:1]).to_json())
+    gallery.enroll("Eve", [make_sample(embed(4, 1))])
+    identification = prepare_identification(gallery, uncalibrated, automatic)
+    assert (identification.calibrated, identification.choice.classifier, "knn" in identification.choice.why) == (
+        True,
+        "prototype",
+        False,
+    )
 
 
-def test_the_threshold_depends_on_fpir_and_gallery_size(make: Made, engine: Engine) -> None:
+def test_the_threshold_depends_on_fpir_and_gallery_size(make: MakeGallery, engine: Engine) -> None:
     small, large = make(1, 1), make(*[1] * 60, name="large")
     rates = [0.001, 0.01, 0.05, 0.2]
     thresholds = [
@@ -193,9 +194,9 @@ def test_the_threshold_depends_on_fpir_and_gallery_size(make: Made, engine: Engi
     assert all(few < many for few, many in zip(*thresholds, strict=True))
 
 
-def test_probabilities_decrease_with_the_stranger_share(make: Made, engine: Engine) -> None:
+def test_probabilities_decrease_with_the_stranger_share(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2, 2)
-    probe = look(0, 50, 0.5)
+    probe = embed(0, 50, 0.5)
     probabilities = [
         decide(prepare_identification(gallery, engine, DecisionSettings(stranger_share=share)), probe)[0].probability
         for share in (0.01, 0.5, 0.99)
@@ -204,145 +205,141 @@ def test_probabilities_decrease_with_the_stranger_share(make: Made, engine: Engi
     assert len(set(probabilities)) == 3
 
 
-# Galleries of all kinds ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("people", [(), (0, 0)], ids=["empty", "people without samples"])
-def test_an_empty_gallery_names_nobody(people: Sequence[int], make: Made, engine: Engine) -> None:
+def test_an_empty_gallery_names_nobody(people: Sequence[int], make: MakeGallery, engine: Engine) -> None:
     gallery = make(*people)
-    found = prepare_identification(gallery, engine, DEFAULTS)
-    assert (found.recognizer, found.calibrated) == (None, False)
-    photo = identified_photo(analyzed(look(0), look(1)).found, gallery, lambda: found)
-    assert [one.reason for one in photo.faces] == [Reason.GALLERY_EMPTY] * 2
+    identification = prepare_identification(gallery, engine, DEFAULTS)
+    assert (identification.recognizer, identification.calibrated) == (None, False)
+    photo = identified_photo(make_photo(embed(0), embed(1)).found, gallery, lambda: identification)
+    assert [face.reason for face in photo.faces] == [Reason.GALLERY_EMPTY] * 2
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 @pytest.mark.parametrize("samples", [1, 4])
-def test_a_gallery_of_one_person(kind: str, samples: int, make: Made, engine: Engine) -> None:
-    found = prepare_identification(make(samples), engine, DecisionSettings(classifier=kind))
-    assert [decision.candidates[0].person for decision in decide(found, look(0, 50), look(99))] == ["Ada", "Ada"]
+def test_the_only_person_is_always_the_candidate(kind: str, samples: int, make: MakeGallery, engine: Engine) -> None:
+    identification = prepare_identification(make(samples), engine, DecisionSettings(classifier=kind))
+    assert [decision.candidates[0].person for decision in decide(identification, embed(0, 50), embed(99))] == [
+        "Ada",
+        "Ada",
+    ]
 
 
-def test_a_fitted_classifier_needs_negatives(make: Made, uncalibrated: Engine) -> None:
+def test_a_fitted_classifier_needs_negatives(make: MakeGallery, uncalibrated: Engine) -> None:
     with pytest.raises(UsageError, match="svm needs negatives"):
         prepare_identification(make(3), uncalibrated, DecisionSettings(classifier="svm"))
 
 
-def test_people_with_equal_embeddings_are_not_named(make: Made, engine: Engine) -> None:
+def test_people_with_equal_embeddings_are_not_named(make: MakeGallery, engine: Engine) -> None:
     gallery = make(1, 1)
-    nearly = look(0) + np.float32(1e-3) * look(7)
-    gallery.enroll("Twin", [sample(nearly / np.linalg.norm(nearly))])
+    nearly = embed(0) + np.float32(1e-3) * embed(7)
+    gallery.enroll("Twin", [make_sample(nearly / np.linalg.norm(nearly))])
     for kind in CLASSIFIERS:
-        (decision,) = decide(prepare_identification(gallery, engine, DecisionSettings(classifier=kind)), look(0, 50))
+        (decision,) = decide(prepare_identification(gallery, engine, DecisionSettings(classifier=kind)), embed(0, 50))
         assert decision.person is None
         assert {candidate.person for candidate in decision.candidates[:2]} == {"Ada", "Twin"}
 
 
-def test_people_without_samples_are_not_candidates(make: Made, engine: Engine) -> None:
-    (decision,) = decide(prepare_identification(make(1, 0, 1), engine, DEFAULTS), look(0, 50))
+def test_people_without_samples_are_not_candidates(make: MakeGallery, engine: Engine) -> None:
+    (decision,) = decide(prepare_identification(make(1, 0, 1), engine, DEFAULTS), embed(0, 50))
     assert [candidate.person for candidate in decision.candidates] == ["Ada", "Cleo"]
 
 
-# Feedback and facts ----------------------------------------------------------------------------------------------
-
-
-def analyzed(*vectors: FloatArray) -> AnalyzedPhoto:
+def make_photo(*vectors: FloatArray) -> AnalyzedPhoto:
     """Return a photo with faces side by side."""
     photo = DecodedPhoto("photo.jpg", np.zeros((200, 200 * len(vectors), 3), np.uint8), "ab" * 32, True, None)
     faces = []
-    for place, vector in enumerate(vectors):
-        box = np.array([200 * place + 10, 10, 200 * place + 90, 90], np.float32)
+    for index, vector in enumerate(vectors):
+        box = np.array([200 * index + 10, 10, 200 * index + 90, 90], np.float32)
         faces.append(Face(box, np.zeros((5, 2), np.float32), 0.9, Quality(0.9, 80, 1, 1), vector))
     return AnalyzedPhoto(photo, tuple(faces))
 
 
-def test_a_denial_applies_to_one_face(make: Made, engine: Engine) -> None:
+def test_a_denial_applies_to_one_face(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2, 2)
-    photo = analyzed(look(0, 50), look(0, 51))
+    photo = make_photo(embed(0, 50), embed(0, 51))
     gallery.deny("Ada", FaceKey.from_analysis(photo, photo.faces[0]))
-    found = identified_photo(photo.found, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
-    denied, other = found.faces
+    result = identified_photo(photo.found, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
+    denied, other = result.faces
     assert "Ada" not in {candidate.person for candidate in denied.candidates}
     assert (denied.person, other.person) == (None, "Ada")
-    assert (found.path, found.width, found.height, found.error) == ("photo.jpg", 400, 200, None)
+    assert (result.path, result.width, result.height, result.error) == ("photo.jpg", 400, 200, None)
 
 
-def dated(photo: AnalyzedPhoto, day: str, *, by_camera: bool = True) -> Photo:
+def set_date(photo: AnalyzedPhoto, day: str, *, by_camera: bool = True) -> Photo:
     """Return a photo result with the given date."""
     return replace(photo.found, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
 
 
-def said(photo: Photo, gallery: Gallery, engine: Engine) -> list[tuple[Decision | None, Reason | None, str | None]]:
-    found = identified_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
-    return [(face.decision, face.reason, face.person) for face in found.faces]
+def decide_photo(
+    photo: Photo, gallery: Gallery, engine: Engine
+) -> list[tuple[Decision | None, Reason | None, str | None]]:
+    result = identified_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
+    return [(face.decision, face.reason, face.person) for face in result.faces]
 
 
 KNOWN_ADA, KNOWN_BEN = ((Decision.KNOWN, Reason.MATCH, name) for name in ("Ada", "Ben"))
 UNBORN = (Decision.UNCERTAIN, Reason.BEFORE_BIRTH, None)
 
 
-def test_nobody_is_named_before_birth(make: Made, engine: Engine) -> None:
+def test_nobody_is_named_before_birth(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2, 2)
     gallery.describe("Ada", born="2015-06")
-    photo = analyzed(look(0, 50), look(1, 50))
-    assert said(dated(photo, "2010-01-01"), gallery, engine) == [UNBORN, KNOWN_BEN]
-    assert said(dated(photo, "2015-05-30"), gallery, engine) == [UNBORN, KNOWN_BEN]
-    assert said(dated(photo, "2015-05-31"), gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
-    assert said(dated(photo, "2010-01-01", by_camera=False), gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
-    assert said(photo.found, gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
+    photo = make_photo(embed(0, 50), embed(1, 50))
+    assert decide_photo(set_date(photo, "2010-01-01"), gallery, engine) == [UNBORN, KNOWN_BEN]
+    assert decide_photo(set_date(photo, "2015-05-30"), gallery, engine) == [UNBORN, KNOWN_BEN]
+    assert decide_photo(set_date(photo, "2015-05-31"), gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
+    assert decide_photo(set_date(photo, "2010-01-01", by_camera=False), gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
+    assert decide_photo(photo.found, gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
 
 
-def test_unborn_people_are_not_candidates(make: Made, engine: Engine) -> None:
+def test_unborn_people_are_not_candidates(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2, 2, 2)
     gallery.describe("Ada", born="2015")
-    photo = dated(analyzed(look(0, 50), look(99)), "2010-01-01")
-    found = identified_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
-    for face in found.faces:
+    photo = set_date(make_photo(embed(0, 50), embed(99)), "2010-01-01")
+    result = identified_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
+    for face in result.faces:
         assert "Ada" not in {candidate.person for candidate in face.candidates}
-    assert found.faces[1].reason is Reason.BELOW_THRESHOLD
+    assert result.faces[1].reason is Reason.BELOW_THRESHOLD
 
 
-def test_a_face_like_an_unborn_person_is_not_named(make: Made, engine: Engine) -> None:
+def test_a_face_like_an_unborn_person_is_not_named(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2)
-    mother = 0.55 * look(0, 0, 1.0) + 0.8 * look(20, 0, 1.0)
-    gallery.enroll("Eve", [sample(np.asarray(mother / np.linalg.norm(mother), np.float32))])
-    photo = analyzed(look(0, 50))
-    assert said(photo.found, gallery, engine) == [KNOWN_ADA]
+    mother = 0.55 * embed(0, 0, 1.0) + 0.8 * embed(20, 0, 1.0)
+    gallery.enroll("Eve", [make_sample(np.asarray(mother / np.linalg.norm(mother), np.float32))])
+    photo = make_photo(embed(0, 50))
+    assert decide_photo(photo.found, gallery, engine) == [KNOWN_ADA]
     gallery.describe("Ada", born="2015")
-    assert said(dated(photo, "2010-01-01"), gallery, engine) == [UNBORN]
+    assert decide_photo(set_date(photo, "2010-01-01"), gallery, engine) == [UNBORN]
     gallery.deny("Ada", FaceKey.from_analysis(photo, photo.faces[0]))
-    assert said(dated(photo, "2010-01-01"), gallery, engine) == [(Decision.KNOWN, Reason.MATCH, "Eve")]
+    assert decide_photo(set_date(photo, "2010-01-01"), gallery, engine) == [(Decision.KNOWN, Reason.MATCH, "Eve")]
 
 
-def test_nobody_is_named_if_all_are_unborn(make: Made, engine: Engine) -> None:
+def test_nobody_is_named_if_all_are_unborn(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2)
     gallery.describe("Ada", born="2015")
-    photo = dated(analyzed(look(0, 50), look(0, 51), look(99)), "2010-01-01")
-    assert said(photo, gallery, engine) == [UNBORN, UNBORN, (Decision.UNKNOWN, Reason.BELOW_THRESHOLD, None)]
+    photo = set_date(make_photo(embed(0, 50), embed(0, 51), embed(99)), "2010-01-01")
+    assert decide_photo(photo, gallery, engine) == [UNBORN, UNBORN, (Decision.UNKNOWN, Reason.BELOW_THRESHOLD, None)]
 
 
-def test_denials_precede_birth_dates(make: Made, engine: Engine) -> None:
+def test_denials_precede_birth_dates(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2, 2)
     gallery.describe("Ada", born="2015")
-    photo = analyzed(look(0, 50))
+    photo = make_photo(embed(0, 50))
     gallery.deny("Ada", FaceKey.from_analysis(photo, photo.faces[0]))
-    ((outcome, reason, _),) = said(dated(photo, "2010-01-01"), gallery, engine)
+    ((outcome, reason, _),) = decide_photo(set_date(photo, "2010-01-01"), gallery, engine)
     assert (outcome, reason) == (Decision.UNKNOWN, Reason.BELOW_THRESHOLD)
 
 
-def test_a_remembered_stranger_is_not_named(make: Made, engine: Engine) -> None:
+def test_a_remembered_stranger_is_not_named(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2, 2)
     before = prepare_identification(gallery, engine, DEFAULTS)
-    gallery.remember_stranger(sample(look(99)))
+    gallery.remember_stranger(make_sample(embed(99)))
     assert gallery.revision > before.revision
-    (decision,) = decide(prepare_identification(gallery, engine, DEFAULTS), look(99, 1))
+    (decision,) = decide(prepare_identification(gallery, engine, DEFAULTS), embed(99, 1))
     assert (decision.decision, decision.reason) == (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER)
 
 
-# Caching ---------------------------------------------------------------------------------------------------------
-
-
-def test_an_identification_is_cached_until_a_change(make: Made) -> None:
+def test_an_identification_is_cached_until_a_change(make: MakeGallery) -> None:
     with FaceBank.open(make(2, 2).path) as bank:
         first = bank.identification()
         assert bank.identification() is first
@@ -352,24 +349,25 @@ def test_an_identification_is_cached_until_a_change(make: Made) -> None:
         assert threshold(stricter) > threshold(first)
         bank.gallery.write_setting("fpir", 0.001)
         assert bank.identification() is stricter
-        bank.gallery.enroll("Eve", [sample(look(4))])
+        bank.gallery.enroll("Eve", [make_sample(embed(4))])
         later = bank.identification()
         assert later is not stricter
-        assert decide(later, look(4, 50))[0].person == "Eve"
+        assert decide(later, embed(4, 50))[0].person == "Eve"
 
 
-def test_changes_by_another_process_invalidate_the_cache(make: Made, engine: Engine) -> None:
+def test_changes_by_another_process_invalidate_the_cache(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2, 2)
     with FaceBank.open(gallery.path) as bank:
-        assert decide(bank.identification(), look(0, 50))[0].person == "Ada"
+        assert decide(bank.identification(), embed(0, 50))[0].person == "Ada"
         gallery.rename("Ada", "Ada Lovelace")
-        assert decide(bank.identification(), look(0, 50))[0].person == "Ada Lovelace"
+        assert decide(bank.identification(), embed(0, 50))[0].person == "Ada Lovelace"
         gallery.forget("Ada Lovelace")
-        assert "Ada Lovelace" not in {one.person for one in decide(bank.identification(), look(0, 50))[0].candidates}
+        (decision,) = decide(bank.identification(), embed(0, 50))
+        assert "Ada Lovelace" not in {candidate.person for candidate in decision.candidates}
 
 
 def test_the_automatic_choice_is_stored_until_a_change(
-    make: Made, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    make: MakeGallery, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery, automatic = make(10, 10, 10, 10), DecisionSettings(classifier="auto")
     revision = gallery.revision
@@ -380,55 +378,55 @@ def test_the_automatic_choice_is_stored_until_a_change(
     with monkeypatch.context() as patch:
         patch.delattr("facebank.operations.identify.choose_classifier")
         assert prepare_identification(gallery, engine, automatic).choice == first
-    gallery.enroll("Eve", [sample(look(4, photo)) for photo in range(10)])
+    gallery.enroll("Eve", [make_sample(embed(4, photo)) for photo in range(10)])
     assert "50 samples" in prepare_identification(gallery, engine, automatic).choice.why
 
 
 @pytest.mark.parametrize(
-    "kept", [7, "svm", [], {}, {"revision": 1}, {"classifier": "svm"}, {"revision": "x", "classifier": ["svm"]}]
+    "stored", [7, "svm", [], {}, {"revision": 1}, {"classifier": "svm"}, {"revision": "x", "classifier": ["svm"]}]
 )
-def test_an_invalid_stored_choice_is_ignored(kept: object, make: Made, engine: Engine) -> None:
+def test_an_invalid_stored_choice_is_ignored(stored: object, make: MakeGallery, engine: Engine) -> None:
     gallery = make(2, 2)
-    gallery.write_setting("chosen_classifier", kept)
+    gallery.write_setting("chosen_classifier", stored)
     choice = prepare_identification(gallery, engine, DecisionSettings(classifier="auto")).choice
     assert (choice.classifier, "too few" in choice.why) == ("prototype", True)
 
 
 @pytest.mark.parametrize("kind", ["auto", *CLASSIFIERS])
-def test_a_read_only_gallery_works(kind: str, make: Made, engine: Engine) -> None:
+def test_a_read_only_gallery_works(kind: str, make: MakeGallery, engine: Engine) -> None:
     gallery = make(10, 10, 10)
     gallery.close()
     before = gallery.path.read_bytes()
     with Gallery.open(gallery.path, engine.identity, read_only=True) as readable:
-        found = prepare_identification(readable, engine, DecisionSettings(classifier=kind))
-        assert decide(found, look(1, 50))[0].person == "Ben"
+        identification = prepare_identification(readable, engine, DecisionSettings(classifier=kind))
+        assert decide(identification, embed(1, 50))[0].person == "Ben"
         assert readable.read_setting("chosen_classifier") is None
     assert gallery.path.read_bytes() == before
 
 
 @pytest.mark.parametrize("kind", ["svm", "svm-rbf", "logistic"])
-def test_fitted_coefficients_are_cached(kind: str, make: Made, engine: Engine) -> None:
+def test_fitted_coefficients_are_cached(kind: str, make: MakeGallery, engine: Engine) -> None:
     gallery, settings = make(3, 2, 1), DecisionSettings(classifier=kind)
     first = prepare_identification(gallery, engine, settings)
     path = derived_file(gallery.path)
-    written = path.stat()
-    again = prepare_identification(gallery, engine, settings)
-    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
-    probes = [look(0, 50), look(1, 50), look(99)]
-    assert decide(again, *probes) == decide(first, *probes)
-    gallery.enroll("Eve", [sample(look(4))])
-    assert decide(prepare_identification(gallery, engine, settings), look(4, 50))[0].candidates[0].person == "Eve"
-    assert path.stat().st_mtime_ns > written.st_mtime_ns
+    before = path.stat()
+    second = prepare_identification(gallery, engine, settings)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    probes = [embed(0, 50), embed(1, 50), embed(99)]
+    assert decide(second, *probes) == decide(first, *probes)
+    gallery.enroll("Eve", [make_sample(embed(4))])
+    assert decide(prepare_identification(gallery, engine, settings), embed(4, 50))[0].candidates[0].person == "Eve"
+    assert path.stat().st_mtime_ns > before.st_mtime_ns
 
 
 @pytest.mark.parametrize("kind", ["prototype", "knn"])
-def test_classifiers_without_fitting_write_no_cache(kind: str, make: Made, engine: Engine) -> None:
+def test_classifiers_without_fitting_write_no_cache(kind: str, make: MakeGallery, engine: Engine) -> None:
     gallery = make(3, 2, 1)
     prepare_identification(gallery, engine, DecisionSettings(classifier=kind))
     assert not derived_file(gallery.path).exists()
 
 
-def test_forgetting_a_person_wipes_the_coefficients(make: Made, engine: Engine) -> None:
+def test_forgetting_a_person_wipes_the_coefficients(make: MakeGallery, engine: Engine) -> None:
     gallery, settings = make(3, 2, 1), DecisionSettings(classifier="svm")
     forgets: list[Callable[[], object]] = [
         lambda: gallery.forget("Ada"),
@@ -437,49 +435,49 @@ def test_forgetting_a_person_wipes_the_coefficients(make: Made, engine: Engine) 
     for forget in forgets:
         prepare_identification(gallery, engine, settings)
         path = derived_file(gallery.path)
-        kept = path.with_name("the same bytes on the disk")
-        os.link(path, kept)
+        link = path.with_name("the same bytes on the disk")
+        os.link(path, link)
         size = path.stat().st_size
         forget()
         assert not path.exists()
-        assert kept.read_bytes() == bytes(size)
-        kept.unlink()
-    (decision,) = decide(prepare_identification(gallery, engine, settings), look(0, 50))
+        assert link.read_bytes() == bytes(size)
+        link.unlink()
+    (decision,) = decide(prepare_identification(gallery, engine, settings), embed(0, 50))
     assert "Ada" not in {candidate.person for candidate in decision.candidates}
 
 
 def test_coefficients_written_during_forgetting_are_wiped(
-    make: Made, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    make: MakeGallery, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery = make(3, 2, 1)
 
-    def slow(kind: str, enrolled: Enrolled, background: Background | None = None) -> Coefficients:
+    def forget_and_fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> Coefficients:
         with Gallery.open(gallery.path) as other:
             other.forget("Ada")
         return fit(kind, enrolled, background)
 
-    monkeypatch.setattr(coefficient_cache, "fit", slow)
+    monkeypatch.setattr(coefficient_cache, "fit", forget_and_fit)
     prepare_identification(gallery, engine, DecisionSettings(classifier="svm"))
     assert not derived_file(gallery.path).exists()
 
 
 def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine: Engine) -> None:
-    plain, masked = look(1), look(1, photo=7, similarity=0.3)
-    known = replace(sample(plain), vectors={"plain": plain, MASK: masked})
+    plain, masked = embed(1), embed(1, photo=7, similarity=0.3)
+    ada = replace(make_sample(plain), vectors={"plain": plain, MASK: masked})
     with Gallery.open(tmp_path / "g.facebank", engine.identity, create=True) as gallery:
-        gallery.enroll_people([("Ada", [known]), ("Ben", [sample(look(2))])])
+        gallery.enroll_people([("Ada", [ada]), ("Ben", [make_sample(embed(2))])])
         recognizer = prepare_identification(gallery, engine, DEFAULTS).recognizer
     assert recognizer is not None
-    seen = face(masked)
-    covered = replace(seen, assessment=replace(seen.assessment, weaknesses=(MOUTH_HIDDEN,)))
-    open_decision, masked_decision, other = recognizer.identify([seen, covered, face(look(2))])
+    bare = make_face(masked)
+    covered = replace(bare, assessment=replace(bare.assessment, weaknesses=(MOUTH_HIDDEN,)))
+    open_decision, masked_decision, other = recognizer.identify([bare, covered, make_face(embed(2))])
     assert masked_decision.candidates[0].similarity > open_decision.candidates[0].similarity + 0.1
     assert other.person == "Ben"
     assert masked_decision == recognizer.identify([covered])[0]
 
 
 @pytest.mark.parametrize(
-    ("others", "in_scan", "told"),
+    ("others", "only_in_scan", "expected"),
     [
         (0, 0, "no other people; scores are plain similarities"),
         (1, 0, "1 other person; scores are corrected by what other people look like"),
@@ -487,5 +485,5 @@ def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine
         (9, 2, "9 other people, 2 of them only in the scan; scores are corrected by what other people look like"),
     ],
 )
-def test_the_albums_other_people_are_described(others: int, in_scan: int, told: str) -> None:
-    assert describe_others(others, in_scan) == told
+def test_other_people_of_the_album_are_described(others: int, only_in_scan: int, expected: str) -> None:
+    assert describe_others(others, only_in_scan) == expected

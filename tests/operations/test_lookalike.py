@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 DIMENSION = 16
 
 
-def units(generator: np.random.Generator, count: int) -> FloatArray:
+def draw_units(generator: np.random.Generator, count: int) -> FloatArray:
     vectors = generator.standard_normal((count, DIMENSION))
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def table_of(people: list[int], matrix: FloatArray) -> PeopleIndex:
+def make_index(people: list[int], matrix: FloatArray) -> PeopleIndex:
     return PeopleIndex.of(matrix, np.array(people, dtype=np.int64), np.ones(len(people), np.float32))
 
 
-def names(*numbers: int) -> dict[int, str]:
+def make_names(*numbers: int) -> dict[int, str]:
     return {number: f"person {number}" for number in numbers}
 
 
@@ -46,58 +46,58 @@ PROBE = at(1.0)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 30), min_size=1, max_size=60))
 def test_shares_sum_to_one_and_increase_with_similarity(seed: int, people: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    matrix, (probe,) = units(generator, len(people)), units(generator, 1)
-    found = rank_resemblance(probe, table_of(people, matrix), names(*people))
-    assert math.fsum(one.share for one in found) == pytest.approx(1, abs=1e-12)
-    assert {one.person for one in found} == set(names(*people).values())
-    assert [one.similarity for one in found] == sorted((one.similarity for one in found), reverse=True)
-    for one in found:
-        mine = matrix[[f"person {number}" == one.person for number in people]]
-        assert one.similarity == pytest.approx(float((mine @ probe).max()), abs=1e-6)
-        assert 0 < one.share <= 1
-        ratio = math.exp((one.similarity - found[0].similarity) / TEMPERATURE)
-        assert one.share / found[0].share == pytest.approx(ratio, rel=1e-9)
+    matrix, (probe,) = draw_units(generator, len(people)), draw_units(generator, 1)
+    ranking = rank_resemblance(probe, make_index(people, matrix), make_names(*people))
+    assert math.fsum(entry.share for entry in ranking) == pytest.approx(1, abs=1e-12)
+    assert {entry.person for entry in ranking} == set(make_names(*people).values())
+    assert [entry.similarity for entry in ranking] == sorted((entry.similarity for entry in ranking), reverse=True)
+    for entry in ranking:
+        own = matrix[[f"person {number}" == entry.person for number in people]]
+        assert entry.similarity == pytest.approx(float((own @ probe).max()), abs=1e-6)
+        assert 0 < entry.share <= 1
+        ratio = math.exp((entry.similarity - ranking[0].similarity) / TEMPERATURE)
+        assert entry.share / ranking[0].share == pytest.approx(ratio, rel=1e-9)
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 9), min_size=1, max_size=30))
 def test_the_order_of_samples_does_not_matter(seed: int, people: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    matrix, order = units(generator, len(people)), generator.permutation(len(people))
-    found = rank_resemblance(PROBE, table_of(people, matrix), names(*people))
-    shuffled = rank_resemblance(PROBE, table_of([people[i] for i in order], matrix[order]), names(*people))
-    assert [one.person for one in shuffled] == [one.person for one in found]
-    assert [one.share for one in shuffled] == pytest.approx([one.share for one in found], rel=1e-9)
+    matrix, order = draw_units(generator, len(people)), generator.permutation(len(people))
+    ranking = rank_resemblance(PROBE, make_index(people, matrix), make_names(*people))
+    shuffled = rank_resemblance(PROBE, make_index([people[i] for i in order], matrix[order]), make_names(*people))
+    assert [entry.person for entry in shuffled] == [entry.person for entry in ranking]
+    assert [entry.share for entry in shuffled] == pytest.approx([entry.share for entry in ranking], rel=1e-9)
 
 
 def test_a_similarity_higher_by_a_tenth_has_e_times_the_share() -> None:
-    table = table_of([1, 2], np.stack([at(0.4), at(0.3)]))
-    first, second = rank_resemblance(PROBE, table, names(1, 2))
+    table = make_index([1, 2], np.stack([at(0.4), at(0.3)]))
+    first, second = rank_resemblance(PROBE, table, make_names(1, 2))
     assert first.share / second.share == pytest.approx(math.e, rel=1e-5)
 
 
-def test_the_most_similar_sample_counts() -> None:
-    table = table_of([1, 2, 1], np.stack([at(-0.9), at(0.2), at(0.7)]))
-    first, second = rank_resemblance(PROBE, table, names(1, 2))
+def test_only_the_most_similar_sample_counts() -> None:
+    table = make_index([1, 2, 1], np.stack([at(-0.9), at(0.2), at(0.7)]))
+    first, second = rank_resemblance(PROBE, table, make_names(1, 2))
     assert (first.person, second.person) == ("person 1", "person 2")
     assert first.similarity == pytest.approx(0.7, abs=1e-6)
 
 
 def test_a_single_person_has_share_one() -> None:
-    (alone,) = rank_resemblance(PROBE, table_of([1], at(-1.0)[np.newaxis]), names(1))
-    assert (alone.similarity, alone.share) == (-1.0, 1.0)
-    first, second = rank_resemblance(PROBE, table_of([1, 2], np.stack([at(1.0), at(-1.0)])), names(1, 2))
+    (only,) = rank_resemblance(PROBE, make_index([1], at(-1.0)[np.newaxis]), make_names(1))
+    assert (only.similarity, only.share) == (-1.0, 1.0)
+    first, second = rank_resemblance(PROBE, make_index([1, 2], np.stack([at(1.0), at(-1.0)])), make_names(1, 2))
     assert first.share + second.share == pytest.approx(1)
     assert second.share == pytest.approx(math.exp(-2 / TEMPERATURE), rel=1e-6)
 
 
 def test_ties_are_ordered_by_name() -> None:
-    table = table_of([1, 2, 3], np.stack([at(0.3), at(0.5), at(0.5)]))
-    found = rank_resemblance(PROBE, table, {1: "Ada", 2: "Zoë", 3: "Bob"})
-    assert [one.person for one in found] == ["Bob", "Zoë", "Ada"]
-    assert found[0].share == found[1].share
+    table = make_index([1, 2, 3], np.stack([at(0.3), at(0.5), at(0.5)]))
+    ranking = rank_resemblance(PROBE, table, {1: "Ada", 2: "Zoë", 3: "Bob"})
+    assert [entry.person for entry in ranking] == ["Bob", "Zoë", "Ada"]
+    assert ranking[0].share == ranking[1].share
 
 
 @pytest.mark.parametrize("probe", [np.ones(4, np.float32), np.full(DIMENSION, np.nan, np.float32)])
 def test_invalid_embeddings_are_rejected(probe: FloatArray) -> None:
     with pytest.raises(UsageError, match="the face"):
-        rank_resemblance(probe, table_of([1], at(0.5)[np.newaxis]), names(1))
+        rank_resemblance(probe, make_index([1], at(0.5)[np.newaxis]), make_names(1))

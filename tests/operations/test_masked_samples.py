@@ -32,7 +32,7 @@ def bank(tmp_path: Path) -> Iterator[FaceBank]:
         yield opened
 
 
-def masked(bank: FaceBank, source: Path, target: Path, *, shape: MaskShape, color: str) -> Path:
+def write_masked(bank: FaceBank, source: Path, target: Path, *, shape: MaskShape, color: str) -> Path:
     """Write a copy of a photo in which its person wears a mask."""
     (photo,) = bank.engine.analyzer.analyze([read_photo(source)])
     pixels = draw_mask(photo.photo.pixels, photo.faces[0].landmarks, shape, MASK_COLORS[color], seed=3)
@@ -41,22 +41,22 @@ def masked(bank: FaceBank, source: Path, target: Path, *, shape: MaskShape, colo
 
 
 def test_masked_samples_affect_masked_faces_only(bank: FaceBank, tmp_path: Path) -> None:
-    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
-    probe = masked(bank, BLUE_ROOM, tmp_path / "probe.png", shape=MaskShape.CLOTH, color="black")
+    covered = write_masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
+    probe = write_masked(bank, BLUE_ROOM, tmp_path / "probe.png", shape=MaskShape.CLOTH, color="black")
     bank.enroll("Barack", SPEECH)
-    before_bare, before_worn = (next(bank.identify(photo)).faces[0] for photo in (OBAMA, probe))
+    before_bare, before_masked = (next(bank.identify(photo)).faces[0] for photo in (OBAMA, probe))
     matrix = bank.gallery.vectors().matrix
-    report = bank.enroll("Barack", worn)
+    report = bank.enroll("Barack", covered)
     assert [(photo.accepted, photo.masked) for photo in report.photos] == [(True, True)]
     assert not report.only_masked
     assert [sample.masked for sample in bank.gallery.samples("Barack")] == [False, True]
     np.testing.assert_array_equal(bank.gallery.vectors().matrix, matrix)
     assert len(bank.gallery.vectors(masked=True).matrix) == 1
     assert len(bank.gallery.vectors(masked=None).matrix) == len(matrix) + 1
-    after_bare, after_worn = (next(bank.identify(photo)).faces[0] for photo in (OBAMA, probe))
+    after_bare, after_masked = (next(bank.identify(photo)).faces[0] for photo in (OBAMA, probe))
     assert after_bare.identity == before_bare.identity
-    assert after_worn.candidates[0].person == "Barack"
-    assert after_worn.candidates[0].similarity > before_worn.candidates[0].similarity + 0.02
+    assert after_masked.candidates[0].person == "Barack"
+    assert after_masked.candidates[0].similarity > before_masked.candidates[0].similarity + 0.02
 
 
 @pytest.mark.parametrize("kind", ["knn", "svm"])
@@ -71,21 +71,23 @@ def test_other_classifiers_do_not_learn_from_masked_samples(bank: FaceBank, tmp_
         return [candidate.similarity for candidate in recognizer.identify([photo.faces[0]])[0].candidates]
 
     before = scores()
-    bank.enroll("Eileen", masked(bank, COLLINS, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="white"))
+    bank.enroll("Eileen", write_masked(bank, COLLINS, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="white"))
     assert scores() == before
 
 
 def test_people_with_masked_samples_only_are_not_candidates_for_bare_faces(bank: FaceBank, tmp_path: Path) -> None:
-    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
-    report = bank.enroll("Barack", worn)
+    covered = write_masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
+    report = bank.enroll("Barack", covered)
     assert report.only_masked
     assert report.photos[0].reason is EnrollReason.ENROLLED
-    (person,) = (one for one in bank.gallery.people() if one.name == "Barack")
+    (person,) = (person for person in bank.gallery.people() if person.name == "Barack")
     assert (person.sample_count, person.masked_count) == (1, 1)
     audit = audit_gallery(bank.gallery, bank.engine.pack_calibration)
     assert audit.samples == 2
-    assert [found.people for found in audit.findings if found.kind is FindingKind.ONLY_MASKED] == [("Barack",)]
-    assert not any("Barack" in found.people for found in audit.findings if found.kind is not FindingKind.ONLY_MASKED)
+    assert [finding.people for finding in audit.findings if finding.kind is FindingKind.ONLY_MASKED] == [("Barack",)]
+    assert not any(
+        "Barack" in finding.people for finding in audit.findings if finding.kind is not FindingKind.ONLY_MASKED
+    )
     (photo,) = bank.identify(OBAMA)
     assert photo.faces[0].decision is not Decision.KNOWN
     assert "Barack" not in [candidate.person for candidate in photo.faces[0].candidates]
@@ -94,18 +96,18 @@ def test_people_with_masked_samples_only_are_not_candidates_for_bare_faces(bank:
 
 def test_a_gallery_of_masked_samples_only_names_no_bare_face(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "test.facebank", device="cpu") as bank:
-        worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
-        bank.enroll("Barack", worn)
+        covered = write_masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
+        bank.enroll("Barack", covered)
         (photo,) = bank.identify(OBAMA)
         assert photo.faces[0].decision is Decision.UNKNOWN
         assert photo.faces[0].candidates == ()
         audit = audit_gallery(bank.gallery)
-        assert [found.kind for found in audit.findings] == [FindingKind.ONLY_MASKED]
+        assert [finding.kind for finding in audit.findings] == [FindingKind.ONLY_MASKED]
 
 
 def test_exports_keep_masks(bank: FaceBank, tmp_path: Path) -> None:
-    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
-    bank.enroll("Joe", worn, force=True)
+    covered = write_masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
+    bank.enroll("Joe", covered, force=True)
     export_gallery(bank.gallery, tmp_path / "export")
     with Gallery.open(tmp_path / "other.facebank", bank.engine.identity, create=True) as other:
         import_gallery(other, tmp_path / "export")

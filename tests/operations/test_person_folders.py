@@ -19,23 +19,23 @@ ABSENT = ("Alan", "none.jpg", "-x")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def current_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The current folder, with some folders and files."""
-    top = tmp_path_factory.mktemp("place")
-    for folder in FOLDERS:
-        (top / "tree" / folder).mkdir(parents=True)
-        (top / folder).mkdir()
-    (top / "tree" / ".hidden").mkdir()
-    for folder in ("bare", "imgs", "100APPLE"):
-        (top / folder).mkdir()
-    for file in FILES:
-        (top / file).touch()
-    before = Path.cwd()
-    os.chdir(top)
+    folder = tmp_path_factory.mktemp("place")
+    for name in FOLDERS:
+        (folder / "tree" / name).mkdir(parents=True)
+        (folder / name).mkdir()
+    (folder / "tree" / ".hidden").mkdir()
+    for name in ("bare", "imgs", "100APPLE"):
+        (folder / name).mkdir()
+    for name in FILES:
+        (folder / name).touch()
+    original = Path.cwd()
+    os.chdir(folder)
     try:
-        yield top
+        yield folder
     finally:
-        os.chdir(before)
+        os.chdir(original)
 
 
 folders = st.sampled_from(FOLDERS)
@@ -44,9 +44,9 @@ anything = st.sampled_from([*FOLDERS, *FILES, *ABSENT])
 
 
 @given(st.lists(st.tuples(folders, slashes), min_size=1, max_size=4))
-def test_folders_are_people_with_or_without_a_slash(typed: list[tuple[str, str]]) -> None:
-    planned = plan_enrollment([folder + slash for folder, slash in typed])
-    assert planned == [PersonPhotos(folder, (Path(folder),)) for folder, _ in typed]
+def test_folders_are_people_with_or_without_a_slash(arguments: list[tuple[str, str]]) -> None:
+    plan = plan_enrollment([folder + slash for folder, slash in arguments])
+    assert plan == [PersonPhotos(folder, (Path(folder),)) for folder, _ in arguments]
 
 
 @given(st.sampled_from(["Alan", "-x", "../up"]), st.lists(anything, min_size=1, max_size=4))
@@ -61,11 +61,11 @@ def test_an_explicit_name_applies_to_all_arguments(name: str, paths: list[str]) 
 
 @given(folders, st.lists(anything, max_size=3), st.sampled_from([*FILES, *ABSENT]), st.lists(anything, max_size=2))
 def test_mixed_folders_and_files_are_rejected_with_advice(
-    folder: str, some: list[str], other: str, more: list[str]
+    folder: str, before: list[str], other: str, after: list[str]
 ) -> None:
-    with pytest.raises(UsageError) as refused:
-        plan_enrollment([folder, *some, other, *more])
-    message = str(refused.value)
+    with pytest.raises(UsageError) as caught:
+        plan_enrollment([folder, *before, other, *after])
+    message = str(caught.value)
     assert message.count("facebank enroll") == 2
     assert "--name" in message
     assert message.isprintable()
@@ -74,17 +74,17 @@ def test_mixed_folders_and_files_are_rejected_with_advice(
 @given(st.lists(anything, min_size=1, max_size=4), st.booleans())
 def test_any_arguments_are_parsed_or_rejected(paths: list[str], tree: bool) -> None:
     try:
-        planned = plan_enrollment(paths, tree=tree)
+        plan = plan_enrollment(paths, tree=tree)
     except (UsageError, PhotoNotFoundError):
         return
-    assert planned
-    assert all(person.name and person.paths for person in planned)
+    assert plan
+    assert all(person.name and person.paths for person in plan)
 
 
 def test_a_tree_lists_visible_folders_in_order() -> None:
-    planned = plan_enrollment(["tree/"], tree=True)
-    assert [person.name for person in planned] == sorted(FOLDERS)
-    assert planned[0].paths == (Path("tree") / planned[0].name,)
+    plan = plan_enrollment(["tree/"], tree=True)
+    assert [person.name for person in plan] == sorted(FOLDERS)
+    assert plan[0].paths == (Path("tree") / plan[0].name,)
 
 
 @given(st.sampled_from(["Alan/", "-x//", "Álan Æ/"]), st.lists(anything, min_size=1, max_size=4))
@@ -105,7 +105,7 @@ def test_a_folder_with_a_generic_name_holds_the_persons_photos() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "advice"),
+    ("arguments", "advice"),
     [
         (["imgs"], "--name NAME imgs`"),
         (["imgs/", "Ada"], "--name Ada imgs`"),
@@ -114,34 +114,34 @@ def test_a_folder_with_a_generic_name_holds_the_persons_photos() -> None:
         (["imgs", "100APPLE"], "--name NAME imgs`"),
     ],
 )
-def test_a_generic_folder_alone_is_rejected(typed: list[str], advice: str) -> None:
-    with pytest.raises(UsageError, match="its person is unknown") as refused:
-        plan_enrollment(typed)
-    assert advice in str(refused.value)
-    assert plan_enrollment(typed, name="Ada") == [PersonPhotos("Ada", tuple(Path(each) for each in typed))]
+def test_a_generic_folder_alone_is_rejected(arguments: list[str], advice: str) -> None:
+    with pytest.raises(UsageError, match="its person is unknown") as caught:
+        plan_enrollment(arguments)
+    assert advice in str(caught.value)
+    assert plan_enrollment(arguments, name="Ada") == [PersonPhotos("Ada", tuple(map(Path, arguments)))]
 
 
 @pytest.mark.parametrize("name", ["img", "Photos", "DCIM", "102CANON", "2019", "2019-06", "20190601", "2019-06 Rome"])
-def test_generic_names(name: str) -> None:
+def test_generic_names_are_recognized(name: str) -> None:
     assert is_generic(name)
 
 
 @pytest.mark.parametrize(
     "name", ["My Photos", "Ima\u0301genes", "Immagini", "Фото", "фотографии", "Zdjęcia", "照片", "写真", "사진"]
 )
-def test_generic_names_in_other_languages(name: str) -> None:
+def test_generic_names_in_other_languages_are_recognized(name: str) -> None:
     assert is_generic(name)
 
 
 @pytest.mark.parametrize("name", ["Ada", "May", "April", "Pixie", "Imogen", "0001", "3456", "Álan", "Ada 2019", ""])
-def test_personal_names(name: str) -> None:
+def test_personal_names_are_not_generic(name: str) -> None:
     assert not is_generic(name)
 
 
-@pytest.mark.parametrize("typed", [["Alan"], ["one.jpg"], ["one.jpg", "two.png"], [], [""], ["/"]])
-def test_arguments_without_a_name_are_rejected(typed: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["Alan"], ["one.jpg"], ["one.jpg", "two.png"], [], [""], ["/"]])
+def test_arguments_without_a_name_are_rejected(arguments: list[str]) -> None:
     with pytest.raises(UsageError):
-        plan_enrollment(typed)
+        plan_enrollment(arguments)
 
 
 def test_ambiguous_nested_folders_are_rejected(tmp_path: Path) -> None:
@@ -175,10 +175,10 @@ def test_trees_without_people_are_rejected() -> None:
         plan_enrollment(["tree"], name="Ada", tree=True)
 
 
-def test_a_path_without_a_name_uses_the_real_folder_name(place: Path) -> None:
-    os.chdir(place / "Ada")
+def test_a_path_without_a_name_uses_the_real_folder_name(current_folder: Path) -> None:
+    os.chdir(current_folder / "Ada")
     try:
         assert plan_enrollment(["."]) == [PersonPhotos("Ada", (Path(),))]
-        assert plan_enrollment(["../Grace/../Ada/.."])[0].name == place.name
+        assert plan_enrollment(["../Grace/../Ada/.."])[0].name == current_folder.name
     finally:
-        os.chdir(place)
+        os.chdir(current_folder)

@@ -28,7 +28,7 @@ EMBEDDER = small_embedder()
 
 
 @dataclass(frozen=True)
-class Places:
+class Folders:
     """Folders of installed packs and of the cache during a test."""
 
     packs: Path
@@ -36,30 +36,30 @@ class Places:
 
 
 @pytest.fixture(autouse=True)
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
-    found = Places(tmp_path / "packs", tmp_path / "cache")
-    monkeypatch.setenv("FACEBANK_PACKS", str(found.packs))
-    monkeypatch.setenv("FACEBANK_CACHE", str(found.cache))
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
+    folders = Folders(tmp_path / "packs", tmp_path / "cache")
+    monkeypatch.setenv("FACEBANK_PACKS", str(folders.packs))
+    monkeypatch.setenv("FACEBANK_CACHE", str(folders.cache))
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    return found
+    return folders
 
 
 @pytest.fixture
-def tried() -> Callable[..., None]:
-    """Return the trial before an installation, which `untried` disables."""
+def run_trial() -> Callable[..., None]:
+    """Return the trial before an installation, which `skip_trial` disables."""
     return try_pack
 
 
 @pytest.fixture(autouse=True)
-def untried(monkeypatch: pytest.MonkeyPatch) -> None:
+def skip_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disable the trial before an installation, which starts a process and has its own tests."""
     monkeypatch.setattr("facebank.packs.trial.try_pack", lambda *_: None)
 
 
 @pytest.fixture
 def manifest() -> PackManifest:
-    """Return a manifest with the files `DETECTOR` and `EMBEDDER`."""
+    """Return a manifest of the files `DETECTOR` and `EMBEDDER`."""
     model = load_pack().manifest
     hashes = [hashlib.sha256(data).hexdigest() for data in (DETECTOR, EMBEDDER)]
     return replace(
@@ -90,25 +90,25 @@ def pack_folder(tmp_path: Path, contents: Mapping[str, bytes]) -> Path:
     return folder
 
 
-Zipped = Callable[[Mapping[str, bytes]], bytes]
+MakeZip = Callable[[Mapping[str, bytes]], bytes]
 
 
 @pytest.fixture
-def zipped() -> Zipped:
+def make_zip() -> MakeZip:
     """Return a function that makes a zip archive of contents by name."""
 
-    def make(entries: Mapping[str, bytes]) -> bytes:
+    def zip_entries(entries: Mapping[str, bytes]) -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in entries.items():
                 archive.writestr(name, data)
         return buffer.getvalue()
 
-    return make
+    return zip_entries
 
 
 @dataclass
-class Served:
+class ServedFile:
     """A file on the web server, and the server's behavior.
 
     `cuts` are the numbers of bytes after which the connection breaks, for the first requests in turn. `drip` is the
@@ -133,22 +133,17 @@ class Site:
 
     port: int
     base: str
-    files: dict[str, Served] = field(default_factory=dict)
+    files: dict[str, ServedFile] = field(default_factory=dict)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
-    def serve(self, path: str, served: Served) -> str:
+    def serve(self, path: str, file: ServedFile) -> str:
         """Serve a file; returns its address."""
-        self.files[path] = served
+        self.files[path] = file
         return f"{self.base}{path}"
 
 
-@pytest.fixture
-def served() -> type[Served]:
-    return Served
-
-
 @contextmanager
-def serving(host: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[Site]:
+def run_server(host: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[Site]:
     """Run a web server, with TLS if a certificate is given."""
     server = ThreadingHTTPServer((host, 0), _Handler)
     server.daemon_threads = True
@@ -170,31 +165,31 @@ def serving(host: str = "127.0.0.1", certificate: Path | None = None) -> Iterato
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with serving() as found:
-        yield found
+    with run_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a certificate for 127.0.0.1 and 127.0.0.2, with its key."""
     path = tmp_path_factory.mktemp("tls") / "both.pem"
-    key, own = path.with_name("key.pem"), path.with_name("own.pem")
+    key, public = path.with_name("key.pem"), path.with_name("public.pem")
     names = "subjectAltName=IP:127.0.0.1,IP:127.0.0.2"
-    requested = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=test", "-addext", names]
-    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", *requested, "-keyout", str(key), "-out", str(own)]
+    options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=test", "-addext", names]
+    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", *options, "-keyout", str(key), "-out", str(public)]
     try:
         subprocess.run(command, check=True, capture_output=True)
     except FileNotFoundError:
         pytest.skip("needs the program openssl")
-    path.write_bytes(key.read_bytes() + own.read_bytes())
+    path.write_bytes(key.read_bytes() + public.read_bytes())
     return path
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site: Site = self.server.site  # type: ignore[attr-defined]
-        requested = self.headers.get("Range")
-        site.requests.append((self.path, requested))
+        range_header = self.headers.get("Range")
+        site.requests.append((self.path, range_header))
         file = site.files.get(self.path)
         if file is None:
             return self.send_error(404)
@@ -207,12 +202,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", file.redirect)
             self.send_header("Content-Length", "0")
             return self.end_headers()
-        return self._send(file, requested)
+        return self._send(file, range_header)
 
-    def _send(self, file: Served, requested: str | None) -> None:
+    def _send(self, file: ServedFile, range_header: str | None) -> None:
         start = 0
-        if requested and file.ranges and self.headers.get("If-Range") == file.etag:
-            start = int(requested.removeprefix("bytes=").removesuffix("-"))
+        if range_header and file.ranges and self.headers.get("If-Range") == file.etag:
+            start = int(range_header.removeprefix("bytes=").removesuffix("-"))
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(file.data) - 1}/{len(file.data)}")

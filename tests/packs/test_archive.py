@@ -18,11 +18,11 @@ from facebank.errors import PackIntegrityError
 from facebank.packs.install import ArchiveLimits, open_archive
 
 if TYPE_CHECKING:
-    from tests.packs.conftest import Zipped
+    from tests.packs.conftest import MakeZip
 
 
-def test_an_entry_is_unpacked_unchanged(tmp_path: Path, zipped: Zipped) -> None:
-    path = _saved(tmp_path, zipped({"folder/a.onnx": b"a" * 5000, "b.txt": b"b"}))
+def test_an_entry_is_unpacked_unchanged(tmp_path: Path, make_zip: MakeZip) -> None:
+    path = write_archive(tmp_path, make_zip({"folder/a.onnx": b"a" * 5000, "b.txt": b"b"}))
     target = io.BytesIO()
     with open_archive(path) as archive:
         assert archive.names == ["folder/a.onnx", "b.txt"]
@@ -33,8 +33,8 @@ def test_an_entry_is_unpacked_unchanged(tmp_path: Path, zipped: Zipped) -> None:
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "../up.onnx", "a/../../up.onnx", "a\\..\\up.onnx", "C:/x.onnx", "a//b.onnx", "./a.onnx"]
 )
-def test_an_unsafe_path_is_an_error(tmp_path: Path, zipped: Zipped, name: str) -> None:
-    path = _saved(tmp_path, zipped({"fine.onnx": b"x", name: b"x"}))
+def test_an_unsafe_path_is_an_error(tmp_path: Path, make_zip: MakeZip, name: str) -> None:
+    path = write_archive(tmp_path, make_zip({"fine.onnx": b"x", name: b"x"}))
     with pytest.raises(PackIntegrityError, match="unsafe path"), open_archive(path):
         pass
 
@@ -46,12 +46,15 @@ def test_links_and_devices_are_an_error(tmp_path: Path, kind: int) -> None:
         entry = zipfile.ZipInfo("d.onnx")
         entry.external_attr = (kind | 0o777) << 16
         archive.writestr(entry, "/etc/passwd")
-    with pytest.raises(PackIntegrityError, match="link or device"), open_archive(_saved(tmp_path, buffer.getvalue())):
+    with (
+        pytest.raises(PackIntegrityError, match="link or device"),
+        open_archive(write_archive(tmp_path, buffer.getvalue())),
+    ):
         pass
 
 
-def test_a_zip_bomb_is_an_error(tmp_path: Path, zipped: Zipped) -> None:
-    path = _saved(tmp_path, zipped({"d.onnx": bytes(50_000_000)}))
+def test_a_zip_bomb_is_an_error(tmp_path: Path, make_zip: MakeZip) -> None:
+    path = write_archive(tmp_path, make_zip({"d.onnx": bytes(50_000_000)}))
     target = io.BytesIO()
     with open_archive(path) as archive, pytest.raises(PackIntegrityError, match="100 times"):
         archive.unpack("d.onnx", target)
@@ -65,22 +68,22 @@ def test_a_zip_bomb_is_an_error(tmp_path: Path, zipped: Zipped) -> None:
     assert target.getvalue() == b""
 
 
-def test_the_size_limit_applies_to_all_entries_together(tmp_path: Path, zipped: Zipped) -> None:
-    path = _saved(tmp_path, zipped({"a": bytes(600), "b": bytes(600)}))
+def test_the_size_limit_applies_to_all_entries_together(tmp_path: Path, make_zip: MakeZip) -> None:
+    path = write_archive(tmp_path, make_zip({"a": bytes(600), "b": bytes(600)}))
     with open_archive(path, ArchiveLimits(unpacked_bytes=1000)) as archive:
         archive.unpack("a", io.BytesIO())
         with pytest.raises(PackIntegrityError, match="too much"):
             archive.unpack("b", io.BytesIO())
 
 
-def test_an_entry_with_a_false_size_is_an_error(tmp_path: Path, zipped: Zipped) -> None:
-    data = bytearray(zipped({"d.onnx": bytes(range(256)) * 40}))
+def test_an_entry_with_a_false_size_is_an_error(tmp_path: Path, make_zip: MakeZip) -> None:
+    data = bytearray(make_zip({"d.onnx": bytes(range(256)) * 40}))
     directory = data.rindex(b"PK\1\2")
-    for place in (22, directory + 24):
-        data[place : place + 4] = struct.pack("<L", 100)
+    for offset in (22, directory + 24):
+        data[offset : offset + 4] = struct.pack("<L", 100)
     target = io.BytesIO()
     with (
-        open_archive(_saved(tmp_path, bytes(data))) as archive,
+        open_archive(write_archive(tmp_path, bytes(data))) as archive,
         pytest.raises(PackIntegrityError, match="complete"),
     ):
         archive.unpack("d.onnx", target)
@@ -93,33 +96,33 @@ def test_duplicate_names_are_an_error(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         archive.writestr("d.onnx", b"1")
         archive.writestr("d.onnx", b"2")
-    with pytest.raises(PackIntegrityError, match="twice"), open_archive(_saved(tmp_path, buffer.getvalue())):
+    with pytest.raises(PackIntegrityError, match="twice"), open_archive(write_archive(tmp_path, buffer.getvalue())):
         pass
 
 
-def test_encryption_and_unsupported_compression_are_an_error(tmp_path: Path, zipped: Zipped) -> None:
-    data = bytearray(zipped({"d.onnx": b"x"}))
+def test_encryption_and_unsupported_compression_are_an_error(tmp_path: Path, make_zip: MakeZip) -> None:
+    data = bytearray(make_zip({"d.onnx": b"x"}))
     data[data.rindex(b"PK\1\2") + 8] |= 1
-    with pytest.raises(PackIntegrityError, match="encrypted"), open_archive(_saved(tmp_path, bytes(data))):
+    with pytest.raises(PackIntegrityError, match="encrypted"), open_archive(write_archive(tmp_path, bytes(data))):
         pass
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("d.onnx", b"x")
     with (
         pytest.raises(PackIntegrityError, match="unsupported compression"),
-        open_archive(_saved(tmp_path, buffer.getvalue())),
+        open_archive(write_archive(tmp_path, buffer.getvalue())),
     ):
         pass
 
 
-def test_too_many_entries_are_an_error(tmp_path: Path, zipped: Zipped) -> None:
-    path = _saved(tmp_path, zipped({f"{number:064d}": b"" for number in range(11_000)}))
+def test_too_many_entries_are_an_error(tmp_path: Path, make_zip: MakeZip) -> None:
+    path = write_archive(tmp_path, make_zip({f"{number:064d}": b"" for number in range(11_000)}))
     with pytest.raises(PackIntegrityError, match="at once"), open_archive(path):
         pass
 
 
-def test_a_missing_entry_is_an_error(tmp_path: Path, zipped: Zipped) -> None:
-    path = _saved(tmp_path, zipped({"a": b"x"}))
+def test_a_missing_entry_is_an_error(tmp_path: Path, make_zip: MakeZip) -> None:
+    path = write_archive(tmp_path, make_zip({"a": b"x"}))
     with open_archive(path) as archive, pytest.raises(PackIntegrityError, match=r"does not contain d\.onnx"):
         archive.unpack("d.onnx", io.BytesIO())
 
@@ -133,7 +136,7 @@ def test_damage_is_an_error_or_harmless(tmp_path_factory: pytest.TempPathFactory
     damaged = bytearray(buffer.getvalue())
     for _ in range(data.draw(st.integers(1, 3))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    path = _saved(tmp_path_factory.mktemp("zip"), bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
+    path = write_archive(tmp_path_factory.mktemp("zip"), bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
     target = io.BytesIO()
     try:
         with open_archive(path) as archive:
@@ -143,7 +146,7 @@ def test_damage_is_an_error_or_harmless(tmp_path_factory: pytest.TempPathFactory
     assert target.getvalue() == b"detector " * 20
 
 
-def _saved(folder: Path, data: bytes) -> Path:
+def write_archive(folder: Path, data: bytes) -> Path:
     path = folder / "pack.zip"
     path.write_bytes(data)
     return path

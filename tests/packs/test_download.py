@@ -12,63 +12,63 @@ import pytest
 from facebank.errors import DownloadError, LicenceNotAcceptedError, PackIntegrityError, StorageError
 from facebank.packs import download
 from facebank.packs.download import DownloadLimits, check_address, open_download
-from tests.packs.conftest import serving
+from tests.packs.conftest import ServedFile, run_server
 from tests.recorder import Recorder
 
 if TYPE_CHECKING:
-    from tests.packs.conftest import Places, Served, Site
+    from tests.packs.conftest import Folders, Site
 
 DATA = random.Random(1).randbytes(700_000)
 HASH = hashlib.sha256(DATA).hexdigest()
 LIMITS = DownloadLimits(attempts=3, pause=0.0, timeout=5.0)
 
 
-def test_a_file_is_downloaded_with_progress(site: Site, served: type[Served], places: Places) -> None:
-    seen = Recorder()
-    url = site.serve("/pack.zip", served(DATA))
-    with open_download(url, HASH, seen, LIMITS) as path:
+def test_a_file_is_downloaded_with_progress(site: Site, folders: Folders) -> None:
+    progress = Recorder()
+    url = site.serve("/pack.zip", ServedFile(DATA))
+    with open_download(url, HASH, progress, LIMITS) as path:
         assert path.read_bytes() == DATA
-    assert seen.steps == [("Downloading", len(DATA))]
-    assert seen.done == [len(DATA)]
-    assert seen.advances > 1
-    assert list((places.cache / "downloads").iterdir()) == []
+    assert progress.steps == [("Downloading", len(DATA))]
+    assert progress.done == [len(DATA)]
+    assert progress.advances > 1
+    assert list((folders.cache / "downloads").iterdir()) == []
 
 
-def test_a_broken_connection_is_resumed(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 300_000]))
+def test_a_broken_connection_is_resumed(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA, cuts=[100_000, 300_000]))
     with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
-    assert [asked for _, asked in site.requests] == [None, "bytes=100000-", "bytes=400000-"]
+    assert [range_header for _, range_header in site.requests] == [None, "bytes=100000-", "bytes=400000-"]
 
 
 @pytest.mark.parametrize("etag", ['"one"', None])
-def test_a_download_without_ranges_starts_over(site: Site, served: type[Served], etag: str | None) -> None:
-    url = site.serve("/pack.zip", served(DATA, etag=etag, ranges=False, cuts=[100_000]))
+def test_a_download_without_ranges_starts_over(site: Site, etag: str | None) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA, etag=etag, ranges=False, cuts=[100_000]))
     with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert len(site.requests) == 2
 
 
-def test_a_file_without_a_stated_length_is_downloaded(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA, length=False))
-    seen = Recorder()
-    with open_download(url, HASH, seen, LIMITS) as path:
+def test_a_file_without_a_stated_length_is_downloaded(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA, length=False))
+    progress = Recorder()
+    with open_download(url, HASH, progress, LIMITS) as path:
         assert path.read_bytes() == DATA
-    assert seen.steps == [("Downloading", None)]
+    assert progress.steps == [("Downloading", None)]
 
 
-def test_a_failed_download_is_resumed_by_the_next_call(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
+def test_a_failed_download_is_resumed_by_the_next_call(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA, cuts=[100_000, 0, 0]))
     with pytest.raises(DownloadError, match="the received part is kept"), open_download(url, HASH, limits=LIMITS):
         pass
     site.requests.clear()
     with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
-    assert [asked for _, asked in site.requests] == ["bytes=100000-"]
+    assert [range_header for _, range_header in site.requests] == ["bytes=100000-"]
 
 
-def test_an_interrupt_keeps_the_received_part(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA))
+def test_an_interrupt_keeps_the_received_part(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA))
 
     class Interrupt(Recorder):
         def advance(self, amount: float = 1) -> None:
@@ -86,9 +86,9 @@ def test_an_interrupt_keeps_the_received_part(site: Site, served: type[Served]) 
 
 @pytest.mark.parametrize("etag", ['"one"', None])
 @pytest.mark.parametrize("length", [True, False], ids=["with its length", "without"])
-def test_a_file_is_kept_if_the_block_fails(site: Site, served: type[Served], etag: str | None, length: bool) -> None:
+def test_a_file_is_kept_if_the_block_fails(site: Site, etag: str | None, length: bool) -> None:
     """The license may be known only after the download; the server may not state a validator or a length."""
-    url = site.serve("/pack.zip", served(DATA, etag=etag, length=length))
+    url = site.serve("/pack.zip", ServedFile(DATA, etag=etag, length=length))
     with pytest.raises(LicenceNotAcceptedError), open_download(url, None, limits=LIMITS):
         raise LicenceNotAcceptedError
     with open_download(url, None, limits=LIMITS) as path:
@@ -96,45 +96,45 @@ def test_a_file_is_kept_if_the_block_fails(site: Site, served: type[Served], eta
     assert len(site.requests) == 1
 
 
-def test_a_file_that_changed_meanwhile_starts_over(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0], etag='"old"'))
+def test_a_file_that_has_changed_starts_over(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(bytes(700_000), cuts=[100_000, 0, 0], etag='"old"'))
     with pytest.raises(DownloadError), open_download(url, HASH, limits=LIMITS):
         pass
-    site.serve("/pack.zip", served(DATA, etag='"new"'))
+    site.serve("/pack.zip", ServedFile(DATA, etag='"new"'))
     with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
-def test_a_resumed_file_with_a_wrong_hash_is_downloaded_again(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0]))
+def test_a_resumed_file_with_a_wrong_hash_is_downloaded_again(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(bytes(700_000), cuts=[100_000, 0, 0]))
     with pytest.raises(DownloadError), open_download(url, HASH, limits=LIMITS):
         pass
-    site.serve("/pack.zip", served(DATA))  # other bytes under the same ETag
+    site.serve("/pack.zip", ServedFile(DATA))  # other bytes under the same ETag
     with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
-def test_a_file_with_a_wrong_hash_is_not_kept(site: Site, served: type[Served], places: Places) -> None:
-    url = site.serve("/pack.zip", served(DATA[:-1] + b"?"))
+def test_a_file_with_a_wrong_hash_is_not_kept(site: Site, folders: Folders) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA[:-1] + b"?"))
     with pytest.raises(PackIntegrityError, match="not the published file"), open_download(url, HASH, limits=LIMITS):
         pass
-    assert list((places.cache / "downloads").iterdir()) == []
+    assert list((folders.cache / "downloads").iterdir()) == []
 
 
-def test_a_stated_size_above_the_limit_is_an_error(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA))
-    seen = Recorder()
+def test_a_stated_size_above_the_limit_is_an_error(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA))
+    progress = Recorder()
     limits = DownloadLimits(max_bytes=600_000)
     with (
         pytest.raises(DownloadError, match="700000 bytes or more"),
-        open_download(url, HASH, seen, limits),
+        open_download(url, HASH, progress, limits),
     ):
         pass
-    assert seen.steps == []
+    assert progress.steps == []
 
 
-def test_a_received_size_above_the_limit_is_an_error(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA, length=False))
+def test_a_received_size_above_the_limit_is_an_error(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA, length=False))
     with (
         pytest.raises(DownloadError, match="or more"),
         open_download(url, HASH, limits=DownloadLimits(max_bytes=600_000)),
@@ -142,17 +142,17 @@ def test_a_received_size_above_the_limit_is_an_error(site: Site, served: type[Se
         pass
 
 
-def test_a_busy_server_is_retried(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA, statuses=[503, 429]))
+def test_a_busy_server_is_retried(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA, statuses=[503, 429]))
     with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
-def test_a_refused_range_starts_over(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA, cuts=[100_000], statuses=[200, 416]))
+def test_a_refused_range_starts_over(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA, cuts=[100_000], statuses=[200, 416]))
     with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
-    assert [asked for _, asked in site.requests] == [None, "bytes=100000-", None]
+    assert [range_header for _, range_header in site.requests] == [None, "bytes=100000-", None]
 
 
 def test_a_missing_file_is_not_retried(site: Site) -> None:
@@ -172,13 +172,13 @@ def test_an_unreachable_server_is_an_error() -> None:
         pass
 
 
-def test_only_redirects_to_allowed_addresses_are_followed(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA))
-    moved = site.serve("/moved.zip", served(b"", redirect=url))
+def test_only_redirects_to_allowed_addresses_are_followed(site: Site) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA))
+    moved = site.serve("/moved.zip", ServedFile(b"", redirect=url))
     with open_download(moved, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     for target in ("file:///etc/passwd", "http://example.org/pack.zip", "ftp://127.0.0.1/pack.zip"):
-        away = site.serve("/away.zip", served(b"", redirect=target))
+        away = site.serve("/away.zip", ServedFile(b"", redirect=target))
         with pytest.raises(DownloadError, match=r"https|not allowed"), open_download(away, None, limits=LIMITS):
             pass
 
@@ -213,47 +213,48 @@ def test_unencoded_characters_in_an_address_are_an_error(url: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["https://[bad", f"https://{'x' * 70}.invalid/pack.zip"])
-def test_a_redirect_to_a_malformed_address_is_an_error(site: Site, served: type[Served], target: str) -> None:
-    url = site.serve("/away.zip", served(b"", redirect=target))
+def test_a_redirect_to_a_malformed_address_is_an_error(site: Site, target: str) -> None:
+    url = site.serve("/away.zip", ServedFile(b"", redirect=target))
     with pytest.raises(DownloadError, match="is not a usable address"), open_download(url, None, limits=LIMITS):
         pass
 
 
-def test_an_unwritable_cache_is_an_error(site: Site, served: type[Served], places: Places) -> None:
-    places.cache.write_text("a file")
-    url = site.serve("/pack.zip", served(DATA))
+def test_an_unwritable_cache_is_an_error(site: Site, folders: Folders) -> None:
+    folders.cache.write_text("a file")
+    url = site.serve("/pack.zip", ServedFile(DATA))
     with pytest.raises(StorageError, match="FACEBANK_CACHE"), open_download(url, HASH, limits=LIMITS):
         pass
 
 
-def test_a_damaged_state_file_is_ignored(site: Site, served: type[Served], places: Places) -> None:
-    url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
+def test_a_damaged_state_file_is_ignored(site: Site, folders: Folders) -> None:
+    url = site.serve("/pack.zip", ServedFile(DATA, cuts=[100_000, 0, 0]))
     with pytest.raises(DownloadError), open_download(url, HASH, limits=LIMITS):
         pass
-    (note,) = Path(places.cache).glob("downloads/*/state.json")
-    note.write_text('{"validator": 3, "total": "many"}')
+    (state_file,) = Path(folders.cache).glob("downloads/*/state.json")
+    state_file.write_text('{"validator": 3, "total": "many"}')
     with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
 @pytest.fixture
 def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A certificate that downloads trust."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     return certificate
 
 
-def test_an_encrypted_server_may_redirect(trusted: Path, served: type[Served]) -> None:
-    with serving(certificate=trusted) as site:
-        target = site.serve("/pack.zip", served(DATA))
-        with open_download(site.serve("/", served(b"", redirect=target)), HASH, limits=LIMITS) as path:
+def test_an_encrypted_server_may_redirect(trusted: Path) -> None:
+    with run_server(certificate=trusted) as site:
+        target = site.serve("/pack.zip", ServedFile(DATA))
+        with open_download(site.serve("/", ServedFile(b"", redirect=target)), HASH, limits=LIMITS) as path:
             assert path.read_bytes() == DATA
 
 
-def test_a_redirect_to_an_unencrypted_server_is_an_error(trusted: Path, site: Site, served: type[Served]) -> None:
+def test_a_redirect_to_an_unencrypted_server_is_an_error(trusted: Path, site: Site) -> None:
     """The unencrypted server is on this computer, where its address would be allowed without the redirect."""
-    target = site.serve("/pack.zip", served(DATA))
-    with serving(certificate=trusted) as named:
-        url = named.serve("/", served(b"", redirect=target))
+    target = site.serve("/pack.zip", ServedFile(DATA))
+    with run_server(certificate=trusted) as public_server:
+        url = public_server.serve("/", ServedFile(b"", redirect=target))
         with pytest.raises(DownloadError, match="not encrypted"), open_download(url, HASH, limits=LIMITS):
             pass
     assert site.requests == []
@@ -261,42 +262,40 @@ def test_a_redirect_to_an_unencrypted_server_is_an_error(trusted: Path, site: Si
 
 @pytest.mark.parametrize("by_name", [False, True], ids=["connected", "written"])
 def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
-    trusted: Path, served: type[Served], monkeypatch: pytest.MonkeyPatch, by_name: bool
+    trusted: Path, monkeypatch: pytest.MonkeyPatch, by_name: bool
 ) -> None:
     """127.0.0.1 stands for the internet, and 127.0.0.2 for a private network."""
     monkeypatch.setattr(download, "is_public", lambda address: address == "127.0.0.1")
     if not by_name:
         monkeypatch.setattr(download, "_is_private", lambda _: False)
-    with serving(certificate=trusted) as named, serving("127.0.0.2", trusted) as private:
-        url = named.serve("/", served(b"", redirect=private.serve("/pack.zip", served(DATA))))
+    with run_server(certificate=trusted) as public_server, run_server("127.0.0.2", trusted) as private:
+        url = public_server.serve("/", ServedFile(b"", redirect=private.serve("/pack.zip", ServedFile(DATA))))
         with pytest.raises(DownloadError, match=r"redirects to 127\.0\.0\.2"), open_download(url, HASH, limits=LIMITS):
             pass
         assert private.requests == []
         monkeypatch.setattr(download, "is_public", lambda _: False)
-        with open_download(url, HASH, limits=LIMITS) as path:  # the named host itself is private
+        with open_download(url, HASH, limits=LIMITS) as path:  # the first server is private itself
             assert path.read_bytes() == DATA
 
 
 @pytest.mark.parametrize(
-    ("address", "public"),
+    ("address", "is_public"),
     [
         *(("140.82.121.3", True), ("2606:50c0:8000::154", True), ("127.0.0.1", False), ("::1", False)),
         *(("10.1.2.3", False), ("192.168.0.1", False), ("172.16.0.1", False), ("169.254.169.254", False)),
         *(("fe80::1%eth0", False), ("fd00::1", False), ("::ffff:127.0.0.1", False), ("0.0.0.0", False)),
     ],
 )
-def test_public_addresses(address: str, public: bool) -> None:
-    assert download.is_public(address) is public
+def test_public_addresses_are_recognized(address: str, is_public: bool) -> None:
+    assert download.is_public(address) is is_public
 
 
 @pytest.mark.parametrize("slow_head", [False, True])
 @pytest.mark.parametrize("length", [False, True])
-def test_a_server_that_never_finishes_is_an_error(
-    site: Site, served: type[Served], places: Places, slow_head: bool, length: bool
-) -> None:
+def test_a_server_that_never_finishes_is_an_error(site: Site, folders: Folders, slow_head: bool, length: bool) -> None:
     """The server sends single bytes, each within the time limit of the connection."""
-    url = site.serve("/pack.zip", served(DATA, drip=0.02, slow_head=slow_head, length=length))
+    url = site.serve("/pack.zip", ServedFile(DATA, drip=0.02, slow_head=slow_head, length=length))
     limits = DownloadLimits(attempts=3, pause=0.0, timeout=5.0, seconds=0.3)
     with pytest.raises(DownloadError, match=r"within 0\.3 seconds.*kept"), open_download(url, None, limits=limits):
         pass
-    assert slow_head != any(path.stat().st_size for path in places.cache.rglob("data"))
+    assert slow_head != any(path.stat().st_size for path in folders.cache.rglob("data"))

@@ -15,22 +15,22 @@ PROJECT = Path(__file__).parents[2]
 
 
 def test_the_embedded_files_equal_the_published_ones() -> None:
-    done = _check()
-    assert done.returncode == 0, done.stdout
-    assert "as published" in done.stdout
+    process = run_check()
+    assert process.returncode == 0, process.stdout
+    assert "as published" in process.stdout
 
 
 @pytest.mark.parametrize("name", sorted(load_pack().manifest.files))
 def test_an_altered_file_is_detected(tmp_path: Path, name: str) -> None:
-    for file in load_pack().manifest.files:
-        shutil.copyfile(load_pack().folder / file, tmp_path / file)
+    for file_name in load_pack().manifest.files:
+        shutil.copyfile(load_pack().folder / file_name, tmp_path / file_name)
     with (tmp_path / name).open("r+b") as altered:
         altered.write(b"?")
-    done = _check(str(tmp_path))
-    assert done.returncode == 1
-    assert f"{name} is altered" in done.stdout
+    process = run_check(str(tmp_path))
+    assert process.returncode == 1
+    assert f"{name} is altered" in process.stdout
 
 
-def _check(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_check(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "models.check_embedded", *arguments]
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)

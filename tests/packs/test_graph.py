@@ -21,7 +21,7 @@ from facebank.packs.runtime import load_runtime
 
 
 @pytest.fixture(scope="module", autouse=True)
-def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Use one cache for all tests of this module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEBANK_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -38,7 +38,7 @@ def test_dequantize_follows_the_onnx_specification(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     block = data.draw(st.integers(1, 7))
-    blocks = tuple(math.ceil(n / block) if each == axis % len(shape) else n for each, n in enumerate(shape))
+    blocks = tuple(math.ceil(n / block) if dimension == axis % len(shape) else n for dimension, n in enumerate(shape))
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
     x = random.integers(-128, 128, shape).astype(np.int8)
     scales = random.random(blocks).astype(np.float32)
@@ -46,17 +46,17 @@ def test_dequantize_follows_the_onnx_specification(data: st.DataObject) -> None:
 
     result = dequantize(x, scales, zeros, axis, block)
 
-    for place in np.ndindex(shape):
-        own = tuple(n // block if each == axis % len(shape) else n for each, n in enumerate(place))
-        assert result[place] == pytest.approx((int(x[place]) - int(zeros[own])) * scales[own], rel=1e-6)
+    for index in np.ndindex(shape):
+        block_index = tuple(n // block if number == axis % len(shape) else n for number, n in enumerate(index))
+        assert result[index] == pytest.approx((int(x[index]) - int(zeros[block_index])) * scales[block_index], rel=1e-6)
 
 
-def test_dequantize_by_axis_and_by_one_number() -> None:
+def test_dequantize_accepts_scales_of_an_axis_or_one_scale() -> None:
     x = np.arange(6, dtype=np.int8).reshape(2, 3)
     scales = np.array([1, 10, 100], np.float32)
     np.testing.assert_array_equal(dequantize(x, scales, None, 1, 0), [[0, 10, 200], [3, 40, 500]])
-    one = dequantize(x, np.array([2], np.float32), np.array([1], np.int8), 1, 99)
-    np.testing.assert_array_equal(one, [[-2, 0, 2], [4, 6, 8]])
+    result = dequantize(x, np.array([2], np.float32), np.array([1], np.int8), 1, 99)
+    np.testing.assert_array_equal(result, [[-2, 0, 2], [4, 6, 8]])
 
 
 @pytest.mark.parametrize("block", [-1, 3, 10**12])
@@ -74,27 +74,27 @@ def test_prepared_sface_equals_the_published_one(pack: Pack) -> None:
     """ONNX Runtime can run the published file after the unused inputs are removed."""
     spec = pack.manifest.embedder
     model = onnx.load(pack.folder / spec.file)
-    kept = [value for value in model.graph.input if value.name == spec.input]
+    used_inputs = [value for value in model.graph.input if value.name == spec.input]
     del model.graph.input[:]
-    model.graph.input.extend(kept)
+    model.graph.input.extend(used_inputs)
     runtime = load_runtime()
     options = runtime.SessionOptions()
     options.log_severity_level = 4
     published = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     prepared = open_session(pack.embedder_path(), "cpu")
-    pictures = _pictures(3, 112)
+    images = make_images(3, 112)
 
-    together = prepared.run(None, {spec.input: pictures})[0]
+    batched = prepared.run(None, {spec.input: images})[0]
 
-    alone = np.concatenate([published.run(None, {spec.input: picture[None]})[0] for picture in pictures])
-    assert _cosines(alone, together).min() > 0.99999
+    single = np.concatenate([published.run(None, {spec.input: image[None]})[0] for image in images])
+    assert cosines(single, batched).min() > 0.99999
 
 
 def test_the_published_sface_cannot_be_run(pack: Pack) -> None:
     spec = pack.manifest.embedder
     session = open_session(pack.folder / spec.file, "cpu")
     with pytest.raises(ValueError, match="Required inputs"):
-        session.run(None, {spec.input: _pictures(1, 112)})
+        session.run(None, {spec.input: make_images(1, 112)})
 
 
 def test_prepared_yunet_equals_the_published_one_at_any_size(pack: Pack) -> None:
@@ -102,14 +102,14 @@ def test_prepared_yunet_equals_the_published_one_at_any_size(pack: Pack) -> None
     published = cv2.dnn.readNetFromONNX(str(pack.folder / pack.manifest.detector.file))
     prepared = open_session(pack.detector_path(), "cpu")
     names = [output.name for output in prepared.get_outputs()]
-    pictures = _pictures(2, 160)[:, :, :, :96]
+    images = make_images(2, 160)[:, :, :, :96]
 
-    together = prepared.run(names, {"input": pictures})
+    batched = prepared.run(names, {"input": images})
 
-    for index, picture in enumerate(pictures):
-        published.setInput(picture[None])
-        for expected, found in zip(published.forward(names), together, strict=True):
-            np.testing.assert_allclose(found[index], np.reshape(expected, found[index].shape), atol=1e-4)
+    for index, image in enumerate(images):
+        published.setInput(image[None])
+        for expected, actual in zip(published.forward(names), batched, strict=True):
+            np.testing.assert_allclose(actual[index], np.reshape(expected, actual[index].shape), atol=1e-4)
 
 
 def test_prepared_networks_have_dynamic_axes_and_no_unused_parts(pack: Pack) -> None:
@@ -120,12 +120,12 @@ def test_prepared_networks_have_dynamic_axes_and_no_unused_parts(pack: Pack) -> 
         assert not {"DequantizeLinear", "Dropout"} & {node.op_type for node in model.graph.node}
         assert len(model.graph.input) == 1
         assert {tensor.name for tensor in model.graph.initializer} <= used
-    assert _shape(detector) == ["batch", 3, "height", "width"]
-    assert _shape(embedder) == ["batch", 3, 112, 112]
+    assert input_shape(detector) == ["batch", 3, "height", "width"]
+    assert input_shape(embedder) == ["batch", 3, 112, 112]
 
 
 def test_weights_with_a_false_shape_are_an_error() -> None:
-    model = _identity()
+    model = make_identity()
     for name, kind in (("x", TensorProto.INT8), ("s", TensorProto.FLOAT)):
         model.graph.initializer.add(name=name, data_type=kind, dims=[10**9, 10**9], raw_data=b"12")
     model.graph.node.append(helper.make_node("DequantizeLinear", ["x", "s"], ["y"]))
@@ -151,21 +151,21 @@ def test_an_inner_dropout_is_removed() -> None:
     assert [node.op_type for node in prepared.graph.node] == ["Mul", "Mul"]
 
 
-def _identity() -> onnx.ModelProto:
+def make_identity() -> onnx.ModelProto:
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 4, 4]) for name in ("data", "result")]
     graph = helper.make_graph([helper.make_node("Identity", ["data"], ["result"])], "small", values[:1], values[1:])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
-def _pictures(count: int, side: int) -> NDArray[np.float32]:
+def make_images(count: int, side: int) -> NDArray[np.float32]:
     noise = np.random.default_rng(7).integers(0, 256, (count, 3, side, side)).astype(np.float32)
-    return np.stack([cv2.GaussianBlur(each.transpose(1, 2, 0), (0, 0), 3).transpose(2, 0, 1) for each in noise])
+    return np.stack([cv2.GaussianBlur(image.transpose(1, 2, 0), (0, 0), 3).transpose(2, 0, 1) for image in noise])
 
 
-def _cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.asarray((a * b).sum(axis=1) / lengths, np.float64)
+def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return np.asarray((first * second).sum(axis=1) / norms, np.float64)
 
 
-def _shape(model: onnx.ModelProto) -> list[int | str]:
+def input_shape(model: onnx.ModelProto) -> list[int | str]:
     return [size.dim_value or size.dim_param for size in model.graph.input[0].type.tensor_type.shape.dim]

@@ -25,72 +25,76 @@ from facebank.packs import KnownPack, PackManifest, known_packs, list_packs, loa
 from facebank.packs.download import DownloadLimits
 from facebank.packs.install import InstallLimits, accepted_licenses, install_pack
 from facebank.packs.manifest import MANIFEST_NAME
+from tests.packs.conftest import ServedFile
 from tests.recorder import Recorder
 
 if TYPE_CHECKING:
-    from tests.packs.conftest import Places, Served, Site, Zipped
+    from tests.packs.conftest import Folders, MakeZip, Site
 
 LIMITS = InstallLimits(DownloadLimits(attempts=2, pause=0.0, timeout=5.0))
 
 
 @pytest.fixture
-def archive(tmp_path: Path, contents: Mapping[str, bytes], zipped: Zipped) -> Path:
+def archive(tmp_path: Path, contents: Mapping[str, bytes], make_zip: MakeZip) -> Path:
     """Return a zip archive with a manifest."""
     path = tmp_path / "small.zip"
-    path.write_bytes(zipped(contents))
+    path.write_bytes(make_zip(contents))
     return path
 
 
 @pytest.mark.parametrize("folder", ["", "antelope"])
 def test_a_known_pack_is_installed_by_name(
     site: Site,
-    served: type[Served],
     manifest: PackManifest,
     contents: dict[str, bytes],
-    zipped: Zipped,
-    places: Places,
+    make_zip: MakeZip,
+    folders: Folders,
     folder: str,
 ) -> None:
     """Archives of InsightFace have no manifest, other files too, and may have all files in a folder."""
     prefix = f"{folder}/" if folder else ""
     files = {f"{prefix}{name}": data for name, data in contents.items() if name != MANIFEST_NAME}
-    data = zipped({**files, f"{prefix}genderage.onnx": b"not needed"})
-    known = KnownPack(manifest, site.serve("/small.zip", served(data)), hashlib.sha256(data).hexdigest(), folder)
-    seen = Recorder()
+    data = make_zip({**files, f"{prefix}genderage.onnx": b"not needed"})
+    known_pack = KnownPack(
+        manifest, site.serve("/small.zip", ServedFile(data)), hashlib.sha256(data).hexdigest(), folder
+    )
+    progress = Recorder()
 
     pack = install_pack(
         "small",
         accept_license=True,
-        progress=seen,
+        progress=progress,
         limits=LIMITS,
-        registry={"small": known},
+        registry={"small": known_pack},
     )
 
     assert pack == load_pack("small")
     assert pack.manifest == manifest
     assert sorted(path.name for path in pack.folder.iterdir()) == ["d.onnx", "e.onnx", MANIFEST_NAME]
     assert pack.embedder_path().read_bytes() == contents["e.onnx"]
-    assert seen.done == [len(data)]
-    assert [path.name for path in places.packs.iterdir() if "installing" in path.name] == []
+    assert progress.done == [len(data)]
+    assert [path.name for path in folders.packs.iterdir() if "installing" in path.name] == []
 
 
 def test_a_known_archive_is_recognized_by_its_hash(
-    tmp_path: Path, manifest: PackManifest, contents: dict[str, bytes], zipped: Zipped
+    tmp_path: Path, manifest: PackManifest, contents: dict[str, bytes], make_zip: MakeZip
 ) -> None:
-    data = zipped({"d.onnx": contents["d.onnx"], "e.onnx": contents["e.onnx"]})
+    data = make_zip({"d.onnx": contents["d.onnx"], "e.onnx": contents["e.onnx"]})
     (tmp_path / "renamed.zip").write_bytes(data)
-    known = KnownPack(manifest, "https://example.org/small.zip", hashlib.sha256(data).hexdigest())
-    pack = install_pack(tmp_path / "renamed.zip", accept_license=True, registry={"small": known})
+    known_pack = KnownPack(manifest, "https://example.org/small.zip", hashlib.sha256(data).hexdigest())
+    pack = install_pack(tmp_path / "renamed.zip", accept_license=True, registry={"small": known_pack})
     assert pack.name == "small"
 
 
 def test_a_network_alone_is_completed_by_the_embedded_detector(
-    site: Site, served: type[Served], manifest: PackManifest, contents: dict[str, bytes]
+    site: Site, manifest: PackManifest, contents: dict[str, bytes]
 ) -> None:
-    """Used for AdaFace."""
-    own = replace(manifest, detector=load_pack().manifest.detector)
-    known = KnownPack(own, site.serve("/e.onnx", served(contents["e.onnx"])), own.embedder.sha256)
-    pack = install_pack("small", accept_license=True, limits=LIMITS, registry={"small": known})
+    """AdaFace is published without a detector."""
+    own_manifest = replace(manifest, detector=load_pack().manifest.detector)
+    known_pack = KnownPack(
+        own_manifest, site.serve("/e.onnx", ServedFile(contents["e.onnx"])), own_manifest.embedder.sha256
+    )
+    pack = install_pack("small", accept_license=True, limits=LIMITS, registry={"small": known_pack})
     assert pack.detector_path() == load_pack().detector_path()
     assert pack.embedder_path().read_bytes() == contents["e.onnx"]
 
@@ -98,53 +102,51 @@ def test_a_network_alone_is_completed_by_the_embedded_detector(
 def test_a_pack_is_installed_from_a_file(archive: Path, contents: dict[str, bytes]) -> None:
     pack = install_pack(archive, accept_license=True)
     assert pack.detector_path().read_bytes() == contents["d.onnx"]
-    assert [found.name for found in list_packs()] == ["opencv", "small"]
+    assert [pack.name for pack in list_packs()] == ["opencv", "small"]
 
 
 def test_a_pack_is_installed_from_an_archive_with_a_folder(
-    tmp_path: Path, contents: dict[str, bytes], zipped: Zipped
+    tmp_path: Path, contents: dict[str, bytes], make_zip: MakeZip
 ) -> None:
     path = tmp_path / "small.zip"
-    path.write_bytes(zipped({f"small/{name}": data for name, data in contents.items()}))
+    path.write_bytes(make_zip({f"small/{name}": data for name, data in contents.items()}))
     assert install_pack(str(path), accept_license=True).name == "small"
 
 
-def test_a_pack_is_installed_from_an_address_with_a_hash(site: Site, served: type[Served], archive: Path) -> None:
+def test_a_pack_is_installed_from_an_address_with_a_hash(site: Site, archive: Path) -> None:
     data = archive.read_bytes()
-    url = site.serve("/small.zip", served(data))
+    url = site.serve("/small.zip", ServedFile(data))
     with pytest.raises(PackIntegrityError, match="not the published file"):
         install_pack(f"{url}#sha256={'0' * 64}", accept_license=True, limits=LIMITS)
     assert install_pack(f"{url}#sha256={hashlib.sha256(data).hexdigest()}", accept_license=True, limits=LIMITS)
 
 
 def test_the_license_is_shown_and_accepted_once(
-    site: Site, served: type[Served], archive: Path, places: Places, manifest: PackManifest
+    site: Site, archive: Path, folders: Folders, manifest: PackManifest
 ) -> None:
-    url = site.serve("/small.zip", served(archive.read_bytes()))
+    url = site.serve("/small.zip", ServedFile(archive.read_bytes()))
     with pytest.raises(LicenceNotAcceptedError) as caught:
         install_pack(url, limits=LIMITS)
     message = str(caught.value)
-    for part in (manifest.title, manifest.license, manifest.license_url, "commercial use: not allowed"):
-        assert part in message
+    for text in (manifest.title, manifest.license, manifest.license_url, "commercial use: not allowed"):
+        assert text in message
     assert accepted_licenses() == {}
-    assert [found.name for found in list_packs()] == ["opencv"]
+    assert [pack.name for pack in list_packs()] == ["opencv"]
 
     install_pack(url, accept_license=True, limits=LIMITS)
     assert len(site.requests) == 1  # uses the file downloaded before the license was accepted
     assert len(accepted_licenses()) == 1
     install_pack(url, replace=True, limits=LIMITS)
 
-    (places.packs / ".accepted-licences.json").write_text(json.dumps({"accepted": ["damaged"]}))
+    (folders.packs / ".accepted-licences.json").write_text(json.dumps({"accepted": ["damaged"]}))
     with pytest.raises(LicenceNotAcceptedError):
         install_pack(url, replace=True, limits=LIMITS)
 
 
-def test_a_known_license_is_checked_before_the_download(
-    site: Site, served: type[Served], manifest: PackManifest
-) -> None:
-    known = KnownPack(manifest, site.serve("/small.zip", served(b"")), "0" * 64)
+def test_a_known_license_is_checked_before_the_download(site: Site, manifest: PackManifest) -> None:
+    known_pack = KnownPack(manifest, site.serve("/small.zip", ServedFile(b"")), "0" * 64)
     with pytest.raises(LicenceNotAcceptedError):
-        install_pack("small", limits=LIMITS, registry={"small": known})
+        install_pack("small", limits=LIMITS, registry={"small": known_pack})
     assert site.requests == []
 
 
@@ -157,17 +159,19 @@ def test_an_installed_pack_is_replaced_only_on_request(archive: Path) -> None:
     install_pack(archive, replace=True).detector_path()
 
 
-def test_the_name_of_the_embedded_pack_is_an_error(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
+def test_the_name_of_the_embedded_pack_is_an_error(
+    tmp_path: Path, contents: dict[str, bytes], make_zip: MakeZip
+) -> None:
     contents[MANIFEST_NAME] = contents[MANIFEST_NAME].replace(b'name = "small"', b'name = "opencv"')
     path = tmp_path / "opencv.zip"
-    path.write_bytes(zipped(contents))
+    path.write_bytes(make_zip(contents))
     with pytest.raises(PackError, match="embedded"):
         install_pack(path, accept_license=True, replace=True)
 
 
-@pytest.mark.parametrize("harm", ["altered", "missing", "unsafe", "no manifest", "two manifests", "no archive", "cut"])
+@pytest.mark.parametrize("fault", ["altered", "missing", "unsafe", "no manifest", "two manifests", "no archive", "cut"])
 def test_an_incomplete_or_altered_archive_is_not_installed(
-    tmp_path: Path, contents: dict[str, bytes], zipped: Zipped, places: Places, harm: str
+    tmp_path: Path, contents: dict[str, bytes], make_zip: MakeZip, folders: Folders, fault: str
 ) -> None:
     expected = {
         "altered": r"e\.onnx of the pack 'small' is partial or altered",
@@ -178,7 +182,7 @@ def test_an_incomplete_or_altered_archive_is_not_installed(
         "no archive": "not a complete zip archive",
         "cut": "not a complete zip archive",
     }
-    match harm:
+    match fault:
         case "altered":
             contents["e.onnx"] += b"!"
         case "missing":
@@ -189,35 +193,33 @@ def test_an_incomplete_or_altered_archive_is_not_installed(
             del contents[MANIFEST_NAME]
         case "two manifests":
             contents[f"other/{MANIFEST_NAME}"] = b""
-    data = {"no archive": b"text", "cut": zipped(contents)[:-30]}.get(harm) or zipped(contents)
+    data = {"no archive": b"text", "cut": make_zip(contents)[:-30]}.get(fault) or make_zip(contents)
     path = tmp_path / "small.zip"
     path.write_bytes(data)
 
-    with pytest.raises(PackIntegrityError, match=expected[harm]):
+    with pytest.raises(PackIntegrityError, match=expected[fault]):
         install_pack(path, accept_license=True)
 
-    assert [found.name for found in list_packs()] == ["opencv"]
-    left = {path.name for path in places.packs.iterdir()} if places.packs.exists() else set()
-    assert left <= {".accepted-licences.json"}
+    assert [pack.name for pack in list_packs()] == ["opencv"]
+    names = {path.name for path in folders.packs.iterdir()} if folders.packs.exists() else set()
+    assert names <= {".accepted-licences.json"}
 
 
-def test_a_huge_or_invalid_manifest_is_an_error(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
+def test_a_huge_or_invalid_manifest_is_an_error(tmp_path: Path, contents: dict[str, bytes], make_zip: MakeZip) -> None:
     path = tmp_path / "small.zip"
-    path.write_bytes(zipped({**contents, MANIFEST_NAME: b"#" * 900_000}))
+    path.write_bytes(make_zip({**contents, MANIFEST_NAME: b"#" * 900_000}))
     with pytest.raises(PackIntegrityError, match="too much"):
         install_pack(path, accept_license=True)
-    path.write_bytes(zipped({**contents, MANIFEST_NAME: b"name = 1"}))
+    path.write_bytes(make_zip({**contents, MANIFEST_NAME: b"name = 1"}))
     with pytest.raises(ManifestError):
         install_pack(path, accept_license=True)
 
 
-def test_an_altered_download_is_not_kept(
-    site: Site, served: type[Served], contents: dict[str, bytes], zipped: Zipped
-) -> None:
-    url = site.serve("/small.zip", served(zipped({**contents, "d.onnx": b"altered"})))
+def test_an_altered_download_is_not_kept(site: Site, contents: dict[str, bytes], make_zip: MakeZip) -> None:
+    url = site.serve("/small.zip", ServedFile(make_zip({**contents, "d.onnx": b"altered"})))
     with pytest.raises(PackIntegrityError, match=r"d\.onnx"):
         install_pack(url, accept_license=True, limits=LIMITS)
-    site.serve("/small.zip", served(zipped(contents), etag='"mended"'))
+    site.serve("/small.zip", ServedFile(make_zip(contents), etag='"mended"'))
     assert install_pack(url, limits=LIMITS).detector_path()
 
 
@@ -246,15 +248,15 @@ def test_an_unsafe_address_is_an_error(address: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize("fragment", ["sha256=00", "sha265=" + "0" * 64, "sha256=" + "0" * 65, "top"])
-def test_an_invalid_hash_is_an_error(site: Site, served: type[Served], archive: Path, fragment: str) -> None:
-    url = site.serve("/small.zip", served(archive.read_bytes()))
+def test_an_invalid_hash_is_an_error(site: Site, archive: Path, fragment: str) -> None:
+    url = site.serve("/small.zip", ServedFile(archive.read_bytes()))
     with pytest.raises(UsageError, match="sha256="):
         install_pack(f"{url}#{fragment}", accept_license=True, limits=LIMITS)
     assert site.requests == []
 
 
-def test_an_unwritable_packs_folder_is_an_error(archive: Path, places: Places) -> None:
-    places.packs.write_text("a file")
+def test_an_unwritable_packs_folder_is_an_error(archive: Path, folders: Folders) -> None:
+    folders.packs.write_text("a file")
     with pytest.raises(StorageError, match="FACEBANK_PACKS"):
         install_pack(archive, accept_license=True)
 

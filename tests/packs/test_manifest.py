@@ -123,7 +123,7 @@ manifests = st.builds(
 
 @settings(max_examples=40)
 @given(manifests)
-def test_a_manifest_survives_writing_and_reading(manifest: PackManifest) -> None:
+def test_a_manifest_round_trips(manifest: PackManifest) -> None:
     assert parse_manifest(manifest_toml(manifest).encode()) == manifest
 
 
@@ -139,7 +139,7 @@ def test_facenet_can_be_described_by_a_manifest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "instead", "key"),
+    ("line", "replacement", "key"),
     [
         ("schema = 1", "schema = 2", "schema"),
         ('name = "facenet"', 'name = "../facenet"', "name"),
@@ -169,10 +169,10 @@ def test_facenet_can_be_described_by_a_manifest() -> None:
         ("[thresholds]", "[threshold]", "thresholds"),
     ],
 )
-def test_the_error_names_the_key_of_a_wrong_value(line: str, instead: str, key: str) -> None:
+def test_the_error_names_the_key_of_a_wrong_value(line: str, replacement: str, key: str) -> None:
     assert line in FACENET
     with pytest.raises(ManifestError, match=re.escape(key)) as caught:
-        parse_manifest(FACENET.replace(line, instead, 1).encode(), "here/pack.toml")
+        parse_manifest(FACENET.replace(line, replacement, 1).encode(), "here/pack.toml")
     assert "here/pack.toml" in str(caught.value)
     assert str(caught.value).isprintable()
 
@@ -207,7 +207,7 @@ def test_a_folder_without_a_manifest_is_an_error(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-def test_the_digest_covers_only_what_determines_embeddings() -> None:
+def test_the_digest_covers_only_the_keys_that_determine_embeddings() -> None:
     manifest = load_pack().manifest
     same = [
         replace(manifest, name="other", title="Other"),
@@ -221,8 +221,8 @@ def test_the_digest_covers_only_what_determines_embeddings() -> None:
         replace(manifest, embedder=replace(manifest.embedder, color="BGR")),
         replace(manifest, embedder=replace(manifest.embedder, mean=(1.0, 0.0, 0.0))),
     ]
-    assert {each.digest for each in same} == {manifest.digest}
-    assert len({each.digest for each in [manifest, *other]}) == 1 + len(other)
+    assert {variant.digest for variant in same} == {manifest.digest}
+    assert len({variant.digest for variant in [manifest, *other]}) == 1 + len(other)
 
 
 @pytest.mark.parametrize(
@@ -249,8 +249,8 @@ def test_numbers_out_of_range_are_an_error(number: str) -> None:
 
 
 def test_the_longest_center_is_read() -> None:
-    centre = f"centre = [{', '.join(['0.12345'] * 8192)}]\nflip = false"
-    text = FACENET.replace("dimension = 512", "dimension = 8192").replace("flip = false", centre)
+    line = f"centre = [{', '.join(['0.12345'] * 8192)}]\nflip = false"
+    text = FACENET.replace("dimension = 512", "dimension = 8192").replace("flip = false", line)
     assert len(parse_manifest(text.encode()).embedder.center) == 8192
 
 
@@ -271,7 +271,8 @@ def test_commercial_use_needs_license_and_data_terms(
     license_allows: bool, training: Allowed | None, fitted: Allowed | None, known: bool | None
 ) -> None:
     terms = [
-        None if each is None else DataTerms("a set", "its terms", "an address", each) for each in (training, fitted)
+        None if allowed is None else DataTerms("a set", "its terms", "an address", allowed)
+        for allowed in (training, fitted)
     ]
     manifest = replace(
         load_pack().manifest, commercial_use=license_allows, training_data=terms[0], fitted_data=terms[1]

@@ -22,34 +22,34 @@ from tests.small_networks import external, small_detector, small_embedder
 Change = Callable[[ModelProto, TensorProto], None]
 
 
-def initializer(model: ModelProto, tensor: TensorProto) -> None:
+def add_initializer(model: ModelProto, tensor: TensorProto) -> None:
     model.graph.initializer.append(tensor)
 
 
-def sparse_values(model: ModelProto, tensor: TensorProto) -> None:
+def add_sparse_values(model: ModelProto, tensor: TensorProto) -> None:
     model.graph.sparse_initializer.append(SparseTensorProto(values=tensor, dims=[4]))
 
 
-def sparse_indices(model: ModelProto, tensor: TensorProto) -> None:
+def add_sparse_indices(model: ModelProto, tensor: TensorProto) -> None:
     values = numpy_helper.from_array(np.zeros(4, np.float32))
     model.graph.sparse_initializer.append(SparseTensorProto(values=values, indices=tensor, dims=[4]))
 
 
-def constant(model: ModelProto, tensor: TensorProto) -> None:
+def add_constant(model: ModelProto, tensor: TensorProto) -> None:
     model.graph.node.append(helper.make_node("Constant", [], ["c"], value=tensor))
 
 
-def list_of_tensors(model: ModelProto, tensor: TensorProto) -> None:
+def add_list_of_tensors(model: ModelProto, tensor: TensorProto) -> None:
     attribute = model.graph.node.add(op_type="Identity").attribute.add(name="values")
     attribute.tensors.append(tensor)
 
 
-def sparse_constant(model: ModelProto, tensor: TensorProto) -> None:
+def add_sparse_constant(model: ModelProto, tensor: TensorProto) -> None:
     attribute = model.graph.node.add(op_type="Constant").attribute.add(name="sparse_value")
     attribute.sparse_tensor.values.CopyFrom(tensor)
 
 
-def subgraph(operation: str, attribute: str, depth: int = 1) -> Change:
+def add_subgraph(operation: str, attribute: str, depth: int = 1) -> Change:
     def change(model: ModelProto, tensor: TensorProto) -> None:
         graph = helper.make_graph([], "body", [], [], [tensor])
         for _ in range(depth):
@@ -59,32 +59,38 @@ def subgraph(operation: str, attribute: str, depth: int = 1) -> Change:
     return change
 
 
-def list_of_graphs(model: ModelProto, tensor: TensorProto) -> None:
+def add_list_of_graphs(model: ModelProto, tensor: TensorProto) -> None:
     attribute = model.graph.node.add(op_type="Own").attribute.add(name="graphs")
     attribute.graphs.append(helper.make_graph([], "body", [], [], [tensor]))
 
 
-def function(model: ModelProto, tensor: TensorProto) -> None:
+def add_function(model: ModelProto, tensor: TensorProto) -> None:
     nodes = [helper.make_node("Constant", [], ["y"], value=tensor)]
     model.functions.append(helper.make_function("own", "Own", [], ["y"], nodes, []))
 
 
-def function_default(model: ModelProto, tensor: TensorProto) -> None:
-    made = model.functions.add(name="Own", domain="own")
-    made.attribute_proto.append(helper.make_attribute("value", tensor))
+def add_function_default(model: ModelProto, tensor: TensorProto) -> None:
+    function = model.functions.add(name="Own", domain="own")
+    function.attribute_proto.append(helper.make_attribute("value", tensor))
 
 
-def training(model: ModelProto, tensor: TensorProto) -> None:
+def add_training(model: ModelProto, tensor: TensorProto) -> None:
     model.training_info.add().algorithm.initializer.append(tensor)
 
 
 PLACES: Mapping[str, Change] = {
-    **{each.__name__: each for each in (initializer, sparse_values, sparse_indices, constant, list_of_tensors)},
-    **{each.__name__: each for each in (sparse_constant, list_of_graphs, function, function_default, training)},
-    "if": subgraph("If", "then_branch"),
-    "loop": subgraph("Loop", "body"),
-    "scan": subgraph("Scan", "body"),
-    "nested": subgraph("If", "else_branch", depth=9),
+    **{
+        change.__name__: change
+        for change in (add_initializer, add_sparse_values, add_sparse_indices, add_constant, add_list_of_tensors)
+    },
+    **{
+        change.__name__: change
+        for change in (add_sparse_constant, add_list_of_graphs, add_function, add_function_default, add_training)
+    },
+    "if": add_subgraph("If", "then_branch"),
+    "loop": add_subgraph("Loop", "body"),
+    "scan": add_subgraph("Scan", "body"),
+    "nested": add_subgraph("If", "else_branch", depth=9),
 }
 
 
@@ -106,7 +112,7 @@ def test_an_incomplete_reference_is_an_error(field: str) -> None:
     model = ModelProto.FromString(small_embedder())
     tensor = external("w")
     tensor.ClearField(field)
-    initializer(model, tensor)
+    add_initializer(model, tensor)
     with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
         check_network_bytes(model.SerializeToString(), "e.onnx")
 
@@ -126,26 +132,26 @@ def test_a_compiled_network_is_an_error() -> None:
 
 
 def test_all_messages_that_contain_tensors_are_visited() -> None:
-    """Compares with the messages of the installed ``onnx``, because a later one may have tensors elsewhere."""
+    """Compares with the messages of the installed ``onnx``, because a later version may have tensors elsewhere."""
     paths: dict[str, dict[int, str]] = {}
 
-    def reaches_tensor(message: Any, seen: frozenset[str]) -> bool:
-        found = message.name == "TensorProto"
-        for field in message.fields if message.name not in seen else ():
+    def reaches_tensor(message: Any, parents: frozenset[str]) -> bool:
+        reaches = message.name == "TensorProto"
+        for field in message.fields if message.name not in parents else ():
             inner = field.message_type
-            if inner is not None and reaches_tensor(inner, seen | {message.name}):
+            if inner is not None and reaches_tensor(inner, parents | {message.name}):
                 paths.setdefault(message.name, {})[field.number] = inner.name
-                found = True
-        return found or message.name in paths
+                reaches = True
+        return reaches or message.name in paths
 
     for _ in range(3):  # messages are nested in each other: repeat until nothing is added
         reaches_tensor(ModelProto.DESCRIPTOR, frozenset())
-    assert paths == {kind: held for kind, held in MESSAGES.items() if held}
+    assert paths == {kind: fields for kind, fields in MESSAGES.items() if fields}
 
 
-def test_whole_networks_are_accepted(shared: Path, tmp_path: Path) -> None:
-    own = [load_pack().folder / file for file in load_pack().manifest.files]
-    for path in [*own, *sorted((shared / "models").rglob("*.onnx"))]:
+def test_valid_networks_are_accepted(shared: Path, tmp_path: Path) -> None:
+    embedded = [load_pack().folder / name for name in load_pack().manifest.files]
+    for path in [*embedded, *sorted((shared / "models").rglob("*.onnx"))]:
         check_network(path)
     for data in (small_detector(), small_embedder()):
         check_network_bytes(data, "small.onnx")
@@ -161,7 +167,7 @@ def test_whole_networks_are_accepted(shared: Path, tmp_path: Path) -> None:
         small_embedder()[:-5],
     ],
 )
-def test_other_data_are_an_error(data: bytes, tmp_path: Path) -> None:
+def test_other_data_is_an_error(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "e.onnx"
     path.write_bytes(data)
     with pytest.raises(PackIntegrityError, match="cannot be used"):

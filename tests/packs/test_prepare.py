@@ -18,7 +18,7 @@ from facebank.packs.network_file import PREPARATION
 from facebank.storage.files import sha256_of
 
 if TYPE_CHECKING:
-    from tests.packs.conftest import Places
+    from tests.packs.conftest import Folders
 
 PREPARE = """
 from facebank.packs import load_pack
@@ -26,7 +26,7 @@ print(load_pack().embedder_path())
 """
 
 
-def test_a_network_is_prepared_once(places: Places) -> None:
+def test_a_network_is_prepared_once(folders: Folders) -> None:
     spec = load_pack().manifest.detector
     first = load_pack().detector_path()
     stamp = first.stat().st_mtime_ns
@@ -34,18 +34,18 @@ def test_a_network_is_prepared_once(places: Places) -> None:
     assert prepare_model(Path("gone.onnx"), spec.sha256, "batch_and_size") == first
     assert first.stat().st_mtime_ns == stamp
     assert sha256_of(first) in first.name
-    assert list((places.cache / "prepared").iterdir()) == [first]
+    assert list((folders.cache / "prepared").iterdir()) == [first]
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(place=st.integers(0, 200_000), flip=st.integers(1, 255))
-def test_a_damaged_copy_is_replaced(place: int, flip: int) -> None:
+@given(offset=st.integers(0, 200_000), flip=st.integers(1, 255))
+def test_a_damaged_copy_is_replaced(offset: int, flip: int) -> None:
     path = load_pack().detector_path()
-    whole = path.read_bytes()
-    damaged = bytearray(whole)
-    damaged[place] ^= flip
+    original = path.read_bytes()
+    damaged = bytearray(original)
+    damaged[offset] ^= flip
     path.write_bytes(damaged)
-    assert load_pack().detector_path().read_bytes() == whole
+    assert load_pack().detector_path().read_bytes() == original
 
 
 def test_a_partial_copy_is_replaced() -> None:
@@ -54,24 +54,24 @@ def test_a_partial_copy_is_replaced() -> None:
     open_session(load_pack().detector_path(), "cpu")
 
 
-def test_a_copy_of_an_earlier_version_is_removed(places: Places) -> None:
+def test_a_copy_of_an_earlier_version_is_removed(folders: Folders) -> None:
     path = load_pack().detector_path()
-    former = path.with_name(path.name.replace(f"-v{PREPARATION}-", "-v0-"))
-    path.rename(former)
+    older = path.with_name(path.name.replace(f"-v{PREPARATION}-", "-v0-"))
+    path.rename(older)
     assert load_pack().detector_path() == path
-    assert list((places.cache / "prepared").iterdir()) == [path]
+    assert list((folders.cache / "prepared").iterdir()) == [path]
 
 
-def test_concurrent_processes_prepare_one_file(places: Places) -> None:
+def test_concurrent_processes_prepare_one_file(folders: Folders) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    both = [
+    processes = [
         subprocess.Popen([sys.executable, "-c", PREPARE], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    paths = [process.communicate()[0].strip() for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+    paths = [process.communicate()[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
     assert paths[0] == paths[1]
-    assert [str(path) for path in (places.cache / "prepared").iterdir()] == [paths[0]]
+    assert [str(path) for path in (folders.cache / "prepared").iterdir()] == [paths[0]]
     open_session(Path(paths[0]), "cpu")
 
 
@@ -85,8 +85,8 @@ def test_an_altered_source_is_not_prepared(tmp_path: Path) -> None:
         prepare_model(tmp_path / "missing.onnx", spec.sha256)
 
 
-def test_an_unwritable_cache_is_an_error_or_bypassed(places: Places) -> None:
-    places.cache.write_text("a file where a folder should be")
+def test_an_unwritable_cache_is_an_error_or_bypassed(folders: Folders) -> None:
+    folders.cache.write_text("a file where a folder should be")
     with pytest.raises(StorageError, match="FACEBANK_CACHE"):
         load_pack().detector_path()
     network = load_pack().detector_network()
@@ -94,19 +94,21 @@ def test_an_unwritable_cache_is_an_error_or_bypassed(places: Places) -> None:
     assert open_session(network, "cpu").get_inputs()
 
 
-def test_a_full_disk_is_an_error(places: Places) -> None:
+def test_a_full_disk_is_an_error(folders: Folders) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    (places.cache / "prepared").mkdir(parents=True)
+    (folders.cache / "prepared").mkdir(parents=True)
     script = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
         "from facebank.packs import load_pack; load_pack().detector_path()"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert "facebank.errors.StorageError: cannot write" in done.stderr
-    assert list((places.cache / "prepared").iterdir()) == []
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "facebank.errors.StorageError: cannot write" in process.stderr
+    assert list((folders.cache / "prepared").iterdir()) == []
 
 
 def test_packs_are_found_by_name_and_by_folder(pack_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +136,8 @@ def test_the_error_names_an_altered_file(pack_folder: Path) -> None:
         pack.embedder_path()
 
 
-def test_an_installed_pack_in_a_renamed_folder_is_an_error(places: Places, pack_folder: Path) -> None:
-    places.packs.mkdir()
-    pack_folder.rename(places.packs / "renamed")
+def test_an_installed_pack_in_a_renamed_folder_is_an_error(folders: Folders, pack_folder: Path) -> None:
+    folders.packs.mkdir()
+    pack_folder.rename(folders.packs / "renamed")
     with pytest.raises(ManifestError, match="installed as 'renamed'"):
         load_pack("renamed")

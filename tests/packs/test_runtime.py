@@ -38,10 +38,10 @@ def test_cuda_does_not_fall_back_to_the_cpu() -> None:
 @pytest.mark.skipif(not HAS_CUDA, reason="needs a computer with CUDA and the gpu extra")
 def test_cuda_has_the_outputs_of_the_cpu() -> None:
     path = load_pack().embedder_path()
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 3, 112, 112)).astype(np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 112, 112)).astype(np.float32)
     sessions = [open_session(path, device) for device in ("cpu", "cuda")]
     assert [session_device(session) for session in sessions] == ["cpu", "cuda"]
-    on_cpu, on_cuda = (session.run(None, {"data": pictures})[0] for session in sessions)
+    on_cpu, on_cuda = (session.run(None, {"data": images})[0] for session in sessions)
     np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-3 * np.abs(on_cpu).max())
 
 
@@ -92,10 +92,12 @@ def test_a_missing_runtime_is_an_error_with_the_command(tmp_path: Path, content:
     hide = "import sys; sys.modules['onnxruntime'] = None; " if content is None else ""
     script = f"{hide}from pathlib import Path; from facebank.packs import open_session; open_session(Path('x.onnx'))"
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("facebank.errors.MissingDependencyError")
-    assert expected in last
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    last_line = process.stderr.strip().splitlines()[-1]
+    assert last_line.startswith("facebank.errors.MissingDependencyError")
+    assert expected in last_line
 
 
 def test_an_interrupted_import_is_a_keyboard_interrupt(tmp_path: Path) -> None:
@@ -108,8 +110,10 @@ def test_an_interrupted_import_is_a_keyboard_interrupt(tmp_path: Path) -> None:
     )
     script = "from facebank.packs.runtime import load_runtime; load_runtime()"
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert done.stderr.strip().splitlines()[-1] == "KeyboardInterrupt"
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.stderr.strip().splitlines()[-1] == "KeyboardInterrupt"
 
 
 def test_usable_cores_follow_the_quota() -> None:
@@ -125,5 +129,7 @@ def test_importing_packs_does_not_load_a_runtime() -> None:
         "print([name for name in ('onnx', 'onnxruntime', 'cv2', 'urllib.request', 'numpy') if name in sys.modules])"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "[]"

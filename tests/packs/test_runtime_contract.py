@@ -25,14 +25,14 @@ DETECTOR = load_pack().manifest.detector
 CROPS = np.random.default_rng(0).uniform(0, 255, (5, 3, 112, 112)).astype(np.float32)
 
 
-def opened(runtime: str, threads: int | None = 1) -> Session:
+def open_embedder(runtime: str, threads: int | None = 1) -> Session:
     path = load_pack().embedder_path()
     return open_network(path, "cpu", threads, runtime, sha256=EMBEDDER.sha256, shape=(2, 3, 112, 112))
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", pytest.param("openvino", marks=needs_openvino)])
 def session(request: pytest.FixtureRequest) -> Session:
-    return opened(request.param)
+    return open_embedder(request.param)
 
 
 def test_ports_describe_the_network(session: Session) -> None:
@@ -44,12 +44,12 @@ def test_ports_describe_the_network(session: Session) -> None:
 
 
 def test_outputs_equal_those_of_onnx_runtime_and_are_copies(session: Session) -> None:
-    expected = opened("onnxruntime").run(None, {"data": CROPS})[0]
+    expected = open_embedder("onnxruntime").run(None, {"data": CROPS})[0]
     first = session.run(None, {"data": CROPS})[0]
-    kept = first.copy()
+    copy = first.copy()
     session.run(None, {"data": CROPS[::-1].copy()})
     assert first.dtype == np.float32
-    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(first, copy)
     np.testing.assert_allclose(first, expected, atol=1e-5 * np.abs(expected).max())
 
 
@@ -63,17 +63,17 @@ def test_outputs_are_in_the_requested_order(session: Session) -> None:
         shape=(1, 3, 640, 640),
     )
     for height, width in ((64, 96), (96, 64)):
-        picture = np.random.default_rng(1).uniform(0, 255, (2, 3, height, width)).astype(np.float32)
-        boxes, scores = detector.run(["bbox_32", "cls_32"], {"input": picture})
+        images = np.random.default_rng(1).uniform(0, 255, (2, 3, height, width)).astype(np.float32)
+        boxes, scores = detector.run(["bbox_32", "cls_32"], {"input": images})
         assert (boxes.shape, scores.shape) == ((2, 6, 4), (2, 6, 1))
 
 
 def test_concurrent_runs_do_not_mix_outputs(session: Session) -> None:
-    alone = [session.run(None, {"data": crop[None]})[0] for crop in CROPS]
+    expected = [session.run(None, {"data": crop[None]})[0] for crop in CROPS]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda place: session.run(None, {"data": CROPS[place % 5][None]})[0], range(40)))
-    for place, answer in enumerate(together):
-        np.testing.assert_array_equal(answer, alone[place % 5])
+        outputs = list(pool.map(lambda index: session.run(None, {"data": CROPS[index % 5][None]})[0], range(40)))
+    for index, output in enumerate(outputs):
+        np.testing.assert_array_equal(output, expected[index % 5])
 
 
 def test_an_input_of_a_wrong_shape_is_an_error(session: Session) -> None:
@@ -94,7 +94,7 @@ def test_an_invalid_network_is_an_error_without_output(
 
 def test_an_unknown_runtime_is_an_error() -> None:
     with pytest.raises(UsageError, match="auto, onnxruntime or openvino"):
-        opened("tensorrt")
+        open_embedder("tensorrt")
     with pytest.raises(DeviceError, match="--runtime onnxruntime"):
         open_network(Path("x.onnx"), "cuda", 1, "openvino", sha256="0", shape=(1,))
 
@@ -109,24 +109,24 @@ def test_a_choice_needs_a_gain_and_equal_outputs() -> None:
 def test_a_folder_named_openvino_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "openvino").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert opened("auto").get_providers() == ["CPUExecutionProvider"]
+    assert open_embedder("auto").get_providers() == ["CPUExecutionProvider"]
 
 
 @needs_openvino
 def test_the_choice_is_measured_once_and_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path))
     assert read_choice(EMBEDDER.sha256, 1) is None
-    opened("auto")
+    open_embedder("auto")
     choice = read_choice(EMBEDDER.sha256, 1)
     assert choice is not None
     assert choice.cosine > 0.999999
-    for one, other, provider in ((9.0, 1.0, "OpenVINO"), (1.0, 9.0, "CPUExecutionProvider")):
+    for onnxruntime_time, openvino_time, provider in ((9.0, 1.0, "OpenVINO"), (1.0, 9.0, "CPUExecutionProvider")):
         _measurement_path(EMBEDDER.sha256, 1).write_text(
-            json.dumps({"onnxruntime": one, "openvino": other, "cosine": 1.0})
+            json.dumps({"onnxruntime": onnxruntime_time, "openvino": openvino_time, "cosine": 1.0})
         )
-        assert opened("auto").get_providers() == [provider]
+        assert open_embedder("auto").get_providers() == [provider]
     _measurement_path(EMBEDDER.sha256, 1).write_text("damaged")
-    opened("auto")
+    open_embedder("auto")
     assert read_choice(EMBEDDER.sha256, 1) is not None
 
 
@@ -170,4 +170,4 @@ def test_an_input_of_a_wrong_shape_is_a_pack_error() -> None:
     from facebank.vision.network import run
 
     with pytest.raises(PackError, match=r"pack\.toml"):
-        run(opened("openvino"), np.zeros((1, 3, 50, 50), np.float32))
+        run(open_embedder("openvino"), np.zeros((1, 3, 50, 50), np.float32))

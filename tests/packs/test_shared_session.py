@@ -56,32 +56,32 @@ class Trial:
     def run(self, tensor: FloatArray) -> tuple[int, int]:
         """Run the network; returns the numbers of runs on all threads and on one."""
         before = self.on_all.runs, self.on_one.runs
-        (result,), (expected,) = (each.run(None, {"data": tensor}) for each in (self.shared, self.expected))
+        (result,), (expected,) = (session.run(None, {"data": tensor}) for session in (self.shared, self.expected))
         assert result.tobytes() == expected.tobytes()
         return self.on_all.runs - before[0], self.on_one.runs - before[1]
 
 
 @contextmanager
-def another_shares() -> Iterator[None]:
-    """Keep another thread at work within the block."""
-    begun, over = Event(), Event()
+def busy_thread() -> Iterator[None]:
+    """Keep another thread registered as working within the block."""
+    started, finished = Event(), Event()
 
     def work() -> None:
         with share_cores():
-            begun.set()
-            over.wait()
+            started.set()
+            finished.wait()
 
     with ThreadPoolExecutor(1) as pool:
-        working = pool.submit(work)
-        begun.wait()
+        future = pool.submit(work)
+        started.wait()
         try:
             yield
         finally:
-            over.set()
-            working.result()
+            finished.set()
+            future.result()
 
 
-def embedder_ending_in(operation: str) -> bytes:
+def make_embedder(operation: str) -> bytes:
     return small_embedder(more=then(operation, "embedding"), last="last")
 
 
@@ -93,25 +93,25 @@ def test_a_single_run_uses_all_threads() -> None:
 
 def test_concurrent_runs_use_one_thread_after_equal_outputs() -> None:
     trial = Trial(small_embedder())
-    with another_shares():
+    with busy_thread():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (0, 1)]
-        assert [trial.run(TWO), trial.run(TWO)] == [(1, 1), (0, 1)]  # of each shape
+        assert [trial.run(TWO), trial.run(TWO)] == [(1, 1), (0, 1)]  # each shape is compared once
     assert trial.run(ONE) == (1, 0)
     assert trial.opened == 1
 
 
 def test_one_thread_with_other_outputs_is_not_used() -> None:
-    trial = Trial(embedder_ending_in("Identity"), embedder_ending_in("Neg"))
-    with another_shares():
+    trial = Trial(make_embedder("Identity"), make_embedder("Neg"))
+    with busy_thread():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (1, 0)]
 
 
 def test_a_removed_network_continues_on_all_threads() -> None:
-    def open_again() -> Any:
+    def reopen() -> Any:
         raise PackNotFoundError("there is no such pack")
 
-    shared = SharedSession(open_session(small_embedder(), "cpu", 2), open_again)
-    with another_shares():
+    shared = SharedSession(open_session(small_embedder(), "cpu", 2), reopen)
+    with busy_thread():
         results = [shared.run(None, {"data": ONE})[0] for _ in range(2)]
     assert results[0].shape == (1, 48)
     assert results[0].tobytes() == results[1].tobytes()
@@ -129,20 +129,20 @@ def test_failed_runs_do_not_count_as_concurrent() -> None:
 def test_ports_and_providers_are_those_of_the_session() -> None:
     session = open_session(small_embedder(), "cpu", 2)
     shared = SharedSession(session, lambda: session)
-    reads: list[Callable[[Any], Any]] = [
-        lambda each: [(port.name, port.shape) for port in each.get_inputs()],
-        lambda each: [(port.name, port.shape) for port in each.get_outputs()],
-        lambda each: each.get_providers(),
+    queries: list[Callable[[Any], Any]] = [
+        lambda session: [(port.name, port.shape) for port in session.get_inputs()],
+        lambda session: [(port.name, port.shape) for port in session.get_outputs()],
+        lambda session: session.get_providers(),
     ]
-    for read in reads:
-        assert read(shared) == read(session)
+    for query in queries:
+        assert query(shared) == query(session)
 
 
 def test_nested_registration_counts_once() -> None:
     trial = Trial(small_embedder())
     with share_cores(), share_cores():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 0)] * 2
-    with another_shares(), share_cores():
+    with busy_thread(), share_cores():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (0, 1)]
     assert trial.run(ONE) == (1, 0)
 
@@ -150,9 +150,9 @@ def test_nested_registration_counts_once() -> None:
 def test_a_forked_process_ignores_the_threads_of_its_parent() -> None:
     script = """if True:
         import os
-        from tests.packs.test_shared_session import ONE, Trial, another_shares, small_embedder
+        from tests.packs.test_shared_session import ONE, Trial, busy_thread, small_embedder
 
-        with another_shares():
+        with busy_thread():
             child = os.fork()
             if not child:
                 trial = Trial(small_embedder())

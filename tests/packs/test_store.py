@@ -26,7 +26,7 @@ from facebank.packs.store import former_folder, installed_names
 from facebank.storage.leftovers import remove_leftovers
 
 if TYPE_CHECKING:
-    from tests.packs.conftest import Places
+    from tests.packs.conftest import Folders
 
 MANIFESTS = Path(__file__).parents[2] / "models" / "manifests"
 
@@ -39,15 +39,15 @@ def test_the_embedded_pack_is_whole() -> None:
     assert [pack.name for pack in list_packs()] == ["opencv"]
 
 
-def test_a_pack_is_added_verified_and_removed(pack_folder: Path, places: Places) -> None:
-    (pack_folder / "notes.txt").write_text("stays behind")
+def test_a_pack_is_added_verified_and_removed(pack_folder: Path, folders: Folders) -> None:
+    (pack_folder / "notes.txt").write_text("not part of the pack")
     pack = add_pack(pack_folder)
     assert sorted(path.name for path in pack.folder.iterdir()) == ["d.onnx", "e.onnx", MANIFEST_NAME]
     assert load_pack("small") == pack
     assert verify_pack("small").ok
     remove_pack("small")
-    assert [each.name for each in list_packs()] == ["opencv"]
-    assert list(places.packs.iterdir()) == []
+    assert [pack.name for pack in list_packs()] == ["opencv"]
+    assert list(folders.packs.iterdir()) == []
     assert (pack_folder / "e.onnx").exists()
 
 
@@ -73,11 +73,11 @@ def test_a_pack_with_a_wrong_manifest_is_listed_verified_and_removed(pack_folder
     assert len(list_packs()) == 1
 
 
-def test_an_altered_pack_is_not_added(pack_folder: Path, places: Places) -> None:
+def test_an_altered_pack_is_not_added(pack_folder: Path, folders: Folders) -> None:
     (pack_folder / "e.onnx").write_bytes(b"other")
     with pytest.raises(PackIntegrityError, match=r"a pack.e\.onnx is partial or altered"):
         add_pack(pack_folder)
-    assert list(places.packs.iterdir()) == []
+    assert list(folders.packs.iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -98,13 +98,13 @@ def test_a_pack_is_replaced_only_on_request(pack_folder: Path) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("nth", [1, 2], ids=["the old pack is moved away", "the new one is moved in"])
 def test_an_interrupted_replacement_leaves_a_whole_pack(
-    pack_folder: Path, places: Places, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
+    pack_folder: Path, folders: Folders, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
 ) -> None:
     add_pack(pack_folder)
     moves: list[Path] = []
     move = Path.replace
 
-    def moved(source: Path, target: Path) -> Path:
+    def move_or_interrupt(source: Path, target: Path) -> Path:
         moves.append(source)
         if len(moves) == nth and not after:
             raise KeyboardInterrupt
@@ -113,23 +113,23 @@ def test_an_interrupted_replacement_leaves_a_whole_pack(
             raise KeyboardInterrupt
         return result
 
-    monkeypatch.setattr(Path, "replace", moved)
+    monkeypatch.setattr(Path, "replace", move_or_interrupt)
     with pytest.raises(KeyboardInterrupt):
         add_pack(pack_folder, replace=True)
     assert verify_pack("small").ok
-    assert [path.name for path in places.packs.iterdir()] == ["small"]
+    assert [path.name for path in folders.packs.iterdir()] == ["small"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it has made by fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("nth", [1, 2, 3])
 def test_a_killed_replacement_leaves_a_usable_pack(
-    pack_folder: Path, places: Places, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
+    pack_folder: Path, folders: Folders, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
 ) -> None:
     add_pack(pack_folder)
     moves, move = list[Path](), Path.replace
 
-    def moved(source: Path, target: Path) -> None:
+    def move_or_kill(source: Path, target: Path) -> None:
         moves.append(source)
         if len(moves) == nth and not after:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -137,41 +137,41 @@ def test_a_killed_replacement_leaves_a_usable_pack(
         if len(moves) == nth and after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    killed = os.fork()
-    if not killed:
-        monkeypatch.setattr(Path, "replace", moved)
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(Path, "replace", move_or_kill)
         try:
             add_pack(pack_folder, replace=True)
         finally:
             os._exit(1)
-    assert os.WTERMSIG(os.waitpid(killed, 0)[1]) == signal.SIGKILL
-    remove_leftovers([places.packs])  # the next command that writes there does this
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    remove_leftovers([folders.packs])  # the next command that writes there does this
     assert "small" in installed_names()
     assert load_pack("small").embedder_path().is_file()
     assert verify_pack("small").ok
     with pytest.raises(PackError, match="is installed"):
         add_pack(pack_folder)
     add_pack(pack_folder, replace=True)
-    assert [path.name for path in places.packs.iterdir()] == ["small"]
+    assert [path.name for path in folders.packs.iterdir()] == ["small"]
     remove_pack("small")
-    assert list(places.packs.iterdir()) == []
+    assert list(folders.packs.iterdir()) == []
 
 
-@pytest.mark.parametrize("also", [False, True], ids=["alone", "beside its replacement"])
-def test_removing_a_pack_removes_its_former_version(pack_folder: Path, places: Places, also: bool) -> None:
+@pytest.mark.parametrize("has_replacement", [False, True], ids=["alone", "beside its replacement"])
+def test_removing_a_pack_removes_its_former_version(pack_folder: Path, folders: Folders, has_replacement: bool) -> None:
     add_pack(pack_folder)
-    (places.packs / "small").rename(former_folder("small"))
-    if also:
-        shutil.copytree(former_folder("small"), places.packs / "small")
+    (folders.packs / "small").rename(former_folder("small"))
+    if has_replacement:
+        shutil.copytree(former_folder("small"), folders.packs / "small")
     remove_pack("small")
-    assert list(places.packs.iterdir()) == []
+    assert list(folders.packs.iterdir()) == []
 
 
-def test_a_dangling_link_is_replaced(pack_folder: Path, places: Places) -> None:
-    places.packs.mkdir()
-    (places.packs / "small").symlink_to("nowhere")
+def test_a_dangling_link_is_replaced(pack_folder: Path, folders: Folders) -> None:
+    folders.packs.mkdir()
+    (folders.packs / "small").symlink_to("nowhere")
     add_pack(pack_folder)
-    assert [path.name for path in places.packs.iterdir()] == ["small"]
+    assert [path.name for path in folders.packs.iterdir()] == ["small"]
     assert verify_pack("small").ok
 
 
@@ -183,8 +183,8 @@ def test_the_embedded_pack_cannot_be_removed_or_replaced() -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "..", ".accepted-licences.json", "a/b", ""])
-def test_an_unknown_pack_is_an_error(name: str, places: Places) -> None:
-    places.packs.mkdir()
+def test_an_unknown_pack_is_an_error(name: str, folders: Folders) -> None:
+    folders.packs.mkdir()
     with pytest.raises(PackNotFoundError):
         remove_pack(name)
     if name:
@@ -192,8 +192,8 @@ def test_an_unknown_pack_is_an_error(name: str, places: Places) -> None:
             verify_pack(name)
 
 
-def test_an_unwritable_packs_folder_is_an_error(pack_folder: Path, places: Places) -> None:
-    places.packs.write_text("a file")
+def test_an_unwritable_packs_folder_is_an_error(pack_folder: Path, folders: Folders) -> None:
+    folders.packs.write_text("a file")
     assert [pack.name for pack in list_packs()] == ["opencv"]
     with pytest.raises(StorageError, match="FACEBANK_PACKS"):
         add_pack(pack_folder)
@@ -211,7 +211,7 @@ def test_a_too_long_name_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in MANIFESTS.glob("*.toml")))
-def test_packs_for_development(name: str, shared: Path, tmp_path: Path) -> None:
+def test_packs_are_assembled_from_manifests(name: str, shared: Path, tmp_path: Path) -> None:
     pack = assemble_pack(MANIFESTS / f"{name}.toml", shared / "models", tmp_path / name)
     assert pack.name == name
     embedder = open_session(pack.embedder_path(), "cpu")

@@ -18,7 +18,7 @@ from facebank.packs.trial import TrialLimits, try_pack
 from tests.small_networks import endless, greedy, small_detector, small_embedder, then
 
 if TYPE_CHECKING:
-    from tests.packs.conftest import Places
+    from tests.packs.conftest import Folders
 
 Make = Callable[[bytes, bytes], tuple[Path, PackManifest]]
 LIMITS = TrialLimits(processor_seconds=3)
@@ -28,26 +28,26 @@ LIMITS = TrialLimits(processor_seconds=3)
 def make(pack_folder: Path, manifest: PackManifest) -> Make:
     """Return a function that puts networks into the folder of the small pack."""
 
-    def put(detector: bytes, embedder: bytes) -> tuple[Path, PackManifest]:
+    def write(detector: bytes, embedder: bytes) -> tuple[Path, PackManifest]:
         hashes = [hashlib.sha256(data).hexdigest() for data in (detector, embedder)]
-        made = replace(
+        changed = replace(
             manifest,
             detector=replace(manifest.detector, sha256=hashes[0]),
             embedder=replace(manifest.embedder, sha256=hashes[1]),
         )
         for name, data in (("d.onnx", detector), ("e.onnx", embedder)):
             (pack_folder / name).write_bytes(data)
-        (pack_folder / MANIFEST_NAME).write_text(manifest_toml(made), "utf-8")
-        return pack_folder, made
+        (pack_folder / MANIFEST_NAME).write_text(manifest_toml(changed), "utf-8")
+        return pack_folder, changed
 
-    return put
+    return write
 
 
-def test_working_packs_pass(make: Make, places: Places) -> None:
+def test_working_packs_pass(make: Make, folders: Folders) -> None:
     try_pack(*make(small_detector(), small_embedder()))
     embedded = load_pack()
     try_pack(embedded.folder, embedded.manifest)
-    assert not places.cache.exists()
+    assert not folders.cache.exists()
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_a_trial_in_a_frozen_program_is_an_error(make: Make, monkeypatch: pytest
 
 
 def test_a_pack_that_failed_is_not_installed(
-    make: Make, places: Places, monkeypatch: pytest.MonkeyPatch, tried: Callable[..., None]
+    make: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch, run_trial: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr("facebank.packs.trial.try_pack", tried)
+    monkeypatch.setattr("facebank.packs.trial.try_pack", run_trial)
     folder, _ = make(small_detector(), small_embedder("picture"))
     with pytest.raises(ManifestError, match=r"correct pack\.toml"):
         add_pack(folder)
-    assert list(places.packs.iterdir()) == []
+    assert list(folders.packs.iterdir()) == []

@@ -26,7 +26,7 @@ DIMENSION = 16
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
 
 KNOTS = (0.0, 0.2, 0.4, 0.6, 0.8)
-CURVES = tuple(tuple(steepness * place for place in (-6.0, -2.0, 3.0, 9.0, 12.0)) for steepness in (0.8, 1.0, 1.2))
+CURVES = tuple(tuple(steepness * odds for odds in (-6.0, -2.0, 3.0, 9.0, 12.0)) for steepness in (0.8, 1.0, 1.2))
 CALIBRATOR = Calibrator(
     "prototype",
     KNOTS,
@@ -44,31 +44,31 @@ seeds = st.integers(0, 2**32 - 1)
 sample_counts = st.lists(st.integers(1, 6), min_size=1, max_size=14)
 
 
-def unit(vectors: Any) -> FloatArray:
+def normalize(vectors: Any) -> FloatArray:
     """Return normalized vectors."""
-    scaled: FloatArray = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
-    return scaled
+    normalized: FloatArray = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    return normalized
 
 
-def people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
-    """Return a synthetic gallery of people numbered from 1, whose samples scatter around one direction each."""
+def make_people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
+    """Return a synthetic gallery of people with IDs from 1, whose samples scatter around one direction each."""
     owners = np.repeat(np.arange(1, len(counts) + 1), counts)
     centers = generator.normal(size=(len(counts), DIMENSION))
-    matrix = unit(centers[owners - 1] + 0.4 * generator.normal(size=(len(owners), DIMENSION)))
+    matrix = normalize(centers[owners - 1] + 0.4 * generator.normal(size=(len(owners), DIMENSION)))
     return Enrolled(matrix, owners, generator.uniform(size=len(owners)).astype(np.float32))
 
 
-def numbered(enrolled: Enrolled) -> dict[int, str]:
-    """Return names of people made from their numbers."""
+def make_names(enrolled: Enrolled) -> dict[int, str]:
+    """Return names of people, made from their IDs."""
     return {int(number): f"person {number}" for number in enrolled.people}
 
 
-def recognizer(enrolled: Enrolled, rule: Rule = PLAIN, kind: str = "prototype", **options: Any) -> Recognizer:
-    """Return a recognizer of a gallery whose people are named by their numbers."""
-    return Recognizer(enrolled.index, numbered(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
+def make_recognizer(enrolled: Enrolled, rule: Rule = PLAIN, kind: str = "prototype", **options: Any) -> Recognizer:
+    """Return a recognizer of a gallery whose people are named after their IDs."""
+    return Recognizer(enrolled.index, make_names(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
 
 
-def face(embedding: FloatArray, quality: float = 0.9) -> Face:
+def make_face(embedding: FloatArray, quality: float = 0.9) -> Face:
     """Return a face with a given embedding."""
     detection = Detection(np.array([0, 0, 50, 60], np.float32), np.zeros((5, 2), np.float32), 0.9)
     return Face(
@@ -76,11 +76,11 @@ def face(embedding: FloatArray, quality: float = 0.9) -> Face:
     )
 
 
-def probes(generator: np.random.Generator, enrolled: Enrolled, count: int = 6) -> list[Face]:
+def make_probes(generator: np.random.Generator, enrolled: Enrolled, count: int = 6) -> list[Face]:
     """Return probes, some of them near a sample and some random."""
     near = enrolled.matrix[generator.integers(enrolled.count, size=count)]
     noise = generator.uniform(0, 1.5, size=(count, 1))
-    return [face(vector) for vector in unit(near + noise * generator.normal(size=(count, DIMENSION)))]
+    return [make_face(vector) for vector in normalize(near + noise * generator.normal(size=(count, DIMENSION)))]
 
 
 def axis(number: int) -> FloatArray:
@@ -90,7 +90,7 @@ def axis(number: int) -> FloatArray:
     return vector
 
 
-def with_cosines(*cosines: float) -> FloatArray:
+def unit_vector(*cosines: float) -> FloatArray:
     """Return a unit vector with given cosines to the first axes."""
     vector = np.zeros(DIMENSION)
     vector[: len(cosines)] = cosines
@@ -98,14 +98,14 @@ def with_cosines(*cosines: float) -> FloatArray:
     return vector.astype(np.float32)
 
 
-def enrolled_as(*rows: tuple[int, FloatArray]) -> Enrolled:
+def make_enrolled(*rows: tuple[int, FloatArray]) -> Enrolled:
     """Return a gallery of given samples."""
     owners = np.array([owner for owner, _ in rows], dtype=np.int64)
     return Enrolled(np.stack([vector for _, vector in rows]), owners, np.ones(len(rows), np.float32))
 
 
 class Pairs(Confusables):
-    """Look-alike pairs by number from 1, in which the person nearer to the face has a fixed probability."""
+    """Look-alike pairs by ID from 1, in which the person nearer to the face has a fixed probability."""
 
     def __init__(self, enrolled: Enrolled, pairs: set[frozenset[int]], value: float) -> None:
         super().__init__(enrolled.index)
@@ -126,17 +126,17 @@ class Pairs(Confusables):
 ONE_AND_TWO = {frozenset({1, 2})}
 DISTINGUISHED, UNDISTINGUISHED = 0.95, 0.7
 
-TWO = enrolled_as((1, axis(0)), (2, axis(1)))
-THREE = enrolled_as((1, axis(0)), (2, axis(1)), (3, axis(2)))
+TWO = make_enrolled((1, axis(0)), (2, axis(1)))
+THREE = make_enrolled((1, axis(0)), (2, axis(1)), (3, axis(2)))
 
 
 def decide(recognizer: Recognizer, *cosines: float, quality: float = 0.9, denied: Sequence[set[int]] = ()) -> Identity:
     """Return the decision about a face with given cosines to the first axes."""
-    (decision,) = recognizer.identify([face(with_cosines(*cosines), quality)], denied)
+    (decision,) = recognizer.identify([make_face(unit_vector(*cosines), quality)], denied)
     return decision
 
 
-def one_by_one(recognizer: Recognizer, faces: Sequence[Face]) -> list[Identity]:
+def identify_separately(recognizer: Recognizer, faces: Sequence[Face]) -> list[Identity]:
     """Return the decisions about faces that are each in a separate photo."""
     return [recognizer.identify([probe])[0] for probe in faces]
 

@@ -28,9 +28,9 @@ sizes = st.integers(1, 3000)
 counts = st.integers(1, 20)
 
 
-def rising(count: int, start: float, most: float) -> SearchStrategy[tuple[float, ...]]:
+def non_decreasing(count: int, start: float, max_step: float) -> SearchStrategy[tuple[float, ...]]:
     """Return a strategy for non-decreasing numbers."""
-    steps = st.lists(st.just(0.0) | st.floats(0, most), min_size=count - 1, max_size=count - 1)
+    steps = st.lists(st.just(0.0) | st.floats(0, max_step), min_size=count - 1, max_size=count - 1)
     return st.tuples(st.floats(-start, start), steps).map(
         lambda parts: tuple(np.cumsum([parts[0], *parts[1]]).tolist())
     )
@@ -43,8 +43,8 @@ def calibrators(draw: DrawFn) -> Calibrator:
     tables = tuple(
         SizeTable(
             size=size,
-            evidence=tuple(draw(rising(len(knots), 10, 8)) for _ in SAMPLES),
-            thresholds=draw(rising(len(RATES), 0.5, 0.2))[::-1],
+            evidence=tuple(draw(non_decreasing(len(knots), 10, 8)) for _ in SAMPLES),
+            thresholds=draw(non_decreasing(len(RATES), 0.5, 0.2))[::-1],
             thresholds_per_sample=draw(st.floats(-0.05, 0.05)),
             lapse=draw(st.floats(0, 0.1)),
             further=further,
@@ -56,21 +56,21 @@ def calibrators(draw: DrawFn) -> Calibrator:
     return Calibrator("prototype", tuple(knot / 100 for knot in knots), tables, correction)
 
 
-def embedded() -> Calibration:
+def embedded_calibration() -> Calibration:
     """Return the calibration of the embedded pack."""
     return Calibration.from_json((load_pack().folder / "calibration.json").read_bytes())
 
 
-def with_strangers(
+def probabilities_with_stranger(
     calibrator: Calibrator, row: list[float], samples: list[int], size: int, stranger_share: float = 0.5
 ) -> NDArray[np.float64]:
     """Return the probabilities of a probe's candidates, followed by that of a stranger."""
-    found = calibrator.probabilities(
+    probabilities = calibrator.probabilities(
         np.array([row], np.float32), np.array([samples], np.int64), max(size, len(row)), stranger_share
     )
-    assert found.shape == (1, len(row) + 1)
-    row_of_one: NDArray[np.float64] = found[0]
-    return row_of_one
+    assert probabilities.shape == (1, len(row) + 1)
+    first: NDArray[np.float64] = probabilities[0]
+    return first
 
 
 def equal_counts(people: int, samples: int = 1) -> NDArray[np.int64]:

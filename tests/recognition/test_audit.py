@@ -24,18 +24,18 @@ DIMENSION = 128
 BOX = np.array([10, 10, 90, 110], dtype=np.float32)
 
 
-def unit(rows: NDArray[np.float64]) -> FloatArray:
+def normalize(rows: NDArray[np.float64]) -> FloatArray:
     return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)
 
 
-def people(count: int, each: int, seed: int = 0, scatter: float = 0.73) -> FloatArray:
-    """Return embeddings of people with `each` consecutive photos."""
+def make_people(count: int, photos: int, seed: int = 0, scatter: float = 0.73) -> FloatArray:
+    """Return embeddings of people with `photos` consecutive photos each."""
     generator = np.random.default_rng(seed)
-    centers = np.repeat(unit(generator.normal(size=(count, DIMENSION))), each, axis=0)
-    return unit(centers + scatter * generator.normal(size=centers.shape) / np.sqrt(DIMENSION))
+    centers = np.repeat(normalize(generator.normal(size=(count, DIMENSION))), photos, axis=0)
+    return normalize(centers + scatter * generator.normal(size=centers.shape) / np.sqrt(DIMENSION))
 
 
-def gallery(
+def make_samples(
     matrix: FloatArray,
     owners: Sequence[int],
     *,
@@ -46,24 +46,24 @@ def gallery(
     """Return a gallery with samples numbered 101, 102, … and people named P1, P2, …"""
     labels = [str(row) for row in range(len(matrix))] if photos is None else photos
     faces = [FaceKey(hashlib.sha256(label.encode()).hexdigest(), 0, BOX) for label in labels]
-    good = np.full(len(matrix), 0.8) if qualities is None else np.array(qualities)
-    enrolled = Enrolled(matrix, np.array(owners), good.astype(np.float32))
-    called = {int(person): f"P{person}" for person in set(owners)} if names is None else names
-    return AuditedSamples(enrolled, 101 + np.arange(len(matrix)), faces, called)
+    sample_qualities = np.full(len(matrix), 0.8) if qualities is None else np.array(qualities)
+    enrolled = Enrolled(matrix, np.array(owners), sample_qualities.astype(np.float32))
+    person_names = {int(person): f"P{person}" for person in set(owners)} if names is None else names
+    return AuditedSamples(enrolled, 101 + np.arange(len(matrix)), faces, person_names)
 
 
-def of_kind(findings: Sequence[Finding], kind: FindingKind) -> list[Finding]:
+def filter_kind(findings: Sequence[Finding], kind: FindingKind) -> list[Finding]:
     return [finding for finding in findings if finding.kind is kind]
 
 
 def test_clean_gallery_has_no_findings() -> None:
-    assert audit_samples(gallery(people(60, 4), np.repeat(np.arange(60), 4).tolist())) == []
+    assert audit_samples(make_samples(make_people(60, 4), np.repeat(np.arange(60), 4).tolist())) == []
 
 
 def test_mislabeled_sample_is_found_with_its_owner() -> None:
     owners = np.repeat(np.arange(20), 4)
     owners[5] = 9
-    findings = audit_samples(gallery(people(20, 4), owners.tolist()))
+    findings = audit_samples(make_samples(make_people(20, 4), owners.tolist()))
     (finding,) = findings
     assert finding.kind is FindingKind.MISLABELLED
     assert (finding.people, finding.samples) == (("P9", "P1"), (106,))
@@ -72,31 +72,31 @@ def test_mislabeled_sample_is_found_with_its_owner() -> None:
 
 
 def test_sample_similar_to_nobody_disagrees() -> None:
-    matrix = people(20, 4)
-    matrix[13] = people(1, 1, seed=5)[0]
-    (finding,) = audit_samples(gallery(matrix, np.repeat(np.arange(20), 4).tolist()))
+    matrix = make_people(20, 4)
+    matrix[13] = make_people(1, 1, seed=5)[0]
+    (finding,) = audit_samples(make_samples(matrix, np.repeat(np.arange(20), 4).tolist()))
     assert (finding.kind, finding.people, finding.samples) == (FindingKind.DISAGREEING, ("P3",), (114,))
     assert finding.value is not None
     assert finding.value < 0.4
 
 
 def test_two_disagreeing_samples_are_reported_once() -> None:
-    matrix = np.concatenate([people(20, 3), people(2, 1, seed=8)])
+    matrix = np.concatenate([make_people(20, 3), make_people(2, 1, seed=8)])
     owners = [*np.repeat(np.arange(20), 3).tolist(), 20, 20]
-    (finding,) = audit_samples(gallery(matrix, owners))
+    (finding,) = audit_samples(make_samples(matrix, owners))
     assert (finding.kind, finding.samples) == (FindingKind.DISAGREEING, (161, 162))
     assert "two samples of P20" in finding.message
 
 
-@pytest.mark.parametrize("by", ["embedding", "place"])
-def test_photo_shared_by_two_people_comes_first(by: str) -> None:
-    matrix, owners = people(10, 3), np.repeat(np.arange(10), 3).tolist()
+@pytest.mark.parametrize("kind", ["embedding", "position"])
+def test_photo_shared_by_two_people_comes_first(kind: str) -> None:
+    matrix, owners = make_people(10, 3), np.repeat(np.arange(10), 3).tolist()
     matrix[9] = matrix[0]
     photos = [str(row) for row in range(30)]
-    if by == "place":
+    if kind == "position":
         photos[9] = photos[0]
-        matrix[9] = unit(matrix[:3].sum(axis=0).astype(np.float64))
-    findings = audit_samples(gallery(matrix, owners, photos=photos))
+        matrix[9] = normalize(matrix[:3].sum(axis=0).astype(np.float64))
+    findings = audit_samples(make_samples(matrix, owners, photos=photos))
     assert findings[0].kind is FindingKind.SHARED_PHOTO
     assert (findings[0].people, findings[0].samples) == (("P0", "P3"), (101, 110))
     assert findings[0].commands[0] == "facebank people remove-sample 110"
@@ -104,17 +104,17 @@ def test_photo_shared_by_two_people_comes_first(by: str) -> None:
 
 
 def test_two_faces_of_one_photo_are_not_duplicates() -> None:
-    samples = gallery(people(2, 2), [1, 1, 2, 2], photos=["a", "b", "a", "c"])
-    beside = FaceKey(samples.faces[2].content_hash, 0, BOX + 200)
+    samples = make_samples(make_people(2, 2), [1, 1, 2, 2], photos=["a", "b", "a", "c"])
+    other_face = FaceKey(samples.faces[2].content_hash, 0, BOX + 200)
     moved = AuditedSamples(
-        samples.enrolled, samples.sample_ids, [*samples.faces[:2], beside, samples.faces[3]], samples.names
+        samples.enrolled, samples.sample_ids, [*samples.faces[:2], other_face, samples.faces[3]], samples.names
     )
     assert audit_samples(moved) == []
 
 
-def test_two_people_with_a_single_photo() -> None:
-    one = people(1, 1)
-    findings = audit_samples(gallery(np.concatenate([one, one]), [1, 2]))
+def test_two_people_with_the_same_photo_are_confusable() -> None:
+    embedding = make_people(1, 1)
+    findings = audit_samples(make_samples(np.concatenate([embedding, embedding]), [1, 2]))
     assert [finding.kind for finding in findings] == [
         FindingKind.SHARED_PHOTO,
         FindingKind.CONFUSABLE,
@@ -127,41 +127,41 @@ def test_two_people_with_a_single_photo() -> None:
 
 
 def test_siblings_are_reported_up_to_the_pair_limit() -> None:
-    rows = people(8, 2, seed=3)
+    rows = make_people(8, 2, seed=3)
     centers = np.repeat(rows[::2], 2, axis=0)
-    rows[8:] = unit(rows[8:] + 3 * centers[:8].astype(np.float64))
-    samples = gallery(rows, np.repeat(np.arange(8), 2).tolist())
-    pairs = of_kind(audit_samples(samples), FindingKind.CONFUSABLE)
+    rows[8:] = normalize(rows[8:] + 3 * centers[:8].astype(np.float64))
+    samples = make_samples(rows, np.repeat(np.arange(8), 2).tolist())
+    pairs = filter_kind(audit_samples(samples), FindingKind.CONFUSABLE)
     assert len(pairs) >= 4
     values = [pair.value for pair in pairs if pair.value is not None]
     assert values == sorted(values, reverse=True)
     assert any("enroll --name" in command for command in pairs[-1].commands)
-    assert of_kind(audit_samples(samples, most_pairs=1), FindingKind.CONFUSABLE) == pairs[:1]
-    assert of_kind(audit_samples(samples, most_pairs=0), FindingKind.CONFUSABLE) == []
+    assert filter_kind(audit_samples(samples, most_pairs=1), FindingKind.CONFUSABLE) == pairs[:1]
+    assert filter_kind(audit_samples(samples, most_pairs=0), FindingKind.CONFUSABLE) == []
     with pytest.raises(UsageError, match="must be 0 or more"):
         audit_samples(samples, most_pairs=-1)
 
 
 def test_all_repeated_samples_but_the_best_are_removed() -> None:
-    matrix = people(10, 4)
+    matrix = make_people(10, 4)
     matrix[1], matrix[2] = matrix[0], matrix[0]
     qualities = np.full(40, 0.5)
     qualities[1] = 0.9
-    findings = audit_samples(gallery(matrix, np.repeat(np.arange(10), 4).tolist(), qualities=qualities.tolist()))
-    (finding,) = of_kind(findings, FindingKind.REPEATED)
+    findings = audit_samples(make_samples(matrix, np.repeat(np.arange(10), 4).tolist(), qualities=qualities.tolist()))
+    (finding,) = filter_kind(findings, FindingKind.REPEATED)
     assert finding.people == ("P0",)
     assert finding.samples == (101, 103)
 
 
 def test_burst_is_too_similar() -> None:
-    matrix = np.concatenate([people(10, 3), people(1, 6, seed=4, scatter=0.2)])
-    findings = audit_samples(gallery(matrix, [*np.repeat(np.arange(10), 3).tolist(), *[10] * 6]))
+    matrix = np.concatenate([make_people(10, 3), make_people(1, 6, seed=4, scatter=0.2)])
+    findings = audit_samples(make_samples(matrix, [*np.repeat(np.arange(10), 3).tolist(), *[10] * 6]))
     assert [(finding.kind, finding.people) for finding in findings] == [(FindingKind.TOO_SIMILAR, ("P10",))]
     assert findings[0].commands == ("facebank enroll --name P10 PHOTO...",)
 
 
-def test_person_with_one_sample_and_person_with_none() -> None:
-    findings = audit_samples(gallery(people(1, 1), [4], names={4: "Ada", 5: "Zoë"}))
+def test_people_with_one_sample_or_none_are_reported() -> None:
+    findings = audit_samples(make_samples(make_people(1, 1), [4], names={4: "Ada", 5: "Zoë"}))
     assert [(finding.kind, finding.people) for finding in findings] == [
         (FindingKind.NO_SAMPLES, ("Zoë",)),
         (FindingKind.FEW_SAMPLES, ("Ada",)),
@@ -172,33 +172,35 @@ def test_person_with_one_sample_and_person_with_none() -> None:
 
 def test_names_are_quoted_for_a_shell() -> None:
     name = "Ada $(rm -rf ~) 'X'"
-    (finding,) = audit_samples(gallery(people(1, 1), [4], names={4: name}))
+    (finding,) = audit_samples(make_samples(make_people(1, 1), [4], names={4: name}))
     assert shlex.split(finding.commands[0]) == ["facebank", "enroll", "--name", name, "PHOTO..."]
 
 
-def test_five_hundred_samples_beside_one() -> None:
-    matrix = people(2, 500)[:501]
-    findings = audit_samples(gallery(matrix, [*[1] * 500, 2]))
+def test_many_samples_beside_one_give_few_findings() -> None:
+    matrix = make_people(2, 500)[:501]
+    findings = audit_samples(make_samples(matrix, [*[1] * 500, 2]))
     assert {finding.kind for finding in findings} <= {FindingKind.DISAGREEING, FindingKind.FEW_SAMPLES}
     assert len(findings) < 10
 
 
-def test_thousands_of_people() -> None:
+def test_swapped_samples_among_thousands_are_found() -> None:
     count = 3000
-    matrix, owners = people(count, 3), np.repeat(np.arange(count), 3)
+    matrix, owners = make_people(count, 3), np.repeat(np.arange(count), 3)
     owners[[0, 8]] = owners[[8, 0]]
-    findings = audit_samples(gallery(matrix, owners.tolist()))
-    wrong = {number for one in findings if one.kind is not FindingKind.CONFUSABLE for number in one.samples}
-    assert {101, 109} <= wrong
-    assert len(wrong) < 0.02 * len(matrix)
+    findings = audit_samples(make_samples(matrix, owners.tolist()))
+    reported = {
+        number for finding in findings if finding.kind is not FindingKind.CONFUSABLE for number in finding.samples
+    }
+    assert {101, 109} <= reported
+    assert len(reported) < 0.02 * len(matrix)
 
 
 def test_mismatched_arguments_are_refused() -> None:
-    fine = gallery(people(2, 1), [1, 2])
+    samples = make_samples(make_people(2, 1), [1, 2])
     with pytest.raises(UsageError, match="2 samples"):
-        AuditedSamples(fine.enrolled, fine.sample_ids[:1], fine.faces, fine.names)
+        AuditedSamples(samples.enrolled, samples.sample_ids[:1], samples.faces, samples.names)
     with pytest.raises(UsageError, match="without a name"):
-        AuditedSamples(fine.enrolled, fine.sample_ids, fine.faces, {1: "P1"})
+        AuditedSamples(samples.enrolled, samples.sample_ids, samples.faces, {1: "P1"})
 
 
 def test_agreement_rises_with_number_of_photos() -> None:

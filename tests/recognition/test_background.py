@@ -16,10 +16,10 @@ from facebank.recognition.calibration.background import LEAST_IDENTITIES, Backgr
 DIMENSION = 8
 
 
-def faces(people: int, each: int = 2, seed: int = 0) -> tuple[Any, Any]:
+def make_faces(people: int, photos: int = 2, seed: int = 0) -> tuple[Any, Any]:
     """Return synthetic embeddings of people around a common direction."""
     generator = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(people), each)
+    owners = np.repeat(np.arange(people), photos)
     spread = np.linspace(0.2, 1.0, DIMENSION)
     rows = 0.5 + generator.normal(size=(people, DIMENSION))[owners] * spread
     rows += 0.1 * generator.normal(size=rows.shape)
@@ -28,19 +28,19 @@ def faces(people: int, each: int = 2, seed: int = 0) -> tuple[Any, Any]:
 
 @pytest.fixture
 def background() -> Background:
-    return Background.measure(*faces(300))
+    return Background.measure(*make_faces(300))
 
 
 def test_background_has_mean_and_spread(background: Background) -> None:
-    matrix, _ = faces(300)
+    matrix, _ = make_faces(300)
     np.testing.assert_allclose(background.mean, matrix.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(background.covariance, np.cov(matrix.T, bias=True), atol=0.01)
 
 
 def test_every_person_has_the_same_weight() -> None:
-    matrix, owners = faces(60)
-    again = np.concatenate([np.arange(len(matrix)), np.repeat(np.flatnonzero(owners == 0), 500)])
-    once, often = Background.measure(matrix, owners), Background.measure(matrix[again], owners[again])
+    matrix, owners = make_faces(60)
+    indices = np.concatenate([np.arange(len(matrix)), np.repeat(np.flatnonzero(owners == 0), 500)])
+    once, often = Background.measure(matrix, owners), Background.measure(matrix[indices], owners[indices])
     np.testing.assert_allclose(often.mean, once.mean, atol=1e-6)
     np.testing.assert_allclose(often.covariance, once.covariance, atol=1e-6)
 
@@ -56,18 +56,18 @@ def test_covariance_of_few_people_is_shrunk() -> None:
 
 def test_too_few_people_are_refused() -> None:
     with pytest.raises(UsageError, match="50 people"):
-        Background.measure(*faces(LEAST_IDENTITIES - 1, each=10))
+        Background.measure(*make_faces(LEAST_IDENTITIES - 1, photos=10))
 
 
 def test_mismatched_identities_are_refused() -> None:
-    matrix, owners = faces(60)
+    matrix, owners = make_faces(60)
     with pytest.raises(UsageError, match="120 identities"):
         Background.measure(matrix, owners[:-1])
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 50))
 def test_draws_have_unit_length_and_are_reproducible(seed: int, count: int) -> None:
-    background = Background.measure(*faces(60))
+    background = Background.measure(*make_faces(60))
     drawn = background.draw(count, seed)
     assert drawn.shape == (count, DIMENSION)
     assert drawn.dtype == np.float32
@@ -76,7 +76,7 @@ def test_draws_have_unit_length_and_are_reproducible(seed: int, count: int) -> N
 
 
 def test_draws_resemble_people_but_copy_none(background: Background) -> None:
-    matrix, _ = faces(300)
+    matrix, _ = make_faces(300)
     drawn = background.draw(2000)
     np.testing.assert_allclose(drawn.mean(axis=0), matrix.mean(axis=0), atol=0.05)
     assert (drawn @ matrix.T).max() < 1 - 1e-6
@@ -94,19 +94,19 @@ def test_background_round_trips(background: Background, tmp_path: Path) -> None:
 
 
 def test_spread_within_people_is_less_than_between_them(background: Background) -> None:
-    matrix, owners = faces(300)
-    apart = matrix[owners == 7] - matrix[owners == 7].mean(axis=0)
+    matrix, owners = make_faces(300)
+    deviations = matrix[owners == 7] - matrix[owners == 7].mean(axis=0)
     assert background.within is not None
     assert np.trace(background.within) < 0.5 * np.trace(background.covariance)
     pairs = matrix.reshape(300, 2, DIMENSION)
     np.testing.assert_allclose(
         np.trace(background.within), ((pairs[:, 0] - pairs[:, 1]) ** 2).sum() / 2 / 300, rtol=1e-3
     )
-    assert not np.allclose(background.within, apart.T @ apart, atol=1e-6)
+    assert not np.allclose(background.within, deviations.T @ deviations, atol=1e-6)
 
 
 def test_people_with_one_photo_give_no_within_person_spread(tmp_path: Path) -> None:
-    background = Background.measure(*faces(60, each=1))
+    background = Background.measure(*make_faces(60, photos=1))
     assert background.within is None
     background.write(tmp_path / "background.npz")
     assert Background.read(tmp_path / "background.npz", DIMENSION).within is None

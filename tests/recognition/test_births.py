@@ -26,10 +26,10 @@ BIRTHS = BirthDates.of({1: "1985-06-15", 2: "2010", 3: "1960-01"}, NAMES)
         ("1900-01-01", ["Ada", "Ben", "Cleo"]),
     ],
 )
-def test_born_after_the_photo(day: str, unborn: list[str]) -> None:
+def test_people_born_after_the_photo_are_unborn(day: str, unborn: list[str]) -> None:
     assert sorted(BIRTHS.unborn(datetime.fromisoformat(day)).values()) == unborn
-    ahead = datetime.fromisoformat(f"{day}T23:00:00").replace(tzinfo=timezone(timedelta(hours=14)))
-    assert sorted(BIRTHS.unborn(ahead).values()) == unborn
+    local_time = datetime.fromisoformat(f"{day}T23:00:00").replace(tzinfo=timezone(timedelta(hours=14)))
+    assert sorted(BIRTHS.unborn(local_time).values()) == unborn
 
 
 def test_unknown_birth_dates_exclude_nobody() -> None:

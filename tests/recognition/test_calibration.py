@@ -31,15 +31,13 @@ if TYPE_CHECKING:
 from .synthetic_calibrators import (
     calibrators,
     counts,
-    embedded,
+    embedded_calibration,
     equal_counts,
+    probabilities_with_stranger,
     scores,
     shares,
     sizes,
-    with_strangers,
 )
-
-# Probabilities ---------------------------------------------------------------------------------------------------
 
 
 @given(calibrators(), st.lists(st.tuples(scores, counts), min_size=1, max_size=10), sizes, shares)
@@ -47,9 +45,9 @@ def test_probabilities_of_candidates_and_stranger_sum_to_one(
     calibrator: Calibrator, candidates: list[tuple[float, int]], size: int, stranger_share: float
 ) -> None:
     row, samples = [score for score, _ in candidates], [count for _, count in candidates]
-    found = with_strangers(calibrator, row, samples, size, stranger_share)
-    assert ((found >= 0) & (found <= 1)).all()
-    assert math.fsum(found) == pytest.approx(1, abs=1e-9)
+    actual = probabilities_with_stranger(calibrator, row, samples, size, stranger_share)
+    assert ((actual >= 0) & (actual <= 1)).all()
+    assert math.fsum(actual) == pytest.approx(1, abs=1e-9)
 
 
 @given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, shares, st.data())
@@ -57,12 +55,12 @@ def test_denied_person_has_no_probability(
     calibrator: Calibrator, row: list[float], samples: int, size: int, stranger_share: float, data: st.DataObject
 ) -> None:
     size = max(size, len(row) + 1)
-    place = data.draw(st.integers(0, len(row)))
-    among = [*row[:place], -math.inf, *row[place:]]
-    without = with_strangers(calibrator, row, [samples] * len(row), size, stranger_share)
-    found = with_strangers(calibrator, among, [samples] * len(among), size, stranger_share)
-    assert found[place] == 0
-    np.testing.assert_allclose(np.delete(found, place), without, atol=1e-12)
+    index = data.draw(st.integers(0, len(row)))
+    with_denied = [*row[:index], -math.inf, *row[index:]]
+    without_denied = probabilities_with_stranger(calibrator, row, [samples] * len(row), size, stranger_share)
+    actual = probabilities_with_stranger(calibrator, with_denied, [samples] * len(with_denied), size, stranger_share)
+    assert actual[index] == 0
+    np.testing.assert_allclose(np.delete(actual, index), without_denied, atol=1e-12)
 
 
 @given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, shares, st.floats(0, 2), st.data())
@@ -75,13 +73,13 @@ def test_probability_is_monotone_in_the_scores(
     change: float,
     data: st.DataObject,
 ) -> None:
-    who = data.draw(st.integers(0, len(row) - 1))
-    numbers = [samples + place for place in range(len(row))]
-    before = with_strangers(calibrator, row, numbers, size, stranger_share)
-    raised = [score + change * (place == who) for place, score in enumerate(row)]
-    after = with_strangers(calibrator, raised, numbers, size, stranger_share)
-    assert after[who] >= before[who] - 1e-12
-    others = np.delete(after, who) - np.delete(before, who)
+    index = data.draw(st.integers(0, len(row) - 1))
+    counts = [samples + number for number in range(len(row))]
+    before = probabilities_with_stranger(calibrator, row, counts, size, stranger_share)
+    raised = [score + change * (column == index) for column, score in enumerate(row)]
+    after = probabilities_with_stranger(calibrator, raised, counts, size, stranger_share)
+    assert after[index] >= before[index] - 1e-12
+    others = np.delete(after, index) - np.delete(before, index)
     assert (others <= 1e-12).all()
 
 
@@ -91,37 +89,37 @@ def test_probabilities_fall_with_expected_strangers(
 ) -> None:
     few, many = sorted((first, second))
     expecting_few, expecting_many = (
-        with_strangers(calibrator, row, [1] * len(row), size, share) for share in (few, many)
+        probabilities_with_stranger(calibrator, row, [1] * len(row), size, share) for share in (few, many)
     )
     assert (expecting_many[:-1] <= expecting_few[:-1] + 1e-12).all()
     assert expecting_many[-1] >= expecting_few[-1] - 1e-12
 
 
 def test_uninformative_scores_leave_the_prior() -> None:
-    flat = SizeTable(10, ((0.0, 0.0),) * 3, tuple(-0.1 * place for place in range(len(RATES))), 0.0, 0.02)
-    found = with_strangers(Calibrator("knn", (0.0, 1.0), (flat,)), [0.9] * 10, [1] * 10, 10, 0.4)
-    np.testing.assert_allclose(found, [0.06] * 10 + [0.4])
+    flat = SizeTable(10, ((0.0, 0.0),) * 3, tuple(-0.1 * index for index in range(len(RATES))), 0.0, 0.02)
+    actual = probabilities_with_stranger(Calibrator("knn", (0.0, 1.0), (flat,)), [0.9] * 10, [1] * 10, 10, 0.4)
+    np.testing.assert_allclose(actual, [0.06] * 10 + [0.4])
 
 
 @given(calibrators(), scores, scores, counts, sizes)
 def test_equal_scores_and_samples_give_equal_probabilities(
     calibrator: Calibrator, score: float, other: float, samples: int, size: int
 ) -> None:
-    first, second, _, _ = with_strangers(calibrator, [score, score, other], [samples] * 3, size)
+    first, second, _, _ = probabilities_with_stranger(calibrator, [score, score, other], [samples] * 3, size)
     assert first == second
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 2.0, math.nan, math.inf])
 def test_invalid_share_of_strangers_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match="share of strangers"):
-        with_strangers(embedded().calibrators[0], [0.5], [1], 10, share)
+        probabilities_with_stranger(embedded_calibration().calibrators[0], [0.5], [1], 10, share)
 
 
 @given(st.lists(st.floats(-800, 800), min_size=1, max_size=8), st.floats(-1000, 1000))
 def test_softmax_sums_to_one_and_depends_on_differences_only(logits: list[float], shift: float) -> None:
-    found = softmax(np.array([logits]))
-    assert found.sum() == pytest.approx(1)
-    np.testing.assert_allclose(softmax(np.array([logits]) + shift), found, atol=1e-9)
+    actual = softmax(np.array([logits]))
+    assert actual.sum() == pytest.approx(1)
+    np.testing.assert_allclose(softmax(np.array([logits]) + shift), actual, atol=1e-9)
 
 
 @given(st.integers(1, 1000), shares)
@@ -130,9 +128,6 @@ def test_prior_is_uniform(size: int, stranger_share: float) -> None:
     assert (prior[:-1] == prior[0]).all()
     assert prior[-1] == stranger_share
     assert prior.sum() == pytest.approx(1)
-
-
-# Interpolation ---------------------------------------------------------------------------------------
 
 
 @given(calibrators(), scores, counts, st.data())
@@ -144,8 +139,8 @@ def test_evidence_interpolates_between_sizes(
     upper = min(lower + 1, len(measured) - 1)
     size = data.draw(st.integers(measured[lower], measured[upper]))
     at, low, high = (
-        float(calibrator.evidence(np.array([score], np.float32), np.array([samples]), one)[0])
-        for one in (size, measured[lower], measured[upper])
+        float(calibrator.evidence(np.array([score], np.float32), np.array([samples]), measured_size)[0])
+        for measured_size in (size, measured[lower], measured[upper])
     )
     assert min(low, high) - 1e-9 <= at <= max(low, high) + 1e-9
 
@@ -155,8 +150,8 @@ def test_evidence_at_measured_points_is_exact(calibrator: Calibrator, data: st.D
     table = data.draw(st.sampled_from(calibrator.tables))
     number = data.draw(st.integers(0, len(SAMPLES) - 1))
     samples = np.full(len(calibrator.knots), SAMPLES[number])
-    found = calibrator.evidence(np.array(calibrator.knots), samples, table.size, table.further)
-    np.testing.assert_allclose(found, table.evidence[number], atol=1e-9)
+    actual = calibrator.evidence(np.array(calibrator.knots), samples, table.size, table.further)
+    np.testing.assert_allclose(actual, table.evidence[number], atol=1e-9)
 
 
 @given(calibrators(), sizes, counts, st.floats(0, 3))
@@ -170,22 +165,19 @@ def test_evidence_is_constant_beyond_the_knots(calibrator: Calibrator, size: int
 
 
 @given(st.integers(1, 500))
-def test_interpolation_weights_of_sample_counts(samples: int) -> None:
-    found = sample_shares(np.array([samples]))[:, 0]
-    assert found.sum() == pytest.approx(1)
-    assert (found >= 0).all()
-    assert (found > 1e-12).sum() <= 2
+def test_interpolation_weights_of_sample_counts_sum_to_one(samples: int) -> None:
+    actual = sample_shares(np.array([samples]))[:, 0]
+    assert actual.sum() == pytest.approx(1)
+    assert (actual >= 0).all()
+    assert (actual > 1e-12).sum() <= 2
     if samples in SAMPLES:
-        assert found[SAMPLES.index(samples)] == pytest.approx(1)
+        assert actual[SAMPLES.index(samples)] == pytest.approx(1)
     if samples > SAMPLES[-1]:
-        assert found[-1] == pytest.approx(1)
+        assert actual[-1] == pytest.approx(1)
 
 
 def test_five_hundred_samples_count_like_five() -> None:
     assert sample_spread(np.array([500, 1])) == sample_spread(np.array([5, 1]))
-
-
-# Thresholds ------------------------------------------------------------------------------------------------------
 
 
 @given(calibrators(), counts, st.floats(RATES[0], RATES[-1]), st.floats(RATES[0], RATES[-1]), st.data())
@@ -218,36 +210,39 @@ def test_thresholds_of_the_smallest_size_are_exact(calibrator: Calibrator, fpir:
 @pytest.mark.parametrize("fpir", [0.0, 0.0009, 0.21, 1.0, math.nan, -0.01])
 def test_unmeasured_rate_is_refused(fpir: float) -> None:
     with pytest.raises(UsageError, match=r"0\.001 to 0\.2"):
-        embedded().calibrators[0].threshold(equal_counts(10), fpir)
+        embedded_calibration().calibrators[0].threshold(equal_counts(10), fpir)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_embedded_packs_thresholds_are_sensible_for_any_size(classifier: str) -> None:
-    calibrator = embedded().of(classifier)
+    calibrator = embedded_calibration().of(classifier)
     if calibrator is None:
-        assert classifier == "svm-rbf"  # too slow to simulate large galleries of
+        assert classifier == "svm-rbf"  # too slow for simulations of large galleries
         return
     people = [1, 2, 5, 10, 50, 100, 500, 1000, 5000, 50_000]
     for samples in (1, 5, 50):
         table = np.array(
             [[calibrator.threshold(equal_counts(size, samples), fpir) for fpir in RATES] for size in people]
         )
-        assert (np.diff(table, axis=0) >= -0.05).all()  # more people correct more, and may need a little less
+        assert (
+            np.diff(table, axis=0) >= -0.05
+        ).all()  # with more people the correction grows, and the threshold may fall slightly
         assert (table[-1] > table[0]).all()
         assert (np.diff(table, axis=1) <= 0).all()
         assert ((table[:8] > 0) & (table[:8] < 0.7)).all()
 
 
-def scored(*values: float) -> FloatArray:
+def make_scores(*values: float) -> FloatArray:
     return np.array([values], dtype=np.float32)
 
 
 def test_probabilities_do_not_depend_on_other_probes() -> None:
-    calibrator = embedded().calibrators[0]
+    calibrator = embedded_calibration().calibrators[0]
     rows = np.random.default_rng(0).uniform(-0.2, 0.9, (20, 10)).astype(np.float32)
     samples = np.random.default_rng(1).integers(1, 9, (20, 10))
-    together = calibrator.probabilities(rows, samples, 300, 0.3)
-    alone = [
-        calibrator.probabilities(scored(*row), own[None], 300, 0.3) for row, own in zip(rows, samples, strict=True)
+    joint = calibrator.probabilities(rows, samples, 300, 0.3)
+    single = [
+        calibrator.probabilities(make_scores(*row), counts[None], 300, 0.3)
+        for row, counts in zip(rows, samples, strict=True)
     ]
-    np.testing.assert_allclose(together, np.concatenate(alone))
+    np.testing.assert_allclose(joint, np.concatenate(single))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,49 +21,51 @@ from facebank.recognition.cohort import NO_CORRECTION
 from facebank.recognition.pairs import PairModel
 from facebank.recognition.scoring import CLASSIFIERS
 
-if TYPE_CHECKING:
-    pass
-
 from .synthetic_calibrators import (
     calibrators,
-    embedded,
+    embedded_calibration,
     equal_counts,
-    with_strangers,
+    probabilities_with_stranger,
 )
-
-# Files -----------------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(calibrators(), max_size=3), st.text(max_size=20), st.integers(0, 2**40))
-def test_calibration_round_trips(made: list[Calibrator], words: str, people: int) -> None:
-    named = tuple(replace(one, classifier=kind) for one, kind in zip(made, CLASSIFIERS, strict=False))
-    calibration = Calibration("ab" * 32, "".join(filter(str.isprintable, words)), people, people, named)
+def test_calibration_round_trips(drawn: list[Calibrator], words: str, people: int) -> None:
+    renamed = tuple(replace(calibrator, classifier=kind) for calibrator, kind in zip(drawn, CLASSIFIERS, strict=False))
+    calibration = Calibration("ab" * 32, "".join(filter(str.isprintable, words)), people, people, renamed)
     assert Calibration.from_json(calibration.to_json()) == calibration
     assert Calibration.from_json(calibration.to_json().encode()) == calibration
     for kind in CLASSIFIERS:
-        assert calibration.of(kind) == next((one for one in named if one.classifier == kind), None)
+        assert calibration.of(kind) == next(
+            (calibrator for calibrator in renamed if calibrator.classifier == kind), None
+        )
 
 
 def test_first_format_is_read_without_correction() -> None:
-    (calibrator,) = Calibration.from_json(json.dumps(valid())).calibrators
+    (calibrator,) = Calibration.from_json(json.dumps(make_valid())).calibrators
     assert calibrator.correction == NO_CORRECTION
     assert [table.further for table in calibrator.tables] == [0, 0]
 
 
 def test_embedded_calibration_corrects_scores_and_names_its_data() -> None:
-    assert all(one.correction.share > 0 for one in embedded().calibrators)
-    assert embedded().pairs is not None
+    assert all(calibrator.correction.share > 0 for calibrator in embedded_calibration().calibrators)
+    assert embedded_calibration().pairs is not None
     for word in ("LFW", "Families In the Wild", "Large Age Gap"):
-        assert word in embedded().made_from
+        assert word in embedded_calibration().made_from
 
 
 def test_embedded_calibration_belongs_to_the_embedded_pack() -> None:
-    assert embedded().pack_digest == load_pack().digest
-    assert {one.classifier for one in embedded().calibrators} >= {"prototype", "knn", "svm", "logistic"}
-    assert Calibration.from_json(embedded().to_json()) == embedded()
+    assert embedded_calibration().pack_digest == load_pack().digest
+    assert {calibrator.classifier for calibrator in embedded_calibration().calibrators} >= {
+        "prototype",
+        "knn",
+        "svm",
+        "logistic",
+    }
+    assert Calibration.from_json(embedded_calibration().to_json()) == embedded_calibration()
 
 
-def valid() -> dict[str, Any]:
+def make_valid() -> dict[str, Any]:
     """Return the smallest valid calibration as JSON data."""
     table = {
         "size": 10,
@@ -84,24 +86,24 @@ def valid() -> dict[str, Any]:
 
 
 def test_smallest_calibration_is_read() -> None:
-    found = Calibration.from_json(json.dumps(valid()))
-    assert [table.size for table in found.calibrators[0].tables] == [10, 100]
+    calibration = Calibration.from_json(json.dumps(make_valid()))
+    assert [table.size for table in calibration.calibrators[0].tables] == [10, 100]
 
 
 KNOTS = ("calibrators", 0, "knots")
 TABLE = ("calibrators", 0, "tables", 0)
 CURVE = (*TABLE, "evidence", 0)
-CORRECTED = ("calibrators", 0, "correction")
+CORRECTION = ("calibrators", 0, "correction")
 PAIRS = dict.fromkeys(PairModel.names(), 0.5)
 HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
     (("format",), 3),
     (("format",), None),
-    (CORRECTED, {"share": 2.0, "level": 0.5, "shrinkage": 5.0}),
-    (CORRECTED, {"share": 0.5, "level": -0.5, "shrinkage": 5.0}),
-    (CORRECTED, {"share": 0.5, "level": 0.5, "shrinkage": 0.0}),
-    (CORRECTED, {"share": 0.5, "level": math.nan, "shrinkage": 5.0}),
-    (CORRECTED, {"share": 0.5}),
-    (CORRECTED, [0.5, 0.5, 5.0]),
+    (CORRECTION, {"share": 2.0, "level": 0.5, "shrinkage": 5.0}),
+    (CORRECTION, {"share": 0.5, "level": -0.5, "shrinkage": 5.0}),
+    (CORRECTION, {"share": 0.5, "level": 0.5, "shrinkage": 0.0}),
+    (CORRECTION, {"share": 0.5, "level": math.nan, "shrinkage": 5.0}),
+    (CORRECTION, {"share": 0.5}),
+    (CORRECTION, [0.5, 0.5, 5.0]),
     (("pairs",), {**PAIRS, "steepness": math.inf}),
     (("pairs",), {**PAIRS, "lean": "0"}),
     (("pairs",), {"steepness": 1.0}),
@@ -135,11 +137,11 @@ HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
     (KNOTS, "01"),
     (KNOTS, {"0": 1}),
     (KNOTS, [[0.0, 1.0]]),
-    (KNOTS, [place / 1000 for place in range(201)]),
+    (KNOTS, [number / 1000 for number in range(201)]),
     (("calibrators", 0, "tables"), []),
     (("calibrators", 0, "tables"), {}),
-    (("calibrators", 0, "tables"), [valid()["calibrators"][0]["tables"][0]] * 2),
-    (("calibrators", 0, "tables"), [{**valid()["calibrators"][0]["tables"][0], "size": n} for n in range(1, 42)]),
+    (("calibrators", 0, "tables"), [make_valid()["calibrators"][0]["tables"][0]] * 2),
+    (("calibrators", 0, "tables"), [{**make_valid()["calibrators"][0]["tables"][0], "size": n} for n in range(1, 42)]),
     ((*TABLE, "size"), 0),
     ((*TABLE, "size"), 100),
     ((*TABLE, "size"), "10"),
@@ -154,7 +156,7 @@ HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
     (CURVE, [math.nan, 1.0]),
     (CURVE, [-1e300, 1.0]),
     (CURVE, None),
-    ((*TABLE, "thresholds"), [0.1 * place for place in range(8)]),
+    ((*TABLE, "thresholds"), [0.1 * number for number in range(8)]),
     ((*TABLE, "thresholds"), [0.5] * 7),
     ((*TABLE, "thresholds"), [math.inf] * 8),
     ((*TABLE, "thresholds_per_sample"), None),
@@ -165,33 +167,33 @@ HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("where", "what"), HOSTILE, ids=lambda value: str(value)[:60])
-def test_invalid_calibration_is_refused(where: tuple[str | int, ...], what: Any) -> None:
-    content: Any = valid()
-    place = content
-    for key in where[:-1]:
-        place = place[key]
-    place[where[-1]] = what
+@pytest.mark.parametrize(("path", "value"), HOSTILE, ids=lambda value: str(value)[:60])
+def test_invalid_calibration_is_refused(path: tuple[str | int, ...], value: Any) -> None:
+    content: Any = make_valid()
+    parent = content
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = value
     with pytest.raises(UsageError, match="not a calibration of a pack"):
         Calibration.from_json(json.dumps(content))
 
 
-def keys_of(content: Any, *way: str | int) -> list[tuple[str | int, ...]]:
-    """Return the paths to all keys of nested objects and lists."""
+def list_paths(content: Any, *path: str | int) -> list[tuple[str | int, ...]]:
+    """Return the paths of all keys in nested objects and lists."""
     if isinstance(content, dict):
-        return [one for key, value in content.items() for one in [(*way, key), *keys_of(value, *way, key)]]
+        return [item for key, value in content.items() for item in [(*path, key), *list_paths(value, *path, key)]]
     if isinstance(content, list):
-        return [one for place, value in enumerate(content) for one in keys_of(value, *way, place)]
+        return [item for index, value in enumerate(content) for item in list_paths(value, *path, index)]
     return []
 
 
-@pytest.mark.parametrize("way", keys_of(valid()), ids=str)
-def test_every_missing_key_is_refused(way: tuple[str | int, ...]) -> None:
-    content: Any = valid()
-    place = content
-    for key in way[:-1]:
-        place = place[key]
-    del place[way[-1]]
+@pytest.mark.parametrize("path", list_paths(make_valid()), ids=str)
+def test_every_missing_key_is_refused(path: tuple[str | int, ...]) -> None:
+    content: Any = make_valid()
+    parent = content
+    for key in path[:-1]:
+        parent = parent[key]
+    del parent[path[-1]]
     with pytest.raises(UsageError, match="not a calibration of a pack"):
         Calibration.from_json(json.dumps(content))
 
@@ -206,7 +208,7 @@ def test_every_missing_key_is_refused(way: tuple[str | int, ...]) -> None:
         "1",
         '"format"',
         "{}",
-        json.dumps(valid())[:-1],
+        json.dumps(make_valid())[:-1],
         "[" * 100_000,
         '{"format":' * 100_000,
         '{"format": 1, "people": ' + "9" * 5000 + "}",
@@ -215,10 +217,10 @@ def test_every_missing_key_is_refused(way: tuple[str | int, ...]) -> None:
     ids=lambda text: repr(text[:20]),
 )
 def test_other_content_is_refused_in_one_line(text: str | bytes) -> None:
-    with pytest.raises(UsageError, match="evil") as raised:
+    with pytest.raises(UsageError, match="evil") as caught:
         Calibration.from_json(text, "evil\n\x1b[31m.json")
-    assert str(raised.value).isprintable()
-    assert len(str(raised.value)) < 300
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
 
 
 json_values = st.recursive(
@@ -228,26 +230,26 @@ json_values = st.recursive(
 )
 
 
-@given(st.sampled_from(keys_of(valid())), json_values)
-def test_any_value_is_read_or_refused(way: tuple[str | int, ...], value: Any) -> None:
-    content: Any = valid()
-    place = content
-    for key in way[:-1]:
-        place = place[key]
-    place[way[-1]] = value
+@given(st.sampled_from(list_paths(make_valid())), json_values)
+def test_any_value_is_read_or_refused(path: tuple[str | int, ...], value: Any) -> None:
+    content: Any = make_valid()
+    parent = content
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = value
     try:
-        found = Calibration.from_json(json.dumps(content))
+        calibration = Calibration.from_json(json.dumps(content))
     except UsageError:
         return
-    for calibrator in found.calibrators:
-        probabilities = with_strangers(calibrator, [0.5, 0.2], [1, 2], 10)
+    for calibrator in calibration.calibrators:
+        probabilities = probabilities_with_stranger(calibrator, [0.5, 0.2], [1, 2], 10)
         assert probabilities.sum() == pytest.approx(1)
         assert math.isfinite(calibrator.threshold(equal_counts(500), 0.01))
 
 
 @pytest.mark.parametrize("name", PairModel.names())
 def test_pair_parameters_stay_within_computable_bounds(name: str) -> None:
-    content = json.loads(embedded().to_json())
+    content = json.loads(embedded_calibration().to_json())
     content["pairs"][name] = 20
     Calibration.from_json(json.dumps(content))
     content["pairs"][name] = 900_000
@@ -256,5 +258,5 @@ def test_pair_parameters_stay_within_computable_bounds(name: str) -> None:
 
 
 def test_text_of_a_file_is_escaped_for_terminals() -> None:
-    found = Calibration.from_json(json.dumps({**valid(), "made_from": "\x1b[31mred\u202e"}))
-    assert found.made_from.isprintable()
+    calibration = Calibration.from_json(json.dumps({**make_valid(), "made_from": "\x1b[31mred\u202e"}))
+    assert calibration.made_from.isprintable()

@@ -29,7 +29,7 @@ BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSI
 sample_counts = st.lists(st.integers(1, 12), min_size=1, max_size=12)
 
 
-def gallery(counts: list[int], noise: float = 0.3, seed: int = 0) -> Enrolled:
+def make_people(counts: list[int], noise: float = 0.3, seed: int = 0) -> Enrolled:
     """Return synthetic people whose samples scatter around one direction each, in random order."""
     generator = np.random.default_rng(seed)
     owners = generator.permutation(np.repeat(np.arange(len(counts)), counts))
@@ -38,8 +38,8 @@ def gallery(counts: list[int], noise: float = 0.3, seed: int = 0) -> Enrolled:
     return Enrolled(matrix, owners + 1, np.ones(len(owners), np.float32))
 
 
-def two_faced(people: int = 10, samples: int = 10, seed: int = 0) -> Enrolled:
-    """Return people with two appearances each, whose mean resembles nobody, so that nearest samples work best."""
+def make_two_faced_people(people: int = 10, samples: int = 10, seed: int = 0) -> Enrolled:
+    """Return people with two opposite appearances: their mean resembles nobody, and nearest samples work best."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(people), samples)
     looks = generator.normal(size=(people, DIMENSION))
@@ -51,37 +51,37 @@ def two_faced(people: int = 10, samples: int = 10, seed: int = 0) -> Enrolled:
 
 @pytest.mark.parametrize("counts", [[1] * 100, [LEAST_SAMPLES - 1] * 100, [LEAST_TRIALS - 1, 2, 2, 1], [500]], ids=len)
 def test_default_is_chosen_with_too_few_samples(counts: list[int]) -> None:
-    choice = choose_classifier(gallery(counts), BACKGROUND)
+    choice = choose_classifier(make_people(counts), BACKGROUND)
     assert choice.classifier == DEFAULT_CLASSIFIER
     assert "too few" in choice.why
 
 
 def test_large_galleries_are_not_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(training, "build_scorer")
-    choice = choose_classifier(gallery([10] * (MOST_SAMPLES // 10 + 1)), BACKGROUND)
+    choice = choose_classifier(make_people([10] * (MOST_SAMPLES // 10 + 1)), BACKGROUND)
     assert (choice.classifier, "too many" in choice.why) == (DEFAULT_CLASSIFIER, True)
 
 
 @pytest.mark.parametrize("background", [BACKGROUND, None], ids=["background", "no background"])
 def test_default_is_chosen_when_all_are_right(background: Background | None) -> None:
-    choice = choose_classifier(gallery([5] * 10, noise=0.05), background)
+    choice = choose_classifier(make_people([5] * 10, noise=0.05), background)
     assert choice.classifier == DEFAULT_CLASSIFIER
     assert "none was clearly better" in choice.why
     assert all(f"{kind} 100.0%" in choice.why for kind in TRIED)
 
 
 def test_clearly_better_classifier_is_chosen() -> None:
-    choice = choose_classifier(two_faced(), BACKGROUND)
+    choice = choose_classifier(make_two_faced_people(), BACKGROUND)
     assert choice.classifier == "knn"
     assert "correct most often on 100 samples" in choice.why
     assert "knn 100.0%" in choice.why
-    assert "knn" not in choose_classifier(two_faced(), BACKGROUND, [DEFAULT_CLASSIFIER, "svm"]).why
+    assert "knn" not in choose_classifier(make_two_faced_people(), BACKGROUND, [DEFAULT_CLASSIFIER, "svm"]).why
 
 
 @settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(3, 9), min_size=5, max_size=9), st.floats(0.1, 1.5))
 def test_choice_does_not_depend_on_names(seed: int, counts: list[int], noise: float) -> None:
-    enrolled = gallery(counts, noise, seed)
+    enrolled = make_people(counts, noise, seed)
     choice = choose_classifier(enrolled, BACKGROUND)
     assert choice == choose_classifier(enrolled, BACKGROUND)
     assert choice.classifier in TRIED
@@ -96,12 +96,12 @@ def test_tried_kinds_can_be_built_and_include_the_default() -> None:
 
 @given(sample_counts, st.integers(0, 2**32 - 1))
 def test_each_sample_is_left_out_once_and_nobody_loses_all_samples(counts: list[int], seed: int) -> None:
-    owners = gallery(counts, seed=seed).owners
-    several = np.bincount(owners)[owners] >= LEAST_SAMPLES
-    folds = training._folds(owners, several)
+    owners = make_people(counts, seed=seed).owners
+    is_searched = np.bincount(owners)[owners] >= LEAST_SAMPLES
+    folds = training._folds(owners, is_searched)
     assert len(folds) <= FOLDS
     left_out = np.sum(folds, axis=0) if folds else np.zeros(len(owners))
-    np.testing.assert_array_equal(left_out, several)
+    np.testing.assert_array_equal(left_out, is_searched)
     for fold in folds:
         assert fold.any()
         assert set(owners[~fold]) == set(owners)
@@ -112,8 +112,8 @@ def test_sign_test_is_binomial(better: int, worse: int) -> None:
     chance = training._sign_test(better, worse)
     assert 0 < chance <= 1
     assert chance >= training._sign_test(better + 1, worse)
-    exactly = math.comb(better + worse, better) / 2 ** (better + worse)
-    assert chance + training._sign_test(worse, better) == pytest.approx(1 + exactly)
+    probability = math.comb(better + worse, better) / 2 ** (better + worse)
+    assert chance + training._sign_test(worse, better) == pytest.approx(1 + probability)
 
 
 def test_five_of_five_is_significant_and_four_of_five_is_not() -> None:

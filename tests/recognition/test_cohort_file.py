@@ -17,7 +17,7 @@ from facebank.recognition.cohort import (
     write_album_people,
 )
 from tests.recognition.synthetic import DIMENSION
-from tests.recognition.test_cohort import made
+from tests.recognition.test_cohort import make_people
 
 DIGEST = "ab" * 32
 
@@ -29,44 +29,51 @@ def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_cohort_round_trips_and_is_wiped(gallery: Path) -> None:
-    people = made(0, 7)
+    people = make_people(0, 7)
     assert read_album_people(gallery, DIGEST, DIMENSION) is None
     assert album_version(gallery) == 0
     write_album_people(gallery, DIGEST, people)
     assert album_version(gallery) > 0
-    found = read_album_people(gallery, DIGEST, DIMENSION)
-    assert found is not None
-    assert np.array_equal(found, people)
+    stored = read_album_people(gallery, DIGEST, DIMENSION)
+    assert stored is not None
+    assert np.array_equal(stored, people)
     assert cohort_file(gallery).stat().st_mode & 0o077 == 0
     wipe_derived(gallery)
     assert read_album_people(gallery, DIGEST, DIMENSION) is None
 
 
 def test_people_with_most_faces_are_kept(gallery: Path) -> None:
-    people = made(0, MOST_PEOPLE + 5)
+    people = make_people(0, MOST_PEOPLE + 5)
     write_album_people(gallery, DIGEST, people)
-    found = read_album_people(gallery, DIGEST, DIMENSION)
-    assert found is not None
-    assert np.array_equal(found, people[:MOST_PEOPLE])
+    stored = read_album_people(gallery, DIGEST, DIMENSION)
+    assert stored is not None
+    assert np.array_equal(stored, people[:MOST_PEOPLE])
 
 
 def test_scan_without_people_is_kept(gallery: Path) -> None:
-    write_album_people(gallery, DIGEST, made(0, 7)[:0])
-    found = read_album_people(gallery, DIGEST, DIMENSION)
-    assert found is not None
-    assert found.shape == (0, DIMENSION)
+    write_album_people(gallery, DIGEST, make_people(0, 7)[:0])
+    stored = read_album_people(gallery, DIGEST, DIMENSION)
+    assert stored is not None
+    assert stored.shape == (0, DIMENSION)
 
 
-def test_file_of_another_pack_or_damaged_is_ignored(gallery: Path) -> None:
+def test_damaged_files_and_those_of_other_packs_are_ignored(gallery: Path) -> None:
     assert album_people_problem(gallery, DIGEST, DIMENSION) is None
-    write_album_people(gallery, DIGEST, made(0, 7))
+    write_album_people(gallery, DIGEST, make_people(0, 7))
     assert album_people_problem(gallery, DIGEST, DIMENSION) is None
     for digest, dimension in (("cd" * 32, DIMENSION), (DIGEST, DIMENSION + 1)):
         assert read_album_people(gallery, digest, dimension) is None
         assert "is damaged, or was made with another pack: " in (album_people_problem(gallery, digest, dimension) or "")
     path = cohort_file(gallery)
-    whole = path.read_bytes()
-    for damaged in (b"", whole[:50], whole[:-1], whole[:-1] + b"\x00", whole + b"\x00" * 64, b"x" * len(whole)):
+    original = path.read_bytes()
+    for damaged in (
+        b"",
+        original[:50],
+        original[:-1],
+        original[:-1] + b"\x00",
+        original + b"\x00" * 64,
+        b"x" * len(original),
+    ):
         path.write_bytes(damaged)
         assert read_album_people(gallery, DIGEST, DIMENSION) is None
         assert f"{path} is damaged: " in (album_people_problem(gallery, DIGEST, DIMENSION) or "")
@@ -77,16 +84,16 @@ def test_file_of_another_pack_or_damaged_is_ignored(gallery: Path) -> None:
 
 
 def test_every_flipped_bit_is_detected(gallery: Path) -> None:
-    write_album_people(gallery, DIGEST, made(0, 2))
+    write_album_people(gallery, DIGEST, make_people(0, 2))
     path = cohort_file(gallery)
-    whole = path.read_bytes()
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+    original = path.read_bytes()
+    for index in range(len(original)):
+        path.write_bytes(original[:index] + bytes([original[index] ^ 1 << index % 8]) + original[index + 1 :])
         assert album_people_problem(gallery, DIGEST, DIMENSION) is not None
 
 
 def test_damage_warns_once(gallery: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_album_people(gallery, DIGEST, made(0, 7))
+    write_album_people(gallery, DIGEST, make_people(0, 7))
     warn_of_unusable_people(gallery, DIGEST, DIMENSION)
     assert caplog.messages == []
     cohort_file(gallery).write_bytes(b"x" * 200)

@@ -22,52 +22,54 @@ if TYPE_CHECKING:
 DIMENSION = 128
 
 
-def unit(rows: NDArray[np.float64]) -> FloatArray:
+def normalize(rows: NDArray[np.float64]) -> FloatArray:
     return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)
 
 
-def identities(count: int, seed: int = 0) -> NDArray[np.float64]:
+def draw_people(count: int, seed: int = 0) -> NDArray[np.float64]:
     """Return unit directions of dissimilar people."""
-    return unit(np.random.default_rng(seed).normal(size=(count, DIMENSION))).astype(np.float64)
+    return normalize(np.random.default_rng(seed).normal(size=(count, DIMENSION))).astype(np.float64)
 
 
-def siblings(alike: float, seed: int = 0) -> NDArray[np.float64]:
+def make_siblings(similarity: float, seed: int = 0) -> NDArray[np.float64]:
     """Return the directions of two people with a given cosine."""
-    one, other = identities(2, seed)
-    other = unit(other - (other @ one) * one).astype(np.float64)
-    return np.stack([one, alike * one + np.sqrt(1 - alike**2) * other])
+    first, other = draw_people(2, seed)
+    other = normalize(other - (other @ first) * first).astype(np.float64)
+    return np.stack([first, similarity * first + np.sqrt(1 - similarity**2) * other])
 
 
-def photos(person: NDArray[np.float64], count: int, seed: int = 0) -> FloatArray:
+def make_photos(person: NDArray[np.float64], count: int, seed: int = 0) -> FloatArray:
     """Return photos of a person with mutual cosines of about `TYPICAL_AGREEMENT`."""
     scatter = np.random.default_rng(seed + 77).normal(size=(count, DIMENSION)) / np.sqrt(DIMENSION)
-    return unit(np.sqrt(TYPICAL_AGREEMENT) * person + np.sqrt(1 - TYPICAL_AGREEMENT) * scatter)
+    return normalize(np.sqrt(TYPICAL_AGREEMENT) * person + np.sqrt(1 - TYPICAL_AGREEMENT) * scatter)
 
 
 def enroll(people: NDArray[np.float64], *counts: int, seed: int = 0) -> Enrolled:
-    """Return a gallery of people numbered 10, 20, … with the given numbers of photos."""
-    matrix = np.concatenate([photos(one, n, seed + i) for i, (one, n) in enumerate(zip(people, counts, strict=True))])
+    """Return a gallery of people with IDs 10, 20, … and the given numbers of photos."""
+    matrix = np.concatenate(
+        [make_photos(person, count, seed + i) for i, (person, count) in enumerate(zip(people, counts, strict=True))]
+    )
     owners = np.repeat(10 * (1 + np.arange(len(people))), counts)
     return Enrolled(matrix, owners, np.full(len(matrix), 0.8, np.float32))
 
 
-def made_background(seed: int = 3) -> Background:
-    people = identities(300, seed)
-    matrix = np.concatenate([photos(one, 3, seed=1000 + i) for i, one in enumerate(people)])
+def make_background(seed: int = 3) -> Background:
+    people = draw_people(300, seed)
+    matrix = np.concatenate([make_photos(person, 3, seed=1000 + i) for i, person in enumerate(people)])
     return Background.measure(matrix, np.repeat(np.arange(300), 3))
 
 
 def margin(enrolled: Enrolled, probe: FloatArray) -> float:
     """Return the margin of a probe towards the first of two people."""
     owners = enrolled.owners
-    one, other = (unit(enrolled.matrix[owners == place].astype(np.float64).mean(axis=0)) for place in (0, 1))
-    return float(probe @ one - probe @ other)
+    first, second = (normalize(enrolled.matrix[owners == owner].astype(np.float64).mean(axis=0)) for owner in (0, 1))
+    return float(probe @ first - probe @ second)
 
 
 def test_siblings_are_found_in_a_large_gallery() -> None:
-    people = identities(300)
-    people[200] = siblings(0.85, seed=5)[1]
-    people[17] = siblings(0.85, seed=5)[0]
+    people = draw_people(300)
+    people[200] = make_siblings(0.85, seed=5)[1]
+    people[17] = make_siblings(0.85, seed=5)[0]
     pairs = confusable_pairs(enroll(people, *[3] * 300).index)
     assert [(pair.first, pair.second) for pair in pairs] == [(180, 2010)]
     assert LEAST_EXPECTED_ERROR <= pairs[0].expected_error <= 0.5
@@ -75,9 +77,9 @@ def test_siblings_are_found_in_a_large_gallery() -> None:
 
 
 def test_pair_does_not_depend_on_the_rest_of_the_gallery() -> None:
-    people = np.concatenate([identities(600), siblings(0.8)])
+    people = np.concatenate([draw_people(600), make_siblings(0.8)])
     enrolled = enroll(people, *[2] * 602)
-    (pair,) = (found for found in confusable_pairs(enrolled.index) if (found.first, found.second) == (6010, 6020))
+    (pair,) = (pair for pair in confusable_pairs(enrolled.index) if (pair.first, pair.second) == (6010, 6020))
     confusables = Confusables(enrolled.index)
     assert confusables.expected_error(600, 601) == pytest.approx(pair.expected_error, abs=1e-9)
     assert confusables.margin_weight(600, 601) == 1
@@ -85,9 +87,9 @@ def test_pair_does_not_depend_on_the_rest_of_the_gallery() -> None:
 
 
 @given(st.floats(0.3, 0.9), st.integers(0, 1000))
-def test_expected_confusion_rises_with_similarity(alike: float, seed: int) -> None:
-    nearer = enroll(siblings(alike, seed), 4, 4, seed=seed)
-    farther = enroll(siblings(alike - 0.3, seed), 4, 4, seed=seed)
+def test_expected_confusion_rises_with_similarity(similarity: float, seed: int) -> None:
+    nearer = enroll(make_siblings(similarity, seed), 4, 4, seed=seed)
+    farther = enroll(make_siblings(similarity - 0.3, seed), 4, 4, seed=seed)
     errors = [Confusables(enrolled.index).expected_error(0, 1) for enrolled in (farther, nearer)]
     assert 0 < errors[0] <= errors[1] + 0.01 <= 0.51
 
@@ -95,46 +97,47 @@ def test_expected_confusion_rises_with_similarity(alike: float, seed: int) -> No
 def test_confusion_falls_with_number_of_samples() -> None:
     errors = []
     for count in (4, 10, 30):
-        found = [
-            Confusables(enroll(siblings(0.6, s), count, count, seed=s).index).expected_error(0, 1) for s in range(20)
+        values = [
+            Confusables(enroll(make_siblings(0.6, s), count, count, seed=s).index).expected_error(0, 1)
+            for s in range(20)
         ]
-        errors.append(float(np.mean(found)))
+        errors.append(float(np.mean(values)))
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 1.2 * errors[2]
 
 
-def test_single_person_and_people_with_the_same_photo() -> None:
-    alone = Enrolled(photos(identities(1)[0], 1), np.array([7]), np.ones(1, np.float32))
-    assert confusable_pairs(alone.index) == []
-    twice = Enrolled(alone.matrix[[0, 0]], np.array([7, 9]), np.ones(2, np.float32))
-    (pair,) = confusable_pairs(twice.index)
+def test_people_with_the_same_photo_are_confusable() -> None:
+    single = Enrolled(make_photos(draw_people(1)[0], 1), np.array([7]), np.ones(1, np.float32))
+    assert confusable_pairs(single.index) == []
+    twins = Enrolled(single.matrix[[0, 0]], np.array([7, 9]), np.ones(2, np.float32))
+    (pair,) = confusable_pairs(twins.index)
     assert pair.similarity == pytest.approx(1)
     assert pair.expected_error > 0.3
-    assert Confusables(twice.index).probability(0, 1, 0.0) == pytest.approx(0.5)
+    assert Confusables(twins.index).probability(0, 1, 0.0) == pytest.approx(0.5)
 
 
 def test_photos_resembling_the_other_person_are_listed() -> None:
-    people = siblings(0.5, 3)
-    swapped = [photos(people[0], 4, 1), photos(people[1], 1, 2), photos(people[1], 5, 3)]
+    people = make_siblings(0.5, 3)
+    swapped = [make_photos(people[0], 4, 1), make_photos(people[1], 1, 2), make_photos(people[1], 5, 3)]
     enrolled = Enrolled(np.concatenate(swapped), np.repeat([10, 20], 5), np.full(10, 0.8, np.float32))
     (pair,) = confusable_pairs(enrolled.index)
     assert pair.doubtful == (4,)
 
 
 def test_many_look_alikes_are_reported_up_to_a_limit() -> None:
-    one = photos(identities(1)[0], 1)
-    many = Enrolled(np.repeat(one, 1200, axis=0), np.arange(1200), np.ones(1200, np.float32))
-    pairs = confusable_pairs(many.index, background=made_background())
+    photo = make_photos(draw_people(1)[0], 1)
+    many = Enrolled(np.repeat(photo, 1200, axis=0), np.arange(1200), np.ones(1200, np.float32))
+    pairs = confusable_pairs(many.index, background=make_background())
     assert len(pairs) == MOST_PAIRS
     assert len({(pair.first, pair.second) for pair in pairs}) == MOST_PAIRS
     assert all(pair.first < pair.second for pair in pairs)
 
 
 def test_common_component_of_all_faces_is_no_resemblance() -> None:
-    common = identities(1, seed=99)[0]
-    people = identities(100)
-    rows = np.concatenate([photos(one, 3, seed=i) for i, one in enumerate(people)])
-    shifted = unit(rows + 1.2 * common)
+    common = draw_people(1, seed=99)[0]
+    people = draw_people(100)
+    rows = np.concatenate([make_photos(person, 3, seed=i) for i, person in enumerate(people)])
+    shifted = normalize(rows + 1.2 * common)
     enrolled = Enrolled(shifted, np.repeat(np.arange(100), 3), np.ones(300, np.float32))
     assert float(shifted[0] @ shifted[3]) > 0.5
     assert Confusables(enrolled.index).margin_weight(0, 1) == 0
@@ -142,19 +145,19 @@ def test_common_component_of_all_faces_is_no_resemblance() -> None:
 
 
 def test_order_of_the_pair_does_not_matter() -> None:
-    enrolled = enroll(siblings(0.8), 2, 4)
+    enrolled = enroll(make_siblings(0.8), 2, 4)
     confusables = Confusables(enrolled.index)
-    lead = margin(enrolled, photos(siblings(0.8)[0], 1, seed=5)[0])
-    assert confusables.probability(0, 1, lead) == pytest.approx(1 - confusables.probability(1, 0, -lead))
+    difference = margin(enrolled, make_photos(make_siblings(0.8)[0], 1, seed=5)[0])
+    assert confusables.probability(0, 1, difference) == pytest.approx(1 - confusables.probability(1, 0, -difference))
 
 
 def test_distinguished_people_are_named_correctly() -> None:
     right = answered = 0
     for seed in range(40):
-        people = siblings(0.7, seed)
+        people = make_siblings(0.7, seed)
         enrolled = enroll(people, 3, 3, seed=seed)
         confusables = Confusables(enrolled.index)
-        for probe in photos(people[0], 20, seed=7000 + seed):
+        for probe in make_photos(people[0], 20, seed=7000 + seed):
             predicted = confusables.probability(0, 1, margin(enrolled, probe))
             answered += max(predicted, 1 - predicted) >= 0.85
             right += predicted >= 0.85
@@ -164,11 +167,11 @@ def test_distinguished_people_are_named_correctly() -> None:
 
 def test_unknown_people_are_refused() -> None:
     with pytest.raises(UsageError, match="no people 0 and 7"):
-        Confusables(enroll(identities(2), 1, 1).index).expected_error(0, 7)
+        Confusables(enroll(draw_people(2), 1, 1).index).expected_error(0, 7)
 
 
-def test_five_hundred_samples_beside_one() -> None:
-    enrolled = enroll(siblings(0.8), 1, 500)
+def test_many_samples_beside_one_give_valid_probabilities() -> None:
+    enrolled = enroll(make_siblings(0.8), 1, 500)
     confusables = Confusables(enrolled.index)
     assert 0 < confusables.expected_error(0, 1) <= 0.5
     assert 0 < confusables.probability(0, 1, margin(enrolled, enrolled.matrix[0])) < 1
@@ -176,6 +179,6 @@ def test_five_hundred_samples_beside_one() -> None:
 
 def test_similarity_within_a_person_is_measured() -> None:
     assert agreement(None) == TYPICAL_AGREEMENT
-    assert agreement(made_background()) == pytest.approx(TYPICAL_AGREEMENT, abs=0.03)
-    without = Background(np.zeros(4, np.float32), np.eye(4, dtype=np.float32))
-    assert agreement(without) == TYPICAL_AGREEMENT
+    assert agreement(make_background()) == pytest.approx(TYPICAL_AGREEMENT, abs=0.03)
+    background = Background(np.zeros(4, np.float32), np.eye(4, dtype=np.float32))
+    assert agreement(background) == TYPICAL_AGREEMENT

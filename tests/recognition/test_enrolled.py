@@ -22,7 +22,7 @@ def test_people_are_unique_and_sorted() -> None:
     assert (enrolled.count, enrolled.dimension) == (3, 4)
 
 
-def test_array_types() -> None:
+def test_arrays_are_converted() -> None:
     enrolled = Enrolled(MATRIX.astype(np.float64), PEOPLE.astype(np.int32), QUALITIES.astype(np.float64))
     assert enrolled.matrix.dtype == enrolled.qualities.dtype == np.float32
     assert enrolled.person_ids.dtype == enrolled.people.dtype == enrolled.owners.dtype == np.int64

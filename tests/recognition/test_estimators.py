@@ -37,38 +37,38 @@ kinds = pytest.mark.parametrize("kind", ESTIMATORS)
 backgrounds = pytest.mark.parametrize("background", [None, BACKGROUND], ids=["no background", "background"])
 
 
-def estimator(kind: str, background: Background | None = None) -> Any:
+def make_estimator(kind: str, background: Background | None = None) -> Any:
     """Return a new estimator."""
     return clone(ESTIMATORS[kind]).set_params(background=background)
 
 
-def faces(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatArray, Any]:
+def make_faces(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatArray, Any]:
     """Return synthetic embeddings and their labels."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(len(counts)), counts)
     rows = generator.normal(size=(len(counts), DIMENSION))[owners]
     rows = rows + noise * generator.normal(size=rows.shape)
-    unit: FloatArray = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return unit, np.array(["Zoë", "Ada", "Grace", "Mary", "Edith"])[owners]
+    matrix: FloatArray = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return matrix, np.array(["Zoë", "Ada", "Grace", "Mary", "Edith"])[owners]
 
 
 # Some checks skip themselves with a warning if packages such as pandas are missing.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @kinds
-def test_scikit_learn_estimator_checks(kind: str) -> None:
-    check_estimator(estimator(kind))
+def test_estimators_pass_scikit_learns_checks(kind: str) -> None:
+    check_estimator(make_estimator(kind))
 
 
 @kinds
 @backgrounds
 @pytest.mark.parametrize("counts", [[1, 4], [1, 2, 3, 9]])
 def test_wrapper_and_scorer_agree(kind: str, background: Background | None, counts: list[int]) -> None:
-    rows, labels = faces(counts)
+    rows, labels = make_faces(counts)
     qualities = np.random.default_rng(1).uniform(size=len(rows)).astype(np.float32)
-    fitted = estimator(kind, background).fit(rows, labels, qualities=qualities)
-    names, places = np.unique(labels, return_inverse=True)
-    probes, _ = faces([5, 5, 5], seed=3, noise=1.0)
-    scores = build_scorer(kind, Enrolled(rows, places, qualities), background).scores(probes)
+    fitted = make_estimator(kind, background).fit(rows, labels, qualities=qualities)
+    names, owners = np.unique(labels, return_inverse=True)
+    probes, _ = make_faces([5, 5, 5], seed=3, noise=1.0)
+    scores = build_scorer(kind, Enrolled(rows, owners, qualities), background).scores(probes)
     expected = scores[:, 1] - scores[:, 0] if len(counts) == 2 else scores
     assert fitted.classes_.tolist() == names.tolist()
     np.testing.assert_allclose(fitted.decision_function(probes), expected, atol=1e-6)
@@ -78,36 +78,36 @@ def test_wrapper_and_scorer_agree(kind: str, background: Background | None, coun
 @kinds
 @backgrounds
 def test_predict_proba_sums_to_one_and_rises_with_the_score(kind: str, background: Background | None) -> None:
-    fitted = estimator(kind, background).fit(*faces([1, 2, 3]))
-    probes, _ = faces([4, 4], seed=3)
-    shares = fitted.predict_proba(probes)
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
-    assert (shares > 0).all()
-    np.testing.assert_array_equal(shares.argsort(axis=1), fitted.decision_function(probes).argsort(axis=1))
+    fitted = make_estimator(kind, background).fit(*make_faces([1, 2, 3]))
+    probes, _ = make_faces([4, 4], seed=3)
+    probabilities = fitted.predict_proba(probes)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities > 0).all()
+    np.testing.assert_array_equal(probabilities.argsort(axis=1), fitted.decision_function(probes).argsort(axis=1))
 
 
 @kinds
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
 def test_predicting_before_fitting_is_refused(kind: str, method: str) -> None:
     with pytest.raises(NotFittedError):
-        getattr(estimator(kind), method)(np.eye(2, DIMENSION))
+        getattr(make_estimator(kind), method)(np.eye(2, DIMENSION))
 
 
 @kinds
-def test_one_person_with_one_sample(kind: str) -> None:
-    rows, labels = faces([1])
-    fitted = estimator(kind, BACKGROUND).fit(rows, labels)
+def test_only_person_is_always_predicted(kind: str) -> None:
+    rows, labels = make_faces([1])
+    fitted = make_estimator(kind, BACKGROUND).fit(rows, labels)
     assert fitted.predict(rows).tolist() == ["Zoë"]
     assert fitted.predict_proba(rows).tolist() == [[1.0]]
     if kind not in {"prototype", "knn"}:
         with pytest.raises(ValueError, match=r"1 class\(es\).*needs negatives for a single person"):
-            estimator(kind).fit(rows, labels)
+            make_estimator(kind).fit(rows, labels)
 
 
 @kinds
-def test_one_sample_beside_five_hundred(kind: str) -> None:
-    rows, labels = faces([MOST_FOR_KERNEL - 1, 1], noise=0.3)
-    fitted = estimator(kind, BACKGROUND).fit(rows, labels)
+def test_single_sample_beside_many_is_predicted(kind: str) -> None:
+    rows, labels = make_faces([MOST_FOR_KERNEL - 1, 1], noise=0.3)
+    fitted = make_estimator(kind, BACKGROUND).fit(rows, labels)
     assert fitted.predict(rows[-1:]).tolist() == ["Ada"]
     assert (fitted.predict(rows[:-1]) == "Zoë").mean() > 0.98
 
@@ -122,39 +122,39 @@ def test_one_sample_beside_five_hundred(kind: str) -> None:
         (np.ones(DIMENSION), "2D"),
     ],
 )
-def test_invalid_data_are_refused(kind: str, rows: Any, message: str) -> None:
+def test_invalid_data_is_refused(kind: str, rows: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        estimator(kind).fit(rows, ["a", "b", "a", "b"][: len(rows)])
-    fitted = estimator(kind).fit(*faces([2, 2]))
+        make_estimator(kind).fit(rows, ["a", "b", "a", "b"][: len(rows)])
+    fitted = make_estimator(kind).fit(*make_faces([2, 2]))
     with pytest.raises(ValueError, match=message):
         fitted.predict(rows)
 
 
 @kinds
 def test_rows_of_another_length_are_refused(kind: str) -> None:
-    fitted = estimator(kind).fit(*faces([2, 2]))
+    fitted = make_estimator(kind).fit(*make_faces([2, 2]))
     with pytest.raises(ValueError, match=r"17 features.*16"):
         fitted.predict(np.ones((1, DIMENSION + 1)))
-    rows, labels = faces([2, 2])
+    rows, labels = make_faces([2, 2])
     with pytest.raises(ValueError, match=r"length 16.*8"):
-        estimator(kind, BACKGROUND).fit(rows[:, :8], labels)
+        make_estimator(kind, BACKGROUND).fit(rows[:, :8], labels)
 
 
 def test_too_many_samples_and_unknown_kernels_are_refused() -> None:
-    rows, labels = faces([MOST_FOR_KERNEL, 1])
+    rows, labels = make_faces([MOST_FOR_KERNEL, 1])
     with pytest.raises(ValueError, match="at most"):
         FaceSvmClassifier(kernel="rbf").fit(rows, labels)
     with pytest.raises(ValueError, match="'linear' or 'rbf', not 'cubic'"):
-        FaceSvmClassifier(kernel="cubic").fit(*faces([2, 2]))
+        FaceSvmClassifier(kernel="cubic").fit(*make_faces([2, 2]))
 
 
 def test_mismatched_qualities_are_refused() -> None:
-    rows, labels = faces([2, 2])
+    rows, labels = make_faces([2, 2])
     with pytest.raises(ValueError, match="4 qualities"):
         FacePrototypeClassifier().fit(rows, labels, qualities=[1.0])
 
 
 @kinds
 def test_estimators_can_be_cross_validated(kind: str) -> None:
-    rows, labels = faces([6, 6, 6])
-    assert cross_val_score(estimator(kind, BACKGROUND), rows, labels, cv=3).mean() > 0.9
+    rows, labels = make_faces([6, 6, 6])
+    assert cross_val_score(make_estimator(kind, BACKGROUND), rows, labels, cv=3).mean() > 0.9

@@ -35,7 +35,7 @@ TINY = Effort(enrolled=60, strangers=600, galleries=(2, 3))
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
 
 
-def people(count: int, photos: int = 6, seed: int = 0, noise: float = 0.7, singles: int = 0) -> Identities:
+def make_people(count: int, photos: int = 6, seed: int = 0, noise: float = 0.7, singles: int = 0) -> Identities:
     """Return synthetic people whose photos scatter around one direction each, some with a single photo."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
@@ -46,15 +46,15 @@ def people(count: int, photos: int = 6, seed: int = 0, noise: float = 0.7, singl
 
 
 @cache
-def fitted() -> Calibrator:
+def fit_small() -> Calibrator:
     """Return a calibrator fitted to 260 people for galleries of 1 to 100."""
-    return fit_calibrator(people(260), "prototype", None, effort=SMALL)
+    return fit_calibrator(make_people(260), "prototype", None, effort=SMALL)
 
 
 @cache
-def fresh(size: int, samples_each: int) -> tuple[Searches, ...]:
+def simulate_searches(size: int, samples_each: int) -> tuple[Searches, ...]:
     """Return searches in galleries of other people."""
-    others = people(700, seed=99)
+    others = make_people(700, seed=99)
     plan = GalleryPlan(size, samples_each, strangers=600)
     return tuple(
         simulate(
@@ -75,19 +75,19 @@ galleries = pytest.mark.parametrize(("size", "samples_each"), [(5, 1), (30, 2), 
 @galleries
 @pytest.mark.parametrize("fpir", [0.02, 0.1])
 def test_strangers_are_named_at_about_the_requested_rate(size: int, samples_each: int, fpir: float) -> None:
-    named = []
-    for searches in fresh(size, samples_each):
-        threshold = fitted().threshold(searches.enrolled, fpir)
-        named.append((searches.scores[~searches.mated, 0] >= threshold).mean())
-    assert fpir / 2 < np.mean(named) < 2 * fpir
+    rates = []
+    for searches in simulate_searches(size, samples_each):
+        threshold = fit_small().threshold(searches.enrolled, fpir)
+        rates.append((searches.scores[~searches.mated, 0] >= threshold).mean())
+    assert fpir / 2 < np.mean(rates) < 2 * fpir
 
 
 @galleries
 @pytest.mark.parametrize("stranger_share", [0.1, 0.5, 0.9])
 def test_probabilities_match_observed_frequencies(size: int, samples_each: int, stranger_share: float) -> None:
     probabilities, right, weights = [], [], []
-    for searches in fresh(size, samples_each):
-        predicted = fitted().probabilities(searches.scores, searches.samples, size, stranger_share)
+    for searches in simulate_searches(size, samples_each):
+        predicted = fit_small().probabilities(searches.scores, searches.samples, size, stranger_share)
         probabilities.append(predicted[:, 0])
         right.append(searches.right)
         mated = searches.mated
@@ -98,95 +98,95 @@ def test_probabilities_match_observed_frequencies(size: int, samples_each: int, 
     bins = np.minimum((predicted * 10).astype(int), 9)
     error = sum(abs((weight * (predicted - true))[bins == number].sum()) for number in range(10))
     assert error < 0.03
-    # And they are more informative than a constant.
+    # They are also more informative than a constant.
     assert (weight * (predicted - true) ** 2).sum() < 0.75 * (weight @ true) * (1 - weight @ true)
 
 
 def test_fitted_calibrator_can_be_saved() -> None:
-    calibration = Calibration("ab" * 32, "a test", 260, 1560, (fitted(),))
+    calibration = Calibration("ab" * 32, "a test", 260, 1560, (fit_small(),))
     assert Calibration.from_json(calibration.to_json()) == calibration
-    kinds = [(table.size, table.further) for table in fitted().tables]
+    kinds = [(table.size, table.further) for table in fit_small().tables]
     assert kinds == [(size, further) for size in (1, 3, 10, 30, 100) for further in (0, FURTHER)]
-    for table in fitted().tables:
+    for table in fit_small().tables:
         assert 0 < table.lapse <= 0.1
-        assert [len(curve) for curve in table.evidence] == [len(fitted().knots)] * len(SAMPLES)
+        assert [len(curve) for curve in table.evidence] == [len(fit_small().knots)] * len(SAMPLES)
 
 
 def test_evidence_is_negative_for_low_scores_and_positive_for_high_ones() -> None:
     for samples in SAMPLES:
-        low, high = fitted().evidence(np.array([0.1, 0.9]), np.array([samples] * 2), 10)
+        low, high = fit_small().evidence(np.array([0.1, 0.9]), np.array([samples] * 2), 10)
         assert low < -2
         assert high > 2
 
 
 def test_larger_galleries_need_higher_scores() -> None:
-    thresholds = [fitted().threshold(np.ones(size, np.int64), 0.01) for size in (1, 10, 100)]
+    thresholds = [fit_small().threshold(np.ones(size, np.int64), 0.01) for size in (1, 10, 100)]
     assert thresholds[0] < thresholds[1] < thresholds[2]
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_every_classifier_can_be_calibrated(classifier: str) -> None:
-    done = Recorder()
-    known = people(20, 3, singles=30)
-    calibrator = fit_calibrator(known, classifier, BACKGROUND, effort=TINY, progress=done, seed=3)
+    progress = Recorder()
+    identities = make_people(20, 3, singles=30)
+    calibrator = fit_calibrator(identities, classifier, BACKGROUND, effort=TINY, progress=progress, seed=3)
     assert calibrator.classifier == classifier
-    sizes = calibrated_sizes(known, classifier)
+    sizes = calibrated_sizes(identities, classifier)
     assert [table.size for table in calibrator.tables] == [size for size in sizes for _ in range(2)]
-    assert done.advances == 2 * sum(TINY.plan(size, samples)[0] for size in sizes for samples in SAMPLES)
+    assert progress.advances == 2 * sum(TINY.plan(size, samples)[0] for size in sizes for samples in SAMPLES)
     assert 0 < calibrator.threshold(np.ones(10, np.int64), 0.01) < 1
 
 
 def test_same_seed_gives_same_calibrator() -> None:
     first, second, other = (
-        fit_calibrator(people(25, 2, singles=30), "prototype", None, effort=TINY, seed=seed) for seed in (1, 1, 2)
+        fit_calibrator(make_people(25, 2, singles=30), "prototype", None, effort=TINY, seed=seed) for seed in (1, 1, 2)
     )
     assert first == second != other
 
 
 def test_mislabeled_photos_make_no_score_certain() -> None:
-    known = people(60, 4, noise=0.4)
-    wrong = known.people.copy()
+    identities = make_people(60, 4, noise=0.4)
+    wrong = identities.people.copy()
     generator = np.random.default_rng(0)
     swapped = generator.permutation(len(wrong))[:24]
     wrong[swapped] = np.roll(wrong[swapped], 1)
-    mislabelled = Identities(known.embeddings, wrong, known.qualities)
-    calibrator = fit_calibrator(mislabelled, "prototype", None, effort=Effort(200, 2000, (6, 20)))
-    tidy = fit_calibrator(known, "prototype", None, effort=Effort(200, 2000, (6, 20)))
-    at_best = [
-        one.probabilities(np.array([[0.95]], np.float32), np.array([[1]]), 1, 0.5)[0, 0] for one in (calibrator, tidy)
+    mislabeled = Identities(identities.embeddings, wrong, identities.qualities)
+    calibrator = fit_calibrator(mislabeled, "prototype", None, effort=Effort(200, 2000, (6, 20)))
+    clean = fit_calibrator(identities, "prototype", None, effort=Effort(200, 2000, (6, 20)))
+    highest = [
+        fitted.probabilities(np.array([[0.95]], np.float32), np.array([[1]]), 1, 0.5)[0, 0]
+        for fitted in (calibrator, clean)
     ]
-    assert at_best[0] < at_best[1]
+    assert highest[0] < highest[1]
 
 
 def test_kinds_of_people_have_the_given_weights() -> None:
     """Strangers who resemble everybody raise thresholds in proportion to their weight."""
-    plain, alike = people(120, 3), people(120, 3, seed=5)
+    plain, alike = make_people(120, 3), make_people(120, 3, seed=5)
     rows = alike.embeddings + 0.6 * np.ones(DIMENSION, np.float32) / np.sqrt(DIMENSION)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     dense = Identities(rows.astype(np.float32), alike.people, alike.qualities)
     thresholds = []
     for weight in (0.01, 1.0):
         kinds = [Population(plain), Population(dense, weight=weight)]
-        found = fit_calibrator(kinds, "prototype", None, correction=Correction(), effort=Effort(100, 2000, (6, 10)))
-        thresholds.append(found.threshold(np.ones(10, np.int64), 0.01))
+        calibrator = fit_calibrator(
+            kinds, "prototype", None, correction=Correction(), effort=Effort(100, 2000, (6, 10))
+        )
+        thresholds.append(calibrator.threshold(np.ones(10, np.int64), 0.01))
     assert thresholds[1] > thresholds[0] + 0.02
 
 
 def test_families_are_searched_among_other_people() -> None:
-    known = people(40, 4)
-    families = Identities(known.embeddings, known.people, known.qualities, np.arange(40) // 2)
-    found = simulate(
-        families, GalleryPlan(5, 2, 30), "prototype", None, np.random.default_rng(1), others=people(60, 3, seed=9)
+    identities = make_people(40, 4)
+    families = Identities(identities.embeddings, identities.people, identities.qualities, np.arange(40) // 2)
+    searches = simulate(
+        families, GalleryPlan(5, 2, 30), "prototype", None, np.random.default_rng(1), others=make_people(60, 3, seed=9)
     )
-    assert found.size == 5
-    assert found.relatives.sum() in {0, 1}  # one or both of a family of two are enrolled
-    assert 0 < found.mated.sum() <= 2 * 5
-    assert found.strangers.sum() == 30 - found.relatives.sum()
+    assert searches.size == 5
+    assert searches.relatives.sum() in {0, 1}  # one or both of a family of two are enrolled
+    assert 0 < searches.mated.sum() <= 2 * 5
+    assert searches.strangers.sum() == 30 - searches.relatives.sum()
     with pytest.raises(UsageError, match="families"):
-        simulate(known, GalleryPlan(5, 2, 30), "prototype", None, np.random.default_rng(1), others=known)
-
-
-# Sizes and limits ------------------------------------------------------------------------------------------------
+        simulate(identities, GalleryPlan(5, 2, 30), "prototype", None, np.random.default_rng(1), others=identities)
 
 
 @pytest.mark.parametrize(
@@ -202,23 +202,23 @@ def test_families_are_searched_among_other_people() -> None:
 def test_about_two_thirds_stay_strangers_in_simulated_galleries(
     several: int, singles: int, expected: list[int]
 ) -> None:
-    known = people(several, 2, singles=singles)
-    assert calibrated_sizes(known, "prototype") == expected
-    fitted_ones = [size for size in expected if size in SIZES_OF_FITTED]
-    assert calibrated_sizes(known, "svm") == fitted_ones
-    assert calibrated_sizes(known, "svm-rbf") == [size for size in fitted_ones if size <= MOST_FOR_KERNEL // 5]
+    identities = make_people(several, 2, singles=singles)
+    assert calibrated_sizes(identities, "prototype") == expected
+    fitted_sizes = [size for size in expected if size in SIZES_OF_FITTED]
+    assert calibrated_sizes(identities, "svm") == fitted_sizes
+    assert calibrated_sizes(identities, "svm-rbf") == [size for size in fitted_sizes if size <= MOST_FOR_KERNEL // 5]
     assert set(expected) <= set(SIZES)
 
 
 @pytest.mark.parametrize(("several", "singles"), [(0, 1), (LEAST_PEOPLE - 1, 500), (LEAST_PEOPLE, LEAST_PEOPLE - 1)])
 def test_too_few_people_are_refused(several: int, singles: int) -> None:
     with pytest.raises(UsageError, match=rf"needs 40 people, 20 of them .* {several + singles}, {several} of them"):
-        fit_calibrator(people(several, 2, singles=singles), "prototype", None, effort=TINY)
+        fit_calibrator(make_people(several, 2, singles=singles), "prototype", None, effort=TINY)
 
 
 def test_uninformative_embeddings_are_refused() -> None:
-    known = people(50, 3)
-    alike = Identities(np.repeat(known.embeddings[:1], 150, axis=0), known.people, known.qualities)
+    identities = make_people(50, 3)
+    alike = Identities(np.repeat(identities.embeddings[:1], 150, axis=0), identities.people, identities.qualities)
     with pytest.raises(UsageError, match="Cannot calibrate"):
         fit_calibrator(alike, "prototype", None, effort=TINY)
 
@@ -228,9 +228,6 @@ def test_trials_are_spread_over_sizes(size: int, expected: int) -> None:
     count, plan = Effort().plan(size, 3)
     assert (count, plan.size, plan.samples_each) == (expected, size, 3)
     assert 200 <= plan.strangers <= 2000
-
-
-# The likelihood --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lapse", [0.001, 0.05])
@@ -249,22 +246,22 @@ def test_likelihood_slope_matches_finite_differences(seed: int, lapse: float) ->
     curves = np.concatenate([generator.normal(-3, 1, (len(SAMPLES), 1)), generator.uniform(0, 3, (3, 4))], axis=1)
     parameters = np.append(lapse, curves.ravel())
     np.testing.assert_allclose(likelihood.curves(parameters), np.cumsum(curves, axis=1))
-    error = check_grad(lambda at: likelihood(at)[0], lambda at: likelihood(at)[1], parameters, epsilon=1e-7)
+    error = check_grad(lambda x: likelihood(x)[0], lambda x: likelihood(x)[1], parameters, epsilon=1e-7)
     assert error < 1e-5 * max(1.0, float(np.linalg.norm(likelihood(parameters)[1])))
 
 
 def test_basis_matches_the_calibrators_interpolation() -> None:
     generator = np.random.default_rng(0)
-    table, knots = fitted().tables[1], np.array(fitted().knots)
+    table, knots = fit_small().tables[1], np.array(fit_small().knots)
     scores = generator.uniform(-1, 1, (30, 5)).astype(np.float32)
     samples = generator.integers(1, 12, scores.shape)
-    found = (fitting._basis(scores, samples, knots) @ np.array(table.evidence).ravel()).reshape(scores.shape)
-    np.testing.assert_allclose(found, fitted().evidence(scores, samples, table.size, table.further), atol=1e-5)
+    evidence = (fitting._basis(scores, samples, knots) @ np.array(table.evidence).ravel()).reshape(scores.shape)
+    np.testing.assert_allclose(evidence, fit_small().evidence(scores, samples, table.size, table.further), atol=1e-5)
 
 
 def test_thresholds_never_fall_with_gallery_size() -> None:
-    first, second = fitted().tables[:2]
-    kept = fitting._never_falling_with_size([second, first])
-    assert kept[1].thresholds == second.thresholds
-    assert kept[1].evidence == first.evidence
-    assert len(kept[0].thresholds) == len(RATES)
+    first, second = fit_small().tables[:2]
+    adjusted = fitting._never_falling_with_size([second, first])
+    assert adjusted[1].thresholds == second.thresholds
+    assert adjusted[1].evidence == first.evidence
+    assert len(adjusted[0].thresholds) == len(RATES)

@@ -16,7 +16,7 @@ TOLERANCE = 1e-6
 
 
 @cache
-def kept() -> dict[str, dict[str, list[dict[str, Any]]]]:
+def read_golden() -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Return the recorded decisions."""
     loaded: dict[str, dict[str, list[dict[str, Any]]]] = json.loads(golden.GOLDEN.read_text(encoding="utf-8"))
     return loaded
@@ -32,7 +32,7 @@ def galleries(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_decision_kind_is_recorded() -> None:
-    decisions = [face for photos in kept().values() for faces in photos.values() for face in faces]
+    decisions = [face for photos in read_golden().values() for faces in photos.values() for face in faces]
     reasons = {face["reason"] for face in decisions}
     assert {
         "match",
@@ -43,27 +43,29 @@ def test_every_decision_kind_is_recorded() -> None:
         "same_person_twice",
     } <= reasons
     assert {"face_too_poor", "remembered_stranger"} <= reasons
-    assert {case.name for case in golden.cases()} == set(kept())
+    assert {case.name for case in golden.cases()} == set(read_golden())
 
 
 @pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
 def test_decisions_match_the_recorded_ones(case: golden.Case, galleries: Path) -> None:
     path = galleries / f"{case.people}.facebank"
-    found = golden.decided(path, load_engine(None), case)
-    wanted = kept()[case.name]
-    assert list(found) == list(wanted)
-    for name, faces in found.items():
-        assert [without_numbers(face) for face in faces] == [without_numbers(face) for face in wanted[name]], name
-        numbers = [number for face in wanted[name] for number in numbers_of(face)]
-        assert [number for face in faces for number in numbers_of(face)] == pytest.approx(numbers, abs=TOLERANCE), name
+    actual = golden.decide(path, load_engine(None), case)
+    expected = read_golden()[case.name]
+    assert list(actual) == list(expected)
+    for name, faces in actual.items():
+        assert [drop_numbers(face) for face in faces] == [drop_numbers(face) for face in expected[name]], name
+        numbers = [number for face in expected[name] for number in list_numbers(face)]
+        assert [number for face in faces for number in list_numbers(face)] == pytest.approx(numbers, abs=TOLERANCE), (
+            name
+        )
 
 
-def without_numbers(face: dict[str, Any]) -> tuple[Any, ...]:
+def drop_numbers(face: dict[str, Any]) -> tuple[Any, ...]:
     """Return the values that must be equal."""
     return face["decision"], face["reason"], face["person"], [person for person, _, _ in face["candidates"]]
 
 
-def numbers_of(face: dict[str, Any]) -> list[float]:
+def list_numbers(face: dict[str, Any]) -> list[float]:
     """Return the similarities and probabilities, -1 for missing ones."""
     numbers = [number for _, *both in face["candidates"] for number in both]
     return [-1.0 if number is None else number for number in [*numbers, face["stranger"]]]

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 from facebank.recognition.calibration.calibration import RATES, Calibrator, StrangersNamed, named_strangers
 
 from .synthetic import CALIBRATOR
-from .synthetic_calibrators import calibrators, counts, embedded, equal_counts, shares
+from .synthetic_calibrators import calibrators, counts, embedded_calibration, equal_counts, shares
 
 rates = st.floats(RATES[0], RATES[-1])
 
 
-def named(calibrator: Calibrator, samples: list[int], fpir: float, share: float, least: float) -> StrangersNamed:
-    return named_strangers(calibrator, np.array(samples), fpir=fpir, stranger_share=share, least_probability=least)
+def measure(
+    calibrator: Calibrator, samples: list[int], fpir: float, share: float, least_probability: float
+) -> StrangersNamed:
+    return named_strangers(
+        calibrator, np.array(samples), fpir=fpir, stranger_share=share, least_probability=least_probability
+    )
 
 
 def probability_at(calibrator: Calibrator, people: int, fpir: float, share: float) -> float:
@@ -27,30 +31,30 @@ def probability_at(calibrator: Calibrator, people: int, fpir: float, share: floa
 
 @given(calibrators(), st.lists(counts, min_size=1, max_size=20), rates, shares, st.floats(0, 0.99))
 def test_rate_lies_between_the_lowest_and_the_requested_rate(
-    calibrator: Calibrator, samples: list[int], fpir: float, share: float, least: float
+    calibrator: Calibrator, samples: list[int], fpir: float, share: float, least_probability: float
 ) -> None:
-    both = named(calibrator, samples, fpir, share, least)
-    assert RATES[0] * (1 - 1e-9) <= both.share <= fpir * (1 + 1e-9)
-    assert not both.is_below or both.share == pytest.approx(RATES[0])
-    assert named(calibrator, samples, fpir, share, 0.0).share == pytest.approx(fpir)
-    harder = named(calibrator, samples, fpir, share, (1 + least) / 2)
-    assert harder.share <= both.share * (1 + 1e-9)
+    result = measure(calibrator, samples, fpir, share, least_probability)
+    assert RATES[0] * (1 - 1e-9) <= result.share <= fpir * (1 + 1e-9)
+    assert not result.is_below or result.share == pytest.approx(RATES[0])
+    assert measure(calibrator, samples, fpir, share, 0.0).share == pytest.approx(fpir)
+    stricter = measure(calibrator, samples, fpir, share, (1 + least_probability) / 2)
+    assert stricter.share <= result.share * (1 + 1e-9)
 
 
 @given(st.integers(2, 300), st.floats(0.05, 0.95))
 def test_sole_candidate_at_the_reported_rate_has_the_least_probability(people: int, share: float) -> None:
-    calibrator = embedded().of("prototype")
+    calibrator = embedded_calibration().of("prototype")
     assert calibrator is not None
-    both = named(calibrator, [1] * people, 0.2, share, 0.5)
-    if both.is_below:
+    result = measure(calibrator, [1] * people, 0.2, share, 0.5)
+    if result.is_below:
         assert probability_at(calibrator, people, RATES[0], share) < 0.5
-    elif both.share < 0.2 * (1 - 1e-9):
-        assert probability_at(calibrator, people, both.share, share) == pytest.approx(0.5, abs=0.01)
+    elif result.share < 0.2 * (1 - 1e-9):
+        assert probability_at(calibrator, people, result.share, share) == pytest.approx(0.5, abs=0.01)
     else:
         assert probability_at(calibrator, people, 0.2, share) >= 0.5
 
 
 def test_sample_counts_are_weighted_by_number_of_people() -> None:
-    few, many = (named(CALIBRATOR, [count] * 10, 0.2, 0.5, 0.5).share for count in (1, 5))
-    mixed = named(CALIBRATOR, [1] * 5 + [5] * 5, 0.2, 0.5, 0.5).share
+    few, many = (measure(CALIBRATOR, [count] * 10, 0.2, 0.5, 0.5).share for count in (1, 5))
+    mixed = measure(CALIBRATOR, [1] * 5 + [5] * 5, 0.2, 0.5, 0.5).share
     assert min(few, many) * 0.5 < mixed < max(few, many) * 1.5

@@ -10,41 +10,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.recognition.pairs import USUAL_PAIRS, PairCurve, PairMargins, PairModel
-from tests.recognition.synthetic import DIMENSION, seeds, unit
+from tests.recognition.synthetic import DIMENSION, normalize, seeds
 
 WELL_APART = PairMargins(similarity=0.35, first=4, second=4, margins=8 * (0.3,))
 
 
-def samples(seed: int, count: int, towards: np.ndarray, noise: float = 0.2) -> np.ndarray:
-    return unit(towards + noise * np.random.default_rng(seed).normal(size=(count, DIMENSION)))
+def make_samples(seed: int, count: int, towards: np.ndarray, noise: float = 0.2) -> np.ndarray:
+    return normalize(towards + noise * np.random.default_rng(seed).normal(size=(count, DIMENSION)))
 
 
-def two(seed: int, first: int, second: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
+def make_pair(seed: int, first: int, second: int, distance: float) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
     center, away = generator.normal(size=(2, DIMENSION))
-    return samples(seed + 1, first, center), samples(seed + 2, second, center + apart * away)
+    return make_samples(seed + 1, first, center), make_samples(seed + 2, second, center + distance * away)
 
 
-def measured(one: np.ndarray, other: np.ndarray) -> PairMargins:
-    return PairMargins.measure(one, other, np.ones(len(one), np.float32), np.ones(len(other), np.float32))
+def measure(first: np.ndarray, second: np.ndarray) -> PairMargins:
+    return PairMargins.measure(first, second, np.ones(len(first), np.float32), np.ones(len(second), np.float32))
 
 
 @given(seeds, st.integers(1, 5), st.integers(1, 5))
 def test_margins_come_from_left_out_photos(seed: int, first: int, second: int) -> None:
-    one, other = two(seed, first, second, 0.5)
-    found = measured(one, other)
+    left, right = make_pair(seed, first, second, 0.5)
+    pair = measure(left, right)
     margins = []
-    for mine, theirs in ((one, other), (other, one)):
-        prototype = unit(theirs.astype(np.float64).mean(axis=0)).astype(np.float64)
-        for row in range(len(mine) if len(mine) > 1 else 0):
-            rest = unit(np.delete(mine, row, axis=0).astype(np.float64).mean(axis=0)).astype(np.float64)
-            margins.append(float(mine[row] @ rest - mine[row] @ prototype))
-    assert found.margins == pytest.approx(margins, abs=1e-5)
+    for own, others in ((left, right), (right, left)):
+        prototype = normalize(others.astype(np.float64).mean(axis=0)).astype(np.float64)
+        for row in range(len(own) if len(own) > 1 else 0):
+            own_prototype = normalize(np.delete(own, row, axis=0).astype(np.float64).mean(axis=0)).astype(np.float64)
+            margins.append(float(own[row] @ own_prototype - own[row] @ prototype))
+    assert pair.margins == pytest.approx(margins, abs=1e-5)
 
 
 @given(seeds, st.integers(1, 6), st.integers(1, 6), st.floats(0, 2))
-def test_probabilities_lie_in_bounds_and_rise(seed: int, first: int, second: int, apart: float) -> None:
-    curve = PairCurve(USUAL_PAIRS, measured(*two(seed, first, second, apart)))
+def test_probabilities_lie_in_bounds_and_rise(seed: int, first: int, second: int, distance: float) -> None:
+    curve = PairCurve(USUAL_PAIRS, measure(*make_pair(seed, first, second, distance)))
     predicted = curve.probability(np.linspace(-1, 1, 101))
     assert ((predicted > 0) & (predicted < 1)).all()
     assert (np.diff(predicted) >= 0).all()
@@ -53,11 +53,11 @@ def test_probabilities_lie_in_bounds_and_rise(seed: int, first: int, second: int
 
 @given(seeds, st.integers(1, 6), st.integers(1, 6))
 def test_swapping_the_two_people_is_symmetric(seed: int, first: int, second: int) -> None:
-    one, other = two(seed, first, second, 0.7)
-    there, back = (PairCurve(USUAL_PAIRS, measured(*pair)) for pair in ((one, other), (other, one)))
+    left, right = make_pair(seed, first, second, 0.7)
+    forward, backward = (PairCurve(USUAL_PAIRS, measure(*pair)) for pair in ((left, right), (right, left)))
     margins = np.linspace(-0.5, 0.5, 21)
-    assert np.allclose(there.probability(margins), 1 - back.probability(-margins))
-    assert there.expected_error == pytest.approx(back.expected_error)
+    assert np.allclose(forward.probability(margins), 1 - backward.probability(-margins))
+    assert forward.expected_error == pytest.approx(backward.expected_error)
 
 
 def test_wide_margins_count_more_than_narrow_ones() -> None:
@@ -68,13 +68,13 @@ def test_wide_margins_count_more_than_narrow_ones() -> None:
 
 
 def test_one_person_split_in_two_is_not_distinguished() -> None:
-    """Left-out photos are as often nearer to the other half, so that no margin suffices, as with twins."""
+    """Left-out photos are as often nearer to the other half: no margin suffices, as with twins."""
     named = total = 0
     for seed in range(40):
-        photos = samples(seed, 12, np.random.default_rng([9, seed]).normal(size=DIMENSION), 0.35)
-        one, other, probes = photos[:4], photos[4:8], photos[8:]
-        curve = PairCurve(USUAL_PAIRS, measured(one, other))
-        prototypes = np.stack([unit(rows.mean(axis=0)) for rows in (one, other)])
+        photos = make_samples(seed, 12, np.random.default_rng([9, seed]).normal(size=DIMENSION), 0.35)
+        left, right, probes = photos[:4], photos[4:8], photos[8:]
+        curve = PairCurve(USUAL_PAIRS, measure(left, right))
+        prototypes = np.stack([normalize(rows.mean(axis=0)) for rows in (left, right)])
         margins = probes @ (prototypes[0] - prototypes[1])
         predicted = curve.probability(margins)
         named += int((np.maximum(predicted, 1 - predicted) >= 0.85).sum())
@@ -85,14 +85,14 @@ def test_one_person_split_in_two_is_not_distinguished() -> None:
 
 def test_misfiled_photos_flatten_the_curve() -> None:
     mixed = replace(WELL_APART, margins=5 * (0.5,) + 3 * (-0.03,))
-    sure, doubtful = (float(PairCurve(USUAL_PAIRS, pair).probability(np.array(0.6))) for pair in (WELL_APART, mixed))
-    assert sure > doubtful
+    certain, doubtful = (float(PairCurve(USUAL_PAIRS, pair).probability(np.array(0.6))) for pair in (WELL_APART, mixed))
+    assert certain > doubtful
 
 
 def test_one_photo_each_falls_back_to_defaults() -> None:
-    one = PairCurve(USUAL_PAIRS, PairMargins(0.35, 1, 1))
-    assert 0.02 < one.expected_error < 0.25
-    assert float(one.probability(np.array(0.0))) == pytest.approx(0.5)
+    curve = PairCurve(USUAL_PAIRS, PairMargins(0.35, 1, 1))
+    assert 0.02 < curve.expected_error < 0.25
+    assert float(curve.probability(np.array(0.0))) == pytest.approx(0.5)
 
 
 @given(st.lists(st.sampled_from([-20.0, -1.0, 0.0, 1.0, 20.0]), min_size=11, max_size=11), st.integers(0, 6))
@@ -100,5 +100,5 @@ def test_any_valid_parameters_make_a_curve(numbers: list[float], photos: int) ->
     for similarity in (-1.0, 0.2, 1.0):
         curve = PairCurve(PairModel(*numbers), PairMargins(similarity, 1, 4, photos * (-0.3,)), common=0.9)
         assert 0 <= curve.expected_error <= 0.5
-        assert ((found := curve.probability(np.array([-2.0, 0.0, 2.0]))) >= 0).all()
-        assert (found <= 1).all()
+        probabilities = curve.probability(np.array([-2.0, 0.0, 2.0]))
+        assert ((probabilities >= 0) & (probabilities <= 1)).all()

@@ -32,31 +32,29 @@ from .synthetic import (
     TWO,
     axis,
     decide,
-    enrolled_as,
-    face,
+    identify_separately,
     kinds,
-    numbered,
-    one_by_one,
+    make_enrolled,
+    make_face,
+    make_names,
+    make_people,
+    make_probes,
+    make_recognizer,
+    normalize,
     outcome,
-    people,
-    probes,
-    recognizer,
     rules,
     sample_counts,
     seeds,
-    unit,
 )
-
-# Decisions ----------------------------------------------------------------------------------------------------
 
 
 @given(seeds, sample_counts)
 def test_naming_without_calibration_uses_threshold_and_margin(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    faces = probes(generator, enrolled)
+    enrolled = make_people(generator, counts)
+    faces = make_probes(generator, enrolled)
     scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in faces]))
-    for best, decision in zip(scores, one_by_one(recognizer(enrolled), faces), strict=True):
+    for best, decision in zip(scores, identify_separately(make_recognizer(enrolled), faces), strict=True):
         ordered = np.sort(best)[::-1]
         assert decision.probability is None
         assert all(candidate.probability is None for candidate in decision.candidates)
@@ -73,11 +71,11 @@ def test_naming_with_calibration_uses_the_odds_over_the_runner_up(
     seed: int, counts: list[int], stranger_share: float
 ) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    faces = probes(generator, enrolled)
+    enrolled = make_people(generator, counts)
+    faces = make_probes(generator, enrolled)
     scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in faces]))
     rule = replace(CALIBRATED, stranger_share=stranger_share)
-    for best, decision in zip(scores, one_by_one(recognizer(enrolled, rule), faces), strict=True):
+    for best, decision in zip(scores, identify_separately(make_recognizer(enrolled, rule), faces), strict=True):
         probabilities = [candidate.probability for candidate in decision.candidates]
         assert decision.probability == probabilities[0]
         assert all(probability is not None and 0 <= probability <= 1 for probability in probabilities)
@@ -99,11 +97,15 @@ def test_nobody_is_named_below_the_probability(
     kind: str, seed: int, counts: list[int], stranger_share: float, threshold: float, least: float
 ) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
+    enrolled = make_people(generator, counts)
     rule = replace(CALIBRATED, threshold=threshold, stranger_share=stranger_share, least_probability=least)
-    judge = recognizer(enrolled, rule, kind)
-    faces = probes(generator, enrolled)
-    for decision in (*judge.identify(faces), *one_by_one(judge, faces), judge.identify_track(faces)):
+    recognizer = make_recognizer(enrolled, rule, kind)
+    faces = make_probes(generator, enrolled)
+    for decision in (
+        *recognizer.identify(faces),
+        *identify_separately(recognizer, faces),
+        recognizer.identify_track(faces),
+    ):
         if decision.person is not None:
             assert (decision.probability or 0) >= least
         if decision.reason is Reason.IMPROBABLE:
@@ -113,9 +115,9 @@ def test_nobody_is_named_below_the_probability(
 
 def test_probability_applies_only_with_a_calibration() -> None:
     demanding = replace(CALIBRATED, threshold=0.2, least_probability=0.999)
-    assert outcome(decide(recognizer(TWO, demanding), 0.5)) == IMPROBABLE
-    assert outcome(decide(recognizer(TWO, replace(demanding, least_probability=0.0)), 0.5)) == (*MATCH, "person 1")
-    assert outcome(decide(recognizer(TWO, replace(demanding, calibrator=None)), 0.5)) == (*MATCH, "person 1")
+    assert outcome(decide(make_recognizer(TWO, demanding), 0.5)) == IMPROBABLE
+    assert outcome(decide(make_recognizer(TWO, replace(demanding, least_probability=0.0)), 0.5)) == (*MATCH, "person 1")
+    assert outcome(decide(make_recognizer(TWO, replace(demanding, calibrator=None)), 0.5)) == (*MATCH, "person 1")
 
 
 @kinds
@@ -124,8 +126,8 @@ def test_probability_applies_only_with_a_calibration() -> None:
 @given(seed=seeds, counts=sample_counts)
 def test_only_a_known_first_candidate_is_named(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    for decision in recognizer(enrolled, rule, kind).identify(probes(generator, enrolled)):
+    enrolled = make_people(generator, counts)
+    for decision in make_recognizer(enrolled, rule, kind).identify(make_probes(generator, enrolled)):
         assert (decision.person is not None) == (decision.decision is Decision.KNOWN)
         first = decision.candidates[0]
         assert decision.person in {None, first.person}
@@ -139,31 +141,28 @@ def test_only_a_known_first_candidate_is_named(kind: str, rule: Rule, seed: int,
 @rules
 def test_candidates_are_sorted_by_score(kind: str, rule: Rule) -> None:
     generator = np.random.default_rng(1)
-    enrolled = people(generator, [3, 1, 5, 2, 2, 4, 1, 1])
-    faces = probes(generator, enrolled, 30)
+    enrolled = make_people(generator, [3, 1, 5, 2, 2, 4, 1, 1])
+    faces = make_probes(generator, enrolled, 30)
     scorer = build_scorer(kind, enrolled, BACKGROUND)
     scores = scorer.scores(np.stack([probe.embedding for probe in faces]))
-    for row, decision in zip(scores, one_by_one(recognizer(enrolled, rule, kind), faces), strict=True):
-        expected = [f"person {place + 1}" for place in np.argsort(-row, kind="stable")[:CANDIDATES]]
+    for row, decision in zip(scores, identify_separately(make_recognizer(enrolled, rule, kind), faces), strict=True):
+        expected = [f"person {index + 1}" for index in np.argsort(-row, kind="stable")[:CANDIDATES]]
         assert [candidate.person for candidate in decision.candidates] == expected
-
-
-# Invariances --------------------------------------------------------------------------------------------
 
 
 @rules
 @given(seed=seeds, counts=sample_counts)
 def test_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
+    enrolled = make_people(generator, counts)
     order = generator.permutation(enrolled.count)
     shuffled = Enrolled(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
-    faces = probes(generator, enrolled)
-    once, again = (recognizer(gallery, rule).identify(faces) for gallery in (enrolled, shuffled))
-    for one, other in zip(once, again, strict=True):
-        assert [candidate.person for candidate in one.candidates] == [c.person for c in other.candidates]
-        assert one.similarity == pytest.approx(other.similarity, abs=1e-6)
-        assert one.probability == pytest.approx(other.probability, abs=1e-4)
+    faces = make_probes(generator, enrolled)
+    first, second = (make_recognizer(gallery, rule).identify(faces) for gallery in (enrolled, shuffled))
+    for before, after in zip(first, second, strict=True):
+        assert [candidate.person for candidate in before.candidates] == [c.person for c in after.candidates]
+        assert before.similarity == pytest.approx(after.similarity, abs=1e-6)
+        assert before.probability == pytest.approx(after.probability, abs=1e-4)
 
 
 @kinds
@@ -172,21 +171,21 @@ def test_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[in
 @given(seed=seeds, counts=sample_counts)
 def test_order_of_faces_does_not_matter(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    faces = probes(generator, enrolled)
-    judge = recognizer(enrolled, rule, kind)
-    together = judge.identify(faces)
+    enrolled = make_people(generator, counts)
+    faces = make_probes(generator, enrolled)
+    recognizer = make_recognizer(enrolled, rule, kind)
+    joint = recognizer.identify(faces)
     order = generator.permutation(len(faces))
-    assert judge.identify([faces[place] for place in order]) == [together[place] for place in order]
-    assert judge.identify(faces) == together
+    assert recognizer.identify([faces[index] for index in order]) == [joint[index] for index in order]
+    assert recognizer.identify(faces) == joint
 
 
 @rules
 @given(own=st.floats(0, 0.9), rise=st.floats(0, 0.3), other=st.floats(-0.4, 0.4), fall=st.floats(0, 0.3))
 def test_known_stays_known_as_the_margin_grows(rule: Rule, own: float, rise: float, other: float, fall: float) -> None:
-    judge = recognizer(TWO, rule)
-    before = decide(judge, own, other)
-    after = decide(judge, min(own + rise, 0.9), other - fall * (other - fall > -0.4))
+    recognizer = make_recognizer(TWO, rule)
+    before = decide(recognizer, own, other)
+    after = decide(recognizer, min(own + rise, 0.9), other - fall * (other - fall > -0.4))
     if before.person == "person 1":
         assert after.person == "person 1"
         assert (after.probability or 0) >= (before.probability or 0)
@@ -195,39 +194,36 @@ def test_known_stays_known_as_the_margin_grows(rule: Rule, own: float, rise: flo
 @given(seeds, sample_counts)
 def test_distant_person_changes_no_name(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    for probe in probes(generator, enrolled):
-        (before,) = recognizer(enrolled).identify([probe])
+    enrolled = make_people(generator, counts)
+    for probe in make_probes(generator, enrolled):
+        (before,) = make_recognizer(enrolled).identify([probe])
         opposite = Enrolled(
             np.vstack([enrolled.matrix, -probe.embedding]),
             np.append(enrolled.person_ids, len(counts) + 1),
             np.append(enrolled.qualities, np.float32(1)),
         )
-        (after,) = recognizer(opposite).identify([probe])
+        (after,) = make_recognizer(opposite).identify([probe])
         assert (outcome(after), after.candidates[0]) == (outcome(before), before.candidates[0])
-
-
-# Individual rules ----------------------------------------------------------------------------------------
 
 
 @rules
 def test_gallery_of_one_sample_uses_the_threshold_only(rule: Rule) -> None:
-    judge = recognizer(enrolled_as((7, axis(0))), rule)
-    assert outcome(decide(judge, 0.51)) == (*MATCH, "person 7")
-    assert outcome(decide(judge, 0.49)) == BELOW
+    recognizer = make_recognizer(make_enrolled((7, axis(0))), rule)
+    assert outcome(decide(recognizer, 0.51)) == (*MATCH, "person 7")
+    assert outcome(decide(recognizer, 0.49)) == BELOW
 
 
 @pytest.mark.parametrize("kind", ["svm", "svm-rbf", "logistic"])
 def test_fitted_classifier_works_with_a_single_sample(kind: str) -> None:
-    judge = recognizer(enrolled_as((1, axis(0))), PLAIN, kind)
-    own, other = judge.identify([face(axis(0)), face(-axis(0))])
+    recognizer = make_recognizer(make_enrolled((1, axis(0))), PLAIN, kind)
+    own, other = recognizer.identify([make_face(axis(0)), make_face(-axis(0))])
     assert (own.person, other.person) == ("person 1", None)
 
 
 @rules
 @kinds
 def test_near_runner_up_makes_the_decision_uncertain(kind: str, rule: Rule) -> None:
-    decision = decide(recognizer(TWO, replace(rule, threshold=-1), kind), 0.7, 0.69)
+    decision = decide(make_recognizer(TWO, replace(rule, threshold=-1), kind), 0.7, 0.69)
     assert outcome(decision) == TOO_NEAR
     assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2"]
 
@@ -235,8 +231,8 @@ def test_near_runner_up_makes_the_decision_uncertain(kind: str, rule: Rule) -> N
 @rules
 @kinds
 def test_two_people_with_the_same_photo_are_never_distinguished(kind: str, rule: Rule) -> None:
-    twins = enrolled_as((1, axis(0)), (2, axis(0)), (3, axis(5)))
-    decision = decide(recognizer(twins, replace(rule, threshold=-1), kind), 0.95)
+    twins = make_enrolled((1, axis(0)), (2, axis(0)), (3, axis(5)))
+    decision = decide(make_recognizer(twins, replace(rule, threshold=-1), kind), 0.95)
     assert outcome(decision) == TOO_NEAR
     assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
 
@@ -244,24 +240,24 @@ def test_two_people_with_the_same_photo_are_never_distinguished(kind: str, rule:
 @rules
 @pytest.mark.parametrize("quality", [0.0, 0.19, 0.2, 1.0])
 def test_poor_face_needs_higher_certainty(rule: Rule, quality: float) -> None:
-    judge = recognizer(TWO, rule)
+    recognizer = make_recognizer(TWO, rule)
     poor = quality < rule.minimum_quality
-    assert outcome(decide(judge, 0.95, quality=quality)) == (*MATCH, "person 1")
-    judge = recognizer(TWO, replace(rule, threshold=0.2, least_probability=0.0))
-    doubtful = decide(judge, 0.28, quality=quality)
+    assert outcome(decide(recognizer, 0.95, quality=quality)) == (*MATCH, "person 1")
+    recognizer = make_recognizer(TWO, replace(rule, threshold=0.2, least_probability=0.0))
+    doubtful = decide(recognizer, 0.28, quality=quality)
     assert outcome(doubtful) == (POOR if poor else (*MATCH, "person 1"))
     assert doubtful.candidates[0].person == "person 1"
-    assert outcome(decide(judge, 0.1, quality=quality)) == (POOR if poor else BELOW)
+    assert outcome(decide(recognizer, 0.1, quality=quality)) == (POOR if poor else BELOW)
 
 
 @rules
 def test_poor_face_of_low_detection_score_is_never_named(rule: Rule) -> None:
-    judge = recognizer(TWO, rule)
+    recognizer = make_recognizer(TWO, rule)
     for quality, expected in ((0.1, POOR), (1.0, (*MATCH, "person 1"))):
-        plain = face(axis(0), quality)
-        hardly = replace(plain, assessment=replace(plain.assessment, weaknesses=(HARDLY_A_FACE,)))
-        assert [outcome(decision) for decision in judge.identify([hardly])] == [expected]
-        assert [outcome(decision) for decision in judge.identify([plain])] == [(*MATCH, "person 1")]
+        plain = make_face(axis(0), quality)
+        doubtful = replace(plain, assessment=replace(plain.assessment, weaknesses=(HARDLY_A_FACE,)))
+        assert [outcome(decision) for decision in recognizer.identify([doubtful])] == [expected]
+        assert [outcome(decision) for decision in recognizer.identify([plain])] == [(*MATCH, "person 1")]
 
 
 @rules
@@ -270,11 +266,11 @@ def test_poor_face_gets_no_name_that_a_good_one_would_not(
     rule: Rule, seed: int, counts: list[int], quality: float
 ) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    judge = recognizer(enrolled, rule)
-    good = probes(generator, enrolled)
-    for one, other in zip(good, (face(probe.embedding, quality) for probe in good), strict=True):
-        ((named,), (poor,)) = judge.identify([one]), judge.identify([other])
+    enrolled = make_people(generator, counts)
+    recognizer = make_recognizer(enrolled, rule)
+    good = make_probes(generator, enrolled)
+    for good_face, poor_face in zip(good, (make_face(probe.embedding, quality) for probe in good), strict=True):
+        ((named,), (poor,)) = recognizer.identify([good_face]), recognizer.identify([poor_face])
         assert poor.candidates == named.candidates
         assert outcome(poor) in {outcome(named), POOR}
         if poor.person is not None and rule.calibrator is not None:
@@ -283,35 +279,34 @@ def test_poor_face_gets_no_name_that_a_good_one_would_not(
 
 @kinds
 @pytest.mark.parametrize("samples", [2, 31, 500])
-def test_many_samples_beside_a_single_one(kind: str, samples: int) -> None:
+def test_many_samples_do_not_outweigh_a_single_one(kind: str, samples: int) -> None:
     generator = np.random.default_rng(0)
-    many = [(1, vector) for vector in unit(axis(0) + 0.1 * generator.normal(size=(samples, DIMENSION)))]
-    few = [*many[:400], (2, axis(1))] if kind == "svm-rbf" else [*many, (2, axis(1))]
+    first = [(1, vector) for vector in normalize(axis(0) + 0.1 * generator.normal(size=(samples, DIMENSION)))]
+    both = [*first[:400], (2, axis(1))] if kind == "svm-rbf" else [*first, (2, axis(1))]
     for rule in (PLAIN, CALIBRATED):
-        judge = recognizer(enrolled_as(*few), rule, kind)
-        assert decide(judge, 0.95).person == "person 1"
-        assert decide(judge, 0, 0.95).person == "person 2"
-        assert decide(judge, 0.3, 0.9).person == "person 2"
+        recognizer = make_recognizer(make_enrolled(*both), rule, kind)
+        assert decide(recognizer, 0.95).person == "person 1"
+        assert decide(recognizer, 0, 0.95).person == "person 2"
+        assert decide(recognizer, 0.3, 0.9).person == "person 2"
 
 
-def test_thousands_of_people() -> None:
+def test_person_among_thousands_is_found() -> None:
     generator = np.random.default_rng(0)
-    enrolled = people(generator, [1] * 5000)
-    decisions = recognizer(enrolled, replace(CALIBRATED, threshold=0.9)).identify([face(enrolled.matrix[4321])])
+    enrolled = make_people(generator, [1] * 5000)
+    decisions = make_recognizer(enrolled, replace(CALIBRATED, threshold=0.9)).identify(
+        [make_face(enrolled.matrix[4321])]
+    )
     assert [decision.candidates[0].person for decision in decisions] == ["person 4322"]
 
 
-# Invalid arguments --------------------------------------------------------------------------------------------------
-
-
 def test_nobody_is_known_in_an_empty_gallery() -> None:
-    (decision,) = nobody_enrolled([face(axis(0))])
+    (decision,) = nobody_enrolled([make_face(axis(0))])
     assert decision == Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ())
-    assert nobody_enrolled([]) == recognizer(TWO).identify([]) == []
+    assert nobody_enrolled([]) == make_recognizer(TWO).identify([]) == []
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "embeddings",
     [
         [np.ones(4, np.float32)],
         [np.ones((1, DIMENSION), np.float32)],
@@ -323,17 +318,17 @@ def test_nobody_is_known_in_an_empty_gallery() -> None:
         [np.full(DIMENSION, "a")],
     ],
 )
-def test_invalid_embeddings_are_refused(wrong: list[Any]) -> None:
+def test_invalid_embeddings_are_refused(embeddings: list[Any]) -> None:
     with pytest.raises(UsageError, match="probes"):
-        recognizer(TWO).identify([face(np.asarray(embedding)) for embedding in wrong])
+        make_recognizer(TWO).identify([make_face(np.asarray(embedding)) for embedding in embeddings])
 
 
 @pytest.mark.parametrize("strangers", [np.ones((1, 4)), np.full((1, DIMENSION), np.nan), np.ones(DIMENSION)])
 def test_strangers_of_another_length_are_refused(strangers: Any) -> None:
     with pytest.raises(UsageError, match="strangers"):
-        recognizer(TWO, strangers=strangers)
+        make_recognizer(TWO, strangers=strangers)
 
 
 def test_classifier_of_other_people_is_refused() -> None:
     with pytest.raises(UsageError, match="people other than"):
-        Recognizer(TWO.index, numbered(TWO), PrototypeScorer(THREE.index), PLAIN)
+        Recognizer(TWO.index, make_names(TWO), PrototypeScorer(THREE.index), PLAIN)

@@ -12,38 +12,41 @@ from hypothesis import strategies as st
 from facebank.errors import UsageError
 from facebank.recognition import Rule
 
-from .synthetic import kinds, numbered, people, probes, recognizer, rules, sample_counts, seeds
+from .synthetic import kinds, make_names, make_people, make_probes, make_recognizer, rules, sample_counts, seeds
 
 
 @rules
 @kinds
 def test_track_of_one_face_is_decided_like_a_photo(kind: str, rule: Rule) -> None:
     generator = np.random.default_rng(7)
-    enrolled = people(generator, [3, 2, 4])
-    decides = recognizer(enrolled, rule=rule, kind=kind)
-    for probe in probes(generator, enrolled):
-        (alone,) = decides.identify([probe])
+    enrolled = make_people(generator, [3, 2, 4])
+    recognizer = make_recognizer(enrolled, rule=rule, kind=kind)
+    for probe in make_probes(generator, enrolled):
+        (single,) = recognizer.identify([probe])
         for copies in (1, 2, 50):
-            together = decides.identify_track([probe] * copies)
-            assert (together.decision, together.reason, together.person) == (alone.decision, alone.reason, alone.person)
-            assert together.similarity == pytest.approx(alone.similarity, abs=1e-5)
-            assert together.probability == (
-                None if alone.probability is None else pytest.approx(alone.probability, abs=1e-4)
+            track = recognizer.identify_track([probe] * copies)
+            assert (track.decision, track.reason, track.person) == (single.decision, single.reason, single.person)
+            assert track.similarity == pytest.approx(single.similarity, abs=1e-5)
+            assert track.probability == (
+                None if single.probability is None else pytest.approx(single.probability, abs=1e-4)
             )
 
 
 @given(seeds, sample_counts)
 def test_similarity_of_a_track_is_the_mean_of_its_faces(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    decides, faces = recognizer(enrolled), probes(generator, enrolled)
-    together = decides.identify_track(faces)
-    assert together.candidates
-    alone = [{each.person: each.similarity for each in decides.identify([face])[0].candidates} for face in faces]
-    for candidate in together.candidates:
+    enrolled = make_people(generator, counts)
+    recognizer, faces = make_recognizer(enrolled), make_probes(generator, enrolled)
+    track = recognizer.identify_track(faces)
+    assert track.candidates
+    single = [
+        {candidate.person: candidate.similarity for candidate in recognizer.identify([face])[0].candidates}
+        for face in faces
+    ]
+    for candidate in track.candidates:
         similarities = [
             similarities_alone[candidate.person]
-            for similarities_alone in alone
+            for similarities_alone in single
             if candidate.person in similarities_alone
         ]
         if len(similarities) == len(faces):
@@ -53,33 +56,35 @@ def test_similarity_of_a_track_is_the_mean_of_its_faces(seed: int, counts: list[
 @given(seeds, sample_counts, st.randoms(use_true_random=False))
 def test_order_of_frames_does_not_matter(seed: int, counts: list[int], random: object) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    decides, faces = recognizer(enrolled), probes(generator, enrolled)
-    mixed = list(faces)
-    random.shuffle(mixed)  # type: ignore[attr-defined]
-    one, other = decides.identify_track(faces), decides.identify_track(mixed)
-    assert one.decision == other.decision
-    assert one.similarity == pytest.approx(other.similarity, abs=1e-5)
+    enrolled = make_people(generator, counts)
+    recognizer, faces = make_recognizer(enrolled), make_probes(generator, enrolled)
+    shuffled = list(faces)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    first, second = recognizer.identify_track(faces), recognizer.identify_track(shuffled)
+    assert first.decision == second.decision
+    assert first.similarity == pytest.approx(second.similarity, abs=1e-5)
 
 
 def test_good_faces_weigh_more() -> None:
     generator = np.random.default_rng(3)
-    enrolled = people(generator, [4, 4])
-    decides = recognizer(enrolled)
-    names = list(numbered(enrolled).values())
+    enrolled = make_people(generator, [4, 4])
+    recognizer = make_recognizer(enrolled)
+    names = list(make_names(enrolled).values())
     first, second = (
-        replace(probes(generator, enrolled)[0], embedding=enrolled.matrix[np.flatnonzero(enrolled.owners == place)[0]])
-        for place in (0, 1)
+        replace(
+            make_probes(generator, enrolled)[0], embedding=enrolled.matrix[np.flatnonzero(enrolled.owners == index)[0]]
+        )
+        for index in (0, 1)
     )
     clear, blurred = (replace(first.assessment, score=score) for score in (0.9, 0.3))
     for best, name in ((0, names[0]), (1, names[1])):
         faces = [
-            replace(face, assessment=clear if place == best else blurred) for place, face in enumerate((first, second))
+            replace(face, assessment=clear if index == best else blurred) for index, face in enumerate((first, second))
         ]
-        assert decides.identify_track(faces).candidates[0].person == name
+        assert recognizer.identify_track(faces).candidates[0].person == name
 
 
-def test_track_without_faces() -> None:
-    enrolled = people(np.random.default_rng(1), [2])
+def test_track_without_faces_is_an_error() -> None:
+    enrolled = make_people(np.random.default_rng(1), [2])
     with pytest.raises(UsageError, match="needs at least one face"):
-        recognizer(enrolled).identify_track([])
+        make_recognizer(enrolled).identify_track([])

@@ -17,7 +17,7 @@ DIMENSION = 24
 TINY = Effort(enrolled=200, strangers=2000, galleries=(4, 20))
 
 
-def people(count: int, photos: int = 5, singles: int = 0, seed: int = 0) -> Identities:
+def make_people(count: int, photos: int = 5, singles: int = 0, seed: int = 0) -> Identities:
     """Return synthetic people whose photos scatter around one direction each, some with a single photo."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
@@ -27,14 +27,14 @@ def people(count: int, photos: int = 5, singles: int = 0, seed: int = 0) -> Iden
     return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
 
 
-def calibrator_of(odds: float, threshold: float) -> Calibrator:
+def make_calibrator(odds: float, threshold: float) -> Calibrator:
     """Return a calibrator with constant odds for scores from 0 and the inverse odds below."""
     curve = (-math.log(odds), -math.log(odds), math.log(odds), math.log(odds))
     table = SizeTable(1, (curve,) * len(SAMPLES), (threshold,) * len(RATES), 0.0, 0.0)
     return Calibrator("prototype", (-1.0, -1e-6, 0.0, 1.0), (table,))
 
 
-def searches(scores: list[float], own: list[int]) -> Searches:
+def make_searches(scores: list[float], own: list[int]) -> Searches:
     """Return searches in a gallery of one person with one sample."""
     return Searches(
         scores=np.array(scores, np.float32)[:, None],
@@ -49,55 +49,55 @@ def searches(scores: list[float], own: list[int]) -> Searches:
 
 def test_figures_match_hand_computed_values() -> None:
     # Probability 0.9 for scores from 0 and 0.1 below; three photos of the person, one missed, and four strangers.
-    found = searches([0.5, 0.6, -0.5, -0.5, -0.5, 0.3, 0.7], [0, 0, 0, -1, -1, -1, -1])
-    counted = reliability([([found], calibrator_of(9.0, 0.4))])
-    assert counted.size == 1
-    assert counted.fpir == pytest.approx(1 / 4)
-    hits, missed, refused, fooled = 1 / 3, 1 / 6, 1 / 4, 1 / 4
-    assert counted.brier == pytest.approx(0.01 * (hits + refused) + 0.81 * (missed + fooled))
-    assert counted.log_loss == pytest.approx(-math.log(0.9) * (hits + refused) - math.log(0.1) * (missed + fooled))
+    searches = make_searches([0.5, 0.6, -0.5, -0.5, -0.5, 0.3, 0.7], [0, 0, 0, -1, -1, -1, -1])
+    figures = reliability([([searches], make_calibrator(9.0, 0.4))])
+    assert figures.size == 1
+    assert figures.fpir == pytest.approx(1 / 4)
+    hits, missed, refused, named = 1 / 3, 1 / 6, 1 / 4, 1 / 4
+    assert figures.brier == pytest.approx(0.01 * (hits + refused) + 0.81 * (missed + named))
+    assert figures.log_loss == pytest.approx(-math.log(0.9) * (hits + refused) - math.log(0.1) * (missed + named))
     low = abs(0.1 * (missed + refused) - missed)
-    high = abs(0.9 * (hits + fooled) - hits)
-    assert counted.ece == pytest.approx(low + high)
+    high = abs(0.9 * (hits + named) - hits)
+    assert figures.ece == pytest.approx(low + high)
 
 
 def test_overconfident_calibrator_is_detected() -> None:
-    found = searches([0.5] * 8 + [-0.5] * 8, [0] * 6 + [-1] * 2 + [0] * 2 + [-1] * 6)
-    honest, boasting = (reliability([([found], calibrator_of(odds, 0.9))]) for odds in (3.0, 999.0))
-    assert honest.ece == pytest.approx(0, abs=1e-6)
-    assert boasting.ece > 0.2
-    assert boasting.log_loss > honest.log_loss
-    assert boasting.brier > honest.brier
+    searches = make_searches([0.5] * 8 + [-0.5] * 8, [0] * 6 + [-1] * 2 + [0] * 2 + [-1] * 6)
+    calibrated, overconfident = (reliability([([searches], make_calibrator(odds, 0.9))]) for odds in (3.0, 999.0))
+    assert calibrated.ece == pytest.approx(0, abs=1e-6)
+    assert overconfident.ece > 0.2
+    assert overconfident.log_loss > calibrated.log_loss
+    assert overconfident.brier > calibrated.brier
 
 
 @pytest.mark.parametrize("classifier", ["prototype", "knn", "svm"])
 def test_cross_fitting_on_halves_confirms_the_calibration(classifier: str) -> None:
-    known = people(160, singles=60)
-    done = Recorder()
-    counted = cross_fit(known, classifier, effort=TINY, progress=done)
-    assert [one.size for one in counted] == ([1, 10] if classifier == "svm" else [1, 3, 10, 30])
-    assert done.advances == galleries_of(known, classifier, effort=TINY)
-    for one in counted:
-        assert 0 <= one.fpir < 0.04
-        assert one.ece < 0.05
-        assert 0 < one.brier < 0.1
-        assert 0 < one.log_loss < 0.3
+    identities = make_people(160, singles=60)
+    progress = Recorder()
+    figures = cross_fit(identities, classifier, effort=TINY, progress=progress)
+    assert [entry.size for entry in figures] == ([1, 10] if classifier == "svm" else [1, 3, 10, 30])
+    assert progress.advances == galleries_of(identities, classifier, effort=TINY)
+    for entry in figures:
+        assert 0 <= entry.fpir < 0.04
+        assert entry.ece < 0.05
+        assert 0 < entry.brier < 0.1
+        assert 0 < entry.log_loss < 0.3
 
 
 def test_too_few_people_to_halve_give_no_figures() -> None:
-    for known, classifier in ((people(20, singles=20), "prototype"), (people(45), "svm")):
-        assert cross_fit(known, classifier, effort=TINY) == ()
-        assert galleries_of(known, classifier, effort=TINY) == 0
+    for identities, classifier in ((make_people(20, singles=20), "prototype"), (make_people(45), "svm")):
+        assert cross_fit(identities, classifier, effort=TINY) == ()
+        assert galleries_of(identities, classifier, effort=TINY) == 0
 
 
 def test_number_of_galleries_is_known_beforehand() -> None:
-    known = people(40, 2, singles=40)
-    done = Recorder()
-    fit_calibrator(known, "prototype", None, effort=TINY, progress=done)
-    assert done.advances == simulated_galleries(known, "prototype", TINY)
+    identities = make_people(40, 2, singles=40)
+    progress = Recorder()
+    fit_calibrator(identities, "prototype", None, effort=TINY, progress=progress)
+    assert progress.advances == simulated_galleries(identities, "prototype", TINY)
 
 
 def test_same_seed_gives_same_figures() -> None:
-    known = people(40, 3, singles=40)
-    first, second, other = (cross_fit(known, "prototype", effort=TINY, seed=seed) for seed in (1, 1, 2))
+    identities = make_people(40, 3, singles=40)
+    first, second, other = (cross_fit(identities, "prototype", effort=TINY, seed=seed) for seed in (1, 1, 2))
     assert first == second != other

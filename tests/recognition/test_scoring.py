@@ -36,21 +36,21 @@ seeds = st.integers(0, 2**32 - 1)
 sample_counts = st.lists(st.integers(1, 14), min_size=1, max_size=6)
 
 
-def unit(rows: Any) -> FloatArray:
+def normalize(rows: Any) -> FloatArray:
     """Return normalized rows."""
-    scaled: FloatArray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
-    return scaled
+    normalized: FloatArray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return normalized
 
 
-def people(generator: np.random.Generator, counts: list[int], noise: float = 0.4) -> Enrolled:
+def make_people(generator: np.random.Generator, counts: list[int], noise: float = 0.4) -> Enrolled:
     """Return synthetic people whose samples scatter around one direction each."""
     owners = np.repeat(np.arange(len(counts)) * 10 + 5, counts)
     centers = generator.normal(size=(len(counts), DIMENSION))
     rows = centers[owners // 10] + noise * generator.normal(size=(len(owners), DIMENSION))
-    return Enrolled(unit(rows), owners, generator.uniform(size=len(owners)).astype(np.float32))
+    return Enrolled(normalize(rows), owners, generator.uniform(size=len(owners)).astype(np.float32))
 
 
-def background() -> Background:
+def make_background() -> Background:
     """Return a background that is not centered at the origin."""
     mean = np.full(DIMENSION, 0.05, dtype=np.float32)
     return Background(mean, np.diag(np.linspace(0.02, 0.1, DIMENSION)).astype(np.float32))
@@ -68,18 +68,18 @@ def test_scoring_does_not_load_scikit_learn() -> None:
         "for kind in CLASSIFIERS: build_scorer(kind, enrolled, background).scores(np.eye(4))\n"
         "print(*sorted({'sklearn', 'scipy', 'joblib', 'faiss', 'pandas'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout.split() == []
 
 
 @kinds
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_shape_and_range_of_scores(kind: str, seed: int, counts: list[int]) -> None:
+def test_scores_have_the_right_shape_and_range(kind: str, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    scorer = build_scorer(kind, enrolled, background())
-    scores = scorer.scores(unit(generator.normal(size=(7, DIMENSION))))
+    enrolled = make_people(generator, counts)
+    scorer = build_scorer(kind, enrolled, make_background())
+    scores = scorer.scores(normalize(generator.normal(size=(7, DIMENSION))))
     assert scorer.people.tolist() == enrolled.people.tolist()
     assert scores.shape == (7, len(counts))
     assert scores.dtype == np.float32
@@ -93,10 +93,10 @@ def test_shape_and_range_of_scores(kind: str, seed: int, counts: list[int]) -> N
 @given(seed=seeds, counts=sample_counts)
 def test_probe_scores_do_not_depend_on_other_probes(kind: str, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    scorer = build_scorer(kind, people(generator, counts), background())
-    probes = unit(generator.normal(size=(9, DIMENSION)))
-    alone = np.concatenate([scorer.scores(probe[None]) for probe in probes])
-    np.testing.assert_allclose(scorer.scores(probes), alone, rtol=0, atol=1e-7)
+    scorer = build_scorer(kind, make_people(generator, counts), make_background())
+    probes = normalize(generator.normal(size=(9, DIMENSION)))
+    single = np.concatenate([scorer.scores(probe[None]) for probe in probes])
+    np.testing.assert_allclose(scorer.scores(probes), single, rtol=0, atol=1e-7)
 
 
 @kinds
@@ -104,38 +104,38 @@ def test_probe_scores_do_not_depend_on_other_probes(kind: str, seed: int, counts
 @given(seed=seeds, counts=sample_counts)
 def test_order_of_samples_does_not_matter(kind: str, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
+    enrolled = make_people(generator, counts)
     order = generator.permutation(enrolled.count)
     shuffled = Enrolled(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
-    probes = unit(generator.normal(size=(5, DIMENSION)))
-    first, second = (build_scorer(kind, samples, background()).scores(probes) for samples in (enrolled, shuffled))
+    probes = normalize(generator.normal(size=(5, DIMENSION)))
+    first, second = (build_scorer(kind, samples, make_background()).scores(probes) for samples in (enrolled, shuffled))
     np.testing.assert_allclose(first, second, rtol=0, atol=2e-3)
 
 
 @kinds
-@pytest.mark.parametrize("known", [background(), None], ids=["background", "no background"])
-def test_own_face_scores_highest(kind: str, known: Background | None) -> None:
-    enrolled = people(np.random.default_rng(1), [1, 5, 1, 20, 3], noise=0.2)
-    scorer = build_scorer(kind, enrolled, known)
-    found = scorer.people[scorer.scores(enrolled.matrix).argmax(axis=1)]
-    assert found.tolist() == enrolled.person_ids.tolist()
+@pytest.mark.parametrize("background", [make_background(), None], ids=["background", "no background"])
+def test_own_face_scores_highest(kind: str, background: Background | None) -> None:
+    enrolled = make_people(np.random.default_rng(1), [1, 5, 1, 20, 3], noise=0.2)
+    scorer = build_scorer(kind, enrolled, background)
+    nearest = scorer.people[scorer.scores(enrolled.matrix).argmax(axis=1)]
+    assert nearest.tolist() == enrolled.person_ids.tolist()
 
 
 @kinds
 def test_single_sample_is_distinguished_from_strangers(kind: str) -> None:
-    enrolled = people(np.random.default_rng(2), [1])
-    scores = build_scorer(kind, enrolled, background()).scores(enrolled.matrix)
-    strangers = build_scorer(kind, enrolled, background()).scores(background().draw(200, seed=7))
+    enrolled = make_people(np.random.default_rng(2), [1])
+    scores = build_scorer(kind, enrolled, make_background()).scores(enrolled.matrix)
+    strangers = build_scorer(kind, enrolled, make_background()).scores(make_background().draw(200, seed=7))
     assert scores.shape == (1, 1)
     assert scores[0, 0] > strangers.max() + 0.05
 
 
 @kinds
-@pytest.mark.parametrize("known", [background(), None], ids=["background", "no background"])
-def test_two_people_with_the_same_photo_have_equal_scores(kind: str, known: Background | None) -> None:
-    face = unit(np.random.default_rng(3).normal(size=(1, DIMENSION)))
+@pytest.mark.parametrize("background", [make_background(), None], ids=["background", "no background"])
+def test_two_people_with_the_same_photo_have_equal_scores(kind: str, background: Background | None) -> None:
+    face = normalize(np.random.default_rng(3).normal(size=(1, DIMENSION)))
     enrolled = Enrolled(np.repeat(face, 2, axis=0), np.array([1, 2]), np.ones(2, np.float32))
-    scores = build_scorer(kind, enrolled, known).scores(face)
+    scores = build_scorer(kind, enrolled, background).scores(face)
     assert np.isfinite(scores).all()
     assert scores[0, 0] == pytest.approx(scores[0, 1], abs=1e-5)
 
@@ -145,11 +145,11 @@ def test_five_hundred_samples_do_not_outweigh_one(kind: str) -> None:
     generator = np.random.default_rng(4)
     # The kernel SVM limits the number of samples.
     many = 499 if kind == "svm-rbf" else 500
-    enrolled = people(generator, [many, 1], noise=0.3)
+    enrolled = make_people(generator, [many, 1], noise=0.3)
     rows = enrolled.matrix[-1] + 0.05 * generator.normal(size=(50, DIMENSION))
-    strangers = background().draw(2000, seed=9)
-    scorer = build_scorer(kind, enrolled, background())
-    assert (scorer.scores(unit(rows)).argmax(axis=1) == 1).all()
+    strangers = make_background().draw(2000, seed=9)
+    scorer = build_scorer(kind, enrolled, make_background())
+    assert (scorer.scores(normalize(rows)).argmax(axis=1) == 1).all()
     assert (scorer.scores(enrolled.matrix[:-1]).argmax(axis=1) == 0).mean() > 0.98
     share = (scorer.scores(strangers).argmax(axis=1) == 0).mean()
     assert 0.2 < share < 0.8
@@ -157,12 +157,12 @@ def test_five_hundred_samples_do_not_outweigh_one(kind: str) -> None:
 
 @kinds
 def test_two_thousand_people_are_scored(kind: str) -> None:
-    enrolled = people(np.random.default_rng(5), [2] * 2000, noise=0.1)
+    enrolled = make_people(np.random.default_rng(5), [2] * 2000, noise=0.1)
     if kind == "svm-rbf":
         with pytest.raises(UsageError, match=r"svm-rbf supports at most 500 samples.*4000"):
-            build_scorer(kind, enrolled, background())
+            build_scorer(kind, enrolled, make_background())
         return
-    scores = build_scorer(kind, enrolled, background()).scores(enrolled.matrix[::40])
+    scores = build_scorer(kind, enrolled, make_background()).scores(enrolled.matrix[::40])
     assert scores.shape == (100, 2000)
     assert (scores.argmax(axis=1) == enrolled.owners[::40]).mean() > 0.9
 
@@ -179,7 +179,7 @@ def test_two_thousand_people_are_scored(kind: str) -> None:
     ],
 )
 def test_invalid_probes_are_refused(kind: str, probes: Any, message: str) -> None:
-    scorer = build_scorer(kind, people(np.random.default_rng(6), [2, 2]), background())
+    scorer = build_scorer(kind, make_people(np.random.default_rng(6), [2, 2]), make_background())
     with pytest.raises(UsageError, match=message):
         scorer.scores(probes)
 
@@ -188,24 +188,24 @@ def test_invalid_probes_are_refused(kind: str, probes: Any, message: str) -> Non
 def test_background_of_another_length_is_refused(kind: str) -> None:
     other = Background(np.zeros(3, np.float32), np.eye(3, dtype=np.float32))
     with pytest.raises(UsageError, match=r"length 3.*16"):
-        build_scorer(kind, people(np.random.default_rng(7), [2, 2]), other)
+        build_scorer(kind, make_people(np.random.default_rng(7), [2, 2]), other)
 
 
 def test_unknown_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="prototype, knn, svm, svm-rbf, logistic"):
-        build_scorer("oracle", people(np.random.default_rng(8), [2, 2]))
+        build_scorer("oracle", make_people(np.random.default_rng(8), [2, 2]))
 
 
 @given(seeds, sample_counts)
 def test_prototype_is_the_quality_weighted_mean(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    probes = unit(generator.normal(size=(4, DIMENSION)))
+    enrolled = make_people(generator, counts)
+    probes = normalize(generator.normal(size=(4, DIMENSION)))
     scores = PrototypeScorer(enrolled.index).scores(probes)
-    for place, person in enumerate(enrolled.people):
-        theirs = enrolled.person_ids == person
-        mean = np.average(enrolled.matrix[theirs], axis=0, weights=enrolled.qualities[theirs].clip(QUALITY_FLOOR))
-        np.testing.assert_allclose(scores[:, place], probes @ mean / np.linalg.norm(mean), atol=1e-5)
+    for column, person in enumerate(enrolled.people):
+        own = enrolled.person_ids == person
+        mean = np.average(enrolled.matrix[own], axis=0, weights=enrolled.qualities[own].clip(QUALITY_FLOOR))
+        np.testing.assert_allclose(scores[:, column], probes @ mean / np.linalg.norm(mean), atol=1e-5)
 
 
 def test_prototype_without_qualities_is_the_mean() -> None:
@@ -223,20 +223,20 @@ def test_samples_that_cancel_out_resemble_nobody() -> None:
 @given(seeds, sample_counts)
 def test_knn_weights_samples_by_similarity(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    probe = unit(generator.normal(size=(1, DIMENSION)))
+    enrolled = make_people(generator, counts)
+    probe = normalize(generator.normal(size=(1, DIMENSION)))
     scores = KnnScorer(enrolled.index).scores(probe)
-    for place, person in enumerate(enrolled.people):
+    for column, person in enumerate(enrolled.people):
         similarities = np.sort(enrolled.matrix[enrolled.person_ids == person] @ probe[0])[-NEIGHBORS:]
         expected = np.average(similarities, weights=np.exp(similarities / TEMPERATURE))
-        assert scores[0, place] == pytest.approx(expected, abs=1e-5)
+        assert scores[0, column] == pytest.approx(expected, abs=1e-5)
 
 
 @given(seeds, sample_counts)
 def test_knn_with_one_neighbor_scores_the_most_similar_sample(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    probes = unit(generator.normal(size=(3, DIMENSION)))
+    enrolled = make_people(generator, counts)
+    probes = normalize(generator.normal(size=(3, DIMENSION)))
     similarities = probes @ enrolled.matrix.T
     best = [similarities[:, enrolled.person_ids == person].max(axis=1) for person in enrolled.people]
     np.testing.assert_allclose(KnnScorer(enrolled.index, neighbors=1).scores(probes), np.stack(best, axis=1), atol=1e-6)
@@ -244,34 +244,34 @@ def test_knn_with_one_neighbor_scores_the_most_similar_sample(seed: int, counts:
 
 @pytest.mark.parametrize(("neighbors", "temperature"), [(0, 0.1), (5, 0.0), (5, -1.0), (5, float("nan"))])
 def test_knn_without_neighbors_or_temperature_is_refused(neighbors: int, temperature: float) -> None:
-    enrolled = people(np.random.default_rng(9), [2, 2])
+    enrolled = make_people(np.random.default_rng(9), [2, 2])
     with pytest.raises(UsageError, match="kNN needs"):
         KnnScorer(enrolled.index, neighbors=neighbors, temperature=temperature)
 
 
 def test_linear_classifier_centers_probes() -> None:
     center = np.eye(1, DIMENSION, dtype=np.float32)[0] * 0.5
-    weights = unit(np.random.default_rng(10).normal(size=(2, DIMENSION)))
-    probes = unit(np.random.default_rng(11).normal(size=(5, DIMENSION)))
-    numbers, none = np.array([1, 2]), np.zeros(2, dtype=np.float32)
-    expected = LinearScorer(numbers, weights, none).scores(unit(probes - center))
-    seen = LinearScorer(numbers, weights, none, center=center)
-    np.testing.assert_allclose(seen.scores(probes), expected, atol=1e-5)
-    assert seen.scores(center[None]).tolist() == [[0.0, 0.0]]
+    weights = normalize(np.random.default_rng(10).normal(size=(2, DIMENSION)))
+    probes = normalize(np.random.default_rng(11).normal(size=(5, DIMENSION)))
+    numbers, biases = np.array([1, 2]), np.zeros(2, dtype=np.float32)
+    expected = LinearScorer(numbers, weights, biases).scores(normalize(probes - center))
+    centered = LinearScorer(numbers, weights, biases, center=center)
+    np.testing.assert_allclose(centered.scores(probes), expected, atol=1e-5)
+    assert centered.scores(center[None]).tolist() == [[0.0, 0.0]]
 
 
 def test_mismatched_coefficients_are_refused() -> None:
-    two = np.array([1, 2])
+    people = np.array([1, 2])
     zeros = np.zeros((2, 3), np.float32)
     with pytest.raises(UsageError, match="do not fit 2 people"):
-        LinearScorer(two, zeros[:1], zeros[0, :2])
+        LinearScorer(people, zeros[:1], zeros[0, :2])
     with pytest.raises(UsageError, match="do not fit 2 people"):
-        KernelScorer(two, zeros, zeros, zeros[0, :2], 1.0)
+        KernelScorer(people, zeros, zeros, zeros[0, :2], 1.0)
 
 
 def test_kernel_machine_sums_over_support_vectors() -> None:
     generator = np.random.default_rng(12)
-    support, probes = unit(generator.normal(size=(4, 3))), unit(generator.normal(size=(6, 3)))
+    support, probes = normalize(generator.normal(size=(4, 3))), normalize(generator.normal(size=(6, 3)))
     duals, biases = generator.normal(size=(2, 4)).astype(np.float32), np.array([0.5, -1], np.float32)
     distances = ((probes[:, None] - support[None]) ** 2).sum(axis=2)
     scores = KernelScorer(np.array([1, 2]), support, duals, biases, 0.7).scores(probes)

@@ -29,7 +29,7 @@ photo_counts = st.lists(st.integers(1, 9), min_size=4, max_size=25)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def identities(photos: Sequence[int], noise: float = 0.1, seed: int = 0) -> Identities:
+def make_identities(photos: Sequence[int], noise: float = 0.1, seed: int = 0) -> Identities:
     """Return synthetic people whose photos scatter around one direction each, in random order."""
     generator = np.random.default_rng(seed)
     owners = generator.permutation(np.repeat(np.arange(len(photos)), photos))
@@ -40,7 +40,7 @@ def identities(photos: Sequence[int], noise: float = 0.1, seed: int = 0) -> Iden
     return Identities(matrix, owners.astype(np.int64), np.linspace(0, 1, len(owners), dtype=np.float32))
 
 
-class Noted:
+class RecordingBuilder:
     """Records enrolled and searched embeddings while passing them to the real scorers."""
 
     def __init__(self) -> None:
@@ -50,32 +50,32 @@ class Noted:
     def build(self, kind: str, enrolled: Enrolled, background: Background | None = None) -> PersonScorer:
         self.enrolled.append(enrolled)
         scorer = build_scorer(kind, enrolled, background)
-        found = scorer.scores
+        score = scorer.scores
 
-        def noting(probes: FloatArray) -> FloatArray:
+        def record_and_score(probes: FloatArray) -> FloatArray:
             self.probes.append(probes)
-            return found(probes)
+            return score(probes)
 
-        scorer.scores = noting  # type: ignore[method-assign]
+        scorer.scores = record_and_score  # type: ignore[method-assign]
         return scorer
 
 
-def run(
-    photos: Sequence[int], plan: GalleryPlan, seed: int = 0, kind: str = "prototype", **made: Any
+def run_simulation(
+    photos: Sequence[int], plan: GalleryPlan, seed: int = 0, kind: str = "prototype", **options: Any
 ) -> tuple[Identities, Searches, Enrolled, FloatArray]:
     """Simulate a gallery and return the searches with the enrolled and searched embeddings."""
-    known, noted = identities(photos, **made), Noted()
+    identities, recorder = make_identities(photos, **options), RecordingBuilder()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulation, "build_scorer", noted.build)
-        searches = simulate(known, plan, kind, BACKGROUND, np.random.default_rng(seed))
-    (enrolled,), (probes,) = noted.enrolled, noted.probes
-    return known, searches, enrolled, probes
+        patch.setattr(simulation, "build_scorer", recorder.build)
+        searches = simulate(identities, plan, kind, BACKGROUND, np.random.default_rng(seed))
+    (enrolled,), (probes,) = recorder.enrolled, recorder.probes
+    return identities, searches, enrolled, probes
 
 
-def photos_of(known: Identities, rows: FloatArray) -> list[int]:
+def photo_numbers(identities: Identities, rows: FloatArray) -> list[int]:
     """Return the photo numbers of embeddings."""
-    place = {row.tobytes(): number for number, row in enumerate(known.embeddings)}
-    return [place[row.tobytes()] for row in rows]
+    numbers = {row.tobytes(): number for number, row in enumerate(identities.embeddings)}
+    return [numbers[row.tobytes()] for row in rows]
 
 
 @st.composite
@@ -86,21 +86,21 @@ def plans(draw: st.DrawFn) -> tuple[list[int], GalleryPlan]:
 
 
 @given(plans(), seeds)
-def test_probes_are_distinct_and_not_enrolled(planned: tuple[list[int], GalleryPlan], seed: int) -> None:
-    photos, plan = planned
-    known, searches, enrolled, probes = run(photos, plan, seed)
-    kept, searched = photos_of(known, enrolled.matrix), photos_of(known, probes)
-    assert not set(kept) & set(searched)
-    assert len(set(kept)) == len(kept)
+def test_probes_are_distinct_and_not_enrolled(case: tuple[list[int], GalleryPlan], seed: int) -> None:
+    photos, plan = case
+    identities, searches, enrolled, probes = run_simulation(photos, plan, seed)
+    enrolled_photos, searched = photo_numbers(identities, enrolled.matrix), photo_numbers(identities, probes)
+    assert not set(enrolled_photos) & set(searched)
+    assert len(set(enrolled_photos)) == len(enrolled_photos)
     assert len(set(searched)) == len(searched) == len(searches.scores)
 
 
 @given(plans(), seeds)
-def test_strangers_are_not_enrolled_and_have_one_photo(planned: tuple[list[int], GalleryPlan], seed: int) -> None:
-    photos, plan = planned
-    known, searches, enrolled, probes = run(photos, plan, seed)
-    people = known.people[photos_of(known, enrolled.matrix)]
-    searched = known.people[photos_of(known, probes)]
+def test_strangers_are_not_enrolled_and_have_one_photo(case: tuple[list[int], GalleryPlan], seed: int) -> None:
+    photos, plan = case
+    identities, searches, enrolled, probes = run_simulation(photos, plan, seed)
+    people = identities.people[photo_numbers(identities, enrolled.matrix)]
+    searched = identities.people[photo_numbers(identities, probes)]
     assert len(set(people)) == plan.size == searches.size
     assert set(searched[searches.mated]) <= set(people)
     strangers = searched[~searches.mated].tolist()
@@ -109,61 +109,61 @@ def test_strangers_are_not_enrolled_and_have_one_photo(planned: tuple[list[int],
 
 
 @given(plans(), seeds)
-def test_planned_samples_leave_one_photo_to_search(planned: tuple[list[int], GalleryPlan], seed: int) -> None:
-    photos, plan = planned
-    known, searches, enrolled, probes = run(photos, plan, seed)
-    owners = known.people[photos_of(known, enrolled.matrix)]
+def test_planned_samples_leave_one_photo_to_search(case: tuple[list[int], GalleryPlan], seed: int) -> None:
+    photos, plan = case
+    identities, searches, enrolled, probes = run_simulation(photos, plan, seed)
+    owners = identities.people[photo_numbers(identities, enrolled.matrix)]
     samples = {int(person): int((owners == person).sum()) for person in owners}
     for person, count in samples.items():
         assert count == max(1, min(plan.samples_each, photos[person] - 1))
     assert sorted(searches.enrolled.tolist()) == sorted(samples.values())
-    searched = known.people[photos_of(known, probes)][searches.mated].tolist()
+    searched = identities.people[photo_numbers(identities, probes)][searches.mated].tolist()
     for person, count in samples.items():
         assert searched.count(person) == min(PROBES_EACH, photos[person] - count)
 
 
 @given(plans(), seeds)
-def test_probe_weights_sum_to_one_per_person(planned: tuple[list[int], GalleryPlan], seed: int) -> None:
-    photos, plan = planned
-    known, searches, _, probes = run(photos, plan, seed)
-    searched = known.people[photos_of(known, probes)]
+def test_probe_weights_sum_to_one_per_person(case: tuple[list[int], GalleryPlan], seed: int) -> None:
+    photos, plan = case
+    identities, searches, _, probes = run_simulation(photos, plan, seed)
+    searched = identities.people[photo_numbers(identities, probes)]
     for person in set(searched.tolist()):
         assert searches.weights[searched == person].sum() == pytest.approx(1)
 
 
 @given(plans(), seeds, st.sampled_from(["prototype", "knn", "svm"]))
 def test_scores_are_sorted_and_own_column_is_the_probes_person(
-    planned: tuple[list[int], GalleryPlan], seed: int, kind: str
+    case: tuple[list[int], GalleryPlan], seed: int, kind: str
 ) -> None:
-    photos, plan = planned
-    known, searches, enrolled, probes = run(photos, plan, seed, kind, noise=0.6)
-    everybody = build_scorer(kind, enrolled, BACKGROUND).scores(probes)
-    kept = min(KEPT, plan.size)
-    assert searches.scores.shape == searches.samples.shape == (len(probes), kept)
-    np.testing.assert_array_equal(searches.scores, -np.sort(-everybody, axis=1)[:, :kept])
-    owner_of_sample = known.people[photos_of(known, enrolled.matrix)]
-    place_of = {int(owner_of_sample[enrolled.owners == place][0]): place for place in range(plan.size)}
-    searched = known.people[photos_of(known, probes)]
+    photos, plan = case
+    identities, searches, enrolled, probes = run_simulation(photos, plan, seed, kind, noise=0.6)
+    scores = build_scorer(kind, enrolled, BACKGROUND).scores(probes)
+    width = min(KEPT, plan.size)
+    assert searches.scores.shape == searches.samples.shape == (len(probes), width)
+    np.testing.assert_array_equal(searches.scores, -np.sort(-scores, axis=1)[:, :width])
+    owner_of_sample = identities.people[photo_numbers(identities, enrolled.matrix)]
+    column_of = {int(owner_of_sample[enrolled.owners == column][0]): column for column in range(plan.size)}
+    searched = identities.people[photo_numbers(identities, probes)]
     for row, (person, own) in enumerate(zip(searched.tolist(), searches.own.tolist(), strict=True)):
-        if person not in place_of:
+        if person not in column_of:
             assert own == -1
             continue
-        score = everybody[row, place_of[person]]
-        better = int((everybody[row] > score).sum())
-        assert own == min(better, kept)  # no two scores are equal here
-        if own < kept:
+        score = scores[row, column_of[person]]
+        better = int((scores[row] > score).sum())
+        assert own == min(better, width)  # no two scores are equal here
+        if own < width:
             assert searches.scores[row, own] == score
-            assert searches.samples[row, own] == (enrolled.owners == place_of[person]).sum()
-    assert searches.mated.tolist() == [person in place_of for person in searched.tolist()]
+            assert searches.samples[row, own] == (enrolled.owners == column_of[person]).sum()
+    assert searches.mated.tolist() == [person in column_of for person in searched.tolist()]
     np.testing.assert_array_equal(searches.right, searches.own == 0)
 
 
 def test_probe_whose_person_is_cut_off_is_marked() -> None:
-    found = [
-        simulate(identities([2] * 60, 3.0), GalleryPlan(40, 1), "prototype", None, np.random.default_rng(seed))
+    runs = [
+        simulate(make_identities([2] * 60, 3.0), GalleryPlan(40, 1), "prototype", None, np.random.default_rng(seed))
         for seed in range(3)
     ]
-    own = np.concatenate([searches.own for searches in found])
+    own = np.concatenate([searches.own for searches in runs])
     assert {-1, KEPT} < set(own.tolist())
     assert own.max() == KEPT
 
@@ -171,7 +171,7 @@ def test_probe_whose_person_is_cut_off_is_marked() -> None:
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_same_seed_gives_same_searches(kind: str) -> None:
     plan = GalleryPlan(6, 2)
-    first, second, other = (run([4] * 20, plan, seed, kind)[1] for seed in (7, 7, 8))
+    first, second, other = (run_simulation([4] * 20, plan, seed, kind)[1] for seed in (7, 7, 8))
     for name in ("scores", "samples", "own", "weights", "enrolled"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert not np.array_equal(first.scores, other.scores)
@@ -179,13 +179,13 @@ def test_same_seed_gives_same_searches(kind: str) -> None:
 
 def test_people_with_enough_photos_are_preferred() -> None:
     photos = [1] * 30 + [4] * 10
-    assert (run(photos, GalleryPlan(5, 3))[1].enrolled == 3).all()
+    assert (run_simulation(photos, GalleryPlan(5, 3))[1].enrolled == 3).all()
     for seed in range(5):
-        assert 1 in run(photos, GalleryPlan(6, 3), seed)[1].enrolled
+        assert 1 in run_simulation(photos, GalleryPlan(6, 3), seed)[1].enrolled
 
 
 def test_well_separated_people_are_found_and_strangers_are_not() -> None:
-    _, searches, _, _ = run([6] * 40, GalleryPlan(20, 3), noise=0.02)
+    _, searches, _, _ = run_simulation([6] * 40, GalleryPlan(20, 3), noise=0.02)
     assert searches.right[searches.mated].all()
     assert searches.scores[searches.mated, 0].min() > searches.scores[~searches.mated, 0].max()
 
@@ -193,10 +193,10 @@ def test_well_separated_people_are_found_and_strangers_are_not() -> None:
 @pytest.mark.parametrize("people", [1, 5])
 def test_at_least_one_stranger_must_remain(people: int) -> None:
     with pytest.raises(UsageError, match="too few to enroll 5"):
-        simulate(identities([2] * people), GalleryPlan(5, 1), "prototype", None, np.random.default_rng(0))
+        simulate(make_identities([2] * people), GalleryPlan(5, 1), "prototype", None, np.random.default_rng(0))
 
 
-ROWS = identities([2, 2]).embeddings
+ROWS = make_identities([2, 2]).embeddings
 
 
 @pytest.mark.parametrize(

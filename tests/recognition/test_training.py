@@ -28,25 +28,22 @@ DIMENSION = 16
 fitted_kinds = pytest.mark.parametrize("kind", FITTED)
 
 
-def unit(rows: Any) -> FloatArray:
+def normalize(rows: Any) -> FloatArray:
     """Return normalized rows."""
-    scaled: FloatArray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
-    return scaled
+    normalized: FloatArray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return normalized
 
 
-def people(counts: list[int], noise: float = 0.4, seed: int = 0) -> Enrolled:
+def make_people(counts: list[int], noise: float = 0.4, seed: int = 0) -> Enrolled:
     """Return synthetic people whose samples scatter around one direction each."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(len(counts)), counts)
     rows = generator.normal(size=(len(counts), DIMENSION))[owners]
     rows = rows + noise * generator.normal(size=rows.shape)
-    return Enrolled(unit(rows), owners + 1, np.ones(len(owners), np.float32))
+    return Enrolled(normalize(rows), owners + 1, np.ones(len(owners), np.float32))
 
 
 BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
-
-
-# The solver ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
@@ -55,7 +52,7 @@ BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DI
 def test_coefficients_match_liblinear(loss: Loss, strength: float, others: int) -> None:
     generator = np.random.default_rng(0)
     owners = np.repeat(np.arange(5), [1, 2, 5, 30, 1])
-    rows = unit(generator.normal(size=(len(owners) + others, DIMENSION)))
+    rows = normalize(generator.normal(size=(len(owners) + others, DIMENSION)))
     normals, intercepts = separate(rows, owners, loss=loss, strength=strength, tolerance=1e-6)
     shares = np.concatenate([1 / np.bincount(owners)[owners], np.ones(others)])
     for person in range(5):
@@ -71,54 +68,51 @@ def test_coefficients_match_liblinear(loss: Loss, strength: float, others: int) 
 
 
 def test_solving_in_portions_gives_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    enrolled = people([1, 3, 2, 4, 1, 1, 5])
-    together = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
+    enrolled = make_people([1, 3, 2, 4, 1, 1, 5])
+    at_once = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
     monkeypatch.setattr(solving, "_NUMBERS_AT_ONCE", 2 * enrolled.count)
     portions = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
-    np.testing.assert_allclose(together[0], portions[0], atol=1e-5)
-    np.testing.assert_allclose(together[1], portions[1], atol=1e-5)
+    np.testing.assert_allclose(at_once[0], portions[0], atol=1e-5)
+    np.testing.assert_allclose(at_once[1], portions[1], atol=1e-5)
 
 
 def test_repeated_sample_changes_nothing() -> None:
-    rows, owners = people([3, 2, 1]).matrix, np.array([0, 0, 0, 1, 1, 2])
-    twice = np.repeat(np.arange(6), 2)
-    once_found = separate(rows, owners, loss="squared_hinge", strength=3, tolerance=1e-6)
-    twice_found = separate(rows[twice], owners[twice], loss="squared_hinge", strength=3, tolerance=1e-6)
-    np.testing.assert_allclose(once_found[0], twice_found[0], atol=1e-5)
-
-
-# Fitting ---------------------------------------------------------------------------------------------------------
+    rows, owners = make_people([3, 2, 1]).matrix, np.array([0, 0, 0, 1, 1, 2])
+    indices = np.repeat(np.arange(6), 2)
+    once = separate(rows, owners, loss="squared_hinge", strength=3, tolerance=1e-6)
+    repeated = separate(rows[indices], owners[indices], loss="squared_hinge", strength=3, tolerance=1e-6)
+    np.testing.assert_allclose(once[0], repeated[0], atol=1e-5)
 
 
 @fitted_kinds
 def test_single_person_needs_a_background(kind: str) -> None:
     with pytest.raises(UsageError, match=f"{kind} needs negatives for a single person"):
-        fit(kind, people([5]))
-    assert fit(kind, people([5]), BACKGROUND).weights.shape[0] == 1
+        fit(kind, make_people([5]))
+    assert fit(kind, make_people([5]), BACKGROUND).weights.shape[0] == 1
 
 
 @pytest.mark.parametrize("kind", ["prototype", "knn", "oracle"])
 def test_classifier_without_fitting_is_refused(kind: str) -> None:
     with pytest.raises(UsageError, match=kind):
-        fit(kind, people([2, 2]), BACKGROUND)
+        fit(kind, make_people([2, 2]), BACKGROUND)
 
 
 def test_kernel_machine_beyond_its_limit_is_refused_with_the_reason() -> None:
-    fit("svm-rbf", people([MOST_FOR_KERNEL // 10] * 10), BACKGROUND)
+    fit("svm-rbf", make_people([MOST_FOR_KERNEL // 10] * 10), BACKGROUND)
     with pytest.raises(UsageError, match=f"at most {MOST_FOR_KERNEL} samples.*has {MOST_FOR_KERNEL + 1}.*Choose svm"):
-        fit("svm-rbf", people([1] * (MOST_FOR_KERNEL + 1)), BACKGROUND)
+        fit("svm-rbf", make_people([1] * (MOST_FOR_KERNEL + 1)), BACKGROUND)
 
 
 @fitted_kinds
 def test_same_samples_give_same_coefficients(kind: str) -> None:
-    first, second = fit(kind, people([1, 4, 2]), BACKGROUND), fit(kind, people([1, 4, 2]), BACKGROUND)
+    first, second = fit(kind, make_people([1, 4, 2]), BACKGROUND), fit(kind, make_people([1, 4, 2]), BACKGROUND)
     np.testing.assert_array_equal(first.weights, second.weights)
     np.testing.assert_array_equal(first.biases, second.biases)
 
 
 @fitted_kinds
 def test_strangers_scores_do_not_depend_on_sample_counts(kind: str) -> None:
-    enrolled = people([1, 20] * 10, noise=0.5)
+    enrolled = make_people([1, 20] * 10, noise=0.5)
     scores = fit(kind, enrolled, BACKGROUND).scorer().scores(BACKGROUND.draw(4000, seed=99))
     winners = scores.argmax(axis=1) % 2
     assert 0.3 < winners.mean() < 0.7
@@ -128,20 +122,17 @@ def test_strangers_scores_do_not_depend_on_sample_counts(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["svm", "logistic"])
 def test_weights_point_in_a_direction(kind: str) -> None:
-    weights = fit(kind, people([1, 20, 3]), BACKGROUND).weights
+    weights = fit(kind, make_people([1, 20, 3]), BACKGROUND).weights
     np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 1, atol=1e-5)
 
 
-def test_kernel_machine_separates_what_no_hyperplane_can() -> None:
+def test_kernel_machine_separates_people_that_no_hyperplane_separates() -> None:
     # The faces of one person lie on both sides of the other's.
     generator = np.random.default_rng(0)
     angles = np.concatenate([np.repeat([-0.9, 0.9], 20), np.zeros(40)]) + 0.1 * generator.normal(size=80)
     rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     scorer = fit("svm-rbf", Enrolled(rows, np.repeat([1, 2], 40), np.ones(80, np.float32))).scorer()
     assert (scorer.people[scorer.scores(rows).argmax(axis=1)] == np.repeat([1, 2], 40)).all()
-
-
-# The cache ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
@@ -159,21 +150,23 @@ def gallery(tmp_path: Path) -> Path:
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """List of all fits that are computed."""
-    done: list[str] = []
+    kinds: list[str] = []
 
-    def noting(kind: str, enrolled: Enrolled, background: Background | None = None) -> training.Coefficients:
-        done.append(kind)
+    def record_and_fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> training.Coefficients:
+        kinds.append(kind)
         return fit(kind, enrolled, background)
 
-    monkeypatch.setattr(coefficient_cache, "fit", noting)
-    return done
+    monkeypatch.setattr(coefficient_cache, "fit", record_and_fit)
+    return kinds
 
 
-def ask(gallery: Path, kind: str = "svm", enrolled: Enrolled | None = None, **changes: Any) -> training.Coefficients:
+def fit_or_load(
+    gallery: Path, kind: str = "svm", enrolled: Enrolled | None = None, **changes: Any
+) -> training.Coefficients:
     """Return the coefficients of three people, fitted or from the cache."""
     options: dict[str, Any] = {"background": BACKGROUND, "revision": 7, "pack_digest": "ab" * 32, **changes}
     background = options.pop("background")
-    return fit_cached(kind, enrolled or people([1, 4, 2]), background, gallery=gallery, **options)
+    return fit_cached(kind, enrolled or make_people([1, 4, 2]), background, gallery=gallery, **options)
 
 
 @fitted_kinds
@@ -181,11 +174,11 @@ def ask(gallery: Path, kind: str = "svm", enrolled: Enrolled | None = None, **ch
 def test_fitted_coefficients_are_cached(
     kind: str, background: Background | None, gallery: Path, fits: list[str]
 ) -> None:
-    first, second = ask(gallery, kind, background=background), ask(gallery, kind, background=background)
+    first, second = fit_or_load(gallery, kind, background=background), fit_or_load(gallery, kind, background=background)
     assert fits == [kind]
     for name in ("people", "weights", "biases", "center", "support"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-    probes = people([3, 3], seed=5).matrix
+    probes = make_people([3, 3], seed=5).matrix
     np.testing.assert_array_equal(first.scorer().scores(probes), second.scorer().scores(probes))
 
 
@@ -197,90 +190,90 @@ def test_fitted_coefficients_are_cached(
         {"pack_digest": "cd" * 32},
         {"background": None},
         {"background": Background(np.zeros(DIMENSION, np.float32), BACKGROUND.covariance)},
-        {"enrolled": people([1, 4, 2], seed=1)},
-        {"enrolled": people([1, 4, 3])},
+        {"enrolled": make_people([1, 4, 2], seed=1)},
+        {"enrolled": make_people([1, 4, 3])},
     ],
 )
 def test_any_change_refits_and_replaces_the_file(
     changes: dict[str, Any], gallery: Path, cache: Path, fits: list[str]
 ) -> None:
-    ask(gallery)
-    ask(gallery, **changes)
+    fit_or_load(gallery)
+    fit_or_load(gallery, **changes)
     assert len(fits) == 2
     assert [path for path in cache.rglob("*") if path.is_file()] == [derived_file(gallery)]
-    ask(gallery)
+    fit_or_load(gallery)
     assert len(fits) == 3
 
 
 def test_each_gallery_has_its_own_file(gallery: Path, tmp_path: Path, fits: list[str]) -> None:
-    ask(gallery)
-    ask(tmp_path / "other.facebank")
-    ask(gallery)
+    fit_or_load(gallery)
+    fit_or_load(tmp_path / "other.facebank")
+    fit_or_load(gallery)
     assert len(fits) == 2
 
 
 @pytest.mark.parametrize("length", [0, 10, 500, -1])
 def test_damaged_file_is_refitted(length: int, gallery: Path, fits: list[str]) -> None:
-    first = ask(gallery)
+    first = fit_or_load(gallery)
     path = derived_file(gallery)
     path.write_bytes(path.read_bytes()[:length])
-    np.testing.assert_array_equal(ask(gallery).weights, first.weights)
-    ask(gallery)
+    np.testing.assert_array_equal(fit_or_load(gallery).weights, first.weights)
+    fit_or_load(gallery)
     assert len(fits) == 2
 
 
 def test_altered_file_is_refitted(gallery: Path, fits: list[str]) -> None:
-    ask(gallery)
+    fit_or_load(gallery)
     path = derived_file(gallery)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
-    ask(gallery)
+    fit_or_load(gallery)
     assert len(fits) == 2
 
 
 def test_pickled_objects_are_not_loaded(gallery: Path, fits: list[str]) -> None:
-    ask(gallery)
+    fit_or_load(gallery)
     path = derived_file(gallery)
     with np.load(path) as arrays:
-        kept = dict(arrays)
-    np.savez(path.with_suffix(""), **{**kept, "weights": np.array([{"a": 1}], dtype=object)})
-    ask(gallery)
+        content = dict(arrays)
+    np.savez(path.with_suffix(""), **{**content, "weights": np.array([{"a": 1}], dtype=object)})
+    fit_or_load(gallery)
     assert len(fits) == 2
 
 
 def test_wiped_file_is_overwritten_with_zeros(gallery: Path, cache: Path) -> None:
-    ask(gallery)
+    fit_or_load(gallery)
     path = derived_file(gallery)
     size = path.stat().st_size
-    kept = path.with_name("the same bytes on the disk")
-    os.link(path, kept)
+    link = path.with_name("the same bytes on the disk")
+    os.link(path, link)
     wipe_derived(gallery)
     assert not path.exists()
-    assert kept.read_bytes() == bytes(size)
+    assert link.read_bytes() == bytes(size)
     wipe_derived(gallery)
 
 
 def test_replaced_file_is_overwritten_first(gallery: Path) -> None:
-    ask(gallery)
+    fit_or_load(gallery)
     path = derived_file(gallery)
     size = path.stat().st_size
-    kept = path.with_name("the same bytes on the disk")
-    os.link(path, kept)
-    ask(gallery, revision=8)
+    link = path.with_name("the same bytes on the disk")
+    os.link(path, link)
+    fit_or_load(gallery, revision=8)
     assert path.exists()
-    assert kept.read_bytes() == bytes(size)
+    assert link.read_bytes() == bytes(size)
 
 
 def test_file_is_readable_by_its_owner_only(gallery: Path) -> None:
-    ask(gallery)
+    fit_or_load(gallery)
     assert derived_file(gallery).stat().st_mode & 0o077 == 0
 
 
 def test_unwritable_cache_is_not_an_error(gallery: Path, cache: Path, fits: list[str]) -> None:
     cache.write_bytes(b"a file where a folder should be")
-    ask(gallery)
-    ask(gallery)
+    fit_or_load(gallery)
+    fit_or_load(gallery)
     assert len(fits) == 2
 
 

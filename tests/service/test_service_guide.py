@@ -18,7 +18,7 @@ import pytest
 from facebank import FaceBank
 from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
-from tests.test_documents import COMMANDS, words_of
+from tests.test_documents import COMMANDS, split_command
 
 from .conftest import Serve, served
 
@@ -95,7 +95,7 @@ def unit() -> ConfigParser:
 
 @pytest.mark.parametrize("line", started())
 def test_commands_of_the_guide_exist(line: str) -> None:
-    words, _, after = words_of(line)
+    words, _, after = split_command(line)
     assert set(after) <= COMMANDS[words]
 
 

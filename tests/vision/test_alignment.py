@@ -38,8 +38,8 @@ def test_no_other_rotation_fits_better(offsets: list[tuple[float, float]], angle
 
     best = similarity_transform(source, target)
     other = best.copy()
-    turn = transform(angle, 1.0, 0.0, 0.0)[:, :2]
-    other[:, :2] = turn @ best[:, :2]
+    rotation = transform(angle, 1.0, 0.0, 0.0)[:, :2]
+    other[:, :2] = rotation @ best[:, :2]
     other[:, 2] = target.mean(axis=0) - other[:, :2] @ source.mean(axis=0)
     assert error(best) <= error(other) + 1e-3
 
@@ -51,16 +51,18 @@ def test_coinciding_points_give_a_finite_transform() -> None:
 
 @pytest.mark.parametrize(("template", "size"), [("arcface", 112), ("arcface", 224), ("facenet", 160)])
 def test_landmarks_are_moved_onto_the_template(template: str, size: int) -> None:
-    wanted = template_landmarks(template, size)
+    expected = template_landmarks(template, size)
     matrix = transform(0.3, 2.5, 40.0, 10.0)
-    landmarks = (wanted @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    landmarks = (expected @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
     photo = np.zeros((900, 900, 3), dtype=np.uint8)
-    for i, (x, y) in enumerate(landmarks):
-        cv2.circle(photo, (round(float(x)), round(float(y))), 12, (50 * (i + 1), 255 - 40 * i, 90), -1)
+    for number, (x, y) in enumerate(landmarks):
+        cv2.circle(photo, (round(float(x)), round(float(y))), 12, (50 * (number + 1), 255 - 40 * number, 90), -1)
     crop = align(photo, landmarks, template, size)
     assert crop.shape == (size, size, 3)
-    for i, (x, y) in enumerate(wanted):
-        np.testing.assert_allclose(crop[round(float(y)), round(float(x))], (50 * (i + 1), 255 - 40 * i, 90), atol=2)
+    for number, (x, y) in enumerate(expected):
+        np.testing.assert_allclose(
+            crop[round(float(y)), round(float(x))], (50 * (number + 1), 255 - 40 * number, 90), atol=2
+        )
 
 
 def test_a_crop_beyond_the_edge_is_filled_with_black() -> None:

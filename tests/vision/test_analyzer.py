@@ -9,12 +9,12 @@ from facebank.types import DecodedPhoto
 from facebank.vision import FaceAnalyzer
 
 
-def photo_of(pixels: np.ndarray, source: str = "made") -> DecodedPhoto:
-    return DecodedPhoto(source, np.ascontiguousarray(pixels), "0" * 64, True, None)
+def make_photo(pixels: np.ndarray, path: str = "made") -> DecodedPhoto:
+    return DecodedPhoto(path, np.ascontiguousarray(pixels), "0" * 64, True, None)
 
 
-def test_photos_come_back_in_order_with_their_faces(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
-    empty = photo_of(np.zeros((120, 90, 3), dtype=np.uint8), "empty")
+def test_results_are_in_the_order_of_the_photos(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
+    empty = make_photo(np.zeros((120, 90, 3), dtype=np.uint8), "empty")
     photos = [demo_photos[0], empty, *demo_photos[1:], empty]
     results = list(analyzer.analyze(photos))
     assert [result.photo.path for result in results] == [photo.path for photo in photos]
@@ -22,20 +22,20 @@ def test_photos_come_back_in_order_with_their_faces(analyzer: FaceAnalyzer, demo
 
 
 def test_a_batch_equals_single_photos(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
-    together = [result.faces[0].embedding for result in analyzer.analyze(demo_photos)]
-    one_by_one = [next(analyzer.analyze([photo])).faces[0].embedding for photo in demo_photos]
-    np.testing.assert_allclose(together, one_by_one, atol=1e-4)
+    batched = [result.faces[0].embedding for result in analyzer.analyze(demo_photos)]
+    single = [next(analyzer.analyze([photo])).faces[0].embedding for photo in demo_photos]
+    np.testing.assert_allclose(batched, single, atol=1e-4)
 
 
 def test_faces_do_not_depend_on_threads_or_other_photos(opencv_pack: Pack, demo_photos: list[DecodedPhoto]) -> None:
     analyzers = [FaceAnalyzer.from_pack(opencv_pack, "cpu", threads) for threads in (1, 2, 3)]
     pixels = demo_photos[0].pixels[::2, ::2]
-    photos = [photo_of(np.concatenate([pixels, pixels[:, ::-1]], axis=1)), photo_of(pixels)]
-    found = [list(analyzer.analyze(photos)) for analyzer in analyzers]
-    found.append([next(analyzers[0].analyze([photo])) for photo in photos])
-    assert [len(photo.faces) for photo in found[0]] == [2, 1]
+    photos = [make_photo(np.concatenate([pixels, pixels[:, ::-1]], axis=1)), make_photo(pixels)]
+    results = [list(analyzer.analyze(photos)) for analyzer in analyzers]
+    results.append([next(analyzers[0].analyze([photo])) for photo in photos])
+    assert [len(photo.faces) for photo in results[0]] == [2, 1]
     first, *others = (
-        [(face.box.tobytes(), face.embedding.tobytes()) for photo in photos for face in photo.faces] for photos in found
+        [(face.box.tobytes(), face.embedding.tobytes()) for result in run for face in result.faces] for run in results
     )
     assert others == [first] * 3
 
@@ -45,13 +45,13 @@ def test_no_photos_give_no_results(analyzer: FaceAnalyzer) -> None:
 
 
 def test_a_bounded_number_of_photos_is_read_ahead(analyzer: FaceAnalyzer) -> None:
-    read = 0
+    read_count = 0
 
     def endless_photos() -> Iterator[DecodedPhoto]:
-        nonlocal read
+        nonlocal read_count
         while True:
-            read += 1
-            yield photo_of(np.zeros((2000, 3000, 3), dtype=np.uint8))
+            read_count += 1
+            yield make_photo(np.zeros((2000, 3000, 3), dtype=np.uint8))
 
     next(analyzer.analyze(endless_photos()))
-    assert read * 6_000_000 <= 64_000_000 + 6_000_000
+    assert read_count * 6_000_000 <= 64_000_000 + 6_000_000

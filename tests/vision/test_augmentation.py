@@ -19,20 +19,20 @@ def crop(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> np.ndarray:
 @pytest.mark.parametrize("template", ["arcface", "facenet"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_is_a_deterministic_change_of_the_crop(crop: np.ndarray, variant: str, template: str) -> None:
-    before = crop.copy()
-    made = augment(crop, template, variant)
-    assert (made.shape, made.dtype) == (crop.shape, crop.dtype)
-    assert np.any(made != crop)
-    np.testing.assert_array_equal(made, augment(crop, template, variant))
-    np.testing.assert_array_equal(crop, before)
+    original = crop.copy()
+    changed = augment(crop, template, variant)
+    assert (changed.shape, changed.dtype) == (crop.shape, crop.dtype)
+    assert np.any(changed != crop)
+    np.testing.assert_array_equal(changed, augment(crop, template, variant))
+    np.testing.assert_array_equal(crop, original)
 
 
 def test_variants_change_light_position_or_lower_face(crop: np.ndarray) -> None:
-    made = {variant: augment(crop, "arcface", variant).astype(float) for variant in VARIANTS}
-    np.testing.assert_array_equal(made["flip"][:, ::-1], crop)
-    assert made["darker"].mean() < crop.mean() < made["brighter"].mean()
-    np.testing.assert_allclose(made["shifted"][:, 20:100], crop[:, 17:97], atol=60)
-    assert np.abs(made["mask"][:40] - crop[:40]).max() == 0
+    changed = {variant: augment(crop, "arcface", variant).astype(float) for variant in VARIANTS}
+    np.testing.assert_array_equal(changed["flip"][:, ::-1], crop)
+    assert changed["darker"].mean() < crop.mean() < changed["brighter"].mean()
+    np.testing.assert_allclose(changed["shifted"][:, 20:100], crop[:, 17:97], atol=60)
+    assert np.abs(changed["mask"][:40] - crop[:40]).max() == 0
 
 
 def test_embeddings_of_variants_are_similar_to_the_face(

@@ -16,35 +16,37 @@ def random_candidates(seed: int, count: int) -> Candidates:
     return Candidates(boxes, landmarks, rng.uniform(0.1, 1, count).astype(np.float32))
 
 
-many = st.builds(random_candidates, st.integers(0, 10_000), st.integers(0, 40))
+candidate_sets = st.builds(random_candidates, st.integers(0, 10_000), st.integers(0, 40))
 thresholds = st.floats(0.05, 0.95)
 
 
-@given(many, thresholds)
+@given(candidate_sets, thresholds)
 def test_suppression_removes_overlaps_and_loses_no_face(candidates: Candidates, threshold: float) -> None:
-    kept = suppress(candidates, threshold)
-    scores = [detection.detection_score for detection in kept]
+    detections = suppress(candidates, threshold)
+    scores = [detection.detection_score for detection in detections]
     assert scores == sorted(scores, reverse=True)
-    for i, detection in enumerate(kept[:-1]):
-        others = np.stack([other.box for other in kept[i + 1 :]])
+    for number, detection in enumerate(detections[:-1]):
+        others = np.stack([other.box for other in detections[number + 1 :]])
         assert overlaps(detection.box, others).max() <= threshold
     for box, score in zip(candidates.boxes, candidates.scores, strict=True):
-        stronger = [detection.box for detection in kept if detection.detection_score >= score]
-        assert overlaps(box, np.stack(stronger)).max() > threshold or any((box == kept_).all() for kept_ in stronger)
+        stronger = [detection.box for detection in detections if detection.detection_score >= score]
+        assert overlaps(box, np.stack(stronger)).max() > threshold or any(
+            (box == stronger_box).all() for stronger_box in stronger
+        )
 
 
-@given(many, thresholds)
+@given(candidate_sets, thresholds)
 def test_suppression_is_independent_of_order(candidates: Candidates, threshold: float) -> None:
-    reversed_ = candidates.select(np.arange(len(candidates))[::-1])
+    reversed_candidates = candidates.select(np.arange(len(candidates))[::-1])
     boxes = [detection.box.tolist() for detection in suppress(candidates, threshold)]
-    assert boxes == [detection.box.tolist() for detection in suppress(reversed_, threshold)]
+    assert boxes == [detection.box.tolist() for detection in suppress(reversed_candidates, threshold)]
 
 
-@given(many, st.integers(50, 500))
+@given(candidate_sets, st.integers(50, 500))
 def test_mirroring_twice_is_the_identity(candidates: Candidates, width: int) -> None:
-    again = candidates.mirror(width).mirror(width)
-    np.testing.assert_allclose(again.boxes, candidates.boxes, atol=1e-3)
-    np.testing.assert_allclose(again.landmarks, candidates.landmarks, atol=1e-3)
+    mirrored = candidates.mirror(width).mirror(width)
+    np.testing.assert_allclose(mirrored.boxes, candidates.boxes, atol=1e-3)
+    np.testing.assert_allclose(mirrored.landmarks, candidates.landmarks, atol=1e-3)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 20))

@@ -44,10 +44,10 @@ def test_no_faces_give_no_embeddings(embedder: Embedder) -> None:
 
 
 def test_a_batch_equals_single_crops(embedder: Embedder, crops: np.ndarray) -> None:
-    many = np.concatenate([crops] * 7)
-    together = embedder.embed(many)
-    one_by_one = np.concatenate([embedder.embed(crop[None]) for crop in crops])
-    np.testing.assert_allclose(together, np.concatenate([one_by_one] * 7), atol=1e-4)
+    repeated = np.concatenate([crops] * 7)
+    batched = embedder.embed(repeated)
+    single = np.concatenate([embedder.embed(crop[None]) for crop in crops])
+    np.testing.assert_allclose(batched, np.concatenate([single] * 7), atol=1e-4)
 
 
 def test_faces_of_one_person_are_more_similar_than_others(
@@ -57,6 +57,6 @@ def test_faces_of_one_person_are_more_similar_than_others(
     embeddings = embedder.embed(crops)
     same: list[float] = []
     different: list[float] = []
-    for i, j in combinations(range(len(people)), 2):
-        (same if people[i] == people[j] else different).append(float(embeddings[i] @ embeddings[j]))
+    for first, second in combinations(range(len(people)), 2):
+        (same if people[first] == people[second] else different).append(float(embeddings[first] @ embeddings[second]))
     assert min(same) > max(different) + 0.1

@@ -53,12 +53,12 @@ def statistics_network(tmp_path: Path) -> Path:
     return path
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def normalize(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def halves(pictures: np.ndarray) -> np.ndarray:
-    return np.concatenate([pictures[:, :, :80].mean(axis=(1, 2)), pictures[:, :, 80:].mean(axis=(1, 2))], axis=1)
+def average_halves(images: np.ndarray) -> np.ndarray:
+    return np.concatenate([images[:, :, :80].mean(axis=(1, 2)), images[:, :, 80:].mean(axis=(1, 2))], axis=1)
 
 
 @pytest.fixture
@@ -68,15 +68,15 @@ def crops() -> np.ndarray:
     return (np.repeat(shades, 80, axis=2) + rng.integers(0, 50, (4, 160, 160, 3))).astype(np.uint8)
 
 
-def test_pictures_are_standardized_for_facenet(statistics_network: Path, crops: np.ndarray) -> None:
+def test_crops_are_standardized_for_facenet(statistics_network: Path, crops: np.ndarray) -> None:
     embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), FACENET).embed(crops)
-    pictures = crops.astype(np.float64)
-    deviation = np.maximum(pictures.std(axis=(1, 2, 3), keepdims=True), 1 / np.sqrt(160 * 160 * 3))
-    wanted = unit(halves((pictures - pictures.mean(axis=(1, 2, 3), keepdims=True)) / deviation))
-    np.testing.assert_allclose(embeddings, wanted, atol=1e-4)
+    images = crops.astype(np.float64)
+    deviation = np.maximum(images.std(axis=(1, 2, 3), keepdims=True), 1 / np.sqrt(160 * 160 * 3))
+    expected = normalize(average_halves((images - images.mean(axis=(1, 2, 3), keepdims=True)) / deviation))
+    np.testing.assert_allclose(embeddings, expected, atol=1e-4)
 
 
-def test_a_picture_of_one_color_does_not_divide_by_zero(statistics_network: Path) -> None:
+def test_a_crop_of_one_color_does_not_divide_by_zero(statistics_network: Path) -> None:
     flat = np.full((1, 160, 160, 3), 90, dtype=np.uint8)
     assert np.isfinite(NetworkEmbedder(open_session(statistics_network, "cpu"), FACENET).embed(flat)).all()
 
@@ -85,16 +85,16 @@ def test_mean_scale_and_color_order_come_from_the_manifest(statistics_network: P
     spec = replace(FACENET, normalization="fixed", mean=(10.0, 20.0, 30.0), scale=(0.5, 0.25, 2.0), color="BGR")
     embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), spec).embed(crops)
     blue_first = crops[..., ::-1].astype(np.float64)
-    wanted = unit(halves((blue_first - [10, 20, 30]) * [0.5, 0.25, 2.0]))
-    np.testing.assert_allclose(embeddings, wanted, atol=1e-4)
+    expected = normalize(average_halves((blue_first - [10, 20, 30]) * [0.5, 0.25, 2.0]))
+    np.testing.assert_allclose(embeddings, expected, atol=1e-4)
 
 
 def test_flip_averaging_adds_the_mirror_image(statistics_network: Path, crops: np.ndarray) -> None:
     plain = replace(FACENET, normalization="fixed")
     session = open_session(statistics_network, "cpu")
     embeddings = NetworkEmbedder(session, replace(plain, flip=True)).embed(crops)
-    one, other = (NetworkEmbedder(session, plain).embed(pictures) for pictures in (crops, crops[:, :, ::-1]))
-    np.testing.assert_allclose(embeddings, unit(one + other), atol=1e-5)
+    unchanged, mirrored = (NetworkEmbedder(session, plain).embed(images) for images in (crops, crops[:, :, ::-1]))
+    np.testing.assert_allclose(embeddings, normalize(unchanged + mirrored), atol=1e-5)
 
 
 def test_the_center_is_subtracted_from_every_embedding(statistics_network: Path, crops: np.ndarray) -> None:
@@ -102,7 +102,7 @@ def test_the_center_is_subtracted_from_every_embedding(statistics_network: Path,
     session = open_session(statistics_network, "cpu")
     plain = NetworkEmbedder(session, FACENET).embed(crops)
     centered = NetworkEmbedder(session, replace(FACENET, center=center)).embed(crops)
-    np.testing.assert_allclose(centered, unit(plain - np.array(center)), atol=1e-5)
+    np.testing.assert_allclose(centered, normalize(plain - np.array(center)), atol=1e-5)
 
 
 def test_a_wrong_dimension_is_a_manifest_error(statistics_network: Path) -> None:
@@ -111,8 +111,8 @@ def test_a_wrong_dimension_is_a_manifest_error(statistics_network: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "wrong", [replace(FACENET, size=112), replace(FACENET, input="data")], ids=["another size", "another name"]
+    "spec", [replace(FACENET, size=112), replace(FACENET, input="data")], ids=["another size", "another name"]
 )
-def test_a_wrong_input_is_a_manifest_error(statistics_network: Path, wrong: EmbedderSpec) -> None:
+def test_a_wrong_input_is_a_manifest_error(statistics_network: Path, spec: EmbedderSpec) -> None:
     with pytest.raises(ManifestError, match=r"mean\.onnx .* correct pack\.toml"):
-        NetworkEmbedder(open_session(statistics_network, "cpu"), wrong)
+        NetworkEmbedder(open_session(statistics_network, "cpu"), spec)

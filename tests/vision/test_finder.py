@@ -28,16 +28,16 @@ def finder(opencv_pack: Pack) -> FaceFinder:
     return FaceFinder.from_spec(build_detector(opencv_pack, "cpu"), opencv_pack.manifest.detector)
 
 
-def undirected(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
+def turn_without_orientation(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
     """Return a turned photo without an orientation in its metadata."""
     return replace(turn_photo(photo, quarter_turns), has_orientation=False)
 
 
-def photo_with_a_small_face(finder: FaceFinder, photo: DecodedPhoto, face_size: int) -> DecodedPhoto:
+def make_photo_with_a_small_face(finder: FaceFinder, photo: DecodedPhoto, face_size: int) -> DecodedPhoto:
     scale = face_size / finder.find(photo.pixels)[0].size
-    picture = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
+    image = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
     pixels = np.full((2250, 3000, 3), 120, dtype=np.uint8)
-    pixels[1500 : 1500 + picture.shape[0], 2200 : 2200 + picture.shape[1]] = picture
+    pixels[1500 : 1500 + image.shape[0], 2200 : 2200 + image.shape[1]] = image
     return replace(photo, pixels=pixels)
 
 
@@ -46,8 +46,8 @@ def test_a_rotated_photo_is_turned_upright(
     finder: FaceFinder, demo_photos: list[DecodedPhoto], quarter_turns: int
 ) -> None:
     for photo in demo_photos:
-        upright, turned, detections = finder.find_upright(undirected(photo, quarter_turns))
-        assert (quarter_turns + turned) % 4 == 0
+        upright, turns, detections = finder.find_upright(turn_without_orientation(photo, quarter_turns))
+        assert (quarter_turns + turns) % 4 == 0
         assert upright.pixels.shape == photo.pixels.shape
         assert len(detections) == 1
 
@@ -57,14 +57,14 @@ def test_a_rotated_photo_is_turned_upright(
 def test_a_rotated_photo_with_a_small_face_is_turned_upright(
     finder: FaceFinder, demo_photos: list[DecodedPhoto], face_size: int, quarter_turns: int
 ) -> None:
-    large = photo_with_a_small_face(finder, demo_photos[0], face_size)
-    _, turned, detections = finder.find_upright(undirected(large, quarter_turns))
-    assert (quarter_turns + turned) % 4 == 0
+    large = make_photo_with_a_small_face(finder, demo_photos[0], face_size)
+    _, turns, detections = finder.find_upright(turn_without_orientation(large, quarter_turns))
+    assert (quarter_turns + turns) % 4 == 0
     assert len(detections) == 1
 
 
 class SidedDetector:
-    """Detector whose scores depend on the upper side of the picture and on its size."""
+    """Detector whose scores depend on the upper side of the image and on its size."""
 
     def __init__(self, whole: dict[int, list[float]], half: dict[int, list[float]]) -> None:
         self._scores = {640: whole, 320: half}
@@ -82,46 +82,46 @@ class SidedDetector:
         ]
 
 
-def sided_photo() -> DecodedPhoto:
+def make_sided_photo() -> DecodedPhoto:
     """Return a photo whose top left corner has a brightness of 50 times the quarter turns."""
     pixels = np.zeros((640, 640, 3), dtype=np.uint8)
     pixels[:320, 320:], pixels[320:, 320:], pixels[320:, :320] = 50, 100, 150
     return DecodedPhoto("sided.png", pixels, "0" * 64, False, None)
 
 
-def turns_of(detector: SidedDetector) -> int:
-    return FaceFinder(MultiScaleDetector(detector), None, 0.91, min_score=0.6).find_upright(sided_photo())[1]
+def find_turns(detector: SidedDetector) -> int:
+    return FaceFinder(MultiScaleDetector(detector), None, 0.91, min_score=0.6).find_upright(make_sided_photo())[1]
 
 
 def test_many_upright_faces_outweigh_one_better_upside_down() -> None:
-    found = {0: [0.9] * 12, 2: [0.94, 0.7, 0.7, 0.65, 0.65]}
-    assert turns_of(SidedDetector(found, found)) == 0
-    alone = {0: [0.8], 2: [0.94, 0.7, 0.7, 0.65, 0.65]}
-    assert turns_of(SidedDetector(alone, alone)) == 2
+    scores = {0: [0.9] * 12, 2: [0.94, 0.7, 0.7, 0.65, 0.65]}
+    assert find_turns(SidedDetector(scores, scores)) == 0
+    scores = {0: [0.8], 2: [0.94, 0.7, 0.7, 0.65, 0.65]}
+    assert find_turns(SidedDetector(scores, scores)) == 2
 
 
 def test_a_photo_is_not_turned_for_a_small_gain() -> None:
-    nearly = {0: [0.860], 1: [0.865]}
-    assert turns_of(SidedDetector(nearly, nearly)) == 0
-    assert turns_of(SidedDetector({0: [0.8], 1: [0.7]}, {0: [0.7], 1: [0.8]})) == 0
+    scores = {0: [0.860], 1: [0.865]}
+    assert find_turns(SidedDetector(scores, scores)) == 0
+    assert find_turns(SidedDetector({0: [0.8], 1: [0.7]}, {0: [0.7], 1: [0.8]})) == 0
 
 
 def test_the_full_size_is_used_if_half_of_it_shows_no_face() -> None:
     detector = SidedDetector({0: [0.7, 0.65], 3: [0.88, 0.8]}, {})
-    assert turns_of(detector) == 3
+    assert find_turns(detector) == 3
     empty = SidedDetector({}, {})
-    assert turns_of(empty) == 0
+    assert find_turns(empty) == 0
     assert [size for size, _ in empty.calls] == [640, 320, 320, 320, 320]
 
 
-def group_photo(shared: Path) -> DecodedPhoto:
+def make_group_photo(shared: Path) -> DecodedPhoto:
     """Return a blurred photo of twelve upright people: all are found, with scores that turned faces reach too."""
     people = sorted((shared / "data" / "lfw").iterdir())[100:124:2]
     side = 37
     sheet = np.full((3 * side + 60, 4 * side + 60, 3), 120, dtype=np.uint8)
-    for place, person in enumerate(people):
+    for number, person in enumerate(people):
         head = read_photo(min(person.glob("*.jpg"))).pixels[40:210, 40:210]
-        y, x = 30 + place // 4 * side, 30 + place % 4 * side
+        y, x = 30 + number // 4 * side, 30 + number % 4 * side
         sheet[y : y + side, x : x + side] = resize(head, side, side)
     blurred = np.asarray(cv2.GaussianBlur(sheet, (0, 0), 2.4), dtype=np.uint8)
     return DecodedPhoto("group.png", blurred, "0" * 64, False, None)
@@ -129,10 +129,10 @@ def group_photo(shared: Path) -> DecodedPhoto:
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
 def test_a_group_with_middling_scores_is_turned_upright(finder: FaceFinder, shared: Path, quarter_turns: int) -> None:
-    photo = group_photo(shared)
+    photo = make_group_photo(shared)
     assert 0.85 < max(detection.detection_score for detection in finder.find(photo.pixels)) < 0.91
-    _, turned, detections = finder.find_upright(undirected(photo, quarter_turns))
-    assert (quarter_turns + turned) % 4 == 0
+    _, turns, detections = finder.find_upright(turn_without_orientation(photo, quarter_turns))
+    assert (quarter_turns + turns) % 4 == 0
     assert len(detections) == 12
 
 
@@ -141,44 +141,44 @@ def test_portraits_and_a_group_are_turned_upright_by_every_pack(
     pack: Pack, demo_photos: list[DecodedPhoto], shared: Path, quarter_turns: int
 ) -> None:
     any_finder = FaceFinder.from_spec(build_detector(pack, "cpu"), replace(pack.manifest.detector, refine=False))
-    for photo in (*demo_photos, group_photo(shared)):
-        _, turned, _ = any_finder.find_upright(undirected(photo, quarter_turns))
-        assert (quarter_turns + turned) % 4 == 0
+    for photo in (*demo_photos, make_group_photo(shared)):
+        _, turns, _ = any_finder.find_upright(turn_without_orientation(photo, quarter_turns))
+        assert (quarter_turns + turns) % 4 == 0
 
 
 @pytest.mark.parametrize("turn", [1, 2, 3])
 def test_one_sharp_rotated_face_does_not_turn_a_group(
     finder: FaceFinder, demo_photos: list[DecodedPhoto], shared: Path, turn: int
 ) -> None:
-    sheet, portrait = group_photo(shared).pixels, demo_photos[0].pixels
+    sheet, portrait = make_group_photo(shared).pixels, demo_photos[0].pixels
     left, top, right, bottom = (int(edge) for edge in finder.find(portrait)[0].box)
     other = np.rot90(resize(portrait[top - 40 : bottom + 40, left - 40 : right + 40], 60, 68), turn)
-    whole = np.pad(sheet, ((0, 0), (0, 100), (0, 0)), constant_values=120)
-    whole[10 : 10 + other.shape[0], sheet.shape[1] + 10 : sheet.shape[1] + 10 + other.shape[1]] = other
-    _, turned, detections = finder.find_upright(DecodedPhoto("group.png", whole, "0" * 64, False, None))
-    assert turned == 0
+    pixels = np.pad(sheet, ((0, 0), (0, 100), (0, 0)), constant_values=120)
+    pixels[10 : 10 + other.shape[0], sheet.shape[1] + 10 : sheet.shape[1] + 10 + other.shape[1]] = other
+    _, turns, detections = finder.find_upright(DecodedPhoto("group.png", pixels, "0" * 64, False, None))
+    assert turns == 0
     assert len(detections) >= 12
 
 
 def test_a_photo_with_an_orientation_is_not_turned(finder: FaceFinder, demo_photos: list[DecodedPhoto]) -> None:
     upside_down = replace(turn_photo(demo_photos[0], 2), has_orientation=True)
-    _, turned, _ = finder.find_upright(upside_down)
-    assert turned == 0
+    _, turns, _ = finder.find_upright(upside_down)
+    assert turns == 0
 
 
 def test_a_photo_without_faces_is_not_turned(finder: FaceFinder) -> None:
     empty = DecodedPhoto("sky.jpg", np.full((300, 400, 3), 180, dtype=np.uint8), "0" * 64, False, None)
-    upright, turned, detections = finder.find_upright(empty)
-    assert (upright, turned, detections) == (empty, 0, [])
+    upright, turns, detections = finder.find_upright(empty)
+    assert (upright, turns, detections) == (empty, 0, [])
 
 
 @pytest.mark.parametrize("face_size", [24, 40, 80])
 def test_a_small_face_in_a_large_photo_is_found(
     finder: FaceFinder, demo_photos: list[DecodedPhoto], face_size: int
 ) -> None:
-    large = photo_with_a_small_face(finder, demo_photos[0], face_size)
-    (found,) = finder.find(large.pixels)
-    assert found.size == pytest.approx(face_size, rel=0.25)
+    large = make_photo_with_a_small_face(finder, demo_photos[0], face_size)
+    (detection,) = finder.find(large.pixels)
+    assert detection.size == pytest.approx(face_size, rel=0.25)
 
 
 def test_a_face_that_fills_a_large_photo_is_found_once(finder: FaceFinder, demo_photos: list[DecodedPhoto]) -> None:
@@ -188,8 +188,8 @@ def test_a_face_that_fills_a_large_photo_is_found_once(finder: FaceFinder, demo_
     scale = 2000 / face.size
     cut = photo.pixels[top - 20 : bottom + 20, left - 20 : right + 20]
     close = resize(cut, round(cut.shape[1] * scale), round(cut.shape[0] * scale))
-    (found,) = finder.find(close)
-    assert found.size == pytest.approx(2000, rel=0.2)
+    (detection,) = finder.find(close)
+    assert detection.size == pytest.approx(2000, rel=0.2)
 
 
 def test_refined_landmarks_depend_less_on_position_and_size(opencv_pack: Pack, demo_photos: list[DecodedPhoto]) -> None:
@@ -201,15 +201,15 @@ def test_refined_landmarks_depend_less_on_position_and_size(opencv_pack: Pack, d
         for finder, collected in errors.items():
             reference = finder.find(photo.pixels)[0]
             for scale, pad in ((0.55, 31), (0.7, 77), (0.83, 10)):
-                picture = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
-                shifted = np.pad(picture, ((pad, 0), (pad // 2, 0), (0, 0)))
+                image = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
+                shifted = np.pad(image, ((pad, 0), (pad // 2, 0), (0, 0)))
                 landmarks = (finder.find(shifted)[0].landmarks - np.array([pad // 2, pad], dtype=np.float32)) / scale
                 collected.append(float(np.abs(landmarks - reference.landmarks).mean()) / reference.size)
     assert np.mean(errors[refined]) < 0.75 * np.mean(errors[plain])
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1), (1, 1920)])
-def test_letterboxing_keeps_a_pixel_of_the_thinnest_picture(width: int, height: int) -> None:
+def test_letterboxing_keeps_a_pixel_of_the_thinnest_image(width: int, height: int) -> None:
     frame, _ = letterbox(np.full((height, width, 3), 255, dtype=np.uint8), 640, 640)
     assert sorted(np.count_nonzero(frame[..., 0].any(axis=axis)) for axis in (0, 1)) == [1, 640]
 

@@ -84,10 +84,10 @@ def test_external_weights_are_an_error_before_loading(folder: Path, name: str, m
     model = ModelProto.FromString(small_embedder())
     model.graph.initializer.append(external("w"))
     (folder / name).parent.mkdir(exist_ok=True)
-    before = open_package(f"insightface:{folder}").digest
+    digest = open_package(f"insightface:{folder}").digest
     (folder / name).write_bytes(model.SerializeToString())
     package = open_package(f"insightface:{folder}")
-    assert package.digest != before
-    monkeypatch.setattr("facebank.vision.insightface_adapter._import_face_analysis", lambda: pytest.fail)
+    assert package.digest != digest
+    monkeypatch.setattr("facebank.vision.insightface_adapter._import_face_analysis", lambda: pytest.fail("loaded"))
     with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
         package.load("cpu")

@@ -1,6 +1,6 @@
 """The InsightFace adapter, on fake models with the interface of the library.
 
-The library cannot be installed beside facebank's dependencies, because its own overwrite them. So these fakes have the
+The library cannot be installed beside facebank's dependencies, because its own overwrite them. These fakes have the
 attributes, methods and shapes of its detection and recognition models. ``benchmarks/peers/check_adapter.py`` checks the
 adapter with the library itself.
 """
@@ -42,15 +42,15 @@ class FakeDetection:
     def forward(
         self, img: NDArray[np.uint8], threshold: float
     ) -> tuple[list[NDArray[Any]], list[NDArray[Any]], list[NDArray[Any]]]:
-        """Return scores (n, 1), boxes (n, 4) and landmarks (n, 5, 2) of a BGR picture, one array per stride."""
+        """Return scores (n, 1), boxes (n, 4) and landmarks (n, 5, 2) of a BGR image, one array per stride."""
         assert img.dtype == np.uint8
         assert img.flags.c_contiguous
         height, width = img.shape[:2]
         assert (width, height) == self.static_input_size or (width % 32 == height % 32 == 0)
         rows, columns = np.nonzero((img[..., 0] > 128) & (img[..., 2] < 128))
-        found = [score for score in SCORES if score >= threshold and len(rows)]
+        found_scores = [score for score in SCORES if score >= threshold and len(rows)]
         scores, boxes, landmarks = ([np.empty((0, *shape)) for _ in range(3)] for shape in ((1,), (4,), (5, 2)))
-        for level, score in enumerate(found):
+        for level, score in enumerate(found_scores):
             corner = np.array([columns.min(), rows.min()]) + level
             sides = np.array([np.ptp(columns), np.ptp(rows)]) + 1
             scores[level] = np.array([[score]], dtype=np.float32)
@@ -94,7 +94,7 @@ class FakeSession:
         return ["CPUExecutionProvider"]
 
 
-def network(path: Path, *operations: str) -> Path:
+def write_network(path: Path, *operations: str) -> Path:
     """Write a network of the given operations, each with a constant."""
     names = ["pixels", *(f"after_{operation}" for operation in operations)]
     nodes = [
@@ -113,56 +113,56 @@ def network(path: Path, *operations: str) -> Path:
 
 
 @pytest.fixture
-def plain(tmp_path: Path) -> Path:
+def recognizer_path(tmp_path: Path) -> Path:
     """Return a recognition network without normalization."""
-    return network(tmp_path / "recognizer.onnx", "Add")
+    return write_network(tmp_path / "recognizer.onnx", "Add")
 
 
-def picture(height: int, width: int, color: tuple[int, int, int] = BLUE) -> NDArray[np.uint8]:
-    """Return a black picture with a patch from a quarter to a half of each side."""
+def make_image(height: int, width: int, color: tuple[int, int, int] = BLUE) -> NDArray[np.uint8]:
+    """Return a black image with a patch from a quarter to a half of each side."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     pixels[height // 4 : height // 2, width // 4 : width // 2] = color
     return pixels
 
 
-def box_of(height: int, width: int) -> NDArray[np.float64]:
+def patch_box(height: int, width: int) -> NDArray[np.float64]:
     """Return the box of the patch."""
     return np.array([width // 4, height // 4, width // 2, height // 2], dtype=float)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (31, 33), (97, 352), (700, 500)])
 @pytest.mark.parametrize("fixed", [None, (320, 320)], ids=["any size", "fixed size"])
-def test_a_face_is_found_once_in_pixels_of_the_picture(height: int, width: int, fixed: tuple[int, int] | None) -> None:
+def test_a_face_is_found_once_in_pixels_of_the_image(height: int, width: int, fixed: tuple[int, int] | None) -> None:
     detector: Detector = InsightFaceDetector(FakeDetection(fixed))
-    (found,) = detector.detect(picture(height, width))
-    assert found.box.dtype == found.landmarks.dtype == np.float32
-    assert isinstance(found.detection_score, float)
-    assert found.detection_score == pytest.approx(SCORES[0])
-    expected = box_of(height, width)
+    (detection,) = detector.detect(make_image(height, width))
+    assert detection.box.dtype == detection.landmarks.dtype == np.float32
+    assert isinstance(detection.detection_score, float)
+    assert detection.detection_score == pytest.approx(SCORES[0])
+    expected = patch_box(height, width)
     tolerance = 0.0 if fixed is None else 1 + max(height, width) / 160
-    np.testing.assert_allclose(found.box, expected, atol=tolerance)
+    np.testing.assert_allclose(detection.box, expected, atol=tolerance)
     np.testing.assert_allclose(
-        found.landmarks, expected[:2] + LANDMARKS * (expected[2:] - expected[:2]), atol=tolerance + 1e-3
+        detection.landmarks, expected[:2] + LANDMARKS * (expected[2:] - expected[:2]), atol=tolerance + 1e-3
     )
 
 
 @pytest.mark.parametrize("fixed", [None, (320, 320)], ids=["any size", "fixed size"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1920), (1920, 1), (31, 33)])
-def test_pictures_of_any_size_are_accepted(shape: tuple[int, int], fixed: tuple[int, int] | None) -> None:
+def test_images_of_any_size_are_accepted(shape: tuple[int, int], fixed: tuple[int, int] | None) -> None:
     assert InsightFaceDetector(FakeDetection(fixed)).detect(np.zeros((*shape, 3), dtype=np.uint8)) == []
 
 
-def test_colors_of_the_picture_are_not_swapped() -> None:
-    assert InsightFaceDetector(FakeDetection()).detect(picture(64, 64, RED)) == []
+def test_colors_of_the_image_are_not_swapped() -> None:
+    assert InsightFaceDetector(FakeDetection()).detect(make_image(64, 64, RED)) == []
 
 
-def test_candidates_are_separate_for_each_picture() -> None:
+def test_candidates_are_separate_for_each_image() -> None:
     detector = InsightFaceDetector(FakeDetection())
-    both = np.stack([picture(64, 96), np.zeros((64, 96, 3), dtype=np.uint8)])
-    several, none = detector.propose(both, 0.5)
-    np.testing.assert_allclose(several.scores, SCORES)
-    assert several.landmarks.shape == (2, 5, 2)
-    assert (len(none), none.boxes.shape, none.landmarks.shape) == (0, (0, 4), (0, 5, 2))
+    both = np.stack([make_image(64, 96), np.zeros((64, 96, 3), dtype=np.uint8)])
+    first, second = detector.propose(both, 0.5)
+    np.testing.assert_allclose(first.scores, SCORES)
+    assert first.landmarks.shape == (2, 5, 2)
+    assert (len(second), second.boxes.shape, second.landmarks.shape) == (0, (0, 4), (0, 5, 2))
     assert [len(candidates) for candidates in detector.propose(both, 0.8)] == [1, 0]
 
 
@@ -171,8 +171,8 @@ def test_a_detector_without_landmarks_is_an_error() -> None:
         InsightFaceDetector(FakeDetection(use_kps=False))
 
 
-def test_embeddings_are_unit_vectors_of_crops_in_the_right_colors(plain: Path) -> None:
-    embedder: Embedder = InsightFaceEmbedder(FakeRecognition(plain))
+def test_embeddings_are_unit_vectors_of_crops_in_the_right_colors(recognizer_path: Path) -> None:
+    embedder: Embedder = InsightFaceEmbedder(FakeRecognition(recognizer_path))
     assert (embedder.size, embedder.dimension, embedder.template) == (112, 4, "arcface")
     crops = np.stack([np.full((112, 112, 3), color, dtype=np.uint8) for color in (BLUE, RED)])
     embeddings = embedder.embed(crops)
@@ -181,30 +181,30 @@ def test_embeddings_are_unit_vectors_of_crops_in_the_right_colors(plain: Path) -
     assert embeddings.argmax(axis=1).tolist() == [0, 2]
 
 
-def test_no_faces_give_no_embeddings(plain: Path) -> None:
-    model = FakeRecognition(plain)
+def test_no_faces_give_no_embeddings(recognizer_path: Path) -> None:
+    model = FakeRecognition(recognizer_path)
     assert InsightFaceEmbedder(model).embed(np.empty((0, 112, 112, 3), dtype=np.uint8)).shape == (0, 4)
     assert model.batches == []
 
 
 @pytest.mark.parametrize(("batch", "sizes"), [("None", [16, 3]), (1, [1] * 19)])
-def test_batches_have_the_size_of_the_network(plain: Path, batch: int | str, sizes: list[int]) -> None:
-    model = FakeRecognition(plain, batch=batch)
+def test_batches_have_the_size_of_the_network(recognizer_path: Path, batch: int | str, sizes: list[int]) -> None:
+    model = FakeRecognition(recognizer_path, batch=batch)
     crops = np.random.default_rng(0).integers(0, 256, (19, 112, 112, 3), dtype=np.uint8)
-    together = InsightFaceEmbedder(model).embed(crops)
+    batched = InsightFaceEmbedder(model).embed(crops)
     assert model.batches == sizes
-    np.testing.assert_allclose(together[-1:], InsightFaceEmbedder(model).embed(crops[-1:]), atol=1e-6)
+    np.testing.assert_allclose(batched[-1:], InsightFaceEmbedder(model).embed(crops[-1:]), atol=1e-6)
 
 
-def test_a_recognizer_with_an_odd_size_is_an_error(plain: Path) -> None:
+def test_a_recognizer_with_an_odd_size_is_an_error(recognizer_path: Path) -> None:
     with pytest.raises(PackError, match="crops of 100 pixels"):
-        InsightFaceEmbedder(FakeRecognition(plain, size=100))
-    assert InsightFaceEmbedder(FakeRecognition(plain, size=224)).size == 224
+        InsightFaceEmbedder(FakeRecognition(recognizer_path, size=100))
+    assert InsightFaceEmbedder(FakeRecognition(recognizer_path, size=224)).size == 224
 
 
 @pytest.mark.parametrize("operations", [("Sub", "Mul"), ("Sub", "Div")])
 def test_normalizing_twice_is_an_error(tmp_path: Path, operations: tuple[str, str]) -> None:
-    model = FakeRecognition(network(tmp_path / "normalizing.onnx", *operations))
+    model = FakeRecognition(write_network(tmp_path / "normalizing.onnx", *operations))
     with pytest.raises(PackError, match="twice"):
         InsightFaceEmbedder(model)
     model.input_mean = 0.0  # the library's value if it has noticed the network's own normalization
@@ -219,55 +219,55 @@ class FakeLibrary:
         self.version = version
         self.models = models
 
-    def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Install it in `sys.modules`."""
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Put the library into `sys.modules`."""
         package, app = ModuleType("insightface"), ModuleType("insightface.app")
         vars(package).update(__version__=self.version, app=app)
         vars(app).update(FaceAnalysis=self._face_analysis)
         monkeypatch.setitem(sys.modules, "insightface", package)
         monkeypatch.setitem(sys.modules, "insightface.app", app)
 
-    def _face_analysis(self, **asked: object) -> SimpleNamespace:
-        self.asked = asked
+    def _face_analysis(self, **arguments: object) -> SimpleNamespace:
+        self.asked = arguments
         if not self.models:
             raise RuntimeError("no usable model\x1b")
         return SimpleNamespace(models=self.models)
 
 
 @pytest.fixture
-def library(plain: Path) -> FakeLibrary:
-    return FakeLibrary({"detection": FakeDetection(), "recognition": FakeRecognition(plain)})
+def library(recognizer_path: Path) -> FakeLibrary:
+    return FakeLibrary({"detection": FakeDetection(), "recognition": FakeRecognition(recognizer_path)})
 
 
 def test_a_folder_is_loaded_through_the_library(
-    plain: Path, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
+    recognizer_path: Path, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library.put(monkeypatch)
-    detector, embedder = open_package(f"insightface:{plain.parent}").load("cpu")
-    assert library.asked["name"] == str(plain.parent)
+    library.install(monkeypatch)
+    detector, embedder = open_package(f"insightface:{recognizer_path.parent}").load("cpu")
+    assert library.asked["name"] == str(recognizer_path.parent)
     assert library.asked["providers"] == ["CPUExecutionProvider"]
-    assert len(detector.detect(picture(64, 64))) == 1
+    assert len(detector.detect(make_image(64, 64))) == 1
     assert embedder.dimension == 4
 
 
-def test_unused_cuda_is_an_error(plain: Path, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    library.put(monkeypatch)
+def test_unused_cuda_is_an_error(recognizer_path: Path, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.install(monkeypatch)
     with pytest.raises(DeviceError, match="detection runs on the CPU"):
-        open_package(f"insightface:{plain.parent}").load("cuda")
+        open_package(f"insightface:{recognizer_path.parent}").load("cuda")
 
 
-def test_an_error_of_the_library_is_one_printable_line(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeLibrary({}).put(monkeypatch)
+def test_an_error_of_the_library_is_one_printable_line(recognizer_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeLibrary({}).install(monkeypatch)
     with pytest.raises(PackError, match="no usable model") as caught:
-        open_package(f"insightface:{plain.parent}").load("cpu")
+        open_package(f"insightface:{recognizer_path.parent}").load("cpu")
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("version", ["0.7.3", "2.0.1"])
 def test_an_old_version_of_the_library_is_an_error(
-    plain: Path, library: FakeLibrary, version: str, monkeypatch: pytest.MonkeyPatch
+    recognizer_path: Path, library: FakeLibrary, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.version = version
-    library.put(monkeypatch)
+    library.install(monkeypatch)
     with pytest.raises(MissingDependencyError, match="too old"):
-        open_package(f"insightface:{plain.parent}").load("cpu")
+        open_package(f"insightface:{recognizer_path.parent}").load("cpu")

@@ -80,20 +80,20 @@ def embedder(shared: Path) -> NetworkEmbedder:
 
 
 def model_file(shared: Path, role: str) -> Path:
-    file = shared / "models" / "insightface-mbf" / str(RECORD[role]["file"])
-    assert sha256_of(file) == RECORD[role]["sha256"], "the answers were recorded with another network"
-    return file
+    path = shared / "models" / "insightface-mbf" / str(RECORD[role]["file"])
+    assert sha256_of(path) == RECORD[role]["sha256"], "the results were recorded with another network"
+    return path
 
 
 def read_rgb(shared: Path, photo: dict[str, Any]) -> NDArray[np.uint8]:
-    file = shared / photo["path"]
-    assert sha256_of(file) == photo["sha256"], "the answers were recorded on another photo"
-    with Image.open(file) as image:
+    path = shared / photo["path"]
+    assert sha256_of(path) == photo["sha256"], "the results were recorded on another photo"
+    with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def sha256_of(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def detect(detector: Scrfd, pixels: NDArray[np.uint8], size: tuple[int, int]) -> list[Detection]:
@@ -109,11 +109,11 @@ def detect(detector: Scrfd, pixels: NDArray[np.uint8], size: tuple[int, int]) ->
 def test_faces_are_the_same_within_a_pixel(
     shared: Path, golden: Any, detector: Scrfd, photo: dict[str, Any], size: tuple[int, int]
 ) -> None:
-    found = detect(detector, read_rgb(shared, photo), size)
+    detections = detect(detector, read_rgb(shared, photo), size)
     key = f"{photo['key']}_{size[0]}x{size[1]}"
-    assert len(found) == len(golden[f"{key}_scores"])
+    assert len(detections) == len(golden[f"{key}_scores"])
     for detection, box, landmarks, score in zip(
-        found, golden[f"{key}_boxes"], golden[f"{key}_landmarks"], golden[f"{key}_scores"], strict=True
+        detections, golden[f"{key}_boxes"], golden[f"{key}_landmarks"], golden[f"{key}_scores"], strict=True
     ):
         assert np.abs(detection.box - box).max() < 1
         assert np.abs(detection.landmarks - landmarks).max() < 1
@@ -121,13 +121,13 @@ def test_faces_are_the_same_within_a_pixel(
 
 
 @each_embedded_photo
-@pytest.mark.parametrize("whose", ["InsightFace's landmarks", "our landmarks"])
+@pytest.mark.parametrize("source", ["InsightFace's landmarks", "our landmarks"])
 def test_embeddings_are_the_same(
-    shared: Path, golden: Any, detector: Scrfd, embedder: NetworkEmbedder, photo: dict[str, Any], whose: str
+    shared: Path, golden: Any, detector: Scrfd, embedder: NetworkEmbedder, photo: dict[str, Any], source: str
 ) -> None:
     pixels = read_rgb(shared, photo)
     landmarks = golden[f"{photo['key']}_640x640_landmarks"]
-    if whose == "our landmarks":
+    if source == "our landmarks":
         landmarks = [detection.landmarks for detection in detect(detector, pixels, (640, 640))]
     crops = np.stack([align(pixels, points, "arcface", 112) for points in landmarks])
     cosines = np.sum(embedder.embed(crops) * golden[f"{photo['key']}_embeddings"], axis=1)

@@ -18,7 +18,7 @@ LANDMARKS = template_landmarks("arcface", 112)
 SKIN = np.full((112, 112, 3), (190, 150, 130), dtype=np.uint8)
 
 
-def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def changed_pixels(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.asarray(np.any(before != after, axis=2))
 
 
@@ -26,7 +26,7 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("color", MASK_COLORS)
 def test_a_mask_covers_nose_and_mouth_and_leaves_the_eyes(shape: MaskShape, color: str) -> None:
     masked = draw_mask(SKIN, LANDMARKS, shape, MASK_COLORS[color])
-    covered = changed(SKIN, masked)
+    covered = changed_pixels(SKIN, masked)
     eyes, mouth = LANDMARKS[:2].round().astype(int), LANDMARKS[3:].round().astype(int)
     assert not any(covered[y - 4 : y + 4, x - 4 : x + 4].any() for x, y in eyes)
     assert all(covered[y, x] for x, y in mouth)
@@ -36,10 +36,12 @@ def test_a_mask_covers_nose_and_mouth_and_leaves_the_eyes(shape: MaskShape, colo
 
 def test_the_mask_has_the_given_color() -> None:
     for red, green, blue in MASK_COLORS.values():
-        seen = (
+        mean_color = (
             draw_mask(SKIN, LANDMARKS, MaskShape.CLOTH, (red, green, blue))[84:100, 44:68].reshape(-1, 3).mean(axis=0)
         )
-        np.testing.assert_allclose(seen / seen.sum(), np.array([red, green, blue]) / (red + green + blue), atol=0.03)
+        np.testing.assert_allclose(
+            mean_color / mean_color.sum(), np.array([red, green, blue]) / (red + green + blue), atol=0.03
+        )
 
 
 def test_the_given_photo_is_unchanged() -> None:
@@ -49,15 +51,15 @@ def test_the_given_photo_is_unchanged() -> None:
 
 
 def test_the_seed_determines_the_mask() -> None:
-    first, again, other = (draw_mask(SKIN, LANDMARKS, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert changed(first, other).any()
+    first, second, other = (draw_mask(SKIN, LANDMARKS, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, second)
+    assert changed_pixels(first, other).any()
 
 
 def test_masks_of_different_shapes_differ() -> None:
-    outlines = [changed(SKIN, draw_mask(SKIN, LANDMARKS, shape)) for shape in MaskShape]
-    shared = [(a & b).sum() / (a | b).sum() for i, a in enumerate(outlines) for b in outlines[:i]]
-    assert max(shared) < 0.95
+    outlines = [changed_pixels(SKIN, draw_mask(SKIN, LANDMARKS, shape)) for shape in MaskShape]
+    overlaps = [(a & b).sum() / (a | b).sum() for i, a in enumerate(outlines) for b in outlines[:i]]
+    assert max(overlaps) < 0.95
 
 
 @given(
@@ -70,14 +72,14 @@ def test_a_mask_stays_near_the_face_at_any_position(
     scale: float, angle: float, shift: tuple[float, float], shape: MaskShape
 ) -> None:
     photo = np.full((160, 200, 3), 128, dtype=np.uint8)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * scale
-    landmarks = ((LANDMARKS - 56) @ turn + 90 + np.array(shift)).astype(np.float32)
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * scale
+    landmarks = ((LANDMARKS - 56) @ rotation + 90 + np.array(shift)).astype(np.float32)
     masked = draw_mask(photo, landmarks, shape, (200, 0, 0))
     assert masked.shape == photo.shape
-    rows, columns = np.nonzero(changed(photo, masked))
+    rows, columns = np.nonzero(changed_pixels(photo, masked))
     if len(rows):
-        away = np.linalg.norm(np.column_stack([columns, rows]) - landmarks.mean(axis=0), axis=1)
-        assert away.max() <= 110 * scale + 3
+        distances = np.linalg.norm(np.column_stack([columns, rows]) - landmarks.mean(axis=0), axis=1)
+        assert distances.max() <= 110 * scale + 3
 
 
 @pytest.mark.parametrize(

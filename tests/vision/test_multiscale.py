@@ -46,11 +46,11 @@ points = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=60)
 
 @given(points, st.integers(1, 2000), st.integers(1, 2000))
 def test_every_hint_is_in_a_strip_away_from_its_edges(
-    shares: list[tuple[float, float]], width: int, height: int
+    fractions: list[tuple[float, float]], width: int, height: int
 ) -> None:
-    hints = np.array(shares, np.float32).reshape(-1, 2) * np.array([width, height], np.float32)
-    parts = np.array(strips(hints, width, height)).reshape(-1, 4)
-    corners, ends = parts[:, :2], parts[:, 2:]
+    hints = np.array(fractions, np.float32).reshape(-1, 2) * np.array([width, height], np.float32)
+    boxes = np.array(strips(hints, width, height)).reshape(-1, 4)
+    corners, ends = boxes[:, :2], boxes[:, 2:]
     assert (corners >= 0).all()
     assert (ends <= (width, height)).all()
     assert (ends > corners).all()
@@ -58,24 +58,24 @@ def test_every_hint_is_in_a_strip_away_from_its_edges(
         is_far = (hint - corners >= 47) | (corners == 0)
         is_far &= (ends - hint >= 47) | (ends == (width, height))
         assert is_far.all(axis=1).any()
-    assert len(parts) <= len(hints)
+    assert len(boxes) <= len(hints)
 
 
-def crowd(shared: Path, width: int, height: int, faces: list[int]) -> RGBImage:
-    """Return a picture of heads with the given sizes in pixels, far apart on a gradient."""
+def make_crowd(shared: Path, width: int, height: int, faces: list[int]) -> RGBImage:
+    """Return an image of heads with the given sizes in pixels, far apart on a gradient."""
     people = [folder for folder in sorted((shared / "data" / "lfw").iterdir()) if folder.is_dir()]
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[:] = np.linspace(60, 180, width, dtype=np.uint8)[None, :, None]
-    for place, size in enumerate(faces):
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:] = np.linspace(60, 180, width, dtype=np.uint8)[None, :, None]
+    for number, size in enumerate(faces):
         side = round(170 * size / 92)
-        tile = resize(read_photo(min(people[40 + place].glob("*.jpg"))).pixels[45:215, 40:210], side, side)
-        x, y = 60 + (place % 4) * (width - 400) // 4, 60 + (place // 4) * (height // 3)
-        picture[y : y + side, x : x + side] = tile
-    return picture
+        tile = resize(read_photo(min(people[40 + number].glob("*.jpg"))).pixels[45:215, 40:210], side, side)
+        x, y = 60 + (number % 4) * (width - 400) // 4, 60 + (number // 4) * (height // 3)
+        image[y : y + side, x : x + side] = tile
+    return image
 
 
 class CountingDetector:
-    """A detector that counts the pixels of its pictures."""
+    """A detector that counts the pixels of its images."""
 
     def __init__(self, detector: NetworkDetector) -> None:
         self._detector = detector
@@ -96,21 +96,21 @@ def test_every_small_face_is_found_in_a_fraction_of_the_pixels(
 ) -> None:
     spec = pack.manifest.detector
     assert spec.hint_score is not None
-    picture = crowd(shared, width, height, [round(size * max(1, width / 1920)) for size in (32, 30, 40, 34, 60, 90)])
-    counted: list[CountingDetector] = []
-    found: list[list[Detection]] = []
+    image = make_crowd(shared, width, height, [round(size * max(1, width / 1920)) for size in (32, 30, 40, 34, 60, 90)])
+    detectors: list[CountingDetector] = []
+    results: list[list[Detection]] = []
     for hint_score in (None, spec.hint_score):
         detector = CountingDetector(build_detector(pack, "cpu", 1))
         multiscale = MultiScaleDetector(detector) if hint_score is None else HintedDetector(detector, hint_score)  # type: ignore[arg-type]
-        found.append(multiscale.faces(multiscale.scaled_images(picture)))
-        counted.append(detector)
-    everywhere, hinted = found
+        results.append(multiscale.faces(multiscale.scaled_images(image)))
+        detectors.append(detector)
+    everywhere, hinted = results
     everywhere = [face for face in everywhere if face.detection_score > 0.6]  # SCRFD scores a gap between heads 0.55
     assert len(everywhere) >= 4
     boxes = np.stack([face.box for face in hinted])
     assert all(overlaps(face.box, boxes).max() > 0.6 for face in everywhere)
     assert sum(face.detection_score > 0.6 for face in hinted) <= len(everywhere) + 1
-    assert counted[1].pixels < 0.75 * counted[0].pixels
+    assert detectors[1].pixels < 0.75 * detectors[0].pixels
 
 
 def test_a_photo_without_hints_is_not_searched_at_the_last_scale(opencv_pack: Pack) -> None:

@@ -30,12 +30,12 @@ LANDMARKS = template_landmarks("arcface", 112)
 DETECTION = Detection(np.array([10, 0, 100, 112], dtype=np.float32), LANDMARKS, 0.9)
 
 
-def analyzed(analyzer: FaceAnalyzer, pixels: np.ndarray) -> Face:
+def analyze_face(analyzer: FaceAnalyzer, pixels: np.ndarray) -> Face:
     return next(analyzer.analyze([DecodedPhoto("made", np.ascontiguousarray(pixels), "0" * 64, True, None)])).faces[0]
 
 
 def assert_falls(scores: Sequence[float]) -> None:
-    """Check that scores fall; blur changes exposure and hue too, so that they may rise by a thousandth."""
+    """Check that scores fall, or rise by a thousandth at most: blur changes exposure and hue too."""
     assert all(later <= earlier + 0.001 for earlier, later in pairwise(scores))
 
 
@@ -68,21 +68,23 @@ def test_quality_of_a_crop_falls_with_blur(analyzer: FaceAnalyzer, demo_photos: 
 
 def test_quality_of_a_photo_falls_with_blur(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
-        face = analyzed(analyzer, photo.pixels)
+        face = analyze_face(analyzer, photo.pixels)
         scores = [face.quality]
         for sigma in (0.01, 0.02, 0.04):
             blurred = cv2.GaussianBlur(photo.pixels, (0, 0), sigma * face.size)
-            scores.append(analyzed(analyzer, np.asarray(blurred, dtype=np.uint8)).quality)
+            scores.append(analyze_face(analyzer, np.asarray(blurred, dtype=np.uint8)).quality)
         assert_falls(scores)
         assert scores[-1] < 0.5 * scores[0]
 
 
 def test_a_small_face_is_a_weakness(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
-        face = analyzed(analyzer, photo.pixels)
+        face = analyze_face(analyzer, photo.pixels)
         scale = 20 / face.size
         shape = (round(photo.width * scale), round(photo.height * scale))
-        small = analyzed(analyzer, np.asarray(cv2.resize(photo.pixels, shape, interpolation=cv2.INTER_AREA), np.uint8))
+        small = analyze_face(
+            analyzer, np.asarray(cv2.resize(photo.pixels, shape, interpolation=cv2.INTER_AREA), np.uint8)
+        )
         assert small.quality < face.quality - 0.1
         assert "small" in small.assessment.weaknesses
 
@@ -92,8 +94,8 @@ def test_wrong_exposure_is_a_weakness(analyzer: FaceAnalyzer, demo_photos: list[
     for photo in demo_photos:
         (face,) = next(analyzer.analyze([photo])).faces
         crop = analyzer.crop(photo, face)
-        wrong = np.clip(crop.astype(np.float32) * factor, 0, 255).astype(np.uint8)
-        quality = assess(face, wrong)
+        changed = np.clip(crop.astype(np.float32) * factor, 0, 255).astype(np.uint8)
+        quality = assess(face, changed)
         assert quality.score < face.quality - 0.1
         assert "badly lit" in quality.weaknesses
 
@@ -139,20 +141,20 @@ def test_all_properties_are_within_bounds(crop: np.ndarray, landmarks: np.ndarra
     quality = assess(Detection(DETECTION.box, landmarks, 0.5), crop)
     assert quality.exposure is not None
     assert quality.occlusion is not None
-    parts = (quality.score, quality.sharpness, quality.frontality, quality.exposure, quality.occlusion)
-    assert all(0 <= part <= 1 for part in (*parts, *hidden_parts(crop)))
+    properties = (quality.score, quality.sharpness, quality.frontality, quality.exposure, quality.occlusion)
+    assert all(0 <= value <= 1 for value in (*properties, *hidden_parts(crop)))
 
 
 def test_an_unstable_embedding_is_a_weakness() -> None:
     quality = Quality(0.8, 100.0, 1.0, 1.0, weaknesses=("small",))
-    one, other = np.eye(2, dtype=np.float32)
-    steady = add_stability(quality, one, np.stack([one, one]))
-    assert (steady.score, steady.stability, steady.weaknesses) == (0.8, 1.0, ("small",))
-    shaken = add_stability(quality, one, np.stack([one, 0.8 * one + 0.6 * other]))
-    assert shaken.stability == pytest.approx(0.9)
-    assert shaken.weaknesses == ("small", "embedding unsteady")
-    assert 0 < shaken.score < steady.score
-    assert add_stability(quality, one, other[None]).score == 0
+    first, second = np.eye(2, dtype=np.float32)
+    stable = add_stability(quality, first, np.stack([first, first]))
+    assert (stable.score, stable.stability, stable.weaknesses) == (0.8, 1.0, ("small",))
+    unstable = add_stability(quality, first, np.stack([first, 0.8 * first + 0.6 * second]))
+    assert unstable.stability == pytest.approx(0.9)
+    assert unstable.weaknesses == ("small", "embedding unsteady")
+    assert 0 < unstable.score < stable.score
+    assert add_stability(quality, first, second[None]).score == 0
 
 
 CHANNEL = st.integers(0, 255)

@@ -23,7 +23,7 @@ DIMENSION = 32
 STEP = 0.2
 
 
-def embedding_of(person: int, seed: int = 0, noise: float = 0.1) -> FloatArray:
+def make_embedding(person: int, seed: int = 0, noise: float = 0.1) -> FloatArray:
     """Return an embedding similar to all of the same person and to no other person's."""
     vector = np.zeros(DIMENSION)
     vector[person] = 1
@@ -31,94 +31,100 @@ def embedding_of(person: int, seed: int = 0, noise: float = 0.1) -> FloatArray:
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
-def face_at(x: float, y: float, embedding: FloatArray, quality: float = 0.9, side: float = 50) -> Face:
+def make_face(x: float, y: float, embedding: FloatArray, quality: float = 0.9, side: float = 50) -> Face:
     box = np.array([x, y, x + side, y + side], dtype=np.float32)
     return Face(box, np.zeros((5, 2), dtype=np.float32), 0.9, Quality(quality, side, quality, quality), embedding)
 
 
-def tracked(frames: list[list[Face]], shots: list[int] | None = None) -> list[Track]:
+def track_faces(frames: list[list[Face]], shots: list[int] | None = None) -> list[Track]:
     tracker, ended = Tracker(VERIFY), list[Track]()
     for number, faces in enumerate(frames):
         ended += tracker.follow(number * STEP, 0 if shots is None else shots[number], faces)
     return ended + tracker.finish()
 
 
-def times(track: Track) -> list[int]:
+def time_steps(track: Track) -> list[int]:
     return [round(sighting.time / STEP) for sighting in track.sightings]
 
 
 def test_two_people_who_cross_keep_their_tracks() -> None:
     steps = range(11)
     frames = [
-        [face_at(20.0 * i, 0, embedding_of(0, i)), face_at(200 - 20.0 * i, 0, embedding_of(1, i + 99))] for i in steps
+        [make_face(20.0 * i, 0, make_embedding(0, i)), make_face(200 - 20.0 * i, 0, make_embedding(1, i + 99))]
+        for i in steps
     ]
-    found = tracked(frames)
-    assert [times(track) for track in found] == [list(steps), list(steps)]
-    for track in found:
+    tracks = track_faces(frames)
+    assert [time_steps(track) for track in tracks] == [list(steps), list(steps)]
+    for track in tracks:
         assert len({int(np.argmax(face.embedding)) for face in track.faces}) == 1
 
 
 def test_another_face_at_the_same_position_begins_a_track() -> None:
-    frames = [[face_at(0, 0, embedding_of(i // 4, i))] for i in range(8)]
-    assert [times(track) for track in tracked(frames)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    frames = [[make_face(0, 0, make_embedding(i // 4, i))] for i in range(8)]
+    assert [time_steps(track) for track in track_faces(frames)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_a_blurred_face_is_tracked_by_its_position() -> None:
-    blurred = [[face_at(3.0 * i, 0, embedding_of(i, i), quality=0.1)] for i in range(6)]
-    assert [times(track) for track in tracked(blurred)] == [list(range(6))]
+    blurred = [[make_face(3.0 * i, 0, make_embedding(i, i), quality=0.1)] for i in range(6)]
+    assert [time_steps(track) for track in track_faces(blurred)] == [list(range(6))]
 
 
 def test_a_jumping_face_is_tracked_by_its_embedding() -> None:
-    frames = [[face_at(60.0 * i, 0, embedding_of(0, i))] for i in range(5)]
-    assert [times(track) for track in tracked(frames)] == [list(range(5))]
-    far = [[face_at(0, 0, embedding_of(0))], [face_at(5000, 0, embedding_of(0))]]
-    assert len(tracked(far)) == 2
+    frames = [[make_face(60.0 * i, 0, make_embedding(0, i))] for i in range(5)]
+    assert [time_steps(track) for track in track_faces(frames)] == [list(range(5))]
+    frames = [[make_face(0, 0, make_embedding(0))], [make_face(5000, 0, make_embedding(0))]]
+    assert len(track_faces(frames)) == 2
 
 
 def test_a_new_shot_ends_all_tracks() -> None:
-    frames = [[face_at(0, 0, embedding_of(0, i))] for i in range(6)]
-    found = tracked(frames, [0, 0, 0, 1, 1, 1])
-    assert [(times(track), track.shot) for track in found] == [([0, 1, 2], 0), ([3, 4, 5], 1)]
+    frames = [[make_face(0, 0, make_embedding(0, i))] for i in range(6)]
+    tracks = track_faces(frames, [0, 0, 0, 1, 1, 1])
+    assert [(time_steps(track), track.shot) for track in tracks] == [([0, 1, 2], 0), ([3, 4, 5], 1)]
 
 
-@pytest.mark.parametrize(("away", "tracks"), [(5, 1), (9, 2)])
-def test_a_short_absence_does_not_end_a_track(away: int, tracks: int) -> None:
-    there = [face_at(0, 0, embedding_of(0))]
-    frames = [there, there, *[[]] * away, there, there]
-    assert len(tracked(frames)) == tracks
+@pytest.mark.parametrize(("absence", "count"), [(5, 1), (9, 2)])
+def test_a_short_absence_does_not_end_a_track(absence: int, count: int) -> None:
+    present = [make_face(0, 0, make_embedding(0))]
+    frames = [present, present, *[[]] * absence, present, present]
+    assert len(track_faces(frames)) == count
 
 
 @given(st.data())
 def test_each_face_is_in_exactly_one_track(data: st.DataObject) -> None:
-    place = st.floats(0, 300)
+    coordinates = st.floats(0, 300)
     frames = []
     for number in range(data.draw(st.integers(0, 6))):
         people = data.draw(st.lists(st.integers(0, 4), max_size=5))
         frames.append(
             [
-                face_at(data.draw(place), data.draw(place), embedding_of(person, number), data.draw(st.floats(0, 1)))
+                make_face(
+                    data.draw(coordinates),
+                    data.draw(coordinates),
+                    make_embedding(person, number),
+                    data.draw(st.floats(0, 1)),
+                )
                 for person in people
             ]
         )
-    found = tracked(frames)
-    assert sum(len(track.sightings) for track in found) == sum(map(len, frames))
-    for track in found:
-        assert times(track) == sorted(set(times(track)))
+    tracks = track_faces(frames)
+    assert sum(len(track.sightings) for track in tracks) == sum(map(len, frames))
+    for track in tracks:
+        assert time_steps(track) == sorted(set(time_steps(track)))
         assert track.begun == track.sightings[0].time
         assert np.linalg.norm(track.mean) == pytest.approx(1, abs=1e-5)
-    assert sorted(track.number for track in found) == list(range(1, len(found) + 1))
+    assert sorted(track.number for track in tracks) == list(range(1, len(tracks) + 1))
 
 
 @given(st.integers(2, 40), st.integers(2, 20))
-def test_forget_keeps_the_last_and_best_sighting_and_the_mean(count: int, kept: int) -> None:
+def test_forget_keeps_the_last_and_best_sighting_and_the_mean(count: int, limit: int) -> None:
     tracker = Tracker(VERIFY)
     qualities = np.random.default_rng(count).permutation(count) / count
     for number, quality in enumerate(qualities):
-        tracker.follow(number * STEP, 0, [face_at(0, 0, embedding_of(0, number), float(quality))])
+        tracker.follow(number * STEP, 0, [make_face(0, 0, make_embedding(0, number), float(quality))])
     (track,) = tracker.live
     mean, best, last = track.mean, track.best, track.last
-    track.forget(kept)
-    assert len(track.sightings) == min(count, kept)
+    track.forget(limit)
+    assert len(track.sightings) == min(count, limit)
     assert track.last is last
     assert track.best is best
     assert track.begun == 0
@@ -137,12 +143,12 @@ class CountingList(list[Sighting]):
 
 
 def test_the_best_sighting_is_updated_in_constant_time() -> None:
-    faces = [face_at(0, 0, embedding_of(0), quality) for quality in np.random.default_rng(1).random(500)]
+    faces = [make_face(0, 0, make_embedding(0), quality) for quality in np.random.default_rng(1).random(500)]
     sightings = CountingList([Sighting(0.0, faces[0])])
     track = Track(1, 0, sightings)
     for number, face in enumerate(faces[1:], 1):
         track.add(Sighting(number * STEP, face))
-        assert track.best.face.quality == max(each.quality for each in faces[: number + 1])
+        assert track.best.face.quality == max(face.quality for face in faces[: number + 1])
     assert len(sightings) == len(faces)
     assert sightings.iterated <= 2 * len(faces)
 
@@ -151,13 +157,13 @@ def test_the_best_sighting_is_updated_in_constant_time() -> None:
 def test_the_best_sighting_is_by_quality_then_size_then_time(
     drawn: list[tuple[int, int, int]],
 ) -> None:
-    faces = [(face_at(0, 0, embedding_of(0), quality / 4, 20.0 * side), kept) for quality, side, kept in drawn]
+    faces = [(make_face(0, 0, make_embedding(0), quality / 4, 20.0 * side), limit) for quality, side, limit in drawn]
     track = Track(1, 0, [Sighting(0.0, faces[0][0])])
-    for number, (face, kept) in enumerate(faces[1:], 1):
+    for number, (face, limit) in enumerate(faces[1:], 1):
         track.add(Sighting(number * STEP, face))
-        if kept > 5:
-            track.forget(kept)
-        key = [(each.face.quality, each.face.size) for each in track.sightings]
+        if limit > 5:
+            track.forget(limit)
+        key = [(sighting.face.quality, sighting.face.size) for sighting in track.sightings]
         assert track.best is track.sightings[key.index(max(key))]
 
 
@@ -168,7 +174,7 @@ def test_a_threshold_of_zero_is_an_error() -> None:
 
 def test_overlapping_tracks_of_a_shot_are_seen_together() -> None:
     def track(number: int, shot: int, *times: float) -> Track:
-        return Track(number, shot, [Sighting(time, face_at(0, 0, embedding_of(0))) for time in times])
+        return Track(number, shot, [Sighting(time, make_face(0, 0, make_embedding(0))) for time in times])
 
     tracks = [track(1, 0, 0.0, 2.0), track(2, 0, 1.0, 4.0), track(3, 0, 3.0, 5.0), track(4, 1, 3.5, 4.5)]
     assert group_tracks(tracks) == [[0, 1], [1, 2]]

@@ -31,6 +31,6 @@ def test_an_scrfd_network_as_yunet_is_an_error(opencv_pack: Pack, shared: Path) 
 
 def test_an_unprepared_detector_of_fixed_size_is_an_error(opencv_pack: Pack) -> None:
     spec = replace(opencv_pack.manifest.detector, prepare=False)
-    as_shipped = open_session(opencv_pack.folder / spec.file, "cpu")
+    session = open_session(opencv_pack.folder / spec.file, "cpu")
     with pytest.raises(ManifestError, match="any size"):
-        YuNet(as_shipped, spec)
+        YuNet(session, spec)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-Draw = Callable[..., Path]
+WritePhotos = Callable[..., Path]
 
 
 def jpeg(shade: int = 100) -> bytes:
@@ -20,11 +20,11 @@ def jpeg(shade: int = 100) -> bytes:
 
 
 @pytest.fixture
-def draw(tmp_path: Path) -> Draw:
-    """A function that writes pictures to paths below the test's folder and returns the folder."""
+def write_photos(tmp_path: Path) -> WritePhotos:
+    """A function that writes photos to paths in the test's folder and returns the folder."""
 
-    def write(*names: str) -> Path:
-        for number, name in enumerate(names):
+    def write(*paths: str) -> Path:
+        for number, name in enumerate(paths):
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(jpeg(number))
@@ -34,5 +34,5 @@ def draw(tmp_path: Path) -> Draw:
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[[int], bytes]:
+def draw_jpeg() -> Callable[[int], bytes]:
     return jpeg

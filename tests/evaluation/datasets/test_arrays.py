@@ -20,7 +20,7 @@ from facebank.evaluation.datasets.arrays import read_arrays
 IMAGES = np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3)
 
 
-def write(folder: Path, compress: bool = False, **content: Any) -> Path:
+def write_arrays(folder: Path, compress: bool = False, **content: Any) -> Path:
     path = folder / "faces.npz"
     (np.savez_compressed if compress else np.savez)(path, **content)
     return path
@@ -31,7 +31,7 @@ def write(folder: Path, compress: bool = False, **content: Any) -> Path:
 def test_images_and_labels_are_read(tmp_path: Path, compress: bool, in_columns: bool) -> None:
     images = np.asfortranarray(IMAGES) if in_columns else IMAGES
     labels = np.array(["Ada", "Bea", "", "ada"])
-    path = write(
+    path = write_arrays(
         tmp_path,
         compress,
         images=images,
@@ -66,14 +66,14 @@ def test_layout_of_the_tutorial_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("labels", [np.arange(4), np.arange(4, dtype=np.uint8), np.array([b"0", b"1", b"2", b"3"])])
 def test_labels_may_be_integers_or_bytes(tmp_path: Path, labels: Any) -> None:
-    assert read_arrays(write(tmp_path, images=IMAGES, labels=labels)).people == ("0", "1", "2", "3")
+    assert read_arrays(write_arrays(tmp_path, images=IMAGES, labels=labels)).people == ("0", "1", "2", "3")
 
 
 LABELS = np.array(["a", "b", "a", "b"])
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "message"),
     [
         ({"images": IMAGES}, "expected the arrays images and labels, or arr_0 to arr_3"),
         ({"images": IMAGES, "labels": LABELS[:3]}, "the array labels has 3 values for 4 images"),
@@ -91,9 +91,9 @@ LABELS = np.array(["a", "b", "a", "b"])
         ({"images": IMAGES, "labels": np.array(["a/b"] * 4)}, "A person cannot be called"),
     ],
 )
-def test_mismatched_arrays_are_named(tmp_path: Path, content: dict[str, Any], why: str) -> None:
-    with pytest.raises(DatasetError, match=f"faces.npz: .*{why}|faces.npz: {why}"):
-        read_arrays(write(tmp_path, **content))
+def test_mismatched_arrays_are_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=f"faces.npz: .*{message}|faces.npz: {message}"):
+        read_arrays(write_arrays(tmp_path, **content))
 
 
 def npy(array: Any) -> bytes:
@@ -102,7 +102,7 @@ def npy(array: Any) -> bytes:
     return stream.getvalue()
 
 
-def zipped(path: Path, **members: bytes) -> Path:
+def write_zip(path: Path, **members: bytes) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(f"{name}.npy", data)
@@ -111,7 +111,9 @@ def zipped(path: Path, **members: bytes) -> Path:
 
 def test_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(npz, "MAX_TOTAL", 1_000_000)
-    path = zipped(tmp_path / "bomb.npz", images=npy(np.zeros((40, 100, 100, 3), np.uint8)), labels=npy(np.arange(40)))
+    path = write_zip(
+        tmp_path / "bomb.npz", images=npy(np.zeros((40, 100, 100, 3), np.uint8)), labels=npy(np.arange(40))
+    )
     assert path.stat().st_size < 10_000
     with pytest.raises(DatasetError, match=r"the arrays have 1,200,.* uncompressed bytes; the limit is 1,000,000"):
         read_arrays(path)
@@ -119,8 +121,8 @@ def test_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytes
 
 def test_false_header_is_refused(tmp_path: Path) -> None:
     honest = npy(IMAGES)
-    claims = honest.replace(b"(4, 5, 6, 3)", b"(99999, 99999, 9999, 3)", 1).replace(b" " * 11, b"", 1)
-    path = zipped(tmp_path / "x.npz", images=claims, labels=npy(LABELS))
+    forged = honest.replace(b"(4, 5, 6, 3)", b"(99999, 99999, 9999, 3)", 1).replace(b" " * 11, b"", 1)
+    path = write_zip(tmp_path / "x.npz", images=forged, labels=npy(LABELS))
     with pytest.raises(DatasetError, match="the size of the array images does not match its header"):
         read_arrays(path)
 
@@ -128,13 +130,13 @@ def test_false_header_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "start", [b"", b"no array", b"\x93NUMPY\x09\x00", b"\x93NUMPY\x01\x00\xff\xff", b"\x93NUMPY\x01\x00\x10\x00((((((("]
 )
-def test_missing_array_is_an_error(tmp_path: Path, start: bytes) -> None:
+def test_invalid_array_is_an_error(tmp_path: Path, start: bytes) -> None:
     with pytest.raises(DatasetError, match="the array images"):
-        read_arrays(zipped(tmp_path / "x.npz", images=start, labels=npy(LABELS)))
+        read_arrays(write_zip(tmp_path / "x.npz", images=start, labels=npy(LABELS)))
 
 
 def test_damaged_file_is_an_error(tmp_path: Path) -> None:
-    path = write(tmp_path, images=IMAGES, labels=LABELS)
+    path = write_arrays(tmp_path, images=IMAGES, labels=LABELS)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(DatasetError, match="not an npz file, or damaged"):
@@ -150,7 +152,7 @@ def test_damaged_file_is_an_error(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(index=st.integers(0, 1999), value=st.integers(0, 255))
 def test_changed_byte_gives_a_dataset_or_an_error(tmp_path: Path, index: int, value: int) -> None:
-    data = bytearray(write(tmp_path, images=IMAGES, labels=LABELS).read_bytes())
+    data = bytearray(write_arrays(tmp_path, images=IMAGES, labels=LABELS).read_bytes())
     data[index % len(data)] = value
     path = tmp_path / "changed.npz"
     path.write_bytes(data)
@@ -166,25 +168,25 @@ def test_images_are_read_one_at_a_time(tmp_path: Path, compress: bool, monkeypat
     monkeypatch.setattr(npz, "_BLOCK", 30_000)
     monkeypatch.setattr(npz, "_COMPRESSED_BLOCK", 7_000)
     images = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
-    dataset = read_arrays(write(tmp_path, compress, images=images, labels=np.arange(60)))
+    dataset = read_arrays(write_arrays(tmp_path, compress, images=images, labels=np.arange(60)))
     for number in (59, 0, 1, 30, 29, 58, 7, 8):
         assert np.array_equal(read_pixels(dataset.photos[number]).pixels, images[number])
 
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_many_images_take_little_memory(tmp_path: Path, compress: bool) -> None:
-    path = write(tmp_path, compress, images=np.zeros((1000, 100, 100, 3), np.uint8), labels=np.arange(1000))
+    path = write_arrays(tmp_path, compress, images=np.zeros((1000, 100, 100, 3), np.uint8), labels=np.arange(1000))
     tracemalloc.start()
     dataset = read_arrays(path)
-    seen = {read_pixels(photo).content_hash for photo in dataset.photos}
-    most = tracemalloc.get_traced_memory()[1]
+    hashes = {read_pixels(photo).content_hash for photo in dataset.photos}
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (len(dataset.photos), len(seen)) == (1000, 1)
-    assert most < 10_000_000
+    assert (len(dataset.photos), len(hashes)) == (1000, 1)
+    assert peak < 10_000_000
 
 
 @pytest.mark.parametrize(
-    ("content", "limit", "why"),
+    ("content", "limit", "message"),
     [
         ({"images": np.zeros((30, 1, 1, 3), np.uint8), "labels": np.arange(30)}, "MAX_IMAGES", "has 30 images"),
         (
@@ -200,19 +202,19 @@ def test_many_images_take_little_memory(tmp_path: Path, compress: bool) -> None:
     ],
 )
 def test_limits_are_checked_in_the_header(
-    tmp_path: Path, content: dict[str, Any], limit: str, why: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, content: dict[str, Any], limit: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write(tmp_path, True, **content)
+    path = write_arrays(tmp_path, True, **content)
     if limit == "MAX_IMAGES":
         monkeypatch.setattr(arrays, limit, 20)
     else:
         monkeypatch.setattr(npz, limit, 100)
-    with pytest.raises(DatasetError, match=why):
+    with pytest.raises(DatasetError, match=message):
         read_arrays(path)
 
 
 def test_file_changed_while_reading_is_an_error(tmp_path: Path) -> None:
-    path = write(tmp_path, images=np.zeros((4, 100, 100, 3), np.uint8), labels=LABELS)
+    path = write_arrays(tmp_path, images=np.zeros((4, 100, 100, 3), np.uint8), labels=LABELS)
     photo = read_arrays(path).photos[2]
     os.truncate(path, 300)
     with pytest.raises(PhotoError, match=r"image 3 of .*faces.npz cannot be read: the file has changed"):

@@ -21,11 +21,11 @@ from facebank.evaluation.datasets.bin_file import MAX_IMAGE, parse_bin, read_bin
 from facebank.evaluation.datasets.checking import UnusableError
 
 PROTOCOLS = (2, 3, 4, 5)
-# protocol 2 has no empty bytes, so Python 3 writes a call
+# No empty bytes: protocol 2 cannot represent them, so Python 3 writes a call.
 ENTRIES = st.lists(st.tuples(st.binary(min_size=1), st.binary(min_size=1, max_size=400), st.booleans()), min_size=1)
 
 
-def as_python_2_writes(images: list[bytes], same: list[bool]) -> bytes:
+def dump_like_python_2(images: list[bytes], same: list[bool]) -> bytes:
     """Return a pickle of protocol 2 with Python 2 strings, like the published files."""
     strings = b"".join(
         (b"U" + bytes([len(image)]) if len(image) < 256 else b"T" + struct.pack("<i", len(image)))
@@ -34,26 +34,26 @@ def as_python_2_writes(images: list[bytes], same: list[bool]) -> bytes:
         + struct.pack("<I", 1000 + number)
         for number, image in enumerate(images)
     )
-    truths = b"".join(b"\x88" if value else b"\x89" for value in same)
-    return b"\x80\x02]q\x01(" + strings + b"e]q\x02(" + truths + b"e\x86q\x03."
+    labels = b"".join(b"\x88" if value else b"\x89" for value in same)
+    return b"\x80\x02]q\x01(" + strings + b"e]q\x02(" + labels + b"e\x86q\x03."
 
 
-def flat(entries: list[tuple[bytes, bytes, bool]]) -> tuple[list[bytes], list[bool]]:
+def flatten(entries: list[tuple[bytes, bytes, bool]]) -> tuple[list[bytes], list[bool]]:
     return [image for a, b, _ in entries for image in (a, b)], [same for _, _, same in entries]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(entries=ENTRIES)
 def test_file_of_python_3_is_read(protocol: int, entries: list[tuple[bytes, bytes, bool]]) -> None:
-    images, same = flat(entries)
+    images, same = flatten(entries)
     assert parse_bin(io.BytesIO(pickle.dumps((images, same), protocol))) == (images, same)
     assert parse_bin(io.BytesIO(pickle.dumps([tuple(images), tuple(same)], protocol))) == (images, same)
 
 
 @given(entries=ENTRIES)
 def test_file_of_python_2_is_read(entries: list[tuple[bytes, bytes, bool]]) -> None:
-    images, same = flat(entries)
-    data = as_python_2_writes(images, same)
+    images, same = flatten(entries)
+    data = dump_like_python_2(images, same)
     assert pickle.loads(data, encoding="bytes") == (images, same)
     assert parse_bin(io.BytesIO(data)) == (images, same)
 
@@ -88,7 +88,7 @@ def test_arbitrary_opcodes_are_an_error(steps: list[bytes]) -> None:
 
 @given(entries=ENTRIES, protocol=st.sampled_from(PROTOCOLS), index=st.floats(0, 1, exclude_max=True))
 def test_truncated_file_is_an_error(entries: list[tuple[bytes, bytes, bool]], protocol: int, index: float) -> None:
-    data = pickle.dumps(flat(entries), protocol)
+    data = pickle.dumps(flatten(entries), protocol)
     with pytest.raises(UnusableError):
         parse_bin(io.BytesIO(data[: int(index * len(data))]))
 
@@ -108,7 +108,8 @@ def test_hostile_pickle_is_refused_and_not_executed(tmp_path: Path, protocol: in
     with pytest.raises(DatasetError, match=r"lfw.bin: .* it imports \w+\.system, which is not allowed"):
         read_bin(path)
     assert not target.exists()
-    # makes sure that the pickle is harmful
+
+    # The same pickle is harmful when it is executed.
     pickle.loads(path.read_bytes())
     assert target.exists()
 
@@ -132,7 +133,7 @@ def test_only_the_encoder_builds_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "why"),
+    ("value", "message"),
     [
         (([b"a", b"b", b"c"], [True]), "3 images for 1 pairs"),
         (([], []), "the list of pairs is empty"),
@@ -146,21 +147,21 @@ def test_only_the_encoder_builds_bytes() -> None:
         (([np.zeros(3, np.uint8)] * 2, [True]), "it imports numpy"),
     ],
 )
-def test_other_values_are_refused(value: object, why: str) -> None:
-    with pytest.raises(UnusableError, match=why):
+def test_other_values_are_refused(value: object, message: str) -> None:
+    with pytest.raises(UnusableError, match=message):
         parse_bin(io.BytesIO(pickle.dumps(value, 4)))
 
 
-def test_trailing_data_are_refused() -> None:
+def test_trailing_data_is_refused() -> None:
     with pytest.raises(UnusableError, match="data after the end"):
         parse_bin(io.BytesIO(pickle.dumps(([b"a", b"b"], [True])) + b"x"))
 
 
-class Counting(io.BytesIO):
-    longest = 0
+class CountingStream(io.BytesIO):
+    max_size = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.longest = max(self.longest, -1 if size is None else size)
+        self.max_size = max(self.max_size, -1 if size is None else size)
         return super().read(size)
 
 
@@ -168,10 +169,10 @@ class Counting(io.BytesIO):
     "start", [b"\x80\x02T\xff\xff\xff\x7f", b"\x80\x03B\xff\xff\xff\xff", b"\x80\x04\x8e\0\0\0\0\0\1\0\0"]
 )
 def test_declared_length_is_checked(start: bytes) -> None:
-    stream = Counting(start + b"abc")
+    stream = CountingStream(start + b"abc")
     with pytest.raises(UnusableError, match="an image of"):
         parse_bin(stream)
-    assert stream.longest <= 16
+    assert stream.max_size <= 16
 
 
 def test_too_large_image_is_refused() -> None:
@@ -180,20 +181,20 @@ def test_too_large_image_is_refused() -> None:
 
 
 def test_deeply_nested_value_is_refused() -> None:
-    deep = b"\x80\x02" + b"]" + b"\x85" * 200_000 + b"."
+    data = b"\x80\x02" + b"]" + b"\x85" * 200_000 + b"."
     with pytest.raises(UnusableError, match="expected two lists"):
-        parse_bin(io.BytesIO(deep))
+        parse_bin(io.BytesIO(data))
     with pytest.raises(UnusableError):
         parse_bin(io.BytesIO(b"\x80\x04" + b"]" + b"\x85" * 200_000 + b"]\x93."))
 
 
 @pytest.mark.parametrize(("count", "lengths"), [(60, [6] * 10), (23, [3] * 3 + [2] * 7), (5, [5])])
 def test_file_is_opened_as_a_dataset(
-    tmp_path: Path, picture: Callable[[int], bytes], count: int, lengths: list[int]
+    tmp_path: Path, draw_jpeg: Callable[[int], bytes], count: int, lengths: list[int]
 ) -> None:
     path = tmp_path / "faces.bin"
-    images = [picture(number) for number in range(2 * count)]
-    path.write_bytes(as_python_2_writes(images, [number % 2 == 0 for number in range(count)]))
+    images = [draw_jpeg(number) for number in range(2 * count)]
+    path.write_bytes(dump_like_python_2(images, [number % 2 == 0 for number in range(count)]))
     dataset = read_bin(path)
     assert dataset.pick is Pick.ALIGNED
     assert dataset.people == ()

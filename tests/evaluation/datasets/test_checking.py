@@ -50,11 +50,11 @@ def test_links_inside_the_folder_count_once_and_links_out_are_skipped(tmp_path: 
     (folder / "up").symlink_to(tmp_path)
     photos = PhotoFolder(folder)
     assert photos.at("again.jpg") == photos.at("./a.jpg") == folder / "a.jpg"
-    for named in ("out.jpg", "up/secret.jpg", "round.jpg", "x" * 5000, "", "a\0", ".", "a.jpg/b"):
+    for path in ("out.jpg", "up/secret.jpg", "round.jpg", "x" * 5000, "", "a\0", ".", "a.jpg/b"):
         with pytest.raises(UnusableError):
-            photos.at(named)
+            photos.at(path)
         with pytest.raises(UnusableError):
-            photos.called([named])
+            photos.called([path])
 
 
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, Region
 from facebank.evaluation.datasets.annotations import read_coco
 
-Draw = Callable[..., Path]
+WritePhotos = Callable[..., Path]
 
 PEOPLE = [{"id": 0, "name": "Ada", "supercategory": "person"}, {"id": 1, "name": "Bea"}]
 
 
-def box(image: object, category: object, *bbox: float, **more: object) -> dict[str, Any]:
-    return {"id": 1, "image_id": image, "category_id": category, "bbox": list(bbox), "area": 9, "iscrowd": 0, **more}
+def annotation(image: object, category: object, *bbox: float, **fields: object) -> dict[str, Any]:
+    return {"id": 1, "image_id": image, "category_id": category, "bbox": list(bbox), "area": 9, "iscrowd": 0, **fields}
 
 
 def write(path: Path, annotations: list[Any], images: list[Any], categories: list[Any]) -> Path:
@@ -27,13 +27,13 @@ def write(path: Path, annotations: list[Any], images: list[Any], categories: lis
 
 
 @pytest.mark.parametrize("location", ["coco.json", "annotations/instances.json"])
-def test_categories_are_people(draw: Draw, location: str) -> None:
-    folder = draw("images/a.jpg", "images/b.jpg")
+def test_categories_are_people(write_photos: WritePhotos, location: str) -> None:
+    folder = write_photos("images/a.jpg", "images/b.jpg")
     images = [
         {"id": 0, "file_name": "images/a.jpg", "width": 8, "height": 6},
         {"id": 7, "file_name": "b.jpg", "width": 8, "height": 6},
     ]
-    annotations = [box(0, 0, 1, 1, 4, 3), box(0, 1, 5, 1, 2, 3), box(7, 1, 0, 0, 8, 6)]
+    annotations = [annotation(0, 0, 1, 1, 4, 3), annotation(0, 1, 5, 1, 2, 3), annotation(7, 1, 0, 0, 8, 6)]
     dataset = read_coco(write(folder / location, annotations, images, PEOPLE))
     assert [(photo.name, photo.person, photo.group) for photo in dataset.photos] == [
         ("images/a.jpg#1", "Ada", "images/a.jpg"),
@@ -45,8 +45,8 @@ def test_categories_are_people(draw: Draw, location: str) -> None:
     assert dataset.skipped == ()
 
 
-def test_unusable_annotations_are_skipped(draw: Draw) -> None:
-    folder = draw("secret.jpg", "set/a.jpg")
+def test_unusable_annotations_are_skipped(write_photos: WritePhotos) -> None:
+    folder = write_photos("secret.jpg", "set/a.jpg")
     images = [
         {"id": 0, "file_name": "a.jpg"},
         {"id": 1, "file_name": "../secret.jpg"},
@@ -55,18 +55,18 @@ def test_unusable_annotations_are_skipped(draw: Draw) -> None:
         "image",
     ]
     annotations = [
-        box(0, 0, 1, 1, 4, 3),
-        box(1, 0, 1, 1, 4, 3),
-        box(2, 0, 1, 1, 4, 3),
-        box(9, 0, 1, 1, 4, 3),
-        box(0, 9, 1, 1, 4, 3),
-        box(0, 0, 1, 1, 4),
-        box(0, 0, 1, 1, -4, 3),
-        box(0, 0, 2, 1, 4, 3, iscrowd=1),
-        box(0, 1, 1, 1, 4, 3.5),
-        box(0, 0, 1, 1, 4, 3.5),
+        annotation(0, 0, 1, 1, 4, 3),
+        annotation(1, 0, 1, 1, 4, 3),
+        annotation(2, 0, 1, 1, 4, 3),
+        annotation(9, 0, 1, 1, 4, 3),
+        annotation(0, 9, 1, 1, 4, 3),
+        annotation(0, 0, 1, 1, 4),
+        annotation(0, 0, 1, 1, -4, 3),
+        annotation(0, 0, 2, 1, 4, 3, iscrowd=1),
+        annotation(0, 1, 1, 1, 4, 3.5),
+        annotation(0, 0, 1, 1, 4, 3.5),
         None,
-        box([0], {}, 1, 1, 4, 3),
+        annotation([0], {}, 1, 1, 4, 3),
     ]
     dataset = read_coco(write(folder / "set" / "coco.json", annotations, images, PEOPLE))
     assert [photo.name for photo in dataset.photos] == ["a.jpg#1"]
@@ -87,7 +87,7 @@ def test_unusable_annotations_are_skipped(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "why"),
+    ("document", "message"),
     [
         ([], "not a COCO file"),
         ({"images": []}, "not a COCO file: 'annotations' is missing"),
@@ -96,8 +96,8 @@ def test_unusable_annotations_are_skipped(draw: Draw) -> None:
         ({"images": [], "annotations": [{}], "categories": []}, "the first, annotation 1: no image"),
     ],
 )
-def test_broken_export_is_a_one_line_error(tmp_path: Path, document: object, why: str) -> None:
+def test_broken_export_is_a_one_line_error(tmp_path: Path, document: object, message: str) -> None:
     path = tmp_path / "coco.json"
     path.write_text(json.dumps(document))
-    with pytest.raises(DatasetError, match=f"coco.json: .*{why}|coco.json: {why}"):
+    with pytest.raises(DatasetError, match=f"coco.json: .*{message}|coco.json: {message}"):
         read_coco(path)

@@ -53,7 +53,7 @@ def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "message"),
     [
         ({"embedding": VECTORS * 3}, "embedding 1 has length 3; expected"),
         ({"embedding": np.full((4, 128), np.nan, dtype=np.float32)}, "embedding 1 has length nan"),
@@ -71,12 +71,12 @@ def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
         ({"photo": np.array(["a", "a", "b", "c"])}, "two photos have the same name"),
     ],
 )
-def test_invalid_arrays_are_an_error(tmp_path: Path, content: dict[str, Any], why: str) -> None:
-    with pytest.raises(DatasetError, match=why):
+def test_invalid_arrays_are_an_error(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
         read_embeddings(write(tmp_path, **content))
 
 
-def test_missing_array_and_truncated_file_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_array_truncation_and_excess_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "faces.npz", embedding=VECTORS)
     with pytest.raises(DatasetError, match="the array person is missing"):
         read_embeddings(tmp_path / "faces.npz")
@@ -91,18 +91,18 @@ def test_missing_array_and_truncated_file_are_errors(tmp_path: Path, monkeypatch
 
 def test_embeddings_must_belong_to_the_pack(tmp_path: Path) -> None:
     identity = load_engine().identity
-    fits = read_embeddings(write(tmp_path, pack=np.array(identity.digest)))
-    assert len(embedded_faces(fits, identity)) == 4
+    matching = read_embeddings(write(tmp_path, pack=np.array(identity.digest)))
+    assert len(embedded_faces(matching, identity)) == 4
     with pytest.raises(DatasetError, match="were made by another pack"):
-        embedded_faces(replace(fits, pack="0" * 64), identity)
+        embedded_faces(replace(matching, pack="0" * 64), identity)
     short = read_embeddings(write(tmp_path, embedding=np.eye(4, 64, dtype=np.float32)))
     with pytest.raises(DatasetError, match="embeddings of length 64 do not fit the pack opencv"):
         embedded_faces(short, identity)
     with pytest.raises(DatasetError, match="the file holds only embeddings"):
-        embedded_faces(fits, identity, changed=True)
+        embedded_faces(matching, identity, changed=True)
 
 
-def test_gallery_of_embeddings_names_them(tmp_path: Path) -> None:
+def test_gallery_of_embeddings_identifies_faces(tmp_path: Path) -> None:
     reader = FaceReader(load_engine())
     faces = reader.read(read_embeddings(write(tmp_path, quality=np.full(4, 0.9))))
     assert faces.failures == ()

@@ -9,11 +9,11 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, SkippedEntry, read_pixels
 from facebank.evaluation.datasets.folders import read_folders
 
-Draw = Callable[..., Path]
+WritePhotos = Callable[..., Path]
 
 
-def test_each_folder_is_a_person(draw: Draw) -> None:
-    folder = draw("Ada/ada2.jpg", "Ada/ada10.jpg", "Ada/2024/old.jpg", "Bert/b.png")
+def test_each_folder_is_a_person(write_photos: WritePhotos) -> None:
+    folder = write_photos("Ada/ada2.jpg", "Ada/ada10.jpg", "Ada/2024/old.jpg", "Bert/b.png")
     dataset = read_folders(folder)
     assert [photo.name for photo in dataset.photos] == [
         "Ada/2024/old.jpg",
@@ -29,11 +29,11 @@ def test_each_folder_is_a_person(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize("validation", ["val", "valid", "Validation"])
-def test_part_folders_are_splits(draw: Draw, validation: str) -> None:
-    folder = draw("train/Ada/1.jpg", f"{validation}/Ada/1.jpg", "test/Ada/1.jpg", "test/Bert/1.jpg")
+def test_split_folders_are_recognized(write_photos: WritePhotos, validation: str) -> None:
+    folder = write_photos("train/Ada/1.jpg", f"{validation}/Ada/1.jpg", "test/Ada/1.jpg", "test/Bert/1.jpg")
     dataset = read_folders(folder)
-    found = {(photo.name, photo.split, photo.person) for photo in dataset.photos}
-    assert found == {
+    photos = {(photo.name, photo.split, photo.person) for photo in dataset.photos}
+    assert photos == {
         ("train/Ada/1.jpg", "train", "Ada"),
         (f"{validation}/Ada/1.jpg", "validation", "Ada"),
         ("test/Ada/1.jpg", "test", "Ada"),
@@ -41,14 +41,16 @@ def test_part_folders_are_splits(draw: Draw, validation: str) -> None:
     }
 
 
-def test_person_named_test_is_a_person(draw: Draw) -> None:
-    dataset = read_folders(draw("Test/1.jpg", "Ada/1.jpg"))
+def test_person_named_test_is_a_person(write_photos: WritePhotos) -> None:
+    dataset = read_folders(write_photos("Test/1.jpg", "Ada/1.jpg"))
     assert dataset.people == ("Ada", "Test")
     assert {photo.split for photo in dataset.photos} == {None}
 
 
-def test_person_beside_the_part_folders_is_skipped(draw: Draw) -> None:
-    dataset = read_folders(draw("train/Ada/1.jpg", "test/Ada/1.jpg", "Bert/1.jpg", "Bert/2.jpg", "train/loose.jpg"))
+def test_person_beside_the_split_folders_is_skipped(write_photos: WritePhotos) -> None:
+    dataset = read_folders(
+        write_photos("train/Ada/1.jpg", "test/Ada/1.jpg", "Bert/1.jpg", "Bert/2.jpg", "train/loose.jpg")
+    )
     assert dataset.people == ("Ada",)
     assert {note.entry: note.reason for note in dataset.skipped} == {
         "Bert/1.jpg and 1 more": "its folder is next to test, train and belongs to no split",
@@ -56,48 +58,48 @@ def test_person_beside_the_part_folders_is_skipped(draw: Draw) -> None:
     }
 
 
-def test_two_folders_of_one_person_are_merged_with_a_note(draw: Draw) -> None:
-    dataset = read_folders(draw("Ada Byron/1.jpg", "ada byron  /2.jpg", "Bert/1.jpg"))
+def test_two_folders_of_one_person_are_merged_with_a_note(write_photos: WritePhotos) -> None:
+    dataset = read_folders(write_photos("Ada Byron/1.jpg", "ada byron  /2.jpg", "Bert/1.jpg"))
     assert dataset.people == ("Ada Byron", "Bert")
     (note,) = dataset.skipped
     assert note.entry == "Ada Byron and ada byron  "
     assert "joined as Ada Byron" in note.reason
 
 
-def test_person_in_several_parts_gives_no_note(draw: Draw) -> None:
-    assert read_folders(draw("train/Ada/1.jpg", "test/Ada/2.jpg")).skipped == ()
+def test_person_in_several_splits_gives_no_note(write_photos: WritePhotos) -> None:
+    assert read_folders(write_photos("train/Ada/1.jpg", "test/Ada/2.jpg")).skipped == ()
 
 
-def test_loose_and_hidden_photos_are_skipped(draw: Draw) -> None:
-    dataset = read_folders(draw("Ada/1.jpg", "Ada/.hidden.jpg", ".thumbs/1.jpg", "loose.jpg"))
+def test_loose_and_hidden_photos_are_skipped(write_photos: WritePhotos) -> None:
+    dataset = read_folders(write_photos("Ada/1.jpg", "Ada/.hidden.jpg", ".thumbs/1.jpg", "loose.jpg"))
     assert [photo.name for photo in dataset.photos] == ["Ada/1.jpg"]
     assert dataset.skipped == (SkippedEntry("loose.jpg", "it is not in a folder of a person"),)
 
 
-def test_folder_with_an_invalid_name_is_skipped(draw: Draw) -> None:
-    dataset = read_folders(draw("Ada/1.jpg", "a\u202eb/1.jpg"))
+def test_folder_with_an_invalid_name_is_skipped(write_photos: WritePhotos) -> None:
+    dataset = read_folders(write_photos("Ada/1.jpg", "a\u202eb/1.jpg"))
     assert dataset.people == ("Ada",)
     (note,) = dataset.skipped
     assert "\u202e" not in note.entry + note.reason
     assert "A person cannot be called" in note.reason
 
 
-def test_file_names_are_escaped_for_terminals(draw: Draw) -> None:
-    dataset = read_folders(draw("Ada/1\x1b[31m.jpg"))
+def test_file_names_are_escaped_for_terminals(write_photos: WritePhotos) -> None:
+    dataset = read_folders(write_photos("Ada/1\x1b[31m.jpg"))
     assert dataset.photos[0].name == r"Ada/1\x1b[31m.jpg"
 
 
 @pytest.mark.parametrize(
-    ("names", "why"),
+    ("names", "message"),
     [
         ((), "the folder has no photos"),
         (("a.jpg",), "no folders of people"),
         (("notes.txt",), "the folder has no photos"),
     ],
 )
-def test_folder_without_people_is_an_error(draw: Draw, names: tuple[str, ...], why: str) -> None:
-    with pytest.raises(DatasetError, match=why):
-        read_folders(draw(*names))
+def test_folder_without_people_is_an_error(write_photos: WritePhotos, names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_folders(write_photos(*names))
 
 
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from facebank.evaluation.datasets import find_pairs, read_errata, read_lfw, read
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import is_lfw, read_pairs
 
-Draw = Callable[..., Path]
+WritePhotos = Callable[..., Path]
 
 PHOTOS = ("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg", "lfw/Cleo/Cleo_0001.jpg")
 PAIRS = "2\t1\nAda\t1\t2\nAda\t1\tBert\t1\nBert\t1\t2\nCleo\t1\tDora\t7\n"
@@ -26,8 +26,8 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_pairs_refer_to_photos(draw: Draw) -> None:
-    folder = draw(*PHOTOS)
+def test_pairs_refer_to_photos(write_photos: WritePhotos) -> None:
+    folder = write_photos(*PHOTOS)
     dataset = read_lfw(folder / "lfw", write(folder / "p.txt", PAIRS))
     assert dataset.pick is Pick.CENTRAL
     assert dataset.pairs == (Pair(0, 1, same=True, fold=0), Pair(0, 2, same=False, fold=0))
@@ -38,19 +38,19 @@ def test_pairs_refer_to_photos(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize("location", ["lfw", ".", "lfw-meta"])
-def test_pairs_are_found_in_the_usual_places(draw: Draw, location: str) -> None:
-    folder = draw(*PHOTOS)
+def test_pairs_are_found_in_the_usual_places(write_photos: WritePhotos, location: str) -> None:
+    folder = write_photos(*PHOTOS)
     assert find_pairs(folder / "lfw") is None
     assert read_lfw(folder / "lfw").pairs == ()
     pairs = write(folder / location / "pairs.txt", PAIRS)
-    found = find_pairs(folder / "lfw")
-    assert found is not None
-    assert found.samefile(pairs)
+    path = find_pairs(folder / "lfw")
+    assert path is not None
+    assert path.samefile(pairs)
     assert len(read_lfw(folder / "lfw").pairs) == 2
 
 
-def test_lfw_is_recognized_by_its_file_names(draw: Draw) -> None:
-    folder = draw(*PHOTOS, "family/Ada/holiday.jpg", "family/Bert/Bert_0001.jpg")
+def test_lfw_is_recognized_by_its_file_names(write_photos: WritePhotos) -> None:
+    folder = write_photos(*PHOTOS, "family/Ada/holiday.jpg", "family/Bert/Bert_0001.jpg")
     assert is_lfw(read_folders(folder / "lfw"))
     assert not is_lfw(read_folders(folder / "family"))
 
@@ -63,7 +63,7 @@ def test_folds_are_consecutive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("", "the list of pairs is empty"),
         ("10\t300\n", "the list of pairs is empty"),
@@ -78,27 +78,27 @@ def test_folds_are_consecutive(tmp_path: Path) -> None:
         ("1\nAda\t1\t1\nAda\t1\tBert\t1\n", "line 2: a photo is paired with itself"),
     ],
 )
-def test_broken_list_of_pairs_is_a_one_line_error(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(DatasetError, match=f"pairs.txt: {why}") as caught:
+def test_broken_list_of_pairs_is_a_one_line_error(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=f"pairs.txt: {message}") as caught:
         read_pairs(write(tmp_path / "pairs.txt", text))
     assert "\n" not in str(caught.value)
 
 
-def test_list_of_absent_people_is_an_error(draw: Draw) -> None:
-    folder = draw(*PHOTOS)
+def test_list_of_absent_people_is_an_error(write_photos: WritePhotos) -> None:
+    folder = write_photos(*PHOTOS)
     pairs = write(folder / "p.txt", "1\nXaver\t1\t2\nXaver\t1\tYps\t1\n")
     with pytest.raises(DatasetError, match="lacks photos of every pair; the first: no person is called Xaver"):
         read_lfw(folder / "lfw", pairs)
 
 
-def test_paths_in_a_list_are_refused(draw: Draw) -> None:
-    folder = draw(*PHOTOS, "secret/secret_0001.jpg")
+def test_paths_in_a_list_are_refused(write_photos: WritePhotos) -> None:
+    folder = write_photos(*PHOTOS, "secret/secret_0001.jpg")
     pairs = write(folder / "p.txt", "1\nAda\t1\t2\nAda\t1\t../secret\t1\n")
     assert read_lfw(folder / "lfw", pairs).skipped == (SkippedEntry("pair of line 3", "no person is called ../secret"),)
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("", "line 1: expected the number"),
         ("Ada\t1\n", "line 1: expected the number"),
@@ -110,8 +110,8 @@ def test_paths_in_a_list_are_refused(draw: Draw) -> None:
         ("0\n", "the list of people is empty"),
     ],
 )
-def test_broken_list_of_people_is_a_one_line_error(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(DatasetError, match=f"people.txt: {why}"):
+def test_broken_list_of_people_is_a_one_line_error(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=f"people.txt: {message}"):
         read_people(write(tmp_path / "people.txt", text))
 
 
@@ -125,7 +125,7 @@ def test_any_text_gives_pairs_or_an_error(tmp_path_factory: pytest.TempPathFacto
             assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_official_lists(shared: Path) -> None:
+def test_official_lists_are_read(shared: Path) -> None:
     meta = shared / "data" / "lfw-meta"
     pairs = read_pairs(meta / "pairs.txt")
     assert Counter((pair.fold, pair.same) for pair in pairs) == {
@@ -134,20 +134,20 @@ def test_official_lists(shared: Path) -> None:
     assert pairs[0].first == ("Abel_Pacheco", 1)
     assert pairs[-1].second == ("Sok_An", 1)
     assert [len(read_pairs(meta / f"pairsDev{part}.txt")) for part in ("Train", "Test")] == [2200, 1000]
-    everybody = read_people(meta / "people.txt")
-    assert (len(everybody), sum(person.photos for person in everybody)) == (5749, 13233)
-    assert {person.fold for person in everybody} == set(range(10))
+    people = read_people(meta / "people.txt")
+    assert (len(people), sum(person.photos for person in people)) == (5749, 13233)
+    assert {person.fold for person in people} == set(range(10))
     halves = [{person.name for person in read_people(meta / f"peopleDev{part}.txt")} for part in ("Train", "Test")]
     assert [len(half) for half in halves] == [4038, 1711]
     assert not halves[0] & halves[1]
 
 
-def test_official_errata(shared: Path) -> None:
+def test_official_errata_are_read(shared: Path) -> None:
     errata = read_errata(shared / "data" / "lfw-meta" / "errata.txt")
     assert len(errata.photos) == 21
     assert {"Michael_Schumacher_0008", "Claire_Hentzen_0002", "Flor_Montulo_0002"} <= errata.photos
-    for right in ("Ricky_Ray_0001", "Don_Carcieri_0001", "Tia_Mowry_0001", "Eric_Christian_Olsen_0001"):
-        assert right not in errata.photos
+    for name in ("Ricky_Ray_0001", "Don_Carcieri_0001", "Tia_Mowry_0001", "Eric_Christian_Olsen_0001"):
+        assert name not in errata.photos
     assert len(errata.pairs) == 9
     assert ("Talisa_Bratt", "Talisa_Soto") in errata.same_people
 
@@ -157,7 +157,8 @@ def test_real_lfw_has_seven_wrong_pairs(shared: Path) -> None:
     assert (len(dataset.pairs), dataset.skipped) == (6000, ())
     errata = read_errata(shared / "data" / "lfw-meta" / "errata.txt")
     wrong = [dataset.pairs[index] for index in wrong_pairs(dataset, errata)]
-    # the folds stated in the list
+
+    # The folds that the errata state.
     assert sorted(pair.fold for pair in wrong) == [0, 0, 0, 4, 4, 4, 6]
     for pair in dataset.pairs:
         assert (dataset.photos[pair.first].person == dataset.photos[pair.second].person) == pair.same

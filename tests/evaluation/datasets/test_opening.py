@@ -15,7 +15,7 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.datasets import only_named, open_dataset
 from facebank.evaluation.datasets.opening import read_names
 
-Draw = Callable[..., Path]
+WritePhotos = Callable[..., Path]
 
 BOX = {"left": 1, "top": 1, "width": 4, "height": 3}
 VOTT = json.dumps({"assets": {"k": {"asset": {"name": "a.jpg"}, "regions": [{"tags": ["Ada"], "boundingBox": BOX}]}}})
@@ -32,8 +32,8 @@ PAIRS_CSV = "\ufefffirst,second,same\na.jpg,b.jpg,1\n"
 
 @pytest.mark.parametrize("name", ["data.json", "data", "data.txt"])
 @pytest.mark.parametrize("text", [VOTT, COCO, VOTT_CSV, PAIRS_CSV])
-def test_file_is_recognized_by_its_content(draw: Draw, name: str, text: str) -> None:
-    folder = draw("a.jpg", "b.jpg")
+def test_file_is_recognized_by_its_content(write_photos: WritePhotos, name: str, text: str) -> None:
+    folder = write_photos("a.jpg", "b.jpg")
     (folder / name).write_text(text, encoding="utf-8")
     dataset = open_dataset(folder / name)
     assert dataset.title == name
@@ -50,15 +50,15 @@ def test_binary_files_are_recognized_by_their_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("location", [".", "vott-json-export"])
 @pytest.mark.parametrize("text", [VOTT, COCO])
-def test_folder_with_an_export_is_opened_as_the_export(draw: Draw, location: str, text: str) -> None:
-    folder = draw(f"{location}/a.jpg")
+def test_folder_with_an_export_is_opened_as_the_export(write_photos: WritePhotos, location: str, text: str) -> None:
+    folder = write_photos(f"{location}/a.jpg")
     (folder / location / "k-asset.json").write_text(json.dumps({"asset": {}, "regions": []}))
     (folder / location / "twins-export.json").write_text(text)
     assert open_dataset(folder).people == ("Ada",)
 
 
-def test_two_exports_are_ambiguous(draw: Draw) -> None:
-    folder = draw("a.jpg")
+def test_two_exports_are_ambiguous(write_photos: WritePhotos) -> None:
+    folder = write_photos("a.jpg")
     (folder / "one.json").write_text(VOTT)
     (folder / "two.csv").write_text(VOTT_CSV)
     with pytest.raises(
@@ -67,28 +67,28 @@ def test_two_exports_are_ambiguous(draw: Draw) -> None:
         open_dataset(folder)
 
 
-def test_broken_export_in_a_folder_is_an_error(draw: Draw) -> None:
-    folder = draw("a.jpg")
+def test_broken_export_in_a_folder_is_an_error(write_photos: WritePhotos) -> None:
+    folder = write_photos("a.jpg")
     (folder / "twins-export.json").write_text(VOTT[:-5])
     with pytest.raises(DatasetError, match=r"twins-export\.json: invalid JSON"):
         open_dataset(folder)
 
 
-def test_other_files_in_a_folder_are_ignored(draw: Draw) -> None:
-    folder = draw("Ada/1.jpg", "Bert/1.jpg")
+def test_other_files_in_a_folder_are_ignored(write_photos: WritePhotos) -> None:
+    folder = write_photos("Ada/1.jpg", "Bert/1.jpg")
     (folder / "notes.json").write_text("{")
     (folder / "list.csv").write_text('"')
     (folder / "report.json").write_text('{"protocol": "lfw"}')
     assert open_dataset(folder).people == ("Ada", "Bert")
 
 
-def test_lfw_is_opened_by_folder_or_list(draw: Draw) -> None:
-    folder = draw("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg")
+def test_lfw_is_opened_by_folder_or_list(write_photos: WritePhotos) -> None:
+    folder = write_photos("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg")
     (folder / "lfw-meta").mkdir()
     pairs = folder / "lfw-meta" / "pairs.txt"
     pairs.write_text("1\t1\nAda\t1\t2\nAda\t1\tBert\t1\n")
-    alone = open_dataset(folder / "lfw")
-    assert (alone.pairs, alone.pairs_file, alone.pick) == ((), "", Pick.CENTRAL)
+    unpaired = open_dataset(folder / "lfw")
+    assert (unpaired.pairs, unpaired.pairs_file, unpaired.pick) == ((), "", Pick.CENTRAL)
     for dataset in (open_dataset(pairs), open_dataset(pairs, folder / "lfw")):
         assert len(dataset.pairs) == 2
         assert (dataset.pairs_file, dataset.pick) == ("lfw-meta/pairs.txt", Pick.CENTRAL)
@@ -99,7 +99,7 @@ def test_lfw_is_opened_by_folder_or_list(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "why"),
+    ("data", "message"),
     [
         (b"", "the file is empty"),
         (b"hello", "unsupported format; supported are: a folder per person, LFW"),
@@ -114,10 +114,10 @@ def test_lfw_is_opened_by_folder_or_list(draw: Draw) -> None:
         (b"first,second\n", "line 1: the column 'same' is missing"),
     ],
 )
-def test_unknown_format_is_a_one_line_error(tmp_path: Path, data: bytes, why: str) -> None:
+def test_unknown_format_is_a_one_line_error(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "data\x07"
     path.write_bytes(data)
-    with pytest.raises(DatasetError, match=why) as caught:
+    with pytest.raises(DatasetError, match=message) as caught:
         open_dataset(path)
     assert str(caught.value).isprintable()
 
@@ -146,20 +146,20 @@ def test_arbitrary_bytes_are_an_error(tmp_path: Path, start: bytes, data: bytes)
     assert str(caught.value).isprintable()
 
 
-def test_real_album(shared: Path) -> None:
+def test_real_album_is_opened(shared: Path) -> None:
     dataset = open_dataset(shared / "data" / "photos" / "enrol")
     assert len(dataset.people) == 5
     assert dataset.skipped == ()
 
 
-def test_unrelated_pairs_txt_is_ignored(draw: Draw) -> None:
-    folder = draw("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg")
+def test_unrelated_pairs_txt_is_ignored(write_photos: WritePhotos) -> None:
+    folder = write_photos("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg")
     (folder / "pairs.txt").write_text("these are notes\nabout pears\n", encoding="utf-8")
     dataset = open_dataset(folder / "lfw")
     assert (len(dataset.photos), dataset.pairs, dataset.skipped) == (3, (), ())
 
 
-def written(folder: Path, text: str) -> Path:
+def write_names(folder: Path, text: str) -> Path:
     path = folder / "people.txt"
     path.write_text(text, encoding="utf-8")
     return path
@@ -174,16 +174,16 @@ def written(folder: Path, text: str) -> Path:
     ],
 )
 def test_lists_of_people_are_read(tmp_path: Path, text: str, names: set[str]) -> None:
-    assert read_names(written(tmp_path, text)) == names
+    assert read_names(write_names(tmp_path, text)) == names
 
 
-def test_subset_of_people(tmp_path: Path) -> None:
+def test_only_listed_people_are_selected(tmp_path: Path) -> None:
     data = Dataset(
         "album",
         tuple(DatasetPhoto(f"{name}.jpg", name, np.zeros((4, 4, 3), dtype=np.uint8)) for name in ("1", "2", "3")),
     )
-    some = only_named(data, written(tmp_path, "1\n3\n4\n"))
-    assert some.people == ("1", "3")
-    assert some.skipped[0].reason == "1 of 3 listed people have no photos in the dataset: 4"
+    subset = only_named(data, write_names(tmp_path, "1\n3\n4\n"))
+    assert subset.people == ("1", "3")
+    assert subset.skipped[0].reason == "1 of 3 listed people have no photos in the dataset: 4"
     with pytest.raises(DatasetError, match="none of the 1 listed people"):
-        only_named(data, written(tmp_path, "9\n"))
+        only_named(data, write_names(tmp_path, "9\n"))

@@ -12,7 +12,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pair
 from facebank.evaluation.datasets.pairs_csv import read_pairs_csv
 
-Draw = Callable[..., Path]
+WritePhotos = Callable[..., Path]
 
 PHOTOS = ("Ada/1.jpg", "Ada/2.jpg", "Bert/1.jpg")
 
@@ -25,9 +25,9 @@ def write(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_pairs_and_people_are_read(draw: Draw, separator: str, end: str) -> None:
+def test_pairs_and_people_are_read(write_photos: WritePhotos, separator: str, end: str) -> None:
     lines = ["First,second,SAME,fold", "Ada/1.jpg,Ada/2.jpg,yes,0", "Ada/1.jpg,Bert/1.jpg,0,1", ""]
-    path = write(draw(*PHOTOS), end.join(lines).replace(",", separator))
+    path = write(write_photos(*PHOTOS), end.join(lines).replace(",", separator))
     dataset = read_pairs_csv(path)
     assert [(photo.name, photo.person) for photo in dataset.photos] == [
         ("Ada/1.jpg", "Ada"),
@@ -51,38 +51,40 @@ def test_pairs_and_people_are_read(draw: Draw, separator: str, end: str) -> None
         ("Different", False),
     ],
 )
-def test_same_column_accepts_several_spellings(draw: Draw, text: str, same: bool) -> None:
-    dataset = read_pairs_csv(write(draw("a.jpg", "b.jpg"), f"first,second,same\na.jpg,b.jpg,{text}\n"))
+def test_same_column_accepts_several_spellings(write_photos: WritePhotos, text: str, same: bool) -> None:
+    dataset = read_pairs_csv(write(write_photos("a.jpg", "b.jpg"), f"first,second,same\na.jpg,b.jpg,{text}\n"))
     assert [pair.same for pair in dataset.pairs] == [same]
     assert dataset.people == ()
 
 
-def test_people_are_named(draw: Draw) -> None:
+def test_people_are_named(write_photos: WritePhotos) -> None:
     text = (
         "first,second,same,first_person,second_person\na.jpg,b.jpg,1,Ada,ada\nc.jpg,a.jpg,0,,\nc.jpg,b.jpg,0,Bert,Ada\n"
     )
-    dataset = read_pairs_csv(write(draw("a.jpg", "b.jpg", "c.jpg"), text))
+    dataset = read_pairs_csv(write(write_photos("a.jpg", "b.jpg", "c.jpg"), text))
     assert {photo.name: photo.person for photo in dataset.photos} == {"a.jpg": "Ada", "b.jpg": "Ada", "c.jpg": "Bert"}
     assert [note.entry for note in dataset.skipped] == ["Ada and ada"]
 
 
-def test_photos_may_be_in_another_folder(draw: Draw) -> None:
-    folder = draw("photos/Ada/1.jpg", "photos/Ada/2.jpg")
+def test_photos_may_be_in_another_folder(write_photos: WritePhotos) -> None:
+    folder = write_photos("photos/Ada/1.jpg", "photos/Ada/2.jpg")
     path = write(folder, "first,second,same\nAda/1.jpg,Ada/2.jpg,1\n")
     assert len(read_pairs_csv(path, folder / "photos").pairs) == 1
     with pytest.raises(DatasetError, match=r"no entry can be used; the first, line 2: Ada/1\.jpg: no such"):
         read_pairs_csv(path)
 
 
-def test_other_folders_name_nobody(draw: Draw) -> None:
-    dataset = read_pairs_csv(write(draw("x/1.jpg", "x/2.jpg", "x/3.jpg"), "first,second,same\nx/1.jpg,x/2.jpg,0\n"))
+def test_folders_that_contradict_the_pairs_name_nobody(write_photos: WritePhotos) -> None:
+    dataset = read_pairs_csv(
+        write(write_photos("x/1.jpg", "x/2.jpg", "x/3.jpg"), "first,second,same\nx/1.jpg,x/2.jpg,0\n")
+    )
     assert dataset.people == ()
     (note,) = dataset.skipped
     assert "folders are not used as names" in note.reason
 
 
 @pytest.mark.parametrize(
-    ("row", "why"),
+    ("row", "reason"),
     [
         ("Ada/1.jpg,Ada/9.jpg,1", "Ada/9.jpg: no such photo"),
         ("Ada/1.jpg,,1", "a photo: the path is empty"),
@@ -97,8 +99,10 @@ def test_other_folders_name_nobody(draw: Draw) -> None:
         ("Ada/1.jpg,\x1b[31m.jpg,0", r"\\x1b\[31m.jpg: no such photo"),
     ],
 )
-def test_bad_row_is_skipped(draw: Draw, tmp_path_factory: pytest.TempPathFactory, row: str, why: str) -> None:
-    folder = draw(*PHOTOS)
+def test_bad_row_is_skipped(
+    write_photos: WritePhotos, tmp_path_factory: pytest.TempPathFactory, row: str, reason: str
+) -> None:
+    folder = write_photos(*PHOTOS)
     outside = tmp_path_factory.mktemp("outside") / "secret.jpg"
     outside.write_bytes(b"secret")
     (folder / "Bert" / "link.jpg").symlink_to(outside)
@@ -107,11 +111,11 @@ def test_bad_row_is_skipped(draw: Draw, tmp_path_factory: pytest.TempPathFactory
     assert len(dataset.photos) == 2
     (note,) = dataset.skipped
     assert note.entry == "line 3"
-    assert re.match(why, note.reason)
+    assert re.match(reason, note.reason)
 
 
 @pytest.mark.parametrize(
-    ("row", "why"),
+    ("row", "reason"),
     [
         ("a.jpg,c.jpg,1,Ada,Bert", "same is yes for two people"),
         ("a.jpg,c.jpg,0,Ada,Ada", "same is no for one person"),
@@ -119,22 +123,22 @@ def test_bad_row_is_skipped(draw: Draw, tmp_path_factory: pytest.TempPathFactory
         ("a.jpg,c.jpg,0,Ada,a/b", "A person cannot be called 'a/b': the character '/' is not allowed in a name"),
     ],
 )
-def test_contradictory_rows_are_skipped(draw: Draw, row: str, why: str) -> None:
+def test_contradictory_rows_are_skipped(write_photos: WritePhotos, row: str, reason: str) -> None:
     text = f"first,second,same,first_person,second_person\na.jpg,b.jpg,1,Ada,Ada\n{row}\n"
-    dataset = read_pairs_csv(write(draw("a.jpg", "b.jpg", "c.jpg"), text))
-    assert [(note.entry, note.reason) for note in dataset.skipped] == [("line 3", why)]
+    dataset = read_pairs_csv(write(write_photos("a.jpg", "b.jpg", "c.jpg"), text))
+    assert [(note.entry, note.reason) for note in dataset.skipped] == [("line 3", reason)]
     assert len(dataset.photos) == 2
 
 
-def test_fold_must_be_an_integer(draw: Draw) -> None:
+def test_fold_must_be_an_integer(write_photos: WritePhotos) -> None:
     text = "first,second,same,fold\nAda/1.jpg,Ada/2.jpg,1,\nAda/1.jpg,Bert/1.jpg,0,one\n"
-    dataset = read_pairs_csv(write(draw(*PHOTOS), text))
+    dataset = read_pairs_csv(write(write_photos(*PHOTOS), text))
     assert [pair.fold for pair in dataset.pairs] == [0]
     assert dataset.skipped[0].reason == "fold is 'one'; expected an integer from 0"
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("", "line 1: the column 'first' is missing"),
         ("first,second\na,b\n", "line 1: the column 'same' is missing; required are first, second, same"),
@@ -145,9 +149,9 @@ def test_fold_must_be_an_integer(draw: Draw) -> None:
         ("first,second,same\na,b\n", "the first, line 2: 2 values"),
     ],
 )
-def test_broken_table_is_a_one_line_error(draw: Draw, text: str, why: str) -> None:
-    with pytest.raises(DatasetError, match=f"pairs.csv: .*{why}|pairs.csv: {why}") as caught:
-        read_pairs_csv(write(draw("a", "b"), text))
+def test_broken_table_is_a_one_line_error(write_photos: WritePhotos, text: str, reason: str) -> None:
+    with pytest.raises(DatasetError, match=f"pairs.csv: .*{reason}|pairs.csv: {reason}") as caught:
+        read_pairs_csv(write(write_photos("a", "b"), text))
     assert "\n" not in str(caught.value)
 
 
@@ -163,8 +167,8 @@ def test_binary_content_is_an_error(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet='Aa/.1,;"\t\n\r\x00é', max_size=80))
-def test_any_text_gives_a_dataset_or_an_error(draw: Draw, text: str) -> None:
-    path = write(draw("a", "A/1"), "first,second,same\n" + text)
+def test_any_text_gives_a_dataset_or_an_error(write_photos: WritePhotos, text: str) -> None:
+    path = write(write_photos("a", "A/1"), "first,second,same\n" + text)
     try:
         dataset = read_pairs_csv(path)
     except DatasetError as error:
@@ -173,8 +177,8 @@ def test_any_text_gives_a_dataset_or_an_error(draw: Draw, text: str) -> None:
         assert dataset.pairs
 
 
-def test_paths_with_backslashes_are_skipped_with_a_hint(draw: Draw) -> None:
+def test_paths_with_backslashes_are_skipped_with_a_hint(write_photos: WritePhotos) -> None:
     table = "first,second,same\nAda/1.jpg,Ada/2.jpg,1\nAda\\1.jpg,Bert/1.jpg,0\nA\\no.jpg,Bert/1.jpg,0\n"
-    skipped = read_pairs_csv(write(draw(*PHOTOS), table)).skipped
+    skipped = read_pairs_csv(write(write_photos(*PHOTOS), table)).skipped
     assert "use / in paths" in skipped[0].reason
     assert "separated" not in skipped[1].reason

@@ -13,10 +13,10 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, Region, read_pixels
 from facebank.evaluation.datasets.annotations import read_vott_csv, read_vott_json
 
-Draw = Callable[..., Path]
+WritePhotos = Callable[..., Path]
 
 
-def asset(name: str, *regions: dict[str, Any], **more: Any) -> dict[str, Any]:
+def asset(name: str, *regions: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """Return an asset in the format of VoTT 2.2."""
     return {
         "asset": {
@@ -27,7 +27,7 @@ def asset(name: str, *regions: dict[str, Any], **more: Any) -> dict[str, Any]:
             "size": {"width": 8, "height": 6},
             "state": 2,
             "type": 1,
-            **more,
+            **fields,
         },
         "regions": list(regions),
         "version": "2.2.0",
@@ -47,12 +47,12 @@ def write(folder: Path, *assets: dict[str, Any]) -> Path:
     return path
 
 
-def reasons(path: Path) -> dict[str, str]:
+def skip_reasons(path: Path) -> dict[str, str]:
     return {note.entry: note.reason for note in read_vott_json(path).skipped}
 
 
-def test_each_box_is_a_photo(draw: Draw) -> None:
-    folder = draw("a.jpg", "b.jpg")
+def test_each_box_is_a_photo(write_photos: WritePhotos) -> None:
+    folder = write_photos("a.jpg", "b.jpg")
     path = write(folder, asset("a.jpg", region("Ada"), region("Bea", left=5, width=2)), asset("b.jpg", region("Bea")))
     dataset = read_vott_json(path)
     assert [(photo.name, photo.person, photo.group) for photo in dataset.photos] == [
@@ -66,8 +66,8 @@ def test_each_box_is_a_photo(draw: Draw) -> None:
     assert read_pixels(dataset.photos[0]).pixels.shape == (4, 4, 3)
 
 
-def test_frames_of_a_video_are_one_group(draw: Draw) -> None:
-    folder = draw("film.mp4#t=1.5.jpg", "film.mp4#t=2.jpg")
+def test_frames_of_a_video_are_one_group(write_photos: WritePhotos) -> None:
+    folder = write_photos("film.mp4#t=1.5.jpg", "film.mp4#t=2.jpg")
     parent = {"name": "film.mp4", "path": "file:/home/dad/film.mp4", "type": 2}
     frames = [
         asset("film.mp4#t=1.5", region("Ada"), parent=parent, timestamp=1.5),
@@ -77,16 +77,16 @@ def test_frames_of_a_video_are_one_group(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize("location", ["twins photos.jpg", "photos/twins photos.jpg", "train/Ada/twins photos.jpg"])
-def test_photo_is_found_by_its_name(draw: Draw, location: str) -> None:
+def test_photo_is_found_by_its_name(write_photos: WritePhotos, location: str) -> None:
     entry = asset("twins%20photos.jpg", region("Ada"), path="file:/C:/dad/twins%20photos.jpg")
-    (photo,) = read_vott_json(write(draw(location), entry)).photos
+    (photo,) = read_vott_json(write(write_photos(location), entry)).photos
     assert photo.name == f"{location}#1"
     assert photo.split == ("train" if location.startswith("train") else None)
 
 
-def test_unusable_assets_are_skipped(draw: Draw) -> None:
-    folder = draw("a.jpg", "b.jpg", "c.jpg", "x/double.jpg", "y/double.jpg")
-    bad = [
+def test_unusable_assets_are_skipped(write_photos: WritePhotos) -> None:
+    folder = write_photos("a.jpg", "b.jpg", "c.jpg", "x/double.jpg", "y/double.jpg")
+    unusable = [
         region("Ada", "Bea", left=0),
         region(left=2),
         region("Ada", width=0),
@@ -100,14 +100,14 @@ def test_unusable_assets_are_skipped(draw: Draw) -> None:
     ]
     path = write(
         folder,
-        asset("a.jpg", region("Ada"), *bad),
+        asset("a.jpg", region("Ada"), *unusable),
         asset("b.jpg"),
         asset("c.jpg"),
         asset("gone.jpg", region("Ada")),
         asset("double.jpg", region("Ada")),
     )
     assert len(read_vott_json(path).photos) == 1
-    assert reasons(path) == {
+    assert skip_reasons(path) == {
         "2 photos": "they have no tagged boxes",
         "asset id-a.jpg, region 2": "the box has 2 tags (Ada, Bea); expected one",
         "asset id-a.jpg, region 3": "the box has no tag; expected one",
@@ -124,11 +124,11 @@ def test_unusable_assets_are_skipped(draw: Draw) -> None:
     }
 
 
-def test_files_outside_the_folder_are_not_found(draw: Draw) -> None:
-    folder = draw("secret.jpg", "export/a.jpg")
+def test_files_outside_the_folder_are_not_found(write_photos: WritePhotos) -> None:
+    folder = write_photos("secret.jpg", "export/a.jpg")
     hostile = [
-        asset(name, region("Ada"), id=str(number), path=index)
-        for number, (name, index) in enumerate(
+        asset(name, region("Ada"), id=str(number), path=path)
+        for number, (name, path) in enumerate(
             [
                 ("../secret.jpg", "../secret.jpg"),
                 (str(folder / "secret.jpg"), f"file:{folder}/secret.jpg"),
@@ -144,7 +144,7 @@ def test_files_outside_the_folder_are_not_found(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("", "invalid JSON: line 1"),
         ('{"assets": {', "invalid JSON: line 1"),
@@ -157,10 +157,10 @@ def test_files_outside_the_folder_are_not_found(draw: Draw) -> None:
         ('{"assets": {"k": {"asset": {}, "regions": []}}}', "the first, 1 photo: they have no tagged boxes"),
     ],
 )
-def test_broken_export_is_a_one_line_error(tmp_path: Path, text: str, why: str) -> None:
+def test_broken_export_is_a_one_line_error(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(DatasetError, match=f"x.json: .*{why}|x.json: {why}") as caught:
+    with pytest.raises(DatasetError, match=f"x.json: .*{message}|x.json: {message}") as caught:
         read_vott_json(path)
     assert "\n" not in str(caught.value)
 
@@ -180,8 +180,8 @@ VALUES = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=3))
-def test_any_assets_give_a_dataset_or_an_error(draw: Draw, assets: dict[str, Any]) -> None:
-    path = draw("a.jpg") / "x.json"
+def test_any_assets_give_a_dataset_or_an_error(write_photos: WritePhotos, assets: dict[str, Any]) -> None:
+    path = write_photos("a.jpg") / "x.json"
     path.write_text(json.dumps({"assets": {**assets, "good": asset("a.jpg", region("Ada"))}}), encoding="utf-8")
     try:
         assert read_vott_json(path).people == ("Ada",)
@@ -189,8 +189,8 @@ def test_any_assets_give_a_dataset_or_an_error(draw: Draw, assets: dict[str, Any
         assert "Infinity is not a JSON number" in str(error)  # noqa: PT017
 
 
-def test_csv_export_is_read(draw: Draw) -> None:
-    folder = draw("a.jpg", "film.mp4#t=1.5.jpg")
+def test_csv_export_is_read(write_photos: WritePhotos) -> None:
+    folder = write_photos("a.jpg", "film.mp4#t=1.5.jpg")
     path = folder / "twins-export.csv"
     path.write_text(
         '"image","xmin","ymin","xmax","ymax","label"\n'

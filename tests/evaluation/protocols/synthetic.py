@@ -15,42 +15,42 @@ from facebank.evaluation.datasets.arrays import read_embeddings
 DIMENSION = 128
 
 
-def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    made: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return made
+def normalize(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    unit_vectors: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit_vectors
 
 
-def photos_of(people: NDArray[np.float64], photos: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Return photos with similarity 0.8 to their person's direction, ``(P * photos, D)``."""
-    noise = unit(random.normal(size=(len(people) * photos, DIMENSION)))
-    return unit(0.8 * np.repeat(people, photos, axis=0) + 0.6 * noise)
+def sample_photos(people: NDArray[np.float64], photos: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return embeddings with similarity 0.8 to their person's direction, ``(P * photos, D)``."""
+    noise = normalize(random.normal(size=(len(people) * photos, DIMENSION)))
+    return normalize(0.8 * np.repeat(people, photos, axis=0) + 0.6 * noise)
 
 
-def write(path: Path, embedding: NDArray[np.float64], person: NDArray[Any], **more: Any) -> Path:
-    np.savez(path, embedding=embedding.astype(np.float32), person=person, **more)
+def write(path: Path, embedding: NDArray[np.float64], person: NDArray[Any], **arrays: Any) -> Path:
+    np.savez(path, embedding=embedding.astype(np.float32), person=person, **arrays)
     return path
 
 
-def dataset(path: Path, embedding: NDArray[np.float64], person: NDArray[Any], **more: Any) -> Dataset:
-    return read_embeddings(write(path, embedding, person, **more))
+def dataset(path: Path, embedding: NDArray[np.float64], person: NDArray[Any], **arrays: Any) -> Dataset:
+    return read_embeddings(write(path, embedding, person, **arrays))
 
 
-def families(path: Path, alike: float, count: int = 24, photos: int = 7) -> Dataset:
-    """Write families of two people who share a fraction `alike` of their direction."""
+def families(path: Path, share: float, count: int = 24, photos: int = 7) -> Dataset:
+    """Return families of two people who share a fraction `share` of their direction."""
     random = np.random.default_rng(1)
-    common = np.repeat(unit(random.normal(size=(count, DIMENSION))), 2, axis=0)
-    own = unit(random.normal(size=(2 * count, DIMENSION)))
-    people = unit(np.sqrt(alike) * common + np.sqrt(1 - alike) * own)
+    common = np.repeat(normalize(random.normal(size=(count, DIMENSION))), 2, axis=0)
+    own = normalize(random.normal(size=(2 * count, DIMENSION)))
+    people = normalize(np.sqrt(share) * common + np.sqrt(1 - share) * own)
     person = np.repeat(np.arange(2 * count), photos)
-    return dataset(path, photos_of(people, photos, random), person, family=person // 2)
+    return dataset(path, sample_photos(people, photos, random), person, family=person // 2)
 
 
-def two_groups(path: Path, alike: Mapping[str, float], each: int = 24, photos: int = 4) -> Dataset:
-    """Write groups of people who share the given fraction of their direction within the group."""
+def two_groups(path: Path, shares: Mapping[str, float], size: int = 24, photos: int = 4) -> Dataset:
+    """Return groups of `size` people who share the given fraction of their direction within the group."""
     random, parts = np.random.default_rng(2), []
-    for share in alike.values():
-        common, own = (unit(random.normal(size=(size, DIMENSION))) for size in (1, each))
-        parts.append(photos_of(unit(np.sqrt(share) * common + np.sqrt(1 - share) * own), photos, random))
-    person = np.repeat(np.arange(len(alike) * each), photos)
-    group = np.repeat(list(alike), each * photos)
+    for share in shares.values():
+        common, own = (normalize(random.normal(size=(count, DIMENSION))) for count in (1, size))
+        parts.append(sample_photos(normalize(np.sqrt(share) * common + np.sqrt(1 - share) * own), photos, random))
+    person = np.repeat(np.arange(len(shares) * size), photos)
+    group = np.repeat(list(shares), size * photos)
     return dataset(path, np.concatenate(parts), person, group_of=group)

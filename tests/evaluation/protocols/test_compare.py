@@ -16,21 +16,21 @@ from facebank.evaluation.protocols.compare import ComparedSystem, Task, compare
 from facebank.recognition.settings import DecisionSettings
 
 
-class Noisy:
+class NoisyReader:
     """A reader that adds noise to the embeddings of another one."""
 
     def __init__(self, bench: Bench) -> None:
-        self._laboratory, self.engine = bench.reader, bench.reader.engine
+        self._reader, self.engine = bench.reader, bench.reader.engine
 
     def read(self, dataset: Dataset, *arguments: object) -> FaceSet:
-        faces, random = self._laboratory.read(dataset), np.random.default_rng(0)
+        faces, random = self._reader.read(dataset), np.random.default_rng(0)
         noise = random.normal(size=faces.embeddings.shape).astype(np.float32)
         noise /= np.linalg.norm(noise, axis=1, keepdims=True)
         return replace(
             faces,
             faces=tuple(
-                None if face is None else replace(face, embedding=0.05 * face.embedding + extra)
-                for face, extra in zip(faces.faces, noise, strict=True)
+                None if face is None else replace(face, embedding=0.05 * face.embedding + offset)
+                for face, offset in zip(faces.faces, noise, strict=True)
             ),
         )
 
@@ -45,7 +45,7 @@ def test_pack_does_not_differ_from_itself(bench: Bench, album: Dataset) -> None:
 
 
 def test_worse_pack_has_more_errors(bench: Bench, album: Dataset) -> None:
-    noisy = Bench(Noisy(bench))  # type: ignore[arg-type]
+    noisy = Bench(NoisyReader(bench))  # type: ignore[arg-type]
     pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(album.pairs))
     report = compare([ComparedSystem("good", bench), ComparedSystem("noisy", noisy)], replace(album, pairs=pairs))
     accuracy = report.figures["accuracy_noisy_minus_good"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +11,11 @@ from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import Axis, ContrastReduction, GaussianBlur, Step
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.faces import FaceReader
 from facebank.evaluation.protocols.degraded import by_frontality, degrade, masks, pose, sizes
 from facebank.evaluation.searches import choose_roles
-from facebank.operations.engine import load_engine
 
 PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
 STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama")
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    engine = load_engine()
-    with FaceCache(tmp_path_factory.mktemp("faces") / "faces.sqlite", engine.identity.dimension) as cache:
-        yield Bench(FaceReader(engine, cache))
 
 
 @pytest.fixture(scope="module")
@@ -52,30 +41,30 @@ def test_masks_are_reported_separately(bench: Bench, dataset: Dataset) -> None:
 def test_smaller_face_is_detected_smaller(bench: Bench, dataset: Dataset) -> None:
     report = sizes(bench, dataset, photos=2, probes=2, strangers=2)
     table = next(item for section in report.sections for item in section.items if "enrolled" in item.title)
-    found = [int(row[-1]) for row in table.rows]  # type: ignore[union-attr]
-    assert found == sorted(found, reverse=True)
-    assert found[-1] == pytest.approx(20, abs=4)
+    widths = [int(row[-1]) for row in table.rows]  # type: ignore[union-attr]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] == pytest.approx(20, abs=4)
 
 
 def test_undetectable_face_is_reported_as_missed(bench: Bench, dataset: Dataset) -> None:
     faces = bench.read(dataset)
     roles = choose_roles(faces, photos=2, mated=4, strangers=2, random=np.random.default_rng(0))
-    grey = Axis(
-        "nothing left",
+    axis = Axis(
+        "contrast",
         0,
-        (Step("gone", "gone", 1, ContrastReduction(0.0)), Step("hardly", "hardly", 2, GaussianBlur(0.05))),
+        (Step("gray", "gray", 1, ContrastReduction(0.0)), Step("blurred", "blurred", 2, GaussianBlur(0.05))),
     )
-    (plain, gone, hardly), (plot,) = degrade(bench, faces, roles, (grey,))
+    (plain, gray, blurred), (plot,) = degrade(bench, faces, roles, (axis,))
     assert plain.searches.acquired.all()
-    assert not gone.searches.acquired.any()
-    assert gone.figures()["fnir_gone"].value == 1
-    assert gone.figures()["fpir_gone"].value == 0
-    assert len(gone.failures) == len(roles.probes)
-    assert hardly.figures()["fnir_hardly"].value > plain.figures()["fnir_plain"].value
+    assert not gray.searches.acquired.any()
+    assert gray.figures()["fnir_gray"].value == 1
+    assert gray.figures()["fpir_gray"].value == 0
+    assert len(gray.failures) == len(roles.probes)
+    assert blurred.figures()["fnir_blurred"].value > plain.figures()["fnir_plain"].value
     assert {tuple(line.x) for line in plot.lines} == {(0.0, 1.0, 2.0)}
 
 
-def test_turned_heads_are_sorted_into_one_group_each(bench: Bench, dataset: Dataset) -> None:
+def test_each_pose_is_in_one_group(bench: Bench, dataset: Dataset) -> None:
     report = pose(bench, dataset, photos=2)
     counts = [figure.count for name, figure in report.figures.items() if name.startswith("failure")]
     assert sum(counts) > 4
@@ -83,10 +72,10 @@ def test_turned_heads_are_sorted_into_one_group_each(bench: Bench, dataset: Data
     roles = choose_roles(faces, photos=2, mated=9, strangers=9, random=np.random.default_rng(0))
     (plain,), _ = degrade(bench, faces, roles, ())
     bins, middles = by_frontality(plain.faces, plain.searches)
-    assert sum(len(one.searches.indices) for one in bins) == len(roles.probes)
+    assert sum(len(group.searches.indices) for group in bins) == len(roles.probes)
     assert middles == sorted(middles, reverse=True)
 
 
-def test_person_with_too_few_photos_is_not_searched(bench: Bench, dataset: Dataset) -> None:
+def test_too_few_photos_are_an_error(bench: Bench, dataset: Dataset) -> None:
     with pytest.raises(DatasetError, match="nobody has 5 photos"):
         masks(bench, dataset, photos=4)

@@ -23,33 +23,33 @@ DATA = Dataset(
 )
 
 
-def written(folder: Path, text: str) -> Path:
+def write_table(folder: Path, text: str) -> Path:
     path = folder / "groups.csv"
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def test_traits_define_groups() -> None:
-    found = grouped_by(DATA, "side")
-    assert (found.column, found.names) == ("side", ("left", "right"))
-    assert found.of_photo.tolist() == [0, 1, 0, -1, 0]
+    groups = grouped_by(DATA, "side")
+    assert (groups.column, groups.names) == ("side", ("left", "right"))
+    assert groups.of_photo.tolist() == [0, 1, 0, -1, 0]
 
 
 def test_table_of_people(tmp_path: Path) -> None:
-    path = written(tmp_path, "Person;Country\nada ;Greece\nBea;Peru\nDan;Peru\n")
-    found = grouped_by(DATA, "country", path)
-    assert found.names == ("Greece", "Peru")
-    assert found.of_photo.tolist() == [0, 0, 1, -1, -1]
-    assert [one.entry for one in found.skipped] == ["groups.csv"]
+    path = write_table(tmp_path, "Person;Country\nada ;Greece\nBea;Peru\nDan;Peru\n")
+    groups = grouped_by(DATA, "country", path)
+    assert groups.names == ("Greece", "Peru")
+    assert groups.of_photo.tolist() == [0, 0, 1, -1, -1]
+    assert [note.entry for note in groups.skipped] == ["groups.csv"]
 
 
 def test_table_of_photos_takes_precedence(tmp_path: Path) -> None:
-    path = written(tmp_path, "photo,person,age\nAda/0.jpg,Ada,child\nAda/1.jpg,Ada,adult\nCyd/4.jpg,Cyd,adult\n")
+    path = write_table(tmp_path, "photo,person,age\nAda/0.jpg,Ada,child\nAda/1.jpg,Ada,adult\nCyd/4.jpg,Cyd,adult\n")
     assert grouped_by(DATA, "age", path).of_photo.tolist() == [1, 0, -1, -1, 0]
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("person,country\nAda,Peru\nBea,Peru\n", "one group"),
         ("person,country\nDan,Peru\nEve,Chile\n", "0 groups"),
@@ -59,9 +59,9 @@ def test_table_of_photos_takes_precedence(tmp_path: Path) -> None:
         ("", "country"),
     ],
 )
-def test_unusable_table_is_an_error(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(DatasetError, match=why):
-        grouped_by(DATA, "country", written(tmp_path, text))
+def test_unusable_table_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        grouped_by(DATA, "country", write_table(tmp_path, text))
 
 
 def test_unknown_trait_is_an_error() -> None:

@@ -40,18 +40,18 @@ def test_similar_people_have_higher_false_match_rates(bench: Bench, tmp_path: Pa
     assert figures["fnir_group_of_near"].count == 8 * 12 * 2
     assert figures["fpir_group_of_near"].count == 8 * 12
     assert any(isinstance(item, Histogram) for section in report.sections for item in section.items)
-    again = run(bench, two_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0}), draws=8)
-    assert figures == again.figures
+    repeated = run(bench, two_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0}), draws=8)
+    assert figures == repeated.figures
 
 
-def decided(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[GroupTrial]:
-    """Return trials of groups of 24 strangers with four searched photos each, `named` of whom get a name."""
+def make_trials(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[GroupTrial]:
+    """Return trials of groups of 24 strangers with four searched photos each; `named` counts those who get a name."""
     faces, trials = bench.read(data), []
     for number, (name, wrong) in enumerate(named.items()):
         indices = np.arange(number * 96, (number + 1) * 96)
         given = np.where(np.arange(96) < 4 * wrong, 0, NOBODY)
-        nothing, yes = np.full(96, np.nan), np.ones(96, dtype=bool)
-        searches = Searches(indices, np.full(96, NOBODY), given, given, ~yes, yes, nothing, nothing)
+        missing, everyone = np.full(96, np.nan), np.ones(96, dtype=bool)
+        searches = Searches(indices, np.full(96, NOBODY), given, given, ~everyone, everyone, missing, missing)
         group = PeopleGroup(name, name, indices, np.arange(24))
         trials.append(GroupTrial(group, Condition(name, name, faces, searches, draws_people=True), searches))
     return trials
@@ -59,27 +59,27 @@ def decided(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[Group
 
 def test_differentials_are_ratios_of_rates(bench: Bench, tmp_path: Path) -> None:
     named = {"one": 12, "two": 6, "three": 3}
-    trials = decided(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
+    trials = make_trials(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
     figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
     assert figures["fpir_two"].value == 0.25
-    found = differentials(trials, figures)
-    assert sorted(found) == ["false_positive_differential", "false_positive_differential_to_geometric_mean"]
-    ratio, mean = found["false_positive_differential"], found["false_positive_differential_to_geometric_mean"]
+    ratios = differentials(trials, figures)
+    assert sorted(ratios) == ["false_positive_differential", "false_positive_differential_to_geometric_mean"]
+    ratio, mean = ratios["false_positive_differential"], ratios["false_positive_differential_to_geometric_mean"]
     assert ratio.value == pytest.approx(4)
     assert mean.value == pytest.approx(2)
     assert ratio.interval is not None
     assert 1 < ratio.interval[0] < 4 < ratio.interval[1]
     assert not ratio.insufficient  # 12 photos of the group with fewest
-    few = decided(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named | {"three": 2})
-    figures = {name: figure for trial in few for name, figure in trial.within.figures().items()}
-    assert differentials(few, figures)["false_positive_differential"].insufficient
-    assert "(insufficient)" in str(differentials(few, figures)["false_positive_differential"])
+    trials = make_trials(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named | {"three": 2})
+    figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
+    assert differentials(trials, figures)["false_positive_differential"].insufficient
+    assert "(insufficient)" in str(differentials(trials, figures)["false_positive_differential"])
 
 
 def test_ratio_may_have_no_upper_bound(bench: Bench, tmp_path: Path) -> None:
     """One person in 24 is missing from every third resample, where the rate of the group is 0."""
     named = {"one": 12, "two": 1}
-    trials = decided(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
+    trials = make_trials(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
     figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
     for figure in differentials(trials, figures).values():
         assert figure.interval is not None
@@ -90,8 +90,8 @@ def test_ratio_may_have_no_upper_bound(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_identical_groups_do_not_differ(bench: Bench, tmp_path: Path) -> None:
-    """Rates of the same people are resampled together, so that their ratio has no spread."""
-    (trial,) = decided(bench, two_groups(tmp_path / "a.npz", {"one": 0.0}), {"one": 6})
+    """Rates of the same people are resampled together, and their ratio has no spread."""
+    (trial,) = make_trials(bench, two_groups(tmp_path / "a.npz", {"one": 0.0}), {"one": 6})
     figures = trial.within.figures()
     other = replace(trial, group=replace(trial.group, name="other"))
     ratio = differentials([trial, other], figures | {"fpir_other": figures["fpir_one"]})["false_positive_differential"]
@@ -102,14 +102,14 @@ def test_ratio_to_zero_is_undefined(bench: Bench, tmp_path: Path) -> None:
     report = run(bench, two_groups(tmp_path / "a.npz", {"one": 0.0, "other": 0.0}), draws=1)
     assert report.figures["fnir_group_of_one"].events == 0
     assert "false_negative_differential" not in report.figures
-    assert any("a ratio to a rate of 0 is infinite" in text for one in report.sections for text in one.text)
+    assert any("a ratio to a rate of 0 is infinite" in text for section in report.sections for text in section.text)
 
 
 def test_group_of_too_few_people_is_omitted(bench: Bench, tmp_path: Path) -> None:
     data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1, "few": 0.1})
     fewer = data.where(photo.traits["group_of"] != "few" or int(photo.person or 0) % 24 < 3 for photo in data.photos)
     report = run(bench, fewer, draws=1)
-    assert [(one.entry, one.reason) for one in report.failures] == [
+    assert [(failure.entry, failure.reason) for failure in report.failures] == [
         ("group_of: few", "not tested: 3 people with more than 2 photos with a face; 6 are needed")
     ]
     with pytest.raises(DatasetError, match="fewer than two groups have 6 people"):
@@ -125,13 +125,13 @@ def test_galleries_have_the_requested_size(bench: Bench, tmp_path: Path) -> None
     assert report.summary[0] == "5 people with 3 photos each in a gallery; an FPIR of 1 % is requested."
 
 
-def test_real_ages(bench: Bench, shared: Path) -> None:
+def test_young_people_are_more_similar(bench: Bench, shared: Path) -> None:
     path = shared / "data/hard/ages.npz"
     if not path.is_file():
-        pytest.skip("there are no embeddings of people as adults and young")
+        pytest.skip("data/hard/ages.npz is missing")
     data = read_embeddings(path)
-    some = data.where(int(photo.person or 0) % 2 == 0 for photo in data.photos)
-    report = run(bench, some, "young", draws=5)
+    half = data.where(int(photo.person or 0) % 2 == 0 for photo in data.photos)
+    report = run(bench, half, "young", draws=5)
     figures = report.figures
     assert figures["mean_similarity_young_yes"].value > figures["mean_similarity_young_no"].value
     assert figures["fpir_young_yes"].count > 20

@@ -17,17 +17,17 @@ from facebank.evaluation.datasets import Errata
 from facebank.evaluation.protocols.lfw import FINE_THRESHOLDS, THRESHOLDS, decide_folds, lfw
 
 
-def compared(values: list[float], same: list[bool]) -> Comparisons:
+def make_comparisons(values: list[float], same: list[bool]) -> Comparisons:
     indices = np.arange(len(values))
     return Comparisons(np.array(values), np.array(same), indices, indices + 1000 * ~np.array(same))
 
 
-def decided_slowly(
+def decide_by_reference(
     comparisons: Comparisons, folds: np.ndarray, thresholds: np.ndarray
 ) -> tuple[list[float], list[float]]:
     """Return decisions by the rule of ``benchmarks/lfw_view2.py`` for any folds."""
-    values, made = comparisons.similarities, ~np.isnan(comparisons.similarities)
-    right = ((values[:, None] > thresholds) == comparisons.same[:, None]) & made[:, None]
+    values, acquired = comparisons.similarities, ~np.isnan(comparisons.similarities)
+    right = ((values[:, None] > thresholds) == comparisons.same[:, None]) & acquired[:, None]
     chosen = [int(right[folds != fold].sum(axis=0).argmax()) for fold in np.unique(folds)]
     accuracies = [float(right[folds == fold, best].mean()) for fold, best in zip(np.unique(folds), chosen, strict=True)]
     return accuracies, [float(thresholds[best]) for best in chosen]
@@ -38,24 +38,24 @@ def test_folds_match_the_reference_implementation(drawn: list[tuple[float, bool,
     values = [np.nan if failed else value for value, _, failed in drawn]
     same = [index % 3 == 0 or kind for index, (_, kind, _) in enumerate(drawn)]
     same[1] = False
-    comparisons, folds = compared(values, same), np.arange(len(drawn)) % 4
-    found = decide_folds(comparisons, folds)
-    accuracies, thresholds = decided_slowly(comparisons, folds, THRESHOLDS)
-    assert found.accuracies.tolist() == pytest.approx(accuracies)
-    assert found.thresholds.tolist() == thresholds
+    comparisons, folds = make_comparisons(values, same), np.arange(len(drawn)) % 4
+    decisions = decide_folds(comparisons, folds)
+    accuracies, thresholds = decide_by_reference(comparisons, folds, THRESHOLDS)
+    assert decisions.accuracies.tolist() == pytest.approx(accuracies)
+    assert decisions.thresholds.tolist() == thresholds
 
 
 def test_pair_without_a_face_counts_as_wrong() -> None:
-    comparisons = compared([0.9, np.nan, 0.1, np.nan] * 2, [True, True, False, False] * 2)
-    found = decide_folds(comparisons, np.array([0] * 4 + [1] * 4))
-    assert found.accuracies.tolist() == [0.5, 0.5]
-    assert found.right.tolist() == [True, False, True, False] * 2
+    comparisons = make_comparisons([0.9, np.nan, 0.1, np.nan] * 2, [True, True, False, False] * 2)
+    decisions = decide_folds(comparisons, np.array([0] * 4 + [1] * 4))
+    assert decisions.accuracies.tolist() == [0.5, 0.5]
+    assert decisions.right.tolist() == [True, False, True, False] * 2
 
 
 def test_threshold_of_a_fold_comes_from_the_other_folds() -> None:
-    others = compared([0.8, 0.6, 0.8, 0.6, 0.3, 0.1], [True, False, True, False, True, False])
-    found = decide_folds(others, np.array([0, 0, 1, 1, 2, 2]))
-    assert found.right.tolist() == [True, True, True, True, False, True]
+    others = make_comparisons([0.8, 0.6, 0.8, 0.6, 0.3, 0.1], [True, False, True, False, True, False])
+    decisions = decide_folds(others, np.array([0, 0, 1, 1, 2, 2]))
+    assert decisions.right.tolist() == [True, True, True, True, False, True]
 
 
 def test_fine_thresholds_refine_the_coarse_ones_tenfold() -> None:
@@ -94,9 +94,9 @@ def test_single_fold_uses_the_shipped_threshold(bench: Bench, album: Dataset) ->
 
 
 def test_only_photos_in_pairs_are_counted(bench: Bench, album: Dataset) -> None:
-    some = (next(pair for pair in album.pairs if pair.same), next(pair for pair in album.pairs if not pair.same))
-    report = lfw(bench, replace(album, pairs=some))
-    used = {index for pair in some for index in (pair.first, pair.second)}
+    two_pairs = (next(pair for pair in album.pairs if pair.same), next(pair for pair in album.pairs if not pair.same))
+    report = lfw(bench, replace(album, pairs=two_pairs))
+    used = {index for pair in two_pairs for index in (pair.first, pair.second)}
     assert report.figures["failure_to_acquire"].count == len(used)
 
 

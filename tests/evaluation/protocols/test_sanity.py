@@ -24,8 +24,8 @@ from facebank.types import DecodedPhoto, Detection
 @pytest.fixture(scope="module")
 def crowd(shared: Path) -> Dataset:
     """Two people with enough photos for all checks, and a third with few."""
-    wanted = (("Alejandro_Toledo", 24), ("Alvaro_Uribe", 24), ("Ai_Sugiyama", 4))
-    paths = [path for person, count in wanted for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:count]]
+    counts = (("Alejandro_Toledo", 24), ("Alvaro_Uribe", 24), ("Ai_Sugiyama", 4))
+    paths = [path for person, count in counts for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:count]]
     photos = tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths)
     return Dataset("three people", photos, pick=Pick.CENTRAL)
 
@@ -80,9 +80,9 @@ def test_leaks_are_found_regardless_of_label(bench: Bench, album: Dataset) -> No
 
 
 def test_two_people_in_one_photo_are_not_a_leak(bench: Bench) -> None:
-    nothing = np.zeros((8, 8, 3), dtype=np.uint8)
+    pixels = np.zeros((8, 8, 3), dtype=np.uint8)
     left, same, right = Region(0, 0, 4, 8), Region(0.5, 0, 4, 8), Region(4, 0, 4, 8)
-    photos = tuple(DatasetPhoto(str(number), "A", nothing, part) for number, part in enumerate((left, same, right)))
+    photos = tuple(DatasetPhoto(str(number), "A", pixels, region) for number, region in enumerate((left, same, right)))
     faces = FaceSet(Dataset("one photo", photos), (None,) * 3, (0,) * 3, ("x",) * 3, 4, ())
     leaks = find_leakage(bench.reader, faces, np.array([0]), np.array([1, 2]))
     assert [leak.probe for leak in leaks] == [1]

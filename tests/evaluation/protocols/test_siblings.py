@@ -27,23 +27,23 @@ from facebank.evaluation.report import Report, Table
 from .synthetic import families
 
 
-def table(report: Report, start: str) -> Table:
+def find_table(report: Report, start: str) -> Table:
     return next(i for s in report.sections for i in s.items if isinstance(i, Table) and i.title.startswith(start))
 
 
 def answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> Answers:
     """Return answers about photos that are each searched once."""
     count = len(own)
-    numbers = np.arange(count)
+    indices = np.arange(count)
     return Answers(
-        numbers % 30, numbers % 30, numbers, own, other, own, other, np.zeros(count, dtype=np.int64),
+        indices % 30, indices % 30, indices, own, other, own, other, np.zeros(count, dtype=np.int64),
         np.zeros(count, dtype=bool), np.ones(count, dtype=bool), np.full(count, ""),
     )  # fmt: skip
 
 
 @pytest.fixture
-def made(bench: Bench, tmp_path: Path) -> AnswerGroup:
-    """A group of answers about 336 photos, which tests replace."""
+def answer_group(bench: Bench, tmp_path: Path) -> AnswerGroup:
+    """A group of answers about 336 photos; tests replace the answers."""
     faces = bench.read(families(tmp_path / "made.npz", 0))
     return AnswerGroup("4", "made", answers(np.ones(336), np.zeros(336)), faces)
 
@@ -69,10 +69,10 @@ def test_identical_people_are_distinguished_by_chance_only(bench: Bench, tmp_pat
     assert 0.3 < figures["two_class_accuracy_4"].value < 0.7
     assert figures["absent_sibling_named_3"].value == pytest.approx(figures["enrolled_sibling_named_3"].value, abs=0.1)
     assert not any("among" in name for name in figures if name != "wrong_among_names_4")
-    rows = table(report, "Answers").rows
+    rows = find_table(report, "Answers").rows
     assert sum(int(value) for value in rows[0][2:]) == int(rows[0][1])
     uncertain = figures["uncertain_4"].events or 0
-    assert sum(int(row[1]) for row in table(report, "Reasons of uncertain answers").rows) == uncertain
+    assert sum(int(row[1]) for row in find_table(report, "Reasons of uncertain answers").rows) == uncertain
     assert report.figures == siblings(bench, families(tmp_path / "same.npz", 1), draws=1, others=0).figures
 
 
@@ -87,16 +87,16 @@ def test_confusion_of_siblings_rises_with_similarity(bench: Bench, tmp_path: Pat
 
 def test_fewer_photos_are_enrolled_if_not_enough_exist(bench: Bench, tmp_path: Path) -> None:
     data = families(tmp_path / "a.npz", 0.2, count=4)
-    kept = {"0": 2, "2": 1}
+    remaining = {"0": 2, "2": 1}
     keep = []
     for photo in data.photos:
-        kept[photo.person or ""] = kept.get(photo.person or "", 9) - 1
-        keep.append(kept[photo.person or ""] >= 0)
+        remaining[photo.person or ""] = remaining.get(photo.person or "", 9) - 1
+        keep.append(remaining[photo.person or ""] >= 0)
     report = siblings(bench, data.where(keep), draws=2)
-    rows = table(report, "By number of enrolled photos").rows
+    rows = find_table(report, "By number of enrolled photos").rows
     assert [(row[0], row[1], row[2]) for row in rows] == [("1", "1", "14"), ("4", "2", "24")]
     assert report.figures["two_class_accuracy_4"].count == 24
-    assert [(one.entry, one.reason) for one in report.failures] == [
+    assert [(failure.entry, failure.reason) for failure in report.failures] == [
         ("2 and 3", "not tested: 1 and 7 photos with a face; two of each are needed")
     ]
 
@@ -106,7 +106,7 @@ def test_listed_pairs_are_tested(bench: Bench, tmp_path: Path) -> None:
     pairs = [RelatedPair("0", "2", "cousins"), RelatedPair("4", "Nobody")]
     report = siblings(bench, data, relatives=pairs, draws=1)
     assert report.figures["two_class_accuracy_4"].count == 2 * 3
-    assert table(report, "The 1 most confused").rows[0][0] == "0 and 2 (cousins)"
+    assert find_table(report, "The 1 most confused").rows[0][0] == "0 and 2 (cousins)"
     assert report.failures[0].entry == "4 and Nobody"
     # 0 and 2 form one family with 1 and 3, so five families are left, all strangers
     assert report.figures["fpir_4"].count == 8
@@ -129,40 +129,40 @@ def test_invalid_arguments_are_errors(bench: Bench, album: Dataset, tmp_path: Pa
         siblings(bench, families(tmp_path / "a.npz", 0), fpir=0.9)
 
 
-def test_accuracy_at_full_coverage_is_the_plain_accuracy(made: AnswerGroup) -> None:
+def test_accuracy_at_full_coverage_is_the_plain_accuracy(answer_group: AnswerGroup) -> None:
     random = np.random.default_rng(0)
     own = random.uniform(size=336)
-    question = replace(made, answers=answers(own, 1 - own))
-    choice = Choice.of(question.answers)
-    assert accuracy_at_coverage(question, choice, 1.0).value == pytest.approx(choice.right.mean())
-    likelier = accuracy_at_coverage(question, choice, 0.5)
-    surest = np.argsort(-choice.confidences, kind="stable")[:168]
-    assert likelier.value == pytest.approx(choice.right[surest].mean())
-    assert likelier.count == 168
-    assert likelier.interval is not None
-    assert likelier.interval[0] <= likelier.value <= likelier.interval[1]
+    group = replace(answer_group, answers=answers(own, 1 - own))
+    choice = Choice.of(group.answers)
+    assert accuracy_at_coverage(group, choice, 1.0).value == pytest.approx(choice.right.mean())
+    half = accuracy_at_coverage(group, choice, 0.5)
+    most_confident = np.argsort(-choice.confidences, kind="stable")[:168]
+    assert half.value == pytest.approx(choice.right[most_confident].mean())
+    assert half.count == 168
+    assert half.interval is not None
+    assert half.interval[0] <= half.value <= half.interval[1]
 
 
-def test_right_probabilities_have_no_calibration_error(made: AnswerGroup) -> None:
+def test_right_probabilities_have_no_calibration_error(answer_group: AnswerGroup) -> None:
     """Seven of ten answers of probability 0.7 are right, then all are given 0.9."""
     right = np.arange(340) % 10 < 7
     for probability, error in ((0.7, 0.0), (0.9, 0.2)):
         own = np.where(right, probability, 1 - probability)[:330]
-        question = replace(made, answers=answers(own, 1 - own))
-        found = calibration_error(question, Choice.of(question.answers))
-        assert found is not None
-        assert found.value == pytest.approx(error, abs=0.05)
+        group = replace(answer_group, answers=answers(own, 1 - own))
+        figure = calibration_error(group, Choice.of(group.answers))
+        assert figure is not None
+        assert figure.value == pytest.approx(error, abs=0.05)
 
 
-def test_more_similar_person_is_chosen_without_a_calibration(made: AnswerGroup) -> None:
-    nothing = np.full(4, np.nan)
-    replaced = replace(
-        answers(nothing, nothing), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
+def test_more_similar_person_is_chosen_without_a_calibration(answer_group: AnswerGroup) -> None:
+    unknown = np.full(4, np.nan)
+    group_answers = replace(
+        answers(unknown, unknown), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
     )
-    choice = Choice.of(replaced)
+    choice = Choice.of(group_answers)
     assert choice.right.tolist() == [True, False, True, False]
     assert choice.confidences == pytest.approx([0.15, 0.25, 0.05, 0.05])
-    assert calibration_error(replace(made, answers=replaced), choice) is None
+    assert calibration_error(replace(answer_group, answers=group_answers), choice) is None
 
 
 def test_answer_for_neither_is_wrong_and_least_certain() -> None:
@@ -172,13 +172,13 @@ def test_answer_for_neither_is_wrong_and_least_certain() -> None:
     assert choice.confidences[1:].tolist() == pytest.approx([0.75, 0.5])
 
 
-def test_real_families(bench: Bench, shared: Path) -> None:
+def test_real_siblings_are_mostly_distinguished(bench: Bench, shared: Path) -> None:
     path = shared / "data/hard/siblings.npz"
     if not path.is_file():
-        pytest.skip("there are no embeddings of families")
+        pytest.skip("data/hard/siblings.npz is missing")
     data = read_embeddings(path)
-    some = data.where(int(photo.traits["family"]) in range(0, 24, 2) for photo in data.photos)
-    figures = siblings(bench, some, draws=1, others=2).figures
+    half_of_families = data.where(int(photo.traits["family"]) in range(0, 24, 2) for photo in data.photos)
+    figures = siblings(bench, half_of_families, draws=1, others=2).figures
     assert 0.8 < figures["two_class_accuracy_4"].value < 1
     assert figures["two_class_accuracy_at_coverage_50_4"].value >= figures["two_class_accuracy_4"].value
     assert figures["absent_sibling_named_3"].count > 0

@@ -12,7 +12,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation import relatives
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.protocols import twins as module
+from facebank.evaluation.protocols import twins as twins_module
 from facebank.evaluation.protocols import twins_pairs
 from facebank.evaluation.protocols.twins import twins
 from facebank.evaluation.relatives import RelatedPair
@@ -21,17 +21,17 @@ from facebank.evaluation.report import Histogram, Matrix, Report, Table
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe")
 
 
-def table(report: Report, title: str) -> Table:
+def find_table(report: Report, title: str) -> Table:
     return next(i for s in report.sections for i in s.items if isinstance(i, Table) and i.title == title)
 
 
-def only(album: Dataset, wanted: dict[str, int]) -> Dataset:
+def limit_photos(album: Dataset, counts: dict[str, int]) -> Dataset:
     """Return the dataset with the given number of photos of each person."""
-    left = dict(wanted)
+    remaining = dict(counts)
     keep = []
     for photo in album.photos:
-        left[photo.person or ""] = left.get(photo.person or "", 9) - 1
-        keep.append(left[photo.person or ""] >= 0)
+        remaining[photo.person or ""] = remaining.get(photo.person or "", 9) - 1
+        keep.append(remaining[photo.person or ""] >= 0)
     return replace(album, pairs=()).where(keep)
 
 
@@ -50,26 +50,26 @@ def test_named_pair_is_distinguished(bench: Bench, album: Dataset) -> None:
 
 def test_other_people_are_strangers(bench: Bench, album: Dataset) -> None:
     report = twins(bench, album, people=PEOPLE[:2], shots=(1, 2), draws=3)
-    assert report.figures["fpir_1"].count == 3  # one photo of the one who is left, in each gallery
+    assert report.figures["fpir_1"].count == 3  # one photo of the remaining person in each gallery
     assert report.figures["fpir_1"].events == 0
     assert report.figures["accuracy_1"].count == 3 * 2 * 3
     nameless = tuple(replace(photo, person=None) if photo.person == PEOPLE[2] else photo for photo in album.photos)
     report = twins(bench, replace(album, photos=nameless, pairs=()), people=PEOPLE[:2], shots=(1,), draws=3)
     assert report.figures["fpir_1"].count == 3 * 4
-    alone = replace(album, pairs=()).where(photo.person != PEOPLE[2] for photo in album.photos)
+    pair = replace(album, pairs=()).where(photo.person != PEOPLE[2] for photo in album.photos)
     assert "FPIR was not tested" not in " ".join(report.sections[0].text)
-    without = twins(bench, alone, people=PEOPLE[:2], shots=(1,), draws=3)
+    without = twins(bench, pair, people=PEOPLE[:2], shots=(1,), draws=3)
     assert "fpir_1" not in without.figures
     assert "FPIR was not tested" in " ".join(without.sections[0].text)
 
 
-def double_of_somebody(album: Dataset) -> Dataset:
+def relabel_first_photo(album: Dataset) -> Dataset:
     """Return the dataset with a photo of the first person labeled as a stranger."""
     return replace(album, photos=(replace(album.photos[0], person="Double"), *album.photos[1:]), pairs=())
 
 
 def test_named_stranger_is_counted_separately(bench: Bench, album: Dataset) -> None:
-    report = twins(bench, double_of_somebody(album), people=PEOPLE[:2], shots=(2,), draws=3)
+    report = twins(bench, relabel_first_photo(album), people=PEOPLE[:2], shots=(2,), draws=3)
     assert report.figures["fpir_2"].count == 2 * 3
     assert report.figures["fpir_2"].events == 3
     assert report.figures["wrongly_named_2"].events == 0
@@ -77,24 +77,24 @@ def test_named_stranger_is_counted_separately(bench: Bench, album: Dataset) -> N
 
 
 def test_strangers_do_not_affect_look_alikes(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    double = double_of_somebody(album)
-    first, again = (twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2) for _ in range(2))
-    assert first.figures == again.figures
-    monkeypatch.setattr(module, "_STRANGERS_PER_DRAW", 0)
+    double = relabel_first_photo(album)
+    first, second = (twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2) for _ in range(2))
+    assert first.figures == second.figures
+    monkeypatch.setattr(twins_module, "_STRANGERS_PER_DRAW", 0)
     without = twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2)
     assert without.figures == {name: figure for name, figure in first.figures.items() if not name.startswith("fpir")}
     assert len(without.figures) + 2 == len(first.figures)
 
 
 def test_each_draw_has_its_own_strangers(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_STRANGERS_PER_DRAW", 1)
-    double = double_of_somebody(album)
+    monkeypatch.setattr(twins_module, "_STRANGERS_PER_DRAW", 1)
+    double = relabel_first_photo(album)
     for draws, events in ((2, 1), (4, 2)):
-        found = twins(bench, double, people=PEOPLE[:2], shots=(2,), draws=draws).figures["fpir_2"]
-        assert (found.events, found.count) == (events, draws)
+        figure = twins(bench, double, people=PEOPLE[:2], shots=(2,), draws=draws).figures["fpir_2"]
+        assert (figure.events, figure.count) == (events, draws)
 
 
-def test_content_of_the_report(bench: Bench, album: Dataset) -> None:
+def test_report_has_a_matrix_and_a_histogram(bench: Bench, album: Dataset) -> None:
     report = twins(bench, album, people=PEOPLE[:2], shots=(2,), draws=1)
     items = [item for section in report.sections for item in section.items]
     matrix = next(item for item in items if isinstance(item, Matrix))
@@ -112,7 +112,7 @@ def test_small_dataset_is_one_gallery(bench: Bench, album: Dataset) -> None:
 
 
 def test_wrong_name_is_counted(bench: Bench, album: Dataset) -> None:
-    """Half of each person's photos have the other's name, so that they cannot be distinguished."""
+    """Half of each person's photos have the other's name, and the two cannot be distinguished."""
     photos = tuple(
         replace(photo, person=PEOPLE[number % 2]) for number, photo in enumerate(album.photos) if number // 4 < 2
     )
@@ -122,7 +122,7 @@ def test_wrong_name_is_counted(bench: Bench, album: Dataset) -> None:
     assert area.interval is not None
     assert area.interval[0] <= area.value <= area.interval[1]
     wrong = accuracy.count - (accuracy.events or 0)
-    rows = table(report, "Photos whose best candidate is wrong, 1 enrolled of each").rows
+    rows = find_table(report, "Photos whose best candidate is wrong, 1 enrolled of each").rows
     assert sum(int(row[2].split(" of ")[0]) for row in rows) == wrong
     assert report.figures["twin_fmr_at_shipped_threshold"].value > 0.2
 
@@ -141,10 +141,10 @@ def test_listed_pairs_are_separate_galleries(bench: Bench, album: Dataset) -> No
 
 
 def test_unavailable_number_of_photos_has_a_row(bench: Bench, album: Dataset) -> None:
-    few = only(album, {PEOPLE[2]: 2})
+    few = limit_photos(album, {PEOPLE[2]: 2})
     pairs = [RelatedPair(*PEOPLE[:2]), RelatedPair(*PEOPLE[1:])]
     report = twins(bench, few, relatives=pairs, shots=(1, 2), draws=1)
-    rows = {row[:2]: row[2] for row in table(report, "Group by group").rows}
+    rows = {row[:2]: row[2] for row in find_table(report, "Group by group").rows}
     assert rows[f"{PEOPLE[1]} and {PEOPLE[2]}", "1"] == "4"
     assert rows[f"{PEOPLE[1]} and {PEOPLE[2]}", "2"] == "not tested: 4 and 2 photos with a face"
     assert not report.failures  # it was tested with one photo
@@ -158,58 +158,58 @@ def test_photos_of_an_enrolled_source_are_not_searched(bench: Bench, album: Data
     pairs = [RelatedPair(*PEOPLE[:2]), RelatedPair(*PEOPLE[1:])]
     report = twins(bench, grouped(PEOPLE[0]), relatives=pairs, shots=(1,), draws=2)
     assert report.figures["accuracy_1"].count == 2 * 2 * 3
-    assert table(report, "Group by group").rows[0][2] == "not tested: all other photos share a source"
+    assert find_table(report, "Group by group").rows[0][2] == "not tested: all other photos share a source"
     assert len(report.failures) == 1
-    alone = twins(bench, grouped(PEOPLE[0]), people=PEOPLE[:2], shots=(1,), draws=1)
-    assert list(alone.figures) == ["twin_fmr_at_shipped_threshold"]
-    assert alone.failures[0].reason == "not tested with any of these numbers of photos"
+    report = twins(bench, grouped(PEOPLE[0]), people=PEOPLE[:2], shots=(1,), draws=1)
+    assert list(report.figures) == ["twin_fmr_at_shipped_threshold"]
+    assert report.failures[0].reason == "not tested with any of these numbers of photos"
 
 
 def test_one_photo_each_reports_the_similarity(bench: Bench, album: Dataset) -> None:
-    few = only(album, {PEOPLE[0]: 1, PEOPLE[1]: 2})
+    few = limit_photos(album, {PEOPLE[0]: 1, PEOPLE[1]: 2})
     report = twins(bench, few, people=PEOPLE[:2], shots=(1, 3), draws=1)
     assert list(report.figures) == ["twin_fmr_at_shipped_threshold"]
     assert report.figures["twin_fmr_at_shipped_threshold"].count == 2
-    pair, own, usual = table(report, "Similarity").rows
+    pair, own, reference = find_table(report, "Similarity").rows
     assert pair[:2] == (f"{PEOPLE[0]} and {PEOPLE[1]}", "2")
     assert -0.3 < float(pair[2]) <= float(pair[3]) < 0.3
     assert own[:2] == ("photos of one person", "1")
     assert float(own[2]) > 0.4
-    assert usual[0] == "unrelated people of the pack's background"
-    assert table(report, "Missing photos").rows == (
+    assert reference[0] == "unrelated people of the pack's background"
+    assert find_table(report, "Missing photos").rows == (
         (f"{PEOPLE[0]} and {PEOPLE[1]}", "1, 2", f"1 of {PEOPLE[0]}", f"3 of {PEOPLE[0]}, 2 of {PEOPLE[1]}"),
     )
     assert f"add photos: 1 of {PEOPLE[0]}." in report.summary[-1]
-    why = "not tested: 1 and 2 photos with a face; only compared as pairs of photos"
-    assert [one.reason for one in report.failures] == [why]
+    message = "not tested: 1 and 2 photos with a face; only compared as pairs of photos"
+    assert [failure.reason for failure in report.failures] == [message]
 
 
 def test_two_of_three_people_are_compared(bench: Bench, album: Dataset) -> None:
     """A person without photos is skipped, and the two others are compared."""
-    few = only(album, {PEOPLE[0]: 1, PEOPLE[1]: 1, PEOPLE[2]: 0})
+    few = limit_photos(album, {PEOPLE[0]: 1, PEOPLE[1]: 1, PEOPLE[2]: 0})
     report = twins(
         bench, few, relatives=[RelatedPair(*PEOPLE[:2]), RelatedPair(PEOPLE[0], PEOPLE[2])], shots=(1,), draws=1
     )
-    assert table(report, "Similarity").rows[0][0] == f"{PEOPLE[0]} and {PEOPLE[1]}"
-    assert [one.reason for one in report.failures] == [
+    assert find_table(report, "Similarity").rows[0][0] == f"{PEOPLE[0]} and {PEOPLE[1]}"
+    assert [failure.reason for failure in report.failures] == [
         "not tested: 1 and 0 photos",
         "not tested: 1 and 1 photos with a face; only compared as pairs of photos",
     ]
 
 
 def test_typical_similarity_comes_from_the_data_if_large_enough(bench: Bench, album: Dataset) -> None:
-    usual = twins_pairs.reference_similarities(bench, np.linspace(-0.2, 0.2, 101))
-    assert usual.source == "unrelated people of the data"
-    assert usual.upper == pytest.approx(0.196)
+    reference = twins_pairs.reference_similarities(bench, np.linspace(-0.2, 0.2, 101))
+    assert reference.source == "unrelated people of the data"
+    assert reference.upper == pytest.approx(0.196)
     assert 0.15 < twins_pairs.reference_similarities(bench, np.zeros(3)).upper < 0.4
 
 
 def test_unrelated_people_choose_the_threshold(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(twins_pairs, "MIN_UNRELATED", 10)
-    few = only(album, {PEOPLE[0]: 2})
+    few = limit_photos(album, {PEOPLE[0]: 2})
     report = twins(bench, few, people=PEOPLE[:2], shots=(1,), draws=1)
     assert "twin_fmr_at_unrelated_fmr_1e-4" not in report.figures  # one unrelated person has no pairs
-    spread = replace(
+    scattered = replace(
         album,
         photos=tuple(
             replace(p, person=f"Alone_{n}") if p.person == PEOPLE[2] else p for n, p in enumerate(album.photos)
@@ -217,10 +217,10 @@ def test_unrelated_people_choose_the_threshold(bench: Bench, album: Dataset, mon
         pairs=(),
     )
     monkeypatch.setattr(twins_pairs, "MIN_UNRELATED", 6)
-    made = twins(bench, spread, people=PEOPLE[:2], shots=(1,), draws=1).figures["twin_fmr_at_unrelated_fmr_1e-4"]
-    assert made.value == 0  # four photos of one man stand in for unrelated people: a threshold nobody else reaches
-    assert made.descriptive
-    assert made.insufficient
+    figure = twins(bench, scattered, people=PEOPLE[:2], shots=(1,), draws=1).figures["twin_fmr_at_unrelated_fmr_1e-4"]
+    assert figure.value == 0  # four photos of one man stand in for unrelated people: a threshold nobody else reaches
+    assert figure.descriptive
+    assert figure.insufficient
 
 
 def test_relatives_without_enough_photos_are_not_counted_as_unrelated(bench: Bench, album: Dataset) -> None:
@@ -236,11 +236,11 @@ def test_same_seed_gives_same_figures(bench: Bench, album: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("people", "why"),
+    ("people", "message"),
     [(("Nobody", PEOPLE[0]), "no person is called 'Nobody'"), (PEOPLE[:1], "two people are needed")],
 )
-def test_invalid_people_are_an_error(bench: Bench, album: Dataset, people: tuple[str, ...], why: str) -> None:
-    with pytest.raises(DatasetError, match=why):
+def test_invalid_people_are_an_error(bench: Bench, album: Dataset, people: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
         twins(bench, album, people=people)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
@@ -27,9 +27,11 @@ from facebank.evaluation.verification import (
 )
 
 
-def faces_of(people: list[str | None], pairs: tuple[Pair, ...] = (), hashes: tuple[str, ...] | None = None) -> FaceSet:
-    nothing = np.zeros((1, 1, 3), dtype=np.uint8)
-    photos = tuple(DatasetPhoto(str(number), person, nothing) for number, person in enumerate(people))
+def make_faces(
+    people: list[str | None], pairs: tuple[Pair, ...] = (), hashes: tuple[str, ...] | None = None
+) -> FaceSet:
+    pixels = np.zeros((1, 1, 3), dtype=np.uint8)
+    photos = tuple(DatasetPhoto(str(number), person, pixels) for number, person in enumerate(people))
     hashes = tuple(f"h{number}" for number in range(len(people))) if hashes is None else hashes
     return FaceSet(Dataset("made up", photos, pairs), (None,) * len(people), (0,) * len(people), hashes, 4, ())
 
@@ -47,9 +49,9 @@ def test_report_counts_both_errors(bench: Bench, album: Dataset) -> None:
 
 
 def test_pairs_are_generated_if_none_are_listed(bench: Bench, album: Dataset) -> None:
-    listed, made = verify(bench, album), verify(bench, replace(album, pairs=()))
-    assert listed.figures["fnmr_at_shipped_threshold"] == made.figures["fnmr_at_shipped_threshold"]
-    assert "all 18 pairs of one person and all 48 pairs of different people" in made.summary[0]
+    listed, generated = verify(bench, album), verify(bench, replace(album, pairs=()))
+    assert listed.figures["fnmr_at_shipped_threshold"] == generated.figures["fnmr_at_shipped_threshold"]
+    assert "all 18 pairs of one person and all 48 pairs of different people" in generated.summary[0]
 
 
 def test_photo_without_a_face_never_matches(bench: Bench, album: Dataset) -> None:
@@ -71,32 +73,31 @@ def test_pairs_of_one_kind_are_refused(bench: Bench, album: Dataset, same: bool,
 
 def test_photo_paired_with_itself_is_reported() -> None:
     pairs = (Pair(0, 1, same=True), Pair(0, 2, same=False))
-    pairs_found = pairs_of(faces_of(["A", "A", "B"], pairs, ("x", "x", "y")), np.random.default_rng(0))
-    assert [failure.entry for failure in pairs_found.failures] == ["0 and 1"]
-    assert pairs_found.pairs == pairs
+    drawn = pairs_of(make_faces(["A", "A", "B"], pairs, ("x", "x", "y")), np.random.default_rng(0))
+    assert [failure.entry for failure in drawn.failures] == ["0 and 1"]
+    assert drawn.pairs == pairs
 
 
 @given(st.lists(st.sampled_from(["A", "B", "C", None]), min_size=2, max_size=14))
 def test_generated_pairs_are_all_pairs_of_named_photos(people: list[str | None]) -> None:
-    wanted = {
+    expected = {
         (first, second, people[first] == people[second])
         for second in range(len(people))
         for first in range(second)
         if people[first] is not None and people[second] is not None
     }
-    if {same for _, _, same in wanted} != {True, False}:
-        return
-    made = pairs_of(faces_of(people), np.random.default_rng(0)).pairs
-    assert len(made) == len(wanted)
-    assert {(*sorted((pair.first, pair.second)), pair.same) for pair in made} == wanted
+    assume({same for _, _, same in expected} == {True, False})
+    pairs = pairs_of(make_faces(people), np.random.default_rng(0)).pairs
+    assert len(pairs) == len(expected)
+    assert {(*sorted((pair.first, pair.second)), pair.same) for pair in pairs} == expected
 
 
 def test_too_many_pairs_are_sampled_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairing, "MAX_MATED", 20)
     monkeypatch.setattr(pairing, "MAX_NON_MATED", 30)
-    faces = faces_of([f"person {number % 10}" for number in range(100)])
-    first, again, other = (pairs_of(faces, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert first.pairs == again.pairs != other.pairs
+    faces = make_faces([f"person {number % 10}" for number in range(100)])
+    first, second, other = (pairs_of(faces, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.pairs == second.pairs != other.pairs
     assert sum(pair.same for pair in first.pairs) == 20
     assert len(set(first.pairs)) == len(first.pairs) == 50
     assert all((pair.first % 10 == pair.second % 10) is pair.same for pair in first.pairs)
@@ -106,8 +107,8 @@ def test_too_many_pairs_are_sampled_by_the_seed(monkeypatch: pytest.MonkeyPatch)
 def test_sampling_without_listing_gives_pairs_of_different_people(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairing, "_MAX_LISTED", 10)
     monkeypatch.setattr(pairing, "MAX_NON_MATED", 100)
-    made = pairs_of(faces_of([f"person {number % 10}" for number in range(100)]), np.random.default_rng(0)).pairs
-    others = [pair for pair in made if not pair.same]
+    pairs = pairs_of(make_faces([f"person {number % 10}" for number in range(100)]), np.random.default_rng(0)).pairs
+    others = [pair for pair in pairs if not pair.same]
     assert len(set(others)) == len(others) == 100
     assert all(pair.first % 10 != pair.second % 10 for pair in others)
 
@@ -115,7 +116,7 @@ def test_sampling_without_listing_gives_pairs_of_different_people(monkeypatch: p
 def test_unnamed_photos_of_a_pair_are_one_unit() -> None:
     pairs = tuple(Pair(2 * number, 2 * number + 1, number % 2 == 0) for number in range(60))
     hashes = tuple("shared" if number in (0, 6) else f"h{number}" for number in range(120))
-    units = drawn_units(faces_of([None] * 120, pairs, hashes), pairs)
+    units = drawn_units(make_faces([None] * 120, pairs, hashes), pairs)
     assert units[0] == units[1] == units[6]
     assert units[2] != units[3]
     assert units[4] == units[5] != units[0]
@@ -123,10 +124,10 @@ def test_unnamed_photos_of_a_pair_are_one_unit() -> None:
 
 def test_pair_without_a_face_has_no_similarity() -> None:
     pairs = (Pair(0, 1, same=True), Pair(0, 2, same=False))
-    assert np.isnan(compare_faces(faces_of(["A", "A", "B"], pairs), pairs).similarities).all()
+    assert np.isnan(compare_faces(make_faces(["A", "A", "B"], pairs), pairs).similarities).all()
 
 
-def comparisons(others: int) -> Comparisons:
+def make_comparisons(others: int) -> Comparisons:
     values = np.concatenate([np.linspace(0.2, 1, 100), np.linspace(-1, 0.4, others)])
     same = np.arange(len(values)) < 100
     indices = np.arange(len(values))
@@ -134,14 +135,14 @@ def comparisons(others: int) -> Comparisons:
 
 
 def test_points_with_too_few_pairs_are_insufficient_or_omitted() -> None:
-    curve = curve_figures(comparisons(3000))
+    curve = curve_figures(make_comparisons(3000))
     assert not curve["fnmr_at_fmr_1e-2"].insufficient
     assert curve["fnmr_at_fmr_1e-3"].insufficient
     assert "fnmr_at_fmr_1e-4" not in curve
 
 
 def test_true_accept_rate_complements_the_false_non_match_rate() -> None:
-    curve = curve_figures(comparisons(3000))
+    curve = curve_figures(make_comparisons(3000))
     accepted = true_accept_figures(curve)
     assert accepted["tar_at_far_1e-2"].value == pytest.approx(1 - curve["fnmr_at_fmr_1e-2"].value)
     assert accepted["tar_at_far_1e-3"].insufficient
@@ -150,17 +151,17 @@ def test_true_accept_rate_complements_the_false_non_match_rate() -> None:
 
 def test_hardest_errors_come_first() -> None:
     indices = np.arange(6)
-    made = Comparisons(
+    errors = Comparisons(
         np.array([0.5, 0.1, -0.2, 0.6, 0.9, np.nan]), np.array([True, True, True, False, False, True]), indices, indices
     )
-    matches, misses = hardest_errors(made, 0.3)
+    matches, misses = hardest_errors(errors, 0.3)
     assert matches.tolist() == [4, 3]
     assert misses.tolist() == [2, 1]
 
 
 def test_unobserved_paired_difference_is_not_zero() -> None:
-    nothing, indices = np.zeros(60), np.arange(60)
-    assert pair_difference(nothing, nothing, indices, indices).interval == (-0.05, 0.05)
-    apart = pair_difference(np.ones(60), nothing, indices, indices)
+    zeros, indices = np.zeros(60), np.arange(60)
+    assert pair_difference(zeros, zeros, indices, indices).interval == (-0.05, 0.05)
+    apart = pair_difference(np.ones(60), zeros, indices, indices)
     assert apart.value == 1
     assert apart.interval == pytest.approx((1, 1))

@@ -57,7 +57,7 @@ def report(curves: Curves) -> Report:
     return Report(
         protocol="verify",
         title=f"Pairs of {HOSTILE}",
-        summary=(f"Nearly all pairs of {HOSTILE} were judged rightly.",),
+        summary=(f"Nearly all pairs of {HOSTILE} were judged correctly.",),
         seed=3,
         pack={"name": "opencv", "digest": "ab", "title": "YuNet and SFace", "licence": "Apache-2.0"},
         dataset={"title": HOSTILE, "photos": 13233, "people": 5749},

@@ -31,8 +31,8 @@ def test_det_curve_has_probit_axes_in_percent(curves: Curves) -> None:
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert {"0.1 %", "1 %", "5 %"} & set(labels)
     assert all(label.endswith(" %") for label in labels)
-    at = axes.transData.transform
-    middle, left, right = (at((share, 0.1))[0] for share in (0.5, 0.1, 0.9))
+    transform = axes.transData.transform
+    middle, left, right = (transform((share, 0.1))[0] for share in (0.5, 0.1, 0.9))
     assert right - middle == pytest.approx(middle - left)
 
 
@@ -76,8 +76,8 @@ def test_axes_of_rates_end_at_one() -> None:
 
 
 def test_interval_of_a_single_point_is_drawn() -> None:
-    one = np.array([10.0])
-    plot = Curves("Size", "people", "share", (Line("a", one, one / 100, one / 200, one / 50),), "log")
+    x = np.array([10.0])
+    plot = Curves("Size", "people", "share", (Line("a", x, x / 100, x / 200, x / 50),), "log")
     (bar,) = draw_curves(plot).axes[0].collections
     (path,) = bar.get_paths()
     assert np.asarray(path.vertices)[:, 1].tolist() == [0.05, 0.2]
@@ -113,7 +113,7 @@ def test_no_label_is_cut(curves: Curves) -> None:
     assert box.y1 <= height + 1
 
 
-def test_matrices_show_counts_colors_or_commonest_confusions_by_size() -> None:
+def test_matrices_show_counts_colors_or_confusions_by_size() -> None:
     assert [text.get_text() for text in draw_matrix(confusions(3)).axes[0].texts] == ["9", "4", "9", "9"]
     assert len(draw_matrix(confusions(40)).axes[0].texts) == 41
     assert not draw_matrix(confusions(41)).axes[0].texts
@@ -133,7 +133,7 @@ def test_histogram_counts_every_number_once() -> None:
 
 
 @pytest.mark.parametrize("values", [np.empty(0), np.full(5, 0.3), np.array([np.nan])])
-def test_histogram_of_nothing_or_one_value_is_drawn(values: NDArray[np.float64]) -> None:
+def test_histogram_without_distinct_values_is_drawn(values: NDArray[np.float64]) -> None:
     assert draw(Histogram("H", "x", (("a", values),))).data
 
 

@@ -40,13 +40,13 @@ COMMAND = "facebank bench verify photos/lfw --pairs 'my pairs.csv' --out report"
 
 
 @pytest.fixture(scope="module")
-def written(report: Report, tmp_path_factory: pytest.TempPathFactory) -> WrittenReport:
+def report_files(report: Report, tmp_path_factory: pytest.TempPathFactory) -> WrittenReport:
     return write_report(report, tmp_path_factory.mktemp("report") / "new" / "folder", command=COMMAND)
 
 
 @pytest.fixture
-def record(written: WrittenReport) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(written.json.read_text("ascii"))
+def record(report_files: WrittenReport) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(report_files.json.read_text("ascii"))
     return loaded
 
 
@@ -94,11 +94,11 @@ def test_record_matches_its_schema(record: dict[str, Any], report: Report) -> No
 
 
 def test_schema_refuses_unknown_keys(record: dict[str, Any]) -> None:
-    for part in (record, record["figures"]["eer"], record["machine"], record["curves"][0]["lines"][0]):
-        part["surprise"] = 1
+    for entry in (record, record["figures"]["eer"], record["machine"], record["curves"][0]["lines"][0]):
+        entry["surprise"] = 1
         with pytest.raises(jsonschema.ValidationError):
             validate(record)
-        del part["surprise"]
+        del entry["surprise"]
     validate(record)
 
 
@@ -108,7 +108,7 @@ def test_nan_is_written_as_null(record: dict[str, Any]) -> None:
     assert record["curves"][1]["lines"][0]["x"] == [0.1, None, 0.9]
 
 
-def test_curves_can_be_drawn_again(record: dict[str, Any], curves: Curves) -> None:
+def test_points_of_curves_are_recorded(record: dict[str, Any], curves: Curves) -> None:
     assert record["curves"][0]["lines"][0]["y"] == pytest.approx(curves.lines[0].y)
     assert record["curves"][0]["markers"] == [{"label": "Shipped threshold", "x": 0.001, "y": 0.02}]
 
@@ -122,23 +122,27 @@ def test_long_lines_are_thinned_and_keep_both_ends(report: Report, tmp_path: Pat
     assert (points[0], points[-1]) == (0, 1)
 
 
-def test_same_report_gives_same_bytes(report: Report, written: WrittenReport, tmp_path: Path) -> None:
-    again = write_report(report, tmp_path, command=COMMAND)
-    for first, second in ((written.json, again.json), (written.markdown, again.markdown), (written.html, again.html)):
+def test_same_report_gives_same_bytes(report: Report, report_files: WrittenReport, tmp_path: Path) -> None:
+    repeated = write_report(report, tmp_path, command=COMMAND)
+    for first, second in (
+        (report_files.json, repeated.json),
+        (report_files.markdown, repeated.markdown),
+        (report_files.html, repeated.html),
+    ):
         assert first.read_bytes() == second.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
 
 
-def test_report_discloses_nothing_about_the_machine(written: WrittenReport) -> None:
-    record = json.loads(written.json.read_text())
+def test_report_discloses_nothing_about_the_machine(report_files: WrittenReport) -> None:
+    record = json.loads(report_files.json.read_text())
     recorded = json.dumps([record["machine"], record["versions"]])
     assert platform.node() not in recorded
-    assert str(Path.home()) not in written.json.read_text() + written.markdown.read_text()
+    assert str(Path.home()) not in report_files.json.read_text() + report_files.markdown.read_text()
     assert set(record["machine"].values()).isdisjoint({getpass.getuser(), platform.node()})
 
 
-def test_page_is_self_contained(written: WrittenReport) -> None:
-    page = Page(written.html.read_text("utf-8"))
+def test_page_is_self_contained(report_files: WrittenReport) -> None:
+    page = Page(report_files.html.read_text("utf-8"))
     names = {tag for tag, _ in page.tags}
     assert not names & {"script", "link", "iframe", "object", "form", "base", "embed", "svg"}
     for tag, attributes in page.tags:
@@ -147,22 +151,26 @@ def test_page_is_self_contained(written: WrittenReport) -> None:
         assert address.startswith(
             ("data:image/svg+xml;base64,", "data:image/png;base64,", "data:image/jpeg;base64,", "#")
         )
-    assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?https?:""", written.html.read_text("utf-8"))
-    assert written.html.stat().st_size < 3_000_000
+    assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?https?:""", report_files.html.read_text("utf-8"))
+    assert report_files.html.stat().st_size < 3_000_000
 
 
-def test_page_is_safe_and_accessible(written: WrittenReport) -> None:
-    page = Page(written.html.read_text("utf-8"))
-    policies = [found["content"] for tag, found in page.tags if found.get("http-equiv") == "Content-Security-Policy"]
+def test_page_is_safe_and_accessible(report_files: WrittenReport) -> None:
+    page = Page(report_files.html.read_text("utf-8"))
+    policies = [
+        attributes["content"]
+        for tag, attributes in page.tags
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert len(policies) == 1
-    style = re.search(r"<style>(.*)</style>", written.html.read_text("utf-8"), re.DOTALL)
+    style = re.search(r"<style>(.*)</style>", report_files.html.read_text("utf-8"), re.DOTALL)
     assert style is not None
-    allowed = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
-    assert f"default-src 'none'; img-src data:; style-src 'sha256-{allowed}'" in str(policies[0])
+    style_hash = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'sha256-{style_hash}'" in str(policies[0])
     assert ("html", {"lang": "en"}) in page.tags
-    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(pictures) == 5 + 2 * 4
-    assert all(attributes["alt"] for attributes in pictures)
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 5 + 2 * 4
+    assert all(attributes["alt"] for attributes in images)
     assert "prefers-color-scheme" in page.words
     assert "@media print" in page.words
 
@@ -180,22 +188,22 @@ def test_numbers_do_not_wrap_and_file_names_break_between_parts(report: Report, 
     assert not {"to be", "of 5 of"} & set(numbers)
 
 
-@pytest.mark.parametrize("form", ["markdown", "html"])
-def test_names_are_escaped(written: WrittenReport, form: str) -> None:
-    text = getattr(written, form).read_text("utf-8")
+@pytest.mark.parametrize("name", ["markdown", "html"])
+def test_names_are_escaped(report_files: WrittenReport, name: str) -> None:
+    text = getattr(report_files, name).read_text("utf-8")
     assert "<script" not in text
     assert not {"\u202e", "\x1b"} & set(text)
     assert r"\u202e" in text
     assert "名" in text
 
 
-def test_page_shows_names_unchanged(written: WrittenReport) -> None:
-    assert "<script>alert('1')</script>\"|`*_$x^{$" in Page(written.html.read_text("utf-8")).words
+def test_page_displays_names_unchanged(report_files: WrittenReport) -> None:
+    assert "<script>alert('1')</script>\"|`*_$x^{$" in Page(report_files.html.read_text("utf-8")).words
 
 
-def test_markdown_tables_are_well_formed(written: WrittenReport) -> None:
+def test_markdown_tables_are_well_formed(report_files: WrittenReport) -> None:
     tables: list[list[str]] = [[]]
-    for line in written.markdown.read_text("utf-8").splitlines():
+    for line in report_files.markdown.read_text("utf-8").splitlines():
         if line.startswith("|"):
             tables[-1].append(line)
         elif tables[-1]:
@@ -209,8 +217,8 @@ def test_markdown_tables_are_well_formed(written: WrittenReport) -> None:
         assert len(table) > 2
 
 
-def test_markdown_has_the_required_statements(written: WrittenReport) -> None:
-    text = written.markdown.read_text("utf-8")
+def test_markdown_has_the_required_statements(report_files: WrittenReport) -> None:
+    text = report_files.markdown.read_text("utf-8")
     assert "| Accuracy | 99.48 % ± 0.11 % (standard error) | 99.30 % to 99.60 % | 5,969 of 6,000 |" in text
     assert "0.00 % (insufficient)" in text
     assert "not measurable" in text
@@ -226,11 +234,11 @@ def test_markdown_has_the_required_statements(written: WrittenReport) -> None:
 
 
 def test_empty_report_is_written(report: Report, tmp_path: Path) -> None:
-    bare = replace(report, summary=(), figures={}, sections=(), failures=())
-    written = write_report(bare, tmp_path, command="")
-    validate(json.loads(written.json.read_text()))
-    assert "all photos could be used" in written.markdown.read_text("utf-8")
-    assert "## Figures" not in written.markdown.read_text("utf-8")
+    empty = replace(report, summary=(), figures={}, sections=(), failures=())
+    files = write_report(empty, tmp_path, command="")
+    validate(json.loads(files.json.read_text()))
+    assert "all photos could be used" in files.markdown.read_text("utf-8")
+    assert "## Figures" not in files.markdown.read_text("utf-8")
 
 
 LINE = Line("a", np.zeros(2), np.zeros(2))
@@ -266,13 +274,13 @@ def test_invalid_report_is_refused_before_writing(
 
 
 def test_names_of_figures_pack_and_dataset_are_checked(report: Report, tmp_path: Path) -> None:
-    for wrong, message in (
+    for invalid, message in (
         (replace(report, figures={"Rank 1": Figure(0.5)}, sections=()), "'Rank 1'"),
         (replace(report, pack={}), "lacks the key 'name'"),
         (replace(report, dataset={}), "lacks the key 'title'"),
     ):
         with pytest.raises(UsageError, match=message):
-            write_report(wrong, tmp_path, command="")
+            write_report(invalid, tmp_path, command="")
 
 
 def test_folder_that_cannot_be_created_is_an_error(report: Report, tmp_path: Path) -> None:
@@ -283,15 +291,15 @@ def test_folder_that_cannot_be_created_is_an_error(report: Report, tmp_path: Pat
 
 def test_older_report_is_replaced(report: Report, tmp_path: Path) -> None:
     write_report(report, tmp_path, command="")
-    written = write_report(replace(report, sections=(), title="Another"), tmp_path, command="")
-    assert json.loads(written.json.read_text())["title"] == "Another"
-    assert written.markdown.read_text().startswith("# Another\n")
+    files = write_report(replace(report, sections=(), title="Another"), tmp_path, command="")
+    assert json.loads(files.json.read_text())["title"] == "Another"
+    assert files.markdown.read_text().startswith("# Another\n")
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.md", "report.html"])
 def test_only_a_report_is_replaced(report: Report, tmp_path: Path, name: str) -> None:
-    for before in (False, True):
-        if before:
+    for exists in (False, True):
+        if exists:
             (tmp_path / name).unlink()
             write_report(report, tmp_path, command="")
         (tmp_path / name).write_text('{"title": "mine"}')

@@ -49,7 +49,7 @@ def test_small_rates_are_not_rounded_to_zero(share: float, text: str) -> None:
     assert percent(share) == text
 
 
-def test_numbers_intervals_and_counts() -> None:
+def test_numbers_intervals_and_counts_are_worded() -> None:
     assert [number(value) for value in (5749, 0.36312, -2, float("nan"))] == ["5,749", "0.3631", "-2", "none"]
     figure = Figure(0.0, (0, 0.003), 1000, 0)
     assert value_of(figure) == "0.00 % (insufficient)"
@@ -100,7 +100,7 @@ def test_markdown_is_escaped(text: str, markdown: str) -> None:
     assert escaped(text) == markdown
 
 
-def explained(*texts: str) -> list[str]:
+def list_terms(*texts: str) -> list[str]:
     return [term for term, _ in terms_of(texts).rows]
 
 
@@ -126,14 +126,14 @@ def explained(*texts: str) -> list[str]:
     ],
 )
 def test_terms_that_occur_are_explained(text: str, term: str) -> None:
-    assert term in explained("Some other words.", text)
+    assert term in list_terms("Some other words.", text)
 
 
 def test_terms_that_do_not_occur_are_not_explained() -> None:
-    assert explained("Five people were enrolled, and all were found.") == []
-    assert explained("The word DETAIL and the name ROCKY are no terms, nor is FARMER.") == []
+    assert list_terms("Five people were enrolled, and all were found.") == []
+    assert list_terms("The word DETAIL and the name ROCKY are no terms, nor is FARMER.") == []
 
 
 def test_each_term_is_explained_once() -> None:
-    terms = explained("FNIR, FNIR and FPIR; similarity, similarities")
+    terms = list_terms("FNIR, FNIR and FPIR; similarity, similarities")
     assert len(terms) == len(set(terms)) == 3

@@ -18,60 +18,52 @@ from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import LinearScorer, PrototypeScorer
 from facebank.storage.arrays import normalized
 
-from .synthetic import DIMENSION, numbered, outcome, people, probes, rules, sample_counts, seeds
+from .synthetic import DIMENSION, make_names, make_people, make_probes, rules, sample_counts, seeds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from facebank.types import FloatArray, Identity
+    from facebank.types import FloatArray
 
 
-class AtOnce(LinearScorer):
+class WholeMatrixScorer(LinearScorer):
     """Scorer that compares each probe with all prototypes at once."""
 
     def __init__(self, enrolled: Enrolled) -> None:
         sums = np.zeros((len(enrolled.people), DIMENSION))
         weights = np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)
         np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64) * weights[:, None])
-        self.made = normalized(sums).astype(np.float32)
-        super().__init__(enrolled.people, self.made, np.zeros(len(sums), np.float32))
+        self.means = normalized(sums).astype(np.float32)
+        super().__init__(enrolled.people, self.means, np.zeros(len(sums), np.float32))
 
     def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
         return super().scores_of(probe, places).clip(-1.0, 1.0)
 
 
-def shuffled(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
-    enrolled = people(generator, counts)
+def make_shuffled_people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
+    enrolled = make_people(generator, counts)
     order = generator.permutation(enrolled.count)
     return Enrolled(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
-
-
-def without_figures(decision: Identity) -> tuple[object, ...]:
-    return *outcome(decision), tuple(candidate.person for candidate in decision.candidates)
-
-
-def figures(decisions: Sequence[Identity]) -> list[float]:
-    return [candidate.similarity for decision in decisions for candidate in decision.candidates]
 
 
 @rules
 @given(seed=seeds, counts=sample_counts)
 def test_decisions_in_chunks_equal_those_of_the_whole_matrix(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = shuffled(generator, counts)
-    faces, people_index = probes(generator, enrolled), enrolled.index
-    assert np.array_equal(people_index.prototypes, AtOnce(enrolled).made)
+    enrolled = make_shuffled_people(generator, counts)
+    faces, people_index = make_probes(generator, enrolled), enrolled.index
+    assert np.array_equal(people_index.prototypes, WholeMatrixScorer(enrolled).means)
     options: dict[str, Any] = {
         "confusables": Confusables(people_index),
         "cohort": Cohort(people_index, None, Correction(0.75, 0.5)),
     }
-    found = [
-        Recognizer(people_index, numbered(enrolled), scorer, rule, **options).identify(faces)
-        for scorer in (AtOnce(enrolled), PrototypeScorer(people_index))
+    decisions = [
+        Recognizer(people_index, make_names(enrolled), scorer, rule, **options).identify(faces)
+        for scorer in (WholeMatrixScorer(enrolled), PrototypeScorer(people_index))
     ]
-    assert found[0] == found[1]
+    assert decisions[0] == decisions[1]
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.booleans())
@@ -90,7 +82,7 @@ def test_equal_scores_are_ranked_in_order_of_people() -> None:
         np.eye(1, DIMENSION, dtype=np.float32).repeat(count, 0), np.arange(count), np.ones(count, np.float32)
     )
     rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_similarity=2.0)
-    recognizer = Recognizer(enrolled.index, numbered(enrolled), PrototypeScorer(enrolled.index), rule)
-    faces = replace(probes(np.random.default_rng(0), enrolled, 1)[0], embedding=enrolled.matrix[0])
+    recognizer = Recognizer(enrolled.index, make_names(enrolled), PrototypeScorer(enrolled.index), rule)
+    faces = replace(make_probes(np.random.default_rng(0), enrolled, 1)[0], embedding=enrolled.matrix[0])
     (decision,) = recognizer.identify([faces], [{0, 2}])
     assert [candidate.person for candidate in decision.candidates] == [f"person {n}" for n in (1, 3, 4, 5, 6)]

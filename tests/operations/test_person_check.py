@@ -23,7 +23,7 @@ BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """The embedded pack, loaded once."""
+    """The engine of the embedded pack, loaded once."""
     return load_engine(None, "cpu")
 
 
@@ -37,7 +37,7 @@ def bank(engine: Engine, tmp_path: Path) -> Iterator[FaceBank]:
         yield opened
 
 
-def counts(bank: FaceBank) -> dict[str, int]:
+def count_samples(bank: FaceBank) -> dict[str, int]:
     return {person.name: person.sample_count for person in bank.gallery.people()}
 
 
@@ -61,7 +61,7 @@ def test_a_photo_with_another_face_of_the_person_is_refused(bank: FaceBank, shar
 def test_merging_different_people_requires_force(bank: FaceBank) -> None:
     with pytest.raises(UsageError, match=r"Eileen and Barack look like two people \(mean similarity .*--force"):
         bank.merge(["Eileen"], "Barack")
-    assert counts(bank) == {"Barack": 2, "Eileen": 1}
+    assert count_samples(bank) == {"Barack": 2, "Eileen": 1}
     assert bank.merge(["Eileen"], "Barack", force=True).sample_count == 3
 
 
@@ -71,8 +71,7 @@ def test_one_person_with_two_names_is_merged(bank: FaceBank) -> None:
 
 
 def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: Path) -> None:
-    enrolled = shared / "data" / "photos" / "enrol"
-    bank.enroll("Kit", enrolled / "kit_harington")
+    bank.enroll("Kit", shared / "data" / "photos" / "enrol" / "kit_harington")
     assert find_halves(bank.gallery, bank.engine.thresholds.verify) == []
     kit = [sample.id for sample in bank.gallery.samples("Kit")]
     bank.merge(["Kit"], "Barack", force=True)
@@ -95,8 +94,8 @@ def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: 
 def test_people_in_one_photo_are_not_merged(bank: FaceBank, shared: Path) -> None:
     photo = shared / "data" / "cases" / "confirm" / "two_people.jpg"
     bank.enroll("Joe", BIDEN)
-    for name, face in (("Joe", 1), ("Barack", 2)):
-        assert bank.confirm(photo, name, face).accepted
+    for name, face_number in (("Joe", 1), ("Barack", 2)):
+        assert bank.confirm(photo, name, face_number).accepted
     with pytest.raises(UsageError, match=r"Joe and Barack are two faces of .*two_people\.jpg"):
         bank.merge(["Joe"], "Barack")
 
@@ -111,13 +110,13 @@ def test_samples_of_a_different_person_of_the_same_name_are_not_imported(
         folder = export_gallery(other.gallery, tmp_path / "export").folder
     imported = bank.import_people(folder)
     assert (imported.people, imported.samples) == (0, 0)
-    assert [(refused.person, refused.reason) for refused in imported.refused] == [
+    assert [(refusal.person, refusal.reason) for refusal in imported.refused] == [
         ("Barack", "unlike_the_person"),
         ("Chief", "nearer_to_another"),
     ]
-    assert counts(bank) == {"Barack": 2, "Eileen": 1}
+    assert count_samples(bank) == {"Barack": 2, "Eileen": 1}
     assert bank.import_people(folder, force=True).samples == 2
-    assert counts(bank) == {"Barack": 3, "Chief": 1, "Eileen": 1}
+    assert count_samples(bank) == {"Barack": 3, "Chief": 1, "Eileen": 1}
 
 
 def test_an_export_is_imported_completely_into_an_empty_gallery(bank: FaceBank, engine: Engine, tmp_path: Path) -> None:

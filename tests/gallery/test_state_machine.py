@@ -39,7 +39,7 @@ class GalleryMachine(RuleBasedStateMachine):
         self.expected: dict[str, dict[int, NewSample]] = {}
         self.denied: list[tuple[str, NewSample]] = []
         self.strangers: dict[int, NewSample] = {}
-        self.highest = 0
+        self.highest_id = 0
         self.revision = self.gallery.revision
 
     def teardown(self) -> None:
@@ -47,7 +47,7 @@ class GalleryMachine(RuleBasedStateMachine):
         assert inspect_gallery(self.path).problems == ()
         self.folder.cleanup()
 
-    def changed(self) -> None:
+    def check_revision(self) -> None:
         assert self.gallery.revision > self.revision
         self.revision = self.gallery.revision
 
@@ -55,21 +55,21 @@ class GalleryMachine(RuleBasedStateMachine):
     def enroll(self, name: str, count: int) -> None:
         new = self.faces.samples(count)
         outcomes = self.gallery.enroll(name, new)
-        known = name_key(name) in self.expected
-        mine = self.expected.setdefault(name_key(name), {})
+        exists = name_key(name) in self.expected
+        samples = self.expected.setdefault(name_key(name), {})
         self.spelling.setdefault(name_key(name), {"Zoe\u0308": "Zoë"}.get(name, name))
         for sample, outcome in zip(new, outcomes, strict=True):
             assert outcome.duplicate_of_person is None
-            assert outcome.sample_id > self.highest  # numbers are never reused
-            self.highest = outcome.sample_id
-            mine[outcome.sample_id] = sample
-        if new or not known:
-            self.changed()
+            assert outcome.sample_id > self.highest_id  # IDs are never reused
+            self.highest_id = outcome.sample_id
+            samples[outcome.sample_id] = sample
+        if new or not exists:
+            self.check_revision()
 
     @precondition(lambda self: any(self.expected.values()))
     @rule(name=NAMES, data=st.data())
     def enroll_again(self, name: str, data: st.DataObject) -> None:
-        owner = data.draw(st.sampled_from(sorted(key for key, mine in self.expected.items() if mine)))
+        owner = data.draw(st.sampled_from(sorted(key for key, samples in self.expected.items() if samples)))
         number = data.draw(st.sampled_from(sorted(self.expected[owner])))
         (outcome,) = self.gallery.enroll(name, [self.expected[owner][number]])
         assert (outcome.sample_id, outcome.duplicate_of_person) == (number, self.spelling[owner])
@@ -78,8 +78,8 @@ class GalleryMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def deny(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.expected)))
-        seen = [*(face for _, face in self.denied), *self.strangers.values(), self.faces.sample()]
-        face = data.draw(st.sampled_from(seen))
+        faces = [*(face for _, face in self.denied), *self.strangers.values(), self.faces.sample()]
+        face = data.draw(st.sampled_from(faces))
         if any(face is sample for sample in self.expected[key].values()):
             with pytest.raises(UsageError, match="remove-sample"):
                 self.gallery.deny(self.spelling[key], FaceKey.from_sample(face))
@@ -102,7 +102,7 @@ class GalleryMachine(RuleBasedStateMachine):
         assert is_new
         assert number not in self.strangers
         self.strangers[number] = face
-        self.changed()
+        self.check_revision()
 
     @precondition(lambda self: self.strangers)
     @rule(data=st.data())
@@ -110,22 +110,22 @@ class GalleryMachine(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(sorted(self.strangers)))
         self.gallery.forget_stranger(number)
         del self.strangers[number]
-        self.changed()
+        self.check_revision()
 
     @precondition(lambda self: self.denied or self.strangers)
     @rule(name=NAMES, data=st.data())
-    def enroll_who_was_denied(self, name: str, data: st.DataObject) -> None:
+    def enroll_denied_face(self, name: str, data: st.DataObject) -> None:
         """An enrolled face takes precedence over an earlier denial."""
         face = data.draw(st.sampled_from([*(face for _, face in self.denied), *self.strangers.values()]))
-        if any(face is sample for mine in self.expected.values() for sample in mine.values()):
+        if any(face is sample for samples in self.expected.values() for sample in samples.values()):
             return
         (outcome,) = self.gallery.enroll(name, [face])
-        self.highest = outcome.sample_id
+        self.highest_id = outcome.sample_id
         self.expected.setdefault(name_key(name), {})[outcome.sample_id] = face
         self.spelling.setdefault(name_key(name), {"Zoe\u0308": "Zoë"}.get(name, name))
         self.denied = [(key, other) for key, other in self.denied if key != name_key(name) or other is not face]
         self.strangers = {number: other for number, other in self.strangers.items() if other is not face}
-        self.changed()
+        self.check_revision()
 
     @precondition(lambda self: self.expected)
     @rule(new=NAMES, data=st.data())
@@ -136,12 +136,12 @@ class GalleryMachine(RuleBasedStateMachine):
                 self.gallery.rename(old, new)
             return
         self.gallery.rename(old, new)
-        mine = self.expected.pop(old)
+        samples = self.expected.pop(old)
         del self.spelling[old]
-        self.expected[name_key(new)] = mine
+        self.expected[name_key(new)] = samples
         self.spelling[name_key(new)] = {"Zoe\u0308": "Zoë"}.get(new, new)
         self.denied = [(name_key(new) if key == old else key, face) for key, face in self.denied]
-        self.changed()
+        self.check_revision()
 
     @precondition(lambda self: len(self.expected) > 1)
     @rule(data=st.data())
@@ -151,18 +151,18 @@ class GalleryMachine(RuleBasedStateMachine):
         for source in sources:
             self.expected[into] |= self.expected.pop(source)
             del self.spelling[source]
-        self.denied = self.denied_after_merging(sources, into)
+        self.denied = self.merge_denials(sources, into)
         assert merged.sample_count == len(self.expected[into])
-        self.changed()
+        self.check_revision()
 
-    def denied_after_merging(self, sources: list[str], into: str) -> list[tuple[str, NewSample]]:
-        kept: list[tuple[str, NewSample]] = []
+    def merge_denials(self, sources: list[str], into: str) -> list[tuple[str, NewSample]]:
+        denied: list[tuple[str, NewSample]] = []
         for key, face in self.denied:
-            now = into if key in sources else key
-            mine = now == into and any(face is sample for sample in self.expected[into].values())
-            if not mine and all(name != now or other is not face for name, other in kept):
-                kept.append((now, face))
-        return kept
+            owner = into if key in sources else key
+            is_sample = owner == into and any(face is sample for sample in self.expected[into].values())
+            if not is_sample and all(name != owner or other is not face for name, other in denied):
+                denied.append((owner, face))
+        return denied
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
@@ -170,19 +170,19 @@ class GalleryMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.expected)))
         assert self.gallery.forget(self.spelling.pop(key)).samples == len(self.expected.pop(key))
         self.denied = [(name, face) for name, face in self.denied if name != key]
-        self.changed()
+        self.check_revision()
 
     @precondition(lambda self: any(self.expected.values()))
     @rule(data=st.data())
     def remove_sample(self, data: st.DataObject) -> None:
-        owner = data.draw(st.sampled_from(sorted(key for key, mine in self.expected.items() if mine)))
+        owner = data.draw(st.sampled_from(sorted(key for key, samples in self.expected.items() if samples)))
         number = data.draw(st.sampled_from(sorted(self.expected[owner])))
         self.gallery.remove_sample(number)
         del self.expected[owner][number]
-        self.changed()
+        self.check_revision()
 
     @rule()
-    def open_again(self) -> None:
+    def reopen(self) -> None:
         self.gallery.close()
         self.gallery = Gallery.open(self.path, self.faces.pack)
 
@@ -190,7 +190,7 @@ class GalleryMachine(RuleBasedStateMachine):
     def search(self) -> None:
         """The index is opened only occasionally, after several changes."""
         index = open_index(self.gallery)
-        owners = {number: key for key, mine in self.expected.items() for number in mine}
+        owners = {number: key for key, samples in self.expected.items() for number in samples}
         assert index.revision == self.revision
         people = index.people
         assert (0 if people is None else people.count) == len(owners)
@@ -198,33 +198,33 @@ class GalleryMachine(RuleBasedStateMachine):
             return
         numbers = sorted(owners)
         queries = np.stack([self.expected[owners[number]][number].vectors["plain"] for number in numbers])
-        found = people.nearest_samples.within(queries.astype(np.float64), 1 - 1e-6)
-        for number, near in zip(numbers, found, strict=True):
-            whose = people.people[people.owners(near)].tolist()
-            assert [index.names[person] for person in whose] == [self.spelling[owners[number]]]
+        rows_by_query = people.nearest_samples.within(queries.astype(np.float64), 1 - 1e-6)
+        for number, rows in zip(numbers, rows_by_query, strict=True):
+            person_indices = people.people[people.owners(rows)].tolist()
+            assert [index.names[person] for person in person_indices] == [self.spelling[owners[number]]]
 
     @invariant()
-    def people_are_as_expected(self) -> None:
-        found = {person.name: person.sample_count for person in self.gallery.people()}
-        assert found == {self.spelling[key]: len(mine) for key, mine in self.expected.items()}
+    def check_people(self) -> None:
+        counts = {person.name: person.sample_count for person in self.gallery.people()}
+        assert counts == {self.spelling[key]: len(samples) for key, samples in self.expected.items()}
         assert self.gallery.revision == self.revision
 
     @invariant()
-    def samples_are_as_expected(self) -> None:
-        for key, mine in self.expected.items():
-            samples = {sample.id: sample for sample in self.gallery.samples(self.spelling[key])}
-            assert samples.keys() == mine.keys()
-            assert all(samples[number].path == new.path for number, new in mine.items())
-            assert all(self.gallery.thumbnail(number) == new.thumbnail for number, new in mine.items())
+    def check_samples(self) -> None:
+        for key, samples in self.expected.items():
+            enrolled = {sample.id: sample for sample in self.gallery.samples(self.spelling[key])}
+            assert enrolled.keys() == samples.keys()
+            assert all(enrolled[number].path == new.path for number, new in samples.items())
+            assert all(self.gallery.thumbnail(number) == new.thumbnail for number, new in samples.items())
 
     @invariant()
-    def what_was_said_is_as_expected(self) -> None:
+    def check_feedback(self) -> None:
         numbers = {name_key(name): number for number, name in self.gallery.names().items()}
         for _, face in self.denied:
             expected = {numbers[key] for key, other in self.denied if other is face}
             assert self.gallery.denials_of(FaceKey.from_sample(face)) == expected
-        for mine in self.expected.values():
-            for sample in mine.values():
+        for samples in self.expected.values():
+            for sample in samples.values():
                 if all(face is not sample for _, face in self.denied):
                     assert self.gallery.denials_of(FaceKey.from_sample(sample)) == set()
         table = self.gallery.strangers()

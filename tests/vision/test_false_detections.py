@@ -23,7 +23,7 @@ from facebank.vision.quality import assess, plausibility
 if TYPE_CHECKING:
     from facebank.types import RGBImage
 
-HARDLY = "hardly a face"
+IMPLAUSIBLE = "hardly a face"
 DETECTION = Detection(np.array([10, 0, 100, 112], dtype=np.float32), template_landmarks("arcface", 112), 0.7)
 LEFT, RIGHT, BELOW = (
     (slice(0, 250), slice(0, 72)),
@@ -32,13 +32,13 @@ LEFT, RIGHT, BELOW = (
 )
 
 
-def analyzed(analyzer: FaceAnalyzer, pixels: RGBImage) -> tuple[Face, ...]:
+def analyze(analyzer: FaceAnalyzer, pixels: RGBImage) -> tuple[Face, ...]:
     photo = DecodedPhoto("made.png", np.ascontiguousarray(pixels), "0" * 64, True, None)
     return next(analyzer.analyze([photo])).faces
 
 
 @pytest.mark.parametrize(
-    ("photo", "strip", "turns"),
+    ("name", "strip", "turns"),
     [
         pytest.param("Jose_Woldenberg_0001.jpg", RIGHT, 2, id="fist"),
         pytest.param("Andres_DAlessandro_0001.jpg", LEFT, 2, id="fingers"),
@@ -51,17 +51,17 @@ def test_a_false_detection_is_below_the_minimum_quality(
     analyzer: FaceAnalyzer,
     opencv_pack: Pack,
     shared: Path,
-    photo: str,
+    name: str,
     strip: tuple[slice, slice],
     turns: int,
 ) -> None:
-    path = shared / "data" / "lfw" / photo.rsplit("_", 1)[0] / photo
+    path = shared / "data" / "lfw" / name.rsplit("_", 1)[0] / name
     edge = np.ascontiguousarray(np.rot90(read_photo(path).pixels[strip], turns))
     enlarged = np.asarray(cv2.resize(edge, None, fx=2, fy=2), dtype=np.uint8)
-    found = analyzed(analyzer, enlarged)
-    assert found
-    for face in found:
-        assert face.assessment.weaknesses[0] == HARDLY
+    faces = analyze(analyzer, enlarged)
+    assert faces
+    for face in faces:
+        assert face.assessment.weaknesses[0] == IMPLAUSIBLE
         assert face.quality < opencv_pack.manifest.thresholds.minimum_quality
 
 
@@ -73,7 +73,7 @@ def test_a_painted_wall_beside_a_face_is_below_the_minimum_quality(
     assert real.assessment.weaknesses == ()
     assert len(others) == 2
     for other in others:
-        assert HARDLY in other.assessment.weaknesses
+        assert IMPLAUSIBLE in other.assessment.weaknesses
         assert other.quality < opencv_pack.manifest.thresholds.minimum_quality
 
 
@@ -81,8 +81,8 @@ def test_masked_faces_are_plausible(analyzer: FaceAnalyzer, shared: Path) -> Non
     for path in sorted((shared / "data" / "hard" / "masks").glob("*.png")):
         canvas = np.full((240, 240, 3), 110, dtype=np.uint8)
         canvas[64:176, 64:176] = read_photo(path).pixels
-        for face in analyzed(analyzer, canvas)[:1]:
-            assert HARDLY not in face.assessment.weaknesses, path.name
+        for face in analyze(analyzer, canvas)[:1]:
+            assert IMPLAUSIBLE not in face.assessment.weaknesses, path.name
 
 
 def test_small_blurred_and_dark_faces_are_plausible(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
@@ -93,9 +93,9 @@ def test_small_blurred_and_dark_faces_are_plausible(analyzer: FaceAnalyzer, demo
         blurred = cv2.GaussianBlur(photo.pixels, (0, 0), 0.03 * size)
         noise = np.random.default_rng(3).normal(0, 2, photo.pixels.shape)
         dark = np.clip(photo.pixels * 0.08 + noise, 0, 255)
-        for made in (small, blurred, dark):
-            worse = max(analyzed(analyzer, np.asarray(made, dtype=np.uint8)), key=lambda face: face.detection_score)
-            assert HARDLY not in worse.assessment.weaknesses
+        for changed in (small, blurred, dark):
+            best = max(analyze(analyzer, np.asarray(changed, dtype=np.uint8)), key=lambda face: face.detection_score)
+            assert IMPLAUSIBLE not in best.assessment.weaknesses
 
 
 def test_a_detection_without_a_second_score_is_plausible(opencv_pack: Pack, demo_photos: list[DecodedPhoto]) -> None:
@@ -105,16 +105,16 @@ def test_a_detection_without_a_second_score_is_plausible(opencv_pack: Pack, demo
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_plausibility_rises_with_the_second_score(one: float, other: float) -> None:
-    low, high = (plausibility(replace(DETECTION, second_score=score)) for score in sorted((one, other)))
+def test_plausibility_rises_with_the_second_score(first: float, second: float) -> None:
+    low, high = (plausibility(replace(DETECTION, second_score=score)) for score in sorted((first, second)))
     assert 0.3 <= low <= high <= 1
 
 
-@pytest.mark.parametrize(("second_score", "hardly"), [(0.0, True), (0.7, True), (0.85, False), (None, False)])
-def test_a_low_second_score_is_a_weakness(analyzer: FaceAnalyzer, second_score: float | None, hardly: bool) -> None:
+@pytest.mark.parametrize(("second_score", "is_weak"), [(0.0, True), (0.7, True), (0.85, False), (None, False)])
+def test_a_low_second_score_is_a_weakness(analyzer: FaceAnalyzer, second_score: float | None, is_weak: bool) -> None:
     crop = np.random.default_rng(1).integers(0, 255, (112, 112, 3), dtype=np.uint8)
     quality = assess(replace(DETECTION, second_score=second_score), crop)
-    assert (HARDLY in quality.weaknesses) is hardly
+    assert (IMPLAUSIBLE in quality.weaknesses) is is_weak
 
 
 def test_the_best_score_is_of_candidates_on_the_face() -> None:

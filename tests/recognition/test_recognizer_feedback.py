@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,9 +13,6 @@ from facebank.errors import UsageError
 from facebank.recognition import Rule
 from facebank.recognition.recognizer import CANDIDATES
 from facebank.types import Decision, Identity, Reason
-
-if TYPE_CHECKING:
-    pass
 
 from .synthetic import (
     BELOW,
@@ -34,20 +30,18 @@ from .synthetic import (
     Pairs,
     axis,
     decide,
-    face,
     kinds,
-    numbered,
+    make_face,
+    make_names,
+    make_people,
+    make_probes,
+    make_recognizer,
     outcome,
-    people,
-    probes,
-    recognizer,
     rules,
     sample_counts,
     seeds,
-    with_cosines,
+    unit_vector,
 )
-
-# Denials ---------------------------------------------------------------------------------------------------
 
 
 @kinds
@@ -58,16 +52,16 @@ def test_denied_people_are_never_offered(
     kind: str, rule: Rule, seed: int, counts: list[int], data: st.DataObject
 ) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    faces = probes(generator, enrolled, 3)
+    enrolled = make_people(generator, counts)
+    faces = make_probes(generator, enrolled, 3)
     denials = st.sets(st.integers(1, len(counts) + 2))
     denied = [data.draw(denials) for _ in faces]
-    judge = recognizer(enrolled, rule, kind)
-    for people_denied, decision in zip(denied, judge.identify(faces, denied), strict=True):
+    recognizer = make_recognizer(enrolled, rule, kind)
+    for people_denied, decision in zip(denied, recognizer.identify(faces, denied), strict=True):
         offered = {candidate.person for candidate in decision.candidates}
-        left = len(set(numbered(enrolled)) - people_denied)
+        remaining = len(set(make_names(enrolled)) - people_denied)
         assert not offered & {f"person {number}" for number in people_denied}
-        assert len(offered) == min(CANDIDATES, left)
+        assert len(offered) == min(CANDIDATES, remaining)
         assert decision.person is None or decision.person in offered
         assert all(np.isfinite(candidate.similarity) for candidate in decision.candidates)
         if rule.calibrator is None or not offered:
@@ -79,61 +73,57 @@ def test_denied_people_are_never_offered(
 
 @rules
 def test_denied_runner_up_is_not_too_near(rule: Rule) -> None:
-    judge = recognizer(TWO, rule)
-    assert outcome(decide(judge, 0.7, 0.69)) == TOO_NEAR
-    assert outcome(decide(judge, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
-    assert outcome(decide(judge, 0.7, 0.69, denied=[{1}])) == (*MATCH, "person 2")
+    recognizer = make_recognizer(TWO, rule)
+    assert outcome(decide(recognizer, 0.7, 0.69)) == TOO_NEAR
+    assert outcome(decide(recognizer, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
+    assert outcome(decide(recognizer, 0.7, 0.69, denied=[{1}])) == (*MATCH, "person 2")
 
 
 @rules
 def test_nobody_is_offered_if_everybody_is_denied(rule: Rule) -> None:
-    decision = decide(recognizer(TWO, rule), 0.99, denied=[{1, 2, 77}])
+    decision = decide(make_recognizer(TWO, rule), 0.99, denied=[{1, 2, 77}])
     assert decision == Identity(*BELOW, None, None, ())
 
 
 def test_denial_concerns_its_face_only() -> None:
-    first, second = recognizer(TWO).identify([face(with_cosines(0.9)), face(with_cosines(0.91))], [set(), {1}])
+    first, second = make_recognizer(TWO).identify(
+        [make_face(unit_vector(0.9)), make_face(unit_vector(0.91))], [set(), {1}]
+    )
     assert (first.person, second.person) == ("person 1", None)
-    assert first == decide(recognizer(TWO), 0.9)
+    assert first == decide(make_recognizer(TWO), 0.9)
 
 
 def test_denials_of_another_number_of_faces_are_refused() -> None:
     with pytest.raises(UsageError, match="2 faces, not for 1"):
-        recognizer(TWO).identify([face(axis(0)), face(axis(1))], [{1}])
-
-
-# Remembered strangers --------------------------------------------------------------------------------------------
+        make_recognizer(TWO).identify([make_face(axis(0)), make_face(axis(1))], [{1}])
 
 
 @rules
 def test_remembered_stranger_is_named_only_if_somebody_is_more_similar(rule: Rule) -> None:
-    judge = recognizer(TWO, rule, strangers=np.stack([axis(4), axis(3)]))
+    recognizer = make_recognizer(TWO, rule, strangers=np.stack([axis(4), axis(3)]))
     remembered = (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
-    assert outcome(decide(judge, 0.6, 0, 0, 0.7)) == remembered
-    assert outcome(decide(judge, 0.7, 0, 0, 0.6)) == (*MATCH, "person 1")
-    assert outcome(decide(judge, 0.1, 0, 0, 0.46)) == remembered
-    assert outcome(decide(judge, 0.1, 0, 0, 0.44)) == BELOW
-    assert outcome(decide(judge, 0.1, 0, 0, 0.7, quality=0.1)) == remembered
+    assert outcome(decide(recognizer, 0.6, 0, 0, 0.7)) == remembered
+    assert outcome(decide(recognizer, 0.7, 0, 0, 0.6)) == (*MATCH, "person 1")
+    assert outcome(decide(recognizer, 0.1, 0, 0, 0.46)) == remembered
+    assert outcome(decide(recognizer, 0.1, 0, 0, 0.44)) == BELOW
+    assert outcome(decide(recognizer, 0.1, 0, 0, 0.7, quality=0.1)) == remembered
 
 
 @rules
 def test_stranger_is_remembered_if_everybody_is_denied(rule: Rule) -> None:
-    judge = recognizer(TWO, rule, strangers=axis(3)[None])
-    assert outcome(decide(judge, 0.6, 0, 0, 0.7, denied=[{1, 2}])) == (
+    recognizer = make_recognizer(TWO, rule, strangers=axis(3)[None])
+    assert outcome(decide(recognizer, 0.6, 0, 0, 0.7, denied=[{1, 2}])) == (
         Decision.UNKNOWN,
         Reason.REMEMBERED_STRANGER,
         None,
     )
-    assert outcome(decide(judge, 0.6, 0, 0, 0.1, denied=[{1, 2}])) == BELOW
+    assert outcome(decide(recognizer, 0.6, 0, 0, 0.1, denied=[{1, 2}])) == BELOW
 
 
 def test_no_stranger_is_remembered_without_strangers() -> None:
-    faces = [face(with_cosines(0.3)), face(with_cosines(0.8))]
+    faces = [make_face(unit_vector(0.3)), make_face(unit_vector(0.8))]
     none = np.empty((0, DIMENSION), np.float32)
-    assert recognizer(TWO, strangers=none).identify(faces) == recognizer(TWO).identify(faces)
-
-
-# Look-alikes -----------------------------------------------------------------------------------------------
+    assert make_recognizer(TWO, strangers=none).identify(faces) == make_recognizer(TWO).identify(faces)
 
 
 CONFUSABLE = (Decision.UNCERTAIN, Reason.CONFUSABLE, None)
@@ -145,53 +135,55 @@ def test_look_alikes_are_named_only_if_distinguished(rule: Rule) -> None:
         Pairs(THREE, ONE_AND_TWO, DISTINGUISHED),
         Pairs(THREE, ONE_AND_TWO, UNDISTINGUISHED),
     )
-    assert outcome(decide(recognizer(THREE, rule, confusables=distinguished), 0.7, 0.69)) == (*MATCH, "person 1")
-    assert decide(recognizer(THREE, rule, confusables=distinguished), 0.69, 0.7).person == "person 2"
+    assert outcome(decide(make_recognizer(THREE, rule, confusables=distinguished), 0.7, 0.69)) == (*MATCH, "person 1")
+    assert decide(make_recognizer(THREE, rule, confusables=distinguished), 0.69, 0.7).person == "person 2"
     for cosines in ((0.7, 0.69), (0.95, 0.1)):
-        decision = decide(recognizer(THREE, rule, confusables=undistinguished), *cosines)
+        decision = decide(make_recognizer(THREE, rule, confusables=undistinguished), *cosines)
         assert outcome(decision) == CONFUSABLE
         assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
 
 
 def test_probabilities_of_look_alikes_follow_from_their_margin() -> None:
     for distinguished in (DISTINGUISHED, UNDISTINGUISHED):
-        alike = decide(recognizer(THREE, CALIBRATED, confusables=Pairs(THREE, ONE_AND_TWO, distinguished)), 0.7, 0.69)
-        plain = decide(recognizer(THREE, CALIBRATED), 0.7, 0.69)
-        one, other = (candidate.probability or 0.0 for candidate in alike.candidates[:2])
-        assert one / (one + other) == pytest.approx(distinguished)
+        alike = decide(
+            make_recognizer(THREE, CALIBRATED, confusables=Pairs(THREE, ONE_AND_TWO, distinguished)), 0.7, 0.69
+        )
+        plain = decide(make_recognizer(THREE, CALIBRATED), 0.7, 0.69)
+        first, second = (candidate.probability or 0.0 for candidate in alike.candidates[:2])
+        assert first / (first + second) == pytest.approx(distinguished)
         both = sum(candidate.probability or 0.0 for candidate in plain.candidates[:2])
-        assert one + other == pytest.approx(both, abs=0.01)
+        assert first + second == pytest.approx(both, abs=0.01)
         assert alike.stranger_probability == pytest.approx(plain.stranger_probability)
 
 
 def test_look_alikes_behind_another_person_share_by_margin() -> None:
     pairs = Pairs(THREE, {frozenset({2, 3})}, UNDISTINGUISHED)
-    decision = decide(recognizer(THREE, CALIBRATED, confusables=pairs), 0.7, 0.5, 0.4)
+    decision = decide(make_recognizer(THREE, CALIBRATED, confusables=pairs), 0.7, 0.5, 0.4)
     assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2", "person 3"]
-    _, one, other = (candidate.probability or 0.0 for candidate in decision.candidates)
-    assert one / (one + other) == pytest.approx(UNDISTINGUISHED)
+    _, first, second = (candidate.probability or 0.0 for candidate in decision.candidates)
+    assert first / (first + second) == pytest.approx(UNDISTINGUISHED)
 
 
 @rules
 def test_look_alikes_do_not_affect_other_people(rule: Rule) -> None:
-    judge = recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, UNDISTINGUISHED))
-    assert outcome(decide(judge, 0, 0, 0.9)) == (*MATCH, "person 3")
-    assert outcome(decide(judge, 0.7, 0, 0.69)) == TOO_NEAR
-    assert outcome(decide(judge, 0.3, 0.29)) == BELOW
-    assert outcome(decide(judge, 0.3, 0.29, quality=0.1)) == POOR
-    assert outcome(decide(judge, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
+    recognizer = make_recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, UNDISTINGUISHED))
+    assert outcome(decide(recognizer, 0, 0, 0.9)) == (*MATCH, "person 3")
+    assert outcome(decide(recognizer, 0.7, 0, 0.69)) == TOO_NEAR
+    assert outcome(decide(recognizer, 0.3, 0.29)) == BELOW
+    assert outcome(decide(recognizer, 0.3, 0.29, quality=0.1)) == POOR
+    assert outcome(decide(recognizer, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
 
 
 @rules
 def test_person_distinguished_from_one_may_be_too_near_to_a_third(rule: Rule) -> None:
     pairs = Pairs(THREE, ONE_AND_TWO, DISTINGUISHED)
-    assert outcome(decide(recognizer(THREE, rule, confusables=pairs), 0.57, 0.565, 0.56)) == TOO_NEAR
+    assert outcome(decide(make_recognizer(THREE, rule, confusables=pairs), 0.57, 0.565, 0.56)) == TOO_NEAR
     siblings = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, DISTINGUISHED)
     lenient = replace(rule, least_probability=0.0)
-    assert decide(recognizer(THREE, lenient, confusables=siblings), 0.57, 0.565, 0.56).person == "person 1"
+    assert decide(make_recognizer(THREE, lenient, confusables=siblings), 0.57, 0.565, 0.56).person == "person 1"
 
 
 def test_distinguished_person_is_not_named_below_the_probability() -> None:
     pairs = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, DISTINGUISHED)
     careful = replace(CALIBRATED, stranger_share=0.9999)
-    assert outcome(decide(recognizer(THREE, careful, confusables=pairs), 0.57, 0.565, 0.56)) == IMPROBABLE
+    assert outcome(decide(make_recognizer(THREE, careful, confusables=pairs), 0.57, 0.565, 0.56)) == IMPROBABLE

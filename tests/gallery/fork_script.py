@@ -1,5 +1,5 @@
 # ruff: noqa: T201
-"""Forks with a gallery in several states, for the tests; prints what parent and child see."""
+"""Test script: forks with a gallery in several states, and prints the results of parent and child."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facebank.index.search import CodedPart, CodedSearch
 from tests.gallery.conftest import Faces
 
 
-def in_child(work: Callable[[], None]) -> int:
+def fork(work: Callable[[], None]) -> int:
     """Run a function in a forked process for at most a minute and return the process ID."""
     sys.stdout.flush()
     child = os.fork()
@@ -41,14 +41,14 @@ def wait(child: int) -> None:
         print("the child ended with", status)
 
 
-def report(what: str, call: Callable[[], object]) -> None:
+def report(label: str, call: Callable[[], object]) -> None:
     try:
-        print(f"{what}: {call()}")
+        print(f"{label}: {call()}")
     except FacebankError as error:
-        print(f"{what}: {error}")
+        print(f"{label}: {error}")
 
 
-def both(path: Path, journal: str) -> None:
+def enroll_in_both(path: Path, journal: str) -> None:
     """Enroll in both processes after the fork; the parent closes while the child is enrolling."""
     if journal == "delete":
         vars(file)["choose_journal"] = lambda *_, **__: "delete"
@@ -61,37 +61,37 @@ def both(path: Path, journal: str) -> None:
             gallery.enroll("Bob", faces.samples(1))
         print("child", gallery.person("Bob").sample_count + gallery.person("Ada").sample_count)
 
-    child, faces = in_child(enroll), Faces(3)
+    child, faces = fork(enroll), Faces(3)
     for _ in range(10):
         gallery.enroll("Carl", faces.samples(1))
     gallery.close()
-    again = Gallery.open(path, Faces.pack)
+    reopened = Gallery.open(path, Faces.pack)
     for _ in range(20):
-        again.enroll("Carl", faces.samples(1))
+        reopened.enroll("Carl", faces.samples(1))
     wait(child)
-    print("parent", len(again.vectors().sample_ids))
+    print("parent", len(reopened.vectors().sample_ids))
 
 
-def busy(path: Path) -> None:
+def fork_during_read(path: Path) -> None:
     """Fork while another thread is reading."""
     gallery = Gallery.open(path, Faces.pack, create=True)
-    inside, done = threading.Event(), threading.Event()
+    is_reading, done = threading.Event(), threading.Event()
 
     def read() -> None:
         with gallery.snapshot():
-            inside.set()
+            is_reading.set()
             done.wait()
 
     reader = threading.Thread(target=read)
     reader.start()
-    inside.wait()
+    is_reading.wait()
 
     def use() -> None:
         report("child using", gallery.people)
         report("child inside", lambda: gallery.enroll("Ada", Faces(1).samples(1)))
         report("child opening", lambda: Gallery.open(path, Faces.pack))
 
-    child = in_child(use)
+    child = fork(use)
     gallery.enroll("Ada", Faces(1).samples(3))
     wait(child)
     done.set()
@@ -99,7 +99,7 @@ def busy(path: Path) -> None:
     print("parent:", gallery.person("Ada").sample_count)
 
 
-def snapshot(path: Path) -> None:
+def fork_in_snapshot(path: Path) -> None:
     """Fork inside a snapshot, which both processes leave."""
     gallery = Gallery.open(path, Faces.pack, create=True)
     gallery.enroll("Ada", Faces(1).samples(1))
@@ -118,15 +118,15 @@ def snapshot(path: Path) -> None:
     print("parent:", gallery.person("Ada").sample_count)
 
 
-def many(path: Path) -> None:
+def fork_repeatedly(path: Path) -> None:
     """Fork repeatedly while threads write; each child writes too or is refused."""
     gallery = Gallery.open(path, Faces.pack, create=True)
-    stop, kept = threading.Event(), [0, 0, 0]
+    stop, counts = threading.Event(), [0, 0, 0]
 
     def write(number: int) -> None:
         while not stop.is_set():
-            gallery.enroll(f"Thread {number} {kept[number]}", [])
-            kept[number] += 1
+            gallery.enroll(f"Thread {number} {counts[number]}", [])
+            counts[number] += 1
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
     for writer in writers:
@@ -137,19 +137,19 @@ def many(path: Path) -> None:
             gallery.enroll(f"Child {number}", [])
         except UsageError:
             return
-        print("kept 1")
+        print("enrolled 1")
 
     for number in range(20):
-        wait(in_child(lambda number=number: add(number)))  # type: ignore[misc]
+        wait(fork(lambda number=number: add(number)))  # type: ignore[misc]
     stop.set()
     for writer in writers:
         writer.join()
-    for count in kept:
-        print("kept", count)
+    for count in counts:
+        print("enrolled", count)
     print("people", len(gallery.people()))
 
 
-def faiss(path: Path) -> None:
+def search_with_faiss(path: Path) -> None:
     """Search with FAISS in both processes."""
     gallery = Gallery.open(path, Faces.pack, create=True)
     gallery.enroll("Ada", Faces(1).samples(300))
@@ -162,7 +162,7 @@ def faiss(path: Path) -> None:
         return " ".join(map(str, coded.near(queries.astype("float64"), 10)[-1]))
 
     print("parent", search())
-    wait(in_child(lambda: print("child", search())))
+    wait(fork(lambda: print("child", search())))
 
 
 if __name__ == "__main__":
