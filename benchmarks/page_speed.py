@@ -32,7 +32,7 @@ from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.gallery import NewSample
 from facebank.service.application import make_app
 from facebank.service.options import Limits, ServiceOptions
-from facebank.service.running import Server, listen
+from facebank.service.server import Server, listen
 from facebank.storage.arrays import normalized
 from facebank.types import Face, Photo, Quality
 
@@ -203,7 +203,7 @@ def measure_service(bank: FaceBank, folder: Path) -> dict[str, object]:
                     time.sleep(0.2)
                 overview_seconds = time.perf_counter() - started
                 time.sleep(1.0)
-                while page.is_looking:
+                while page.is_busy:
                     time.sleep(0.2)
                 grouping_seconds = time.perf_counter() - started
                 idle_pages = measure(client, _REPEATS)

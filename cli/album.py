@@ -10,7 +10,7 @@ import typer
 from .global_options import global_options
 from .help_layout import CommandApp
 from .options import AsJson, example
-from .output import counted, listed, say, write_json, write_line
+from .output import join_first, pluralize, say, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.album.album import Album
@@ -31,8 +31,12 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         epilog=f"{ABOUT}\n\n{example('album open shards/')}",
     )
-    for name, command, words in (("open", open_, "open shards/"), ("show", show, "show"), ("close", close, "close")):
-        album.command(name, epilog=f"{ABOUT}\n\n{example(f'album {words}')}")(command)
+    for name, command, arguments in (
+        ("open", open_, "open shards/"),
+        ("show", show, "show"),
+        ("close", close, "close"),
+    ):
+        album.command(name, epilog=f"{ABOUT}\n\n{example(f'album {arguments}')}")(command)
     app.add_typer(album, name="album")
 
 
@@ -73,13 +77,13 @@ def close(ctx: typer.Context, as_json: AsJson = False) -> int:
     from facebank.album.own_album import close_album, default_scan_path
 
     with global_options(ctx).open_bank() as bank:
-        was_open, own = close_album(bank.path), default_scan_path(bank.path)
+        was_open, default_path = close_album(bank.path), default_scan_path(bank.path)
     if as_json:
-        write_json({"album": str(own), "closed": was_open})
+        write_json({"album": str(default_path), "closed": was_open})
     elif was_open:
-        write_line(f"the album is {own} again")
+        write_line(f"the album is {default_path} again")
     else:
-        write_line(f"no other album was open; the album is {own}")
+        write_line(f"no other album was open; the album is {default_path}")
     return 0
 
 
@@ -103,7 +107,7 @@ def _show(album: Album, *, as_json: bool) -> None:
         )
         return
     for folder, missing in content.missing.items():
-        say(f"missing shards of {folder}: {listed(missing, _MAX_SHARDS_LISTED)}")
-    faces, photos = counted(content.faces, "face"), counted(content.photos, "photo")
-    parquet = "" if content.parquet_shards is None else f", {counted(content.parquet_shards, 'Parquet shard')}"
-    write_line(f"{content.path}: {faces} in {photos} ({counted(content.files, 'file')}{parquet})")
+        say(f"missing shards of {folder}: {join_first(missing, _MAX_SHARDS_LISTED)}")
+    faces, photos = pluralize(content.faces, "face"), pluralize(content.photos, "photo")
+    parquet = "" if content.parquet_shards is None else f", {pluralize(content.parquet_shards, 'Parquet shard')}"
+    write_line(f"{content.path}: {faces} in {photos} ({pluralize(content.files, 'file')}{parquet})")

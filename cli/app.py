@@ -42,9 +42,9 @@ class CommandLine(HelpGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as Typer calls it
         """Write the commands under their headings."""
-        longest = max(map(len, self.commands))
+        width = max(map(len, self.commands))
         for title, names in SECTIONS.items():
-            rows = [(name.ljust(longest), self.commands[name].get_short_help_str(100)) for name in names]
+            rows = [(name.ljust(width), self.commands[name].get_short_help_str(100)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(rows)
 
@@ -135,7 +135,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Recognize people in photographs from a few pictures of each.
+    """Recognize people in photos from a few photos of each.
 
     Exit codes of all commands: 0 success, 1 some input failed and the rest was processed, 2 wrong usage or nothing
     could be done, 130 interrupted. 'facebank help COMMAND' describes a command.
@@ -186,8 +186,8 @@ def main() -> int:
             if _COMPLETION in os.environ:
                 _register_shells()
             build_app()(prog_name="facebank")
-        except SystemExit as stop:
-            return finish_output(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
+        except SystemExit as error:
+            return finish_output(error.code if isinstance(error.code, int) else int(error.code is not None))
         finally:
             gc.freeze()  # skips the collection at exit
         return finish_output(0)

@@ -11,7 +11,7 @@ from facebank.schemas.records import finding_record
 
 from .global_options import global_options
 from .options import AsJson
-from .output import counted, write_json, write_line, write_table
+from .output import pluralize, write_json, write_line, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,27 +58,27 @@ def audit(
 ) -> int:
     """Find people who may be confused, and samples that may be wrong."""
     with global_options(ctx).open_bank() as bank:
-        found = bank.audit(most_pairs=pairs)
+        report = bank.audit(most_pairs=pairs)
     if as_json:
-        for finding in found.findings:
+        for finding in report.findings:
             write_json(finding_record(finding))
     else:
-        _print(found)
+        _print(report)
     return 0
 
 
-def _print(found: GalleryAudit) -> None:
-    if not found.people:
+def _print(report: GalleryAudit) -> None:
+    if not report.people:
         write_line("nobody is enrolled yet: start with `facebank enroll`")
         return
-    if not found.findings:
-        people = counted(found.people, "person", "people")
-        write_line(f"no findings for {counted(found.samples, 'sample')} of {people}")
+    if not report.findings:
+        people = pluralize(report.people, "person", "people")
+        write_line(f"no findings for {pluralize(report.samples, 'sample')} of {people}")
         return
     if sys.stdout.isatty():
-        _print_blocks(found.findings)
+        _print_blocks(report.findings)
         return
-    rows = [(finding.kind.value, finding.message, ", or ".join(finding.commands)) for finding in found.findings]
+    rows = [(finding.kind.value, finding.message, ", or ".join(finding.commands)) for finding in report.findings]
     write_table(("finding", "description", "commands: choose one"), rows)
 
 

@@ -22,7 +22,7 @@ from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .help_layout import CommandApp, HelpGroup
 from .options import AsOneJson
-from .output import counted, say, write_json, write_line, write_table
+from .output import pluralize, say, write_json, write_line, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class _Bench(HelpGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        own = self.commands
-        self.commands = Commands([*CONTENTS, *own], _protocol_command)
-        self.commands.update(own)
+        registered = self.commands
+        self.commands = Commands([*CONTENTS, *registered], _protocol_command)
+        self.commands.update(registered)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # click's signature
         """Return the names in help order."""
@@ -141,14 +141,14 @@ def _protocol_command(name: str) -> Any:
 
 def _parameter(kind: Any, option: Option, default: Any) -> tuple[Any, Any]:
     """Return a protocol's option as an annotation and a default for Typer."""
-    as_list = next((_LISTS[part] for part in (kind, *get_args(kind)) if part in _LISTS), None)
-    if as_list is not None:
-        kind, default = as_list | None, None
-    shows_default = as_list is None and default is not inspect.Parameter.empty
-    typed = typer.Option(
+    list_type = next((_LISTS[part] for part in (kind, *get_args(kind)) if part in _LISTS), None)
+    if list_type is not None:
+        kind, default = list_type | None, None
+    shows_default = list_type is None and default is not inspect.Parameter.empty
+    typer_option = typer.Option(
         option.flag, metavar=option.metavar, help=option.help, min=option.least, show_default=shows_default
     )
-    return Annotated[kind, typed], default
+    return Annotated[kind, typer_option], default
 
 
 def _epilog(*examples: str) -> str:
@@ -172,14 +172,14 @@ def _run(
     """Run a protocol, write its report and print the results; return the exit code."""
     from facebank.evaluation.bench import Run, run
 
-    job, chosen = protocol.job(data, options), global_options(ctx)
+    job, selected = protocol.job(data, options), global_options(ctx)
     with ProgressBar(writes_lines=as_json) as progress:
         conditions = Run(
             out=out or Path(f"bench-{protocol.name}"),
             command=shell_command(*sys.argv[1:]),
-            pack=chosen.pack,
-            device=chosen.device,
-            runtime="onnxruntime" if chosen.runtime == "auto" else chosen.runtime,
+            pack=selected.pack,
+            device=selected.device,
+            runtime="onnxruntime" if selected.runtime == "auto" else selected.runtime,
             seed=seed,
             keeps_faces=cache,
             progress=progress,
@@ -213,5 +213,5 @@ def _exit_code(report: Report) -> int:
     unused = [failure for failure in report.failures if failure.reason != NO_FACE]
     if unused:
         example = f"such as {unused[0].entry}: {unused[0].reason}"
-        say(f"{counted(len(unused), 'item')} left out, {example}; the report lists all")
+        say(f"{pluralize(len(unused), 'item')} left out, {example}; the report lists all")
     return SOME_FAILED if unused or report.failed_checks else 0

@@ -73,7 +73,7 @@ def calibrate(
     from facebank.operations.engine import load_engine
     from facebank.recognition.calibration.files import require_folder, save_pack_calibration, user_folder
 
-    wanted = wanted_classifiers(classifier)
+    classifiers = wanted_classifiers(classifier)
     album = find_album(photos, strangers)
     options = global_options(ctx)
     engine = load_engine(pack, options.device, runtime=options.runtime)
@@ -82,17 +82,17 @@ def calibrate(
     with ProgressBar(writes_lines=as_json) as bar:
         faces = read_faces(album, engine, bar)
     _report_mislabelled(faces)
-    plan = plan_calibration(faces.identities, wanted)
+    plan = plan_calibration(faces.identities, classifiers)
     with ProgressBar(writes_lines=as_json) as bar:
         made_from = _provenance(photos, strangers)
-        found = calibrate(faces.identities, engine.identity, plan.classifiers, made_from, progress=bar)
-    save_pack_calibration(found.calibration, found.background, folder)
+        result = calibrate(faces.identities, engine.identity, plan.classifiers, made_from, progress=bar)
+    save_pack_calibration(result.calibration, result.background, folder)
     if as_json:
-        write_json({"pack": engine.identity.name, **_record(faces, plan, found), "folder": str(folder.absolute())})
+        write_json({"pack": engine.identity.name, **_record(faces, plan, result), "folder": str(folder.absolute())})
     else:
-        _print_summary(engine.identity.name, faces, found)
+        _print_summary(engine.identity.name, faces, result)
         write_line(f"saved in {folder}" + ("" if out else ": remove that folder to undo the calibration"))
-        _report_gaps(plan, found)
+        _report_gaps(plan, result)
     return 0
 
 
@@ -110,39 +110,39 @@ def _report_mislabelled(faces: KnownFaces) -> None:
             say(f"{pair.first.path} and {pair.second.path} show the same face under two names: both were left out")
 
 
-def _record(faces: KnownFaces, plan: CalibrationPlan, found: Calibrated) -> dict[str, object]:
+def _record(faces: KnownFaces, plan: CalibrationPlan, result: Calibrated) -> dict[str, object]:
     return {
-        "pack_digest": found.calibration.pack_digest,
-        "made_from": found.calibration.made_from,
+        "pack_digest": result.calibration.pack_digest,
+        "made_from": result.calibration.made_from,
         "people": faces.people,
         "strangers": faces.strangers,
-        "photos": found.calibration.photos,
+        "photos": result.calibration.photos,
         "left_out": {reason.value: count for reason, count in faces.left_out.items()},
-        "two_people": [_pair(pair) for pair in faces.two_people],
-        "background": found.background is not None,
+        "two_people": [_pair_record(pair) for pair in faces.two_people],
+        "background": result.background is not None,
         "classifiers": [
             {
                 "classifier": calibrator.classifier,
                 "galleries": [
                     {"people": size, "threshold": threshold, **_reliability_record(measured)}
-                    for size, threshold, measured in _by_size(calibrator, found.reliability)
+                    for size, threshold, measured in _sizes_of(calibrator, result.reliability)
                 ],
             }
-            for calibrator in found.calibration.calibrators
+            for calibrator in result.calibration.calibrators
         ],
         "not_calibrated": [{"classifier": classifier, "why": reason} for classifier, reason in plan.left_out.items()],
     }
 
 
-def _pair(pair: TwoPeople) -> dict[str, object]:
-    return {"first": _photo(pair.first), "second": _photo(pair.second)}
+def _pair_record(pair: TwoPeople) -> dict[str, object]:
+    return {"first": _photo_record(pair.first), "second": _photo_record(pair.second)}
 
 
-def _photo(photo: AlbumPhoto) -> dict[str, object]:
+def _photo_record(photo: AlbumPhoto) -> dict[str, object]:
     return {"image": str(photo.path), "person": photo.person}
 
 
-def _by_size(
+def _sizes_of(
     calibrator: Calibrator, reliability: Mapping[str, Sequence[Reliability]]
 ) -> Iterator[tuple[int, float | None, Reliability | None]]:
     """Yield sizes of galleries, each with its threshold at one sample per person and its reliability, or None."""
@@ -163,29 +163,29 @@ def _reliability_record(measured: Reliability | None) -> dict[str, float | None]
     return {name: None if measured is None else float(getattr(measured, name)) for name in names}
 
 
-def _print_summary(name: str, faces: KnownFaces, found: Calibrated) -> None:
+def _print_summary(name: str, faces: KnownFaces, result: Calibrated) -> None:
     strangers = f" and {faces.strangers} strangers" if faces.strangers else ""
-    write_line(f"{name}: {found.calibration.photos} faces of {faces.people} people{strangers}")
-    left_out = [f"{count} {_LEFT_OUT[reason.value]}" for reason, count in faces.left_out.items() if count]
+    write_line(f"{name}: {result.calibration.photos} faces of {faces.people} people{strangers}")
+    left_out = [f"{count} {_LEFT_OUT_REASONS[reason.value]}" for reason, count in faces.left_out.items() if count]
     if left_out:
         write_line(f"left out: {', '.join(left_out)}")
     columns = ("classifier", "people", "threshold", "strangers named", "Brier score", "log loss", "calibration error")
     rows = [
-        (calibrator.classifier, str(size), _number(threshold), *_reliability_cells(measured))
-        for calibrator in found.calibration.calibrators
-        for size, threshold, measured in _by_size(calibrator, found.reliability)
+        (calibrator.classifier, str(size), _format_number(threshold), *_reliability_cells(measured))
+        for calibrator in result.calibration.calibrators
+        for size, threshold, measured in _sizes_of(calibrator, result.reliability)
         if threshold is not None
     ]
     write_table(columns, rows, {"-": "dim"})
 
 
-def _report_gaps(plan: CalibrationPlan, found: Calibrated) -> None:
+def _report_gaps(plan: CalibrationPlan, result: Calibrated) -> None:
     """Report classifiers without a calibration, and limits of the calibration."""
     for classifier, reason in plan.left_out.items():
         say(f"{classifier} was left out: {reason}")
-    if not all(found.reliability.values()):
+    if not all(result.reliability.values()):
         say("the reliability was not measured: half of the people are too few to calibrate with")
-    largest = min(calibrator.tables[-1].size for calibrator in found.calibration.calibrators)
+    largest = min(calibrator.tables[-1].size for calibrator in result.calibration.calibrators)
     if largest < LARGE_GALLERY:
         say(
             f"only galleries of up to {largest} people were simulated: with many more people enrolled, the fraction of "
@@ -193,7 +193,7 @@ def _report_gaps(plan: CalibrationPlan, found: Calibrated) -> None:
         )
 
 
-_LEFT_OUT: Mapping[str, str] = {
+_LEFT_OUT_REASONS: Mapping[str, str] = {
     "unreadable": "unreadable",
     "no_face": "without a face",
     "too_poor": "too poor",
@@ -202,11 +202,16 @@ _LEFT_OUT: Mapping[str, str] = {
 }
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
 def _reliability_cells(measured: Reliability | None) -> tuple[str, ...]:
     if measured is None:
         return ("-",) * 4
-    return f"{measured.fpir:.2%}", _number(measured.brier), _number(measured.log_loss), _number(measured.ece)
+    return (
+        f"{measured.fpir:.2%}",
+        _format_number(measured.brier),
+        _format_number(measured.log_loss),
+        _format_number(measured.ece),
+    )

@@ -12,7 +12,7 @@ from facebank.schemas.records import group_record
 
 from .global_options import global_options
 from .options import ScanPath
-from .output import counted, say, write_json, write_line, write_table
+from .output import pluralize, say, write_json, write_line, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def cluster(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a page with the faces of each group.")
     ] = None,
-    least: Annotated[int, typer.Option(metavar="N", min=2, help="Smallest number of faces in a group.")] = 2,
+    least: Annotated[int, typer.Option(metavar="N", min=2, help="Minimum number of faces in a group.")] = 2,
     not_same: Annotated[
         tuple[str, str] | None,
         typer.Option(
@@ -59,31 +59,31 @@ def cluster(
     """
     from facebank.album.album import Album
 
-    with ExitStack() as opened:
-        album = opened.enter_context(Album(opened.enter_context(global_options(ctx).open_bank()), scan_file))
+    with ExitStack() as stack:
+        album = stack.enter_context(Album(stack.enter_context(global_options(ctx).open_bank()), scan_file))
         if not_same is not None:
             album.tell_apart(*not_same)
         with ProgressBar(writes_lines=as_json) as bar:
-            grouped = album.cluster(least=least, progress=bar)
-        _show(grouped, as_json=as_json)
+            grouping = album.cluster(least=least, progress=bar)
+        _show(grouping, as_json=as_json)
         if out is not None:
-            _write_page(album, grouped.groups, out)
-        elif grouped.groups:
+            _write_page(album, grouping.groups, out)
+        elif grouping.groups:
             say(
                 "group numbers change with each run, so those on earlier pages no longer apply: --out writes a new page"
             )
     return 0
 
 
-def _show(grouped: Grouped, *, as_json: bool) -> None:
+def _show(grouping: Grouped, *, as_json: bool) -> None:
     if as_json:
-        for group in grouped.groups:
+        for group in grouping.groups:
             write_json(group_record(group))
         return
-    write_table(_COLUMNS, (_row(group) for group in grouped.groups))
-    reasons = ((grouped.named, "known already"), (grouped.alone, "like no other"), (grouped.poor, "too poor"))
+    write_table(_COLUMNS, (_row(group) for group in grouping.groups))
+    reasons = ((grouping.named, "known already"), (grouping.alone, "like no other"), (grouping.poor, "too poor"))
     left_out = ", ".join(f"{count:,} {reason}" for count, reason in reasons)
-    write_line(f"{counted(len(grouped.groups), 'group')}; faces left out: {left_out}")
+    write_line(f"{pluralize(len(grouping.groups), 'group')}; faces left out: {left_out}")
 
 
 def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
@@ -96,7 +96,8 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
     album.note_written(PlaceKind.PAGE, out)
     with ProgressBar() as bar:
         write_contact_sheet(album.scan_file, groups, out, bar)
-    selection = f" of the {MOST_GROUPS} largest of {counted(len(groups), 'group')}" if len(groups) > MOST_GROUPS else ""
+    total = pluralize(len(groups), "group")
+    selection = f" of the {MOST_GROUPS} largest of {total}" if len(groups) > MOST_GROUPS else ""
     say(f"page{selection}: {out}")
 
 

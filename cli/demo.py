@@ -1,4 +1,4 @@
-"""``facebank demo``: enrolls and recognizes people in the photographs that come with facebank."""
+"""``facebank demo``: enrolls and recognizes people in the photos that come with facebank."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the annotated picture.")] = Path("facebank-demo"),
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each face.")] = False,
 ) -> int:
-    """Try facebank on the photographs that come with it.
+    """Try facebank on the photos that come with it.
 
-    Two people are enrolled from one photograph each, then identified in a collage of other photographs. Exit code 1 if
+    Two people are enrolled from one photo each, then identified in a collage of other photos. Exit code 1 if
     a name is wrong.
     """
     from facebank.demo.demonstration import run_demo
@@ -62,7 +62,7 @@ def _record(result: DemoResult, report: DemoReport) -> dict[str, object]:
 
 def _print(report: DemoReport) -> None:
     names = " and ".join(f"{person.name} ({person.photo})" for person in report.people)
-    write_line(f"Enrolled from one photograph each: {names}")
+    write_line(f"Enrolled from one photo each: {names}")
     write_line("")
     columns = ("face in the picture, from the left", "expected", "decision", "name", "similarity", "")
     write_table(
@@ -70,18 +70,18 @@ def _print(report: DemoReport) -> None:
     )
     write_line("")
     write_line(f"The picture with boxes and names: {report.picture}")
-    write_line("Your own gallery was not changed. To continue with your own photographs:")
+    write_line("Your own gallery was not changed. To continue with your own photos:")
     write_line("  facebank enroll Ada ada1.jpg ada2.jpg")
     write_line("  facebank identify party.jpg")
 
 
 def _row(result: DemoResult) -> tuple[str, ...]:
     panel = result.panel
-    shown = f"{panel.shows} ({panel.photo}{', mirrored' if panel.mirrored else ''})"
+    label = f"{panel.shows} ({panel.photo}{', mirrored' if panel.mirrored else ''})"
     expected = panel.expected or "a stranger"
     verdict = "right" if result.correct else "WRONG"
     if result.face is None:
-        return shown, expected, "no face found", "", "", verdict
+        return label, expected, "no face found", "", "", verdict
     face = result.face
     similarity = "" if face.similarity is None else f"{face.similarity:.2f}"
-    return shown, expected, str(face.decision), face.person or "", similarity, verdict
+    return label, expected, str(face.decision), face.person or "", similarity, verdict

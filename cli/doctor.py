@@ -12,7 +12,7 @@ from facebank.storage.text import printable
 
 from .global_options import global_options
 from .options import example
-from .output import counted, say, shows_colors, write_json, write_line
+from .output import pluralize, say, shows_colors, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.doctor.diagnosis import Diagnosis
@@ -56,9 +56,9 @@ def doctor(
 def _clean(gallery: Path | None) -> None:
     from facebank.doctor.diagnosis import clean
 
-    removed, kept = clean(gallery)
-    say(f"{counted(len(removed), 'leftover')} of killed runs removed")
-    for path in kept:
+    removed, remaining = clean(gallery)
+    say(f"{pluralize(len(removed), 'leftover')} of killed runs removed")
+    for path in remaining:
         say(f"{path} cannot be removed: check its permissions")
 
 
@@ -89,11 +89,11 @@ def _print(diagnosis: Diagnosis) -> None:
 def _summary(diagnosis: Diagnosis) -> str:
     counts = Counter(finding.severity.value for finding in diagnosis.findings)
     if not diagnosis.healthy:
-        problems = counted(counts["problem"], "problem")
+        problems = pluralize(counts["problem"], "problem")
         has_fix = any(finding.command for finding in diagnosis.findings if finding.severity.value == "problem")
         return f"{problems}: run the commands after 'fix:' above" if has_fix else problems
     if counts["warning"]:
-        return f"No problems, {counted(counts['warning'], 'warning')}"
+        return f"No problems, {pluralize(counts['warning'], 'warning')}"
     return "No problems"
 
 

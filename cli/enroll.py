@@ -99,15 +99,19 @@ def enroll(
         say(note)
     report_skipped(gathered)
     _write_skipped(people if as_json else ())
-    terms = global_options(ctx).first_use()
+    terms = global_options(ctx).first_use_terms()
     with global_options(ctx).open_bank() as bank, _EnrollProgress(bank, as_json=as_json) as progress:
         try:
             bank.preload()
             reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, force=force, progress=progress)
         except KeyboardInterrupt as error:
-            kept = f"{progress.enrolled} of {total} photos are enrolled"
-            raise KeyboardInterrupt(kept if progress.enrolled else "nothing was enrolled yet") from error
-    for message in (*map(_same_face, reports), *progress.advice.values(), terms if progress.enrolled else None):
+            outcome = f"{progress.enrolled} of {total} photos are enrolled"
+            raise KeyboardInterrupt(outcome if progress.enrolled else "nothing was enrolled yet") from error
+    for message in (
+        *map(_reassignment_message, reports),
+        *progress.advice.values(),
+        terms if progress.enrolled else None,
+    ):
         if message is not None:
             say(message)
     if not as_json:
@@ -159,7 +163,7 @@ def _print(photo: EnrolledPhoto) -> None:
         say(f"{photo.path}: {photo.warning}")
 
 
-def _same_face(report: EnrollReport) -> str | None:
+def _reassignment_message(report: EnrollReport) -> str | None:
     """Return a message if photos were enrolled for a person other than the one named by their folder."""
     if report.given_as is None:
         return None

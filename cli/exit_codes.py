@@ -51,6 +51,6 @@ def exit_on_errors(*, debug: bool) -> Iterator[None]:
             raise typer.Exit(SOME_FAILED) from error
         if debug:
             raise
-        where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
-        say(f"{where}{error.strerror or type(error).__name__}")
+        prefix = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
+        say(f"{prefix}{error.strerror or type(error).__name__}")
         raise typer.Exit(NOTHING_DONE) from error

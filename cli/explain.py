@@ -40,7 +40,7 @@ def explain(
 ) -> int:
     """Draw a map of the regions that make two faces similar.
 
-    The largest face of each photo is taken. Needs no gallery.
+    The largest face of each photo is used. Needs no gallery.
     """
     from facebank.gallery import PlaceKind
     from facebank.operations.explain import check_target, explain_photos, write_picture
@@ -58,14 +58,14 @@ def explain(
 
 
 def _record(pair: ExplainedPair, out: Path) -> dict[str, object]:
-    found, explanation = pair.verification, pair.explanation
+    verification, explanation = pair.verification, pair.explanation
     grids = explanation.grid(_CELLS)
     return {
-        "a": found.a,
-        "b": found.b,
-        "similarity": found.similarity,
-        "threshold": found.threshold,
-        "same": found.same,
+        "a": verification.a,
+        "b": verification.b,
+        "similarity": verification.similarity,
+        "threshold": verification.threshold,
+        "same": verification.same,
         "largest_fall": explanation.largest_drop,
         "largest_rise": explanation.largest_rise,
         "regions": [
@@ -84,11 +84,13 @@ def _round(grid: FloatArray) -> list[list[float]]:
 def _print(pair: ExplainedPair, out: Path) -> None:
     from facebank.operations.explain import answer
 
-    found = pair.verification
-    write_line(f"{answer(found)} (similarity {found.similarity:.3f}, threshold {found.threshold:.3f})")
+    verification = pair.verification
+    write_line(
+        f"{answer(verification)} (similarity {verification.similarity:.3f}, threshold {verification.threshold:.3f})"
+    )
     rows = [
         (region.name, f"{region.area:.0%}", f"{region.drops[0]:.3f}", f"{region.drops[1]:.3f}")
         for region in pair.explanation.regions
     ]
-    write_table(("hidden", "share of the crop", "fall, first face", "fall, second face"), rows)
+    write_table(("hidden", "fraction of the crop", "fall, first face", "fall, second face"), rows)
     write_line(f"picture: {out}")

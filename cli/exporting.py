@@ -10,7 +10,7 @@ import typer
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .options import AsJson
-from .output import counted, say, write_json, write_line
+from .output import pluralize, say, write_json, write_line
 
 
 def export(
@@ -31,7 +31,7 @@ def export(
     if as_json:
         write_json({"folder": str(exported.folder), "people": exported.people, "samples": exported.samples})
     else:
-        counts = f"{counted(exported.people, 'person', 'people')} with {counted(exported.samples, 'sample')}"
+        counts = f"{pluralize(exported.people, 'person', 'people')} with {pluralize(exported.samples, 'sample')}"
         write_line(f"{counts} written to {exported.folder}")
     return 0
 
@@ -71,7 +71,7 @@ def import_people(
         )
     else:
         write_line(
-            f"{counted(imported.samples, 'sample')} and {counted(imported.people, 'new person', 'new people')} "
+            f"{pluralize(imported.samples, 'sample')} and {pluralize(imported.people, 'new person', 'new people')} "
             f"imported, {imported.duplicates} already enrolled ({imported.duplicates_elsewhere} under another name)"
         )
     return SOME_FAILED if imported.refused else 0
@@ -93,5 +93,5 @@ def backup(
     if as_json:
         write_json({"file": str(path), "people": people})
     else:
-        write_line(f"{counted(people, 'person', 'people')} copied to {path}")
+        write_line(f"{pluralize(people, 'person', 'people')} copied to {path}")
     return 0

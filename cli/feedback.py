@@ -14,7 +14,7 @@ from facebank.storage.text import shell_command
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .options import AsOneJson, FaceNumber, PersonName, PhotoFile
-from .output import counted, say, write_json, write_line
+from .output import pluralize, say, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.operations.feedback import Feedback
@@ -59,8 +59,8 @@ def confirm(
 
     The face becomes a sample of the person if its quality is sufficient.
 
-    A face that is unlike the person's samples, or nearer to somebody else, is refused unless --force is given. An
-    earlier denial of the person for this face is withdrawn.
+    A face that differs from the person's samples, or is closer to another person, is refused unless --force is given.
+    An earlier denial of the person for this face is withdrawn.
     """
     with global_options(ctx).open_bank() as bank:
         feedback = bank.confirm(photo, name, face, force=force)
@@ -104,7 +104,7 @@ def deny(
     if files:
         embed = ("--embed",) if absolute(photo) in files else ()
         say(
-            f"facebank wrote the name {feedback.person} into {counted(len(files), 'file')} of this photo: "
+            f"facebank wrote the name {feedback.person} into {pluralize(len(files), 'file')} of this photo: "
             f"`{shell_command('tags', 'write', *embed, photo)}` removes it"
         )
     return code

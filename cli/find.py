@@ -13,7 +13,7 @@ from facebank.storage.text import format_probability
 
 from .global_options import global_options
 from .options import AllowTwice, LeastProbability, ScanPath, settings_for_run
-from .output import clock_time, counted, say, short_path, write_json, write_line, write_table
+from .output import clock_time, pluralize, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def find(
     least_probability: LeastProbability = None,
     allow_twice: AllowTwice = False,
     out: PageOut = None,
-    opens: PageOpen = False,
+    open_page: PageOpen = False,
     parquet: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the photos to a Parquet file too, for pandas, DuckDB and others."),
@@ -94,35 +94,35 @@ def find(
             raise UsageError("--parquet and --videos exclude each other: the file holds photos")
     with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         settings = settings_for_run(bank, least_probability=least_probability, allow_twice=allow_twice or None)
-        found = album.find([*names, *(others or [])], period, settings, any_of=any_of)
+        photos = album.find([*names, *(others or [])], period, settings, any_of=any_of)
         if as_json:
-            for photo in found:
+            for photo in photos:
                 write_json(found_photo_record(photo))
         else:
-            write_table(("photo", "taken", "people"), (_row(photo) for photo in found))
-            write_line(counted(len(found), "photo"))
+            write_table(("photo", "taken", "people"), (_row(photo) for photo in photos))
+            write_line(pluralize(len(photos), "photo"))
         if parquet is not None:
             album.note_written(PlaceKind.PAGE, parquet)
-            write_found(found, parquet)
+            write_found(photos, parquet)
             say(f"Parquet: {parquet}")
         if videos:
-            numbers = {bank.gallery.person(name).id for name in [*names, *(others or [])]}
+            person_ids = {bank.gallery.person(name).id for name in [*names, *(others or [])]}
             _write_videos(
-                find_videos(bank, album, numbers, period, settings, any_of=any_of),
+                find_videos(bank, album, person_ids, period, settings, any_of=any_of),
                 bank.gallery.names(),
                 as_json=as_json,
             )
         people = list(dict.fromkeys(bank.gallery.person(name).name for name in [*names, *(others or [])]))
         title = f"Photos of {(' or ' if any_of else ' and ').join(people)}"
-        if found:
+        if photos:
             write_page(
                 bank.gallery,
                 out,
-                partial(write_found_page, found, title),
-                opens=opens,
+                partial(write_found_page, photos, title),
+                open_page=open_page,
                 writes_lines=as_json,
             )
-        elif out is not None or opens:
+        elif out is not None or open_page:
             say("no photos were found, so no page was written")
     return 0
 
@@ -138,7 +138,7 @@ def _write_videos(videos: Sequence[SeenVideo], names: Mapping[int, str], *, as_j
         for visit in video.visits
     )
     write_table(("video", "person", "from", "to"), rows)
-    write_line(counted(len(videos), "video"))
+    write_line(pluralize(len(videos), "video"))
 
 
 def _row(photo: FoundPhoto) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from facebank.storage.text import shell_command
 from .exit_codes import NOTHING_DONE
 from .global_options import global_options
 from .options import AsJson, PersonName
-from .output import counted, is_interactive, say, short_path, write_json, write_line
+from .output import is_interactive, pluralize, say, short_path, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.album.copies import Copies
@@ -40,18 +40,18 @@ def forget(
 
     with global_options(ctx).open_gallery() as gallery:
         person, copies = gallery.person(name), copies_of(gallery, name)
-        described = f"{person.name}, with {counted(person.sample_count, 'sample')}"
-        if dry_run or not confirm_removal(f"Forget {described}, for good?", copies, yes=yes):
+        description = f"{person.name}, with {pluralize(person.sample_count, 'sample')}"
+        if dry_run or not confirm_removal(f"Forget {description}, for good?", copies, yes=yes):
             record = forgotten_record(person, copies, None)
-            return _print_plan(record, described, copies, dry_run=dry_run, as_json=as_json)
+            return _print_plan(record, description, copies, dry_run=dry_run, as_json=as_json)
         forgotten = gallery.forget(name)
     if as_json:
         write_json(forgotten_record(person, copies, forgotten))
     else:
-        write_line(f"{person.name} is forgotten, with {counted(forgotten.samples, 'sample')}")
+        write_line(f"{person.name} is forgotten, with {pluralize(forgotten.samples, 'sample')}")
     if copies.files_with_name:
         say(
-            f"facebank wrote the name into {counted(len(copies.files_with_name), 'file')} that still have it: "
+            f"facebank wrote the name into {pluralize(len(copies.files_with_name), 'file')} that still have it: "
             f"`{shell_command('tags', 'remove', person.name)}` removes it"
         )
     report_leftovers(forgotten)
@@ -75,11 +75,11 @@ def remove_sample(
     from facebank.album.copies import copies_of
 
     with global_options(ctx).open_gallery() as gallery:
-        described = _described_sample(gallery, sample_id)
+        description = _describe_sample(gallery, sample_id)
         copies = copies_of(gallery)
-        if dry_run or not confirm_removal(f"Remove {described}, for good?", copies, yes=yes):
+        if dry_run or not confirm_removal(f"Remove {description}, for good?", copies, yes=yes):
             record = removed_sample_record(sample_id, copies, None)
-            return _print_plan(record, described, copies, dry_run=dry_run, as_json=as_json)
+            return _print_plan(record, description, copies, dry_run=dry_run, as_json=as_json)
         forgotten = gallery.remove_sample(sample_id)
     if as_json:
         write_json(removed_sample_record(sample_id, copies, forgotten))
@@ -90,7 +90,7 @@ def remove_sample(
     return 0
 
 
-def _described_sample(gallery: Gallery, sample_id: int) -> str:
+def _describe_sample(gallery: Gallery, sample_id: int) -> str:
     """Return a sample's number, person and photo; only the number if its row is damaged."""
     try:
         sample = gallery.sample(sample_id)
@@ -104,12 +104,12 @@ def confirm_removal(question: str, copies: Copies, *, yes: bool) -> bool:
     if yes or not is_interactive():
         return True
     if copies.wiped:
-        say(f"{counted(len(copies.wiped), 'file')} made from the gallery will be wiped, too")
+        say(f"{pluralize(len(copies.wiped), 'file')} made from the gallery will be wiped, too")
     report_remaining_copies(copies)
     return typer.confirm(question, err=True)
 
 
-def _print_plan(record: dict[str, object], described: str, copies: Copies, *, dry_run: bool, as_json: bool) -> int:
+def _print_plan(record: dict[str, object], description: str, copies: Copies, *, dry_run: bool, as_json: bool) -> int:
     """Write what a dry run would remove, or that the user declined; return the exit code."""
     if not dry_run:
         say("nothing was removed")
@@ -117,7 +117,7 @@ def _print_plan(record: dict[str, object], described: str, copies: Copies, *, dr
     if as_json:
         write_json(record)
     else:
-        write_line(f"to be removed: {described}")
+        write_line(f"to be removed: {description}")
         for path in copies.wiped:
             write_line(f"to be wiped: {path}")
     report_remaining_copies(copies)

@@ -48,19 +48,19 @@ class GlobalOptions:
     index: str | None = None
     fallback: Fallback | None = None
 
-    def open_bank(self, threads: int | None = None, *, works_long: bool = False) -> FaceBank:
+    def open_bank(self, threads: int | None = None, *, long_running: bool = False) -> FaceBank:
         """Return the selected bank, which opens files and loads networks when they are first used.
 
         Parameters
         ----------
         threads
             Threads per network; None for the default.
-        works_long
+        long_running
             Whether the command runs long enough to pay for the slower start of other runtimes than ONNX Runtime.
         """
         from facebank.bank import FaceBank
 
-        runtime = "onnxruntime" if self.runtime == "auto" and not works_long else self.runtime
+        runtime = "onnxruntime" if self.runtime == "auto" and not long_running else self.runtime
         return FaceBank.open(
             self.gallery,
             pack=self.pack,
@@ -72,7 +72,7 @@ class GlobalOptions:
             fallback=self.fallback,
         )
 
-    def first_use(self) -> str | None:
+    def first_use_terms(self) -> str | None:
         """Return the terms of the pack if there is no gallery yet and they limit the use; otherwise None."""
         from facebank.gallery import default_gallery_path
 

@@ -16,17 +16,17 @@ def register(app: typer.Typer) -> None:
 
 def show_help(
     ctx: typer.Context,
-    words: Annotated[
+    names: Annotated[
         list[str] | None,
         typer.Argument(metavar="COMMAND...", show_default=False, help="The command; all of them if left out."),
     ] = None,
 ) -> int:
     """Show the help of a command, like COMMAND --help."""
     context = ctx.find_root()
-    for word in words or []:
+    for name in names or []:
         if not hasattr(context.command, "resolve_command"):
-            context.fail(f"'{context.command_path}' has no subcommand {word!r}")
-        name, command, _ = context.command.resolve_command(context, [word])
-        context = type(ctx)(command, info_name=name, parent=context)
+            context.fail(f"'{context.command_path}' has no subcommand {name!r}")
+        resolved, command, _ = context.command.resolve_command(context, [name])
+        context = type(ctx)(command, info_name=resolved, parent=context)
     typer.echo(context.get_help())
     return 0

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 _CHOICES = re.compile(r"<([\w.|-]+)>$")
 _RANGE = re.compile(r"([\d.]+)<=x<=([\d.]+)(?=[^\[]*\]$)")
-_LEAST = re.compile(r"x>=([\d.]+)(?=[^\[]*\]$)")
+_MINIMUM = re.compile(r"x>=([\d.]+)(?=[^\[]*\]$)")
 _HYPHEN, _UNBROKEN_HYPHEN = "-", "\N{NON-BREAKING HYPHEN}"
 
 _Context: Any = TyperCommand.context_class
@@ -108,7 +108,7 @@ def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
             words = words.replace("; required]", "]").replace("  [required]", "")
         else:
             title, name = "Options", _CHOICES.sub(r"\1", name)
-        words = _LEAST.sub(r"at least \1", _RANGE.sub(r"\1 to \2", words))
+        words = _MINIMUM.sub(r"at least \1", _RANGE.sub(r"\1 to \2", words))
         sections.setdefault(parameter.rich_help_panel or title, []).append((name, words))
     for title, rows in sections.items():
         if rows:

@@ -18,8 +18,8 @@ from facebank.storage.text import format_probability
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .options import DECISIONS, AllowTwice, LeastProbability, ScanPath, settings_for_run
-from .output import counted, report_skipped, say, short_path, write_csv, write_json, write_skipped, write_table
-from .paths import scan_place
+from .output import pluralize, report_skipped, say, short_path, write_csv, write_json, write_skipped, write_table
+from .paths import parse_scan_path
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def identify(
         typer.Argument(
             metavar="PHOTO_OR_DIR...",
             show_default=False,
-            parser=scan_place,
+            parser=parse_scan_path,
             help="Photos, and folders of photos; with --scan, only these of the scan.",
         ),
     ] = None,
@@ -101,11 +101,11 @@ def identify(
 
     A face is named only above the calibrated threshold; otherwise it is unknown or uncertain, with a reason.
     """
-    _check(paths or [], scan=scan, scan_file=scan_file, annotate=annotate)
+    _check_options(paths or [], scan=scan, scan_file=scan_file, annotate=annotate)
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other: use one of them")
-    with ExitStack() as opened:
-        bank = opened.enter_context(global_options(ctx).open_bank())
+    with ExitStack() as stack:
+        bank = stack.enter_context(global_options(ctx).open_bank())
         if not scan:
             bank.preload()
         settings = settings_for_run(
@@ -117,29 +117,29 @@ def identify(
             allow_twice=allow_twice or None,
         )
         if scan:
-            album = opened.enter_context(_album(bank, scan_file))
-            found, total = album.identify(paths or [], settings), album.count(paths or [])
+            album = stack.enter_context(_open_album(bank, scan_file))
+            photos, total = album.identify(paths or [], settings), album.count(paths or [])
         else:
-            photos = _photos_of(paths or [], annotate, as_json=as_json)
-            found, total = bank.identify(photos, settings), len(photos)
+            files = _gather_photos(paths or [], annotate, as_json=as_json)
+            photos, total = bank.identify(files, settings), len(files)
         report_classifier(bank.identification(settings))
         copies = None if annotate is None else _AnnotatedCopies(bank, annotate, paths or [])
-        identified = _IdentifiedPhotos(found, total, copies, writes_lines=as_json or as_csv)
+        results = _IdentifiedPhotos(photos, total, copies, writes_lines=as_json or as_csv)
         if as_json:
-            for photo in identified:
+            for photo in results:
                 is_outside = copies is not None and photo.path in copies.outside[-1:]
                 write_json({**photo_record(photo), **({"skipped": "outside"} if is_outside else {})})
         elif as_csv:
-            write_csv(_CSV_COLUMNS, (row for photo in identified for row in _csv_rows(photo)))
+            write_csv(_CSV_COLUMNS, (row for photo in results for row in _csv_rows(photo)))
         else:
-            write_table(_COLUMNS, (row for photo in identified for row in _rows(photo)), _STYLES)
+            write_table(_COLUMNS, (row for photo in results for row in _rows(photo)), _STYLES)
         if copies is not None:
             copies.report_count()
-        identified.summary.report(paths or [])
-    return SOME_FAILED if identified.failed else 0
+        results.summary.report(paths or [])
+    return SOME_FAILED if results.failed else 0
 
 
-def _check(paths: Sequence[Path], *, scan: bool, scan_file: Path | None, annotate: Path | None) -> None:
+def _check_options(paths: Sequence[Path], *, scan: bool, scan_file: Path | None, annotate: Path | None) -> None:
     if scan_file is not None and not scan:
         raise UsageError("--scan-file requires --scan")
     if scan and annotate is not None and not paths:
@@ -148,7 +148,7 @@ def _check(paths: Sequence[Path], *, scan: bool, scan_file: Path | None, annotat
         named_paths(paths)  # refuses buckets
 
 
-def _album(bank: FaceBank, scan_file: Path | None) -> Album:
+def _open_album(bank: FaceBank, scan_file: Path | None) -> Album:
     from facebank.album.album import Album
 
     return Album(bank, scan_file)
@@ -165,7 +165,7 @@ def report_classifier(identification: Identification) -> None:
         )
 
 
-def _photos_of(paths: Sequence[Path], annotate: Path | None, *, as_json: bool) -> Sequence[Path]:
+def _gather_photos(paths: Sequence[Path], annotate: Path | None, *, as_json: bool) -> Sequence[Path]:
     from facebank.operations.annotate import originals
     from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
@@ -226,14 +226,14 @@ class _Summary:
 
     def report(self, paths: Sequence[Path]) -> None:
         """Write the counts to standard error if folders or a whole scan were identified, not only single photos."""
-        if self._photos < 2 or (paths and not any(place.is_dir() for place in paths)):
+        if self._photos < 2 or (paths and not any(path.is_dir() for path in paths)):
             return
         most_common = self._people.most_common(_MAX_PEOPLE_LISTED)
         known = ", ".join(f"{name} in {count:,}" for name, count in most_common)
         if len(self._people) > len(most_common):
-            known += f", {counted(len(self._people) - len(most_common), 'more person', 'more people')}"
+            known += f", {pluralize(len(self._people) - len(most_common), 'more person', 'more people')}"
         parts = [
-            f"{counted(self._photos, 'photo')} with {counted(self._decisions.total(), 'face')}",
+            f"{pluralize(self._photos, 'photo')} with {pluralize(self._decisions.total(), 'face')}",
             *(f"{self._decisions[decision]:,} {decision}" for decision in _DECISIONS),
             *([f"{self._empty:,} without a face"] if self._empty else []),
             *([f"{self._unreadable:,} unreadable"] if self._unreadable else []),
@@ -275,7 +275,7 @@ class _AnnotatedCopies:
 
         if self.outside:
             say(skipped_files_message([short_path(path) for path in self.outside], "picture", as_targets=True))
-        say(f"{counted(self._count, 'picture')} written to {self._folder}")
+        say(f"{pluralize(self._count, 'picture')} written to {self._folder}")
 
 
 def _rows(photo: Photo) -> Iterator[tuple[str, ...]]:

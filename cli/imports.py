@@ -16,7 +16,7 @@ from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .help_layout import CommandApp
 from .options import AsJson, Force, Thumbnails
-from .output import counted, say, write_json, write_line
+from .output import pluralize, say, write_json, write_line
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ def compreface(
         raise UsageError("the key of the service is missing: name a file with the key with --key-file")
     if url.startswith("http://") and not url.startswith(("http://localhost", "http://127.0.0.1", "http://[::1]")):
         say("the URL is not https: others in the network can read the key and the photos")
-    terms = global_options(ctx).first_use()
-    with global_options(ctx).open_bank(works_long=True) as bank, _ImportProgress(writes_lines=as_json) as progress:
+    terms = global_options(ctx).first_use_terms()
+    with global_options(ctx).open_bank(long_running=True) as bank, _ImportProgress(writes_lines=as_json) as progress:
         bank.preload()
         try:
             results = bank.import_compreface(url, key, thumbnails=thumbnails, force=force, progress=progress)
         except KeyboardInterrupt as error:
-            done = counted(progress.imported, "example")
+            done = pluralize(progress.imported, "example")
             raise KeyboardInterrupt(f"{done} imported; run the command again to continue") from error
     if terms is not None and progress.imported:
         say(terms)
@@ -111,8 +111,8 @@ def _print_summary(results: list[ImportedExample]) -> None:
     accepted = [result for result in results if result.accepted]
     reasons = Counter(result.reason for result in accepted)
     refused = sum(not result.accepted and result.image_id is not None for result in results)
-    people = counted(len({result.person for result in accepted}), "person", "people")
-    line = f"{counted(reasons['enrolled'], 'example')} of {people} imported"
+    people = pluralize(len({result.person for result in accepted}), "person", "people")
+    line = f"{pluralize(reasons['enrolled'], 'example')} of {people} imported"
     before = f", {reasons['already_enrolled']:,} enrolled before" if reasons["already_enrolled"] else ""
     write_line(f"{line}{before}{f', {refused:,} refused' if refused else ''}")
 

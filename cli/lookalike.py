@@ -42,37 +42,37 @@ def lookalike(
     Resemblance is not identity: 'facebank identify' decides who it is.
     """
     with global_options(ctx).open_bank() as bank:
-        found = bank.lookalikes(photo, face)
-    best = found.people[:top]
+        ranking = bank.lookalikes(photo, face)
+    best = ranking.people[:top]
     if as_json:
-        write_json(_record(found, best))
+        write_json(_record(ranking, best))
     else:
-        _print(found, best)
+        _print(ranking, best)
     return 0
 
 
-def _record(found: Lookalikes, best: Sequence[Resemblance]) -> dict[str, object]:
+def _record(ranking: Lookalikes, best: Sequence[Resemblance]) -> dict[str, object]:
     from facebank.operations.lookalike import HEADING, TEMPERATURE
 
     return {
-        "image": found.path,
-        "face": found.face_number,
-        "box": [round(edge, 2) for edge in found.box.tolist()],
+        "image": ranking.path,
+        "face": ranking.face_number,
+        "box": [round(edge, 2) for edge in ranking.box.tolist()],
         "heading": HEADING,
         "temperature": TEMPERATURE,
-        "people": len(found.people),
+        "people": len(ranking.people),
         "lookalikes": [
             {"person": match.person, "similarity": match.similarity, "share": match.share} for match in best
         ],
     }
 
 
-def _print(found: Lookalikes, best: Sequence[Resemblance]) -> None:
+def _print(ranking: Lookalikes, best: Sequence[Resemblance]) -> None:
     from facebank.operations.lookalike import HEADING
 
-    write_line(f"{HEADING}: {found.path}, face {found.face_number}")
+    write_line(f"{HEADING}: {ranking.path}, face {ranking.face_number}")
     rows = [(match.person, f"{match.similarity:.3f}", f"{match.share:.1%}") for match in best]
-    others = found.people[len(best) :]
+    others = ranking.people[len(best) :]
     if others:
         rows.append((f"({len(others)} more)", "", f"{sum(other.share for other in others):.1%}"))
     write_table(("person", "similarity", "share"), rows)

@@ -10,7 +10,7 @@ from .exit_codes import NOTHING_DONE, SOME_FAILED
 from .forgetting import report_leftovers
 from .global_options import global_options
 from .options import AsJson
-from .output import counted, say, write_json, write_line
+from .output import pluralize, say, write_json, write_line
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def check(
     Pages, rows, embeddings and references are checked. Exit code 1 if anything is damaged.
 
     With --repair, indexes and checksums are rebuilt, and a flipped bit is restored if the digest of its row identifies
-    it. What is lost is listed, with the photo to enroll again. No other process may use the gallery meanwhile. The
+    it. Losses are listed with the photo to enroll again. No other process may use the gallery meanwhile. The
     damaged file is kept beside the repaired one.
     """
     from facebank.gallery import check_gallery, default_gallery_path, repair_gallery
@@ -39,38 +39,38 @@ def check(
     options = global_options(ctx)
     path = options.gallery or default_gallery_path()
     with ProgressBar(writes_lines=as_json) as bar:
-        checked = check_gallery(path, bar)
-    mirrors = [] if checked.damage else _mirror_records(options)
-    record = _check_record(checked, mirrors)
-    if not (repair and checked.damage):
+        result = check_gallery(path, bar)
+    mirrors = [] if result.damage else _mirror_records(options)
+    record = _check_record(result, mirrors)
+    if not (repair and result.damage):
         if as_json:
             write_json(record)
         else:
-            _print_check(checked)
+            _print_check(result)
         _report_mirrors(mirrors)
-        return SOME_FAILED if checked.damage else 0
+        return SOME_FAILED if result.damage else 0
     with ProgressBar(writes_lines=as_json) as bar:
-        repaired = repair_gallery(path, bar)
-    after = check_gallery(path)
+        report = repair_gallery(path, bar)
+    second_result = check_gallery(path)
     if as_json:
-        lost = [_damage_record(damage) for damage in repaired.lost]
+        lost = [_damage_record(damage) for damage in report.lost]
         write_json(
             {
                 **record,
-                "repaired": not after.damage,
-                "backup": str(repaired.backup),
-                "mended": list(repaired.mended),
+                "repaired": not second_result.damage,
+                "backup": str(report.backup),
+                "mended": list(report.mended),
                 "lost": lost,
             }
         )
     else:
-        for sentence in repaired.mended:
+        for sentence in report.mended:
             write_line(f"repaired: {sentence}")
-        for damage in repaired.lost:
-            write_line(f"lost: {damage.message}{_photo(damage)}")
-        write_line(f"{path} is repaired, with {counted(repaired.rows, 'row')}")
-    say(f"the damaged file is kept in {repaired.backup}: 'facebank people forget' removes it, too")
-    return SOME_FAILED if repaired.lost or after.damage else 0
+        for damage in report.lost:
+            write_line(f"lost: {damage.message}{_photo_suffix(damage)}")
+        write_line(f"{path} is repaired, with {pluralize(report.rows, 'row')}")
+    say(f"the damaged file is kept in {report.backup}: 'facebank people forget' removes it, too")
+    return SOME_FAILED if report.lost or second_result.damage else 0
 
 
 def _mirror_records(options: GlobalOptions) -> list[dict[str, object]]:
@@ -98,28 +98,28 @@ def _report_mirrors(mirrors: list[dict[str, object]]) -> None:
             )
 
 
-def _print_check(checked: GalleryCheck) -> None:
-    for damage in checked.damage:
-        write_line(f"{damage.message}{_photo(damage)}")
-    if checked.damage:
+def _print_check(result: GalleryCheck) -> None:
+    for damage in result.damage:
+        write_line(f"{damage.message}{_photo_suffix(damage)}")
+    if result.damage:
         say("'facebank people check --repair' repairs what it can and lists what is lost")
     else:
-        unsealed = "" if checked.is_sealed else ", but has no digests: an older facebank wrote it"
-        write_line(f"{checked.path} is intact ({counted(checked.rows, 'row')}){unsealed}")
+        unsealed = "" if result.is_sealed else ", but has no digests: an older facebank wrote it"
+        write_line(f"{result.path} is intact ({pluralize(result.rows, 'row')}){unsealed}")
 
 
-def _photo(damage: Damage) -> str:
+def _photo_suffix(damage: Damage) -> str:
     return "" if damage.path is None else f" ({damage.path})"
 
 
-def _check_record(checked: GalleryCheck, mirrors: list[dict[str, object]]) -> dict[str, object]:
+def _check_record(result: GalleryCheck, mirrors: list[dict[str, object]]) -> dict[str, object]:
     return {
-        "gallery": str(checked.path),
-        "healthy": not checked.damage,
-        "schema_version": checked.schema_version,
-        "digests": checked.is_sealed,
-        "rows": checked.rows,
-        "damage": [_damage_record(damage) for damage in checked.damage],
+        "gallery": str(result.path),
+        "healthy": not result.damage,
+        "schema_version": result.schema_version,
+        "digests": result.is_sealed,
+        "rows": result.rows,
+        "damage": [_damage_record(damage) for damage in result.damage],
         "repaired": False,
         "backup": None,
         "mended": [],
@@ -152,7 +152,7 @@ def re_embed(
     exist: if one is missing, nothing is changed and the exit code is 2, unless --drop-missing is given. Strangers from
     'facebank deny --nobody' whose photo is missing are forgotten.
     """
-    with global_options(ctx).open_bank(works_long=True) as bank, ProgressBar(writes_lines=as_json) as bar:
+    with global_options(ctx).open_bank(long_running=True) as bank, ProgressBar(writes_lines=as_json) as bar:
         report = bank.re_embed(drop_missing=drop_missing, progress=bar)
     report_leftovers(report)
     for lost in report.lost:
@@ -177,7 +177,7 @@ def re_embed(
             }
         )
     elif report.changed:
-        write_line(f"{counted(report.embedded, 'sample')} embedded with {report.pack}")
+        write_line(f"{pluralize(report.embedded, 'sample')} embedded with {report.pack}")
     if not report.changed:
         say("nothing was changed: restore the photos, or remove their samples with --drop-missing")
         return NOTHING_DONE
@@ -187,7 +187,8 @@ def re_embed(
 def unmirror(
     ctx: typer.Context,
     address: Annotated[
-        str, typer.Argument(metavar="ADDRESS", show_default=False, help="The value of --index, as milvus://HOST/NAME.")
+        str,
+        typer.Argument(metavar="ADDRESS", show_default=False, help="The value of --index, such as milvus://HOST/NAME."),
     ],
     gone: Annotated[bool, typer.Option("--gone", help="The server no longer exists: only forget its address.")] = False,
     as_json: AsJson = False,

@@ -10,7 +10,7 @@ from facebank.schemas.records import person_record
 
 from .global_options import global_options
 from .options import AsJson, PersonName
-from .output import counted, say, write_json, write_line
+from .output import pluralize, say, write_json, write_line
 
 
 def merge(
@@ -28,7 +28,8 @@ def merge(
 
     Every sample is kept, and 'facebank people unmerge' undoes it.
 
-    Refused if most faces of one person are unlike the other's or nearer to somebody else, or if both are in one photo.
+    Refused if most faces of one person are unlike the other's or closer to a third person's, or if one photo shows
+    both.
     """
     options = global_options(ctx)
     with options.open_gallery() as gallery:
@@ -38,13 +39,13 @@ def merge(
     if not force:
         with options.open_bank() as bank:
             person = bank.merge(names, into)
-    for name, other in born.items():
-        if other not in (None, person.born):
-            say(f"{name} was born {other} and {person.name} {person.born}: the date of {person.name} is kept")
+    for name, birth in born.items():
+        if birth not in (None, person.born):
+            say(f"{name} was born {birth} and {person.name} {person.born}: the date of {person.name} is kept")
     if as_json:
         write_json(person_record(person))
     else:
-        write_line(f"{person.name} now has {counted(person.sample_count, 'sample')}")
+        write_line(f"{person.name} now has {pluralize(person.sample_count, 'sample')}")
     return 0
 
 
@@ -60,9 +61,9 @@ def unmerge(ctx: typer.Context, name: PersonName, as_json: AsJson = False) -> in
         if as_json:
             write_json(person_record(other))
         else:
-            write_line(f"{other.name} is separate again, with {counted(other.sample_count, 'sample')}")
+            write_line(f"{other.name} is separate again, with {pluralize(other.sample_count, 'sample')}")
     if not as_json:
-        write_line(f"{person.name} keeps {counted(person.sample_count, 'sample')}")
+        write_line(f"{person.name} keeps {pluralize(person.sample_count, 'sample')}")
     return 0
 
 
@@ -85,19 +86,21 @@ def split(
     """
     from facebank.operations.merge import find_half
 
-    options, numbers = global_options(ctx), samples
-    if not numbers:
+    options, sample_ids = global_options(ctx), samples
+    if not sample_ids:
         with options.open_bank() as bank:
-            numbers = list(find_half(bank.gallery, name, bank.engine.thresholds.verify))
+            sample_ids = list(find_half(bank.gallery, name, bank.engine.thresholds.verify))
     with options.open_gallery() as gallery:
-        new = gallery.split(name, into, numbers)
-        person, moved = gallery.person(name), sorted(set(numbers))
+        new_person = gallery.split(name, into, sample_ids)
+        person, moved = gallery.person(name), sorted(set(sample_ids))
     if as_json:
-        write_json({"person": person.name, "samples": person.sample_count, "into": new.name, "moved": list(moved)})
+        write_json(
+            {"person": person.name, "samples": person.sample_count, "into": new_person.name, "moved": list(moved)}
+        )
     else:
-        listed = ", ".join(map(str, moved))
+        numbers = ", ".join(map(str, moved))
         write_line(
-            f"{new.name} now has {counted(len(moved), 'sample')} of {person.name} ({listed}); {person.name} keeps "
-            f"{person.sample_count}"
+            f"{new_person.name} now has {pluralize(len(moved), 'sample')} of {person.name} ({numbers}); "
+            f"{person.name} keeps {person.sample_count}"
         )
     return 0

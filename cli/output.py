@@ -66,22 +66,22 @@ def discard_output(stream: TextIO) -> None:
     os.close(null)
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
+def pluralize(count: int, noun: str, plural: str | None = None) -> str:
     """Return a count with its noun: ``1 photo`` or ``2,000 photos``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def listed(items: Sequence[object], most: int) -> str:
+def join_first(items: Sequence[object], limit: int) -> str:
     """Return the first items of a list and the number of the others: ``1/4, 2/4 and 2 more``."""
-    more = f" and {len(items) - most:,} more" if len(items) > most else ""
-    return ", ".join(map(str, items[:most])) + more
+    suffix = f" and {len(items) - limit:,} more" if len(items) > limit else ""
+    return ", ".join(map(str, items[:limit])) + suffix
 
 
 def clock_time(seconds: float) -> str:
     """Return a time in a video, rounded to tenths of a second: ``0:07.0`` or ``1:02:03.4``."""
     tenths = round(seconds * 10)
-    hours, minutes, rest = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+    hours, minutes, seconds = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
+    return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
 
 
 def short_path(path: str) -> str:
@@ -94,7 +94,7 @@ def report_skipped(gathered: Gathered) -> None:
     from facebank.media import describe_skipped
 
     if gathered.videos:
-        say(f"{counted(gathered.videos, 'video')} skipped")
+        say(f"{pluralize(gathered.videos, 'video')} skipped")
     report_annotated(gathered.annotated)
     pictures = describe_skipped(kind for _, kind in gathered.skipped)
     if pictures:
@@ -104,7 +104,7 @@ def report_skipped(gathered: Gathered) -> None:
 def report_annotated(count: int) -> None:
     """Report the number of skipped annotated copies on standard error; no-op for 0."""
     if count:
-        say(f"{counted(count, 'annotated copy', 'annotated copies')} skipped, with boxes drawn by facebank")
+        say(f"{pluralize(count, 'annotated copy', 'annotated copies')} skipped, with boxes drawn by facebank")
 
 
 def write_skipped(gathered: Gathered, blank: Mapping[str, object], message_key: str = "error") -> None:
@@ -224,10 +224,10 @@ def _two_line_rows(
     from rich.cells import cell_len
     from rich.text import Text
 
-    def line(cells: Sequence[str], styled: Styles) -> Text:
+    def line(cells: Sequence[str], cell_styles: Styles) -> Text:
         parts = list[tuple[str, str]]()
         for cell, width in zip(cells, widths[above:], strict=True):
-            parts += [(cell, styled.get(cell, "")), (" " * (width - cell_len(cell) + 2), "")]
+            parts += [(cell, cell_styles.get(cell, "")), (" " * (width - cell_len(cell) + 2), "")]
         indented = Text.assemble("  ", *parts)
         indented.rstrip()
         return indented
@@ -247,8 +247,8 @@ def _records(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styl
     """Yield the lines of a table that is too wide for `_two_line_rows`: one line for each cell that is not empty."""
     from rich.text import Text
 
-    for first, *rest in rows:
+    for first, *others in rows:
         yield Text(first, "bold")
-        for title, cell in zip(columns[1:], rest, strict=True):
+        for title, cell in zip(columns[1:], others, strict=True):
             if cell:
                 yield Text.assemble(f"  {title}: ", (cell, styles.get(cell, "")))

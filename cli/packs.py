@@ -84,7 +84,7 @@ def show(
                     "not known: the license allows it, but the terms of the training data do not state it",
                 )
         if calibration is not None:
-            _print_field("calibrated", _described_calibration(calibration))
+            _print_field("calibrated", _describe_calibration(calibration))
     return BROKEN if pack.problem or (calibration is not None and calibration["problem"]) else 0
 
 
@@ -113,11 +113,11 @@ def install(
         except LicenceNotAcceptedError as error:
             if not is_interactive():
                 raise
-            refused = error
+            license_error = error
         else:
             say(license_notice(pack.manifest))
             return _print_installed(pack, as_json)
-    say(str(refused))
+    say(str(license_error))
     if not typer.confirm("Do you accept this license?", err=True):
         say("nothing was installed")
         return NOTHING_DONE
@@ -228,18 +228,18 @@ def _calibration_record(pack: PackEntry) -> dict[str, Any] | None:
         return None
     identity = PackIdentity(pack.name, pack.manifest.digest, pack.manifest.embedder.dimension)
     try:
-        known = find_pack_calibration(identity, pack.folder)
+        stored = find_pack_calibration(identity, pack.folder)
     except PackIntegrityError as error:
         return {**_UNCALIBRATED, "state": "damaged", "problem": str(error)}
-    if known.calibration is None or known.folder is None:
+    if stored.calibration is None or stored.folder is None:
         return _UNCALIBRATED
     return {
-        "state": "own" if known.folder == user_folder(identity) else "pack",
-        "classifiers": [calibrator.classifier for calibrator in known.calibration.calibrators],
-        "made_from": known.calibration.made_from,
-        "people": known.calibration.people,
-        "photos": known.calibration.photos,
-        "folder": str(known.folder),
+        "state": "own" if stored.folder == user_folder(identity) else "pack",
+        "classifiers": [calibrator.classifier for calibrator in stored.calibration.calibrators],
+        "made_from": stored.calibration.made_from,
+        "people": stored.calibration.people,
+        "photos": stored.calibration.photos,
+        "folder": str(stored.folder),
         "problem": None,
     }
 
@@ -255,14 +255,14 @@ _UNCALIBRATED: dict[str, Any] = {
 }
 
 
-def _described_calibration(calibration: dict[str, Any]) -> str:
+def _describe_calibration(calibration: dict[str, Any]) -> str:
     if calibration["problem"]:
         return str(calibration["problem"])
     if calibration["state"] == "uncalibrated":
         return "uncalibrated: calibrate it with 'facebank packs calibrate'"
-    whose = "your own" if calibration["state"] == "own" else "with the pack"
-    made = f"{calibration['people']} people, {calibration['photos']} photos: {calibration['made_from']}"
-    return f"for {', '.join(calibration['classifiers'])}; {whose}, in {calibration['folder']}; {made}"
+    owner = "your own" if calibration["state"] == "own" else "with the pack"
+    origin = f"{calibration['people']} people, {calibration['photos']} photos: {calibration['made_from']}"
+    return f"for {', '.join(calibration['classifiers'])}; {owner}, in {calibration['folder']}; {origin}"
 
 
 def _row(pack: PackEntry) -> tuple[str, ...]:
@@ -279,8 +279,8 @@ def _row(pack: PackEntry) -> tuple[str, ...]:
 def _print_field(key: str, value: object) -> None:
     title = key.replace("_", " ").replace("licence", "license")
     if isinstance(value, dict):
-        for part, number in value.items():
-            _print_field(f"{key} {part}", number)
+        for subkey, subvalue in value.items():
+            _print_field(f"{key} {subkey}", subvalue)
     elif isinstance(value, list):
         for file in value:
             write_line(f"{'file':<30}{file['name']}  sha256 {file['sha256']}")
@@ -297,8 +297,8 @@ def _print_installed(pack: Pack, as_json: bool) -> int:
         write_json({"name": pack.name, "version": pack.manifest.version, "folder": str(pack.folder)})
     else:
         write_line(f"the pack {pack.name} {pack.manifest.version} is installed: {pack.folder}")
-        use = shell_command("--pack", pack.name, "--gallery", "NEW.facebank", "enroll")
-        write_line(f"use it for a new gallery with: {use} ...")
+        command = shell_command("--pack", pack.name, "--gallery", "NEW.facebank", "enroll")
+        write_line(f"use it for a new gallery with: {command} ...")
     return 0
 
 

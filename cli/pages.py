@@ -28,7 +28,7 @@ def write_page(
     out: Path | None,
     write: Callable[[Path, ProgressBar], None],
     *,
-    opens: bool,
+    open_page: bool,
     writes_lines: bool,
 ) -> None:
     """Write a page, print its path and open it; no-op without --out and --open.
@@ -42,7 +42,7 @@ def write_page(
         File of the page; None for one in the cache.
     write
         Writes the page to a file, with progress.
-    opens
+    open_page
         Whether to open the page in the browser.
     writes_lines
         As in `ProgressBar`.
@@ -53,7 +53,7 @@ def write_page(
     from facebank.gallery import PlaceKind
     from facebank.gallery.derived import page_file
 
-    if out is None and not opens:
+    if out is None and not open_page:
         return
     if out is None:
         target = page_file(gallery.path)
@@ -65,7 +65,7 @@ def write_page(
     with ProgressBar(writes_lines=writes_lines) as bar:
         write(target, bar)
     say(f"page: {target}")
-    if opens and not _open_in_browser(target):
+    if open_page and not _open_in_browser(target):
         say("no browser could be started: open the page by hand")
 
 

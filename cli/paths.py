@@ -1,4 +1,4 @@
-"""Refusal of paths on the command line: empty ones, which `Path` would turn into the current folder, and buckets."""
+"""Checks of paths on the command line: rejects buckets, and empty paths, which `Path` turns into the current folder."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from facebank.errors import UsageError
 from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 
 
-def scan_place(text: str) -> Path | str:
-    """Parse an argument that may name a bucket: return an address as text, anything else as a path."""
+def parse_scan_path(text: str) -> Path | str:
+    """Parse an argument that may name a bucket: returns a bucket's address as text, anything else as a path."""
     return text if "://" in text else Path(text)
 
 
@@ -28,29 +28,30 @@ def refuse_empty_paths(command: Any) -> None:
         A command or group that Typer has built.
     """
     for parameter in command.params:
-        parameter.process_value = partial(_process, command.callback, parameter, parameter.process_value)
-    below = getattr(command, "commands", {})
-    for subcommand in getattr(below, "loaded", below).values():  # `Commands` handles the others when it builds them
+        parameter.process_value = partial(_check_and_convert, command.callback, parameter, parameter.process_value)
+    subcommands = getattr(command, "commands", {})
+    # `Commands` handles the others when it builds them
+    for subcommand in getattr(subcommands, "loaded", subcommands).values():
         refuse_empty_paths(subcommand)
 
 
-def _process(callback: Any, parameter: Any, convert: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
-    named = value if isinstance(value, list | tuple) else [value]
-    is_empty, bucket = "" in named, next(filter(is_bucket_url, named), None)
+def _check_and_convert(callback: Any, parameter: Any, convert: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
+    texts = value if isinstance(value, list | tuple) else [value]
+    is_empty, bucket = "" in texts, next(filter(is_bucket_url, texts), None)
     if is_empty or bucket is not None:
         hint = get_type_hints(inspect.unwrap(callback), include_extras=True).get(parameter.name)
         if is_empty and _holds_path(hint):
             message = "the path is empty: name a file or folder; '.' is the current folder"
             raise typer.BadParameter(message, ctx=ctx, param=parameter)
-        if bucket is not None and _holds_path(hint) and not _takes_buckets(hint):
+        if bucket is not None and _holds_path(hint) and not _accepts_buckets(hint):
             if ctx.parent is None:  # an option before the command: nothing else would turn the error into a message
                 raise typer.BadParameter(bucket_file_message(bucket), ctx=ctx, param=parameter)
             raise UsageError(bucket_file_message(bucket))
     return convert(ctx, value)
 
 
-def _takes_buckets(hint: Any) -> bool:
-    return any(getattr(one, "parser", None) is scan_place for one in getattr(hint, "__metadata__", ()))
+def _accepts_buckets(hint: Any) -> bool:
+    return any(getattr(item, "parser", None) is parse_scan_path for item in getattr(hint, "__metadata__", ()))
 
 
 def _holds_path(hint: Any) -> bool:

@@ -24,7 +24,7 @@ from .help_layout import CommandApp
 from .maintenance import check, re_embed, unmirror
 from .merging import merge, split, unmerge
 from .options import AsJson, Force, PersonName, ScanPath, example
-from .output import counted, say, short_path, write_json, write_line, write_table
+from .output import pluralize, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
 from .progress import ProgressBar
 
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         epilog=example("people list"),
     )
-    for name, command, words in (
+    for name, command, arguments in (
         ("list", list_people, "list"),
         ("name", name_group, "name 3 Ada"),
         ("show", show, "show Ada\n  facebank people show Ada --out ada.html\n  facebank people show Ada --open"),
@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
         ("check", check, "check --repair"),
         ("backup", backup, "backup ~/family-2024.facebank"),
     ):
-        people.command(name, epilog=example(f"people {words}"))(command)
+        people.command(name, epilog=example(f"people {arguments}"))(command)
     app.add_typer(people, name="people")
 
 
@@ -99,21 +99,21 @@ def name_group(
         Album(bank, scan_file) as album,
         ProgressBar(writes_lines=as_json) as bar,
     ):
-        named = album.name_group(group, name, force=force, progress=bar)
-    for reason in named.refused.values():
+        naming = album.name_group(group, name, force=force, progress=bar)
+    for reason in naming.refused.values():
         say(reason)
     if as_json:
-        write_json(named_group_record(named))
+        write_json(named_group_record(naming))
     else:
-        result = f"is now {named.person}" if named.enrolled else f"is not enrolled as {named.person}"
-        write_line(f"group {group} {result}: {counted(len(named.enrolled), 'sample')} enrolled")
-        for path in named.enrolled:
+        result = f"is now {naming.person}" if naming.enrolled else f"is not enrolled as {naming.person}"
+        write_line(f"group {group} {result}: {pluralize(len(naming.enrolled), 'sample')} enrolled")
+        for path in naming.enrolled:
             write_line(f"  {short_path(path)}")
-    return 0 if named.enrolled else SOME_FAILED
+    return 0 if naming.enrolled else SOME_FAILED
 
 
 def show(
-    ctx: typer.Context, name: PersonName, out: PageOut = None, opens: PageOpen = False, as_json: AsJson = False
+    ctx: typer.Context, name: PersonName, out: PageOut = None, open_page: PageOpen = False, as_json: AsJson = False
 ) -> int:
     """Show a person's samples, birth date and note.
 
@@ -130,14 +130,14 @@ def show(
         person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged(name)
     warnings = fact_warnings(person, samples)
     if as_json:
-        about = {
+        facts = {
             "born": person.born,
             "note": person.note,
             "warnings": list(map(warning_record, warnings)),
             "merged": list(map(merged_record, merged)),
         }
         for sample in samples:
-            write_json({**sample_record(sample), **about})
+            write_json({**sample_record(sample), **facts})
     else:
         rows = [
             (
@@ -153,19 +153,19 @@ def show(
         write_table(("sample", "photo", "quality", "mask", "taken", "enrolled"), rows)
         _write_facts(person)
         for other in merged:
-            count = counted(other.samples, "sample")
+            count = pluralize(other.samples, "sample")
             write_line(
                 f"{other.name} was joined on {_day(other.merged_at)}, with {count}: 'people unmerge' undoes the last"
             )
     for warning in warnings:
         say(warning.message)
-    if out is not None or opens:
+    if out is not None or open_page:
         with global_options(ctx).open_gallery() as gallery:
             write_page(
                 gallery,
                 out,
                 partial(write_samples_page, gallery, person.name, samples),
-                opens=opens,
+                open_page=open_page,
                 writes_lines=as_json,
             )
     return 0
@@ -187,10 +187,10 @@ def set_facts(
 ) -> int:
     """Set or remove a person's birth date and note.
 
-    An empty value removes, too.
+    An empty value removes the old one, too.
 
-    A person is never named in a photo with a camera date before the birth. Of an incomplete birth date the earliest
-    possible day counts.
+    A person is never named in a photo with a camera date before the birth. If the date is incomplete, its
+    earliest possible day counts.
     """
     from facebank.errors import UsageError
     from facebank.recognition.facts import fact_warnings

@@ -73,8 +73,8 @@ class ProgressBar(Progress):
             now, done = time.monotonic(), self._pace.done
             if now >= self._next_line and done < self._pace.total:
                 self._next_line = now + _BETWEEN_LINES
-                rest = "" if left is None else f", {duration(left)} left"
-                say(f"{self._step}: {done:,} of {self._pace.total:,}{rest}")
+                remaining = "" if left is None else f", {duration(left)} left"
+                say(f"{self._step}: {done:,} of {self._pace.total:,}{remaining}")
 
     def close(self) -> None:
         """Remove the bar; further steps can begin."""
@@ -105,8 +105,8 @@ def _bar(columns: tuple[ProgressColumn, ...]) -> Bar:
 
     # soft_wrap leaves wrapping to the terminal, so that commands and paths above the bar can be copied
     console = Console(file=sys.stderr, soft_wrap=True)
-    described = TextColumn("{task.description}"), BarColumn(), *columns
-    return Bar(*described, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
+    all_columns = TextColumn("{task.description}"), BarColumn(), *columns
+    return Bar(*all_columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
 
 
 def duration(seconds: float) -> str:

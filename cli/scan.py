@@ -12,8 +12,8 @@ import typer
 from .exit_codes import SOME_FAILED
 from .global_options import GlobalOptions, global_options
 from .options import ScanPath
-from .output import counted, listed, report_annotated, report_skipped, say, write_json, write_line, write_skipped
-from .paths import scan_place
+from .output import join_first, pluralize, report_annotated, report_skipped, say, write_json, write_line, write_skipped
+from .paths import parse_scan_path
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def scan(
         typer.Argument(
             metavar="DIR...",
             show_default=False,
-            parser=scan_place,
+            parser=parse_scan_path,
             help="Folders of photos, and s3:// or gs:// addresses; with --merge, scans and Parquet shards.",
         ),
     ],
@@ -122,9 +122,9 @@ def scan(
     """
     part = _parse_shard(shard, forget=forget, merge=merge, moved=moved, videos=videos)
     _check_paths(paths, videos=videos)
-    others = {"--forget": forget, "--merge": merge, "--videos": videos}
+    exclusive = {"--forget": forget, "--merge": merge, "--videos": videos}
     cluster = _cluster_options(
-        global_options(ctx), ray, shards, no_merge=no_merge, time_limit=time_limit, others=others
+        global_options(ctx), ray, shards, no_merge=no_merge, time_limit=time_limit, exclusive=exclusive
     )
     from facebank.album.album import Album
     from facebank.album.own_album import default_scan_path
@@ -133,32 +133,32 @@ def scan(
 
     progress = _ScanProgress(as_json)
     with (
-        global_options(ctx).open_bank(threads=1, works_long=True) as bank,
+        global_options(ctx).open_bank(threads=1, long_running=True) as bank,
         Album(bank, scan_file if scan_file or part is None else default_scan_path(bank.path, part)) as album,
         progress,
     ):
         if forget:
-            say(f"{counted(album.forget(paths), 'file')} forgotten")
+            say(f"{pluralize(album.forget(paths), 'file')} forgotten")
             return 0
         if merge:
-            merged = album.merge(paths, moved=moved, progress=progress)
+            merge_report = album.merge(paths, moved=moved, progress=progress)
             progress.close()
-            _print_merged(album, merged, as_json=as_json)
+            _print_merge(album, merge_report, as_json=as_json)
             return 0
-        folders = [path for path in paths if isinstance(path, Path)]  # the plan has what buckets hold
+        folders = [path for path in paths if isinstance(path, Path)]  # buckets are listed by the scan
         gathered = gather_photos(folders, knows_annotated=False, shard=part)  # the scan checks new files only
         if videos:
-            gathered = replace(gathered, videos=0)  # none is skipped
+            gathered = replace(gathered, videos=0)  # they are analyzed below
         report_skipped(gathered)
         if as_json:
             write_skipped(gathered, _SKIPPED)
         try:
-            shard_of = None if part is None else (part.number, part.count)
+            shard_numbers = None if part is None else (part.number, part.count)
             scan_photos = album.scan if cluster is None else cluster.scanner(bank, album)
-            report = scan_photos(paths, shard=shard_of, needs_photos=not videos, progress=progress)
+            report = scan_photos(paths, shard=shard_numbers, needs_photos=not videos, progress=progress)
             video_report = scan_videos(bank, album, paths, progress=progress) if videos else None
         except KeyboardInterrupt as error:
-            done = counted(progress.files, "file")
+            done = pluralize(progress.files, "file")
             raise KeyboardInterrupt(f"{done} analyzed in this run; the next scan continues") from error
         progress.report_unreadable(report.unreadable)
         if video_report is not None:
@@ -205,7 +205,7 @@ def _cluster_options(
     *,
     no_merge: bool,
     time_limit: float | None,
-    others: Mapping[str, bool],
+    exclusive: Mapping[str, bool],
 ) -> _Cluster | None:
     """Return the options for a cluster, None without --ray; raises UsageError for options that exclude each other."""
     from facebank.errors import UsageError
@@ -215,7 +215,7 @@ def _cluster_options(
         for option in (option for option, is_given in ray_only.items() if is_given):
             raise UsageError(f"{option} requires --ray")
         return None
-    for option in (option for option, is_given in others.items() if is_given):
+    for option in (option for option, is_given in exclusive.items() if is_given):
         raise UsageError(f"--ray and {option} exclude each other")
     if options.device == "cuda":
         raise UsageError("--ray and --device cuda exclude each other: workers compute on processor cores")
@@ -253,9 +253,9 @@ def _check_paths(paths: Sequence[Path | str], *, videos: bool) -> None:
         raise UsageError(f"--videos excludes buckets, whose videos are not read: mount {buckets[0]} instead")
 
 
-def _print_merged(album: Album, report: MergeReport, *, as_json: bool) -> None:
+def _print_merge(album: Album, report: MergeReport, *, as_json: bool) -> None:
     for folder, missing in report.missing.items():
-        say(f"shards of {folder} that are not merged yet: {listed(missing, _MAX_SHARDS_LISTED)}")
+        say(f"shards of {folder} that are not merged yet: {join_first(missing, _MAX_SHARDS_LISTED)}")
     if as_json:
         counts = album.scan_file.count()
         write_json(
@@ -277,7 +277,7 @@ def _print_merged(album: Album, report: MergeReport, *, as_json: bool) -> None:
         )
         return
     parts = ((report.new, "new"), (report.changed, "changed"), (report.unchanged, "unchanged"), (report.gone, "gone"))
-    write_line(_counted_parts(parts) or "nothing to merge")
+    write_line(_join_counts(parts) or "nothing to merge")
     _print_counts(album)
 
 
@@ -285,8 +285,8 @@ def _print_counts(album: Album, cluster: _Cluster | None = None) -> None:
     if cluster is not None and cluster.no_merge:
         return
     counts = album.scan_file.count()
-    faces, photos = counted(counts.faces, "face"), counted(counts.photos, "photo")
-    write_line(f"{album.path}: {faces} in {photos} ({counted(counts.files, 'file')})")
+    faces, photos = pluralize(counts.faces, "face"), pluralize(counts.photos, "photo")
+    write_line(f"{album.path}: {faces} in {photos} ({pluralize(counts.files, 'file')})")
 
 
 class _ScanProgress(ProgressBar):
@@ -380,8 +380,8 @@ def _summary(report: ScanReport | VideoScanReport) -> str:
         (report.gone, "gone"),
         (len(report.unreadable), "unreadable"),
     )
-    return _counted_parts(parts) or "nothing to analyze"
+    return _join_counts(parts) or "nothing to analyze"
 
 
-def _counted_parts(parts: Iterable[tuple[int, str]]) -> str:
+def _join_counts(parts: Iterable[tuple[int, str]]) -> str:
     return ", ".join(f"{count:,} {state}" for count, state in parts if count)

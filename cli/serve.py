@@ -40,12 +40,12 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         epilog=example("serve keys list"),
     )
-    for name, command, words in (
+    for name, command, arguments in (
         ("add", add, "add doorbell --role read"),
         ("list", list_keys, "list"),
         ("revoke", revoke, "revoke doorbell"),
     ):
-        keys.command(name, epilog=example(f"serve keys {words}"))(command)
+        keys.command(name, epilog=example(f"serve keys {arguments}"))(command)
     service.add_typer(keys, name="keys")
     app.add_typer(service, name="serve")
 
@@ -107,23 +107,23 @@ def serve(
         **({} if workers is None else {"workers": workers}),
     )
     from facebank.service.application import make_app
-    from facebank.service.running import Server, address_of, listen
+    from facebank.service.server import Server, address_of, listen
 
     token = None if token_file is None else _read_token(token_file)
-    with global_options(ctx).open_bank(works_long=True) as bank, listen(options) as listening:
+    with global_options(ctx).open_bank(long_running=True) as bank, listen(options) as listener:
         app = make_app(bank, options, token)
         if not options.is_local and token is None:
             _create_first_key(bank.path)
-        address = address_of(options, listening.getsockname()[1])
+        address = address_of(options, listener.getsockname()[1])
 
-        def started() -> None:
+        def report_start() -> None:
             say(f"serving {address} (Ctrl-C stops it)")
             if open_page:
                 import webbrowser
 
                 webbrowser.open(address)
 
-        Server(app, started).run([listening])
+        Server(app, report_start).run([listener])
     return 0
 
 
@@ -141,7 +141,7 @@ def add(
     """
     from facebank.service.keys import Role
 
-    key = _keys(ctx).add(name, Role.named(role))
+    key = _keys(ctx).add(name, Role.from_name(role))
     if as_json:
         write_json({"name": name, "role": role.lower(), "key": key})
     else:
@@ -175,7 +175,7 @@ def revoke(
     return 0
 
 
-def _service_options(*, requests_a_minute: int, **given: object) -> ServiceOptions:
+def _service_options(*, requests_a_minute: int, **values: object) -> ServiceOptions:
     """Return the options of the service; raises MissingDependencyError without the extra ``serve``."""
     try:
         import fastapi  # noqa: F401
@@ -190,7 +190,7 @@ def _service_options(*, requests_a_minute: int, **given: object) -> ServiceOptio
     from facebank.service.options import Limits, ServiceOptions
 
     limits = Limits(requests_a_minute=requests_a_minute)
-    options = ServiceOptions(limits=limits, **given)  # type: ignore[arg-type]  # as the command's options are typed
+    options = ServiceOptions(limits=limits, **values)  # type: ignore[arg-type]  # as the command's options are typed
     for folder in options.albums:
         if not folder.is_dir():
             raise UsageError(f"{printable(str(folder))} is not a folder: --album takes a folder of photos")

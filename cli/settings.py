@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", show_default=False, help="A setting, as listed below.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON object for each setting.")]
 
-EXPLAINED = """\b
+SETTINGS_HELP = """\b
 Settings:
 fpir               target fraction of strangers who are given a name (false
                    positive identification rate), 0.001 to 0.2
@@ -40,15 +40,15 @@ def register(app: typer.Typer) -> None:
     settings = CommandApp(
         help="Show or change the decision settings of the gallery.",
         invoke_without_command=True,
-        epilog=f"{EXPLAINED}\n\n{example('settings', 'settings set fpir 0.001')}",
+        epilog=f"{SETTINGS_HELP}\n\n{example('settings', 'settings set fpir 0.001')}",
     )
     settings.callback()(settings_or_show)
-    for name, command, words in (
+    for name, command, arguments in (
         ("show", show, "show"),
         ("set", change, "set classifier knn"),
         ("unset", unset, "unset classifier"),
     ):
-        settings.command(name, epilog=f"{EXPLAINED}\n\n{example(f'settings {words}')}")(command)
+        settings.command(name, epilog=f"{SETTINGS_HELP}\n\n{example(f'settings {arguments}')}")(command)
     app.add_typer(settings, name="settings")
 
 
@@ -88,7 +88,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
 
 
 def _facts(ctx: typer.Context) -> AlbumFacts | None:
-    """Return what is known of the album and its strangers; None, with a message, if the pack is not available."""
+    """Return facts about the album and its strangers; None, with a message, if the pack is not available."""
     from facebank.errors import FacebankError
     from facebank.operations.identify import album_facts
 

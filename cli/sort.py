@@ -13,7 +13,17 @@ from facebank.storage.text import printable
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .options import HigherProbability, ScanPath
-from .output import counted, listed, report_skipped, say, short_path, write_json, write_line, write_skipped, write_table
+from .output import (
+    join_first,
+    pluralize,
+    report_skipped,
+    say,
+    short_path,
+    write_json,
+    write_line,
+    write_skipped,
+    write_table,
+)
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -72,7 +82,7 @@ def sort(
 
     DIR is scanned first if it has changed. No file is overwritten: another photo of the same name gets a number. XMP
     sidecars stay with their photos. A journal in OUT, signed with a key in the gallery, makes --undo possible. Photos
-    that symbolic links lead to outside of DIR are skipped.
+    behind symbolic links that lead out of DIR are skipped.
     """
     if copy + link + move > 1:
         raise UsageError("--copy, --link and --move exclude each other: use one of them")
@@ -83,7 +93,7 @@ def sort(
 
     progress = _SortProgress(as_json)
     mode = SortMode.MOVE if move else SortMode.LINK if link else SortMode.COPY
-    with global_options(ctx).open_bank(threads=1, works_long=True) as bank, Album(bank, scan_file) as album:
+    with global_options(ctx).open_bank(threads=1, long_running=True) as bank, Album(bank, scan_file) as album:
         if undo:
             _undo(album, folder, out, progress, dry_run=dry_run, trust=trust)
             return SOME_FAILED if progress.failed else 0
@@ -95,9 +105,9 @@ def sort(
         if not dry_run:
             if trust:
                 album.trust_sort_journal(out, folder)
-            mended = album.mend_sorting(out)
-            if mended is not None:
-                say(f"an earlier run was killed: {printable(short_path(mended))} and its sidecars were completed")
+            completed = album.mend_sorting(out)
+            if completed is not None:
+                say(f"an earlier run was killed: {printable(short_path(completed))} and its sidecars were completed")
         progress.report_skipped(folder)
         unreadable = _scan(album, folder, progress)
         plan = album.plan_sorting(folder, out, mode, settings)
@@ -107,7 +117,7 @@ def sort(
             with progress:
                 album.sort(plan, progress)
         progress.report_outside(plan)
-    progress.print_summary("would be sorted" if dry_run else "sorted", there=plan.there, unsure=plan.unsure)
+    progress.print_summary("would be sorted" if dry_run else "sorted", existing=plan.there, unsure=plan.unsure)
     return SOME_FAILED if progress.failed or unreadable else 0
 
 
@@ -197,25 +207,25 @@ class _SortProgress(ProgressBar):
                 write_json(_record(entry, "", None, error=reason))
             else:
                 write_line(f"{entry}: {reason}")
-        say(journal.doubt or f"{counted(self.failed, 'invalid entry', 'invalid entries')}: nothing is undone")
+        say(journal.doubt or f"{pluralize(self.failed, 'invalid entry', 'invalid entries')}: nothing is undone")
 
-    def print_summary(self, outcome: str, *, there: int = 0, unsure: int = 0) -> None:
+    def print_summary(self, outcome: str, *, existing: int = 0, unsure: int = 0) -> None:
         """Print the number of photos with an outcome, such as "sorted", and the numbers of the others."""
         if self._returned_sidecars:
             sidecars = [printable(short_path(path)) for path in self._returned_sidecars]
             verb = "would go" if outcome.startswith("would") else "went"
             say(
-                f"{counted(len(sidecars), 'sidecar')} written or changed since then {verb} back with their photos: "
-                f"{listed(sidecars, _MAX_SIDECARS_LISTED)}"
+                f"{pluralize(len(sidecars), 'sidecar')} written or changed since then {verb} back with their photos: "
+                f"{join_first(sidecars, _MAX_SIDECARS_LISTED)}"
             )
         if self.writes_lines:
             return
         parts = (
             f", {self.failed:,} failed" if self.failed else "",
-            f", {there:,} there already" if there else "",
-            f", {counted(unsure, 'name')} too uncertain to sort by (see --least-probability)" if unsure else "",
+            f", {existing:,} there already" if existing else "",
+            f", {pluralize(unsure, 'name')} too uncertain to sort by (see --least-probability)" if unsure else "",
         )
-        write_line(f"{counted(self._done, 'photo')} {outcome}{''.join(parts)}")
+        write_line(f"{pluralize(self._done, 'photo')} {outcome}{''.join(parts)}")
 
     def _count(
         self, source: str, target: str, person: str | None, reason: str | None, sidecars: Sequence[str] = ()

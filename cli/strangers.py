@@ -19,8 +19,8 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         epilog=example("strangers list"),
     )
-    for name, command, words in (("list", list_strangers, "list"), ("forget", forget, "forget 3")):
-        strangers.command(name, epilog=example(f"strangers {words}"))(command)
+    for name, command, arguments in (("list", list_strangers, "list"), ("forget", forget, "forget 3")):
+        strangers.command(name, epilog=example(f"strangers {arguments}"))(command)
     app.add_typer(strangers, name="strangers")
 
 
@@ -57,8 +57,8 @@ def forget(
     with global_options(ctx).open_gallery() as gallery:
         forgotten = gallery.forget_stranger(stranger_id)
     if as_json:
-        left = {"busy_readers": forgotten.busy_readers, "full_disk": forgotten.full_disk}
-        write_json({"stranger_id": stranger_id, **left})
+        state = {"busy_readers": forgotten.busy_readers, "full_disk": forgotten.full_disk}
+        write_json({"stranger_id": stranger_id, **state})
     else:
         write_line(f"stranger {stranger_id} is forgotten")
     report_leftovers(forgotten)

@@ -22,13 +22,13 @@ class _ClosedOutput(io.TextIOBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self.has_lost = False
+        self.has_lost_output = False
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str, /) -> int:
-        self.has_lost = self.has_lost or bool(text)
+        self.has_lost_output = self.has_lost_output or bool(text)
         return len(text)
 
 
@@ -54,17 +54,17 @@ def finish_output(code: int) -> int:
         Exit code of the command; a success becomes 1 if output was lost.
     """
     if isinstance(sys.stdout, _ClosedOutput):
-        lost = "it is closed" if sys.stdout.has_lost else None
+        reason = "it is closed" if sys.stdout.has_lost_output else None
     else:
-        lost = None
+        reason = None
         try:
             sys.stdout.flush()
         except OSError as error:
-            lost = error.strerror
+            reason = error.strerror
             discard_output(sys.stdout)
-    if lost is None or code:
+    if reason is None or code:
         return code
-    say(f"standard output could not be written: {lost}")
+    say(f"standard output could not be written: {reason}")
     return 1
 
 
@@ -84,20 +84,20 @@ def quiet_libraries() -> Iterator[None]:
     if handle is None:
         yield
         return
-    replaced: TextIO = open(  # noqa: SIM115 - flushed below; its descriptor stays open
+    stream: TextIO = open(  # noqa: SIM115 - flushed below; its descriptor stays open
         handle, "w", buffering=1, encoding=stderr.encoding, errors="backslashreplace", closefd=False
     )
     stderr.flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, _STDERR)
-    os.close(nowhere)
-    _set_stderr(replaced)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, _STDERR)
+    os.close(null)
+    _set_stderr(stream)
     try:
         yield
     finally:
         _set_stderr(stderr)
         with suppress(OSError):
-            replaced.flush()
+            stream.flush()
         os.dup2(handle, _STDERR)
 
 

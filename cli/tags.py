@@ -11,7 +11,7 @@ from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .help_layout import CommandApp
 from .options import AsJson, Force, HigherProbability, ScanPath, example
-from .output import counted, report_skipped, say, short_path, write_json, write_line, write_skipped, write_table
+from .output import pluralize, report_skipped, say, short_path, write_json, write_line, write_skipped, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def register(app: typer.Typer) -> None:
         ("remove", remove, "remove Ada photos/", "0 done; 1 some files could not be changed; 2 wrong usage"),
         ("import", import_tags, "import photos/", "0 enrolled; 1 some faces or photos were refused; 2 wrong usage"),
     )
-    for name, command, words, codes in commands:
-        tags.command(name, epilog=f"{example(f'tags {words}')}\n\nExit codes: {codes}.")(command)
+    for name, command, arguments, codes in commands:
+        tags.command(name, epilog=f"{example(f'tags {arguments}')}\n\nExit codes: {codes}.")(command)
     app.add_typer(tags, name="tags")
 
 
@@ -144,7 +144,7 @@ def remove(
     """
     from facebank.album.album import Album
 
-    failed = left = 0
+    failed = remaining = 0
     names, files, outside = 0, list[str](), list[str]()
     with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         photos = album.photos_with_tags(name, paths or [])
@@ -153,7 +153,7 @@ def remove(
             for removed in album.remove_tags(name, photos, paths or [], dry_run=dry_run):
                 bar.advance()
                 failed += removed.error is not None
-                names, left = names + removed.names, left + removed.left
+                names, remaining = names + removed.names, remaining + removed.left
                 files += removed.files
                 outside += removed.outside
                 if as_json and (removed.names or removed.left or removed.outside or removed.error is not None):
@@ -162,9 +162,9 @@ def remove(
                     say(removed.error)
     if not as_json:
         outcome = "would be removed" if dry_run else "removed"
-        kept = f", {left:,} kept that facebank did not write" if left else ""
-        failures = f", {counted(failed, 'photo')} failed" if failed else ""
-        write_line(f"{counted(names, 'name')} {outcome} from {counted(len(files), 'file')}{kept}{failures}")
+        kept = f", {remaining:,} kept that facebank did not write" if remaining else ""
+        failures = f", {pluralize(failed, 'photo')} failed" if failed else ""
+        write_line(f"{pluralize(names, 'name')} {outcome} from {pluralize(len(files), 'file')}{kept}{failures}")
     _report_outside(outside)
     return SOME_FAILED if failed else 0
 
@@ -188,7 +188,7 @@ def import_tags(
     from facebank.album.album import Album
 
     results = _ImportResults(as_json)
-    with global_options(ctx).open_bank(threads=1, works_long=True) as bank, Album(bank, scan_file) as album:
+    with global_options(ctx).open_bank(threads=1, long_running=True) as bank, Album(bank, scan_file) as album:
         blank = {"person": None, "accepted": False, "reason": "skipped", "sample_id": None}
         _report_skipped(paths, blank if as_json else None, message_key="detail")
         with ProgressBar(writes_lines=as_json) as bar:
@@ -254,12 +254,12 @@ class _WriteResults:
 
     def summary(self, outcome: str) -> str:
         """Return the counts as a line, with an outcome such as "written"."""
-        removed = f", {counted(self._removed, 'wrong name')} removed" if self._removed else ""
-        inside = f", {counted(self._left, 'wrong name')} kept inside photos (see --embed)" if self._left else ""
+        removed = f", {pluralize(self._removed, 'wrong name')} removed" if self._removed else ""
+        inside = f", {pluralize(self._left, 'wrong name')} kept inside photos (see --embed)" if self._left else ""
         left = f", {self._conflicts:,} kept with another name" if self._conflicts else ""
-        unsure = f", {counted(self._unsure, 'name')} too uncertain (see --least-probability)" if self._unsure else ""
-        failed = f", {counted(self.failed, 'photo')} failed" if self.failed else ""
-        written = f"{counted(self._regions, 'region')} {outcome} into {counted(self._files, 'file')}"
+        unsure = f", {pluralize(self._unsure, 'name')} too uncertain (see --least-probability)" if self._unsure else ""
+        failed = f", {pluralize(self.failed, 'photo')} failed" if self.failed else ""
+        written = f"{pluralize(self._regions, 'region')} {outcome} into {pluralize(self._files, 'file')}"
         return f"{written}{removed}{inside}{left}{unsure}{failed}"
 
 
@@ -282,19 +282,19 @@ class _ImportResults:
         if self._as_json:
             write_json(_imported_record(tag))
         if not tag.accepted and tag.reason not in {"enough_others", "written_by_facebank"}:
-            about = tag.path if tag.person is None else f"{tag.path}: {tag.person}"
-            say(tag.detail if tag.reason == "unreadable" else f"{about}: {tag.detail}")
+            subject = tag.path if tag.person is None else f"{tag.path}: {tag.person}"
+            say(tag.detail if tag.reason == "unreadable" else f"{subject}: {tag.detail}")
 
     def summary(self) -> str:
         """Return the counts as a line."""
         enrolled, before = self._counts.pop("enrolled", 0), self._counts.pop("already_enrolled", 0)
-        people = counted(len(self._people), "person", "people")
-        rest = [
+        people = pluralize(len(self._people), "person", "people")
+        others = [
             f"{count:,} {_REASONS.get(reason, reason.replace('_', ' '))}"
             for reason, count in sorted(self._counts.items())
         ]
         known = [f"{before:,} enrolled before"] if before else []
-        return ", ".join([f"{counted(enrolled, 'face')} of {people} enrolled", *known, *rest])
+        return ", ".join([f"{pluralize(enrolled, 'face')} of {people} enrolled", *known, *others])
 
 
 def _photo_record(photo: ShownPhoto) -> dict[str, object]:

@@ -16,7 +16,7 @@ from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .identify import report_classifier
 from .options import AllowTwice, LeastProbability, settings_for_run
-from .output import clock_time, counted, say, write_json, write_line, write_table
+from .output import clock_time, pluralize, say, write_json, write_line, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def video(
     since, until = _parse_time(start) or 0.0, _parse_time(end)
     plan = VideoPlan(rate=fps, start=since, end=until, thumbnails=thumbnails is not None)
     _check_outputs(file, annotate, thumbnails)
-    with global_options(ctx).open_bank(threads=1, works_long=True) as bank:
+    with global_options(ctx).open_bank(threads=1, long_running=True) as bank:
         bank.preload()
         settings = settings_for_run(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         report_classifier(bank.identification(settings))
@@ -142,7 +142,7 @@ def _parse_time(text: str | None) -> float | None:
         parts = []
     if not 1 <= len(parts) <= 3 or not all(0 <= part < 1e6 for part in parts) or any(part >= 60 for part in parts[1:]):
         raise UsageError(f"{text!r} is not a time: write it as 90, 1:30 or 1:02:03.5")
-    return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
+    return sum(part * 60.0**power for power, part in enumerate(reversed(parts)))
 
 
 def _row(appearance: Appearance) -> tuple[str, ...]:
@@ -166,10 +166,10 @@ def _summary(report: VideoReport, start: float) -> str:
     others = {appearance.label for appearance in report.appearances} - people
     parts = [
         f"{len(people)} known, {len(others)} others",
-        f"{counted(len(report.shots), 'shot')}, {counted(report.frames, 'frame')} analyzed",
+        f"{pluralize(len(report.shots), 'shot')}, {pluralize(report.frames, 'frame')} analyzed",
     ]
     if report.glimpses:
-        parts.append(f"{counted(report.glimpses, 'short track')} left out")
+        parts.append(f"{pluralize(report.glimpses, 'short track')} left out")
     return f"{clock_time(max(0.0, report.position - start))} of video: " + "; ".join(parts)
 
 

@@ -19,7 +19,7 @@ from facebank.storage.text import format_probability, printable
 from .global_options import global_options
 from .identify import report_classifier
 from .options import AllowTwice, LeastProbability, settings_for_run
-from .output import clock_time, counted, say, write_json, write_line
+from .output import clock_time, pluralize, say, write_json, write_line
 from .video import report_cut_off
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def watch(
         announces_all=announce,
         discovery=discovery_prefix,
     )
-    with global_options(ctx).open_bank(works_long=True) as bank:
+    with global_options(ctx).open_bank(long_running=True) as bank:
         bank.preload()
         settings = settings_for_run(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         report_classifier(bank.identification(settings))
@@ -164,8 +164,8 @@ def watch(
     else:
         write_line(_summary_line(summary, lasted, live.skipped_frames))
         _report_undelivered(publishing)
-    cut = live.cut_off
-    return 0 if cut is None else report_cut_off(resolved.label, cut.position, cut.info.seconds)
+    cut_off = live.cut_off
+    return 0 if cut_off is None else report_cut_off(resolved.label, cut_off.position, cut_off.info.seconds)
 
 
 def _report_stream_change(source: LiveSource, change: StreamChange, wait: float, *, as_json: bool) -> None:
@@ -178,9 +178,9 @@ def _report_stream_change(source: LiveSource, change: StreamChange, wait: float,
 def _write_visitor_line(change: VisitorChange, visitor: Visitor) -> None:
     decision = visitor.identity
     probability = "" if decision.probability is None else f" {format_probability(decision.probability)}"
-    known = f"known{probability}" if decision.person is not None else f"{decision.decision}, {decision.reason}"
+    description = f"known{probability}" if decision.person is not None else f"{decision.decision}, {decision.reason}"
     lasted = f", {clock_time(visitor.seconds)}" if change.value == "left" else ""
-    write_line(f"{_time_of_day()}  {change.value:<7}  {visitor.label}  ({known}{lasted})")
+    write_line(f"{_time_of_day()}  {change.value:<7}  {visitor.label}  ({description}{lasted})")
 
 
 def _json_writer(source: LiveSource) -> Callable[[VisitorChange, Visitor], None]:
@@ -207,9 +207,11 @@ def _json_writer(source: LiveSource) -> Callable[[VisitorChange, Visitor], None]
     return write
 
 
-def _record(event: str, source: LiveSource, *, time: float | None, seconds: float, **more: object) -> dict[str, object]:
-    at = datetime.now().astimezone().isoformat(timespec="milliseconds")
-    return {"event": event, "at": at, "source": source.label, "time": time, "seconds": seconds, **more}
+def _record(
+    event: str, source: LiveSource, *, time: float | None, seconds: float, **fields: object
+) -> dict[str, object]:
+    timestamp = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    return {"event": event, "at": timestamp, "source": source.label, "time": time, "seconds": seconds, **fields}
 
 
 def _summary_record(
@@ -233,14 +235,14 @@ def _summary_record(
 def _report_undelivered(publishing: Publishing) -> None:
     for name, deliveries in (("the MQTT broker", publishing.mqtt), ("the webhook", publishing.webhook)):
         if deliveries is not None and (deliveries.failures or deliveries.dropped):
-            lost = f"{counted(deliveries.failures, 'failure')}, {counted(deliveries.dropped, 'event')} dropped"
-            say(f"{name}: {counted(deliveries.delivered, 'message')} delivered, {lost}")
+            lost = f"{pluralize(deliveries.failures, 'failure')}, {pluralize(deliveries.dropped, 'event')} dropped"
+            say(f"{name}: {pluralize(deliveries.delivered, 'message')} delivered, {lost}")
 
 
 def _summary_line(summary: WatchSummary, lasted: float, passed_over: int) -> str:
     people = ", ".join(f"{name} {clock_time(seconds)}" for name, seconds in sorted(summary.people.items()))
     others = f", {summary.strangers:,} others" if summary.strangers else ""
-    frames = counted(summary.frames, "frame")
+    frames = pluralize(summary.frames, "frame")
     return (
         f"{clock_time(lasted)} watched: {people or 'nobody known'}{others}; {frames} analyzed, {passed_over:,} skipped"
     )
@@ -256,8 +258,8 @@ def _visitor_table(live: LiveVideo, *, as_json: bool) -> Iterator[Draw]:
     from rich.live import Live
 
     # on standard output, so that Rich writes event lines above the table
-    with Live(console=Console(file=sys.stdout), refresh_per_second=8, transient=True) as drawn:
-        yield lambda watching: drawn.update(_table(live, watching))
+    with Live(console=Console(file=sys.stdout), refresh_per_second=8, transient=True) as display:
+        yield lambda watching: display.update(_table(live, watching))
 
 
 def _table(live: LiveVideo, watching: Watch) -> RenderableType:
@@ -267,7 +269,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
     from rich.text import Text
 
     styles = {"known": "bold green", "uncertain": "yellow", "unknown": "dim"}
-    title = f"{live.source.label}  {clock_time(live.now)}  {counted(watching.summary.frames, 'frame')} analyzed"
+    title = f"{live.source.label}  {clock_time(live.now)}  {pluralize(watching.summary.frames, 'frame')} analyzed"
     table = Table("person", "decision", "seconds", "probability", box=SIMPLE_HEAD, pad_edge=False)
     for visitor in watching.visitors:
         decision = visitor.identity

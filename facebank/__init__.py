@@ -1,4 +1,4 @@
-"""facebank recognizes people in photographs from a few pictures of each.
+"""facebank recognizes people in photos from a few photos of each.
 
 >>> from facebank import FaceBank
 >>> with FaceBank.open("family.facebank") as bank:

@@ -14,7 +14,7 @@ import numpy as np
 from facebank.errors import PhotoError, PhotoNotFoundError, UsageError
 from facebank.media import read_photo
 from facebank.operations.inputs import gather_photos, nothing_there
-from facebank.operations.person_folders import plan_enrollment
+from facebank.operations.person_folders import people_in_tree
 from facebank.recognition.calibration.background import LEAST_IDENTITIES, Background
 from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.fitting import calibrated_sizes, fit_calibrator
@@ -97,7 +97,7 @@ def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
     """
     if not photos.is_dir():
         raise UsageError(f"{printable(str(photos))} is not a folder: name a folder with one subfolder for each person")
-    people = plan_enrollment([str(photos)], tree=True)
+    people = people_in_tree(photos, "name a folder with one subfolder for each person")
     album = [AlbumPhoto(path, person.name) for person in people for path in gather_photos(person.paths).photos]
     if not album:
         raise nothing_there([photos])

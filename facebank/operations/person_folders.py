@@ -62,7 +62,11 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
     if name is not None:
         return [PersonPhotos(name, tuple(map(Path, typed)))]
     if tree:
-        return [person for folder in typed for person in _people_in_tree(Path(folder))]
+        return [
+            person
+            for folder in typed
+            for person in people_in_tree(Path(folder), "omit --tree if its photos are of one person")
+        ]
     if _is_folder(typed[0]):
         return _people_of_folders(typed)
     has_slash, is_path = typed[0] != arguments[0], _is_path(typed[0])
@@ -175,7 +179,11 @@ def _is_file(argument: str) -> bool:
         return False
 
 
-def _people_in_tree(tree: Path) -> list[PersonPhotos]:
+def people_in_tree(tree: Path, advice: str) -> list[PersonPhotos]:
+    """Return the people of a folder with one subfolder for each.
+
+    Raises `UsageError` (not a folder) or `PhotoNotFoundError` (no subfolders, with `advice`, or unreadable).
+    """
     if not tree.is_dir():
         raise UsageError(f"{printable(str(tree))} is not a folder: --tree needs one with a folder for each person")
     try:
@@ -183,9 +191,7 @@ def _people_in_tree(tree: Path) -> list[PersonPhotos]:
     except OSError as error:
         raise PhotoNotFoundError(f"{printable(str(tree))} cannot be read: {error.strerror}") from error
     if not folders:
-        raise PhotoNotFoundError(
-            f"{printable(str(tree))} has no subfolders: omit --tree if its photos are of one person"
-        )
+        raise PhotoNotFoundError(f"{printable(str(tree))} has no subfolders: {advice}")
     return [_person_photos(folder) for folder in folders]
 
 

@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 SESSION_COOKIE = "facebank_session"
 CSRF_HEADER = "x-csrf-token"
 SESSION_SECONDS = 30 * 24 * 3600
-WITHOUT_KEY = ("/api/v1/health", "/sign-in", "/static/")
+PUBLIC_PATHS = ("/api/v1/health", "/sign-in", "/static/")
 """Paths without a key; those that end with a slash are prefixes."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_MOST_SESSIONS = 1_000
-_MOST_CLIENTS = 10_000
+_MAX_SESSIONS = 1_000
+_MAX_CLIENTS = 10_000
 _KEY_PARAMETERS = frozenset({"token", "key", "api_key", "apikey", "x-api-key", "access_token", "authorization"})
 _HEADERS = {
     "Content-Security-Policy": (
@@ -90,12 +90,12 @@ class Access:
         self._token = token
         self._secret = secrets.token_bytes(32)
         self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()  # key and expiry, by session
-        self._requests = _Rate(options.limits.requests_a_minute)
-        self._wrong = _Rate(options.limits.wrong_keys_a_minute)
-        self._verified: OrderedDict[tuple[str, bytes], None] = OrderedDict()  # networks, and valid key hashes
-        self._own_names = {"localhost", options.host.lower(), *(name.lower() for name in options.hosts)}
+        self._request_rate = _Rate(options.limits.requests_a_minute)
+        self._invalid_key_rate = _Rate(options.limits.wrong_keys_a_minute)
+        self._verified: OrderedDict[tuple[str, bytes], None] = OrderedDict()  # networks, valid key hashes
+        self._host_names = {"localhost", options.host.lower(), *(name.lower() for name in options.hosts)}
         if not is_loopback(options.host):
-            self._own_names |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
+            self._host_names |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
 
     @property
     def is_open(self) -> bool:
@@ -111,12 +111,12 @@ class Access:
         _check_query(scope["query_string"])
         address = str((scope.get("client") or ("",))[0])
         try:
-            found = self._find_caller(headers, address)
+            caller = self._find_caller(headers, address)
         except RequestError:
             self._limit_rate(address)
             raise
-        self._limit_rate(address if found is None else found.name)
-        return found
+        self._limit_rate(address if caller is None else caller.name)
+        return caller
 
     def sign_in(self, token: str, address: str) -> str | None:
         """Start a session for a key; returns None if the key is not valid.
@@ -127,7 +127,7 @@ class Access:
             return None
         session = secrets.token_urlsafe(32)
         self._sessions[session] = token, time.monotonic() + SESSION_SECONDS
-        while len(self._sessions) > _MOST_SESSIONS:
+        while len(self._sessions) > _MAX_SESSIONS:
             self._sessions.popitem(last=False)
         return session
 
@@ -137,9 +137,9 @@ class Access:
 
     def _find_caller(self, headers: Headers, address: str) -> Caller | None:
         token = headers.get("x-api-key")
-        scheme, _, rest = headers.get("authorization", "").partition(" ")
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
         if token is None and scheme.lower() == "bearer":
-            token = rest.strip()
+            token = credentials.strip()
         if token is not None:
             owner = self._key_owner(token) if self.is_open else self._check_key(token, address)
             if owner is not None:
@@ -149,8 +149,8 @@ class Access:
         if self.is_open:  # clients that always send a key may send any
             return Caller("this machine", Role.ADMIN, has_key=token is not None, csrf=self._csrf("this machine"))
         session = _cookie(headers, SESSION_COOKIE)
-        token, until = self._sessions.get(session, ("", 0.0))
-        owner = self._key_owner(token) if until > time.monotonic() else None
+        token, expires_at = self._sessions.get(session, ("", 0.0))
+        owner = self._key_owner(token) if expires_at > time.monotonic() else None
         return None if owner is None else Caller(*owner, has_key=False, csrf=self._csrf(session))
 
     def _check_key(self, token: str, address: str) -> tuple[str, Role] | None:
@@ -160,7 +160,7 @@ class Access:
         """
         network = network_of(address)
         pair = network, hashlib.sha256(_bytes(token)).digest()
-        wait = 0.0 if pair in self._verified else self._wrong.wait(network)
+        wait = 0.0 if pair in self._verified else self._invalid_key_rate.wait(network)
         if wait:
             raise RequestError(
                 429,
@@ -171,11 +171,11 @@ class Access:
         owner = self._key_owner(token)
         if owner is None:
             self._verified.pop(pair, None)
-            self._wrong.take(network)
+            self._invalid_key_rate.take(network)
         else:
             self._verified[pair] = None
             self._verified.move_to_end(pair)
-            while len(self._verified) > _MOST_CLIENTS:
+            while len(self._verified) > _MAX_CLIENTS:
                 self._verified.popitem(last=False)
         return owner
 
@@ -189,19 +189,22 @@ class Access:
 
     def _check_host(self, host: str) -> None:
         name = _hostname(host)
-        if name in self._own_names or is_loopback(name):
+        if name in self._host_names or is_loopback(name):
             return
         if not is_loopback(self._options.host) and _is_address(name):  # an address, so DNS rebinding is not possible
             return
         raise RequestError(403, "UnknownHost", "unknown host name: start the service with --allow-host to allow it")
 
     def _limit_rate(self, client: str) -> None:
-        wait = self._requests.wait(client)
-        self._requests.take(client)
+        wait = self._request_rate.wait(client)
+        self._request_rate.take(client)
         if wait:
-            most = self._options.limits.requests_a_minute
+            limit = self._options.limits.requests_a_minute
             raise RequestError(
-                429, "TooMany", f"{most:g} requests a minute are allowed", {"Retry-After": str(math.ceil(wait))}
+                429,
+                "TooMany",
+                f"at most {limit:g} requests a minute are allowed: try again later",
+                {"Retry-After": str(math.ceil(wait))},
             )
 
 
@@ -209,23 +212,25 @@ class _Rate:
     """A rate limit per client and minute, with bursts."""
 
     def __init__(self, a_minute: float) -> None:
-        self._most = float(a_minute)
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # remaining tokens and their time, by client
+        self._limit = float(a_minute)
+        self._tokens: OrderedDict[str, tuple[float, float]] = (
+            OrderedDict()
+        )  # remaining tokens and their time, by client
 
     def wait(self, client: str) -> float:
         """Return the seconds until the client's next allowed action; 0 if allowed now."""
-        return max(0.0, (1.0 - self._now(client)) * 60.0 / self._most)
+        return max(0.0, (1.0 - self._available(client)) * 60.0 / self._limit)
 
     def take(self, client: str) -> None:
         """Count one action."""
-        self._left[client] = max(0.0, self._now(client) - 1.0), time.monotonic()
-        self._left.move_to_end(client)
-        while len(self._left) > _MOST_CLIENTS:
-            self._left.popitem(last=False)
+        self._tokens[client] = max(0.0, self._available(client) - 1.0), time.monotonic()
+        self._tokens.move_to_end(client)
+        while len(self._tokens) > _MAX_CLIENTS:
+            self._tokens.popitem(last=False)
 
-    def _now(self, client: str) -> float:
-        left, since = self._left.get(client, (self._most, 0.0))
-        return min(self._most, left + (time.monotonic() - since) * self._most / 60.0)
+    def _available(self, client: str) -> float:
+        tokens, since = self._tokens.get(client, (self._limit, 0.0))
+        return min(self._limit, tokens + (time.monotonic() - since) * self._limit / 60.0)
 
 
 class GuardedApp:
@@ -243,7 +248,7 @@ class GuardedApp:
                 await self._app(scope, receive, send)
             return
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
@@ -252,13 +257,13 @@ class GuardedApp:
 
         try:
             caller = self._access.caller(scope)
-            if caller is None and scope["method"] not in _SAFE and not scope["path"].startswith(WITHOUT_KEY):
-                raise _key_needed()  # before the body is read
+            if caller is None and scope["method"] not in _SAFE and not scope["path"].startswith(PUBLIC_PATHS):
+                raise _missing_key_error()  # before the body is read
         except FacebankError as error:
-            await problem_of(error, client_message(error, self._text, scope))(scope, receive, guarded)
+            await problem_of(error, client_message(error, self._text, scope))(scope, receive, send_with_headers)
             return
         scope.setdefault("state", {})["caller"] = caller
-        await self._app(scope, receive, guarded)
+        await self._app(scope, receive, send_with_headers)
 
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="facebank"'}
@@ -268,22 +273,21 @@ def caller_of(request: Request) -> Caller:
     """Return the caller; raises `RequestError` (401) if there is none."""
     caller: Caller | None = request.scope["state"]["caller"]
     if caller is None:
-        raise _key_needed()
+        raise _missing_key_error()
     return caller
 
 
-def _key_needed() -> RequestError:
+def _missing_key_error() -> RequestError:
     return RequestError(401, "KeyNeeded", "send a key as 'Authorization: Bearer KEY' or 'x-api-key: KEY'", _CHALLENGE)
 
 
-def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
+def require(role: Role) -> Callable[[Request], Awaitable[Caller]]:
     """Return a route dependency that requires a role, and a CSRF token for changes from a page."""
 
-    async def allowed(request: Request) -> Caller:
+    async def check_caller(request: Request) -> Caller:
         caller = caller_of(request)
         if caller.role < role:
-            needed = f"'{role.name.lower()}'"
-            raise RequestError(403, "RoleTooLow", f"this needs a key with the role {needed}")
+            raise RequestError(403, "RoleTooLow", f"a key with the role '{role.name.lower()}' is required")
         comes_from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
         if request.method not in _SAFE and comes_from_page and not caller.has_key:
             sent = request.headers.get(CSRF_HEADER, "")
@@ -291,17 +295,19 @@ def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
                 raise RequestError(403, "PageOutdated", "the page was loaded before a restart: reload it")
         return caller
 
-    return allowed
+    return check_caller
 
 
-Reader = Annotated[Caller, Depends(needs(Role.READ))]
-Teacher = Annotated[Caller, Depends(needs(Role.TEACH))]
-Admin = Annotated[Caller, Depends(needs(Role.ADMIN))]
+Reader = Annotated[Caller, Depends(require(Role.READ))]
+Teacher = Annotated[Caller, Depends(require(Role.TEACH))]
+Admin = Annotated[Caller, Depends(require(Role.ADMIN))]
 
 
 def _check_length(headers: Headers) -> None:
     if "content-length" in headers and "transfer-encoding" in headers:  # a proxy may use the other one
-        raise RequestError(400, "TwoLengths", "a request must have one length", {"Connection": "close"})
+        raise RequestError(
+            400, "TwoLengths", "send either Content-Length or Transfer-Encoding, not both", {"Connection": "close"}
+        )
 
 
 def _check_origin(headers: Headers, method: str) -> None:
@@ -318,14 +324,14 @@ def _check_query(query: bytes) -> None:
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name.lower() in _KEY_PARAMETERS or value.startswith(PREFIX):
             raise RequestError(
-                400, "KeyInAddress", "a key in an address ends up in logs: send it as a header, and replace the key"
+                400, "KeyInAddress", "a key in a URL ends up in logs: send it as a header, and replace the key"
             )
 
 
-def _cookie(headers: Headers, wanted: str) -> str:
+def _cookie(headers: Headers, cookie: str) -> str:
     for part in headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
-        if name == wanted:
+        if name == cookie:
             return value
     return ""
 

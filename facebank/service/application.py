@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.service.options import ServiceOptions
 
-_LOOK_UP_THREADS = 8
+_LOOKUP_THREADS = 8
 _PAGES = tuple(
     module.router for module in (adding, look_alikes, people, photo, pictures, settings, signing_in, videos, who)
 )
@@ -56,8 +56,10 @@ def make_app(bank: FaceBank, options: ServiceOptions, token: str | None = None) 
     """
     bank.open_gallery(create=True)
     limits = options.limits
-    photos = Work("photos", threads=options.workers, waiting=limits.waiting, seconds=limits.seconds, around=share_cores)
-    look_ups = Work("look-ups", threads=_LOOK_UP_THREADS, waiting=limits.waiting, seconds=limits.seconds)
+    photos = Work(
+        "photos", threads=options.workers, max_pending=limits.waiting, timeout=limits.seconds, context=share_cores
+    )
+    lookups = Work("lookups", threads=_LOOKUP_THREADS, max_pending=limits.waiting, timeout=limits.seconds)
     folders, album, keys = AlbumFolders(options.albums), bank.album(), KeyFile.of_gallery(bank.path)
     text = ClientText(folders.paths, (bank.path, album.path, keys.path))
     service = Service(
@@ -65,8 +67,8 @@ def make_app(bank: FaceBank, options: ServiceOptions, token: str | None = None) 
         options,
         Access(options, keys, token),
         photos,
-        look_ups,
-        Metrics(lambda: photos.under_way + look_ups.under_way, lambda: len(bank.gallery.names())),
+        lookups,
+        Metrics(lambda: photos.under_way + lookups.under_way, lambda: len(bank.gallery.names())),
         album,
         folders,
         BackgroundScan(bank, album, folders, options.workers, text),
@@ -82,11 +84,11 @@ def make_app(bank: FaceBank, options: ServiceOptions, token: str | None = None) 
         await asyncio.to_thread(service.scanning.stop)
         await asyncio.to_thread(page.stop)
         photos.close()
-        look_ups.close()
+        lookups.close()
 
     app = FastAPI(
         title="facebank",
-        summary="Recognizes people in photographs from a few pictures of each.",
+        summary="Recognizes people in photos from a few photos of each.",
         version=facebank.__version__,
         lifespan=lifespan,
         docs_url=None,  # its pages load scripts from other sites

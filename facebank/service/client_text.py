@@ -37,9 +37,9 @@ _ROUTES = (  # by prefix of the command; the first match counts
     ("settings", "PATCH /api/v1/settings"),
 )
 _ADVICE = re.compile(r"(?:[:;.]|,(?: or)?) (?:[^:;,`]*(?<![\w-])--[a-z]|[^:;`]*[`']facebank ).*$", re.DOTALL)
-_OF_NAMES = (InvalidNameError, PersonExistsError, PersonNotFoundError)  # messages about people, without paths
-_BEGIN = r"(?<![^\s'\"`(=:,])"  # of a word
-_FURTHER = r"(?:[^\s/\\'\"`,;:()]+[/\\])*"  # folders
+_NAME_ERRORS = (InvalidNameError, PersonExistsError, PersonNotFoundError)  # their messages have no paths
+_WORD_START = r"(?<![^\s'\"`(=:,])"
+_SUBFOLDERS = r"(?:[^\s/\\'\"`,;:()]+[/\\])*"
 
 
 class ClientText:
@@ -60,15 +60,19 @@ class ClientText:
             *(Path(folder) for folder in (tempfile.gettempdir(), sys.prefix, Path(__file__).parents[1])),
             *(Path.home(), Path.cwd()),
         }
-        own = [(f"{path.parent}{os.sep}", path.name) for path in private]
-        files = "|".join(f"{re.escape(printable(folder))}(?={re.escape(printable(name))})" for folder, name in own)
-        hidden = _any_of((f"{folder}{os.sep}" for folder in folders if len(folder.parts) > 1), _FURTHER)
-        shown = _any_of(map(str, albums), r"(?![\w-])\S*")
-        self._paths = re.compile(rf"{files}|(?P<shown>{shown})|{hidden}|{_BEGIN}(?:/|[A-Za-z]:\\)(?!api/|'){_FURTHER}")
+        private_files = [(f"{path.parent}{os.sep}", path.name) for path in private]
+        files = "|".join(
+            f"{re.escape(printable(folder))}(?={re.escape(printable(name))})" for folder, name in private_files
+        )
+        hidden = _alternatives((f"{folder}{os.sep}" for folder in folders if len(folder.parts) > 1), _SUBFOLDERS)
+        shown = _alternatives(map(str, albums), r"(?![\w-])\S*")
+        self._paths = re.compile(
+            rf"{files}|(?P<shown>{shown})|{hidden}|{_WORD_START}(?:/|[A-Za-z]:\\)(?!api/|'){_SUBFOLDERS}"
+        )
 
     def plain(self, text: str) -> str:
         """Return a text without server paths: files outside of the album are shown by name only."""
-        return self._paths.sub(lambda found: found["shown"] or "", text.replace(UPLOAD, ""))
+        return self._paths.sub(lambda match: match["shown"] or "", text.replace(UPLOAD, ""))
 
     def api(self, text: str) -> str:
         """Return a text for programs, without server paths: see `with_routes`."""
@@ -76,7 +80,7 @@ class ClientText:
 
     def of_error(self, error: FacebankError) -> str:
         """Return an error's message without server paths; names sent by the client are unchanged."""
-        return str(error) if isinstance(error, _OF_NAMES) else self.plain(str(error))
+        return str(error) if isinstance(error, _NAME_ERRORS) else self.plain(str(error))
 
 
 def with_routes(text: str) -> str:
@@ -89,8 +93,8 @@ def with_routes(text: str) -> str:
 
 def without_advice(text: str) -> str:
     """Return a message without advice about options and commands."""
-    kept = _ADVICE.sub("", text)
-    return kept if kept.strip() else "this cannot be done here"
+    message = _ADVICE.sub("", text)
+    return message if message.strip() else "this cannot be done here"
 
 
 def _route(command: re.Match[str]) -> str:
@@ -98,6 +102,6 @@ def _route(command: re.Match[str]) -> str:
     return next((f"`{route}`" for start, route in _ROUTES if words.startswith(start)), command[0])
 
 
-def _any_of(prefixes: Iterable[str], rest: str) -> str:
+def _alternatives(prefixes: Iterable[str], suffix: str) -> str:
     escaped = sorted({re.escape(printable(prefix)) for prefix in prefixes}, key=len, reverse=True)
-    return f"(?:{'|'.join(escaped)}){rest}" if escaped else "(?!)"
+    return f"(?:{'|'.join(escaped)}){suffix}" if escaped else "(?!)"

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from facebank.service.options import Limits
 
-_MOST_EXCESS = 1_024  # temporary excess of connections until others are dropped
+_MAX_EXCESS = 1_024  # temporary excess of connections until others are dropped
 _CHECK_DELAY = 0.05  # seconds; time for a new client to send its request
-_NETWORK = 64  # bits of an IPv6 address
+_IPV6_NETWORK_BITS = 64
 
 
 class ConnectionLimit:
-    """Drops connections above a limit, those idle for longest first.
+    """Drops connections above a limit, longest idle first.
 
     Drops connections of the address with the most connections, so that other clients are not affected. A connection is
     not dropped while its client waits for a response. New ones are rejected only if none can be dropped.
@@ -34,17 +34,17 @@ class ConnectionLimit:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._look: asyncio.TimerHandle | None = None
+        self._drop_timer: asyncio.TimerHandle | None = None
 
-    def is_reached(self, connection: BoundedConnection) -> bool:
-        """Return whether to reject a new connection; otherwise schedules drops if there are too many."""
+    def accept(self, connection: BoundedConnection) -> bool:
+        """Return whether to accept a new connection; schedules drops if there are too many."""
         excess = len(connection.connections) - self.limits.connections
-        if excess > 0 and self._look is None:
-            self._look = connection.loop.call_later(_CHECK_DELAY, self._drop_some, connection)
-        return excess > _MOST_EXCESS
+        if excess > 0 and self._drop_timer is None:
+            self._drop_timer = connection.loop.call_later(_CHECK_DELAY, self._drop_excess, connection)
+        return excess <= _MAX_EXCESS
 
-    def _drop_some(self, newest: BoundedConnection) -> None:
-        self._look = None
+    def _drop_excess(self, newest: BoundedConnection) -> None:
+        self._drop_timer = None
         connections = cast("set[BoundedConnection]", newest.connections)  # of the server
         excess = len(connections) - self.limits.connections
         if excess <= 0:
@@ -53,10 +53,10 @@ class ConnectionLimit:
         waiting: dict[str, list[BoundedConnection]] = defaultdict(list)
         for connection in connections:
             counts[connection.network] += 1
-            if connection.waits_since is not None:
+            if connection.waiting_since is not None:
                 waiting[connection.network].append(connection)
-        for each in waiting.values():
-            each.sort(key=lambda connection: -(connection.waits_since or 0.0))
+        for candidates in waiting.values():
+            candidates.sort(key=lambda connection: -(connection.waiting_since or 0.0))
         largest = [(-counts[network], network) for network in waiting]
         heapq.heapify(largest)
         for _ in range(excess):
@@ -75,26 +75,26 @@ class BoundedConnection(H11Protocol):
     ----------
     network
         The client's address, or the first half of an IPv6 address.
-    waits_since
+    waiting_since
         Time since which the connection waits for its client: for a request, the rest of one, or reading of the
         response. None while the client waits for a response.
     """
 
-    def __init__(self, limit: ConnectionLimit, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, limit: ConnectionLimit, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._limit, self._limits = limit, limit.limits
         self._request, self._reading = _Timeout(), _Timeout()
         self.network = ""
-        self.waits_since: float | None = self.loop.time()
+        self.waiting_since: float | None = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start the timeout for a request."""
         super().connection_made(transport)
         self.network = network_of(self.client[0]) if self.client else ""
-        if self._limit.is_reached(self):
-            transport.abort()
-        else:
+        if self._limit.accept(self):
             self._wait_for_request()
+        else:
+            transport.abort()
 
     def handle_events(self) -> None:
         """Process received data: a request's head ends the timeout, a partial one starts another."""
@@ -108,24 +108,24 @@ class BoundedConnection(H11Protocol):
             self._request.end()
         elif not self._request.is_on and not self.transport.is_closing():
             self._wait_for_request()
-        self._record_turn(is_new=self.cycle is not before)
+        self._record_waiting(is_new=self.cycle is not before)
 
     def on_response_complete(self) -> None:
         """End the timeout for a request; kept-alive connections have a separate one."""
         self._request.end()
-        self._record_turn(is_new=True)
+        self._record_waiting(is_new=True)
         super().on_response_complete()
 
     def pause_writing(self) -> None:
         """Start the timeout for reading by the client."""
         super().pause_writing()
         self._reading.begin(self.loop.call_later(self._limits.unread_seconds, self.transport.abort))
-        self._record_turn()
+        self._record_waiting()
 
     def resume_writing(self) -> None:
         """End the timeout for reading by the client."""
         self._reading.end()
-        self._record_turn()
+        self._record_waiting()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -134,13 +134,13 @@ class BoundedConnection(H11Protocol):
         self._reading.end()
         super().connection_lost(exc)
 
-    def _record_turn(self, *, is_new: bool = False) -> None:
+    def _record_waiting(self, *, is_new: bool = False) -> None:
         """Record whether the connection waits for the client, and since when; ``is_new`` restarts the time."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete and not cycle.more_body and not self._reading.is_on:
-            self.waits_since = None
-        elif is_new or self.waits_since is None:
-            self.waits_since = self.loop.time()
+            self.waiting_since = None
+        elif is_new or self.waiting_since is None:
+            self.waiting_since = self.loop.time()
 
     def _wait_for_request(self) -> None:
         self._request.begin(self.loop.call_later(self._limits.head_seconds, self.transport.abort))
@@ -169,9 +169,9 @@ class _Timeout:
 def network_of(address: str) -> str:
     """Return an IPv4 address, or the first half of an IPv6 address, which may belong to one client."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv4Address):
+    if isinstance(parsed, ipaddress.IPv4Address):
         return address
-    return str(found.ipv4_mapped or ipaddress.ip_network((int(found), _NETWORK), strict=False))
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((int(parsed), _IPV6_NETWORK_BITS), strict=False))

@@ -37,25 +37,25 @@ class AlbumFolders:
             return False
 
     def folder(self, name: str) -> Path:
-        """Return a folder named by a client: absolute, or relative to one of the album's folders.
+        """Return the folder of a path sent by a client: absolute, or relative to one of the album's folders.
 
         Raises
         ------
         RequestError
-            It is outside (403), whether it exists or not.
+            The folder is outside of the album (403), whether it exists or not.
         PhotoNotFoundError
             The folder does not exist.
         """
-        found = [path for path in (album / name for album in self.paths) if name and self.contains(path)]
-        if not found:
-            raise RequestError(403, "OutsideAlbum", "allowed are only the folders of --album and their subfolders")
-        there = next((path for path in found if os.path.isdir(path)), None)  # noqa: PTH112 - a name may be too long
-        if there is None:
-            raise PhotoNotFoundError(f"there is no folder {printable(str(found[0]))}: is its disk plugged in?")
-        return Path(absolute(there))
+        candidates = [path for path in (album / name for album in self.paths) if name and self.contains(path)]
+        if not candidates:
+            raise RequestError(403, "OutsideAlbum", "only the folders of --album and their subfolders are allowed")
+        existing = next((path for path in candidates if os.path.isdir(path)), None)  # noqa: PTH112 - a name may be too long
+        if existing is None:
+            raise PhotoNotFoundError(f"there is no folder {printable(str(candidates[0]))}: is its disk plugged in?")
+        return Path(absolute(existing))
 
-    def shown(self, path: str) -> str:
+    def client_path(self, path: str) -> str:
         """Return a photo's path for clients: the full path in the album, else the name only."""
-        if not os.path.isabs(path) or self.contains(path):  # noqa: PTH117 - hostile: no path need be made of it
+        if not os.path.isabs(path) or self.contains(path):  # noqa: PTH117 - untrusted text, which may not be a path
             return path
         return os.path.basename(path)  # noqa: PTH119

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 PREFIX = "facebank_"
 _RANDOM_BYTES = 32
-_LARGEST_FILE = 1 << 20
-_LONGEST_NAME = 100
+_MAX_FILE_BYTES = 1 << 20
+_MAX_NAME_LENGTH = 100
 
 
 class Role(IntEnum):
@@ -36,7 +36,7 @@ class Role(IntEnum):
     """Forget, change settings, scan folders of the machine."""
 
     @classmethod
-    def named(cls, name: str) -> Role:
+    def from_name(cls, name: str) -> Role:
         """Return the role with a lowercase name; raises `UsageError` if there is none."""
         try:
             return cls[name.upper()]
@@ -49,10 +49,10 @@ class Role(IntEnum):
 class Key:
     """A key as it is stored."""
 
-    name: str
-    role: str
+    name: str  # chosen by the administrator
+    role: str  # lowercase name of a `Role`
     hash: str  # SHA-256 of the key; its 256 random bits make a slow hash unnecessary
-    created_at: str
+    created_at: str  # time in ISO 8601
 
 
 class KeyFile:
@@ -60,7 +60,7 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._signature: tuple[int, int, int] | None = None
         self._keys: tuple[Key, ...] = ()
 
     @classmethod
@@ -73,55 +73,55 @@ class KeyFile:
         try:
             status = self.path.stat()
         except FileNotFoundError:
-            self._seen, self._keys = None, ()
+            self._signature, self._keys = None, ()
             return self._keys
         except OSError as error:
             raise ServiceError(f"the keys in {printable(str(self.path))} cannot be read: {error.strerror}") from error
-        seen = status.st_mtime_ns, status.st_size, status.st_ino
-        if seen != self._seen:
+        signature = status.st_mtime_ns, status.st_size, status.st_ino
+        if signature != self._signature:
             self._keys = self._read(status.st_size)
-            self._seen = seen
+            self._signature = signature
         return self._keys
 
     def role_of(self, token: str) -> tuple[str, Role] | None:
         """Return the name and role of a key, or None if it is not valid."""
-        wanted, found = _hash(token), None
+        digest, match = _hash(token), None
         for key in self.keys():  # all of them, for constant time
-            if hmac.compare_digest(key.hash, wanted):
-                found = key.name, Role.named(key.role)
-        return found
+            if hmac.compare_digest(key.hash, digest):
+                match = key.name, Role.from_name(key.role)
+        return match
 
     def add(self, name: str, role: Role) -> str:
         """Create a key and return it; the key itself is not stored and cannot be shown again."""
-        if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
-            raise UsageError(f"a key's name must have 1 to {_LONGEST_NAME} printable characters")
+        if not name.strip() or len(name) > _MAX_NAME_LENGTH or not name.isprintable():
+            raise UsageError(f"a key's name must have 1 to {_MAX_NAME_LENGTH} printable characters")
         if any(key.name == name for key in self.keys()):
             raise UsageError(f"a key {printable(name)!r} exists already: revoke it first, or choose another name")
         token = new_token()
-        made = Key(name, role.name.lower(), _hash(token), datetime.now(UTC).isoformat(timespec="seconds"))
-        self._write([*self.keys(), made])
+        key = Key(name, role.name.lower(), _hash(token), datetime.now(UTC).isoformat(timespec="seconds"))
+        self._write([*self.keys(), key])
         return token
 
     def revoke(self, name: str) -> None:
         """Revoke a key immediately; raises `UsageError` if there is none with the name."""
-        left = [key for key in self.keys() if key.name != name]
-        if len(left) == len(self.keys()):
+        remaining = [key for key in self.keys() if key.name != name]
+        if len(remaining) == len(self.keys()):
             raise UsageError(f"there is no key {printable(name)!r}: `facebank serve keys list` lists the keys")
-        self._write(left)
+        self._write(remaining)
 
     def _write(self, keys: Sequence[Key]) -> None:
         content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1)
-        write_file(self.path, content.encode(), advice="choose another place for the gallery with --gallery")
+        write_file(self.path, content.encode(), advice="choose another path for the gallery with --gallery")
 
     def _read(self, size: int) -> tuple[Key, ...]:
         try:
-            stored = json.loads(self.path.read_bytes() if size <= _LARGEST_FILE else b"")["keys"]
+            stored = json.loads(self.path.read_bytes() if size <= _MAX_FILE_BYTES else b"")["keys"]
             keys = tuple(Key(**{name: str(record[name]) for name in Key.__slots__}) for record in stored)
             for key in keys:
-                Role.named(key.role)
+                Role.from_name(key.role)
         except (OSError, ValueError, TypeError, KeyError, UsageError, RecursionError) as error:
             raise ServiceError(
-                f"{printable(str(self.path))} is not a file of keys: move it away, and create new keys"
+                f"{printable(str(self.path))} is not a key file: move it away, and create new keys"
             ) from error
         return keys
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from facebank.service.options import Limits
 
 
-_WITHOUT_KEY = 16 << 10  # bytes of a request without a key
-_MOST_VALUES = 50_000  # in a request's JSON; each value takes many times its size in memory
+_MAX_KEYLESS_BYTES = 16 << 10  # of a request without a key
+_MAX_JSON_VALUES = 50_000  # each takes many times its size in memory
 _BEFORE_VALUES = (b"[", b"{", b",")
 _CLOSE = {"Connection": "close"}
 _DRAIN_SECONDS = 5.0
@@ -40,26 +40,26 @@ class DrainedRequests:
             return
         is_whole = False
 
-        async def noted() -> Message:
+        async def tracked_receive() -> Message:
             nonlocal is_whole
             message = await receive()
             is_whole = not message.get("more_body", False)
             return message
 
-        async def replied(message: Message) -> None:
+        async def draining_send(message: Message) -> None:
             is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
             if is_whole or not is_last:
                 await send(message)
                 return
             await send({**message, "more_body": True})
-            heard = 0
+            drained = 0
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_SECONDS):
-                    while not is_whole and heard < _DRAIN_BYTES:
-                        heard += len((await asyncio.wait_for(noted(), _DRAIN_PAUSE)).get("body", b""))
+                    while not is_whole and drained < _DRAIN_BYTES:
+                        drained += len((await asyncio.wait_for(tracked_receive(), _DRAIN_PAUSE)).get("body", b""))
             await send({"type": "http.response.body", "body": b""})
 
-        await self._app(scope, noted, replied)
+        await self._app(scope, tracked_receive, draining_send)
 
 
 class BoundedBodies:
@@ -77,9 +77,9 @@ class BoundedBodies:
             return
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
-        most = self._limits.body if scope["state"]["caller"] is not None else _WITHOUT_KEY
-        if not length.isdigit() or len(length) > 18 or int(length) > most:
-            error = _too_large(most)
+        max_bytes = self._limits.body if scope["state"]["caller"] is not None else _MAX_KEYLESS_BYTES
+        if not length.isdigit() or len(length) > 18 or int(length) > max_bytes:
+            error = _too_large(max_bytes)
             await problem_of(error, str(error))(scope, receive, send)
             return
         is_json = b"json" in headers.get(b"content-type", b"json").lower()
@@ -87,7 +87,7 @@ class BoundedBodies:
         deadline = loop.time() + self._limits.upload_seconds
         received, values, is_whole = 0, 0, False
 
-        async def bounded() -> Message:
+        async def bounded_receive() -> Message:
             nonlocal received, values, is_whole
             if is_whole:
                 return await receive()  # reports the client's disconnect
@@ -98,21 +98,21 @@ class BoundedBodies:
             body = message.get("body", b"")
             received += len(body)
             self._held += len(body)
-            if received > most:
-                raise _too_large(most)
+            if received > max_bytes:
+                raise _too_large(max_bytes)
             if self._held > self._limits.bodies:
                 raise RequestError(503, "Busy", "too many bytes are being received: try again", _CLOSE)
             values += sum(map(body.count, _BEFORE_VALUES)) if is_json else 0
-            if values > _MOST_VALUES:
-                raise RequestError(413, "TooLarge", f"the JSON may have at most {_MOST_VALUES:,} values", _CLOSE)
+            if values > _MAX_JSON_VALUES:
+                raise RequestError(413, "TooLarge", f"the JSON may have at most {_MAX_JSON_VALUES:,} values", _CLOSE)
             is_whole = not message.get("more_body", False)
             return message
 
         try:
-            await self._app(scope, bounded, send)
+            await self._app(scope, bounded_receive, send)
         finally:
             self._held -= received
 
 
-def _too_large(most: int) -> RequestError:
-    return RequestError(413, "TooLarge", f"a request may have at most {most:,} bytes", _CLOSE)
+def _too_large(max_bytes: int) -> RequestError:
+    return RequestError(413, "TooLarge", f"a request may have at most {max_bytes:,} bytes", _CLOSE)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from facebank.types import Photo
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Metrics:
@@ -42,8 +43,8 @@ class Metrics:
         )
         self._photos = Counter("facebank_photos", "Analyzed photos.", ("outcome",), registry=self._registry)
         self._faces = Counter("facebank_faces", "Decisions about faces.", ("decision",), registry=self._registry)
-        waiting = Gauge("facebank_requests_under_way", "Requests in progress or waiting.", registry=self._registry)
-        waiting.set_function(under_way)
+        pending = Gauge("facebank_requests_under_way", "Requests in progress or waiting.", registry=self._registry)
+        pending.set_function(under_way)
         enrolled = Gauge("facebank_people", "People enrolled.", registry=self._registry)
         enrolled.set_function(people)
 
@@ -78,18 +79,15 @@ class CountedApp:
             return
         start, status = time.perf_counter(), 500
 
-        async def counted(message: Message) -> None:
+        async def counting_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, counted)
+            await self._app(scope, receive, counting_send)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.count_request(method, route, status, time.perf_counter() - start)
-
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

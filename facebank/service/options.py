@@ -20,7 +20,7 @@ class Limits:
     body: int = 64 * MIB  # bytes of a request
     bodies: int = 512 * MIB  # bytes of all concurrent requests; further ones are rejected with 503
     photos: int = 32  # photos of a request
-    seconds: float = 60.0  # to answer a request, from its last byte on
+    seconds: float = 60.0  # to answer a request after its last byte
     head_seconds: float = 15.0  # to receive the head of a request after connecting
     upload_seconds: float = 120.0  # to receive the bytes of a request
     unread_seconds: float = 60.0  # without progress in reading the response

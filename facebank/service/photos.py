@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from facebank.service.options import Limits
 
-_LONGEST_NAME = 200
-_MOST_FIELDS = 50
-_LONGEST_FIELD = 10_000
+_MAX_NAME_LENGTH = 200
+_MAX_FIELDS = 50
+_MAX_FIELD_BYTES = 10_000
 _BASE64_PARTS = re.compile(r"^data:[\w.+-]+/[\w.+-]+;base64,")
 
 
@@ -32,7 +32,7 @@ class UploadedPhoto(io.BytesIO):
 
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
-        self.name = UPLOAD + (printable(re.split(r"[\\/]", name)[-1])[:_LONGEST_NAME] or "photo")
+        self.name = UPLOAD + (printable(re.split(r"[\\/]", name)[-1])[:_MAX_NAME_LENGTH] or "photo")
 
 
 class RequestContent:
@@ -44,16 +44,16 @@ class RequestContent:
 
     def all_photos(self) -> list[UploadedPhoto]:
         """Return all photos in the order of the request; raises `RequestError` (400) if there are none."""
-        found = [photo for some in self.photos.values() for photo in some]
-        if not found:
+        uploads = [upload for uploads in self.photos.values() for upload in uploads]
+        if not uploads:
             raise RequestError(400, "NoPhoto", "send a photo: as the body, as a part of a form, or as base64 in JSON")
-        return found
+        return uploads
 
     def one_photo(self) -> UploadedPhoto:
         """Return the only photo; raises `RequestError` (400) for none or several."""
-        first, *further = self.all_photos()
-        if further:
-            raise RequestError(400, "SeveralPhotos", "send one photo")
+        first, *others = self.all_photos()
+        if others:
+            raise RequestError(400, "SeveralPhotos", "send exactly one photo")
         return first
 
     def text(self, name: str) -> str | None:
@@ -83,17 +83,17 @@ class RequestContent:
 
 
 async def read_content(request: Request, limits: Limits) -> RequestContent:
-    """Read the content of a request, whose size is limited already.
+    """Read the content of a request, whose size was checked before.
 
     A form has photos as files and other fields as text. JSON is an object whose ``photos`` are a list of base64 or of
-    objects with ``name`` and ``data``; ``a``, ``b``, ``photo`` and ``file`` may each be one. Any other content is a
-    photo itself, named by the header ``X-Photo-Name``.
+    objects with ``name`` and ``data``; ``a``, ``b``, ``photo`` and ``file`` may each be a single photo. Any other
+    content is a photo itself, named by the header ``X-Photo-Name``.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        sent = await _form(request, limits)
-    elif kind == "application/json":
-        sent = _json(await request.body())
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        sent = await _parse_form(request, limits)
+    elif media_type == "application/json":
+        sent = _parse_json(await request.body())
     else:
         sent = RequestContent()
         data = await request.body()
@@ -105,10 +105,10 @@ async def read_content(request: Request, limits: Limits) -> RequestContent:
     return sent
 
 
-async def _form(request: Request, limits: Limits) -> RequestContent:
+async def _parse_form(request: Request, limits: Limits) -> RequestContent:
     sent = RequestContent()
     try:
-        form = request.form(max_files=limits.photos + 1, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
+        form = request.form(max_files=limits.photos + 1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
         async with form as content:
             for name, value in content.multi_items():
                 if isinstance(value, UploadFile):
@@ -121,7 +121,7 @@ async def _form(request: Request, limits: Limits) -> RequestContent:
     return sent
 
 
-def _json(body: bytes) -> RequestContent:
+def _parse_json(body: bytes) -> RequestContent:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -133,7 +133,7 @@ def _json(body: bytes) -> RequestContent:
         if name == "photos":
             if not isinstance(value, list):
                 raise RequestError(422, "InvalidValue", "photos: expected a list")
-            sent.photos[name] = [_decode(f"photo {number}", one) for number, one in enumerate(value, 1)]
+            sent.photos[name] = [_decode(f"photo {number}", item) for number, item in enumerate(value, 1)]
         elif name in {"a", "b", "photo", "file", "source_image", "target_image"}:
             sent.photos[name] = [_decode(name, value)]
         else:
@@ -141,12 +141,12 @@ def _json(body: bytes) -> RequestContent:
     return sent
 
 
-def _decode(what: str, value: object) -> UploadedPhoto:
-    name, text = (value.get("name", what), value.get("data")) if isinstance(value, dict) else (what, value)
+def _decode(label: str, value: object) -> UploadedPhoto:
+    name, text = (value.get("name", label), value.get("data")) if isinstance(value, dict) else (label, value)
     if not isinstance(text, str) or not isinstance(name, str):
-        raise RequestError(422, "InvalidValue", f"{what}: expected base64, or an object with name and data")
+        raise RequestError(422, "InvalidValue", f"{label}: expected base64, or an object with name and data")
     try:
         data = base64.b64decode(_BASE64_PARTS.sub("", text), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(422, "InvalidValue", f"{what}: not valid base64") from error
+        raise RequestError(422, "InvalidValue", f"{label}: not valid base64") from error
     return UploadedPhoto(data, name)

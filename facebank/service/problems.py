@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facebank.service.client_text import ClientText
 
 MEDIA_TYPE = "application/problem+json"
-_MOST_SENTENCES = 10
+_MAX_SENTENCES = 10
 WITHOUT_ADVICE = "without_advice"
 """Key of the request state: whether to omit advice about this API's parameters and routes."""
 BUSY_SECONDS = 2  # Retry-After of a busy service
@@ -69,9 +69,7 @@ _TITLES = {
     504: "This took too long",
     507: "The disk cannot be written",
 }
-
-
-_OF_ROUTES = {
+_ROUTING_ERRORS = {
     404: ("NoSuchRoute", "unknown route: see /api/v1/openapi.json"),
     405: ("MethodNotAllowed", "unsupported method: see the header Allow"),
 }
@@ -132,8 +130,8 @@ def client_message(error: FacebankError, text: ClientText, scope: Scope) -> str:
     message = text.of_error(error)
     if isinstance(error, (RequestError, errors.InvalidNameError)):  # already written for clients
         return message
-    is_bare = scope.get("state", {}).get(WITHOUT_ADVICE, False)
-    return without_advice(message) if is_bare else with_routes(message)
+    omits_advice = scope.get("state", {}).get(WITHOUT_ADVICE, False)
+    return without_advice(message) if omits_advice else with_routes(message)
 
 
 def problem_of(error: FacebankError, message: str) -> JSONResponse:
@@ -148,37 +146,37 @@ def problem_of(error: FacebankError, message: str) -> JSONResponse:
 def add_problem_handlers(app: FastAPI) -> None:
     """Register handlers that return problem details for all errors."""
 
-    async def of_library(request: Request, error: Exception) -> JSONResponse:
+    async def handle_library_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, FacebankError)  # noqa: S101 - registered for these only
         return problem_of(error, client_message(error, request.app.state.service.text, request.scope))
 
-    async def of_values(_: Request, error: Exception) -> JSONResponse:
+    async def handle_invalid_values(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for these only
-        return problem(422, "InvalidValue", "; ".join(map(_sentence, error.errors()[:_MOST_SENTENCES])))
+        return problem(422, "InvalidValue", "; ".join(map(_sentence, error.errors()[:_MAX_SENTENCES])))
 
-    async def of_http(request: Request, error: Exception) -> JSONResponse:
+    async def handle_http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for these only
         if isinstance(error.__cause__, FacebankError):  # FastAPI reports all errors of reading a body as 400
             return problem_of(
                 error.__cause__, client_message(error.__cause__, request.app.state.service.text, request.scope)
             )
-        code, message = _OF_ROUTES.get(error.status_code, ("NotUnderstood", str(error.detail)))
+        code, message = _ROUTING_ERRORS.get(error.status_code, ("NotUnderstood", str(error.detail)))
         return problem(error.status_code, code, message, error.headers)
 
-    async def of_absent(_: Request, __: Exception) -> JSONResponse:
+    async def handle_disconnect(_: Request, __: Exception) -> JSONResponse:
         return problem(400, "CutOff", "the client disconnected")  # never received
 
-    async def of_faults(_: Request, __: Exception) -> JSONResponse:  # the server logs it
+    async def handle_fault(_: Request, __: Exception) -> JSONResponse:  # the server logs it
         return problem(500, "Fault", "internal error: see the service's log")
 
-    app.add_exception_handler(FacebankError, of_library)
-    app.add_exception_handler(RequestValidationError, of_values)
-    app.add_exception_handler(HTTPException, of_http)
-    app.add_exception_handler(ClientDisconnect, of_absent)
-    app.add_exception_handler(Exception, of_faults)
+    app.add_exception_handler(FacebankError, handle_library_error)
+    app.add_exception_handler(RequestValidationError, handle_invalid_values)
+    app.add_exception_handler(HTTPException, handle_http_error)
+    app.add_exception_handler(ClientDisconnect, handle_disconnect)
+    app.add_exception_handler(Exception, handle_fault)
 
 
 def _sentence(error: Mapping[str, object]) -> str:
     location = error.get("loc")
-    where = ".".join(str(part) for part in location[1:]) if isinstance(location, tuple) else ""
-    return printable(f"{where or 'the request'}: {error.get('msg')}")
+    field = ".".join(str(part) for part in location[1:]) if isinstance(location, tuple) else ""
+    return printable(f"{field or 'the request'}: {error.get('msg')}")

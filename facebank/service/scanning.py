@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from facebank.service.client_text import ClientText
     from facebank.service.folders import AlbumFolders
 
-_MOST_UNREADABLE = 100  # unreadable photos and videos reported with the reason
-_STOPPING = 30.0  # seconds for a scan to end on shutdown
-_POLL_SECONDS = 0.25  # seconds
-_LONGEST_SILENCE = 10.0  # seconds after which the state is sent again, to detect lost clients
-_MOST_WATCHERS = 64
-_SURE_AFTER = 5.0  # seconds at the videos before the remaining time is estimated
+_MAX_UNREADABLE = 100  # unreadable photos and videos reported with the reason
+_STOP_SECONDS = 30.0  # for a scan to end on shutdown
+_POLL_SECONDS = 0.25
+_MAX_SILENCE = 10.0  # seconds after which the state is sent again, to detect lost clients
+_MAX_WATCHERS = 64
+_MIN_ESTIMATE_SECONDS = 5.0  # at the videos before the remaining time is estimated
 
 
 class ScanStatus(StrEnum):
@@ -65,15 +65,15 @@ class ScanState:
 
     number: int = 0  # of the scan, since the start of the service
     status: ScanStatus = ScanStatus.NONE
-    folders: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()  # scanned folders
     done: int = 0  # scanned new and changed files
-    total: int | None = None  # their number; None until the folders have been listed
+    total: int | None = None  # number of these files; None until the folders have been listed
     seconds_left: float | None = None  # None if unknown
     emptied: tuple[str, ...] = ()  # folders that had photos and have none, probably because of a missing disk
     report: ScanReport | None = None  # after the photos are done
     step: ScanStep = ScanStep.PHOTOS
     videos_done: int = 0  # scanned new and changed videos
-    videos_total: int | None = None  # their number; None until the photos are done
+    videos_total: int | None = None  # number of these videos; None until the photos are done
     unreadable_videos: tuple[tuple[str, str], ...] = ()  # paths of unreadable videos, with the reason
     error: str | None = None  # reason of a failure
     code: str | None = None  # code of the error
@@ -102,7 +102,7 @@ class ScanState:
             "step": self.step.value,
             "videos_done": self.videos_done,
             "videos_total": self.videos_total,
-            "unreadable_videos": [{"video": path, "error": why} for path, why in self.unreadable_videos],
+            "unreadable_videos": [{"video": path, "error": reason} for path, reason in self.unreadable_videos],
             "error": self.error,
             "code": self.code,
         }
@@ -160,16 +160,16 @@ class BackgroundScan:
         """
         if not self._folders.paths:
             raise RequestError(409, "NoAlbum", "there is no album: start the service with --album DIR")
-        named = [self._folders.folder(name) for name in names or map(str, self._folders.paths)]
-        for folder in named:
+        paths = [self._folders.folder(name) for name in names or map(str, self._folders.paths)]
+        for folder in paths:
             self._require_photos(folder)
         self._interrupt_videos()
         with self._lock:
             if self._state.is_running or self._is_ended:
                 raise ScanBusyError("a scan is running: wait until it has finished, or cancel it")
             self._is_canceled.clear()
-            self._state = ScanState(self._state.number + 1, ScanStatus.RUNNING, tuple(map(str, named)))
-            self._thread = threading.Thread(target=self._scan, args=(named,), name="album-scan", daemon=True)
+            self._state = ScanState(self._state.number + 1, ScanStatus.RUNNING, tuple(map(str, paths)))
+            self._thread = threading.Thread(target=self._scan, args=(paths,), name="album-scan", daemon=True)
             self._thread.start()
             return self._state
 
@@ -180,7 +180,7 @@ class BackgroundScan:
             if thread is None or not self._state.is_running or self._state.step is not ScanStep.VIDEOS:
                 return
             self._is_canceled.set()
-        thread.join(_STOPPING)
+        thread.join(_STOP_SECONDS)
 
     def cancel(self) -> ScanState:
         """Request the end of the scan; its results so far are kept. No-op if none is running."""
@@ -197,7 +197,7 @@ class BackgroundScan:
         """Cancel the scan permanently, and wait for its end."""
         self.end()
         if self._thread is not None:
-            self._thread.join(_STOPPING)
+            self._thread.join(_STOP_SECONDS)
 
     def watch(self) -> AsyncIterator[ScanState]:
         """Return an iterator over the states of a scan until its end, at most a few per second.
@@ -207,7 +207,7 @@ class BackgroundScan:
         RequestError
             There are too many watchers (503).
         """
-        if self._watchers >= _MOST_WATCHERS:
+        if self._watchers >= _MAX_WATCHERS:
             raise RequestError(503, "Busy", "too many clients watch the scan: poll its state instead")
         return self._states()
 
@@ -217,7 +217,7 @@ class BackgroundScan:
             sent, silent = None, 0.0
             while True:
                 state = self.state
-                if state is not sent or silent >= _LONGEST_SILENCE:
+                if state is not sent or silent >= _MAX_SILENCE:
                     yield state
                     sent, silent = state, 0.0
                 if not state.is_running or self._is_ended:
@@ -230,7 +230,7 @@ class BackgroundScan:
     def change(self, **values: object) -> None:
         """Change the state; called by the scan."""
         with self._lock:
-            self._state = replace(self._state, **values)  # type: ignore[arg-type]  # fields of it
+            self._state = replace(self._state, **values)  # type: ignore[arg-type]  # of fields
 
     def check(self) -> None:
         """Raise `_CanceledError` if the scan was canceled; called by the scan."""
@@ -243,11 +243,11 @@ class BackgroundScan:
             if next(entries, None) is not None:
                 return
         try:
-            known = self._album.count([folder])
+            count = self._album.count([folder])
         except (PhotoNotFoundError, ScanNotFoundError):
             return
         raise PhotoNotFoundError(
-            f"{printable(str(folder))} is empty but had {known:,} photos: is its disk plugged in? The results of "
+            f"{printable(str(folder))} is empty but had {count:,} photos: is its disk plugged in? The results of "
             "the last scan are kept"
         )
 
@@ -261,7 +261,7 @@ class BackgroundScan:
                 needs_photos=False,
                 progress=_PhotoProgress(self),
             )
-            unreadable = {path: self._text.api(why) for path, why in report.unreadable.items()}
+            unreadable = {path: self._text.api(reason) for path, reason in report.unreadable.items()}
             self.change(step=ScanStep.VIDEOS, seconds_left=None, report=replace(report, unreadable=unreadable))
             self._scan_videos()
         except _CanceledError:
@@ -289,8 +289,8 @@ class BackgroundScan:
             progress=_VideoProgress(self),
         )
         self._video_folders.clear()
-        unreadable = [(path, self._text.api(why)) for path, why in report.unreadable.items()]
-        self.change(unreadable_videos=tuple(unreadable[:_MOST_UNREADABLE]))
+        unreadable = [(path, self._text.api(reason)) for path, reason in report.unreadable.items()]
+        self.change(unreadable_videos=tuple(unreadable[:_MAX_UNREADABLE]))
 
 
 class _CanceledError(Exception):
@@ -298,18 +298,18 @@ class _CanceledError(Exception):
 
 
 class _PhotoProgress(Progress):
-    """Updates the state of a scan."""
+    """Updates the state of a scan during its photos."""
 
     def __init__(self, scan: BackgroundScan) -> None:
         self._scan = scan
         self._pace = Pace(0)
 
-    def begin(self, step: str, total: float | None) -> None:  # noqa: ARG002 - a scan has one
+    def begin(self, step: str, total: float | None) -> None:  # noqa: ARG002 - there is one step
         self._scan.check()
         self._pace = Pace(int(total or 0))
         self._scan.change(total=self._pace.total)
 
-    def advance(self, amount: float = 1) -> None:  # noqa: ARG002 - one file after another
+    def advance(self, amount: float = 1) -> None:  # noqa: ARG002 - always one file
         self._pace.step()
         self._scan.change(done=self._pace.done, seconds_left=self._pace.seconds_left())
         self._scan.check()
@@ -320,22 +320,22 @@ class _PhotoProgress(Progress):
 
 
 class _VideoProgress(Progress):
-    """Updates the state of a scan at the videos."""
+    """Updates the state of a scan during its videos."""
 
     def __init__(self, scan: BackgroundScan) -> None:
         self._scan = scan
-        self._bytes, self._passed = 0.0, 0.0
+        self._total, self._done = 0.0, 0.0
         self._began = 0.0
 
-    def begin(self, step: str, total: float | None) -> None:  # noqa: ARG002 - there is one
-        self._bytes, self._began = float(total or 0), time.monotonic()
+    def begin(self, step: str, total: float | None) -> None:  # noqa: ARG002 - there is one step
+        self._total, self._began = float(total or 0), time.monotonic()
         self._scan.check()
 
     def advance(self, amount: float = 1) -> None:
-        self._passed += amount
+        self._done += amount
         seconds = time.monotonic() - self._began
-        if self._passed and seconds >= _SURE_AFTER:
-            left = seconds / self._passed * max(0.0, self._bytes - self._passed)
+        if self._done and seconds >= _MIN_ESTIMATE_SECONDS:
+            left = seconds / self._done * max(0.0, self._total - self._done)
             self._scan.change(seconds_left=left)
         self._scan.check()
 
@@ -354,7 +354,7 @@ def _report_record(report: ScanReport) -> Record:
         "known_by_content": report.known_by_content,
         "gone": report.gone,
         "unreadable": len(unreadable),
-        "unreadable_photos": [{"image": path, "error": why} for path, why in unreadable[:_MOST_UNREADABLE]],
+        "unreadable_photos": [{"image": path, "error": reason} for path, reason in unreadable[:_MAX_UNREADABLE]],
         "videos": report.skipped.videos,
         "unsupported": sum(report.skipped.pictures.values()),
     }

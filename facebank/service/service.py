@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facebank.service.work import Work
 
 _DIGITS = 3
-_LARGEST_SHOWN = dict.fromkeys(("probability", "stranger_probability"), 0.999)  # nothing is reported as certain
+_MAX_SHOWN = dict.fromkeys(("probability", "stranger_probability"), 0.999)  # nothing is reported as certain
 _ROUNDED = frozenset({"similarity", "probability", "stranger_probability", "threshold", "expected_error"})
 
 
@@ -34,7 +34,7 @@ class Service:
     options: ServiceOptions
     access: Access
     photos: Work  # for analyzing photos: one thread per core
-    look_ups: Work  # for the gallery only: fast, and not queued behind photos
+    lookups: Work  # for the gallery only: fast, and not queued behind photos
     metrics: Metrics
     album: Album
     folders: AlbumFolders
@@ -53,11 +53,11 @@ class Service:
         if isinstance(value, dict):
             return self.client_record(value)
         if isinstance(value, list):
-            return [self.client_record(each) if isinstance(each, dict) else each for each in value]
+            return [self.client_record(item) if isinstance(item, dict) else item for item in value]
         if key in _ROUNDED and isinstance(value, float) and not self.options.exact:
-            return min(round(value, _DIGITS), _LARGEST_SHOWN.get(key, 1.0))
+            return min(round(value, _DIGITS), _MAX_SHOWN.get(key, 1.0))
         if key in {"image", "a", "b"} and isinstance(value, str):
-            return self.folders.shown(value.removeprefix(UPLOAD))
+            return self.folders.client_path(value.removeprefix(UPLOAD))
         if key in {"error", "detail", "message", "warning"} and isinstance(value, str):
             return self.text.api(value)
         return value

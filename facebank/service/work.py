@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-Given = ParamSpec("Given")
+Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
 class Work:
-    """Runs functions in threads, and rejects further ones above a limit.
+    """Runs functions in threads, and rejects those above a limit.
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ class Work:
         Name of the threads.
     threads
         Number of functions that run in parallel.
-    waiting
-        Maximum number of running and waiting functions; further ones are rejected.
-    seconds
-        Timeout of a request; its function continues, because it may be writing.
-    around
+    max_pending
+        Maximum number of running and waiting functions.
+    timeout
+        Seconds until a request fails; its function continues, because it may be writing.
+    context
         Returns a context in which each function runs.
     """
 
@@ -39,41 +39,41 @@ class Work:
         name: str,
         *,
         threads: int,
-        waiting: int,
-        seconds: float,
-        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+        max_pending: int,
+        timeout: float,
+        context: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._waiting = waiting
-        self._seconds = seconds
-        self._around = around
+        self._max_pending = max_pending
+        self._timeout = timeout
+        self._context = context
         self.under_way = 0  # number of running and waiting functions
 
-    async def run(self, function: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+    async def run(self, function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs) -> Result:
         """Run a function and return its result; raises `RequestError` 503 (too many waiting) or 504 (timeout)."""
-        if self.under_way >= self._waiting:
+        if self.under_way >= self._max_pending:
             raise RequestError(
                 503, "Busy", "too many requests are in progress: try again", {"Retry-After": str(BUSY_SECONDS)}
             )
         self.under_way += 1
 
         def call() -> Result:
-            with self._around():
-                return function(*given, **named)
+            with self._context():
+                return function(*args, **kwargs)
 
         future = asyncio.get_running_loop().run_in_executor(self._pool, call)
-        future.add_done_callback(self._done)
+        future.add_done_callback(self._release)
         try:
-            return await asyncio.wait_for(asyncio.shield(future), self._seconds)
+            return await asyncio.wait_for(asyncio.shield(future), self._timeout)
         except TimeoutError as error:
             future.add_done_callback(_retrieve_exception)
-            raise RequestError(504, "TooSlow", f"the request took more than {self._seconds:g} seconds") from error
+            raise RequestError(504, "TooSlow", f"the request took more than {self._timeout:g} seconds") from error
 
     def close(self) -> None:
         """Wait for running functions, and drop waiting ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _done(self, _: asyncio.Future[Result]) -> None:
+    def _release(self, _: asyncio.Future[Result]) -> None:
         self.under_way -= 1
 
 

@@ -124,6 +124,7 @@ def test_too_few_people_and_mislabeled_photos_are_reported(run: Run, small_album
     [
         (("nowhere\x1b[31m", "few"), "unknown pack"),
         (("opencv", "nowhere\x1b[31m"), "is not a folder"),
+        (("opencv", "few/Eileen"), "has no subfolders: name a folder with one subfolder for each person"),
         (("opencv", "few", "--classifier", "oracle\x1b[31m"), "unknown classifier"),
         (("opencv", "few", "--strangers", "nowhere\x1b[31m"), "no such file or folder"),
         (("opencv", "few", "--out", "few/Eileen/eileen_collins.jpg"), "cannot write"),

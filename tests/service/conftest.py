@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from facebank import FaceBank
 from facebank.service.application import make_app
 from facebank.service.options import ServiceOptions
-from facebank.service.running import Server, listen
+from facebank.service.server import Server, listen
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 BARACK = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg"

@@ -16,7 +16,7 @@ import pytest
 from facebank.errors import ServiceError, UsageError
 from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
-from facebank.service.running import address_of, listen
+from facebank.service.server import address_of, listen
 
 from .conftest import Serve
 
@@ -102,7 +102,7 @@ def test_damaged_key_file_admits_nobody(serve: Serve, gallery: Path, content: st
     KeyFile.of_gallery(gallery).path.write_text(content)
     answer = client.get("/api/v1/metrics", headers={"x-api-key": "facebank_x"})
     assert (answer.status_code, answer.json()["code"]) == (500, "ServiceError")
-    with pytest.raises(ServiceError, match="is not a file of keys"):
+    with pytest.raises(ServiceError, match="is not a key file"):
         KeyFile.of_gallery(gallery).keys()
 
 

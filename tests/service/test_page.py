@@ -21,7 +21,7 @@ from facebank import FaceBank
 from facebank.errors import GalleryBusyError
 from facebank.service.options import Limits, ServiceOptions
 from facebank.service.page import memory, who
-from facebank.service.page.wording import NOBODY_WHY
+from facebank.service.page.wording import NOBODY_EXPLANATION
 from tests.service.conftest import DEMO_PHOTOS, Serve, looked_through, side_by_side
 
 TOKEN = "a-token-of-more-than-twenty-characters"
@@ -295,7 +295,7 @@ def test_repeated_corrections_are_undone_one_by_one(family: httpx.Client, galler
     assert [state.get("Bbb") for state in states] == [None, None, None, 1, 0, 1, 0]
     page = family.get(f"/photos/{photo}").text
     assert "data-nobody" not in page
-    assert NOBODY_WHY in page
+    assert NOBODY_EXPLANATION in page
     for number, token in enumerate(reversed(tokens), 1):
         assert family.post("/answers/undo", json={"token": token}).json()["message"].startswith("Undone: ")
         assert known() == states[-1 - number]
@@ -477,7 +477,7 @@ def test_look_alikes_are_shown_with_advice(serve: Serve, gallery: Path) -> None:
     page = serve().get("/look-alikes").text
     assert "could be taken for the other" in page
     assert "They are one person" in page
-    assert "one learned face only" in page
+    assert "only one learned face" in page
 
 
 def test_changing_and_resetting_settings(client: httpx.Client) -> None:

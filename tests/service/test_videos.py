@@ -16,7 +16,7 @@ from PIL import Image
 
 from facebank import FaceBank
 from facebank.service.options import ServiceOptions
-from facebank.service.page.videos import part_of
+from facebank.service.page.videos import parse_range
 from facebank.video.scan import scan_videos
 from tests.service.conftest import MARK, Serve, finished
 from tests.service.test_access import raw
@@ -144,7 +144,7 @@ def test_range_requests_are_answered(watching: httpx.Client, home: Path) -> None
     ids=lambda wanted: wanted[:20],
 )
 def test_invalid_ranges_are_refused_without_reading(wanted: str) -> None:
-    assert part_of(wanted, 1000) is None
+    assert parse_range(wanted, 1000) is None
 
 
 def test_refused_range_states_the_file_size(watching: httpx.Client, home: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facebank.service.page.wording import is_offered, scan_words, sentence, typed_date
+from facebank.service.page.wording import is_offered, normalize_date, scan_words, sentence
 from facebank.types import Candidate
 
 
@@ -76,4 +76,4 @@ def test_scan_shows_its_remaining_time() -> None:
     ],
 )
 def test_birthday_formats(typed: str, kept: str) -> None:
-    assert typed_date(typed) == kept
+    assert normalize_date(typed) == kept

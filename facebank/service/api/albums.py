@@ -20,9 +20,9 @@ from facebank.service.api.document import (
     NUMBER,
     PROBLEMS,
     TEXT,
-    answers,
     command,
     fields_of,
+    json_responses,
     list_of,
     object_of,
     page_of,
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1/album", tags=["album"])
 
-_MOST_NAMES = 100
+_MAX_NAMES = 100
 _SIDE = 128  # pixels of a face's picture
-_MOST_DECIDED = 2_000  # photos identified while a client waits: about 10 s on one core
+_MAX_IDENTIFIED = 2_000  # photos identified while a client waits: about 10 s on one core
 _REPORT = object_of(
     unchanged=NUMBER,
     looked_at=NUMBER,
@@ -60,7 +60,10 @@ _SCAN = object_of(
     status={"enum": ["none", "running", "done", "canceled", "failed"]},
     folders=list_of(TEXT),
     done={**NUMBER, "description": "scanned new and changed files"},
-    total={"type": ["integer", "null"], "description": "their number; null until the folders have been listed"},
+    total={
+        "type": ["integer", "null"],
+        "description": "number of these files; null until the folders have been listed",
+    },
     seconds_left={"type": ["number", "null"], "description": "null if unknown"},
     emptied={**list_of(TEXT), "description": "folders that had photos and have none, perhaps on a missing disk"},
     report={"oneOf": [{"type": "null"}, _REPORT], "description": "null until all photos are scanned"},
@@ -68,7 +71,7 @@ _SCAN = object_of(
     videos_done={**NUMBER, "description": "scanned new and changed videos"},
     videos_total={
         "type": ["integer", "null"],
-        "description": "their number; null until all photos are scanned",
+        "description": "number of these videos; null until all photos are scanned",
     },
     unreadable_videos={
         **list_of(object_of(video=TEXT, error=TEXT)),
@@ -88,7 +91,7 @@ _GROUP = object_of(
     key={**TEXT, "description": "identifies the group when faces are grouped again and numbers change"},
 )
 _MEMBER = object_of(
-    image={**TEXT, "description": "the photo's file; of several copies the first by name"},
+    image={**TEXT, "description": "the photo's file; the first by name if there are several copies"},
     content_hash={**TEXT, "description": "SHA-256 of the photo's bytes, in hex"},
     face={"type": "integer", "minimum": 1, "description": "face number, from 1, largest first"},
     box=load("identify")["properties"]["faces"]["items"]["properties"]["box"],
@@ -112,22 +115,24 @@ _EVENT = object_of(
 _EVENTS = {"text/event-stream": {"schema": _EVENT}}
 
 
-@router.post("/scan", status_code=202, responses=answers(_SCAN, 202, description="The scan runs in the background."))
+@router.post(
+    "/scan", status_code=202, responses=json_responses(_SCAN, 202, description="The scan runs in the background.")
+)
 async def start_scan(
-    _: Admin, service: ServiceDep, wanted: Annotated[ScanBody | None, Body()] = None
+    _: Admin, service: ServiceDep, body: Annotated[ScanBody | None, Body()] = None
 ) -> dict[str, object]:
     """Start scanning folders of the album in the background; all of them if none is named."""
-    folders = [] if wanted is None else wanted.folders
-    return (await service.look_ups.run(service.scanning.start, folders)).record()
+    folders = [] if body is None else body.folders
+    return (await service.lookups.run(service.scanning.start, folders)).record()
 
 
-@router.get("/scan", responses=answers(_SCAN))
+@router.get("/scan", responses=json_responses(_SCAN))
 async def scan_state(_: Reader, service: ServiceDep) -> dict[str, object]:
     """Return the progress of the scan, or the result of the last one."""
     return service.scanning.state.record()
 
 
-@router.delete("/scan", responses=answers(_SCAN))
+@router.delete("/scan", responses=json_responses(_SCAN))
 async def cancel_scan(_: Admin, service: ServiceDep) -> dict[str, object]:
     """Cancel the scan; its results are kept, and the next scan continues."""
     return service.scanning.cancel().record()
@@ -143,14 +148,14 @@ async def scan_events(_: Reader, service: ServiceDep) -> StreamingResponse:
     return StreamingResponse(_events(service.scanning.watch()), media_type="text/event-stream")
 
 
-@router.get("/find", responses=answers(_FOUND))
+@router.get("/find", responses=json_responses(_FOUND))
 async def find(
     _: Reader,
     service: ServiceDep,
     memory: MemoryDep,
     *,
     person: Annotated[
-        list[str], Query(min_length=1, max_length=_MOST_NAMES, description="Name of a person; may be repeated.")
+        list[str], Query(min_length=1, max_length=_MAX_NAMES, description="Name of a person; may be repeated.")
     ],
     any_of: Annotated[
         bool, Query(alias="any", description="Whether one of the people suffices; else all must be in the photo.")
@@ -164,73 +169,72 @@ async def find(
 
     In a large album photos are identified in the background. Each photo is listed once, regardless of copies.
     """
-    wanted = _PhotoQuery(person, Period.of(since, until), any_of, limit, offset)
-    return await service.look_ups.run(_found, service, memory, wanted)
+    query = _PhotoQuery(person, Period.of(since, until), any_of, limit, offset)
+    return await service.lookups.run(_find_photos, service, memory, query)
 
 
-@router.get("/groups", responses=answers(page_of(groups=_GROUP)))
+@router.get("/groups", responses=json_responses(page_of(groups=_GROUP)))
 async def groups(
     _: Reader, service: ServiceDep, least: Least = 2, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
     """Return the last grouping of unnamed faces, largest group first."""
-    found = [group for group in await service.look_ups.run(service.album.groups) if len(group.faces) >= least]
-    records = list(map(_group_record, found[offset : offset + limit]))
-    return {"groups": records, "total": len(found), "offset": offset}
+    large = [group for group in await service.lookups.run(service.album.groups) if len(group.faces) >= least]
+    records = list(map(_group_record, large[offset : offset + limit]))
+    return {"groups": records, "total": len(large), "offset": offset}
 
 
 @router.post(
     "/groups",
-    responses=answers(object_of(groups=list_of(_GROUP), named=NUMBER, poor=NUMBER, alone=NUMBER)),
+    responses=json_responses(object_of(groups=list_of(_GROUP), named=NUMBER, poor=NUMBER, alone=NUMBER)),
 )
 async def make_groups(
-    _: Teacher, service: ServiceDep, wanted: Annotated[ClusterBody | None, Body()] = None
+    _: Teacher, service: ServiceDep, body: Annotated[ClusterBody | None, Body()] = None
 ) -> dict[str, object]:
     """Group the scanned faces without a name by person; group numbers change."""
-    least = (wanted or ClusterBody()).least
-    grouped = await service.look_ups.run(service.album.cluster, least=1)  # the page needs single faces too
-    large = [group for group in grouped.groups if len(group.faces) >= least]
-    alone = grouped.alone + sum(len(group.faces) for group in grouped.groups[len(large) :])
+    least = (body or ClusterBody()).least
+    grouping = await service.lookups.run(service.album.cluster, least=1)  # the page needs single faces too
+    large = [group for group in grouping.groups if len(group.faces) >= least]
+    alone = grouping.alone + sum(len(group.faces) for group in grouping.groups[len(large) :])
     records = list(map(_group_record, large))
-    return {"groups": records, "named": grouped.named, "poor": grouped.poor, "alone": alone}
+    return {"groups": records, "named": grouping.named, "poor": grouping.poor, "alone": alone}
 
 
-@router.get("/groups/{number}", responses=answers(_MEMBERS))
+@router.get("/groups/{number}", responses=json_responses(_MEMBERS))
 async def faces_of_group(
     _: Reader, service: ServiceDep, number: Number, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
     """Return the faces of a group, most typical first, with photos, locations and pictures."""
-    return await service.look_ups.run(_members, service, number, limit, offset)
+    return await service.lookups.run(_list_members, service, number, limit, offset)
 
 
-@router.post("/groups/{number}", responses=answers(command("people-name")))
-async def name_group(_: Teacher, service: ServiceDep, number: Number, wanted: NameBody) -> dict[str, object]:
+@router.post("/groups/{number}", responses=json_responses(command("people-name")))
+async def name_group(_: Teacher, service: ServiceDep, number: Number, body: NameBody) -> dict[str, object]:
     """Name a group: its best and most varied faces are enrolled. Of two concurrent requests, one succeeds."""
-    return await service.photos.run(_name_group, service, number, wanted)
+    return await service.photos.run(_name_group, service, number, body)
 
 
-def _name_group(service: Service, number: int, wanted: NameBody) -> Record:
-    named = service.album.name_group(number, wanted.person, force=wanted.force, once=True, key=wanted.key)
-    shown = service.folders.shown
-    visible = replace(
-        named,
-        enrolled=tuple(map(shown, named.enrolled)),
-        refused={shown(path): service.text.api(why.replace(path, shown(path))) for path, why in named.refused.items()},
-    )
-    return named_group_record(visible)
+def _name_group(service: Service, number: int, body: NameBody) -> Record:
+    named = service.album.name_group(number, body.person, force=body.force, once=True, key=body.key)
+    client_path = service.folders.client_path
+    refused = {
+        client_path(path): service.text.api(reason.replace(path, client_path(path)))
+        for path, reason in named.refused.items()
+    }
+    return named_group_record(replace(named, enrolled=tuple(map(client_path, named.enrolled)), refused=refused))
 
 
-def _members(service: Service, number: int, limit: int, offset: int) -> Record:
+def _list_members(service: Service, number: int, limit: int, offset: int) -> Record:
     scan_file = service.album.scan_file
     faces = faces_of(scan_file, number)
-    places = [scan_file.place_of(face) for face in faces[offset : offset + limit]]
-    records = [_member_record(service, photo, photo.faces[place]) for photo, place in places]
+    members = [scan_file.place_of(face) for face in faces[offset : offset + limit]]
+    records = [_member_record(service, photo, photo.faces[index]) for photo, index in members]
     return {"group": number, "key": group_key(faces), "faces": records, "total": len(faces), "offset": offset}
 
 
 def _member_record(service: Service, photo: Photo, face: Face) -> Record:
     picture = f"/pictures/faces/{photo.content_hash}/{face.face_number}/{_SIDE}"
     return {
-        "image": service.folders.shown(photo.path),
+        "image": service.folders.client_path(photo.path),
         "content_hash": photo.content_hash,
         "face": face.face_number,
         "box": [round(edge, 1) for edge in face.box.tolist()],
@@ -250,20 +254,20 @@ class _PhotoQuery:
     offset: int
 
 
-def _found(service: Service, memory: PageMemory, wanted: _PhotoQuery) -> Record:
-    album, end = service.album, wanted.offset + wanted.limit
+def _find_photos(service: Service, memory: PageMemory, query: _PhotoQuery) -> Record:
+    album, end = service.album, query.offset + query.limit
     is_current = True
-    if album.count() <= _MOST_DECIDED:
-        found = album.find(wanted.names, wanted.period, any_of=wanted.any_of)
-        total, part = len(found), found[wanted.offset : end]
+    if album.count() <= _MAX_IDENTIFIED:
+        matches = album.find(query.names, query.period, any_of=query.any_of)
+        total, page = len(matches), matches[query.offset : end]
     else:
-        people = [service.bank.person(name).id for name in wanted.names]
-        seen = memory.overview.find(people, wanted.period, any_of=wanted.any_of)
-        places = [photo.path for photo in seen[wanted.offset : end]]
-        total, is_current = len(seen), memory.overview.is_current
-        part = album.find(wanted.names, wanted.period, any_of=wanted.any_of, places=places) if places else []
-    photos = [service.client_record(found_photo_record(photo)) for photo in part]
-    return {"photos": photos, "total": total, "offset": wanted.offset, "current": is_current}
+        people = [service.bank.person(name).id for name in query.names]
+        known_photos = memory.overview.find(people, query.period, any_of=query.any_of)
+        paths = [photo.path for photo in known_photos[query.offset : end]]
+        total, is_current = len(known_photos), memory.overview.is_current
+        page = album.find(query.names, query.period, any_of=query.any_of, places=paths) if paths else []
+    photos = [service.client_record(found_photo_record(photo)) for photo in page]
+    return {"photos": photos, "total": total, "offset": query.offset, "current": is_current}
 
 
 def _group_record(group: Group) -> Record:

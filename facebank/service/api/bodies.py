@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-_LARGEST = 2**53  # exact in JavaScript
-_MOST = 1000
+_MAX_INTEGER = 2**53  # exact in JavaScript
+_MAX_ITEMS = 1000
 
 Name = Annotated[str, Path(description="The person's name, percent-encoded; case is ignored.")]
-Number = Annotated[int, Path(ge=1, le=_LARGEST)]
-Limit = Annotated[int, Query(ge=1, le=_MOST, description="Maximum number of items.")]
-Least = Annotated[int, Query(ge=1, le=_LARGEST, description="Minimum number of faces of a group.")]
-Offset = Annotated[int, Query(ge=0, le=_LARGEST, description="Number of items to skip.")]
+Number = Annotated[int, Path(ge=1, le=_MAX_INTEGER)]
+Limit = Annotated[int, Query(ge=1, le=_MAX_ITEMS, description="Maximum number of items.")]
+Least = Annotated[int, Query(ge=1, le=_MAX_INTEGER, description="Minimum number of faces of a group.")]
+Offset = Annotated[int, Query(ge=0, le=_MAX_INTEGER, description="Number of items to skip.")]
 DryRun = Annotated[bool, Query(description="Only return what would be removed and what would remain.")]
 
 
@@ -27,7 +27,7 @@ class ScanBody(_Body):
 
     folders: list[str] = Field(
         default=[],
-        max_length=_MOST,
+        max_length=_MAX_ITEMS,
         description="Folders of the album, absolute or relative to a folder of --album; none for all.",
     )
 
@@ -35,7 +35,7 @@ class ScanBody(_Body):
 class ClusterBody(_Body):
     """Options of grouping."""
 
-    least: int = Field(default=2, ge=1, le=_LARGEST, description="Minimum number of faces of a returned group.")
+    least: int = Field(default=2, ge=1, le=_MAX_INTEGER, description="Minimum number of faces of a returned group.")
 
 
 class NameBody(_Body):
@@ -47,7 +47,7 @@ class NameBody(_Body):
 
 
 class PersonBody(_Body):
-    """Changes of a person; omitted fields are unchanged, and null clears a field."""
+    """Changes to a person; omitted fields are unchanged, and null clears a field."""
 
     name: str | None = Field(default=None, description="New name.")
     born: str | None = Field(default=None, description="Birth date: YYYY, YYYY-MM or YYYY-MM-DD.")
@@ -57,7 +57,7 @@ class PersonBody(_Body):
 class MergeBody(_Body):
     """The people to merge into a person."""
 
-    sources: list[str] = Field(min_length=1, max_length=_MOST, description="Names of the people to merge.")
+    sources: list[str] = Field(min_length=1, max_length=_MAX_ITEMS, description="Names of the people to merge.")
     force: bool = Field(default=False, description="Merge even if their samples look like two people.")
 
 

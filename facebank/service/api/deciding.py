@@ -14,9 +14,9 @@ from facebank.service.api.bodies import SettingsBody
 from facebank.service.api.document import (
     FLAG,
     TEXT,
-    answers,
     command,
     fields_of,
+    json_responses,
     list_of,
     object_of,
     photo_body,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1")
 
-_MOST_PAIRS = 10_000
+_MAX_PAIRS = 10_000
 _REASONS = sorted({*fields_of("confirm")["reason"]["enum"], *fields_of("deny")["reason"]["enum"]})
 _FEEDBACK = object_of(
     **{
@@ -49,7 +49,7 @@ _ANSWERS = ("confirm", "deny", "nobody")
 @router.post(
     "/feedback",
     tags=["feedback"],
-    responses=answers(_FEEDBACK),
+    responses=json_responses(_FEEDBACK),
     openapi_extra=photo_body(
         ("photo",),
         {
@@ -58,47 +58,45 @@ _ANSWERS = ("confirm", "deny", "nobody")
             "face": {"type": "integer", "minimum": 1, "description": "Number from 1, largest first."},
             "force": {**FLAG, "description": "Confirm a face that is unlike the person's samples."},
         },
-        needed=("answer",),
+        required_fields=("answer",),
     ),
 )
-async def feedback(_: Teacher, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
+async def feedback(_: Teacher, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Give feedback on a face of a photo; later identifications take it into account."""
-    found = await service.photos.run(_record_answer, service, sent)
-    record = {**feedback_record(found), "sample_id": found.sample_id, "stranger_id": found.stranger_id}
+    given = await service.photos.run(_record_answer, service, content)
+    record = {**feedback_record(given), "sample_id": given.sample_id, "stranger_id": given.stranger_id}
     return service.client_record(record)
 
 
-@router.get("/audit", tags=["audit"], responses=answers(object_of(findings=list_of(command("audit")))))
+@router.get("/audit", tags=["audit"], responses=json_responses(object_of(findings=list_of(command("audit")))))
 async def audit(
     _: Reader,
     service: ServiceDep,
-    pairs: Annotated[
-        int, Query(ge=0, le=_MOST_PAIRS, description="Maximum number of pairs of confusable people.")
-    ] = 20,
+    pairs: Annotated[int, Query(ge=0, le=_MAX_PAIRS, description="Maximum number of pairs of confusable people.")] = 20,
 ) -> dict[str, object]:
     """Find problems that impair recognition: people who are easily confused, and doubtful samples."""
-    findings = await service.look_ups.run(_findings, service, pairs)
+    findings = await service.lookups.run(_audit, service, pairs)
     return {"findings": [service.client_record(finding_record(finding)) for finding in findings]}
 
 
-@router.get("/settings", tags=["settings"], responses=answers(_SETTINGS))
+@router.get("/settings", tags=["settings"], responses=json_responses(_SETTINGS))
 async def settings(_: Reader, service: ServiceDep) -> dict[str, object]:
     """Return the decision settings, with their defaults."""
-    found = await service.look_ups.run(list_settings, service.bank.gallery)
-    return {"settings": list(map(setting_record, found))}
+    values = await service.lookups.run(list_settings, service.bank.gallery)
+    return {"settings": list(map(setting_record, values))}
 
 
-@router.patch("/settings", tags=["settings"], responses=answers(_SETTINGS))
-async def change(_: Admin, service: ServiceDep, wanted: SettingsBody) -> dict[str, object]:
+@router.patch("/settings", tags=["settings"], responses=json_responses(_SETTINGS))
+async def change(_: Admin, service: ServiceDep, body: SettingsBody) -> dict[str, object]:
     """Change decision settings, all or none; null resets to the default."""
-    values = wanted.model_dump(exclude_unset=True)
-    found = await service.look_ups.run(change_settings, service.bank.gallery, values)
-    return {"settings": list(map(setting_record, found))}
+    changes = body.model_dump(exclude_unset=True)
+    values = await service.lookups.run(change_settings, service.bank.gallery, changes)
+    return {"settings": list(map(setting_record, values))}
 
 
-def _record_answer(service: Service, sent: RequestContent) -> Feedback:
-    bank, photo = service.bank, sent.one_photo()
-    answer, person, face = sent.text("answer"), sent.text("person"), sent.number("face")
+def _record_answer(service: Service, content: RequestContent) -> Feedback:
+    bank, photo = service.bank, content.one_photo()
+    answer, person, face = content.text("answer"), content.text("person"), content.number("face")
     if answer not in _ANSWERS:
         raise RequestError(422, "InvalidValue", f"answer: use one of {', '.join(_ANSWERS)}")
     if (answer == "nobody") != (person is None):
@@ -107,10 +105,10 @@ def _record_answer(service: Service, sent: RequestContent) -> Feedback:
         return bank.deny_everybody(photo, face)
     if answer == "deny":
         return bank.deny(photo, person, face)
-    return bank.confirm(photo, person, face, force=sent.flag("force"))
+    return bank.confirm(photo, person, face, force=content.flag("force"))
 
 
-def _findings(service: Service, pairs: int) -> tuple[Finding, ...]:
+def _audit(service: Service, pairs: int) -> tuple[Finding, ...]:
     engine = service.bank.engine
     return audit_gallery(
         service.bank.gallery, engine.pack_calibration, most_pairs=pairs, verify=engine.thresholds.verify

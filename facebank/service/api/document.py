@@ -1,4 +1,4 @@
-"""The OpenAPI document: schemas of answers and of requests, problem details and keys.
+"""The OpenAPI document: schemas of responses and of requests, problem details and keys.
 
 Responses shared with a command are described by that command's JSON Schema (`facebank.schemas`).
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 
-_ANSWER = "x-answer"
+_RESPONSE = "x-response"
 _COMMANDS = "#/components/schemas/"
 _BASE64 = {
     "oneOf": [
@@ -59,10 +59,10 @@ def command(name: str) -> Schema:
     return {"$ref": f"{_COMMANDS}{name}"}
 
 
-def fields_of(name: str, *left_out: str) -> dict[str, Schema]:
+def fields_of(name: str, *excluded: str) -> dict[str, Schema]:
     """Return the properties of a command's JSON Schema, without some."""
     properties: dict[str, Schema] = load(name)["properties"]
-    return {key: value for key, value in properties.items() if key not in left_out}
+    return {key: value for key, value in properties.items() if key not in excluded}
 
 
 def object_of(**properties: Schema) -> Schema:
@@ -85,14 +85,14 @@ def page_of(**items: Schema) -> Schema:
     return object_of(**{name: list_of(schema) for name, schema in items.items()}, total=NUMBER, offset=NUMBER)
 
 
-def answers(schema: Schema, *statuses: int, description: str = "Done.") -> dict[int | str, dict[str, Any]]:
+def json_responses(schema: Schema, *statuses: int, description: str = "Done.") -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route: a JSON response, with status 200 unless others are given, and problems."""
-    content = {"application/json": {"schema": {_ANSWER: schema}}}
+    content = {"application/json": {"schema": {_RESPONSE: schema}}}
     return {status: {"description": description, "content": content} for status in statuses or (200,)} | PROBLEMS
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": description, "content": {MEDIA_TYPE: {"schema": {_ANSWER: command("problem")}}}}
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": {_RESPONSE: command("problem")}}}}
     for status, description in (
         ("4XX", "The request was rejected; see ``code`` and ``detail``."),
         ("5XX", "The service is busy (503, with ``Retry-After``), its disk is full (507), or has an internal error."),
@@ -101,7 +101,10 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def photo_body(
-    names: Collection[str] = ("photos",), fields: dict[str, Schema] | None = None, *, needed: Collection[str] = ()
+    names: Collection[str] = ("photos",),
+    fields: dict[str, Schema] | None = None,
+    *,
+    required_fields: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return `openapi_extra` of a route that takes photos in a form, in JSON, or as the body itself.
 
@@ -111,19 +114,19 @@ def photo_body(
         Fields of single photos; ``photos`` for several.
     fields
         Other fields.
-    needed
+    required_fields
         Names of required fields; with any, a photo cannot be the body itself.
     """
     others = fields or {}
-    one, several = {name: _FILE for name in names if name != "photos"}, "photos" in names
-    form = {**one, **({"photos": list_of(_FILE)} if several else {}), **others}
-    coded = {**dict.fromkeys(one, _BASE64), **({"photos": list_of(_BASE64)} if several else {}), **others}
-    required = [*([] if len(names) > 1 else names), *needed] if several else [*names, *needed]
+    single, has_list = [name for name in names if name != "photos"], "photos" in names
+    form = {**dict.fromkeys(single, _FILE), **({"photos": list_of(_FILE)} if has_list else {}), **others}
+    json_body = {**dict.fromkeys(single, _BASE64), **({"photos": list_of(_BASE64)} if has_list else {}), **others}
+    required = [*([] if has_list and len(names) > 1 else names), *required_fields]
     content: dict[str, Any] = {
-        kind: {"schema": {"type": "object", "properties": properties, "required": required}}
-        for kind, properties in (("multipart/form-data", form), ("application/json", coded))
+        media_type: {"schema": {"type": "object", "properties": properties, "required": required}}
+        for media_type, properties in (("multipart/form-data", form), ("application/json", json_body))
     }
-    if several and not needed:
+    if has_list and not required_fields:
         content["image/*"] = {"schema": _FILE}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -153,26 +156,28 @@ def _complete(document: Schema) -> Schema:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["security"] = [] if path == "/api/v1/health" else [*needs_key, {}]  # {}: no key
-    found: Schema = _with_answers(document)
-    components = found.setdefault("components", {})
+    completed: Schema = _replace_responses(document)
+    components = completed.setdefault("components", {})
     components["securitySchemes"] = _KEYS
     schemas = components.setdefault("schemas", {})
     schemas["problem"] = _PROBLEM
-    for name in sorted(_named_commands(found) - schemas.keys()):
+    for name in sorted(_command_names(completed) - schemas.keys()):
         schemas[name] = {key: value for key, value in load(name).items() if key != "$schema"}
     components["schemas"] = dict(sorted(schemas.items()))
-    return found
+    return completed
 
 
-def _with_answers(part: Any) -> Any:
+def _replace_responses(part: Any) -> Any:
     """Replace FastAPI's derived response schemas with those given by the routes."""
     if isinstance(part, dict):
-        return _with_answers(part[_ANSWER]) if _ANSWER in part else {k: _with_answers(v) for k, v in part.items()}
-    return [_with_answers(each) for each in part] if isinstance(part, list) else part
+        if _RESPONSE in part:
+            return _replace_responses(part[_RESPONSE])
+        return {key: _replace_responses(value) for key, value in part.items()}
+    return [_replace_responses(item) for item in part] if isinstance(part, list) else part
 
 
-def _named_commands(part: Any) -> set[str]:
+def _command_names(part: Any) -> set[str]:
     if isinstance(part, dict):
-        here = {part["$ref"].removeprefix(_COMMANDS)} if isinstance(part.get("$ref"), str) else set()
-        return here.union(*map(_named_commands, part.values()))
-    return set().union(*map(_named_commands, part)) if isinstance(part, list) else set()
+        own = {part["$ref"].removeprefix(_COMMANDS)} if isinstance(part.get("$ref"), str) else set()
+        return own.union(*map(_command_names, part.values()))
+    return set().union(*map(_command_names, part)) if isinstance(part, list) else set()

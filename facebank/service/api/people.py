@@ -21,9 +21,9 @@ from facebank.service.access import Admin, Reader, Teacher
 from facebank.service.api.bodies import DryRun, Limit, MergeBody, Name, Offset, PersonBody
 from facebank.service.api.document import (
     FLAG,
-    answers,
     command,
     fields_of,
+    json_responses,
     list_of,
     object_of,
     page_of,
@@ -40,34 +40,35 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1/people", tags=["people"])
 
-_LISTED = command("people-list")
-_SHOWN = fields_of("people-show")
-_PERSON = object_of(**fields_of("people-list"), warnings=_SHOWN["warnings"], merged=_SHOWN["merged"])
+_PERSON_SUMMARY = command("people-list")
+_SUMMARY_KEYS = tuple(fields_of("people-list"))
+_PERSON_FIELDS = fields_of("people-show")
+_PERSON = object_of(**fields_of("people-list"), warnings=_PERSON_FIELDS["warnings"], merged=_PERSON_FIELDS["merged"])
 _SAMPLE = object_of(**fields_of("people-show", "born", "note", "warnings", "merged"))
-_ENROLLED = object_of(person=_LISTED, photos=list_of(object_of(**fields_of("enroll", "advice", "skipped"))))
+_ENROLLED = object_of(person=_PERSON_SUMMARY, photos=list_of(object_of(**fields_of("enroll", "advice", "skipped"))))
 _FIELDS: dict[str, Any] = {
     "force": {**FLAG, "description": "Accept faces that are unlike the person's, or more like another person's."},
     "pick": {"enum": ["largest", "central"], "description": "Choice among several faces; else automatic."},
 }
 
 
-@router.get("", responses=answers(page_of(people=_LISTED)))
+@router.get("", responses=json_responses(page_of(people=_PERSON_SUMMARY)))
 async def list_people(_: Reader, service: ServiceDep, limit: Limit = 100, offset: Offset = 0) -> dict[str, object]:
     """Return the enrolled people, by name."""
-    return await service.look_ups.run(_people, service.bank.gallery, limit, offset)
+    return await service.lookups.run(_list_people, service.bank.gallery, limit, offset)
 
 
 @router.post(
     "",
-    responses=answers(_ENROLLED, 200, 201, description="The result for each photo; 201 if the person is new."),
-    openapi_extra=photo_body(("photos",), {"name": {"type": "string"}, **_FIELDS}, needed=("name",)),
+    responses=json_responses(_ENROLLED, 200, 201, description="The result for each photo; 201 if the person is new."),
+    openapi_extra=photo_body(("photos",), {"name": {"type": "string"}, **_FIELDS}, required_fields=("name",)),
 )
-async def create_person(_: Teacher, service: ServiceDep, sent: ContentDep, response: Response) -> dict[str, object]:
+async def create_person(_: Teacher, service: ServiceDep, content: ContentDep, response: Response) -> dict[str, object]:
     """Enroll a person from photos; a photo sent twice is one sample. Fails if no photo is accepted."""
-    name = sent.text("name")
+    name = content.text("name")
     if name is None:
         raise RequestError(422, "InvalidValue", "name: required")
-    is_new, record = await service.photos.run(_enroll, service, name, sent)
+    is_new, record = await service.photos.run(_enroll, service, name, content)
     response.status_code = 201 if is_new else 200
     return record
 
@@ -77,94 +78,91 @@ async def create_person(_: Teacher, service: ServiceDep, sent: ContentDep, respo
 
 @router.post(
     "/{name:path}/photos",
-    responses=answers(_ENROLLED, description="The result for each photo."),
+    responses=json_responses(_ENROLLED, description="The result for each photo."),
     openapi_extra=photo_body(("photos",), _FIELDS),
 )
-async def enroll(_: Teacher, service: ServiceDep, name: Name, sent: ContentDep) -> dict[str, object]:
+async def enroll(_: Teacher, service: ServiceDep, name: Name, content: ContentDep) -> dict[str, object]:
     """Enroll further photos of a person; a photo sent twice is one sample."""
-    await service.look_ups.run(service.bank.person, name)
-    _is_new, record = await service.photos.run(_enroll, service, name, sent)
+    await service.lookups.run(service.bank.person, name)
+    _is_new, record = await service.photos.run(_enroll, service, name, content)
     return record
 
 
-@router.get("/{name:path}/samples", responses=answers(page_of(samples=_SAMPLE)))
+@router.get("/{name:path}/samples", responses=json_responses(page_of(samples=_SAMPLE)))
 async def samples(
     _: Reader, service: ServiceDep, name: Name, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
     """Return a person's samples: the faces that were enrolled."""
-    found = await service.look_ups.run(service.bank.samples, name)
-    records = [service.client_record(sample_record(sample)) for sample in found[offset : offset + limit]]
-    return {"samples": records, "total": len(found), "offset": offset}
+    stored = await service.lookups.run(service.bank.samples, name)
+    records = [service.client_record(sample_record(sample)) for sample in stored[offset : offset + limit]]
+    return {"samples": records, "total": len(stored), "offset": offset}
 
 
-@router.post("/{name:path}/merge", responses=answers(command("people-merge")))
-async def merge(_: Teacher, service: ServiceDep, name: Name, wanted: MergeBody) -> dict[str, object]:
+@router.post("/{name:path}/merge", responses=json_responses(command("people-merge")))
+async def merge(_: Teacher, service: ServiceDep, name: Name, body: MergeBody) -> dict[str, object]:
     """Merge people into a person; fails if their samples look like two people."""
-    return person_record(await service.look_ups.run(service.bank.merge, wanted.sources, name, force=wanted.force))
+    return person_record(await service.lookups.run(service.bank.merge, body.sources, name, force=body.force))
 
 
-@router.post("/{name:path}/unmerge", responses=answers(object_of(people=list_of(command("people-unmerge")))))
+@router.post("/{name:path}/unmerge", responses=json_responses(object_of(people=list_of(command("people-unmerge")))))
 async def unmerge(_: Teacher, service: ServiceDep, name: Name) -> dict[str, object]:
     """Undo the last merge into a person, and return the people who are separate again."""
-    return {"people": list(map(person_record, await service.look_ups.run(service.bank.unmerge, name)))}
+    return {"people": list(map(person_record, await service.lookups.run(service.bank.unmerge, name)))}
 
 
-@router.get("/{name:path}", responses=answers(_PERSON))
+@router.get("/{name:path}", responses=json_responses(_PERSON))
 async def person(_: Reader, service: ServiceDep, name: Name) -> dict[str, object]:
     """Return a person, with warnings about the samples and merged people."""
-    return await service.look_ups.run(_person, service.bank.gallery, name)
+    return await service.lookups.run(_describe_person, service.bank.gallery, name)
 
 
-@router.patch("/{name:path}", responses=answers(command("people-set")))
-async def change_person(_: Teacher, service: ServiceDep, name: Name, wanted: PersonBody) -> dict[str, object]:
+@router.patch("/{name:path}", responses=json_responses(command("people-set")))
+async def change_person(_: Teacher, service: ServiceDep, name: Name, body: PersonBody) -> dict[str, object]:
     """Rename a person, or set a birth date or note; all changes or none."""
-    facts = wanted.model_dump(exclude_unset=True, exclude={"name"})
-    if not facts and wanted.name is None:
+    facts = body.model_dump(exclude_unset=True, exclude={"name"})
+    if not facts and body.name is None:
         raise RequestError(422, "InvalidValue", "nothing to change: send name, born or note")
-    return person_record(await service.look_ups.run(service.bank.gallery.describe, name, called=wanted.name, **facts))
+    return person_record(await service.lookups.run(service.bank.gallery.describe, name, called=body.name, **facts))
 
 
-@router.delete("/{name:path}", responses=answers(command("people-forget")))
+@router.delete("/{name:path}", responses=json_responses(command("people-forget")))
 async def forget(_: Admin, service: ServiceDep, name: Name, dry_run: DryRun = False) -> dict[str, object]:
-    """Remove a person permanently, as ``facebank people forget`` does; returns what remains elsewhere."""
-    return await service.look_ups.run(_forget, service.bank.gallery, name, dry_run=dry_run)
+    """Remove a person permanently, as ``facebank people forget`` does; returns the copies that remain elsewhere."""
+    return await service.lookups.run(_forget, service.bank.gallery, name, dry_run=dry_run)
 
 
-def _people(gallery: Gallery, limit: int, offset: int) -> Record:
+def _list_people(gallery: Gallery, limit: int, offset: int) -> Record:
     with gallery.snapshot():
         people, counts = gallery.people(), gallery.photo_counts()
-    part = people[offset : offset + limit]
-    records = [{**person_record(each), "photos": counts.get(each.id, 0)} for each in part]
+    page = people[offset : offset + limit]
+    records = [{**person_record(person), "photos": counts.get(person.id, 0)} for person in page]
     return {"people": records, "total": len(people), "offset": offset}
 
 
-def _person(gallery: Gallery, name: str) -> Record:
+def _describe_person(gallery: Gallery, name: str) -> Record:
     with gallery.snapshot():
-        found, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged(name)
+        person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged(name)
     return {
-        **person_record(found),
+        **person_record(person),
         "photos": len({sample.content_hash for sample in samples}),
-        "warnings": [warning_record(warning) for warning in fact_warnings(found, samples)],
+        "warnings": [warning_record(warning) for warning in fact_warnings(person, samples)],
         "merged": list(map(merged_record, merged)),
     }
 
 
-def _enroll(service: Service, name: str, sent: RequestContent) -> tuple[bool, Record]:
+def _enroll(service: Service, name: str, content: RequestContent) -> tuple[bool, Record]:
     """Enroll, and return whether the person is new."""
     bank = service.bank
-    before = _is_enrolled(bank.gallery, name)
-    photos, pick, force = sent.all_photos(), sent.text("pick"), sent.flag("force")
+    was_enrolled = _is_enrolled(bank.gallery, name)
+    photos, pick, force = content.all_photos(), content.text("pick"), content.flag("force")
     report = bank.enroll(name, photos, pick=pick or None, force=force)  # type: ignore[arg-type]  # checked by enroll
     records = [service.client_record(enrolled_record(photo)) for photo in report.photos]
-    if not before and not _is_enrolled(bank.gallery, name):
+    if not was_enrolled and not _is_enrolled(bank.gallery, name):
         raise RequestError(
             422, "NobodyEnrolled", f"no photo was accepted: {records[0]['detail']}", more={"photos": records}
         )
-    shown = _person(bank.gallery, name)
-    return not before, {"person": {key: shown[key] for key in _LISTED_KEYS}, "photos": records}
-
-
-_LISTED_KEYS = tuple(fields_of("people-list"))
+    summary = _describe_person(bank.gallery, name)
+    return not was_enrolled, {"person": {key: summary[key] for key in _SUMMARY_KEYS}, "photos": records}
 
 
 def _is_enrolled(gallery: Gallery, name: str) -> bool:
@@ -176,5 +174,5 @@ def _is_enrolled(gallery: Gallery, name: str) -> bool:
 
 
 def _forget(gallery: Gallery, name: str, *, dry_run: bool) -> Record:
-    found, copies = gallery.person(name), copies_of(gallery, name)
-    return forgotten_record(found, copies, None if dry_run else gallery.forget(name))
+    person, copies = gallery.person(name), copies_of(gallery, name)
+    return forgotten_record(person, copies, None if dry_run else gallery.forget(name))

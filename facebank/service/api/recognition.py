@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from facebank.schemas.records import found_face_record, photo_record, verification_record
 from facebank.service.access import Reader
-from facebank.service.api.document import Schema, answers, command, fields_of, list_of, object_of, photo_body
+from facebank.service.api.document import Schema, command, fields_of, json_responses, list_of, object_of, photo_body
 from facebank.service.problems import RequestError
 from facebank.service.service import ContentDep, ServiceDep
 
@@ -23,50 +23,52 @@ router = APIRouter(prefix="/api/v1", tags=["recognition"])
 _FACE = fields_of("identify")["faces"]["items"]["properties"]
 
 
-def _found_schema(**more: Schema) -> Schema:
-    """Return the schema of photos with faces that have no identity, and more."""
+def _detection_schema(**extra: Schema) -> Schema:
+    """Return the schema of photos with faces that have no identity, but these extra fields."""
     face = {key: _FACE[key] for key in ("box", "landmarks", "detection_score", "quality")}
-    photo = {**fields_of("identify", "skipped"), "faces": list_of(object_of(**face, **more))}
+    photo = {**fields_of("identify", "skipped"), "faces": list_of(object_of(**face, **extra))}
     return object_of(photos=list_of(object_of(**photo)))
 
 
-@router.post("/identify", responses=answers(object_of(photos=list_of(command("identify")))), openapi_extra=photo_body())
-async def identify(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
+@router.post(
+    "/identify", responses=json_responses(object_of(photos=list_of(command("identify")))), openapi_extra=photo_body()
+)
+async def identify(_: Reader, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Identify people in photos; returns the records of ``facebank identify --json``."""
-    photos = [await service.photos.run(_identify, service, photo) for photo in sent.all_photos()]
+    photos = [await service.photos.run(_identify, service, photo) for photo in content.all_photos()]
     return {"photos": photos}
 
 
-@router.post("/verify", responses=answers(command("verify")), openapi_extra=photo_body(("a", "b")))
-async def verify(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
+@router.post("/verify", responses=json_responses(command("verify")), openapi_extra=photo_body(("a", "b")))
+async def verify(_: Reader, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Compare the largest faces of two photos."""
-    photos = sent.all_photos()
+    photos = content.all_photos()
     if len(photos) != 2:
         raise RequestError(400, "TwoPhotos", "send two photos")
     verification = await service.photos.run(service.bank.verify, *photos)
     return service.client_record(verification_record(verification))
 
 
-@router.post("/detect", responses=answers(_found_schema()), openapi_extra=photo_body())
-async def detect(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
+@router.post("/detect", responses=json_responses(_detection_schema()), openapi_extra=photo_body())
+async def detect(_: Reader, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Detect the faces of photos, without identifying them."""
-    photos = [await service.photos.run(_found, service, photo) for photo in sent.all_photos()]
-    return {"photos": [_found_record(service, photo, embeddings=False) for photo in photos]}
+    photos = [await service.photos.run(_analyze, service, photo) for photo in content.all_photos()]
+    return {"photos": [_detection_record(service, photo, embeddings=False) for photo in photos]}
 
 
 @router.post(
     "/embed",
-    responses=answers(_found_schema(embedding={"type": "array", "items": {"type": "number"}})),
+    responses=json_responses(_detection_schema(embedding={"type": "array", "items": {"type": "number"}})),
     openapi_extra=photo_body(),
 )
-async def embed(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
+async def embed(_: Reader, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Return the embeddings of faces; off unless the service was started with ``--embeddings``."""
     if not service.options.embeddings:
         raise RequestError(
             403, "EmbeddingsAreOff", "faces can be reconstructed from embeddings: start the service with --embeddings"
         )
-    photos = [await service.photos.run(_found, service, photo) for photo in sent.all_photos()]
-    return {"photos": [_found_record(service, photo, embeddings=True) for photo in photos]}
+    photos = [await service.photos.run(_analyze, service, photo) for photo in content.all_photos()]
+    return {"photos": [_detection_record(service, photo, embeddings=True) for photo in photos]}
 
 
 def _identify(service: Service, upload: UploadedPhoto) -> Record:
@@ -75,13 +77,13 @@ def _identify(service: Service, upload: UploadedPhoto) -> Record:
     return service.client_record(photo_record(photo))
 
 
-def _found(service: Service, upload: UploadedPhoto) -> Photo:
+def _analyze(service: Service, upload: UploadedPhoto) -> Photo:
     (photo,) = service.bank.analyze(upload)
     service.metrics.count_photo(photo)
     return photo
 
 
-def _found_record(service: Service, photo: Photo, *, embeddings: bool) -> Record:
+def _detection_record(service: Service, photo: Photo, *, embeddings: bool) -> Record:
     faces: list[Record] = [
         {**found_face_record(face), **({"embedding": face.embedding.tolist()} if embeddings else {})}
         for face in photo.faces

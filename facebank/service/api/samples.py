@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from fastapi import APIRouter, Header, Response
 
 from facebank.album.copies import copies_of
-from facebank.media import encode_thumbnail, read_photo_bytes
 from facebank.schemas.records import removed_sample_record
 from facebank.service.access import Reader, Teacher
 from facebank.service.api.bodies import DryRun, Number
-from facebank.service.api.document import PROBLEMS, answers, command
+from facebank.service.api.document import PROBLEMS, command, json_responses
+from facebank.service.page.pictures import reencode
 from facebank.service.problems import RequestError
 from facebank.service.service import ServiceDep
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1/samples", tags=["samples"])
 
-_SIDE = 256  # pixels; the gallery's own are smaller
-_CACHED = {"Cache-Control": "private, no-cache"}  # cached but revalidated each time, because a sample may be forgotten
+_SIDE = 256  # pixels; the gallery's thumbnails are smaller
+_CACHE_HEADERS = {"Cache-Control": "private, no-cache"}  # revalidated each time, because a sample may be forgotten
 _PICTURE = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
 
 
@@ -41,33 +40,26 @@ async def thumbnail(
     _: Reader, service: ServiceDep, number: Number, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """Return the thumbnail of a sample, re-encoded."""
-    stored = await service.look_ups.run(_read_picture, service.bank.gallery, number)
-    tag = f'"{hashlib.sha256(stored).hexdigest()[:32]}"'
-    headers = {**_CACHED, "ETag": tag}
-    if if_none_match == tag:
+    picture = await service.lookups.run(_read_picture, service.bank.gallery, number)
+    etag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
+    headers = {**_CACHE_HEADERS, "ETag": etag}
+    if if_none_match == etag:
         return Response(status_code=304, headers=headers)
-    return Response(await service.look_ups.run(_encode, stored), media_type="image/jpeg", headers=headers)
+    return Response(await service.lookups.run(reencode, picture, _SIDE), media_type="image/jpeg", headers=headers)
 
 
-@router.delete("/{number}", responses=answers(command("people-remove-sample")))
+@router.delete("/{number}", responses=json_responses(command("people-remove-sample")))
 async def remove_sample(_: Teacher, service: ServiceDep, number: Number, dry_run: DryRun = False) -> dict[str, object]:
     """Remove a sample permanently; keeps its person."""
-    return await service.look_ups.run(_remove, service.bank.gallery, number, dry_run=dry_run)
+    return await service.lookups.run(_remove, service.bank.gallery, number, dry_run=dry_run)
 
 
 def _read_picture(gallery: Gallery, number: int) -> bytes:
     gallery.sample(number)
-    stored = gallery.thumbnail(number)
-    if stored is None:
+    picture = gallery.thumbnail(number)
+    if picture is None:
         raise RequestError(404, "NoThumbnail", f"sample {number} was enrolled without a picture")
-    return stored
-
-
-def _encode(stored: bytes) -> bytes:
-    """Re-encode a stored picture, because an imported one may not be a JPEG or may contain metadata."""
-    photo = read_photo_bytes(stored)
-    whole = np.array([0, 0, photo.width, photo.height], dtype=np.float32)
-    return encode_thumbnail(photo, whole, _SIDE)
+    return picture
 
 
 def _remove(gallery: Gallery, number: int, *, dry_run: bool) -> Record:

@@ -8,18 +8,19 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 import facebank
 from facebank.service.access import Reader
-from facebank.service.api.document import PROBLEMS, TEXT, answers, object_of
+from facebank.service.api.document import PROBLEMS, TEXT, json_responses, object_of
 from facebank.service.service import ServiceDep
 
 router = APIRouter(prefix="/api/v1", tags=["system"])
 
 
 @router.get(
-    "/health", responses=answers(object_of(status={"const": "ok"}, version=TEXT, gallery={"enum": ["ok", "unknown"]}))
+    "/health",
+    responses=json_responses(object_of(status={"const": "ok"}, version=TEXT, gallery={"enum": ["ok", "unknown"]})),
 )
 async def health(service: ServiceDep) -> dict[str, object]:
     """Return the health of the service; needs no key, and reveals nothing about people."""
-    revision = await service.look_ups.run(lambda: service.bank.gallery.revision)
+    revision = await service.lookups.run(lambda: service.bank.gallery.revision)
     return {"status": "ok", "version": facebank.__version__, "gallery": "ok" if revision >= 0 else "unknown"}
 
 
@@ -30,5 +31,5 @@ async def health(service: ServiceDep) -> dict[str, object]:
 )
 async def metrics(_: Reader, service: ServiceDep) -> Response:
     """Return metrics of requests, photos and decisions in Prometheus' text format."""
-    text = await service.look_ups.run(service.metrics.text)
+    text = await service.lookups.run(service.metrics.text)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

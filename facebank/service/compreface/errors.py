@@ -61,7 +61,7 @@ class CompreFaceErrors:
         start: Message | None = None
         body = b""
 
-        async def translated(message: Message) -> None:
+        async def translate(message: Message) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start":
                 headers = dict(message["headers"])
@@ -75,13 +75,13 @@ class CompreFaceErrors:
             if not message.get("more_body", False):
                 await _send_error(start, json.loads(body), send)
 
-        await self._app(scope, receive, translated)
+        await self._app(scope, receive, translate)
 
 
 async def _send_error(start: Message, problem: Mapping[str, object], send: Send) -> None:
     status, code, text = _ERRORS.get(str(problem["code"]), (None, 0, None))
     content = json.dumps({"message": text or problem["detail"], "code": code}).encode()
-    replaced = {b"content-type": b"application/json", b"content-length": str(len(content)).encode()}
-    headers = [(name, replaced.get(name.lower(), value)) for name, value in start["headers"]]
+    new_values = {b"content-type": b"application/json", b"content-length": str(len(content)).encode()}
+    headers = [(name, new_values.get(name.lower(), value)) for name, value in start["headers"]]
     await send({**start, "status": status or start["status"], "headers": headers})
     await send({"type": "http.response.body", "body": content})

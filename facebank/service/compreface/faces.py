@@ -27,51 +27,51 @@ router = APIRouter(prefix="/api/v1", include_in_schema=False)
 
 
 @router.post("/recognition/recognize")
-async def recognize(_: Reader, service: ServiceDep, query: QueryDep, sent: ClientContentDep) -> dict[str, object]:
+async def recognize(_: Reader, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
     """Identify the faces of a photo."""
     _check_plugins(service, query)
-    photo, started = sent.one_photo(), time.perf_counter()
+    photo, started = content.one_photo(), time.perf_counter()
     result = await service.photos.run(_recognize, service, query, photo)
     return {"result": result, **_status(service, query, started)}
 
 
 @router.post("/detection/detect")
-async def detect(_: Reader, service: ServiceDep, query: QueryDep, sent: ClientContentDep) -> dict[str, object]:
+async def detect(_: Reader, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
     """Detect the faces of a photo."""
     _check_plugins(service, query)
-    photo, started = sent.one_photo(), time.perf_counter()
+    photo, started = content.one_photo(), time.perf_counter()
     result = await service.photos.run(_detect, service, query, photo)
     return {"result": result, **_status(service, query, started)}
 
 
 @router.post("/verification/verify")
-async def verify(_: Reader, service: ServiceDep, query: QueryDep, sent: ClientContentDep) -> dict[str, object]:
+async def verify(_: Reader, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
     """Compare the faces of one photo with the largest of another."""
     _check_plugins(service, query)
-    photos = [photo for name in ("source_image", "target_image") for photo in sent.photos.get(name, [])[:1]]
+    photos = [photo for name in ("source_image", "target_image") for photo in content.photos.get(name, [])[:1]]
     if len(photos) != 2:
         raise RequestError(400, "NoPhoto", "send two photos: source_image and target_image")
     started = time.perf_counter()
-    verified = await service.photos.run(_verify, service, query, *photos)
-    return {"result": [{**verified, **_status(service, query, started)}]}
+    record = await service.photos.run(_verify, service, query, *photos)
+    return {"result": [{**record, **_status(service, query, started)}]}
 
 
 @router.post("/recognition/faces/{image_id}/verify")
 async def verify_with_example(
-    _: Reader, service: ServiceDep, image_id: str, query: QueryDep, sent: ClientContentDep
+    _: Reader, service: ServiceDep, image_id: str, query: QueryDep, content: ClientContentDep
 ) -> dict[str, object]:
     """Compare the faces of a photo with a sample."""
     _check_plugins(service, query)
-    photo, started = sent.one_photo(), time.perf_counter()
-    result = await service.photos.run(_verified_with, service, query, image_id, photo)
+    photo, started = content.one_photo(), time.perf_counter()
+    result = await service.photos.run(_verify_with_sample, service, query, image_id, photo)
     return {"result": result, **_status(service, query, started)}
 
 
-def found_faces(photo: Photo, query: Parameters) -> list[Face]:
+def requested_faces(photo: Photo, query: Parameters) -> list[Face]:
     """Return the requested faces of a photo; raises `RequestError` (400) if there are none."""
     if photo.error is not None:
         raise RequestError(400, "UnreadablePhoto", photo.error)
-    faces = [face for face in photo.faces if face.detection_score >= query.least_detection]
+    faces = [face for face in photo.faces if face.detection_score >= query.min_detection_score]
     if not faces:
         raise RequestError(400, "NoFaceError", "no face was found")
     return faces[: query.limit or None]
@@ -91,55 +91,56 @@ def _recognize(service: Service, query: Parameters, upload: UploadedPhoto) -> li
     (photo,) = service.bank.identify(upload)
     service.metrics.count_photo(photo)
     return [
-        {**_face_record(query, face), **_identity_record(service, query, face)} for face in found_faces(photo, query)
+        {**_face_record(query, face), **_identity_record(service, query, face)}
+        for face in requested_faces(photo, query)
     ]
 
 
 def _detect(service: Service, query: Parameters, upload: UploadedPhoto) -> list[Record]:
     (photo,) = service.bank.analyze(upload)
     service.metrics.count_photo(photo)
-    return [_face_record(query, face) for face in found_faces(photo, query)]
+    return [_face_record(query, face) for face in requested_faces(photo, query)]
 
 
 def _verify(service: Service, query: Parameters, source: UploadedPhoto, target: UploadedPhoto) -> Record:
     comparison = service.bank.compare(source, target)
     face = comparison.source
-    if isinstance(face, Sample) or face.detection_score < query.least_detection:
+    if isinstance(face, Sample) or face.detection_score < query.min_detection_score:
         raise RequestError(400, "NoFaceError", "no face was found")
     return {
         "source_image_face": _face_record(query, face),
-        "face_matches": _compared_records(service, query, comparison),
+        "face_matches": _match_records(service, query, comparison),
     }
 
 
-def _verified_with(service: Service, query: Parameters, image_id: str, upload: UploadedPhoto) -> list[Record]:
+def _verify_with_sample(service: Service, query: Parameters, image_id: str, upload: UploadedPhoto) -> list[Record]:
     comparison = service.bank.compare(sample_of(service.bank, image_id), upload)
     subject = cast("Sample", comparison.source).person
-    return [{**record, "subject": subject} for record in _compared_records(service, query, comparison)]
+    return [{**record, "subject": subject} for record in _match_records(service, query, comparison)]
 
 
-def _compared_records(service: Service, query: Parameters, comparison: Comparison) -> list[Record]:
-    counted = {face.face_number for face in found_faces(comparison.photo, query)}
+def _match_records(service: Service, query: Parameters, comparison: Comparison) -> list[Record]:
+    requested = {face.face_number for face in requested_faces(comparison.photo, query)}
     return [
         {
-            **_face_record(query, compared.face),
-            **service.client_record({"similarity": max(0.0, compared.similarity), "threshold": comparison.threshold}),
-            "same": compared.same,
+            **_face_record(query, match.face),
+            **service.client_record({"similarity": max(0.0, match.similarity), "threshold": comparison.threshold}),
+            "same": match.same,
         }
-        for compared in comparison.faces
-        if compared.face.face_number in counted
+        for match in comparison.faces
+        if match.face.face_number in requested
     ]
 
 
 def _face_record(query: Parameters, face: Face) -> Record:
     left, top, right, bottom = (max(0, round(edge)) for edge in face.box.tolist())
     box = {"probability": round(face.detection_score, 5), "x_min": left, "y_min": top, "x_max": right, "y_max": bottom}
-    further: Record = {}
+    extra: Record = {}
     if "landmarks" in query.plugins:
-        further["landmarks"] = [[round(x), round(y)] for x, y in face.landmarks.tolist()]
+        extra["landmarks"] = [[round(x), round(y)] for x, y in face.landmarks.tolist()]
     if "calculator" in query.plugins:
-        further["embedding"] = face.embedding.tolist()
-    return {"box": box, **further}
+        extra["embedding"] = face.embedding.tolist()
+    return {"box": box, **extra}
 
 
 def _identity_record(service: Service, query: Parameters, face: Face) -> Record:
@@ -165,8 +166,8 @@ def _candidate_record(service: Service, candidate: Candidate) -> Record:
 def _status(service: Service, query: Parameters, started: float) -> dict[str, object]:
     if not query.status:
         return {}
-    made_with = f"facebank {facebank.__version__}, {service.bank.engine.identity.name}"
+    version = f"facebank {facebank.__version__}, {service.bank.engine.identity.name}"
     return {
-        "plugins_versions": {"detector": made_with, "calculator": made_with},
+        "plugins_versions": {"detector": version, "calculator": version},
         "execution_time": {"total": round(1000 * (time.perf_counter() - started), 1)},
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Message
 
-_PAGE_SIZE, _LARGEST_PAGE = 20, 2000
+_PAGE_SIZE, _MAX_PAGE_SIZE = 20, 2000
 _PLUGINS = frozenset({"landmarks", "calculator"})
 # The JavaScript client starts every parameter with a question mark.
 _MISPLACED = re.compile(r"\?(?=(?:limit|det_prob_threshold|prediction_count|face_plugins|status)=)")
@@ -32,7 +32,7 @@ class Parameters:
 
     subject: str | None  # the name of a person
     limit: int  # maximum number of faces, largest first; 0 for all
-    least_detection: float  # minimum detection score of a face
+    min_detection_score: float  # minimum detection score of a face
     prediction_count: int  # maximum number of candidates for a face
     plugins: frozenset[str]  # additional facts of faces
     status: bool  # whether to return versions and timing
@@ -40,7 +40,7 @@ class Parameters:
     size: int  # size of a page
 
     @property
-    def needed_subject(self) -> str:
+    def required_subject(self) -> str:
         """The name of a person; raises `RequestError` (400) if missing."""
         if self.subject is None:
             raise RequestError(400, "NoSubject", "Required parameter is missing: subject")
@@ -50,16 +50,16 @@ class Parameters:
 async def parameters_of(request: Request) -> Parameters:
     """Return the parameters of a request; raises `RequestError` (400) for invalid ones."""
     query = _MISPLACED.sub("&", request.scope["query_string"].decode("utf-8", "replace"))
-    values = {name: found[0] for name, found in parse_qs(query).items()}
+    values = {name: texts[0] for name, texts in parse_qs(query).items()}
     return Parameters(
         subject=values.get("subject"),
-        limit=_count(values, "limit", 0, least=0),
-        least_detection=_fraction(values, "det_prob_threshold"),
-        prediction_count=_count(values, "prediction_count", 1, least=1),
-        plugins=_plugins(values.get("face_plugins", "")),
+        limit=_parse_count(values, "limit", 0, minimum=0),
+        min_detection_score=_parse_fraction(values, "det_prob_threshold"),
+        prediction_count=_parse_count(values, "prediction_count", 1, minimum=1),
+        plugins=_parse_plugins(values.get("face_plugins", "")),
         status=values.get("status", "").lower() == "true",
-        page=_page(values, "page"),
-        size=min(_page(values, "size") or _PAGE_SIZE, _LARGEST_PAGE),
+        page=_parse_page(values, "page"),
+        size=min(_parse_page(values, "size") or _PAGE_SIZE, _MAX_PAGE_SIZE),
     )
 
 
@@ -71,33 +71,33 @@ async def client_content_of(request: Request, service: ServiceDep) -> RequestCon
 
 
 def _with_separator(request: Request, body: bytes) -> Request:
-    first = body[:200].split(b"\r\n", 1)[0]
-    if not _SEPARATOR.fullmatch(first):
+    first_line = body[:200].split(b"\r\n", 1)[0]
+    if not _SEPARATOR.fullmatch(first_line):
         return request
     headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
-    headers.append((b"content-type", b'multipart/form-data; boundary="' + first[2:] + b'"'))
+    headers.append((b"content-type", b'multipart/form-data; boundary="' + first_line[2:] + b'"'))
 
-    async def again() -> Message:
+    async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return Request({**request.scope, "headers": headers}, again)
+    return Request({**request.scope, "headers": headers}, replay)
 
 
-def _count(values: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+def _parse_count(values: Mapping[str, str], name: str, default: int, *, minimum: int) -> int:
     value = values.get(name, str(default))
-    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < least:
-        raise RequestError(400, "InvalidValue", f"{name} must be an integer of {least} or more")
+    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < minimum:
+        raise RequestError(400, "InvalidValue", f"{name} must be an integer of {minimum} or more")
     return int(value)
 
 
-def _fraction(values: Mapping[str, str], name: str) -> float:
+def _parse_fraction(values: Mapping[str, str], name: str) -> float:
     value = values.get(name, "0")
     if not re.fullmatch(r"[0-9]*\.?[0-9]+(e-?[0-9]{1,2})?", value[:40].lower()) or not 0.0 <= float(value[:40]) <= 1.0:
         raise RequestError(400, "InvalidValue", f"{name} must be a number from 0 to 1")
     return float(value[:40])
 
 
-def _plugins(text: str) -> frozenset[str]:
+def _parse_plugins(text: str) -> frozenset[str]:
     requested = frozenset(filter(None, (part.strip() for part in text.split(","))))
     for unknown in sorted(requested - _PLUGINS):
         raise RequestError(
@@ -108,7 +108,7 @@ def _plugins(text: str) -> frozenset[str]:
     return requested
 
 
-def _page(values: Mapping[str, str], name: str) -> int:
+def _parse_page(values: Mapping[str, str], name: str) -> int:
     """Return a page number as CompreFace parses it: an invalid one counts as missing."""
     value = values.get(name, "")
     return int(value) if re.fullmatch(r"[0-9]{1,9}", value) else 0

@@ -12,7 +12,7 @@ from facebank.errors import PersonNotFoundError
 from facebank.gallery import name_key
 from facebank.service.access import Admin, Reader, Teacher
 from facebank.service.client_text import without_advice
-from facebank.service.compreface.faces import found_faces
+from facebank.service.compreface.faces import requested_faces
 from facebank.service.compreface.image_ids import image_id_of, sample_of
 from facebank.service.compreface.parameters import ClientContentDep, QueryDep
 from facebank.service.problems import RequestError
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1", include_in_schema=False)
 
-_MOST_IMAGES = 10_000  # removed by one request
-_LONGEST_LIST = 64 * _MOST_IMAGES  # bytes
+_MAX_IMAGES = 10_000  # removed by one request
+_MAX_LIST_BYTES = 64 * _MAX_IMAGES
 
 
 @router.get("/recognition/subjects")
 @router.get("/recognition/subjects/")
 async def list_subjects(_: Reader, service: ServiceDep) -> dict[str, object]:
     """List the people's names."""
-    people = await service.look_ups.run(service.bank.people)
+    people = await service.lookups.run(service.bank.people)
     return {"subjects": [person.name for person in people]}
 
 
 @router.post("/recognition/subjects", status_code=201)
-async def add_subject(_: Teacher, service: ServiceDep, sent: ClientContentDep) -> dict[str, object]:
+async def add_subject(_: Teacher, service: ServiceDep, content: ClientContentDep) -> dict[str, object]:
     """Add a person without photos."""
-    return {"subject": await service.look_ups.run(_add_subject, service.bank, _subject_name(sent))}
+    return {"subject": await service.lookups.run(_add_subject, service.bank, _subject_name(content))}
 
 
 @router.put("/recognition/subjects/{subject}")
-async def rename_subject(_: Teacher, service: ServiceDep, subject: str, sent: ClientContentDep) -> dict[str, object]:
+async def rename_subject(_: Teacher, service: ServiceDep, subject: str, content: ClientContentDep) -> dict[str, object]:
     """Rename a person; merges the person with an existing one of the new name."""
-    await service.look_ups.run(_rename, service.bank, subject, _subject_name(sent))
+    await service.lookups.run(_rename, service.bank, subject, _subject_name(content))
     return {"updated": True}
 
 
 @router.delete("/recognition/subjects/{subject}")
 async def delete_subject(_: Admin, service: ServiceDep, subject: str) -> dict[str, object]:
     """Remove a person permanently."""
-    person = await service.look_ups.run(service.bank.person, subject)
-    await service.look_ups.run(service.bank.forget, person.name)
+    person = await service.lookups.run(service.bank.person, subject)
+    await service.lookups.run(service.bank.forget, person.name)
     return {"subject": person.name}
 
 
@@ -65,11 +65,11 @@ async def delete_subject(_: Admin, service: ServiceDep, subject: str) -> dict[st
 @router.delete("/recognition/subjects/")
 async def delete_all_subjects(_: Admin, service: ServiceDep) -> dict[str, object]:
     """Remove all people permanently."""
-    return {"deleted": await service.look_ups.run(_forget_everybody, service.bank)}
+    return {"deleted": await service.lookups.run(_forget_everybody, service.bank)}
 
 
-def _subject_name(sent: RequestContent) -> str:
-    name = sent.text("subject")
+def _subject_name(content: RequestContent) -> str:
+    name = content.text("subject")
     if not name:
         raise RequestError(400, "NoSubject", "Required field is missing: subject")
     return name
@@ -77,23 +77,23 @@ def _subject_name(sent: RequestContent) -> str:
 
 def _add_subject(bank: FaceBank, name: str) -> str:
     try:
-        known = bank.person(name)
+        person = bank.person(name)
     except PersonNotFoundError:
         bank.gallery.enroll(name, [])
         return bank.person(name).name
-    raise RequestError(400, "PersonExistsError", f"Subject already exists: {printable(known.name)}")
+    raise RequestError(400, "PersonExistsError", f"Subject already exists: {printable(person.name)}")
 
 
-def _rename(bank: FaceBank, name: str, new: str) -> None:
+def _rename(bank: FaceBank, name: str, new_name: str) -> None:
     person = bank.person(name)
     try:
-        other = bank.person(new)
+        other = bank.person(new_name)
     except PersonNotFoundError:
         other = person
     if other.id == person.id:
-        bank.rename(name, new)
+        bank.rename(name, new_name)
     else:
-        bank.merge(name, new)
+        bank.merge(name, new_name)
 
 
 def _forget_everybody(bank: FaceBank) -> int:
@@ -103,65 +103,65 @@ def _forget_everybody(bank: FaceBank) -> int:
 
 
 @router.post("/recognition/faces", status_code=201)
-async def add_example(_: Teacher, service: ServiceDep, query: QueryDep, sent: ClientContentDep) -> dict[str, object]:
+async def add_example(_: Teacher, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
     """Enroll a photo of a person."""
-    return await service.photos.run(_add_example, service.bank, query, sent.one_photo())
+    return await service.photos.run(_add_example, service.bank, query, content.one_photo())
 
 
 @router.get("/recognition/faces")
 async def list_examples(_: Reader, service: ServiceDep, query: QueryDep) -> dict[str, object]:
     """List samples, page by page."""
-    return await service.look_ups.run(_list_examples, service.bank, query)
+    return await service.lookups.run(_list_examples, service.bank, query)
 
 
 @router.delete("/recognition/faces")
 async def delete_examples(_: Admin, service: ServiceDep, query: QueryDep) -> dict[str, object]:
     """Remove all samples of a person, or of all people; keeps the people."""
-    return {"deleted": await service.look_ups.run(_remove_all, service.bank, query.subject)}
+    return {"deleted": await service.lookups.run(_remove_all, service.bank, query.subject)}
 
 
 @router.post("/recognition/faces/delete")
 async def delete_several_examples(_: Teacher, service: ServiceDep, request: Request) -> list[dict[str, object]]:
     """Remove samples."""
-    return await service.look_ups.run(_remove, service.bank, _image_ids(await request.body()))
+    return await service.lookups.run(_remove, service.bank, _parse_image_ids(await request.body()))
 
 
 @router.delete("/recognition/faces/{image_id}")
 async def delete_example(_: Teacher, service: ServiceDep, image_id: str) -> dict[str, object]:
     """Remove a sample."""
-    (removed,) = await service.look_ups.run(_remove, service.bank, [image_id])
-    return removed
+    (example,) = await service.lookups.run(_remove, service.bank, [image_id])
+    return example
 
 
 @router.get("/recognition/faces/{image_id}/img", response_class=Response)
 async def download_image(_: Reader, service: ServiceDep, image_id: str) -> Response:
     """Return a sample's thumbnail."""
-    jpeg = await service.look_ups.run(_thumbnail, service.bank, image_id)
+    jpeg = await service.lookups.run(_thumbnail, service.bank, image_id)
     return Response(jpeg, media_type="image/jpeg")
 
 
-@router.get("/static/{rest:path}")
-async def download_by_key(rest: str) -> None:
-    """Reject the download with a key in its address."""
-    del rest  # contains the key
+@router.get("/static/{path:path}")
+async def download_by_key(path: str) -> None:
+    """Reject downloads with a key in the URL."""
+    del path  # contains the key
     raise RequestError(
-        400, "NotSupported", "a key in an address ends up in logs: use /api/v1/recognition/faces/IMAGE_ID/img"
+        400, "NotSupported", "a key in a URL ends up in logs: use /api/v1/recognition/faces/IMAGE_ID/img"
     )
 
 
-def _example(sample: Sample) -> dict[str, object]:
+def _example_record(sample: Sample) -> dict[str, object]:
     return {"image_id": image_id_of(sample), "subject": sample.person}
 
 
 def _add_example(bank: FaceBank, query: Parameters, upload: UploadedPhoto) -> dict[str, object]:
-    if query.least_detection:
+    if query.min_detection_score:
         (photo,) = bank.analyze(upload)
-        found_faces(photo, query)
+        requested_faces(photo, query)
         upload.seek(0)
-    (enrolled,) = bank.enroll(query.needed_subject, upload).photos
+    (enrolled,) = bank.enroll(query.required_subject, upload).photos
     if enrolled.sample_id is None or not enrolled.accepted:
         raise RequestError(400, _REFUSALS.get(enrolled.reason, "NotEnrolled"), without_advice(enrolled.detail))
-    return _example(bank.gallery.sample(enrolled.sample_id))
+    return _example_record(bank.gallery.sample(enrolled.sample_id))
 
 
 _REFUSALS = {
@@ -182,7 +182,7 @@ def _list_examples(bank: FaceBank, query: Parameters) -> dict[str, object]:
                 continue
             if len(faces) == size:
                 break
-            faces += map(_example, bank.samples(person.name)[skipped:][: size - len(faces)])
+            faces += map(_example_record, bank.samples(person.name)[skipped:][: size - len(faces)])
             skipped = 0
     return {
         "faces": faces,
@@ -193,24 +193,24 @@ def _list_examples(bank: FaceBank, query: Parameters) -> dict[str, object]:
     }
 
 
-def _image_ids(body: bytes) -> list[str]:
-    if len(body) > _LONGEST_LIST:
-        raise RequestError(400, "InvalidValue", f"a request may delete at most {_MOST_IMAGES} images")
+def _parse_image_ids(body: bytes) -> list[str]:
+    if len(body) > _MAX_LIST_BYTES:
+        raise RequestError(400, "InvalidValue", f"a request may delete at most {_MAX_IMAGES} images")
     try:
-        content = json.loads(body)
+        image_ids = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, "InvalidValue", "the body is not JSON") from error
-    if not isinstance(content, list) or not all(isinstance(item, str) for item in content):
+    if not isinstance(image_ids, list) or not all(isinstance(item, str) for item in image_ids):
         raise RequestError(400, "InvalidValue", "the body must be a JSON list of image ids")
-    if len(content) > _MOST_IMAGES:
-        raise RequestError(400, "InvalidValue", f"a request may delete at most {_MOST_IMAGES} images")
-    return content
+    if len(image_ids) > _MAX_IMAGES:
+        raise RequestError(400, "InvalidValue", f"a request may delete at most {_MAX_IMAGES} images")
+    return image_ids
 
 
 def _remove(bank: FaceBank, image_ids: list[str]) -> list[dict[str, object]]:
     samples = {sample.id: sample for sample in (sample_of(bank, image_id) for image_id in image_ids)}
     bank.gallery.remove_samples(list(samples))
-    return [_example(sample) for sample in samples.values()]
+    return [_example_record(sample) for sample in samples.values()]
 
 
 def _remove_all(bank: FaceBank, subject: str | None) -> int:

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/add", route_class=PageRoute, include_in_schema=False)
 
-_MOST_CHOICES = 24  # faces of a photo
+_MAX_CHOICES = 24  # faces of a photo
 
 
 @router.get("")
 async def add(caller: Reader, memory: MemoryDep) -> Response:
     """Show the drop area for photos, and the album's folders."""
-    names = await memory.service.look_ups.run(memory.service.bank.gallery.names)
+    names = await memory.service.lookups.run(memory.service.bank.gallery.names)
     return page(
         "add.html",
         caller,
@@ -45,16 +45,16 @@ async def add(caller: Reader, memory: MemoryDep) -> Response:
 
 
 @router.post("/ask")
-async def ask(_: Reader, memory: MemoryDep, sent: ContentDep) -> dict[str, object]:
+async def ask(_: Reader, memory: MemoryDep, content: ContentDep) -> dict[str, object]:
     """Identify the people in a photo, without storing it."""
-    return await memory.service.photos.run(_identify, memory, sent.one_photo())
+    return await memory.service.photos.run(_identify, memory, content.one_photo())
 
 
 @router.post("/enroll")
-async def enroll(_: Teacher, memory: MemoryDep, sent: ContentDep) -> dict[str, object]:
+async def enroll(_: Teacher, memory: MemoryDep, content: ContentDep) -> dict[str, object]:
     """Enroll a person from a photo; `face` is the face number in a photo with several."""
-    wanted = _EnrollRequest(sent.text("name") or "", sent.flag("force"), sent.number("face"))
-    return await memory.service.photos.run(_enroll, memory, wanted, sent.one_photo())
+    request = _EnrollRequest(content.text("name") or "", content.flag("force"), content.number("face"))
+    return await memory.service.photos.run(_enroll, memory, request, content.one_photo())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def _identify(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
     memory.service.metrics.count_photo(photo)
     if photo.error is not None:
         raise RequestError(422, "PhotoNotRead", photo.error)
-    across, down = max(photo.width, 1), max(photo.height, 1)
-    numbers = {name: number for number, name in memory.service.bank.gallery.names().items()}
+    width, height = max(photo.width, 1), max(photo.height, 1)
+    person_ids = {name: person_id for person_id, name in memory.service.bank.gallery.names().items()}
     faces = []
     for face in photo.faces:
         left, top, right, bottom = face.box.tolist()
@@ -79,22 +79,22 @@ def _identify(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
                 "title": headline(face),
                 "why": explanation(face),
                 "likelihood": likelihood(face.probability) if face.decision is not Decision.UNKNOWN else "",
-                "box": [left / across, top / down, (right - left) / across, (bottom - top) / down],
-                "person": numbers.get(face.person or ""),
+                "box": [left / width, top / height, (right - left) / width, (bottom - top) / height],
+                "person": person_ids.get(face.person or ""),
             }
         )
     return {"faces": faces, "is_turned": photo.quarter_turns != 0}
 
 
-def _enroll(memory: PageMemory, wanted: _EnrollRequest, upload: UploadedPhoto) -> dict[str, object]:
+def _enroll(memory: PageMemory, request: _EnrollRequest, upload: UploadedPhoto) -> dict[str, object]:
     bank, text = memory.service.bank, memory.service.text
     photo: EnrolledPhoto | Feedback
-    if wanted.face is None:
-        (photo,) = bank.enroll(wanted.name, upload, force=wanted.force).photos
+    if request.face is None:
+        (photo,) = bank.enroll(request.name, upload, force=request.force).photos
     else:
-        photo = bank.confirm(upload, wanted.name, wanted.face, force=wanted.force, new=True)
+        photo = bank.confirm(upload, request.name, request.face, force=request.force, new=True)
     memory.wake()
-    name = photo.person or wanted.name
+    name = photo.person or request.name
     warning = photo.warning if isinstance(photo, EnrolledPhoto) else None
     return {
         "accepted": photo.accepted,
@@ -119,5 +119,5 @@ def _choices(memory: PageMemory, upload: UploadedPhoto) -> list[dict[str, object
             "title": headline(face),
             "picture": b64encode(encode_thumbnail(upright, face.box)).decode("ascii"),
         }
-        for face in photo.faces[:_MOST_CHOICES]
+        for face in photo.faces[:_MAX_CHOICES]
     ]

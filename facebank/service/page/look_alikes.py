@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-_PAIRS = (FindingKind.CONFUSABLE, FindingKind.SHARED_PHOTO, FindingKind.MISLABELLED)
-_MOST_HINTS = 50
-_MOST_SAMPLES = 12  # per hint
-_OF_SAMPLES = (FindingKind.REPEATED, FindingKind.DISAGREEING, FindingKind.TWO_PEOPLE, FindingKind.DATED_BEFORE_BIRTH)
+_PAIR_KINDS = (FindingKind.CONFUSABLE, FindingKind.SHARED_PHOTO, FindingKind.MISLABELLED)
+_MAX_HINTS = 50
+_MAX_SAMPLES = 12  # per hint
+_SAMPLE_KINDS = (FindingKind.REPEATED, FindingKind.DISAGREEING, FindingKind.TWO_PEOPLE, FindingKind.DATED_BEFORE_BIRTH)
 _HINTS = {
     FindingKind.TWO_PEOPLE: "The learned faces of {name} look like two people: remove those of the other one.",
     FindingKind.DISAGREEING: "A learned face of {name} is unlike the others: is it {name}?",
     FindingKind.REPEATED: "These learned faces of {name} are copies of other ones: they can be removed.",
     FindingKind.TOO_SIMILAR: "All learned faces of {name} are from one moment: photos from other days help.",
-    FindingKind.DATED_BEFORE_BIRTH: "A learned face of {name} is from before the birth: one of the dates is wrong.",
+    FindingKind.DATED_BEFORE_BIRTH: "A learned face of {name} is dated before the birth: one of the dates is wrong.",
     FindingKind.OUTDATED_SAMPLES: "The learned faces of {name} are old by now: a newer photo helps.",
     FindingKind.ONLY_MASKED: "All learned faces of {name} wear a mask: a photo without one helps.",
     FindingKind.NO_SAMPLES: "{name} has no learned face, and is never recognized: add a photo.",
-    FindingKind.FEW_SAMPLES: "{name} has one learned face only: another photo helps.",
+    FindingKind.FEW_SAMPLES: "{name} has only one learned face: another photo helps.",
 }
 
 
@@ -47,7 +47,7 @@ class _Side:
 @dataclass(frozen=True, slots=True)
 class _Pair:
     sides: tuple[_Side, _Side]
-    what: str
+    text: str
     advice: str
     may_be_one: bool  # whether the two may be one person
     samples: tuple[int, ...]  # doubtful samples
@@ -56,59 +56,63 @@ class _Pair:
 @dataclass(frozen=True, slots=True)
 class _Hint:
     id: int | None
-    what: str
+    text: str
     samples: tuple[int, ...]  # samples concerned, if not all of the person's
 
 
 @router.get("/look-alikes")
 async def look_alikes(caller: Reader, memory: MemoryDep) -> Response:
     """Show people who are easily confused, and doubtful samples."""
-    found = await memory.service.look_ups.run(_found, memory)
-    pairs, hints, more = found or ([], [], 0)
-    is_waiting = found is None
+    listed = await memory.service.lookups.run(_list_findings, memory)
+    pairs, hints, more = listed or ([], [], 0)
+    is_waiting = listed is None
     return page(
         "look_alikes.html", caller, here="/look-alikes", pairs=pairs, hints=hints, more=more, is_waiting=is_waiting
     )
 
 
-def _found(memory: PageMemory) -> tuple[list[_Pair], list[_Hint], int] | None:
-    audited = memory.findings()
-    if audited is None:
+def _list_findings(memory: PageMemory) -> tuple[list[_Pair], list[_Hint], int] | None:
+    findings = memory.findings()
+    if findings is None:
         return None
-    numbers = {name: number for number, name in memory.service.bank.gallery.names().items()}
-    findings = [found for found in audited if numbers.keys() >= set(found.people)]  # without people forgotten since
+    person_ids = {name: person_id for person_id, name in memory.service.bank.gallery.names().items()}
+    findings = tuple(finding for finding in findings if person_ids.keys() >= set(finding.people))  # nobody forgotten
     best = memory.best_samples()
 
     def side(name: str) -> _Side:
-        number = numbers.get(name)
-        return _Side(number, name, best[number].id if number in best else None)
+        person_id = person_ids.get(name)
+        return _Side(person_id, name, best[person_id].id if person_id in best else None)
 
-    pairs = [_pair(found, (side(found.people[0]), side(found.people[1]))) for found in findings if found.kind in _PAIRS]
+    pairs = [
+        _pair(finding, (side(finding.people[0]), side(finding.people[1])))
+        for finding in findings
+        if finding.kind in _PAIR_KINDS
+    ]
     hints = [
         _Hint(
-            numbers.get(found.people[0]),
-            _HINTS[found.kind].format(name=found.people[0]),
-            found.samples[:_MOST_SAMPLES] if found.kind in _OF_SAMPLES else (),
+            person_ids.get(finding.people[0]),
+            _HINTS[finding.kind].format(name=finding.people[0]),
+            finding.samples[:_MAX_SAMPLES] if finding.kind in _SAMPLE_KINDS else (),
         )
-        for found in findings
-        if found.kind in _HINTS
+        for finding in findings
+        if finding.kind in _HINTS
     ]
-    return pairs, hints[:_MOST_HINTS], max(0, len(hints) - _MOST_HINTS)
+    return pairs, hints[:_MAX_HINTS], max(0, len(hints) - _MAX_HINTS)
 
 
-def _pair(found: Finding, sides: tuple[_Side, _Side]) -> _Pair:
-    first, second = found.people[:2]
-    if found.kind is FindingKind.SHARED_PHOTO:
-        what = f"{first} and {second} have the same learned face."
-        return _Pair(sides, what, "Remove it from the wrong person, or join the two.", True, found.samples)
-    if found.kind is FindingKind.MISLABELLED:
-        what = f"A learned face of {first} looks like {second}."
-        return _Pair(sides, what, f"If it is {second}, remove it from {first}.", False, found.samples)
-    error = found.value or 0.0
-    what = f"About {_share(error)} photos of one of them could be taken for the other."
+def _pair(finding: Finding, sides: tuple[_Side, _Side]) -> _Pair:
+    first, second = finding.people[:2]
+    if finding.kind is FindingKind.SHARED_PHOTO:
+        text = f"{first} and {second} have the same learned face."
+        return _Pair(sides, text, "Remove it from the wrong person, or join the two.", True, finding.samples)
+    if finding.kind is FindingKind.MISLABELLED:
+        text = f"A learned face of {first} looks like {second}."
+        return _Pair(sides, text, f"If it is {second}, remove it from {first}.", False, finding.samples)
+    error = finding.value or 0.0
+    text = f"About {_frequency(error)} photos of one of them could be taken for the other."
     advice = "Add photos of both: another day, another light, another angle."
-    return _Pair(sides, what, advice, error >= SAME_PERSON_ERROR, found.samples)
+    return _Pair(sides, text, advice, error >= SAME_PERSON_ERROR, finding.samples)
 
 
-def _share(error: float) -> str:
+def _frequency(error: float) -> str:
     return f"{round(100 * error)} of 100" if error >= 0.01 else f"{max(1, round(1000 * error))} of 1,000"

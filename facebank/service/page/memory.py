@@ -22,7 +22,7 @@ from facebank.errors import FacebankError, PersonNotFoundError, PhotoNotFoundErr
 from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_same_place
 from facebank.recognition.audit import audit_gallery
-from facebank.service.page.rendering import counted
+from facebank.service.page.rendering import pluralize
 from facebank.service.page.wording import scan_words
 from facebank.service.problems import RequestError
 
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
     from facebank.service.service import Service
     from facebank.types import Photo, Sample
 
-_MOST_ANSWERS = 1_000  # that can be undone
-_STOPPING = 10.0  # seconds for the thread to end on shutdown
+_MAX_ANSWERS = 1_000  # that can be undone
+_STOP_SECONDS = 10.0  # for the thread to end on shutdown
 _POLL_SECONDS = 2.0
-_SETTLE_SECONDS, _SETTLE_POLL = 1.0, 0.02  # seconds
-_FEW_SAMPLES = 500  # of a gallery that is audited immediately
-_LONGEST_WAIT = 15.0  # seconds without an answer before a large album is identified again
+_SETTLE_SECONDS, _SETTLE_POLL = 1.0, 0.02
+_SMALL_GALLERY = 500  # samples; smaller galleries are audited immediately
+_MAX_WAIT = 15.0  # seconds without an answer before a large album is identified again
 _LARGE_ALBUM = 500  # photos; fewer take a second or two
-_MOST_PICTURE_BYTES = 64 << 20
+_MAX_PICTURE_BYTES = 64 << 20
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class WorkProgress:
     """Progress of the work on the album's photos."""
 
     words: str  # empty for short work
@@ -61,8 +61,8 @@ class Progress:
 class PictureCache:
     """LRU cache of encoded pictures by key, in memory only."""
 
-    def __init__(self, most: int = _MOST_PICTURE_BYTES) -> None:
-        self._most = most
+    def __init__(self, max_bytes: int = _MAX_PICTURE_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._size = 0
         self._clearings = 0
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
@@ -81,7 +81,7 @@ class PictureCache:
                 return picture
             self._size += len(picture) - len(self._pictures.pop(key, b""))
             self._pictures[key] = picture
-            while self._size > self._most:
+            while self._size > self._max_bytes:
                 self._size -= len(self._pictures.popitem(last=False)[1])
         return picture
 
@@ -104,12 +104,12 @@ class UndoableAnswer:
     request_key: tuple[str, ...]  # the request
     words: str  # such as ``Not Ada``
     face_count: int
-    said_at: tuple[int, int]  # state of the gallery after it was learned
+    gallery_state: tuple[int, int]  # after the answer was learned
 
     @property
     def label(self) -> str:
         """The description, such as ``Ada, 9 faces``."""
-        return f"{self.words}, {counted(self.face_count, 'face')}"
+        return f"{self.words}, {pluralize(self.face_count, 'face')}"
 
 
 class PageMemory:
@@ -122,14 +122,14 @@ class PageMemory:
         self.pictures = PictureCache()
         self.questions = Questions(service.bank, service.album, self.overview)
         self._answers: OrderedDict[str, UndoableAnswer] = OrderedDict()  # by token
-        self._left_out: OrderedDict[str, frozenset[int]] = OrderedDict()  # by question, of undone answers
-        self._best: tuple[int, dict[int, Sample]] = (-1, {})
-        self._samples: frozenset[int] = frozenset()  # at the last check
-        self.wants_audit = False
+        self._excluded: OrderedDict[str, frozenset[int]] = OrderedDict()  # by question, of undone answers
+        self._best_samples: tuple[int, dict[int, Sample]] = (-1, {})
+        self._sample_ids: frozenset[int] = frozenset()  # ids at the last check
+        self.needs_audit = False
         self._findings: tuple[object, tuple[Finding, ...] | None] = (None, None)  # with their basis
-        self._auditing = Lock()
-        self._took = 0.0  # duration of the last identification of the album, in seconds
-        self._grouped: str | None = None  # version of the scan whose faces were grouped
+        self._audit_lock = Lock()
+        self._identification_seconds = 0.0  # of the last identification of the album
+        self._grouped_version: str | None = None  # version of the scan whose faces were grouped
         self._wake, self._stopped = Event(), Event()
         self._thread: Thread | None = None
 
@@ -143,7 +143,7 @@ class PageMemory:
         self._stopped.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(_STOPPING)
+            self._thread.join(_STOP_SECONDS)
 
     def wake(self) -> None:
         """Check for changes now."""
@@ -157,21 +157,21 @@ class PageMemory:
         self.wake()
         deadline = time.monotonic() + _SETTLE_SECONDS
         while len(self.overview) < _LARGE_ALBUM and time.monotonic() < deadline:
-            if self.service.scanning.state.is_at_photos or await self.service.look_ups.run(self.progress) is None:
+            if self.service.scanning.state.is_at_photos or await self.service.lookups.run(self.progress) is None:
                 return
             await asyncio.sleep(_SETTLE_POLL)
 
-    def progress(self) -> Progress | None:
+    def progress(self) -> WorkProgress | None:
         """Return the progress of work on the album's photos; None if the pages are up to date."""
         if not self.service.folders.paths:
             return None
         overview, scan = self.overview, self.service.scanning.state
         if scan.is_at_photos:
-            return Progress(scan_words(scan.done, scan.total, scan.seconds_left), scan.done, scan.total or 0)
+            return WorkProgress(scan_words(scan.done, scan.total, scan.seconds_left), scan.done, scan.total or 0)
         if overview.is_refreshing and overview.total >= _LARGE_ALBUM:
             words = f"Deciding who is in the photos: {overview.done:,} of {overview.total:,} photos"
-            return Progress(words, overview.done, overview.total)
-        return None if overview.is_current and self.videos.is_current else Progress("", 0, 0)
+            return WorkProgress(words, overview.done, overview.total)
+        return None if overview.is_current and self.videos.is_current else WorkProgress("", 0, 0)
 
     def first_steps(self) -> dict[str, Any]:
         """Return the content of pages before any person can be named."""
@@ -184,13 +184,13 @@ class PageMemory:
         }
 
     @property
-    def is_looking(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether more questions may follow shortly: photos are being scanned, identified or grouped."""
         overview = self.overview
         return (
             self.service.scanning.state.is_at_photos
             or not overview.is_current
-            or self._grouped != overview.scan_version()
+            or self._grouped_version != overview.scan_version()
         )
 
     def photo(self, content_hash: str) -> tuple[SeenPhoto, Photo]:
@@ -205,18 +205,18 @@ class PageMemory:
                     return seen, photo
         raise PhotoNotFoundError("the album no longer has this photo")
 
-    def repeated(self, caller: Caller, request_key: tuple[str, ...]) -> UndoableAnswer | None:
+    def repeated_answer(self, caller: Caller, request_key: tuple[str, ...]) -> UndoableAnswer | None:
         """Return the previous result for a request repeated by a browser, after a lost response or a double click.
 
         None for another browser or request, or if the gallery has changed since.
         """
-        wanted = caller.csrf, request_key, self._gallery_state()
+        key = caller.csrf, request_key, self._gallery_state()
         answers = reversed(list(self._answers.values()))
         return next(
-            (answer for answer in answers if (answer.session, answer.request_key, answer.said_at) == wanted), None
+            (answer for answer in answers if (answer.session, answer.request_key, answer.gallery_state) == key), None
         )
 
-    def learned(
+    def add_answer(
         self,
         answer: Answer,
         photos: Iterable[str],
@@ -233,114 +233,114 @@ class PageMemory:
         answer, photos
             The learned answer, and the content hashes of its photos.
         caller, request_key
-            The caller and the request, for `repeated`.
+            The caller and the request, for `repeated_answer`.
         words, face_count
             The answer in words and its number of faces, for `last_answer`.
         """
-        touched = tuple(dict.fromkeys(photos))
-        self.overview.look_again(touched)
+        content_hashes = tuple(dict.fromkeys(photos))
+        self.overview.look_again(content_hashes)
         self.wake()
         token = secrets.token_urlsafe(16)
-        learned = UndoableAnswer(
-            token, answer, touched, caller.csrf, request_key, words, face_count, self._gallery_state()
+        undoable = UndoableAnswer(
+            token, answer, content_hashes, caller.csrf, request_key, words, face_count, self._gallery_state()
         )
-        self._left_out.pop(request_key[0], None)
-        self._answers[learned.token] = learned
-        while len(self._answers) > _MOST_ANSWERS:
+        self._excluded.pop(request_key[0], None)
+        self._answers[token] = undoable
+        while len(self._answers) > _MAX_ANSWERS:
             self._answers.popitem(last=False)
-        return learned
+        return undoable
 
-    def take_back(self, token: str) -> str:
+    def undo(self, token: str) -> str:
         """Undo an answer, and return the result in words.
 
         Raises `RequestError` (404) if it was undone already, or is from before a restart.
         """
         with self.service.album.naming:
-            learned = self._answers.get(token)
-            if learned is None:
+            undoable = self._answers.get(token)
+            if undoable is None:
                 raise RequestError(404, "NothingToUndo", "this cannot be undone any more")
-            is_changed = take_back(self.service.bank, learned.answer, self.service.album)
+            is_changed = take_back(self.service.bank, undoable.answer, self.service.album)
             self._answers.pop(token, None)  # only now, so that a failed undo can be repeated
-            if learned.answer.parted is not None:
-                self._left_out[learned.request_key[0]] = frozenset(learned.answer.parted.taken)
-                while len(self._left_out) > _MOST_ANSWERS:
-                    self._left_out.popitem(last=False)
+            if undoable.answer.parted is not None:
+                self._excluded[undoable.request_key[0]] = frozenset(undoable.answer.parted.taken)
+                while len(self._excluded) > _MAX_ANSWERS:
+                    self._excluded.popitem(last=False)
         self.questions.forget()
-        self.overview.look_again(learned.photos)
+        self.overview.look_again(undoable.photos)
         self.wake()
         if is_changed:
-            return f"Undone: {learned.label}."
-        return f"Nothing is left to undo of this: {learned.label}."
+            return f"Undone: {undoable.label}."
+        return f"Nothing is left to undo of this: {undoable.label}."
 
-    def left_out(self, question: Question, faces: Mapping[int, tuple[Photo, int]]) -> set[int]:
+    def excluded_faces(self, question: Question, faces: Mapping[int, tuple[Photo, int]]) -> set[int]:
         """Return the faces excluded from a question: excluded in an undone answer, or denied.
 
         Parameters
         ----------
         question, faces
-            The question, and its faces by number in the scan, with photo and face number.
+            The question, and its faces by id in the scan: photo and face number.
         """
         denied: Collection[FaceKey] = ()
         if question.asked is not None:
             with suppress(PersonNotFoundError):  # forgotten in the meantime
                 denied = self.service.bank.gallery.denied_faces(question.asked).values()
-        before = self._left_out.get(question.key, frozenset())
-        out = {
+        undone = self._excluded.get(question.key, frozenset())
+        excluded = {
             face
             for face, (photo, number) in faces.items()
-            if face in before
+            if face in undone
             or any(is_same_place(FaceKey.from_photo(photo, photo.faces[number - 1]), key) for key in denied)
         }
-        return out if len(out) < len(faces) else set()
+        return excluded if len(excluded) < len(faces) else set()
 
     def last_answer(self, caller: Caller, content_hash: str | None = None) -> dict[str, str] | None:
         """Return token and words of a browser's last answer that can be undone, about one photo or any."""
-        for token, learned in reversed(list(self._answers.items())):
-            if learned.session == caller.csrf and (content_hash is None or content_hash in learned.photos):
-                return {"token": token, "words": learned.label}
+        for token, undoable in reversed(list(self._answers.items())):
+            if undoable.session == caller.csrf and (content_hash is None or content_hash in undoable.photos):
+                return {"token": token, "words": undoable.label}
         return None
 
     def best_samples(self) -> dict[int, Sample]:
-        """Return each person's best sample with a picture, by person number.
+        """Return each person's best sample with a picture, by person id.
 
         All pictures are dropped when a sample was removed, also by the command line or another route.
         """
         gallery = self.service.bank.gallery
         revision = gallery.revision
-        if self._best[0] != revision:
-            everybody = gallery.samples_by_person()
-            numbers = frozenset(sample.id for samples in everybody.values() for sample in samples)
-            if not self._samples <= numbers:
+        if self._best_samples[0] != revision:
+            by_person = gallery.samples_by_person()
+            sample_ids = frozenset(sample.id for samples in by_person.values() for sample in samples)
+            if not self._sample_ids <= sample_ids:
                 self.pictures.clear()
             best = {
-                person: max(pictured, key=lambda sample: (not sample.masked, sample.quality))
-                for person, samples in everybody.items()
-                if (pictured := [sample for sample in samples if sample.has_thumbnail])
+                person: max(with_picture, key=lambda sample: (not sample.masked, sample.quality))
+                for person, samples in by_person.items()
+                if (with_picture := [sample for sample in samples if sample.has_thumbnail])
             }
-            self._best, self._samples = (revision, best), numbers
-        return self._best[1]
+            self._best_samples, self._sample_ids = (revision, best), sample_ids
+        return self._best_samples[1]
 
     def findings(self) -> tuple[Finding, ...] | None:
         """Return the findings of the last audit of the gallery; None if there is none yet.
 
         A large gallery is audited by the background thread; meanwhile the last findings are returned.
         """
-        made_for, found = self._findings
-        if made_for != self._audit_basis():
-            if sum(person.sample_count for person in self.service.bank.people()) <= _FEW_SAMPLES:
+        basis, findings = self._findings
+        if basis != self._audit_basis():
+            if sum(person.sample_count for person in self.service.bank.people()) <= _SMALL_GALLERY:
                 return self._audit()
-            self.wants_audit = True
+            self.needs_audit = True
             self.wake()
-        return found
+        return findings
 
     def _audit(self) -> tuple[Finding, ...]:
         bank = self.service.bank
-        with self._auditing:
+        with self._audit_lock:
             basis = self._audit_basis()
             if self._findings[0] != basis or self._findings[1] is None:
                 engine = bank.engine
-                found = audit_gallery(bank.gallery, engine.pack_calibration, verify=engine.thresholds.verify)
-                self._findings = basis, found.findings
+                report = audit_gallery(bank.gallery, engine.pack_calibration, verify=engine.thresholds.verify)
+                self._findings = basis, report.findings
             return self._findings[1] or ()
 
     def _audit_basis(self) -> tuple[object, ...]:
@@ -350,14 +350,14 @@ class PageMemory:
         while not self._stopped.is_set():
             try:
                 self.best_samples()
-                if self.wants_audit:
-                    self.wants_audit = False
+                if self.needs_audit:
+                    self.needs_audit = False
                     self._audit()
-                if not self.overview.is_current and self._is_quiet():
+                if not self.overview.is_current and self._wait_until_quiet():
                     started = time.monotonic()
                     if self.overview.refresh(self._is_running):
                         self.questions.look_again()
-                    self._took = time.monotonic() - started
+                    self._identification_seconds = time.monotonic() - started
                 if not self.videos.is_current:
                     self.videos.refresh(self._is_running)
                 self._group()
@@ -368,11 +368,11 @@ class PageMemory:
             self._wake.wait(_POLL_SECONDS)
             self._wake.clear()
 
-    def _is_quiet(self) -> bool:
-        """Wait while answers arrive in quick succession, if identifying the album takes long; False at the end."""
-        quiet = min(self._took, _LONGEST_WAIT)
+    def _wait_until_quiet(self) -> bool:
+        """Wait while answers arrive in quick succession, if identifying the album takes long; False when stopped."""
+        pause = min(self._identification_seconds, _MAX_WAIT)
         state = self._gallery_state()
-        while quiet > _POLL_SECONDS and not self._stopped.wait(quiet):
+        while pause > _POLL_SECONDS and not self._stopped.wait(pause):
             before, state = state, self._gallery_state()
             if before == state:
                 break
@@ -390,9 +390,9 @@ class PageMemory:
         if self._stopped.is_set() or self.service.scanning.state.is_at_photos:
             return
         version = self.overview.scan_version()
-        if version is not None and version != self._grouped:
+        if version is not None and version != self._grouped_version:
             self.service.album.cluster(least=1, known=self.overview.known_faces())
-            self._grouped = version
+            self._grouped_version = version
             self.questions.forget()
 
 

@@ -23,7 +23,7 @@ class Pages:
 
 
 def page_of(
-    items: Sequence[Item], number: int, size: int, address: str, **parameters: str | int | None
+    items: Sequence[Item], number: int, size: int, path: str, **parameters: str | int | None
 ) -> tuple[Sequence[Item], Pages]:
     """Return the items of a page, and links to other pages.
 
@@ -31,15 +31,16 @@ def page_of(
     ----------
     items, number, size
         All items, the page number from 1, clamped to existing pages, and the page size.
-    address, parameters
-        The URL of the pages, and its query without the page number.
+    path, parameters
+        The URL path of the pages, and the query without the page number.
     """
     count = max(1, -(-len(items) // size))
     number = min(max(1, number), count)
 
-    def at(other: int) -> str:
-        wanted = {name: value for name, value in parameters.items() if value not in (None, "")}
-        return f"{address}?{urlencode({**wanted, 'page': other})}"
+    def url_of(page_number: int) -> str:
+        query = {name: value for name, value in parameters.items() if value not in (None, "")}
+        return f"{path}?{urlencode({**query, 'page': page_number})}"
 
-    pages = Pages(number, count, at(number - 1) if number > 1 else None, at(number + 1) if number < count else None)
-    return items[(number - 1) * size : number * size], pages
+    before = url_of(number - 1) if number > 1 else None
+    after = url_of(number + 1) if number < count else None
+    return items[(number - 1) * size : number * size], Pages(number, count, before, after)

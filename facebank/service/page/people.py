@@ -15,7 +15,7 @@ from facebank.service.access import Admin, Reader, Teacher
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.paging import page_of
 from facebank.service.page.rendering import PageRoute, page
-from facebank.service.page.wording import typed_date
+from facebank.service.page.wording import normalize_date
 from facebank.storage.text import printable
 from facebank.types import Reason
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from facebank.service.page.memory import PageMemory
     from facebank.types import Person, Sample
 
-Changed = TypeVar("Changed")
+Result = TypeVar("Result")
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-_A_PAGE, _PHOTOS_A_PAGE = 100, 60
-_MOST_UNSURE, _MOST_COMPANY = 24, 12
-_BETWEEN_TWO = (Reason.CONFUSABLE, Reason.RUNNER_UP_TOO_NEAR)
-_MOST_VIDEOS, _MOST_VISITS = 200, 8
+_PEOPLE_PER_PAGE, _PHOTOS_PER_PAGE = 100, 60
+_MAX_UNSURE, _MAX_COMPANY = 24, 12
+_AMBIGUOUS = (Reason.CONFUSABLE, Reason.RUNNER_UP_TOO_NEAR)
+_MAX_VIDEOS, _MAX_VISITS = 200, 8
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
 PersonNumber = Annotated[int, Path(ge=0, le=2**62)]
 Name = Annotated[str, Body(embed=True, max_length=1000)]
@@ -54,7 +54,7 @@ class _Card:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _PersonView:
     """A person's page."""
 
     person: Person
@@ -65,29 +65,29 @@ class _Shown:
     video_count: int  # regardless of other people
     unsure: Sequence[tuple[SeenPhoto, SeenFace]]
     unsure_count: int
-    is_confused: bool  # whether another person is equally likely in some
-    company: Sequence[tuple[int, str, int]]  # numbers and names of people in the same photos and videos, with counts
-    together: int | None  # number of the person to show together
+    is_ambiguous: bool  # whether another person is about equally likely in some of them
+    company: Sequence[tuple[int, str, int]]  # ids and names of people in the same photos and videos, with counts
+    together: int | None  # id of the person to show together
     samples: Sequence[Sample]
     merged: Sequence[MergedPerson]
     names: Sequence[str]  # names of all other people
 
 
 @router.get("/")
-async def wall(
+async def people_page(
     caller: Reader, memory: MemoryDep, q: Annotated[str, Query(max_length=200)] = "", number: PageNumber = 1
 ) -> Response:
     """Show all people, most photos first."""
-    cards, count, asks = await memory.service.look_ups.run(_cards, memory, q)
-    first = await memory.service.look_ups.run(memory.first_steps)
-    people, pages = page_of(cards, number, _A_PAGE, "/", q=q)
+    cards, count, asks = await memory.service.lookups.run(_cards, memory, q)
+    first = await memory.service.lookups.run(memory.first_steps)
+    people, pages = page_of(cards, number, _PEOPLE_PER_PAGE, "/", q=q)
     return page(
         "people.html",
         caller,
         here="/",
         people=people,
         people_count=count,
-        per_page=_A_PAGE,
+        per_page=_PEOPLE_PER_PAGE,
         pages=pages,
         query=q,
         asks=asks,
@@ -96,27 +96,27 @@ async def wall(
 
 
 @router.get("/looking")
-async def looking(_: Reader, memory: MemoryDep) -> dict[str, object]:
+async def work_progress(_: Reader, memory: MemoryDep) -> dict[str, object]:
     """Return the progress of work on the photos."""
-    progress = await memory.service.look_ups.run(memory.progress)
+    progress = await memory.service.lookups.run(memory.progress)
     if progress is None:
         return {"is_done": True}
     return {"is_done": False, "words": progress.words, "done": progress.done, "total": progress.total}
 
 
 def _cards(memory: PageMemory, query: str) -> tuple[list[_Card], int, bool]:
-    people, pictured, counts = memory.service.bank.people(), memory.best_samples(), memory.overview.counts()
-    wanted = query.strip().casefold()
+    people, best_samples, counts = memory.service.bank.people(), memory.best_samples(), memory.overview.counts()
+    part = query.strip().casefold()
     cards = [
         _Card(
             person.id,
             person.name,
             counts.get(person.id, 0),
             person.sample_count,
-            pictured[person.id].id if person.id in pictured else None,
+            best_samples[person.id].id if person.id in best_samples else None,
         )
         for person in people
-        if wanted in person.name.casefold()
+        if part in person.name.casefold()
     ]
     cards.sort(key=lambda card: (-card.photos, card.name.casefold()))
     return cards, len(people), memory.overview.has_unnamed()
@@ -131,11 +131,11 @@ async def person_page(
     page_number: PageNumber = 1,
 ) -> Response:
     """Show a person: the photos and videos of the album, oldest first, and the samples."""
-    shown = await memory.service.look_ups.run(_person, memory, number, together)
+    view = await memory.service.lookups.run(_view_of, memory, number, together)
     photos, pages = page_of(
-        shown.photos,
+        view.photos,
         page_number,
-        _PHOTOS_A_PAGE,
+        _PHOTOS_PER_PAGE,
         f"/people/{number}",
         **{"with": together},
     )
@@ -143,13 +143,13 @@ async def person_page(
         "person.html",
         caller,
         here="",
-        shown=shown,
-        years=[(year, list(several)) for year, several in groupby(photos, _year)],
+        view=view,
+        years=[(year, list(group)) for year, group in groupby(photos, _year)],
         pages=pages,
-        videos=shown.videos[:_MOST_VIDEOS],
-        most_visits=_MOST_VISITS,
+        videos=view.videos[:_MAX_VIDEOS],
+        max_visits=_MAX_VISITS,
         has_albums=bool(memory.service.options.albums),
-        progress=await memory.service.look_ups.run(memory.progress),
+        progress=await memory.service.lookups.run(memory.progress),
     )
 
 
@@ -170,7 +170,7 @@ async def describe(
     note: Annotated[str, Body(embed=True, max_length=2_000)] = "",
 ) -> dict[str, object]:
     """Store a person's birth date, a full `day` or a partial date `born`, and a note; empty values clear them."""
-    date = typed_date(day or born)
+    date = normalize_date(day or born)
     await _change(memory, lambda bank: bank.gallery.describe(_name(bank, number), born=date, note=note))
     return {"message": "Saved."}
 
@@ -185,13 +185,13 @@ async def merge(
 ) -> dict[str, object]:
     """Merge a person into another one."""
 
-    def merged(bank: FaceBank) -> Person:
+    def merge_people(bank: FaceBank) -> Person:
         name, other = _name(bank, number), bank.person(into)
         if other.id == number:
             raise UsageError(f"{printable(name)} is the same person already")
         return bank.merge(name, other.name, force=force)
 
-    person = await _change(memory, merged)
+    person = await _change(memory, merge_people)
     return {
         "message": f"They are one person now: {person.name}. You can undo that on this page.",
         "to": f"/people/{person.id}",
@@ -209,25 +209,25 @@ async def unmerge(_: Teacher, memory: MemoryDep, number: PersonNumber) -> dict[s
 async def copies(_: Admin, memory: MemoryDep, number: PersonNumber) -> dict[str, object]:
     """Return what would remain after forgetting a person: exports, sorted folders, names in files, backups."""
 
-    def found(bank: FaceBank) -> dict[str, object]:
-        there = copies_of(bank.gallery, _name(bank, number))
-        stays = [{"path": printable(str(place.path)), "advice": ADVICE[place.kind]} for place in there.stays]
-        return {"stays": stays, "files_with_name": len(there.files_with_name)}
+    def list_copies(bank: FaceBank) -> dict[str, object]:
+        remaining = copies_of(bank.gallery, _name(bank, number))
+        stays = [{"path": printable(str(copy.path)), "advice": ADVICE[copy.kind]} for copy in remaining.stays]
+        return {"stays": stays, "files_with_name": len(remaining.files_with_name)}
 
-    return await memory.service.look_ups.run(found, memory.service.bank)
+    return await memory.service.lookups.run(list_copies, memory.service.bank)
 
 
 @router.post("/people/{number}/forget")
 async def forget(_: Admin, memory: MemoryDep, number: PersonNumber) -> dict[str, object]:
     """Remove a person permanently."""
 
-    def forgotten(bank: FaceBank) -> str:
+    def forget_person(bank: FaceBank) -> str:
         name = _name(bank, number)
         removed = bank.forget(name)
         memory.pictures.clear()
-        return f"{name} is forgotten.{_left(removed)}"
+        return f"{name} is forgotten.{_full_disk_warning(removed)}"
 
-    return {"message": await _change(memory, forgotten), "to": "/"}
+    return {"message": await _change(memory, forget_person), "to": "/"}
 
 
 @router.post("/samples/{sample_id}/remove")
@@ -236,25 +236,25 @@ async def remove_sample(
 ) -> dict[str, object]:
     """Remove a sample permanently."""
 
-    def removed(bank: FaceBank) -> str:
+    def remove(bank: FaceBank) -> str:
         removed = bank.gallery.remove_sample(sample_id)
         memory.pictures.clear()
-        return f"The face is removed.{_left(removed)}"
+        return f"The face is removed.{_full_disk_warning(removed)}"
 
-    return {"message": await _change(memory, removed)}
+    return {"message": await _change(memory, remove)}
 
 
-def _left(removed: Forgotten) -> str:
-    """Return a message about bytes that could not be erased on a full disk; empty if they were."""
+def _full_disk_warning(removed: Forgotten) -> str:
+    """Return a warning if removed bytes could not be overwritten because the disk is full; else an empty text."""
     if not removed.full_disk:
         return ""
-    return " The disk is full, so its bytes may still be in the gallery's file: free space and restart facebank serve."
+    return " The disk is full, so deleted data may still be in the gallery: free space and restart facebank serve."
 
 
-async def _change(memory: PageMemory, change: Callable[[FaceBank], Changed]) -> Changed:
-    changed = await memory.service.look_ups.run(change, memory.service.bank)
+async def _change(memory: PageMemory, change: Callable[[FaceBank], Result]) -> Result:
+    result = await memory.service.lookups.run(change, memory.service.bank)
     await memory.settle()
-    return changed
+    return result
 
 
 def _name(bank: FaceBank, number: int) -> str:
@@ -264,7 +264,7 @@ def _name(bank: FaceBank, number: int) -> str:
     return name
 
 
-def _person(memory: PageMemory, number: int, together: int | None) -> _Shown:
+def _view_of(memory: PageMemory, number: int, together: int | None) -> _PersonView:
     bank, overview = memory.service.bank, memory.overview
     names = bank.gallery.names()
     name = _name(bank, number)
@@ -273,22 +273,22 @@ def _person(memory: PageMemory, number: int, together: int | None) -> _Shown:
     together_with = [other for photo in photos for other in photo.people]
     together_with += [other for video in videos for other in video.people]
     company = Counter(other for other in together_with if other != number and other in names)
-    pictured = memory.best_samples()
-    return _Shown(
+    best_samples = memory.best_samples()
+    return _PersonView(
         person=bank.person(name),
-        sample_id=pictured[number].id if number in pictured else None,
+        sample_id=best_samples[number].id if number in best_samples else None,
         photos=overview.photos_of(number, together) if together in names else photos,
         photo_count=len(photos),
         videos=memory.videos.videos_of(number, together if together in names else None),
         video_count=len(videos),
-        unsure=unsure[:_MOST_UNSURE],
+        unsure=unsure[:_MAX_UNSURE],
         unsure_count=len(unsure),
-        is_confused=any(face.reason in _BETWEEN_TWO for _, face in unsure),
-        company=[(other, names[other], count) for other, count in company.most_common(_MOST_COMPANY)],
+        is_ambiguous=any(face.reason in _AMBIGUOUS for _, face in unsure),
+        company=[(other, names[other], count) for other, count in company.most_common(_MAX_COMPANY)],
         together=together if together in names else None,
         samples=bank.samples(name),
         merged=bank.gallery.merged(name),
-        names=sorted((other for key, other in names.items() if key != number), key=str.casefold),
+        names=sorted((other for person_id, other in names.items() if person_id != number), key=str.casefold),
     )
 
 

@@ -18,7 +18,7 @@ from facebank.operations.explain import draw_picture, explain_sample, nearest_sa
 from facebank.service.access import Reader, Teacher
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
-from facebank.service.page.wording import NOBODY, NOBODY_WHY, explanation, headline, is_offered, likelihood
+from facebank.service.page.wording import NOBODY, NOBODY_EXPLANATION, explanation, headline, is_offered, likelihood
 from facebank.service.problems import RequestError
 from facebank.types import Decision, Reason
 
@@ -31,20 +31,20 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 ContentHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 FaceNumber = Annotated[int, Path(ge=1, le=10**6)]
-_SHOWN_CANDIDATES = 3
+_MAX_CANDIDATES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _ShownFace:
+class _FaceView:
     face: Face
     title: str
-    why: str  # empty for a user's answer, like the likelihood
+    explanation: str  # empty for a user's answer, like the likelihood
     likelihood: str
     box: str  # left, top, width and height as fractions of the photo
     person_id: int | None
     likeliest: Candidate | None
     others: tuple[Candidate, ...]
-    sample_id: int | None  # sample of this very face
+    sample_id: int | None  # sample enrolled from this face
     sample_of: str | None
     is_nobody: bool  # marked by a user
 
@@ -71,7 +71,7 @@ class Undo(BaseModel):
 @router.get("/photos/{content_hash}")
 async def photo_page(caller: Reader, memory: MemoryDep, content_hash: ContentHash) -> Response:
     """Show a photo with its faces."""
-    photo, faces, names = await memory.service.look_ups.run(_shown, memory, content_hash)
+    photo, faces, names = await memory.service.lookups.run(_views, memory, content_hash)
     return page(
         "photo.html",
         caller,
@@ -89,7 +89,7 @@ async def nearest(
     _: Reader, memory: MemoryDep, content_hash: ContentHash, face_number: FaceNumber
 ) -> dict[str, object]:
     """Return the samples of the likeliest person that are most similar to a face."""
-    return await memory.service.look_ups.run(_nearest, memory, content_hash, face_number)
+    return await memory.service.lookups.run(_find_nearest, memory, content_hash, face_number)
 
 
 @router.get("/pictures/maps/{content_hash}/{face_number}/{sample_id}")
@@ -97,45 +97,45 @@ async def explanation_map(
     _: Reader, memory: MemoryDep, content_hash: ContentHash, face_number: FaceNumber, sample_id: int
 ) -> Response:
     """Return the explanation map of a face and a sample; takes seconds."""
-    data = await memory.service.photos.run(_map, memory, content_hash, face_number, sample_id)
+    data = await memory.service.photos.run(_draw_map, memory, content_hash, face_number, sample_id)
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, no-cache"})
 
 
 @router.post("/photos/{content_hash}/answers")
-async def answer(caller: Teacher, memory: MemoryDep, content_hash: ContentHash, given: FaceAnswer) -> dict[str, object]:
+async def answer(caller: Teacher, memory: MemoryDep, content_hash: ContentHash, body: FaceAnswer) -> dict[str, object]:
     """Learn a user's answer about a face."""
-    return await memory.service.photos.run(_record_answer, memory, caller, content_hash, given)
+    return await memory.service.photos.run(_record_answer, memory, caller, content_hash, body)
 
 
 @router.post("/answers/undo")
-async def undo(_: Teacher, memory: MemoryDep, wanted: Undo) -> dict[str, object]:
+async def undo(_: Teacher, memory: MemoryDep, body: Undo) -> dict[str, object]:
     """Undo an answer."""
-    return {"message": await memory.service.photos.run(memory.take_back, wanted.token)}
+    return {"message": await memory.service.photos.run(memory.undo, body.token)}
 
 
-def _shown(memory: PageMemory, content_hash: str) -> tuple[Photo, list[_ShownFace], list[str]]:
+def _views(memory: PageMemory, content_hash: str) -> tuple[Photo, list[_FaceView], list[str]]:
     gallery = memory.service.bank.gallery
     _, scanned = memory.photo(content_hash)
     photo = identified_in_album(scanned, gallery, memory.service.bank.identification)
     names = gallery.names()
-    numbers = {name: number for number, name in names.items()}
+    person_ids = {name: person_id for person_id, name in names.items()}
     faces = []
     for face in photo.faces:
         likeliest = next(filter(is_offered, face.candidates[:1]), None)
         owners = gallery.samples_at(FaceKey.from_photo(photo, face))
         denials = gallery.denials_of(FaceKey.from_photo(photo, face))
-        denied = sorted((name for number, name in names.items() if number in denials), key=str.casefold)
+        denied = sorted((name for person_id, name in names.items() if person_id in denials), key=str.casefold)
         is_nobody = face.reason is Reason.REMEMBERED_STRANGER and is_remembered(gallery, photo, face)
         faces.append(
-            _ShownFace(
+            _FaceView(
                 face,
                 NOBODY if is_nobody else headline(face),
-                NOBODY_WHY if is_nobody else "" if owners else explanation(face, denied),
+                NOBODY_EXPLANATION if is_nobody else "" if owners else explanation(face, denied),
                 "" if owners or face.decision is Decision.UNKNOWN else likelihood(face.probability),
                 _box(face, photo),
-                None if face.person is None else numbers.get(face.person),
+                None if face.person is None else person_ids.get(face.person),
                 likeliest,
-                face.candidates[:_SHOWN_CANDIDATES],
+                face.candidates[:_MAX_CANDIDATES],
                 owners[0].id if owners else None,
                 owners[0].person if owners else None,
                 is_nobody,
@@ -146,15 +146,15 @@ def _shown(memory: PageMemory, content_hash: str) -> tuple[Photo, list[_ShownFac
 
 def _box(face: Face, photo: Photo) -> str:
     left, top, right, bottom = face.box.tolist()
-    across, down = max(photo.width, 1), max(photo.height, 1)
-    fractions = (left / across, top / down, (right - left) / across, (bottom - top) / down)
+    width, height = max(photo.width, 1), max(photo.height, 1)
+    fractions = (left / width, top / height, (right - left) / width, (bottom - top) / height)
     return " ".join(f"{min(max(fraction, 0.0), 1.0):.4f}" for fraction in fractions)
 
 
-def _nearest(memory: PageMemory, content_hash: str, face_number: int) -> dict[str, object]:
+def _find_nearest(memory: PageMemory, content_hash: str, face_number: int) -> dict[str, object]:
     bank = memory.service.bank
     _, scanned = memory.photo(content_hash)
-    face = _face(identified_in_album(scanned, bank.gallery, bank.identification), face_number)
+    face = _require_face(identified_in_album(scanned, bank.gallery, bank.identification), face_number)
     if not face.candidates:
         return {"person": None, "samples": []}
     person = face.person or face.candidates[0].person
@@ -173,49 +173,47 @@ def _nearest(memory: PageMemory, content_hash: str, face_number: int) -> dict[st
     }
 
 
-def _map(memory: PageMemory, content_hash: str, face_number: int, sample_id: int) -> bytes:
+def _draw_map(memory: PageMemory, content_hash: str, face_number: int, sample_id: int) -> bytes:
     bank = memory.service.bank
     _, photo = memory.photo(content_hash)
-    face, sample = _face(photo, face_number), bank.gallery.sample(sample_id)
+    face, sample = _require_face(photo, face_number), bank.gallery.sample(sample_id)
     if not memory.service.folders.contains(sample.path):
         raise RequestError(404, "NoPhoto", "the photo of this learned face is outside of the album")
-    own = read_as_found(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
-    upright = read_as_found(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
+    sample_photo = read_as_found(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
+    face_photo = read_as_found(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
     file = io.BytesIO()
-    draw_picture(explain_sample(bank.engine, upright, face, own, sample)).save(file, "PNG")
+    draw_picture(explain_sample(bank.engine, face_photo, face, sample_photo, sample)).save(file, "PNG")
     return file.getvalue()
 
 
-def _record_answer(memory: PageMemory, caller: Caller, content_hash: str, given: FaceAnswer) -> dict[str, object]:
+def _record_answer(memory: PageMemory, caller: Caller, content_hash: str, body: FaceAnswer) -> dict[str, object]:
     with memory.service.album.naming:
-        request_key = content_hash, str(given.face), given.answer, given.name
-        again = memory.repeated(caller, request_key)
-        if again is None:
-            again = _learned(memory, caller, given, request_key)
-    return {"message": f"{again.words}. Learned.", "undo": again.token}
+        request_key = content_hash, str(body.face), body.answer, body.name
+        undoable = memory.repeated_answer(caller, request_key) or _learn(memory, caller, body, request_key)
+    return {"message": f"{undoable.words}. Learned.", "undo": undoable.token}
 
 
-def _learned(memory: PageMemory, caller: Caller, given: FaceAnswer, request_key: tuple[str, ...]) -> UndoableAnswer:
+def _learn(memory: PageMemory, caller: Caller, body: FaceAnswer, request_key: tuple[str, ...]) -> UndoableAnswer:
     bank, content_hash = memory.service.bank, request_key[0]
     _, photo = memory.photo(content_hash)
-    if given.answer == "name":
-        answer = confirm_face(bank, photo, given.face, given.name, force=given.force)
-    elif given.answer == "not":
-        answer = deny_faces(bank.gallery, [(photo, given.face)], given.name)
+    if body.answer == "name":
+        answer = confirm_face(bank, photo, body.face, body.name, force=body.force)
+    elif body.answer == "not":
+        answer = deny_faces(bank.gallery, [(photo, body.face)], body.name)
     else:
-        answer = refuse_everybody(bank.gallery, [(photo, given.face)])
+        answer = refuse_everybody(bank.gallery, [(photo, body.face)])
     if not answer.accepted:
         raise RequestError(409, "NotLearned", f"nothing was learned: {answer.detail}")
-    return memory.learned(answer, [content_hash], caller, request_key, _words(given, answer.person))
+    return memory.add_answer(answer, [content_hash], caller, request_key, _words(body, answer.person))
 
 
-def _words(given: FaceAnswer, person: str | None) -> str:
-    if given.answer == "name":
+def _words(body: FaceAnswer, person: str | None) -> str:
+    if body.answer == "name":
         return str(person)
-    return f"Not {person}" if given.answer == "not" else "Nobody you know"
+    return f"Not {person}" if body.answer == "not" else "Nobody you know"
 
 
-def _face(photo: Photo, face_number: int) -> Face:
+def _require_face(photo: Photo, face_number: int) -> Face:
     if face_number > len(photo.faces):
         raise RequestError(404, "NoFace", "there is no such face")
     return photo.faces[face_number - 1]

@@ -13,7 +13,7 @@ from facebank.media import encode_thumbnail
 from facebank.media.reading import read_photo_bytes
 from facebank.service.access import Reader
 from facebank.service.page.memory import MemoryDep
-from facebank.service.page.rendering import picture, unchanged
+from facebank.service.page.rendering import not_modified, picture
 from facebank.service.problems import RequestError
 
 if TYPE_CHECKING:
@@ -35,20 +35,14 @@ async def sample_picture(
     request: Request, _: Reader, memory: MemoryDep, sample_id: Annotated[int, Path(ge=0, le=2**62)]
 ) -> Response:
     """Return the thumbnail of a sample."""
-    look_ups = memory.service.look_ups
-    stored = await look_ups.run(memory.service.bank.gallery.thumbnail, sample_id)  # the sample may have been removed
-    if stored is None:
+    lookups = memory.service.lookups
+    jpeg = await lookups.run(memory.service.bank.gallery.thumbnail, sample_id)  # the sample may have been removed
+    if jpeg is None:
         raise RequestError(404, "NoPicture", "there is no picture of this sample")
-
-    def made() -> bytes:
-        decoded = read_photo_bytes(stored)  # untrusted if imported
-        whole = np.array([0, 0, decoded.width, decoded.height], np.float32)
-        return encode_thumbnail(decoded, whole, _SAMPLE_SIDE)
-
-    etag = f'"sample-{hashlib.sha256(stored).hexdigest()}"'
+    etag = f'"sample-{hashlib.sha256(jpeg).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
-        return unchanged(etag)
-    return picture(await look_ups.run(memory.pictures.get, etag, made), etag)
+        return not_modified(etag)
+    return picture(await lookups.run(memory.pictures.get, etag, lambda: reencode(jpeg, _SAMPLE_SIDE)), etag)
 
 
 @router.get("/photos/{content_hash}/{side}")
@@ -58,7 +52,9 @@ async def picture_of_photo(
     """Return a photo of the album with the requested longer side."""
     _check_side(side, _PHOTO_SIDES)
     etag = f'"photo-{content_hash}-{side}"'
-    return await _sent(request, memory, content_hash, etag, lambda: photo_picture(memory.photo(content_hash)[1], side))
+    return await _respond(
+        request, memory, content_hash, etag, lambda: photo_picture(memory.photo(content_hash)[1], side)
+    )
 
 
 @router.get("/faces/{content_hash}/{face_number}/{side}")
@@ -68,7 +64,7 @@ async def picture_of_face(
     """Return a face of a photo of the album, with a margin."""
     _check_side(side, _FACE_SIDES)
     etag = f'"face-{content_hash}-{face_number}-{side}"'
-    return await _sent(
+    return await _respond(
         request,
         memory,
         content_hash,
@@ -77,16 +73,22 @@ async def picture_of_face(
     )
 
 
-async def _sent(
+async def _respond(
     request: Request, memory: PageMemory, content_hash: str, etag: str, make: Callable[[], bytes]
 ) -> Response:
     if memory.overview.photo(content_hash) is None:
         raise RequestError(404, "NoPhoto", "the album has no such photo")
     if request.headers.get("if-none-match") == etag:
-        return unchanged(etag)
+        return not_modified(etag)
     return picture(await memory.service.photos.run(memory.pictures.get, etag, make), etag)
 
 
 def _check_side(side: int, sides: tuple[int, ...]) -> None:
     if side not in sides:
         raise RequestError(404, "NoPicture", f"pictures have sides of {', '.join(map(str, sides))} pixels")
+
+
+def reencode(jpeg: bytes, side: int) -> bytes:
+    """Re-encode an untrusted stored picture, which may not be a JPEG or may contain metadata, with a longer side."""
+    photo = read_photo_bytes(jpeg)
+    return encode_thumbnail(photo, np.array([0, 0, photo.width, photo.height], np.float32), side)

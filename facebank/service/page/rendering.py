@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from facebank.service.access import Caller
     from facebank.service.service import Service
 
-_HERE = Path(__file__).resolve().parent
+_FOLDER = Path(__file__).resolve().parent
 _PAGES = (
     ("/", "People", "People"),
     ("/who", "Who is this?", "Who?"),
@@ -38,14 +38,14 @@ _PAGES = (
     ("/add", "Add photos", "Add"),
     ("/settings", "Settings", "Settings"),
 )
-SECURE = "private, no-cache"  # cached by browsers, but revalidated each time
+CACHE_CONTROL = "private, no-cache"  # cached by browsers, but revalidated each time
 
 
 class StaticFolder(StaticFiles):
     """The styles and scripts of the pages."""
 
     def __init__(self) -> None:
-        super().__init__(directory=_HERE / "static")
+        super().__init__(directory=_FOLDER / "static")
 
     def file_response(
         self, full_path: str | PathLike[str], stat_result: Any, scope: Scope, status_code: int = 200
@@ -63,7 +63,7 @@ class PageRoute(APIRoute):
         """Return the request handler."""
         handler = super().get_route_handler()
 
-        async def shown(request: Request) -> Response:
+        async def handle(request: Request) -> Response:
             try:
                 return await handler(request)
             except FacebankError as error:
@@ -74,14 +74,14 @@ class PageRoute(APIRoute):
                     return problem_of(error, message)
                 status = status_of(error)
                 if status == 401:
-                    return RedirectResponse(_sign_in(request), 303)
+                    return RedirectResponse(_sign_in_url(request), 303)
                 caller: Caller | None = request.scope["state"]["caller"]
                 return page("error.html", caller, status=status, message=message)
 
-        return shown
+        return handle
 
 
-def _sign_in(request: Request) -> str:
+def _sign_in_url(request: Request) -> str:
     """Return the URL of the sign-in page, with the requested page to return to."""
     target = quote(request.scope["path"]) + (f"?{request.url.query}" if request.url.query else "")
     return "/sign-in" if target == "/" else f"/sign-in?{urlencode({'to': target})}"
@@ -101,31 +101,31 @@ def page(template: str, caller: Caller | None, *, status: int = 200, **values: o
     values
         Values for the template.
     """
-    shown = _TEMPLATES.get_template(template).render(
+    html = _TEMPLATES.get_template(template).render(
         caller=caller,
         may_teach=caller is not None and caller.role >= Role.TEACH,
-        may_all=caller is not None and caller.role >= Role.ADMIN,
+        may_administer=caller is not None and caller.role >= Role.ADMIN,
         version=facebank.__version__,
-        pages_of_all=_PAGES,
+        navigation=_PAGES,
         status=status,
         **values,
     )
-    return HTMLResponse(shown, status, {"Cache-Control": SECURE})
+    return HTMLResponse(html, status, {"Cache-Control": CACHE_CONTROL})
 
 
 def picture(data: bytes, etag: str) -> Response:
     """Return a picture that browsers cache and revalidate."""
-    return Response(data, media_type="image/jpeg", headers={"Cache-Control": SECURE, "ETag": etag})
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": CACHE_CONTROL, "ETag": etag})
 
 
-def unchanged(etag: str) -> Response:
+def not_modified(etag: str) -> Response:
     """Return a response 304 for a cached picture."""
-    return Response(status_code=304, headers={"Cache-Control": SECURE, "ETag": etag})
+    return Response(status_code=304, headers={"Cache-Control": CACHE_CONTROL, "ETag": etag})
 
 
-def counted(number: int, noun: str, many: str | None = None) -> str:
+def pluralize(number: int, noun: str, plural: str | None = None) -> str:
     """Format a number with its noun, such as ``1 photo`` or ``2,000 photos``."""
-    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def _date(taken_at: datetime | None, camera_dated: bool = True) -> str:
@@ -133,14 +133,14 @@ def _date(taken_at: datetime | None, camera_dated: bool = True) -> str:
 
 
 _TEMPLATES = Environment(
-    loader=FileSystemLoader(_HERE / "templates"),
+    loader=FileSystemLoader(_FOLDER / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    counted=counted,
+    pluralize=pluralize,
     percent=percent,
     day=_date,
     clock=clock,

@@ -26,7 +26,7 @@ router = APIRouter(prefix="/settings", route_class=PageRoute, include_in_schema=
 @dataclass(frozen=True, slots=True)
 class _SettingText:
     title: str
-    what: str
+    description: str
     choices: tuple[tuple[str, str], ...]  # values and their descriptions
 
 
@@ -35,7 +35,7 @@ _METHODS = {
     "knn": "most similar faces",
     "svm": "straight borders",
     "svm-rbf": "curved borders",
-    "logistic": "weighed features",
+    "logistic": "weighted features",
 }
 _TEXTS = {
     "fpir": _SettingText(
@@ -74,10 +74,10 @@ _TEXTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _SettingView:
     key: str
     title: str
-    what: str
+    description: str
     value: str
     is_set: bool
     choices: tuple[tuple[str, str], ...]
@@ -86,8 +86,8 @@ class _Shown:
 @router.get("")
 async def settings(caller: Reader, memory: MemoryDep) -> Response:
     """Show the settings."""
-    shown, facts = await memory.service.look_ups.run(_shown, memory)
-    return page("settings.html", caller, here="/settings", settings=shown, facts=facts)
+    views, facts = await memory.service.lookups.run(_views, memory)
+    return page("settings.html", caller, here="/settings", settings=views, facts=facts)
 
 
 @router.post("")
@@ -100,36 +100,36 @@ async def change(
     """Change a setting; an empty value is its default."""
     gallery = memory.service.bank.gallery
     if value:
-        await memory.service.look_ups.run(change_setting, gallery, key, value)
+        await memory.service.lookups.run(change_setting, gallery, key, value)
     else:
-        await memory.service.look_ups.run(unset_setting, gallery, key)
+        await memory.service.lookups.run(unset_setting, gallery, key)
     memory.wake()
     return {"message": "Saved. All photos will be identified again."}
 
 
-def _shown(memory: PageMemory) -> tuple[list[_Shown], dict[str, int]]:
+def _views(memory: PageMemory) -> tuple[list[_SettingView], dict[str, int]]:
     gallery = memory.service.bank.gallery
-    shown = [_explained(setting) for setting in list_settings(gallery)]
-    shown.sort(key=lambda setting: list(_TEXTS).index(setting.key) if setting.key in _TEXTS else len(_TEXTS))
+    views = [_view_of(setting) for setting in list_settings(gallery)]
+    views.sort(key=lambda setting: list(_TEXTS).index(setting.key) if setting.key in _TEXTS else len(_TEXTS))
     people = gallery.people()
     try:
-        scanned = memory.service.album.scan_file.count()
-        photos, faces = scanned.files, scanned.faces
+        counts = memory.service.album.scan_file.count()
+        photos, faces = counts.files, counts.faces
     except ScanNotFoundError:
         photos = faces = 0
     samples = sum(person.sample_count for person in people)
-    return shown, {"people": len(people), "samples": samples, "photos": photos, "faces": faces}
+    return views, {"people": len(people), "samples": samples, "photos": photos, "faces": faces}
 
 
-def _explained(setting: Setting) -> _Shown:
-    explained = _TEXTS.get(setting.key, _SettingText(setting.key, "", ()))
-    value, default = _text(setting.value), _text(setting.default)
-    choices = dict(explained.choices)
+def _view_of(setting: Setting) -> _SettingView:
+    text = _TEXTS.get(setting.key, _SettingText(setting.key, "", ()))
+    value, default = _format_value(setting.value), _format_value(setting.default)
+    choices = dict(text.choices)
     for choice in (default, value):
         choices.setdefault(choice, choice)
-    named = [(choice, f"{words} (default)" if choice == default else words) for choice, words in choices.items()]
-    return _Shown(setting.key, explained.title, explained.what, value, setting.is_set, tuple(named))
+    labeled = [(choice, f"{words} (default)" if choice == default else words) for choice, words in choices.items()]
+    return _SettingView(setting.key, text.title, text.description, value, setting.is_set, tuple(labeled))
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -36,9 +36,9 @@ async def sign_in(
         session = service.access.sign_in(key.strip(), request.client.host if request.client else "")
     except RequestError as error:
         wait = error.headers["Retry-After"]
-        refused = page("sign_in.html", None, status=error.status, wrong=True, wait=wait, to=_local_target(to))
-        refused.headers.update(error.headers)
-        return refused
+        response = page("sign_in.html", None, status=error.status, wrong=True, wait=wait, to=_local_target(to))
+        response.headers.update(error.headers)
+        return response
     if session is None:
         return page("sign_in.html", None, status=401, wrong=True, wait=None, to=_local_target(to))
     service.access.sign_out(request.cookies.get(SESSION_COOKIE, ""))  # end the previous session

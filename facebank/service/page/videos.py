@@ -12,18 +12,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from facebank.album.scan.rows import FileState
 from facebank.errors import VideoNotFoundError
-from facebank.media import encode_thumbnail
-from facebank.media.reading import read_photo_bytes
 from facebank.service.access import Reader
 from facebank.service.page.memory import MemoryDep
-from facebank.service.page.rendering import SECURE, PageRoute, page, picture, unchanged
+from facebank.service.page.pictures import reencode
+from facebank.service.page.rendering import CACHE_CONTROL, PageRoute, not_modified, page, picture
 from facebank.service.problems import RequestError
 
 if TYPE_CHECKING:
@@ -37,21 +35,21 @@ if TYPE_CHECKING:
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 ContentHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
-_PIECE = 256 << 10
+_CHUNK_BYTES = 256 << 10
 _SIDE = 320
-_MOST_SECONDS = 10**7
+_MAX_SECONDS = 10**7
 _HEAD_BYTES = 512
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 _GONE = "the album no longer has this video, or its file has changed"
-# by their first bytes: ISO/IEC 14496-12, Matroska, AVI, MPEG-2, ASF
-_PLAYED = (
+# media types by first bytes: ISO/IEC 14496-12, Matroska, AVI, MPEG-2, ASF
+_PLAYABLE = (
     ("video/quicktime", re.compile(rb".{4}ftypqt  ", re.DOTALL)),
     ("video/mp4", re.compile(rb".{4}ftyp(?!avi[fs]|he[iv][cxms]|m[is]f1|crx )", re.DOTALL)),
     ("video/quicktime", re.compile(rb".{4}(moov|mdat|wide|free|skip|pnot)", re.DOTALL)),
     ("video/webm", re.compile(rb"\x1a\x45\xdf\xa3.{0,64}\x42\x82.webm", re.DOTALL)),
     ("video/x-matroska", re.compile(rb"\x1a\x45\xdf\xa3", re.DOTALL)),
 )
-_SAVED = (
+_DOWNLOADABLE = (
     ("video/x-msvideo", re.compile(rb"RIFF.{4}AVI ", re.DOTALL)),
     ("video/mpeg", re.compile(rb"\0\0\x01[\xba\xb3]", re.DOTALL)),
     ("video/mp2t", re.compile(rb"(?:.{4})?\x47.{187}(?:.{4})?\x47", re.DOTALL)),
@@ -61,7 +59,7 @@ _SAVED = (
 
 @dataclass(frozen=True, slots=True)
 class _Person:
-    number: int
+    id: int
     name: str
     best: Visit
     visits: list[Visit]
@@ -72,19 +70,19 @@ async def video_page(
     caller: Reader,
     memory: MemoryDep,
     content_hash: ContentHash,
-    at: Annotated[float, Query(ge=0, le=_MOST_SECONDS, allow_inf_nan=False)] = 0.0,
+    at: Annotated[float, Query(ge=0, le=_MAX_SECONDS, allow_inf_nan=False)] = 0.0,
 ) -> Response:
     """Show a video from a given second on, and its people."""
-    video, people, plays = await memory.service.look_ups.run(_shown, memory, content_hash)
-    return page("video.html", caller, here="", video=video, people=people, plays=plays, at=at)
+    video, people, is_playable = await memory.service.lookups.run(_read_video, memory, content_hash)
+    return page("video.html", caller, here="", video=video, people=people, is_playable=is_playable, at=at)
 
 
 @router.get("/videos/{content_hash}/file")
 async def video_file(request: Request, _: Reader, memory: MemoryDep, content_hash: ContentHash) -> Response:
     """Send a video's file, or a range of its bytes."""
-    opened = await memory.service.look_ups.run(_OpenVideo, memory, content_hash)
+    opened = await memory.service.lookups.run(_OpenVideo, memory, content_hash)
     try:
-        return _sent(request, opened, content_hash)
+        return _respond(request, opened, content_hash)
     except BaseException:
         opened.close()
         raise
@@ -95,20 +93,14 @@ async def video_picture(
     request: Request, _: Reader, memory: MemoryDep, track: Annotated[int, Path(ge=0, le=2**62)]
 ) -> Response:
     """Return the frame with the best face of a track."""
-    look_ups = memory.service.look_ups
-    stored = await look_ups.run(_stored_picture, memory, track)
-    if stored is None:
+    lookups = memory.service.lookups
+    jpeg = await lookups.run(_stored_picture, memory, track)
+    if jpeg is None:
         raise RequestError(404, "NoPicture", "there is no picture of this moment")
-
-    def made() -> bytes:
-        decoded = read_photo_bytes(stored)  # the scan file is untrusted
-        whole = np.array([0, 0, decoded.width, decoded.height], np.float32)
-        return encode_thumbnail(decoded, whole, _SIDE)
-
-    etag = f'"video-{hashlib.sha256(stored).hexdigest()}"'
+    etag = f'"video-{hashlib.sha256(jpeg).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
-        return unchanged(etag)
-    return picture(await look_ups.run(memory.pictures.get, etag, made), etag)
+        return not_modified(etag)
+    return picture(await lookups.run(memory.pictures.get, etag, lambda: reencode(jpeg, _SIDE)), etag)
 
 
 def _stored_picture(memory: PageMemory, track: int) -> bytes | None:
@@ -117,13 +109,13 @@ def _stored_picture(memory: PageMemory, track: int) -> bytes | None:
     return memory.service.album.scan_file.videos.picture(track) if memory.videos.has_track(track, names) else None
 
 
-def _shown(memory: PageMemory, content_hash: str) -> tuple[SeenVideo, list[_Person], bool]:
+def _read_video(memory: PageMemory, content_hash: str) -> tuple[SeenVideo, list[_Person], bool]:
     with _OpenVideo(memory, content_hash) as opened:
-        video, plays = opened.video, opened.plays
+        video, is_playable = opened.video, opened.is_playable
     names = memory.service.bank.gallery.names()
-    numbers = dict.fromkeys(visit.person for visit in video.visits if visit.person in names)
-    people = [_Person(number, names[number], video.best_of(number), video.visits_of(number)) for number in numbers]
-    return video, people, plays
+    person_ids = dict.fromkeys(visit.person for visit in video.visits if visit.person in names)
+    people = [_Person(key, names[key], video.best_of(key), video.visits_of(key)) for key in person_ids]
+    return video, people, is_playable
 
 
 class _OpenVideo:
@@ -145,8 +137,8 @@ class _OpenVideo:
             raise VideoNotFoundError(_GONE) from error
         self.video = video
         self.size = status.st_size
-        self.plays = _type_of(head, _PLAYED) is not None
-        self.media_type = _type_of(head, _PLAYED + _SAVED)
+        self.is_playable = _type_of(head, _PLAYABLE) is not None
+        self.media_type = _type_of(head, _PLAYABLE + _DOWNLOADABLE)
         if FileState(status.st_size, status.st_mtime_ns) != video.state or self.media_type is None:
             self.close()
             raise VideoNotFoundError(_GONE)
@@ -161,22 +153,22 @@ class _OpenVideo:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    async def pieces(self, start: int, length: int) -> AsyncIterator[bytes]:
-        """Yield a part of the file in pieces."""
+    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        """Yield a part of the file in chunks."""
         await run_in_threadpool(self.file.seek, start)
         while length > 0:
-            piece = await run_in_threadpool(self.file.read, min(length, _PIECE))
-            if not piece:
-                raise OSError("the file became shorter while it was sent")
-            length -= len(piece)
-            yield piece
+            chunk = await run_in_threadpool(self.file.read, min(length, _CHUNK_BYTES))
+            if not chunk:
+                raise OSError("the file was truncated while it was being sent")
+            length -= len(chunk)
+            yield chunk
 
 
 class _FileResponse(StreamingResponse):
     """Sends a part of an open file, and closes it even if the client disconnects."""
 
     def __init__(self, opened: _OpenVideo, part: range, status: int, headers: dict[str, str]) -> None:
-        super().__init__(opened.pieces(part.start, len(part)), status, headers, media_type=opened.media_type)
+        super().__init__(opened.chunks(part.start, len(part)), status, headers, media_type=opened.media_type)
         self._close: Callable[[], None] = opened.close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -187,19 +179,19 @@ class _FileResponse(StreamingResponse):
             self._close()
 
 
-def _sent(request: Request, opened: _OpenVideo, content_hash: str) -> Response:
+def _respond(request: Request, opened: _OpenVideo, content_hash: str) -> Response:
     etag = f'"{content_hash}"'
-    headers = {"Cache-Control": SECURE, "ETag": etag, "Accept-Ranges": "bytes"}
-    if not opened.plays:
+    headers = {"Cache-Control": CACHE_CONTROL, "ETag": etag, "Accept-Ranges": "bytes"}
+    if not opened.is_playable:
         headers["Content-Disposition"] = "attachment"
-    wanted = request.headers.get("range")
-    if wanted is None or request.headers.get("if-range", etag) != etag:
+    header = request.headers.get("range")
+    if header is None or request.headers.get("if-range", etag) != etag:
         if request.headers.get("if-none-match") == etag:
             opened.close()
-            return unchanged(etag)
+            return not_modified(etag)
         headers["Content-Length"] = str(opened.size)
         return _FileResponse(opened, range(opened.size), 200, headers)
-    part = part_of(wanted, opened.size)
+    part = parse_range(header, opened.size)
     if part is None:
         opened.close()
         headers["Content-Range"] = f"bytes */{opened.size}"
@@ -209,9 +201,9 @@ def _sent(request: Request, opened: _OpenVideo, content_hash: str) -> Response:
     return _FileResponse(opened, part, 206, headers)
 
 
-def part_of(wanted: str, size: int) -> range | None:
+def parse_range(header: str, size: int) -> range | None:
     """Return the bytes requested by a ``Range`` header; None unless it is one satisfiable range."""
-    match = _RANGE.fullmatch(wanted.strip())
+    match = _RANGE.fullmatch(header.strip())
     if match is None or match.groups() == ("", ""):
         return None
     first, last = match.groups()

@@ -20,7 +20,7 @@ from facebank.album.answers import (
 from facebank.errors import GroupNotFoundError
 from facebank.service.access import Reader, Teacher
 from facebank.service.page.memory import MemoryDep
-from facebank.service.page.rendering import PageRoute, counted, page
+from facebank.service.page.rendering import PageRoute, page, pluralize
 from facebank.service.page.wording import is_offered, percent
 from facebank.service.problems import RequestError
 from facebank.storage.dates import format_photo_date
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/who", route_class=PageRoute, include_in_schema=False)
 
-_MOST_SKIPPED = 5_000
-MOST_SHOWN = 200  # faces of a group
+_MAX_SKIPPED = 5_000
+MAX_SHOWN = 200  # faces of a group
 
 
 class QuestionKey(BaseModel):
@@ -54,48 +54,48 @@ class SkippedQuestions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    skipped: list[str] = Field(default=[], max_length=_MOST_SKIPPED)
+    skipped: list[str] = Field(default=[], max_length=_MAX_SKIPPED)
 
 
-class GivenAnswer(SkippedQuestions):
-    """The answer to a question."""
+class AnswerBody(SkippedQuestions):
+    """An answer to a question."""
 
     key: str = Field(max_length=200)
     answer: Literal["name", "no", "nobody"]
     name: str = Field(default="", max_length=1000)
     force: bool = False
-    others: list[int] = Field(default=[], max_length=MOST_SHOWN, description="Faces of the group to exclude.")
+    others: list[int] = Field(default=[], max_length=MAX_SHOWN, description="Faces of the group to exclude.")
 
 
 @router.get("")
 async def ask(caller: Teacher, memory: MemoryDep) -> Response:
     """Show the page of questions."""
-    names = await memory.service.look_ups.run(memory.service.bank.gallery.names)
+    names = await memory.service.lookups.run(memory.service.bank.gallery.names)
     return page(
         "who.html",
         caller,
         here="/who",
         names=sorted(names.values(), key=str.casefold),
-        **await memory.service.look_ups.run(memory.first_steps),
+        **await memory.service.lookups.run(memory.first_steps),
     )
 
 
 @router.post("/next")
-async def following(caller: Reader, memory: MemoryDep, wanted: SkippedQuestions) -> dict[str, object]:
+async def next_question(caller: Reader, memory: MemoryDep, body: SkippedQuestions) -> dict[str, object]:
     """Return the next question."""
-    return await memory.service.look_ups.run(_next, memory, caller, wanted.skipped)
+    return await memory.service.lookups.run(_next, memory, caller, body.skipped)
 
 
 @router.post("/faces")
 async def faces(_: Reader, memory: MemoryDep, body: QuestionKey) -> dict[str, object]:
     """Return the faces of a question's group, up to a limit."""
-    return {"faces": await memory.service.look_ups.run(_faces, memory, body.key)}
+    return {"faces": await memory.service.lookups.run(_list_faces, memory, body.key)}
 
 
 @router.post("/answers")
-async def answer(caller: Teacher, memory: MemoryDep, given: GivenAnswer) -> dict[str, object]:
+async def answer(caller: Teacher, memory: MemoryDep, body: AnswerBody) -> dict[str, object]:
     """Learn an answer, and return the next question."""
-    return await memory.service.photos.run(_record_answer, memory, caller, given)
+    return await memory.service.photos.run(_record_answer, memory, caller, body)
 
 
 def _next(memory: PageMemory, caller: Caller, skipped: list[str]) -> dict[str, object]:
@@ -103,30 +103,30 @@ def _next(memory: PageMemory, caller: Caller, skipped: list[str]) -> dict[str, o
     return {
         "question": None if question is None else _record(memory, question),
         "last": memory.last_answer(caller),
-        "is_busy": memory.is_looking,
+        "is_busy": memory.is_busy,
     }
 
 
-def _record_answer(memory: PageMemory, caller: Caller, given: GivenAnswer) -> dict[str, object]:
-    with memory.service.album.naming:  # of two users who name one group, here or over the API, the second gets an error
-        message, token = _apply_answer(memory, caller, given)
-    return {"message": message, "undo": token, **_next(memory, caller, given.skipped)}
+def _record_answer(memory: PageMemory, caller: Caller, body: AnswerBody) -> dict[str, object]:
+    with memory.service.album.naming:  # the second of two users naming one group gets an error
+        message, token = _apply_answer(memory, caller, body)
+    return {"message": message, "undo": token, **_next(memory, caller, body.skipped)}
 
 
-def _apply_answer(memory: PageMemory, caller: Caller, given: GivenAnswer) -> tuple[str, str | None]:
+def _apply_answer(memory: PageMemory, caller: Caller, body: AnswerBody) -> tuple[str, str | None]:
     """Return the result of an answer, and the token to undo it."""
-    request_key = given.key, given.answer, given.name, *map(str, sorted(given.others))
-    again = memory.repeated(caller, request_key)
-    if again is not None:
-        return _undoable(again)
-    question = memory.questions.question(given.key)
+    request_key = body.key, body.answer, body.name, *map(str, sorted(body.others))
+    repeated = memory.repeated_answer(caller, request_key)
+    if repeated is not None:
+        return _describe(repeated)
+    question = memory.questions.question(body.key)
     if question is None:
-        person = memory.questions.known_as(given.key)
+        person = memory.questions.known_as(body.key)
         return f"Somebody answered that meanwhile{f': it is {person}' if person is not None else ''}.", None
-    members = memory.questions.members(question, MOST_SHOWN)
-    others = {face: at for face, at in members.items() if face in given.others}
+    members = memory.questions.members(question, MAX_SHOWN)
+    others = {face_id: place for face_id, place in members.items() if face_id in body.others}
     try:
-        answer = _learn(memory, given, question, others)
+        answer = _learn(memory, body, question, others)
     except GroupNotFoundError:
         memory.questions.forget()
         return "The faces were grouped again meanwhile.", None
@@ -138,97 +138,99 @@ def _apply_answer(memory: PageMemory, caller: Caller, given: GivenAnswer) -> tup
         except Exception:
             take_back(memory.service.bank, answer, memory.service.album)  # learn and exclude, or neither
             raise
-    if given.answer != "no":
-        memory.questions.settle(given.key)
+    if body.answer != "no":
+        memory.questions.settle(body.key)
     if others and question.group is not None:
-        memory.questions.parted(question, is_settled=given.answer != "no")
+        memory.questions.parted(question, is_settled=body.answer != "no")
     photos = [photo.content_hash for photo, _ in (*question.faces, *others.values())]
     face_count = question.face_count - len(others)
-    return _undoable(memory.learned(answer, photos, caller, request_key, _words(given, answer), face_count=face_count))
+    return _describe(
+        memory.add_answer(answer, photos, caller, request_key, _words(body, answer), face_count=face_count)
+    )
 
 
-def _undoable(learned: UndoableAnswer) -> tuple[str, str]:
-    return f"{learned.words}: {counted(learned.face_count, 'face')}. Learned.", learned.token
+def _describe(undoable: UndoableAnswer) -> tuple[str, str]:
+    return f"{undoable.words}: {pluralize(undoable.face_count, 'face')}. Learned.", undoable.token
 
 
-def _learn(
-    memory: PageMemory, given: GivenAnswer, question: Question, others: Mapping[int, tuple[Photo, int]]
-) -> Answer:
+def _learn(memory: PageMemory, body: AnswerBody, question: Question, others: Mapping[int, tuple[Photo, int]]) -> Answer:
     bank = memory.service.bank
-    meant = [at for at, face in _number_faces(question) if face not in others]
-    if not meant:
-        raise RequestError(422, "NoFace", "no face is left: leave one that is meant")
-    if given.answer == "nobody":
-        return refuse_everybody(bank.gallery, meant)
-    if given.answer == "no":
+    places = [place for place, face_id in _faces_with_ids(question) if face_id not in others]
+    if not places:
+        raise RequestError(422, "NoFace", "all faces are excluded: leave at least one")
+    if body.answer == "nobody":
+        return refuse_everybody(bank.gallery, places)
+    if body.answer == "no":
         members = memory.questions.members(question, MOST_DENIED)
-        several = [at for face, at in members.items() if face not in others]
-        return deny_faces(bank.gallery, several or meant, given.name)
+        all_places = [place for face_id, place in members.items() if face_id not in others]
+        return deny_faces(bank.gallery, all_places or places, body.name)
     if question.group is None:
         ((photo, face_number),) = question.faces
-        return confirm_face(bank, photo, face_number, given.name, force=given.force)
+        return confirm_face(bank, photo, face_number, body.name, force=body.force)
     return name_group(
         memory.service.album,
         bank,
         question.group,
-        given.name,
-        force=given.force,
+        body.name,
+        force=body.force,
         key=question.group_key,
         without=others.keys(),
     )
 
 
-def _number_faces(question: Question) -> list[tuple[tuple[Photo, int], int | None]]:
-    """Return the shown faces of a question with their numbers in the scan; None for a single face."""
+def _faces_with_ids(question: Question) -> list[tuple[tuple[Photo, int], int | None]]:
+    """Return the shown faces of a question with their ids in the scan; None for a single face."""
     return list(zip(question.faces, question.face_ids or (None,), strict=True))
 
 
-def _faces(memory: PageMemory, key: str) -> list[dict[str, object]]:
+def _list_faces(memory: PageMemory, key: str) -> list[dict[str, object]]:
     question = memory.questions.question(key)
-    members = {} if question is None else memory.questions.members(question, MOST_SHOWN)
-    return [] if question is None else _shown(memory, question, [(at, face) for face, at in members.items()])
+    if question is None:
+        return []
+    members = memory.questions.members(question, MAX_SHOWN)
+    return _face_records(memory, question, [(place, face_id) for face_id, place in members.items()])
 
 
-def _shown(
+def _face_records(
     memory: PageMemory, question: Question, faces: Sequence[tuple[tuple[Photo, int], int | None]]
 ) -> list[dict[str, object]]:
-    out = memory.left_out(question, {face: at for at, face in faces if face is not None})
+    excluded = memory.excluded_faces(question, {face_id: place for place, face_id in faces if face_id is not None})
     return [
-        {"photo": photo.content_hash, "face": number, "id": face, "is_left_out": face in out}
-        for (photo, number), face in faces
+        {"photo": photo.content_hash, "face": face_number, "id": face_id, "is_left_out": face_id in excluded}
+        for (photo, face_number), face_id in faces
     ]
 
 
-def _words(given: GivenAnswer, answer: Answer) -> str:
-    if given.answer == "name":
+def _words(body: AnswerBody, answer: Answer) -> str:
+    if body.answer == "name":
         return str(answer.person)
-    return f"Not {answer.person}" if given.answer == "no" else "Nobody you know"
+    return f"Not {answer.person}" if body.answer == "no" else "Nobody you know"
 
 
 def _record(memory: PageMemory, question: Question) -> dict[str, object]:
     photo, face_number = question.faces[0]
     left, top, right, bottom = photo.faces[face_number - 1].box.tolist()
-    across, down = max(photo.width, 1), max(photo.height, 1)
-    pictured, gallery = memory.best_samples(), memory.service.bank.gallery
-    numbers = {name: number for number, name in gallery.names().items()}
+    width, height = max(photo.width, 1), max(photo.height, 1)
+    best_samples, gallery = memory.best_samples(), memory.service.bank.gallery
+    person_ids = {name: person_id for person_id, name in gallery.names().items()}
     return {
         "key": question.key,
         "asked": question.asked,
         "face_count": question.face_count,
-        "faces": _shown(memory, question, _number_faces(question)),
+        "faces": _face_records(memory, question, _faces_with_ids(question)),
         "photo": {
             "hash": photo.content_hash,
             "width": photo.width,
             "height": photo.height,
-            "box": [left / across, top / down, (right - left) / across, (bottom - top) / down],
+            "box": [left / width, top / height, (right - left) / width, (bottom - top) / height],
             "taken": format_photo_date(photo.taken_at, camera_dated=photo.camera_dated),
         },
         "candidates": [
             {
                 "name": candidate.person,
                 "chance": percent(candidate.probability),
-                "sample_id": pictured[numbers[candidate.person]].id
-                if numbers.get(candidate.person) in pictured
+                "sample_id": best_samples[person_ids[candidate.person]].id
+                if person_ids.get(candidate.person) in best_samples
                 else None,
             }
             for candidate in question.candidates

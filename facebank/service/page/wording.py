@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from facebank.types import Candidate, Face
 
-_WORDS = ((0.99, "almost certain"), (0.95, "very likely"), (0.8, "likely"), (0.5, "perhaps"), (0.0, "unlikely"))
+_LIKELIHOODS = ((0.99, "almost certain"), (0.95, "very likely"), (0.8, "likely"), (0.5, "perhaps"), (0.0, "unlikely"))
 _REASONS = {
     Reason.MATCH: "The face is more like {first} than like anybody else, and more so than nearly all strangers.",
     Reason.BELOW_THRESHOLD: "The face is not like anybody who has a name here.",
@@ -30,10 +30,10 @@ _REASONS = {
 
 _NOBODY_ELSE = "The face is not like anybody else who has a name here."
 NOBODY = "Nobody you know"
-NOBODY_WHY = "You said that this face is nobody you know."
+NOBODY_EXPLANATION = "You said that this face is nobody you know."
 _GROUP = re.compile(r"^group \d+ (?=is )")
 _NUMBERS = re.compile(r" \((?:similarity -?[\d.]+|samples? [\d, and]+|-?[01]\.\d\d)\)")
-_PLAIN = tuple(  # terms of commands, outside of file names, and their plain words
+_REPLACEMENTS = tuple(  # terms of commands, outside of file names, and their plain words
     (re.compile(rf"(?<![\w./'-]){word}(?![\w/'-]|\.\w)"), plain)
     for word, plain in (
         ("samples", "learned faces"),
@@ -45,28 +45,28 @@ _PLAIN = tuple(  # terms of commands, outside of file names, and their plain wor
     )
 )
 _FILE = re.compile(r"(?:[^\s.:]+ ){0,5}\S*\.[A-Za-z0-9]{2,5}(?:,| (?:is|has|was|cannot|could|holds|does|changed)\b|:)")
-_TYPED_DATE = re.compile(r"(\d{4})(?:[-./ ](\d{1,2}))?(?:[-./ ](\d{1,2}))?", re.ASCII)
-LEAST_OFFERED = 0.01  # minimum probability of an offered candidate
+_DATE = re.compile(r"(\d{4})(?:[-./ ](\d{1,2}))?(?:[-./ ](\d{1,2}))?", re.ASCII)
+MIN_OFFERED = 0.01  # minimum probability of an offered candidate
 
 
 def scan_words(done: int, total: int | None, seconds_left: float | None) -> str:
     """Describe the progress of a scan, with the remaining time if known."""
     if total is None:
         return "Looking for new photos…"
-    counted = f"Looking through your photos: {done:,} of {total:,}"
+    text = f"Looking through your photos: {done:,} of {total:,}"
     if seconds_left is None:
-        return counted
+        return text
     if seconds_left < 90:
         seconds = max(1, round(seconds_left))
-        return f"{counted}, about {seconds} second{'' if seconds == 1 else 's'} left"
-    return f"{counted}, about {math.ceil(seconds_left / 60)} minutes left"
+        return f"{text}, about {seconds} second{'' if seconds == 1 else 's'} left"
+    return f"{text}, about {math.ceil(seconds_left / 60)} minutes left"
 
 
 def clock(seconds: float) -> str:
     """Format a time in a video: ``0:12`` or ``1:02:03``."""
-    whole = int(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    total = int(seconds)
+    hours, minutes, seconds = total // 3600, total // 60 % 60, total % 60
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def moment(seconds: float) -> str:
@@ -80,16 +80,16 @@ def sentence(text: str) -> str:
     Advice about options and commands is removed, because the page has buttons instead, and so are
     numbers for programs.
     """
-    shown = _NUMBERS.sub("", _GROUP.sub("this group ", without_advice(text))).rstrip(".")
-    for word, plain in _PLAIN:
-        shown = word.sub(plain, shown)
-    begins_with_file = _FILE.match(shown) is not None  # keep the case of the file name
-    return f"{shown}." if begins_with_file else f"{shown[:1].upper()}{shown[1:]}."
+    text = _NUMBERS.sub("", _GROUP.sub("this group ", without_advice(text))).rstrip(".")
+    for term, plain in _REPLACEMENTS:
+        text = term.sub(plain, text)
+    begins_with_file = _FILE.match(text) is not None  # keep the case of the file name
+    return f"{text}." if begins_with_file else f"{text[:1].upper()}{text[1:]}."
 
 
-def typed_date(text: str) -> str:
+def normalize_date(text: str) -> str:
     """Normalize a typed, possibly partial date: ``2014/3`` becomes ``2014-03``."""
-    match = _TYPED_DATE.fullmatch(text.strip())
+    match = _DATE.fullmatch(text.strip())
     if match is None:
         return text.strip()  # rejected by the gallery with a reason
     return "-".join(part.zfill(2) for part in match.groups() if part is not None)
@@ -97,7 +97,7 @@ def typed_date(text: str) -> str:
 
 def is_offered(candidate: Candidate) -> bool:
     """Return whether the page offers a candidate; buttons for unlikely ones would be clicked by mistake."""
-    return candidate.probability is None or candidate.probability >= LEAST_OFFERED
+    return candidate.probability is None or candidate.probability >= MIN_OFFERED
 
 
 def percent(probability: float | None) -> str:
@@ -113,7 +113,7 @@ def likelihood(probability: float | None) -> str:
     """Format a probability in words and as a percentage: ``very likely (97 %)``; empty for None."""
     if probability is None:
         return ""
-    word = next(word for least, word in _WORDS if probability >= least)
+    word = next(word for minimum, word in _LIKELIHOODS if probability >= minimum)
     return f"{word} ({percent(probability)})"
 
 
@@ -135,11 +135,11 @@ def explanation(face: Face, denied: Sequence[str] = ()) -> str:
     reason = face.reason or Reason.BELOW_THRESHOLD
     first, second = [*names, "somebody", "somebody else"][:2]
     if denied:
-        others = _NOBODY_ELSE if reason in {Reason.BELOW_THRESHOLD, Reason.GALLERY_EMPTY} else _REASONS[reason]
-        return f"You said: not {_join_with_or(denied)}. {others.format(first=first, second=second)}"
+        template = _NOBODY_ELSE if reason in {Reason.BELOW_THRESHOLD, Reason.GALLERY_EMPTY} else _REASONS[reason]
+        return f"You said: not {_join_with_or(denied)}. {template.format(first=first, second=second)}"
     return _REASONS[reason].format(first=first, second=second)
 
 
 def _join_with_or(names: Sequence[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} or {last}" if most else last
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

@@ -42,17 +42,17 @@ for (const [kind, isOver] of [["dragenter", true], ["dragover", true], ["draglea
 }
 drop.addEventListener("drop", (event) => add([...event.dataTransfer.files]));
 
-function result(file) {
+function addItem(file) {
   const image = make("img", { alt: file.name, src: URL.createObjectURL(file) });
   const framed = make("div", { class: "framed" }, image);
   const words = make("div", {}, make("strong", {}, file.name), make("p", { class: "quiet" }, "Looking at it…"));
   image.addEventListener("error", () => framed.replaceChildren());
   const item = make("li", { class: "card-box" }, framed, words);
   list.prepend(item);
-  return { framed, words, item };
+  return { framed, words };
 }
 
-function tell(words, file, ...content) {
+function showResult(words, file, ...content) {
   words.replaceChildren(make("strong", {}, file.name), ...content.filter((child) => child !== null));
 }
 
@@ -61,7 +61,7 @@ async function ask(file, { framed, words }) {
   content.append("photo", file);
   const { faces, is_turned: isTurned } = await send("POST", "/add/ask", content);
   if (!faces.length) {
-    tell(words, file, make("p", {}, "No face was found."));
+    showResult(words, file, make("p", {}, "No face was found."));
     return;
   }
   const items = faces.map(({ title, why, likelihood, person, box }) => {
@@ -72,7 +72,7 @@ async function ask(file, { framed, words }) {
     return make("li", {}, name, likelihood ? ` ${likelihood}` : "", make("span", { class: "quiet small" }, why));
   });
   placeFrames(framed);
-  tell(words, file, make("ul", { class: "told" }, ...items));
+  showResult(words, file, make("ul", { class: "told" }, ...items));
 }
 
 async function enroll(file, name, { words }, { force = false, face = null } = {}) {
@@ -85,7 +85,7 @@ async function enroll(file, name, { words }, { force = false, face = null } = {}
   }
   const answer = await send("POST", "/add/enroll", content);
   if (answer.accepted) {
-    tell(
+    showResult(
       words,
       file,
       make("p", {}, "Learned: ", make("a", { href: `/people/${answer.person}` }, answer.name)),
@@ -94,10 +94,10 @@ async function enroll(file, name, { words }, { force = false, face = null } = {}
     return;
   }
   if (answer.faces.length) {
-    const choices = answer.faces.map((one) => choice(one, name, (button) =>
-      attempt(button, () => enroll(file, name, { words }, { face: one.face })),
+    const choices = answer.faces.map((face) => choice(face, name, (button) =>
+      attempt(button, () => enroll(file, name, { words }, { face: face.face })),
     ));
-    tell(words, file, make("p", {}, `Which one is ${name}?`), make("ul", { class: "faces few choices" }, ...choices));
+    showResult(words, file, make("p", {}, `Which one is ${name}?`), make("ul", { class: "faces few choices" }, ...choices));
     if (!document.activeElement?.matches("input:not([type=file])")) {
       choices[0].firstChild.focus(); // unless somebody is typing
     }
@@ -106,7 +106,7 @@ async function enroll(file, name, { words }, { force = false, face = null } = {}
   const canForce = ["unlike_the_person", "nearer_to_another"].includes(answer.reason) && !force;
   const anyway = make("button", { type: "button" }, `It is ${answer.name}`);
   anyway.addEventListener("click", () => attempt(anyway, () => enroll(file, name, { words }, { force: true, face })));
-  tell(words, file, make("p", { class: "warning" }, `Not learned. ${answer.detail}`), canForce ? anyway : null);
+  showResult(words, file, make("p", { class: "warning" }, `Not learned. ${answer.detail}`), canForce ? anyway : null);
 }
 
 /** Returns a list item with a button that shows a face of a photo. */
@@ -123,8 +123,8 @@ async function add(files) {
   const name = form.elements.what.value === "enroll" ? nameField.value.trim() : null;
   if (name === "") {
     waiting.push(...files);
-    const what = waiting.length === 1 ? waiting[0].name : `${waiting.length.toLocaleString("en")} photos`;
-    needed.textContent = `Type the name and press Enter to learn ${what}.`;
+    const photos = waiting.length === 1 ? waiting[0].name : `${waiting.length.toLocaleString("en")} photos`;
+    needed.textContent = `Type the name and press Enter to learn ${photos}.`;
     needed.hidden = false;
     nameField.focus();
     return;
@@ -133,11 +133,11 @@ async function add(files) {
     needed.hidden = true;
   }
   for (const file of files) {
-    const shown = result(file);
+    const item = addItem(file);
     try {
-      await (name === null ? ask(file, shown) : enroll(file, name, shown));
+      await (name === null ? ask(file, item) : enroll(file, name, item));
     } catch (error) {
-      tell(shown.words, file, make("p", { class: "warning" }, error.message));
+      showResult(item.words, file, make("p", { class: "warning" }, error.message));
     }
   }
 }
@@ -149,7 +149,7 @@ if (scan) {
   const progress = scan.querySelector("[data-scan-progress]");
   const outcome = scan.querySelector("[data-scan-result]");
 
-  const left = (seconds) => {
+  const timeLeft = (seconds) => {
     if (seconds === null) {
       return "";
     }
@@ -157,7 +157,7 @@ if (scan) {
     return seconds < 90 ? `, about ${Math.max(1, Math.round(seconds))} seconds left` : `, about ${minutes} minutes left`;
   };
 
-  const counted = (number, one, many = `${one}s`) => number && `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+  const pluralize = (number, noun, plural = `${noun}s`) => number && `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
 
   const show = (state) => {
     progress.hidden = false;
@@ -165,13 +165,13 @@ if (scan) {
     if (state.step === "videos") {
       const videos = `${state.videos_done.toLocaleString("en")} of ${(state.videos_total ?? 0).toLocaleString("en")} new videos`;
       scan.querySelector("[data-scan-text]").textContent =
-        state.videos_total === null ? "Looking for new videos…" : `The photos are done. Videos: ${videos}${left(state.seconds_left)}`;
+        state.videos_total === null ? "Looking for new videos…" : `The photos are done. Videos: ${videos}${timeLeft(state.seconds_left)}`;
       Object.assign(bar, { max: Math.max(1, state.videos_total ?? 1), value: state.videos_done });
       return;
     }
-    const counted = `${state.done.toLocaleString("en")} of ${(state.total ?? 0).toLocaleString("en")} new photos`;
+    const photos = `${state.done.toLocaleString("en")} of ${(state.total ?? 0).toLocaleString("en")} new photos`;
     scan.querySelector("[data-scan-text]").textContent =
-      state.total === null ? "Looking for new photos…" : `${counted}${left(state.seconds_left)}`;
+      state.total === null ? "Looking for new photos…" : `${photos}${timeLeft(state.seconds_left)}`;
     Object.assign(bar, { max: Math.max(1, state.total ?? 1), value: state.done });
   };
 
@@ -183,17 +183,17 @@ if (scan) {
     const { report, status, error } = state;
     const lines = [];
     if (status === "done") {
-      lines.push(make("p", {}, `Done: ${counted(report.looked_at, "new photo") || "no new photo"}, ${report.unchanged.toLocaleString("en")} known before.`));
+      lines.push(make("p", {}, `Done: ${pluralize(report.looked_at, "new photo") || "no new photo"}, ${report.unchanged.toLocaleString("en")} known before.`));
       if (report.videos) {
-        lines.push(make("p", {}, `${counted(report.videos, "video")}, ${counted(state.videos_done, "of them new", "of them new") || "none of them new"}.`));
+        lines.push(make("p", {}, `${pluralize(report.videos, "video")}, ${pluralize(state.videos_done, "of them new", "of them new") || "none of them new"}.`));
       }
-      const passed = [counted(report.unsupported, "picture of a kind that facebank does not read", "pictures of kinds that facebank does not read")].filter(Boolean);
-      if (passed.length) {
-        lines.push(make("p", { class: "quiet" }, `Skipped: ${passed.join(", ")}.`));
+      const skipped = [pluralize(report.unsupported, "picture of a kind that facebank does not read", "pictures of kinds that facebank does not read")].filter(Boolean);
+      if (skipped.length) {
+        lines.push(make("p", { class: "quiet" }, `Skipped: ${skipped.join(", ")}.`));
       }
       const unreadable = [...report.unreadable_photos, ...state.unreadable_videos];
       if (unreadable.length) {
-        const files = unreadable.map((one) => make("li", {}, one.error));
+        const files = unreadable.map((file) => make("li", {}, file.error));
         const count = report.unreadable + state.unreadable_videos.length;
         lines.push(make("details", {}, make("summary", {}, `${count.toLocaleString("en")} cannot be read`), make("ul", { class: "stays" }, ...files)));
       }
@@ -221,8 +221,8 @@ if (scan) {
     event.preventDefault();
     attempt(scanForm.querySelector("button"), async () => {
       const { folder, below } = Object.fromEntries(new FormData(scanForm));
-      const wanted = below.trim();
-      const folders = wanted ? [folder && !wanted.startsWith("/") ? `${folder}/${wanted}` : wanted] : folder ? [folder] : [];
+      const subfolder = below.trim();
+      const folders = subfolder ? [folder && !subfolder.startsWith("/") ? `${folder}/${subfolder}` : subfolder] : folder ? [folder] : [];
       await send("POST", "/api/v1/album/scan", { folders });
       watch();
     });

@@ -1,22 +1,22 @@
 // Shared by all pages: requests, messages, labels on photos, progress, and pictures loaded on demand.
 
 const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
-const said = document.getElementById("said");
-let silence = 0;
-let underWay = 0; // pending requests
+const message = document.getElementById("said");
+let hideTimer = 0;
+let pending = 0; // requests in progress
 const labels = new ResizeObserver((entries) => entries.forEach(({ target }) => placeLabels(target)));
 
 /** Shows a message for a while, also to screen readers. */
 export function say(text, { isError = false } = {}) {
-  clearTimeout(silence);
-  said.textContent = text;
-  said.classList.toggle("wrong", isError);
-  said.classList.add("shown");
-  silence = setTimeout(() => said.classList.remove("shown"), isError ? 12_000 : 6_000);
+  clearTimeout(hideTimer);
+  message.textContent = text;
+  message.classList.toggle("wrong", isError);
+  message.classList.add("shown");
+  hideTimer = setTimeout(() => message.classList.remove("shown"), isError ? 12_000 : 6_000);
 }
 
 /** Sends a request and returns its JSON; throws an Error with the message of the service. */
-export async function send(method, address, content) {
+export async function send(method, url, content) {
   const options = { method, headers: { "X-CSRF-Token": token, Accept: "application/json" }, credentials: "same-origin" };
   if (content instanceof FormData) {
     options.body = content;
@@ -26,12 +26,12 @@ export async function send(method, address, content) {
   }
   let response;
   try {
-    response = await fetch(address, options);
+    response = await fetch(url, options);
   } catch {
     throw new Error("facebank does not answer. Is it still running?");
   }
-  const kind = response.headers.get("content-type") ?? "";
-  const answer = kind.includes("json") ? await response.json() : {};
+  const contentType = response.headers.get("content-type") ?? "";
+  const answer = contentType.includes("json") ? await response.json() : {};
   if (!response.ok) {
     if (response.status === 401) {
       location.assign(`/sign-in?${new URLSearchParams({ to: location.pathname + location.search })}`);
@@ -51,13 +51,13 @@ export async function attempt(button, action) {
   if (button) {
     button.disabled = true;
   }
-  underWay += 1;
+  pending += 1;
   try {
     await action();
   } catch (error) {
     say(error.message, { isError: true });
   } finally {
-    underWay -= 1;
+    pending -= 1;
     if (button) {
       button.disabled = false;
     }
@@ -103,37 +103,37 @@ export function placeFrames(root) {
   }
 }
 
-/** Moves the names at the frames of a picture so that none is cut off or covers another name, or a face if there is room. */
+/** Moves the labels of frames so that none is cut off or covers another label, nor a face if there is room. */
 function placeLabels(framed) {
   const edge = framed.getBoundingClientRect();
   const frames = [...framed.querySelectorAll(".frame")];
   const boxes = frames.map((frame) => frame.getBoundingClientRect());
   const placed = [];
-  frames.forEach((frame, place) => {
+  frames.forEach((frame, index) => {
     const label = frame.querySelector("span");
     if (!label) {
       return;
     }
     label.style.translate = "";
     const { left, top, width, height } = label.getBoundingClientRect();
-    const across = Math.max(edge.left, Math.min(left, edge.right - width)) - left;
-    const above = boxes[place].top - height - 4 - top;
+    const shiftX = Math.max(edge.left, Math.min(left, edge.right - width)) - left;
+    const above = boxes[index].top - height - 4 - top;
     const rows = [0, above, ...[1, 2, 3, 4, 5, 6].flatMap((row) => [row * (height + 2), above - row * (height + 2)])];
-    const isFree = (down, others) =>
-      top + down >= edge.top && top + down + height <= edge.bottom &&
-      others.every((other) => left + across + width <= other.left || left + across >= other.right ||
-        top + down + height <= other.top || top + down >= other.bottom);
-    const faces = boxes.filter((_, other) => other !== place);
-    const down = rows.slice(0, 4).find((row) => isFree(row, [...placed, ...faces])) ?? rows.find((row) => isFree(row, placed)) ?? 0;
-    label.style.translate = `${across}px ${down}px`;
+    const isFree = (shiftY, others) =>
+      top + shiftY >= edge.top && top + shiftY + height <= edge.bottom &&
+      others.every((other) => left + shiftX + width <= other.left || left + shiftX >= other.right ||
+        top + shiftY + height <= other.top || top + shiftY >= other.bottom);
+    const faces = boxes.filter((_, other) => other !== index);
+    const shiftY = rows.slice(0, 4).find((row) => isFree(row, [...placed, ...faces])) ?? rows.find((row) => isFree(row, placed)) ?? 0;
+    label.style.translate = `${shiftX}px ${shiftY}px`;
     placed.push(label.getBoundingClientRect());
   });
 }
 
-const left = sessionStorage.getItem("said");
-if (left) {
+const stored = sessionStorage.getItem("said");
+if (stored) {
   sessionStorage.removeItem("said");
-  say(left);
+  say(stored);
 }
 
 placeFrames(document);
@@ -164,13 +164,13 @@ document.querySelector("[data-sign-out]")?.addEventListener("click", (event) =>
 );
 
 const isInUse = () =>
-  underWay || document.querySelector("dialog[open]") || document.activeElement?.matches("input, textarea, select");
+  pending || document.querySelector("dialog[open]") || document.activeElement?.matches("input, textarea, select");
 
 // Shows the progress of work on the photos; the page is reloaded when it is done.
 const progress = document.querySelector("[data-progress]");
 if (progress) {
   const wait = () => (progress.hidden ? 500 : 1_500);
-  setTimeout(function look() {
+  setTimeout(function poll() {
     send("GET", "/looking")
       .then(({ words = "", done, total, is_done: isDone }) => {
         if (isDone && "stays" in progress.dataset) {
@@ -178,8 +178,8 @@ if (progress) {
           return;
         }
         if (isDone && !isInUse()) {
-          const isSaid = said.matches(".shown:not(.wrong)");
-          leave(isSaid && said.textContent); // keep the current message
+          const isShown = message.matches(".shown:not(.wrong)");
+          leave(isShown && message.textContent); // keep the current message
           return;
         }
         if (!isDone) {
@@ -191,18 +191,18 @@ if (progress) {
             bar.value = done;
           }
         }
-        setTimeout(look, isDone ? 1_500 : wait()); // a reload would close a dialog and lose what was typed
+        setTimeout(poll, isDone ? 1_500 : wait()); // a reload would close a dialog and lose what was typed
       })
-      .catch(() => setTimeout(look, 5_000));
+      .catch(() => setTimeout(poll, 5_000));
   }, wait());
 }
 
 // Browsers load lazy pictures from far below; these are loaded shortly before they are visible.
-const late = new IntersectionObserver(
+const lazyLoader = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, target } of entries) {
       if (isIntersecting) {
-        late.unobserve(target);
+        lazyLoader.unobserve(target);
         target.src = target.dataset.late;
       }
     }
@@ -210,7 +210,7 @@ const late = new IntersectionObserver(
   { rootMargin: "300px 0px" },
 );
 for (const image of document.querySelectorAll("img[data-late]")) {
-  late.observe(image);
+  lazyLoader.observe(image);
 }
 
 const reload = document.querySelector("[data-reload]");

@@ -2,12 +2,12 @@
 
 import { attempt, leave, make, say, send } from "/static/common.js";
 
-function showProblem(form, error, again) {
+function showProblem(form, error, retry) {
   form.querySelector("[data-problem]")?.remove();
   const problem = make("div", { class: "warning", role: "alert", "data-problem": true }, make("p", {}, error.message));
-  if (again) {
+  if (retry) {
     const anyway = make("button", { type: "button" }, "Do it anyway");
-    anyway.addEventListener("click", () => attempt(anyway, again));
+    anyway.addEventListener("click", () => attempt(anyway, retry));
     problem.append(anyway);
   }
   form.prepend(problem);
@@ -33,13 +33,13 @@ for (const form of document.querySelectorAll("[data-form]")) {
 }
 
 async function loadCopies(dialog) {
-  const place = dialog.querySelector("[data-copies]");
+  const container = dialog.querySelector("[data-copies]");
   const { stays, files_with_name: files } = await send("GET", dialog.dataset.loads);
   const items = stays.map(({ path, advice }) => make("li", {}, make("code", {}, path), ` ${advice}`));
   if (files) {
     items.push(make("li", {}, `The name is written in ${files.toLocaleString("en")} photos or sidecar files.`));
   }
-  place.replaceChildren(
+  container.replaceChildren(
     ...(items.length ? [make("p", {}, "facebank cannot remove these; they remain until you do:"), make("ul", { class: "stays" }, ...items)] : []),
   );
 }

@@ -9,7 +9,7 @@ function card(number) {
   return document.getElementById(`face-${number}`);
 }
 
-async function tell(form, content, force = false) {
+async function answer(form, content, force = false) {
   const face = Number(form.dataset.say);
   try {
     const { message } = await send("POST", `/photos/${hash}/answers`, { face, ...content, force });
@@ -20,7 +20,7 @@ async function tell(form, content, force = false) {
     const problem = make("div", { class: "warning", role: "alert", "data-problem": true }, make("p", {}, error.message));
     if (error.code === "NotLearned" && content.answer === "name" && !force) {
       const anyway = make("button", { type: "button" }, `It is ${content.name}`);
-      anyway.addEventListener("click", () => attempt(anyway, () => tell(form, content, true)));
+      anyway.addEventListener("click", () => attempt(anyway, () => answer(form, content, true)));
       problem.append(anyway);
     }
     form.append(problem);
@@ -31,12 +31,12 @@ for (const form of document.querySelectorAll("[data-say]")) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const name = new FormData(form).get("name");
-    attempt(form.querySelector("button"), () => tell(form, { answer: "name", name }));
+    attempt(form.querySelector("button"), () => answer(form, { answer: "name", name }));
   });
   for (const button of form.querySelectorAll("[data-name], [data-not], [data-nobody]")) {
     const { name, not } = button.dataset;
     const content = name ? { answer: "name", name } : not ? { answer: "not", name: not } : { answer: "nobody" };
-    button.addEventListener("click", () => attempt(button, () => tell(form, content)));
+    button.addEventListener("click", () => attempt(button, () => answer(form, content)));
   }
 }
 
@@ -61,8 +61,8 @@ for (const element of page.querySelectorAll(".frame, .one")) {
 
 for (const details of document.querySelectorAll("[data-why]")) {
   details.addEventListener("toggle", async () => {
-    const place = details.querySelector("[data-beside]");
-    if (!details.open || place.childElementCount) {
+    const container = details.querySelector("[data-beside]");
+    if (!details.open || container.childElementCount) {
       return;
     }
     const face = details.dataset.why;
@@ -72,17 +72,17 @@ for (const details of document.querySelectorAll("[data-why]")) {
         return;
       }
       const list = make("ul", { class: "faces" });
-      const own = make("img", { class: "face", src: `/pictures/faces/${hash}/${face}/128`, alt: "This face", width: 128, height: 128 });
-      list.append(make("li", {}, own, make("span", { class: "small" }, "this face")));
+      const thisFace = make("img", { class: "face", src: `/pictures/faces/${hash}/${face}/128`, alt: "This face", width: 128, height: 128 });
+      list.append(make("li", {}, thisFace, make("span", { class: "small" }, "this face")));
       for (const sample of samples) {
         const picture = sample.has_thumbnail
           ? make("img", { class: "face", src: `/pictures/samples/${sample.sample_id}`, alt: `Learned face of ${person}`, width: 128, height: 128 })
           : make("span", { class: "face none", "aria-hidden": "true" }, person.slice(0, 1));
         list.append(make("li", {}, picture, make("span", { class: "small" }, `${sample.similarity.toFixed(2)} alike`)));
       }
-      place.append(make("p", { class: "small" }, `Compared with the most similar learned faces of ${person}:`), list);
-      const mapped = samples.find((sample) => sample.has_photo);
-      if (mapped) {
+      container.append(make("p", { class: "small" }, `Compared with the most similar learned faces of ${person}:`), list);
+      const explained = samples.find((sample) => sample.has_photo);
+      if (explained) {
         const button = make("button", { type: "button" }, "Show the decisive parts");
         button.addEventListener("click", () => {
           button.disabled = true;
@@ -90,10 +90,10 @@ for (const details of document.querySelectorAll("[data-why]")) {
           const map = make("img", { class: "map", alt: `The parts of the face that make it similar to ${person} are colored` });
           map.addEventListener("load", () => button.remove());
           map.addEventListener("error", () => say("The picture could not be created.", { isError: true }));
-          map.src = `/pictures/maps/${hash}/${face}/${mapped.sample_id}`;
-          place.append(map);
+          map.src = `/pictures/maps/${hash}/${face}/${explained.sample_id}`;
+          container.append(map);
         });
-        place.append(button);
+        container.append(button);
       }
     } catch (error) {
       say(error.message, { isError: true });

@@ -18,25 +18,25 @@ function wait(text) {
   document.querySelector(".ask").classList.toggle("busy", isBusy);
 }
 
-function problem(error, again) {
-  const place = find("problem");
-  place.hidden = !error;
-  place.replaceChildren();
+function showProblem(error, retry) {
+  const container = find("problem");
+  container.hidden = !error;
+  container.replaceChildren();
   if (error) {
-    place.append(error.message);
-    if (again) {
+    container.append(error.message);
+    if (retry) {
       const anyway = make("button", { type: "button" }, "Save anyway");
-      anyway.addEventListener("click", again);
-      place.append(" ", anyway);
+      anyway.addEventListener("click", retry);
+      container.append(" ", anyway);
       anyway.focus();
     }
   }
 }
 
-function show({ question: next, is_busy: isLooking, last: before }) {
+function show({ question: next, is_busy: isSearching, last: lastAnswer }) {
   question = next;
-  last = before;
-  problem(null);
+  last = lastAnswer;
+  showProblem(null);
   find("question").hidden = !next;
   find("none").hidden = Boolean(next);
   while (!last && history.at(-1) === null) {
@@ -47,13 +47,13 @@ function show({ question: next, is_busy: isLooking, last: before }) {
   if (!next) {
     title.textContent = "Who is this?";
     find("left").textContent = "";
-    find("none-title").textContent = isLooking ? "Looking through the photos…" : "All done";
-    find("none-text").textContent = isLooking
+    find("none-title").textContent = isSearching ? "Looking through the photos…" : "All done";
+    find("none-text").textContent = isSearching
       ? "Faces without a name appear here as they are found."
       : skipped.size
         ? "Only the faces that you skipped are left. They come again when you reopen this page."
         : "Every recognizable face has a name or is marked as nobody you know.";
-    if (isLooking) {
+    if (isSearching) {
       setTimeout(() => question || ask(), 2_000);
     }
     return;
@@ -65,20 +65,20 @@ function show({ question: next, is_busy: isLooking, last: before }) {
   showFaces(next.faces);
   find("all").hidden = next.face_count <= next.faces.length;
   find("all").textContent = `Show all ${next.face_count.toLocaleString("en")}`;
-  const around = find("photo");
-  Object.assign(around, { width: next.photo.width, height: next.photo.height, src: `/pictures/photos/${next.photo.hash}/640` });
+  const photo = find("photo");
+  Object.assign(photo, { width: next.photo.width, height: next.photo.height, src: `/pictures/photos/${next.photo.hash}/640` });
   find("frame").dataset.box = next.photo.box.join(" ");
   placeFrames(document);
   find("taken").textContent = next.photo.taken;
   find("asked").hidden = !next.asked;
   find("candidates").replaceChildren(
-    ...next.candidates.map((one, place) => {
-      const picture = one.sample_id === null
-        ? make("span", { class: "face none", "aria-hidden": "true" }, one.name.slice(0, 1))
-        : make("img", { class: "face", src: `/pictures/samples/${one.sample_id}`, alt: "", width: 64, height: 64 });
-      const words = make("span", {}, make("strong", {}, one.name), make("span", { class: "quiet small" }, one.chance));
-      const button = make("button", { type: "button" }, make("kbd", {}, String(place + 1)), picture, words);
-      button.addEventListener("click", () => name(one.name));
+    ...next.candidates.map((candidate, index) => {
+      const picture = candidate.sample_id === null
+        ? make("span", { class: "face none", "aria-hidden": "true" }, candidate.name.slice(0, 1))
+        : make("img", { class: "face", src: `/pictures/samples/${candidate.sample_id}`, alt: "", width: 64, height: 64 });
+      const words = make("span", {}, make("strong", {}, candidate.name), make("span", { class: "quiet small" }, candidate.chance));
+      const button = make("button", { type: "button" }, make("kbd", {}, String(index + 1)), picture, words);
+      button.addEventListener("click", () => answerName(candidate.name));
       return make("li", {}, button);
     }),
   );
@@ -87,19 +87,19 @@ function show({ question: next, is_busy: isLooking, last: before }) {
 
 function showFaces(faces) {
   find("several").hidden = faces.length < 2;
-  const isMeant = ({ id, is_left_out: isLeftOut }) => ticks.get(`${question.key} ${id}`) ?? !isLeftOut;
-  const isAny = faces.some(isMeant);
-  const pictures = faces.map((one, place) => {
-    const { photo, face, id } = one;
-    const image = make("img", { class: "face", src: `/pictures/faces/${photo}/${face}/128`, alt: `Face ${place + 1}`, width: 72, height: 72 });
-    return make("li", {}, make("label", { class: "tick" }, make("input", { type: "checkbox", value: id, checked: isMeant(one) || !isAny }), image));
+  const isTicked = ({ id, is_left_out: isLeftOut }) => ticks.get(`${question.key} ${id}`) ?? !isLeftOut;
+  const isAnyTicked = faces.some(isTicked);
+  const pictures = faces.map((entry, index) => {
+    const { photo, face, id } = entry;
+    const image = make("img", { class: "face", src: `/pictures/faces/${photo}/${face}/128`, alt: `Face ${index + 1}`, width: 72, height: 72 });
+    return make("li", {}, make("label", { class: "tick" }, make("input", { type: "checkbox", value: id, checked: isTicked(entry) || !isAnyTicked }), image));
   });
   find("faces").replaceChildren(...pictures);
-  countMeant();
+  updateCount();
 }
 
 /** Updates the number of faces on the buttons; not all faces may be shown. */
-function countMeant() {
+function updateCount() {
   const count = (question?.face_count ?? 1) - others().length;
   find("save").textContent = count > 1 ? `Save for ${count.toLocaleString("en")} faces` : "Save";
 }
@@ -110,7 +110,7 @@ async function showAll() {
   if (asked === question && faces.length) {
     showFaces(faces);
     find("all").hidden = true;
-    countMeant();
+    updateCount();
   }
 }
 
@@ -123,44 +123,44 @@ async function ask() {
   try {
     show(await send("POST", "/who/next", { skipped: [...skipped] }));
   } catch (error) {
-    problem(error);
+    showProblem(error);
   }
 }
 
-async function tell(content, force = false) {
+async function answer(content, force = false) {
   if (!question || isBusy) {
     return;
   }
   const asked = question;
   wait("Learning…");
   try {
-    const answer = await send("POST", "/who/answers", { key: asked.key, skipped: [...skipped], others: others(), ...content, force });
-    if (answer.undo) {
+    const result = await send("POST", "/who/answers", { key: asked.key, skipped: [...skipped], others: others(), ...content, force });
+    if (result.undo) {
       history.push(null);
     }
-    say(answer.message);
+    say(result.message);
     wait("");
-    show(answer);
+    show(result);
   } catch (error) {
     wait("");
     const canForce = content.answer === "name" && !force && ["NotLearned", "UsageError"].includes(error.code);
-    problem(error, canForce ? () => tell(content, true) : null);
+    showProblem(error, canForce ? () => answer(content, true) : null);
   }
 }
 
-function name(text) {
-  const wanted = text.trim();
-  if (wanted) {
-    const known = [...document.querySelectorAll("#names option")].some((option) => option.value === wanted);
-    if (!known) {
-      document.getElementById("names").append(make("option", { value: wanted }));
+function answerName(text) {
+  const typed = text.trim();
+  if (typed) {
+    const isKnown = [...document.querySelectorAll("#names option")].some((option) => option.value === typed);
+    if (!isKnown) {
+      document.getElementById("names").append(make("option", { value: typed }));
     }
     input.blur();
-    tell({ answer: "name", name: wanted });
+    answer({ answer: "name", name: typed });
   }
 }
 
-function keepSkipped() {
+function storeSkipped() {
   sessionStorage.setItem("skipped", JSON.stringify([...skipped]));
 }
 
@@ -168,7 +168,7 @@ function skip() {
   if (question && !isBusy) {
     skipped.add(question.key);
     history.push(question.key);
-    keepSkipped();
+    storeSkipped();
     ask();
   }
 }
@@ -178,11 +178,11 @@ async function undo() {
     return;
   }
   wait("Undoing…");
-  const wasSkipped = history.pop();
+  const skippedKey = history.pop();
   try {
-    if (wasSkipped) {
-      skipped.delete(wasSkipped);
-      keepSkipped();
+    if (skippedKey) {
+      skipped.delete(skippedKey);
+      storeSkipped();
     } else if (last) {
       say((await send("POST", "/answers/undo", { token: last.token })).message);
     }
@@ -190,14 +190,14 @@ async function undo() {
     await ask();
   } catch (error) {
     wait("");
-    problem(error);
+    showProblem(error);
   }
 }
 
-const yes = () => question?.asked && name(question.asked);
-const no = () => question?.asked && tell({ answer: "no", name: question.asked });
-const nobody = () => tell({ answer: "nobody" });
-const pick = (place) => () => question?.candidates[place] && name(question.candidates[place].name);
+const yes = () => question?.asked && answerName(question.asked);
+const no = () => question?.asked && answer({ answer: "no", name: question.asked });
+const nobody = () => answer({ answer: "nobody" });
+const pick = (index) => () => question?.candidates[index] && answerName(question.candidates[index].name);
 const tick = () => find("faces").querySelector("input")?.focus();
 const keys = { t: tick, y: yes, n: no, s: skip, x: nobody, u: undo, 1: pick(0), 2: pick(1), 3: pick(2), "/": () => input.focus() };
 
@@ -224,13 +224,13 @@ find("skip").addEventListener("click", skip);
 find("nobody").addEventListener("click", nobody);
 find("all").addEventListener("click", () => attempt(find("all"), showAll));
 find("undo").addEventListener("click", undo);
-find("faces").addEventListener("change", countMeant);
+find("faces").addEventListener("change", updateCount);
 find("faces").addEventListener("change", ({ target }) => question && ticks.set(`${question.key} ${target.value}`, target.checked));
 find("name-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  name(input.value);
+  answerName(input.value);
 });
 
 skipped.clear(); // a reopened page asks all questions again
-keepSkipped();
+storeSkipped();
 ask();

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from facebank.service.service import Service
 
 _BACKLOG = 2_048  # connections waiting to be accepted
-_AT_ONCE = 64  # connections accepted per loop iteration
-_FILES = 4_096  # desired limit of open files
-_KEPT_ALIVE = 15  # seconds
-_GRACE = 20  # seconds to finish requests when the service is stopped
+_ACCEPT_BATCH = 64  # connections accepted per loop iteration
+_MAX_OPEN_FILES = 4_096  # if permitted
+_KEEP_ALIVE_SECONDS = 15
+_SHUTDOWN_SECONDS = 20  # to finish requests when the service is stopped
 _ROUTE_TARGETS = {  # documentation addresses, then home networks, which are routed without the Internet
     socket.AF_INET: ("198.51.100.1", "192.168.1.1", "10.0.0.1", "172.16.0.1"),
     socket.AF_INET6: ("2001:db8::1", "fd00::1"),
@@ -41,24 +41,24 @@ def listen(options: ServiceOptions) -> socket.socket:
     """Bind the address of a service; raises `ServiceError` if that fails."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
-        listening = socket.create_server((options.host.strip("[]"), options.port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server((options.host.strip("[]"), options.port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        where = f"{options.host} port {options.port}"
+        address = f"{options.host} port {options.port}"
         advice = "choose another port with --port" if options.port else "choose another address with --host"
-        raise ServiceError(f"{printable(where)} cannot be used ({error.strerror}): {advice}") from error
+        raise ServiceError(f"{printable(address)} cannot be used ({error.strerror}): {advice}") from error
     # inherited by connections; asyncio does not set it here, and each response would take 40 ms more
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def address_of(options: ServiceOptions, port: int) -> str:
     """Return the URL of a service; this machine's own address if it listens on all interfaces."""
     host = options.host.strip("[]")
     try:
-        is_everywhere = ipaddress.ip_address(host).is_unspecified
+        is_wildcard = ipaddress.ip_address(host).is_unspecified
     except ValueError:
-        is_everywhere = not host
-    if is_everywhere:
+        is_wildcard = not host
+    if is_wildcard:
         host = _own_address(socket.AF_INET6 if ":" in host else socket.AF_INET)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -66,13 +66,13 @@ def address_of(options: ServiceOptions, port: int) -> str:
 def _own_address(family: socket.AddressFamily) -> str:
     """Return this machine's address in the network, or loopback; sends no packets."""
     for target in _ROUTE_TARGETS[family]:
-        with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe_socket:
             try:
-                asking.connect((target, 9))  # only selects a route
+                probe_socket.connect((target, 9))  # only selects a route
             except OSError:
                 continue
-            own: str = asking.getsockname()[0]
-            return own
+            address: str = probe_socket.getsockname()[0]
+            return address
     return "::1" if family is socket.AF_INET6 else "127.0.0.1"
 
 
@@ -92,16 +92,16 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                log_level="error",  # no errors caused by clients
-                access_log=False,  # it would reveal who asked for whom
+                log_level="error",  # clients' errors are not logged
+                access_log=False,  # it would reveal who searched for whom
                 server_header=False,
                 ws="none",
                 http=cast("type[asyncio.Protocol]", partial(BoundedConnection, ConnectionLimit(limits))),
                 loop="asyncio",
                 proxy_headers=False,
-                backlog=_AT_ONCE,
-                timeout_keep_alive=_KEPT_ALIVE,
-                timeout_graceful_shutdown=_GRACE,
+                backlog=_ACCEPT_BATCH,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
         )
         self._on_start = on_start
@@ -109,15 +109,15 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until the process is stopped."""
-        _allow_files()
+        _raise_file_limit()
         with _survive_stop_signal():
             super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start serving."""
         await super().startup(sockets)
-        for listening in sockets or ():
-            listening.listen(_BACKLOG)  # asyncio has one number for both
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)  # asyncio also uses `backlog` for this
         if self.started and self._on_start is not None:
             self._on_start()
 
@@ -127,12 +127,12 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _allow_files() -> None:
+def _raise_file_limit() -> None:
     """Raise the limit of open files as far as permitted, because many connections would reach it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(_MAX_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 @contextmanager
@@ -141,9 +141,9 @@ def _survive_stop_signal() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
