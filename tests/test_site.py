@@ -115,7 +115,7 @@ def test_notebooks_are_converted_to_markdown() -> None:
         },
         {"cell_type": "code", "source": ["x = 3"], "outputs": []},
     ]
-    text = load_hook("notebooks").as_markdown(json.dumps({"cells": cells}))
+    text = load_hook("notebooks").render_markdown(json.dumps({"cells": cells}))
     assert text.startswith("# Title\ntext\n\n```python\nprint(1)\n```\n")
     assert text.count("```text") == 2
     assert text.endswith("```python\nx = 3\n```\n")

@@ -1,4 +1,4 @@
-"""MkDocs hook: the reference of the command line, written from the program itself."""
+"""MkDocs hook: the reference of the command line, generated from the program."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from importlib import import_module
 from typing import Any
 
 MARKER = "<!-- commands -->"
-"""What the reference takes the place of in ``cli.md``."""
+"""Placeholder in ``cli.md`` for the reference."""
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Write the reference into its page."""
+    """Insert the reference into ``cli.md``."""
     return markdown.replace(MARKER, reference()) if page.file.src_uri == "cli.md" else markdown
 
 
 def reference() -> str:
-    """Return the reference: a section for each group of the help, and in it each command as ``--help`` shows it."""
+    """Return the reference: a section for each group of the help, with the ``--help`` text of each command."""
     import typer.main
 
     root: Any = typer.main.get_command(import_module("facebank_cli.app").build_app())
@@ -34,8 +34,8 @@ def _command(command: Any, name: str, parent: Any, level: int) -> Iterator[str]:
     context = command.context_class(command, info_name=name, parent=parent)
     yield f"{'#' * level} {context.command_path}"
     yield _block(command.get_help(context))
-    for inner, below in getattr(command, "commands", {}).items():
-        yield from _command(below, inner, context, level + 1)
+    for subname, subcommand in getattr(command, "commands", {}).items():
+        yield from _command(subcommand, subname, context, level + 1)
 
 
 def _block(text: str) -> str:

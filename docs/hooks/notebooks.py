@@ -10,16 +10,16 @@ from mkdocs.structure.files import File, Files
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Put a Markdown page beside each notebook, which stays there to be downloaded."""
+    """Add a Markdown page beside each notebook; the notebook itself remains available for download."""
     for file in list(files):
         if file.src_uri.endswith(".ipynb"):
             name = posixpath.basename(file.src_uri)
-            text = f'{as_markdown(file.content_string)}\n<a href="{name}" download>Download this notebook</a>\n'
+            text = f'{render_markdown(file.content_string)}\n<a href="{name}" download>Download this notebook</a>\n'
             files.append(File.generated(config, file.src_uri.replace(".ipynb", ".md"), content=text))
     return files
 
 
-def as_markdown(notebook: str) -> str:
+def render_markdown(notebook: str) -> str:
     """Return a notebook's text, code and text outputs as Markdown.
 
     Parameters
@@ -34,13 +34,13 @@ def as_markdown(notebook: str) -> str:
             parts.append(source)
         elif source:
             parts.append(f"```python\n{source}\n```")
-            printed = "".join(map(_printed, cell["outputs"])).rstrip()
-            if printed:
-                parts.append(f'<div class="notebook-output" markdown>\n\n```text\n{printed}\n```\n\n</div>')
+            output_text = "".join(map(_output_text, cell["outputs"])).rstrip()
+            if output_text:
+                parts.append(f'<div class="notebook-output" markdown>\n\n```text\n{output_text}\n```\n\n</div>')
     return "\n\n".join(parts) + "\n"
 
 
-def _printed(output: dict[str, Any]) -> str:
+def _output_text(output: dict[str, Any]) -> str:
     if output["output_type"] == "stream":
         return "".join(output["text"])
     return "".join(output["data"]["text/plain"]) + "\n"
