@@ -70,7 +70,7 @@ def test_large_album_is_answered_from_stored_decisions(scanned: httpx.Client, mo
         return {Path(photo["image"]).name for photo in answer["photos"]}
 
     expected = found()
-    monkeypatch.setattr(albums, "_MOST_DECIDED", 0)
+    monkeypatch.setattr(albums, "_MAX_IDENTIFIED", 0)
     for _ in range(600):
         now = found()
         if all(each["current"] for each in now):
