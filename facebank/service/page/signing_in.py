@@ -36,9 +36,9 @@ async def sign_in(
         session = service.access.sign_in(key.strip(), request.client.host if request.client else "")
     except RequestError as error:
         wait = error.headers["Retry-After"]
-        response = page("sign_in.html", None, status=error.status, wrong=True, wait=wait, to=_local_target(to))
-        response.headers.update(error.headers)
-        return response
+        rejection = page("sign_in.html", None, status=error.status, wrong=True, wait=wait, to=_local_target(to))
+        rejection.headers.update(error.headers)
+        return rejection
     if session is None:
         return page("sign_in.html", None, status=401, wrong=True, wait=None, to=_local_target(to))
     service.access.sign_out(request.cookies.get(SESSION_COOKIE, ""))  # end the previous session
