@@ -33,6 +33,7 @@ _MEMORY = 200 * 1024 * 1024  # bytes of Ray's object store on this machine, for 
 _CONNECT_TIMEOUT = 5.0  # seconds for a connection
 _PROBE_TIMEOUT = 20.0  # seconds for an answer, including the import of Ray
 _ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):(?P<port>[0-9]{1,5})", re.ASCII)
+_USER = re.compile(r"(?<=://).*@|^(?!\w+://).*@", re.DOTALL)
 _MAX_FOLDER = 20  # characters of the temporary folder: paths of Ray's sockets may have 107 bytes
 _TELEMETRY_OFF = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_METRICS_COLLECTION": "0"}
 _PROBE = """
@@ -123,9 +124,14 @@ def check_address(address: str) -> None:
     match = _ADDRESS.fullmatch(address)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise UsageError(
-            f"{printable(address[:80])} is not the address of a Ray cluster: use HOST:PORT as printed by 'ray start "
+            f"{_redact(address)} is not the address of a Ray cluster: use HOST:PORT as printed by 'ray start "
             f"--head', or {LOCAL} for this machine"
         )
+
+
+def _redact(address: str) -> str:
+    """Return an address for messages, without what may be a token or password."""
+    return printable(_USER.sub("…@", address)[:80])
 
 
 def _connect(ray: Any, address: str, folder: Path | None) -> None:

@@ -13,7 +13,9 @@ _SCHEMES = ("s3://", "gs://")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]", re.ASCII)
 _LOST_SLASH = re.compile(r"(?:s3|gs):/[^/]")  # what pathlib makes of an address
 _ANY_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
-_USER = re.compile(r"(?<=//)[^/]*@")
+_PARTS = re.compile(r"(.*?:/{1,2})(([^/]*).*)", re.DOTALL)  # one slash is left of two where it became a path
+_PORT = re.compile(r"[^:]*:\d{1,5}", re.ASCII)
+_SIGNED = re.compile(r"(?<=[?&#])([^=&]*(?:sig|token|secret|password|credential|key)[^=&]*=)[^&]+", re.IGNORECASE)
 
 
 class BucketURL(NamedTuple):
@@ -102,5 +104,13 @@ def unsupported_address_message(path: str) -> str:
 
 
 def _redact(path: str) -> str:
-    """Return an address for messages, with any user name and password removed."""
-    return printable(_USER.sub("…@", path))
+    """Return an address for messages, without possible secrets: keys of S3 may have slashes in them."""
+    parts = _PARTS.fullmatch(path)
+    if parts is None:
+        return printable(path)
+    before, rest, host = parts.groups()
+    if "@" in rest and ("@" in host or ":" in host):
+        rest = f"…@{rest.rpartition('@')[2]}"
+    elif ":" in host and not _PORT.fullmatch(host):
+        rest = f"{host.partition(':')[0]}:…"
+    return printable(before + _SIGNED.sub(r"\1…", rest))

@@ -109,6 +109,13 @@ def test_an_invalid_address_is_an_error(address: str) -> None:
         check_address(address)
 
 
+@pytest.mark.parametrize("address", ["ada:s3cr3t@host:1", "ray://s3cr3t@host:1", "ray://ada:a/s3cr3t@b@host:1"])
+def test_a_secret_in_an_address_is_not_shown(address: str) -> None:
+    with pytest.raises(UsageError, match=r"^(ray://)?…@host:1 is not the address") as caught:
+        check_address(address)
+    assert "s3cr3t" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
