@@ -74,7 +74,9 @@ def check_face_rows(rows: FloatArray) -> FloatArray:
     scores = filled[:, _SCORES]
     if not np.isfinite(filled).all() or (scores < 0).any() or (scores > 1).any():
         raise InvalidValueError("it contains a face with invalid numbers")
-    if (np.abs(np.linalg.norm(embeddings_of(filled), axis=1) - 1.0) > _NORM_TOLERANCE).any():
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(embeddings_of(filled), axis=1)
+    if (np.abs(lengths - 1.0) > _NORM_TOLERANCE).any():
         raise InvalidValueError("it contains an embedding that is not L2-normalized")
     return rows
 

@@ -300,6 +300,7 @@ def test_a_half_written_shard_is_refused(path: Path, tmp_path: Path) -> None:
     [
         ({"embedding": np.full(8, np.nan, np.float32)}, "invalid numbers"),
         ({"embedding": np.full(8, 1.0, np.float32)}, "L2-normalized"),
+        ({"embedding": np.full(8, 1e38, np.float32)}, "L2-normalized"),
         ({"box": np.array([0, 0, np.inf, 5], np.float32)}, "invalid numbers"),
         ({"detection_score": 1.5}, "invalid numbers"),
         ({"assessment": Quality(0.5, 1.0, 0.5, 0.5, weaknesses=("a\nb",))}, "weaknesses"),
@@ -335,6 +336,30 @@ def _rewrite(path: Path, order: list[int] | None = None, **options: Any) -> None
         writer.add_key_value_metadata({key: value for key, value in footer.items() if key.startswith(b"facebank.")})
     with path.open("r+b") as stream:
         parquet_shards._put_seal(stream)
+
+
+@pytest.mark.parametrize("column", ["width", "height", "quarter_turns", "camera_dated", "face_count"])
+def test_a_hostile_photo_without_one_of_its_values_is_refused(path: Path, column: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    footer, table = parquet.read_metadata(write_shard(path, SMALL)).metadata, parquet.read_table(path)
+    values = {name: table.column(name).to_pylist() for name in parquet_rows.FILE_COLUMNS}
+    values[column][0] = None
+    digests = [parquet_rows._file_digest(place, row) for place, row in enumerate(zip(*values.values(), strict=True))]
+    for name, changed in ((column, values[column]), ("file_digest", digests)):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema[place], pa.array(changed, type=table.schema[place].type))
+    with parquet.ParquetWriter(path, table.schema, compression="none", use_dictionary=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({key: value for key, value in footer.items() if key.startswith(b"facebank.")})
+    with path.open("r+b") as stream:
+        parquet_shards._put_seal(stream)
+    with (
+        ParquetShard.open(path) as shard,
+        pytest.raises(ScanFormatError, match=r"half-written \((it contains|the number)"),
+    ):
+        list(shard.read())
 
 
 def test_swapped_rows_are_refused(path: Path) -> None:

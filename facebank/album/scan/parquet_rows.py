@@ -149,7 +149,7 @@ def _check_values(values: Sequence[Any]) -> FileRecord:
         if of_file is None:
             raise InvalidValueError("it holds a photo without content hash")
         width, height, turned, taken_at, dated, picture_hash, count = of_photo
-        row = (0, of_file, width, height, turned, taken_at, int(dated), _to_hex(picture_hash), count)
+        row = (0, of_file, width, height, turned, taken_at, dated, _to_hex(picture_hash), count)
         photo = photo_of_values(row)
         if count > (MOST_FACES if status == SCANNED else 0):
             raise InvalidValueError("it holds a photo with too many faces")
