@@ -82,7 +82,7 @@ OPTIONAL = (
     OptionalLibrary("milvus-lite", None, "milvus", "searching people in a file of Milvus Lite, for trials"),
     OptionalLibrary("pyarrow", "pyarrow.parquet", "cluster", "scans in Parquet shards, and faces as Arrow tables"),
     OptionalLibrary("ray", None, "cluster", "scans on several machines"),
-    OptionalLibrary("fsspec", None, "buckets", "photos in buckets"),
+    OptionalLibrary("aiobotocore", None, "buckets", "photos in buckets of S3, with s3fs"),
     OptionalLibrary("s3fs", None, "buckets", "photos in buckets of S3: facebank scan s3://BUCKET/FOLDER"),
     OptionalLibrary(
         "gcsfs", None, "buckets", "photos in buckets of Google Cloud Storage: facebank scan gs://BUCKET/FOLDER"
