@@ -105,7 +105,7 @@ def test_an_address_without_a_server_is_an_error_within_seconds(work: Path) -> N
 
 @pytest.mark.parametrize("address", ["", "host", "host:0", "host:65536", "a b:1", "ray://host:1", "host:1;x", "-x:1\n"])
 def test_an_invalid_address_is_an_error(address: str) -> None:
-    with pytest.raises(UsageError, match="not an address of a Ray cluster"):
+    with pytest.raises(UsageError, match="not the address of a Ray cluster"):
         check_address(address)
 
 
@@ -124,7 +124,7 @@ def test_a_secret_in_an_address_is_not_shown(address: str) -> None:
         (["--time-limit", "9"], "--time-limit requires --ray"),
         (["--ray", "local", "--videos"], "--ray and --videos exclude each other"),
         (["--ray", "local", "--merge"], "--ray and --merge exclude each other"),
-        (["--ray", "nowhere"], "nowhere is not an address"),
+        (["--ray", "nowhere"], "nowhere is not the address"),
     ],
 )
 def test_incompatible_options_are_an_error(work: Path, options: list[str], message: str) -> None:
