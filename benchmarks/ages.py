@@ -60,9 +60,9 @@ def read_faces(path: Path) -> AgedFaces:
 
 def prototype(faces: AgedFaces, rows: NDArray[np.bool_], weight: float) -> FloatArray:
     """Return the quality-weighted mean of faces, with an extra weight for young ones; infinity excludes adults."""
-    used = rows & faces.young if np.isinf(weight) else rows
+    selected = rows & faces.young if np.isinf(weight) else rows
     age_weights = np.where(faces.young, 1.0 if np.isinf(weight) else weight, 1.0)
-    mean = (faces.qualities * age_weights * used) @ faces.embeddings
+    mean = (faces.qualities * age_weights * selected) @ faces.embeddings
     return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
 
 
@@ -122,7 +122,7 @@ def report(label: str, faces: AgedFaces) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("faces", type=Path, help="ages.npz")
+    parser.add_argument("faces", type=Path, help="path of ages.npz")
     faces = read_faces(parser.parse_args().faces)
     report("development", faces.where(faces.people % 2 == 0))
     report("reporting", faces.where(faces.people % 2 == 1))

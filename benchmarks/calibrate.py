@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and hard/")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
-    parser.add_argument("--classifier", action="append", choices=CLASSIFIERS, help="default: all")
+    parser.add_argument("--classifier", action="append", choices=CLASSIFIERS, help="may be repeated; default: all")
     parser.add_argument("--out", type=Path, required=True, help="output folder, such as the pack's")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)

@@ -23,12 +23,12 @@ from facebank import Face, FaceBank, Photo
 def choose_photos(root: Path, people: int, strangers: int) -> tuple[dict[str, list[Path]], list[Path]]:
     """Return the photos to enroll by name, and those to identify."""
     folders = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted(root.iterdir()) if folder.is_dir()}
-    several = [name for name, photos in folders.items() if len(photos) >= 4]
-    single = [photos[0] for photos in folders.values() if len(photos) == 1]
-    random.Random(1).shuffle(several)
-    random.Random(2).shuffle(single)
-    enrolled = {name: folders[name][:3] for name in several[:people]}
-    return enrolled, [photo for name in enrolled for photo in folders[name][3:6]] + single[:strangers]
+    frequent = [name for name, photos in folders.items() if len(photos) >= 4]
+    stranger_photos = [photos[0] for photos in folders.values() if len(photos) == 1]
+    random.Random(1).shuffle(frequent)
+    random.Random(2).shuffle(stranger_photos)
+    enrolled = {name: folders[name][:3] for name in frequent[:people]}
+    return enrolled, [photo for name in enrolled for photo in folders[name][3:6]] + stranger_photos[:strangers]
 
 
 def compare(before: list[Photo], after: list[Photo]) -> dict[str, int]:

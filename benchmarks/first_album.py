@@ -37,13 +37,13 @@ MAX_QUESTIONS = 20
 
 
 @dataclass
-class Walk:
-    """A person at the page: pauses before each action, and counts and times what happens."""
+class Visitor:
+    """Acts on the page at the speed of a person, and counts and times the actions."""
 
     page: Page
-    begin: float = field(default_factory=time.monotonic)
-    actions: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+    actions: int = 0  # clicks and keys
+    seconds: dict[str, float] = field(default_factory=dict)  # since the start, by step
 
     def act(self, action: Callable[[], object]) -> None:
         """Pause, then click or press something."""
@@ -59,8 +59,8 @@ class Walk:
         self.actions += len(name) + 1
 
     def reach(self, step: str) -> None:
-        """Record the seconds since the begin."""
-        self.seconds[step] = round(time.monotonic() - self.begin, 1)
+        """Record the seconds since the start."""
+        self.seconds[step] = round(time.monotonic() - self.started, 1)
 
 
 def make_album(data: Path, album: Path) -> dict[str, str]:
@@ -86,41 +86,41 @@ def current_question(page: Page) -> tuple[str, str] | None:
     return page.locator("#question").inner_text(), source.split("/")[3]
 
 
-def find_person(walk: Walk, labels: dict[str, str]) -> dict[str, Any]:
+def find_person(visitor: Visitor, labels: dict[str, str]) -> dict[str, Any]:
     """Go from the empty page to the page of the first person asked about."""
-    page = walk.page
-    walk.act(lambda: page.get_by_role("button", name="Look through my photos").click())
+    page = visitor.page
+    visitor.act(lambda: page.get_by_role("button", name="Look through my photos").click())
     page.get_by_role("main").get_by_role("link", name="Who is this?").wait_for(timeout=180_000)
-    walk.reach("the photos are looked through")
-    walk.act(lambda: page.get_by_role("main").get_by_role("link", name="Who is this?").click())
-    asked = current_question(page)
-    if asked is None:
-        raise RuntimeError("the page asks about nobody")
-    person = labels[asked[1]]
-    walk.type_name(person)
+    visitor.reach("the photos are looked through")
+    visitor.act(lambda: page.get_by_role("main").get_by_role("link", name="Who is this?").click())
+    question = current_question(page)
+    if question is None:
+        raise RuntimeError("The page asks no question.")
+    person = labels[question[1]]
+    visitor.type_name(person)
     page.get_by_text(re.compile(r"Learned\.")).wait_for()
-    walk.reach("a name is given")
+    visitor.reach("a name is given")
     for _ in range(MAX_QUESTIONS):
-        asked = current_question(page)
-        if asked is None or person not in asked[0]:
+        question = current_question(page)
+        if question is None or person not in question[0]:
             break
-        walk.act(partial(page.keyboard.press, "y" if labels.get(asked[1]) == person else "n"))
-    walk.reach("the questions about the person are answered")
-    walk.act(lambda: page.get_by_role("link", name="People", exact=True).click())
-    walk.act(lambda: page.get_by_role("link", name=person).click())
+        visitor.act(partial(page.keyboard.press, "y" if labels.get(question[1]) == person else "n"))
+    visitor.reach("the questions about the person are answered")
+    visitor.act(lambda: page.get_by_role("link", name="People", exact=True).click())
+    visitor.act(lambda: page.get_by_role("link", name=person).click())
     page.get_by_role("heading", name=person, level=1).wait_for()
-    walk.reach("the person's photos are shown")
+    visitor.reach("the person's photos are shown")
     shown = {
         (link.get_attribute("href") or "").rsplit("/", 1)[-1]
         for link in page.locator(".photos a[href^='/photos/']").all()
     }
-    own = {photo for photo, name in labels.items() if name == person}
+    photos_of_person = {photo for photo, name in labels.items() if name == person}
     return {
-        "seconds": walk.seconds,
-        "clicks_and_keys": walk.actions,
-        "photos_of_the_person": len(own),
-        "shown_for_sure": len(shown & own),
-        "wrong": len(shown - own),
+        "seconds": visitor.seconds,
+        "clicks_and_keys": visitor.actions,
+        "photos_of_the_person": len(photos_of_person),
+        "shown_for_sure": len(shown & photos_of_person),
+        "wrong": len(shown - photos_of_person),
         "perhaps": page.locator("[aria-labelledby=unsure] li").count(),
     }
 
@@ -128,7 +128,7 @@ def find_person(walk: Walk, labels: dict[str, str]) -> dict[str, Any]:
 def main() -> None:
     """Measure, print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shared", type=Path)
+    parser.add_argument("shared", type=Path, help="folder with data/")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         album = Path(folder) / "Pictures"
@@ -141,7 +141,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_ARGS))
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto(service.address, wait_until="load")
-            report = {"start_of_the_service_seconds": started, **find_person(Walk(page), labels)}
+            report = {"start_of_the_service_seconds": started, **find_person(Visitor(page), labels)}
             browser.close()
     text = json.dumps(report, indent=2) + "\n"
     REPORT.write_text(text)

@@ -49,15 +49,15 @@ def require_device(device: str) -> None:
     """Raise `DeviceError` unless networks run on the device and, for CUDA, FAISS finds a GPU."""
     problem = try_device(device).problem
     if problem is not None:
-        raise DeviceError(f"{device} is not usable: {problem}")
+        raise DeviceError(f"The device {device} is not usable: {problem}")
     if device == "cuda":
         import faiss
 
         if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() < 1:
-            raise DeviceError("the installed FAISS finds no GPU; install the extra 'facebank[gpu]'")
+            raise DeviceError("The installed FAISS finds no GPU; install the extra 'facebank[gpu]'.")
 
 
-def seconds_of(work: Callable[[], object], runs: int) -> float:
+def median_seconds(work: Callable[[], object], runs: int) -> float:
     """Return the median time of a call in seconds, after an unmeasured one."""
     work()
     times = []
@@ -80,7 +80,7 @@ def identify_others(people: dict[str, list[Path]], device: str, max_photos: int)
 
 def compare_faces(people: dict[str, list[Path]], device: str, max_photos: int) -> Row:
     """Compare boxes, embeddings and decisions between the device and the CPU."""
-    device_faces, cpu_faces = (identify_others(people, where, max_photos) for where in (device, "cpu"))
+    device_faces, cpu_faces = (identify_others(people, device_name, max_photos) for device_name in (device, "cpu"))
     if len(device_faces) != len(cpu_faces):
         return {"faces": len(cpu_faces), "faces on the device": len(device_faces)}
     pairs = list(zip(device_faces, cpu_faces, strict=True))
@@ -100,8 +100,8 @@ def scan_rates(pack: Pack, kinds: dict[str, list[Path]], device: str, runs: int)
     for kind, photos in kinds.items():
         seconds: dict[str, list[float]] = {"device": [], "cpu": []}
         for _ in range(runs):
-            for name, where in (("device", device), ("cpu", "cpu")):
-                seconds[name].append(scan(photos, FaceAnalyzer.from_pack(pack, where, 1))[0])
+            for name, device_name in (("device", device), ("cpu", "cpu")):
+                seconds[name].append(scan(photos, FaceAnalyzer.from_pack(pack, device_name, 1))[0])
         rates = {name: round(len(photos) / median(times), 2) for name, times in seconds.items()}
         yield {"photos": kind, "count": len(photos), **rates}
 
@@ -118,11 +118,13 @@ def batch_times(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Ite
     for network, path, side in networks:
         session = open_session(path, device)
         if session_device(session) != device:
-            raise DeviceError(f"the {network} does not run on {device}")
+            raise DeviceError(f"The {network} does not run on {device}.")
         for size in sizes:
             feed = noise(size, 3, side, side)
             functions = {"plain": plain_run(session, feed), **bound_runs(session, feed, device)}
-            times = {f"{name}, ms": round(1000 * seconds_of(work, runs) / size, 3) for name, work in functions.items()}
+            times = {
+                f"{name}, ms": round(1000 * median_seconds(work, runs) / size, 3) for name, work in functions.items()
+            }
             yield {"network": network, "side": side, "batch": size, **times}
 
 
@@ -170,7 +172,7 @@ def search_times(device: str, counts: Sequence[int], dimension: int, runs: int) 
             queries = vectors[:count] + 0.05 * random.standard_normal((count, dimension), dtype=np.float32)
             neighbors = [index.search(queries, _NEIGHBORS)[1] for index in (on_device, on_cpu)]
             shared = [len(np.intersect1d(a, b)) for a, b in zip(*neighbors, strict=True)]
-            times = [seconds_of(partial(index.search, queries, _NEIGHBORS), runs) for index in (on_device, on_cpu)]
+            times = [median_seconds(partial(index.search, queries, _NEIGHBORS), runs) for index in (on_device, on_cpu)]
             yield {
                 "vectors": size,
                 "queries": count,

@@ -19,7 +19,7 @@ among names`` that of wrong names among all names of mated probes. The calibrati
 candidate's probability over ten bins of equal count, for mated probes and strangers together; ``between`` is the same
 for the larger of two siblings' probabilities, normalized to a sum of 1.
 
-``--calibration``, ``--least-probability 0`` and ``--without-pairs`` disable single rules.
+``--calibration``, ``--least-probability 0`` and ``--without-pairs`` replace or disable single rules.
 """
 
 from __future__ import annotations
@@ -448,7 +448,7 @@ def main() -> None:
         "--people",
         choices=("development", "reporting", "all"),
         default="reporting",
-        help="people of the data to use (default reporting)",
+        help="list of people to use (default reporting)",
     )
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
     parser.add_argument("--case", action="append", help="run only cases whose name starts with this text")

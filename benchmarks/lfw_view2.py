@@ -2,9 +2,9 @@
 
     python -m benchmarks.lfw_view2 ../shared/data --out benchmarks/reports/lfw_view2
 
-Protocol: G. B. Huang et al., "Labeled Faces in the Wild", UMass 07-49, 2007: each fold uses the best threshold of
-the other nine; the result is the mean accuracy over the folds with its standard error. LFW's person is the face nearest
-to the center of the photo. A pair in which a face was not found counts as an error.
+In the protocol of G. B. Huang et al., "Labeled Faces in the Wild", UMass 07-49, 2007, each fold uses the best threshold
+of the other nine; the result is the mean accuracy over the folds with its standard error. LFW's person is the face
+nearest to the center of the photo. A pair in which a face was not found counts as an error.
 
 ``--landmarks detector`` and ``--flip`` measure the effect of single steps. No part of facebank was tuned on these pairs
 (see ``thresholds.py``).
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from facebank.types import AnalyzedPhoto, DecodedPhoto, FloatArray
 
 FOLDS = 10
-# Those of the reference evaluations of FaceNet and InsightFace: squared distances 0 to 4 in steps of 0.01.
+# As in the reference evaluations of FaceNet and InsightFace: squared distances of 0 to 4 in steps of 0.01.
 THRESHOLDS = 1 - np.arange(0, 4, 0.01) / 2
 
 
@@ -58,18 +58,18 @@ class Pairs:
 def read_pairs(path: Path) -> Pairs:
     """Read ``pairs.txt`` of View 2."""
     header, *lines = path.read_text(encoding="utf-8").splitlines()
-    folds, half = (int(field) for field in header.split())
-    if (folds, len(lines)) != (FOLDS, 2 * folds * half):
-        sys.exit(f"{path}: not LFW's pairs.txt of View 2: {folds} folds, {len(lines)} pairs")
+    folds, pairs_per_class = (int(field) for field in header.split())
+    if (folds, len(lines)) != (FOLDS, 2 * folds * pairs_per_class):
+        sys.exit(f"{path} is not LFW's pairs.txt of View 2: it has {folds} folds and {len(lines)} pairs.")
     rows = [line.split("\t") for line in lines]
     return Pairs(
-        first=[photo_name(row[0], row[1]) for row in rows],
-        second=[photo_name(row[0], row[2]) if len(row) == 3 else photo_name(row[2], row[3]) for row in rows],
+        first=[photo_path(row[0], row[1]) for row in rows],
+        second=[photo_path(row[0], row[2]) if len(row) == 3 else photo_path(row[2], row[3]) for row in rows],
         same=np.array([len(row) == 3 for row in rows]),
     )
 
 
-def photo_name(person: str, number: str) -> str:
+def photo_path(person: str, number: str) -> str:
     """Return the path of a photo, relative to LFW's folder."""
     return f"{person}/{person}_{int(number):04d}.jpg"
 
@@ -80,17 +80,18 @@ def central_embedding(analyzed: AnalyzedPhoto) -> FloatArray | None:
     return None if face is None else face.embedding
 
 
-def embed(analyzer: FaceAnalyzer, folder: Path, names: Iterable[str]) -> dict[str, FloatArray | None]:
+def embed(analyzer: FaceAnalyzer, folder: Path, photos: Iterable[str]) -> dict[str, FloatArray | None]:
     """Embed the central face of each photo, printing progress to standard error."""
-    wanted = list(dict.fromkeys(names))
+    photos = list(dict.fromkeys(photos))
 
-    def photos() -> Iterator[DecodedPhoto]:
-        for i, name in enumerate(wanted):
+    def decode() -> Iterator[DecodedPhoto]:
+        for i, photo in enumerate(photos):
             if i % 500 == 0:
-                print(f"{i} of {len(wanted)} photos", file=sys.stderr, flush=True)
-            yield read_photo(folder / name)
+                print(f"{i} of {len(photos)} photos", file=sys.stderr, flush=True)
+            yield read_photo(folder / photo)
 
-    return {name: central_embedding(found) for name, found in zip(wanted, analyzer.analyze(photos()), strict=True)}
+    results = analyzer.analyze(decode())
+    return {photo: central_embedding(analyzed) for photo, analyzed in zip(photos, results, strict=True)}
 
 
 def similarities(pairs: Pairs, embeddings: dict[str, FloatArray | None]) -> NDArray[np.float64]:
@@ -125,7 +126,7 @@ def build_analyzer(pack: Pack, landmarks: str, flip: bool) -> FaceAnalyzer:
 
 
 def main() -> None:
-    """Run the protocol and write ``FILE.json``."""
+    """Run the protocol and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/pairs.txt")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
@@ -141,21 +142,21 @@ def main() -> None:
 
     pairs = read_pairs(arguments.data / "lfw-meta" / "pairs.txt")
     pack = load_pack(arguments.pack)
-    began = time.perf_counter()
+    started = time.perf_counter()
     embeddings = embed(
         build_analyzer(pack, arguments.landmarks, arguments.flip), arguments.data / "lfw", pairs.first + pairs.second
     )
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     values = similarities(pairs, embeddings)
     accuracies, thresholds = fold_accuracies(values, pairs.same)
     report = {
-        "protocol": "LFW View 2, unrestricted with labelled outside data",
+        "protocol": "LFW View 2, unrestricted with labeled outside data",
         "pack": pack.name,
         "pack_digest": pack.digest,
         "landmarks": arguments.landmarks,
         "flip": arguments.flip,
         "photos": len(embeddings),
-        "failed_detections": sorted(name for name, vector in embeddings.items() if vector is None),
+        "failed_detections": sorted(photo for photo, vector in embeddings.items() if vector is None),
         "accuracy": float(accuracies.mean()),
         "standard_error": float(accuracies.std(ddof=1) / np.sqrt(FOLDS)),
         "folds": accuracies.tolist(),

@@ -57,7 +57,7 @@ def prototypes(faces: Faces, enrolled: Sequence[NDArray[np.int64]], weights: Map
     return normalized(means)
 
 
-def probes_of(faces: Faces, masked: bool) -> FloatArray:
+def select_probes(faces: Faces, masked: bool) -> FloatArray:
     """Return the embeddings of probes."""
     return faces.vectors[MASKED if masked else "plain"]
 
@@ -67,7 +67,7 @@ def mix(**weights: float) -> Method:
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         people = prototypes(faces, enrolled, {"plain": 1.0, **weights})
-        return lambda indices, masked: probes_of(faces, masked)[indices] @ people.T
+        return lambda indices, masked: select_probes(faces, masked)[indices] @ people.T
 
     return enroll
 
@@ -80,7 +80,7 @@ def keep_two_prototypes(decide: str) -> Method:
         mixed = prototypes(faces, enrolled, {"mask": 1.0})
 
         def scores(indices: NDArray[np.int64], masked: bool) -> FloatArray:
-            probes = probes_of(faces, masked)[indices]
+            probes = select_probes(faces, masked)[indices]
             first, second = probes @ plain.T, probes @ mixed.T
             if decide == "maximum":
                 return np.asarray(np.maximum(first, second), dtype=np.float32)
@@ -100,7 +100,7 @@ def mix_if_masked(decide: str, **weights: float) -> Method:
         mixed = prototypes(faces, enrolled, {"plain": 1.0, **weights})
 
         def scores(indices: NDArray[np.int64], masked: bool) -> FloatArray:
-            probes = probes_of(faces, masked)[indices]
+            probes = select_probes(faces, masked)[indices]
             hidden = faces.hidden[int(masked)][indices] > 0.5 if decide == "detector" else np.full(len(indices), masked)
             return np.asarray(np.where(hidden[:, None], probes @ mixed.T, probes @ plain.T), dtype=np.float32)
 
@@ -183,7 +183,7 @@ def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.f
         for masked in (False, True):
             kind = MASKED if masked else "plain"
             similarities = scores(probes, masked)
-            has_face = np.any(probes_of(faces, masked)[probes] != 0, axis=1)
+            has_face = np.any(select_probes(faces, masked)[probes] != 0, axis=1)
             right = (similarities.argmax(axis=1) == own) & has_face
             best = scores(strangers, masked).max(axis=1)
             threshold = float(np.quantile(best, 1 - FPIR, method="higher"))

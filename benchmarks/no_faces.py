@@ -55,7 +55,7 @@ def qualities(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tu
     return quality_score(without), quality_score(similarities)
 
 
-def read_no_faces(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Iterator[tuple[float, float]]:
+def read_false_detections(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Iterator[tuple[float, float]]:
     """Yield the qualities of the listed false detections in photos of some people."""
     for line in FALSE_DETECTIONS.read_text(encoding="utf-8").splitlines()[1:]:
         photo, strip, quarter_turns, *corners = line.split("\t")
@@ -110,7 +110,7 @@ def main() -> None:
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest, "minimum": minimum}
     for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
         names = read_people(arguments.data, listing)
-        table = {"no faces": rejection_rates(list(read_no_faces(arguments.data, analyzer, names)), minimum)}
+        table = {"no faces": rejection_rates(list(read_false_detections(arguments.data, analyzer, names)), minimum)}
         faces = list(read_faces(arguments.data, analyzer, names, PHOTOS[listing]))
         for condition in dict.fromkeys(name for name, *_ in faces):
             table[condition] = rejection_rates([(a, b) for name, _, a, b in faces if name == condition], minimum)

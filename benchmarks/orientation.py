@@ -40,7 +40,7 @@ OUTCOMES = ("upright", "upright turned", "turned", "not put right")
 _FACE, _HEAD = 92, (slice(45, 225), slice(40, 210))
 
 
-def photos_of(data: Path, listing: str, count: int, seed: int) -> list[Path]:
+def first_photos(data: Path, listing: str, count: int, seed: int) -> list[Path]:
     """Return the first photo of each of some people."""
     first = [next(iter(sorted((data / "lfw" / name).glob("*.jpg"))), None) for name in read_people(data, listing)]
     present = sorted(path for path in first if path is not None)
@@ -110,15 +110,15 @@ def make_images(data: Path, listing: str) -> Iterator[tuple[str, RGBImage]]:
         for path in paths:
             if path.suffix in {".jpg", ".jpeg", ".png"} and path.name != "32bit.png":
                 yield "album", read_photo(path).pixels
-    for path in photos_of(data, listing, SINGLE_FACES, 5):
+    for path in first_photos(data, listing, SINGLE_FACES, 5):
         yield "one face", read_photo(path).pixels
-    for index, path in enumerate(photos_of(data, listing, DEGRADED_FACES, 6)):
+    for index, path in enumerate(first_photos(data, listing, DEGRADED_FACES, 6)):
         pixels = read_photo(path).pixels
         yield "one face, made worse", degrade(pixels, ("blurred", "dark", "noisy")[index % 3], _FACE, random)
         small = background(path, 480, 640)
         small[200:290, 300:390] = cv2.resize(pixels, (90, 90), interpolation=cv2.INTER_AREA)
         yield "one face, small", small
-    heads = photos_of(data, listing, HEADS, 8)
+    heads = first_photos(data, listing, HEADS, 8)
 
     def draw_heads(count: int) -> list[Path]:
         return [heads[index] for index in random.permutation(len(heads))[:count]]
@@ -127,8 +127,8 @@ def make_images(data: Path, listing: str) -> Iterator[tuple[str, RGBImage]]:
         yield "group", degrade(contact_sheet(draw_heads(count), face, random), light, face, random)
     for count, face, light, turn in product((3, 6, 12, 20), (14, 20, 28, 40), LIGHTS, (1, 2, 3)):
         sheet = degrade(contact_sheet(draw_heads(count), face, random), light, face, random)
-        other = head(draw_heads(1)[0], int(face * random.uniform(1, 2.5)))
-        yield "group, one face turned", add_head(sheet, np.asarray(np.rot90(other, turn)))
+        turned_head = head(draw_heads(1)[0], int(face * random.uniform(1, 2.5)))
+        yield "group, one face turned", add_head(sheet, np.asarray(np.rot90(turned_head, turn)))
     for count, face, light in product((2, 6, 12), (16, 22, 30), LIGHTS):
         sheet = degrade(contact_sheet(draw_heads(count), face, random), light, face, random)
         yield "group, small in a large picture", place_sheet(sheet, draw_heads(1)[0], random)

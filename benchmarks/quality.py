@@ -179,7 +179,7 @@ def _probe(
     return Probe(person, condition, means @ embedding, factors, stable_quality)
 
 
-def scores_of(probes: list[Probe]) -> dict[str, Doubles]:
+def compute_scores(probes: list[Probe]) -> dict[str, Doubles]:
     """Return the qualities of the probes: as shipped, without each component, and with stability."""
     scores = {"quality": np.array([quality_score(probe.factors) for probe in probes])}
     for weakness in probes[0].factors:
@@ -217,7 +217,7 @@ def report_on(probes: list[Probe]) -> dict[str, object]:
     plain = [probe for probe in probes if probe.condition in ("plain", "turned")]
     impostors = np.concatenate([np.delete(probe.similarities, probe.person) for probe in plain])
     threshold = float(np.quantile(impostors, 1 - FMR))
-    scores = scores_of(probes)
+    scores = compute_scores(probes)
     conditions = np.array([probe.condition for probe in probes])
     table: dict[str, object] = {"threshold": threshold, "discarded": DISCARDED_FRACTIONS, "probes": len(probes)}
     table["all"] = {name: error_versus_discard(probes, values, threshold) for name, values in scores.items()}

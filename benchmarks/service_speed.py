@@ -7,7 +7,7 @@ photo, both warm; their results are compared bit by bit, and the median times an
 Then eight concurrent clients request up to ``--rate-photos`` photos, alternating with a new `Album.scan` of the same
 files. ``--deepface PYTHON`` (``pip install deepface tf-keras 'deepface[api]' gunicorn``) adds deepface's HTTP API with
 the same two networks, behind gunicorn with one worker as in its container image (with several threads it fails on most
-photos): eight clients request embeddings from it, alternating with ours, which also identifies.
+photos): eight clients request embeddings from it, alternating with facebank's, which also identifies.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def run_deepface(python: Path, folder: Path) -> Iterator[str]:
 
 
 def compare_with_deepface(python: Path, address: str, photos: list[Path], folder: Path, runs: int) -> dict[str, object]:
-    """Return the photos per second of eight clients of deepface's API, and of ours in alternation."""
+    """Return the photos per second of eight clients of deepface's API and of facebank's, in alternation."""
     with run_deepface(python, folder) as deepface_address, httpx.Client(timeout=600, trust_env=False) as client:
 
         def represent(path: Path, client: httpx.Client = client, deepface_address: str = deepface_address) -> int:

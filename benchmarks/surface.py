@@ -132,7 +132,9 @@ def main() -> int:
     """Print the lines of one version, or those missing in the later of two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="interpreter of the earlier version")
-    parser.add_argument("--after", type=Path, default=Path(sys.executable), help="of the later version (default: this)")
+    parser.add_argument(
+        "--after", type=Path, default=Path(sys.executable), help="interpreter of the later version (default: this)"
+    )
     parser.add_argument("--documents", type=Path, default=PROJECT, help="folder with README.md, SECURITY.md and docs/")
     arguments = parser.parse_args()
     if arguments.before is None:

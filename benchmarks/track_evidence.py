@@ -45,7 +45,7 @@ Outcome = tuple[bool, bool, bool, float]
 """Whether the person is enrolled, is the best candidate, and is named, and the best candidate's probability."""
 
 
-def scores_of(
+def score_track(
     scorer: PrototypeScorer, cohort: Cohort, faces: FloatArray, qualities: FloatArray
 ) -> dict[str, FloatArray]:
     """Return the corrected scores of a track by method, ``(people,)`` each."""
@@ -90,7 +90,7 @@ def evaluate(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, flo
         samples = np.ones(KEPT, dtype=np.int64)
         for person, indices in tracks:
             embeddings, qualities = faces.embeddings[indices], faces.qualities[indices]
-            for method, scores in scores_of(scorer, cohort, embeddings, qualities).items():
+            for method, scores in score_track(scorer, cohort, embeddings, qualities).items():
                 best = np.argsort(-scores)[:KEPT]
                 probabilities = calibrator.probabilities(scores[best][None], samples[None], SIZE, 0.5)
                 named = bool(scores[best[0]] >= threshold)

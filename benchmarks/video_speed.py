@@ -63,7 +63,7 @@ class TimedEmbedder:
         return embeddings
 
 
-def seconds_of(work: Callable[[], object]) -> float:
+def time_call(work: Callable[[], object]) -> float:
     """Call a function and return its duration in seconds."""
     started = time.perf_counter()
     work()
@@ -183,7 +183,7 @@ def main() -> None:
         engine, identification = bank.engine, bank.identification
         plans = {"one worker": VideoPlan(workers=1), "a worker a core": VideoPlan()}
         functions = {
-            name: partial(seconds_of, partial(identify_video, engine, identification, clip, plan))
+            name: partial(time_call, partial(identify_video, engine, identification, clip, plan))
             for name, plan in plans.items()
         }
         seconds = measure_in_alternation(arguments.runs, functions)

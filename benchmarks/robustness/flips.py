@@ -197,7 +197,7 @@ def flip(subject: DamagedFile, flips: int, seed: int, *, aimed: bool, limit: flo
 def run_queries(subject: DamagedFile, expected: Any, limit: float) -> str:
     """Run the queries in a forked process, and return the outcome."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about forking with threads, which the child does not need
+        warnings.simplefilter("ignore")  # warns of forking with threads, which the child does not use
         child = os.fork()
     if not child:
         outcome = OUTCOMES.index("crashed")

@@ -74,7 +74,7 @@ def _sample(number: int, row: FloatArray, box: FloatArray, landmarks: FloatArray
 
 
 @contextmanager
-def cache_at(folder: Path) -> Iterator[None]:
+def use_cache_folder(folder: Path) -> Iterator[None]:
     """Set the cache folder of this process."""
     before = os.environ.get("FACEBANK_CACHE")
     os.environ["FACEBANK_CACHE"] = str(folder)
@@ -119,7 +119,7 @@ class Checks:
 
     def check_forgotten_elsewhere(self, work: Path) -> str | None:
         """Forget the person with another cache folder, then check as `check_forgotten`."""
-        with cache_at(work / OTHER_CACHE), Gallery.open(work / GALLERY) as gallery:
+        with use_cache_folder(work / OTHER_CACHE), Gallery.open(work / GALLERY) as gallery:
             gallery.forget(PERSON)
         return self.check_forgotten(work)
 
@@ -142,7 +142,7 @@ def kill(folder: Path, kills: int, people: int, seed: int = 0) -> tuple[dict[str
     paths = {"GALLERY": work / GALLERY, "CACHE": work / CACHE, "PACKS": work / "packs"}
     environment = {f"FACEBANK_{name}": str(path) for name, path in paths.items()}
     killer = Killer(work, environment | {"FACEBANK_CALIBRATIONS": str(work / "calibrations")})
-    with cache_at(work / OTHER_CACHE), FaceBank.open(work / GALLERY) as bank:
+    with use_cache_folder(work / OTHER_CACHE), FaceBank.open(work / GALLERY) as bank:
         for name, photo in ((PERSON, PORTRAIT), (OTHER_PERSON, OTHER_PORTRAIT)):
             bank.enroll(name, [photo])
     killer.prepare([])
@@ -352,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{leftover_count:,} incomplete files left by kills", flush=True)
         if options.seconds:
             (folder / "together").mkdir()
-            with cache_at(folder / "together" / CACHE):
+            with use_cache_folder(folder / "together" / CACHE):
                 results = run_workers(folder / "together", options.seconds, options.people)
             for result in results:
                 print(json.dumps(asdict(result)), flush=True)

@@ -135,10 +135,10 @@ class Killer:
 
     def _measure(self, trial: Trial) -> tuple[int, float]:
         """Return the number of file changes of a run after its first opening of `Trial.start_file`, and its seconds."""
-        reading, writing = os.pipe()
-        child = self._fork(trial.command, trial.start_file, None, writing)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as events:
+        read_end, write_end = os.pipe()
+        child = self._fork(trial.command, trial.start_file, None, write_end)
+        os.close(write_end)
+        with os.fdopen(read_end, "rb") as events:
             started = time.monotonic() if events.read(1) else 0.0
             changes = len(events.read())
         if os.waitstatus_to_exitcode(self._wait(child)) or not started:
@@ -147,10 +147,10 @@ class Killer:
 
     def _kill(self, trial: Trial, point: int | None, delay: float | None) -> bool:
         """Kill a run before its n-th change, or some seconds after the first; return whether the kill hit it."""
-        reading, writing = os.pipe()
-        child = self._fork(trial.command, trial.start_file, point, writing)
-        os.close(writing)
-        with os.fdopen(reading, "rb", buffering=0) as events:
+        read_end, write_end = os.pipe()
+        child = self._fork(trial.command, trial.start_file, point, write_end)
+        os.close(write_end)
+        with os.fdopen(read_end, "rb", buffering=0) as events:
             if delay is not None and events.read(1):
                 time.sleep(delay)
                 with suppress(ProcessLookupError):
@@ -161,7 +161,7 @@ class Killer:
 
     def _fork(self, arguments: Sequence[str], start_file: str | None, point: int | None, pipe: int | None) -> int:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about forking with threads, which the child does not need
+            warnings.simplefilter("ignore")  # warns of forking with threads, which the child does not use
             child = os.fork()
         if child:
             return child
@@ -175,8 +175,8 @@ class Killer:
     ) -> None:
         """Run the program in this process; does not return."""
         output = os.open(self._work.with_name("output.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
+        devnull = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(devnull, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.environ.clear()

@@ -174,7 +174,7 @@ def _link_makers(album: Path, outside: Path) -> Iterator[Callable[[], None]]:
         yield lambda path=path, target=target: path.symlink_to(target)  # type: ignore[misc]
 
 
-def state_of(folder: Path) -> dict[str, tuple[object, ...]]:
+def read_state(folder: Path) -> dict[str, tuple[object, ...]]:
     """Return the state of all files in a folder: content, inode, links, permissions and modification time."""
     state = dict[str, tuple[object, ...]]()
     for path in [folder, *sorted(folder.rglob("*"))]:
@@ -195,19 +195,19 @@ def try_tree(folder: Path, seed: int, commands: Sequence[str] = tuple(COMMANDS))
         "FACEBANK_PACKS": str(work / "packs"),
         "FACEBANK_CALIBRATIONS": str(work / "calibrations"),
     }
-    killer, before = Killer(work, environment), state_of(work / "outside")
+    killer, before = Killer(work, environment), read_state(work / "outside")
     for name, photo in ENROLLED.items():
         killer.run(("enroll", "--name", name, str(DEMO_PHOTOS / photo)))
     killer.run(("scan", "album"))
     wrong = list[str]()
     for name in commands:
         code = killer.run(COMMANDS[name])
-        now = state_of(work / "outside")
+        after = read_state(work / "outside")
         if code not in (0, 1, 2):
             wrong.append(f"tree {seed}: {name} ended with {code}")
-        changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+        changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
         wrong += [f"tree {seed}: {name} changed {os.path.relpath(path, work)}" for path in changed]
-        before = now
+        before = after
     return wrong
 
 

@@ -46,7 +46,7 @@ WARMUP_REQUESTS = 100  # of each kind
 CLOSE_TIMEOUT = 60.0  # seconds for the service to close connections
 
 
-def client_of(address: str) -> httpx.Client:
+def make_client(address: str) -> httpx.Client:
     """Return a client with the service's key."""
     return httpx.Client(base_url=address, timeout=60, trust_env=False, headers={"x-api-key": TOKEN})
 
@@ -64,7 +64,7 @@ class RegularClient(threading.Thread):
 
     def run(self) -> None:
         """Send requests until `end` is called."""
-        with client_of(self._address) as client:
+        with make_client(self._address) as client:
             while not self._is_ended.is_set():
                 self._request(client)
 
@@ -80,7 +80,7 @@ class RegularClient(threading.Thread):
             if self._keeps_connection:
                 response = client.post("/api/v1/identify", content=PROBE.read_bytes())
             else:
-                with client_of(self._address) as new_client:
+                with make_client(self._address) as new_client:
                     response = new_client.get(PEOPLE)
             self.outcomes["answered" if response.status_code == 200 else f"status {response.status_code}"] += 1
         except httpx.HTTPError as error:
@@ -157,7 +157,7 @@ def main() -> int:
             bank.enroll("Barack Obama", ENROLLED)
         (Path(folder) / "token.txt").write_text(TOKEN)
         with run_service(gallery, "--token-file", f"{folder}/token.txt") as service:
-            with client_of(service.address) as client:
+            with make_client(service.address) as client:
                 for _ in range(WARMUP_REQUESTS):  # warm up threads and caches
                     client.post("/api/v1/identify", content=PROBE.read_bytes())
                     client.get(PEOPLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.robustness.index_kills import CACHE, cache_at, kill, run_workers
+from benchmarks.robustness.index_kills import CACHE, kill, run_workers, use_cache_folder
 
 
 def test_index_is_rebuilt_and_forgotten_after_a_kill(tmp_path: Path) -> None:
@@ -14,7 +14,7 @@ def test_index_is_rebuilt_and_forgotten_after_a_kill(tmp_path: Path) -> None:
 
 
 def test_concurrent_identifying_and_forgetting(tmp_path: Path) -> None:
-    with cache_at(tmp_path / CACHE):
+    with use_cache_folder(tmp_path / CACHE):
         told = run_workers(tmp_path, seconds=6, people=5_100, roles=("churn", "identify a scan", "merge"))
     assert [each.wrong for each in told] == [{}] * 3
     assert all(each.calls for each in told)
