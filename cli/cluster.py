@@ -87,7 +87,7 @@ def _show(grouping: Grouped, *, as_json: bool) -> None:
 
 
 def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
-    from facebank.album.pages import MOST_GROUPS, write_contact_sheet
+    from facebank.album.pages import MAX_GROUPS, write_contact_sheet
     from facebank.gallery import PlaceKind
 
     if not groups:
@@ -97,7 +97,7 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
     with ProgressBar() as bar:
         write_contact_sheet(album.scan_file, groups, out, bar)
     total = pluralize(len(groups), "group")
-    selection = f" of the {MOST_GROUPS} largest of {total}" if len(groups) > MOST_GROUPS else ""
+    selection = f" of the {MAX_GROUPS} largest of {total}" if len(groups) > MAX_GROUPS else ""
     say(f"page{selection}: {out}")
 
 

@@ -53,7 +53,7 @@ class AlbumContent:
     """The numbers of files, photos and faces of an album, and its missing shards."""
 
     path: Path  # of the scan file, or of the Parquet shards
-    files: int  # readable ones
+    files: int  # readable files
     photos: int  # distinct by content
     faces: int
     parquet_shards: int | None  # None for a scan file
@@ -65,8 +65,8 @@ class Album:
 
     The bank stays open. Several threads may share an album, but only one of them can scan at a time.
 
-    Throughout, `settings` default to the gallery's own, and `places` are scanned files and folders; where they may be
-    left out, all photos are meant.
+    Throughout, `settings` default to the gallery's own, and `places` are scanned files and folders; where they are
+    optional, the default is all photos.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Album:
         self._scan_file: ScanFile | None = None
         self._opening = SharedLock()
         self.naming = SharedLock()
-        """Held while a group is named once; reentrant."""
+        """Lock held while a group is named once; reentrant."""
 
     def __enter__(self) -> Self:
         return self
@@ -213,24 +213,24 @@ class Album:
         elsewhere: ScanElsewhere | None = None,
         progress: Progress = SILENT,
     ) -> ScanReport:
-        """Analyze new and changed photos of files and folders, and forget those that are gone.
+        """Analyze new and changed photos of files and folders, and remove those that no longer exist from the scan.
 
         Parameters
         ----------
         places
             Files and folders, and with the extra `buckets` addresses as text: ``s3://BUCKET/FOLDER`` and ``gs://...``.
         workers
-            How many photos are processed in parallel; None for one per core.
+            Number of photos processed in parallel; None for one per core.
         within
-            Links that lead out of these folders are passed over, even if they were made during the scan; None to follow
+            Links that lead out of these folders are skipped, even if they were created during the scan; None to follow
             all links.
         shard
             Number, from 1, and count of the shards into which the photos are divided among machines. Photos of other
-            shards are left alone, see `facebank.media.Shard`. None for all photos.
+            shards are not scanned, see `facebank.media.Shard`. None for all photos.
         needs_photos
-            Whether the places must have photos; if not, videos are enough, which `facebank.video.scan` looks through.
+            Whether the places must have photos; if not, videos are enough, which `facebank.video.scan` analyzes.
         elsewhere
-            Scans the files in place of this process and reports them, as `facebank.cluster.ray_scan` does.
+            Scans the files instead of this process and yields the results, as `facebank.cluster.ray_scan` does.
         progress
             Receives the `ScanPlan`, then each `ScannedFile` once its result is stored.
 
@@ -239,11 +239,11 @@ class Album:
         MissingDependencyError
             The extra `buckets` is not installed, and a bucket is named.
         PhotoNotFoundError
-            The places have no photo, and the scan knows none in them.
+            The places have no photo, neither on disk nor in the scan.
         ScanBusyError
             Another process is scanning into the same file.
         ServiceError
-            A bucket is missing, denied or unreachable; what was found until then is kept.
+            A bucket is missing, denied or unreachable; the photos scanned until then are kept.
         StorageError
             The scan file cannot be written.
         UsageError
@@ -261,8 +261,8 @@ class Album:
         from facebank.media import Shard
 
         if not (workers is None or (type(workers) is int and workers > 0)):
-            raise UsageError(f"workers are a number from 1, or None for one per core, not {printable(repr(workers))}")
-        chosen = None if shard is None else Shard.of(shard)
+            raise UsageError(f"workers must be 1 or more, or None for one per core, not {printable(repr(workers))}")
+        parsed_shard = None if shard is None else Shard.of(shard)
         self.require_writable()
         return scan_places(
             self._bank,
@@ -270,7 +270,7 @@ class Album:
             named_places(places),
             workers=workers,
             within=within,
-            shard=chosen,
+            shard=parsed_shard,
             needs_photos=needs_photos,
             elsewhere=elsewhere,
             progress=progress,
@@ -285,15 +285,15 @@ class Album:
     ) -> MergeReport:
         """Merge other scans into this one, such as those of the shards of a folder: see `shard` of `scan`.
 
-        The merge is atomic, and the other scans are not changed. For each file the scan counts that looked through the
-        file's folder last; a file that it no longer has is forgotten. Known photos keep the groups of their faces.
+        The merge is atomic, and the other scans are not changed. The entry of a file is taken from the scan that looked
+        through its folder last, and removed if that scan no longer has it. Known photos keep the groups of their faces.
 
         Parameters
         ----------
         paths
             Scan files, Parquet shards and folders of Parquet shards, made with the same pack.
         moved
-            A folder's name in those scans and its name where this scan is used; None if the names are the same.
+            The path of a folder in those scans and its path where this scan is used; None if the paths are the same.
         progress
             Advanced with each file of the scans.
 
@@ -307,7 +307,7 @@ class Album:
         StorageError
             This scan cannot be written.
         UsageError
-            Something is not a path, a scan or shard is given twice, or the shards belong to different folders.
+            An argument is not a path, a scan or shard is given twice, or the shards belong to different folders.
 
         Examples
         --------
@@ -319,9 +319,9 @@ class Album:
         """
         from facebank.album.scan.updates import merge_scans
 
-        named, folders = named_paths(paths, "the path of a scan"), _folder_names(moved)
+        named, moved_paths = named_paths(paths, "the path of a scan"), _moved_paths(moved)
         self.require_writable()
-        return merge_scans(self._bank, self.path, named, moved=folders, progress=progress)
+        return merge_scans(self._bank, self.path, named, moved=moved_paths, progress=progress)
 
     def note_written(self, kind: PlaceKind, path: Path) -> None:
         """Record where a copy of the gallery's people was written: see `FaceBank.note_written`.
@@ -335,7 +335,7 @@ class Album:
         self._bank.note_written(kind, path)
 
     def forget(self, places: Place | Iterable[Place]) -> int:
-        """Forget the photos and videos of files and folders, which need not exist; return the number of files.
+        """Remove the photos and videos of files and folders, which need not exist, and return the number of files.
 
         Raises
         ------
@@ -377,9 +377,9 @@ class Album:
     def identify(
         self, places: Place | Iterable[Place] = (), settings: DecisionSettings | None = None
     ) -> Iterator[Photo]:
-        """Yield the scanned photos, identified, in the order of their paths; the files are not read again.
+        """Yield the identified photos of the scan in the order of their paths; the files are not read again.
 
-        A face that is a person's sample is always that person, however similar it is to others: see
+        A face that is a person's sample always has that identity, however similar it is to other people: see
         `facebank.album.confirmed`.
 
         Raises
@@ -396,11 +396,11 @@ class Album:
         eileen.jpg [None]
         party.jpg ['Barack', 'Joe']
         """
-        from facebank.album.confirmed import identified_in_album
+        from facebank.album.confirmed import identify_in_album
 
         gallery = self._bank.gallery
         for photo in self.scan_file.photos([place_path(place) for place in named_places(places)]):
-            yield identified_in_album(photo, gallery, lambda: self._bank.identification(settings))
+            yield identify_in_album(photo, gallery, lambda: self._bank.identification(settings))
 
     def find(
         self,
@@ -482,12 +482,12 @@ class Album:
         ([None, 'Barack', 'Joe'], [1, 1, 2])
         """
         from facebank.album.arrow_tables import faces_table
-        from facebank.album.confirmed import identified_if_gallery
+        from facebank.album.confirmed import identify_if_gallery
 
         scan_file = self.scan_file
         groups = {face: number for number, faces in scan_file.groups().items() for face in faces}
         photos = scan_file.each_photo([place_path(place) for place in named_places(places)])
-        rows = identified_if_gallery(self._bank, photos, settings) if identify else photos
+        rows = identify_if_gallery(self._bank, photos, settings) if identify else photos
         return faces_table(rows, groups, self._bank.engine.identity.dimension)
 
     def plan_sorting(
@@ -541,7 +541,7 @@ class Album:
         run_album_sort(self._bank, plan, progress, self.scan_file.move)
 
     def mend_sorting(self, out: Place) -> str | None:
-        """Finish the last photo of a killed sort; return its path in its person's folder, None if there was none.
+        """Finish the last photo of a killed sort, and return its path in its person's folder; None if there was none.
 
         Raises
         ------
@@ -616,7 +616,7 @@ class Album:
         progress
             Receives a `facebank.album.sort.undo.Undone` for each photo.
         dry_run
-            Whether files stay unchanged, and only the report is made.
+            Whether files stay unchanged, and the results are only reported.
 
         Examples
         --------
@@ -643,11 +643,11 @@ class Album:
         Parameters
         ----------
         least
-            The smallest number of faces in a group.
+            Minimum number of faces in a group.
         known
             Numbers in the scan of the faces whose person is known; None to identify them first.
         progress
-            Advanced with the fraction that is done.
+            Advanced with the completed fraction.
 
         Examples
         --------
@@ -659,8 +659,8 @@ class Album:
         from facebank.album.confirmed import known_faces
         from facebank.album.groups.face_groups import group_faces
 
-        left_out = known_faces(self._bank, self.scan_file) if known is None else known
-        return group_faces(self.scan_file, self._bank.engine.thresholds, left_out, least=least, progress=progress)
+        excluded = known_faces(self._bank, self.scan_file) if known is None else known
+        return group_faces(self.scan_file, self._bank.engine.thresholds, excluded, least=least, progress=progress)
 
     def groups(self) -> list[Group]:
         """Return the stored groups, largest first.
@@ -683,7 +683,7 @@ class Album:
         Parameters
         ----------
         one, other
-            Names of faces on the contact sheet: ``3.2`` is the second face of group 3, ``3`` its first.
+            Labels of faces on the contact sheet: ``3.2`` is the second face of group 3, ``3`` its first.
 
         Raises
         ------
@@ -783,8 +783,8 @@ class Album:
         """Write the names of identified people as regions that photo programs read: see `facebank.album.tags.writing`.
 
         A name is written for only one face of a photo, whatever the settings allow, unless several faces are samples of
-        the person. Nothing is written where a link leads out of the places. A photo that is written itself remains
-        known to the scan, and denials of its faces are kept.
+        the person. No file is written through a link that leads out of the places. If the photo itself is written, the
+        scan is updated, and denials of its faces are kept.
 
         Yields
         ------
@@ -803,10 +803,11 @@ class Album:
         from facebank.album.tags.album_tags import write_album_tags
 
         self.require_writable()
-        chosen = self._bank.settings if settings is None else settings
-        one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
+        settings = self._bank.settings if settings is None else settings
+        # other programs count a person's photos by regions
+        once_per_photo = settings.changed({"allow_twice": False})
         named = named_paths(places)
-        yield from write_album_tags(self._bank, self.scan_file, self.identify(named, one_face_each), named, options)
+        yield from write_album_tags(self._bank, self.scan_file, self.identify(named, once_per_photo), named, options)
 
     def photos_with_tags(self, name: str, places: Place | Iterable[Place] = ()) -> list[Path]:
         """Return the photos into or beside which facebank may have written a name.
@@ -816,8 +817,8 @@ class Album:
         name
             Name of a person who is or was enrolled.
         places
-            Files and folders, of which all photos are returned. If there are none: the photos for which the scan
-            records the name of this person or of a forgotten one.
+            Files and folders, of which all photos are returned. If empty, the photos for which the scan records the
+            name of this person or of a forgotten one.
 
         Raises
         ------
@@ -855,9 +856,9 @@ class Album:
         photos
             As `photos_with_tags` returns them.
         places
-            The files and folders that the user named. Nothing is changed where a link leads out of them.
+            The files and folders that the user named. No file is changed through a link that leads out of them.
         dry_run
-            Whether files stay unchanged, and only the report is made.
+            Whether files stay unchanged, and the results are only reported.
 
         Yields
         ------
@@ -899,7 +900,7 @@ class Album:
         places
             Files and folders.
         most
-            The largest number of faces to enroll for a person; None for `facebank.album.groups.naming.MOST_SAMPLES`.
+            Maximum number of faces to enroll for a person; None for `facebank.album.groups.naming.MAX_SAMPLES`.
         own
             Whether to use names that facebank itself wrote and nobody has changed since.
         force
@@ -931,10 +932,10 @@ class Album:
         )
 
 
-def _folder_names(moved: tuple[Place, Place] | None) -> tuple[str, str] | None:
-    """Return the two absolute names of a folder."""
+def _moved_paths(moved: tuple[Place, Place] | None) -> tuple[str, str] | None:
+    """Return the two absolute paths of a folder."""
     if moved is None:
         return None
     if not isinstance(moved, tuple) or len(moved) != 2:
-        raise UsageError(f"moved is a folder's name in the scans and its name here, not {printable(repr(moved))}")
+        raise UsageError(f"moved must be a folder's path in the scans and its path here, not {printable(repr(moved))}")
     return absolute(moved[0]), absolute(moved[1])

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from facebank.gallery import Gallery
     from facebank.types import Face, Photo, Sample
 
-MOST_DENIED = 200
-"""Largest number of a group's faces that are denied, the most typical ones."""
+MAX_DENIED = 200
+"""Maximum number of a group's faces that are denied, the most typical ones."""
 
-_STRANGERS = 3  # faces of a group that are remembered as a stranger
+_STRANGER_FACES = 3  # number of a group's faces that are remembered as a stranger's
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Answer:
     withdrawn: tuple[tuple[int, FaceKey], ...] = ()  # denials that were withdrawn, likewise
     strangers: tuple[tuple[int, FaceKey], ...] = ()  # new strangers: the stranger's number and the face
     forgotten: tuple[NewSample, ...] = field(default=(), repr=False)  # strangers that were forgotten
-    parted: PartedGroup | None = None  # the division of a group whose faces are not all one person's
+    parted: PartedGroup | None = None  # the division of a group whose faces are of several people
 
 
 def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str, *, force: bool = False) -> Answer:
@@ -74,25 +74,26 @@ def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str,
         raise PhotoError(f"{printable(photo.path)} has changed since it was scanned: scan it again")
     gallery = bank.open_gallery(create=True)
     before = _Before.of(gallery, name)
-    wrong = [sample for sample in gallery.samples_at(key) if name_key(sample.person) != name_key(name)]
-    removed = _remove_samples(gallery, wrong)
+    others = [sample for sample in gallery.samples_at(key) if name_key(sample.person) != name_key(name)]
+    removed = _remove_samples(gallery, others)
     try:
-        found = feedback.confirm(gallery, bank.engine, photo.path, name, face_number, force=force, new=True)
+        result = feedback.confirm(gallery, bank.engine, photo.path, name, face_number, force=force, new=True)
     except BaseException:
-        _enroll_again(gallery, removed)
+        _reenroll(gallery, removed)
         raise
-    answer = before.compared(gallery, Answer(found.accepted, found.detail, found.person or name, removed=removed))
-    if not found.accepted:
+    answer = before.add_changes(gallery, Answer(result.accepted, result.detail, result.person or name, removed=removed))
+    if not result.accepted:
         _restore(gallery, answer)
-        return Answer(False, found.detail, answer.person)
-    is_new = found.reason is feedback.FeedbackReason.ENROLLED and found.sample_id is not None
-    return _with_samples(gallery, answer, [found.sample_id] if is_new and found.sample_id is not None else [])
+        return Answer(False, result.detail, answer.person)
+    if result.reason is not feedback.FeedbackReason.ENROLLED or result.sample_id is None:
+        return _add_samples(gallery, answer, [])
+    return _add_samples(gallery, answer, [result.sample_id])
 
 
 def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) -> Answer:
     """Record that faces are not a person's.
 
-    A single face that is the person's sample is removed from the samples; of several faces, samples are left alone.
+    If a single face is given and is the person's sample, the sample is removed; of several faces, samples are kept.
     Raises `PersonNotFoundError` if the name is not enrolled, and `UsageError` if a copy of a single face is the
     person's sample.
 
@@ -101,33 +102,33 @@ def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) 
     gallery
         The gallery to change.
     faces
-        Scanned photos with the faces' numbers from 1; only the first `MOST_DENIED` are used.
+        Scanned photos with the faces' numbers from 1; only the first `MAX_DENIED` are used.
     name
         The person's name.
     """
     person = gallery.person(name)
-    several = list(faces)[:MOST_DENIED]
+    faces = list(faces)[:MAX_DENIED]
     removed: tuple[tuple[int, NewSample], ...] = ()
     denied: list[tuple[int, FaceKey]] = []
-    for photo, face_number in several:
+    for photo, face_number in faces:
         face = _face(photo, face_number)
         key = FaceKey.from_photo(photo, face)
-        if len(several) == 1:
+        if len(faces) == 1:
             own = [sample for sample in gallery.samples_at(key) if name_key(sample.person) == name_key(person.name)]
             removed = _remove_samples(gallery, own)
         try:
             if gallery.deny(person.name, key, face.embedding):
                 denied.append((person.id, key))
         except UsageError:
-            if len(several) == 1:
-                _enroll_again(gallery, removed)
+            if len(faces) == 1:
+                _reenroll(gallery, removed)
                 raise
     detail = f"not {printable(person.name)}"
     return Answer(True, detail, person.name, person.id, removed=removed, denials=tuple(denied))
 
 
 def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> Answer:
-    """Remember faces as a stranger's: the first few, by which others of a group are recognized.
+    """Remember the first few faces as a stranger's, by which others of a group are recognized.
 
     A face that is a sample is removed from the samples. Raises `UsageError` if a copy of a face is a sample.
 
@@ -138,25 +139,25 @@ def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> An
     faces
         Scanned photos with the faces' numbers from 1, the most typical first.
     """
-    made: list[tuple[int, FaceKey]] = []
+    strangers: list[tuple[int, FaceKey]] = []
     removed: tuple[tuple[int, NewSample], ...] = ()
     try:
-        for photo, face_number in faces[:_STRANGERS]:
+        for photo, face_number in faces[:_STRANGER_FACES]:
             face = _face(photo, face_number)
             key = FaceKey.from_photo(photo, face)
             removed += _remove_samples(gallery, gallery.samples_at(key))
-            number, is_new = gallery.remember_stranger(_stranger(photo, face))
+            stranger_id, is_new = gallery.remember_stranger(_stranger(photo, face))
             if is_new:
-                made.append((number, key))
+                strangers.append((stranger_id, key))
     except UsageError:
-        _forget_strangers(gallery, made)
-        _enroll_again(gallery, removed)
+        _forget_strangers(gallery, strangers)
+        _reenroll(gallery, removed)
         raise
-    return Answer(True, "nobody whom you know", removed=removed, strangers=tuple(made))
+    return Answer(True, "nobody whom you know", removed=removed, strangers=tuple(strangers))
 
 
 def is_remembered(gallery: Gallery, photo: Photo, face: Face) -> bool:
-    """Return whether this very face, not only a similar one, is remembered as a stranger's."""
+    """Return whether this face itself, not only a similar one, is remembered as a stranger's."""
     key = FaceKey.from_photo(photo, face)
     return any(is_same_place(key, stranger.face) for stranger in gallery.stranger_faces())
 
@@ -183,22 +184,22 @@ def name_group(
             return Answer(False, f"these faces are {printable(other)} already", other)
         before = _Before.of(gallery, name)
         named = album.name_group(number, name, force=force, key=key, without=without)
-        answer = before.compared(gallery, Answer(bool(named.samples), "", named.person))
+        answer = before.add_changes(gallery, Answer(bool(named.samples), "", named.person))
     if not named.samples:
         _restore(gallery, answer)
-        why = next(iter(named.refused.values()), "no face is new")
-        return Answer(False, f"nothing was learned: {why}", named.person)
+        reason = next(iter(named.refused.values()), "no face is new")
+        return Answer(False, f"nothing was learned: {reason}", named.person)
     count = len(named.samples)
     detail = f"{printable(named.person)} has {count} new sample{'s' if count > 1 else ''}"
-    return replace(_with_samples(gallery, answer, named.samples), detail=detail)
+    return replace(_add_samples(gallery, answer, named.samples), detail=detail)
 
 
 def leave_out(
     album: Album, gallery: Gallery, answer: Answer, group: int, others: Mapping[int, tuple[Photo, int]]
 ) -> Answer:
-    """Take faces to which an answer does not apply out of a group; return the answer with that change.
+    """Take faces to which an answer does not apply out of a group, and return the answer with that change.
 
-    If the answer gave the remaining faces a name, the name is denied of the others. Raises as `part_group`.
+    If the answer named the remaining faces, the name is denied for the others. Raises the errors of `part_group`.
 
     Parameters
     ----------
@@ -223,8 +224,8 @@ def leave_out(
 def take_back(bank: GalleryAccess, answer: Answer, album: Album) -> bool:
     """Undo an answer: remove what it added, including a new person, and restore what it removed.
 
-    Undoing answers in reverse order leaves the gallery as it was before them. Data that was removed since is skipped,
-    and people who were forgotten since are not enrolled again.
+    Undoing answers in reverse order restores the gallery as it was before them. Data removed since is skipped, and
+    people forgotten since are not enrolled again.
 
     Returns
     -------
@@ -234,17 +235,17 @@ def take_back(bank: GalleryAccess, answer: Answer, album: Album) -> bool:
     gallery = bank.gallery
     names = gallery.names()
     is_changed = answer.parted is not None and rejoin_group(album.scan_file, answer.parted)
-    made = [
-        number
+    added = [
+        sample_id
         for sample, key in zip(answer.samples, answer.learned, strict=True)
-        for number in _numbers_now(gallery, sample, key, names.get(answer.person_id or 0))
+        for sample_id in _current_ids(gallery, sample, key, names.get(answer.person_id or 0))
     ]
     with suppress(UsageError):  # another process has removed them
-        is_changed |= gallery.remove_samples(made).samples > 0
+        is_changed |= gallery.remove_samples(added).samples > 0
     is_changed |= _forget_strangers(gallery, answer.strangers)
-    for number, key in answer.denials:
+    for person_id, key in answer.denials:
         with suppress(PersonNotFoundError):
-            is_changed |= number in names and gallery.withdraw_denial(names[number], key)
+            is_changed |= person_id in names and gallery.withdraw_denial(names[person_id], key)
     is_changed |= _restore(gallery, answer)
     person = None if answer.made_person is None else gallery.names().get(answer.made_person)
     if person is not None and not gallery.person(person).sample_count:  # no samples were added since
@@ -264,77 +265,77 @@ class _Before(NamedTuple):
     def of(cls, gallery: Gallery, name: str) -> Self:
         return cls(frozenset(gallery.names()), _denials_by_id(gallery, name), _strangers(gallery))
 
-    def compared(self, gallery: Gallery, answer: Answer) -> Answer:
+    def add_changes(self, gallery: Gallery, answer: Answer) -> Answer:
         """Return an answer with the denials and strangers that it removed, and its person if new."""
         name = str(answer.person)
         try:
-            number = gallery.person(name).id
+            person_id = gallery.person(name).id
         except PersonNotFoundError:
             return answer
-        gone = self.denied.keys() - _denials_by_id(gallery, name).keys()
-        lost = self.strangers.keys() - {stranger.id for stranger in gallery.stranger_faces()}
+        withdrawn = self.denied.keys() - _denials_by_id(gallery, name).keys()
+        forgotten = self.strangers.keys() - {stranger.id for stranger in gallery.stranger_faces()}
         return replace(
             answer,
-            person_id=number,
-            made_person=None if number in self.person_ids else number,
-            withdrawn=tuple((number, self.denied[denial]) for denial in sorted(gone)),
-            forgotten=tuple(self.strangers[stranger] for stranger in sorted(lost)),
+            person_id=person_id,
+            made_person=None if person_id in self.person_ids else person_id,
+            withdrawn=tuple((person_id, self.denied[denial]) for denial in sorted(withdrawn)),
+            forgotten=tuple(self.strangers[stranger] for stranger in sorted(forgotten)),
         )
 
 
-def _with_samples(gallery: Gallery, answer: Answer, samples: Sequence[int]) -> Answer:
+def _add_samples(gallery: Gallery, answer: Answer, samples: Sequence[int]) -> Answer:
     faces = tuple(FaceKey.from_sample(gallery.sample(number)) for number in samples)
     return replace(answer, samples=tuple(samples), learned=faces)
 
 
 def _remove_samples(gallery: Gallery, samples: Sequence[Sample]) -> tuple[tuple[int, NewSample], ...]:
-    """Remove samples, and return them completely, with their people's numbers."""
-    numbers = {name: number for number, name in gallery.names().items()}
-    taken = tuple((numbers[sample.person], gallery.whole_sample(sample.id)) for sample in samples)
+    """Remove samples, and return them in full, with their people's numbers."""
+    person_ids = {name: person_id for person_id, name in gallery.names().items()}
+    removed = tuple((person_ids[sample.person], gallery.whole_sample(sample.id)) for sample in samples)
     gallery.remove_samples([sample.id for sample in samples])
-    return taken
+    return removed
 
 
-def _enroll_again(gallery: Gallery, removed: Iterable[tuple[int, NewSample]]) -> bool:
+def _reenroll(gallery: Gallery, removed: Iterable[tuple[int, NewSample]]) -> bool:
     """Enroll removed samples again; return whether any was enrolled."""
     is_changed, names = False, gallery.names()
-    for number, sample in removed:
-        if number in names:
-            (outcome,) = gallery.enroll(names[number], [sample])
+    for person_id, sample in removed:
+        if person_id in names:
+            (outcome,) = gallery.enroll(names[person_id], [sample])
             is_changed |= outcome.duplicate_of_person is None
     return is_changed
 
 
 def _restore(gallery: Gallery, answer: Answer) -> bool:
     """Restore the samples, denials and strangers that an answer removed; return whether anything changed."""
-    is_changed, names = _enroll_again(gallery, answer.removed), gallery.names()
-    for number, key in answer.withdrawn:
+    is_changed, names = _reenroll(gallery, answer.removed), gallery.names()
+    for person_id, key in answer.withdrawn:
         with suppress(PersonNotFoundError, UsageError):
-            is_changed |= number in names and gallery.deny(names[number], key)
+            is_changed |= person_id in names and gallery.deny(names[person_id], key)
     for stranger in answer.forgotten:
         with suppress(UsageError):
             is_changed |= gallery.remember_stranger(stranger)[1]
     return is_changed
 
 
-def _numbers_now(gallery: Gallery, sample: int, key: FaceKey, owner: str | None) -> list[int]:
-    """Return the present number of a sample, which differs after it was removed and restored; empty if gone."""
+def _current_ids(gallery: Gallery, sample: int, key: FaceKey, owner: str | None) -> list[int]:
+    """Return the current number of a sample, which differs after it was removed and restored; empty if gone."""
     with suppress(SampleNotFoundError):
         return [gallery.sample(sample).id]
-    return [found.id for found in gallery.samples_at(key) if found.person == owner]
+    return [current.id for current in gallery.samples_at(key) if current.person == owner]
 
 
 def _forget_strangers(gallery: Gallery, strangers: Iterable[tuple[int, FaceKey]]) -> bool:
-    """Forget strangers by number, or by face if they were restored under other numbers; return whether any was."""
+    """Forget strangers by number, or by face if they were restored under other numbers; return whether any existed."""
     is_changed = False
     for number, key in strangers:
         present = gallery.stranger_faces()
-        same = (
+        stranger_ids = (
             [number]
             if any(stranger.id == number for stranger in present)
             else [stranger.id for stranger in present if is_same_place(stranger.face, key)]
         )
-        for stranger_id in same:
+        for stranger_id in stranger_ids:
             with suppress(UsageError):
                 gallery.forget_stranger(stranger_id)
                 is_changed = True

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from facebank.types import Face, Photo
 
 
-def identified_in_album(photo: Photo, gallery: Gallery, identification: Callable[[], Identification]) -> Photo:
-    """Return a scanned photo with an identity for each face: as `identified_photo`, but samples keep their person.
+def identify_in_album(photo: Photo, gallery: Gallery, identification: Callable[[], Identification]) -> Photo:
+    """Return a scanned photo with an identity for each face; a person's samples always get that person.
 
     Similarity does not decide about samples: it cannot separate two people who look alike, such as one person
     enrolled under two names, and must not overrule the user. Similarity and probability stay as measured. No other face
@@ -48,16 +48,16 @@ def identified_in_album(photo: Photo, gallery: Gallery, identification: Callable
         [
             _confirmed_identity(face, owners[face.face_number])
             if face.face_number in owners
-            else _without_taken(face, set() if allow_twice else taken)
+            else _resolve_conflict(face, set() if allow_twice else taken)
             for face in found.faces
         ]
     )
 
 
-def identified_if_gallery(
+def identify_if_gallery(
     bank: GalleryAccess, photos: Iterable[tuple[list[int], Photo]], settings: DecisionSettings | None = None
 ) -> Iterator[tuple[list[int], Photo]]:
-    """Yield photos with their identities; as they are if there is no gallery.
+    """Yield photos with their identities; unchanged without a gallery.
 
     `photos` are as of `ScanFile.each_photo`, each with the numbers of its faces in the scan.
     """
@@ -67,7 +67,7 @@ def identified_if_gallery(
         yield from photos
         return
     for ids, photo in photos:
-        yield ids, identified_in_album(photo, gallery, lambda: bank.identification(settings))
+        yield ids, identify_in_album(photo, gallery, lambda: bank.identification(settings))
 
 
 def known_faces(bank: GalleryAccess, scan_file: ScanFile) -> set[int]:
@@ -77,7 +77,7 @@ def known_faces(bank: GalleryAccess, scan_file: ScanFile) -> set[int]:
     except GalleryNotFoundError:
         return set()
     known = set[int]()
-    for ids, photo in identified_if_gallery(bank, scan_file.each_photo()):
+    for ids, photo in identify_if_gallery(bank, scan_file.each_photo()):
         known.update(number for number, face in zip(ids, photo.faces, strict=True) if face.person is not None)
     return known
 
@@ -115,7 +115,7 @@ def _confirmed_identity(face: Face, person: str) -> Identity:
     )
 
 
-def _without_taken(face: Face, taken: set[str]) -> Identity:
+def _resolve_conflict(face: Face, taken: set[str]) -> Identity:
     """Return the identity of a face, uncertain if its person is already another face's owner."""
     identity = face.identity
     assert identity is not None  # noqa: S101 - `identified_photo` sets it on every face

@@ -1,4 +1,4 @@
-"""Copies of the data of a gallery's people: those that are wiped when somebody is forgotten, and those that remain."""
+"""Copies of data about a gallery's people: those that are wiped when somebody is forgotten, and those that remain."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ADVICE = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """The recorded copies of the data of a gallery's people, before somebody is forgotten."""
+    """The recorded copies of data about a gallery's people, before somebody is forgotten."""
 
     wiped: tuple[str, ...]  # files that are removed too: derived from the gallery, or left by killed runs
     stays: tuple[WrittenPlace, ...]  # copies that the user has to remove
@@ -46,7 +46,7 @@ class Copies:
 
 
 def copies_of(gallery: Gallery, name: str | None = None) -> Copies:
-    """Return the copies of the data of a gallery's people, and the files with a person's name, if one is given.
+    """Return the copies of data about a gallery's people, and the files with a person's name, if one is given.
 
     Raises `PersonNotFoundError` if the name is not enrolled.
     """

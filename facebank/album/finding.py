@@ -1,4 +1,4 @@
-"""Searching identified photos by people and date."""
+"""Search of identified photos by people and date."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Period:
         return cls(begin, end)
 
     def holds(self, taken_at: datetime | None) -> bool:
-        """Return whether a time lies in the period; an unknown time (None) only lies in the unlimited period.
+        """Return whether a time lies in the period; an unknown time (None) lies only in the unlimited period.
 
         Examples
         --------
@@ -109,26 +109,26 @@ def photos_of(
     names
         Names as in the gallery.
     period
-        When the photos were taken.
+        The time in which the photos were taken.
     any_of
         Whether one of the people is enough.
     """
-    return sorted(_found(photos, names, period, any_of), key=lambda photo: (moment(photo.taken_at), photo.path))
+    return sorted(_matches(photos, names, period, any_of), key=lambda photo: (moment(photo.taken_at), photo.path))
 
 
-def _found(photos: Iterable[Photo], names: frozenset[str], period: Period, any_of: bool) -> Iterator[FoundPhoto]:
+def _matches(photos: Iterable[Photo], names: frozenset[str], period: Period, any_of: bool) -> Iterator[FoundPhoto]:
     for photo in photos:
-        known: dict[str, KnownPerson] = {}
+        people: dict[str, KnownPerson] = {}
         for face in photo.faces:
             name, probability = face.person, face.probability
-            if name is not None and (name not in known or (probability or 0.0) >= (known[name].probability or 0.0)):
-                known[name] = KnownPerson(name, probability, _box(face) if name in names else None)
-        is_wanted = not names.isdisjoint(known) if any_of else names <= known.keys()
-        if is_wanted and period.holds(photo.taken_at):
+            if name is not None and (name not in people or (probability or 0.0) >= (people[name].probability or 0.0)):
+                people[name] = KnownPerson(name, probability, _box(face) if name in names else None)
+        is_match = not names.isdisjoint(people) if any_of else names <= people.keys()
+        if is_match and period.holds(photo.taken_at):
             yield FoundPhoto(
                 photo.path,
                 photo.taken_at,
-                tuple(person for _, person in sorted(known.items())),
+                tuple(person for _, person in sorted(people.items())),
                 photo.camera_dated,
                 photo.quarter_turns,
                 photo.content_hash,
@@ -157,10 +157,10 @@ def moment(taken_at: datetime | None) -> datetime:
 
 def _days(text: str) -> tuple[date, date]:
     """Return the first and the last day of a day, month or year; raises `UsageError` for other text."""
-    typed = _DAY_MONTH_OR_YEAR.fullmatch(text.strip())
+    match = _DAY_MONTH_OR_YEAR.fullmatch(text.strip())
     try:
-        if typed is not None:
-            year, month, day = int(typed[1]), typed[2], typed[3]
+        if match is not None:
+            year, month, day = int(match[1]), match[2], match[3]
             first = date(year, int(month or 1), int(day or 1))
             last_month = int(month or 12)
             return first, first if day else date(year, last_month, monthrange(year, last_month)[1])

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from facebank.album.confirmed import identified_in_album
+from facebank.album.confirmed import identify_in_album
 from facebank.album.finding import moment
 from facebank.album.scan_version import CachedScanVersion
 from facebank.errors import ScanNotFoundError
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from facebank.album.gallery_access import GalleryAccess
     from facebank.types import Photo
 
-_STALE_AFTER = 2.0  # seconds after which lists are made again during a refresh
-_BETWEEN = 64  # photos between two calls of `goes_on`
+_STALE_AFTER = 2.0  # seconds after which lists are rebuilt during a refresh
+_CHECK_INTERVAL = 64  # photos between two calls of `should_continue`
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class SeenPhoto:
 
     @property
     def when(self) -> datetime | None:
-        """When it was taken, with a time zone; None if unknown or implausible."""
+        """Time it was taken, with a time zone; None if unknown or implausible."""
         taken_at = self.taken_at
         if taken_at is None or not (self.camera_dated or is_plausible(taken_at)):
             return None
@@ -75,7 +75,7 @@ class _Lists:
 
     made_at: float  # seconds of the monotonic clock
     version: int  # of the photos
-    photos: Mapping[int, Sequence[SeenPhoto]]  # by number of a known person, oldest first
+    photos: Mapping[int, Sequence[SeenPhoto]]  # by number of an identified person, oldest first
     unsure: Mapping[int, Sequence[tuple[SeenPhoto, SeenFace]]]  # by number of the likeliest person, likeliest first
     uncertain: Sequence[tuple[SeenPhoto, SeenFace]]  # all of `unsure`, likeliest first
     has_unnamed: bool  # whether any face could still be named
@@ -102,7 +102,7 @@ class AlbumOverview:
         self._album = album
         self._places = [absolute(place) for place in places]
         self._photos: dict[str, SeenPhoto] = {}
-        self._made_for: object = None  # the state of people, settings and photos at the last refresh
+        self._current_state: object = None  # the state of people, settings and photos at the last refresh
         self._scan = CachedScanVersion(album, lambda scan_file: scan_file.version())
         self._version = 0  # increases with every change of the photos
         self._lists: _Lists | None = None
@@ -113,7 +113,7 @@ class AlbumOverview:
     @property
     def is_current(self) -> bool:
         """Whether the decisions reflect the present people, settings and photos."""
-        return self._made_for is not None and self._made_for == self._state()
+        return self._current_state is not None and self._current_state == self._state()
 
     @property
     def is_refreshing(self) -> bool:
@@ -149,11 +149,14 @@ class AlbumOverview:
             Whether one of the people is enough.
         """
         lists, wanted = self._current_lists(), frozenset(people)
-        some = wanted if any_of else list(wanted)[:1]
-        found = {photo.content_hash: photo for person in some for photo in lists.photos.get(person, ())}
-        kept = [photo for photo in found.values() if any_of or wanted <= photo.people]
+        searched = wanted if any_of else list(wanted)[:1]
+        candidates = {photo.content_hash: photo for person in searched for photo in lists.photos.get(person, ())}
         return sorted(
-            (photo for photo in kept if period.holds(photo.taken_at)),
+            (
+                photo
+                for photo in candidates.values()
+                if (any_of or wanted <= photo.people) and period.holds(photo.taken_at)
+            ),
             key=lambda photo: (moment(photo.taken_at), photo.path),
         )
 
@@ -181,46 +184,46 @@ class AlbumOverview:
         """Return `ScanFile.version` of the scan, computed only after a change; None without a scan."""
         return self._scan.version()
 
-    def refresh(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
-        """Identify all photos if anything changed since the last refresh; return False if stopped by `goes_on`.
+    def refresh(self, should_continue: Callable[[], bool] = lambda: True) -> bool:
+        """Identify all photos if anything changed since the last refresh; return False if stopped.
 
         Parameters
         ----------
-        goes_on
+        should_continue
             Called from time to time; False stops the refresh.
         """
         with self._refreshing:
             state = self._state()
-            if state == self._made_for:
+            if state == self._current_state:
                 return True
             seen = set[str]()
             self.done, self.total = 0, self._count()
-            numbers = self._numbers()
+            person_ids = self._person_ids()
             for number, (face_ids, photo) in enumerate(self._identify(self._places), 1):
                 seen.add(photo.content_hash)
-                self._photos[photo.content_hash] = _seen_photo(photo, face_ids, numbers)
-                if number % _BETWEEN == 0:
+                self._photos[photo.content_hash] = _seen_photo(photo, face_ids, person_ids)
+                if number % _CHECK_INTERVAL == 0:
                     self.done, self._version = number, self._version + 1
-                    numbers = self._numbers()
-                    if not goes_on():
+                    person_ids = self._person_ids()
+                    if not should_continue():
                         return False
-            for gone in self._photos.keys() - seen:
-                self._photos.pop(gone, None)
+            for content_hash in self._photos.keys() - seen:
+                self._photos.pop(content_hash, None)
             self._version += 1
             self.done, self.total = len(seen), len(seen)
-            self._made_for = state
+            self._current_state = state
             return True
 
-    def look_again(self, content_hashes: Iterable[str]) -> None:
-        """Identify some photos again, given by their SHA-256 in hex, after an answer about them."""
-        numbers = self._numbers()
+    def identify_again(self, content_hashes: Iterable[str]) -> None:
+        """Identify some photos again, given their SHA-256 in hex, after an answer about them."""
+        person_ids = self._person_ids()
         for content_hash in content_hashes:
             known = self._photos.get(content_hash)
             if known is None:
                 continue
             for face_ids, photo in self._identify([known.path]):
                 if photo.content_hash == content_hash:
-                    self._photos[content_hash] = _seen_photo(photo, face_ids, numbers)
+                    self._photos[content_hash] = _seen_photo(photo, face_ids, person_ids)
         with self._lock:
             self._version, self._lists = self._version + 1, None
 
@@ -228,7 +231,7 @@ class AlbumOverview:
         gallery = self._bank.gallery
         try:
             for face_ids, photo in self._album.scan_file.each_photo(places) if places else ():
-                yield face_ids, identified_in_album(photo, gallery, self._bank.identification)
+                yield face_ids, identify_in_album(photo, gallery, self._bank.identification)
         except ScanNotFoundError:
             return
 
@@ -238,7 +241,7 @@ class AlbumOverview:
         except ScanNotFoundError:
             return 0
 
-    def _numbers(self) -> dict[str, int]:
+    def _person_ids(self) -> dict[str, int]:
         return {name: number for number, name in self._bank.gallery.names().items()}
 
     def _state(self) -> tuple[object, ...]:
@@ -258,14 +261,14 @@ class AlbumOverview:
             return self._lists
 
 
-def _seen_photo(photo: Photo, face_ids: Sequence[int], numbers: Mapping[str, int]) -> SeenPhoto:
+def _seen_photo(photo: Photo, face_ids: Sequence[int], person_ids: Mapping[str, int]) -> SeenPhoto:
     faces = tuple(
         SeenFace(
             face.face_number,
             face.identity.decision,
             face.identity.reason,
-            None if face.person is None else numbers.get(face.person),
-            numbers.get(face.candidates[0].person) if face.candidates else None,
+            None if face.person is None else person_ids.get(face.person),
+            person_ids.get(face.candidates[0].person) if face.candidates else None,
             face.probability,
             face.quality,
         )

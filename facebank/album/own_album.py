@@ -14,7 +14,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from facebank.media import Shard
 
-_LONGEST = 64 * 1024  # bytes
+_MAX_BYTES = 64 * 1024  # of a note
 _ADVICE = "open the album with a gallery where you may write, or name it with --scan-file each time"
 
 
@@ -37,7 +37,7 @@ def default_scan_path(gallery: Path, shard: Shard | None = None) -> Path:
     return gallery.with_suffix(f".{shard.number}-of-{shard.count}.scan")
 
 
-def note_of(gallery: Path) -> Path:
+def note_path(gallery: Path) -> Path:
     """Return the file beside a gallery that stores the path of its opened scan."""
     return gallery.with_suffix(".album")
 
@@ -45,19 +45,19 @@ def note_of(gallery: Path) -> Path:
 def opened_album(gallery: Path) -> Path | None:
     """Return the scan file or folder of Parquet shards that was opened as a gallery's album; None if none was.
 
-    Raises `StorageError` if the file of `note_of` is damaged.
+    Raises `StorageError` if the file of `note_path` is damaged.
     """
-    note = note_of(gallery)
+    note = note_path(gallery)
     try:
         with note.open("rb") as stream:
-            named = json.loads(stream.read(_LONGEST))["album"]
+            path = json.loads(stream.read(_MAX_BYTES))["album"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damage_error(note) from error
-    if not isinstance(named, str) or "\0" in named or not Path(named).is_absolute():
+    if not isinstance(path, str) or "\0" in path or not Path(path).is_absolute():
         raise _damage_error(note)
-    return Path(named)
+    return Path(path)
 
 
 def own_album(gallery: Path) -> Path:
@@ -67,13 +67,13 @@ def own_album(gallery: Path) -> Path:
 
 def open_album(gallery: Path, album: Path) -> None:
     """Store the path of a scan as a gallery's album; raises `StorageError` if the folder is not writable."""
-    named = os.path.normpath(Path.cwd() / album)
-    write_file(note_of(gallery), json.dumps({"album": named}).encode("ascii"), advice=_ADVICE)
+    path = os.path.normpath(Path.cwd() / album)
+    write_file(note_path(gallery), json.dumps({"album": path}).encode("ascii"), advice=_ADVICE)
 
 
 def close_album(gallery: Path) -> bool:
-    """Make a gallery's own scan file its album again; return whether another was open."""
-    note = note_of(gallery)
+    """Make a gallery's own scan file its album again, and return whether another was open."""
+    note = note_path(gallery)
     try:
         note.unlink()
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.pictures import face_picture, read_as_found
+from facebank.album.pictures import face_picture, read_unchanged
 from facebank.errors import PhotoError, StorageError, UsageError
 from facebank.media import encode_thumbnail
 from facebank.storage.dates import format_photo_date
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from facebank.gallery import Gallery
     from facebank.types import DecodedPhoto, Sample
 
-MOST_PICTURES = 500
-"""Pictures on a page, so that browsers can display it; further photos are links."""
+MAX_PICTURES = 500
+"""Maximum number of pictures on a page, so that browsers can display it; further photos are links."""
 
-MOST_GROUPS = 500
-"""Groups on a contact sheet, so that browsers can display it."""
+MAX_GROUPS = 500
+"""Maximum number of groups on a contact sheet, so that browsers can display it."""
 
-SHOWN_FACES = 12
-"""Faces of each group on a contact sheet."""
+MAX_GROUP_FACES = 12
+"""Maximum number of faces of each group on a contact sheet."""
 
 _PHOTO_SIDE = 320  # pixels of a photo's longer side
 _FACE_SIDE = 112  # pixels of a face's longer side
-_LONGEST_PICTURE = 1 << 18  # bytes; usual thumbnails of samples have a few thousand
+_MAX_PICTURE = 1 << 18  # bytes; thumbnails of samples usually have a few thousand
 _GENERATOR = '<meta name="generator" content="facebank">'
 _HEAD_BYTES = 1000
 _STYLE = """
@@ -95,22 +95,22 @@ _FOOT = """</body>
 </html>
 """
 _GROUPS_INTRODUCTION = """<p>Each group should be one person, the most typical faces first. Give a group a name with
-<code>facebank people name NUMBER NAME</code>. Where a group holds two people, or two groups must not become one, say so
+<code>facebank people name NUMBER NAME</code>. If a group has two people, or two groups must not be joined, record it
 with <code>facebank cluster --not-same 3.2 3.5</code>.</p>
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A named face in a picture; `place` is left, top, width and height in fractions of the picture, 0..1."""
+class FaceFrame:
+    """The frame of a named face in a picture."""
 
     name: str
-    place: tuple[float, float, float, float]
+    box: tuple[float, float, float, float]  # left, top, width and height in fractions of the picture, 0..1
 
 
 @contextmanager
 def new_page(target: Path, title: str, introduction: str = "") -> Iterator[Callable[[str], object]]:
-    """Write a page atomically, readable for its owner only. An existing file is replaced only if facebank wrote it.
+    """Write a page atomically, readable only by its owner. An existing file is replaced only if facebank wrote it.
 
     Parameters
     ----------
@@ -132,10 +132,9 @@ def new_page(target: Path, title: str, introduction: str = "") -> Iterator[Calla
         The file cannot be written.
     """
     try:
-        if os.path.lexists(target) and not _is_ours(target):
+        if os.path.lexists(target) and not _is_page(target):
             raise UsageError(
-                f"{printable(str(target))} is there already, and no page of pictures that facebank wrote: choose "
-                "another name"
+                f"{printable(str(target))} already exists and is not a page written by facebank: choose another name"
             )
         with new_file(target, mode=face_file_mode()) as part:
             page = TextIOWrapper(part.stream, encoding="utf-8", write_through=True)
@@ -148,7 +147,12 @@ def new_page(target: Path, title: str, introduction: str = "") -> Iterator[Calla
 
 
 def figure(
-    picture: bytes | None, alternative: str, caption: str, lines: Sequence[str] = (), *, marks: Sequence[Mark] = ()
+    picture: bytes | None,
+    alternative: str,
+    caption: str,
+    lines: Sequence[str] = (),
+    *,
+    frames: Sequence[FaceFrame] = (),
 ) -> str:
     """Return an HTML list item with a picture and its caption.
 
@@ -158,12 +162,12 @@ def figure(
         A JPEG file or None, and its description as text.
     caption, lines
         HTML below the picture, and further lines as text.
-    marks
+    frames
         Faces to frame.
     """
-    below = caption + "".join(f"<span>{as_html(line)}</span>" for line in lines if line)
-    shown = "" if picture is None else _image(picture, alternative, marks)
-    return f"<li><figure>{shown}<figcaption>{below}</figcaption></figure></li>\n"
+    text = caption + "".join(f"<span>{as_html(line)}</span>" for line in lines if line)
+    image = "" if picture is None else _image(picture, alternative, frames)
+    return f"<li><figure>{image}<figcaption>{text}</figcaption></figure></li>\n"
 
 
 def link(path: str) -> str:
@@ -191,19 +195,19 @@ def as_html(text: str) -> str:
     return escape(printable(text), quote=True)
 
 
-def _image(picture: bytes, alternative: str, marks: Sequence[Mark]) -> str:
-    frames = "".join(
+def _image(picture: bytes, alternative: str, frames: Sequence[FaceFrame]) -> str:
+    overlay = "".join(
         f'<i style="left:{left:.2%};top:{top:.2%};width:{width:.2%};height:{height:.2%}" '
-        f'title="{as_html(mark.name)}"></i>'
-        for mark in marks
-        for left, top, width, height in [mark.place]
+        f'title="{as_html(frame.name)}"></i>'
+        for frame in frames
+        for left, top, width, height in [frame.box]
     )
     data = base64.b64encode(picture).decode("ascii")
     image = f'<img src="data:image/jpeg;base64,{data}" alt="{as_html(alternative)}">'
-    return f'<span class="picture">{image}{frames}</span>'
+    return f'<span class="picture">{image}{overlay}</span>'
 
 
-def _is_ours(page: Path) -> bool:
+def _is_page(page: Path) -> bool:
     if not page.is_file() or page.is_symlink():
         return False
     with page.open("rb") as file:
@@ -211,7 +215,7 @@ def _is_ours(page: Path) -> bool:
 
 
 def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, progress: Progress = SILENT) -> None:
-    """Write a page with found photos by year and month; the photos are read again. Raises as `new_page`.
+    """Write a page with found photos by year and month, which are read again. Raises the errors of `new_page`.
 
     Parameters
     ----------
@@ -223,7 +227,7 @@ def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, pro
         Advanced with each photo.
     """
     ordered = sorted(photos, key=lambda photo: (not photo.camera_dated, not _date(photo)))  # stable: oldest first
-    left = MOST_PICTURES
+    remaining = MAX_PICTURES
     progress.begin("Drawing", len(ordered))
     with new_page(
         target, title, f"<p>{_count_text(photos)}. Names of files lead to the photos on this computer.</p>\n"
@@ -233,8 +237,8 @@ def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, pro
             for month, of_month in groupby(of_year, _month):
                 add(f'<h3>{month}</h3>\n<ol class="photos">\n' if month else '<ol class="photos">\n')
                 for photo in of_month:
-                    add(_photo_figure(photo, drawn=left > 0))
-                    left -= 1
+                    add(_photo_figure(photo, has_picture=remaining > 0))
+                    remaining -= 1
                     progress.advance()
                 add("</ol>\n")
             add("</section>\n")
@@ -247,7 +251,7 @@ def write_samples_page(
     target: Path,
     progress: Progress = SILENT,
 ) -> None:
-    """Write a page with a person's samples. Raises as `new_page`.
+    """Write a page with a person's samples. Raises the errors of `new_page`.
 
     Parameters
     ----------
@@ -261,21 +265,21 @@ def write_samples_page(
         Advanced with each sample.
     """
     introduction = (
-        f"<p>{len(samples):,} {'sample' if len(samples) == 1 else 'samples'}. A sample that is wrong goes with "
+        f"<p>{len(samples):,} {'sample' if len(samples) == 1 else 'samples'}. Remove a wrong sample with "
         "<code>facebank people remove-sample NUMBER</code>.</p>\n"
     )
     progress.begin("Drawing", len(samples))
     with new_page(target, f"Samples of {name}", introduction) as add:
         add('<section>\n<ol class="faces">\n')
-        for place, sample in enumerate(samples):
-            add(_sample_figure(gallery, sample, drawn=place < MOST_PICTURES))
+        for index, sample in enumerate(samples):
+            add(_sample_figure(gallery, sample, has_picture=index < MAX_PICTURES))
             progress.advance()
         add("</ol>\n</section>\n")
 
 
 def _count_text(photos: Sequence[FoundPhoto]) -> str:
     text = f"{len(photos):,} {'photo' if len(photos) == 1 else 'photos'}"
-    return text if len(photos) <= MOST_PICTURES else f"{text}, the first {MOST_PICTURES} with pictures"
+    return text if len(photos) <= MAX_PICTURES else f"{text}, the first {MAX_PICTURES} with pictures"
 
 
 def _date(photo: FoundPhoto) -> datetime | None:
@@ -295,35 +299,35 @@ def _month(photo: FoundPhoto) -> str:
     return "" if date is None else f"{date:%B}"
 
 
-def _photo_figure(photo: FoundPhoto, *, drawn: bool) -> str:
+def _photo_figure(photo: FoundPhoto, *, has_picture: bool) -> str:
     when = format_photo_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
     lines = [when, ", ".join(map(_name_text, photo.people))]
-    picture, marks = None, list[Mark]()
-    if drawn:
+    picture, frames = None, list[FaceFrame]()
+    if has_picture:
         try:
-            upright = read_as_found(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
+            upright = read_unchanged(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
             picture = encode_thumbnail(
                 upright, np.array([0, 0, upright.width, upright.height], np.float32), _PHOTO_SIDE
             )
-            marks = [mark for person in photo.people if (mark := _mark(person, upright)) is not None]
+            frames = [mark for person in photo.people if (mark := _face_frame(person, upright)) is not None]
         except PhotoError as error:
             lines.append(str(error))
     names = ", ".join(person.name for person in photo.people)
-    return figure(picture, f"Photo of {names}", link(photo.path), lines, marks=marks)
+    return figure(picture, f"Photo of {names}", link(photo.path), lines, frames=frames)
 
 
-def _sample_figure(gallery: Gallery, sample: Sample, *, drawn: bool) -> str:
+def _sample_figure(gallery: Gallery, sample: Sample, *, has_picture: bool) -> str:
     lines = [
         format_photo_date(sample.taken_at, camera_dated=sample.camera_dated),
         f"quality {sample.quality:.2f}",
         "in a mask" if sample.masked else "",
     ]
-    picture = gallery.thumbnail(sample.id) if drawn else None
-    if picture is not None and not (len(picture) <= _LONGEST_PICTURE and picture.startswith(b"\xff\xd8\xff")):
+    picture = gallery.thumbnail(sample.id) if has_picture else None
+    if picture is not None and not (len(picture) <= _MAX_PICTURE and picture.startswith(b"\xff\xd8\xff")):
         picture = None
-    if drawn and picture is None:
+    if has_picture and picture is None:
         try:
-            upright = read_as_found(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
+            upright = read_unchanged(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
             picture = encode_thumbnail(upright, sample.box)
         except PhotoError as error:
             lines.append(str(error))
@@ -335,42 +339,41 @@ def _name_text(person: KnownPerson) -> str:
     return person.name if person.probability is None else f"{person.name} {format_probability(person.probability)}"
 
 
-def _mark(person: KnownPerson, photo: DecodedPhoto) -> Mark | None:
+def _face_frame(person: KnownPerson, photo: DecodedPhoto) -> FaceFrame | None:
     if person.box is None:
         return None
-    across, down = photo.width, photo.height
-    left, right = (min(max(edge / across, 0.0), 1.0) for edge in (person.box[0], person.box[2]))
-    top, bottom = (min(max(edge / down, 0.0), 1.0) for edge in (person.box[1], person.box[3]))
-    return Mark(person.name, (left, top, right - left, bottom - top))
+    left, right = (min(max(edge / photo.width, 0.0), 1.0) for edge in (person.box[0], person.box[2]))
+    top, bottom = (min(max(edge / photo.height, 0.0), 1.0) for edge in (person.box[1], person.box[3]))
+    return FaceFrame(person.name, (left, top, right - left, bottom - top))
 
 
 def write_contact_sheet(
     scan_file: ScanFile, groups: Sequence[Group], target: Path, progress: Progress = SILENT
 ) -> None:
-    """Write a page with the `MOST_GROUPS` largest groups; the photos are read again. Raises as `new_page`.
+    """Write a page with the `MAX_GROUPS` largest groups, whose photos are read again. Raises the errors of `new_page`.
 
     Parameters
     ----------
     scan_file, groups
-        The scan, and its groups, largest first; up to `SHOWN_FACES` faces of each are shown.
+        The scan, and its groups, largest first; up to `MAX_GROUP_FACES` faces of each are shown.
     target
         As of `new_page`.
     progress
         Advanced with each group.
     """
-    progress.begin("Drawing", min(len(groups), MOST_GROUPS))
+    progress.begin("Drawing", min(len(groups), MAX_GROUPS))
     with new_page(target, "People without a name", _GROUPS_INTRODUCTION) as add:
-        for group in groups[:MOST_GROUPS]:
+        for group in groups[:MAX_GROUPS]:
             add(_group_section(scan_file, group) + "\n")
             progress.advance()
-        if len(groups) > MOST_GROUPS:
-            add(f"<p>Smaller groups that are not shown: {len(groups) - MOST_GROUPS:,}.</p>\n")
+        if len(groups) > MAX_GROUPS:
+            add(f"<p>Smaller groups that are not shown: {len(groups) - MAX_GROUPS:,}.</p>\n")
 
 
 def _group_section(scan_file: ScanFile, group: Group) -> str:
     faces = "".join(
-        _face_figure(scan_file, face, f"{group.number}.{place}")
-        for place, face in enumerate(group.faces[:SHOWN_FACES], 1)
+        _face_figure(scan_file, face, f"{group.number}.{position}")
+        for position, face in enumerate(group.faces[:MAX_GROUP_FACES], 1)
     )
     title = f"Group {group.number}: {len(group.faces)} faces in {group.photos} photos"
     if group.camera_dated:
@@ -379,9 +382,9 @@ def _group_section(scan_file: ScanFile, group: Group) -> str:
 
 
 def _face_figure(scan_file: ScanFile, face: int, name: str) -> str:
-    photo, place = scan_file.place_of(face)
+    photo, index = scan_file.place_of(face)
     try:
-        picture = face_picture(photo, place + 1, _FACE_SIDE)
+        picture = face_picture(photo, index + 1, _FACE_SIDE)
     except PhotoError as error:
         return figure(None, "", f"{name}: {as_html(str(error))}")
     return figure(picture, f"Face {name}", f"{name} {link(photo.path)}")

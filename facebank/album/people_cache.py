@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def has_cached_people(bank: GalleryAccess) -> bool:
-    """Return whether the cache of a gallery can be read; the file may be lost or damaged."""
+    """Return whether the cache of a gallery exists and can be read."""
     identity = bank.engine.identity
     return read_album_people(bank.path, identity.digest, identity.dimension) is not None
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _QUALITY = 75  # JPEG quality of a whole photo, low because many are shown side by side
 
 
-def read_as_found(path: str, quarter_turns: int, content_hash: str, picture_hash: str | None) -> DecodedPhoto:
+def read_unchanged(path: str, quarter_turns: int, content_hash: str, picture_hash: str | None) -> DecodedPhoto:
     """Return a photo as it was scanned, upright; raises `PhotoError` if its content has changed.
 
     Parameters
@@ -40,8 +40,8 @@ def photo_picture(photo: Photo, side: int) -> bytes:
     Raises `PhotoError` if the photo cannot be read, or has changed.
     """
     upright = _upright(photo)
-    whole = np.array([0, 0, upright.width, upright.height], np.float32)
-    return encode_thumbnail(upright, whole, side, quality=_QUALITY)
+    box = np.array([0, 0, upright.width, upright.height], np.float32)
+    return encode_thumbnail(upright, box, side, quality=_QUALITY)
 
 
 def face_picture(photo: Photo, face_number: int, side: int) -> bytes:
@@ -64,4 +64,4 @@ def face_picture(photo: Photo, face_number: int, side: int) -> bytes:
 
 
 def _upright(photo: Photo) -> DecodedPhoto:
-    return read_as_found(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
+    return read_unchanged(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from facebank.album.answers import MOST_DENIED, is_remembered
-from facebank.album.confirmed import identified_in_album, owner_in_photo
+from facebank.album.answers import MAX_DENIED, is_remembered
+from facebank.album.confirmed import identify_in_album, owner_in_photo
 from facebank.album.groups.face_groups import group_key
 from facebank.errors import ScanNotFoundError
 from facebank.types import Candidate, Decision, Reason
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from facebank.album.overview import AlbumOverview
     from facebank.types import Photo
 
-SHOWN_FACES = 8
-"""Faces of a group that are identified for a question, and shown."""
+MAX_GROUP_FACES = 8
+"""Maximum number of a group's faces that are identified for a question, and shown."""
 
-_LEAST_ASKED = 0.2  # probability from which the question names a person
+_MIN_PROBABILITY = 0.2  # of the person whom a question names
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Question:
     def asked(self) -> str | None:
         """The person whom the question names; None if nobody is likely."""
         first = self.candidates[0] if self.candidates else None
-        is_likely = first is not None and (first.probability is None or first.probability >= _LEAST_ASKED)
+        is_likely = first is not None and (first.probability is None or first.probability >= _MIN_PROBABILITY)
         return first.person if first is not None and is_likely else None
 
 
@@ -72,7 +72,7 @@ class Questions:
             self._closed.clear()
             self._groups = None
 
-    def look_again(self) -> None:
+    def identify_again(self) -> None:
         """Check questions again that needed no answer, after decisions have changed; answers are kept."""
         with self._lock:
             self._closed.clear()
@@ -95,7 +95,7 @@ class Questions:
         for key, group in self._keys():
             if key in skipped or self._is_settled(key):
                 continue
-            question = self.question(key) if group else self._of_face(key)
+            question = self.question(key) if group else self._face_question(key)
             if question is not None:
                 return question
             with self._lock:
@@ -106,26 +106,27 @@ class Questions:
         """Return a question by its key; None if it does not exist, or no longer needs an answer."""
         if key in self._settled:
             return None
-        kind, _, rest = key.partition("-")
+        kind, _, suffix = key.partition("-")
         if kind == "face":
-            return self._of_face(key)
-        number, _, first = rest.partition("-")
+            return self._face_question(key)
+        number, _, first = suffix.partition("-")
         if kind != "group" or not number.isdecimal() or not first.isdecimal():
             return None
         faces = self._all_groups().get(int(number), [])
-        return self._of_group(key, int(number), faces) if faces and faces[0] == int(first) else None
+        return self._group_question(key, int(number), faces) if faces and faces[0] == int(first) else None
 
-    def known_as(self, key: str) -> str | None:
+    def identified_person(self, key: str) -> str | None:
         """Return the person identified in most faces of a question; None if nobody is, or the question is gone."""
-        kind, _, rest = key.partition("-")
-        number = rest.partition("-")[0]
+        kind, _, suffix = key.partition("-")
+        number = suffix.partition("-")[0]
         if kind == "group" and number.isdecimal():
-            places = [at for _, at in self._places(self._all_groups().get(int(number), [])[:SHOWN_FACES])]
+            located = self._locate(self._all_groups().get(int(number), [])[:MAX_GROUP_FACES])
+            faces = [face for _, face in located]
         else:
-            places = self._place_of_face(key)
-        names = [self._identify(photo).faces[place - 1].person for photo, place in places]
-        known = Counter(name for name in names if name is not None)
-        return known.most_common(1)[0][0] if known else None
+            faces = self._find_face(key)
+        names = [self._identify(photo).faces[face_number - 1].person for photo, face_number in faces]
+        counts = Counter(name for name in names if name is not None)
+        return counts.most_common(1)[0][0] if counts else None
 
     def members(self, question: Question, most: int) -> dict[int, tuple[Photo, int]]:
         """Return up to `most` faces of a question's group that are not samples, the most typical first.
@@ -134,9 +135,9 @@ class Questions:
         """
         if question.group is None:
             return {}
-        return self._without_owners(dict(self._places(self._all_groups().get(question.group, [])[:most])))
+        return self._without_owners(dict(self._locate(self._all_groups().get(question.group, [])[:most])))
 
-    def parted(self, question: Question, *, is_settled: bool) -> None:
+    def reload_groups(self, question: Question, *, is_settled: bool) -> None:
         """Read the groups again after faces were taken out of a question's group; `is_settled` if it is answered."""
         with self._lock:
             self._groups = None
@@ -144,7 +145,7 @@ class Questions:
             if faces and is_settled:
                 self._settled.add(f"group-{question.group}-{faces[0]}")
 
-    def left(self) -> int:
+    def count(self) -> int:
         """Return the approximate number of open questions."""
         return sum(not self._is_settled(key) for key, _ in self._keys())
 
@@ -153,8 +154,8 @@ class Questions:
 
     def _keys(self) -> Iterator[tuple[str, bool]]:
         groups = self._all_groups()
-        several = [(number, faces) for number, faces in groups.items() if len(faces) > 1]
-        yield from ((f"group-{number}-{faces[0]}", True) for number, faces in several)
+        large = [(number, faces) for number, faces in groups.items() if len(faces) > 1]
+        yield from ((f"group-{number}-{faces[0]}", True) for number, faces in large)
         for photo, face in self._overview.unsure():
             yield f"face-{photo.content_hash}-{face.face_number}", False
         yield from ((f"group-{number}-{faces[0]}", True) for number, faces in groups.items() if len(faces) == 1)
@@ -169,14 +170,16 @@ class Questions:
             self._groups = groups
         return groups
 
-    def _places(self, faces: list[int]) -> Iterator[tuple[int, tuple[Photo, int]]]:
+    def _locate(self, faces: list[int]) -> Iterator[tuple[int, tuple[Photo, int]]]:
         for face in faces:
-            photo, place = self._album.scan_file.place_of(face)
+            photo, face_number = self._album.scan_file.place_of(face)
             if self._overview.photo(photo.content_hash) is not None:
-                yield face, (photo, place + 1)
+                yield face, (photo, face_number + 1)
 
-    def _of_group(self, key: str, number: int, faces: list[int]) -> Question | None:
-        seen = {face: (self._identify(photo), place) for face, (photo, place) in self._places(faces[:SHOWN_FACES])}
+    def _group_question(self, key: str, number: int, faces: list[int]) -> Question | None:
+        seen = {
+            face: (self._identify(photo), number) for face, (photo, number) in self._locate(faces[:MAX_GROUP_FACES])
+        }
         is_open = self._is_open_alone if len(faces) == 1 else _is_open
         open_ones = {face: at for face, at in seen.items() if is_open(*at)}
         if not seen or 2 * len(open_ones) < len(seen):
@@ -199,28 +202,31 @@ class Questions:
         """
         if len(self._without_owners(seen)) == len(seen):  # naming a group makes its most typical face a sample
             return len(faces)
-        several = dict(self._places(faces[:MOST_DENIED]))
-        return len(faces) - len(several) + len(self._without_owners(several))
+        typical = dict(self._locate(faces[:MAX_DENIED]))
+        return len(faces) - len(typical) + len(self._without_owners(typical))
 
     def _without_owners(self, places: dict[int, tuple[Photo, int]]) -> dict[int, tuple[Photo, int]]:
         gallery = self._bank.gallery
         return {face: at for face, at in places.items() if owner_in_photo(*at, gallery) is None}
 
-    def _of_face(self, key: str) -> Question | None:
-        for photo, face_number in self._place_of_face(key):
+    def _face_question(self, key: str) -> Question | None:
+        for photo, face_number in self._find_face(key):
             identified = self._identify(photo)
             is_unsure = identified.faces[face_number - 1].decision is Decision.UNCERTAIN
             if is_unsure and _is_open(identified, face_number):
                 return Question(key, None, ((identified, face_number),), 1, _likeliest([(identified, face_number)]))
         return None
 
-    def _place_of_face(self, key: str) -> list[tuple[Photo, int]]:
+    def _find_face(self, key: str) -> list[tuple[Photo, int]]:
         content_hash, _, number = key.removeprefix("face-").rpartition("-")
         known = self._overview.photo(content_hash)
         if known is None or not number.isdecimal():
             return []
-        found = [photo for photo in self._album.scan_file.photos([known.path]) if photo.content_hash == content_hash]
-        return [(photo, int(number)) for photo in found if 1 <= int(number) <= len(photo.faces)]
+        return [
+            (photo, int(number))
+            for photo in self._album.scan_file.photos([known.path])
+            if photo.content_hash == content_hash and 1 <= int(number) <= len(photo.faces)
+        ]
 
     def _is_open_alone(self, photo: Photo, face_number: int) -> bool:
         """Return whether a single face is asked about: unless it is known, or was itself answered as a stranger's.
@@ -232,7 +238,7 @@ class Questions:
         return face.decision is not Decision.KNOWN and not is_remembered(self._bank.gallery, photo, face)
 
     def _identify(self, photo: Photo) -> Photo:
-        return identified_in_album(photo, self._bank.gallery, self._bank.identification)
+        return identify_in_album(photo, self._bank.gallery, self._bank.identification)
 
 
 def _is_open(photo: Photo, face_number: int) -> bool:
@@ -242,14 +248,14 @@ def _is_open(photo: Photo, face_number: int) -> bool:
 
 def _likeliest(faces: Sequence[tuple[Photo, int]]) -> tuple[Candidate, ...]:
     """Return the three likeliest people for faces of one person, by mean probability, then mean similarity."""
-    found: dict[str, list[Candidate]] = defaultdict(list)
+    by_person: dict[str, list[Candidate]] = defaultdict(list)
     for photo, number in faces:
         for candidate in photo.faces[number - 1].candidates:
-            found[candidate.person].append(candidate)
+            by_person[candidate.person].append(candidate)
     averages = []
-    for person, several in found.items():
-        similarity = sum(candidate.similarity for candidate in several) / len(several)
-        rated = [candidate.probability for candidate in several if candidate.probability is not None]
-        averages.append(Candidate(person, similarity, sum(rated) / len(faces) if rated else None))
+    for person, candidates in by_person.items():
+        similarity = sum(candidate.similarity for candidate in candidates) / len(candidates)
+        probabilities = [candidate.probability for candidate in candidates if candidate.probability is not None]
+        averages.append(Candidate(person, similarity, sum(probabilities) / len(faces) if probabilities else None))
     averages.sort(key=lambda candidate: (-(candidate.probability or 0.0), -candidate.similarity))
     return tuple(averages[:3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.recognition.settings import DecisionSettings
     from facebank.types import Identity
 
-_SAME_VISIT = 2.0  # longest gap within a visit in seconds, such as a cut to another camera
+_MAX_GAP = 2.0  # seconds within a visit without the person, such as a cut to another camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +92,15 @@ class VideoOverview:
         self._album = album
         self._places = [absolute(place) for place in places]
         self._videos: dict[str, SeenVideo] = {}
-        self._made_for: tuple[object, str | None] | None = None  # state of people and settings, version of the videos
+        # state of people and settings, and version of the videos, at the last refresh
+        self._current_state: tuple[object, str | None] | None = None
         self._scan = CachedScanVersion(album, lambda scan_file: scan_file.videos.version())
         self._refreshing = Lock()
 
     @property
     def is_current(self) -> bool:
         """Whether the decisions reflect the present people, settings and videos."""
-        return self._made_for is not None and self._made_for == self._state()
+        return self._current_state is not None and self._current_state == self._state()
 
     def __len__(self) -> int:
         return len(self._videos)
@@ -121,40 +123,40 @@ class VideoOverview:
             for visit in video.visits
         )
 
-    def refresh(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
-        """Identify all videos if people or settings changed, else new videos; return False if stopped by `goes_on`.
+    def refresh(self, should_continue: Callable[[], bool] = lambda: True) -> bool:
+        """Identify all videos if people or settings changed, else new videos; return False if stopped.
 
         The pictures of people who were forgotten since are wiped from the scan file.
 
         Parameters
         ----------
-        goes_on
+        should_continue
             Called after each video; False stops the refresh.
         """
         with self._refreshing:
             basis, version = self._state()
-            if (basis, version) == self._made_for:
+            if (basis, version) == self._current_state:
                 return True
-            numbers = {name: number for number, name in self._bank.gallery.names().items()}
-            self._wipe_pictures(set(numbers.values()))
+            person_ids = {name: number for number, name in self._bank.gallery.names().items()}
+            self._wipe_pictures(set(person_ids.values()))
             seen = set[str]()
-            is_as_before = self._made_for is not None and self._made_for[0] == basis
+            is_same_basis = self._current_state is not None and self._current_state[0] == basis
 
-            def wants(row: VideoRow) -> bool:
+            def is_wanted(row: VideoRow) -> bool:
                 content_hash = row.content_hash or ""
                 known = self._videos.get(content_hash)
                 if content_hash in seen:
                     return False
                 seen.add(content_hash)
-                return not is_as_before or known is None or (known.path, known.state) != (row.path, row.state)
+                return not is_same_basis or known is None or (known.path, known.state) != (row.path, row.state)
 
-            for video, identities in decided_videos(self._bank, self._album, self._places, wants=wants):
-                self._videos[video.content_hash or ""] = _seen_video(video, identities, numbers)
-                if not goes_on():
+            for video, identities in identify_videos(self._bank, self._album, self._places, is_wanted=is_wanted):
+                self._videos[video.content_hash or ""] = _seen_video(video, identities, person_ids)
+                if not should_continue():
                     return False
-            for gone in self._videos.keys() - seen:
-                self._videos.pop(gone, None)
-            self._made_for = basis, version
+            for content_hash in self._videos.keys() - seen:
+                self._videos.pop(content_hash, None)
+            self._current_state = basis, version
             return True
 
     def _wipe_pictures(self, people: Collection[int]) -> None:
@@ -167,12 +169,12 @@ class VideoOverview:
         return basis, self._scan.version()
 
 
-def decided_videos(
+def identify_videos(
     bank: GalleryAccess,
     album: Album,
     places: Sequence[str] | None,
     settings: DecisionSettings | None = None,
-    wants: Callable[[VideoRow], bool] = lambda _: True,
+    is_wanted: Callable[[VideoRow], bool] = lambda _: True,
 ) -> Iterator[tuple[ScannedVideo, list[Identity]]]:
     """Yield the scanned videos in the order of their paths, with the identity of each track.
 
@@ -186,11 +188,11 @@ def decided_videos(
         Absolute paths of the folders of the videos; empty for no videos, None for all.
     settings
         The decision settings; None for the gallery's own.
-    wants
+    is_wanted
         Filters the videos before their tracks are read.
     """
     try:
-        for video in album.scan_file.videos.each(places or (), wants) if places != [] else ():
+        for video in album.scan_file.videos.each(places or (), is_wanted) if places != [] else ():
             together = group_spans([(track.shot, track.begun, track.seen) for track in video.tracks])
             yield (
                 video,
@@ -216,55 +218,54 @@ def find_videos(
     Parameters
     ----------
     bank, album, settings
-        As of `decided_videos`.
+        As of `identify_videos`.
     people
         Numbers of people.
     period
-        When the files were modified.
+        The time in which the files were modified.
     any_of
         Whether one of the people is enough.
     """
-    numbers = {name: number for number, name in bank.gallery.names().items()}
+    person_ids = {name: number for number, name in bank.gallery.names().items()}
     found: dict[str, SeenVideo] = {}
-    for scanned, identities in decided_videos(bank, album, None, settings):
-        video = _seen_video(scanned, identities, numbers)
-        shown = video.people & frozenset(people)
-        if (shown if any_of else shown == frozenset(people)) and period.holds(video.when):
+    for scanned, identities in identify_videos(bank, album, None, settings):
+        video = _seen_video(scanned, identities, person_ids)
+        matches = video.people & frozenset(people)
+        if (matches if any_of else matches == frozenset(people)) and period.holds(video.when):
             found.setdefault(video.content_hash, video)
     return sorted(found.values(), key=lambda video: (video.when, video.path))
 
 
-def visits_of(video: ScannedVideo, identities: Sequence[Identity], numbers: Mapping[str, int]) -> tuple[Visit, ...]:
+def visits_of(video: ScannedVideo, identities: Sequence[Identity], person_ids: Mapping[str, int]) -> tuple[Visit, ...]:
     """Return the visits of identified people in a video; gaps of up to two seconds do not end a visit.
 
     Parameters
     ----------
     video, identities
-        As `decided_videos` yields them.
-    numbers
+        As `identify_videos` yields them.
+    person_ids
         The people's numbers, by name; other people are left out.
     """
-    found: dict[int, list[Visit]] = defaultdict(list)
+    by_person: dict[int, list[Visit]] = defaultdict(list)
     for track, identity in sorted(zip(video.tracks, identities, strict=True), key=lambda entry: entry[0].begun):
-        person = None if identity.person is None else numbers.get(identity.person)
+        person = None if identity.person is None else person_ids.get(identity.person)
         if person is None:
             continue
-        now = Visit(person, track.begun, track.ended, track.number, track.faces[0].quality, identity.probability)
-        if found[person] and now.start - found[person][-1].end <= _SAME_VISIT:
-            now = _join_visits(found[person].pop(), now)
-        found[person].append(now)
-    visits = (visit for several in found.values() for visit in several)
-    return tuple(sorted(visits, key=lambda visit: (visit.start, visit.person)))
+        visit = Visit(person, track.begun, track.ended, track.number, track.faces[0].quality, identity.probability)
+        if by_person[person] and visit.start - by_person[person][-1].end <= _MAX_GAP:
+            visit = _join_visits(by_person[person].pop(), visit)
+        by_person[person].append(visit)
+    return tuple(sorted(chain.from_iterable(by_person.values()), key=lambda visit: (visit.start, visit.person)))
 
 
-def _join_visits(one: Visit, other: Visit) -> Visit:
-    best = max(one, other, key=lambda visit: visit.quality)
-    likely = [visit.probability for visit in (one, other) if visit.probability is not None]
-    end = max(one.end, other.end)
-    return Visit(one.person, one.start, end, best.track, best.quality, max(likely, default=None))
+def _join_visits(first: Visit, second: Visit) -> Visit:
+    best = max(first, second, key=lambda visit: visit.quality)
+    probabilities = [visit.probability for visit in (first, second) if visit.probability is not None]
+    end = max(first.end, second.end)
+    return Visit(first.person, first.start, end, best.track, best.quality, max(probabilities, default=None))
 
 
-def _seen_video(video: ScannedVideo, identities: Sequence[Identity], numbers: Mapping[str, int]) -> SeenVideo:
+def _seen_video(video: ScannedVideo, identities: Sequence[Identity], person_ids: Mapping[str, int]) -> SeenVideo:
     return SeenVideo(
-        video.path, video.content_hash or "", video.state, video.seconds, visits_of(video, identities, numbers)
+        video.path, video.content_hash or "", video.state, video.seconds, visits_of(video, identities, person_ids)
     )

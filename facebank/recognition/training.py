@@ -161,7 +161,7 @@ TRIED = ("prototype", "knn", "svm", "logistic")
 FOLDS = 5
 LEAST_SAMPLES = 3  # of a person in the cross-validation
 LEAST_TRIALS = 30
-MOST_SAMPLES = 3000
+MAX_SAMPLES = 3000
 SIGNIFICANCE = 0.05
 
 
@@ -191,7 +191,7 @@ def choose_classifier(
             f"{trials} samples of people with {LEAST_SAMPLES} or more are too few to compare classifiers "
             f"({LEAST_TRIALS} are needed)",
         )
-    if enrolled.count > MOST_SAMPLES:
+    if enrolled.count > MAX_SAMPLES:
         return ClassifierChoice(
             DEFAULT_CLASSIFIER, f"{enrolled.count} samples are too many to compare classifiers after each change"
         )

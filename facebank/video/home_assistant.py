@@ -110,7 +110,7 @@ class HomePublisher:
             inherited=(f"{self._base}/person/+", f"{self._base}/last_seen"),
             on_inherited=self._adopt,
             on_trouble=on_trouble,
-            **({} if timeouts is None else {"waits": timeouts}),
+            **({} if timeouts is None else {"timeouts": timeouts}),
         )
         self.log = self._connection.log
         self.enroll(enrolled)

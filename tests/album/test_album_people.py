@@ -38,6 +38,6 @@ def test_poor_faces_and_an_empty_scan_have_no_people() -> None:
 
 
 def test_a_large_scan_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facebank.album.groups.album_people.MOST_FACES", 20)
+    monkeypatch.setattr("facebank.album.groups.album_people.MAX_FACES", 20)
     means = album_people(stored_faces([30, 30]), load_pack().manifest.thresholds)
     assert len(means) == 2

@@ -13,7 +13,7 @@ import pytest
 
 from facebank import Album, FaceBank
 from facebank.album.answers import Answer, confirm_face, deny_faces, leave_out, name_group, refuse_everybody, take_back
-from facebank.album.confirmed import identified_in_album
+from facebank.album.confirmed import identify_in_album
 from facebank.album.overview import AlbumOverview
 from facebank.album.questions import Question, Questions
 from facebank.errors import GroupNotFoundError, PersonNotFoundError, PhotoError, UsageError
@@ -88,10 +88,10 @@ def test_a_question_returns_when_it_needs_an_answer_again(album: Album, bank: Fa
     assert other is not None
     assert other.key != barack.key
     bank.forget("Barack")
-    questions.look_again()
+    questions.identify_again()
     assert next_key(questions) == barack.key
     questions.settle(barack.key)
-    questions.look_again()
+    questions.identify_again()
     assert next_key(questions) == other.key  # answers are kept
 
 
@@ -99,11 +99,11 @@ def test_a_group_is_named_only_once(album: Album, bank: FaceBank, questions: Que
     question = questions.next()
     assert question is not None
     assert name_group(album, bank, 1, "Barack", key=question.group_key).accepted
-    assert questions.known_as(question.key) == "Barack"
+    assert questions.identified_person(question.key) == "Barack"
     other = name_group(album, bank, 1, "Barry")
     assert (other.accepted, other.person) == (False, "Barack")
     assert [person.name for person in bank.people()] == ["Barack"]
-    with pytest.raises(GroupNotFoundError, match="another one now"):
+    with pytest.raises(GroupNotFoundError, match="has changed"):
         name_group(album, bank, 1, "Barack", key="0" * 16)
     assert name_group(album, bank, 1, "Barack").person == "Barack"  # the person's own samples do not count
 
@@ -408,7 +408,7 @@ def test_no_other_face_of_a_photo_gets_the_name_of_a_sample(album: Album, bank: 
     photo = replace(joe, faces=(face, replace(eileen.faces[0], box=face.box + 9_000)))
 
     def decisions(settings: DecisionSettings) -> list[tuple[str | None, Reason | None]]:
-        found = identified_in_album(photo, bank.gallery, lambda: bank.identification(settings))
+        found = identify_in_album(photo, bank.gallery, lambda: bank.identification(settings))
         return [(face.person, face.reason) for face in found.faces]
 
     assert decisions(DecisionSettings(allow_twice=True)) == [("Eileen", Reason.MATCH)] * 2

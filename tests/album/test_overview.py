@@ -180,7 +180,7 @@ def test_an_answer_updates_its_photo_at_once(bank: FaceBank, folder: Path) -> No
         overview.refresh()
         (photo,) = album.identify(folder / "space" / "collins.jpg")
         bank.enroll("Eileen", folder / "space" / "collins.jpg")
-        overview.look_again([photo.content_hash])
+        overview.identify_again([photo.content_hash])
         assert overview.counts()[person_ids(bank)["Eileen"]] == 1
         assert not overview.is_current
 

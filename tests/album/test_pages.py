@@ -15,7 +15,7 @@ import pytest
 
 from facebank.album import pages
 from facebank.album.finding import FoundPhoto, KnownPerson
-from facebank.album.pages import Mark, figure, link, new_page, write_found_page
+from facebank.album.pages import FaceFrame, figure, link, new_page, write_found_page
 from facebank.errors import StorageError, UsageError
 from facebank.media import read_photo
 from tests.recorder import Recorder
@@ -74,7 +74,7 @@ def test_a_page_is_complete_private_and_replaces_only_pages(tmp_path: Path) -> N
     diary.write_text("Dear diary")
     (tmp_path / "link.html").symlink_to(page)
     for path in (diary, tmp_path / "link.html", tmp_path):
-        with pytest.raises(UsageError, match="no page of pictures"), new_page(path, "Page"):
+        with pytest.raises(UsageError, match="not a page written by facebank"), new_page(path, "Page"):
             pass
     with pytest.raises(StorageError, match="cannot be written"), new_page(tmp_path / "none" / "page.html", "Page"):
         pass
@@ -89,7 +89,7 @@ def test_file_names_are_escaped_links() -> None:
     assert [tag for tag, _ in page.tags] == ["a"]
     assert Page(link("<bytes>")).tags == []
     captioned = Page(
-        figure(b"\xff\xd8\xff", HOSTILE, link(path), [HOSTILE], marks=[Mark(HOSTILE, (0.1, 0.2, 0.3, 0.4))])
+        figure(b"\xff\xd8\xff", HOSTILE, link(path), [HOSTILE], frames=[FaceFrame(HOSTILE, (0.1, 0.2, 0.3, 0.4))])
     )
     assert [tag for tag, _ in captioned.tags] == ["li", "figure", "span", "img", "i", "figcaption", "a", "span"]
     assert captioned.attributes("i", "style") == ["left:10.00%;top:20.00%;width:30.00%;height:40.00%"]

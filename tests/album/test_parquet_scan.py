@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facebank import FaceBank
-from facebank.album.own_album import close_album, default_scan_path, note_of, own_album
+from facebank.album.own_album import close_album, default_scan_path, note_path, own_album
 from facebank.album.scan.parquet_groups import GROUPS_FILE
 from facebank.album.scan.parquet_scan import ParquetScan
 from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
@@ -301,6 +301,6 @@ def test_an_album_is_remembered_until_it_is_closed(tmp_path: Path, shards: Path)
     assert not close_album(gallery)
     assert own_album(gallery) == default_scan_path(gallery)
     for damage in ("", "{", '{"album": 3}', '{"album": "relative"}', '{"album": "/a\\u0000b"}', "[]"):
-        note_of(gallery).write_text(damage)
+        note_path(gallery).write_text(damage)
         with pytest.raises(StorageError, match="does not name an album"):
             own_album(gallery)

@@ -20,7 +20,7 @@ from facebank.album.sort.journal import (
     adopt_journal,
     ensure_journal_key,
     journal_key,
-    only_undoing,
+    lock_journal,
     read_journal,
 )
 from facebank.album.sort.undo import undo_sorting
@@ -266,7 +266,7 @@ def test_only_one_process_can_sort_or_undo(out: Path) -> None:
     with SortJournal.open(out, out.parent, KEY):
         with pytest.raises(StorageError, match="another process"):
             SortJournal.open(out, out.parent, KEY)
-        with pytest.raises(StorageError, match="another process"), only_undoing(read_journal(out, KEY)):
+        with pytest.raises(StorageError, match="another process"), lock_journal(read_journal(out, KEY)):
             pass
 
 

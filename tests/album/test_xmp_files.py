@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facebank.album.tags.sidecars import belongs_to_it_alone, sidecar_of
+from facebank.album.tags.sidecars import has_unique_stem, sidecar_of
 from facebank.album.tags.xmp_document import MOST_BYTES, XmpDocument
 from facebank.album.tags.xmp_files import embed, read_photo_xmp, write_sidecar
 from facebank.errors import PhotoNotFoundError, StorageError, XmpError
@@ -44,9 +44,9 @@ def test_both_names_of_sidecars_are_read_and_the_longer_takes_precedence(photo: 
     assert [source.path.name for source in read_photo_xmp(photo).sources] == ["collins.xmp"]
     sidecar_of(photo).write_text(DIGIKAM, encoding="utf-8")
     assert [source.path.name for source in read_photo_xmp(photo).sources] == ["collins.jpg.xmp", "collins.xmp"]
-    assert belongs_to_it_alone(photo)
+    assert has_unique_stem(photo)
     photo.with_suffix(".CR2").touch()
-    assert not belongs_to_it_alone(photo)
+    assert not has_unique_stem(photo)
 
 
 def test_a_sidecar_is_written_atomically_and_keeps_its_permissions(photo: Path) -> None:

@@ -73,9 +73,9 @@ def test_invalid_arguments_and_lost_photos_are_reported(run: Run, scanned: Path,
     assert "the same face" in run("cluster", "--not-same", "1", "1.1", code=2).err
     assert "cannot be written" in run("cluster", "--out", tmp_path / "none" / "page.html", code=2).err
     (tmp_path / "diary.html").write_text("Dear diary")
-    assert "no page of pictures" in run("cluster", "--out", tmp_path / "diary.html", code=2).err
+    assert "not a page written by facebank" in run("cluster", "--out", tmp_path / "diary.html", code=2).err
     assert (tmp_path / "diary.html").read_text() == "Dear diary"
-    assert "no page of pictures" in run("cluster", "--out", ".", code=2).err
+    assert "not a page written by facebank" in run("cluster", "--out", ".", code=2).err
     shutil.rmtree(scanned)
     named = run("people", "name", "1", "Serena", code=1)
     assert "0 samples" in named.out

@@ -18,7 +18,7 @@ from facebank.recognition.training import (
     FOLDS,
     LEAST_SAMPLES,
     LEAST_TRIALS,
-    MOST_SAMPLES,
+    MAX_SAMPLES,
     TRIED,
     choose_classifier,
 )
@@ -58,7 +58,7 @@ def test_default_is_chosen_with_too_few_samples(counts: list[int]) -> None:
 
 def test_large_galleries_are_not_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(training, "build_scorer")
-    choice = choose_classifier(make_people([10] * (MOST_SAMPLES // 10 + 1)), BACKGROUND)
+    choice = choose_classifier(make_people([10] * (MAX_SAMPLES // 10 + 1)), BACKGROUND)
     assert (choice.classifier, "too many" in choice.why) == (DEFAULT_CLASSIFIER, True)
 
 

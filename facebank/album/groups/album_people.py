@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from facebank.packs import Thresholds
     from facebank.types import FloatArray
 
-MOST_FACES = 10_000
-"""Faces that are grouped, evenly spaced over the scan; they take a second or two of one core."""
+MAX_FACES = 10_000
+"""Maximum number of faces that are grouped, evenly spaced over the scan; they take a second or two of one core."""
 
-LEAST_FACES = 2
-"""Faces that make a person; a single face may be a passer-by or a false detection."""
+MIN_FACES = 2
+"""Minimum number of a person's faces; a single face may be a passer-by or a false detection."""
 
 
 def album_people(stored: StoredFaces, thresholds: Thresholds) -> FloatArray:
@@ -27,9 +27,9 @@ def album_people(stored: StoredFaces, thresholds: Thresholds) -> FloatArray:
     Parameters
     ----------
     stored
-        The faces of the scan; those below the minimum quality are left out.
+        The faces of the scan; those below the minimum quality are omitted.
     thresholds
-        The pack's.
+        The pack's thresholds.
 
     Returns
     -------
@@ -37,16 +37,16 @@ def album_people(stored: StoredFaces, thresholds: Thresholds) -> FloatArray:
         L2-normalized, ``float32`` of shape ``(G, D)``, the people with the most faces first.
     """
     good = np.flatnonzero(stored.qualities >= thresholds.minimum_quality)
-    if len(good) > MOST_FACES:
-        good = good[np.linspace(0, len(good) - 1, MOST_FACES).astype(np.int64)]
-    none = np.empty((0, 2), dtype=np.int64)
+    if len(good) > MAX_FACES:
+        good = good[np.linspace(0, len(good) - 1, MAX_FACES).astype(np.int64)]
+    no_pairs = np.empty((0, 2), dtype=np.int64)
     embeddings = stored.embeddings[good]
     labels = cluster(
-        FaceTable(embeddings, stored.photos[good], stored.qualities[good], none), clustering_thresholds(thresholds)
+        FaceTable(embeddings, stored.photos[good], stored.qualities[good], no_pairs), clustering_thresholds(thresholds)
     )
     sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
     sums = np.zeros((len(sizes), embeddings.shape[1]))
     np.add.at(sums, labels, embeddings * stored.qualities[good, None])
-    several = np.flatnonzero(sizes >= LEAST_FACES)
-    several = several[np.argsort(-sizes[several], kind="stable")]
-    return normalized(sums[several]).astype(np.float32)
+    people = np.flatnonzero(sizes >= MIN_FACES)
+    people = people[np.argsort(-sizes[people], kind="stable")]
+    return normalized(sums[people]).astype(np.float32)

@@ -1,9 +1,9 @@
 """Clustering of faces by person.
 
 The first groups are the connected components of the exact neighbor graph, with a threshold that hardly any two people
-reach. A group with two faces of one photo holds two people and is split with a stricter threshold. Then groups are
-merged whose means are mutual nearest neighbors above a second threshold, which is lower because means are less noisy
-than single faces.
+reach. A group with two faces of one photo has two people and is split with a stricter threshold. Then groups whose
+means are mutual nearest neighbors above a second threshold are merged; it is lower because means are less noisy than
+single faces.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from facebank.packs import Thresholds
     from facebank.types import FloatArray
 
-_LINKING_SHARE = 0.7  # of the progress; most of the rest is the first comparison of means
-_STRICTER = 0.02
-_STRICTEST = 0.98
-_MOST_ROUNDS = 50
+_LINKING_FRACTION = 0.7  # of the progress; most of the rest is the first comparison of means
+_THRESHOLD_STEP = 0.02
+_MAX_THRESHOLD = 0.98
+_MAX_ROUNDS = 50
 _LINKED_ABOVE_VERIFY, _MERGED_ABOVE_VERIFY = 0.30, 0.22
 """Offsets for packs without measured thresholds, from those of other packs (`benchmarks/clustering.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusteringThresholds:
-    """The similarities from which faces count as one person's."""
+    """The minimum similarities, -1..1, of faces and groups of one person."""
 
-    linked: float  # of two faces that are linked, -1..1
-    merged: float  # of the means of two groups that are merged, -1..1
+    linked: float  # of two faces
+    merged: float  # of the means of two groups
 
 
 def clustering_thresholds(thresholds: Thresholds) -> ClusteringThresholds:
@@ -72,9 +72,9 @@ def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progre
     faces
         The faces.
     thresholds
-        The similarities from which faces are one person's.
+        The minimum similarities of faces of one person.
     progress
-        Advanced with the fraction of the work that is done, 0..1 in total.
+        Advanced with the completed fraction of the work, 0..1 in total.
 
     Returns
     -------
@@ -92,19 +92,19 @@ def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progre
     if not faces.count:
         return np.zeros(0, dtype=np.int64)
     progress.begin("Grouping", 1.0)
-    links = pairs_within(faces.embeddings, thresholds.linked, lambda share: progress.advance(_LINKING_SHARE * share))
+    links = pairs_within(faces.embeddings, thresholds.linked, lambda done: progress.advance(_LINKING_FRACTION * done))
     groups = _join(faces, links, thresholds.linked)
     return _largest_first(_merge_groups(faces, groups, thresholds.merged, progress))
 
 
 def _join(faces: FaceTable, links: Pairs, threshold: float) -> NDArray[np.int64]:
-    """Return the connected components; those that hold two people are split by stricter thresholds."""
+    """Return the connected components; those with two people are split by stricter thresholds."""
     groups = _components(faces.count, links)
-    while threshold < _STRICTEST:
-        doubtful = np.isin(groups, _conflicting(faces, groups))
+    while threshold < _MAX_THRESHOLD:
+        doubtful = np.isin(groups, _find_conflicts(faces, groups))
         if not doubtful.any():
             break
-        threshold += _STRICTER
+        threshold += _THRESHOLD_STEP
         links = links.where(~doubtful[links.first] | (links.similarities >= threshold))
         groups = _components(faces.count, links)
     return groups
@@ -118,7 +118,7 @@ def _components(count: int, links: Pairs) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _conflicting(faces: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def _find_conflicts(faces: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the groups that have two faces of one photo, or a pair of `FaceTable.apart`."""
     order = np.lexsort((faces.photos, groups))
     same = (np.diff(groups[order]) == 0) & (np.diff(faces.photos[order]) == 0)
@@ -129,49 +129,49 @@ def _conflicting(faces: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.int6
 def _merge_groups(
     faces: FaceTable, groups: NDArray[np.int64], threshold: float, progress: Progress
 ) -> NDArray[np.int64]:
-    """Merge groups whose means are similar mutual nearest neighbors, unless the result would hold two people.
+    """Merge groups whose means are similar mutual nearest neighbors, unless the result would have two people.
 
     All pairs of similar means are found once; after each round, only the pairs of groups that grew are updated.
     """
     means = _means(faces, groups, np.arange(groups.max() + 1))
     alive = np.ones(len(means), dtype=np.bool_)
-    similar = pairs_within(means, threshold, lambda share: progress.advance((1 - _LINKING_SHARE) * share))
-    for _ in range(_MOST_ROUNDS):
+    similar = pairs_within(means, threshold, lambda done: progress.advance((1 - _LINKING_FRACTION) * done))
+    for _ in range(_MAX_ROUNDS):
         merges = _next_merges(faces, groups, len(means), similar)
         if not len(merges):
             break
-        kept, gone = merges.T
-        wanted = np.arange(len(means))
-        wanted[gone] = kept
-        groups = wanted[groups]
-        alive[gone] = False
-        means[kept] = _means(faces, groups, kept)
+        grown, merged = merges.T
+        targets = np.arange(len(means))
+        targets[merged] = grown
+        groups = targets[groups]
+        alive[merged] = False
+        means[grown] = _means(faces, groups, grown)
         changed = np.zeros(len(means), dtype=np.bool_)
         changed[merges] = True
         similar = similar.where(~changed[similar.first] & ~changed[similar.second])
-        similar = Pairs.joined([similar, _similar_to(means, kept, alive, threshold)])
+        similar = Pairs.joined([similar, _similar_to(means, grown, alive, threshold)])
     return groups
 
 
-def _similar_to(means: FloatArray, kept: NDArray[np.int64], alive: NDArray[np.bool_], threshold: float) -> Pairs:
-    """Return the pairs of similar means of which at least one is in `kept`, each pair once."""
-    numbers = np.flatnonzero(alive)
-    found = pairs_between(means[kept], means[numbers], threshold)
-    one, other = kept[found.first], numbers[found.second]
-    is_first = (one < other) | ~np.isin(other, kept)  # a pair inside `kept` is found twice
-    pairs = Pairs(np.minimum(one, other), np.maximum(one, other), found.similarities)
-    return pairs.where(is_first & (one != other))
+def _similar_to(means: FloatArray, grown: NDArray[np.int64], alive: NDArray[np.bool_], threshold: float) -> Pairs:
+    """Return the pairs of similar means of which at least one is in `grown`, each pair once."""
+    groups = np.flatnonzero(alive)
+    similar = pairs_between(means[grown], means[groups], threshold)
+    first, second = grown[similar.first], groups[similar.second]
+    is_new = (first < second) | ~np.isin(second, grown)  # a pair inside `grown` is found twice
+    pairs = Pairs(np.minimum(first, second), np.maximum(first, second), similar.similarities)
+    return pairs.where(is_new & (first != second))
 
 
 def _next_merges(faces: FaceTable, groups: NDArray[np.int64], count: int, similar: Pairs) -> NDArray[np.int64]:
-    """Return the mutual nearest groups that hold one person together, ``int64`` of shape ``(M, 2)``."""
+    """Return the mutual nearest groups that together have one person, ``int64`` of shape ``(M, 2)``."""
     while len(similar.first):
         nearest = _nearest(count, similar)
         is_mutual = (nearest[similar.first] == similar.second) & (nearest[similar.second] == similar.first)
         pairs = np.stack([similar.first[is_mutual], similar.second[is_mutual]], axis=1)
-        wanted = np.arange(count)
-        wanted[pairs[:, 1]] = pairs[:, 0]
-        refused = np.isin(pairs[:, 0], _conflicting(faces, wanted[groups]))
+        targets = np.arange(count)
+        targets[pairs[:, 1]] = pairs[:, 0]
+        refused = np.isin(pairs[:, 0], _find_conflicts(faces, targets[groups]))
         if not refused.all():
             return pairs[~refused]
         similar = similar.where(~is_mutual)
@@ -180,24 +180,24 @@ def _next_merges(faces: FaceTable, groups: NDArray[np.int64], count: int, simila
 
 def _nearest(count: int, similar: Pairs) -> NDArray[np.int64]:
     """Return the most similar group of each group, the first of equals; -1 where none is similar."""
-    ones = np.concatenate([similar.first, similar.second])
-    others = np.concatenate([similar.second, similar.first])
-    order = np.lexsort((others, -np.tile(similar.similarities, 2), ones))
-    found, places = np.unique(ones[order], return_index=True)
+    groups = np.concatenate([similar.first, similar.second])
+    neighbors = np.concatenate([similar.second, similar.first])
+    order = np.lexsort((neighbors, -np.tile(similar.similarities, 2), groups))
+    unique, indices = np.unique(groups[order], return_index=True)
     nearest = np.full(count, -1, dtype=np.int64)
-    nearest[found] = others[order[places]]
+    nearest[unique] = neighbors[order[indices]]
     return nearest
 
 
-def _means(faces: FaceTable, groups: NDArray[np.int64], wanted: NDArray[np.int64]) -> FloatArray:
-    """Return the mean embeddings of some groups, ``float32`` of shape ``(len(wanted), D)``."""
+def _means(faces: FaceTable, groups: NDArray[np.int64], targets: NDArray[np.int64]) -> FloatArray:
+    """Return the mean embeddings of some groups, ``float32`` of shape ``(len(targets), D)``."""
     from scipy.sparse import csr_array
 
     row_of = np.full(int(groups.max()) + 1, -1, dtype=np.int64)
-    row_of[wanted] = np.arange(len(wanted))
-    places = np.flatnonzero(row_of[groups] >= 0)
-    weights = np.maximum(faces.qualities[places], np.float32(1e-3))
-    rows = csr_array((weights, (row_of[groups[places]], places)), shape=(len(wanted), faces.count))
+    row_of[targets] = np.arange(len(targets))
+    indices = np.flatnonzero(row_of[groups] >= 0)
+    weights = np.maximum(faces.qualities[indices], np.float32(1e-3))
+    rows = csr_array((weights, (row_of[groups[indices]], indices)), shape=(len(targets), faces.count))
     return normalized(np.asarray(rows @ faces.embeddings, dtype=np.float32))
 
 

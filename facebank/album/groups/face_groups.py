@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facebank.album.scan.scan_file import ScanFile, StoredFaces
     from facebank.packs import Thresholds
 
-_MOST_APART = 20  # most typical faces of a group that are recorded as different from the faces taken out
+_MAX_APART = 20  # most typical faces of a group that are recorded as different from the faces taken out
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Group:
 
     number: int  # from 1, the largest; stable until faces are grouped again
     faces: tuple[int, ...]  # numbers of the faces in the scan, the most typical first
-    photos: int  # in how many photos they are
-    # dates of the first and last photo, only cameras' dates if there are any; None if unknown
+    photos: int  # number of their photos
+    # dates of the first and last photo, by cameras' dates if there are any; None if unknown
     first_taken: datetime | None
     last_taken: datetime | None
     camera_dated: bool = False  # whether the dates are cameras'
@@ -48,8 +48,8 @@ class Grouped:
     """The groups of a scan, and the numbers of faces outside of them."""
 
     groups: tuple[Group, ...]  # largest first
-    named: int  # faces left out because the gallery knows the person
-    poor: int  # faces left out because of their quality
+    named: int  # faces omitted because they were identified
+    poor: int  # faces omitted because of their quality
     alone: int  # faces in groups that are too small
 
 
@@ -68,26 +68,26 @@ def group_faces(
     scan_file, thresholds
         The scan, and its pack's thresholds.
     known
-        Numbers in the scan of the faces whose person is known, which are left out.
+        Numbers in the scan of the faces whose person is known, which are omitted.
     least
-        The smallest number of faces in a group.
+        Minimum number of faces in a group.
     progress
         As of `facebank.album.groups.clustering.cluster`.
     """
     stored = scan_file.face_table()
     named = np.isin(stored.ids, np.fromiter(known, dtype=np.int64))
     poor = ~named & (stored.qualities < thresholds.minimum_quality)
-    places = np.flatnonzero(~named & ~poor)
-    table = _table(stored, places, scan_file.told_apart())
+    indices = np.flatnonzero(~named & ~poor)
+    table = _table(stored, indices, scan_file.told_apart())
     labels = cluster(table, clustering_thresholds(thresholds), progress)
     sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
     large = np.flatnonzero(sizes >= least)
-    numbers = {
-        number: [int(stored.ids[place]) for place in _typical_first(stored, places[labels == label])]
+    groups = {
+        number: [int(stored.ids[index]) for index in _typical_first(stored, indices[labels == label])]
         for number, label in enumerate(large.tolist(), 1)
     }
-    scan_file.keep_groups(numbers)
-    alone = len(places) - int(sizes[large].sum())
+    scan_file.keep_groups(groups)
+    alone = len(indices) - int(sizes[large].sum())
     return Grouped(tuple(groups_of(scan_file)), int(named.sum()), int(poor.sum()), alone)
 
 
@@ -96,10 +96,10 @@ def groups_of(scan_file: ScanFile) -> list[Group]:
     groups = list[Group]()
     for number, faces in scan_file.groups().items():
         photos = scan_file.dates_of(faces)
-        noted = [when for when, camera_dated in photos if camera_dated and when is not None]
-        dates = noted or [when for when, _ in photos if when is not None]
+        camera_dates = [taken_at for taken_at, camera_dated in photos if camera_dated and taken_at is not None]
+        dates = camera_dates or [taken_at for taken_at, _ in photos if taken_at is not None]
         first, last = min(dates, default=None), max(dates, default=None)
-        groups.append(Group(number, tuple(faces), len(photos), first, last, camera_dated=bool(noted)))
+        groups.append(Group(number, tuple(faces), len(photos), first, last, camera_dated=bool(camera_dates)))
     return groups
 
 
@@ -123,17 +123,17 @@ def faces_of(scan_file: ScanFile, group: int, key: str | None = None) -> list[in
     if faces is None:
         raise GroupNotFoundError(f"there is no group {group}: 'facebank cluster' lists the groups")
     if key is not None and key != group_key(faces):
-        raise GroupNotFoundError(f"group {group} is another one now, faces were grouped again: list the groups again")
+        raise GroupNotFoundError(f"group {group} has changed because faces were grouped again: list the groups again")
     return faces
 
 
-def _table(stored: StoredFaces, places: NDArray[np.int64], told_apart: list[tuple[int, int]]) -> FaceTable:
-    where = {int(face): place for place, face in enumerate(stored.ids[places])}
-    pairs = [(where[one], where[other]) for one, other in told_apart if one in where and other in where]
+def _table(stored: StoredFaces, indices: NDArray[np.int64], told_apart: list[tuple[int, int]]) -> FaceTable:
+    row_of = {int(face): row for row, face in enumerate(stored.ids[indices])}
+    pairs = [(row_of[first], row_of[second]) for first, second in told_apart if {first, second} <= row_of.keys()]
     return FaceTable(
-        stored.embeddings[places],
-        stored.photos[places],
-        stored.qualities[places],
+        stored.embeddings[indices],
+        stored.photos[indices],
+        stored.qualities[indices],
         np.array(pairs, dtype=np.int64).reshape(-1, 2),
     )
 
@@ -152,14 +152,14 @@ class PartedGroup:
 
     before: tuple[int, ...]  # all faces of the group, the most typical first
     kept: tuple[int, ...]  # the faces that stayed
-    taken: tuple[int, ...]  # the faces taken out, which are a group of their own now
+    taken: tuple[int, ...]  # the faces taken out, which became a new group
     told_apart: tuple[tuple[int, int], ...]  # newly recorded pairs of faces of different people
 
 
 def part_group(scan_file: ScanFile, group: int, taken: Collection[int]) -> PartedGroup:
     """Move faces of a group, given by their numbers, to a new group, and record that they are another person's.
 
-    Raises `GroupNotFoundError` (the group does not exist) or `UsageError` (none of its faces is left).
+    Raises `GroupNotFoundError` (the group does not exist) or `UsageError` (all of its faces would be taken out).
     """
     groups = scan_file.groups()
     if group not in groups:
@@ -168,14 +168,14 @@ def part_group(scan_file: ScanFile, group: int, taken: Collection[int]) -> Parte
     others = tuple(face for face in groups[group] if face in taken)
     if not kept:
         raise UsageError(f"no face of group {group} is left")
-    new = scan_file.tell_apart(product(kept[:_MOST_APART], others))
+    new = scan_file.tell_apart(product(kept[:_MAX_APART], others))
     if others:
         scan_file.keep_groups({**groups, group: kept, max(groups) + 1: others})
     return PartedGroup(tuple(groups[group]), kept, others, tuple(new))
 
 
 def rejoin_group(scan_file: ScanFile, parted: PartedGroup) -> bool:
-    """Undo `part_group`; return whether anything changed. Groups stay as they are if faces were grouped again since."""
+    """Undo `part_group`, and return whether anything changed; no-op for groups if faces were grouped again since."""
     is_changed = scan_file.withdraw_apart(parted.told_apart) > 0
     groups = scan_file.groups()
     group, other = (
@@ -184,8 +184,8 @@ def rejoin_group(scan_file: ScanFile, parted: PartedGroup) -> bool:
     )
     if group is None or other is None:
         return is_changed
-    rest = {number: faces for number, faces in groups.items() if number != other}
-    scan_file.keep_groups({**rest, group: parted.before})
+    del groups[other]
+    scan_file.keep_groups({**groups, group: parted.before})
     return True
 
 
@@ -199,12 +199,12 @@ def parse_face(text: str, groups: Mapping[int, Sequence[int]]) -> int:
     >>> parse_face("3.2", {3: [41, 17]})
     17
     """
-    number, _, place = text.partition(".")
-    wanted = place or "1"
-    if number.isdecimal() and wanted.isdecimal():
+    number, _, position = text.partition(".")
+    position = position or "1"
+    if number.isdecimal() and position.isdecimal():
         faces = groups.get(int(number), ())
-        if 1 <= int(wanted) <= len(faces):
-            return faces[int(wanted) - 1]
+        if 1 <= int(position) <= len(faces):
+            return faces[int(position) - 1]
     raise UsageError(
         f"there is no face {text!r}: name faces as the contact sheet does, such as 3.2 for the second of group 3"
     )

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from facebank.operations.engine import Engine
     from facebank.types import AnalyzedPhoto, Face, FloatArray, Photo
 
-MOST_SAMPLES = 10
-"""Samples that naming a group adds at most."""
+MAX_SAMPLES = 10
+"""Maximum number of samples that naming a group adds."""
 
-_MOST_JUDGED = 200  # faces of a group that are compared with the person's samples
+_MAX_JUDGED = 200  # faces of a group that are compared with the person's samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class NamedGroup:
     """The result of naming a group."""
 
     person: str
-    enrolled: tuple[str, ...]  # paths of the photos whose face is a sample now
+    enrolled: tuple[str, ...]  # paths of the photos whose face became a sample
     refused: dict[str, str]  # the reasons for the other photos, by path
     samples: tuple[int, ...] = ()  # numbers of the new samples
 
@@ -56,7 +56,7 @@ def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> l
     qualities
         0..1, ``float32`` of shape ``(N,)``.
     most
-        The largest number of faces to choose.
+        Maximum number of faces.
 
     Returns
     -------
@@ -94,8 +94,8 @@ def name_group(
 ) -> NamedGroup:
     """Enroll the best and most varied faces of a group.
 
-    Raises `GroupNotFoundError` (the group does not exist), `UsageError` (it is unlike the person, or no face is left)
-    or `InvalidNameError` (the name is not allowed).
+    Raises `GroupNotFoundError` (the group does not exist), `UsageError` (it is unlike the person, or all of its faces
+    are in `without`) or `InvalidNameError` (the name is not allowed).
 
     Parameters
     ----------
@@ -126,19 +126,19 @@ def name_group(
     if not faces:
         raise UsageError(f"no face of group {group} is left")
     stored = scan_file.face_table()
-    places = np.searchsorted(stored.ids, faces)
-    embeddings, qualities = stored.embeddings[places], stored.qualities[places]
+    rows = np.searchsorted(stored.ids, faces)
+    embeddings, qualities = stored.embeddings[rows], stored.qualities[rows]
     likely = np.arange(len(faces))
     if not force:
-        judged = likely[:: math.ceil(len(faces) / _MOST_JUDGED)]
-        guarded = [_guarded_face(scan_file, faces[place], embeddings[place]) for place in judged.tolist()]
+        judged = likely[:: math.ceil(len(faces) / _MAX_JUDGED)]
+        guarded = [_guarded_face(scan_file, faces[index], embeddings[index]) for index in judged.tolist()]
         likely = np.delete(likely, judged[_refused_faces(gallery, engine, group, name, guarded)])
-    chosen = likely[choose_varied(embeddings[likely], qualities[likely], MOST_SAMPLES)]
+    chosen = likely[choose_varied(embeddings[likely], qualities[likely], MAX_SAMPLES)]
     progress.begin("Reading photos", len(chosen))
     samples: dict[str, NewSample] = {}
     refused: dict[str, str] = {}
-    for face in [faces[place] for place in chosen.tolist()]:
-        _take(scan_file, engine, face, samples, refused)
+    for face in [faces[index] for index in chosen.tolist()]:
+        _add_sample(scan_file, engine, face, samples, refused)
         progress.advance()
     outcomes: Sequence[EnrolledSample] = ()
     if samples:
@@ -148,10 +148,10 @@ def name_group(
             name = gallery.person(name).name
     for (path, _), outcome in zip(list(samples.items()), outcomes, strict=True):
         if outcome.duplicate_of_person is not None:
-            refused[path] = f"the face is enrolled as {outcome.duplicate_of_person} already"
+            refused[path] = f"the face is enrolled as {printable(outcome.duplicate_of_person)} already"
             del samples[path]
-    made = tuple(outcome.sample_id for outcome in outcomes if outcome.duplicate_of_person is None)
-    return NamedGroup(name, tuple(samples), refused, made)
+    new = tuple(outcome.sample_id for outcome in outcomes if outcome.duplicate_of_person is None)
+    return NamedGroup(name, tuple(samples), refused, new)
 
 
 def require_unnamed(scan_file: ScanFile, gallery: Gallery, group: int) -> None:
@@ -168,22 +168,22 @@ def owner_of(
 ) -> str | None:
     """Return the first person who has a sample among the faces of a group; None if there is none.
 
-    The person `besides` is left out, and so are the faces `without`, given by their numbers in the scan.
+    The person `besides` is ignored, and so are the faces `without`, given by their numbers in the scan.
     """
     other = None if besides is None else name_key(besides)
     for face in scan_file.groups().get(group, ()):
         if face in without:
             continue
-        photo, place = scan_file.place_of(face)
-        for sample in gallery.samples_at(FaceKey.from_photo(photo, photo.faces[place])):
+        photo, index = scan_file.place_of(face)
+        for sample in gallery.samples_at(FaceKey.from_photo(photo, photo.faces[index])):
             if name_key(sample.person) != other:
                 return sample.person
     return None
 
 
 def _guarded_face(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:
-    photo, place = scan_file.place_of(face)
-    return replace(GuardedFace.of(photo, place), embedding=embedding)
+    photo, index = scan_file.place_of(face)
+    return replace(GuardedFace.of(photo, index), embedding=embedding)
 
 
 def _refused_faces(
@@ -194,38 +194,36 @@ def _refused_faces(
         return []
     guard = PersonGuard(gallery, person, engine.thresholds.verify)
     judgments = guard.judge(faces)
-    refused = [place for place, judgment in enumerate(judgments) if judgment.refusal is not None]
+    refused = [index for index, judgment in enumerate(judgments) if judgment.refusal is not None]
     if 2 * len(refused) < len(faces):
         return refused
     if judgments[refused[0]].refusal is EnrollReason.UNLIKE_THE_PERSON and len(guard.own):
         similarity = guard.resemblance_of(np.stack([face.embedding for face in faces])).mean()
-        why = f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {similarity:.2f})"
+        reason = f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {similarity:.2f})"
     else:
-        why = f"is not {printable(person)}: {judgments[refused[0]].detail}"
-    raise UsageError(f"group {group} {why}: choose another name, or use --force if it is {printable(person)} anyway")
+        reason = f"is not {printable(person)}: {judgments[refused[0]].detail}"
+    raise UsageError(f"group {group} {reason}: choose another name, or use --force if it is {printable(person)} anyway")
 
 
-def _take(
+def _add_sample(
     scan_file: ScanFile, engine: Engine, face: int, samples: dict[str, NewSample], refused: dict[str, str]
 ) -> None:
-    """Read the photo of a face again, and add the face to `samples`, or the reason against it to `refused`."""
-    photo, place = scan_file.place_of(face)
+    """Read a face's photo again, and add the face to `samples`, or the reason why it cannot be used to `refused`."""
+    photo, index = scan_file.place_of(face)
     try:
         (analyzed,) = engine.analyzer.analyze([read_scanned_photo(photo.path)])
     except PhotoError as error:
         refused[photo.path] = str(error)
         return
-    found = same_face(analyzed, photo, photo.faces[place])
+    found = find_face(analyzed, photo, photo.faces[index])
     if found is None:
-        refused[photo.path] = "it is another photo now: scan again"
+        refused[photo.path] = "the photo has changed: scan again"
         return
     crop = engine.analyzer.crop(analyzed.photo, found)
     samples[photo.path] = complete_sample(plain_sample(analyzed, found, thumbnail=True), found, crop, engine.analyzer)
 
 
-def same_face(analyzed: AnalyzedPhoto, photo: Photo, face: Face) -> Face | None:
+def find_face(analyzed: AnalyzedPhoto, photo: Photo, face: Face) -> Face | None:
     """Return the scanned face in the photo that was read again; None if the photo has changed."""
-    wanted = FaceKey.from_photo(photo, face)
-    return next(
-        (found for found in analyzed.faces if is_same_place(FaceKey.from_analysis(analyzed, found), wanted)), None
-    )
+    key = FaceKey.from_photo(photo, face)
+    return next((found for found in analyzed.faces if is_same_place(FaceKey.from_analysis(analyzed, found), key)), None)

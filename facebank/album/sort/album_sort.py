@@ -40,8 +40,8 @@ def plan_album_sort(
 
     Raises `UsageError` (`out` lies inside the folder) or `StorageError` (the journal of `out` is not trusted).
     """
-    inside = ((kind(out), kind(folder)) for kind in (absolute, os.path.realpath))  # as named, and where links lead
-    if any(Path(one).is_relative_to(other) for one, other in inside):
+    resolvers = (absolute, os.path.realpath)  # the paths as named, and where links lead
+    if any(Path(resolve(out)).is_relative_to(resolve(folder)) for resolve in resolvers):
         raise UsageError(
             f"{printable(str(out))} lies in {printable(str(folder))}, whose photos are sorted: name a folder "
             "outside of it"
@@ -50,7 +50,7 @@ def plan_album_sort(
     target = Path(absolute(out))
     journal = read_journal(target, journal_key(bank.gallery))
     journal.require_trust()
-    return plan_sorting(photos, people, _sorted_folder(folder), target, mode, before=journal.entries)
+    return plan_sorting(photos, people, _folder_to_sort(folder), target, mode, before=journal.entries)
 
 
 def run_album_sort(bank: GalleryAccess, plan: SortPlan, progress: Progress, note_moved: NoteMoved) -> None:
@@ -62,7 +62,7 @@ def run_album_sort(bank: GalleryAccess, plan: SortPlan, progress: Progress, note
     try:
         sort_photos(plan, key, moves)
     finally:
-        note_moved(moves.found)
+        note_moved(moves.moved)
 
 
 def mend_album_sort(bank: GalleryAccess, out: Place) -> Entry | None:
@@ -80,7 +80,7 @@ def sign_journal(bank: GalleryAccess, out: Place, folder: Place) -> None:
 
     Raises `StorageError` if an entry does not come from `folder`, or the journal cannot be written.
     """
-    target, source = Path(absolute(out)), _sorted_folder(folder)
+    target, source = Path(absolute(out)), _folder_to_sort(folder)
     if read_journal(target, journal_key(bank.gallery)).doubt is not None:
         adopt_journal(read_journal(target, None, source), source, ensure_journal_key(bank.gallery))
 
@@ -96,7 +96,7 @@ def read_album_journal(bank: GalleryAccess, out: Place, trusting: Place | None) 
     journal = read_journal(target, key)
     if journal.doubt is None or trusting is None:
         return journal
-    return read_journal(target, None, _sorted_folder(trusting))
+    return read_journal(target, None, _folder_to_sort(trusting))
 
 
 def undo_album_sort(journal: JournalContent, progress: Progress, note_moved: NoteMoved, *, dry_run: bool) -> None:
@@ -106,7 +106,7 @@ def undo_album_sort(journal: JournalContent, progress: Progress, note_moved: Not
         undo_sorting(journal, moves, dry_run=dry_run)
     finally:
         if not dry_run:
-            note_moved(moves.found)
+            note_moved(moves.moved)
 
 
 class _MoveCollector(Progress):
@@ -114,7 +114,7 @@ class _MoveCollector(Progress):
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self.found: list[tuple[str, str]] = []
+        self.moved: list[tuple[str, str]] = []
 
     def begin(self, step: str, total: float | None) -> None:
         self._progress.begin(step, total)
@@ -123,13 +123,13 @@ class _MoveCollector(Progress):
         self._progress.advance(amount)
 
     def report(self, result: object) -> None:
-        moved = cast("SortedPhoto | Undone", result).moved
-        if moved is not None:
-            self.found.append(moved)
+        paths = cast("SortedPhoto | Undone", result).moved
+        if paths is not None:
+            self.moved.append(paths)
         self._progress.report(result)
 
 
-def _sorted_folder(place: Place) -> Path:
+def _folder_to_sort(place: Place) -> Path:
     """Return the absolute path of the folder to sort; for a photo, the folder that holds it."""
     path = Path(absolute(place))
     return path.parent if path.is_file() else path

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facebank.storage.folders import FileLocation
 
 MAX_NAME_LENGTH = 255  # bytes, of most file systems
-_LONGEST_PATH = 32_768
+_MAX_PATH_LENGTH = 32_768  # characters
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # on Windows
 _UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f/\\]')
@@ -69,8 +69,8 @@ class Entry:
         }
 
 
-def entry_of(line: dict[str, object], out: Path, folders: Sequence[Path]) -> Entry:
-    """Return the validated entry of a journal's line.
+def parse_entry(line: dict[str, object], out: Path, folders: Sequence[Path]) -> Entry:
+    """Return the entry of a journal's line, validated.
 
     Raises `InvalidValueError` if the line is not an entry or names other files; the message is the reason.
 
@@ -93,7 +93,7 @@ def entry_of(line: dict[str, object], out: Path, folders: Sequence[Path]) -> Ent
         raise InvalidValueError("it is not an entry")
     if entry.picture_hash and not _DIGEST.fullmatch(entry.picture_hash):
         raise InvalidValueError("it is not an entry")
-    if not is_whole(entry.source) or not is_whole(entry.target):
+    if not is_valid_path(entry.source) or not is_valid_path(entry.target):
         raise InvalidValueError("its paths are not absolute and normalized")
     target, source = Path(entry.target), Path(entry.source)
     if target.parent.parent != out or folder_name(target.parent.name) != target.parent.name:
@@ -101,7 +101,7 @@ def entry_of(line: dict[str, object], out: Path, folders: Sequence[Path]) -> Ent
     if not any(folder != source and source.is_relative_to(folder) for folder in folders):
         raise InvalidValueError("its photo does not come from a folder that was sorted")
     if (source.suffix == SUFFIX) != entry.is_sidecar:
-        raise InvalidValueError("it turns a photo into a sidecar, or a sidecar into a photo")
+        raise InvalidValueError("its source and target are not both photos or both sidecars")
     return entry
 
 
@@ -111,27 +111,27 @@ def require_visible(entry: Entry, folder: Path) -> None:
         raise InvalidValueError("its photo is hidden")
 
 
-def is_whole(path: str) -> bool:
+def is_valid_path(path: str) -> bool:
     """Return whether a text is a normalized absolute path that the file system can represent."""
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
         return False
-    whole = os.path.isabs(path) and os.path.normpath(path) == path  # noqa: PTH117 - as it is spelled
-    return whole and len(path) <= _LONGEST_PATH and "\0" not in path
+    is_normalized = os.path.isabs(path) and os.path.normpath(path) == path  # noqa: PTH117 - as it is spelled
+    return is_normalized and len(path) <= _MAX_PATH_LENGTH and "\0" not in path
 
 
-def is_photo_or_sidecar(spot: FileLocation, *, by_name: bool) -> bool:
+def is_photo_or_sidecar(location: FileLocation, *, by_name: bool) -> bool:
     """Return whether a file is a sidecar by its name, or a photo by its first bytes and, if `by_name`, its suffix."""
-    suffix = Path(spot.name).suffix
+    suffix = Path(location.name).suffix
     if suffix == SUFFIX:
         return True
     if by_name and suffix.lower() not in PHOTO_SUFFIXES:
         return False
-    with spot.read() as file:
+    with location.read() as file:
         head = file.read(SIGNATURE_BYTES)
     try:
-        recognize_format(head, spot.name)
+        recognize_format(head, location.name)
     except PhotoError:
         return False
     return True
@@ -148,11 +148,11 @@ def folder_name(person: str) -> str:
     name = _UNSAFE.sub("_", person).rstrip(". ") or "_"
     if name.startswith(".") or _RESERVED.fullmatch(name):
         name = f"_{name}"
-    return shortened(name, MAX_NAME_LENGTH).rstrip(". ")
+    return truncate(name, MAX_NAME_LENGTH).rstrip(". ")
 
 
-def shortened(name: str, most: int) -> str:
-    """Return as many whole characters of a name as fit into `most` bytes of UTF-8.
+def truncate(name: str, size: int) -> str:
+    """Return as many whole characters of a name as fit into `size` bytes of UTF-8.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def shortened(name: str, most: int) -> str:
     'Zo'
     """
     data = name.encode("utf-8", "surrogatepass")
-    return name if len(data) <= most else data[:most].decode("utf-8", "ignore")
+    return name if len(data) <= size else data[:size].decode("utf-8", "ignore")
 
 
 def _text(value: object) -> str:

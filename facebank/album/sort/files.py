@@ -1,4 +1,4 @@
-"""Copying, linking and moving single files without overwriting any, and hashes of their contents."""
+"""Copying, linking and moving of single files without overwriting any, and hashes of their contents."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from facebank.storage.folders import FileLocation
 
 
-def digest_of(spot: FileLocation) -> str:
+def digest_of(location: FileLocation) -> str:
     """Return the SHA-256 of a file, in hex."""
-    with spot.read() as file:
+    with location.read() as file:
         return sha256_of(file)
 
 
-def picture_of(spot: FileLocation) -> str:
+def stored_picture_hash(location: FileLocation) -> str:
     """Return the SHA-256 of a photo's stored pixels in hex, regardless of its metadata."""
-    with spot.read() as file:
+    with location.read() as file:
         return picture_hash_of_file(file)
 
 
-def is_picture(stored: str, noted: str) -> bool:
+def matches_picture(stored: str, recorded: str) -> bool:
     """Return whether a recorded hash is that of stored pixels, in any of the eight EXIF orientations."""
-    return any(orient_hash(stored, orientation) == noted for orientation in range(1, 9))
+    return any(orient_hash(stored, orientation) == recorded for orientation in range(1, 9))
 
 
-def copy_file(source: FileLocation, target: FileLocation, *, settled: bool = False) -> None:
-    """Copy a file with its times atomically, and flush it to the disk if `settled`; raises `FileExistsError`."""
+def copy_file(source: FileLocation, target: FileLocation, *, sync: bool = False) -> None:
+    """Copy a file with its times atomically, and sync it to the disk if `sync`; raises `FileExistsError`."""
     part = part_path(target.path).name
     try:
         with source.read() as original, target.folder.create(part) as copy:
@@ -43,7 +43,7 @@ def copy_file(source: FileLocation, target: FileLocation, *, settled: bool = Fal
             shutil.copyfileobj(original, copy, 1024 * 1024)
             copy.flush()
             _copy_metadata(original, copy)
-            if settled:
+            if sync:
                 os.fsync(copy.fileno())
             _publish(part, target)
         if os.utime not in os.supports_fd:
@@ -54,7 +54,7 @@ def copy_file(source: FileLocation, target: FileLocation, *, settled: bool = Fal
 
 
 def link_file(source: FileLocation, target: FileLocation) -> None:
-    """Make a hard link to a file; raises `FileExistsError`."""
+    """Create a hard link to a file; raises `FileExistsError`."""
     source.read().close()  # raises for symbolic links and pipes
     source.folder.link(source.name, target.folder, target.name)
 
@@ -66,7 +66,7 @@ def move_file(source: FileLocation, target: FileLocation) -> None:
     except FileExistsError:
         raise
     except OSError:  # another disk, or one without hard links
-        copy_file(source, target, settled=True)
+        copy_file(source, target, sync=True)
     try:
         source.remove()
     except OSError:
@@ -89,14 +89,14 @@ def _publish(part: str, target: FileLocation) -> None:
 
 def _copy_metadata(original: BufferedReader, copy: BufferedWriter) -> None:
     """Copy permissions, extended attributes and times, as far as the system allows."""
-    one, other = original.fileno(), copy.fileno()
-    status = os.fstat(one)
+    source, target = original.fileno(), copy.fileno()
+    status = os.fstat(source)
     if hasattr(os, "fchmod"):
-        os.fchmod(other, status.st_mode & 0o777)
+        os.fchmod(target, status.st_mode & 0o777)
     if hasattr(os, "listxattr"):
         with suppress(OSError):
-            for name in os.listxattr(one):
+            for name in os.listxattr(source):
                 with suppress(OSError):
-                    os.setxattr(other, name, os.getxattr(one, name))
+                    os.setxattr(target, name, os.getxattr(source, name))
     if os.utime in os.supports_fd:
-        os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))

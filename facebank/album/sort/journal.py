@@ -1,8 +1,8 @@
 """The journal of a sort: JSON lines in the target folder that record the source and target of each file.
 
-Each line carries an HMAC-SHA256 of itself and the line before it. The key exists only in the user's gallery, so that
-nobody else can write, alter, remove or reorder lines, or copy them from another journal. A truncated journal is still
-correct, only shorter.
+Each line carries an HMAC-SHA256 of itself and the line before it. The key exists only in the user's gallery: nobody
+else can write, alter, remove or reorder lines, or copy them from another journal. A truncated journal is still correct,
+only shorter.
 
 The first line names the target folder. Each run adds the sorted folder, a line for each file before the file is
 transferred, and a line at its end. Older versions wrote only the files' lines, unsigned.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.sort.entries import Entry, entry_of, is_whole, require_visible
+from facebank.album.sort.entries import Entry, is_valid_path, parse_entry, require_visible
 from facebank.errors import StorageError
 from facebank.storage.concurrency import is_at, try_flock
 from facebank.storage.files import write_file
@@ -36,9 +36,9 @@ JOURNAL = ".facebank-sort.jsonl"
 _KEY_SETTING = "sort_journal_key"
 _VERSION = 2
 _KEY_BYTES = 32
-_LARGEST = 1 << 28
-_LARGEST_UNSIGNED = 1 << 26
-_LONGEST_LINE = 1 << 18
+_MAX_BYTES = 1 << 28
+_MAX_UNSIGNED_BYTES = 1 << 26
+_MAX_LINE_BYTES = 1 << 18
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _Line = dict[str, object]
 _SEED = b"facebank sort journal 2"
@@ -46,12 +46,12 @@ _SEED = b"facebank sort journal 2"
 
 def journal_key(gallery: Gallery) -> bytes | None:
     """Return the key (32 bytes) with which a gallery signs journals; None if it has none."""
-    return _key_of(gallery.read_setting(_KEY_SETTING))
+    return _parse_key(gallery.read_setting(_KEY_SETTING))
 
 
 def ensure_journal_key(gallery: Gallery) -> bytes:
     """Return the key (32 bytes) with which a gallery signs journals, created if missing."""
-    key = _key_of(gallery.keep_setting(_KEY_SETTING, secrets.token_hex(_KEY_BYTES)))
+    key = _parse_key(gallery.keep_setting(_KEY_SETTING, secrets.token_hex(_KEY_BYTES)))
     if key is None:
         raise StorageError(
             f"the gallery {printable(str(gallery.path))} is damaged: its key for sort journals is invalid"
@@ -59,7 +59,7 @@ def ensure_journal_key(gallery: Gallery) -> bytes:
     return key
 
 
-def _key_of(setting: object) -> bytes | None:
+def _parse_key(setting: object) -> bytes | None:
     with suppress(ValueError, TypeError):
         key = bytes.fromhex(str(setting)) if isinstance(setting, str) else b""
         return key if len(key) == _KEY_BYTES else None
@@ -73,7 +73,7 @@ class JournalContent:
     out: Path  # holds the people's folders, absolute
     entries: tuple[Entry, ...] = ()  # in the order of the file
     folders: tuple[Path, ...] = ()  # the sorted folder of each entry, absolute
-    doubt: str | None = None  # why the journal is not trusted; None if it is
+    doubt: str | None = None  # reason why the journal is not trusted; None if it is
     refused: tuple[tuple[str, str], ...] = ()  # invalid entries, each with the reason
     is_signed: bool = False  # whether the gallery signed it
     unfinished: int = 0  # number of last entries that may be half done because the program was killed
@@ -87,9 +87,9 @@ class JournalContent:
         if self.doubt is not None:
             raise StorageError(self.doubt)
         if self.refused:
-            what, why = self.refused[0]
+            line, reason = self.refused[0]
             raise StorageError(
-                f"{_journal(self.out)} is not valid: {what}: {why}; nothing was done. Look at it with "
+                f"{_journal_name(self.out)} is not valid: {line}: {reason}; nothing was done. Look at it with "
                 f"`{shell_command('sort', self.out, '--undo', '--dry-run')}`"
             )
 
@@ -163,10 +163,10 @@ class SortJournal:
                 os.ftruncate(handle, end)  # an incomplete last line was written before its file was transferred
                 os.lseek(handle, end, os.SEEK_SET)
             journal = cls(path, handle, key, bytes.fromhex(str(lines[-1]["mac"])) if lines else _SEED)
-            begun: list[_Line] = [] if lines else [_header(out)]
+            header: list[_Line] = [] if lines else [_header(out)]
             if folder is not None:
-                begun.append({"sorting": str(folder)})
-            journal._append(begun)
+                header.append({"sorting": str(folder)})
+            journal._append(header)
         except BaseException:
             os.close(handle)
             raise
@@ -220,8 +220,8 @@ def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
         The gallery's key.
     """
     journal.require_trust()
-    written = [entry.line for entry in journal.entries]
-    contents: list[_Line] = [_header(journal.out), {"sorting": str(folder)}, *written, {"done": True}]
+    entries_only = [entry.line for entry in journal.entries]
+    contents: list[_Line] = [_header(journal.out), {"sorting": str(folder)}, *entries_only, {"done": True}]
     lines, _ = _signed_lines(key, _SEED, contents)
     path = journal.out / JOURNAL
     with _storage_errors(path):
@@ -229,8 +229,8 @@ def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
 
 
 @contextmanager
-def only_undoing(journal: JournalContent) -> Iterator[None]:
-    """Lock a journal's folder against sorts of other processes.
+def lock_journal(journal: JournalContent) -> Iterator[None]:
+    """Lock a journal, against sorts by other processes, while it is undone.
 
     Raises `StorageError` if another process is sorting into the folder, or did since the journal was read.
     """
@@ -240,7 +240,7 @@ def only_undoing(journal: JournalContent) -> Iterator[None]:
     try:
         _lock(handle, path)
         if _read(handle, path)[1] != journal.length:
-            raise _busy(path)
+            raise _busy_error(path)
         yield
     finally:
         os.close(handle)
@@ -249,10 +249,10 @@ def only_undoing(journal: JournalContent) -> Iterator[None]:
 def _lock(handle: int, path: Path) -> None:
     """Lock an open file, where the system supports it; raises `StorageError` if another process has."""
     if try_flock(handle) is False or not is_at(handle, path):  # the file may have been removed before it was locked
-        raise _busy(path)
+        raise _busy_error(path)
 
 
-def _busy(path: Path) -> StorageError:
+def _busy_error(path: Path) -> StorageError:
     return StorageError(
         f"another process is sorting into {printable(str(path.parent))}, or undoing it: wait until it has finished"
     )
@@ -264,11 +264,11 @@ def _header(out: Path) -> _Line:
 
 def _read_signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
     """Return the content of a journal with valid signatures; invalid entries are refused nevertheless."""
-    named = Path(str(lines[0].get("folder")))
-    if os.path.realpath(named) != os.path.realpath(out):
+    recorded = Path(str(lines[0].get("folder")))
+    if os.path.realpath(recorded) != os.path.realpath(out):
         doubt = (
-            f"{_journal(out)} is about {printable(str(named))}: move the folder back there to undo what was sorted, or "
-            "remove the file"
+            f"{_journal_name(out)} is about {printable(str(recorded))}: move the folder back there to undo the sort, "
+            "or remove the file"
         )
         return JournalContent(out, doubt=doubt)
     entries, folders, refused = list[Entry](), list[Path](), list[tuple[str, str]]()
@@ -281,14 +281,15 @@ def _read_signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
         elif "done" in content:
             unfinished = 0
         elif "rewritten" in content:
-            rewritten.add((str(out / Path(str(content["rewritten"])).relative_to(named)), str(content["content_hash"])))
+            target = out / Path(str(content["rewritten"])).relative_to(recorded)
+            rewritten.add((str(target), str(content["content_hash"])))
         else:
             try:
-                entry = entry_of(content, named, sorting)
+                entry = parse_entry(content, recorded, sorting)
             except InvalidValueError as error:
-                refused.append((_shown(content), str(error)))
+                refused.append((_describe(content), str(error)))
                 continue
-            entries.append(_rename(entry, out, named))
+            entries.append(_rename(entry, out, recorded))
             folders += sorting
             unfinished = unfinished + 1 if entry.is_sidecar else 1
     return JournalContent(
@@ -299,51 +300,51 @@ def _read_signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
 def _read_unsigned(out: Path, lines: Sequence[_Line], trusting: Path | None) -> JournalContent:
     """Return the content of a journal that the gallery did not sign."""
     contents = list(map(_without_mac, lines))
-    named = Path(str(contents[0].get("folder", out)))
-    if not is_whole(str(named)) or os.path.realpath(named) != os.path.realpath(out):
-        named = out
-    written = [content for content in contents if not content.keys() & {"journal", "sorting", "done", "rewritten"}]
+    recorded = Path(str(contents[0].get("folder", out)))
+    if not is_valid_path(str(recorded)) or os.path.realpath(recorded) != os.path.realpath(out):
+        recorded = out
+    entries_only = [content for content in contents if not content.keys() & {"journal", "sorting", "done", "rewritten"}]
     if trusting is None:
-        shown = tuple((_shown(content), "it is not signed") for content in written)
-        return JournalContent(out, doubt=_doubt(out, lines), refused=shown)
+        shown = tuple((_describe(content), "it is not signed") for content in entries_only)
+        return JournalContent(out, doubt=_trust_message(out, lines), refused=shown)
     entries, refused = list[Entry](), list[tuple[str, str]]()
-    for content in written:
+    for content in entries_only:
         try:
-            entry = entry_of(content, named, [trusting])
+            entry = parse_entry(content, recorded, [trusting])
             require_visible(entry, trusting)
-            entries.append(_rename(entry, out, named))
+            entries.append(_rename(entry, out, recorded))
         except InvalidValueError as error:
-            refused.append((_shown(content), str(error)))
+            refused.append((_describe(content), str(error)))
     return JournalContent(out, tuple(entries), (trusting,) * len(entries), None, tuple(refused))
 
 
-def _rename(entry: Entry, out: Path, named: Path) -> Entry:
-    """Return an entry with its target below the folder's present name, which differs if links to it changed."""
-    return entry if named == out else replace(entry, target=str(out / Path(entry.target).relative_to(named)))
+def _rename(entry: Entry, out: Path, recorded: Path) -> Entry:
+    """Return an entry with its target below the folder's current path, which differs if links to it changed."""
+    return entry if recorded == out else replace(entry, target=str(out / Path(entry.target).relative_to(recorded)))
 
 
-def _shown(content: _Line) -> str:
+def _describe(content: _Line) -> str:
     source, target = (str(content.get(name))[:1000] for name in ("source", "target"))
     return printable(f"{str(content.get('way'))[:10]} of {source} to {target}")
 
 
-def _doubt(out: Path, lines: Sequence[_Line]) -> str:
+def _trust_message(out: Path, lines: Sequence[_Line]) -> str:
     look = shell_command("sort", out, "--undo", "--dry-run")
     trust = shell_command("sort", "DIR", out, "--trust-journal")
-    why = "was not written with this gallery, or was altered since"
-    gallery = "name the gallery that wrote it with --gallery, or "
+    problem = "was not written with this gallery, or was altered since"
+    advice = "name the gallery that wrote it with --gallery, or "
     if "mac" not in lines[0]:
-        why = "is not signed: an older facebank wrote it, or somebody else"
-        gallery = ""
+        problem = "is not signed: an older facebank wrote it, or somebody else"
+        advice = ""
     return (
-        f"{_journal(out)} {why}; nothing was done. Look at it with `{look}`. If it is yours, {gallery}trust it with "
-        f"`{trust}`, where DIR is the folder that was sorted, and add --undo to undo it; otherwise remove the file"
+        f"{_journal_name(out)} {problem}; nothing was done. Look at it with `{look}`. If it is yours, {advice}trust it "
+        f"with `{trust}`, where DIR is the folder that was sorted, and add --undo to undo it; otherwise remove the file"
     )
 
 
 def _require_signed(out: Path, lines: Sequence[_Line], key: bytes) -> None:
     if lines and not _is_signed(lines, key):
-        raise StorageError(_doubt(out, lines))
+        raise StorageError(_trust_message(out, lines))
 
 
 def _is_signed(lines: Sequence[_Line], key: bytes) -> bool:
@@ -368,24 +369,24 @@ def _signed_lines(key: bytes, last: bytes, contents: Sequence[_Line]) -> tuple[b
     return "".join(lines).encode("ascii"), last
 
 
-def _signature(key: bytes, before: bytes, content: _Line) -> bytes:
+def _signature(key: bytes, previous: bytes, content: _Line) -> bytes:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hmac.digest(key, before + b"\n" + text.encode("ascii"), "sha256")
+    return hmac.digest(key, previous + b"\n" + text.encode("ascii"), "sha256")
 
 
 def _read(handle: int, path: Path) -> tuple[list[_Line], int]:
     """Return the complete lines of a journal, and the byte offset at which the last of them ends."""
     status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
         raise _damage_error(path)
     lines, end = list[_Line](), 0
     with os.fdopen(os.dup(handle), "rb") as file:
-        while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
+        while (line := file.readline(_MAX_LINE_BYTES)).endswith(b"\n"):
             lines.append(_parse(line, path))
             end += len(line)
-            if end > _LARGEST_UNSIGNED and "mac" not in lines[0]:
+            if end > _MAX_UNSIGNED_BYTES and "mac" not in lines[0]:
                 raise _damage_error(path)
-    if len(line) == _LONGEST_LINE:
+    if len(line) == _MAX_LINE_BYTES:
         raise _damage_error(path)
     return lines, end
 
@@ -407,7 +408,7 @@ def _damage_error(path: Path) -> StorageError:
     )
 
 
-def _journal(out: Path) -> str:
+def _journal_name(out: Path) -> str:
     return f"the sort journal {printable(str(out / JOURNAL))}"
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.sort.entries import MAX_NAME_LENGTH, SortMode, folder_name, shortened
-from facebank.album.tags.sidecars import SUFFIX, belongs_to_it_alone, own_sidecars, possible_sidecars, sidecar_of
+from facebank.album.sort.entries import MAX_NAME_LENGTH, SortMode, folder_name, truncate
+from facebank.album.tags.sidecars import SUFFIX, has_unique_stem, own_sidecars, possible_sidecars, sidecar_of
 from facebank.errors import StorageError
 from facebank.storage.files import is_file, sha256_of
 from facebank.storage.folders import NamedFolders
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facebank.album.sort.entries import Entry
     from facebank.types import Photo
 
-_MOST_NAMES = 10_000
+_MAX_NUMBER = 10_000  # of photos with one name in a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class SortPlan:
     mode: SortMode  # whether photos are copied, linked or moved
     steps: tuple[Step, ...]
     there: int  # photos that are in their person's folder already
-    unsure: int  # names that are too improbable to sort by, counted once a photo
+    unsure: int  # names that are too improbable to sort by, counted once per photo
     outside: tuple[Step, ...]  # skipped: a link leads out of `folder` to the photo, or out of `out` to the target
 
 
@@ -87,15 +87,15 @@ def plan_sorting(
     sorted_folder, out_folder = NamedFolders([folder]), NamedFolders([out])
     steps, outside, there, unsure = list[Step](), list[Step](), 0, 0
     for photo in photos:
-        known = dict.fromkeys(face.person for face in photo.faces if face.person is not None)
-        improbable = {each.candidates[0].person for each in photo.faces if each.reason is Reason.IMPROBABLE}
-        unsure += len(improbable - known.keys())
-        for person in list(known)[: 1 if mode is SortMode.MOVE else None]:
-            source, place = Path(photo.path), out / folders[person]
-            if not (sorted_folder.contains(source) and out_folder.contains(place)):
-                outside.append(Step(source, place / source.name, photo.content_hash, person))
+        identified = dict.fromkeys(face.person for face in photo.faces if face.person is not None)
+        improbable = {face.candidates[0].person for face in photo.faces if face.reason is Reason.IMPROBABLE}
+        unsure += len(improbable - identified.keys())
+        for person in list(identified)[: 1 if mode is SortMode.MOVE else None]:
+            source, target_folder = Path(photo.path), out / folders[person]
+            if not (sorted_folder.contains(source) and out_folder.contains(target_folder)):
+                outside.append(Step(source, target_folder / source.name, photo.content_hash, person))
                 continue
-            step = planner.step(source, place, photo.content_hash, person)
+            step = planner.step(source, target_folder, photo.content_hash, person)
             if step is None:
                 there += 1
             else:
@@ -103,14 +103,14 @@ def plan_sorting(
     return SortPlan(folder, out, mode, tuple(steps), there, unsure, tuple(outside))
 
 
-def people_folders(names: Iterable[str], had: Mapping[str, str]) -> dict[str, str]:
+def people_folders(names: Iterable[str], earlier: Mapping[str, str]) -> dict[str, str]:
     """Return the folder name of each person, by name; equal folder names get numbers after the first.
 
     Parameters
     ----------
     names
         All names, in an order that does not change between runs.
-    had
+    earlier
         The people's earlier folder names, by name, which they keep.
 
     Examples
@@ -118,15 +118,15 @@ def people_folders(names: Iterable[str], had: Mapping[str, str]) -> dict[str, st
     >>> people_folders(["A/B", "A:B"], {})
     {'A/B': 'A_B', 'A:B': 'A_B (2)'}
     """
-    owners = {folder.casefold(): person for person, folder in had.items()}
+    owners = {folder.casefold(): person for person, folder in earlier.items()}
     folders: dict[str, str] = {}
     for name in names:
         plain = folder_name(name)
-        folder, number = had.get(name, plain), 1
+        folder, number = earlier.get(name, plain), 1
         while owners.get(folder.casefold(), name) != name:
             number += 1
             suffix = f" ({number})"
-            folder = f"{shortened(plain, MAX_NAME_LENGTH - len(suffix))}{suffix}"
+            folder = f"{truncate(plain, MAX_NAME_LENGTH - len(suffix))}{suffix}"
         owners[folder.casefold()] = name
         folders[name] = folder
     return folders
@@ -147,40 +147,40 @@ class _Planner:
 
     def step(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
         """Return the step that puts a photo into a folder; None if the folder has it under any name."""
-        place = folder, content_hash
-        if source.parent == folder or place in self._planned:
+        key = folder, content_hash
+        if source.parent == folder or key in self._planned:
             return None
-        self._planned.add(place)
-        target = self._sorted.get(place)
-        if target is not None and _has_content(target, content_hash):
+        self._planned.add(key)
+        target = self._sorted.get(key)
+        if target is not None and _has_hash(target, content_hash):
             return None
         return self._free(source, folder, content_hash, person)
 
     def _free(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
-        for number in range(1, _MOST_NAMES):
+        for number in range(1, _MAX_NUMBER):
             target = folder / (source.name if number == 1 else f"{source.stem} ({number}){source.suffix}")
-            beside = tuple(
+            sidecars = tuple(
                 Sidecar(path, sidecar_of(target) if path == sidecar_of(source) else target.with_suffix(SUFFIX))
                 for path in own_sidecars(source)
             )
-            if self._is_free(target, beside):
-                self._taken |= {target, *(sidecar.target for sidecar in beside)}
+            if self._is_free(target, sidecars):
+                self._taken |= {target, *(sidecar.target for sidecar in sidecars)}
                 self._taken_stems.add(target.with_suffix(""))
-                return Step(source, target, content_hash, person, beside)
-            if target not in self._taken and _has_content(target, content_hash):
+                return Step(source, target, content_hash, person, sidecars)
+            if target not in self._taken and _has_hash(target, content_hash):
                 return None
-        raise StorageError(f"{printable(str(folder))} holds too many photos called {printable(source.name)}")
+        raise StorageError(f"{printable(str(folder))} has too many photos named {printable(source.name)}: rename some")
 
-    def _is_free(self, target: Path, beside: Sequence[Sidecar]) -> bool:
+    def _is_free(self, target: Path, sidecars: Sequence[Sidecar]) -> bool:
         """Return whether the photo's target and the names of its sidecars are free, and no other photo claims them."""
-        places = {target, *possible_sidecars(target)}
-        if places & self._taken or any(map(os.path.lexists, places)):
+        paths = {target, *possible_sidecars(target)}
+        if paths & self._taken or any(map(os.path.lexists, paths)):
             return False
-        if not any(sidecar.target == target.with_suffix(SUFFIX) for sidecar in beside):
+        if not any(sidecar.target == target.with_suffix(SUFFIX) for sidecar in sidecars):
             return True
-        stands_alone = not target.parent.exists() or belongs_to_it_alone(target)
-        return stands_alone and target.with_suffix("") not in self._taken_stems
+        is_unique = not target.parent.exists() or has_unique_stem(target)
+        return is_unique and target.with_suffix("") not in self._taken_stems
 
 
-def _has_content(path: Path, content_hash: str) -> bool:
+def _has_hash(path: Path, content_hash: str) -> bool:
     return is_file(path) and sha256_of(path) == content_hash

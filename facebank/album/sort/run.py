@@ -1,4 +1,4 @@
-"""Running a sort plan, and finishing a run that was killed. Existing files are never overwritten."""
+"""Execution of sort plans, and completion of a killed run. Existing files are never overwritten."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from facebank.album.sort.entries import Entry, SortMode
-from facebank.album.sort.files import copy_file, digest_of, link_file, move_file, picture_of
+from facebank.album.sort.files import copy_file, digest_of, link_file, move_file, stored_picture_hash
 from facebank.album.sort.journal import SortJournal
 from facebank.errors import StorageError
 from facebank.storage.concurrency import uninterrupted
@@ -69,22 +69,22 @@ def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
     source = step.source
     if plan.mode is SortMode.MOVE and source.is_symlink():
         return f"{printable(str(source))} is a link to another file and is not moved: use --copy or --link"
-    beside = SortMode.COPY if plan.mode is SortMode.LINK else plan.mode
+    sidecar_mode = SortMode.COPY if plan.mode is SortMode.LINK else plan.mode
     try:
-        with open_location(plan.folder, Path(os.path.realpath(source))) as at:
-            picture = step.picture_hash or picture_of(at)
+        with open_location(plan.folder, Path(os.path.realpath(source))) as source_location:
+            picture = step.picture_hash or stored_picture_hash(source_location)
             entries = [Entry(plan.mode, str(source), str(step.target), step.content_hash, step.person, picture)]
             for sidecar in step.sidecars:
                 source = sidecar.source
-                digest = digest_of(FileLocation(at.folder, source.name))
-                entries.append(Entry(beside, str(source), str(sidecar.target), digest, step.person))
+                digest = digest_of(FileLocation(source_location.folder, source.name))
+                entries.append(Entry(sidecar_mode, str(source), str(sidecar.target), digest, step.person))
             journal.write(entries)
-            with open_location(plan.out, step.target, create=True) as to:
+            with open_location(plan.out, step.target, create=True) as target_location:
                 for entry in entries:
                     source = Path(entry.source)
-                    name = source.name if entry.is_sidecar else at.name
-                    transfer = _TRANSFERS[entry.mode]
-                    transfer(FileLocation(at.folder, name), FileLocation(to.folder, Path(entry.target).name))
+                    name = source.name if entry.is_sidecar else source_location.name
+                    target = FileLocation(target_location.folder, Path(entry.target).name)
+                    _TRANSFERS[entry.mode](FileLocation(source_location.folder, name), target)
     except OSError as error:
         return f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
     return None
@@ -110,14 +110,14 @@ def mend_sorting(journal: JournalContent, key: bytes) -> Entry | None:
             if not _finish(photo, folder, journal.out):
                 return None
             for sidecar in entries[1:]:
-                _finish(sidecar, folder, journal.out, begin=True)
+                _finish(sidecar, folder, journal.out, from_start=True)
         except OSError as error:
             raise StorageError(f"{printable(photo.source)} cannot be sorted: {error.strerror or error}") from error
     return photo
 
 
-def _finish(entry: Entry, folder: Path, out: Path, *, begin: bool = False) -> bool:
-    """Finish an entry, or do it from the start if `begin` is set; return whether the file is at its target now."""
+def _finish(entry: Entry, folder: Path, out: Path, *, from_start: bool = False) -> bool:
+    """Finish an entry, or transfer its file if `from_start`; return whether the file is at its target now."""
     with (
         open_location(folder, Path(entry.source), create=True) as source,
         open_location(out, Path(entry.target), create=True) as target,
@@ -130,14 +130,14 @@ def _finish(entry: Entry, folder: Path, out: Path, *, begin: bool = False) -> bo
             if entry.mode is SortMode.MOVE and _holds(source, entry):
                 source.remove()
             return True
-        if begin and _holds(source, entry):
+        if from_start and _holds(source, entry):
             _TRANSFERS[entry.mode](source, target)
             return True
     return False
 
 
-def _holds(spot: FileLocation, entry: Entry) -> bool:
-    return spot.is_taken and digest_of(spot) == entry.content_hash
+def _holds(location: FileLocation, entry: Entry) -> bool:
+    return location.is_taken and digest_of(location) == entry.content_hash
 
 
 def remove_sort_leftovers(journal: JournalContent) -> None:
@@ -146,7 +146,7 @@ def remove_sort_leftovers(journal: JournalContent) -> None:
     targets = (Path(entry.target).parent for entry in journal.entries)
     folders = {journal.out, *(folder for folder in targets if out.contains(folder))}
     for entry, folder in zip(journal.entries, journal.folders, strict=True):
-        home = Path(entry.source).parent
-        if home not in folders and NamedFolders([folder]).contains(home):
-            folders.add(home)
+        source_folder = Path(entry.source).parent
+        if source_folder not in folders and NamedFolders([folder]).contains(source_folder):
+            folders.add(source_folder)
     remove_leftovers(sorted(folders))

@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _OpenJournal:
+    """An open journal, and the hashes of its files."""
+
     journal: SortJournal
-    known: dict[str, set[str]]  # recorded SHA-256 in hex, by target
+    hashes: dict[str, set[str]]  # recorded SHA-256 in hex, by target
 
 
 class SortNotes:
     """Records in sort journals which files facebank rewrites. Use ``with`` to close the journals.
 
-    A file that another program has changed since it was sorted is not recorded, so that it stays when the sort is
-    undone.
+    A file that another program has changed since it was sorted is not recorded: it stays when the sort is undone.
 
     Parameters
     ----------
@@ -50,25 +51,25 @@ class SortNotes:
             if opened is not None:
                 opened.journal.close()
 
-    def look(self, photo: Path, content_hash: str) -> None:
+    def remember_hashes(self, photo: Path, content_hash: str) -> None:
         """Remember the hashes of a photo and its sidecars before they are written; `content_hash` is the photo's."""
-        if self._journal_of(photo) is not None:
+        if self._find_journal(photo) is not None:
             beside = {str(path): sha256_of(path) if is_file(path) else None for path in possible_sidecars(photo)}
             self._before = {str(photo): content_hash, **beside}
 
-    def note(self, paths: Iterable[str]) -> None:
-        """Record that files of the last photo passed to `look` have been written."""
+    def record(self, paths: Iterable[str]) -> None:
+        """Record that files of the last photo passed to `remember_hashes` have been written."""
         for path in paths:
-            opened = self._journal_of(Path(path))
+            opened = self._find_journal(Path(path))
             if opened is None:
                 continue
-            known, before = opened.known.setdefault(path, set()), self._before.get(path, "")
-            if before in known or (before is None and not known):
+            hashes, before = opened.hashes.setdefault(path, set()), self._before.get(path, "")
+            if before in hashes or (before is None and not hashes):
                 digest = sha256_of(Path(path))
                 opened.journal.note_rewritten(Path(path), digest)
-                known.add(digest)
+                hashes.add(digest)
 
-    def _journal_of(self, path: Path) -> _OpenJournal | None:
+    def _find_journal(self, path: Path) -> _OpenJournal | None:
         out = path.parent.parent
         if out not in self._journals:
             self._journals[out] = None
@@ -83,7 +84,8 @@ class SortNotes:
             return None
         opened = SortJournal.open(out, None, key)
         journal = read_journal(out, key)
-        known = dict[str, set[str]]()
-        for target, digest in (*((each.target, each.content_hash) for each in journal.entries), *journal.rewritten):
-            known.setdefault(target, set()).add(digest)
-        return _OpenJournal(opened, known)
+        hashes = dict[str, set[str]]()
+        recorded = ((entry.target, entry.content_hash) for entry in journal.entries)
+        for target, digest in (*recorded, *journal.rewritten):
+            hashes.setdefault(target, set()).add(digest)
+        return _OpenJournal(opened, hashes)

@@ -1,4 +1,4 @@
-"""Undoing a sort from its journal, without losing data or separating photos from their sidecars."""
+"""Reversal of a sort from its journal, without losing data or separating photos from their sidecars."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.sort.entries import Entry, SortMode, is_photo_or_sidecar
-from facebank.album.sort.files import digest_of, is_picture, move_file, picture_of
-from facebank.album.sort.journal import JOURNAL, only_undoing
+from facebank.album.sort.files import digest_of, matches_picture, move_file, stored_picture_hash
+from facebank.album.sort.journal import JOURNAL, lock_journal
 from facebank.album.sort.run import remove_sort_leftovers
 from facebank.album.tags.sidecars import SUFFIX, own_sidecars, sidecar_of
 from facebank.errors import UsageError
@@ -32,8 +32,8 @@ class Undone:
     """The result of undoing the sort of a photo."""
 
     entry: Entry  # the journal's
-    why: str | None  # why it is not undone; None if it is
-    sidecars: tuple[str, ...] = ()  # present paths of the returned sidecars that were changed since the sort
+    why: str | None  # reason why it is not undone; None if it is
+    sidecars: tuple[str, ...] = ()  # current paths of the returned sidecars that were changed since the sort
 
     @property
     def moved(self) -> tuple[str, str] | None:
@@ -57,14 +57,14 @@ def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_ru
     progress
         Receives an `Undone` for each photo that was put back, or could not be.
     dry_run
-        Whether files stay unchanged, and only the report is made.
+        Whether files stay unchanged, and the results are only reported.
     """
     out = journal.out
     if not journal.is_there:
-        raise UsageError(f"nothing was sorted into {printable(str(out))}: there is no journal of it")
+        raise UsageError(f"nothing was sorted into {printable(str(out))}: it has no sort journal")
     journal.require_trust()
     failed = False
-    with only_undoing(journal):
+    with lock_journal(journal):
         if not dry_run:
             remove_sort_leftovers(journal)
         photos = list(_photos(journal))
@@ -87,6 +87,8 @@ def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_ru
 
 @dataclass(frozen=True, slots=True)
 class _SortedPhoto:
+    """A sorted photo with the entries of its sidecars."""
+
     entry: Entry
     sidecars: tuple[Entry, ...]
     folder: Path  # the sorted folder from which it came
@@ -108,117 +110,124 @@ class _SortedPhoto:
         """Put a moved photo and its sidecars back; return the sidecars changed since, None if it was back already."""
         entry = self.entry
         source, target = Path(entry.source), Path(entry.target)
-        with _spot(self.journal.out, target) as at, _spot(self.folder, source) as home:
-            there, is_home = at is not None and at.is_taken, home is not None and home.is_taken
-            if at is not None and home is not None and at.is_same_location(home):
+        with _try_open_location(self.journal.out, target) as location, _try_open_location(self.folder, source) as home:
+            is_present, is_home = location is not None and location.is_taken, home is not None and home.is_taken
+            if location is not None and home is not None and location.is_same_location(home):
                 return None  # a link has made both folders the same
-            beside = [] if at is None else [FileLocation(at.folder, path.name) for path in own_sidecars(target)]
-            if there and at is not None:
-                self._require_same(at)
-                if is_home and home is not None and digest_of(home) != digest_of(at):
+            sidecars = _sidecars_beside(location, target)
+            if is_present and location is not None:
+                self._require_same(location)
+                if is_home and home is not None and digest_of(home) != digest_of(location):
                     raise _StaysError(f"{printable(entry.source)} is another file now: {printable(entry.target)} stays")
             elif not is_home:
                 raise _StaysError(f"{printable(entry.source)} cannot be moved back: {printable(entry.target)} is gone")
-            elif home is None or not beside or not self._is_same(home):
+            elif home is None or not sidecars or not self._is_same(home):
                 return None  # it was never moved, or the user put it back
-            homes = [self._home_of(sidecar) for sidecar in beside]
-            for sidecar, place in zip(beside, homes, strict=True):
-                self._require_free(sidecar, place)
-            changed = [place for sidecar, place in zip(beside, homes, strict=True) if not self._is_noted(sidecar)]
+            homes = [self._home_of(sidecar) for sidecar in sidecars]
+            pairs = list(zip(sidecars, homes, strict=True))
+            for sidecar, path in pairs:
+                self._require_free(sidecar, path)
+            changed = [path for sidecar, path in pairs if not self._is_as_sorted(sidecar)]
             if dry_run:
-                return list(map(str, changed)) if there else None
+                return list(map(str, changed)) if is_present else None
             with open_location(self.folder, source, create=True) as back:
-                if there and at is not None:
-                    _put_back(at, back)
-                for sidecar, place in zip(beside, homes, strict=True):
-                    _put_back(sidecar, FileLocation(back.folder, place.name))
-            return list(map(str, changed)) if there else None
+                if is_present and location is not None:
+                    _put_back(location, back)
+                for sidecar, path in pairs:
+                    _put_back(sidecar, FileLocation(back.folder, path.name))
+            return list(map(str, changed)) if is_present else None
 
     def _undo_copy(self, *, dry_run: bool) -> list[str] | None:
         """Remove a copy or link; return its sidecars that were changed since and go to the original, None if absent."""
         entry = self.entry
         target = Path(entry.target)
-        with _spot(self.journal.out, target) as at:
-            there = at is not None and at.is_taken
-            beside = [] if at is None else [FileLocation(at.folder, path.name) for path in own_sidecars(target)]
-            if at is None or not (there or beside) or self._is_original(at):
+        with _try_open_location(self.journal.out, target) as location:
+            is_present = location is not None and location.is_taken
+            sidecars = _sidecars_beside(location, target)
+            if location is None or not (is_present or sidecars) or self._is_original(location):
                 return None
-            if there:
-                self._require_same(at, alone=True)
+            if is_present:
+                self._require_same(location, alone=True)
             if not self._has_original():
                 raise _StaysError(f"{printable(entry.target)} stays: its original has changed or is gone")
-            homes = {sidecar.name: home for sidecar in beside if (home := self._copy_goes_to(sidecar)) is not None}
-            changed = [str(homes[spot.name]) for spot in beside if spot.name in homes and not self._is_noted(spot)]
+            homes = {sidecar.name: home for sidecar in sidecars if (home := self._copy_home(sidecar)) is not None}
+            changed = [
+                str(homes[sidecar.name])
+                for sidecar in sidecars
+                if sidecar.name in homes and not self._is_as_sorted(sidecar)
+            ]
             if not dry_run:
-                for sidecar in beside:
-                    self._take_away(sidecar, homes.get(sidecar.name))
-                if there:
-                    at.remove()
-            return changed if there else None
+                for sidecar in sidecars:
+                    self._remove_sidecar(sidecar, homes.get(sidecar.name))
+                if is_present:
+                    location.remove()
+            return changed if is_present else None
 
-    def _copy_goes_to(self, sidecar: FileLocation) -> Path | None:
+    def _copy_home(self, sidecar: FileLocation) -> Path | None:
         """Return the path for a copy's sidecar beside the original; None if the original has the same sidecar."""
         home = self._home_of(sidecar)
         if not os.path.lexists(home):
             return home
-        if not (self._is_noted(sidecar) or self._is_ours(sidecar)):
+        if not (self._is_as_sorted(sidecar) or self._is_rewritten(sidecar)):
             self._require_free(sidecar, home)
         return None
 
-    def _take_away(self, sidecar: FileLocation, home: Path | None) -> None:
+    def _remove_sidecar(self, sidecar: FileLocation, home: Path | None) -> None:
         if home is None:
             sidecar.remove()
             return
         with open_location(self.folder, home, create=True) as back:
             move_file(sidecar, back)
 
-    def _require_same(self, spot: FileLocation, *, alone: bool = False) -> None:
+    def _require_same(self, location: FileLocation, *, alone: bool = False) -> None:
         """Raise `_StaysError` unless a file is the sorted photo; with `alone`, its metadata must be unchanged too."""
-        shown = printable(self.entry.target)
-        if digest_of(spot) != self.entry.content_hash and not self._is_ours(spot):
-            if not self._has_picture(spot):
-                raise _StaysError(f"{shown} has changed since: it stays")
+        name = printable(self.entry.target)
+        if digest_of(location) != self.entry.content_hash and not self._is_rewritten(location):
+            if not self._has_picture(location):
+                raise _StaysError(f"{name} has changed since: it stays")
             if alone:
-                raise _StaysError(f"{shown} has changed since, though not its picture: it stays with what is new in it")
-        if not is_photo_or_sidecar(spot, by_name=not self.journal.is_signed):
-            raise _StaysError(f"{shown} is not a photo: it stays")
+                raise _StaysError(f"the metadata of {name} has changed since: it stays")
+        if not is_photo_or_sidecar(location, by_name=not self.journal.is_signed):
+            raise _StaysError(f"{name} is not a photo: it stays")
 
-    def _is_same(self, spot: FileLocation) -> bool:
-        return digest_of(spot) == self.entry.content_hash or self._is_ours(spot) or self._has_picture(spot)
+    def _is_same(self, location: FileLocation) -> bool:
+        if digest_of(location) == self.entry.content_hash:
+            return True
+        return self._is_rewritten(location) or self._has_picture(location)
 
-    def _has_picture(self, spot: FileLocation) -> bool:
-        noted = self.entry.picture_hash
-        return bool(noted) and is_picture(picture_of(spot), noted)
+    def _has_picture(self, location: FileLocation) -> bool:
+        recorded = self.entry.picture_hash
+        return bool(recorded) and matches_picture(stored_picture_hash(location), recorded)
 
-    def _is_ours(self, spot: FileLocation) -> bool:
+    def _is_rewritten(self, location: FileLocation) -> bool:
         """Return whether facebank itself wrote the file, and nobody has changed it since."""
-        place = Path(self.entry.target).with_name(spot.name)
-        return (str(place), digest_of(spot)) in self.journal.rewritten
+        path = Path(self.entry.target).with_name(location.name)
+        return (str(path), digest_of(location)) in self.journal.rewritten
 
-    def _is_noted(self, sidecar: FileLocation) -> bool:
+    def _is_as_sorted(self, sidecar: FileLocation) -> bool:
         """Return whether a sidecar is unchanged since it was sorted."""
-        noted = {Path(entry.target).name: entry.content_hash for entry in self.sidecars}
-        return sidecar.name in noted and digest_of(sidecar) == noted[sidecar.name]
+        recorded = {Path(entry.target).name: entry.content_hash for entry in self.sidecars}
+        return sidecar.name in recorded and digest_of(sidecar) == recorded[sidecar.name]
 
     def _home_of(self, sidecar: FileLocation) -> Path:
         """Return the path of a sidecar beside the original."""
         source, target = Path(self.entry.source), Path(self.entry.target)
         return sidecar_of(source) if sidecar.name == sidecar_of(target).name else source.with_suffix(SUFFIX)
 
-    def _require_free(self, sidecar: FileLocation, place: Path) -> None:
-        with _spot(self.folder, place) as home:
+    def _require_free(self, sidecar: FileLocation, path: Path) -> None:
+        with _try_open_location(self.folder, path) as home:
             if home is not None and home.is_taken and digest_of(home) != digest_of(sidecar):
-                shown = printable(str(sidecar.path))
-                raise _StaysError(f"{printable(str(place))} is another file now: {shown} stays, with its photo")
+                name = printable(str(sidecar.path))
+                raise _StaysError(f"{printable(str(path))} is another file now: {name} stays, with its photo")
 
-    def _is_original(self, spot: FileLocation) -> bool:
+    def _is_original(self, location: FileLocation) -> bool:
         """Return whether a location is the original's, because a link has made both folders the same."""
-        with suppress(OSError), _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
-            return original is not None and original.is_same_location(spot)
+        with suppress(OSError), _try_open_location(self.folder, Path(os.path.realpath(self.entry.source))) as original:
+            return original is not None and original.is_same_location(location)
         return False
 
     def _has_original(self) -> bool:
-        with _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
+        with _try_open_location(self.folder, Path(os.path.realpath(self.entry.source))) as original:
             return original is not None and original.is_taken and self._is_same(original)
 
 
@@ -233,28 +242,34 @@ def _photos(journal: JournalContent) -> Iterator[_SortedPhoto]:
             folders[entry] = folder
         elif photo is not None:
             sidecars[photo].append(entry)
-    for entry, beside in sidecars.items():
-        yield _SortedPhoto(entry, tuple(beside), folders[entry], journal)
+    for entry, followers in sidecars.items():
+        yield _SortedPhoto(entry, tuple(followers), folders[entry], journal)
 
 
 @contextmanager
-def _spot(root: Path, path: Path) -> Iterator[FileLocation | None]:
+def _try_open_location(root: Path, path: Path) -> Iterator[FileLocation | None]:
     """Open the location of a file; None if its folder is missing."""
     with ExitStack() as opened:
         try:
-            spot = opened.enter_context(open_location(root, path))
+            location = opened.enter_context(open_location(root, path))
         except OSError as error:
             if error.errno not in NOT_THERE:
                 raise
-            spot = None
-        yield spot
+            location = None
+        yield location
 
 
-def _put_back(spot: FileLocation, home: FileLocation) -> None:
+def _sidecars_beside(location: FileLocation | None, photo: Path) -> list[FileLocation]:
+    if location is None:
+        return []
+    return [FileLocation(location.folder, path.name) for path in own_sidecars(photo)]
+
+
+def _put_back(location: FileLocation, home: FileLocation) -> None:
     """Move a file back, or remove it if the same file is there already."""
-    if home.is_same_location(spot):
+    if home.is_same_location(location):
         return
     if home.is_taken:
-        spot.remove()
+        location.remove()
     else:
-        move_file(spot, home)
+        move_file(location, home)

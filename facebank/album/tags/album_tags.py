@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.groups.naming import MOST_SAMPLES
+from facebank.album.groups.naming import MAX_SAMPLES
 from facebank.album.sort.sort_notes import SortNotes
 from facebank.album.tags.importing import TagOffer, enroll_tags, read_tags
 from facebank.album.tags.removing import remove_name
@@ -55,14 +55,14 @@ def write_album_tags(
                 yield TaggedPhoto(photo.path, (), bucket_file_message(photo.path), ())
                 continue
             with uninterrupted():  # else a photo could be written and not recorded
-                notes.look(Path(photo.path), photo.content_hash)
+                notes.remember_hashes(Path(photo.path), photo.content_hash)
                 if not options.dry_run and any(face.person for face in photo.faces):
                     _note_place(bank, Path(photo.path), places, noted)
                 tagged = tag_photo(photo, options, tags)
                 if not options.dry_run:
                     standing = None if tagged.error is not None else tagged.standing
                     tags.keep(photo, tagged.content_hash, standing)
-                    notes.note(tagged.files)
+                    notes.record(tagged.files)
             yield tagged
 
 
@@ -134,6 +134,6 @@ def import_album_tags(
     if offers:
         progress.begin("Enrolling", len(offers))
         gallery = bank.open_gallery(create=True)
-        for tag in enroll_tags(gallery, bank.engine, offers, most=MOST_SAMPLES if most is None else most, force=force):
+        for tag in enroll_tags(gallery, bank.engine, offers, most=MAX_SAMPLES if most is None else most, force=force):
             progress.advance()
             yield tag

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.groups.naming import MOST_SAMPLES, choose_varied, same_face
+from facebank.album.groups.naming import MAX_SAMPLES, choose_varied, find_face
 from facebank.album.tags.region_views import RegionView, TurnFinder
 from facebank.album.tags.regions import face_boxes, frame_of
 from facebank.album.tags.xmp_files import read_photo_xmp
@@ -163,7 +163,7 @@ def enroll_tags(
     engine: Engine,
     offers: Sequence[TagOffer],
     *,
-    most: int = MOST_SAMPLES,
+    most: int = MAX_SAMPLES,
     force: bool = False,
 ) -> Iterator[ImportedTag]:
     """Enroll people from the faces that regions name.
@@ -240,9 +240,9 @@ def _enroll(enroller: Enroller, engine: Engine, offer: TagOffer) -> ImportedTag:
         (analyzed,) = engine.analyzer.analyze([read_photo(path)])
     except PhotoError as error:
         return ImportedTag(path, offer.person, False, EnrollReason.UNREADABLE, str(error))
-    face = same_face(analyzed, offer.photo, offer.face)
+    face = find_face(analyzed, offer.photo, offer.face)
     if face is None:
-        detail = "it is another photo now: scan again"
+        detail = "the photo has changed: scan again"
         return ImportedTag(path, offer.person, False, TagFate.NO_FACE_THERE, detail)
     (enrolled,) = enroller.enroll(offer.person, [replace(analyzed, faces=(face,))]).photos
     return ImportedTag(path, offer.person, enrolled.accepted, enrolled.reason, enrolled.detail, enrolled.sample_id)

@@ -43,11 +43,11 @@ def own_sidecars(photo: Path) -> list[Path]:
     return [
         path
         for path in possible_sidecars(photo)
-        if is_file(path) and not path.is_symlink() and (path == beside or belongs_to_it_alone(photo))
+        if is_file(path) and not path.is_symlink() and (path == beside or has_unique_stem(photo))
     ]
 
 
-def belongs_to_it_alone(photo: Path) -> bool:
+def has_unique_stem(photo: Path) -> bool:
     """Return whether ``photo.xmp`` cannot belong to another file, such as a raw file of the same name."""
     with suppress(OSError):
         return not any(

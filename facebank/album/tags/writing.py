@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from facebank.album.tags.region_views import RegionView, TurnFinder
 from facebank.album.tags.regions import Box, Frame, Vocabulary, face_boxes, frame_of
 from facebank.album.tags.regions import turned_back as back_to_stored
-from facebank.album.tags.sidecars import belongs_to_it_alone, sidecar_of
+from facebank.album.tags.sidecars import has_unique_stem, sidecar_of
 from facebank.album.tags.written_names import TagMarks
 from facebank.album.tags.xmp_document import XmpDocument
 from facebank.album.tags.xmp_files import PhotoXmp, XmpSource, embed, read_photo_xmp, write_sidecar
@@ -292,7 +292,7 @@ def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) ->
         return [*preferred, _with_regions(inside, usable)]
     if beside is None:
         adobe = next(iter(xmp.sidecars), None)
-        if adobe is not None and belongs_to_it_alone(xmp.path):
+        if adobe is not None and has_unique_stem(xmp.path):
             beside = XmpSource(path, XmpDocument.parse(adobe.document.to_bytes(), str(path)))
         else:
             beside = XmpSource(path, XmpDocument.empty(str(path)))

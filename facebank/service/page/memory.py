@@ -238,7 +238,7 @@ class PageMemory:
             The answer in words and its number of faces, for `last_answer`.
         """
         content_hashes = tuple(dict.fromkeys(photos))
-        self.overview.look_again(content_hashes)
+        self.overview.identify_again(content_hashes)
         self.wake()
         token = secrets.token_urlsafe(16)
         undoable = UndoableAnswer(
@@ -266,7 +266,7 @@ class PageMemory:
                 while len(self._excluded) > _MAX_ANSWERS:
                     self._excluded.popitem(last=False)
         self.questions.forget()
-        self.overview.look_again(undoable.photos)
+        self.overview.identify_again(undoable.photos)
         self.wake()
         if is_changed:
             return f"Undone: {undoable.label}."
@@ -356,7 +356,7 @@ class PageMemory:
                 if not self.overview.is_current and self._wait_until_quiet():
                     started = time.monotonic()
                     if self.overview.refresh(self._is_running):
-                        self.questions.look_again()
+                        self.questions.identify_again()
                     self._identification_seconds = time.monotonic() - started
                 if not self.videos.is_current:
                     self.videos.refresh(self._is_running)

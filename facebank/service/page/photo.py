@@ -11,8 +11,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from facebank.album.answers import confirm_face, deny_faces, is_remembered, refuse_everybody
-from facebank.album.confirmed import identified_in_album
-from facebank.album.pictures import read_as_found
+from facebank.album.confirmed import identify_in_album
+from facebank.album.pictures import read_unchanged
 from facebank.gallery import FaceKey
 from facebank.operations.explain import draw_picture, explain_sample, nearest_samples
 from facebank.service.access import Reader, Teacher
@@ -116,7 +116,7 @@ async def undo(_: Teacher, memory: MemoryDep, body: Undo) -> dict[str, object]:
 def _views(memory: PageMemory, content_hash: str) -> tuple[Photo, list[_FaceView], list[str]]:
     gallery = memory.service.bank.gallery
     _, scanned = memory.photo(content_hash)
-    photo = identified_in_album(scanned, gallery, memory.service.bank.identification)
+    photo = identify_in_album(scanned, gallery, memory.service.bank.identification)
     names = gallery.names()
     person_ids = {name: person_id for person_id, name in names.items()}
     faces = []
@@ -154,7 +154,7 @@ def _box(face: Face, photo: Photo) -> str:
 def _find_nearest(memory: PageMemory, content_hash: str, face_number: int) -> dict[str, object]:
     bank = memory.service.bank
     _, scanned = memory.photo(content_hash)
-    face = _require_face(identified_in_album(scanned, bank.gallery, bank.identification), face_number)
+    face = _require_face(identify_in_album(scanned, bank.gallery, bank.identification), face_number)
     if not face.candidates:
         return {"person": None, "samples": []}
     person = face.person or face.candidates[0].person
@@ -179,8 +179,8 @@ def _draw_map(memory: PageMemory, content_hash: str, face_number: int, sample_id
     face, sample = _require_face(photo, face_number), bank.gallery.sample(sample_id)
     if not memory.service.folders.contains(sample.path):
         raise RequestError(404, "NoPhoto", "the photo of this learned face is outside of the album")
-    sample_photo = read_as_found(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
-    face_photo = read_as_found(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
+    sample_photo = read_unchanged(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
+    face_photo = read_unchanged(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
     file = io.BytesIO()
     draw_picture(explain_sample(bank.engine, face_photo, face, sample_photo, sample)).save(file, "PNG")
     return file.getvalue()

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from facebank.album.answers import (
-    MOST_DENIED,
+    MAX_DENIED,
     Answer,
     confirm_face,
     deny_faces,
@@ -121,7 +121,7 @@ def _apply_answer(memory: PageMemory, caller: Caller, body: AnswerBody) -> tuple
         return _describe(repeated)
     question = memory.questions.question(body.key)
     if question is None:
-        person = memory.questions.known_as(body.key)
+        person = memory.questions.identified_person(body.key)
         return f"Somebody answered that meanwhile{f': it is {person}' if person is not None else ''}.", None
     members = memory.questions.members(question, MAX_SHOWN)
     others = {face_id: place for face_id, place in members.items() if face_id in body.others}
@@ -141,7 +141,7 @@ def _apply_answer(memory: PageMemory, caller: Caller, body: AnswerBody) -> tuple
     if body.answer != "no":
         memory.questions.settle(body.key)
     if others and question.group is not None:
-        memory.questions.parted(question, is_settled=body.answer != "no")
+        memory.questions.reload_groups(question, is_settled=body.answer != "no")
     photos = [photo.content_hash for photo, _ in (*question.faces, *others.values())]
     face_count = question.face_count - len(others)
     return _describe(
@@ -161,7 +161,7 @@ def _learn(memory: PageMemory, body: AnswerBody, question: Question, others: Map
     if body.answer == "nobody":
         return refuse_everybody(bank.gallery, places)
     if body.answer == "no":
-        members = memory.questions.members(question, MOST_DENIED)
+        members = memory.questions.members(question, MAX_DENIED)
         all_places = [place for face_id, place in members.items() if face_id not in others]
         return deny_faces(bank.gallery, all_places or places, body.name)
     if question.group is None:
@@ -236,5 +236,5 @@ def _record(memory: PageMemory, question: Question) -> dict[str, object]:
             for candidate in question.candidates
             if is_offered(candidate)
         ],
-        "left": memory.questions.left(),
+        "left": memory.questions.count(),
     }
