@@ -19,7 +19,7 @@ import numpy as np
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.datasets import read_people
 from facebank.evaluation.faces import FaceReader, FaceSet
-from facebank.evaluation.leakage import MIN_SIMILARITY, are_one_picture, small_gray
+from facebank.evaluation.leakage import MIN_SIMILARITY, are_one_image, small_gray
 from facebank.media import read_photo
 from facebank.operations.engine import load_engine
 
@@ -94,7 +94,7 @@ def main() -> None:
         for path in sorted(folder.glob("*.jpg"))[:MAX_PHOTOS]
     ]
     real = read_faces(reader, photos)
-    indices = np.flatnonzero(real.found)
+    indices = np.flatnonzero(real.has_face)
     gray_crops = {int(index): small_gray(reader.crop(real, int(index))) for index in indices}
     firsts = [int(index) for index in indices if photos[index].name.endswith("_0001")]
     copies: dict[str, Any] = {}
@@ -106,14 +106,14 @@ def main() -> None:
         faces = read_faces(reader, copied)
         near = np.einsum("nd,nd->n", faces.embeddings, real.embeddings[firsts]) >= MIN_SIMILARITY
         reported = sum(
-            bool(near[number]) and are_one_picture(small_gray(reader.crop(faces, number)), gray_crops[index])
+            bool(near[number]) and are_one_image(small_gray(reader.crop(faces, number)), gray_crops[index])
             for number, index in enumerate(firsts)
         )
-        copies[method] = {"copies": int(faces.found.sum()), "reported": reported}
-        print(f"{method}: {reported} of {int(faces.found.sum())}", flush=True)
+        copies[method] = {"copies": int(faces.has_face.sum()), "reported": reported}
+        print(f"{method}: {reported} of {int(faces.has_face.sum())}", flush=True)
     rows, columns = np.nonzero(np.triu(real.embeddings[indices] @ real.embeddings[indices].T, 1) >= MIN_SIMILARITY)
     pairs = [(int(indices[row]), int(indices[column])) for row, column in zip(rows, columns, strict=True)]
-    reported_pairs = [pair for pair in pairs if are_one_picture(gray_crops[pair[0]], gray_crops[pair[1]])]
+    reported_pairs = [pair for pair in pairs if are_one_image(gray_crops[pair[0]], gray_crops[pair[1]])]
     pair_count = len(indices) * (len(indices) - 1) // 2
     report = {
         "people": len(folders),

@@ -146,7 +146,7 @@ def _parameter(kind: Any, option: Option, default: Any) -> tuple[Any, Any]:
         kind, default = list_type | None, None
     shows_default = list_type is None and default is not inspect.Parameter.empty
     typer_option = typer.Option(
-        option.flag, metavar=option.metavar, help=option.help, min=option.least, show_default=shows_default
+        option.flag, metavar=option.metavar, help=option.help, min=option.minimum, show_default=shows_default
     )
     return Annotated[kind, typer_option], default
 
@@ -170,18 +170,18 @@ def _run(
     as_json: bool,
 ) -> int:
     """Run a protocol, write its report and print the results; return the exit code."""
-    from facebank.evaluation.bench import Run, run
+    from facebank.evaluation.bench import RunOptions, run
 
     job, selected = protocol.job(data, options), global_options(ctx)
     with ProgressBar(writes_lines=as_json) as progress:
-        conditions = Run(
+        conditions = RunOptions(
             out=out or Path(f"bench-{protocol.name}"),
             command=shell_command(*sys.argv[1:]),
             pack=selected.pack,
             device=selected.device,
             runtime="onnxruntime" if selected.runtime == "auto" else selected.runtime,
             seed=seed,
-            keeps_faces=cache,
+            cache_faces=cache,
             progress=progress,
             scores=scores,
         )

@@ -49,7 +49,7 @@ def _record(result: DemoResult, report: DemoReport) -> dict[str, object]:
     return {
         "picture": str(report.picture),
         "photo": panel.photo,
-        "shows": panel.shows,
+        "shows": panel.person,
         "expected": panel.expected,
         "box": [float(value) for value in face.box] if face else None,
         "decision": face.decision if face else None,
@@ -77,7 +77,7 @@ def _print(report: DemoReport) -> None:
 
 def _row(result: DemoResult) -> tuple[str, ...]:
     panel = result.panel
-    label = f"{panel.shows} ({panel.photo}{', mirrored' if panel.mirrored else ''})"
+    label = f"{panel.person} ({panel.photo}{', mirrored' if panel.mirrored else ''})"
     expected = panel.expected or "a stranger"
     verdict = "right" if result.correct else "WRONG"
     if result.face is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.errors import UsageError
-from facebank.schemas.records import candidate_record, rounded
+from facebank.schemas.records import candidate_record, round_coordinates
 from facebank.storage.text import format_probability, printable
 
 from .exit_codes import SOME_FAILED
@@ -192,7 +192,7 @@ def _record(video: str, appearance: Appearance, picture: Path | None) -> dict[st
         "candidates": [candidate_record(candidate) for candidate in decision.candidates],
         "best": {
             "time": round(best.time, 3),
-            "box": rounded(best.face.box.tolist()),
+            "box": round_coordinates(best.face.box.tolist()),
             "quality": round(best.face.quality, 4),
         },
         "thumbnail": None if picture is None else str(picture),
@@ -202,4 +202,4 @@ def _record(video: str, appearance: Appearance, picture: Path | None) -> dict[st
 
 def _sightings(appearance: Appearance) -> Iterator[dict[str, object]]:
     for sighting in appearance.track.sightings:
-        yield {"time": round(sighting.time, 3), "box": rounded(sighting.face.box.tolist())}
+        yield {"time": round(sighting.time, 3), "box": round_coordinates(sighting.face.box.tolist())}

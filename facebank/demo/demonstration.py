@@ -44,11 +44,12 @@ class DemoPerson:
 class DemoPanel:
     """A part of the picture: rows of a photo from `top` on, with the height of the picture.
 
-    `mirrored` is used for a person whose only photo is the enrolled one.
+    `photo` is its file name, `person` the person shown, and `enrolled` whether that person is enrolled. `mirrored` is
+    used for a person whose only photo is the enrolled one.
     """
 
     photo: str
-    shows: str
+    person: str
     enrolled: bool
     top: int = 0
     mirrored: bool = False
@@ -56,7 +57,7 @@ class DemoPanel:
     @property
     def expected(self) -> str | None:
         """The expected name; None for a stranger."""
-        return self.shows if self.enrolled else None
+        return self.person if self.enrolled else None
 
 
 PEOPLE = (
@@ -120,7 +121,7 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
 
 def combine_panels(panels: Sequence[DemoPanel]) -> DecodedPhoto:
     """Return parts of photos side by side as one picture of height 512."""
-    pixels = np.concatenate([_pixels(panel) for panel in panels], axis=1)
+    pixels = np.concatenate([_read_panel(panel) for panel in panels], axis=1)
     return DecodedPhoto("demo picture", pixels, content_hash="", has_orientation=True, taken_at=None)
 
 
@@ -131,7 +132,7 @@ def _enroll(bank: FaceBank, people: Sequence[DemoPerson]) -> None:
             raise FacebankError(f"the demo photo {person.photo} was refused: {report.photos[0].detail}")
 
 
-def _pixels(panel: DemoPanel) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _read_panel(panel: DemoPanel) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     pixels = read_photo(_PHOTOS / panel.photo).pixels[panel.top : panel.top + _HEIGHT]
     return pixels[:, ::-1] if panel.mirrored else pixels
 
@@ -141,9 +142,9 @@ def _results(panels: Sequence[DemoPanel], faces: Sequence[Face]) -> tuple[DemoRe
     results = []
     left = 0
     for panel in panels:
-        right = left + _pixels(panel).shape[1]
-        inside = (face for face in faces if left <= _center(face) < right)
-        results.append(DemoResult(panel, next(inside, None)))
+        right = left + _read_panel(panel).shape[1]
+        faces_inside = (face for face in faces if left <= _center(face) < right)
+        results.append(DemoResult(panel, next(faces_inside, None)))
         left = right
     return tuple(results)
 

@@ -204,20 +204,22 @@ def examine_folders(gallery: Path | None) -> tuple[Finding, ...]:
 
     path = default_gallery_path() if gallery is None else gallery
     return (
-        _folder("Cache", cache_folder(), _WITHOUT_CACHE),
-        _folder("Packs' folder", packs_folder(), "packs cannot be installed; set FACEBANK_PACKS to a writable folder"),
-        _folder(
+        _folder_finding("Cache", cache_folder(), _WITHOUT_CACHE),
+        _folder_finding(
+            "Packs' folder", packs_folder(), "packs cannot be installed; set FACEBANK_PACKS to a writable folder"
+        ),
+        _folder_finding(
             "Calibrations' folder",
             calibrations_folder(),
             "calibrations cannot be stored; set FACEBANK_CALIBRATIONS to a writable folder",
         ),
-        _file(
+        _file_finding(
             "Gallery's file",
             path,
             "people can be listed and identified, but not enrolled, corrected or forgotten",
             "a gallery cannot be created there; choose another path with --gallery or FACEBANK_GALLERY",
         ),
-        _file(
+        _file_finding(
             "Scan's file",
             path.with_suffix(".scan"),
             "the scan can be searched, but not updated, grouped or sorted",
@@ -228,13 +230,15 @@ def examine_folders(gallery: Path | None) -> tuple[Finding, ...]:
 
 def examine_leftovers(gallery: Path | None) -> tuple[Finding, ...]:
     """Return a finding on incomplete files left by killed runs, if there are any."""
-    found = _leftovers(gallery)
-    if not found:
+    paths = _leftovers(gallery)
+    if not paths:
         return ()
-    shown = ", ".join(printable(str(folder)) for folder in list(dict.fromkeys(path.parent for path in found))[:3])
-    some = len({path.parent for path in found}) > 3
-    many = "1 incomplete file" if len(found) == 1 else f"{len(found):,} incomplete files"
-    detail = f"{many} of killed runs, possibly with faces or names, in {shown}{' and other folders' if some else ''}"
+    folders = list(dict.fromkeys(path.parent for path in paths))
+    folder_names = ", ".join(printable(str(folder)) for folder in folders[:3]) + " and other folders" * (
+        len(folders) > 3
+    )
+    count = "1 incomplete file" if len(paths) == 1 else f"{len(paths):,} incomplete files"
+    detail = f"{count} of killed runs, possibly with faces or names, in {folder_names}"
     option = () if gallery is None else ("--gallery", gallery)
     return (Finding("Leftovers", detail, Severity.WARNING, shell_command(*option, "doctor", "--clean")),)
 
@@ -249,14 +253,14 @@ def clean(gallery: Path | None = None) -> tuple[list[Path], list[Path]]:
     return remove_leftovers(dict.fromkeys(path.parent for path in _leftovers(gallery)))
 
 
-def _folder(subject: str, folder: Path, consequence: str) -> Finding:
+def _folder_finding(subject: str, folder: Path, consequence: str) -> Finding:
     label = printable(str(folder))
     if can_be_written(folder):
         return Finding(subject, f"{label}: writable")
     return Finding(subject, f"{label}: not writable, so {consequence}", Severity.WARNING)
 
 
-def _file(subject: str, path: Path, read_only: str, not_creatable: str) -> Finding:
+def _file_finding(subject: str, path: Path, read_only: str, not_creatable: str) -> Finding:
     label = printable(str(path))
     if is_writable(path) if path.exists() else can_be_written(path.parent):
         return Finding(subject, f"{label}: writable")
@@ -272,7 +276,7 @@ def _leftovers(gallery: Path | None) -> list[Path]:
     path = gallery or default_gallery_path()
     with contextlib.suppress(FacebankError), Gallery.open(path, read_only=True) as opened:
         return opened.leftovers()
-    return [left for folder in folders_with_leftovers(path) for left in find_leftovers(folder)]
+    return [leftover for folder in folders_with_leftovers(path) for leftover in find_leftovers(folder)]
 
 
 def _album_findings(path: Path) -> list[Finding]:
@@ -292,7 +296,7 @@ def _album_findings(path: Path) -> list[Finding]:
 
 
 def _mirror_findings(path: Path) -> list[Finding]:
-    """Return a finding for each place elsewhere where people are searched."""
+    """Return a finding for each index outside of the gallery in which people are searched."""
     from facebank.gallery import Gallery
 
     try:
@@ -300,17 +304,17 @@ def _mirror_findings(path: Path) -> list[Finding]:
             notes, revision = gallery.mirrors(), gallery.revision
     except FacebankError:
         return []  # the gallery has its own finding
-    found = []
+    findings = []
     for note in notes:
         if note.needs_cleaning:
-            said = "may still hold embeddings of what was removed"
+            state = "may still hold embeddings of what was removed"
             command = shell_command("--gallery", str(path), "--index", note.address, "people", "check")
-            found.append(Finding("Mirror", f"{note.address}: {said}", Severity.WARNING, command))
+            findings.append(Finding("Mirror", f"{note.address}: {state}", Severity.WARNING, command))
         else:
             is_behind = note.token is None or note.revision != revision
-            said = "is brought up to date by the next command with --index" if is_behind else "is up to date"
-            found.append(Finding("Mirror", f"{note.address}: {said}"))
-    return found
+            state = "is brought up to date by the next command with --index" if is_behind else "is up to date"
+            findings.append(Finding("Mirror", f"{note.address}: {state}"))
+    return findings
 
 
 def _gallery_problem(label: str, problem: str) -> Finding:
@@ -318,14 +322,14 @@ def _gallery_problem(label: str, problem: str) -> Finding:
     return Finding("Gallery", f"{label}: {problem}", Severity.PROBLEM, command[1] if command else None)
 
 
-def _section(title: str, examine_it: Callable[[], tuple[Finding, ...]]) -> Section:
+def _section(title: str, examine_section: Callable[[], tuple[Finding, ...]]) -> Section:
     try:
-        return Section(title, examine_it())
+        return Section(title, examine_section())
     except ImportError as error:
-        what = f"not examined: {_first_line(error)}, see Installation"
+        detail = f"not examined: {_first_line(error)}, see Installation"
     except Exception as error:  # noqa: BLE001 - the other sections must still be examined
-        what = f"not examined: {_first_line(error)}"
-    return Section(title, (Finding(title, what, Severity.PROBLEM),))
+        detail = f"not examined: {_first_line(error)}"
+    return Section(title, (Finding(title, detail, Severity.PROBLEM),))
 
 
 def _trial_finding(trial: DeviceTrial, providers: str, installed: Installed) -> Finding:
@@ -349,11 +353,11 @@ def _cuda_problem(detail: str, reason: str | None, installed: Installed) -> Find
         return Finding(subject, f"{detail}; {', '.join(runtimes)} is not built for CUDA", Severity.PROBLEM, command)
     detail = f"{detail}: {reason}" if reason else detail
     if sys.platform == "linux":
-        if not _loads("libcuda.so.1"):
+        if not _can_load("libcuda.so.1"):
             detail = f"{detail}; no NVIDIA driver is installed (nvidia-smi must work); until then use --device cpu"
             return Finding(subject, detail, Severity.PROBLEM)
-        wanted = (f"libcudart.so.{majors[0]}", f"libcublas.so.{majors[0]}", "libcudnn.so.9")
-        missing = [library for library in wanted if not _loads(library)]
+        required = (f"libcudart.so.{majors[0]}", f"libcublas.so.{majors[0]}", "libcudnn.so.9")
+        missing = [library for library in required if not _can_load(library)]
         if missing:
             detail = f"{detail}; these libraries are missing: {', '.join(missing)}"
     return Finding(subject, detail, Severity.PROBLEM, install_command("--upgrade", "facebank[gpu]"))
@@ -375,7 +379,7 @@ def _first_line(error: Exception) -> str:
     return printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
-def _loads(library: str) -> bool:
+def _can_load(library: str) -> bool:
     try:
         ctypes.CDLL(library)
     except OSError:
@@ -411,7 +415,7 @@ def _foreign_pack_finding(pack: str) -> Finding:
     try:
         if pack.startswith(PREFIX):
             package = open_package(pack)
-            detail = f"run by the insightface library, calibrated on {package.thresholds.calibrated_on}"
+            detail = f"run by the insightface library; thresholds calibrated on: {package.thresholds.calibrated_on}"
             return Finding(subject, detail, Severity.WARNING)
         loaded = load_pack(pack)
     except FacebankError as error:
@@ -423,7 +427,7 @@ def _foreign_pack_finding(pack: str) -> Finding:
     return Finding(subject, f"{loaded.manifest.version}, {len(states)} files as published")
 
 
-def _gallery_pack_finding(path: Path, made_by: str | None, digest: str | None, pack: str | None) -> Finding:
+def _gallery_pack_finding(path: Path, pack_name: str | None, digest: str | None, pack: str | None) -> Finding:
     try:
         name, in_use = _pack_identity(pack)
     except FacebankError as error:
@@ -433,7 +437,7 @@ def _gallery_pack_finding(path: Path, made_by: str | None, digest: str | None, p
     option = () if pack is None else ("--pack", pack)
     return Finding(
         "Gallery's pack",
-        f"its embeddings were made by the pack {printable(made_by or '?')}, but {printable(name)} is in use; pass "
+        f"its embeddings were made by the pack {printable(pack_name or '?')}, but {printable(name)} is in use; pass "
         "that pack with --pack, or compute the embeddings again from the photos",
         Severity.PROBLEM,
         shell_command("--gallery", path, *option, "people", "re-embed"),

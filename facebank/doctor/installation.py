@@ -55,6 +55,8 @@ class OptionalLibrary:
 
     Attributes
     ----------
+    name, purpose
+        Name of the distribution; what it is needed for, as shown in findings.
     module
         Module whose import is tested; None if importing it is slow.
     extra
@@ -96,7 +98,8 @@ OPTIONAL = (
 class Family:
     """Distributions with the same import package, of which exactly one may be installed.
 
-    `requirement` installs one of them. If several are installed, `preferred` is kept, or by default one for GPUs.
+    `requirement` installs one of them. If several are installed, the repair command keeps
+    `preferred`, or by default one for GPUs.
     """
 
     module: str
@@ -122,17 +125,16 @@ class Installed:
     @classmethod
     def read(cls, path: Sequence[str] | None = None) -> Installed:
         """Read the metadata in the folders of `path` (None: ``sys.path``)."""
-        found = metadata.distributions(path=list(sys.path if path is None else path))
-        named: dict[str, metadata.Distribution] = {}
-        for distribution in found:
+        by_name: dict[str, metadata.Distribution] = {}
+        for distribution in metadata.distributions(path=list(sys.path if path is None else path)):
             name = _name(distribution)
             if name:
-                named.setdefault(_normal(name), distribution)
-        return cls(named)
+                by_name.setdefault(_normalize(name), distribution)
+        return cls(by_name)
 
     def version(self, name: str) -> str | None:
         """Return the version of a distribution, None if it is not installed."""
-        distribution = self.distributions.get(_normal(name))
+        distribution = self.distributions.get(_normalize(name))
         return distribution.version if distribution else None
 
     def owners(self, module: str) -> list[str]:
@@ -142,14 +144,14 @@ class Installed:
     def cuda_major(self, name: str) -> int | None:
         """Return the CUDA major version that a distribution requires, None if it does not state one."""
         requirements = self.distributions[name].requires or []
-        found = {int(match[1]) for text in requirements if (match := _CUDA_REQUIREMENT.match(text.lower()))}
-        return max(found, default=None)
+        majors = {int(match[1]) for text in requirements if (match := _CUDA_REQUIREMENT.match(text.lower()))}
+        return max(majors, default=None)
 
     def missing_files(self, name: str, module: str) -> int:
         """Return the number of missing files of an import package that a distribution installed."""
         distribution = self.distributions[name]
         # distribution.files omits missing files from Python 3.12 on.
-        recorded = (PurePosixPath(row[0]) for row in csv.reader(_record(distribution).splitlines()) if row)
+        recorded = (PurePosixPath(row[0]) for row in csv.reader(_read_record(distribution).splitlines()) if row)
         files = [file for file in recorded if file.parts[:1] == (module,) and file.suffix != ".pyc"]
         return sum(not Path(str(distribution.locate_file(file))).exists() for file in files)
 
@@ -164,8 +166,8 @@ def examine_installation(installed: Installed) -> tuple[Finding, ...]:
 
 def python_command() -> str:
     """Return the command for this Python: ``python`` if that resolves to it, else its path."""
-    found = shutil.which("python")
-    if found and Path(found).absolute() == Path(sys.executable).absolute():
+    resolved = shutil.which("python")
+    if resolved and Path(resolved).absolute() == Path(sys.executable).absolute():
         return "python"
     return shell_word(sys.executable)
 
@@ -181,14 +183,14 @@ def replace_command(remove: Iterable[str], install: str) -> str:
 
 
 def repair_command(family: Family, installed: Installed) -> str:
-    """Return the command after which exactly one intact distribution of a family is installed."""
+    """Return the command that leaves exactly one intact distribution of a family installed."""
     owners = installed.owners(family.module)
     if not owners:
         return install_command(family.requirement)
     for_gpu = [name for name in owners if "gpu" in name or "cuda" in name]
-    kept = family.preferred or (for_gpu or owners)[0]
-    version = installed.version(kept)
-    return replace_command(owners, install_command(f"{kept}=={version}" if version else kept))
+    remaining = family.preferred or (for_gpu or owners)[0]
+    version = installed.version(remaining)
+    return replace_command(owners, install_command(f"{remaining}=={version}" if version else remaining))
 
 
 def _examine_family(family: Family, installed: Installed) -> Finding:
@@ -196,32 +198,32 @@ def _examine_family(family: Family, installed: Installed) -> Finding:
     command = repair_command(family, installed)
     if not owners:
         return Finding(family.title, f"not installed; install {family.requirement}", Severity.PROBLEM, command)
-    listed = ", ".join(f"{name} {installed.version(name)}" for name in owners)
+    versions = ", ".join(f"{name} {installed.version(name)}" for name in owners)
     if len(owners) > 1:
         required = "insightface" in installed.distributions and family.module != "faiss"
         cause = " (insightface requires onnxruntime and opencv-python)" if required else ""
-        detail = f"{listed} overwrite each other{cause}; only one may be installed"
+        detail = f"{versions} overwrite each other{cause}; only one may be installed"
         return Finding(family.title, detail, Severity.PROBLEM, command)
     missing = installed.missing_files(owners[0], family.module)
     if missing:
-        detail = f"{listed} lacks {missing} of its files, probably after the removal of another package of this kind"
+        detail = f"{versions} lacks {missing} of its files, probably after the removal of another package of this kind"
         return Finding(family.title, detail, Severity.PROBLEM, command)
-    return Finding(family.title, listed)
+    return Finding(family.title, versions)
 
 
 def _examine_cuda(installed: Installed) -> list[Finding]:
-    wanted = {
+    majors = {
         name: major
         for family in (RUNTIME, FAISS)
         for name in installed.owners(family.module)
         if (major := installed.cuda_major(name)) is not None
     }
-    if not wanted:
+    if not majors:
         return []
-    detail = ", ".join(f"{name} {installed.version(name)} needs CUDA {major}" for name, major in wanted.items())
-    if len(set(wanted.values())) == 1:
+    detail = ", ".join(f"{name} {installed.version(name)} needs CUDA {major}" for name, major in majors.items())
+    if len(set(majors.values())) == 1:
         return [Finding("CUDA", detail)]
-    command = replace_command(wanted, install_command("facebank[gpu]"))
+    command = replace_command(majors, install_command("facebank[gpu]"))
     return [Finding("CUDA", f"{detail}; the major versions must be equal", Severity.PROBLEM, command)]
 
 
@@ -242,12 +244,12 @@ def _name(distribution: metadata.Distribution) -> str | None:
 
 
 def _owns(distribution: metadata.Distribution, module: str) -> bool:
-    return f"\n{module}/__init__.py," in f"\n{_record(distribution)}"
+    return f"\n{module}/__init__.py," in f"\n{_read_record(distribution)}"
 
 
-def _record(distribution: metadata.Distribution) -> str:
+def _read_record(distribution: metadata.Distribution) -> str:
     return distribution.read_text("RECORD") or ""
 
 
-def _normal(name: str) -> str:
+def _normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,4 +1,4 @@
-"""The context that a protocol runs in, and the run from opened data to the written report."""
+"""The context of a protocol, and the run from opened data to the written report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from facebank.errors import PhotoError
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
-from facebank.evaluation.report import Evidence, Report, Section, Table, WrittenReport, require_own, write_report
+from facebank.evaluation.report import Evidence, Report, Section, Table, WrittenReport, check_replaceable, write_report
 from facebank.operations.engine import load_engine
 from facebank.storage.files import write_error
 from facebank.storage.progress import SILENT, Progress
@@ -68,25 +68,25 @@ class Bench:
         `faces` are the result of `read` without a change. `pairs` are indices into ``dataset.photos``, the worst errors
         first; `verdicts` states the decision and the truth of each pair.
         """
-        found = faces.found
-        cases = [(pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True) if found[list(pair)].all()]
+        has_face = faces.has_face
+        cases = [(pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True) if has_face[list(pair)].all()]
         explained = []
         self.progress.begin("explanations", len(cases[:MAX_CASES]))
         for pair, verdict in cases[:MAX_CASES]:
             with suppress(PhotoError):
-                explained.append(self._explained(faces, pair, verdict))
+                explained.append(self._explain(faces, pair, verdict))
             self.progress.advance()
         return tuple(explained)
 
-    def _explained(self, faces: FaceSet, pair: tuple[int, int], verdict: str) -> Evidence:
+    def _explain(self, faces: FaceSet, pair: tuple[int, int], verdict: str) -> Evidence:
         from facebank.operations.explain import explain
 
         first, second = (self.reader.crop(faces, index) for index in pair)
         template = self.reader.engine.analyzer.embedder.template
         explanation = explain(self.reader.embed, first, second, template=template)
-        one, other = (faces.dataset.photos[index].name for index in pair)
+        first_name, second_name = (faces.dataset.photos[index].name for index in pair)
         maps = explanation.overlays((first, second))
-        return Evidence(one, other, (first, second), maps, explanation.similarity, verdict)
+        return Evidence(first_name, second_name, (first, second), maps, explanation.similarity, verdict)
 
     def report(
         self,
@@ -121,7 +121,7 @@ class Bench:
                 "title": dataset.title,
                 "photos": len(dataset.photos),
                 "people": len(dataset.people),
-                "faces": int(faces.found.sum()),
+                "faces": int(faces.has_face.sum()),
                 "pairs": len(dataset.pairs),
                 **({"pairs_file": dataset.pairs_file} if dataset.pairs_file else {}),
             },
@@ -139,12 +139,12 @@ Job: TypeAlias = Callable[[Bench], "Report"]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunOptions:
     """Options of a run.
 
     `out` is the report's folder, created if missing; `command` is the command line quoted in the report; `pack` is a
-    name or folder, None for the embedded pack; `device` and `runtime` are those of `FaceBank.open`. `keeps_faces`
-    caches the embeddings computed by ONNX Runtime, and `scores` writes every comparison or search to ``scores.csv``.
+    name or folder, None for the embedded pack; `device` and `runtime` are those of `FaceBank.open`. `cache_faces`
+    caches embeddings computed by ONNX Runtime, and `scores` writes every comparison or search to ``scores.csv``.
     """
 
     out: Path
@@ -153,12 +153,12 @@ class Run:
     device: str = "auto"
     runtime: str = "onnxruntime"
     seed: int = 0
-    keeps_faces: bool = True
+    cache_faces: bool = True
     progress: Progress = SILENT
     scores: bool = False
 
 
-def run(job: Job, options: Run) -> tuple[Report, WrittenReport]:
+def run(job: Job, options: RunOptions) -> tuple[Report, WrittenReport]:
     """Run a protocol and write its report.
 
     Raises `DatasetError` if the data do not suffice for the protocol, `PackError` if the pack is unknown or invalid,
@@ -166,15 +166,15 @@ def run(job: Job, options: Run) -> tuple[Report, WrittenReport]:
     would replace a file that facebank did not write.
     """
     is_new = not options.out.exists()
-    _require_writable(options.out)
-    require_own(options.out, scores=options.scores)
+    _check_writable(options.out)
+    check_replaceable(options.out, scores=options.scores)
     try:
         with ExitStack() as stack:
 
             def open_reader(pack: str | None) -> FaceReader:
                 engine = load_engine(pack, options.device, runtime=options.runtime)
-                keeps = options.keeps_faces and options.runtime == "onnxruntime"  # a cache must not mix runtimes
-                cache = stack.enter_context(FaceCache.of(engine.identity)) if keeps else None
+                caches = options.cache_faces and options.runtime == "onnxruntime"  # a cache must not mix runtimes
+                cache = stack.enter_context(FaceCache.of(engine.identity)) if caches else None
                 return FaceReader(engine, cache)
 
             report = job(Bench(open_reader(options.pack), options.seed, options.progress, options.pack, open_reader))
@@ -186,7 +186,7 @@ def run(job: Job, options: Run) -> tuple[Report, WrittenReport]:
     return report, write_report(report, options.out, command=options.command, scores=options.scores)
 
 
-def _require_writable(folder: Path) -> None:
+def _check_writable(folder: Path) -> None:
     """Raise `StorageError` if a report cannot be written, before hours of work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Alterations of photos before detection: masks, size, blur, exposure, contrast and drawn shapes, and series of them.
 
-Each is relative to the face found in the original photo. The last number of a name is the version of its algorithm.
+An alteration is relative to the face found in the original photo. The last number of a name is the version of its
+algorithm.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ class ContrastReduction:
 
 
 def _map_values(pixels: RGBImage, values: NDArray[np.floating]) -> RGBImage:
-    """Return a picture with its values mapped by a table of 256 entries, rounded and clipped to 0..255."""
+    """Return pixels with their values mapped by a table of 256 entries, rounded and clipped to 0..255."""
     table: NDArray[np.uint8] = np.rint(values.clip(0, 255)).astype(np.uint8)
     return table[pixels]
 
@@ -160,11 +161,11 @@ def _blur_step(per_mille: int) -> Step:
 
 
 def _exposure_step(stops: int) -> Step:
-    which, amount = "darker" if stops < 0 else "brighter", f"{abs(stops)} stop" + "s" * (abs(stops) != 1)
-    return Step(f"{which}_{amount}".replace(" ", "_"), f"{amount} {which}", stops, ExposureShift(stops))
+    direction, amount = "darker" if stops < 0 else "brighter", f"{abs(stops)} stop" + "s" * (abs(stops) != 1)
+    return Step(f"{direction}_{amount}".replace(" ", "_"), f"{amount} {direction}", stops, ExposureShift(stops))
 
 
-def _reduce_contrast(percent: int) -> Step:
+def _contrast_step(percent: int) -> Step:
     return Step(
         f"contrast_{percent}_per_cent", f"{percent} % of the contrast", percent, ContrastReduction(percent / 100)
     )
@@ -193,7 +194,7 @@ SIZES = (
 BLUR = (Axis("standard deviation of the blur, percent of the face", 0, tuple(map(_blur_step, (10, 20, 30, 45, 65)))),)
 EXPOSURE = (
     Axis("exposure in stops; each doubles the light", 0, tuple(map(_exposure_step, (-6, -4, -2, 1, 2, 3)))),
-    Axis("remaining contrast, percent", 100, tuple(map(_reduce_contrast, (50, 25, 10)))),
+    Axis("remaining contrast, percent", 100, tuple(map(_contrast_step, (50, 25, 10)))),
 )
 FRONTALITY = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
 """Edges of the frontality bins, from frontal (1) to profile (0)."""

@@ -40,9 +40,9 @@ class Comparisons:
 
     def __post_init__(self) -> None:
         if not self.same.any() or self.same.all():
-            raise UsageError("Error rates need pairs of one person and pairs of different people.")
+            raise UsageError("error rates need pairs of one person and pairs of different people")
 
-    def matched(self, threshold: float) -> NDArray[np.bool_]:
+    def matches(self, threshold: float) -> NDArray[np.bool_]:
         """Return whether each pair matches at a threshold, ``bool`` of shape ``(N,)``."""
         matches: NDArray[np.bool_] = np.nan_to_num(self.similarities, nan=-np.inf) >= threshold
         return matches
@@ -51,14 +51,14 @@ class Comparisons:
         """Return the false match rate at a threshold."""
         other = ~self.same
         return pair_rate(
-            self.matched(threshold)[other], self.first[other], self.second[other], meaning, descriptive=descriptive
+            self.matches(threshold)[other], self.first[other], self.second[other], meaning, descriptive=descriptive
         )
 
     def fnmr(self, threshold: float, meaning: str = "", *, descriptive: bool = False) -> Figure:
         """Return the false non-match rate at a threshold."""
         own = self.same
         return pair_rate(
-            ~self.matched(threshold)[own], self.first[own], self.second[own], meaning, descriptive=descriptive
+            ~self.matches(threshold)[own], self.first[own], self.second[own], meaning, descriptive=descriptive
         )
 
     def threshold_at(self, fmr: float) -> float:
@@ -108,7 +108,7 @@ class ErrorCurve:
 
     @property
     def area_under_roc(self) -> float:
-        """How often a mated pair is more similar than a non-mated one, 0..1."""
+        """Fraction of mated and non-mated pairs in which the mated one is more similar, 0..1."""
         return float(-np.trapezoid(1 - self.fnmr, self.fmr))
 
     def det(self, label: str) -> Line:
@@ -125,36 +125,37 @@ def equal_error_rate(comparisons: Comparisons) -> Figure:
 
     If the rate is 0, the upper end of the interval is that of the rule of three.
     """
-    drawn = _resample(comparisons).equal_error_rates
-    low, high = np.quantile(drawn, _LEVEL) if drawn.size else (0.0, 1.0)
-    value, fewest = ErrorCurve.of(comparisons).equal_error_rate, _fewest(comparisons)
+    rates = _resample(comparisons).equal_error_rates
+    low, high = np.quantile(rates, _LEVEL) if rates.size else (0.0, 1.0)
+    value, count = ErrorCurve.of(comparisons).equal_error_rate, _smaller_count(comparisons)
     if value == 0:
-        high = max(float(high), min(1.0, 3 / fewest))
+        high = max(float(high), min(1.0, 3 / count))
     return Figure(
         value,
         (float(low), float(high)),
         len(comparisons.same),
         descriptive=True,
         meaning="The rate at which false matches and false non-matches are equally frequent.",
-        distinct=round(value * fewest),
+        distinct=round(value * count),
     )
 
 
-def _fewest(comparisons: Comparisons) -> int:
+def _smaller_count(comparisons: Comparisons) -> int:
+    """Return the smaller of the numbers of mated and non-mated pairs."""
     return int(min(comparisons.same.sum(), (~comparisons.same).sum()))
 
 
-def banded(line: Line, comparisons: Comparisons) -> Line:
+def add_band(line: Line, comparisons: Comparisons) -> Line:
     """Return a DET curve with the 95 % bootstrap band of its FNMR over the people of both sides.
 
     The band is that of the rule of three where FNMR is 0, and missing where FMR is below one pair.
     """
-    drawn = _resample(comparisons)
-    if not len(drawn.fnmr):
+    resamples = _resample(comparisons)
+    if not len(resamples.fnmr):
         return line
     pairs, others = int(comparisons.same.sum()), int((~comparisons.same).sum())
-    at = np.searchsorted(drawn.fmr, line.x, side="right").clip(1, len(drawn.fmr)) - 1
-    low, high = np.quantile(drawn.fnmr, _LEVEL, axis=0)[:, at]
+    indices = np.searchsorted(resamples.fmr, line.x, side="right").clip(1, len(resamples.fmr)) - 1
+    low, high = np.quantile(resamples.fnmr, _LEVEL, axis=0)[:, indices]
     high = np.where(line.y == 0, np.maximum(high, min(1.0, 3 / pairs)), high)
     unseen = line.x < 1 / others
     low, high = (np.where(unseen, np.nan, band) for band in (np.minimum(low, line.y), np.maximum(high, line.y)))
@@ -162,7 +163,7 @@ def banded(line: Line, comparisons: Comparisons) -> Line:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Resampled:
+class _Resamples:
     """Equal error rates ``(R,)``, and FNMR ``(R, P)`` at increasing FMR ``(P,)``, of R bootstrap resamples."""
 
     equal_error_rates: NDArray[np.float64]
@@ -170,28 +171,28 @@ class _Resampled:
     fnmr: NDArray[np.float64]
 
 
-def resampled_weights(comparisons: Comparisons) -> Iterator[NDArray[np.float64]]:
+def resample_weights(comparisons: Comparisons) -> Iterator[NDArray[np.float64]]:
     """Yield the weights of the pairs, ``(N,)``, for each bootstrap resample with mated and non-mated pairs."""
     pair_weights = PairWeights.of(comparisons.first, comparisons.second, _EER_RESAMPLES)
-    one = comparisons.first == comparisons.second
+    is_one_person = comparisons.first == comparisons.second
     for counts in pair_weights.draws:
-        weights = counts[pair_weights.first] * np.where(one, 1.0, counts[pair_weights.second])
+        weights = counts[pair_weights.first] * np.where(is_one_person, 1.0, counts[pair_weights.second])
         if weights[comparisons.same].any() and weights[~comparisons.same].any():
             yield weights
 
 
 @lru_cache(maxsize=4)
-def _resample(comparisons: Comparisons) -> _Resampled:
+def _resample(comparisons: Comparisons) -> _Resamples:
     lowest = 1 / int((~comparisons.same).sum())
-    at = np.concatenate([[0.0], np.geomspace(lowest, 1.0, _POINTS) if lowest < 1 else [1.0]])
+    fmr = np.concatenate([[0.0], np.geomspace(lowest, 1.0, _POINTS) if lowest < 1 else [1.0]])
     rates: list[float] = []
-    missed: list[NDArray[np.float64]] = []
-    for weights in resampled_weights(comparisons):
+    fnmr: list[NDArray[np.float64]] = []
+    for weights in resample_weights(comparisons):
         curve = ErrorCurve.of(comparisons, weights)
         rates.append(curve.equal_error_rate)
-        # FMR falls and FNMR rises with the threshold: the lowest one whose FMR is not above each rate
-        missed.append(curve.fnmr[np.searchsorted(-curve.fmr, -at - 1e-12)])
-    return _Resampled(np.array(rates), at, np.array(missed))
+        # FMR decreases and FNMR increases with the threshold: use the lowest one whose FMR is not above each rate
+        fnmr.append(curve.fnmr[np.searchsorted(-curve.fmr, -fmr - 1e-12)])
+    return _Resamples(np.array(rates), fmr, np.array(fnmr))
 
 
 def _thin(label: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
@@ -228,10 +229,10 @@ def risk_coverage(confidences: NDArray[np.float64], wrong: NDArray[np.bool_]) ->
     """
     if not len(confidences) or confidences.shape != wrong.shape:
         raise UsageError(
-            "A risk-coverage curve needs at least one answer, and one confidence and one outcome per answer."
+            "a risk-coverage curve needs at least one answer, and one confidence and one outcome per answer"
         )
     levels, index = np.unique(-np.nan_to_num(confidences, nan=-np.inf), return_inverse=True)
     sizes = np.bincount(index, minlength=len(levels))
     errors = np.bincount(index, weights=wrong, minlength=len(levels)) / sizes
-    given = np.arange(1, len(wrong) + 1)
-    return RiskCoverage(given / len(wrong), np.cumsum(np.repeat(errors, sizes)) / given)
+    answered = np.arange(1, len(wrong) + 1)
+    return RiskCoverage(answered / len(wrong), np.cumsum(np.repeat(errors, sizes)) / answered)

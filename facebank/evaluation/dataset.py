@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class PixelSource(Protocol):
-    """Pixels that are read on demand, such as one picture of an archive."""
+    """Pixels that are read on demand, such as those of one image in an archive."""
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return RGB ``uint8`` of shape ``(H, W, 3)``; raises `PhotoError`."""
@@ -35,7 +35,7 @@ PhotoContent: TypeAlias = "Path | bytes | NDArray[np.uint8] | PixelSource | Face
 
 
 class Pick(StrEnum):
-    """Which face of a photo a dataset refers to."""
+    """The face of a photo to which a dataset refers."""
 
     CENTRAL = "central"
     """The face nearest to the center of the photo, as in LFW."""
@@ -44,7 +44,7 @@ class Pick(StrEnum):
     ALIGNED = "aligned"
     """The whole photo is an aligned face crop; no detection is run."""
     EMBEDDED = "embedded"
-    """There are no pixels: every entry is a face with its embedding."""
+    """Every entry is a face with its embedding, without pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,24 +131,24 @@ class Dataset:
     @property
     def owners(self) -> NDArray[np.int64]:
         """Index into `people` of each photo, -1 if unlabeled: ``int64`` of shape ``(N,)``."""
-        numbers = {person: number for number, person in enumerate(self.people)}
+        indices = {person: index for index, person in enumerate(self.people)}
         return np.array(
-            [-1 if photo.person is None else numbers[photo.person] for photo in self.photos], dtype=np.int64
+            [-1 if photo.person is None else indices[photo.person] for photo in self.photos], dtype=np.int64
         )
 
-    def of(self, people: Iterable[str]) -> Dataset:
+    def select_people(self, people: Iterable[str]) -> Dataset:
         """Return the dataset restricted to the photos of some people and the pairs between them."""
-        chosen = frozenset(people)
-        return self.where([photo.person in chosen for photo in self.photos])
+        selected = frozenset(people)
+        return self.select([photo.person in selected for photo in self.photos])
 
-    def where(self, chosen: Iterable[bool]) -> Dataset:
-        """Return the dataset restricted to the photos whose mask value is true, and the pairs between them."""
-        indices = [number for number, keep in enumerate(chosen) if keep]
-        moved = {old: new for new, old in enumerate(indices)}
+    def select(self, mask: Iterable[bool]) -> Dataset:
+        """Return the dataset restricted to the photos for which `mask` is true, and the pairs between them."""
+        indices = [index for index, is_selected in enumerate(mask) if is_selected]
+        new_indices = {old: new for new, old in enumerate(indices)}
         pairs = tuple(
-            replace(pair, first=moved[pair.first], second=moved[pair.second])
+            replace(pair, first=new_indices[pair.first], second=new_indices[pair.second])
             for pair in self.pairs
-            if pair.first in moved and pair.second in moved
+            if pair.first in new_indices and pair.second in new_indices
         )
         return replace(self, photos=tuple(self.photos[index] for index in indices), pairs=pairs)
 
@@ -162,17 +162,17 @@ def read_pixels(photo: DatasetPhoto) -> DecodedPhoto:
     if isinstance(content, Face):
         raise PhotoError(f"{printable(photo.name)} is an embedding and has no pixels")
     if isinstance(content, Path):
-        whole = read_photo(content)
+        decoded = read_photo(content)
     elif isinstance(content, bytes):
-        whole = read_photo_bytes(content, photo.name)
+        decoded = read_photo_bytes(content, photo.name)
     else:
         # Marked as oriented: pixels without a file have no EXIF tag, and must not be rotated.
-        pixels = pixels_of(content)
-        whole = DecodedPhoto(photo.name, pixels, pixels_digest(pixels), has_orientation=True, taken_at=None)
-    return whole if photo.region is None else replace(whole, pixels=cut_square(whole.pixels, photo.region))
+        pixels = load_pixels(content)
+        decoded = DecodedPhoto(photo.name, pixels, pixels_digest(pixels), has_orientation=True, taken_at=None)
+    return decoded if photo.region is None else replace(decoded, pixels=cut_square(decoded.pixels, photo.region))
 
 
-def pixels_of(content: NDArray[np.uint8] | PixelSource) -> NDArray[np.uint8]:
+def load_pixels(content: NDArray[np.uint8] | PixelSource) -> NDArray[np.uint8]:
     """Return pixels of shape ``(H, W, 3)``; raises `PhotoError` if they cannot be read."""
     return content.pixels() if isinstance(content, PixelSource) else content
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from facebank.types import Face, FloatArray
 
 _FACE_CODE = ("facebank.vision", "facebank.media")
-_WRITES_AT_ONCE = 256
+_MAX_PENDING = 256
 _BUSY_TIMEOUT = 60.0  # seconds
 _SELECT = {"photos": "SELECT * FROM photos WHERE key = ?", "crops": "SELECT * FROM crops WHERE key = ?"}
 _INSERT = {
@@ -122,7 +122,7 @@ class FaceCache:
         self._path = path
         self._dimension = dimension
         # Buffered: a transaction that stayed open would block other processes.
-        self._unwritten: dict[tuple[str, str], tuple[object, ...]] = {}
+        self._pending: dict[tuple[str, str], tuple[object, ...]] = {}
         self._database = self._open_or_replace()
 
     @classmethod
@@ -151,11 +151,11 @@ class FaceCache:
         except (InvalidValueError, TypeError, ValueError, RecursionError):
             return None  # detected again
 
-    def _faces(self, turns: int, words: str, blob: bytes) -> tuple[int, tuple[Face, ...]]:
-        weaknesses = [tuple(map(str, of_face)) for of_face in json.loads(words)]
+    def _faces(self, turns: int, weaknesses_json: str, blob: bytes) -> tuple[int, tuple[Face, ...]]:
+        weaknesses = [tuple(map(str, texts)) for texts in json.loads(weaknesses_json)]
         numbers = np.frombuffer(blob, dtype="<f4").reshape(len(weaknesses), row_width(self._dimension))
         faces = zip(check_face_rows(numbers), weaknesses, strict=True)
-        return int(turns), tuple(face_from_row(values, weak) for values, weak in faces)
+        return int(turns), tuple(face_from_row(values, face_weaknesses) for values, face_weaknesses in faces)
 
     def store_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
         """Store the faces of a photo."""
@@ -175,26 +175,26 @@ class FaceCache:
         self._write("crops", (key, embedding.astype("<f4").tobytes()))
 
     def _row(self, table: str, key: str) -> Any:
-        unwritten = self._unwritten.get((table, key))
-        if unwritten is not None:
-            return unwritten
+        pending = self._pending.get((table, key))
+        if pending is not None:
+            return pending
         with self._storage_errors():
-            kept = self._database.execute(_SELECT[table], (key,)).fetchone()
+            stored = self._database.execute(_SELECT[table], (key,)).fetchone()
         try:
-            return None if kept is None else verify_row(table, kept)
+            return None if stored is None else verify_row(table, stored)
         except InvalidValueError:
             return None
 
     def _write(self, table: str, row: tuple[object, ...]) -> None:
-        self._unwritten[table, str(row[0])] = row
-        if len(self._unwritten) >= _WRITES_AT_ONCE:
+        self._pending[table, str(row[0])] = row
+        if len(self._pending) >= _MAX_PENDING:
             self._write_all()
 
     def _write_all(self) -> None:
         with self._storage_errors(), write_transaction(self._database, self._path, _BUSY_TIMEOUT):
-            for (table, _), row in self._unwritten.items():
+            for (table, _), row in self._pending.items():
                 self._database.execute(_INSERT[table], (*row, row_digest(table, row)))
-        self._unwritten = {}
+        self._pending = {}
 
     def _open_or_replace(self) -> sqlite3.Connection:
         with suppress(StorageError, OSError):
@@ -245,8 +245,8 @@ def _begin(database: sqlite3.Connection) -> None:
             database.execute("INSERT INTO version VALUES (?)", (FACE_CACHE.newest,))
 
 
-def as_cached(face: Face) -> Face:
-    """Return a face after a round trip through the cache, so that cached and fresh runs give equal figures."""
+def round_trip(face: Face) -> Face:
+    """Return a face after a round trip through the cache, to make figures of cached and fresh runs equal."""
     return face_from_row(face_to_row(face), face.assessment.weaknesses)
 
 

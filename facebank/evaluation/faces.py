@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import DatasetError, PhotoError
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, SkippedEntry, pixels_digest, pixels_of, read_pixels
-from facebank.evaluation.face_cache import as_cached
+from facebank.evaluation.dataset import (
+    Dataset,
+    DatasetPhoto,
+    Pick,
+    SkippedEntry,
+    load_pixels,
+    pixels_digest,
+    read_pixels,
+)
+from facebank.evaluation.face_cache import round_trip
 from facebank.evaluation.report import Timing
 from facebank.media import turn_photo
 from facebank.storage.files import sha256_of
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
 NO_FACE = "no face was found"
 """The reason recorded for a readable photo without a face."""
 
-_CROPS_AT_ONCE = 32
+_BATCH = 32
 
 
 class Change(Protocol):
@@ -69,7 +77,7 @@ class FaceSet:
     failures: tuple[SkippedEntry, ...]
 
     @property
-    def found(self) -> NDArray[np.bool_]:
+    def has_face(self) -> NDArray[np.bool_]:
         """Whether each photo has a face: ``bool`` of shape ``(N,)``."""
         return np.array([face is not None for face in self.faces], dtype=np.bool_)
 
@@ -99,12 +107,12 @@ class FaceSet:
         """Read a photo in the orientation in which its face was found; raises `PhotoError`."""
         return turn_photo(read_pixels(self.dataset.photos[index]), self.turns[index])
 
-    def where(self, chosen: NDArray[np.bool_]) -> FaceSet:
-        """Return the faces of the photos whose mask value is true."""
-        indices = np.flatnonzero(chosen)
+    def select(self, mask: NDArray[np.bool_]) -> FaceSet:
+        """Return the faces of the photos for which `mask` is true."""
+        indices = np.flatnonzero(mask)
         return replace(
             self,
-            dataset=self.dataset.where(bool(keep) for keep in chosen),
+            dataset=self.dataset.select(mask.tolist()),
             faces=tuple(self.faces[index] for index in indices),
             turns=tuple(self.turns[index] for index in indices),
             hashes=tuple(self.hashes[index] for index in indices),
@@ -120,12 +128,12 @@ class FaceReader:
     def __init__(self, engine: Engine, cache: FaceCache | None = None) -> None:
         self.engine = engine
         self._cache = cache
-        self._photos, self._faces_seen, self._seconds = 0, 0, 0.0
+        self._photos, self._face_count, self._seconds = 0, 0, 0.0
 
     @property
     def timing(self) -> Timing | None:
         """Photos, faces and seconds so far; None if all photos came from the cache."""
-        return Timing(self._photos, self._faces_seen, self._seconds) if self._photos else None
+        return Timing(self._photos, self._face_count, self._seconds) if self._photos else None
 
     @property
     def _analyzer(self) -> FaceAnalyzer:
@@ -138,12 +146,12 @@ class FaceReader:
         photo has a face, the embeddings belong to another pack, or `change` is given for a dataset of embeddings.
         """
         if dataset.pick is Pick.EMBEDDED:
-            kept = embedded_faces(dataset, self.engine.identity, changed=change is not None)
-            hashes = tuple(hashlib.sha256(face.embedding.tobytes()).hexdigest() for face in kept)
-            return FaceSet(dataset, kept, (0,) * len(kept), hashes, self.engine.identity.dimension, ())
-        read = self._originals(dataset, progress if change is None else SILENT)
+            faces = embedded_faces(dataset, self.engine.identity, changed=change is not None)
+            hashes = tuple(hashlib.sha256(face.embedding.tobytes()).hexdigest() for face in faces)
+            return FaceSet(dataset, faces, (0,) * len(faces), hashes, self.engine.identity.dimension, ())
+        read = self._read_originals(dataset, progress if change is None else SILENT)
         if change is not None:
-            read = self._changed(dataset, read, change, progress)
+            read = self._read_changed(dataset, read, change, progress)
         failures = tuple(
             SkippedEntry(photo.name, result.reason)
             for photo, result in zip(dataset.photos, read, strict=True)
@@ -173,7 +181,7 @@ class FaceReader:
             raise DatasetError(f"{printable(photo.name)}: no face was found")
         pixels = read_pixels(photo)
         if faces.dataset.pick is Pick.ALIGNED:
-            return self._whole(pixels.pixels)
+            return self._resize(pixels.pixels)
         return self._analyzer.crop(turn_photo(pixels, faces.turns[index]), face)
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
@@ -197,75 +205,77 @@ class FaceReader:
     def _embed(self, keys: Sequence[str], crop: Callable[[int], RGBImage], dimension: int) -> FloatArray:
         """Return embeddings by cache key; missing crops are made and embedded in batches."""
         embeddings = np.zeros((len(keys), dimension), dtype=np.float32)
-        known = [None if self._cache is None else self._cache.embedding(key) for key in keys]
-        for number, embedding in enumerate(known):
+        cached = [None if self._cache is None else self._cache.embedding(key) for key in keys]
+        for number, embedding in enumerate(cached):
             if embedding is not None:
                 embeddings[number] = embedding
-        missing = [number for number, embedding in enumerate(known) if embedding is None]
-        for start in range(0, len(missing), _CROPS_AT_ONCE):
-            numbers = missing[start : start + _CROPS_AT_ONCE]
+        missing = [number for number, embedding in enumerate(cached) if embedding is None]
+        for start in range(0, len(missing), _BATCH):
+            numbers = missing[start : start + _BATCH]
             embeddings[numbers] = self._analyzer.embedder.embed(np.stack([crop(number) for number in numbers]))
             for number in numbers:
                 if self._cache is not None:
                     self._cache.store_embedding(keys[number], embeddings[number])
         return embeddings
 
-    def _originals(self, dataset: Dataset, progress: Progress) -> list[_Read]:
-        read: list[_Read] = []
+    def _read_originals(self, dataset: Dataset, progress: Progress) -> list[_ReadPhoto]:
+        read: list[_ReadPhoto] = []
         for photo in dataset.photos:
             try:
-                read.append(_Read(None, 0, _content_hash(photo)))
+                read.append(_ReadPhoto(None, 0, _content_hash(photo)))
             except PhotoError as error:
-                read.append(_Read(None, 0, "", str(error)))
+                read.append(_ReadPhoto(None, 0, "", str(error)))
         keys = [
-            _key(photo, one.content_hash, dataset.pick) if one.content_hash else None
-            for photo, one in zip(dataset.photos, read, strict=True)
+            _key(photo, original.content_hash, dataset.pick) if original.content_hash else None
+            for photo, original in zip(dataset.photos, read, strict=True)
         ]
         return self._read_faces(dataset, read, keys, lambda index: read_pixels(dataset.photos[index]), progress)
 
-    def _changed(self, dataset: Dataset, read: list[_Read], change: Change, progress: Progress) -> list[_Read]:
-        def changed(index: int) -> DecodedPhoto:
+    def _read_changed(
+        self, dataset: Dataset, read: list[_ReadPhoto], change: Change, progress: Progress
+    ) -> list[_ReadPhoto]:
+        def apply_change(index: int) -> DecodedPhoto:
             face = read[index].face
             pixels = turn_photo(read_pixels(dataset.photos[index]), read[index].turns)
             return pixels if face is None else replace(change(pixels, face), has_orientation=True)
 
         keys = [
-            None if one.face is None else f"{_key(photo, one.content_hash, dataset.pick)}:{change.name}"
-            for photo, one in zip(dataset.photos, read, strict=True)
+            None if original.face is None else f"{_key(photo, original.content_hash, dataset.pick)}:{change.name}"
+            for photo, original in zip(dataset.photos, read, strict=True)
         ]
-        return self._read_faces(dataset, read, keys, changed, progress)
+        return self._read_faces(dataset, read, keys, apply_change, progress)
 
     def _read_faces(
         self,
         dataset: Dataset,
-        before: list[_Read],
+        originals: list[_ReadPhoto],
         keys: list[str | None],
-        pixels_of: Callable[[int], DecodedPhoto],
+        load_pixels: Callable[[int], DecodedPhoto],
         progress: Progress,
-    ) -> list[_Read]:
+    ) -> list[_ReadPhoto]:
         """Return the faces of photos, from the cache or by detection; entries without a key are unchanged."""
-        read, missing = list(before), list[int]()
+        read, missing = list(originals), list[int]()
         for index, key in enumerate(keys):
-            known = None if key is None or self._cache is None else self._cache.faces(key)
-            if known is not None:
-                read[index] = _read_of(known[0], known[1], before[index].content_hash)
+            cached = None if key is None or self._cache is None else self._cache.faces(key)
+            if cached is not None:
+                read[index] = _make_result(cached[0], cached[1], originals[index].content_hash)
             elif key is not None:
                 missing.append(index)
                 continue
             progress.advance()
         began = time.perf_counter()
-        for index, turns, faces, why in self._find(missing, pixels_of, dataset.pick):
-            read[index] = _read_of(turns, faces, before[index].content_hash, why)
+        for index, turns, faces, reason in self._detect(missing, load_pixels, dataset.pick):
+            read[index] = _make_result(turns, faces, originals[index].content_hash, reason)
             key = keys[index]
-            if self._cache is not None and key is not None and not why:
+            if self._cache is not None and key is not None and not reason:
                 self._cache.store_faces(key, turns, faces)
             progress.advance()
         self._photos += len(missing)
         self._seconds += time.perf_counter() - began
         return read
 
-    def _find(
-        self, indices: list[int], pixels_of: Callable[[int], DecodedPhoto], pick: Pick
+    def _detect(
+        self, indices: list[int], load_pixels: Callable[[int], DecodedPhoto], pick: Pick
     ) -> Iterator[tuple[int, int, tuple[Face, ...], str]]:
         """Yield index, quarter turns, the selected face if any, and the error of an unreadable photo."""
         analyzed_indices: list[int] = []
@@ -274,7 +284,7 @@ class FaceReader:
         def photos() -> Iterator[DecodedPhoto]:
             for index in indices:
                 try:
-                    photo = pixels_of(index)
+                    photo = load_pixels(index)
                 except PhotoError as error:
                     unreadable.append((index, str(error)))
                 else:
@@ -284,22 +294,22 @@ class FaceReader:
         if not indices:
             return
         for number, (turns, face) in enumerate(self._faces(photos(), pick)):
-            yield analyzed_indices[number], turns, () if face is None else (as_cached(face),), ""
-        for index, why in unreadable:
-            yield index, 0, (), why
+            yield analyzed_indices[number], turns, () if face is None else (round_trip(face),), ""
+        for index, reason in unreadable:
+            yield index, 0, (), reason
 
     def _faces(self, photos: Iterator[DecodedPhoto], pick: Pick) -> Iterator[tuple[int, Face | None]]:
         if pick is Pick.ALIGNED:
             for photo in photos:
-                self._faces_seen += 1
+                self._face_count += 1
                 yield 0, self._align(photo.pixels)
         else:
             for analyzed in self._analyzer.analyze(photos):
-                self._faces_seen += len(analyzed.faces)
-                yield analyzed.quarter_turns, picked_face(analyzed, pick)
+                self._face_count += len(analyzed.faces)
+                yield analyzed.quarter_turns, pick_face(analyzed, pick)
 
     def _align(self, pixels: RGBImage) -> Face:
-        crop = self._whole(pixels)
+        crop = self._resize(pixels)
         size = crop.shape[0]
         landmarks = template_landmarks(self._analyzer.embedder.template, size)
         detection = Detection(np.array([0, 0, size, size], dtype=np.float32), landmarks, 1.0)
@@ -311,7 +321,7 @@ class FaceReader:
             self._analyzer.embedder.embed(crop[None])[0],
         )
 
-    def _whole(self, pixels: RGBImage) -> RGBImage:
+    def _resize(self, pixels: RGBImage) -> RGBImage:
         import cv2
 
         side = self._analyzer.embedder.size
@@ -321,14 +331,14 @@ class FaceReader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _ReadPhoto:
     face: Face | None
     turns: int
     content_hash: str
     reason: str = ""
 
 
-def picked_face(analyzed: AnalyzedPhoto, pick: Pick) -> Face | None:
+def pick_face(analyzed: AnalyzedPhoto, pick: Pick) -> Face | None:
     """Return the face that `pick` selects; None without a face."""
     if not analyzed.faces:
         return None
@@ -340,8 +350,8 @@ def picked_face(analyzed: AnalyzedPhoto, pick: Pick) -> Face | None:
     return analyzed.faces[int(np.argmin(distances))]
 
 
-def _read_of(turns: int, faces: Sequence[Face], content_hash: str, why: str = "") -> _Read:
-    return _Read(faces[0] if faces else None, turns, content_hash, why or ("" if faces else NO_FACE))
+def _make_result(turns: int, faces: Sequence[Face], content_hash: str, reason: str = "") -> _ReadPhoto:
+    return _ReadPhoto(faces[0] if faces else None, turns, content_hash, reason or ("" if faces else NO_FACE))
 
 
 def _content_hash(photo: DatasetPhoto) -> str:
@@ -355,7 +365,7 @@ def _content_hash(photo: DatasetPhoto) -> str:
             raise PhotoError(f"{printable(photo.name)} cannot be read: {error.strerror}") from error
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    return pixels_digest(pixels_of(content))
+    return pixels_digest(load_pixels(content))
 
 
 def _key(photo: DatasetPhoto, content_hash: str, pick: Pick) -> str:
@@ -371,14 +381,14 @@ def embedded_faces(dataset: Dataset, pack: PackIdentity, *, changed: bool = Fals
     """
     if changed:
         raise DatasetError(
-            f"{printable(dataset.title)}: this protocol alters photos, and the file holds only embeddings"
+            f"{printable(dataset.title)}: this protocol alters photos, but the file contains only embeddings"
         )
     faces = tuple(photo.content for photo in dataset.photos if isinstance(photo.content, Face))
     lengths = {len(face.embedding) for face in faces}
     if len(faces) != len(dataset.photos) or lengths != {pack.dimension}:
-        found = " or ".join(str(length) for length in sorted(lengths))
+        stated = " or ".join(str(length) for length in sorted(lengths))
         raise DatasetError(
-            f"{printable(dataset.title)}: embeddings of length {found} do not fit the pack {printable(pack.name)} "
+            f"{printable(dataset.title)}: embeddings of length {stated} do not fit the pack {printable(pack.name)} "
             f"(length {pack.dimension}); pass the pack that made them with --pack"
         )
     if dataset.pack and dataset.pack != pack.digest:

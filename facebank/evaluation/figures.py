@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_EVENTS = 10
-"""Fewest events for which a rate counts as sufficient."""
+"""Smallest number of events for which a rate counts as sufficient."""
 RESAMPLES = 1000
 MIN_PEOPLE = 20
 """With fewer people, the bootstrap resamples groups of photos instead."""
@@ -54,7 +54,7 @@ class Figure:
     kind
         Rate or number.
     descriptive
-        Whether it was read off a curve at a threshold chosen on the same data, so that it is no estimate for other
+        Whether it was read off a curve at a threshold chosen on the same data, and thus is no estimate for other
         data.
     standard_error
         Standard error over folds; None without folds.
@@ -93,18 +93,18 @@ class Figure:
             return True
         if self.kind is not Kind.RATE or self.events is None:
             return self.distinct is not None and self.distinct < MIN_EVENTS
-        fewest = min(self.events, self.count - self.events) if self.distinct is None else self.distinct
-        return fewest < MIN_EVENTS
+        count = min(self.events, self.count - self.events) if self.distinct is None else self.distinct
+        return count < MIN_EVENTS
 
     def __str__(self) -> str:
         """Return the figure as text: ``0.45 % [0.16, 0.90], 12 of 2,650``."""
         if self.points:
-            few = " (insufficient)" if self.insufficient else ""
-            return f"{in_points(self.value)}{_points_interval(self.interval)} points{few}"
+            note = " (insufficient)" if self.insufficient else ""
+            return f"{format_points(self.value)}{_points_interval(self.interval)} points{note}"
         if self.kind is Kind.NUMBER:
-            few = " (insufficient)" if self.insufficient else ""
-            return plain_number(self.value) + _written_interval(self.interval, 1, "") + few
-        text = f"{self.value:.2%}".replace("%", " %") + _written_interval(self.interval, 100, "")
+            note = " (insufficient)" if self.insufficient else ""
+            return format_number(self.value) + _format_interval(self.interval, 1, "") + note
+        text = f"{self.value:.2%}".replace("%", " %") + _format_interval(self.interval, 100, "")
         if self.standard_error is not None:
             text = f"{self.value:.2%} ± {self.standard_error:.2%}".replace("%", " %")
         if self.events is not None:
@@ -112,14 +112,14 @@ class Figure:
         return text + (" (insufficient)" if self.insufficient else "")
 
 
-def plain_number(value: float) -> str:
+def format_number(value: float) -> str:
     """Return a number with four significant digits, two below 0.001, and never with an exponent."""
     if value == int(value) and abs(value) >= 10:
         return f"{value:,.0f}"
     return f"{value:.4g}" if value == 0 or abs(value) >= 1e-3 else f"{float(f'{value:.2g}'):.12f}".rstrip("0")
 
 
-def in_points(difference: float) -> str:
+def format_points(difference: float) -> str:
     """Return a difference of fractions in signed percentage points: ``+0.21``, ``-0.0087``."""
     points = 100 * difference
     if points == 0:
@@ -128,15 +128,15 @@ def in_points(difference: float) -> str:
 
 
 def _points_interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f" [{in_points(interval[0])}, {in_points(interval[1])}]"
+    return "" if interval is None else f" [{format_points(interval[0])}, {format_points(interval[1])}]"
 
 
-def _written_interval(interval: tuple[float, float] | None, factor: float, unit: str) -> str:
+def _format_interval(interval: tuple[float, float] | None, factor: float, unit: str) -> str:
     if interval is None:
         return ""
     if math.isinf(interval[1]):
-        return f" [{plain_number(factor * interval[0])} or more]{unit}"
-    low, high = (f"{factor * bound:.2f}" if factor > 1 else plain_number(bound) for bound in interval)
+        return f" [{format_number(factor * interval[0])} or more]{unit}"
+    low, high = (f"{factor * bound:.2f}" if factor > 1 else format_number(bound) for bound in interval)
     return f" [{low}, {high}]{unit}"
 
 
@@ -154,9 +154,9 @@ class Resamples:
     @classmethod
     def of(cls, units: NDArray[np.int64], resamples: int = RESAMPLES) -> Resamples:
         """Draw units with replacement; the result depends only on `units` and `resamples`."""
-        numbers, indices = np.unique(units, return_inverse=True)
+        distinct, indices = np.unique(units, return_inverse=True)
         random = np.random.default_rng(_SEED)
-        count = len(numbers)
+        count = len(distinct)
         draws = random.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
         return cls(indices.astype(np.int64), draws)
 
@@ -192,21 +192,21 @@ def rate(
     The interval is that of the rule of three if all or no trials are events, and None for a single unit. Raises
     `UsageError` for N = 0.
     """
-    count, happened = _count_events(events)
+    count, event_count = _count_events(events)
     trials, distinct = count, None
     if ids is not None:
         trials = len(np.unique(ids))
         distinct = min(len(np.unique(ids[events])), len(np.unique(ids[~events])))
     interval: tuple[float, float] | None
-    if happened in {0, count}:
-        interval = rule_of_three(0 if not happened else trials, trials)
+    if event_count in {0, count}:
+        interval = rule_of_three(0 if not event_count else trials, trials)
     else:
         resamples = Resamples.of(units)
         interval = resamples.interval(
             resamples.sums(events.astype(np.float64)) / np.maximum(resamples.sums(np.ones(count)), 1e-12)
         )
     return Figure(
-        happened / count, interval, count, happened, meaning=meaning, descriptive=descriptive, distinct=distinct
+        event_count / count, interval, count, event_count, meaning=meaning, descriptive=descriptive, distinct=distinct
     )
 
 
@@ -224,12 +224,12 @@ def pair_rate(
     both people's draw counts as its weight, and a pair of one person that person's count: A. B. Owen, "The pigeonhole
     bootstrap", Annals of Applied Statistics, 2007. Raises `UsageError` for N = 0.
     """
-    count, happened = _count_events(events)
-    interval = rule_of_three(happened, count)
+    count, event_count = _count_events(events)
+    interval = rule_of_three(event_count, count)
     if interval is None:
-        several = len(np.union1d(first, second)) > 1
-        interval = pair_mean(events.astype(np.float64), first, second).interval if several else None
-    return Figure(happened / count, interval, count, happened, meaning=meaning, descriptive=descriptive)
+        has_several_people = len(np.union1d(first, second)) > 1
+        interval = pair_mean(events.astype(np.float64), first, second).interval if has_several_people else None
+    return Figure(event_count / count, interval, count, event_count, meaning=meaning, descriptive=descriptive)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,8 +243,8 @@ class PairWeights:
     @classmethod
     def of(cls, first: NDArray[np.int64], second: NDArray[np.int64], resamples: int = RESAMPLES) -> PairWeights:
         """Draw the people of some pairs; the result depends only on the arguments."""
-        both = Resamples.of(np.concatenate([first, second]), resamples)
-        return cls(both.indices[: len(first)], both.indices[len(first) :], both.draws)
+        resampled = Resamples.of(np.concatenate([first, second]), resamples)
+        return cls(resampled.indices[: len(first)], resampled.indices[len(first) :], resampled.draws)
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weighted sum of the pairs' values in each resample, ``float64`` of shape ``(R,)``."""
@@ -277,7 +277,7 @@ def mean_figure(
     Raises `UsageError` for N = 0.
     """
     if not len(values):
-        raise UsageError("There are no trials to count.")
+        raise UsageError("there are no trials to count")
     resamples = Resamples.of(units)
     means = resamples.sums(values) / np.maximum(resamples.sums(np.ones(len(values))), 1e-12)
     if figure is not None:
@@ -294,7 +294,7 @@ def difference(
     Raises `UsageError` if the shapes differ.
     """
     if ours.shape != theirs.shape:
-        raise UsageError("A paired difference needs two measurements of equal shape.")
+        raise UsageError("a paired difference needs two measurements of equal shape")
     return mean_figure(ours - theirs, units, meaning)
 
 
@@ -309,7 +309,7 @@ def rule_of_three(events: int, count: int) -> tuple[float, float] | None:
 
 def _count_events(events: NDArray[np.bool_]) -> tuple[int, int]:
     if not len(events):
-        raise UsageError("There are no trials to count.")
+        raise UsageError("there are no trials to count")
     return len(events), int(events.sum())
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceSet
 
 BINS = 10
-_FEW = 10
+_MIN_COUNT = 10
 _EMBEDDED = (
     "The data is embeddings made by this pack, not photos. Masked and shifted variants of enrolled faces cannot be "
     "computed, so faces with a covered mouth are searched for like all others."
@@ -57,26 +57,26 @@ class Condition:
     """Searches under one condition, and the faces of the probes found under it.
 
     `name` is the suffix of figure names (lower case, words joined by underscores), `label` the name in text, and
-    `draws_people` is whether the bootstrap resamples people even if they are few.
+    `resamples_people` is whether the bootstrap resamples people even if they are few.
     """
 
     name: str
     label: str
     faces: FaceSet
     searches: Searches
-    draws_people: bool = False
+    resamples_people: bool = False
 
     @property
     def units(self) -> NDArray[np.int64]:
         """The bootstrap unit of each search, ``int64``: a person, or a source of photos if people are few."""
         searches = self.searches
         people, groups = self.faces.dataset.owners[searches.indices], self.faces.groups[searches.indices]
-        if self.draws_people:
-            # Each unlabeled photo counts as a person of its own.
+        if self.resamples_people:
+            # each unlabeled photo counts as a separate person
             return np.where(people >= 0, people, len(self.faces.dataset.people) + searches.indices).astype(np.int64)
         units = np.zeros(len(searches.indices), dtype=np.int64)
         for number, part in enumerate((searches.mated, ~searches.mated)):
-            # Units are chosen separately, since enrolled people may be few and strangers many: even and odd numbers.
+            # even and odd numbers, since units are chosen separately: enrolled people may be few and strangers many
             units[part] = 2 * sampling_units(people[part], groups[part]) + number
         return units
 
@@ -99,32 +99,32 @@ class Condition:
     def figures(self) -> dict[str, Figure]:
         """Return the figures by name, without rates that have no trials."""
         searches, units, name = self.searches, self.units, self.name
-        mated, found, photos = searches.mated, dict[str, Figure](), searches.indices
+        mated, figures, photos = searches.mated, dict[str, Figure](), searches.indices
         if len(units):
-            found[f"failure_to_acquire_{name}"] = rate(
+            figures[f"failure_to_acquire_{name}"] = rate(
                 ~searches.acquired, units, f"Photos in which no face is found, {self.label}.", ids=photos
             )
         if mated.any():
-            found[f"rank_1_{name}"] = rate(
+            figures[f"rank_1_{name}"] = rate(
                 ~searches.not_first[mated],
                 units[mated],
                 f"Photos of enrolled people whose best candidate is right, {self.label}.",
                 ids=photos[mated],
             )
-            found[f"fnir_{name}"] = rate(
+            figures[f"fnir_{name}"] = rate(
                 searches.missed[mated],
                 units[mated],
                 f"Photos of enrolled people that do not get the right name, {self.label}.",
                 ids=photos[mated],
             )
         if (~mated).any():
-            found[f"fpir_{name}"] = rate(
+            figures[f"fpir_{name}"] = rate(
                 searches.misnamed[~mated],
                 units[~mated],
                 f"Photos of strangers that get a name, {self.label}.",
                 ids=photos[~mated],
             )
-        return found | {f"{key}_{name}": figure for key, figure in calibration_figures(searches, units).items()}
+        return figures | {f"{key}_{name}": figure for key, figure in calibration_figures(searches, units).items()}
 
 
 def calibration_figures(searches: Searches, units: NDArray[np.int64]) -> dict[str, Figure]:
@@ -134,12 +134,12 @@ def calibration_figures(searches: Searches, units: NDArray[np.int64]) -> dict[st
     ``brier``, ``log_loss`` and ``expected_calibration_error`` (ten equal bins); empty without a calibration, without
     mated or without non-mated searches.
     """
-    judged = np.isfinite(searches.probabilities)
+    has_probability = np.isfinite(searches.probabilities)
     predicted, outcomes, weights = _calibration_data(searches)
     if len(weights) == 0:
         return {}
-    units, kept = units[judged], np.clip(predicted, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
-    losses = -np.where(outcomes > 0, np.log(kept), np.log(1 - kept))
+    units, clipped = units[has_probability], np.clip(predicted, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
+    losses = -np.where(outcomes > 0, np.log(clipped), np.log(1 - clipped))
     return {
         "brier": mean_figure(weights * (predicted - outcomes) ** 2, units, "Mean squared error of the probabilities."),
         "log_loss": mean_figure(
@@ -158,14 +158,14 @@ def calibration_figures(searches: Searches, units: NDArray[np.int64]) -> dict[st
 
 def _calibration_data(searches: Searches) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return probabilities, outcomes (0 or 1) and weights of mean 1; empty without mated or non-mated searches."""
-    judged = np.isfinite(searches.probabilities)
-    mated = searches.mated[judged]
+    has_probability = np.isfinite(searches.probabilities)
+    mated = searches.mated[has_probability]
     if not mated.any() or mated.all():
         empty = np.zeros(0)
         return empty, empty, empty
     weights = np.where(mated, (1 - _STRANGER_FRACTION) / mated.mean(), _STRANGER_FRACTION / (~mated).mean())
-    outcomes = (mated & (searches.first == searches.own)[judged]).astype(np.float64)
-    return searches.probabilities[judged], outcomes, weights
+    outcomes = (mated & (searches.first == searches.own)[has_probability]).astype(np.float64)
+    return searches.probabilities[has_probability], outcomes, weights
 
 
 def calibration_error(
@@ -180,9 +180,9 @@ def calibration_error(
     """Return the expected calibration error of N binned probabilities, with its bootstrap interval over `units`."""
     resamples = Resamples.of(units)
     gaps = [(bins == number) * weights * (predicted - outcomes) for number in range(BINS)]
-    drawn = sum(np.abs(resamples.sums(gap)) for gap in gaps) / np.maximum(resamples.sums(weights), 1e-12)
+    resampled = sum(np.abs(resamples.sums(gap)) for gap in gaps) / np.maximum(resamples.sums(weights), 1e-12)
     value = sum(abs(float(gap.sum())) for gap in gaps) / float(weights.sum())
-    return Figure(value, resamples.interval(drawn), len(predicted), kind=Kind.NUMBER, meaning=meaning)
+    return Figure(value, resamples.interval(resampled), len(predicted), kind=Kind.NUMBER, meaning=meaning)
 
 
 def reliability_line(
@@ -194,9 +194,11 @@ def reliability_line(
 ) -> Line:
     """Return the observed frequency over the mean probability of each non-empty bin, with the bin's weight."""
     totals = np.bincount(bins, weights, BINS).astype(np.float64)
-    some = totals > 0
-    x, y = (np.bincount(bins, weights * values, BINS)[some] / totals[some] for values in (predicted, outcomes))
-    return Line(label, x, y, weights=totals[some])
+    is_filled = totals > 0
+    x, y = (
+        np.bincount(bins, weights * values, BINS)[is_filled] / totals[is_filled] for values in (predicted, outcomes)
+    )
+    return Line(label, x, y, weights=totals[is_filled])
 
 
 def _bin(predicted: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -224,7 +226,7 @@ def reliability_counts(conditions: Sequence[Condition]) -> Table:
         if len(predicted):
             counts = np.bincount(_bin(predicted), minlength=BINS)
             rows.append(
-                (condition.label, *(f"{count:,} (few)" if 0 < count < _FEW else f"{count:,}" for count in counts))
+                (condition.label, *(f"{count:,} (few)" if 0 < count < _MIN_COUNT else f"{count:,}" for count in counts))
             )
     headings = ("condition", *(f"{low:.1f} to {high:.1f}" for low, high in pairwise(edges)))
     return Table("Searches by predicted probability", headings, tuple(rows))
@@ -238,7 +240,7 @@ def searches_table(conditions: Sequence[Condition]) -> Table:
     )  # fmt: skip
     rows = []
     for condition in conditions:
-        mated = condition.searches.where(condition.searches.mated)
+        mated = condition.searches.select(condition.searches.mated)
         counts = _outcomes(mated)
         first = int((~mated.not_first).sum())
         rows.append((condition.label, *counts, f"{first:,}", f"{condition.median_size:.0f}"))
@@ -250,7 +252,7 @@ def strangers_table(conditions: Sequence[Condition]) -> Table:
     headings = ("condition", "photos", "given a name", "uncertain", "unknown", "no face found")
     rows = []
     for condition in conditions:
-        total, _, wrong, *others = _outcomes(condition.searches.where(~condition.searches.mated))
+        total, _, wrong, *others = _outcomes(condition.searches.select(~condition.searches.mated))
         rows.append((condition.label, total, wrong, *others))
     return Table("Photos of strangers", headings, tuple(rows))
 
@@ -259,22 +261,22 @@ def calibration_table(conditions: Sequence[Condition]) -> Table:
     """Return the calibration figures, one row per condition."""
     rows = []
     for condition in conditions:
-        found = calibration_figures(condition.searches, condition.units)
+        figures = calibration_figures(condition.searches, condition.units)
         predicted, outcomes, weights = _calibration_data(condition.searches)
-        if found:
+        if figures:
             means = (f"{np.average(values, weights=weights):.3f}" for values in (predicted, outcomes))
             rows.append(
-                (condition.label, f"{len(predicted):,}", *means, *(f"{found[key].value:.4f}" for key in CALIBRATION))
+                (condition.label, f"{len(predicted):,}", *means, *(f"{figures[key].value:.4f}" for key in CALIBRATION))
             )
-    headings = ("condition", "judged", "mean probability", "share that is so", "Brier", "log loss", "ECE")
+    headings = ("condition", "searches", "mean probability", "observed frequency", "Brier", "log loss", "ECE")
     return Table("Calibration, with half of the faces weighted as strangers'", headings, tuple(rows))
 
 
-def rates_over(title: str, x_label: str, x: Sequence[float], conditions: Sequence[Condition]) -> Curves:
+def rate_curves(title: str, x_label: str, x: Sequence[float], conditions: Sequence[Condition]) -> Curves:
     """Return rank-1, FNIR, FPIR and failures to acquire over the strength of a condition, with intervals."""
-    wanted = (("rank_1", "rank-1"), ("fnir", "FNIR"), ("fpir", "FPIR"), ("failure_to_acquire", "no face found"))
+    measures = (("rank_1", "rank-1"), ("fnir", "FNIR"), ("fpir", "FPIR"), ("failure_to_acquire", "no face found"))
     lines = list[Line]()
-    for key, label in wanted:
+    for key, label in measures:
         points = [
             (index, figure)
             for index, condition in zip(x, conditions, strict=True)
@@ -296,33 +298,33 @@ def calibration_section(
     title: str, text: Sequence[str], conditions: Sequence[Condition], figures: Mapping[str, Figure]
 ) -> Section:
     """Return a section with the calibration figures, table and reliability diagram of some conditions."""
-    shown = tuple(name for name in figures if name.startswith(CALIBRATION))
+    names = tuple(name for name in figures if name.startswith(CALIBRATION))
     table = calibration_table(conditions)
     items = (table, reliability(conditions), reliability_counts(conditions)) if table.rows else ()
-    return Section(title, tuple(text), shown, items)
+    return Section(title, tuple(text), names, items)
 
 
 def _outcomes(searches: Searches) -> tuple[str, str, str, str, str, str]:
     """Return six counts: all, named correctly, named wrongly, uncertain, unknown, and without a face."""
-    named = searches.named != NOBODY
-    right = named & (searches.named == searches.own)
-    unknown = searches.acquired & ~named & ~searches.uncertain
-    counts = (len(named), right.sum(), searches.misnamed.sum(), searches.uncertain.sum(), unknown.sum())
-    total, ok, wrong, uncertain, nobody = (f"{int(count):,}" for count in counts)
-    return total, ok, wrong, uncertain, nobody, f"{int((~searches.acquired).sum()):,}"
+    is_named = searches.named != NOBODY
+    correct = is_named & (searches.named == searches.own)
+    unknown = searches.acquired & ~is_named & ~searches.uncertain
+    counts = (len(is_named), correct.sum(), searches.misnamed.sum(), searches.uncertain.sum(), unknown.sum())
+    total, right, wrong, uncertain, nobody = (f"{int(count):,}" for count in counts)
+    return total, right, wrong, uncertain, nobody, f"{int((~searches.acquired).sum()):,}"
 
 
 def confusion_matrix(searches: Searches, names: Sequence[str], title: str) -> Matrix:
     """Return the confusion matrix of people, with a row for strangers if there are any."""
     size = len(names)
-    decided = np.where(searches.uncertain, size + 1, np.where(searches.named < 0, size, searches.named))
-    shown = np.where(searches.mated, searches.own, size)
+    columns = np.where(searches.uncertain, size + 1, np.where(searches.named < 0, size, searches.named))
+    rows = np.where(searches.mated, searches.own, size)
     counts = np.zeros((size + 1, size + 2), dtype=np.int64)
-    np.add.at(counts, (shown, decided), 1)
-    rows = (*names, NOBODY_COLUMN)
+    np.add.at(counts, (rows, columns), 1)
+    row_names = (*names, NOBODY_COLUMN)
     if searches.mated.all():
-        counts, rows = counts[:-1], rows[:-1]
-    return Matrix(title, rows, (*names, NOBODY_COLUMN, UNCERTAIN_COLUMN), counts)
+        counts, row_names = counts[:-1], row_names[:-1]
+    return Matrix(title, row_names, (*names, NOBODY_COLUMN, UNCERTAIN_COLUMN), counts)
 
 
 def classification_report(matrix: Matrix, title: str) -> Table:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 MIN_SIMILARITY = 0.7
 """Pairs with a smaller cosine similarity are not compared pixel by pixel."""
 MIN_CORRELATION = 0.975
-"""Lowest correlation at which two registered, downsized gray face crops count as one picture.
+"""Lowest correlation at which two registered, downsized gray face crops count as one image.
 
 On 195 people of LFW's development list, copies that were resized, cropped, brightened or recompressed correlate at
 0.980 or more, and 159 inspected pairs of different shots at 0.969 or less (``python -m benchmarks.planted_copies``).
-Higher pairs under two names, such as ``Gabrielle_Rose_0001`` and ``Martha_Bowen_0002``, are one press photo.
+Higher pairs under two names, such as ``Gabrielle_Rose_0001`` and ``Martha_Bowen_0002``, show one press photo.
 """
 
 _MIN_UNREGISTERED_CORRELATION = 0.6
@@ -42,7 +42,7 @@ class CopyKind(StrEnum):
     """How a probe copies an enrolled photo."""
 
     CONTENT = "the same file"
-    PICTURE = "the same picture, saved another way"
+    IMAGE = "the same image, saved in another way"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,13 @@ def find_leakage(
     enrolled, probes
         Indices into ``dataset.photos``, ``int64`` of shape ``(N,)`` and ``(M,)``. Names of people are ignored.
     """
-    same = _same_content(faces, enrolled, probes)
-    rest = np.array([index for index in probes if int(index) not in same], dtype=np.int64)
-    leaks = same | _same_picture(reader, faces, enrolled, rest)
+    same = _find_same_content(faces, enrolled, probes)
+    remaining = np.array([index for index in probes if int(index) not in same], dtype=np.int64)
+    leaks = same | _find_same_image(reader, faces, enrolled, remaining)
     return tuple(leaks[int(index)] for index in probes if int(index) in leaks)
 
 
-def leaks_as_failures(faces: FaceSet, leaks: Sequence[Leak]) -> tuple[SkippedEntry, ...]:
+def leak_entries(faces: FaceSet, leaks: Sequence[Leak]) -> tuple[SkippedEntry, ...]:
     """Return leaks as entries for a report's list of failures."""
     photos = faces.dataset.photos
     return tuple(
@@ -85,7 +85,7 @@ def leaks_as_failures(faces: FaceSet, leaks: Sequence[Leak]) -> tuple[SkippedEnt
     )
 
 
-def _same_content(faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]) -> dict[int, Leak]:
+def _find_same_content(faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]) -> dict[int, Leak]:
     by_hash: dict[str, list[int]] = {}
     for index in map(int, enrolled):
         by_hash.setdefault(faces.hashes[index], []).append(index)
@@ -106,11 +106,11 @@ def _is_same_region(first: DatasetPhoto, second: DatasetPhoto) -> bool:
     return bool(overlaps(a.box, b.box[None])[0] > 0.5)
 
 
-def _same_picture(
+def _find_same_image(
     reader: FaceReader, faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]
 ) -> dict[int, Leak]:
     embeddings = faces.embeddings
-    pictures: dict[int, FloatArray | None] = {}
+    gray_crops: dict[int, FloatArray | None] = {}
     leaks: dict[int, Leak] = {}
     for start in range(0, len(probes), _BATCH):
         part = probes[start : start + _BATCH]
@@ -121,16 +121,16 @@ def _same_picture(
             probe, index = int(part[row]), int(enrolled[column])
             if probe in leaks or probe == index:
                 continue
-            first, second = (_picture(reader, faces, position, pictures) for position in (probe, index))
-            if first is not None and second is not None and are_one_picture(first, second):
-                leaks[probe] = Leak(index, probe, CopyKind.PICTURE)
+            first, second = (_load_gray(reader, faces, position, gray_crops) for position in (probe, index))
+            if first is not None and second is not None and are_one_image(first, second):
+                leaks[probe] = Leak(index, probe, CopyKind.IMAGE)
     return leaks
 
 
-def are_one_picture(first: FloatArray, second: FloatArray) -> bool:
-    """Return whether two outputs of `small_gray` come from one picture.
+def are_one_image(first: FloatArray, second: FloatArray) -> bool:
+    """Return whether two outputs of `small_gray` come from one image.
 
-    The second is first registered to the other, since the landmarks of a copy differ slightly (Evangelidis and
+    The second is registered to the first beforehand, since the landmarks of a copy differ slightly (Evangelidis and
     Psarakis 2008, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization").
     """
     import cv2
@@ -138,11 +138,11 @@ def are_one_picture(first: FloatArray, second: FloatArray) -> bool:
     if _correlation(first, second) < _MIN_UNREGISTERED_CORRELATION:
         return False
     warp = np.eye(2, 3, dtype=np.float32)
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ITERATIONS, _TOLERANCE)
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ITERATIONS, _TOLERANCE)
     unmasked = np.full(first.shape, 255, dtype=np.uint8)
     try:
-        cv2.findTransformECC(first, second, warp, cv2.MOTION_AFFINE, stop, unmasked, 1)
-    except cv2.error:  # no convergence: different pictures
+        cv2.findTransformECC(first, second, warp, cv2.MOTION_AFFINE, criteria, unmasked, 1)
+    except cv2.error:  # no convergence: different images
         return False
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     registered = cv2.warpAffine(second, warp, (_SIDE, _SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -159,12 +159,14 @@ def small_gray(crop: RGBImage) -> FloatArray:
 
 
 def _correlation(first: NDArray[np.generic], second: NDArray[np.generic]) -> float:
-    one, other = (np.asarray(picture, dtype=np.float64).ravel() for picture in (first, second))
-    one, other = one - one.mean(), other - other.mean()
-    return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-9))
+    a, b = (np.asarray(gray, dtype=np.float64).ravel() for gray in (first, second))
+    a, b = a - a.mean(), b - b.mean()
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9))
 
 
-def _picture(reader: FaceReader, faces: FaceSet, index: int, cache: dict[int, FloatArray | None]) -> FloatArray | None:
+def _load_gray(
+    reader: FaceReader, faces: FaceSet, index: int, cache: dict[int, FloatArray | None]
+) -> FloatArray | None:
     """Return `small_gray` of a photo's face; None if the photo can no longer be read."""
     if index not in cache:
         try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_MATED = 50_000
 MAX_NON_MATED = 100_000
-"""Largest number of non-mated pairs: ten false matches are expected of so many at an FMR of 0.01 %."""
+"""Largest number of non-mated pairs, of which ten match at an FMR of 0.01 %."""
 
 _MAX_LISTED = 4_000_000
 
@@ -50,7 +50,7 @@ class ComparedPairs:
     @classmethod
     def of(cls, bench: Bench, dataset: Dataset) -> Self:
         """Read and compare the faces of a dataset; raises `DatasetError` without mated or without non-mated pairs."""
-        faces = bench.read(only_compared(dataset))
+        faces = bench.read(select_compared(dataset))
         pairing = pairs_of(faces, bench.random())
         return cls(faces, pairing, compare_faces(faces, pairing.pairs), bench.reader.engine.thresholds)
 
@@ -70,22 +70,22 @@ class ComparedPairs:
     @property
     def right(self) -> NDArray[np.bool_]:
         """Whether each pair is decided correctly at the shipped threshold; false if it could not be compared."""
-        decided = self.comparisons.matched(self.threshold) == self.comparisons.same
-        return np.asarray(decided & ~np.isnan(self.comparisons.similarities), dtype=np.bool_)
+        is_right = self.comparisons.matches(self.threshold) == self.comparisons.same
+        return np.asarray(is_right & ~np.isnan(self.comparisons.similarities), dtype=np.bool_)
 
     @property
     def units(self) -> NDArray[np.int64]:
         """The bootstrap unit of each photo, ``int64`` of shape ``(N,)``."""
-        return drawn_units(self.faces, self.pairing.pairs)
+        return bootstrap_units(self.faces, self.pairing.pairs)
 
 
-def only_compared(dataset: Dataset) -> Dataset:
+def select_compared(dataset: Dataset) -> Dataset:
     """Return the dataset without photos that are in none of its pairs; unchanged if it lists no pairs."""
     if not dataset.pairs:
         return dataset
     compared = np.zeros(len(dataset.photos), dtype=np.bool_)
     compared[[index for pair in dataset.pairs for index in (pair.first, pair.second)]] = True
-    return dataset.where(bool(keep) for keep in compared)
+    return dataset.select(compared.tolist())
 
 
 def pairs_of(faces: FaceSet, random: np.random.Generator) -> Pairing:
@@ -99,10 +99,10 @@ def pairs_of(faces: FaceSet, random: np.random.Generator) -> Pairing:
     kinds = {pair.same for pair in pairing.pairs}
     if kinds != {True, False}:
         missing = "of one person" if True not in kinds else "of different people"
-        left = dataset.skipped[0] if dataset.pairs and dataset.skipped else None
-        why = "" if left is None else f"; skipped entries include {printable(left.entry)}: {printable(left.reason)}"
+        skipped = dataset.skipped[0] if dataset.pairs and dataset.skipped else None
+        hint = f"; skipped entries include {printable(skipped.entry)}: {printable(skipped.reason)}" if skipped else ""
         raise DatasetError(
-            f"{printable(dataset.title)}: there are no pairs {missing}, and error rates need both kinds{why}"
+            f"{printable(dataset.title)}: there are no pairs {missing}, and error rates need both kinds{hint}"
         )
     return pairing
 
@@ -112,15 +112,15 @@ def compare_faces(faces: FaceSet, pairs: tuple[Pair, ...]) -> Comparisons:
     first, second = (
         np.array(indices, dtype=np.int64) for indices in zip(*((p.first, p.second) for p in pairs), strict=True)
     )
-    embeddings, found, units = faces.embeddings, faces.found, drawn_units(faces, pairs)
+    embeddings, has_face, units = faces.embeddings, faces.has_face, bootstrap_units(faces, pairs)
     similarities = np.einsum("nd,nd->n", embeddings[first], embeddings[second], dtype=np.float64)
-    similarities[~(found[first] & found[second])] = np.nan
+    similarities[~(has_face[first] & has_face[second])] = np.nan
     return Comparisons(
         similarities, np.array([pair.same for pair in pairs], dtype=np.bool_), units[first], units[second]
     )
 
 
-def drawn_units(faces: FaceSet, pairs: tuple[Pair, ...]) -> NDArray[np.int64]:
+def bootstrap_units(faces: FaceSet, pairs: tuple[Pair, ...]) -> NDArray[np.int64]:
     """Return the bootstrap unit of each photo, ``int64`` of shape ``(N,)``: its person, or its group if people are few.
 
     Unlabeled photos count as one person if their contents are equal, or if a pair labels them so.
@@ -131,13 +131,15 @@ def drawn_units(faces: FaceSet, pairs: tuple[Pair, ...]) -> NDArray[np.int64]:
     owners = faces.dataset.owners
     unnamed = owners < 0
     if unnamed.any():
-        joined = [(p.first, p.second) for p in pairs if p.same and unnamed[p.first] and unnamed[p.second]]
-        seen: dict[str, int] = {}
-        joined += [(index, seen.setdefault(faces.hashes[index], index)) for index in np.flatnonzero(unnamed).tolist()]
-        rows, columns = np.array(joined).T
+        links = [(p.first, p.second) for p in pairs if p.same and unnamed[p.first] and unnamed[p.second]]
+        first_indices: dict[str, int] = {}
+        links += [
+            (index, first_indices.setdefault(faces.hashes[index], index)) for index in np.flatnonzero(unnamed).tolist()
+        ]
+        rows, columns = np.array(links).T
         count = len(owners)
-        links = coo_matrix((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(count, count))
-        components = connected_components(links, directed=False)[1]
+        graph = coo_matrix((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(count, count))
+        components = connected_components(graph, directed=False)[1]
         owners = np.where(unnamed, components + owners.max() + 1, owners)
     return sampling_units(owners, faces.groups)
 
@@ -149,7 +151,7 @@ def _listed_pairs(faces: FaceSet) -> Pairing:
         f"{len(dataset.pairs):,} listed pairs were compared: {mated:,} of one person and "
         f"{len(dataset.pairs) - mated:,} of different people."
     )
-    alike = tuple(
+    identical = tuple(
         SkippedEntry(
             f"{dataset.photos[pair.first].name} and {dataset.photos[pair.second].name}",
             "both are the same photo; compared anyway, since the pair is listed",
@@ -158,7 +160,7 @@ def _listed_pairs(faces: FaceSet) -> Pairing:
         if faces.hashes[pair.first] == faces.hashes[pair.second] != ""
         and dataset.photos[pair.first].region == dataset.photos[pair.second].region
     )
-    return Pairing(dataset.pairs, description, alike)
+    return Pairing(dataset.pairs, description, identical)
 
 
 def _formed_pairs(faces: FaceSet, random: np.random.Generator) -> Pairing:
@@ -166,17 +168,19 @@ def _formed_pairs(faces: FaceSet, random: np.random.Generator) -> Pairing:
     owners = faces.dataset.owners[named]
     mated, all_mated = _mated_pairs(owners, random)
     non_mated, all_non_mated = _non_mated_pairs(owners, len(named) * (len(named) - 1) // 2 - all_mated, random)
-    different = np.array(faces.hashes)[named]
+    hashes = np.array(faces.hashes)[named]
     pairs = tuple(
         Pair(int(named[a]), int(named[b]), same)
         for indices, same in ((mated, True), (non_mated, False))
         for a, b in zip(*indices, strict=True)
-        if different[a] != different[b]
+        if hashes[a] != hashes[b]
     )
     description = f"The dataset lists no pairs: {_count_text(len(mated[0]), all_mated)} of one person and "
     description += f"{_count_text(len(non_mated[0]), all_non_mated)} of different people were compared."
-    chosen = len(mated[0]) < all_mated or len(non_mated[0]) < all_non_mated
-    return Pairing(pairs, description + (" They were sampled at random with the seed of this run." if chosen else ""))
+    is_sampled = len(mated[0]) < all_mated or len(non_mated[0]) < all_non_mated
+    return Pairing(
+        pairs, description + (" They were sampled at random with the seed of this run." if is_sampled else "")
+    )
 
 
 def _count_text(used: int, possible: int) -> str:
@@ -192,9 +196,9 @@ def _mated_pairs(
     starts = np.concatenate([[0], np.cumsum(photos)[:-1]])
     ends = np.cumsum(photos * (photos - 1) // 2)
     total = int(ends[-1])
-    chosen = np.arange(total) if total <= MAX_MATED else np.sort(random.choice(total, MAX_MATED, replace=False))
-    person = np.searchsorted(ends, chosen, side="right")
-    first, second = _pair_from_rank(chosen - np.concatenate([[0], ends[:-1]])[person])
+    selected = np.arange(total) if total <= MAX_MATED else np.sort(random.choice(total, MAX_MATED, replace=False))
+    person = np.searchsorted(ends, selected, side="right")
+    first, second = _pair_from_rank(selected - np.concatenate([[0], ends[:-1]])[person])
     return (order[starts[person] + first], order[starts[person] + second]), total
 
 
@@ -203,20 +207,20 @@ def _non_mated_pairs(
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], int]:
     total = len(owners) * (len(owners) - 1) // 2
     if total <= _MAX_LISTED:
-        numbers = np.arange(total)
+        ranks = np.arange(total)
     else:
-        # Oversampled, since some of the pairs show one person
-        numbers = random.permutation(np.unique(random.integers(total, size=2 * MAX_NON_MATED)))
-    first, second = _pair_from_rank(numbers)
+        # oversampled, since some of the pairs show one person
+        ranks = random.permutation(np.unique(random.integers(total, size=2 * MAX_NON_MATED)))
+    first, second = _pair_from_rank(ranks)
     indices = np.flatnonzero(owners[first] != owners[second])
     if len(indices) > MAX_NON_MATED:
         indices = np.sort(random.choice(indices, MAX_NON_MATED, replace=False))
     return (first[indices], second[indices]), possible
 
 
-def _pair_from_rank(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pair_from_rank(ranks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return pairs by their rank in the sequence (0, 1), (0, 2), (1, 2), (0, 3), ..."""
-    second = np.floor((1 + np.sqrt(1 + 8 * numbers.astype(np.float64))) / 2).astype(np.int64)
-    second -= numbers < second * (second - 1) // 2
-    second += numbers >= second * (second + 1) // 2
-    return numbers - second * (second - 1) // 2, second
+    second = np.floor((1 + np.sqrt(1 + 8 * ranks.astype(np.float64))) / 2).astype(np.int64)
+    second -= ranks < second * (second - 1) // 2
+    second += ranks >= second * (second + 1) // 2
+    return ranks - second * (second - 1) // 2, second

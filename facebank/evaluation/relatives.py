@@ -13,7 +13,7 @@ import numpy as np
 
 from facebank.errors import DatasetError, InvalidNameError
 from facebank.evaluation.curves import Comparisons
-from facebank.evaluation.datasets.checking import broken, read_text, shown
+from facebank.evaluation.datasets.checking import file_error, read_text, shorten
 from facebank.gallery.names import name_key, normalize_name
 from facebank.storage.text import printable
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceSet
 
 MAX_PAIRS = 10_000
-"""Longest list of related pairs; each pair gets its own galleries."""
+"""Maximum number of related pairs; each pair gets its own galleries."""
 MAX_OF_TWO = 10_000
-"""Largest number of photo pairs of two people."""
+"""Maximum number of photo pairs of two people."""
 MAX_UNRELATED = 100_000
-"""Largest number of unrelated pairs: ten false matches are expected of so many at an FMR of 0.01 %."""
+"""Maximum number of unrelated pairs, of which ten match at an FMR of 0.01 %."""
 
 _TITLES = frozenset({("person_a", "person_b"), ("person a", "person b"), ("first", "second"), ("name_a", "name_b")})
 MAX_OF_A_FAMILY = 10
-"""Largest number of pairs of one family, since eleven members would already form 55."""
+"""Maximum number of pairs of one family, since eleven members would already form 55."""
 FAMILY = "family"
 """Name of the trait that holds a person's family."""
 
@@ -61,7 +61,7 @@ def read_relatives(path: Path) -> tuple[RelatedPair, ...]:
     DatasetError
         The file cannot be read, has no pairs or too many, or has a line without two different valid names.
     """
-    found: dict[frozenset[str], RelatedPair] = {}
+    pairs: dict[frozenset[str], RelatedPair] = {}
     has_content = False
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -69,29 +69,29 @@ def read_relatives(path: Path) -> tuple[RelatedPair, ...]:
         try:
             parts = [part.strip() for part in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
         except csv.Error as error:
-            raise broken(path, f"line {number}: {error}") from error
-        titles = not has_content and tuple(part.casefold() for part in parts[:2]) in _TITLES
+            raise file_error(path, f"line {number}: {error}") from error
+        is_header = not has_content and tuple(part.casefold() for part in parts[:2]) in _TITLES
         has_content = True
-        if titles:
+        if is_header:
             continue
         pair = _pair(path, number, parts)
-        found.setdefault(frozenset(map(name_key, (pair.first, pair.second))), pair)
-        if len(found) > MAX_PAIRS:
-            raise broken(path, f"line {number}: more than {MAX_PAIRS:,} pairs of people are listed")
-    if not found:
-        raise broken(path, "the list has no pairs of people")
-    return tuple(found.values())
+        pairs.setdefault(frozenset(map(name_key, (pair.first, pair.second))), pair)
+        if len(pairs) > MAX_PAIRS:
+            raise file_error(path, f"line {number}: more than {MAX_PAIRS:,} pairs of people are listed")
+    if not pairs:
+        raise file_error(path, "the list has no pairs of people")
+    return tuple(pairs.values())
 
 
 def _pair(path: Path, number: int, parts: list[str]) -> RelatedPair:
     if len(parts) < 2 or not all(parts[:2]):
-        raise broken(path, f"line {number}: expected two names, got: {shown(', '.join(parts))}")
+        raise file_error(path, f"line {number}: expected two names, got: {shorten(', '.join(parts))}")
     try:
         first, second = map(normalize_name, parts[:2])
     except InvalidNameError as error:
-        raise broken(path, f"line {number}: {error}") from error
+        raise file_error(path, f"line {number}: {error}") from error
     if name_key(first) == name_key(second):
-        raise broken(path, f"line {number}: both names are {shown(first)}")
+        raise file_error(path, f"line {number}: both names are {shorten(first)}")
     return RelatedPair(first, second, printable(parts[2][:80]) if len(parts) > 2 else "")
 
 
@@ -103,27 +103,29 @@ def pairs_between(
     At most 10,000 pairs of any two people, sampled by `random`; a file is never paired with itself.
     """
     owners, hashes = faces.dataset.owners, np.array(faces.hashes)
-    of = {name: np.flatnonzero(faces.found & (owners == faces.dataset.people.index(name))) for name in people}
+    photos = {name: np.flatnonzero(faces.has_face & (owners == faces.dataset.people.index(name))) for name in people}
     firsts, seconds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    for one, other in combinations(people, 2):
-        total = len(of[one]) * len(of[other])
-        chosen = np.arange(total) if total <= MAX_OF_TWO else random.choice(total, MAX_OF_TWO, replace=False)
-        first, second = of[one][chosen // len(of[other])], of[other][chosen % len(of[other])]
-        tagged = np.array([faces.dataset.photos[index].region is not None for index in first], dtype=np.bool_)
-        keep = (hashes[first] != hashes[second]) | tagged
+    for name, other in combinations(people, 2):
+        total = len(photos[name]) * len(photos[other])
+        numbers = np.arange(total) if total <= MAX_OF_TWO else random.choice(total, MAX_OF_TWO, replace=False)
+        first, second = photos[name][numbers // len(photos[other])], photos[other][numbers % len(photos[other])]
+        is_tagged = np.array([faces.dataset.photos[index].region is not None for index in first], dtype=np.bool_)
+        keep = (hashes[first] != hashes[second]) | is_tagged
         firsts.append(first[keep])
         seconds.append(second[keep])
     return np.concatenate(firsts), np.concatenate(seconds)
 
 
-def unrelated_similarities(faces: FaceSet, alike: Collection[str], random: np.random.Generator) -> NDArray[np.float64]:
+def unrelated_similarities(
+    faces: FaceSet, excluded: Collection[str], random: np.random.Generator
+) -> NDArray[np.float64]:
     """Return the similarities of up to 100,000 pairs of photos of different people, ``float64``.
 
-    People in `alike` are excluded.
+    People in `excluded` are left out.
     """
     owners, hashes = faces.dataset.owners, np.array(faces.hashes)
-    skipped = [number for number, name in enumerate(faces.dataset.people) if name in alike]
-    others = np.flatnonzero(faces.found & (owners >= 0) & ~np.isin(owners, skipped))
+    skipped = [number for number, name in enumerate(faces.dataset.people) if name in excluded]
+    others = np.flatnonzero(faces.has_face & (owners >= 0) & ~np.isin(owners, skipped))
     if not len(others):
         return np.zeros(0)
     drawn = np.sort(random.integers(len(others), size=(3 * MAX_UNRELATED, 2)), axis=1)
@@ -156,21 +158,21 @@ def relatives_in(dataset: Dataset, random: np.random.Generator) -> tuple[Related
         family = photo.traits.get(FAMILY, "")
         if family and photo.person is not None:
             members.setdefault(family, {})[photo.person] = None
-    found = list[RelatedPair]()
+    relatives = list[RelatedPair]()
     for people in members.values():
         pairs = [RelatedPair(*pair) for pair in islice(combinations(people, 2), MAX_PAIRS)]
         chosen = random.permutation(len(pairs))[:MAX_OF_A_FAMILY]
-        found += [pairs[index] for index in sorted(chosen)]
-    if not found:
+        relatives += [pairs[index] for index in sorted(chosen)]
+    if not relatives:
         raise DatasetError(
             f"{printable(dataset.title)}: no related people are given; pass a list of pairs with --relatives (an npz "
             f"of embeddings may have an array '{FAMILY}' instead)"
         )
-    if len(found) > MAX_PAIRS:
+    if len(relatives) > MAX_PAIRS:
         raise DatasetError(
             f"{printable(dataset.title)}: the families form more than {MAX_PAIRS:,} pairs; list fewer with --relatives"
         )
-    return tuple(found)
+    return tuple(relatives)
 
 
 def families_of(dataset: Dataset, relatives: Sequence[RelatedPair]) -> NDArray[np.int64]:

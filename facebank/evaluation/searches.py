@@ -61,8 +61,8 @@ class TrialGallery:
     def decide(self, indices: NDArray[np.int64], probes: FaceSet | None = None) -> list[Identity | None]:
         """Return the decision on each face, None without a face; parameters as in `search`."""
         faces = (self.faces if probes is None else probes).faces
-        chosen = (faces[int(index)] for index in indices)
-        return [None if face is None else self.recognizer.identify([face])[0] for face in chosen]
+        selected = (faces[int(index)] for index in indices)
+        return [None if face is None else self.recognizer.identify([face])[0] for face in selected]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +73,7 @@ class Searches:
 
     Attributes
     ----------
-    places
+    indices
         Indices of the probes' photos, ``int64`` of shape ``(M,)``.
     own
         The person shown; `NOBODY` for a stranger, whose search is non-mated.
@@ -114,7 +114,7 @@ class Searches:
         def value(number: float | None) -> float:
             return np.nan if number is None else number
 
-        made = [
+        answers = [
             (None, None) if identity is None else (identity, identity.candidates[0] if identity.candidates else None)
             for identity in decisions
         ]
@@ -128,14 +128,16 @@ class Searches:
                 ],
                 dtype=np.int64,
             ),
-            first=np.array([NOBODY if best is None else numbers[best.person] for _, best in made], dtype=np.int64),
+            first=np.array([NOBODY if best is None else numbers[best.person] for _, best in answers], dtype=np.int64),
             uncertain=np.array(
                 [identity is not None and identity.decision is Decision.UNCERTAIN for identity in decisions], dtype=bool
             ),
             acquired=np.array([identity is not None for identity in decisions], dtype=bool),
-            similarities=np.array([value(None if best is None else best.similarity) for _, best in made], dtype=float),
+            similarities=np.array(
+                [value(None if best is None else best.similarity) for _, best in answers], dtype=float
+            ),
             probabilities=np.array(
-                [value(None if best is None else best.probability) for _, best in made], dtype=float
+                [value(None if best is None else best.probability) for _, best in answers], dtype=float
             ),
             ranks=np.array(
                 [_rank(identity, number, numbers) for identity, number in zip(decisions, own.tolist(), strict=True)],
@@ -144,11 +146,11 @@ class Searches:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Searches]) -> Searches:
+    def concatenate(cls, parts: Sequence[Searches]) -> Searches:
         """Concatenate several results."""
         ranks = [part.ranks for part in parts if part.ranks is not None]
-        joined = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
-        return replace(cls(*joined), ranks=np.concatenate(ranks) if len(ranks) == len(parts) else None)
+        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
+        return replace(cls(*arrays), ranks=np.concatenate(ranks) if len(ranks) == len(parts) else None)
 
     @property
     def mated(self) -> NDArray[np.bool_]:
@@ -170,15 +172,15 @@ class Searches:
         """Whether each probe is mated and its person is not the best candidate."""
         return np.asarray(self.mated & (self.first != self.own), dtype=np.bool_)
 
-    def where(self, chosen: NDArray[np.bool_]) -> Searches:
-        """Return the searches whose mask value is true."""
-        ranks = None if self.ranks is None else self.ranks[chosen]
-        return replace(Searches(*(getattr(self, name)[chosen] for name in _ARRAYS)), ranks=ranks)
+    def select(self, mask: NDArray[np.bool_]) -> Searches:
+        """Return the searches for which `mask` is true."""
+        ranks = None if self.ranks is None else self.ranks[mask]
+        return replace(Searches(*(getattr(self, name)[mask] for name in _ARRAYS)), ranks=ranks)
 
 
 def _rank(decision: Identity | None, own: int, numbers: dict[str, int]) -> int:
     candidates = () if decision is None else decision.candidates
-    return next((index for index, one in enumerate(candidates, start=1) if numbers[one.person] == own), 0)
+    return next((rank for rank, candidate in enumerate(candidates, start=1) if numbers[candidate.person] == own), 0)
 
 
 def enroll(
@@ -200,9 +202,9 @@ def enroll(
     names = {int(number): faces.dataset.people[number] for number in np.unique(people[used])}
     masked, moved = None, list["FloatArray"]()
     if faces.dataset.pick is not Pick.EMBEDDED:  # variants need pixels
-        chosen = [int(index) for index in used]
-        moved = [reader.embed_variant(faces, chosen, name) for name in STEADYING]
-        masked = mix_masks(matrix, reader.embed_variant(faces, chosen, "mask"))
+        photos = [int(index) for index in used]
+        moved = [reader.embed_variant(faces, photos, name) for name in STEADYING]
+        masked = mix_masks(matrix, reader.embed_variant(faces, photos, "mask"))
         _, _, order_by_person = by_person(people[used])
         masked = masked if order_by_person is None else masked[order_by_person]
     enrolled = Enrolled(matrix, people[used], _qualities(faces, used, moved))
@@ -226,10 +228,10 @@ def _qualities(faces: FaceSet, indices: NDArray[np.int64], others: list[FloatArr
 
     Without shifted embeddings, the faces' own qualities are returned.
     """
-    found = zip(indices, *others, strict=True)
+    variants = zip(indices, *others, strict=True)
     qualities = [
         (add_stability(face.assessment, face.embedding, np.stack(moved)) if moved else face.assessment).score
-        for index, *moved in found
+        for index, *moved in variants
         if (face := faces.faces[index]) is not None
     ]
     return np.array(qualities, dtype=np.float32)
@@ -260,53 +262,55 @@ def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, ran
     """Draw the photos to enroll and to search for.
 
     People with more than `photos` photos with a face may be enrolled; the others are strangers. At most `mated` and
-    `strangers` photos are searched for, taken from people by turns; at most ``mated // 2`` people are enrolled, so that
-    each has two probes. Raises `DatasetError` if nobody has enough photos.
+    `strangers` photos are searched for, taken from people in turns; at most ``mated // 2`` people are enrolled, to
+    leave two probes for each. Raises `DatasetError` if nobody has enough photos.
     """
     people = faces.dataset.owners
-    counts = np.bincount(people[faces.found & (people >= 0)], minlength=len(faces.dataset.people))
-    able = random.permutation(np.flatnonzero(counts > photos))
-    unable = np.flatnonzero((counts > 0) & (counts <= photos))
-    if not len(able):
+    counts = np.bincount(people[faces.has_face & (people >= 0)], minlength=len(faces.dataset.people))
+    eligible = random.permutation(np.flatnonzero(counts > photos))
+    ineligible = np.flatnonzero((counts > 0) & (counts <= photos))
+    if not len(eligible):
         raise DatasetError(
             f"{printable(faces.dataset.title)}: nobody has {photos + 1} photos with a face, of which {photos} "
             f"could be enrolled and one searched for"
         )
-    if len(unable) < MIN_STRANGERS and len(able) > 2:
-        held_out = max(1, len(able) // 3)
-        unable, able = np.concatenate([unable, able[:held_out]]), able[held_out:]
-    able = able[: max(1, mated // 2)]
-    orders = {int(person): random.permutation(np.flatnonzero((people == person) & faces.found)) for person in able}
+    if len(ineligible) < MIN_STRANGERS and len(eligible) > 2:
+        held_out = max(1, len(eligible) // 3)
+        ineligible, eligible = np.concatenate([ineligible, eligible[:held_out]]), eligible[held_out:]
+    eligible = eligible[: max(1, mated // 2)]
+    orders = {
+        int(person): random.permutation(np.flatnonzero((people == person) & faces.has_face)) for person in eligible
+    }
     enrolled = np.concatenate([indices[:photos] for indices in orders.values()])
-    theirs = [unrelated(faces, indices[photos:], enrolled) for indices in orders.values()]
-    others = [random.permutation(np.flatnonzero((people == person) & faces.found)) for person in unable]
+    probes = [exclude_related(faces, indices[photos:], enrolled) for indices in orders.values()]
+    others = [random.permutation(np.flatnonzero((people == person) & faces.has_face)) for person in ineligible]
     return Roles(
         enrolled.astype(np.int64),
-        round_robin(theirs, mated),
+        round_robin(probes, mated),
         round_robin([others[index] for index in random.permutation(len(others))], strangers),
     )
 
 
-def unrelated(faces: FaceSet, indices: NDArray[np.int64], enrolled: NDArray[np.int64]) -> NDArray[np.int64]:
+def exclude_related(faces: FaceSet, indices: NDArray[np.int64], enrolled: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the indices without photos that share a source or the content with an enrolled photo."""
     groups, hashes = faces.groups, np.array(faces.hashes)
-    same = np.isin(groups[indices], groups[enrolled]) | (
+    is_related = np.isin(groups[indices], groups[enrolled]) | (
         np.isin(hashes[indices], hashes[enrolled])
         & np.array([faces.dataset.photos[index].region is None for index in indices], dtype=np.bool_)
     )
-    return np.asarray(indices[~same], dtype=np.int64)
+    return np.asarray(indices[~is_related], dtype=np.int64)
 
 
-def one_per_person(owners: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[np.int64]:
+def first_per_person(owners: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the first index of each person, ordered by person, then all indices of unlabeled photos."""
     named = indices[owners[indices] >= 0]
     first = np.unique(owners[named], return_index=True)[1]
     return np.concatenate([named[first], indices[owners[indices] < 0]]).astype(np.int64)
 
 
-def round_robin(indices: list[NDArray[np.int64]], most: int) -> NDArray[np.int64]:
-    """Interleave arrays: all first elements, then all second ones, and so on, at most `most` in all."""
+def round_robin(indices: list[NDArray[np.int64]], limit: int) -> NDArray[np.int64]:
+    """Interleave arrays: all first elements, then all second ones, and so on, at most `limit` in all."""
     if not indices or not sum(map(len, indices)):
         return np.zeros(0, dtype=np.int64)
-    turns = np.concatenate([np.arange(len(each)) for each in indices])
-    return np.asarray(np.concatenate(indices)[np.argsort(turns, kind="stable")][:most], dtype=np.int64)
+    turns = np.concatenate([np.arange(len(array)) for array in indices])
+    return np.asarray(np.concatenate(indices)[np.argsort(turns, kind="stable")][:limit], dtype=np.int64)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.bench import MAX_CASES
-from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate
+from facebank.evaluation.curves import Comparisons, ErrorCurve, add_band, equal_error_rate
 from facebank.evaluation.figures import MIN_EVENTS, Figure, Kind, pair_mean, rate
-from facebank.evaluation.report import PAIR_SCORES, ContactSheet, Curves, Histogram, Line, Section, Table, written_score
+from facebank.evaluation.report import PAIR_SCORES, ContactSheet, Curves, Histogram, Line, Section, Table, format_score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,10 +30,10 @@ RATES = (1e-2, 1e-3, 1e-4)
 
 def operating_figures(comparisons: Comparisons, threshold: float) -> dict[str, Figure]:
     """Return FMR and FNMR at the shipped threshold."""
-    at = f"at the shipped threshold of {threshold:g}."
+    condition = f"at the shipped threshold of {threshold:g}."
     return {
-        "fmr_at_shipped_threshold": comparisons.fmr(threshold, f"Pairs of different people that match {at}"),
-        "fnmr_at_shipped_threshold": comparisons.fnmr(threshold, f"Pairs of one person that do not match {at}"),
+        "fmr_at_shipped_threshold": comparisons.fmr(threshold, f"Pairs of different people that match {condition}"),
+        "fnmr_at_shipped_threshold": comparisons.fnmr(threshold, f"Pairs of one person that do not match {condition}"),
     }
 
 
@@ -74,18 +74,18 @@ def complement(figure: Figure) -> Figure:
 
 
 def area_under_roc(comparisons: Comparisons) -> Figure:
-    """Return the area under the ROC curve: how often a mated pair is more similar than a non-mated one."""
+    """Return the area under the ROC curve; see `ErrorCurve.area_under_roc`."""
     return Figure(
         ErrorCurve.of(comparisons).area_under_roc,
         count=len(comparisons.same),
         kind=Kind.NUMBER,
         descriptive=True,
         meaning="How often a pair of one person is more similar than a pair of different people.",
-        distinct=_out_of_order(comparisons),
+        distinct=_count_misordered(comparisons),
     )
 
 
-def _out_of_order(comparisons: Comparisons) -> int:
+def _count_misordered(comparisons: Comparisons) -> int:
     """Count the mated pairs below the most similar non-mated pair, or the reverse, whichever is fewer."""
     values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
     own, others = values[comparisons.same], values[~comparisons.same]
@@ -95,7 +95,7 @@ def _out_of_order(comparisons: Comparisons) -> int:
 def failure_to_acquire(compared: ComparedPairs) -> Figure:
     """Return the fraction of photos without a face, including unreadable ones."""
     meaning = "Photos in which no face was found, or that could not be read."
-    return rate(~compared.faces.found, compared.units, meaning)
+    return rate(~compared.faces.has_face, compared.units, meaning)
 
 
 def pair_difference(
@@ -110,21 +110,21 @@ def pair_difference(
     Each bootstrap resample draws the same people for both.
     """
     figure = replace(pair_mean(ours - theirs, first, second), meaning=meaning)
-    return with_rule_of_three(as_point_difference(figure, ours, theirs), ours, theirs)
+    return apply_rule_of_three(to_points(figure, ours, theirs), ours, theirs)
 
 
-def with_rule_of_three(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
+def apply_rule_of_three(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
     """Return a paired difference, with the rule-of-three interval if the two measurements are identical.
 
     The bootstrap would give an interval of width 0.
     """
     if (ours != theirs).any():
         return figure
-    most = min(1.0, 3 / len(ours))
-    return replace(figure, interval=(-most, most))
+    bound = min(1.0, 3 / len(ours))
+    return replace(figure, interval=(-bound, bound))
 
 
-def as_point_difference(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
+def to_points(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
     """Return a paired difference of fractions in percentage points, with the number of decisions that differ."""
     return replace(figure, points=True, distinct=int((ours != theirs).sum()))
 
@@ -133,15 +133,17 @@ def error_curves(lines: Sequence[tuple[str, Comparisons]], threshold: float | No
     """Return the DET and ROC curves of one or more labeled comparisons; a single one gets `threshold` as a marker."""
     curves = [(label, ErrorCurve.of(comparisons), comparisons) for label, comparisons in lines]
     bands = len(lines) <= MAX_BANDS
-    dets = [banded(curve.det(label), of) if bands else curve.det(label) for label, curve, of in curves]
+    dets = [add_band(curve.det(label), pairs) if bands else curve.det(label) for label, curve, pairs in curves]
     det_marks: tuple[tuple[str, float, float], ...] = ()
     roc_marks = det_marks
     if threshold is not None and len(lines) == 1:
-        matched, same = lines[0][1].matched(threshold), lines[0][1].same
+        matched, same = lines[0][1].matches(threshold), lines[0][1].same
         fmr, fnmr = float(matched[~same].mean()), float((~matched)[same].mean())
         label = f"shipped threshold {threshold:g}"
         det_marks, roc_marks = ((label, fmr, fnmr),), ((label, fmr, 1 - fnmr),)
-    bounds = tuple(bound for label, _, of in curves if (bound := _errorless(label, of, alone=len(lines) == 1)))
+    bounds = tuple(
+        bound for label, _, pairs in curves if (bound := _errorless_marker(label, pairs, alone=len(lines) == 1))
+    )
     det = Curves(
         "Errors at all thresholds (DET)",
         "false match rate",
@@ -169,7 +171,7 @@ def complement_line(line: Line) -> Line:
     return replace(line, y=1 - line.y, low=low, high=high)
 
 
-def _errorless(label: str, comparisons: Comparisons, *, alone: bool) -> tuple[str, float, float] | None:
+def _errorless_marker(label: str, comparisons: Comparisons, *, alone: bool) -> tuple[str, float, float] | None:
     """Return a marker at the upper bounds of FMR and FNMR if some threshold makes no error, else None."""
     curve = ErrorCurve.of(comparisons)
     if ((curve.fmr > 0) & (curve.fnmr > 0)).any():
@@ -181,16 +183,16 @@ def _errorless(label: str, comparisons: Comparisons, *, alone: bool) -> tuple[st
 
 def similarity_histogram(comparisons: Comparisons) -> Histogram:
     """Return a histogram of the similarities of mated and non-mated pairs."""
-    values, made = comparisons.similarities, ~np.isnan(comparisons.similarities)
-    groups = (("one person", comparisons.same & made), ("different people", ~comparisons.same & made))
-    return Histogram("Similarities", "similarity (cosine)", tuple((label, values[chosen]) for label, chosen in groups))
+    values, is_compared = comparisons.similarities, ~np.isnan(comparisons.similarities)
+    groups = (("one person", comparisons.same & is_compared), ("different people", ~comparisons.same & is_compared))
+    return Histogram("Similarities", "similarity (cosine)", tuple((label, values[mask]) for label, mask in groups))
 
 
 def pair_scores(compared: ComparedPairs) -> Table:
     """Return every pair with its similarity, "" if it could not be compared."""
     names = [photo.name for photo in compared.faces.dataset.photos]
     rows = [
-        (names[pair.first], names[pair.second], "yes" if pair.same else "no", written_score(value))
+        (names[pair.first], names[pair.second], "yes" if pair.same else "no", format_score(value))
         for pair, value in zip(compared.pairing.pairs, compared.comparisons.similarities.tolist(), strict=True)
     ]
     return Table("Scores", PAIR_SCORES, tuple(rows))
@@ -201,9 +203,9 @@ def points_table(comparisons: Comparisons, curve: Mapping[str, Figure], rates: S
     rows = []
     for fmr in rates:
         figure = curve.get(fnmr_name(fmr))
-        lacking = f"insufficient: needs {round(MIN_EVENTS / fmr):,} pairs of different people"
+        note = f"insufficient: needs {round(MIN_EVENTS / fmr):,} pairs of different people"
         threshold = "-" if figure is None else f"{comparisons.threshold_at(fmr):.3f}"
-        rows.append((percent(fmr), threshold, lacking if figure is None else str(figure)))
+        rows.append((percent(fmr), threshold, note if figure is None else str(figure)))
     others = int((~comparisons.same).sum())
     headings = ("False match rate", "Threshold (descriptive)", "False non-match rate (descriptive)")
     return Table(f"Points of the curve, from {others:,} pairs of different people", headings, tuple(rows))
@@ -257,17 +259,16 @@ def curve_items(compared: ComparedPairs, figures: Mapping[str, Figure]) -> tuple
 def failures_section(compared: ComparedPairs) -> Section:
     """Return a section that lists the photos without a face."""
     rows = tuple((failure.entry, failure.reason) for failure in compared.faces.failures)
-    tables = (Table("Photos without a face", ("Photo", "Why"), rows),) if rows else ()
+    tables = (Table("Photos without a face", ("Photo", "Reason"), rows),) if rows else ()
     return Section("Failures to acquire", (acquired_sentence(compared),), ("failure_to_acquire",), tables)
 
 
 def hardest_errors(comparisons: Comparisons, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the indices of false matches and false non-matches at a threshold (``int64``), worst first."""
-    values, matched = comparisons.similarities, comparisons.matched(threshold)
-    made = ~np.isnan(values)
-    wrongly = np.flatnonzero(matched & ~comparisons.same)
-    missed = np.flatnonzero(~matched & comparisons.same & made)
-    return wrongly[np.argsort(-values[wrongly], kind="stable")], missed[np.argsort(values[missed], kind="stable")]
+    values, matched = comparisons.similarities, comparisons.matches(threshold)
+    matches = np.flatnonzero(matched & ~comparisons.same)
+    misses = np.flatnonzero(~matched & comparisons.same & ~np.isnan(values))
+    return matches[np.argsort(-values[matches], kind="stable")], misses[np.argsort(values[misses], kind="stable")]
 
 
 def percent(fraction: float) -> str:
@@ -282,10 +283,10 @@ def _power(fraction: float) -> str:
 def acquired_sentence(compared: ComparedPairs) -> str:
     """Return a sentence on the photos without a face and how their pairs are counted."""
     failures, photos = len(compared.faces.failures), len(compared.faces.faces)
-    lost = int(np.isnan(compared.comparisons.similarities).sum())
+    count = int(np.isnan(compared.comparisons.similarities).sum())
     if not failures:
         return f"A face was found in all {photos:,} photos."
-    return f"In {failures:,} of {photos:,} photos no face was found; the {lost:,} pairs with them never match."
+    return f"In {failures:,} of {photos:,} photos no face was found; the {count:,} pairs with them never match."
 
 
 def operating_sentence(figures: Mapping[str, Figure]) -> str:

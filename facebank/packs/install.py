@@ -295,8 +295,8 @@ class Archive:
         if entry.compress_type not in _COMPRESSION_METHODS:
             raise self._refusal(f"contains {printable(name)} with an unsupported compression")
 
-    def _refusal(self, what: str) -> PackIntegrityError:
-        return PackIntegrityError(f"the archive {self._label} {what}: get it from its publisher")
+    def _refusal(self, fault: str) -> PackIntegrityError:
+        return PackIntegrityError(f"the archive {self._label} {fault}: get it from its publisher")
 
 
 @contextmanager

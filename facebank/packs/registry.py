@@ -24,7 +24,7 @@ _UNCALIBRATED = Thresholds(
     margin=0.05,
     verify=0.35,
     minimum_quality=0.2,
-    calibrated_on="not calibrated: conservative defaults for embeddings of 512 numbers trained with an angular margin",
+    calibrated_on="no data (conservative defaults for embeddings of 512 numbers trained with an angular margin)",
 )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 def names() -> list[str]:
     """Return the names of all schemas, such as ``identify`` or ``people-list``."""
-    found = (entry.name for entry in files(__name__).iterdir())
-    return sorted(name.removesuffix(".json") for name in found if name.endswith(".json"))
+    file_names = (entry.name for entry in files(__name__).iterdir())
+    return sorted(name.removesuffix(".json") for name in file_names if name.endswith(".json"))
 
 
 def load(name: str) -> dict[str, Any]:

@@ -59,8 +59,8 @@ def face_record(face: Face) -> Record:
 def found_face_record(face: Face) -> Record:
     """Return a face without an identity."""
     return {
-        "box": rounded(face.box.tolist()),
-        "landmarks": [rounded(point) for point in face.landmarks.tolist()],
+        "box": round_coordinates(face.box.tolist()),
+        "landmarks": [round_coordinates(point) for point in face.landmarks.tolist()],
         "detection_score": round(face.detection_score, 4),
         "quality": round(face.quality, 4),
     }
@@ -120,7 +120,7 @@ def feedback_record(feedback: Feedback) -> Record:
     return {
         "image": feedback.path,
         "face": feedback.face_number,
-        "box": rounded(feedback.box.tolist()),
+        "box": round_coordinates(feedback.box.tolist()),
         "person": feedback.person,
         "accepted": feedback.accepted,
         "reason": feedback.reason.value,
@@ -165,9 +165,9 @@ def _removal(copies: Copies, forgotten: Forgotten | None) -> Record:
     }
 
 
-def named_group_record(named: NamedGroup) -> Record:
+def named_group_record(group: NamedGroup) -> Record:
     """Return the outcome of naming a group."""
-    return {"person": named.person, "enrolled": list(named.enrolled), "refused": dict(named.refused)}
+    return {"person": group.person, "enrolled": list(group.enrolled), "refused": dict(group.refused)}
 
 
 def sample_record(sample: Sample) -> Record:
@@ -176,7 +176,7 @@ def sample_record(sample: Sample) -> Record:
         "sample_id": sample.id,
         "person": sample.person,
         "image": sample.path,
-        "box": rounded(sample.box.tolist()),
+        "box": round_coordinates(sample.box.tolist()),
         "quality": round(sample.quality, 4),
         "taken_at": _time(sample.taken_at),
         "enrolled_at": sample.enrolled_at.isoformat(),
@@ -260,14 +260,14 @@ def setting_record(setting: Setting) -> Record:
 
 
 def degrees(quarter_turns: int) -> int:
-    """Return the degrees of quarter turns."""
+    """Return quarter turns in degrees."""
     return _DEGREES * quarter_turns
 
 
-def rounded(numbers: Iterable[float]) -> list[float]:
+def round_coordinates(numbers: Iterable[float]) -> list[float]:
     """Return pixel coordinates rounded to two decimals."""
     return [round(number, 2) for number in numbers]
 
 
-def _time(when: datetime | None) -> str | None:
-    return None if when is None else when.isoformat()
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()

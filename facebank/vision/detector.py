@@ -225,15 +225,15 @@ class YuNet(NetworkDetector):
         for level, stride in enumerate(_STRIDES):
             classes, objectness, offsets, points = outputs[level * len(_YUNET_HEADS) : (level + 1) * len(_YUNET_HEADS)]
             scores = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objectness[:, 0], 0, 1))
-            chosen = np.flatnonzero(scores >= score_threshold)
-            cells = _cells(chosen, width // stride)
-            centers = (cells + offsets[chosen, :2]) * stride
-            halves = np.exp(np.minimum(offsets[chosen, 2:], 16)) * (stride / 2)
+            selected = np.flatnonzero(scores >= score_threshold)
+            cells = _cells(selected, width // stride)
+            centers = (cells + offsets[selected, :2]) * stride
+            halves = np.exp(np.minimum(offsets[selected, 2:], 16)) * (stride / 2)
             levels.append(
                 Candidates(
                     np.concatenate([centers - halves, centers + halves], axis=1).astype(np.float32),
-                    (points[chosen].reshape(-1, 5, 2) + cells[:, None]) * stride,
-                    scores[chosen],
+                    (points[selected].reshape(-1, 5, 2) + cells[:, None]) * stride,
+                    scores[selected],
                 )
             )
         return concatenate(levels)
@@ -270,14 +270,14 @@ class Scrfd(NetworkDetector):
         for level, stride in enumerate(_STRIDES):
             scores, distances, points = (outputs[head * len(_STRIDES) + level] for head in range(3))
             scores = scores.reshape(-1)
-            chosen = np.flatnonzero(scores >= score_threshold)
-            centers = _cells(chosen // _SCRFD_ANCHORS, width // stride) * stride
-            sides = distances.reshape(-1, 4)[chosen] * stride
+            selected = np.flatnonzero(scores >= score_threshold)
+            centers = _cells(selected // _SCRFD_ANCHORS, width // stride) * stride
+            sides = distances.reshape(-1, 4)[selected] * stride
             levels.append(
                 Candidates(
                     np.concatenate([centers - sides[:, :2], centers + sides[:, 2:]], axis=1),
-                    centers[:, None] + points.reshape(-1, 5, 2)[chosen] * stride,
-                    scores[chosen],
+                    centers[:, None] + points.reshape(-1, 5, 2)[selected] * stride,
+                    scores[selected],
                 )
             )
         return concatenate(levels)

@@ -40,7 +40,7 @@ _UNCALIBRATED = Thresholds(
     margin=0.05,
     verify=0.4,
     minimum_quality=0.2,
-    calibrated_on="not calibrated: conservative defaults",
+    calibrated_on="no data (conservative defaults)",
 )
 _PROVIDERS = {
     "auto": None,  # chosen by the library: CUDA if it works, else the CPU

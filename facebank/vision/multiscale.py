@@ -108,12 +108,12 @@ class HintedDetector(MultiScaleDetector):
         *smaller, (last, image) = images
         if not smaller:
             return super().faces([(last, image)])
-        scale, whole = smaller[0]
-        (proposals,) = self._network.propose(whole[None], self._hint_score)
+        scale, small_image = smaller[0]
+        (proposals,) = self._network.propose(small_image[None], self._hint_score)
         faces = [unscale(face, scale) for face in self._network.select_faces(proposals)]
         if len(smaller) > 1:  # used for hints only: each scale adds false detections
-            scale, whole = smaller[1]
-            (proposals,) = self._network.propose(whole[None], self._hint_score)
+            scale, small_image = smaller[1]
+            (proposals,) = self._network.propose(small_image[None], self._hint_score)
         hints = proposals.transform(scale / last)
         centers = hints.centers[hints.sizes <= _MAX_HINT]
         for face in faces:

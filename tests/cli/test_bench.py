@@ -115,7 +115,7 @@ def test_groups_of_embeddings_are_compared(run: Run, tmp_path: Path, validate: V
     run("bench", "groups", "made.npz", "--by", "sides.csv", "--column", "side", "--gallery-size", "3", "--out", "sides")
     assert report_of(tmp_path / "sides")["figures"]["fnir_side_left"]["count"] == 20 * 3 * 2
     assert "no column age" in run("bench", "groups", "made.npz", "--column", "age", code=2).err
-    assert "the file holds only embeddings" in run("bench", "blur", "made.npz", code=2).err
+    assert "the file contains only embeddings" in run("bench", "blur", "made.npz", code=2).err
     assert "No such file" in run("bench", "groups", "made.npz", "--by", "no.csv", "--column", "x", code=2).err
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from facebank.errors import UsageError
-from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate, risk_coverage
-from facebank.evaluation.figures import plain_number
+from facebank.evaluation.curves import Comparisons, ErrorCurve, add_band, equal_error_rate, risk_coverage
+from facebank.evaluation.figures import format_number
 from facebank.evaluation.report.wording import value_of
 from facebank.evaluation.verification import area_under_roc, error_curves, pair_difference
 
@@ -118,7 +118,7 @@ def test_band_contains_the_curve_and_narrows_with_more_pairs() -> None:
     widths = []
     for count in (200, 2000):
         comparisons = draw_comparisons(count)
-        line = banded(ErrorCurve.of(comparisons).det("pairs"), comparisons)
+        line = add_band(ErrorCurve.of(comparisons).det("pairs"), comparisons)
         assert line.low is not None
         assert line.high is not None
         finite = np.isfinite(line.low)
@@ -140,7 +140,7 @@ def test_differences_of_rates_are_in_percentage_points() -> None:
     assert str(figure).endswith(" points (insufficient)")
     assert value_of(figure) == "+0.01 points (insufficient)"
     for value, text in ((8.711e-05, "0.000087"), (1.234e-8, "0.000000012"), (0.5, "0.5"), (1234.5, "1234")):
-        assert plain_number(value) == text
+        assert format_number(value) == text
 
 
 def test_most_certain_answers_come_first() -> None:

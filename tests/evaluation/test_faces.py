@@ -59,7 +59,7 @@ def test_the_same_person_is_more_similar_than_others(engine: Engine, photos: Dat
     faces = FaceReader(engine).read(photos)
     similarities, owners = faces.embeddings @ faces.embeddings.T, photos.owners
     same = owners[:, None] == owners
-    assert faces.found.all()
+    assert faces.has_face.all()
     assert similarities[same].min() > similarities[~same].max()
 
 
@@ -117,7 +117,7 @@ def test_photos_without_a_face_are_reported(engine: Engine, photos: Dataset, tmp
         DatasetPhoto("gray", "B", gray),
     )
     faces = FaceReader(engine).read(replace(photos, photos=(*photos.photos[:1], *faceless)))
-    assert faces.found.tolist() == [True, False, False, False]
+    assert faces.has_face.tolist() == [True, False, False, False]
     assert [failure.entry for failure in faces.failures] == ["broken", "missing", "gray"]
     assert "no face" in faces.failures[2].reason
     assert not faces.embeddings[1:].any()
@@ -139,7 +139,10 @@ class Blur:
 def test_change_is_applied_before_detection(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
     reader = FaceReader(engine, cache)
     plain, blurred = reader.read(photos), reader.read(photos, change=Blur())
-    assert blurred.found.sum() < plain.found.sum() or (plain.embeddings * blurred.embeddings).sum(axis=1).mean() < 0.5
+    assert (
+        blurred.has_face.sum() < plain.has_face.sum()
+        or (plain.embeddings * blurred.embeddings).sum(axis=1).mean() < 0.5
+    )
     cached = FaceReader(FailingEngine(engine), cache).read(photos, change=Blur())  # type: ignore[arg-type]
     assert np.array_equal(cached.embeddings, blurred.embeddings)
     assert np.array_equal(reader.read(photos).embeddings, plain.embeddings)
@@ -148,7 +151,7 @@ def test_change_is_applied_before_detection(engine: Engine, cache: FaceCache, ph
 def test_subset_of_a_dataset_keeps_its_data(engine: Engine, photos: Dataset) -> None:
     paired = replace(photos, pairs=(Pair(0, 1, same=True), Pair(0, 2, same=False), Pair(2, 3, same=True)))
     faces = FaceReader(engine).read(paired)
-    subset = faces.where(np.array([False, False, True, True, True, True]))
+    subset = faces.select(np.array([False, False, True, True, True, True]))
     assert subset.dataset.people == ("Abdullah_Gul", "Ai_Sugiyama")
     assert [(pair.first, pair.second) for pair in subset.dataset.pairs] == [(0, 1)]
     assert np.array_equal(subset.embeddings, faces.embeddings[2:])

@@ -16,7 +16,7 @@ from facebank.evaluation.identification import (
     calibration_table,
     classification_report,
     confusion_matrix,
-    rates_over,
+    rate_curves,
     reliability,
     reliability_counts,
     searches_table,
@@ -76,7 +76,7 @@ def test_strangers_do_not_narrow_intervals_of_enrolled_people() -> None:
     faces = replace(
         condition.faces, dataset=Dataset("more", condition.faces.dataset.photos + photos), hashes=("",) * 34
     )
-    both = Searches.joined([condition.searches, make_searches([NOBODY] * 30, [NOBODY] * 30, [0] * 30, [0.0] * 30)])
+    both = Searches.concatenate([condition.searches, make_searches([NOBODY] * 30, [NOBODY] * 30, [0] * 30, [0.0] * 30)])
     joined = Condition("plain", "as they are", faces, replace(both, indices=np.arange(34)))
     assert len(np.unique(joined.units)) == 34
     assert joined.figures()["fnir_plain"].interval == condition.figures()["fnir_plain"].interval
@@ -112,7 +112,7 @@ def test_figures_without_searches_are_omitted() -> None:
     assert not [name for name in condition.figures() if name.startswith(("fpir", "brier"))]
     assert calibration_table([condition]).rows == ()
     assert reliability([condition]).lines == ()
-    assert [line.label for line in rates_over("t", "x", [1.0], [condition]).lines] == [
+    assert [line.label for line in rate_curves("t", "x", [1.0], [condition]).lines] == [
         "rank-1",
         "FNIR",
         "no face found",

@@ -100,9 +100,9 @@ def test_concatenated_parts_equal_the_whole(engine: Engine, faces: FaceSet) -> N
     trial = enroll(FaceReader(engine), faces, photo_indices(faces, PEOPLE, slice(0, 2)))
     indices = photo_indices(faces, PEOPLE + STRANGERS, slice(2, 4))
     undivided = trial.search(indices)
-    joined = Searches.joined([trial.search(indices[:3]), trial.search(indices[3:])])
+    joined = Searches.concatenate([trial.search(indices[:3]), trial.search(indices[3:])])
     assert np.array_equal(undivided.named, joined.named)
-    assert np.array_equal(undivided.where(undivided.mated).own, undivided.own[undivided.mated])
+    assert np.array_equal(undivided.select(undivided.mated).own, undivided.own[undivided.mated])
 
 
 def test_unnamed_photos_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None:

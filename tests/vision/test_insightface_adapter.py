@@ -56,7 +56,7 @@ def test_name_and_digest_come_from_the_folder(folder: Path) -> None:
 
 
 def test_thresholds_are_marked_as_not_calibrated(folder: Path) -> None:
-    assert "not calibrated" in open_package(f"insightface:{folder}").thresholds.calibrated_on
+    assert "no data" in open_package(f"insightface:{folder}").thresholds.calibrated_on
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])

@@ -5,16 +5,16 @@ folder of photos. Unusable entries are listed in `Dataset.skipped`; `facebank.er
 usable.
 """
 
-from facebank.evaluation.datasets.lfw import Errata, find_pairs, read_errata, read_lfw, read_people, wrong_pairs
-from facebank.evaluation.datasets.opening import only_named, open_dataset
+from facebank.evaluation.datasets.lfw import Errata, find_pairs, find_wrong_pairs, read_errata, read_lfw, read_people
+from facebank.evaluation.datasets.opening import open_dataset, select_listed
 
 __all__ = [
     "Errata",
     "find_pairs",
-    "only_named",
+    "find_wrong_pairs",
     "open_dataset",
     "read_errata",
     "read_lfw",
     "read_people",
-    "wrong_pairs",
+    "select_listed",
 ]

@@ -20,14 +20,14 @@ from facebank.evaluation.datasets.checking import (
     People,
     PhotoFolder,
     UnusableError,
-    broken,
-    need_photos,
+    check_photos,
+    file_error,
+    parse_split,
     read_json,
     read_table,
-    shown,
-    split_named,
+    shorten,
 )
-from facebank.evaluation.datasets.folders import title_of
+from facebank.evaluation.datasets.folders import dataset_title
 from facebank.storage.text import printable
 
 VOTT_COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "label")
@@ -73,10 +73,10 @@ def read_vott_json(path: Path, photos: Path | None = None, document: object = No
     """
     export = read_json(path) if document is None else document
     if not isinstance(export, dict) or not isinstance(export.get("assets"), dict):
-        raise broken(path, "not a VoTT export: 'assets' is missing or not an object")
+        raise file_error(path, "not a VoTT export: 'assets' is missing or not an object")
     assets = export["assets"]
     if not assets:
-        raise broken(path, "'assets' is empty; export the tagged photos from VoTT")
+        raise file_error(path, "'assets' is empty; export the tagged photos from VoTT")
     untagged = sum(_is_untagged(entry) for entry in assets.values())
     note = [SkippedEntry(f"{untagged:,} photo{'s' * (untagged != 1)}", "they have no tagged boxes")] if untagged else []
     boxes = (box for key, entry in assets.items() for box in _vott_boxes(key, entry))
@@ -89,7 +89,7 @@ def read_vott_csv(path: Path, photos: Path | None = None) -> Dataset:
     Parameters, result and errors are as in `read_vott_json`.
     """
     table = read_table(path, VOTT_COLUMNS)
-    return _dataset(path, photos or path.parent, map(_box_of_row, table.rows), table.skipped)
+    return _dataset(path, photos or path.parent, map(_parse_row, table.rows), table.skipped)
 
 
 def read_coco(path: Path, photos: Path | None = None, document: object = None) -> Dataset:
@@ -101,16 +101,16 @@ def read_coco(path: Path, photos: Path | None = None, document: object = None) -
     """
     export = read_json(path) if document is None else document
     if not isinstance(export, dict):
-        raise broken(path, "not a COCO file")
+        raise file_error(path, "not a COCO file")
     for key in _COCO_LISTS:
         if not isinstance(export.get(key), list):
-            raise broken(path, f"not a COCO file: '{key}' is missing or not a list")
+            raise file_error(path, f"not a COCO file: '{key}' is missing or not a list")
     if not export["annotations"]:
-        raise broken(path, "'annotations' is empty")
+        raise file_error(path, "'annotations' is empty")
     folder = photos or (path.absolute().parent.parent if path.absolute().parent.name == "annotations" else path.parent)
     skipped = list[SkippedEntry]()
-    images = _by_id(export["images"], "image", skipped)
-    categories = _by_id(export["categories"], "category", skipped)
+    images = _index_by_id(export["images"], "image", skipped)
+    categories = _index_by_id(export["categories"], "category", skipped)
     return _dataset(path, folder, _coco_boxes(export["annotations"], images, categories), skipped)
 
 
@@ -130,43 +130,45 @@ def _dataset(
             notes.append(box)
             continue
         try:
-            index, tags = (_find(folder, box), _region(box)), {people.named(tag) for tag in box.tags}
-            _enter(tagged, index, box, tags)
+            index, tags = (_find(folder, box), _region(box)), {people.add(tag) for tag in box.tags}
+            _add_box(tagged, index, box, tags)
         except UnusableError as error:
             notes.append(SkippedEntry(box.location, str(error)))
-    made = _photos(folder, tagged, notes)
-    need_photos(path, made, notes)
-    return Dataset(title_of(path), tuple(made), pick=Pick.CENTRAL, skipped=(*notes, *people.joined))
+    selected = _photos(folder, tagged, notes)
+    check_photos(path, selected, notes)
+    return Dataset(dataset_title(path), tuple(selected), pick=Pick.CENTRAL, skipped=(*notes, *people.notes))
 
 
-def _enter(tagged: _Tagged, index: tuple[Path, Region], box: TaggedBox, tags: set[str]) -> None:
-    first, named = tagged.setdefault(index, (box, set()))
-    if first is not box and tags <= named:
+def _add_box(tagged: _Tagged, index: tuple[Path, Region], box: TaggedBox, tags: set[str]) -> None:
+    first, known_tags = tagged.setdefault(index, (box, set()))
+    if first is not box and tags <= known_tags:
         raise UnusableError(f"repeats the box of {first.location}")
-    named |= tags
+    known_tags |= tags
 
 
 def _photos(folder: PhotoFolder, tagged: _Tagged, notes: list[SkippedEntry]) -> list[DatasetPhoto]:
-    made, counts = list[DatasetPhoto](), Counter[Path]()
+    photos, counts = list[DatasetPhoto](), Counter[Path]()
     for (path, region), (box, tags) in tagged.items():
         if len(tags) != 1:
-            why = f"the box has {len(tags)} tags ({shown(', '.join(sorted(tags)))})" if tags else "the box has no tag"
-            notes.append(SkippedEntry(box.location, f"{why}; expected one"))
+            reason = (
+                f"the box has {len(tags)} tags ({shorten(', '.join(sorted(tags)))})" if tags else "the box has no tag"
+            )
+            notes.append(SkippedEntry(box.location, f"{reason}; expected one"))
             continue
         counts[path] += 1
-        name = folder.name_of(path)
+        name = folder.label(path)
         (person,) = tags
         top = path.relative_to(folder.folder).parts[:-1][:1]
-        split = split_named(top[0]) if top else None
-        made.append(DatasetPhoto(f"{name}#{counts[path]}", person, path, region, split, box.group or name))
-    return made
+        split = parse_split(top[0]) if top else None
+        photos.append(DatasetPhoto(f"{name}#{counts[path]}", person, path, region, split, box.group or name))
+    return photos
 
 
 def _find(folder: PhotoFolder, box: TaggedBox) -> Path:
     try:
-        return folder.called(box.files)
+        return folder.find_any(box.files)
     except UnusableError as error:
-        raise UnusableError(f"{shown(box.files[0]) or 'a photo without a name'}: {error}") from error
+        raise UnusableError(f"{shorten(box.files[0]) or 'a photo without a name'}: {error}") from error
 
 
 def _region(box: TaggedBox) -> Region:
@@ -179,16 +181,16 @@ def _region(box: TaggedBox) -> Region:
     return Region(left, top, width, height)
 
 
-def _number(value: object) -> float:
+def _parse_number(value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise UnusableError(f"'{shown(value)}' is not a number")
+        raise UnusableError(f"'{shorten(value)}' is not a number")
     try:
-        as_float = float(value)
+        number = float(value)
     except OverflowError:
-        as_float = math.inf
-    if not math.isfinite(as_float):
+        number = math.inf
+    if not math.isfinite(number):
         raise UnusableError("a number is too large")
-    return as_float
+    return number
 
 
 def _is_untagged(entry: object) -> bool:
@@ -196,7 +198,7 @@ def _is_untagged(entry: object) -> bool:
 
 
 def _vott_boxes(key: str, entry: Any) -> Iterator[TaggedBox | SkippedEntry]:
-    location = f"asset {shown(key)}"
+    location = f"asset {shorten(key)}"
     asset, regions = (entry.get("asset"), entry.get("regions")) if isinstance(entry, dict) else (None, None)
     if not isinstance(asset, dict) or not isinstance(regions, list):
         yield SkippedEntry(location, "'asset' or 'regions' is missing or of the wrong type")
@@ -210,13 +212,13 @@ def _vott_boxes(key: str, entry: Any) -> Iterator[TaggedBox | SkippedEntry]:
 
 
 def _vott_box(location: str, asset: Mapping[str, Any], region: Any) -> TaggedBox:
-    stated = region.get("boundingBox") if isinstance(region, dict) else None
+    box = region.get("boundingBox") if isinstance(region, dict) else None
     tags = region.get("tags") if isinstance(region, dict) else None
-    if not isinstance(stated, dict):
+    if not isinstance(box, dict):
         raise UnusableError("'boundingBox' is missing")
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise UnusableError("'tags' is missing or not a list of strings")
-    left, top, width, height = (_number(stated.get(key)) for key in ("left", "top", "width", "height"))
+    left, top, width, height = (_parse_number(box.get(key)) for key in ("left", "top", "width", "height"))
     return TaggedBox(
         location, _files(asset), (left, top, width, height), tuple(tags), _video_name(asset), _size(asset.get("size"))
     )
@@ -224,10 +226,10 @@ def _vott_box(location: str, asset: Mapping[str, Any], region: Any) -> TaggedBox
 
 def _files(asset: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the possible file names of an asset, in all variants that VoTT versions write."""
-    stated = [text for text in (asset.get("name"), asset.get("path")) if isinstance(text, str) and text]
-    if not stated:
+    paths = [text for text in (asset.get("name"), asset.get("path")) if isinstance(text, str) and text]
+    if not paths:
         raise UnusableError("the photo has no name")
-    last = [text.replace("\\", "/").rpartition("/")[2] for text in stated]
+    last = [text.replace("\\", "/").rpartition("/")[2] for text in paths]
     decoded = [unquote(name).replace("\\", "/").rpartition("/")[2] for name in last]
     names = [name for name in (*last, *decoded) if name]
     # A video frame is named film.mp4#t=1.5, and its file has an image suffix after that.
@@ -241,16 +243,16 @@ def _video_name(asset: Mapping[str, Any]) -> str:
     return printable(name) if isinstance(name, str) else ""
 
 
-def _size(stated: object) -> tuple[float, float] | None:
-    if not isinstance(stated, dict) or stated.get("width") is None or stated.get("height") is None:
+def _size(size: object) -> tuple[float, float] | None:
+    if not isinstance(size, dict) or size.get("width") is None or size.get("height") is None:
         return None
-    return _number(stated["width"]), _number(stated["height"])
+    return _parse_number(size["width"]), _parse_number(size["height"])
 
 
-def _box_of_row(row: CsvRow) -> TaggedBox | SkippedEntry:
+def _parse_row(row: CsvRow) -> TaggedBox | SkippedEntry:
     location = f"line {row.line}"
     try:
-        left, top, right, bottom = (_decimal(row.values[column]) for column in VOTT_COLUMNS[1:5])
+        left, top, right, bottom = (_parse_decimal(row.values[column]) for column in VOTT_COLUMNS[1:5])
         files = _files({"name": row.values["image"]})
     except UnusableError as error:
         return SkippedEntry(location, str(error))
@@ -261,24 +263,24 @@ def _box_of_row(row: CsvRow) -> TaggedBox | SkippedEntry:
     )
 
 
-def _decimal(text: str) -> float:
+def _parse_decimal(text: str) -> float:
     try:
-        return _number(float(text))
+        return _parse_number(float(text))
     except ValueError:
-        raise UnusableError(f"'{shown(text)}' is not a number") from None
+        raise UnusableError(f"'{shorten(text)}' is not a number") from None
 
 
-def _by_id(entries: list[Any], kind: str, skipped: list[SkippedEntry]) -> dict[int | str, Mapping[str, Any]]:
-    found: dict[int | str, Mapping[str, Any]] = {}
+def _index_by_id(entries: list[Any], kind: str, skipped: list[SkippedEntry]) -> dict[int | str, Mapping[str, Any]]:
+    by_id: dict[int | str, Mapping[str, Any]] = {}
     for index, entry in enumerate(entries, start=1):
         identity = _identity(entry, "id")
         if identity is None:
             skipped.append(SkippedEntry(f"{kind} {index}", "'id' is missing"))
-        elif identity in found:
-            skipped.append(SkippedEntry(f"{kind} {index}", f"an earlier {kind} has the same id, {shown(identity)}"))
+        elif identity in by_id:
+            skipped.append(SkippedEntry(f"{kind} {index}", f"an earlier {kind} has the same id, {shorten(identity)}"))
         else:
-            found[identity] = entry
-    return found
+            by_id[identity] = entry
+    return by_id
 
 
 def _coco_boxes(
@@ -295,24 +297,24 @@ def _coco_boxes(
 def _coco_box(
     location: str, annotation: Any, images: Mapping[int | str, Any], categories: Mapping[int | str, Any]
 ) -> TaggedBox:
-    image = _named(annotation, "image_id", images)
-    category = _named(annotation, "category_id", categories)
+    image = _look_up(annotation, "image_id", images)
+    category = _look_up(annotation, "category_id", categories)
     if image is None or category is None:
-        what = "image" if image is None else "category"
-        raise UnusableError(f"no {what} has the stated id")
+        kind = "image" if image is None else "category"
+        raise UnusableError(f"no {kind} has the stated id")
     if annotation.get("iscrowd") not in (None, 0):
         raise UnusableError("a crowd is not a single person")
-    stated = annotation.get("bbox")
-    if not isinstance(stated, list) or len(stated) != 4:
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
         raise UnusableError("'bbox' is missing or does not have four numbers")
     file_name, person = image.get("file_name"), category.get("name")
     if not isinstance(file_name, str) or not file_name or not isinstance(person, str):
         raise UnusableError("the image has no 'file_name', or the category no 'name'")
-    left, top, width, height = map(_number, stated)
+    left, top, width, height = map(_parse_number, box)
     return TaggedBox(location, (file_name,), (left, top, width, height), (person,), size=_size(image))
 
 
-def _named(annotation: Any, key: str, entries: Mapping[int | str, Any]) -> Any:
+def _look_up(annotation: Any, key: str, entries: Mapping[int | str, Any]) -> Any:
     identity = _identity(annotation, key)
     return None if identity is None else entries.get(identity)
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, PhotoContent, Pick
-from facebank.evaluation.datasets.checking import People, UnusableError, shown, split_named
-from facebank.evaluation.datasets.folders import title_of
+from facebank.evaluation.datasets.checking import People, UnusableError, parse_split, shorten
+from facebank.evaluation.datasets.folders import dataset_title
 from facebank.evaluation.datasets.npz import (
     MAX_TOTAL,
     ImageArray,
@@ -43,29 +43,24 @@ if TYPE_CHECKING:
 
 MAX_IMAGES = 1_000_000
 MAX_EMBEDDINGS = 1_000_000
-MAX_EMBEDDING = 4096
+MAX_DIMENSION = 4096
 
-_FORM = ("images", "labels", "splits", "groups", "aligned")
-_TUTORIAL = ("arr_0", "arr_1", "arr_2", "arr_3")
-_NEEDED = ("embedding", "person")
-_NUMBERS = {"quality": 1.0, "detection_score": 1.0, "size": 112.0}
-_USED = (*_NEEDED, *_NUMBERS, "photo", "group", "pack")
+_IMAGE_ARRAYS = ("images", "labels", "splits", "groups", "aligned")
+_TUTORIAL_ARRAYS = ("arr_0", "arr_1", "arr_2", "arr_3")
+_REQUIRED_ARRAYS = ("embedding", "person")
+_DEFAULT_NUMBERS = {"quality": 1.0, "detection_score": 1.0, "size": 112.0}
+_KNOWN_ARRAYS = (*_REQUIRED_ARRAYS, *_DEFAULT_NUMBERS, "photo", "group", "pack")
 _TRAIT = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,39}")
 _LENGTH_TOLERANCE = 0.01
 
 
-def holds_embeddings(path: Path) -> bool:
+def has_embeddings(path: Path) -> bool:
     """Return whether a file is an npz of embeddings."""
     try:
         with zipfile.ZipFile(path) as archive:
             return "embedding" in member_names(archive)
-    except (
-        zipfile.BadZipFile,
-        OSError,
-        NotImplementedError,
-        ValueError,
-        RuntimeError,
-    ):  # reported when the file is read
+    # other errors are reported when the file is read
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, RuntimeError):
         return False
 
 
@@ -77,15 +72,15 @@ def read_arrays(path: Path) -> Dataset:
     face crops. Other arrays are ignored. Raises `DatasetError`.
     """
     with npz_errors(path), zipfile.ZipFile(path) as archive:
-        arrays = _Arrays(path, archive, find_members(archive, (*_FORM, *_TUTORIAL)))
-        pick = _aligned(arrays)
+        arrays = _Arrays(path, archive, find_members(archive, (*_IMAGE_ARRAYS, *_TUTORIAL_ARRAYS)))
+        pick = _read_pick(arrays)
         return _image_dataset(path, list(_parts(arrays)), pick)
 
 
 def read_embeddings(path: Path) -> Dataset:
     """Read labeled embeddings from an npz, in the format of the module's docstring; raises `DatasetError`."""
     with npz_errors(path), zipfile.ZipFile(path) as archive:
-        names = [name for name in member_names(archive) if name in _USED or _TRAIT.fullmatch(name)]
+        names = [name for name in member_names(archive) if name in _KNOWN_ARRAYS or _TRAIT.fullmatch(name)]
         return _embeddings(path, archive, find_members(archive, names))
 
 
@@ -114,7 +109,7 @@ class _Arrays:
         return [StoredImage(array, number) for number in range(len(array))]
 
     def texts(self, name: str, count: int) -> list[str]:
-        return _texts_of(self.members[name], self.archive, count)
+        return _read_texts(self.members[name], self.archive, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,27 +127,29 @@ def _image_dataset(path: Path, parts: list[_Part], pick: Pick) -> Dataset:
     for part in parts:
         for index, image in enumerate(part.images):
             label, split = part.labels[index], part.splits[index]
-            person = people.named(label) if label.strip() else None
+            person = people.add(label) if label.strip() else None
             name = f"image {len(photos) + 1}"
-            photos.append(DatasetPhoto(name, person, image, None, _split(name, split), printable(part.groups[index])))
+            photos.append(
+                DatasetPhoto(name, person, image, None, _parse_split(name, split), printable(part.groups[index]))
+            )
     if not photos:
         raise UnusableError("it has no images")
-    return Dataset(title_of(path), tuple(photos), pick=pick, skipped=tuple(people.joined))
+    return Dataset(dataset_title(path), tuple(photos), pick=pick, skipped=tuple(people.notes))
 
 
-def _split(name: str, text: str) -> str | None:
-    split = split_named(text)
+def _parse_split(name: str, text: str) -> str | None:
+    split = parse_split(text)
     if split is None and text.strip():
-        raise UnusableError(f"the split of {name} is '{shown(text)}'; expected train, validation or test")
+        raise UnusableError(f"the split of {name} is '{shorten(text)}'; expected train, validation or test")
     return split
 
 
 def _parts(arrays: _Arrays) -> Iterator[_Part]:
     if arrays.has("images", "labels"):
         count = arrays.members["images"].shape[0] if arrays.members["images"].shape else 0
-        texts = [arrays.texts(name, count) if arrays.has(name) else [""] * count for name in _FORM[1:4]]
+        texts = [arrays.texts(name, count) if arrays.has(name) else [""] * count for name in _IMAGE_ARRAYS[1:4]]
         yield _Part(arrays.images("images"), *texts)
-    elif arrays.has(*_TUTORIAL):
+    elif arrays.has(*_TUTORIAL_ARRAYS):
         for images_name, labels, split in (("arr_0", "arr_1", "train"), ("arr_2", "arr_3", "test")):
             images = arrays.images(images_name)
             count = len(images)
@@ -161,7 +158,7 @@ def _parts(arrays: _Arrays) -> Iterator[_Part]:
         raise UnusableError("expected the arrays images and labels, or arr_0 to arr_3")
 
 
-def _texts_of(member: Member, archive: zipfile.ZipFile, count: int) -> list[str]:
+def _read_texts(member: Member, archive: zipfile.ZipFile, count: int) -> list[str]:
     """Return an array of strings or integers as strings; other dtypes are rejected before reading."""
     if len(member.shape) != 1 or member.dtype.kind not in "USiu":
         raise UnusableError(
@@ -175,7 +172,7 @@ def _texts_of(member: Member, archive: zipfile.ZipFile, count: int) -> list[str]
     return [str(value) for value in array.tolist()]
 
 
-def _aligned(arrays: _Arrays) -> Pick:
+def _read_pick(arrays: _Arrays) -> Pick:
     member = arrays.members.get("aligned")
     if member is None:
         return Pick.LARGEST
@@ -185,61 +182,63 @@ def _aligned(arrays: _Arrays) -> Pick:
 
 
 def _embeddings(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Member]) -> Dataset:
-    missing = next((name for name in _NEEDED if name not in arrays), None)
+    missing = next((name for name in _REQUIRED_ARRAYS if name not in arrays), None)
     if missing is not None:
         raise UnusableError(f"the array {missing} is missing")
-    vectors = _vectors(arrays["embedding"], archive)
+    vectors = _read_vectors(arrays["embedding"], archive)
     count = len(vectors)
-    numbers = {name: _numbers(arrays.get(name), archive, count, default) for name, default in _NUMBERS.items()}
-    persons = _texts_of(arrays["person"], archive, count)
+    numbers = {
+        name: _read_numbers(arrays.get(name), archive, count, default) for name, default in _DEFAULT_NUMBERS.items()
+    }
+    names = _read_texts(arrays["person"], archive, count)
     photos, groups = (
-        _texts_of(arrays[name], archive, count) if name in arrays else [""] * count for name in ("photo", "group")
+        _read_texts(arrays[name], archive, count) if name in arrays else [""] * count for name in ("photo", "group")
     )
     traits = {
         name: texts
         for name, array in arrays.items()
-        if name not in _USED and (texts := _trait(array, archive, count)) is not None
+        if name not in _KNOWN_ARRAYS and (texts := _read_trait(array, archive, count)) is not None
     }
-    people, found = People(), list[DatasetPhoto]()
+    people, entries = People(), list[DatasetPhoto]()
     for row in range(count):
-        person = people.named(persons[row]) if persons[row].strip() else None
-        face = _face(vectors[row], *(float(numbers[name][row]) for name in _NUMBERS))
+        person = people.add(names[row]) if names[row].strip() else None
+        face = _face(vectors[row], *(float(numbers[name][row]) for name in _DEFAULT_NUMBERS))
         row_traits = {name: printable(texts[row].strip()) for name, texts in traits.items()}
         name = printable(photos[row]) or f"embedding {row + 1}"
-        found.append(DatasetPhoto(name, person, face, group=printable(groups[row]), traits=row_traits))
+        entries.append(DatasetPhoto(name, person, face, group=printable(groups[row]), traits=row_traits))
     return Dataset(
-        title_of(path),
-        tuple(found),
+        dataset_title(path),
+        tuple(entries),
         pick=Pick.EMBEDDED,
-        skipped=tuple(people.joined),
-        pack=_pack(arrays.get("pack"), archive),
+        skipped=tuple(people.notes),
+        pack=_read_pack(arrays.get("pack"), archive),
     )
 
 
-def _vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
+def _read_vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
     shape = member.shape
-    if member.dtype.kind != "f" or len(shape) != 2 or not 0 < shape[1] <= MAX_EMBEDDING:
+    if member.dtype.kind != "f" or len(shape) != 2 or not 0 < shape[1] <= MAX_DIMENSION:
         raise UnusableError(f"the array embedding is {member.dtype} of shape {shape}; expected float32 (N, D)")
     if not 0 < shape[0] <= MAX_EMBEDDINGS:
         raise UnusableError(f"{shape[0]:,} embeddings; expected 1 to {MAX_EMBEDDINGS:,}")
     if 4 * shape[0] * shape[1] > MAX_TOTAL:
         raise UnusableError(f"the embeddings have {4 * shape[0] * shape[1]:,} bytes; the limit is {MAX_TOTAL:,}")
-    vectors, done = np.empty(shape, dtype=np.float32), 0
+    vectors, start = np.empty(shape, dtype=np.float32), 0
     for block in member.blocks(archive):
         lengths = np.linalg.norm(block.astype(np.float64), axis=1)
-        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
-        if len(wrong):
-            row = int(wrong[0])
+        invalid = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
+        if len(invalid):
+            row = int(invalid[0])
             raise UnusableError(
-                f"embedding {done + row + 1} has length {lengths[row]:.3g}; expected L2-normalized embeddings, as "
+                f"embedding {start + row + 1} has length {lengths[row]:.3g}; expected L2-normalized embeddings, as "
                 "the pack returns them"
             )
-        vectors[done : done + len(block)] = block / lengths[:, None]
-        done += len(block)
+        vectors[start : start + len(block)] = block / lengths[:, None]
+        start += len(block)
     return vectors
 
 
-def _numbers(member: Member | None, archive: zipfile.ZipFile, count: int, default: float) -> NDArray[np.float64]:
+def _read_numbers(member: Member | None, archive: zipfile.ZipFile, count: int, default: float) -> NDArray[np.float64]:
     if member is None:
         return np.full(count, default)
     if member.dtype.kind not in "fiu" or member.shape != (count,):
@@ -247,22 +246,22 @@ def _numbers(member: Member | None, archive: zipfile.ZipFile, count: int, defaul
             f"the array {member.name} is {member.dtype} of shape {member.shape}; expected {count:,} numbers"
         )
     numbers = member.read(archive).astype(np.float64)
-    highest = np.inf if member.name == "size" else 1.0
-    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > highest + 1e-6:
-        raise UnusableError(f"the array {member.name} has values outside 0 to {highest:g}")
-    return np.minimum(numbers, highest)
+    maximum = np.inf if member.name == "size" else 1.0
+    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > maximum + 1e-6:
+        raise UnusableError(f"the array {member.name} has values outside 0 to {maximum:g}")
+    return np.minimum(numbers, maximum)
 
 
-def _trait(member: Member, archive: zipfile.ZipFile, count: int) -> list[str] | None:
+def _read_trait(member: Member, archive: zipfile.ZipFile, count: int) -> list[str] | None:
     """Return a trait as strings, None for an array of another shape or dtype."""
     if member.shape != (count,) or member.dtype.kind not in "USiub":
         return None
     if member.dtype.kind == "b":
         return ["yes" if value else "no" for value in member.read(archive).tolist()]
-    return _texts_of(member, archive, count)
+    return _read_texts(member, archive, count)
 
 
-def _pack(member: Member | None, archive: zipfile.ZipFile) -> str:
+def _read_pack(member: Member | None, archive: zipfile.ZipFile) -> str:
     if member is None:
         return ""
     if math.prod(member.shape) != 1 or member.dtype.kind not in "US":

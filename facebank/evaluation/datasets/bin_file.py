@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick
-from facebank.evaluation.datasets.checking import UnusableError, broken, shown
-from facebank.evaluation.datasets.folders import title_of
+from facebank.evaluation.datasets.checking import UnusableError, file_error, shorten
+from facebank.evaluation.datasets.folders import dataset_title
 
 MAX_FILE = 2 * 1024**3
 MAX_IMAGE = 16 * 1024**2
@@ -33,23 +33,23 @@ def read_bin(path: Path) -> Dataset:
     """
     try:
         if not path.is_file():
-            raise broken(path, "no such file")
+            raise file_error(path, "no such file")
         if path.stat().st_size > MAX_FILE:
-            raise broken(path, f"exceeds the limit of {MAX_FILE:,} bytes")
+            raise file_error(path, f"exceeds the limit of {MAX_FILE:,} bytes")
         with path.open("rb") as stream:
             images, same = parse_bin(stream)
     except UnusableError as error:
-        raise broken(path, f"not a face verification file: {error}") from error
+        raise file_error(path, f"not a face verification file: {error}") from error
     except OSError as error:
-        raise broken(path, f"cannot be read: {error.strerror}") from error
+        raise file_error(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise broken(path, "not a valid path") from error
+        raise file_error(path, "not a valid path") from error
     photos = tuple(DatasetPhoto(f"image {number}", None, data) for number, data in enumerate(images, start=1))
     pairs = tuple(
         Pair(2 * index, 2 * index + 1, is_same, fold)
         for index, (is_same, fold) in enumerate(zip(same, _folds(len(same)), strict=True))
     )
-    return Dataset(title_of(path), photos, pairs, Pick.ALIGNED)
+    return Dataset(dataset_title(path), photos, pairs, Pick.ALIGNED)
 
 
 def parse_bin(stream: BinaryIO) -> tuple[list[bytes], list[bool]]:
@@ -57,9 +57,9 @@ def parse_bin(stream: BinaryIO) -> tuple[list[bytes], list[bool]]:
     reader = _PickleReader()
     try:
         for opcode, argument, _ in pickletools.genops(_LimitedFile(stream)):  # type: ignore[arg-type]
-            reader.follow(opcode.name, argument)
+            reader.interpret(opcode.name, argument)
     except (ValueError, OverflowError, IndexError, KeyError, TypeError, EOFError) as error:
-        raise UnusableError(f"damaged, or not a pickle ({shown(error) or 'too few values'})") from error
+        raise UnusableError(f"damaged, or not a pickle ({shorten(error) or 'too few values'})") from error
     if stream.read(1):
         raise UnusableError("data after the end of the pickle")
     return _check_content(reader.result())
@@ -85,7 +85,7 @@ class _PickleReader:
     _memo: dict[int, object] = field(default_factory=dict)
     _opcodes: int = 0
 
-    def follow(self, name: str, argument: object) -> None:
+    def interpret(self, name: str, argument: object) -> None:
         self._opcodes += 1
         if self._opcodes > _MAX_OPCODES:
             raise UnusableError("too many opcodes")
@@ -113,13 +113,13 @@ class _PickleReader:
 
     def _build(self, name: str, argument: object) -> None:
         if name in _TUPLES:
-            self._stack.append(tuple(self._take(_TUPLES[name])))
+            self._stack.append(tuple(self._pop(_TUPLES[name])))
         elif name == "TUPLE":
-            self._stack.append(tuple(self._since_mark()))
+            self._stack.append(tuple(self._pop_to_mark()))
         elif name == "LIST":
-            self._stack.append(self._since_mark())
+            self._stack.append(self._pop_to_mark())
         elif name in ("APPEND", "APPENDS"):
-            items = self._take(1) if name == "APPEND" else self._since_mark()
+            items = self._pop(1) if name == "APPEND" else self._pop_to_mark()
             target = self._stack[-1]
             if not isinstance(target, list):
                 raise UnusableError("it appends to an object that is not a list")
@@ -132,7 +132,7 @@ class _PickleReader:
             raise UnusableError(self._unsupported_message(name, argument))
 
     def _decode(self) -> None:
-        function, arguments = self._take(2)
+        function, arguments = self._pop(2)
         is_bytes = function is _ENCODER and isinstance(arguments, tuple) and len(arguments) == 2
         if not is_bytes or not isinstance(arguments, tuple) or arguments[1] not in ("latin1", "latin-1"):
             raise UnusableError("it calls a function")
@@ -143,20 +143,20 @@ class _PickleReader:
 
     def _unsupported_message(self, name: str, argument: object) -> str:
         if name in ("GLOBAL", "INST"):
-            return f"it imports {shown(str(argument).replace(' ', '.'))}, which is not allowed"
-        named = self._stack[-2:]
-        if name == "STACK_GLOBAL" and all(isinstance(part, str) for part in named):
-            return f"it imports {shown('.'.join(map(str, named)))}, which is not allowed"
+            return f"it imports {shorten(str(argument).replace(' ', '.'))}, which is not allowed"
+        names = self._stack[-2:]
+        if name == "STACK_GLOBAL" and all(isinstance(part, str) for part in names):
+            return f"it imports {shorten('.'.join(map(str, names)))}, which is not allowed"
         return f"unsupported opcode {name}"
 
-    def _take(self, count: int) -> list[object]:
+    def _pop(self, count: int) -> list[object]:
         if len(self._stack) < count or any(value is _MARK for value in self._stack[len(self._stack) - count :]):
             raise UnusableError("damaged (too few values)")
-        taken = self._stack[len(self._stack) - count :]
+        values = self._stack[len(self._stack) - count :]
         del self._stack[len(self._stack) - count :]
-        return taken
+        return values
 
-    def _since_mark(self) -> list[object]:
+    def _pop_to_mark(self) -> list[object]:
         items = list[object]()
         while (value := self._stack.pop()) is not _MARK:
             items.append(value)
@@ -183,7 +183,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 @dataclass(frozen=True, slots=True)
 class _LimitedFile:
-    """A file whose reads are limited to the size of an image, so that no larger buffer is allocated."""
+    """A file whose reads are limited to the size of an image, to avoid allocating larger buffers."""
 
     stream: BinaryIO
 
@@ -215,11 +215,11 @@ def _check_content(value: object) -> tuple[list[bytes], list[bool]]:
         raise UnusableError(f"{len(images):,} images for {len(same):,} pairs; expected two per pair")
     if len(images) > MAX_IMAGES:
         raise UnusableError(f"more than {MAX_IMAGES:,} images")
-    checked = [_image(number, image) for number, image in enumerate(images, start=1)]
-    return checked, [_label(number, label) for number, label in enumerate(same, start=1)]
+    contents = [_check_image(number, image) for number, image in enumerate(images, start=1)]
+    return contents, [_check_label(number, label) for number, label in enumerate(same, start=1)]
 
 
-def _image(number: int, value: object) -> bytes:
+def _check_image(number: int, value: object) -> bytes:
     if not isinstance(value, bytes):
         raise UnusableError(f"image {number} is {type(value).__name__}, not bytes")
     if len(value) > MAX_IMAGE:
@@ -227,7 +227,7 @@ def _image(number: int, value: object) -> bytes:
     return value
 
 
-def _label(number: int, value: object) -> bool:
+def _check_label(number: int, value: object) -> bool:
     if not isinstance(value, int) or value not in (0, 1):
         raise UnusableError(f"the label of pair {number} is not a boolean")
     return bool(value)
@@ -236,5 +236,5 @@ def _label(number: int, value: object) -> bool:
 def _folds(count: int) -> list[int]:
     if count < 2 * _FOLDS:
         return [0] * count
-    shortest, longer = divmod(count, _FOLDS)
-    return [fold for fold in range(_FOLDS) for _ in range(shortest + (fold < longer))]
+    size, remainder = divmod(count, _FOLDS)
+    return [fold for fold in range(_FOLDS) for _ in range(size + (fold < remainder))]

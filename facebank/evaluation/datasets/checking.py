@@ -36,33 +36,33 @@ class UnusableError(Exception):
     """Raised for one unusable entry of a dataset, which the reader then skips."""
 
 
-def broken(path: Path, why: str) -> DatasetError:
+def file_error(path: Path, reason: str) -> DatasetError:
     """Return the error for an unusable file or folder."""
-    return DatasetError(f"{printable(str(path))}: {why}")
+    return DatasetError(f"{printable(str(path))}: {reason}")
 
 
-def shown(value: object) -> str:
+def shorten(value: object) -> str:
     """Return an untrusted value for a message: escaped, and cut to 80 characters."""
     text = str(value)
     return printable(text[:_MAX_SHOWN]) + ("..." if len(text) > _MAX_SHOWN else "")
 
 
-def read_bytes(path: Path, most: int) -> bytes:
-    """Read a file of at most `most` bytes; raises `DatasetError` if it is missing, larger or not regular."""
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a file of at most `max_bytes` bytes; raises `DatasetError` if it is missing, larger or not regular."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise broken(path, "not a regular file")
-        if status.st_size > most:
-            raise broken(path, f"{status.st_size:,} bytes exceed the limit of {most:,}")
+            raise file_error(path, "not a regular file")
+        if status.st_size > max_bytes:
+            raise file_error(path, f"{status.st_size:,} bytes exceed the limit of {max_bytes:,}")
         with path.open("rb") as stream:
-            data = stream.read(most + 1)
+            data = stream.read(max_bytes + 1)
     except OSError as error:
-        raise broken(path, f"cannot be read: {error.strerror}") from error
+        raise file_error(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise broken(path, "not a valid path") from error
-    if len(data) > most:
-        raise broken(path, f"exceeds the limit of {most:,} bytes")
+        raise file_error(path, "not a valid path") from error
+    if len(data) > max_bytes:
+        raise file_error(path, f"exceeds the limit of {max_bytes:,} bytes")
     return data
 
 
@@ -71,7 +71,7 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path, MAX_TEXT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise broken(path, f"not UTF-8 text: invalid byte at {error.start}") from error
+        raise file_error(path, f"not UTF-8 text: invalid byte at {error.start}") from error
 
 
 def read_json(path: Path) -> object:
@@ -80,23 +80,23 @@ def read_json(path: Path) -> object:
     try:
         parsed: object = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise broken(path, f"invalid JSON: line {error.lineno}: {error.msg}") from error
+        raise file_error(path, f"invalid JSON: line {error.lineno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:
-        raise broken(path, f"invalid JSON: {shown(error)}") from error
+        raise file_error(path, f"invalid JSON: {shorten(error)}") from error
     return parsed
 
 
-def need_photos(path: Path, photos: Sequence[object], skipped: Sequence[SkippedEntry]) -> None:
-    """Raise `DatasetError` with the first reason if no photos are left."""
+def check_photos(path: Path, photos: Sequence[object], skipped: Sequence[SkippedEntry]) -> None:
+    """Raise `DatasetError` with the first reason if there are no photos."""
     if photos:
         return
     if not skipped:
-        raise broken(path, "no photos are listed")
+        raise file_error(path, "no photos are listed")
     first = skipped[0]
-    raise broken(path, f"no entry can be used; the first, {first.entry}: {first.reason}")
+    raise file_error(path, f"no entry can be used; the first, {first.entry}: {first.reason}")
 
 
-def split_named(text: str) -> str | None:
+def parse_split(text: str) -> str | None:
     """Return ``train``, ``validation`` or ``test`` for common names of these splits, None for any other name."""
     return _SPLITS.get(text.strip().casefold())
 
@@ -108,8 +108,8 @@ class People:
     _first: dict[str, str] = field(default_factory=dict)
     _spellings: dict[str, dict[str, None]] = field(default_factory=dict)
 
-    def named(self, text: str) -> str:
-        """Return a person's first spelling; raises `UnusableError` for an invalid name."""
+    def add(self, text: str) -> str:
+        """Record a spelling of a person's name and return the first one; raises `UnusableError` for an invalid name."""
         try:
             name = normalize_name(text)
         except InvalidNameError as error:
@@ -119,7 +119,7 @@ class People:
         return self._first.setdefault(key, name)
 
     @property
-    def joined(self) -> list[SkippedEntry]:
+    def notes(self) -> list[SkippedEntry]:
         """Entries for the people with several spellings."""
         return [
             SkippedEntry(
@@ -145,19 +145,19 @@ class PhotoFolder:
         except (OSError, RuntimeError, ValueError):
             is_folder = False
         if not is_folder:
-            raise broken(self.folder, "no such folder of photos")
+            raise file_error(self.folder, "no such folder of photos")
 
-    def at(self, named: str) -> Path:
+    def find(self, name: str) -> Path:
         """Return the photo at a path below the folder, links resolved; raises `UnusableError` if missing or outside."""
-        if not named or "\0" in named:
-            raise UnusableError("the path is empty" if not named else "not a valid path")
+        if not name or "\0" in name:
+            raise UnusableError("the path is empty" if not name else "not a valid path")
         try:
-            inside = (self._root / named).resolve().relative_to(self._root)
+            relative = (self._root / name).resolve().relative_to(self._root)
         except ValueError:
             raise UnusableError(f"outside the folder {printable(self.folder.name or str(self._root))}") from None
         except (OSError, RuntimeError):
             raise UnusableError("the path cannot be resolved") from None
-        path = self.folder / inside
+        path = self.folder / relative
         try:
             exists = path.is_file()
         except OSError:
@@ -166,31 +166,31 @@ class PhotoFolder:
             raise UnusableError("no such photo")
         return path
 
-    def called(self, names: Iterable[str]) -> Path:
+    def find_any(self, names: Iterable[str]) -> Path:
         """Return the photo at the first existing path, else the only photo below the folder with that file name.
 
         Raises `UnusableError` if there is none, or several have the name.
         """
-        wanted = tuple(dict.fromkeys(names))
+        candidates = tuple(dict.fromkeys(names))
         reasons = list[str]()
-        for name in wanted:
+        for name in candidates:
             try:
-                return self.at(name)
+                return self.find(name)
             except UnusableError as error:
                 reasons.append(str(error))
-        for name in wanted:
-            found = self._named(name.replace("\\", "/").rpartition("/")[2])
-            if len(found) > 1:
+        for name in candidates:
+            paths = self._paths_named(name.replace("\\", "/").rpartition("/")[2])
+            if len(paths) > 1:
                 raise UnusableError("several photos have this name")
-            if found:
-                return self.at(found[0].relative_to(self.folder).as_posix())
+            if paths:
+                return self.find(paths[0].relative_to(self.folder).as_posix())
         raise UnusableError(reasons[0] if reasons else "the path is empty")
 
-    def name_of(self, path: Path) -> str:
+    def label(self, path: Path) -> str:
         """Return a photo's printable path relative to the folder."""
         return printable(path.relative_to(self.folder).as_posix())
 
-    def _named(self, file_name: str) -> list[Path]:
+    def _paths_named(self, file_name: str) -> list[Path]:
         if self._by_name is None:
             self._by_name = {}
             for path in find_photos(self.folder):
@@ -221,22 +221,22 @@ def read_columns(path: Path, first_line: str) -> tuple[tuple[str, ...], str]:
     try:
         names = next(csv.reader([first_line], delimiter=separator, strict=True), [])
     except csv.Error as error:
-        raise broken(path, f"line 1: {error}") from error
+        raise file_error(path, f"line 1: {error}") from error
     return tuple(name.strip().casefold() for name in names), separator
 
 
-def read_table(path: Path, needed: Collection[str]) -> CsvTable:
+def read_table(path: Path, required: Collection[str]) -> CsvTable:
     """Read a UTF-8 CSV file with a header line, separated by commas, semicolons or tabs.
 
-    `needed` are the required columns, in lower case. Raises `DatasetError`.
+    `required` are columns, in lower case. Raises `DatasetError`.
     """
     text = read_text(path)
     columns, separator = read_columns(path, text.partition("\n")[0].rstrip("\r"))
-    missing = [name for name in needed if name not in columns]
+    missing = [name for name in required if name not in columns]
     if missing:
-        raise broken(path, f"line 1: the column '{missing[0]}' is missing; required are {', '.join(needed)}")
+        raise file_error(path, f"line 1: the column '{missing[0]}' is missing; required are {', '.join(required)}")
     if len(set(columns)) != len(columns):
-        raise broken(path, "line 1: two columns have the same name")
+        raise file_error(path, "line 1: two columns have the same name")
     rows, skipped = list[CsvRow](), list[SkippedEntry]()
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
@@ -248,10 +248,10 @@ def read_table(path: Path, needed: Collection[str]) -> CsvTable:
                 values = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
                 rows.append(CsvRow(reader.line_num, values))
             else:
-                why = f"{len(cells)} values for {len(columns)} columns"
-                skipped.append(SkippedEntry(f"line {reader.line_num}", why))
+                reason = f"{len(cells)} values for {len(columns)} columns"
+                skipped.append(SkippedEntry(f"line {reader.line_num}", reason))
     except csv.Error as error:
-        raise broken(path, f"line {reader.line_num}: {error}") from error
+        raise file_error(path, f"line {reader.line_num}: {error}") from error
     return CsvTable(columns, tuple(rows), tuple(skipped))
 
 

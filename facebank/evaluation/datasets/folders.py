@@ -8,7 +8,7 @@ from pathlib import Path
 
 from facebank.errors import PhotoNotFoundError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, SkippedEntry
-from facebank.evaluation.datasets.checking import People, UnusableError, broken, split_named
+from facebank.evaluation.datasets.checking import People, UnusableError, file_error, parse_split
 from facebank.media import find_photos
 from facebank.storage.text import printable
 
@@ -19,38 +19,38 @@ def read_folders(folder: Path, pick: Pick = Pick.LARGEST) -> Dataset:
     ``Ada/ada1.jpg`` and ``Ada/2024/1.jpg`` are photos of Ada. If the people's folders lie in ``train``, ``validation``
     (or ``val``, ``valid``) and ``test``, the photos have these splits. Folders whose names differ only in case or
     spaces are one person, with a note in `skipped`. Hidden files are ignored and links are followed, as by
-    `facebank.media.find_photos`. Photos are not opened; they are named by their paths relative to the folder.
+    `facebank.media.find_photos`. Photos are not opened; their names are their paths relative to the folder.
     """
     photos = _photos_below(folder)
-    read = _Read(_split_folders(photos))
+    reader = _FolderReader(_split_folders(photos))
     for path, parts in photos:
-        read.add(path, parts)
-    skipped = tuple(read.notes())
-    if not read.photos:
-        why = (
+        reader.add(path, parts)
+    skipped = tuple(reader.notes())
+    if not reader.photos:
+        reason = (
             "the folder has no photos" if not photos else "no folders of people; put the photos of each person into one"
         )
-        raise broken(folder, why)
-    return Dataset(title_of(folder), tuple(read.photos), pick=pick, skipped=skipped)
+        raise file_error(folder, reason)
+    return Dataset(dataset_title(folder), tuple(reader.photos), pick=pick, skipped=skipped)
 
 
 def _photos_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
     """List the photos of a folder, each with the parts of its relative path."""
     try:
         if not folder.is_dir():
-            raise broken(folder, "no such folder")
+            raise file_error(folder, "no such folder")
         return [(path, path.relative_to(folder).parts) for path in find_photos(folder)]
     except (OSError, ValueError, PhotoNotFoundError) as error:
-        raise broken(folder, "no such folder") from error
+        raise file_error(folder, "no such folder") from error
 
 
-def title_of(path: Path) -> str:
+def dataset_title(path: Path) -> str:
     """Return the name of a file or folder, as printed in reports."""
     return printable(path.name or path.resolve().name or str(path))
 
 
 @dataclass(slots=True)
-class _Read:
+class _FolderReader:
     """The photos read so far; `splits` are the top-level folders that are splits rather than people."""
 
     splits: frozenset[str]
@@ -61,7 +61,7 @@ class _Read:
 
     def add(self, path: Path, parts: tuple[str, ...]) -> None:
         name = printable("/".join(parts))
-        split = split_named(parts[0]) if parts and parts[0] in self.splits else None
+        split = parse_split(parts[0]) if parts and parts[0] in self.splits else None
         try:
             person = self._person(parts[1:] if split else parts, split)
         except UnusableError as error:
@@ -75,19 +75,19 @@ class _Read:
     def notes(self) -> list[SkippedEntry]:
         """Return an entry for each reason to skip photos, and for each person with several folders."""
         skipped = [
-            SkippedEntry(names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more", why)
-            for why, names in self._reasons.items()
+            SkippedEntry(names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more", reason)
+            for reason, names in self._reasons.items()
         ]
-        return skipped + self._people.joined
+        return skipped + self._people.notes
 
     def _person(self, inner: tuple[str, ...], split: str | None) -> str:
         if len(inner) < 2:
             raise UnusableError("it is not in a folder of a person")
         if self.splits and split is None:
             raise UnusableError(f"its folder is next to {', '.join(sorted(self.splits))} and belongs to no split")
-        return self._people.named(inner[0])
+        return self._people.add(inner[0])
 
 
 def _split_folders(photos: list[tuple[Path, tuple[str, ...]]]) -> frozenset[str]:
     """Return the top-level folders that are named like a split and hold folders with photos."""
-    return frozenset(parts[0] for _, parts in photos if len(parts) > 2 and split_named(parts[0]))
+    return frozenset(parts[0] for _, parts in photos if len(parts) > 2 and parse_split(parts[0]))

@@ -1,6 +1,6 @@
 """Arrays of untrusted npz files, read without unpickling and within size limits.
 
-Headers are read first, so that shapes and sizes are checked before allocation. Small arrays are read at once, large
+Headers are read first, to check shapes and sizes before allocation. Small arrays are read at once, large
 ones in blocks of rows, and images one at a time on demand.
 """
 
@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import PhotoError
-from facebank.evaluation.datasets.checking import UnusableError, broken, shown
+from facebank.evaluation.datasets.checking import UnusableError, file_error, shorten
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -44,22 +44,30 @@ _HEADER = re.compile(
     r"\{'descr': '([|<>=]?[biuUSf][0-9]{1,9})', 'fortran_order': (True|False), 'shape': \(([0-9L, ]*)\),? ?\}\s*"
 )
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OverflowError, RuntimeError, MemoryError)
+_ARCHIVE_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 @contextmanager
 def npz_errors(path: Path) -> Iterator[None]:
     """Convert all errors of reading an npz to `DatasetError`."""
     if not path.is_file():
-        raise broken(path, "no such file")
+        raise file_error(path, "no such file")
     try:
         yield
     except UnusableError as error:
-        raise broken(path, str(error)) from error
+        raise file_error(path, str(error)) from error
     except OSError as error:
-        raise broken(path, f"cannot be read: {error.strerror or shown(error)}") from error
-    except (*_BROKEN, ValueError, TypeError) as error:
-        raise broken(path, f"not an npz file, or damaged ({shown(error)})") from error
+        raise file_error(path, f"cannot be read: {error.strerror or shorten(error)}") from error
+    except (*_ARCHIVE_ERRORS, ValueError, TypeError) as error:
+        raise file_error(path, f"not an npz file, or damaged ({shorten(error)})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +86,11 @@ class Member:
         """Size of the values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def read(self, archive: zipfile.ZipFile, largest: int | None = None) -> NDArray[Any]:
-        """Return all values; raises `UnusableError` if they exceed `largest` bytes (default `MAX_WHOLE`)."""
-        most = MAX_WHOLE if largest is None else largest
-        if self.size > most:
-            raise UnusableError(f"the array {self.name} has {self.size:,} uncompressed bytes; the limit is {most:,}")
+    def read(self, archive: zipfile.ZipFile, max_bytes: int | None = None) -> NDArray[Any]:
+        """Return all values; raises `UnusableError` if they exceed `max_bytes` (default `MAX_WHOLE`)."""
+        limit = MAX_WHOLE if max_bytes is None else max_bytes
+        if self.size > limit:
+            raise UnusableError(f"the array {self.name} has {self.size:,} uncompressed bytes; the limit is {limit:,}")
         with archive.open(self.info) as stream:
             stream.read(self.start)
             data = stream.read(self.size)
@@ -99,14 +107,14 @@ class Member:
         row = max(1, self.size // max(1, self.shape[0]))
         with archive.open(self.info) as stream:
             stream.read(self.start)
-            left = self.shape[0]
-            while left:
-                rows = min(left, max(1, _BLOCK // row))
+            remaining = self.shape[0]
+            while remaining:
+                rows = min(remaining, max(1, _BLOCK // row))
                 data = stream.read(rows * row)
                 if len(data) != rows * row:
                     raise UnusableError(f"the array {self.name} is truncated")
                 yield np.frombuffer(data, dtype=self.dtype).reshape(rows, *self.shape[1:])
-                left -= rows
+                remaining -= rows
             if stream.read(1):
                 raise UnusableError(f"the array {self.name} is truncated")
 
@@ -121,25 +129,25 @@ def find_members(archive: zipfile.ZipFile, names: Collection[str]) -> dict[str, 
     members = archive.infolist()
     if len(members) > _MAX_MEMBERS:
         raise UnusableError(f"{len(members):,} files exceed the limit of {_MAX_MEMBERS}")
-    known = [member for member in members if member.filename.removesuffix(".npy") in names]
-    if len({member.filename.removesuffix(".npy") for member in known}) != len(known):
+    selected = [member for member in members if member.filename.removesuffix(".npy") in names]
+    if len({member.filename.removesuffix(".npy") for member in selected}) != len(selected):
         raise UnusableError("an array occurs twice")
-    total = sum(member.file_size for member in known)
+    total = sum(member.file_size for member in selected)
     if total > MAX_TOTAL:
         raise UnusableError(f"the arrays have {total:,} uncompressed bytes; the limit is {MAX_TOTAL:,}")
-    found = {}
-    for info in known:
+    arrays = {}
+    for info in selected:
         name = info.filename.removesuffix(".npy")
         with archive.open(info) as stream:
-            shape, is_fortran_order, dtype, start = _header(stream, name)
+            shape, is_fortran_order, dtype, start = _read_header(stream, name)
         member = Member(name, info, shape, dtype, is_fortran_order, start)
         if member.size + start != info.file_size:
             raise UnusableError(f"the size of the array {name} does not match its header")
-        found[name] = member
-    return found
+        arrays[name] = member
+    return arrays
 
 
-def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def _read_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     start = stream.read(len(_MAGIC) + 2)
     width = _LENGTH_BYTES.get(start[-2:])
     if not start.startswith(_MAGIC) or width is None:
@@ -147,11 +155,11 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dty
     length = min(_MAX_HEADER, int.from_bytes(stream.read(width), "little"))
     header = stream.read(length)
     # Matched by a regular expression, since parsing the header as Python is unsafe.
-    stated = _HEADER.fullmatch(header.decode("latin-1"))
-    if stated is None:
+    match = _HEADER.fullmatch(header.decode("latin-1"))
+    if match is None:
         raise UnusableError(f"the array {name} has Python objects or an unsupported dtype")
-    shape = tuple(int(length.strip().rstrip("L")) for length in stated[3].split(",") if length.strip())
-    return shape, stated[2] == "True", np.dtype(stated[1]), len(start) + width + length
+    shape = tuple(int(length.strip().rstrip("L")) for length in match[3].split(",") if length.strip())
+    return shape, match[2] == "True", np.dtype(match[1]), len(start) + width + length
 
 
 class ImageArray:
@@ -167,7 +175,7 @@ class ImageArray:
         self._stream = path.open("rb")
         weakref.finalize(self, self._stream.close)
         self._lock = threading.Lock()
-        self._begin = self._find_values()
+        self._values_offset = self._find_values()
         self._points: list[tuple[int, int, Any]] = []
         self._position = 0
         self._decompressor: Any = None
@@ -188,7 +196,7 @@ class ImageArray:
         size = math.prod(shape)
         try:
             with self._lock:
-                data = self._bytes(self.member.start + number * size, size)
+                data = self._read_at(self.member.start + number * size, size)
         except (OSError, zlib.error) as error:
             raise PhotoError(f"image {number + 1} of {printable(str(self._path))} cannot be read: {error}") from error
         if len(data) != size:
@@ -210,36 +218,36 @@ class ImageArray:
 
     def _check(self) -> None:
         """Decompress the array once, verify it, and save restart points."""
-        info, total, checksum, noted = self.member.info, 0, 0, 0
+        info, total, checksum, last_point = self.member.info, 0, 0, 0
         self._restart(0)
         while total < info.file_size:
-            data = self._next(min(_BLOCK, info.file_size - total))
+            data = self._read_next(min(_BLOCK, info.file_size - total))
             if not data:
                 raise UnusableError(f"the array {self.member.name} is truncated")
             checksum = zlib.crc32(data, checksum)
             total += len(data)
-            if not self._is_stored and total - noted >= _RESTART_INTERVAL:
+            if not self._is_stored and total - last_point >= _RESTART_INTERVAL:
                 self._points.append((total, self._stream.tell(), self._decompressor.copy()))
-                noted = total
-        if self._next(1) and not self._is_stored:
+                last_point = total
+        if self._read_next(1) and not self._is_stored:
             raise UnusableError(f"the array {self.member.name} is truncated")
         if checksum != info.CRC:
             raise zipfile.BadZipFile(f"Bad CRC-32 for file '{info.filename}'")
         self._position = info.file_size
 
-    def _bytes(self, start: int, size: int) -> bytes:
+    def _read_at(self, start: int, size: int) -> bytes:
         """Return decompressed bytes, fewer at the end of the file."""
         nearest = max((point[0] for point in self._points if point[0] <= start), default=0)
         if self._is_stored or start < self._position or nearest > self._position:
             self._restart(start)
         while self._position < start:
-            skipped = len(self._next(min(_BLOCK, start - self._position)))
+            skipped = len(self._read_next(min(_BLOCK, start - self._position)))
             if not skipped:
                 return b""
             self._position += skipped
         parts = list[bytes]()
         while size:
-            part = self._next(size)
+            part = self._read_next(size)
             if not part:
                 break
             parts.append(part)
@@ -250,24 +258,24 @@ class ImageArray:
     def _restart(self, start: int) -> None:
         """Seek to an offset of a stored array, or to the last restart point before it in a compressed one."""
         if self._is_stored:
-            self._stream.seek(self._begin + start)
+            self._stream.seek(self._values_offset + start)
             self._position = start
             return
         point = max((point for point in self._points if point[0] <= start), default=None, key=lambda point: point[0])
         if point is None:
             self._position, self._decompressor = 0, zlib.decompressobj(-zlib.MAX_WBITS)
-            self._stream.seek(self._begin)
+            self._stream.seek(self._values_offset)
         else:
             self._position, offset, decompressor = point
             self._decompressor = decompressor.copy()
             self._stream.seek(offset)
 
-    def _next(self, most: int) -> bytes:
+    def _read_next(self, max_bytes: int) -> bytes:
         if self._is_stored:
-            return self._stream.read(most)
+            return self._stream.read(max_bytes)
         while not self._decompressor.eof:
             compressed = self._decompressor.unconsumed_tail or self._stream.read(_COMPRESSED_BLOCK)
-            data: bytes = self._decompressor.decompress(compressed, most)
+            data: bytes = self._decompressor.decompress(compressed, max_bytes)
             if data:
                 return data
             if not compressed:

@@ -15,9 +15,9 @@ from facebank.evaluation.datasets.annotations import (
     read_vott_csv,
     read_vott_json,
 )
-from facebank.evaluation.datasets.arrays import holds_embeddings, read_arrays, read_embeddings
+from facebank.evaluation.datasets.arrays import has_embeddings, read_arrays, read_embeddings
 from facebank.evaluation.datasets.bin_file import read_bin
-from facebank.evaluation.datasets.checking import MAX_TEXT, broken, read_columns, read_json, read_text
+from facebank.evaluation.datasets.checking import MAX_TEXT, file_error, read_columns, read_json, read_text
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import add_pairs, is_lfw, read_people
 from facebank.evaluation.datasets.pairs_csv import PAIR_COLUMNS, read_pairs_csv
@@ -29,7 +29,7 @@ KINDS = (
 )
 """The supported formats, as listed in messages."""
 
-_START = 4096
+_START_BYTES = 4096
 _EXPORT_FOLDERS = ("vott-json-export", "vott-csv-export")
 
 
@@ -49,7 +49,7 @@ def open_dataset(path: Path, photos: Path | None = None) -> Dataset:
     Raises
     ------
     DatasetError
-        The path does not exist, or is broken or of an unsupported format.
+        The path does not exist, or its content is damaged or of an unsupported format.
     """
     try:
         if path.is_dir():
@@ -57,8 +57,8 @@ def open_dataset(path: Path, photos: Path | None = None) -> Dataset:
         if path.is_file():
             return _open_file(path, photos)
     except OSError as error:
-        raise broken(path, f"cannot be opened: {error.strerror}") from error
-    raise broken(path, "no such file or folder")
+        raise file_error(path, f"cannot be opened: {error.strerror}") from error
+    raise file_error(path, "no such file or folder")
 
 
 def read_names(path: Path) -> frozenset[str]:
@@ -69,11 +69,11 @@ def read_names(path: Path) -> frozenset[str]:
         return frozenset(person.name for person in read_people(path))
     names = frozenset(line.split("\t")[0].strip() for line in lines if line)
     if not names:
-        raise broken(path, "the list of people is empty")
+        raise file_error(path, "the list of people is empty")
     return names
 
 
-def only_named(dataset: Dataset, path: Path) -> Dataset:
+def select_listed(dataset: Dataset, path: Path) -> Dataset:
     """Return the dataset restricted to the people of a list; listed people without photos are noted in `skipped`.
 
     Raises `DatasetError` if the list cannot be read, or none of its people is in the dataset.
@@ -81,27 +81,29 @@ def only_named(dataset: Dataset, path: Path) -> Dataset:
     names = read_names(path)
     present = names & set(dataset.people)
     if not present:
-        raise broken(path, f"none of the {len(names)} listed people is in {printable(dataset.title)}")
-    restricted = dataset.of(present)
+        raise file_error(path, f"none of the {len(names)} listed people is in {printable(dataset.title)}")
+    restricted = dataset.select_people(present)
     missing = sorted(names - present)
     if not missing:
         return restricted
-    why = f"{printable(missing[0])} and {len(missing) - 1} more" if len(missing) > 1 else printable(missing[0])
-    note = SkippedEntry(path.name, f"{len(missing)} of {len(names)} listed people have no photos in the dataset: {why}")
+    listed = f"{printable(missing[0])} and {len(missing) - 1} more" if len(missing) > 1 else printable(missing[0])
+    note = SkippedEntry(
+        path.name, f"{len(missing)} of {len(names)} listed people have no photos in the dataset: {listed}"
+    )
     return replace(restricted, skipped=(*restricted.skipped, note))
 
 
 def _open_folder(folder: Path, photos: Path | None) -> Dataset:
     if photos is not None:
-        raise broken(folder, "a separate folder of photos can only be given with a file that lists photos")
+        raise file_error(folder, "a separate folder of photos can only be given with a file that lists photos")
     exports = [path for parent in (folder, *(folder / name for name in _EXPORT_FOLDERS)) for path in _exports(parent)]
     if len(exports) > 1:
         names = ", ".join(printable(path.relative_to(folder).as_posix()) for path in exports[:3])
-        raise broken(folder, f"the folder has several exports ({names}); pass the path of one")
+        raise file_error(folder, f"the folder has several exports ({names}); pass the path of one")
     if exports:
         return _open_file(exports[0], None)
-    people = read_folders(folder)
-    return replace(people, pick=Pick.CENTRAL) if is_lfw(people) else people
+    dataset = read_folders(folder)
+    return replace(dataset, pick=Pick.CENTRAL) if is_lfw(dataset) else dataset
 
 
 def _exports(folder: Path) -> list[Path]:
@@ -116,12 +118,12 @@ def _exports(folder: Path) -> list[Path]:
 
 
 def _is_vott_table(path: Path) -> bool:
-    return set(VOTT_COLUMNS) <= _columns(path, _first_line(_start(path)))
+    return set(VOTT_COLUMNS) <= _columns(path, _first_line(_read_start(path)))
 
 
 def _is_export(path: Path) -> bool:
-    start = _start(path)
-    if b'"assets"' not in start and b'"images"' not in start and len(start) < _START:
+    start = _read_start(path)
+    if b'"assets"' not in start and b'"images"' not in start and len(start) < _START_BYTES:
         return False
     try:
         document = read_json(path)
@@ -131,11 +133,11 @@ def _is_export(path: Path) -> bool:
 
 
 def _open_file(path: Path, photos: Path | None) -> Dataset:
-    start = _start(path)
+    start = _read_start(path)
     if not start:
-        raise broken(path, "the file is empty")
+        raise file_error(path, "the file is empty")
     if start.startswith(b"PK\x03\x04"):
-        return read_embeddings(path) if holds_embeddings(path) else read_arrays(path)
+        return read_embeddings(path) if has_embeddings(path) else read_arrays(path)
     if start.startswith(b"\x80") or path.suffix.lower() == ".bin":
         return read_bin(path)
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
@@ -149,7 +151,7 @@ def _open_json(path: Path, photos: Path | None) -> Dataset:
         return read_vott_json(path, photos, document)
     if isinstance(document, dict) and "images" in document and "annotations" in document:
         return read_coco(path, photos, document)
-    raise broken(path, "neither a VoTT export (no 'assets') nor a COCO export (no 'images' and 'annotations')")
+    raise file_error(path, "neither a VoTT export (no 'assets') nor a COCO export (no 'images' and 'annotations')")
 
 
 def _open_text(path: Path, start: bytes, photos: Path | None) -> Dataset:
@@ -161,7 +163,7 @@ def _open_text(path: Path, start: bytes, photos: Path | None) -> Dataset:
         return read_vott_csv(path, photos)
     if columns & set(PAIR_COLUMNS):
         return read_pairs_csv(path, photos)
-    raise broken(path, f"unsupported format; supported are: {KINDS}")
+    raise file_error(path, f"unsupported format; supported are: {KINDS}")
 
 
 def _open_list(path: Path, photos: Path | None) -> Dataset:
@@ -170,14 +172,14 @@ def _open_list(path: Path, photos: Path | None) -> Dataset:
     folders = [photos] if photos else [parent, parent / "lfw", parent.parent / "lfw"]
     for folder in folders:
         try:
-            people = read_folders(folder)
+            dataset = read_folders(folder)
         except DatasetError:
             if photos:
                 raise
             continue
-        if photos or is_lfw(people):
-            return add_pairs(people, folder, path)
-    raise broken(
+        if photos or is_lfw(dataset):
+            return add_pairs(dataset, folder, path)
+    raise file_error(
         path, "the photos of this list of pairs were not found; pass their folder as DATA and the list with --pairs"
     )
 
@@ -189,9 +191,9 @@ def _columns(path: Path, line: str) -> set[str]:
         return set()
 
 
-def _start(path: Path) -> bytes:
+def _read_start(path: Path) -> bytes:
     with path.open("rb") as stream:
-        return stream.read(_START)
+        return stream.read(_START_BYTES)
 
 
 def _first_line(start: bytes) -> str:

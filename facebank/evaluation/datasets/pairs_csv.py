@@ -13,12 +13,12 @@ from facebank.evaluation.datasets.checking import (
     People,
     PhotoFolder,
     UnusableError,
-    broken,
-    need_photos,
+    check_photos,
+    file_error,
     read_table,
-    shown,
+    shorten,
 )
-from facebank.evaluation.datasets.folders import title_of
+from facebank.evaluation.datasets.folders import dataset_title
 
 PAIR_COLUMNS = ("first", "second", "same")
 
@@ -50,29 +50,31 @@ def read_pairs_csv(path: Path, photos: Path | None = None) -> Dataset:
     table = read_table(path, PAIR_COLUMNS)
     has_people = "first_person" in table.columns
     if has_people != ("second_person" in table.columns):
-        raise broken(path, "line 1: one of the columns first_person and second_person is missing")
+        raise file_error(path, "line 1: one of the columns first_person and second_person is missing")
     if not table.rows and not table.skipped:
-        raise broken(path, "the list of pairs is empty")
-    read = _Read(PhotoFolder(photos or path.parent), has_people)
-    skipped = [*table.skipped, *_add_all(read, table)]
-    need_photos(path, read.pairs, skipped)
+        raise file_error(path, "the list of pairs is empty")
+    reader = _PairReader(PhotoFolder(photos or path.parent), has_people)
+    skipped = [*table.skipped, *_add_all(reader, table)]
+    check_photos(path, reader.pairs, skipped)
     if not has_people:
-        skipped += read.name_by_folders()
-    return Dataset(title_of(path), tuple(read.photos), tuple(read.pairs), skipped=(*skipped, *read.people.joined))
+        skipped += reader.name_by_folders()
+    return Dataset(
+        dataset_title(path), tuple(reader.photos), tuple(reader.pairs), skipped=(*skipped, *reader.people.notes)
+    )
 
 
-def _add_all(read: _Read, table: CsvTable) -> list[SkippedEntry]:
+def _add_all(reader: _PairReader, table: CsvTable) -> list[SkippedEntry]:
     skipped = list[SkippedEntry]()
     for row in table.rows:
         try:
-            read.add(row)
+            reader.add(row)
         except UnusableError as error:
             skipped.append(SkippedEntry(f"line {row.line}", str(error)))
     return skipped
 
 
 @dataclass(slots=True)
-class _Read:
+class _PairReader:
     """The pairs read so far."""
 
     folder: PhotoFolder
@@ -87,11 +89,11 @@ class _Read:
         """Add a pair; raises `UnusableError` before anything is changed."""
         paths = [self._find(row.values[column]) for column in ("first", "second")]
         if paths[0] == paths[1]:
-            raise UnusableError(f"{self.folder.name_of(paths[0])} is paired with itself")
-        same, fold = _same(row.values["same"]), _fold(row.values.get("fold", ""))
-        known = self._lines.get(frozenset(paths))
-        if known is not None:
-            raise UnusableError(f"same pair as in line {known}")
+            raise UnusableError(f"{self.folder.label(paths[0])} is paired with itself")
+        same, fold = _parse_same(row.values["same"]), _parse_fold(row.values.get("fold", ""))
+        earlier_line = self._lines.get(frozenset(paths))
+        if earlier_line is not None:
+            raise UnusableError(f"same pair as in line {earlier_line}")
         people = [self._person(row, column, path) for column, path in zip(("first", "second"), paths, strict=True)]
         if None not in people and (people[0] == people[1]) != same:
             raise UnusableError("same is yes for two people" if same else "same is no for one person")
@@ -101,63 +103,65 @@ class _Read:
 
     def name_by_folders(self) -> list[SkippedEntry]:
         """Label the photos by their folders, unless a pair contradicts that; return the entries to report."""
-        owners = [self._owner(photo) for photo in self.photos]
+        owners = [self._folder_name(photo) for photo in self.photos]
         for pair in self.pairs:
             first, second = owners[pair.first], owners[pair.second]
             if first is not None and second is not None and (first == second) != pair.same:
-                why = f"the pair {self.photos[pair.first].name} and {self.photos[pair.second].name} contradicts them"
-                return [SkippedEntry("names of people", f"folders are not used as names: {why}")]
+                reason = f"the pair {self.photos[pair.first].name} and {self.photos[pair.second].name} contradicts them"
+                return [SkippedEntry("names of people", f"folders are not used as names: {reason}")]
         self.photos = [replace(photo, person=owner) for photo, owner in zip(self.photos, owners, strict=True)]
         return []
 
-    def _find(self, named: str) -> Path:
+    def _find(self, path_text: str) -> Path:
         try:
-            return self.folder.at(named)
+            return self.folder.find(path_text)
         except UnusableError as error:
-            hint = "; use / in paths, not \\" if self._is_with_slashes(named) else ""
-            raise UnusableError(f"{shown(named) or 'a photo'}: {error}{hint}") from error
+            hint = "; use / in paths, not \\" if self._exists_with_slashes(path_text) else ""
+            raise UnusableError(f"{shorten(path_text) or 'a photo'}: {error}{hint}") from error
 
-    def _is_with_slashes(self, named: str) -> bool:
+    def _exists_with_slashes(self, path_text: str) -> bool:
         try:
-            return "\\" in named and self.folder.at(named.replace("\\", "/")).exists()
+            return "\\" in path_text and self.folder.find(path_text.replace("\\", "/")).exists()
         except UnusableError:
             return False
 
     def _person(self, row: CsvRow, column: str, path: Path) -> str | None:
         text = row.values[f"{column}_person"] if self.has_people else ""
-        person = self.people.named(text) if text else None
+        person = self.people.add(text) if text else None
         index = self._indices.get(path)
         if index is None or person is None:
             return person if index is None else self.photos[index].person
-        before = self.photos[index].person
-        if before not in (None, person):
-            raise UnusableError(f"{self.photos[index].name} is labeled {person}, but {before} in an earlier line")
+        earlier_person = self.photos[index].person
+        if earlier_person not in (None, person):
+            raise UnusableError(
+                f"{self.photos[index].name} is labeled {person}, but {earlier_person} in an earlier line"
+            )
         return person
 
     def _index(self, path: Path, person: str | None) -> int:
         index = self._indices.setdefault(path, len(self.photos))
         if index == len(self.photos):
-            self.photos.append(DatasetPhoto(self.folder.name_of(path), person, path))
+            self.photos.append(DatasetPhoto(self.folder.label(path), person, path))
         elif person is not None:
             self.photos[index] = replace(self.photos[index], person=person)
         return index
 
-    def _owner(self, photo: DatasetPhoto) -> str | None:
+    def _folder_name(self, photo: DatasetPhoto) -> str | None:
         parts = photo.content.relative_to(self.folder.folder).parts if isinstance(photo.content, Path) else ()
         try:
-            return self.people.named(parts[-2]) if len(parts) > 1 else None
+            return self.people.add(parts[-2]) if len(parts) > 1 else None
         except UnusableError:
             return None
 
 
-def _same(text: str) -> bool:
+def _parse_same(text: str) -> bool:
     try:
         return _SAME[text.casefold()]
     except KeyError:
-        raise UnusableError(f"same is '{shown(text)}'; expected 1 or 0") from None
+        raise UnusableError(f"same is '{shorten(text)}'; expected 1 or 0") from None
 
 
-def _fold(text: str) -> int:
+def _parse_fold(text: str) -> int:
     if not re.fullmatch("[0-9]{0,4}", text):
-        raise UnusableError(f"fold is '{shown(text)}'; expected an integer from 0")
+        raise UnusableError(f"fold is '{shorten(text)}'; expected an integer from 0")
     return int(text or 0)

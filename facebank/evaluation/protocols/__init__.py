@@ -56,13 +56,13 @@ CONTENTS = {
 class Option:
     """Annotation that makes a parameter a command-line option: ``photos: Annotated[int, Option("--enrolled", ...)]``.
 
-    `metavar` is the placeholder of the value in the help; `least` is the smallest allowed number, None for no limit.
+    `metavar` is the placeholder of the value in the help; `minimum` is the smallest allowed number, None for no limit.
     """
 
     flag: str
     help: str
     metavar: str | None = None
-    least: int | None = None
+    minimum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,14 @@ class Protocol:
 
     def options(self) -> dict[str, tuple[Any, Option, Any]]:
         """Return type, option and default (`inspect.Parameter.empty` if required) of each option, by parameter."""
-        found = {}
+        options = {}
         for function in (self.open_data, self.run):
             hints = get_type_hints(function, include_extras=True)
             for name, parameter in inspect.signature(function).parameters.items():
                 for option in getattr(hints.get(name), "__metadata__", ()):
                     if isinstance(option, Option):
-                        found[name] = (hints[name].__origin__, option, parameter.default)
-        return found
+                        options[name] = (hints[name].__origin__, option, parameter.default)
+        return options
 
     def job(self, data: Path, options: Mapping[str, Any]) -> Job:
         """Open the data and return a job for `facebank.evaluation.bench.run`.
@@ -103,10 +103,12 @@ class Protocol:
         `options` are values by parameter; None and empty lists stand for the default. Raises `DatasetError` if the data
         are missing or invalid.
         """
-        given = {name: value for name, value in options.items() if value is not None and value != []}
-        opening = {name: given.pop(name) for name in inspect.signature(self.open_data).parameters if name in given}
-        opened = self.open_data(data, **opening)
-        return partial(self.run, **(opened if isinstance(opened, Mapping) else {"dataset": opened}), **given)
+        values = {name: value for name, value in options.items() if value is not None and value != []}
+        open_values = {
+            name: values.pop(name) for name in inspect.signature(self.open_data).parameters if name in values
+        }
+        opened = self.open_data(data, **open_values)
+        return partial(self.run, **(opened if isinstance(opened, Mapping) else {"dataset": opened}), **values)
 
 
 _REGISTERED: dict[str, Protocol] = {}

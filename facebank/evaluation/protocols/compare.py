@@ -13,11 +13,11 @@ import numpy as np
 
 from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate, resampled_weights
+from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate, resample_weights
 from facebank.evaluation.dataset import Dataset, SkippedEntry
 from facebank.evaluation.figures import Figure, Kind, difference, pair_rate, rate
 from facebank.evaluation.identification import Condition, searches_table, strangers_table
-from facebank.evaluation.pairing import ComparedPairs, compare_faces, drawn_units, only_compared, pairs_of
+from facebank.evaluation.pairing import ComparedPairs, bootstrap_units, compare_faces, pairs_of, select_compared
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.lfw import decide_folds
 from facebank.evaluation.protocols.options import Pairs, open_pairs
@@ -25,14 +25,14 @@ from facebank.evaluation.report import Report, Section, Table
 from facebank.evaluation.searches import choose_roles, enroll
 from facebank.evaluation.verification import (
     RATES,
-    as_point_difference,
+    apply_rule_of_three,
     curve_figures,
     error_curves,
     failure_to_acquire,
     fnmr_name,
     operating_figures,
     pair_difference,
-    with_rule_of_three,
+    to_points,
 )
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
@@ -87,7 +87,7 @@ def compare(
     photos
         Number of enrolled photos of each person, for `Task.OPENSET`.
     searches
-        Largest number of probes of enrolled people, and of strangers.
+        Maximum number of probes of enrolled people, and of strangers.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def compare(
             Section(
                 "Paired differences", (_DIFFERENCES,), tuple(name for name in content.figures if "_minus_" in name)
             ),
-            content.shown,
+            content.details,
         ),
         failures=[
             SkippedEntry(f"{failure.entry} ({system.name})", failure.reason)
@@ -169,10 +169,10 @@ def compare_with(
 def _check_names(systems: Sequence[ComparedSystem]) -> None:
     keys = [system.key for system in systems]
     if len(keys) < 2 or "" in keys:
-        raise UsageError("A comparison needs at least two packs or classifiers with different names.")
+        raise UsageError("a comparison needs at least two packs or classifiers with different names")
     if len(set(keys)) != len(keys):
         names = ", ".join(printable(system.name) for system in systems)
-        raise UsageError(f"Two compared systems have the same name: {names}; choose another pack or classifier.")
+        raise UsageError(f"two compared systems have the same name: {names}; choose another pack or classifier")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,12 +182,12 @@ class _Content:
     description: str
     faces: list[FaceSet]
     figures: dict[str, Figure]
-    shown: Section
+    details: Section
 
 
 def _verification(systems: Sequence[ComparedSystem], dataset: Dataset) -> _Content:
-    shown = only_compared(dataset)
-    faces = [system.bench.read(shown) for system in systems]
+    selected = select_compared(dataset)
+    faces = [system.bench.read(selected) for system in systems]
     pairing = pairs_of(faces[0], systems[0].bench.random())
     compared = [
         ComparedPairs(own, pairing, compare_faces(own, pairing.pairs), system.bench.reader.engine.thresholds)
@@ -197,8 +197,8 @@ def _verification(systems: Sequence[ComparedSystem], dataset: Dataset) -> _Conte
     for system, trial in zip(systems, compared, strict=True):
         figures |= {f"{name}_{system.key}": figure for name, figure in _own_figures(trial).items()}
     for system, trial in zip(systems[1:], compared[1:], strict=True):
-        ending = f"{system.key}_minus_{systems[0].key}"
-        figures |= {f"{name}_{ending}": figure for name, figure in _pair_differences(trial, compared[0]).items()}
+        suffix = f"{system.key}_minus_{systems[0].key}"
+        figures |= {f"{name}_{suffix}": figure for name, figure in _pair_differences(trial, compared[0]).items()}
     lines = [(system.name, trial.comparisons) for system, trial in zip(systems, compared, strict=True)]
     return _Content(pairing.description, faces, figures, Section("Curves", items=error_curves(lines)))
 
@@ -226,16 +226,16 @@ def _pair_differences(ours: ComparedPairs, theirs: ComparedPairs) -> dict[str, F
     a, b = ours.comparisons, theirs.comparisons
 
     def paired_difference(
-        mine: NDArray[np.bool_], other: NDArray[np.bool_], chosen: NDArray[np.bool_], what: str
+        mine: NDArray[np.bool_], other: NDArray[np.bool_], mask: NDArray[np.bool_], measure: str
     ) -> Figure:
-        a, b = (part[chosen].astype(np.float64) for part in (mine, other))
-        return pair_difference(a, b, first[chosen], second[chosen], f"Difference in {what}, on the same pairs.")
+        a, b = (values[mask].astype(np.float64) for values in (mine, other))
+        return pair_difference(a, b, first[mask], second[mask], f"Difference in {measure}, on the same pairs.")
 
     figures = {}
     right = [_right_by_folds(trial) for trial in (ours, theirs)]
     if right[0] is not None and right[1] is not None:
         figures["accuracy"] = paired_difference(right[0], right[1], np.ones(len(same), dtype=np.bool_), "accuracy")
-    matched = [trial.comparisons.matched(trial.threshold) for trial in (ours, theirs)]
+    matched = [trial.comparisons.matches(trial.threshold) for trial in (ours, theirs)]
     figures["fmr_at_shipped_threshold"] = paired_difference(
         matched[0], matched[1], ~same, "FMR at the shipped thresholds"
     )
@@ -245,7 +245,7 @@ def _pair_differences(ours: ComparedPairs, theirs: ComparedPairs) -> dict[str, F
     figures["equal_error_rate"] = _eer_difference(a, b)
     for fmr in RATES:
         if fmr * int((~same).sum()) >= 1:
-            missed = [~one.matched(one.threshold_at(fmr)) for one in (a, b)]
+            missed = [~system.matches(system.threshold_at(fmr)) for system in (a, b)]
             figure = paired_difference(
                 missed[0], missed[1], same, f"FNMR, each at its own threshold of an FMR of {100 * fmr:g} %"
             )
@@ -258,61 +258,61 @@ def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
         rates = [ErrorCurve.of(comparisons, weights).equal_error_rate for comparisons in (ours, theirs)]
         return rates[0] - rates[1]
 
-    drawn = [difference_of_rates(weights) for weights in resampled_weights(ours)]
-    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (-1.0, 1.0)
+    resampled = [difference_of_rates(weights) for weights in resample_weights(ours)]
+    low, high = np.quantile(resampled, [0.025, 0.975]) if resampled else (-1.0, 1.0)
     return Figure(
         difference_of_rates(None),
         (float(low), float(high)),
         len(ours.same),
         kind=Kind.NUMBER,
         points=True,
-        distinct=min(equal_error_rate(one).distinct or 0 for one in (ours, theirs)),
+        distinct=min(equal_error_rate(comparisons).distinct or 0 for comparisons in (ours, theirs)),
         descriptive=True,
         meaning="Difference in the equal error rate, on the same pairs.",
     )
 
 
 def _identification(systems: Sequence[ComparedSystem], dataset: Dataset, photos: int, searches: int) -> _Content:
-    read = [system.bench.read(dataset) for system in systems]
-    found_by_all = np.logical_and.reduce([faces.found for faces in read])
-    faces = [own.where(found_by_all) for own in read]
+    face_sets = [system.bench.read(dataset) for system in systems]
+    found_by_all = np.logical_and.reduce([faces.has_face for faces in face_sets])
+    faces = [own.select(found_by_all) for own in face_sets]
     roles = choose_roles(faces[0], photos=photos, mated=searches, strangers=searches, random=systems[0].bench.random())
     conditions = []
     for system, own in zip(systems, faces, strict=True):
         gallery = enroll(system.bench.reader, own, roles.enrolled, system.settings)
         conditions.append(Condition(system.key, system.name, own, gallery.search(roles.probes)))
     figures: dict[str, Figure] = {}
-    for condition, own in zip(conditions, read, strict=True):
+    for condition, own in zip(conditions, face_sets, strict=True):
         figures |= condition.figures()
         meaning = "Photos in which no face was found, or that could not be read."
-        figures[f"failure_to_acquire_{condition.name}"] = rate(~own.found, drawn_units(own, ()), meaning)
+        figures[f"failure_to_acquire_{condition.name}"] = rate(~own.has_face, bootstrap_units(own, ()), meaning)
     for condition in conditions[1:]:
-        ending = f"{condition.name}_minus_{conditions[0].name}"
-        found = _search_differences(condition, conditions[0])
-        figures |= {f"{name}_{ending}": figure for name, figure in found.items()}
+        suffix = f"{condition.name}_minus_{conditions[0].name}"
+        differences = _search_differences(condition, conditions[0])
+        figures |= {f"{name}_{suffix}": figure for name, figure in differences.items()}
     people = len(np.unique(faces[0].dataset.owners[roles.enrolled]))
     description = (
         f"{photos} photos each of {people:,} people were enrolled; {len(roles.mated):,} photos of them and "
         f"{len(roles.strangers):,} of strangers were searched for. All systems get the same photos, in which each "
         "found a face."
     )
-    shown = Section("Searches", items=(searches_table(conditions), strangers_table(conditions)))
-    return _Content(description, read, figures, shown)
+    details = Section("Searches", items=(searches_table(conditions), strangers_table(conditions)))
+    return _Content(description, face_sets, figures, details)
 
 
 def _search_differences(ours: Condition, theirs: Condition) -> dict[str, Figure]:
     a, b, units, mated = ours.searches, theirs.searches, ours.units, ours.searches.mated
     figures = {}
-    for name, what, mine, other, chosen in (
+    for name, measure, mine, other, mask in (
         ("rank_1", "the fraction of probes whose best candidate is right", ~a.not_first, ~b.not_first, mated),
         ("fnir", "FNIR", a.missed, b.missed, mated),
         ("fpir", "FPIR", a.misnamed, b.misnamed, ~mated),
     ):
-        if chosen.any():
-            values = [part[chosen].astype(np.float64) for part in (mine, other)]
-            meaning = f"Difference in {what}, in the same searches."
-            figure = as_point_difference(difference(values[0], values[1], units[chosen], meaning), values[0], values[1])
-            figures[name] = with_rule_of_three(figure, values[0], values[1])
+        if mask.any():
+            values = [events[mask].astype(np.float64) for events in (mine, other)]
+            meaning = f"Difference in {measure}, in the same searches."
+            figure = to_points(difference(values[0], values[1], units[mask], meaning), values[0], values[1])
+            figures[name] = apply_rule_of_three(figure, values[0], values[1])
     return figures
 
 
@@ -348,14 +348,14 @@ def _sentences(systems: Sequence[ComparedSystem], figures: dict[str, Figure]) ->
     """Return a sentence on the difference of each system from the first."""
     sentences = []
     for system in systems[1:]:
-        ending = f"_{system.key}_minus_{systems[0].key}"
-        name = next(name for name in ("accuracy", "equal_error_rate", "fnir", "fpir") if f"{name}{ending}" in figures)
-        figure = figures[name + ending]
+        suffix = f"_{system.key}_minus_{systems[0].key}"
+        name = next(name for name in ("accuracy", "equal_error_rate", "fnir", "fpir") if f"{name}{suffix}" in figures)
+        figure = figures[name + suffix]
         low, high = figure.interval or (0.0, 0.0)
-        words = name.upper() if name in ("fnir", "fpir") else name.replace("_", " ")
+        measure = name.upper() if name in ("fnir", "fpir") else name.replace("_", " ")
         verdict = "not significant on these data" if low <= 0 <= high else "significant at 95 %"
         sentences.append(
-            f"{system.name} has {100 * figure.value:+.2f} percentage points of {words} "
+            f"{system.name} has {100 * figure.value:+.2f} percentage points of {measure} "
             f"[{100 * low:+.2f}, {100 * high:+.2f}] against {systems[0].name}: {verdict}."
         )
     return sentences

@@ -21,14 +21,14 @@ from facebank.evaluation.identification import (
     Condition,
     calibration_section,
     decision_note,
-    rates_over,
+    rate_curves,
     searches_table,
     strangers_table,
 )
 from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.options import Enrolled, open_people
 from facebank.evaluation.report import Report, Section, Table
-from facebank.evaluation.searches import Roles, choose_roles, enroll, unrelated
+from facebank.evaluation.searches import Roles, choose_roles, enroll, exclude_related
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,39 +107,41 @@ def pose(
     photos
         Number of enrolled photos of each person.
     people, strangers
-        Largest numbers of enrolled people and of strangers' photos.
+        Maximum numbers of enrolled people and of strangers' photos.
 
     Raises
     ------
     DatasetError
-        Nobody has enough photos.
+        No person has enough photos.
     """
     faces = bench.read(dataset)
     roles = choose_roles(faces, photos=photos, mated=2 * people, strangers=strangers, random=bench.random(_PURPOSE))
     roles = replace(roles, mated=_other_photos(faces, roles))
     searches = enroll(bench.reader, faces, roles.enrolled).search(roles.probes)
-    conditions, strengths = by_frontality(faces, searches)
+    conditions, strengths = split_by_frontality(faces, searches)
     description = (
         "No photo is altered. Probes are binned by frontality, computed from the five landmarks: 1 if the nose is "
         "midway between the eyes, 0 if it is at the edge of the face. Photos of turned heads may differ from frontal "
         "ones in other ways as well, so the bins do not isolate the effect of the pose.",
     )
     plots = Section(
-        "By frontality", items=(rates_over("Turned heads", "frontality, 1 from the front", strengths, conditions),)
+        "By frontality", items=(rate_curves("Turned heads", "frontality, 1 from the front", strengths, conditions),)
     )
     return _report(bench, ("pose", "Turned heads", description), faces, roles, conditions=conditions, plots=(plots,))
 
 
-def by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condition], list[float]]:
+def split_by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condition], list[float]]:
     """Return the searches of each non-empty bin of frontality, and the middle of each bin."""
-    turned = np.array([0.0 if face is None else face.assessment.frontality for face in faces.faces])[searches.indices]
+    frontalities = np.array([0.0 if face is None else face.assessment.frontality for face in faces.faces])[
+        searches.indices
+    ]
     conditions, middles = list[Condition](), list[float]()
     for high, low in pairwise(FRONTALITY):
-        inside = (turned >= low) & ((turned < high) | (high == FRONTALITY[0]))
+        inside = (frontalities >= low) & ((frontalities < high) | (high == FRONTALITY[0]))
         if inside.any():
             name = f"frontality_{round(100 * low)}_to_{round(100 * high)}_per_cent"
             label = f"frontality {low:.1f} to {high:.1f}"
-            conditions.append(Condition(name, label, faces, searches.where(inside)))
+            conditions.append(Condition(name, label, faces, searches.select(inside)))
             middles.append((low + high) / 2)
     return conditions, middles
 
@@ -147,22 +149,22 @@ def by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condition], 
 def _other_photos(faces: FaceSet, roles: Roles) -> NDArray[np.int64]:
     """Return the indices of all other photos of the enrolled people in which a face was found."""
     owners = faces.dataset.owners
-    theirs = np.isin(owners, owners[roles.enrolled]) & faces.found
-    theirs[roles.enrolled] = False
-    return unrelated(faces, np.flatnonzero(theirs).astype(np.int64), roles.enrolled)
+    is_other = np.isin(owners, owners[roles.enrolled]) & faces.has_face
+    is_other[roles.enrolled] = False
+    return exclude_related(faces, np.flatnonzero(is_other).astype(np.int64), roles.enrolled)
 
 
 def _report(
     bench: Bench,
-    described: tuple[str, str, tuple[str, ...]],
+    heading: tuple[str, str, tuple[str, ...]],
     faces: FaceSet,
     roles: Roles,
     *,
     conditions: Sequence[Condition],
     plots: tuple[Section, ...],
 ) -> Report:
-    """Return the report of a protocol; `described` has its name, title and description."""
-    name, title, description = described
+    """Return the report of a protocol; `heading` has its name, title and description."""
+    name, title, description = heading
     figures = {key: figure for condition in conditions for key, figure in condition.figures().items()}
     calibration = [name for name in figures if name.startswith(CALIBRATION)]
     sections = (
@@ -215,22 +217,24 @@ def degrade(
         The conditions, beginning with the unaltered photos, and a plot for each axis.
     """
     trial = enroll(bench.reader, faces, roles.enrolled)
-    chosen = np.zeros(len(faces.faces), dtype=np.bool_)
-    chosen[roles.probes] = True
-    part = faces.where(chosen)
-    plain = Condition("plain", "unaltered", part, _search_all(trial, part))
+    is_probe = np.zeros(len(faces.faces), dtype=np.bool_)
+    is_probe[roles.probes] = True
+    probes = faces.select(is_probe)
+    plain = Condition("plain", "unaltered", probes, _search_all(trial, probes))
     conditions: list[Condition] = [plain]
     plots: list[Curves] = []
     for axis in axes:
         altered = list[Condition]()
         for step in axis.steps:
-            changed = bench.read(part.dataset, step.change)
+            changed = bench.read(probes.dataset, step.change)
             altered.append(Condition(step.name, step.label, changed, _search_all(trial, changed)))
         strengths = [step.strength for step in axis.steps]
-        along = sorted(zip(strengths, altered, strict=True), key=lambda pair: pair[0])
+        points = sorted(zip(strengths, altered, strict=True), key=lambda pair: pair[0])
         if axis.plain is not None:
-            along = sorted([(axis.plain, plain), *along], key=lambda pair: pair[0])
-        plots.append(rates_over("Error rates", axis.label, [x for x, _ in along], [one for _, one in along]))
+            points = sorted([(axis.plain, plain), *points], key=lambda pair: pair[0])
+        plots.append(
+            rate_curves("Error rates", axis.label, [x for x, _ in points], [condition for _, condition in points])
+        )
         conditions += altered
     return conditions, tuple(plots)
 
@@ -262,9 +266,9 @@ def _calibration_text(figures: Sequence[str]) -> tuple[str, ...]:
 
 def summary(conditions: Sequence[Condition]) -> tuple[str, ...]:
     """Return sentences on the first condition, the worst one, and the strangers."""
-    found = [(condition.label, condition.name, condition.figures()) for condition in conditions]
-    missed = [(label, figures[f"fnir_{name}"]) for label, name, figures in found if f"fnir_{name}" in figures]
-    named = [(label, figures[f"fpir_{name}"]) for label, name, figures in found if f"fpir_{name}" in figures]
+    measured = [(condition.label, condition.name, condition.figures()) for condition in conditions]
+    missed = [(label, figures[f"fnir_{name}"]) for label, name, figures in measured if f"fnir_{name}" in figures]
+    named = [(label, figures[f"fpir_{name}"]) for label, name, figures in measured if f"fpir_{name}" in figures]
     sentences = list[str]()
     if missed:
         first, worst = missed[0], max(missed, key=lambda pair: pair[1].value)
@@ -276,8 +280,8 @@ def summary(conditions: Sequence[Condition]) -> tuple[str, ...]:
             sentences.append(f"The first condition with an FNIR above one half is '{half}'.")
     if named:
         label, figure = max(named, key=lambda pair: pair[1].value)
-        often = f"highest under the condition '{label}'" if figure.events else "zero under all conditions"
-        sentences.append(f"FPIR (photos of strangers that get a name) is {often}: {figure}.")
+        extent = f"highest under the condition '{label}'" if figure.events else "zero under all conditions"
+        sentences.append(f"FPIR (photos of strangers that get a name) is {extent}: {figure}.")
     else:
         sentences.append("FPIR was not tested: all people of the data are enrolled.")
     return tuple(sentences)

@@ -11,7 +11,7 @@ import numpy as np
 from facebank.evaluation.figures import rate, sampling_units
 from facebank.evaluation.identification import line_of
 from facebank.evaluation.report import Curves, Line, Table
-from facebank.evaluation.searches import Searches, TrialGallery, enroll, unrelated
+from facebank.evaluation.searches import Searches, TrialGallery, enroll, exclude_related
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,16 +30,16 @@ class Draw:
     probes: NDArray[np.int64]
 
 
-def photos_of(dataset: Dataset) -> dict[str, int]:
+def count_photos(dataset: Dataset) -> dict[str, int]:
     """Return the number of photos of each person."""
     counts = np.bincount(dataset.owners[dataset.owners >= 0], minlength=len(dataset.people))
     return {person: int(count) for person, count in zip(dataset.people, counts, strict=True)}
 
 
 def draw_photos(
-    faces: FaceSet, people: Sequence[str], photos: int, random: np.random.Generator, most: int | None = None
+    faces: FaceSet, people: Sequence[str], photos: int, random: np.random.Generator, max_probes: int | None = None
 ) -> Draw:
-    """Draw `photos` photos of each person to enroll; all others, or at most `most` of each person, are probes.
+    """Draw `photos` photos of each person to enroll; all others, or at most `max_probes` of each person, are probes.
 
     Photos that share a source with an enrolled one are excluded from the probes.
     """
@@ -47,21 +47,21 @@ def draw_photos(
     others: list[NDArray[np.int64]] = []
     for person in people:
         indices = random.permutation(np.flatnonzero(faces.dataset.owners == faces.dataset.people.index(person)))
-        chosen = indices[faces.found[indices]][:photos]
-        enrolled.append(chosen)
-        others.append(indices[~np.isin(indices, chosen)])
-    every = np.concatenate(enrolled).astype(np.int64)
-    probes = [unrelated(faces, indices.astype(np.int64), every)[:most] for indices in others]
-    return Draw(every, np.concatenate(probes))
+        selected = indices[faces.has_face[indices]][:photos]
+        enrolled.append(selected)
+        others.append(indices[~np.isin(indices, selected)])
+    all_enrolled = np.concatenate(enrolled).astype(np.int64)
+    probes = [exclude_related(faces, indices.astype(np.int64), all_enrolled)[:max_probes] for indices in others]
+    return Draw(all_enrolled, np.concatenate(probes))
 
 
 def search_draws(bench: Bench, faces: FaceSet, draws: Sequence[Draw]) -> tuple[Searches, TrialGallery]:
     """Return the pooled searches of all draws, each with its own gallery, and the last gallery."""
-    found = list[Searches]()
+    searches = list[Searches]()
     for draw in draws:
         trial = enroll(bench.reader, faces, draw.enrolled)
-        found.append(trial.search(draw.probes))
-    return Searches.joined(found), trial
+        searches.append(trial.search(draw.probes))
+    return Searches.concatenate(searches), trial
 
 
 def units_of(faces: FaceSet, searches: Searches) -> NDArray[np.int64]:
@@ -69,7 +69,7 @@ def units_of(faces: FaceSet, searches: Searches) -> NDArray[np.int64]:
     return sampling_units(faces.dataset.owners[searches.indices], faces.groups[searches.indices])
 
 
-def drawn_rate(events: NDArray[np.bool_], faces: FaceSet, searches: Searches, meaning: str) -> Figure:
+def pooled_rate(events: NDArray[np.bool_], faces: FaceSet, searches: Searches, meaning: str) -> Figure:
     """Return a rate pooled over draws, in which repeated searches for a photo count as one."""
     return rate(events, units_of(faces, searches), meaning, ids=searches.indices)
 
@@ -79,8 +79,8 @@ def accuracies(faces: FaceSet, searches: Searches, photos: int) -> dict[str, Fig
     enrolled = f"{photos} enrolled of each."
     right, missed = "Photos whose best candidate is right", "Photos that do not get the right name"
     return {
-        f"rank_1_{photos}": drawn_rate(~searches.not_first, faces, searches, f"{right}, {enrolled}"),
-        f"fnir_{photos}": drawn_rate(searches.missed, faces, searches, f"{missed}, {enrolled}"),
+        f"rank_1_{photos}": pooled_rate(~searches.not_first, faces, searches, f"{right}, {enrolled}"),
+        f"fnir_{photos}": pooled_rate(searches.missed, faces, searches, f"{missed}, {enrolled}"),
     }
 
 
@@ -101,6 +101,6 @@ def shots_curve(figures: dict[str, Figure], photos: Sequence[int]) -> Curves:
     """Return rank-1 and FNIR over the number of enrolled photos."""
     lines = list[Line]()
     for key, label in (("rank_1", "best candidate right"), ("fnir", "not given the right name")):
-        shown = {number: figures[f"{key}_{number}"] for number in photos if f"{key}_{number}" in figures}
-        lines.append(line_of(label, list(shown), list(shown.values())))
+        measured = {number: figures[f"{key}_{number}"] for number in photos if f"{key}_{number}" in figures}
+        lines.append(line_of(label, list(measured), list(measured.values())))
     return Curves("Photos enrolled of each person", "photos enrolled", "share", tuple(lines))

@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from facebank.types import Detection, Face, Identity, RGBImage
 
 FRAMES = 20
-_WIDER, _HIGHER = 0.56, 0.60
+_HALF_WIDTH, _HALF_HEIGHT = 0.56, 0.60
 """Half axes of the ellipse that is pasted, in sides of the face's box."""
-_SOFT = 0.04
+_EDGE_BLUR = 0.04
 """Standard deviation of the blur of the ellipse's edge, in longer sides of the box."""
 
 
 def composite_photos(run: ExperimentRun) -> None:
     """Search for two people in one photo, and for faces pasted on other bodies."""
     pairs = _pairs(run)
-    _beside_another(run, pairs)
+    _compare_side_by_side(run, pairs)
     run.summary.append(run.sections[-1].text[-1])
-    _on_other_bodies(run, list(dict.fromkeys([*pairs, *((second, first) for first, second in pairs)])))
+    _compare_on_other_bodies(run, list(dict.fromkeys([*pairs, *((second, first) for first, second in pairs)])))
     run.summary.append(run.sections[-1].text[-1])
 
 
@@ -71,27 +71,30 @@ def side_by_side(left: RGBImage, right: RGBImage) -> RGBImage:
     return np.concatenate(padded, axis=1)
 
 
-def face_on_another(pixels: RGBImage, face: Detection, other: RGBImage, others: Detection) -> RGBImage:
-    """Return the photo `other` with its face `others` replaced by `face` of `pixels`; body and background are kept."""
+def paste_face(pixels: RGBImage, face: Detection, other: RGBImage, other_face: Detection) -> RGBImage:
+    """Return the photo `other` with `other_face` replaced by `face` of `pixels`; body and background are kept."""
     height, width = other.shape[:2]
-    matrix = similarity_transform(face.landmarks, others.landmarks)
+    matrix = similarity_transform(face.landmarks, other_face.landmarks)
     moved = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    x1, y1, x2, y2 = (float(side) for side in others.box)
-    cover = np.zeros((height, width), dtype=np.float32)
-    middle, axes = (round((x1 + x2) / 2), round((y1 + y2) / 2)), (round(_WIDER * (x2 - x1)), round(_HIGHER * (y2 - y1)))
-    cv2.ellipse(cover, middle, (max(1, axes[0]), max(1, axes[1])), 0, 0, 360, 1.0, -1)
-    soft = cv2.GaussianBlur(cover, (0, 0), max(0.5, _SOFT * others.size))[..., None]
-    return np.asarray(np.rint(soft * moved + (1 - soft) * other), dtype=np.uint8)
+    x1, y1, x2, y2 = (float(side) for side in other_face.box)
+    mask = np.zeros((height, width), dtype=np.float32)
+    middle, axes = (
+        (round((x1 + x2) / 2), round((y1 + y2) / 2)),
+        (round(_HALF_WIDTH * (x2 - x1)), round(_HALF_HEIGHT * (y2 - y1))),
+    )
+    cv2.ellipse(mask, middle, (max(1, axes[0]), max(1, axes[1])), 0, 0, 360, 1.0, -1)
+    alpha = cv2.GaussianBlur(mask, (0, 0), max(0.5, _EDGE_BLUR * other_face.size))[..., None]
+    return np.asarray(np.rint(alpha * moved + (1 - alpha) * other), dtype=np.uint8)
 
 
-def read_frames(video: Path, most: int = FRAMES) -> Iterator[tuple[int, DecodedPhoto]]:
+def read_frames(video: Path, max_frames: int = FRAMES) -> Iterator[tuple[int, DecodedPhoto]]:
     """Yield evenly spaced frames with their numbers; raises `DatasetError` if the video cannot be read."""
     try:
         with Video(video) as opened:
             total = opened.info.frames
-            wanted = set(np.linspace(0, total - 1, min(most, total)).round().astype(int).tolist())
+            numbers = set(np.linspace(0, total - 1, min(max_frames, total)).round().astype(int).tolist())
             for number, frame in enumerate(opened.frames()):
-                if number in wanted:
+                if number in numbers:
                     rgb = np.ascontiguousarray(frame.pixels)
                     name = f"{video.name}, frame {number}"
                     yield number, DecodedPhoto(name, rgb, pixels_digest(rgb), has_orientation=True, taken_at=None)
@@ -117,7 +120,7 @@ def _identify(bench: Bench, trial: TrialGallery, photo: DecodedPhoto) -> tuple[S
     return analyzed.faces, trial.recognizer.identify(analyzed.faces) if analyzed.faces else []
 
 
-def _beside_another(run: ExperimentRun, pairs: Sequence[tuple[int, int]]) -> None:
+def _compare_side_by_side(run: ExperimentRun, pairs: Sequence[tuple[int, int]]) -> None:
     """Place two photos side by side, and compare the decisions with those on the single photos."""
     title, faces = "Two people in one photo", run.faces
     if not pairs:
@@ -127,16 +130,16 @@ def _beside_another(run: ExperimentRun, pairs: Sequence[tuple[int, int]]) -> Non
     same, rows = list[bool](), list[tuple[str, ...]]()
     for first, second in pairs:
         left, right = (faces.upright(index) for index in (first, second))
-        joined = replace(left, pixels=side_by_side(left.pixels, right.pixels), has_orientation=True)
-        found, decisions = _identify(run.bench, run.trial, joined)
+        composite = replace(left, pixels=side_by_side(left.pixels, right.pixels), has_orientation=True)
+        detected, decisions = _identify(run.bench, run.trial, composite)
         for offset, index in zip((0, left.width), (first, second), strict=True):
             face = _face(faces, index)
-            (wanted,) = run.trial.recognizer.identify([face])
-            answer = _decision_at(face, offset, found, decisions)
-            same.append(answer is not None and (answer.decision, answer.person) == (wanted.decision, wanted.person))
+            (expected,) = run.trial.recognizer.identify([face])
+            answer = _decision_at(face, offset, detected, decisions)
+            same.append(answer is not None and (answer.decision, answer.person) == (expected.decision, expected.person))
             if not same[-1]:
-                beside = "no face found" if answer is None else _answer_text(answer)
-                rows.append((str(faces.names[index]), _answer_text(wanted), beside))
+                answer_text = "no face found" if answer is None else _answer_text(answer)
+                rows.append((str(faces.names[index]), _answer_text(expected), answer_text))
         run.bench.progress.advance()
     run.figures["same_answer_beside_another"] = rate(
         np.array(same),
@@ -151,36 +154,36 @@ def _beside_another(run: ExperimentRun, pairs: Sequence[tuple[int, int]]) -> Non
     run.add(title, (text,), ("same_answer_beside_another",), (table,) if rows else ())
 
 
-def _on_other_bodies(run: ExperimentRun, chosen: Sequence[tuple[int, int]]) -> None:
+def _compare_on_other_bodies(run: ExperimentRun, pairs: Sequence[tuple[int, int]]) -> None:
     """Paste faces on other people's bodies, and compare the decisions; each pair is a face and a body."""
     title, faces, trial = "Other shirts and backgrounds", run.faces, run.trial
-    if not chosen:
+    if not pairs:
         run.add(title, ("Not tested: too few photos.",))
         return
-    photos = tuple(_composite(faces, index, body) for index, body in chosen)
+    photos = tuple(_composite(faces, index, body) for index, body in pairs)
     pasted = run.bench.read(Dataset("faces on other bodies", photos, pick=faces.dataset.pick))
-    alone = trial.search(np.array([index for index, _ in chosen], dtype=np.int64))
-    moved = trial.search(np.arange(len(chosen), dtype=np.int64), pasted)
-    body = np.array([faces.dataset.photos[index].person for _, index in chosen])
+    alone = trial.search(np.array([index for index, _ in pairs], dtype=np.int64))
+    moved = trial.search(np.arange(len(pairs), dtype=np.int64), pasted)
+    bodies = np.array([faces.dataset.photos[index].person for _, index in pairs])
     names = np.array([*trial.names, ""])
-    kept = (alone.named == moved.named) & (alone.uncertain == moved.uncertain) & moved.acquired
+    is_same = (alone.named == moved.named) & (alone.uncertain == moved.uncertain) & moved.acquired
     units = faces.groups[alone.indices]
     run.figures["same_answer_on_another_body"] = same = rate(
-        kept, units, "Faces whose decision is the same on another body and background."
+        is_same, units, "Faces whose decision is the same on another body and background."
     )
     run.figures["named_as_the_body"] = misled = rate(
-        (names[moved.named] == body) & (moved.own != moved.named),
+        (names[moved.named] == bodies) & (moved.own != moved.named),
         units,
         "Faces that get the name of the body's person.",
     )
     text = (
-        f"{len(chosen)} composites of a face pasted over the face of another photo, including footballers on strangers "
+        f"{len(pairs)} composites of a face pasted over the face of another photo, including footballers on strangers "
         f"and strangers on footballers. Faces with the same decision: {same}. Faces that get the name of the body: "
         f"{misled}."
     )
     rows = tuple(
         (pasted.names[index], names[alone.named[index]] or "nobody", names[moved.named[index]] or "nobody")
-        for index in np.flatnonzero(~kept)
+        for index in np.flatnonzero(~is_same)
     )
     table = Table("Other answers", ("photo", "as it is", "on another body"), rows)
     run.add(title, (text,), ("same_answer_on_another_body", "named_as_the_body"), (table,) if rows else ())
@@ -191,17 +194,17 @@ def _pairs(run: ExperimentRun) -> list[tuple[int, int]]:
     if run.last is None:
         return []
     faces, owners, number = run.faces, run.faces.dataset.owners, run.experiment.composites
-    known = run.last[0].probes
-    known = known[faces.found[known]]
-    turns = round_robin([known[owners[known] == person] for person in np.unique(owners[known])], len(known))
-    both = [(int(a), int(b)) for a in turns for b in turns if owners[a] < owners[b]]
-    others = run.stranger_indices if len(turns) else known
+    probes = run.last[0].probes
+    probes = probes[faces.has_face[probes]]
+    turns = round_robin([probes[owners[probes] == person] for person in np.unique(owners[probes])], len(probes))
+    enrolled = [(int(a), int(b)) for a in turns for b in turns if owners[a] < owners[b]]
+    others = run.stranger_indices if len(turns) else probes
     mixed = [(int(other), int(turns[index % len(turns)])) for index, other in enumerate(others)]
-    return both[: number - number // 2] + mixed[: number // 2]
+    return enrolled[: number - number // 2] + mixed[: number // 2]
 
 
 def _composite(faces: FaceSet, index: int, body: int) -> DatasetPhoto:
-    pixels = face_on_another(
+    pixels = paste_face(
         faces.upright(index).pixels,
         _face(faces, index),
         faces.upright(body).pixels,
@@ -217,14 +220,14 @@ def _face(faces: FaceSet, index: int) -> Face:
     return face
 
 
-def _decision_at(face: Face, offset: int, found: Sequence[Face], decisions: Sequence[Identity]) -> Identity | None:
-    """Return the decision on the found face at the position of `face`, shifted right by `offset` pixels, or None."""
-    if not found:
+def _decision_at(face: Face, offset: int, detected: Sequence[Face], decisions: Sequence[Identity]) -> Identity | None:
+    """Return the decision on the detected face at the position of `face`, shifted right by `offset` pixels, or None."""
+    if not detected:
         return None
     middle = face.landmarks.mean(axis=0) + np.array([offset, 0])
-    away = [float(np.linalg.norm(face.landmarks.mean(axis=0) - middle)) for face in found]
-    nearest = int(np.argmin(away))
-    return decisions[nearest] if away[nearest] < 0.25 * face.size else None
+    distances = [float(np.linalg.norm(face.landmarks.mean(axis=0) - middle)) for face in detected]
+    nearest = int(np.argmin(distances))
+    return decisions[nearest] if distances[nearest] < 0.25 * face.size else None
 
 
 def _answer_text(decision: Identity) -> str:

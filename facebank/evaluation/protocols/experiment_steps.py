@@ -20,20 +20,20 @@ from facebank.evaluation.identification import (
     searches_table,
     strangers_table,
 )
-from facebank.evaluation.protocols.degraded import by_frontality, degrade, summary
+from facebank.evaluation.protocols.degraded import degrade, split_by_frontality, summary
 from facebank.evaluation.protocols.draws import (
     Draw,
     accuracies,
+    count_photos,
     draw_photos,
-    drawn_rate,
     draws_table,
-    photos_of,
+    pooled_rate,
     search_draws,
     shots_curve,
     units_of,
 )
 from facebank.evaluation.report import Section, Table
-from facebank.evaluation.searches import Roles, unrelated
+from facebank.evaluation.searches import Roles, exclude_related
 from facebank.index.people_index import PeopleIndex
 from facebank.operations.lookalike import HEADING, rank_resemblance
 
@@ -82,9 +82,9 @@ class Experiment:
     Attributes
     ----------
     published
-        The published figure, and the data it was measured on.
+        The published figure and its data.
     rules
-        Paragraphs on the choice of people; ``{least}`` is filled in.
+        Paragraphs on the choice of people; ``{min_photos}`` is filled in.
     heading, text, summary
         Title, text and summary of `few_photos`, as templates.
     purpose
@@ -128,8 +128,8 @@ class Experiment:
     lists_errors: bool = False
 
     @property
-    def least(self) -> int:
-        """Fewest photos of a person."""
+    def min_photos(self) -> int:
+        """Smallest number of photos of a person."""
         if self.split is not None:
             return sum(self.split)
         return 2 if self.by_parts else max(self.photos) + 1
@@ -140,7 +140,7 @@ class ExperimentRun:
     """State of a run: the input, and the results of its steps.
 
     `faces` are those of `people` and of strangers; `last` is the last draw with the largest number of photos, and its
-    gallery.
+    gallery; `names` is the text that names the people.
     """
 
     bench: Bench
@@ -148,7 +148,7 @@ class ExperimentRun:
     experiment: Experiment
     people: tuple[str, ...]
     faces: FaceSet
-    who: str
+    names: str
     video: Path | None
     wrong_labels: frozenset[str]
     figures: dict[str, Figure] = field(default_factory=dict)
@@ -167,8 +167,10 @@ class ExperimentRun:
     @property
     def stranger_indices(self) -> NDArray[np.int64]:
         """Indices of the strangers' photos with a face, ``int64``."""
-        known = np.isin(self.faces.dataset.owners, [self.faces.dataset.people.index(person) for person in self.people])
-        return np.flatnonzero(~known & self.faces.found).astype(np.int64)
+        is_enrolled = np.isin(
+            self.faces.dataset.owners, [self.faces.dataset.people.index(person) for person in self.people]
+        )
+        return np.flatnonzero(~is_enrolled & self.faces.has_face).astype(np.int64)
 
     def add(self, title: str, text: Sequence[str], figures: Sequence[str] = (), items: Sequence[Item] = ()) -> None:
         """Add a section."""
@@ -177,61 +179,61 @@ class ExperimentRun:
 
 def list_people(run: ExperimentRun) -> None:
     """Add a section on the people, the rule of their choice, and the basis of decisions."""
-    rules = [rule.format(least=run.experiment.least) for rule in run.experiment.rules]
+    rules = [rule.format(min_photos=run.experiment.min_photos) for rule in run.experiment.rules]
     run.add("People", (*rules, decision_note(run.bench)), items=(_people_table(run.faces, run.people),))
 
 
 def few_photos(run: ExperimentRun) -> None:
     """Enroll few photos of each person, in several draws, and search for the others."""
-    row, faces, most = run.experiment, run.faces, max(run.experiment.photos)
-    is_single = len(row.photos) == 1
+    experiment, faces, max_photos = run.experiment, run.faces, max(run.experiment.photos)
+    is_single = len(experiment.photos) == 1
     tables: list[Item] = []
     names: list[str] = []
-    for number in row.photos:
-        draws = [_draw(run, number, turn) for turn in range(row.draws)]
-        run.bench.progress.begin(f"{number} photos enrolled", row.draws)
+    for number in experiment.photos:
+        draws = [_draw(run, number, turn) for turn in range(experiment.draws)]
+        run.bench.progress.begin(f"{number} photos enrolled", experiment.draws)
         searches, trial = search_draws(run.bench, faces, draws)
-        found = accuracies(faces, searches, number)
-        run.figures |= found
-        names += found
-        if row.lists_draws:
+        figures = accuracies(faces, searches, number)
+        run.figures |= figures
+        names += figures
+        if experiment.lists_draws:
             tables.append(draws_table(draws, searches, number))
-        if number == most:
+        if number == max_photos:
             run.last = draws[-1], trial
             title = "Decisions" if is_single else f"Decisions, {number} photos enrolled"
             tables += person_by_person(searches, trial.names, title)
-            if row.lists_errors:
+            if experiment.lists_errors:
                 tables += _error_tables(faces, trial, searches, run.wrong_labels)
     if "accuracy" not in run.figures:
-        run.figures["accuracy"] = replace(run.figures[f"rank_1_{most}"], published=row.published)
+        run.figures["accuracy"] = replace(run.figures[f"rank_1_{max_photos}"], published=experiment.published)
         names = ["accuracy", *names] if is_single else [*names, "accuracy"]
-    if row.by_parts:
-        run.figures[f"rank_1_{most}"] = run.figures["accuracy"]
-        tables.insert(0, _parts_table(faces, _parts(faces, run.bench.random(row.purpose, most, 0))))
+    if experiment.by_parts:
+        run.figures[f"rank_1_{max_photos}"] = run.figures["accuracy"]
+        tables.insert(0, _parts_table(faces, _parts(faces, run.bench.random(experiment.purpose, max_photos, 0))))
     if not is_single:
-        tables.insert(0, shots_curve(run.figures, row.photos))
+        tables.insert(0, shots_curve(run.figures, experiment.photos))
     values = {
-        "who": run.who,
-        "photos": most,
-        "draws": row.draws,
+        "who": run.names,
+        "photos": max_photos,
+        "draws": experiment.draws,
         "accuracy": run.figures["accuracy"],
-        "published": row.published,
-        "fnir": run.figures[f"fnir_{most}"],
-        "others": f"{len(faces.faces) - most * len(run.people):,}",
+        "published": experiment.published,
+        "fnir": run.figures[f"fnir_{max_photos}"],
+        "others": f"{len(faces.faces) - max_photos * len(run.people):,}",
     }
-    run.add(row.heading, (row.text.format(**values),), names, tables)
-    run.summary += [sentence.format(**values) for sentence in row.summary]
+    run.add(experiment.heading, (experiment.text.format(**values),), names, tables)
+    run.summary += [sentence.format(**values) for sentence in experiment.summary]
 
 
 def published_split(run: ExperimentRun) -> None:
     """Enroll and search for the numbers of photos of the published split."""
-    row, faces = run.experiment, run.faces
-    enrolled, tested = row.split or (0, 0)
-    draw = draw_photos(faces, run.people, enrolled, run.bench.random(row.purpose), most=tested)
+    experiment, faces = run.experiment, run.faces
+    enrolled, tested = experiment.split or (0, 0)
+    draw = draw_photos(faces, run.people, enrolled, run.bench.random(experiment.purpose), max_probes=tested)
     searches, trial = search_draws(run.bench, faces, [draw])
     units, ending = units_of(faces, searches), f"{enrolled} enrolled of each."
     accuracy = rate(~searches.not_first, units, f"Photos whose best candidate is right, {ending}")
-    run.figures["accuracy"] = accuracy = replace(accuracy, published=row.published)
+    run.figures["accuracy"] = accuracy = replace(accuracy, published=experiment.published)
     run.figures[f"fnir_{enrolled}"] = rate(
         searches.missed, units, f"Photos that are not given the right name, {ending}"
     )
@@ -240,37 +242,37 @@ def published_split(run: ExperimentRun) -> None:
     run.add("The split of 2021", (text,), ("accuracy", f"fnir_{enrolled}"), tables)
     run.summary.append(
         f"With the published split, {enrolled} photos of each enrolled: {accuracy} of the others have the right best "
-        f"candidate; published: {row.published}."
+        f"candidate; published: {experiment.published}."
     )
 
 
 def family(run: ExperimentRun) -> None:
     """Enroll three relatives with few photos each."""
-    counts = photos_of(run.dataset)
-    few = [person for person in FAMILY if counts.get(person, 0) < 2 * FAMILY_PHOTOS]
-    if few:
-        why = f"The family was not tested: fewer than {2 * FAMILY_PHOTOS} photos of {', '.join(few)}."
-        run.add("A family of three", (_FAMILY_RULE, why))
-        run.summary.append(why)
-        run.failures.append(SkippedEntry("a family of three", why))
+    counts = count_photos(run.dataset)
+    lacking = [person for person in FAMILY if counts.get(person, 0) < 2 * FAMILY_PHOTOS]
+    if lacking:
+        reason = f"The family was not tested: fewer than {2 * FAMILY_PHOTOS} photos of {', '.join(lacking)}."
+        run.add("A family of three", (_FAMILY_RULE, reason))
+        run.summary.append(reason)
+        run.failures.append(SkippedEntry("a family of three", reason))
         return
-    faces = run.bench.read(run.dataset.of(FAMILY))
+    faces = run.bench.read(run.dataset.select_people(FAMILY))
     randoms = [run.bench.random(run.experiment.purpose, 3, turn) for turn in range(_FAMILY_DRAWS)]
-    draws = [draw_photos(faces, FAMILY, FAMILY_PHOTOS, random, most=FAMILY_PHOTOS) for random in randoms]
+    draws = [draw_photos(faces, FAMILY, FAMILY_PHOTOS, random, max_probes=FAMILY_PHOTOS) for random in randoms]
     searches, trial = search_draws(run.bench, faces, draws)
-    right = drawn_rate(~searches.not_first, faces, searches, "Photos of the family whose best candidate is right.")
+    right = pooled_rate(~searches.not_first, faces, searches, "Photos of the family whose best candidate is right.")
     run.figures["family_accuracy"] = replace(right, published=_PUBLISHED_FAMILY)
-    run.figures["family_fnir"] = drawn_rate(
+    run.figures["family_fnir"] = pooled_rate(
         searches.missed, faces, searches, "Photos of the family that are not given the right name."
     )
-    found = (
+    sentence = (
         f"A family of three, {FAMILY_PHOTOS} photos of each enrolled and {FAMILY_PHOTOS} searched for, "
         f"{_FAMILY_DRAWS} draws: {run.figures['family_accuracy']} have the right best candidate; published: "
         f"{_PUBLISHED_FAMILY}."
     )
     items = (_people_table(faces, FAMILY), confusion_matrix(searches, trial.names, "Decisions"))
-    run.add("A family of three", (_FAMILY_RULE, found), ("family_accuracy", "family_fnir"), items)
-    run.summary.append(found)
+    run.add("A family of three", (_FAMILY_RULE, sentence), ("family_accuracy", "family_fnir"), items)
+    run.summary.append(sentence)
 
 
 def strangers(run: ExperimentRun) -> None:
@@ -282,17 +284,17 @@ def strangers(run: ExperimentRun) -> None:
         searches = run.trial.search(indices)
         units = units_of(run.faces, searches)
         run.figures["fpir"] = rate(searches.misnamed, units, "Photos of strangers that get a name.")
-        likely = searches.probabilities[np.isfinite(searches.probabilities)]
-        most = f" Their highest probability is {likely.max():.4f}." if len(likely) else ""
-        found = f"FPIR (strangers that get a name): {run.figures['fpir']}.{most}"
-        run.add("Strangers", (f"Published: {_PUBLISHED_STRANGER}.", found), ("fpir",))
+        probabilities = searches.probabilities[np.isfinite(searches.probabilities)]
+        highest = f" Their highest probability is {probabilities.max():.4f}." if len(probabilities) else ""
+        sentence = f"FPIR (strangers that get a name): {run.figures['fpir']}.{highest}"
+        run.add("Strangers", (f"Published: {_PUBLISHED_STRANGER}.", sentence), ("fpir",))
     run.summary.append(run.sections[-1].text[-1])
 
 
 def ranked_stranger(run: ExperimentRun, women: frozenset[str]) -> None:
     """Search for strangers, and rank the enrolled people by resemblance to the male stranger with most photos."""
     faces, indices, title = run.faces, run.stranger_indices, "Strangers and resemblance"
-    counts = photos_of(faces.dataset)
+    counts = count_photos(faces.dataset)
     men = [person for person in counts if person not in run.people and person not in women]
     if not len(indices) or not men:
         run.add(title, ("Not tested: the data has no other people.",))
@@ -315,44 +317,44 @@ def ranked_stranger(run: ExperimentRun, women: frozenset[str]) -> None:
 
 def masks_sizes_and_poses(run: ExperimentRun) -> None:
     """Search for the same photos with masks and downsized, and for photos of turned heads."""
-    faces, most = run.faces, max(run.experiment.photos)
-    draw = draw_photos(faces, run.people, most, run.bench.random(run.experiment.purpose, most))
-    known = np.isin(faces.dataset.owners, [faces.dataset.people.index(person) for person in run.people])
-    roles = Roles(draw.enrolled, draw.probes, np.flatnonzero(~known).astype(np.int64))
+    faces, max_photos = run.faces, max(run.experiment.photos)
+    draw = draw_photos(faces, run.people, max_photos, run.bench.random(run.experiment.purpose, max_photos))
+    is_enrolled = np.isin(faces.dataset.owners, [faces.dataset.people.index(person) for person in run.people])
+    roles = Roles(draw.enrolled, draw.probes, np.flatnonzero(~is_enrolled).astype(np.int64))
     conditions, plots = degrade(run.bench, faces, roles, (*MASKS, *SIZES))
-    turned = by_frontality(conditions[0].faces, conditions[0].searches)[0]
+    turned = split_by_frontality(conditions[0].faces, conditions[0].searches)[0]
     for condition in (*conditions, *turned):
         run.figures |= _rates(condition)
     run.summary += summary(conditions)
     run.failures += [failure for condition in conditions for failure in condition.failures]
-    for title, how, shown, curves in (
+    for title, method, tested, curves in (
         ("Masks and small faces", _MASKS_AND_SIZES, conditions, plots),
         ("Turned heads", _TURNED, turned, ()),
     ):
-        names = [name for condition in shown for name in _rates(condition)]
-        run.add(title, (how,), names, (*curves, searches_table(shown), strangers_table(shown)))
+        names = [name for condition in tested for name in _rates(condition)]
+        run.add(title, (method,), names, (*curves, searches_table(tested), strangers_table(tested)))
 
 
 def _rates(condition: Condition) -> dict[str, Figure]:
     """Return the figures of a condition without calibration, for which two people are too few."""
-    wanted = ("rank_1", "fnir", "fpir", "failure")
-    return {name: figure for name, figure in condition.figures().items() if name.startswith(wanted)}
+    prefixes = ("rank_1", "fnir", "fpir", "failure")
+    return {name: figure for name, figure in condition.figures().items() if name.startswith(prefixes)}
 
 
 def _draw(run: ExperimentRun, photos: int, turn: int) -> Draw:
-    row, faces = run.experiment, run.faces
-    if not row.by_parts:
-        numbers = (turn,) if len(row.photos) == 1 else (photos, turn)
-        return draw_photos(faces, run.people, photos, run.bench.random(row.purpose, *numbers))
-    random = run.bench.random(row.purpose, photos, turn)
+    experiment, faces = run.experiment, run.faces
+    if not experiment.by_parts:
+        numbers = (turn,) if len(experiment.photos) == 1 else (photos, turn)
+        return draw_photos(faces, run.people, photos, run.bench.random(experiment.purpose, *numbers))
+    random = run.bench.random(experiment.purpose, photos, turn)
     parts = _parts(faces, random)
     enrolled: list[NDArray[np.int64]] = []
     for person in range(len(faces.dataset.people)):
-        able = np.flatnonzero((faces.dataset.owners == person) & (parts == 0) & faces.found)
-        enrolled.append(random.permutation(able)[:photos])
-    every = np.concatenate(enrolled).astype(np.int64)
+        usable = np.flatnonzero((faces.dataset.owners == person) & (parts == 0) & faces.has_face)
+        enrolled.append(random.permutation(usable)[:photos])
+    all_enrolled = np.concatenate(enrolled).astype(np.int64)
     tested = np.flatnonzero((parts == 2) & (faces.dataset.owners >= 0)).astype(np.int64)
-    return Draw(every, unrelated(faces, tested, every))
+    return Draw(all_enrolled, exclude_related(faces, tested, all_enrolled))
 
 
 def _parts(faces: FaceSet, random: np.random.Generator) -> NDArray[np.int64]:
@@ -361,26 +363,26 @@ def _parts(faces: FaceSet, random: np.random.Generator) -> NDArray[np.int64]:
     For a dataset without splits they are drawn per person, with photos of one source together and at least one source
     in each split.
     """
-    given = np.array([PARTS.index(photo.split) if photo.split in PARTS else -1 for photo in faces.dataset.photos])
-    if {0, 2} <= set(given.tolist()):
-        return given
+    splits = np.array([PARTS.index(photo.split) if photo.split in PARTS else -1 for photo in faces.dataset.photos])
+    if {0, 2} <= set(splits.tolist()):
+        return splits
     parts = np.zeros(len(faces.faces), dtype=np.int64)
     for person in range(len(faces.dataset.people)):
-        mine = np.flatnonzero(faces.dataset.owners == person)
-        sources = random.permutation(np.unique(faces.groups[mine]))
+        indices = np.flatnonzero(faces.dataset.owners == person)
+        sources = random.permutation(np.unique(faces.groups[indices]))
         validated, tested = (max(1, round(fraction * len(sources))) for fraction in PART_FRACTIONS[1:])
-        later = {int(source): 2 for source in sources[:tested]}
-        later |= {
+        part_of_source = {int(source): 2 for source in sources[:tested]}
+        part_of_source |= {
             int(source): 1 for source in sources[tested : tested + validated][: max(0, len(sources) - tested - 1)]
         }
-        parts[mine] = [later.get(int(source), 0) for source in faces.groups[mine]]
+        parts[indices] = [part_of_source.get(int(source), 0) for source in faces.groups[indices]]
     return parts
 
 
 def _people_table(faces: FaceSet, people: Sequence[str]) -> Table:
-    counts, owners = photos_of(faces.dataset), faces.dataset.owners
-    found = {person: int(faces.found[owners == faces.dataset.people.index(person)].sum()) for person in people}
-    rows = tuple((person, "enrolled", f"{counts[person]:,}", f"{found[person]:,}") for person in people)
+    counts, owners = count_photos(faces.dataset), faces.dataset.owners
+    with_face = {person: int(faces.has_face[owners == faces.dataset.people.index(person)].sum()) for person in people}
+    rows = tuple((person, "enrolled", f"{counts[person]:,}", f"{with_face[person]:,}") for person in people)
     return Table("People", ("person", "part", "photos", "with a face"), rows)
 
 
@@ -399,19 +401,19 @@ def _error_tables(
     """Return a table of the photos that were not given the right name, with likely reasons; empty without any."""
     rows = list[tuple[str, ...]]()
     for index in np.unique(searches.indices[searches.missed]):
-        mine = searches.indices == index
+        mask = searches.indices == index
         face, name = faces.faces[index], str(faces.names[index])
         if face is None:
-            answers, reason, weak = "no face found", "", ""
+            answers, reason, weaknesses = "no face found", "", ""
         else:
             decision = trial.recognizer.identify([face])[0]
-            named = searches.named[mine & searches.misnamed]
+            named = searches.named[mask & searches.misnamed]
             answers = ", ".join(sorted({trial.names[number] for number in named})) or "nobody"
-            reason, weak = decision.reason.value, ", ".join(face.assessment.weaknesses)
+            reason, weaknesses = decision.reason.value, ", ".join(face.assessment.weaknesses)
         stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-        known = "documented as mislabeled" if stem in wrong_labels else ""
-        often = f"{int((mine & searches.missed).sum())} of {int(mine.sum())}"
-        rows.append((name, answers, often, reason.replace("_", " "), weak, known))
+        label = "documented as mislabeled" if stem in wrong_labels else ""
+        times = f"{int((mask & searches.missed).sum())} of {int(mask.sum())}"
+        rows.append((name, answers, times, reason.replace("_", " "), weaknesses, label))
     headings = ("photo", "named", "missed in draws", "reason in the last draw", "weaknesses", "label")
     return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()
 
@@ -422,7 +424,7 @@ def _false_names(faces: FaceSet, trial: TrialGallery, searches: Searches) -> tup
     for number in np.flatnonzero(searches.misnamed & ~searches.mated):
         person = faces.dataset.photos[searches.indices[number]].person or ""
         cases.setdefault((person, trial.names[searches.named[number]]), []).append(searches.probabilities[number])
-    photos = photos_of(faces.dataset)
+    photos = count_photos(faces.dataset)
     rows = tuple(
         (person, name, f"{len(answers)} of {photos.get(person, 0)}", f"{min(answers):.2f} to {max(answers):.2f}")
         for (person, name), answers in sorted(cases.items(), key=lambda case: (-len(case[1]), case[0]))
@@ -437,18 +439,18 @@ def _ranking(faces: FaceSet, trial: TrialGallery, stranger: str) -> tuple[Table,
     qualities = np.ones(len(enrolled), dtype=np.float32)
     people = PeopleIndex.of(faces.embeddings[enrolled], owners[enrolled], qualities)
     names = dict(enumerate(faces.dataset.people))
-    mine = np.flatnonzero((owners == faces.dataset.people.index(stranger)) & faces.found)[:_RANKED]
+    indices = np.flatnonzero((owners == faces.dataset.people.index(stranger)) & faces.has_face)[:_RANKED]
     rows, outcomes = list[tuple[str, ...]](), list[str]()
-    for index in mine:
+    for index in indices:
         face = faces.faces[index]
         if face is None:
             continue
         decision = trial.recognizer.identify([face])[0]
         outcomes.append(decision.decision.value)
-        alike = rank_resemblance(face.embedding, people, names)[:3]
-        ranked = ", ".join(f"{match.person} {match.share:.1%}".replace("%", " %") for match in alike)
-        likely = "" if decision.probability is None else f"{decision.probability:.4f}"
-        rows.append((str(faces.names[index]), ranked, decision.decision.value, decision.person or "", likely))
+        matches = rank_resemblance(face.embedding, people, names)[:3]
+        ranked = ", ".join(f"{match.person} {match.share:.1%}".replace("%", " %") for match in matches)
+        probability = "" if decision.probability is None else f"{decision.probability:.4f}"
+        rows.append((str(faces.names[index]), ranked, decision.decision.value, decision.person or "", probability))
     headings = ("photo", HEADING, "decision", "named", "probability of the first")
     sentence = f"{stranger} was unknown in {outcomes.count('unknown')} of {len(outcomes)} ranked photos."
     return Table(f"{stranger}: {HEADING}", headings, tuple(rows)), sentence

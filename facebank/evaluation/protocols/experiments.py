@@ -18,7 +18,7 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets import find_pairs, open_dataset
 from facebank.evaluation.protocols import Option, protocol
-from facebank.evaluation.protocols.draws import photos_of
+from facebank.evaluation.protocols.draws import count_photos
 from facebank.evaluation.protocols.experiment_composites import composite_photos, video_frames
 from facebank.evaluation.protocols.experiment_steps import (
     Experiment,
@@ -31,12 +31,12 @@ from facebank.evaluation.protocols.experiment_steps import (
     ranked_stranger,
     strangers,
 )
-from facebank.evaluation.protocols.options import Person, errata_beside, open_everybody
+from facebank.evaluation.protocols.options import Person, find_errata, open_all
 from facebank.evaluation.report import Report
 from facebank.storage.text import printable
 
 MIN_OF_RELATIVES = 8
-"""Fewest photos of each of two relatives that are chosen."""
+"""Smallest number of photos of each of two chosen relatives."""
 
 # Occupations and relations of people in LFW are from general knowledge.
 ATHLETES = (
@@ -113,14 +113,14 @@ def run_experiment(
     if people is not None:
         chosen = tuple(people)
     elif experiment.relatives:
-        chosen, kinship = closest(dataset, experiment.relatives, MIN_OF_RELATIVES)
+        chosen, kinship = choose_relatives(dataset, experiment.relatives, MIN_OF_RELATIVES)
     else:
-        chosen = with_most_photos(dataset, experiment.number, experiment.least, experiment.listed)
-    _require(dataset, chosen, experiment.least)
+        chosen = choose_frequent_people(dataset, experiment.number, experiment.min_photos, experiment.listed)
+    _check_photos(dataset, chosen, experiment.min_photos)
     others = () if experiment.others is None else experiment.others(bench, dataset, chosen, experiment)
-    faces = bench.read(dataset.of([*chosen, *others]))
-    who = " and ".join(chosen) + (f" ({kinship})" if kinship else "")
-    run = ExperimentRun(bench, dataset, experiment, chosen, faces, who, video, wrong_labels)
+    faces = bench.read(dataset.select_people([*chosen, *others]))
+    names = " and ".join(chosen) + (f" ({kinship})" if kinship else "")
+    run = ExperimentRun(bench, dataset, experiment, chosen, faces, names, video, wrong_labels)
     for step in (list_people, *experiment.steps):
         step(run)
     return bench.report(
@@ -134,73 +134,86 @@ def run_experiment(
     )
 
 
-def with_most_photos(dataset: Dataset, number: int, least: int, listed: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return the `number` people with most photos, with at least `least` photos each; ties are in order of names.
+def choose_frequent_people(
+    dataset: Dataset, number: int, min_photos: int, listed: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Return the `number` people with most photos, with at least `min_photos` photos each; ties are in order of names.
 
     `listed` restricts the choice, unless the dataset has exactly `number` people. Raises `DatasetError` if there are
     too few.
     """
-    counts = photos_of(dataset)
-    may = set(counts) if listed is None or len(counts) == number else set(listed)
-    able = sorted((-count, person) for person, count in counts.items() if person in may and count >= least)
-    if len(able) < number:
-        where = "" if may == set(counts) else " of the experiment's list"
+    counts = count_photos(dataset)
+    candidates = set(counts) if listed is None or len(counts) == number else set(listed)
+    eligible = sorted(
+        (-count, person) for person, count in counts.items() if person in candidates and count >= min_photos
+    )
+    if len(eligible) < number:
+        where = "" if candidates == set(counts) else " of the experiment's list"
         raise DatasetError(
-            f"{printable(dataset.title)}: {number} people{where} with at least {least} photos are needed; there are "
-            f"{len(able)}"
+            f"{printable(dataset.title)}: {number} people{where} with at least {min_photos} photos are needed; there "
+            f"are {len(eligible)}"
         )
-    return tuple(person for _, person in able[:number])
+    return tuple(person for _, person in eligible[:number])
 
 
-def closest(dataset: Dataset, pairs: Sequence[tuple[str, str, str]], least: int) -> tuple[tuple[str, str], str]:
+def choose_relatives(
+    dataset: Dataset, pairs: Sequence[tuple[str, str, str]], min_photos: int
+) -> tuple[tuple[str, str], str]:
     """Return the closest relatives with enough photos, and their kinship; in a dataset of two people, these and "".
 
     Raises `DatasetError` if no pair has enough photos.
     """
-    counts = photos_of(dataset)
+    counts = count_photos(dataset)
     if len(counts) == 2:
         first, second = counts
         return (first, second), ""
 
-    def fewest(pair: tuple[str, str, str]) -> int:
+    def smaller_count(pair: tuple[str, str, str]) -> int:
         return min(counts.get(pair[0], 0), counts.get(pair[1], 0))
 
-    able = [pair for pair in pairs if fewest(pair) >= least]
-    if not able:
+    eligible = [pair for pair in pairs if smaller_count(pair) >= min_photos]
+    if not eligible:
         raise DatasetError(
-            f"{printable(dataset.title)}: no pair of the experiment's list of relatives has {least} photos each; "
+            f"{printable(dataset.title)}: no pair of the experiment's list of relatives has {min_photos} photos each; "
             f"pass two people with --person"
         )
-    chosen = min(able, key=lambda pair: (_CLOSEST.index(pair[2]), -fewest(pair), pair))
+    chosen = min(eligible, key=lambda pair: (_CLOSEST.index(pair[2]), -smaller_count(pair), pair))
     return (chosen[0], chosen[1]), chosen[2]
 
 
-def _require(dataset: Dataset, people: Sequence[str], least: int) -> None:
-    counts = photos_of(dataset)
-    few = next((person for person in people if counts.get(person, 0) < least), None)
-    if few is not None:
+def _check_photos(dataset: Dataset, people: Sequence[str], min_photos: int) -> None:
+    counts = count_photos(dataset)
+    lacking = next((person for person in people if counts.get(person, 0) < min_photos), None)
+    if lacking is not None:
         raise DatasetError(
-            f"{printable(dataset.title)}: {printable(few)} has {counts.get(few, 0)} photos; {least} are needed"
+            f"{printable(dataset.title)}: {printable(lacking)} has {counts.get(lacking, 0)} photos; "
+            f"{min_photos} are needed"
         )
 
 
-def _other_athletes(_bench: Bench, dataset: Dataset, people: Sequence[str], _experiment: Experiment) -> tuple[str, ...]:
+def _choose_other_athletes(
+    _bench: Bench, dataset: Dataset, people: Sequence[str], _experiment: Experiment
+) -> tuple[str, ...]:
     return tuple(person for person in ATHLETES if person in dataset.people and person not in people)
 
 
-def _drawn_others(bench: Bench, dataset: Dataset, people: Sequence[str], experiment: Experiment) -> tuple[str, ...]:
+def _draw_others(bench: Bench, dataset: Dataset, people: Sequence[str], experiment: Experiment) -> tuple[str, ...]:
     """Draw strangers, people with a single photo first."""
-    counts = np.array(list(photos_of(dataset).values()))
+    counts = np.array(list(count_photos(dataset).values()))
     order = bench.random(experiment.purpose).permutation(len(dataset.people))
-    able = order[np.argsort(counts[order] > 1, kind="stable")]
-    return tuple(dataset.people[index] for index in able if dataset.people[index] not in people)[: experiment.strangers]
+    ordered = order[np.argsort(counts[order] > 1, kind="stable")]
+    return tuple(dataset.people[index] for index in ordered if dataset.people[index] not in people)[
+        : experiment.strangers
+    ]
 
 
-def _single_photos(bench: Bench, dataset: Dataset, people: Sequence[str], experiment: Experiment) -> tuple[str, ...]:
+def _draw_single_photos(
+    bench: Bench, dataset: Dataset, people: Sequence[str], experiment: Experiment
+) -> tuple[str, ...]:
     """Draw strangers among people with a single photo."""
-    able = [person for person, count in photos_of(dataset).items() if count == 1 and person not in people]
-    drawn = bench.random(experiment.purpose).permutation(able)
-    return tuple(str(person) for person in drawn[: experiment.strangers])
+    candidates = [person for person, count in count_photos(dataset).items() if count == 1 and person not in people]
+    order = bench.random(experiment.purpose).permutation(candidates)
+    return tuple(str(person) for person in order[: experiment.strangers])
 
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
@@ -255,7 +268,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 steps=(few_photos, partial(ranked_stranger, women=WOMEN)),
                 number=7,
                 listed=ATHLETES,
-                others=_other_athletes,
+                others=_choose_other_athletes,
                 lists_errors=True,
             ),
             Experiment(
@@ -264,9 +277,9 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 published="about 0.90 training accuracy of three footballers, Inception v3 with its last layer "
                 "trained; not these photos",
                 rules=(
-                    "Rule: the three people with most photos, at least {least}, on a list of footballers in LFW, from "
-                    "general knowledge. LFW has few photos of footballers: for a person with four, each draw searches "
-                    "for one photo.",
+                    "Rule: the three people with most photos, at least {min_photos}, on a list of footballers in LFW, "
+                    "from general knowledge. LFW has few photos of footballers: for a person with four, each draw "
+                    "searches for one photo.",
                     _OTHER_PHOTOS,
                 ),
                 purpose=2018,
@@ -281,7 +294,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 steps=(few_photos, strangers, composite_photos, video_frames),
                 number=3,
                 listed=FOOTBALLERS,
-                others=_drawn_others,
+                others=_draw_others,
                 strangers=200,
                 composites=60,
             ),
@@ -330,7 +343,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 ),
                 steps=(few_photos, masks_sizes_and_poses),
                 relatives=SISTERS,
-                others=_single_photos,
+                others=_draw_single_photos,
                 strangers=100,
             ),
         )
@@ -342,16 +355,16 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
 def _open_labeled(data: Path) -> dict[str, Any]:
     """Open a dataset, and the names of photos documented as mislabeled; raises `DatasetError`."""
     listed = find_pairs(data) if data.is_dir() else None
-    errata = None if listed is None else errata_beside(listed)
+    errata = None if listed is None else find_errata(listed)
     return {"dataset": open_dataset(data), "wrong_labels": frozenset() if errata is None else errata.photos}
 
 
 def _register(experiment: Experiment) -> None:
-    name, open_data = experiment.name, _open_labeled if experiment.lists_errors else open_everybody
+    name, open_data = experiment.name, _open_labeled if experiment.lists_errors else open_all
 
     @protocol(name, open_data=open_data, examples=(f"{name} lfw/",))
-    def run(bench: Bench, dataset: Dataset, *, people: Person = None, **more: Any) -> Report:
-        return run_experiment(bench, dataset, experiment, people=people, **more)
+    def run(bench: Bench, dataset: Dataset, *, people: Person = None, **options: Any) -> Report:
+        return run_experiment(bench, dataset, experiment, people=people, **options)
 
 
 for _row in EXPERIMENTS.values():
@@ -359,7 +372,7 @@ for _row in EXPERIMENTS.values():
         _register(_row)
 
 
-@protocol("celebrities-2018", open_data=open_everybody, examples=("celebrities-2018 lfw/",))
+@protocol("celebrities-2018", open_data=open_all, examples=("celebrities-2018 lfw/",))
 def _celebrities(
     bench: Bench,
     dataset: Dataset,

@@ -1,7 +1,7 @@
 """Accuracy by number of enrolled photos and by classifier.
 
 People, probes and draws are the same for all numbers of photos and all classifiers, and smaller sets of enrolled photos
-are subsets of larger ones, so that a curve shows the effect of the number alone.
+are subsets of larger ones, which makes a curve show the effect of the number alone.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, SkippedEntry
 from facebank.evaluation.identification import classification_report, confusion_matrix, decision_note, line_of
-from facebank.evaluation.leakage import find_leakage, leaks_as_failures
+from facebank.evaluation.leakage import find_leakage, leak_entries
 from facebank.evaluation.protocols import Option, protocol
-from facebank.evaluation.protocols.draws import drawn_rate
+from facebank.evaluation.protocols.draws import pooled_rate
 from facebank.evaluation.protocols.options import Shots, open_people
 from facebank.evaluation.report import Curves, Line, Report, Section, Table
-from facebank.evaluation.searches import NOBODY, Searches, TrialGallery, enroll, round_robin, unrelated
+from facebank.evaluation.searches import NOBODY, Searches, TrialGallery, enroll, exclude_related, round_robin
 from facebank.evaluation.verification import complement_line
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import DecisionSettings
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.report import Item, Report
 
 SHOTS = (1, 2, 3, 5, 10, 20)
-STATED = 5
+REPORTED_PHOTOS = 5
 """Number of photos in the confusion matrix, or the next smaller one that was measured."""
 
 _MEASURES = {"rank_1": "best candidate right", "fnir": "not given the right name", "fpir": "strangers given a name"}
@@ -97,8 +97,8 @@ def fewshot(
     trials, refused = _search_all(bench, faces, plan, drawn, classifiers)
     figures = {name: figure for trial in trials for name, figure in trial.figures(faces).items()}
     searches = trials[0].searches
-    mated = searches.where(searches.mated)
-    figures["failure_to_acquire"] = drawn_rate(
+    mated = searches.select(searches.mated)
+    figures["failure_to_acquire"] = pooled_rate(
         ~mated.acquired, faces, mated, "Photos of enrolled people in which no face is found."
     )
     return bench.report(
@@ -118,7 +118,7 @@ def fewshot(
                 for measure in _MEASURES
                 if trials[0].name(measure) in figures
             ),
-            _by_person(faces, _stated_trial(trials)),
+            _by_person(faces, _reported_trial(trials)),
         ),
         failures=(*plan.skipped, *leaks, *refused),
     )
@@ -135,30 +135,30 @@ class _Trial:
 
     def name(self, measure: str) -> str:
         """Return the name of a figure; the classifier is its suffix, except for the prototype."""
-        ending = "" if self.classifier == "prototype" else "_" + self.classifier.replace("-", "_")
-        return f"{measure}_{self.photos}{ending}"
+        suffix = "" if self.classifier == "prototype" else "_" + self.classifier.replace("-", "_")
+        return f"{measure}_{self.photos}{suffix}"
 
     def figures(self, faces: FaceSet) -> dict[str, Figure]:
-        mated = self.searches.where(self.searches.mated)
-        strangers = self.searches.where(~self.searches.mated)
-        counted = {
+        mated = self.searches.select(self.searches.mated)
+        strangers = self.searches.select(~self.searches.mated)
+        measures = {
             "rank_1": (mated, ~mated.not_first),
             "fnir": (mated, mated.missed),
             "fpir": (strangers, strangers.misnamed),
         }
         return {
-            self.name(measure): drawn_rate(
+            self.name(measure): pooled_rate(
                 events,
                 faces,
                 searches,
                 f"Photos, {_MEASURES[measure]}: {self.photos} enrolled of each person, {self.classifier}.",
             )
-            for measure, (searches, events) in counted.items()
+            for measure, (searches, events) in measures.items()
             if len(events)
         }
 
 
-_SHOWN = {
+_SECTIONS = {
     "rank_1": ("Best candidate", "The fraction of photos whose best candidate is right.", "best candidate right"),
     "fnir": ("Named", "FNIR counts photos that are unknown, uncertain or given another name.", "named correctly"),
     "fpir": (
@@ -187,46 +187,48 @@ def _search_all(
     for photos in plan.shots:
         bench.progress.begin(f"{photos} photos of each person", len(drawn) * len(classifiers))
         for classifier in classifiers:
-            found, gallery, settings = list[Searches](), None, DecisionSettings(classifier=classifier)
+            searches, gallery, settings = list[Searches](), None, DecisionSettings(classifier=classifier)
             try:
                 for draw in drawn:
                     gallery = enroll(bench.reader, faces, draw.enrolled(photos), settings)
-                    found.append(gallery.search(draw.probes))
+                    searches.append(gallery.search(draw.probes))
                     bench.progress.advance()
             except UsageError as error:
                 refused.append(SkippedEntry(f"{classifier}, {photos} photos enrolled", str(error)))
                 continue
             if gallery is not None:
-                trials.append(_Trial(photos, classifier, Searches.joined(found), gallery))
+                trials.append(_Trial(photos, classifier, Searches.concatenate(searches), gallery))
     if not trials:
         raise DatasetError(f"{printable(faces.dataset.title)}: {refused[0].reason}")
     return trials, refused
 
 
-def _by_person(faces: FaceSet, stated: _Trial) -> Section:
+def _by_person(faces: FaceSet, reported: _Trial) -> Section:
     """Return the section with the confusion matrix, the classification report and the missed photos."""
-    matrix = confusion_matrix(stated.searches, stated.gallery.names, f"Decisions, {stated.photos} photos of each")
+    matrix = confusion_matrix(reported.searches, reported.gallery.names, f"Decisions, {reported.photos} photos of each")
     text = (
-        f"Classifier {stated.classifier}, pooled over all draws. A photo that is missed in every draw is probably hard "
-        "or mislabeled; one that is missed in a single draw met weak photos in the gallery."
+        f"Classifier {reported.classifier}, pooled over all draws. A photo that is missed in every draw is probably "
+        "hard or mislabeled; one that is missed in a single draw met weak photos in the gallery."
     )
-    report = classification_report(matrix, f"Classification report, {stated.photos} photos of each")
-    items: tuple[Item, ...] = (matrix, report, *_missed_tables(faces, stated))
-    return Section(f"Person by person, {stated.photos} photos of each", (text,), items=items)
+    report = classification_report(matrix, f"Classification report, {reported.photos} photos of each")
+    items: tuple[Item, ...] = (matrix, report, *_missed_tables(faces, reported))
+    return Section(f"Person by person, {reported.photos} photos of each", (text,), items=items)
 
 
-def _missed_tables(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
+def _missed_tables(faces: FaceSet, reported: _Trial) -> tuple[Table, ...]:
     """Return a table of the missed photos, each once; empty without any."""
-    names, rows = stated.gallery.names, list[tuple[str, ...]]()
-    for index in np.unique(stated.searches.indices[stated.searches.missed]):
-        mine = stated.searches.where(stated.searches.indices == index)
-        face, others = faces.faces[index], mine.not_first & (mine.first != NOBODY)
+    names, rows = reported.gallery.names, list[tuple[str, ...]]()
+    for index in np.unique(reported.searches.indices[reported.searches.missed]):
+        searches = reported.searches.select(reported.searches.indices == index)
+        face, others = faces.faces[index], searches.not_first & (searches.first != NOBODY)
         named, first = (
             ", ".join(sorted({names[number] for number in numbers}))
-            for numbers in (mine.named[mine.misnamed], mine.first[others])
+            for numbers in (searches.named[searches.misnamed], searches.first[others])
         )
-        weak = "no face found" if face is None else ", ".join(face.assessment.weaknesses)
-        rows.append((str(faces.names[index]), named, first, f"{mine.missed.sum()} of {len(mine.indices)}", weak))
+        weaknesses = "no face found" if face is None else ", ".join(face.assessment.weaknesses)
+        rows.append(
+            (str(faces.names[index]), named, first, f"{searches.missed.sum()} of {len(searches.indices)}", weaknesses)
+        )
     headings = ("photo", "named wrongly", "wrong best candidate", "missed in draws", "weaknesses")
     return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()
 
@@ -247,13 +249,13 @@ def _method_text(plan: Plan, drawn: Sequence[ShotDraw], *, strangers: bool) -> s
 def _measure_section(trials: Sequence[_Trial], figures: dict[str, Figure], measure: str) -> Section:
     """Return the section of one measure for all classifiers; FNIR is plotted as photos named correctly."""
     names = tuple(trial.name(measure) for trial in trials)
-    title, text, label = _SHOWN[measure]
+    title, text, label = _SECTIONS[measure]
     classifiers, shots = (
-        tuple(dict.fromkeys(found)) for found in zip(*((t.classifier, t.photos) for t in trials), strict=True)
+        tuple(dict.fromkeys(values)) for values in zip(*((t.classifier, t.photos) for t in trials), strict=True)
     )
-    shown = {(trial.photos, trial.classifier): figures[trial.name(measure)] for trial in trials}
+    by_trial = {(trial.photos, trial.classifier): figures[trial.name(measure)] for trial in trials}
     rows = tuple(
-        (str(photos), *(_percent(shown.get((photos, classifier))) for classifier in classifiers)) for photos in shots
+        (str(photos), *(_percent(by_trial.get((photos, classifier))) for classifier in classifiers)) for photos in shots
     )
     table = Table(f"{title}: {_MEASURES[measure]}", ("photos of each", *classifiers), rows)
     lines = tuple(_line(trials, figures, classifier, measure) for classifier in classifiers)
@@ -263,9 +265,10 @@ def _measure_section(trials: Sequence[_Trial], figures: dict[str, Figure], measu
 
 
 def _line(trials: Sequence[_Trial], figures: dict[str, Figure], classifier: str, measure: str) -> Line:
-    mine = [trial for trial in trials if trial.classifier == classifier]
-    found = [figures[trial.name(measure)] for trial in mine]
-    line = line_of(classifier, [trial.photos for trial in mine], found)
+    selected = [trial for trial in trials if trial.classifier == classifier]
+    line = line_of(
+        classifier, [trial.photos for trial in selected], [figures[trial.name(measure)] for trial in selected]
+    )
     return complement_line(line) if measure == "fnir" else line
 
 
@@ -273,28 +276,29 @@ def _percent(figure: Figure | None) -> str:
     return "refused" if figure is None else f"{100 * figure.value:.2f} %"
 
 
-def _stated_trial(trials: Sequence[_Trial]) -> _Trial:
+def _reported_trial(trials: Sequence[_Trial]) -> _Trial:
     """Return the trial reported person by person: the first classifier with five photos, or the next fewer."""
     first = [trial for trial in trials if trial.classifier == "prototype"] or list(trials)
-    few = [trial for trial in first if trial.photos <= STATED] or first[:1]
-    return next(trial for trial in few if trial.photos == few[-1].photos)
+    candidates = [trial for trial in first if trial.photos <= REPORTED_PHOTOS] or first[:1]
+    return next(trial for trial in candidates if trial.photos == candidates[-1].photos)
 
 
 def _summary(plan: Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -> tuple[str, ...]:
-    stated = _stated_trial(trials)
-    alike = [trial for trial in trials if trial.classifier == stated.classifier]
-    among = [trial for trial in trials if trial.photos == stated.photos]
-    named = figures.get(stated.name("fpir"))
+    reported = _reported_trial(trials)
+    same_classifier = [trial for trial in trials if trial.classifier == reported.classifier]
+    fewest, most = same_classifier[0], same_classifier[-1]
+    same_photos = [trial for trial in trials if trial.photos == reported.photos]
+    named = figures.get(reported.name("fpir"))
     strangers = "FPIR was not tested: there are no strangers." if named is None else f"Strangers given a name: {named}."
-    by_classifier = ", ".join(f"{trial.classifier} {_percent(figures[trial.name('rank_1')])}" for trial in among)
+    by_classifier = ", ".join(f"{trial.classifier} {_percent(figures[trial.name('rank_1')])}" for trial in same_photos)
     return (
-        f"{len(plan.people):,} people enrolled with {stated.photos} photos each, {stated.classifier}: the best "
-        f"candidate is right for {figures[stated.name('rank_1')]}.",
-        f"Not given the right name, with the shipped settings: {figures[stated.name('fnir')]}. {strangers}",
-        f"Best candidate right, from {alike[0].photos} to {alike[-1].photos} photos of each: "
-        f"{_percent(figures[alike[0].name('rank_1')])} to {_percent(figures[alike[-1].name('rank_1')])}; not given the "
-        f"right name: {_percent(figures[alike[0].name('fnir')])} to {_percent(figures[alike[-1].name('fnir')])}.",
-        f"Best candidate right by classifier, {stated.photos} photos of each: {by_classifier}.",
+        f"{len(plan.people):,} people enrolled with {reported.photos} photos each, {reported.classifier}: the best "
+        f"candidate is right for {figures[reported.name('rank_1')]}.",
+        f"Not given the right name, with the shipped settings: {figures[reported.name('fnir')]}. {strangers}",
+        f"Best candidate right, from {fewest.photos} to {most.photos} photos of each: "
+        f"{_percent(figures[fewest.name('rank_1')])} to {_percent(figures[most.name('rank_1')])}; not given the "
+        f"right name: {_percent(figures[fewest.name('fnir')])} to {_percent(figures[most.name('fnir')])}.",
+        f"Best candidate right by classifier, {reported.photos} photos of each: {by_classifier}.",
     )
 
 
@@ -330,22 +334,22 @@ class ShotDraw:
 def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
     """Return the numbers of photos that enough people have, and these people; raises `DatasetError` if none."""
     may_enroll, may_search, parts = _parts(faces.dataset)
-    may_enroll &= faces.found
+    may_enroll &= faces.has_face
     may_search &= np.array([bool(digest) for digest in faces.hashes], dtype=np.bool_)
     room = _count(faces, may_enroll)
-    room = np.where(_count(faces, may_search & faces.found) > 0, room, 0) if parts else np.maximum(room - 1, 0)
-    wanted = sorted(set(shots))
-    able = {photos: int((room >= photos).sum()) for photos in wanted}
-    if able[wanted[0]] < 2:
+    room = np.where(_count(faces, may_search & faces.has_face) > 0, room, 0) if parts else np.maximum(room - 1, 0)
+    numbers = sorted(set(shots))
+    counts = {photos: int((room >= photos).sum()) for photos in numbers}
+    if counts[numbers[0]] < 2:
         raise DatasetError(
-            f"{printable(faces.dataset.title)}: {able[wanted[0]]} people have {wanted[0] + 1} photos with a face, to "
-            f"enroll {wanted[0]} and search for one; two people are needed"
+            f"{printable(faces.dataset.title)}: {counts[numbers[0]]} people have {numbers[0] + 1} photos with a face, "
+            f"to enroll {numbers[0]} and search for one; two people are needed"
         )
-    needed = min(_MAX_PEOPLE_NEEDED, able[wanted[0]])
-    used = tuple(photos for photos in wanted if able[photos] >= needed)
+    needed = min(_MAX_PEOPLE_NEEDED, counts[numbers[0]])
+    used = tuple(photos for photos in numbers if counts[photos] >= needed)
     dropped = tuple(
-        SkippedEntry(f"{photos} photos enrolled", f"{able[photos]} people have enough photos; {needed} are needed")
-        for photos in wanted
+        SkippedEntry(f"{photos} photos enrolled", f"{counts[photos]} people have enough photos; {needed} are needed")
+        for photos in numbers
         if photos not in used
     )
     skipped = (*dropped, *_too_few(faces, room, used[-1]))
@@ -364,25 +368,25 @@ def _parts(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool
     return np.ones(len(splits), dtype=np.bool_), np.ones(len(splits), dtype=np.bool_), False
 
 
-def _count(faces: FaceSet, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _count(faces: FaceSet, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     owners = faces.dataset.owners
-    return np.bincount(owners[chosen & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
+    return np.bincount(owners[mask & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
 
 
 def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[SkippedEntry, ...]:
     """Return entries for the people with too few photos, summarized if there are many."""
-    people, single = faces.dataset.people, _count(faces, faces.found) <= 1
+    people, single = faces.dataset.people, _count(faces, faces.has_face) <= 1
     kinds = (
         (single, "fewer than two photos with a face, so that none is left to search for"),
         (~single & (room < photos), f"too few photos with a face to enroll {photos} and search for another"),
     )
     skipped: list[SkippedEntry] = []
-    for few, why in kinds:
-        names = [people[person] for person in np.flatnonzero(few)]
+    for has_too_few, reason in kinds:
+        names = [people[person] for person in np.flatnonzero(has_too_few)]
         if len(names) > _MAX_LISTED:
-            skipped.append(SkippedEntry(f"{len(names):,} people", why))
+            skipped.append(SkippedEntry(f"{len(names):,} people", reason))
         else:
-            skipped += [SkippedEntry(name, why) for name in names]
+            skipped += [SkippedEntry(name, reason) for name in names]
     return tuple(skipped)
 
 
@@ -400,8 +404,8 @@ def draw_all(
         draw = _draw(faces, plan, bench.random(_PURPOSE, turn), probes_each)
         enrolled = draw.enrolled(plan.shots[-1])
         copies = find_leakage(bench.reader, faces, enrolled, draw.probes)
-        leaks |= {leak.entry: leak for leak in leaks_as_failures(faces, copies)}
-        probes = unrelated(faces, draw.probes, enrolled)
+        leaks |= {leak.entry: leak for leak in leak_entries(faces, copies)}
+        probes = exclude_related(faces, draw.probes, enrolled)
         drawn.append(replace(draw, probes=probes[~np.isin(probes, [leak.probe for leak in copies])]))
         bench.progress.advance()
     owners = faces.dataset.owners
@@ -414,7 +418,7 @@ def draw_all(
 
 
 def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: int) -> ShotDraw:
-    """Draw photos grouped by source, so that as many sources as possible remain for probes."""
+    """Draw photos grouped by source, to leave as many sources as possible for probes."""
     owners, groups = faces.dataset.owners, faces.groups
     turn = random.permutation(int(groups.max()) + 1)
     orders: list[NDArray[np.int64]] = []
@@ -432,8 +436,8 @@ def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: 
 def _strangers(faces: FaceSet, plan: Plan, random: np.random.Generator) -> NDArray[np.int64]:
     """Draw one photo of each person who is not enrolled, and unlabeled photos."""
     owners = faces.dataset.owners
-    may = plan.may_search & faces.found & ~np.isin(owners, plan.people)
-    people = random.permutation(np.unique(owners[may & (owners >= 0)]))
-    photos = [random.permutation(np.flatnonzero(may & (owners == person)))[:1] for person in people]
-    photos += [np.array([index]) for index in random.permutation(np.flatnonzero(may & (owners < 0)))]
+    is_candidate = plan.may_search & faces.has_face & ~np.isin(owners, plan.people)
+    people = random.permutation(np.unique(owners[is_candidate & (owners >= 0)]))
+    photos = [random.permutation(np.flatnonzero(is_candidate & (owners == person)))[:1] for person in people]
+    photos += [np.array([index]) for index in random.permutation(np.flatnonzero(is_candidate & (owners < 0)))]
     return round_robin(photos, _MAX_STRANGERS)

@@ -28,10 +28,10 @@ from facebank.evaluation.protocols.groups_trials import (
     PeopleGroup,
     across_figure,
     density,
-    grouped_by,
+    group_photos,
     try_group,
 )
-from facebank.evaluation.protocols.options import USUAL_FPIR, Enrolled, Fpir, open_people
+from facebank.evaluation.protocols.options import DEFAULT_FPIR, Enrolled, Fpir, open_people
 from facebank.evaluation.report import Histogram, Report, Section, Table
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.protocols.groups_trials import Grouping
 
 MIN_PEOPLE = 6
-"""Fewest people with enough photos for a group to be compared."""
+"""Smallest number of people with enough photos for a group to be compared."""
 
 _OF_PHOTOS = ("failure_to_acquire", "rank_1")
 _KINDS = (("false_positive", "FPIR", "fpir"), ("false_negative", "FNIR", "fnir"))
@@ -68,10 +68,10 @@ def groups(
     *,
     photos: Enrolled = 2,
     gallery_size: Annotated[
-        int, Option("--gallery-size", "People in a gallery, if there are enough.", "N", least=1)
+        int, Option("--gallery-size", "People in a gallery, if there are enough.", "N", minimum=1)
     ] = 20,
     draws: int = 20,
-    fpir: Fpir = USUAL_FPIR,
+    fpir: Fpir = DEFAULT_FPIR,
 ) -> Report:
     """Compare error rates of groups of people.
 
@@ -82,7 +82,7 @@ def groups(
     photos
         Number of enrolled photos of each person.
     gallery_size
-        Largest number of people in a gallery; the same in all groups, at most half of the smallest group.
+        Maximum number of people in a gallery; the same in all groups, at most half of the smallest group.
     draws
         Number of galleries of each group.
     fpir
@@ -97,33 +97,38 @@ def groups(
     """
     if min(photos, gallery_size, draws) < 1:
         raise DatasetError("at least one enrolled photo, one person and one draw are needed")
-    settings, grouping = DecisionSettings(fpir=fpir), grouped_by(dataset, column, by)
+    settings, grouping = DecisionSettings(fpir=fpir), group_photos(dataset, column, by)
     faces = bench.read(replace(dataset, pairs=()))
     groups_of_people, skipped = _groups_of_people(faces, grouping, photos)
-    size = (min(gallery_size, min(len(group.able) for group in groups_of_people) // 2), photos, draws)
+    size = (min(gallery_size, min(len(group.eligible) for group in groups_of_people) // 2), photos, draws)
     bench.progress.begin(f"groups by {grouping.column}", draws * len(groups_of_people))
     trials = [
         try_group(bench, faces, groups_of_people, number, size=size, settings=settings)
         for number in range(len(groups_of_people))
     ]
     densities = [density(bench, faces, group, number) for number, group in enumerate(groups_of_people)]
-    every = (*grouping.skipped, *skipped)
-    return _report(bench, faces, grouping, trials, densities=densities, how=(size, fpir), skipped=every)
+    all_skipped = (*grouping.skipped, *skipped)
+    return _report(bench, faces, grouping, trials, densities=densities, setup=(size, fpir), skipped=all_skipped)
 
 
 def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[PeopleGroup], list[SkippedEntry]]:
     owners, groups_of_people, skipped = faces.dataset.owners, list[PeopleGroup](), list[SkippedEntry]()
     names = set[str]()
     for index, group in enumerate(grouping.names):
-        mine = np.flatnonzero((grouping.of_photo == index) & faces.found & (owners >= 0)).astype(np.int64)
-        counts = np.bincount(owners[mine], minlength=len(faces.dataset.people))
-        able = np.flatnonzero(counts > photos).astype(np.int64)
+        photo_indices = np.flatnonzero((grouping.of_photo == index) & faces.has_face & (owners >= 0)).astype(np.int64)
+        counts = np.bincount(owners[photo_indices], minlength=len(faces.dataset.people))
+        eligible = np.flatnonzero(counts > photos).astype(np.int64)
         label = f"{grouping.column}: {group}"
-        if len(able) < MIN_PEOPLE:
-            why = f"not tested: {len(able)} people with more than {photos} photos with a face; {MIN_PEOPLE} are needed"
-            skipped.append(SkippedEntry(label, why))
+        if len(eligible) < MIN_PEOPLE:
+            reason = (
+                f"not tested: {len(eligible)} people with more than {photos} photos with a face; "
+                f"{MIN_PEOPLE} are needed"
+            )
+            skipped.append(SkippedEntry(label, reason))
             continue
-        groups_of_people.append(PeopleGroup(_unique_name(_figure_name(label, index), names), label, mine, able))
+        groups_of_people.append(
+            PeopleGroup(_unique_name(_figure_name(label, index), names), label, photo_indices, eligible)
+        )
     if len(groups_of_people) < 2:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: fewer than two groups have {MIN_PEOPLE} people with more than "
@@ -154,21 +159,21 @@ def _report(
     trials: Sequence[GroupTrial],
     *,
     densities: Sequence[Density | None],
-    how: tuple[tuple[int, int, int], float],
+    setup: tuple[tuple[int, int, int], float],
     skipped: Sequence[SkippedEntry],
 ) -> Report:
-    (people, photos, draws), fpir = how
+    (people, photos, draws), fpir = setup
     conditions = [trial.within for trial in trials]
     within = {name: figure for condition in conditions for name, figure in condition.figures().items()}
     within = {name: figure for name, figure in within.items() if not name.startswith(_OF_PHOTOS)}
     calibration = {name: figure for name, figure in within.items() if name.startswith(CALIBRATION)}
     rates = {name: figure for name, figure in within.items() if name not in calibration}
-    differ = differentials(trials, rates)
+    ratios = differentials(trials, rates)
     across = {name: figure for trial in trials for name, figure in across_figure(faces, trial).items()}
     dense = {
-        f"mean_similarity_{trial.group.name}": one.mean
-        for trial, one in zip(trials, densities, strict=True)
-        if one is not None
+        f"mean_similarity_{trial.group.name}": measured.mean
+        for trial, measured in zip(trials, densities, strict=True)
+        if measured is not None
     }
     galleries = (
         f"{draws} random galleries of each group have {people} people of the group with {photos} photos each. Probes "
@@ -179,7 +184,7 @@ def _report(
     tables = (searches_table(conditions), strangers_table(conditions))
     sections = (
         Section("Within groups", (galleries, _PEOPLE), tuple(rates), tables),
-        Section("Differentials", (*_DIFFERENTIALS, *_undefined_sentences(differ)), tuple(differ)),
+        Section("Differentials", (*_DIFFERENTIALS, *_undefined_sentences(ratios)), tuple(ratios)),
         Section("Strangers of other groups", (_ACROSS,), tuple(across)),
         Section(
             "Similarity of different people of a group", (_DENSE,), tuple(dense), _similarity_items(trials, densities)
@@ -187,12 +192,12 @@ def _report(
         calibration_section("Calibration of probabilities", (_CALIBRATION_TEXT,), conditions, calibration),
         decision_section(bench, faces),
     )
-    figures = rates | differ | across | dense | calibration
+    figures = rates | ratios | across | dense | calibration
     return bench.report(
         "groups",
         f"Groups of people, by {grouping.column}",
         faces,
-        summary=_summary(trials, figures, how, len(skipped)),
+        summary=_summary(trials, figures, setup, len(skipped)),
         figures=figures,
         sections=sections,
         failures=skipped,
@@ -200,24 +205,30 @@ def _report(
 
 
 def _similarity_items(trials: Sequence[GroupTrial], densities: Sequence[Density | None]) -> tuple[Table, Histogram]:
-    measured = [(trial.group, one) for trial, one in zip(trials, densities, strict=True) if one is not None]
+    measured = [(trial.group, item) for trial, item in zip(trials, densities, strict=True) if item is not None]
     rows = tuple(
-        (group.label, f"{len(group.able):,}", f"{len(one.similarities):,}", f"{one.mean.value:.3f}", f"{one.upper:.3f}")
-        for group, one in measured
+        (
+            group.label,
+            f"{len(group.eligible):,}",
+            f"{len(item.similarities):,}",
+            f"{item.mean.value:.3f}",
+            f"{item.upper:.3f}",
+        )
+        for group, item in measured
     )
     headings = ("group", "people who can be enrolled", "pairs of photos", "mean similarity", "one in a hundred reaches")
     histogram = Histogram(
         "Similarity of photos of different people of a group",
         "similarity",
-        tuple((group.label, one.similarities) for group, one in measured),
+        tuple((group.label, item.similarities) for group, item in measured),
     )
     return Table("Different people of a group", headings, rows), histogram
 
 
 def _summary(
-    trials: Sequence[GroupTrial], figures: dict[str, Figure], how: tuple[tuple[int, int, int], float], skipped: int
+    trials: Sequence[GroupTrial], figures: dict[str, Figure], setup: tuple[tuple[int, int, int], float], skipped: int
 ) -> tuple[str, ...]:
-    (people, photos, _), fpir = how
+    (people, photos, _), fpir = setup
     sentences = [f"{people} people with {photos} photos each in a gallery; an FPIR of {100 * fpir:g} % is requested."]
     for trial in trials:
         name = trial.group.name
@@ -239,13 +250,13 @@ def _summary(
     return tuple(sentences)
 
 
-def _undefined_sentences(differ: dict[str, Figure]) -> tuple[str, ...]:
+def _undefined_sentences(ratios: dict[str, Figure]) -> tuple[str, ...]:
     """Return sentences on the differentials that are not defined."""
     kinds = (("positive", "no stranger was named"), ("negative", "nobody was missed"))
     return tuple(
-        f"The false {kind} differential is not defined: in some group {what}, and a ratio to a rate of 0 is infinite."
-        for kind, what in kinds
-        if f"false_{kind}_differential" not in differ
+        f"The false {kind} differential is not defined: in some group {event}, and a ratio to a rate of 0 is infinite."
+        for kind, event in kinds
+        if f"false_{kind}_differential" not in ratios
     )
 
 
@@ -273,29 +284,29 @@ def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> d
     False positive differentials compare the groups' FPIR, false negative ones their FNIR, as ratios of the highest rate
     to the lowest and to the geometric mean of all groups; 1 means no difference.
     """
-    found: dict[str, Figure] = {}
+    ratios: dict[str, Figure] = {}
     for kind, rate, key in _KINDS:
         rates = [figures.get(f"{key}_{trial.group.name}") for trial in trials]
         measured = [figure for figure in rates if figure is not None]
         if len(measured) < len(trials) or min(figure.value for figure in measured) <= 0:
             continue
         values = np.array([[figure.value] for figure in measured])
-        drawn = _drawn_rates(trials, positive=key == "fpir")
-        fewest = min(figure.distinct if figure.distinct is not None else 0 for figure in measured)
+        resampled = _resampled_rates(trials, positive=key == "fpir")
+        distinct = min(figure.distinct if figure.distinct is not None else 0 for figure in measured)
         for name, words, ratio in (
             ("", "lowest", _to_lowest),
             ("_to_geometric_mean", "geometric mean", _to_geometric_mean),
         ):
-            low, high = np.quantile(ratio(drawn), (0.025, 0.975), method="inverted_cdf")  # values may be infinite
-            found[f"{kind}_differential{name}"] = Figure(
+            low, high = np.quantile(ratio(resampled), (0.025, 0.975), method="inverted_cdf")  # values may be infinite
+            ratios[f"{kind}_differential{name}"] = Figure(
                 float(ratio(values)[0]),
                 (float(low), float(high)),
                 len(measured),
                 kind=Kind.NUMBER,
                 meaning=f"The highest {rate} of a group divided by the {words} of all groups; 1 means no difference.",
-                distinct=fewest,
+                distinct=distinct,
             )
-    return found
+    return ratios
 
 
 def _to_lowest(rates: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -312,21 +323,21 @@ def _ratios(highest: NDArray[np.float64], others: NDArray[np.float64]) -> NDArra
     return np.divide(highest, others, out=ratios, where=others > 0)
 
 
-def _drawn_rates(trials: Sequence[GroupTrial], *, positive: bool) -> NDArray[np.float64]:
+def _resampled_rates(trials: Sequence[GroupTrial], *, positive: bool) -> NDArray[np.float64]:
     """Return the rate of each group in each resample, ``(G, R)``; all groups share the draws of people."""
     parts = []
     for index, trial in enumerate(trials):
         searches, units = trial.within.searches, trial.within.units
-        some = ~searches.mated if positive else searches.mated
-        events = (searches.misnamed if positive else searches.missed)[some]
-        parts.append((np.full(len(events), index), units[some], events.astype(np.float64)))
+        mask = ~searches.mated if positive else searches.mated
+        events = (searches.misnamed if positive else searches.missed)[mask]
+        parts.append((np.full(len(events), index), units[mask], events.astype(np.float64)))
     groups, units, events = (np.concatenate(column) for column in zip(*parts, strict=True))
     resamples = Resamples.of(units)
     rates = []
     for index in range(len(trials)):
-        mine = (groups == index).astype(np.float64)
-        # In a resample without people of the group, its overall rate is used.
-        count = resamples.sums(mine)
-        overall = float((events * mine).sum() / mine.sum())
-        rates.append(np.where(count > 0, resamples.sums(events * mine) / np.maximum(count, _EPSILON), overall))
+        is_of_group = (groups == index).astype(np.float64)
+        # the overall rate replaces that of a resample without people of the group
+        count = resamples.sums(is_of_group)
+        overall = float((events * is_of_group).sum() / is_of_group.sum())
+        rates.append(np.where(count > 0, resamples.sums(events * is_of_group) / np.maximum(count, _EPSILON), overall))
     return np.stack(rates)

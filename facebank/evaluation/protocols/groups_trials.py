@@ -11,10 +11,10 @@ import numpy as np
 
 from facebank.errors import DatasetError, InvalidNameError
 from facebank.evaluation.dataset import SkippedEntry
-from facebank.evaluation.datasets.checking import broken, read_table, shown
+from facebank.evaluation.datasets.checking import file_error, read_table, shorten
 from facebank.evaluation.figures import Figure, pair_mean
 from facebank.evaluation.identification import Condition
-from facebank.evaluation.searches import Searches, enroll, round_robin, unrelated
+from facebank.evaluation.searches import Searches, enroll, exclude_related, round_robin
 from facebank.gallery.names import name_key, normalize_name
 from facebank.storage.text import printable
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from facebank.recognition.settings import DecisionSettings
 
 STRANGERS = 100
-"""Largest numbers of strangers of the group and of other groups in each gallery, with one photo each."""
+"""Maximum numbers of strangers of the group and of other groups in each gallery, with one photo each."""
 PROBES = 10
-"""Largest number of probes of each enrolled person."""
+"""Maximum number of probes of each enrolled person."""
 
 _MAX_PEOPLE = 300
 _MAX_PHOTOS = 10
-_ENROLL, _STRANGE, _ALIKE = 1, 2, 3
+_ENROLL, _STRANGERS, _SIMILARITY = 1, 2, 3
 MAX_GROUPS = 20
 MAX_VALUE = 60
 
@@ -43,14 +43,14 @@ MAX_VALUE = 60
 class PeopleGroup:
     """People of one group; `name` is the suffix of figure names, `label` its name in text.
 
-    `photos` are the indices of the group's labeled photos with a face, and `able` the numbers of people with enough
+    `photos` are the indices of the group's labeled photos with a face, and `eligible` those of the people with enough
     photos to enroll some and search for another, both ``int64``.
     """
 
     name: str
     label: str
     photos: NDArray[np.int64]
-    able: NDArray[np.int64]
+    eligible: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,63 +90,69 @@ def try_group(
     """
     people, photos, draws = size
     group, owners = groups_of_people[number], faces.dataset.owners
-    elsewhere = np.concatenate([one.photos for index, one in enumerate(groups_of_people) if index != number])
+    elsewhere = np.concatenate([other.photos for index, other in enumerate(groups_of_people) if index != number])
     within, across = list[Searches](), list[Searches]()
     for turn in range(draws):
         random = bench.random(_ENROLL, number, turn)
-        known = random.permutation(group.able)[:people]
+        enrolled_people = random.permutation(group.eligible)[:people]
         enrolled, mated = [], []
-        for person in known:
+        for person in enrolled_people:
             mixed = random.permutation(group.photos[owners[group.photos] == person])
             enrolled.append(mixed[:photos])
             mated.append(mixed[photos : photos + PROBES])
         indices = np.concatenate(enrolled)
         trial = enroll(bench.reader, faces, indices, settings)
-        strange = bench.random(_STRANGE, number, turn)
-        own, other = (_one_per_person(owners, some, known, strange) for some in (group.photos, elsewhere))
-        probes = unrelated(faces, np.concatenate([*mated, own]), indices)
+        stranger_random = bench.random(_STRANGERS, number, turn)
+        own, other = (
+            _draw_strangers(owners, photos_of_group, enrolled_people, stranger_random)
+            for photos_of_group in (group.photos, elsewhere)
+        )
+        probes = exclude_related(faces, np.concatenate([*mated, own]), indices)
         within.append(trial.search(probes))
-        across.append(trial.search(unrelated(faces, other, indices)))
+        across.append(trial.search(exclude_related(faces, other, indices)))
         bench.progress.advance()
-    condition = Condition(group.name, group.label, faces, Searches.joined(within), draws_people=True)
-    return GroupTrial(group, condition, Searches.joined(across))
+    condition = Condition(group.name, group.label, faces, Searches.concatenate(within), resamples_people=True)
+    return GroupTrial(group, condition, Searches.concatenate(across))
 
 
-def _one_per_person(
-    owners: NDArray[np.int64], indices: NDArray[np.int64], known: NDArray[np.int64], random: np.random.Generator
+def _draw_strangers(
+    owners: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    enrolled_people: NDArray[np.int64],
+    random: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Draw one photo of each person who is not enrolled."""
-    others = random.permutation(indices[~np.isin(owners[indices], known)])
+    others = random.permutation(indices[~np.isin(owners[indices], enrolled_people)])
     first = np.unique(owners[others], return_index=True)[1]
     return round_robin([random.permutation(others[first])[:STRANGERS]], STRANGERS)
 
 
 def density(bench: Bench, faces: FaceSet, group: PeopleGroup, number: int) -> Density | None:
     """Return the similarity of different people of a group, None for fewer than two people."""
-    owners, random = faces.dataset.owners[group.photos], bench.random(_ALIKE, number)
+    owners, random = faces.dataset.owners[group.photos], bench.random(_SIMILARITY, number)
     people = random.permutation(np.unique(owners))[:_MAX_PEOPLE]
     if len(people) < 2:
         return None
-    chosen = [random.permutation(group.photos[owners == person])[:_MAX_PHOTOS] for person in people]
-    vectors = faces.embeddings[np.concatenate(chosen)].astype(np.float64)
-    person_of_row = np.repeat(np.arange(len(people)), [len(each) for each in chosen])
+    photos = [random.permutation(group.photos[owners == person])[:_MAX_PHOTOS] for person in people]
+    vectors = faces.embeddings[np.concatenate(photos)].astype(np.float64)
+    person_of_row = np.repeat(np.arange(len(people)), [len(indices) for indices in photos])
     first, second = np.triu_indices(len(person_of_row), 1)
     differ = person_of_row[first] != person_of_row[second]
     similarities: NDArray[np.float64] = (vectors @ vectors.T)[first[differ], second[differ]]
     pairs = person_of_row[first[differ]] * len(people) + person_of_row[second[differ]]
     sums = np.bincount(pairs, weights=similarities, minlength=len(people) ** 2)
     counts = np.bincount(pairs, minlength=len(people) ** 2)
-    some = np.flatnonzero(counts)
-    means = sums[some] / counts[some]
+    indices = np.flatnonzero(counts)
+    means = sums[indices] / counts[indices]
     meaning = f"Mean similarity of two different people, {group.label}."
-    mean = replace(pair_mean(means, some // len(people), some % len(people)), meaning=meaning)
+    mean = replace(pair_mean(means, indices // len(people), indices % len(people)), meaning=meaning)
     return Density(mean, float(np.quantile(similarities, 0.99)), similarities)
 
 
 def across_figure(faces: FaceSet, trial: GroupTrial) -> dict[str, Figure]:
     """Return the FPIR of strangers of other groups in the group's galleries."""
     name = f"across_{trial.group.name}"
-    condition = Condition(name, f"{trial.group.label}, of other groups", faces, trial.across, draws_people=True)
+    condition = Condition(name, f"{trial.group.label}, of other groups", faces, trial.across, resamples_people=True)
     return {key: figure for key, figure in condition.figures().items() if key == f"fpir_{name}"}
 
 
@@ -164,7 +170,7 @@ class Grouping:
     skipped: tuple[SkippedEntry, ...] = ()
 
 
-def grouped_by(dataset: Dataset, column: str, by: Path | None = None) -> Grouping:
+def group_photos(dataset: Dataset, column: str, by: Path | None = None) -> Grouping:
     """Group a dataset's photos by a column of the CSV table `by`, or by a trait of the photos if None.
 
     Besides that column, the table needs ``person`` or ``photo`` (names as in reports). Raises `DatasetError` if the
@@ -175,13 +181,13 @@ def grouped_by(dataset: Dataset, column: str, by: Path | None = None) -> Groupin
     else:
         values, skipped = _read_groups(dataset, column, by)
     names = tuple(sorted({value for value in values if value}))
-    where = printable(str(by)) if by is not None else printable(dataset.title)
+    source = printable(str(by)) if by is not None else printable(dataset.title)
     if not 2 <= len(names) <= MAX_GROUPS:
-        found = f"{len(names)} groups" if len(names) != 1 else "one group"
-        why = "; combine numbers into ranges" if len(names) > MAX_GROUPS else ""
+        count = f"{len(names)} groups" if len(names) != 1 else "one group"
+        hint = "; combine numbers into ranges" if len(names) > MAX_GROUPS else ""
         raise DatasetError(
-            f"{where}: the column {shown(column)} has {found} of people in the data; 2 to {MAX_GROUPS} can be "
-            f"compared{why}"
+            f"{source}: the column {shorten(column)} has {count} of people in the data; 2 to {MAX_GROUPS} can be "
+            f"compared{hint}"
         )
     indices = {name: index for index, name in enumerate(names)}
     of_photo = np.array([indices.get(value, -1) for value in values], dtype=np.int64)
@@ -191,9 +197,9 @@ def grouped_by(dataset: Dataset, column: str, by: Path | None = None) -> Groupin
 def _traits(dataset: Dataset, column: str) -> list[str]:
     available = sorted({name for photo in dataset.photos for name in photo.traits})
     if column not in available:
-        has = f"; available are {', '.join(map(printable, available))}" if available else ""
+        hint = f"; available are {', '.join(map(printable, available))}" if available else ""
         raise DatasetError(
-            f"{printable(dataset.title)}: the data has no column {shown(column)}{has}; pass a table with --by"
+            f"{printable(dataset.title)}: the data has no column {shorten(column)}{hint}; pass a table with --by"
         )
     return [photo.traits.get(column, "")[:MAX_VALUE] for photo in dataset.photos]
 
@@ -202,7 +208,7 @@ def _read_groups(dataset: Dataset, column: str, by: Path) -> tuple[list[str], li
     table = read_table(by, (column.strip().casefold(),))
     key = next((name for name in ("photo", "person") if name in table.columns), None)
     if key is None or key == column.strip().casefold():
-        raise broken(by, "line 1: a column 'person' or 'photo' is needed besides that of the groups")
+        raise file_error(by, "line 1: a column 'person' or 'photo' is needed besides that of the groups")
     group_of, skipped = _values(by, table, key, column.strip().casefold())
     if key == "photo":
         keys = [photo.name for photo in dataset.photos]
@@ -211,7 +217,7 @@ def _read_groups(dataset: Dataset, column: str, by: Path) -> tuple[list[str], li
     missing = [name for name in group_of if name not in set(keys)]
     if missing:
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
-        skipped.append(SkippedEntry(by.name, f"listed, but not in the data: {shown(missing[0])}{more}"))
+        skipped.append(SkippedEntry(by.name, f"listed, but not in the data: {shorten(missing[0])}{more}"))
     return [group_of.get(name, "") for name in keys], skipped
 
 
@@ -227,5 +233,5 @@ def _values(by: Path, table: CsvTable, key: str, column: str) -> tuple[dict[str,
                 skipped.append(SkippedEntry(f"line {row.line}", str(error).removesuffix(".")))
                 continue
         if group_of.setdefault(name, value) != value:
-            raise broken(by, f"line {row.line}: {shown(row.values[key])} has two groups")
+            raise file_error(by, f"line {row.line}: {shorten(row.values[key])} has two groups")
     return group_of, skipped

@@ -17,11 +17,11 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.datasets import Errata, find_pairs, open_dataset, read_lfw, wrong_pairs
+from facebank.evaluation.datasets import Errata, find_pairs, find_wrong_pairs, open_dataset, read_lfw
 from facebank.evaluation.figures import Figure, pair_rate
 from facebank.evaluation.pairing import ComparedPairs
 from facebank.evaluation.protocols import Option, protocol
-from facebank.evaluation.protocols.options import errata_beside
+from facebank.evaluation.protocols.options import find_errata
 from facebank.evaluation.report import Report, Section, Table
 from facebank.evaluation.verification import (
     RATES,
@@ -86,18 +86,20 @@ def decide_folds(
     thresholds
         Candidate thresholds in decreasing order.
     """
-    values, made = comparisons.similarities, ~np.isnan(comparisons.similarities)
+    values, is_compared = comparisons.similarities, ~np.isnan(comparisons.similarities)
     numbers = np.unique(folds)
     counts = []
     for fold in numbers:
-        own, other = (np.sort(values[made & (folds == fold) & kind]) for kind in (comparisons.same, ~comparisons.same))
+        own, other = (
+            np.sort(values[is_compared & (folds == fold) & mask]) for mask in (comparisons.same, ~comparisons.same)
+        )
         above = len(own) - np.searchsorted(own, thresholds, side="right")
         counts.append(above + np.searchsorted(other, thresholds, side="right"))
-    right = np.stack(counts)
-    chosen = thresholds[(right.sum(axis=0) - right).argmax(axis=1)]
-    of_pairs = chosen[np.searchsorted(numbers, folds)]
-    decided = made & ((np.nan_to_num(values) > of_pairs) == comparisons.same)
-    return Folds(np.array([decided[folds == fold].mean() for fold in numbers]), chosen, decided)
+    right_counts = np.stack(counts)
+    chosen = thresholds[(right_counts.sum(axis=0) - right_counts).argmax(axis=1)]
+    pair_thresholds = chosen[np.searchsorted(numbers, folds)]
+    right = is_compared & ((np.nan_to_num(values) > pair_thresholds) == comparisons.same)
+    return Folds(np.array([right[folds == fold].mean() for fold in numbers]), chosen, right)
 
 
 def _open(
@@ -115,7 +117,7 @@ def _open(
         raise DatasetError(
             f"no pairs.txt in {printable(str(data))}, its parent folder or lfw-meta there; pass it with --pairs"
         )
-    return {"dataset": read_lfw(data, listed), "errata": errata_beside(listed)}
+    return {"dataset": read_lfw(data, listed), "errata": find_errata(listed)}
 
 
 @protocol(
@@ -178,7 +180,7 @@ def lfw(bench: Bench, dataset: Dataset, errata: Errata | None = None) -> Report:
 
 
 def _wrong_labels(dataset: Dataset, errata: Errata | None) -> NDArray[np.int64]:
-    return np.array([] if errata is None else wrong_pairs(dataset, errata), dtype=np.int64)
+    return np.array([] if errata is None else find_wrong_pairs(dataset, errata), dtype=np.int64)
 
 
 def _accuracies(compared: ComparedPairs, folds: NDArray[np.int64], by_folds: Folds | None) -> dict[str, Figure]:
@@ -201,20 +203,20 @@ def _label_figures(
 ) -> dict[str, Figure]:
     if not len(wrong_labels):
         return {}
-    sound = np.ones(len(right), dtype=np.bool_)
-    sound[wrong_labels] = False
+    is_sound = np.ones(len(right), dtype=np.bool_)
+    is_sound[wrong_labels] = False
 
-    def accuracy(events: NDArray[np.bool_], chosen: NDArray[np.bool_], meaning: str) -> Figure:
-        return pair_rate(events[chosen], comparisons.first[chosen], comparisons.second[chosen], meaning)
+    def accuracy(events: NDArray[np.bool_], mask: NDArray[np.bool_], meaning: str) -> Figure:
+        return pair_rate(events[mask], comparisons.first[mask], comparisons.second[mask], meaning)
 
     figures = {
         "accuracy_without_label_errors": accuracy(
-            right, sound, "The same decisions without the pairs that are documented as mislabeled."
+            right, is_sound, "The same decisions without the pairs that are documented as mislabeled."
         )
     }
     if not right.all():
         figures["label_errors_among_wrong_pairs"] = accuracy(
-            ~sound, ~right, "Pairs counted as wrong that are documented as mislabeled."
+            ~is_sound, ~right, "Pairs counted as wrong that are documented as mislabeled."
         )
     return figures
 
@@ -248,7 +250,7 @@ def _summary(
 
 
 def _accuracy_section(folds: NDArray[np.int64], by_folds: Folds | None) -> Section:
-    shown = ("accuracy", "accuracy_in_fine_steps", "accuracy_at_shipped_threshold")
+    names = ("accuracy", "accuracy_in_fine_steps", "accuracy_at_shipped_threshold")
     text: tuple[str, ...] = (
         "Unrestricted with labeled outside data: the networks were trained on photos of other people. A pair in which "
         "a face was not found counts as an error.",
@@ -270,11 +272,11 @@ def _accuracy_section(folds: NDArray[np.int64], by_folds: Folds | None) -> Secti
             )
         )
     headings = ("Fold", "Pairs", "Threshold of the others", "Accuracy", "Wrong")
-    return Section("Accuracy", text, shown, (Table("Fold by fold", headings, tuple(rows)),))
+    return Section("Accuracy", text, names, (Table("Fold by fold", headings, tuple(rows)),))
 
 
 def _curves_section(compared: ComparedPairs, figures: Mapping[str, Figure]) -> Section:
-    shown = [name for name in figures if "_at_f" in name or name in ("equal_error_rate", "area_under_roc")]
+    names = [name for name in figures if "_at_f" in name or name in ("equal_error_rate", "area_under_roc")]
     text = (
         compared.threshold_note,
         "Points read off the curves use thresholds chosen on the same pairs, and are no estimate for other data.",
@@ -282,7 +284,7 @@ def _curves_section(compared: ComparedPairs, figures: Mapping[str, Figure]) -> S
     return Section(
         "Error rates",
         text,
-        ("fmr_at_shipped_threshold", "fnmr_at_shipped_threshold", *shown),
+        ("fmr_at_shipped_threshold", "fnmr_at_shipped_threshold", *names),
         curve_items(compared, figures),
     )
 
@@ -295,13 +297,13 @@ def _labels_section(
     photos, rows = compared.faces.dataset.photos, []
     for index in wrong_labels:
         pair = compared.pairing.pairs[index]
-        decided = "as labeled" if right[index] else "contrary to the label, counted as wrong"
+        decision = "as labeled" if right[index] else "contrary to the label, counted as wrong"
         similarity = f"{compared.comparisons.similarities[index]:.3f}"
-        rows.append((photos[pair.first].name, photos[pair.second].name, similarity, decided))
+        rows.append((photos[pair.first].name, photos[pair.second].name, similarity, decision))
     text = (
         "The dataset documents pairs that are labeled as one person but show two. They are counted as labeled, to keep "
         "the accuracy comparable with published ones; a separate figure excludes them."
     )
-    table = Table("Mislabeled pairs", ("First photo", "Second photo", "Similarity", "Decided"), tuple(rows))
-    shown = tuple(name for name in figures if "label_errors" in name)
-    return Section("Label errors", (text,), shown, (table,))
+    table = Table("Mislabeled pairs", ("First photo", "Second photo", "Similarity", "Decision"), tuple(rows))
+    names = tuple(name for name in figures if "label_errors" in name)
+    return Section("Label errors", (text,), names, (table,))

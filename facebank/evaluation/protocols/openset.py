@@ -25,7 +25,7 @@ from facebank.evaluation.identification import (
     searches_table,
     strangers_table,
 )
-from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
+from facebank.evaluation.leakage import Leak, find_leakage, leak_entries
 from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.options import Shots, open_people
 from facebank.evaluation.report import (
@@ -38,9 +38,17 @@ from facebank.evaluation.report import (
     Report,
     Section,
     Table,
-    written_score,
+    format_score,
 )
-from facebank.evaluation.searches import MIN_STRANGERS, NOBODY, Searches, TrialGallery, enroll, round_robin, unrelated
+from facebank.evaluation.searches import (
+    MIN_STRANGERS,
+    NOBODY,
+    Searches,
+    TrialGallery,
+    enroll,
+    exclude_related,
+    round_robin,
+)
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -105,21 +113,21 @@ def openset(
     dataset
         Photos of labeled people; unlabeled photos count as strangers'.
     shots
-        Numbers of enrolled photos of each person; numbers for which nobody has enough photos are skipped.
+        Numbers of enrolled photos of each person; numbers for which no person has enough photos are skipped.
     draws
         Number of random draws of the enrolled photos.
     people
-        Largest number of enrolled people, those with most photos first. If ten people have four times as many photos
+        Maximum number of enrolled people, those with most photos first. If ten people have four times as many photos
         as are enrolled, only such people.
     probes_each
-        Largest number of probes of each person.
+        Maximum number of probes of each person.
     strangers
-        Largest number of strangers, with one probe each.
+        Maximum number of strangers, with one probe each.
 
     Raises
     ------
     DatasetError
-        Nobody has two photos with a face, or no photo has a face.
+        No person has two photos with a face, or no photo has a face.
     """
     faces = bench.read(replace(dataset, pairs=()))
     used = _usable_shots(faces, shots)
@@ -135,26 +143,26 @@ def openset(
     leaks = {leak.probe: leak for result in (*trials, *of_sizes) for leak in result.leaks}
     figures: dict[str, Figure] = {}
     for condition in conditions:
-        figures |= _shipped_figures(condition) | read_off(condition)
+        figures |= _shipped_figures(condition) | descriptive_figures(condition)
     for condition in sizes:
-        found = condition.figures()
-        of_size = {f"{key}_among_{condition.name}": f"{key}_{condition.name}" for key in ("fnir", "fpir", "rank_1")}
-        figures |= {name: found[usual] for name, usual in of_size.items() if usual in found}
+        measured = condition.figures()
+        names = {f"{key}_among_{condition.name}": f"{key}_{condition.name}" for key in ("fnir", "fpir", "rank_1")}
+        figures |= {name: measured[key] for name, key in names.items() if key in measured}
     sections = (
         _error_section(bench, conditions, figures),
         _calibration(conditions, figures),
         _by_size(sizes, figures),
         _hardest(bench, faces, trials[-1].gallery, conditions[-1]),
     )
-    left = [f"Not tested with {photos} enrolled photos: nobody has more." for photos in shots if photos not in used]
+    untested = [f"Not tested with {photos} enrolled photos: nobody has more." for photos in shots if photos not in used]
     return bench.report(
         "openset",
         "Open-set identification: enrolled people and strangers",
         faces,
-        summary=(*_summary(conditions, figures, split), *left),
+        summary=(*_summary(conditions, figures, split), *untested),
         figures=figures,
         sections=sections,
-        failures=leaks_as_failures(faces, tuple(leaks.values())),
+        failures=leak_entries(faces, tuple(leaks.values())),
         scores=_search_scores(faces, trials),
     )
 
@@ -174,21 +182,21 @@ def _usable_shots(faces: FaceSet, shots: Sequence[int]) -> tuple[int, ...]:
 def _photos(faces: FaceSet) -> NDArray[np.int64]:
     """Return the number of photos with a face of each person, ``int64`` of shape ``(P,)``."""
     owners = faces.dataset.owners
-    return np.bincount(owners[faces.found & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
+    return np.bincount(owners[faces.has_face & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
 
 
-def _split(faces: FaceSet, photos: int, most: int, random: np.random.Generator) -> Split:
+def _split(faces: FaceSet, photos: int, max_people: int, random: np.random.Generator) -> Split:
     """Split people: those with most photos are enrolled, the others are strangers.
 
     With fewer than ten strangers, a third of the enrolled people become strangers. If ten people have four times as
     many photos as are enrolled, only such people are enrolled, since the others have few probes.
     """
     counts = _photos(faces)
-    able = np.flatnonzero(counts >= _MANY_TIMES * photos)
-    if len(able) < _ENOUGH_PEOPLE:
-        able = np.flatnonzero(counts > photos)
-    able = able[np.argsort(-counts[able], kind="stable")]
-    known, others = able[:most], np.setdiff1d(np.flatnonzero(counts > 0), able[:most])
+    eligible = np.flatnonzero(counts >= _MANY_TIMES * photos)
+    if len(eligible) < _ENOUGH_PEOPLE:
+        eligible = np.flatnonzero(counts > photos)
+    known = eligible[np.argsort(-counts[eligible], kind="stable")][:max_people]
+    others = np.setdiff1d(np.flatnonzero(counts > 0), known)
     unlabeled = int((faces.dataset.owners == NOBODY).sum())
     if len(others) + unlabeled < MIN_STRANGERS and len(known) > 2:
         mixed = random.permutation(known)
@@ -198,7 +206,7 @@ def _split(faces: FaceSet, photos: int, most: int, random: np.random.Generator) 
 
 
 def _condition(faces: FaceSet, name: str, label: str, trials: Sequence[GalleryTrial]) -> Condition:
-    return Condition(name, label, faces, Searches.joined([trial.searches for trial in trials]))
+    return Condition(name, label, faces, Searches.concatenate([trial.searches for trial in trials]))
 
 
 def _run_trial(
@@ -210,29 +218,29 @@ def _run_trial(
     enrolled: list[NDArray[np.int64]] = []
     mated: list[NDArray[np.int64]] = []
     for person in split.known:
-        mixed = random.permutation(np.flatnonzero((owners == person) & faces.found))
+        mixed = random.permutation(np.flatnonzero((owners == person) & faces.has_face))
         enrolled.append(mixed[:photos])
-        hidden = np.flatnonzero((owners == person) & ~faces.found)
-        mated.append(np.concatenate([mixed[photos:], hidden])[:probes_each])
+        without_face = np.flatnonzero((owners == person) & ~faces.has_face)
+        mated.append(np.concatenate([mixed[photos:], without_face])[:probes_each])
     indices = np.concatenate(enrolled).astype(np.int64)
-    theirs = unrelated(faces, np.concatenate(mated).astype(np.int64), indices)
+    mated_probes = exclude_related(faces, np.concatenate(mated).astype(np.int64), indices)
     others = [
         random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(split.strangers)
     ]
     others += [np.array([index]) for index in random.permutation(np.flatnonzero(owners == NOBODY))]
-    probes = np.concatenate([theirs, round_robin(others, strangers)])
+    probes = np.concatenate([mated_probes, round_robin(others, strangers)])
     leaks = find_leakage(bench.reader, faces, indices, probes)
-    clean = probes[~np.isin(probes, [leak.probe for leak in leaks])]
+    probes = probes[~np.isin(probes, [leak.probe for leak in leaks])]
     gallery = enroll(bench.reader, faces, indices)
     bench.progress.advance()
-    return GalleryTrial(gallery, gallery.search(clean), leaks)
+    return GalleryTrial(gallery, gallery.search(probes), leaks)
 
 
 def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[GalleryTrial]]:
     """Search in galleries of several sizes with one enrolled photo of each person."""
-    able = np.flatnonzero(_photos(faces) > 1)
+    eligible = np.flatnonzero(_photos(faces) > 1)
     everybody = np.flatnonzero(_photos(faces) > 0)
-    sizes = [size for size in SIZES if size <= len(able)]
+    sizes = [size for size in SIZES if size <= len(eligible)]
     bench.progress.begin("sizes of galleries", sum(_galleries(size) for size in sizes))
     conditions, trials = list[Condition](), list[GalleryTrial]()
     numbers = (1, _PROBES_PER_SIZE, _STRANGERS_PER_SIZE)
@@ -240,7 +248,7 @@ def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[GalleryT
         drawn = list[GalleryTrial]()
         for turn in range(_galleries(size)):
             random = bench.random(_SIZE, size, turn)
-            known = random.permutation(able)[:size].astype(np.int64)
+            known = random.permutation(eligible)[:size].astype(np.int64)
             split = Split(known, np.setdiff1d(everybody, known).astype(np.int64))
             drawn.append(_run_trial(bench, faces, numbers, split, random))
         conditions.append(_condition(faces, str(size), f"{size:,} people", drawn))
@@ -263,7 +271,7 @@ def _shipped_figures(condition: Condition) -> dict[str, Figure]:
     return figures
 
 
-def read_off(condition: Condition) -> dict[str, Figure]:
+def descriptive_figures(condition: Condition) -> dict[str, Figure]:
     """Return FNIR at thresholds chosen on the same searches."""
     searches, units, figures = condition.searches, condition.units, dict[str, Figure]()
     mated, strangers = searches.mated, (~searches.mated).sum()
@@ -295,8 +303,8 @@ def _threshold_at(searches: Searches, fpir: float) -> float:
 
 def _is_missed(searches: Searches, threshold: float) -> NDArray[np.bool_]:
     mated = searches.mated
-    named = (_scores(searches) >= threshold) & ~searches.not_first
-    return np.asarray(~named[mated], dtype=np.bool_)
+    is_found = (_scores(searches) >= threshold) & ~searches.not_first
+    return np.asarray(~is_found[mated], dtype=np.bool_)
 
 
 def _det(conditions: Iterable[Condition]) -> Curves:
@@ -325,24 +333,24 @@ def _curve_with_band(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return FNIR at each threshold and its 95 % bootstrap interval; by the rule of three if nothing is missed."""
     resamples = Resamples.of(units, _BAND_RESAMPLES)
-    counted = np.maximum(resamples.sums(np.ones(len(units))), 1e-12)
-    drawn = np.array([resamples.sums(row.astype(np.float64)) / counted for row in missed])
-    low, high = np.quantile(drawn, (0.025, 0.975), axis=1)
+    counts = np.maximum(resamples.sums(np.ones(len(units))), 1e-12)
+    resampled = np.array([resamples.sums(row.astype(np.float64)) / counts for row in missed])
+    low, high = np.quantile(resampled, (0.025, 0.975), axis=1)
     fnir = np.array([row.mean() for row in missed])
     return fnir, low, np.where(fnir == 0, np.maximum(high, min(1.0, 3 / len(units))), high)
 
 
 def _cmc(conditions: Iterable[Condition]) -> Curves:
-    """Return the CMC curve: how often the person shown is among the best 1, 2, 3, ... candidates."""
+    """Return the CMC curve: the fraction of probes whose person is among the best 1, 2, 3, ... candidates."""
     lines = []
     for condition in conditions:
         searches, mated = condition.searches, condition.searches.mated
         if searches.ranks is None or not mated.any():
             continue
         ranks, units = searches.ranks[mated], condition.units[mated]
-        upto = range(1, _CANDIDATES + 1)
-        found = [rate((ranks > 0) & (ranks <= rank), units, ids=searches.indices[mated]) for rank in upto]
-        lines.append(line_of(condition.label, upto, found))
+        limits = range(1, _CANDIDATES + 1)
+        rates = [rate((ranks > 0) & (ranks <= limit), units, ids=searches.indices[mated]) for limit in limits]
+        lines.append(line_of(condition.label, limits, rates))
     return Curves(
         "Cumulative match characteristic (CMC)",
         "number of best candidates",
@@ -353,34 +361,34 @@ def _cmc(conditions: Iterable[Condition]) -> Curves:
 
 def _similarity_histogram(condition: Condition) -> Histogram:
     """Return a histogram of the best candidate's similarity, for enrolled people and for strangers."""
-    searches, made = condition.searches, np.isfinite(condition.searches.similarities)
+    searches, has_candidate = condition.searches, np.isfinite(condition.searches.similarities)
     right = searches.mated & ~searches.not_first
     groups = (
-        ("enrolled, right candidate", right & made),
-        ("enrolled, wrong candidate", searches.mated & ~right & made),
-        ("strangers", ~searches.mated & made),
+        ("enrolled, right candidate", right & has_candidate),
+        ("enrolled, wrong candidate", searches.mated & ~right & has_candidate),
+        ("strangers", ~searches.mated & has_candidate),
     )
-    shown = tuple((label, searches.similarities[chosen]) for label, chosen in groups if chosen.any())
-    return Histogram(f"Similarity of the best candidate, {condition.label}", "similarity (cosine)", shown)
+    values = tuple((label, searches.similarities[mask]) for label, mask in groups if mask.any())
+    return Histogram(f"Similarity of the best candidate, {condition.label}", "similarity (cosine)", values)
 
 
 def _search_scores(faces: FaceSet, trials: Sequence[GalleryTrial]) -> Table:
     photos, rows = faces.dataset.photos, list[tuple[str, ...]]()
-    for gallery, one in enumerate(trials, start=1):
-        searches, names = one.searches, one.gallery.names
+    for number_of_gallery, trial in enumerate(trials, start=1):
+        searches, names = trial.searches, trial.gallery.names
         for number, index in enumerate(searches.indices.tolist()):
             first, named = int(searches.first[number]), int(searches.named[number])
             rows.append(
                 (
-                    f"{len(one.gallery.enrolled)}",
-                    f"{gallery}",
+                    f"{len(trial.gallery.enrolled)}",
+                    f"{number_of_gallery}",
                     photos[index].name,
                     photos[index].person or "",
                     "" if first == NOBODY else names[first],
                     "" if named == NOBODY else names[named],
                     "yes" if searches.uncertain[number] else "no",
-                    written_score(float(searches.similarities[number])),
-                    written_score(float(searches.probabilities[number])),
+                    format_score(float(searches.similarities[number])),
+                    format_score(float(searches.probabilities[number])),
                 )
             )
     return Table("Scores", SEARCH_SCORES, tuple(rows))
@@ -407,28 +415,28 @@ def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Sec
     lines = []
     for key, label in (("fnir", "FNIR"), ("fpir", "FPIR")):
         names = {condition.name: f"{key}_among_{condition.name}" for condition in conditions}
-        found = {float(size): figures[name] for size, name in names.items() if name in figures}
-        if found:
-            lines.append(line_of(label, list(found), list(found.values())))
+        by_size = {float(size): figures[name] for size, name in names.items() if name in figures}
+        if by_size:
+            lines.append(line_of(label, list(by_size), list(by_size.values())))
     plot = Curves("Effect of the gallery size", "people enrolled, one photo each", "fraction", tuple(lines), "log")
-    shown = tuple(name for name in figures if "_among_" in name)
-    return Section("Effect of the gallery size", _SIZE_TEXT, shown, (plot,))
+    names_of_size = tuple(name for name in figures if "_among_" in name)
+    return Section("Effect of the gallery size", _SIZE_TEXT, names_of_size, (plot,))
 
 
 def _hardest(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condition) -> Section:
     """Return the wrong names given in the last gallery, each next to the most similar enrolled photo."""
     searches = trial.search(np.unique(condition.searches.indices[condition.searches.misnamed]))
-    searches = searches.where(searches.misnamed)
+    searches = searches.select(searches.misnamed)
     owners, people, embeddings = faces.dataset.owners, faces.dataset.people, faces.embeddings
-    shown = list[tuple[float, tuple[int, int], str]]()
+    errors = list[tuple[float, tuple[int, int], str]]()
     for index, number in zip(searches.indices.tolist(), searches.named.tolist(), strict=True):
         named = trial.names[number]
-        theirs = trial.enrolled[owners[trial.enrolled] == people.index(named)]
-        similarities = embeddings[theirs] @ embeddings[index]
+        photos = trial.enrolled[owners[trial.enrolled] == people.index(named)]
+        similarities = embeddings[photos] @ embeddings[index]
         verdict = f"named {named}, but is {faces.dataset.photos[index].person or 'unlabeled'}"
-        shown.append((float(similarities.max()), (index, int(theirs[np.argmax(similarities)])), verdict))
-    shown.sort(key=lambda case: -case[0])
-    pairs, verdicts = [pair for _, pair, _ in shown], [verdict for *_, verdict in shown]
+        errors.append((float(similarities.max()), (index, int(photos[np.argmax(similarities)])), verdict))
+    errors.sort(key=lambda error: -error[0])
+    pairs, verdicts = [pair for _, pair, _ in errors], [verdict for *_, verdict in errors]
     cases = bench.evidence(faces, pairs, verdicts)
     text = _ERROR_TEXT if cases else ("None: no wrong name was given in the last gallery.",)
     return Section("Hardest errors", text, items=(ContactSheet("Wrong names", cases),) if cases else ())
@@ -451,7 +459,7 @@ def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], split:
 _METHOD = (
     "Each photo is searched for independently, with the decisions of 'facebank identify'. Photos without a face and "
     "uncertain answers count as missed. Copies of enrolled photos are excluded from the probes. Enrolled photos are "
-    "drawn several times, so that a photo can be counted several times; intervals treat it as one.",
+    "drawn several times, and a photo can be counted several times; intervals treat it as one.",
     "Points read off the curve use a threshold chosen on the same strangers, and are no estimate for other data. Bands "
     "are 95 % bootstrap intervals that resample people.",
 )

@@ -14,7 +14,7 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.protocols import protocol
-from facebank.evaluation.protocols.options import open_everybody
+from facebank.evaluation.protocols.options import open_all
 from facebank.evaluation.protocols.sanity_checks import (
     Check,
     Subjects,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @protocol(
     "sanity",
-    open_data=open_everybody,
+    open_data=open_all,
     details="Checks with shuffled labels, planted copies of photos, and drawn shapes.",
 )
 def sanity(bench: Bench, dataset: Dataset) -> Report:
@@ -92,14 +92,14 @@ def _summary(checks: Sequence[Check], skipped: Sequence[tuple[str, str]]) -> tup
     )
     return (
         first,
-        *(f"{check.title}: {check.found} ({check.verdict})." for check in checks),
-        *(f"{title} was not checked: {why}." for title, why in skipped),
+        *(f"{check.title}: {check.observed} ({check.verdict})." for check in checks),
+        *(f"{title} was not checked: {reason}." for title, reason in skipped),
     )
 
 
 def _verdicts(checks: Sequence[Check], skipped: Sequence[tuple[str, str]]) -> Table:
-    rows = [(check.title, check.expected, check.found, check.verdict) for check in checks]
-    rows += [(title, "-", why, "not run") for title, why in skipped]
+    rows = [(check.title, check.expected, check.observed, check.verdict) for check in checks]
+    rows += [(title, "-", reason, "not run") for title, reason in skipped]
     return Table("Checks", ("Check", "Expected", "Observed", "Verdict"), tuple(rows))
 
 

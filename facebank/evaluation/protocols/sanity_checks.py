@@ -18,10 +18,10 @@ from facebank.evaluation.changes import CORNERS, Corner, Drawing, Shape
 from facebank.evaluation.curves import Comparisons, ErrorCurve
 from facebank.evaluation.dataset import Dataset, DatasetPhoto
 from facebank.evaluation.figures import Figure, Kind, difference, mean_figure, rate
-from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
+from facebank.evaluation.leakage import Leak, find_leakage, leak_entries
 from facebank.evaluation.report import Table
 from facebank.evaluation.searches import enroll
-from facebank.evaluation.verification import as_point_difference, with_rule_of_three
+from facebank.evaluation.verification import apply_rule_of_three, to_points
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MAX_PEOPLE, MAX_ENROLLED, MAX_PROBES = 20, 3, 5
 SHUFFLES = 20
 TOLERANCE = 4
-"""Tolerance in standard errors over the shuffles, which chance exceeds once in 16,000 runs."""
+"""Tolerance in standard errors over the shuffles; chance exceeds it once in 16,000 runs."""
 COPIES = 24
 MIN_PHOTOS, MAX_PHOTOS = 20, 40  # with fewer, pixels can miss `NEARLY_ALL` by chance
 NEARLY_ALL = 0.95
@@ -50,7 +50,7 @@ class Check:
 
     title: str
     expected: str
-    found: str
+    observed: str
     passed: bool
     figures: Mapping[str, Figure]
     text: tuple[str, ...] = ()
@@ -78,20 +78,21 @@ def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
     Raises `DatasetError` if no two people have two photos each.
     """
     faces, random = bench.read(dataset), bench.random(1)
-    owners = np.where(faces.found, faces.dataset.owners, -1)
+    owners = np.where(faces.has_face, faces.dataset.owners, -1)
     counts = np.bincount(owners[owners >= 0], minlength=1)
-    wanted = MAX_ENROLLED + MAX_PROBES
-    aim = min(MAX_PEOPLE, int((counts >= 2).sum()))
-    while int((counts >= wanted).sum()) < aim and wanted > 2:
-        wanted -= 1
-    able = np.flatnonzero(counts >= wanted)
-    if len(able) < 2:
+    photos = MAX_ENROLLED + MAX_PROBES
+    target = min(MAX_PEOPLE, int((counts >= 2).sum()))
+    while int((counts >= photos).sum()) < target and photos > 2:
+        photos -= 1
+    eligible = np.flatnonzero(counts >= photos)
+    if len(eligible) < 2:
         raise DatasetError(
-            f"{printable(dataset.title)}: the checks need two people with two photos with a face; {len(able)} have them"
+            f"{printable(dataset.title)}: the checks need two people with two photos with a face; "
+            f"{len(eligible)} have them"
         )
-    chosen = np.sort(random.permutation(able)[:MAX_PEOPLE])
-    enrolled = min(MAX_ENROLLED, wanted // 2)
-    orders = [random.permutation(np.flatnonzero(owners == person))[:wanted] for person in chosen]
+    people = np.sort(random.permutation(eligible)[:MAX_PEOPLE])
+    enrolled = min(MAX_ENROLLED, photos // 2)
+    orders = [random.permutation(np.flatnonzero(owners == person))[:photos] for person in people]
     return Subjects(
         faces,
         np.concatenate([indices[:enrolled] for indices in orders]).astype(np.int64),
@@ -116,28 +117,28 @@ def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
     return [_rank_check(hits, true_hits, people), _pairs_check(np.array(rates), _equal_error_rate(faces, subjects))]
 
 
-def is_chance(values: NDArray[np.float64], chance: float, least_error: float) -> bool:
+def is_chance(values: NDArray[np.float64], chance: float, min_error: float) -> bool:
     """Return whether the mean of `values`, one per shuffle, is within `TOLERANCE` standard errors of chance.
 
-    The standard error is bounded below by `least_error`.
+    The standard error is bounded below by `min_error`.
     """
-    error = max(float(values.std(ddof=1)) / np.sqrt(len(values)), least_error)
+    error = max(float(values.std(ddof=1)) / np.sqrt(len(values)), min_error)
     return bool(abs(values.mean() - chance) <= TOLERANCE * error)
 
 
 def _rank_check(hits: list[NDArray[np.bool_]], true_hits: NDArray[np.bool_], people: int) -> Check:
     shuffles = np.repeat(np.arange(len(hits)), [len(part) for part in hits])
-    together = np.concatenate(hits)
+    all_hits = np.concatenate(hits)
     shuffled = rate(
-        together, shuffles, f"Probes with shuffled names whose best candidate is right; chance is 1 in {people}."
+        all_hits, shuffles, f"Probes with shuffled names whose best candidate is right; chance is 1 in {people}."
     )
     true = rate(true_hits, np.arange(len(true_hits)), "The same with the true names.")
-    least = np.sqrt(1 / people * (1 - 1 / people) / len(together))
+    min_error = np.sqrt(1 / people * (1 - 1 / people) / len(all_hits))
     return Check(
         "Shuffled labels, identification",
         f"rank-1 is chance: {1 / people:.2%}".replace("%", " %"),
         f"rank-1 is {shuffled.value:.2%}; {true.value:.2%} with the true labels".replace("%", " %"),
-        is_chance(np.array([part.mean() for part in hits]), 1 / people, float(least)),
+        is_chance(np.array([part.mean() for part in hits]), 1 / people, float(min_error)),
         {"rank_1_shuffled_labels": shuffled, "rank_1_true_labels": true},
         (
             f"The names of {people} people were shuffled {len(hits)} times among the enrolled photos and among the "
@@ -206,12 +207,15 @@ def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
     enrolled, probes = np.arange(len(subjects.enrolled)), np.arange(len(subjects.enrolled), len(planted.photos))
     leaks = find_leakage(bench.reader, faces, enrolled, probes)
     own = [leak for leak in leaks if leak.probe < len(indices)]
-    acquired = faces.found[len(indices) :]
+    acquired = faces.has_face[len(indices) :]
     by_copy = {leak.probe - len(indices): leak for leak in leaks if leak.probe >= len(indices)}
     detected = np.array([number in by_copy for number in range(len(copies))])
-    found = rate(detected[acquired], np.arange(int(acquired.sum())), "Planted copies that were reported as leakage.")
+    detection = rate(
+        detected[acquired], np.arange(int(acquired.sum())), "Planted copies that were reported as leakage."
+    )
     text = [
-        f"{int(acquired.sum())} copies of enrolled photos were added to the probes. The check passes if all are found."
+        f"{int(acquired.sum())} copies of enrolled photos were added to the probes. The check passes if all "
+        "are reported."
     ]
     if own:
         text.append(
@@ -220,12 +224,12 @@ def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
     check = Check(
         "Planted copies",
         "every copy of an enrolled photo is reported as leakage",
-        f"{found.events} of {found.count} copies are reported",
-        found.events == found.count,
-        {"planted_copies_found": found},
+        f"{detection.events} of {detection.count} copies are reported",
+        detection.events == detection.count,
+        {"planted_copies_found": detection},
         tuple(text),
         (_copies_table(methods_used, detected, by_copy),),
-        leaks_as_failures(faces, own),
+        leak_entries(faces, own),
     )
     return [check]
 
@@ -233,7 +237,7 @@ def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
 def _copies_table(methods_used: list[str], detected: NDArray[np.bool_], by_copy: dict[int, Leak]) -> Table:
     rows = []
     for method in _COPY_METHODS:
-        numbers = [number for number, one in enumerate(methods_used) if one == method]
+        numbers = [number for number, used in enumerate(methods_used) if used == method]
         kinds = sorted({by_copy[number].kind.value for number in numbers if number in by_copy})
         rows.append((method, str(len(numbers)), str(int(detected[numbers].sum())), ", ".join(kinds)))
     return Table("Copies", ("How they were saved", "Planted", "Reported", "Reported as"), tuple(rows))
@@ -293,9 +297,9 @@ class _ShapeFeatures:
     embeddings: dict[str, NDArray[np.float32]]
     pixels: dict[str, NDArray[np.float32]]
 
-    def mixed(self, shapes: NDArray[np.int64], of: str) -> NDArray[np.float32]:
+    def select(self, shapes: NDArray[np.int64], kind: str) -> NDArray[np.float32]:
         """Return the embeddings or pixels of photos with the given shapes: 0 for ellipse, 1 for rectangle."""
-        features = self.embeddings if of == "embeddings" else self.pixels
+        features = self.embeddings if kind == "embeddings" else self.pixels
         return np.where(shapes[:, None] == 0, features[Shape.ELLIPSE], features[Shape.RECTANGLE])
 
 
@@ -304,8 +308,8 @@ def check_drawings(bench: Bench, subjects: Subjects) -> list[Check]:
 
     Raises `DatasetError` if no two people have `MIN_PHOTOS` photos with the same corner free.
     """
-    corner, chosen = _choose_corner(bench, subjects.faces)
-    features = _shape_features(bench, subjects.faces.where(chosen), corner)
+    corner, mask = _choose_corner(bench, subjects.faces)
+    features = _shape_features(bench, subjects.faces.select(mask), corner)
     return [_people_check(bench, features), _shapes_check(bench, features)]
 
 
@@ -314,13 +318,13 @@ def _people_check(bench: Bench, features: _ShapeFeatures) -> Check:
     random = bench.random(5)
     folds = _folds(owners, random)
     without = cross_validated_hits(features.embeddings[""], owners, folds)
-    drawn = cross_validated_hits(features.mixed(owners, "embeddings"), owners, folds)
-    pixels = cross_validated_hits(features.mixed(owners, "pixels"), owners, folds)
+    drawn = cross_validated_hits(features.select(owners, "embeddings"), owners, folds)
+    pixels = cross_validated_hits(features.select(owners, "pixels"), owners, folds)
     bare = cross_validated_hits(features.pixels[""], owners, folds)
     photos = np.arange(len(owners))
-    before, after = without.astype(np.float64), drawn.astype(np.float64)
-    gain = difference(after, before, photos, "Gain in accuracy of embeddings from the shapes.")
-    gain = with_rule_of_three(as_point_difference(gain, after, before), after, before)
+    plain_hits, drawn_hits = without.astype(np.float64), drawn.astype(np.float64)
+    gain = difference(drawn_hits, plain_hits, photos, "Gain in accuracy of embeddings from the shapes.")
+    gain = apply_rule_of_three(to_points(gain, drawn_hits, plain_hits), drawn_hits, plain_hits)
     figures = {
         "accuracy_of_embeddings": rate(without, photos, "Photos of two people classified correctly by embedding."),
         "accuracy_of_embeddings_with_shapes": rate(drawn, photos, "The same, with one shape per person."),
@@ -351,22 +355,22 @@ def _shapes_check(bench: Bench, features: _ShapeFeatures) -> Check:
         own = np.flatnonzero(features.owners == person)
         shapes[random.permutation(own)[: len(own) // 2]] = 1
     folds = _folds(shapes, random)
-    by_faces = cross_validated_hits(features.mixed(shapes, "embeddings"), shapes, folds)
-    by_pixels = cross_validated_hits(features.mixed(shapes, "pixels"), shapes, folds)
+    by_faces = cross_validated_hits(features.select(shapes, "embeddings"), shapes, folds)
+    by_pixels = cross_validated_hits(features.select(shapes, "pixels"), shapes, folds)
     photos = np.arange(len(shapes))
     figures = {
         "shapes_told_by_embeddings": rate(by_faces, photos, "Shapes predicted from embeddings; chance is one half."),
         "shapes_told_by_pixels": rate(by_pixels, photos, "Shapes predicted from pixels."),
     }
-    most = 0.5 + 3 * np.sqrt(0.25 / len(shapes))
+    limit = 0.5 + 3 * np.sqrt(0.25 / len(shapes))
     return Check(
         "Random shapes",
-        f"embeddings predict the shape at chance (at most {most:.0%}), pixels at least {NEARLY_ALL:.0%}".replace(
+        f"embeddings predict the shape at chance (at most {limit:.0%}), pixels at least {NEARLY_ALL:.0%}".replace(
             "%", " %"
         ),
         f"embeddings predict it in {_percent(figures, 'shapes_told_by_embeddings')}, pixels in "
         f"{_percent(figures, 'shapes_told_by_pixels')}",
-        float(by_faces.mean()) <= most and float(by_pixels.mean()) >= NEARLY_ALL,
+        float(by_faces.mean()) <= limit and float(by_pixels.mean()) >= NEARLY_ALL,
         figures,
         (
             "Half of each person's photos have the ellipse and half the rectangle, and the shape is predicted. Less "
@@ -404,25 +408,26 @@ def _folds(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np
 def _choose_corner(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.bool_]]:
     """Return the corner that is free in most photos of the two people with most photos, and a mask of these photos."""
     owners, random = faces.dataset.owners, bench.random(4)
-    counts = np.bincount(owners[faces.found & (owners >= 0)], minlength=2)
+    counts = np.bincount(owners[faces.has_face & (owners >= 0)], minlength=2)
     people = np.argsort(-counts, kind="stable")[:2]
-    tried = [
-        random.permutation(np.flatnonzero(faces.found & (owners == person)))[: 2 * MAX_PHOTOS] for person in people
+    candidates = [
+        random.permutation(np.flatnonzero(faces.has_face & (owners == person)))[: 2 * MAX_PHOTOS] for person in people
     ]
     free = {
-        corner: [[p for p in indices if _is_free(faces, int(p), corner)] for indices in tried] for corner in CORNERS
+        corner: [[p for p in indices if _is_free(faces, int(p), corner)] for indices in candidates]
+        for corner in CORNERS
     }
     corner = max(CORNERS, key=lambda corner: min(len(indices) for indices in free[corner]))
-    each = min(MAX_PHOTOS, *(len(indices) for indices in free[corner]))
-    if each < MIN_PHOTOS:
+    count = min(MAX_PHOTOS, *(len(indices) for indices in free[corner]))
+    if count < MIN_PHOTOS:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: two people with {MIN_PHOTOS} photos each are needed in which the "
-            f"same corner does not overlap the face; at most {each} photos each were found"
+            f"same corner does not overlap the face; at most {count} photos each were found"
         )
-    chosen = np.zeros(len(owners), dtype=np.bool_)
+    mask = np.zeros(len(owners), dtype=np.bool_)
     for indices in free[corner]:
-        chosen[indices[:each]] = True
-    return corner, chosen
+        mask[indices[:count]] = True
+    return corner, mask
 
 
 def _is_free(faces: FaceSet, index: int, corner: Corner) -> bool:
@@ -432,19 +437,19 @@ def _is_free(faces: FaceSet, index: int, corner: Corner) -> bool:
 
 def _shape_features(bench: Bench, faces: FaceSet, corner: Corner) -> _ShapeFeatures:
     changes = {shape: Drawing(shape, corner) for shape in Shape}
-    read = {"": faces} | {shape: bench.read(faces.dataset, change) for shape, change in changes.items()}
-    kept = np.logical_and.reduce([found.found for found in read.values()])
-    pixels: dict[str, list[NDArray[np.float32]]] = {name: [] for name in read}
-    for index in np.flatnonzero(kept):
+    face_sets = {"": faces} | {shape: bench.read(faces.dataset, change) for shape, change in changes.items()}
+    has_face = np.logical_and.reduce([drawn.has_face for drawn in face_sets.values()])
+    pixels: dict[str, list[NDArray[np.float32]]] = {name: [] for name in face_sets}
+    for index in np.flatnonzero(has_face):
         face, photo = faces.faces[index], faces.upright(int(index))
         if face is not None:
             pixels[""].append(_small(photo))
             for shape, change in changes.items():
                 pixels[shape].append(_small(change(photo, face)))
-    owners = np.unique(faces.dataset.owners[kept], return_inverse=True)[1].astype(np.int64)
+    owners = np.unique(faces.dataset.owners[has_face], return_inverse=True)[1].astype(np.int64)
     return _ShapeFeatures(
         owners,
-        {name: found.embeddings[kept] for name, found in read.items()},
+        {name: drawn.embeddings[has_face] for name, drawn in face_sets.items()},
         {name: np.stack(parts) for name, parts in pixels.items()},
     )
 

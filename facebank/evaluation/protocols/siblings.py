@@ -18,7 +18,7 @@ from facebank.evaluation.figures import MIN_PEOPLE, Figure, Resamples, pair_rate
 from facebank.evaluation.identification import BINS, decision_section, reliability_line
 from facebank.evaluation.identification import calibration_error as expected_error
 from facebank.evaluation.protocols import Option, protocol
-from facebank.evaluation.protocols.options import USUAL_FPIR, Enrolled, Fpir, People, RelativesFile, open_people
+from facebank.evaluation.protocols.options import DEFAULT_FPIR, Enrolled, Fpir, People, RelativesFile, open_people
 from facebank.evaluation.protocols.siblings_trials import (
     ONE_ENROLLED,
     Answers,
@@ -26,10 +26,10 @@ from facebank.evaluation.protocols.siblings_trials import (
     PairSetup,
     PairTrial,
     SiblingPair,
-    able_others,
+    count_other_families,
     try_pair,
 )
-from facebank.evaluation.protocols.twins_pairs import photos_found
+from facebank.evaluation.protocols.twins_pairs import count_photos_with_face
 from facebank.evaluation.relatives import RelatedPair, families_of, read_relatives, relatives_in
 from facebank.evaluation.report import Curves, Report, Section, Table
 from facebank.recognition.settings import DecisionSettings
@@ -68,9 +68,9 @@ def siblings(
     *,
     relatives: Sequence[RelatedPair] | None = None,
     photos: Enrolled = 4,
-    others: Annotated[int, Option("--others", "Other people enrolled in a second gallery.", "N", least=0)] = 20,
+    others: Annotated[int, Option("--others", "Other people enrolled in a second gallery.", "N", minimum=0)] = 20,
     draws: int = 5,
-    fpir: Fpir = USUAL_FPIR,
+    fpir: Fpir = DEFAULT_FPIR,
 ) -> Report:
     """Measure the confusion of siblings.
 
@@ -103,7 +103,7 @@ def siblings(
     pairs, skipped = _pairs(faces, listed, families, photos)
     used = max(pair.enrolled for pair in pairs)
     setup = PairSetup(faces, families, 0, settings)
-    setup = replace(setup, others=min(others, able_others(setup, used)))
+    setup = replace(setup, others=min(others, count_other_families(setup, used)))
     bench.progress.begin("siblings", len(pairs))
     trials = list[PairTrial]()
     for number, pair in enumerate(pairs):
@@ -116,17 +116,17 @@ def _pairs(
     faces: FaceSet, relatives: Sequence[RelatedPair], families: np.ndarray[tuple[int], np.dtype[np.int64]], photos: int
 ) -> tuple[list[SiblingPair], list[SkippedEntry]]:
     """Return the testable pairs with their numbers of enrolled photos, and entries for the others."""
-    counts, people = photos_found(faces), faces.dataset.people
+    counts, people = count_photos_with_face(faces), faces.dataset.people
     pairs, skipped = list[SiblingPair](), list[SkippedEntry]()
     for related in relatives:
         family = int(families[people.index(related.first)]) if related.first in counts else -1
-        least = min(counts.get(related.first, 0), counts.get(related.second, 0))
-        pair = SiblingPair((related.first, related.second), related.relation, family, min(photos, least - 1))
-        if least >= 2:
+        count = min(counts.get(related.first, 0), counts.get(related.second, 0))
+        pair = SiblingPair((related.first, related.second), related.relation, family, min(photos, count - 1))
+        if count >= 2:
             pairs.append(pair)
         else:
-            has = " and ".join(f"{counts.get(person, 0):,}" for person in pair.people)
-            skipped.append(SkippedEntry(pair.label, f"not tested: {has} photos with a face; two of each are needed"))
+            stated = " and ".join(f"{counts.get(person, 0):,}" for person in pair.people)
+            skipped.append(SkippedEntry(pair.label, f"not tested: {stated} photos with a face; two of each are needed"))
     if not pairs:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: no pair can be tested, since two photos with a face of both people are "
@@ -140,14 +140,14 @@ def _report(
 ) -> Report:
     faces, fpir = setup.faces, setup.settings.fpir
     full = [trial for trial in trials if trial.pair.enrolled == used]
-    both = _answer_groups(setup, full, "both", used, f"{used} enrolled of each")
-    strange = _answer_groups(setup, full, "strangers", used, f"{used} enrolled of each")
+    both_groups = _answer_groups(setup, full, "both", used, f"{used} enrolled of each")
+    stranger_groups = _answer_groups(setup, full, "strangers", used, f"{used} enrolled of each")
     figures: dict[str, Figure] = {}
-    for group in both:
-        figures |= both_enrolled(group)
-    apart = tuple(figures)
-    for group in strange:
-        figures |= strangers_named(group, fpir)
+    for group in both_groups:
+        figures |= both_enrolled_figures(group)
+    both_names = tuple(figures)
+    for group in stranger_groups:
+        figures |= stranger_figures(group, fpir)
     absent_figures: dict[str, Figure] = {}
     present, absent = (
         _answer_groups(setup, trials, name, ONE_ENROLLED, f"{ONE_ENROLLED} enrolled of one")
@@ -155,18 +155,21 @@ def _report(
     )
     if len(present) == len(absent):
         for pair in zip(present, absent, strict=True):
-            absent_figures |= one_enrolled(*pair)
-    error = tuple(name for name in apart if name.startswith("calibration_error"))
-    shown = tuple(name for name in apart if name not in error)
-    fpirs = tuple(name for name in figures if name.startswith("fpir"))
+            absent_figures |= one_enrolled_figures(*pair)
+    calibration_names = tuple(name for name in both_names if name.startswith("calibration_error"))
+    answer_names = tuple(name for name in both_names if name not in calibration_names)
+    fpir_names = tuple(name for name in figures if name.startswith("fpir"))
     sections = (
         Section(
-            "Both enrolled", (*_BOTH, _units(setup)), shown, (names_table(both), reasons_table(both), risk_curves(both))
+            "Both enrolled",
+            (*_BOTH, _units(setup)),
+            answer_names,
+            (names_table(both_groups), reasons_table(both_groups), risk_curves(both_groups)),
         ),
-        Section("Probability between the two", _BETWEEN, error, (reliability_between(both),)),
-        Section("Strangers of other families", (_STRANGERS if fpirs else _NO_STRANGERS,), fpirs),
+        Section("Probability between the two", _BETWEEN, calibration_names, (reliability_between(both_groups),)),
+        Section("Strangers of other families", (_STRANGERS if fpir_names else _NO_STRANGERS,), fpir_names),
         Section("One enrolled, the other not", _ONE if absent_figures else _NO_ONE, tuple(absent_figures)),
-        Section("Pair by pair", (_PAIRS,), (), (_fewer(setup, trials, used), _hardest(trials))),
+        Section("Pair by pair", (_PAIRS,), (), (_table_by_photos(setup, trials, used), _hardest(trials))),
         decision_section(bench, faces),
     )
     figures |= absent_figures
@@ -187,21 +190,21 @@ def _answer_groups(
     """Return the answers to one kind of probe, without other people and, if there are any, among others."""
     alone = [trial.alone[kind] for trial in trials if kind in trial.alone]
     among = [trial.among[kind] for trial in trials if kind in trial.among]
-    made = (
+    galleries = (
         (alone, f"{photos}", enrolled),
         (among, f"{photos}_among_{setup.others}", f"{enrolled} among {setup.others} others"),
     )
-    joined = ((Answers.joined(parts), suffix, label) for parts, suffix, label in made if parts)
+    joined = ((Answers.concatenate(parts), suffix, label) for parts, suffix, label in galleries if parts)
     return [AnswerGroup(suffix, label, answers, setup.faces) for answers, suffix, label in joined if len(answers)]
 
 
-def _fewer(setup: PairSetup, trials: Sequence[PairTrial], used: int) -> Table:
+def _table_by_photos(setup: PairSetup, trials: Sequence[PairTrial], used: int) -> Table:
     """Return the answers by number of enrolled photos as a table."""
     rows = list[tuple[str, ...]]()
     for photos in sorted({trial.pair.enrolled for trial in trials}):
-        some = [trial for trial in trials if trial.pair.enrolled == photos]
-        groups = _answer_groups(setup, some, "both", photos, f"{photos}")
-        rows += [(group.label, f"{len(some):,}", *_counts(group.answers)) for group in groups]
+        selected = [trial for trial in trials if trial.pair.enrolled == photos]
+        groups = _answer_groups(setup, selected, "both", photos, f"{photos}")
+        rows += [(group.label, f"{len(selected):,}", *_counts(group.answers)) for group in groups]
     title = f"By number of enrolled photos; figures are for {used}"
     return Table(title, ("enrolled", "pairs", "searches", "likelier one right", *_NAMED), tuple(rows))
 
@@ -253,8 +256,8 @@ def _summary(
 
 
 def _units(setup: PairSetup) -> str:
-    enough = len(np.unique(setup.families)) >= MIN_PEOPLE
-    unit = "families" if enough else f"photos, since there are fewer than {MIN_PEOPLE} families"
+    has_families = len(np.unique(setup.families)) >= MIN_PEOPLE
+    unit = "families" if has_families else f"photos, since there are fewer than {MIN_PEOPLE} families"
     return f"Bootstrap intervals resample {unit}; a photo that is searched for in several draws counts as one."
 
 
@@ -325,19 +328,19 @@ class Choice:
     def of(cls, answers: Answers) -> Choice:
         """Compare the probabilities of the two siblings."""
         calibrated = not (np.isnan(answers.own).any() or np.isnan(answers.other).any())
-        nearer = answers.own_similarity > answers.other_similarity
+        is_nearer = answers.own_similarity > answers.other_similarity
         if not calibrated:
             gap = np.abs(answers.own_similarity - answers.other_similarity)
-            return cls(nearer, np.where(answers.acquired, gap, np.nan), calibrated=False)
+            return cls(is_nearer, np.where(answers.acquired, gap, np.nan), calibrated=False)
         total = answers.own + answers.other
         larger = np.maximum(answers.own, answers.other)
         fractions = np.divide(larger, total, out=np.full(len(total), np.nan), where=total > 0)
-        # Equal probabilities (0 and 0, or 1 and 1 in double precision) are resolved by similarity.
-        right = (answers.own > answers.other) | ((answers.own == answers.other) & (total > 0) & nearer)
+        # similarity resolves equal probabilities: 0 and 0, or 1 and 1 in double precision
+        right = (answers.own > answers.other) | ((answers.own == answers.other) & (total > 0) & is_nearer)
         return cls(right, fractions, calibrated=True)
 
 
-def both_enrolled(group: AnswerGroup) -> dict[str, Figure]:
+def both_enrolled_figures(group: AnswerGroup) -> dict[str, Figure]:
     """Return the figures of searches for two enrolled siblings."""
     answers, end = group.answers, group.suffix
     choice = Choice.of(answers)
@@ -354,31 +357,31 @@ def both_enrolled(group: AnswerGroup) -> dict[str, Figure]:
     figures[f"named_rightly_{end}"] = group.rate(answers.named == Named.SHOWN, "The right name is given")
     figures[f"named_as_sibling_{end}"] = group.rate(answers.named == Named.SIBLING, "The name of the sibling is given")
     if named.any():
-        given = replace(group, answers=answers.where(named))
-        figures[f"wrong_among_names_{end}"] = given.rate(
-            given.answers.named != Named.SHOWN, "Wrong names among the names given"
+        named_group = replace(group, answers=answers.select(named))
+        figures[f"wrong_among_names_{end}"] = named_group.rate(
+            named_group.answers.named != Named.SHOWN, "Wrong names among the names given"
         )
     figures[f"uncertain_{end}"] = group.rate(answers.uncertain, "The answer is uncertain")
     error = calibration_error(group, choice)
     return figures | ({f"calibration_error_between_{end}": error} if error is not None else {})
 
 
-def strangers_named(group: AnswerGroup, fpir: float) -> dict[str, Figure]:
-    """Return how often strangers get a name; the bootstrap resamples enrolled families and strangers."""
+def stranger_figures(group: AnswerGroup, fpir: float) -> dict[str, Figure]:
+    """Return the FPIR for strangers of other families; the bootstrap resamples enrolled families and strangers."""
     answers = group.answers
     events = answers.named != Named.NOBODY
     meaning = f"Strangers of other families that get a name ({100 * fpir:g} % requested), {group.label}."
-    enough = min(len(np.unique(answers.galleries)), len(np.unique(answers.shown))) >= MIN_PEOPLE
-    if enough and events.any():
+    has_enough = min(len(np.unique(answers.galleries)), len(np.unique(answers.shown))) >= MIN_PEOPLE
+    if has_enough and events.any():
         owners = np.where(answers.shown >= 0, answers.shown, answers.indices + answers.shown.max() + 1)
         figure = pair_rate(events, answers.galleries, owners, meaning)
-        seen = (len(np.unique(answers.indices[some])) for some in (events, ~events))
-        return {f"fpir_{group.suffix}": replace(figure, distinct=min(seen))}
+        counts = (len(np.unique(answers.indices[mask])) for mask in (events, ~events))
+        return {f"fpir_{group.suffix}": replace(figure, distinct=min(counts))}
     return {f"fpir_{group.suffix}": rate(events, group.units, meaning, ids=answers.indices)}
 
 
-def one_enrolled(present: AnswerGroup, absent: AnswerGroup) -> dict[str, Figure]:
-    """Return how often each of two siblings is named if only one is enrolled."""
+def one_enrolled_figures(present: AnswerGroup, absent: AnswerGroup) -> dict[str, Figure]:
+    """Return the fractions of searches that name each of two siblings if only one is enrolled."""
     end, answers = absent.suffix, absent.answers
     named = answers.named == Named.SIBLING
     figures = {
@@ -407,10 +410,10 @@ def accuracy_at_coverage(group: AnswerGroup, choice: Choice, coverage: float) ->
     risk = risk_coverage(choice.confidences, ~choice.right).risk
     count = int(np.ceil(coverage * len(order)))
     errors = np.diff(np.concatenate([[0.0], risk * np.arange(1, len(risk) + 1)]))  # errors in order, ties averaged
-    drawn = Resamples.of(group.units, _RESAMPLES)
+    resamples = Resamples.of(group.units, _RESAMPLES)
     values = []
-    for draw in drawn.draws:
-        weights = draw[drawn.indices][order]
+    for draw in resamples.draws:
+        weights = draw[resamples.indices][order]
         answered = np.cumsum(weights)
         last = int(np.searchsorted(answered, coverage * answered[-1])) + 1
         values.append(1 - float(weights[:last] @ errors[:last]) / max(float(answered[last - 1]), 1e-12))
@@ -419,7 +422,7 @@ def accuracy_at_coverage(group: AnswerGroup, choice: Choice, coverage: float) ->
     wrong = float(risk[count - 1] * count)
     return Figure(
         1 - wrong / count,
-        drawn.interval(np.array(values)) if wrong > 0 else (max(0.0, 1 - 3 / len(np.unique(indices))), 1.0),
+        resamples.interval(np.array(values)) if wrong > 0 else (max(0.0, 1 - 3 / len(np.unique(indices))), 1.0),
         count,
         count - round(wrong),
         descriptive=True,
@@ -433,15 +436,15 @@ def calibration_error(group: AnswerGroup, choice: Choice) -> Figure | None:
 
     None without a calibration, or if no answer has a sibling among its candidates.
     """
-    rated = np.isfinite(choice.confidences)
-    if not choice.calibrated or not rated.any():
+    has_sibling = np.isfinite(choice.confidences)
+    if not choice.calibrated or not has_sibling.any():
         return None
-    predicted, outcomes = choice.confidences[rated], choice.right[rated].astype(np.float64)
+    predicted, outcomes = choice.confidences[has_sibling], choice.right[has_sibling].astype(np.float64)
     meaning = (
         "Mean gap between the probability between the two and the observed frequency, over ten bins of equal count, "
         f"{group.label}; few searches inflate it."
     )
-    units, ones = group.units[rated], np.ones(len(predicted))
+    units, ones = group.units[has_sibling], np.ones(len(predicted))
     return expected_error(predicted, outcomes, ones, bins=_bins(predicted), units=units, meaning=meaning)
 
 
@@ -457,9 +460,9 @@ def reliability_between(groups: Sequence[AnswerGroup]) -> Curves:
     lines = []
     for group in groups:
         choice = Choice.of(group.answers)
-        rated = np.isfinite(choice.confidences)
-        if choice.calibrated and rated.any():
-            predicted, outcomes = choice.confidences[rated], choice.right[rated].astype(np.float64)
+        has_sibling = np.isfinite(choice.confidences)
+        if choice.calibrated and has_sibling.any():
+            predicted, outcomes = choice.confidences[has_sibling], choice.right[has_sibling].astype(np.float64)
             lines.append(reliability_line(group.label, predicted, outcomes, np.ones(len(predicted)), _bins(predicted)))
     title = "Calibration of the probability between the two"
     return Curves(title, "larger probability of the two, of their sum", "fraction right", tuple(lines), diagonal=True)
@@ -476,14 +479,14 @@ def risk_curves(groups: Sequence[AnswerGroup]) -> Curves:
 
 def names_table(groups: Sequence[AnswerGroup]) -> Table:
     """Return the outcomes if both siblings are enrolled, as a table."""
-    headings = ("gallery", "searches", "named rightly", "named as the other", "named as somebody else", "uncertain",
+    headings = ("gallery", "searches", "named rightly", "named as the other", "named as another", "uncertain",
                 "unknown", "no face found")  # fmt: skip
     rows = []
     for group in groups:
         answers = group.answers
         nobody = (answers.named == Named.NOBODY) & answers.acquired & ~answers.uncertain
         counts = [int((answers.named == name).sum()) for name in (Named.SHOWN, Named.SIBLING, Named.ANOTHER)]
-        counts += [int(some.sum()) for some in (answers.uncertain, nobody, ~answers.acquired)]
+        counts += [int(mask.sum()) for mask in (answers.uncertain, nobody, ~answers.acquired)]
         rows.append((group.label, f"{len(answers):,}", *(f"{count:,}" for count in counts)))
     return Table("Answers", headings, tuple(rows))
 
@@ -491,6 +494,6 @@ def names_table(groups: Sequence[AnswerGroup]) -> Table:
 def reasons_table(groups: Sequence[AnswerGroup]) -> Table:
     """Return the reasons of uncertain answers as a table."""
     counts = [Counter(group.answers.reasons[group.answers.uncertain].tolist()) for group in groups]
-    reasons = sorted({reason for each in counts for reason in each})
-    rows = tuple((reason.replace("_", " "), *(f"{each[reason]:,}" for each in counts)) for reason in reasons)
+    reasons = sorted({reason for counter in counts for reason in counter})
+    rows = tuple((reason.replace("_", " "), *(f"{counter[reason]:,}" for counter in counts)) for reason in reasons)
     return Table("Reasons of uncertain answers", ("reason", *(group.label for group in groups)), rows)

@@ -11,7 +11,7 @@ import numpy as np
 
 from facebank.evaluation.protocols.draws import draw_photos
 from facebank.evaluation.relatives import pair_label
-from facebank.evaluation.searches import TrialGallery, enroll, one_per_person, unrelated
+from facebank.evaluation.searches import TrialGallery, enroll, exclude_related, first_per_person
 from facebank.types import Decision
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ONE_ENROLLED = 3
 """Number of enrolled photos if only one sibling is enrolled."""
 STRANGERS = 20
 """Number of strangers searched for in each gallery, with one photo each."""
-MIN_STRANGE_FAMILIES = 10
+MIN_STRANGER_FAMILIES = 10
 """Smallest number of families that remain strangers if other people are enrolled."""
 
 _DRAW, _OTHERS, _STRANGERS, _ALONE = 1, 2, 3, 4
@@ -98,13 +98,13 @@ class Answers:
     reasons: NDArray[np.str_]
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Concatenate several results."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
-    def where(self, chosen: NDArray[np.bool_]) -> Answers:
-        """Return the answers whose mask value is true."""
-        return Answers(*(getattr(self, column.name)[chosen] for column in fields(self)))
+    def select(self, mask: NDArray[np.bool_]) -> Answers:
+        """Return the answers for which `mask` is true."""
+        return Answers(*(getattr(self, column.name)[mask] for column in fields(self)))
 
     def __len__(self) -> int:
         """Return the number of answers."""
@@ -127,8 +127,8 @@ class PairSetup:
 
     def __post_init__(self) -> None:
         owners = self.faces.dataset.owners
-        known = owners[self.faces.found & (owners >= 0)]
-        object.__setattr__(self, "counts", np.bincount(known, minlength=len(self.families)).astype(np.int64))
+        labeled = owners[self.faces.has_face & (owners >= 0)]
+        object.__setattr__(self, "counts", np.bincount(labeled, minlength=len(self.families)).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,12 +144,12 @@ class PairTrial:
     among: dict[str, Answers]
 
 
-def able_others(setup: PairSetup, photos: int) -> int:
-    """Return from how many other families people can be enrolled while enough families remain strangers."""
-    able = len(np.unique(setup.families[setup.counts >= photos]))
+def count_other_families(setup: PairSetup, photos: int) -> int:
+    """Return the number of other families from which people can be enrolled while enough families remain strangers."""
+    enrollable = len(np.unique(setup.families[setup.counts >= photos]))
     everybody = len(np.unique(setup.families[setup.counts > 0]))
     unlabeled = int((setup.faces.dataset.owners < 0).sum())
-    return max(0, min(able - 1, everybody + unlabeled - 1 - MIN_STRANGE_FAMILIES))
+    return max(0, min(enrollable - 1, everybody + unlabeled - 1 - MIN_STRANGER_FAMILIES))
 
 
 def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, draws: int) -> PairTrial:
@@ -157,22 +157,25 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
 
     The draws are seeded by `number`. Both people need more photos than are enrolled.
     """
-    found: tuple[dict[str, list[Answers]], dict[str, list[Answers]]] = ({}, {})
+    alone_parts: dict[str, list[Answers]] = {}
+    among_parts: dict[str, list[Answers]] = {}
     for turn in range(draws):
         others, families = _others(bench, setup, number, pair, turn)
         strangers = _strangers(bench, setup, number, families, turn)
-        conditions = [(found[0], others[:0])] + ([(found[1], others)] if len(others) else [])
+        conditions = [(alone_parts, others[:0])] + ([(among_parts, others)] if len(others) else [])
         draw = draw_photos(setup.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, turn))
         for answers, others in conditions:
             indices = np.concatenate([draw.enrolled, others])
             trial = enroll(bench.reader, setup.faces, indices, setup.settings)
-            probes = unrelated(setup.faces, draw.probes, indices)
+            probes = exclude_related(setup.faces, draw.probes, indices)
             answers.setdefault("both", []).append(_answers(setup, trial, pair, probes))
-            strange = unrelated(setup.faces, strangers, indices)
-            answers.setdefault("strangers", []).append(_answers(setup, trial, pair, strange))
+            stranger_probes = exclude_related(setup.faces, strangers, indices)
+            answers.setdefault("strangers", []).append(_answers(setup, trial, pair, stranger_probes))
         for enrolled in (0, 1):
             _try_one(bench, setup, (number, turn, enrolled), pair, conditions)
-    alone, among = ({name: Answers.joined(parts) for name, parts in each.items()} for each in found)
+    alone, among = (
+        {name: Answers.concatenate(parts) for name, parts in kinds.items()} for kinds in (alone_parts, among_parts)
+    )
     return PairTrial(pair, alone, among)
 
 
@@ -185,17 +188,17 @@ def _try_one(
 ) -> None:
     """Enroll one of two people and search for both; ``key`` is the pair, the draw, and 0 or 1 for the enrolled one."""
     dataset, enrolled = setup.faces.dataset, key[2]
-    one, absent = (dataset.people.index(pair.people[who]) for who in (enrolled, 1 - enrolled))
-    if setup.counts[one] <= ONE_ENROLLED:
+    present, absent = (dataset.people.index(pair.people[side]) for side in (enrolled, 1 - enrolled))
+    if setup.counts[present] <= ONE_ENROLLED:
         return
     draw = draw_photos(setup.faces, (pair.people[enrolled],), ONE_ENROLLED, bench.random(_ALONE, *key))
-    theirs = np.flatnonzero(dataset.owners == absent).astype(np.int64)
+    absent_photos = np.flatnonzero(dataset.owners == absent).astype(np.int64)
     for answers, others in conditions:
         indices = np.concatenate([draw.enrolled, others])
         trial = enroll(bench.reader, setup.faces, indices, setup.settings)
-        for name, probes in (("present", draw.probes), ("absent", theirs)):
-            shown = unrelated(setup.faces, probes, indices)
-            answers.setdefault(name, []).append(_answers(setup, trial, pair, shown))
+        for name, probes in (("present", draw.probes), ("absent", absent_photos)):
+            searched = exclude_related(setup.faces, probes, indices)
+            answers.setdefault(name, []).append(_answers(setup, trial, pair, searched))
 
 
 def _others(
@@ -209,7 +212,7 @@ def _others(
             break
         if int(setup.families[person]) not in families:
             families.add(int(setup.families[person]))
-            photos = np.flatnonzero((owners == person) & setup.faces.found)
+            photos = np.flatnonzero((owners == person) & setup.faces.has_face)
             enrolled.append(random.permutation(photos)[: pair.enrolled].astype(np.int64))
     return np.concatenate(enrolled), families
 
@@ -217,9 +220,9 @@ def _others(
 def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], turn: int) -> NDArray[np.int64]:
     """Draw one photo of each person of families that are not enrolled, and unlabeled photos."""
     random, owners = bench.random(_STRANGERS, number, turn), setup.faces.dataset.owners
-    mixed = random.permutation(np.flatnonzero(setup.faces.found))
-    strange = mixed[(owners[mixed] < 0) | ~np.isin(setup.families[owners[mixed]], list(families))]
-    return random.permutation(one_per_person(owners, strange))[:STRANGERS]
+    mixed = random.permutation(np.flatnonzero(setup.faces.has_face))
+    strangers = mixed[(owners[mixed] < 0) | ~np.isin(setup.families[owners[mixed]], list(families))]
+    return random.permutation(first_per_person(owners, strangers))[:STRANGERS]
 
 
 def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: NDArray[np.int64]) -> Answers:

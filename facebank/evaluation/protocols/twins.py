@@ -17,20 +17,20 @@ from facebank.evaluation.datasets import open_dataset
 from facebank.evaluation.figures import Figure, Kind, Resamples
 from facebank.evaluation.identification import classification_report, confusion_matrix, decision_note
 from facebank.evaluation.protocols import protocol
-from facebank.evaluation.protocols.draws import draw_photos, drawn_rate, photos_of, units_of
+from facebank.evaluation.protocols.draws import count_photos, draw_photos, pooled_rate, units_of
 from facebank.evaluation.protocols.options import Person, RelativesFile
 from facebank.evaluation.protocols.twins_pairs import (
     Group,
     compare_pairs,
+    count_photos_with_face,
     groups_of,
-    photos_found,
-    testable,
-    why_untested,
-    with_photos,
+    select_comparable,
+    select_testable,
+    untested_reason,
 )
 from facebank.evaluation.relatives import RelatedPair, read_relatives
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
-from facebank.evaluation.searches import Searches, TrialGallery, enroll, one_per_person, unrelated
+from facebank.evaluation.searches import Searches, TrialGallery, enroll, exclude_related, first_per_person
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ _MATRICES = 3
 _DRAW, _STRANGERS, _OTHERS = 1, 4, 5
 _STRANGERS_PER_DRAW = 20
 _MAX_OTHERS = 500
-"""Largest number of other people, with one photo each: they form 100,000 pairs of unrelated people."""
+"""Maximum number of other people, with one photo each, who form 100,000 pairs of unrelated people."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,29 +103,29 @@ def twins(
     if not shots or min(shots) < 1 or draws < 1:
         raise DatasetError("at least one enrolled photo and one draw are needed")
     groups, used = groups_of(dataset, people, relatives), sorted(set(shots))
-    present, absent = with_photos(dataset, groups, photos_of(dataset), "photos")
+    present, absent = select_comparable(dataset, groups, count_photos(dataset), "photos")
     lookalikes = {person for group in groups for person in group.people}
     faces = bench.read(_read_faces(bench, replace(dataset, pairs=()), lookalikes))
-    present, faceless = with_photos(dataset, present, photos_found(faces), "photos with a face")
+    present, faceless = select_comparable(dataset, present, count_photos_with_face(faces), "photos with a face")
     strangers = _strangers(bench, faces, lookalikes)
-    able, few = testable(present, photos_found(faces), "photos with a face")
-    trials_by_shots, rows = _run_trials(bench, faces, able, used, draws=draws, strangers=strangers)
-    done = {trial.group for trials in trials_by_shots.values() for trial in trials}
-    never = [
+    tested_groups, too_few = select_testable(present, count_photos_with_face(faces), "photos with a face")
+    trials_by_shots, rows = _run_trials(bench, faces, tested_groups, used, draws=draws, strangers=strangers)
+    with_trials = {trial.group for trials in trials_by_shots.values() for trial in trials}
+    untested = [
         SkippedEntry(group.label, "not tested with any of these numbers of photos")
-        for group in able
-        if group not in done
+        for group in tested_groups
+        if group not in with_trials
     ]
-    skipped = (*absent, *faceless, *few, *never)
-    as_pairs, shown, sentences = compare_pairs(bench, faces, present, lookalikes, used)
+    skipped = (*absent, *faceless, *too_few, *untested)
+    pair_figures, pair_sections, sentences = compare_pairs(bench, faces, present, lookalikes, used)
     figures, parts = _trial_sections(faces, trials_by_shots, rows) if trials_by_shots else ({}, ())
     return bench.report(
         "twins",
         "Confusion of people who look alike",
         faces,
-        summary=(*_summary(figures | as_pairs, trials_by_shots, len(skipped)), *sentences),
-        figures=figures | as_pairs,
-        sections=(*parts, *shown, Section("Basis of the decisions", (decision_note(bench),))),
+        summary=(*_summary(figures | pair_figures, trials_by_shots, len(skipped)), *sentences),
+        figures=figures | pair_figures,
+        sections=(*parts, *pair_sections, Section("Basis of the decisions", (decision_note(bench),))),
         failures=skipped,
     )
 
@@ -135,15 +135,15 @@ def _trial_sections(
 ) -> tuple[dict[str, Figure], tuple[Section, ...]]:
     rates = {
         name: figure
-        for photos, found in trials_by_shots.items()
-        for name, figure in _rates(faces, found, photos).items()
+        for photos, trials in trials_by_shots.items()
+        for name, figure in _rates(faces, trials, photos).items()
     }
     middle = max((photos for photos in trials_by_shots if photos <= 3), default=min(trials_by_shots))
-    risk, some = _risk(faces, trials_by_shots[middle], middle), trials_by_shots[middle]
-    shown = (Table("Group by group", _HEADINGS, rows), *_matrices(some), *_wrong_photos(faces, some))
+    risk, trials = _risk(faces, trials_by_shots[middle], middle), trials_by_shots[middle]
+    items = (Table("Group by group", _HEADINGS, rows), *_matrices(trials), *_wrong_photos(faces, trials))
     strangers = _STRANGER_TEXT if any(name.startswith("fpir") for name in rates) else _NO_STRANGERS
     return rates | risk, (
-        Section("Confusion", (f"{_METHOD} {strangers}", _CAVEAT), tuple(rates), shown),
+        Section("Confusion", (f"{_METHOD} {strangers}", _CAVEAT), tuple(rates), items),
         Section("Risk and coverage", _RISK_TEXT, tuple(risk), (_curves(trials_by_shots), *_histogram(trials_by_shots))),
     )
 
@@ -158,42 +158,42 @@ def _run_trials(
     strangers: NDArray[np.int64],
 ) -> tuple[dict[int, list[Trial]], tuple[tuple[str, ...], ...]]:
     """Test every group with every number of photos; return the trials, and a table row for each combination."""
-    counts, trials_by_shots, rows = photos_found(faces), dict[int, list[Trial]](), list[tuple[str, ...]]()
+    counts, trials_by_shots, rows = count_photos_with_face(faces), dict[int, list[Trial]](), list[tuple[str, ...]]()
     bench.progress.begin("people who look alike", len(shots) * len(groups))
     for photos in shots:
         for group in groups:
             start, trial = (group.label, f"{photos}"), None
-            why = why_untested(group, counts)
+            reason = untested_reason(group, counts)
             if min(counts[person] for person in group.people) > photos:
                 trial = _run_trial(bench, faces, group, photos, draws=draws, strangers=strangers)
-                why = "not tested: all other photos share a source"
+                reason = "not tested: all other photos share a source"
             bench.progress.advance()
             if trial is None:
-                rows.append((*start, why, "", "", "", ""))
+                rows.append((*start, reason, "", "", "", ""))
                 continue
             trials_by_shots.setdefault(photos, []).append(trial)
-            found = trial.searches
-            events = (~found.not_first, found.missed, found.misnamed, found.uncertain)
-            rows.append((*start, f"{len(found.own):,}", *(f"{int(event.sum()):,}" for event in events)))
+            searches = trial.searches
+            events = (~searches.not_first, searches.missed, searches.misnamed, searches.uncertain)
+            rows.append((*start, f"{len(searches.own):,}", *(f"{int(event.sum()):,}" for event in events)))
     return trials_by_shots, tuple(rows)
 
 
 def _read_faces(bench: Bench, dataset: Dataset, lookalikes: set[str]) -> Dataset:
     """Return the photos of people who look alike, and one photo each of up to 500 other people."""
-    others = np.array([photo.person not in lookalikes for photo in dataset.photos])
-    mixed = bench.random(_OTHERS).permutation(np.flatnonzero(others))
+    is_omitted = np.array([photo.person not in lookalikes for photo in dataset.photos])
+    mixed = bench.random(_OTHERS).permutation(np.flatnonzero(is_omitted))
     named = mixed[dataset.owners[mixed] >= 0]
     first = np.sort(np.unique(dataset.owners[named], return_index=True)[1])
-    others[np.concatenate([named[first], mixed[dataset.owners[mixed] < 0]])[:_MAX_OTHERS]] = False
-    return dataset.where(~others)
+    is_omitted[np.concatenate([named[first], mixed[dataset.owners[mixed] < 0]])[:_MAX_OTHERS]] = False
+    return dataset.select(~is_omitted)
 
 
 def _strangers(bench: Bench, faces: FaceSet, lookalikes: set[str]) -> NDArray[np.int64]:
     """Draw one photo of each other person, and unlabeled photos."""
     owners, random = faces.dataset.owners, bench.random(_STRANGERS)
-    known = [number for number, person in enumerate(faces.dataset.people) if person in lookalikes]
-    mixed = random.permutation(np.flatnonzero(faces.found & ~np.isin(owners, known)))
-    return random.permutation(one_per_person(owners, mixed))
+    excluded = [number for number, person in enumerate(faces.dataset.people) if person in lookalikes]
+    mixed = random.permutation(np.flatnonzero(faces.has_face & ~np.isin(owners, excluded)))
+    return random.permutation(first_per_person(owners, mixed))
 
 
 def _run_trial(
@@ -206,13 +206,13 @@ def _run_trial(
         draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, turn))
         trial = enroll(bench.reader, faces, draw.enrolled)
         searches.append(trial.search(draw.probes))
-        strange = np.roll(strangers, -_STRANGERS_PER_DRAW * (number + turn))[:_STRANGERS_PER_DRAW]
-        others.append(trial.search(unrelated(faces, strange, draw.enrolled)))
+        stranger_probes = np.roll(strangers, -_STRANGERS_PER_DRAW * (number + turn))[:_STRANGERS_PER_DRAW]
+        others.append(trial.search(exclude_related(faces, stranger_probes, draw.enrolled)))
         own.append(_own_probabilities(trial, searches[-1]))
-    joined = Searches.joined(searches)
+    joined = Searches.concatenate(searches)
     if len(np.unique(joined.own)) < len(group.people):
         return None
-    return Trial(group, photos, joined, np.concatenate(own), Searches.joined(others))
+    return Trial(group, photos, joined, np.concatenate(own), Searches.concatenate(others))
 
 
 def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.float64]:
@@ -228,54 +228,54 @@ def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.fl
     return own
 
 
-def _join(trials: Sequence[Trial]) -> Searches:
-    return Searches.joined([trial.searches for trial in trials])
+def _pool_searches(trials: Sequence[Trial]) -> Searches:
+    return Searches.concatenate([trial.searches for trial in trials])
 
 
 def _rates(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Figure]:
-    searches = _join(trials)
-    measured = {
+    searches = _pool_searches(trials)
+    events_by_name = {
         "accuracy": (~searches.not_first, "the best candidate is right"),
         "fnir": (searches.missed, "the right name is not given"),
         "wrongly_named": (searches.misnamed, "a wrong name is given"),
         "uncertain": (searches.uncertain, "the answer is uncertain"),
     }
     rates = {
-        f"{name}_{photos}": drawn_rate(events, faces, searches, f"Photos, {photos} enrolled of each: {words}.")
-        for name, (events, words) in measured.items()
+        f"{name}_{photos}": pooled_rate(events, faces, searches, f"Photos, {photos} enrolled of each: {meaning}.")
+        for name, (events, meaning) in events_by_name.items()
     }
-    strangers = Searches.joined([trial.strangers for trial in trials])
+    strangers = Searches.concatenate([trial.strangers for trial in trials])
     if len(strangers.own):
         meaning = f"Photos of strangers that get a name, {photos} enrolled of each."
-        rates[f"fpir_{photos}"] = drawn_rate(strangers.misnamed, faces, strangers, meaning)
+        rates[f"fpir_{photos}"] = pooled_rate(strangers.misnamed, faces, strangers, meaning)
     return rates
 
 
 def _confidence_ranks(searches: Searches) -> NDArray[np.float64]:
     """Return ranks by the best candidate's probability, with ties (such as 1.0) broken by similarity."""
-    values = (np.nan_to_num(each, nan=-np.inf) for each in (searches.similarities, searches.probabilities))
+    values = (np.nan_to_num(column, nan=-np.inf) for column in (searches.similarities, searches.probabilities))
     return np.unique(np.stack(list(values)[::-1], axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(float)
 
 
 def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Figure]:
     """Return the error among the most confident 70 % of answers, and the area under the risk-coverage curve."""
-    searches = _join(trials)
+    searches = _pool_searches(trials)
     confidences, wrong = _confidence_ranks(searches), searches.not_first
     order = np.argsort(-confidences, kind="stable")
-    part = searches.where(np.isin(np.arange(len(wrong)), order[: int(np.ceil(_COVERAGE * len(wrong)))]))
-    error = drawn_rate(
+    part = searches.select(np.isin(np.arange(len(wrong)), order[: int(np.ceil(_COVERAGE * len(wrong)))]))
+    error = pooled_rate(
         part.not_first, faces, part, f"Wrong among the most confident 70 % of answers, {photos} enrolled."
     )
-    drawn = Resamples.of(units_of(faces, searches), _RESAMPLES)
+    resamples = Resamples.of(units_of(faces, searches), _RESAMPLES)
     areas = []
-    for counts in drawn.draws:
-        weights = counts[drawn.indices][order]
-        given = np.maximum(np.cumsum(weights), 1e-12)
-        areas.append(float((np.cumsum(weights * wrong[order]) / given) @ weights / given[-1]))
+    for counts in resamples.draws:
+        weights = counts[resamples.indices][order]
+        answered = np.maximum(np.cumsum(weights), 1e-12)
+        areas.append(float((np.cumsum(weights * wrong[order]) / answered) @ weights / answered[-1]))
     low, high = np.quantile(areas, (0.025, 0.975))
     area = Figure(
         risk_coverage(confidences, wrong).area,
-        (float(low), float(high)) if wrong.any() and drawn.draws.shape[1] > 1 else None,
+        (float(low), float(high)) if wrong.any() and resamples.draws.shape[1] > 1 else None,
         len(wrong),
         kind=Kind.NUMBER,
         descriptive=True,
@@ -285,9 +285,10 @@ def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fig
 
 
 def _curves(trials_by_shots: dict[int, list[Trial]]) -> Curves:
-    found = {photos: _join(trials) for photos, trials in trials_by_shots.items()}
+    by_photos = {photos: _pool_searches(trials) for photos, trials in trials_by_shots.items()}
     lines = [
-        risk_coverage(_confidence_ranks(one), one.not_first).line(f"{photos} enrolled") for photos, one in found.items()
+        risk_coverage(_confidence_ranks(searches), searches.not_first).line(f"{photos} enrolled")
+        for photos, searches in by_photos.items()
     ]
     return Curves("Risk by coverage", "fraction answered", "fraction wrong", tuple(lines))
 
@@ -313,12 +314,12 @@ def _wrong_photos(faces: FaceSet, trials: Sequence[Trial]) -> tuple[Table, ...]:
     """Return a table of the photos whose best candidate is wrong, each once per group; empty without any."""
     rows = list[tuple[str, ...]]()
     for trial in trials:
-        found = trial.searches
-        for index in np.unique(found.indices[found.not_first]):
-            mine = found.indices == index
-            named = "yes" if (mine & found.misnamed).any() else "no"
-            often = f"{int((mine & found.not_first).sum())} of {int(mine.sum())}"
-            rows.append((str(faces.names[index]), trial.group.label, often, named))
+        searches = trial.searches
+        for index in np.unique(searches.indices[searches.not_first]):
+            is_photo = searches.indices == index
+            named = "yes" if (is_photo & searches.misnamed).any() else "no"
+            times = f"{int((is_photo & searches.not_first).sum())} of {int(is_photo.sum())}"
+            rows.append((str(faces.names[index]), trial.group.label, times, named))
     title = f"Photos whose best candidate is wrong, {trials[0].photos} enrolled of each"
     headings = ("photo", "in the gallery of", "wrong in draws", "wrong name given")
     return (Table(title, headings, tuple(rows)),) if rows else ()
@@ -335,8 +336,8 @@ def _summary(figures: dict[str, Figure], trials_by_shots: dict[int, list[Trial]]
     matched = next((name for name in figures if name.startswith("twin_fmr")), None)
     if matched is not None:
         unrelated = "the threshold with an FMR of 0.01 % for unrelated people"
-        where = unrelated if "unrelated" in matched else "the shipped threshold"
-        sentences.append(f"Pairs of photos of people who look alike that match at {where}: {figures[matched]}.")
+        threshold = unrelated if "unrelated" in matched else "the shipped threshold"
+        sentences.append(f"Pairs of photos of people who look alike that match at {threshold}: {figures[matched]}.")
     if untested:
         verb = "group was" if untested == 1 else "groups were"
         sentences.append(f"{untested} {verb} not tested, for lack of photos.")

@@ -11,7 +11,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import SkippedEntry
 from facebank.evaluation.figures import Figure, pair_rate, sampling_units
-from facebank.evaluation.protocols.draws import photos_of
+from facebank.evaluation.protocols.draws import count_photos
 from facebank.evaluation.relatives import pair_label, pairs_between, threshold_at_fmr, unrelated_similarities
 from facebank.evaluation.report import Section, Table
 from facebank.storage.text import printable
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 UNRELATED_FMR = 1e-4
 MIN_UNRELATED = 10_000
-"""Fewest pairs of unrelated people for a threshold at an FMR of 1e-4."""
+"""Smallest number of pairs of unrelated people for a threshold at an FMR of 1e-4."""
 MIN_TYPICAL = 100
 """With fewer pairs of unrelated people, the pack's background is the reference instead."""
 
-_UNRELATED, _ALIKE = 2, 3
+_UNRELATED, _PAIRS = 2, 3
 _BACKGROUND = 400
 _MAX_NAMED = 3
 AS_PAIRS = "Matches of pairs"
@@ -41,7 +41,7 @@ _METHOD = (
     "be measured with more photos than are enrolled."
 )
 MAX_PEOPLE = 12
-"""Largest dataset whose people form one group if nobody is given."""
+"""Maximum size of a dataset whose people form one group if no person is given."""
 NO_TESTABLE_GROUP = "no group can be tested, since none has two people with a photo with a face"
 """The error if no group can be tested."""
 
@@ -70,16 +70,15 @@ class GroupPairs:
     @classmethod
     def of(cls, bench: Bench, faces: FaceSet, groups: Sequence[Group]) -> GroupPairs:
         """Compare the photos of the people of each group; groups without a pair are omitted."""
-        random, counts, embeddings = bench.random(_ALIKE), photos_found(faces), faces.embeddings
-        found = []
+        random, counts, embeddings = bench.random(_PAIRS), count_photos_with_face(faces), faces.embeddings
+        compared = []
         for group in groups:
-            shown = [person for person in group.people if counts.get(person, 0)]
-            first, second = pairs_between(faces, shown, random)
+            people = [person for person in group.people if counts.get(person, 0)]
+            first, second = pairs_between(faces, people, random)
             if len(first):
                 values = np.einsum("nd,nd->n", embeddings[first], embeddings[second], dtype=np.float64)
-                found.append((group, (first, second), values))
-        kept = tuple(zip(*found, strict=True)) if found else ((), (), ())
-        return cls(*kept)
+                compared.append((group, (first, second), values))
+        return cls(*(tuple(zip(*compared, strict=True)) if compared else ((), (), ())))
 
 
 def reference_similarities(bench: Bench, unrelated: NDArray[np.float64]) -> ReferenceSimilarities:
@@ -151,17 +150,17 @@ def _count_above(values: NDArray[np.float64], reference: ReferenceSimilarities) 
 def _of_one_person(faces: FaceSet, people: set[str]) -> NDArray[np.float64]:
     """Return the similarities of pairs of different photos of one person, for all given people."""
     owners, embeddings, hashes = faces.dataset.owners, faces.embeddings, np.array(faces.hashes)
-    found = [np.zeros(0)]
+    parts = [np.zeros(0)]
     for person in sorted(people & set(faces.dataset.people)):
-        indices = np.flatnonzero(faces.found & (owners == faces.dataset.people.index(person)))[:100]
+        indices = np.flatnonzero(faces.has_face & (owners == faces.dataset.people.index(person)))[:100]
         first, second = (indices[side] for side in np.triu_indices(len(indices), 1))
         keep = hashes[first] != hashes[second]
-        found.append(np.einsum("nd,nd->n", embeddings[first[keep]], embeddings[second[keep]], dtype=np.float64))
-    return np.concatenate(found)
+        parts.append(np.einsum("nd,nd->n", embeddings[first[keep]], embeddings[second[keep]], dtype=np.float64))
+    return np.concatenate(parts)
 
 
 def _missing_table(faces: FaceSet, groups: Sequence[Group], shots: Sequence[int]) -> Table:
-    counts = photos_found(faces)
+    counts = count_photos_with_face(faces)
     rows = tuple(
         (group.label, ", ".join(f"{counts.get(person, 0):,}" for person in group.people),
          *(_missing(group, counts, photos) or "enough" for photos in shots))
@@ -173,30 +172,31 @@ def _missing_table(faces: FaceSet, groups: Sequence[Group], shots: Sequence[int]
 
 def _missing(group: Group, counts: dict[str, int], photos: int) -> str:
     """Return the photos that are missing to enroll `photos` of each and search for one; "" for none."""
-    lacking = ((person, photos + 1 - counts.get(person, 0)) for person in group.people)
-    return ", ".join(f"{number:,} of {printable(person)}" for person, number in lacking if number > 0)
+    missing = ((person, photos + 1 - counts.get(person, 0)) for person in group.people)
+    return ", ".join(f"{number:,} of {printable(person)}" for person, number in missing if number > 0)
 
 
 def _sentences(
     faces: FaceSet, groups: Sequence[Group], compared: GroupPairs, reference: ReferenceSimilarities
 ) -> tuple[str, ...]:
     """Return a sentence for each of the first groups that cannot be tested for lack of photos."""
-    counts = photos_found(faces)
+    counts = count_photos_with_face(faces)
     values = dict(zip(compared.groups, compared.values, strict=True))
     sentences = []
     for group in groups:
         missing = _missing(group, counts, 1)
         if missing and group in values:
-            few = values[group]
-            pairs = "1 pair of photos" if len(few) == 1 else f"{len(few):,} pairs of photos"
-            against = (
+            similarities = values[group]
+            count = len(similarities)
+            pairs = "1 pair of photos" if count == 1 else f"{count:,} pairs of photos"
+            comparison = (
                 f"; the 99th percentile of {reference.source} is {reference.upper:.3f}"
                 if len(reference.similarities)
                 else ""
             )
             sentences.append(
-                f"{group.label}: {pairs}, similarity {few.mean():.3f} on average{against}. To measure their confusion, "
-                f"add photos: {missing}."
+                f"{group.label}: {pairs}, similarity {similarities.mean():.3f} on average{comparison}. "
+                f"To measure their confusion, add photos: {missing}."
             )
     return tuple(sentences[:_MAX_NAMED])
 
@@ -208,17 +208,17 @@ def _at_thresholds(
     if not compared.groups:
         return {}, Section(AS_PAIRS, ("Not tested: no pair of photos can be compared.",))
     first, second = (np.concatenate(side) for side in zip(*compared.pairs, strict=True))
-    both = np.concatenate([first, second])
-    units = sampling_units(faces.dataset.owners[both], faces.groups[both])
-    figures, joined, shipped = (
+    photos = np.concatenate([first, second])
+    units = sampling_units(faces.dataset.owners[photos], faces.groups[photos])
+    figures, similarities, shipped = (
         dict[str, Figure](),
         np.concatenate(compared.values),
         bench.reader.engine.thresholds.verify,
     )
 
-    def measure(threshold: float, where: str) -> Figure:
-        meaning = f"Pairs of photos of two people who look alike that match at {where}, {threshold:.3f}."
-        return pair_rate(joined >= threshold, units[: len(first)], units[len(first) :], meaning)
+    def measure(threshold: float, name: str) -> Figure:
+        meaning = f"Pairs of photos of two people who look alike that match at {name}, {threshold:.3f}."
+        return pair_rate(similarities >= threshold, units[: len(first)], units[len(first) :], meaning)
 
     columns = [("at the shipped threshold", shipped)]
     sentence = f"The data has {len(unrelated):,} pairs of unrelated people, too few to determine a threshold."
@@ -231,8 +231,8 @@ def _at_thresholds(
         sentence += "unrelated people match: all people of the dataset except those who look alike."
     figures["twin_fmr_at_shipped_threshold"] = measure(shipped, "the shipped threshold")
     rows = tuple(
-        (group.label, f"{len(some):,}", *(f"{int((some >= threshold).sum()):,}" for _, threshold in columns))
-        for group, some in zip(compared.groups, compared.values, strict=True)
+        (group.label, f"{len(values):,}", *(f"{int((values >= threshold).sum()):,}" for _, threshold in columns))
+        for group, values in zip(compared.groups, compared.values, strict=True)
     )
     table = Table("Pairs that match", ("who", "pairs of photos", *(heading for heading, _ in columns)), rows)
     return figures, Section(AS_PAIRS, (sentence, _POOLED), tuple(figures), (table,))
@@ -257,7 +257,7 @@ def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequenc
     Raises
     ------
     DatasetError
-        Nobody is given and there are too many people, a person is not in the dataset, or there is only one.
+        No person is given and there are too many, a person is not in the dataset, or there is only one.
     """
     if relatives is not None:
         return [Group((pair.first, pair.second), pair.relation) for pair in relatives]
@@ -266,17 +266,17 @@ def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequenc
             f"{printable(dataset.title)}: the dataset has {len(dataset.people)} people; select those who look "
             "alike with --person, or pass a list of pairs with --relatives"
         )
-    chosen = tuple(dict.fromkeys(dataset.people if people is None else people))
-    missing = [name for name in chosen if name not in dataset.people]
+    selected = tuple(dict.fromkeys(dataset.people if people is None else people))
+    missing = [name for name in selected if name not in dataset.people]
     if missing:
         raise DatasetError(f"{printable(dataset.title)}: no person is called {printable(missing[0])!r}")
-    if len(chosen) < 2:
+    if len(selected) < 2:
         raise DatasetError(f"{printable(dataset.title)}: two people are needed; one is given")
-    return [Group(chosen)]
+    return [Group(selected)]
 
 
-def with_photos(
-    dataset: Dataset, groups: Sequence[Group], counts: dict[str, int], what: str
+def select_comparable(
+    dataset: Dataset, groups: Sequence[Group], counts: dict[str, int], noun: str
 ) -> tuple[list[Group], list[SkippedEntry]]:
     """Return the groups in which two people have a counted photo, and entries for the others.
 
@@ -285,35 +285,37 @@ def with_photos(
     DatasetError
         No group is left.
     """
-    able, untested = list[Group](), list[SkippedEntry]()
+    comparable, untested = list[Group](), list[SkippedEntry]()
     for group in groups:
         if sum(counts.get(person, 0) > 0 for person in group.people) >= 2:
-            able.append(group)
+            comparable.append(group)
         else:
-            untested.append(SkippedEntry(group.label, why_untested(group, counts, what)))
-    if not able:
+            untested.append(SkippedEntry(group.label, untested_reason(group, counts, noun)))
+    if not comparable:
         raise DatasetError(f"{printable(dataset.title)}: {NO_TESTABLE_GROUP}")
-    return able, untested
+    return comparable, untested
 
 
-def testable(groups: Sequence[Group], counts: dict[str, int], what: str) -> tuple[list[Group], list[SkippedEntry]]:
+def select_testable(
+    groups: Sequence[Group], counts: dict[str, int], noun: str
+) -> tuple[list[Group], list[SkippedEntry]]:
     """Return the groups with two photos of each person, and entries for the others."""
-    able, few = list[Group](), list[SkippedEntry]()
+    tested, untested = list[Group](), list[SkippedEntry]()
     for group in groups:
         if min(counts.get(person, 0) for person in group.people) >= 2:
-            able.append(group)
+            tested.append(group)
         else:
-            few.append(
-                SkippedEntry(group.label, f"{why_untested(group, counts, what)}; only compared as pairs of photos")
+            untested.append(
+                SkippedEntry(group.label, f"{untested_reason(group, counts, noun)}; only compared as pairs of photos")
             )
-    return able, few
+    return tested, untested
 
 
-def why_untested(group: Group, counts: dict[str, int], what: str = "photos with a face") -> str:
+def untested_reason(group: Group, counts: dict[str, int], noun: str = "photos with a face") -> str:
     """Return the reason for skipping a group: the number of photos of each person."""
-    return f"not tested: {' and '.join(f'{counts.get(person, 0):,}' for person in group.people)} {what}"
+    return f"not tested: {' and '.join(f'{counts.get(person, 0):,}' for person in group.people)} {noun}"
 
 
-def photos_found(faces: FaceSet) -> dict[str, int]:
+def count_photos_with_face(faces: FaceSet) -> dict[str, int]:
     """Return the number of photos with a face of each person."""
-    return photos_of(faces.dataset.where(bool(found) for found in faces.found))
+    return count_photos(faces.dataset.select(faces.has_face.tolist()))

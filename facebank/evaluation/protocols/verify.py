@@ -70,10 +70,10 @@ def _operating_section(compared: ComparedPairs) -> Section:
 
 
 def _curve_section(compared: ComparedPairs, figures: Mapping[str, Figure]) -> Section:
-    shown = tuple(name for name in figures if "fnmr_at_fmr" in name or name in ("equal_error_rate", "area_under_roc"))
+    names = tuple(name for name in figures if "fnmr_at_fmr" in name or name in ("equal_error_rate", "area_under_roc"))
     return Section(
         "At all thresholds",
         ("These points were read off the curve of the same pairs, and are no estimate for other pairs.", BANDS),
-        shown,
+        names,
         curve_items(compared, figures),
     )

@@ -1,6 +1,6 @@
 """Reports of protocols and their files: ``report.json``, ``report.md``, ``report.html`` and ``scores.csv``."""
 
-from facebank.evaluation.report.files import WrittenReport, require_own, write_report
+from facebank.evaluation.report.files import WrittenReport, check_replaceable, write_report
 from facebank.evaluation.report.model import (
     PAIR_SCORES,
     SEARCH_SCORES,
@@ -15,7 +15,7 @@ from facebank.evaluation.report.model import (
     Section,
     Table,
     Timing,
-    written_score,
+    format_score,
 )
 from facebank.evaluation.report.wording import figure_tables
 
@@ -34,8 +34,8 @@ __all__ = [
     "Table",
     "Timing",
     "WrittenReport",
+    "check_replaceable",
     "figure_tables",
-    "require_own",
+    "format_score",
     "write_report",
-    "written_score",
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facebank.evaluation.report.model import Curves, Histogram, Matrix, binned, finite, top_confusions
+from facebank.evaluation.report.model import Curves, Histogram, Matrix, bin_values, finite, top_confusions
 from facebank.storage.paths import set_matplotlib_cache
 from facebank.storage.text import printable
 
@@ -84,7 +84,7 @@ class Picture:
 
     @property
     def url(self) -> str:
-        """The picture as a ``data:`` URL."""
+        """The image as a ``data:`` URL."""
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
@@ -104,10 +104,10 @@ def draw(item: Curves | Matrix | Histogram) -> Picture:
     return Picture(data, media_type, _alternative_text(item))
 
 
-def _encode(figure: Figure, form: str) -> bytes:
-    omitted = ("Date", "Creator", "Format", "Type") if form == "svg" else ("Software",)
+def _encode(figure: Figure, file_format: str) -> bytes:
+    omitted = ("Date", "Creator", "Format", "Type") if file_format == "svg" else ("Software",)
     file = BytesIO()
-    figure.savefig(file, format=form, dpi=_DOTS_PER_INCH, metadata=dict.fromkeys(omitted))
+    figure.savefig(file, format=file_format, dpi=_DOTS_PER_INCH, metadata=dict.fromkeys(omitted))
     return file.getvalue()
 
 
@@ -145,9 +145,9 @@ def _label(text: str, width: int = _WRAP) -> str:
     return "\n".join(lines) if lines[0][0] != "_" else " " + "\n".join(lines)
 
 
-def _short(text: str, most: int = 28) -> str:
+def _shorten(text: str, width: int = 28) -> str:
     plain = printable(text)
-    return plain if len(plain) <= most else plain[: most - 1] + "…"
+    return plain if len(plain) <= width else plain[: width - 1] + "…"
 
 
 def _line_styles(count: int) -> list[tuple[str, str]]:
@@ -170,8 +170,8 @@ def _new_figure(width: float, height: float) -> Figure:
 def _place_legend(figure: Figure, handles: list[Any], labels: list[str]) -> None:
     """Add a legend below the plot, in as many columns as fit."""
     if labels:
-        longest = max(len(line) for label in labels for line in label.split("\n"))
-        columns = max(1, min(len(labels), 88 // (longest + 8)))
+        width = max(len(line) for label in labels for line in label.split("\n"))
+        columns = max(1, min(len(labels), 88 // (width + 8)))
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)
 
 
@@ -184,7 +184,9 @@ def draw_curves(curves: Curves) -> Figure:
     axes.set_ylabel(_label(curves.y_label, 60))
     x_limits, y_limits = _set_axes(axes, curves)
     handles: list[Any] = [
-        _draw_line(axes, line, style, banded=_has_bands(curves), hidden=_count_equal(line, curves.lines[number + 1 :]))
+        _draw_line(
+            axes, line, style, has_bands=_has_bands(curves), hidden=_count_equal(line, curves.lines[number + 1 :])
+        )
         for number, (line, style) in enumerate(zip(curves.lines, _line_styles(len(curves.lines)), strict=True))
     ]
     labels = [_label(line.label) + _zero_note(curves, line.x, line.y) for line in curves.lines]
@@ -221,16 +223,16 @@ def _count_equal(line: Line, later: Sequence[Line]) -> int:
     return sum(np.array_equal(line.x, other.x) and np.array_equal(line.y, other.y, equal_nan=True) for other in later)
 
 
-def _draw_line(axes: Axes, line: Line, style: tuple[str, str], *, banded: bool, hidden: int) -> Line2D:
+def _draw_line(axes: Axes, line: Line, style: tuple[str, str], *, has_bands: bool, hidden: int) -> Line2D:
     """Draw a line, wider than the equal lines on top of it; a single point gets its interval as a bar."""
     color, dash = style
-    few = line.x.size <= _FEW_POINTS and line.weights is None
+    has_few_points = line.x.size <= _FEW_POINTS and line.weights is None
     width = _LINE_WIDTH + 2.5 * hidden
-    marker = "o" if few else ""
+    marker = "o" if has_few_points else ""
     (drawn,) = axes.plot(line.x, line.y, dash, color=color, marker=marker, markersize=2.2 + width, linewidth=width)
     if line.x.size == 1 and line.low is not None and line.high is not None:
         axes.vlines(line.x, line.low, line.high, color=color, alpha=0.4, linewidth=_LINE_WIDTH + 5 * hidden)
-    elif banded and line.low is not None and line.high is not None:
+    elif has_bands and line.low is not None and line.high is not None:
         low = np.maximum(line.low, _ABOVE_ZERO) if axes.get_yscale() == "log" else line.low
         axes.fill_between(line.x, low, line.high, color=color, alpha=0.16, linewidth=0)
     if line.weights is not None:
@@ -242,8 +244,8 @@ def _draw_line(axes: Axes, line: Line, style: tuple[str, str], *, banded: bool, 
 
 def _set_axes(axes: Axes, curves: Curves) -> tuple[tuple[float, float], tuple[float, float]]:
     across = _values([line.x for line in curves.lines], [x for _, x, _ in curves.markers])
-    shown = [line for line in curves.lines if _has_bands(curves) or line.x.size == 1]
-    bands = [band for line in shown for band in (line.low, line.high) if band is not None]
+    banded = [line for line in curves.lines if _has_bands(curves) or line.x.size == 1]
+    bands = [band for line in banded for band in (line.low, line.high) if band is not None]
     up = _values([line.y for line in curves.lines] + bands, [y for _, _, y in curves.markers])
     if curves.x_scale == curves.y_scale == "probit" and all(map(_is_low_error, curves.lines)):
         across, up = across[across <= _FULL_RANGE], up[up <= _FULL_RANGE]
@@ -264,26 +266,26 @@ def _values(arrays: list[NDArray[np.float64]], more: list[float]) -> NDArray[np.
     return finite(np.concatenate([*arrays, np.array(more, dtype=np.float64)]))
 
 
-def _set_axis(axes: Axes, which: str, scale: str, values: NDArray[np.float64]) -> tuple[float, float]:
-    setting = {"x": axes.set_xscale, "y": axes.set_yscale}[which]
+def _set_axis(axes: Axes, axis_name: str, scale: str, values: NDArray[np.float64]) -> tuple[float, float]:
+    setting = {"x": axes.set_xscale, "y": axes.set_yscale}[axis_name]
     if scale == "probit":
         from scipy.special import ndtr, ndtri
 
         limits = _probit_limits(values)
         setting("function", functions=(lambda fraction: ndtri(np.clip(fraction, 1e-12, 1 - 1e-12)), ndtr))
         ticks = _space_ticks([tick for tick in _PROBIT_TICKS if limits[0] <= tick <= limits[1]], *ndtri(limits))
-        _set_ticks(axes, which, ticks, [f"{100 * tick:.10g} %" for tick in ticks])
+        _set_ticks(axes, axis_name, ticks, [f"{100 * tick:.10g} %" for tick in ticks])
         return limits
     if scale == "log":
         setting("log", nonpositive="mask")
-        return _set_log(axes, which, values)
+        return _set_log(axes, axis_name, values)
     return _linear_limits(values)
 
 
-def _set_ticks(axes: Axes, which: str, ticks: list[float], labels: list[str]) -> None:
+def _set_ticks(axes: Axes, axis_name: str, ticks: list[float], labels: list[str]) -> None:
     from matplotlib.ticker import NullLocator
 
-    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis = axes.xaxis if axis_name == "x" else axes.yaxis
     axis.set_ticks(ticks, labels=labels)
     axis.set_minor_locator(NullLocator())
 
@@ -292,11 +294,11 @@ def _space_ticks(ticks: list[float], low: float, high: float) -> list[float]:
     """Return the ticks of a probit axis whose labels do not overlap."""
     from scipy.special import ndtri
 
-    kept: list[float] = []
+    spaced: list[float] = []
     for tick in reversed(ticks):
-        if not kept or float(ndtri(kept[-1]) - ndtri(tick)) >= _TICK_ROOM * (high - low):
-            kept.append(tick)
-    return kept[::-1]
+        if not spaced or float(ndtri(spaced[-1]) - ndtri(tick)) >= _TICK_ROOM * (high - low):
+            spaced.append(tick)
+    return spaced[::-1]
 
 
 def _probit_limits(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -308,7 +310,7 @@ def _probit_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     return (low, high) if low < high else (1e-3, _FULL_RANGE)
 
 
-def _set_log(axes: Axes, which: str, values: NDArray[np.float64]) -> tuple[float, float]:
+def _set_log(axes: Axes, axis_name: str, values: NDArray[np.float64]) -> tuple[float, float]:
     positive = values[values > 0]
     low, high = (float(positive.min()), float(positive.max())) if positive.size else (0.1, 1.0)
     first, last = int(np.floor(np.log10(low) + 1e-9)), int(np.ceil(np.log10(high) - 1e-9))
@@ -316,8 +318,8 @@ def _set_log(axes: Axes, which: str, values: NDArray[np.float64]) -> tuple[float
         ticks = [10.0**power for power in range(first, last + 1)]
     else:
         ticks = [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)]
-    fraction = high <= 1
-    _set_ticks(axes, which, ticks, [f"{100 * tick:.10g} %" if fraction else f"{tick:,.10g}" for tick in ticks])
+    is_fraction = high <= 1
+    _set_ticks(axes, axis_name, ticks, [f"{100 * tick:.10g} %" if is_fraction else f"{tick:,.10g}" for tick in ticks])
     return low / 1.15, high * 1.15
 
 
@@ -325,7 +327,7 @@ def _linear_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     if not values.size:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    # Fractions that span most of 0..1 get the full axis, so that a detail is not mistaken for the whole.
+    # Fractions that span most of 0..1 get the full axis: a detail could be mistaken for the whole.
     if low >= 0 and high <= 1 and high - low >= _FULL_RANGE:
         return -0.02, 1.02
     edge = 0.06 * (high - low) or 0.05 * max(1.0, abs(high))
@@ -336,13 +338,13 @@ def _linear_limits(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def draw_histogram(histogram: Histogram) -> Figure:
-    """Draw each group as fractions of its own size, so that small groups are visible next to large ones."""
+    """Draw each group as fractions of its own size, which keeps small groups visible next to large ones."""
     figure = _new_figure(7.2, 4.0 + 0.2 * len(histogram.groups))
     axes = figure.add_subplot()
     axes.set_xlabel(_label(histogram.x_label, 80))
     axes.set_ylabel("Fraction of each group")
     axes.yaxis.set_major_formatter(lambda fraction, _: f"{100 * fraction:g} %")
-    edges, groups = binned(histogram)
+    edges, groups = bin_values(histogram)
     handles: list[Any] = []
     for (_, counts), (color, dash) in zip(groups, _line_styles(len(groups)), strict=True):
         fractions = counts / max(1, int(counts.sum()))
@@ -364,15 +366,15 @@ def draw_matrix(matrix: Matrix) -> Figure:
 
     rows, columns = matrix.counts.shape
     cell, size = _cell_size(max(rows, columns))
-    names = max(len(_short(name)) for name in (*matrix.rows, *matrix.columns)) * size / 110
+    names = max(len(_shorten(name)) for name in (*matrix.rows, *matrix.columns)) * size / 110
     figure = _new_figure(max(4.4, columns * cell + names + 1.4), max(3.2, rows * cell + names + 0.8))
     axes = figure.add_subplot()
     sums = np.maximum(1, matrix.counts.sum(axis=1, keepdims=True))
     fractions = matrix.counts / sums
     # Square root: makes a few errors visible among many correct answers.
     image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest", aspect="equal")
-    axes.set_xticks(range(columns), [_short(name) for name in matrix.columns], rotation=90, fontsize=size)
-    axes.set_yticks(range(rows), [_short(name) for name in matrix.rows], fontsize=size)
+    axes.set_xticks(range(columns), [_shorten(name) for name in matrix.columns], rotation=90, fontsize=size)
+    axes.set_yticks(range(rows), [_shorten(name) for name in matrix.rows], fontsize=size)
     axes.set_xlabel("Decision")
     axes.set_ylabel("Person shown")
     axes.grid(visible=False)
@@ -410,7 +412,7 @@ def _draw_confusions(matrix: Matrix) -> Figure:
     figure = _new_figure(7.2, 1.2 + 0.28 * max(1, len(cells)))
     axes = figure.add_subplot()
     counts = [int(matrix.counts[cell]) for cell in cells]
-    names = [f"{_short(matrix.rows[row])} → {_short(matrix.columns[column])}" for row, column in cells]
+    names = [f"{_shorten(matrix.rows[row])} → {_shorten(matrix.columns[column])}" for row, column in cells]
     bars = axes.barh(range(len(cells)), counts, color=_COLORS[0])
     axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
     axes.set_yticks(range(len(cells)), names, fontsize=9)

@@ -21,10 +21,10 @@ from facebank.evaluation.report.model import (
     Histogram,
     Matrix,
     Table,
-    binned,
+    bin_values,
     check_report,
 )
-from facebank.evaluation.report.rendering import as_markdown, as_page, escaped, safe
+from facebank.evaluation.report.rendering import as_markdown, as_page, escape_html, escape_markdown
 from facebank.evaluation.report.wording import arrange, machine, versions
 from facebank.storage.files import write_file
 from facebank.storage.text import printable, spreadsheet_cell
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _DIGITS = 6
 _MAX_POINTS = 2000
 _ADVICE = "choose another folder with --out, or make this one writable"
-_LARGEST = 256 * 1024**2  # bytes; larger files are not recognized as reports
+_MAX_BYTES = 256 * 1024**2  # bytes; larger files are not recognized as reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,19 @@ class WrittenReport:
         return cls(*(folder / name for name in ("report.json", "report.md", "report.html", "scores.csv")))
 
 
-def require_own(folder: Path, *, scores: bool = False) -> None:
+def check_replaceable(folder: Path, *, scores: bool = False) -> None:
     """Raise `UsageError` if a report would overwrite a ``report.*`` or ``scores.csv`` of other origin."""
     files = WrittenReport.of(folder)
-    title = _title(files.json)
+    title = _read_title(files.json)
     marks = {
         files.json: "",
-        files.markdown: f"# {escaped(title or '')}\n",
-        files.html: f"<title>{safe(title or '')}</title>",
+        files.markdown: f"# {escape_markdown(title or '')}\n",
+        files.html: f"<title>{escape_html(title or '')}</title>",
     }
     if scores and os.path.lexists(files.scores) and not _are_scores(files.scores):
         raise _not_a_report_error(files.scores)
     for path, mark in marks.items():
-        if os.path.lexists(path) and (title is None or not _holds(path, mark)):
+        if os.path.lexists(path) and (title is None or not _contains(path, mark)):
             raise _not_a_report_error(path)
 
 
@@ -80,34 +80,34 @@ def _not_a_report_error(path: Path) -> UsageError:
 
 def _are_scores(path: Path) -> bool:
     try:
-        first = _head(path).partition("\n")[0]
+        heading = _read_start(path).partition("\n")[0]
     except (OSError, UnicodeDecodeError):
         return False
-    return first in {",".join(headings) for headings in (PAIR_SCORES, SEARCH_SCORES)}
+    return heading in {",".join(headings) for headings in (PAIR_SCORES, SEARCH_SCORES)}
 
 
-def _title(path: Path) -> str | None:
+def _read_title(path: Path) -> str | None:
     """Return the title of a ``report.json`` that facebank wrote; None for any other file."""
     try:
-        found = json.loads(_head(path))
+        content = json.loads(_read_start(path))
     except (ValueError, OSError, RecursionError):
         return None
-    is_report = isinstance(found, dict) and {"protocol", "title", "figures", "seed"} <= found.keys()
-    return str(found["title"]) if is_report else None
+    is_report = isinstance(content, dict) and {"protocol", "title", "figures", "seed"} <= content.keys()
+    return str(content["title"]) if is_report else None
 
 
-def _holds(path: Path, mark: str) -> bool:
+def _contains(path: Path, mark: str) -> bool:
     try:
-        return mark in _head(path)
+        return mark in _read_start(path)
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def _head(path: Path) -> str:
+def _read_start(path: Path) -> str:
     if path.is_symlink() or not path.is_file():
         return ""
     with path.open("rb") as file:
-        return file.read(_LARGEST).decode("utf-8")
+        return file.read(_MAX_BYTES).decode("utf-8")
 
 
 def write_report(report: Report, folder: Path, *, command: str, scores: bool = False) -> WrittenReport:
@@ -133,7 +133,7 @@ def write_report(report: Report, folder: Path, *, command: str, scores: bool = F
     """
     check_report(report)
     chapters = arrange(report, command)
-    require_own(folder, scores=scores)
+    check_replaceable(folder, scores=scores)
     written = WrittenReport.of(folder)
     contents = {
         written.json: as_json(report, command),
@@ -186,16 +186,16 @@ def as_json(report: Report, command: str) -> str:
         ("cases", ContactSheet),
     )
     for name, kind in kinds:
-        shown = [(title, item) for title, item in items if isinstance(item, kind)]
+        selected = [(title, item) for title, item in items if isinstance(item, kind)]
         record[name] = [
-            {"section": title, "title": item.title} | part for title, item in shown for part in _parts(item)
+            {"section": title, "title": item.title} | part for title, item in selected for part in _parts(item)
         ]
     return "{\n" + ",\n".join(f"  {_text(key)}: {_value(value)}" for key, value in record.items()) + "\n}\n"
 
 
 def _value(value: object) -> str:
     if isinstance(value, dict) and value:
-        return "{\n" + ",\n".join(f"    {_text(key)}: {_text(one)}" for key, one in value.items()) + "\n  }"
+        return "{\n" + ",\n".join(f"    {_text(key)}: {_text(entry)}" for key, entry in value.items()) + "\n  }"
     if isinstance(value, list) and value:
         return "[\n" + ",\n".join(f"    {_text(item)}" for item in value) + "\n  ]"
     return _text(value)
@@ -246,9 +246,9 @@ def _parts(item: Item) -> Iterator[dict[str, Any]]:
             cells = [[*map(int, cell), int(item.counts[tuple(cell)])] for cell in np.argwhere(item.counts)]
             yield {"rows": list(item.rows), "columns": list(item.columns), "cells": cells}
         case Histogram():
-            edges, groups = binned(item)
-            counted = [{"label": label, "counts": [int(count) for count in counts]} for label, counts in groups]
-            yield {"x_label": item.x_label, "edges": _round(edges), "groups": counted}
+            edges, groups = bin_values(item)
+            counts_by_group = [{"label": label, "counts": [int(count) for count in counts]} for label, counts in groups]
+            yield {"x_label": item.x_label, "edges": _round(edges), "groups": counts_by_group}
         case ContactSheet():
             for case in item.cases:
                 (similarity,) = _round([case.similarity])
@@ -257,8 +257,8 @@ def _parts(item: Item) -> Iterator[dict[str, Any]]:
 
 
 def _line(line: Line) -> dict[str, Any]:
-    chosen = np.unique(np.linspace(0, max(0, line.x.size - 1), min(line.x.size, _MAX_POINTS)).round().astype(int))
+    indices = np.unique(np.linspace(0, max(0, line.x.size - 1), min(line.x.size, _MAX_POINTS)).round().astype(int))
     columns = {"x": line.x, "y": line.y, "low": line.low, "high": line.high, "weights": line.weights}
     return {"label": line.label} | {
-        name: None if values is None else _round(values[chosen]) for name, values in columns.items()
+        name: None if values is None else _round(values[indices]) for name, values in columns.items()
     }

@@ -41,7 +41,7 @@ _SCALES = ("linear", "log", "probit")
 _MIN_BINS, _MAX_BINS = 12, 60
 
 
-def written_score(value: float) -> str:
+def format_score(value: float) -> str:
     """Return a similarity or probability with six decimals; "" if it is not finite."""
     return f"{value:.6f}" if math.isfinite(value) else ""
 
@@ -196,19 +196,19 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
 
 
-def binned(histogram: Histogram) -> tuple[NDArray[np.float64], list[tuple[str, NDArray[np.int64]]]]:
+def bin_values(histogram: Histogram) -> tuple[NDArray[np.float64], list[tuple[str, NDArray[np.int64]]]]:
     """Return bin edges, ``float64`` ``(B + 1,)``, and each group's label and counts, ``int64`` ``(B,)``.
 
     All arrays are empty without values.
     """
     groups = [(label, finite(values)) for label, values in histogram.groups]
-    everything = np.concatenate([np.empty(0), *(values for _, values in groups)])
-    if not everything.size:
+    all_values = np.concatenate([np.empty(0), *(values for _, values in groups)])
+    if not all_values.size:
         return np.empty(0), [(label, np.empty(0, np.int64)) for label, _ in groups]
-    low, high = float(everything.min()), float(everything.max())
+    low, high = float(all_values.min()), float(all_values.max())
     if high - low <= 1e-9 * max(1.0, abs(low), abs(high)):
         low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, _bins(everything, high - low) + 1)
+    edges = np.linspace(low, high, _bins(all_values, high - low) + 1)
     return edges, [(label, np.histogram(values, edges)[0].astype(np.int64)) for label, values in groups]
 
 
@@ -219,15 +219,15 @@ def _bins(values: NDArray[np.float64], span: float) -> int:
     return int(np.clip(span / width, _MIN_BINS, _MAX_BINS)) if width > 0 else _MIN_BINS
 
 
-def top_confusions(matrix: Matrix, most: int) -> list[tuple[int, int]]:
-    """Return row and column of at most `most` cells that count errors, most frequent first."""
+def top_confusions(matrix: Matrix, limit: int) -> list[tuple[int, int]]:
+    """Return row and column of at most `limit` cells that count errors, most frequent first."""
     columns = {name: index for index, name in enumerate(matrix.columns)}
     wrong = matrix.counts.copy()
     for row, name in enumerate(matrix.rows):
         if name in columns:
             wrong[row, columns[name]] = 0
     indices = np.argwhere(wrong > 0)
-    order = np.argsort(-wrong[wrong > 0], kind="stable")[:most]
+    order = np.argsort(-wrong[wrong > 0], kind="stable")[:limit]
     return [(int(row), int(column)) for row, column in indices[order]]
 
 
@@ -268,7 +268,7 @@ def _fault(item: Item) -> str | None:
         case Histogram() if any(values.ndim != 1 for _, values in item.groups):
             fault = "has a group whose values are not one-dimensional"
         case ContactSheet() if not all(_is_rgb(case) for case in item.cases):
-            fault = "has a picture that is not RGB uint8"
+            fault = "has an image that is not RGB uint8"
     return fault
 
 
@@ -278,8 +278,5 @@ def _has_equal_lengths(line: Line) -> bool:
 
 
 def _is_rgb(case: Evidence) -> bool:
-    pictures = (*case.faces, *(case.maps or ()))
-    return all(
-        picture.ndim == 3 and picture.shape[2] == 3 and picture.size and picture.dtype == "uint8"
-        for picture in pictures
-    )
+    images = (*case.faces, *(case.maps or ()))
+    return all(image.ndim == 3 and image.shape[2] == 3 and image.size and image.dtype == "uint8" for image in images)

@@ -35,16 +35,16 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def as_markdown(title: str, chapters: Iterable[Chapter]) -> str:
     """Return a report as Markdown, with all names of people and files escaped."""
-    blocks = [f"# {escaped(title)}"]
+    blocks = [f"# {escape_markdown(title)}"]
     for chapter in chapters:
         if chapter.title:
-            blocks.append(f"## {escaped(chapter.title)}")
+            blocks.append(f"## {escape_markdown(chapter.title)}")
         for block in chapter.blocks:
             blocks.extend(_markdown_blocks(block))
     return "\n\n".join(blocks) + "\n"
 
 
-def escaped(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return text on one line, with Markdown markup escaped."""
     plain = "".join(_ENTITIES.get(character, character) for character in printable(text.strip()))
     return _LEADING.sub(r"\1\\\2", _SPECIAL.sub(r"\\\g<0>", plain))
@@ -52,7 +52,7 @@ def escaped(text: str) -> str:
 
 def _markdown_blocks(block: Block) -> Iterator[str]:
     if isinstance(block, str):
-        yield escaped(block)
+        yield escape_markdown(block)
     elif isinstance(block, Code):
         yield "    " + printable(block.text)
     elif isinstance(block, Table):
@@ -65,9 +65,9 @@ def _markdown_blocks(block: Block) -> Iterator[str]:
 
 
 def _markdown_table(table: Table) -> Iterator[str]:
-    yield f"### {escaped(table.title)}"
+    yield f"### {escape_markdown(table.title)}"
     if table.rows:
-        rows = [[escaped(cell) or " " for cell in row] for row in (table.headings, *table.rows)]
+        rows = [[escape_markdown(cell) or " " for cell in row] for row in (table.headings, *table.rows)]
         lines = ["| " + " | ".join(row) + " |" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:])]
         yield "\n".join(lines)
     else:
@@ -82,22 +82,22 @@ def as_page(title: str, chapters: Sequence[Chapter]) -> str:
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     parts = [_chapter(number, chapter) for number, chapter in enumerate(chapters)]
     content = "\n".join([*parts[:1], _contents(chapters), *parts[1:]])
-    return page.format(policy=policy, title=safe(title), style=style, content=content)
+    return page.format(policy=policy, title=escape_html(title), style=style, content=content)
 
 
-def safe(text: str) -> str:
+def escape_html(text: str) -> str:
     """Return printable text with HTML markup escaped."""
     return escape(printable(text), quote=True)
 
 
 def _words(text: str) -> str:
     """Return escaped text with a no-break space before each percent sign."""
-    return safe(text).replace(" %", "\N{NO-BREAK SPACE}%")
+    return escape_html(text).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _contents(chapters: Sequence[Chapter]) -> str:
     links = "".join(
-        f'<li><a href="#part-{number}">{safe(chapter.title)}</a></li>'
+        f'<li><a href="#part-{number}">{escape_html(chapter.title)}</a></li>'
         for number, chapter in enumerate(chapters)
         if chapter.title
     )
@@ -106,7 +106,7 @@ def _contents(chapters: Sequence[Chapter]) -> str:
 
 def _chapter(number: int, chapter: Chapter) -> str:
     kind = ' class="summary"' if not chapter.title else ""
-    heading = f"<h2>{safe(chapter.title)}</h2>\n" if chapter.title else ""
+    heading = f"<h2>{escape_html(chapter.title)}</h2>\n" if chapter.title else ""
     blocks = "\n".join(_block(block) for block in chapter.blocks)
     return f'<section id="part-{number}"{kind}>\n{heading}{blocks}\n</section>'
 
@@ -115,7 +115,7 @@ def _block(block: Block) -> str:
     if isinstance(block, str):
         return f"<p>{_words(block)}</p>"
     if isinstance(block, Code):
-        return f"<pre><code>{safe(block.text)}</code></pre>"
+        return f"<pre><code>{escape_html(block.text)}</code></pre>"
     if isinstance(block, Table):
         return _table(block)
     return _sheet(block) if isinstance(block, ContactSheet) else _plot(block)
@@ -123,11 +123,11 @@ def _block(block: Block) -> str:
 
 def _table(table: Table) -> str:
     if not table.rows:
-        return f'<p><strong>{safe(table.title)}</strong></p>\n<p class="nothing">Nothing to show.</p>'
-    head = "".join(f'<th scope="col">{safe(heading)}</th>' for heading in table.headings)
+        return f'<p><strong>{escape_html(table.title)}</strong></p>\n<p class="nothing">Nothing to show.</p>'
+    head = "".join(f'<th scope="col">{escape_html(heading)}</th>' for heading in table.headings)
     head = f"<thead><tr>{head}</tr></thead>" if any(table.headings) else ""
     rows = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
-    caption = f"<caption>{safe(table.title)}</caption>"
+    caption = f"<caption>{escape_html(table.title)}</caption>"
     return f'<div class="wide"><table>{caption}{head}<tbody>\n{rows}\n</tbody></table></div>'
 
 
@@ -139,14 +139,14 @@ def _cell(text: str) -> str:
 def _plot(item: Curves | Matrix | Histogram) -> str:
     picture = draw(item)
     return (
-        f'<figure class="plot"><figcaption>{safe(item.title)}</figcaption>'
-        f'<img src="{picture.url}" alt="{safe(picture.description)}">'
+        f'<figure class="plot"><figcaption>{escape_html(item.title)}</figcaption>'
+        f'<img src="{picture.url}" alt="{escape_html(picture.description)}">'
         f"<details><summary>As a table</summary>{_table(as_table(item))}</details></figure>"
     )
 
 
 def _sheet(sheet: ContactSheet) -> str:
-    heading = f"<h3>{safe(sheet.title)}</h3>"
+    heading = f"<h3>{escape_html(sheet.title)}</h3>"
     if not sheet.cases:
         return f'{heading}\n<p class="nothing">Nothing to show.</p>'
     return f'{heading}\n<div class="cases">\n' + "\n".join(map(_case, sheet.cases)) + "\n</div>"
@@ -160,16 +160,16 @@ def _case(case: Evidence) -> str:
     return (
         f'<article class="case">{faces}'
         f'<p class="similarity">Similarity <strong>{similarity(case.similarity)}</strong></p>'
-        f'<p dir="auto">{safe(case.verdict)}</p></article>'
+        f'<p dir="auto">{escape_html(case.verdict)}</p></article>'
     )
 
 
 def _face(name: str, face: RGBImage, explanation: RGBImage | None) -> str:
-    pictures = _image(face, f"Face of {name}")
+    images = _image(face, f"Face of {name}")
     if explanation is not None:
-        pictures += _image(explanation, f"Heat map of the similarity of {name}")
-    shown = _BREAKS.sub("<wbr>", safe(name))  # allows line breaks in long paths
-    return f'<figure class="face">{pictures}<figcaption><bdi>{shown}</bdi></figcaption></figure>'
+        images += _image(explanation, f"Heat map of the similarity of {name}")
+    caption = _BREAKS.sub("<wbr>", escape_html(name))  # allows line breaks in long paths
+    return f'<figure class="face">{images}<figcaption><bdi>{caption}</bdi></figcaption></figure>'
 
 
 def _image(pixels: RGBImage, description: str) -> str:
@@ -180,4 +180,4 @@ def _image(pixels: RGBImage, description: str) -> str:
     file = BytesIO()
     image.save(file, "JPEG", quality=_JPEG_QUALITY)
     data = base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{safe(description)}" width="112" height="112">'
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{escape_html(description)}" width="112" height="112">'

@@ -15,7 +15,7 @@ import numpy as np
 
 from facebank import __version__
 from facebank.doctor.installation import Installed
-from facebank.evaluation.figures import Kind, in_points, plain_number
+from facebank.evaluation.figures import Kind, format_number, format_points
 from facebank.evaluation.report.model import Curves, Histogram, Matrix, Table, finite, top_confusions
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class Chapter:
 
 def arrange(report: Report, command: str) -> tuple[Chapter, ...]:
     """Return the chapters: summary and command, figures, sections, skipped entries, setup and glossary."""
-    shown = {name for section in report.sections for name in section.figures}
-    others = [name for name in report.figures if name not in shown]
+    in_sections = {name for section in report.sections for name in section.figures}
+    others = [name for name in report.figures if name not in in_sections]
     chapters = [
         Chapter("", (*report.summary, Code(command))),
         Chapter("Figures", tuple(_figures(report, others))),
@@ -130,7 +130,7 @@ def _failures(report: Report) -> Iterator[Block]:
         yield "None: all photos could be used."
         return
     rows = tuple((failure.entry, failure.reason) for failure in report.failures[:_MAX_FAILURES])
-    yield Table(f"{len(report.failures):,} skipped", ("What", "Why"), rows)
+    yield Table(f"{len(report.failures):,} skipped", ("Entry", "Reason"), rows)
     more = len(report.failures) - len(rows)
     if more:
         yield f"{more:,} more are listed in report.json."
@@ -179,11 +179,11 @@ def machine() -> dict[str, str | int | None]:
 def versions() -> dict[str, str | None]:
     """Return the versions of facebank and of the libraries that affect its figures, None if not installed."""
     installed = Installed.read()
-    found: dict[str, str | None] = {"facebank": __version__}
+    versions_by_name: dict[str, str | None] = {"facebank": __version__}
     for name, distributions in _DISTRIBUTIONS.items():
         candidates = (installed.version(distribution) for distribution in distributions)
-        found[name] = next((version for version in candidates if version is not None), None)
-    return found
+        versions_by_name[name] = next((version for version in candidates if version is not None), None)
+    return versions_by_name
 
 
 def terms_of(texts: Iterable[str]) -> Table:
@@ -198,12 +198,12 @@ def terms_of(texts: Iterable[str]) -> Table:
 
 def figure_title(name: str) -> str:
     """Return a figure's name as text: ``fnir_5_at_fpir_1e-2`` becomes ``FNIR at FPIR 1e-2, 5 enrolled``."""
-    counted = _PHOTOS_ENROLLED.fullmatch(name)
-    if counted is not None:
-        name = f"{counted['measure']}{counted['more'] or ''}, {counted['photos']} enrolled"
+    match = _PHOTOS_ENROLLED.fullmatch(name)
+    if match is not None:
+        name = f"{match['measure']}{match['more'] or ''}, {match['photos']} enrolled"
     name = re.sub(r"^rank_1(?![0-9])", "rank-1", name)
     name = re.sub(r"^two_class", "two-class", re.sub(r"among_([0-9]+)(?=,)", r"among_\1_others", name))
-    words = _ABBREVIATIONS.sub(lambda found: found.group().upper(), name.replace("_", " "))
+    words = _ABBREVIATIONS.sub(lambda abbreviation: abbreviation.group().upper(), name.replace("_", " "))
     return words[:1].upper() + words[1:]
 
 
@@ -216,17 +216,17 @@ def figure_tables(figures: Mapping[str, Figure]) -> tuple[Table, Table]:
 
 def _figure_table(title: str, figures: Mapping[str, Figure]) -> Table:
     published = any(figure.published for figure in figures.values())
-    headings = ("Figure", "Value", "95 % interval", "Count", *(("Published",) if published else ()), "What it says")
+    headings = ("Figure", "Value", "95 % interval", "Count", *(("Published",) if published else ()), "Meaning")
     rows = (
         (
             figure_title(name),
-            value_of(one),
-            interval_of(one),
-            count_of(one),
-            *((one.published or "",) if published else ()),
-            one.meaning,
+            value_of(figure),
+            interval_of(figure),
+            count_of(figure),
+            *((figure.published or "",) if published else ()),
+            figure.meaning,
         )
-        for name, one in figures.items()
+        for name, figure in figures.items()
     )
     return Table(title, headings, tuple(rows))
 
@@ -257,7 +257,7 @@ def count_of(figure: Figure) -> str:
 
 
 def _format_figure(figure: Figure, value: float) -> str:
-    return in_points(value) if figure.points and math.isfinite(value) else _format_value(value, figure.kind)
+    return format_points(value) if figure.points and math.isfinite(value) else _format_value(value, figure.kind)
 
 
 def _format_value(value: float, kind: Kind) -> str:
@@ -283,7 +283,7 @@ def number(value: float) -> str:
     whole = round(value)
     if abs(value - whole) < _INTEGER_TOLERANCE and abs(value) < 1e15:
         return f"{whole:,}"
-    return plain_number(value)
+    return format_number(value)
 
 
 def similarity(value: float) -> str:
@@ -302,7 +302,7 @@ def _curves_table(curves: Curves) -> Table:
     x_of = percent if curves.x_scale == "probit" else number
     y_of = percent if curves.y_scale == "probit" else number
     common = curves.lines[0].x if len(curves.lines) > 1 and not curves.markers else None
-    if common is not None and common.size <= _WHOLE_TABLE and all(_same(line.x, common) for line in curves.lines):
+    if common is not None and common.size <= _WHOLE_TABLE and all(_is_same(line.x, common) for line in curves.lines):
         headings = (curves.x_label, *(line.label for line in curves.lines))
         rows = [
             (x_of(float(x)), *(y_of(float(line.y[index])) for line in curves.lines)) for index, x in enumerate(common)
@@ -310,23 +310,28 @@ def _curves_table(curves: Curves) -> Table:
         return Table(f"{curves.title}: {curves.y_label}", headings, tuple(rows))
     points = [(line.label, *point) for line in curves.lines for point in _points(line)]
     points += [(label, x, y, None) for label, x, y in curves.markers]
-    banded = any(band is not None for *_, band in points)
+    has_bands = any(band is not None for *_, band in points)
     rows = [
-        (label, x_of(x), y_of(y), *(("" if band is None else f"{y_of(band[0])} to {y_of(band[1])}",) if banded else ()))
+        (
+            label,
+            x_of(x),
+            y_of(y),
+            *(("" if band is None else f"{y_of(band[0])} to {y_of(band[1])}",) if has_bands else ()),
+        )
         for label, x, y, band in points
     ]
-    return Table(curves.title, ("Line", curves.x_label, curves.y_label, *(("Band",) if banded else ())), tuple(rows))
+    return Table(curves.title, ("Line", curves.x_label, curves.y_label, *(("Band",) if has_bands else ())), tuple(rows))
 
 
-def _same(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    return one.shape == other.shape and bool(np.array_equal(one, other))
+def _is_same(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    return first.shape == second.shape and bool(np.array_equal(first, second))
 
 
 def _points(line: Line) -> Iterator[tuple[float, float, tuple[float, float] | None]]:
     """Yield x, y and band of all points of a short line, or of evenly spaced points of a long one."""
     size = line.x.size
-    several = size if size <= _WHOLE_TABLE else _MAX_POINTS
-    for index in np.unique(np.linspace(0, max(0, size - 1), several).round().astype(int)):
+    count = size if size <= _WHOLE_TABLE else _MAX_POINTS
+    for index in np.unique(np.linspace(0, max(0, size - 1), count).round().astype(int)):
         band = None
         if line.low is not None and line.high is not None and np.isfinite([line.low[index], line.high[index]]).all():
             band = float(line.low[index]), float(line.high[index])
@@ -339,18 +344,18 @@ def _matrix_table(matrix: Matrix) -> Table:
             (name, *(f"{count:,}" for count in counts))
             for name, counts in zip(matrix.rows, matrix.counts.tolist(), strict=True)
         )
-        return Table(matrix.title, ("Shown is", *matrix.columns), rows)
+        return Table(matrix.title, ("Person shown", *matrix.columns), rows)
     confusions = tuple(
         (matrix.rows[row], matrix.columns[column], f"{matrix.counts[row, column]:,}")
         for row, column in top_confusions(matrix, _MAX_CONFUSIONS)
     )
-    return Table(f"{matrix.title}: most frequent confusions", ("Shown is", "Decided was", "Times"), confusions)
+    return Table(f"{matrix.title}: most frequent confusions", ("Person shown", "Decision", "Count"), confusions)
 
 
 def _histogram_table(histogram: Histogram) -> Table:
     rows = []
-    for label, every in histogram.groups:
-        values = finite(every)
+    for label, group in histogram.groups:
+        values = finite(group)
         spread = np.quantile(values, (0.05, 0.5, 0.95)) if values.size else np.full(3, np.nan)
         rows.append((label, f"{values.size:,}", *(number(float(value)) for value in spread)))
     return Table(histogram.title, ("Group", "Values", "5 % are below", "Half are below", "95 % are below"), tuple(rows))

@@ -7,7 +7,7 @@ import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.datasets import checking
-from facebank.evaluation.datasets.checking import PhotoFolder, UnusableError, read_json, read_text, shown
+from facebank.evaluation.datasets.checking import PhotoFolder, UnusableError, read_json, read_text, shorten
 
 
 def test_file_size_is_checked_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,8 +35,8 @@ def test_broken_json_is_a_one_line_error(tmp_path: Path, text: str) -> None:
 
 
 def test_displayed_text_is_short_and_escaped() -> None:
-    assert shown("a\x1b") == r"a\x1b"
-    assert shown("x" * 1000) == "x" * 80 + "..."
+    assert shorten("a\x1b") == r"a\x1b"
+    assert shorten("x" * 1000) == "x" * 80 + "..."
 
 
 def test_links_inside_the_folder_count_once_and_links_out_are_skipped(tmp_path: Path) -> None:
@@ -49,12 +49,12 @@ def test_links_inside_the_folder_count_once_and_links_out_are_skipped(tmp_path: 
     (folder / "round.jpg").symlink_to("round.jpg")
     (folder / "up").symlink_to(tmp_path)
     photos = PhotoFolder(folder)
-    assert photos.at("again.jpg") == photos.at("./a.jpg") == folder / "a.jpg"
+    assert photos.find("again.jpg") == photos.find("./a.jpg") == folder / "a.jpg"
     for path in ("out.jpg", "up/secret.jpg", "round.jpg", "x" * 5000, "", "a\0", ".", "a.jpg/b"):
         with pytest.raises(UnusableError):
-            photos.at(path)
+            photos.find(path)
         with pytest.raises(UnusableError):
-            photos.called([path])
+            photos.find_any([path])
 
 
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_embeddings_must_belong_to_the_pack(tmp_path: Path) -> None:
     short = read_embeddings(write(tmp_path, embedding=np.eye(4, 64, dtype=np.float32)))
     with pytest.raises(DatasetError, match="embeddings of length 64 do not fit the pack opencv"):
         embedded_faces(short, identity)
-    with pytest.raises(DatasetError, match="the file holds only embeddings"):
+    with pytest.raises(DatasetError, match="the file contains only embeddings"):
         embedded_faces(matching, identity, changed=True)
 
 

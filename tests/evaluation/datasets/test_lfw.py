@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pair, Pick, SkippedEntry
-from facebank.evaluation.datasets import find_pairs, read_errata, read_lfw, read_people, wrong_pairs
+from facebank.evaluation.datasets import find_pairs, find_wrong_pairs, read_errata, read_lfw, read_people
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import is_lfw, read_pairs
 
@@ -156,7 +156,7 @@ def test_real_lfw_has_seven_wrong_pairs(shared: Path) -> None:
     dataset = read_lfw(shared / "data" / "lfw")
     assert (len(dataset.pairs), dataset.skipped) == (6000, ())
     errata = read_errata(shared / "data" / "lfw-meta" / "errata.txt")
-    wrong = [dataset.pairs[index] for index in wrong_pairs(dataset, errata)]
+    wrong = [dataset.pairs[index] for index in find_wrong_pairs(dataset, errata)]
 
     # The folds that the errata state.
     assert sorted(pair.fold for pair in wrong) == [0, 0, 0, 4, 4, 4, 6]

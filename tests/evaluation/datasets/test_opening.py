@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.datasets import only_named, open_dataset
+from facebank.evaluation.datasets import open_dataset, select_listed
 from facebank.evaluation.datasets.opening import read_names
 
 WritePhotos = Callable[..., Path]
@@ -182,8 +182,8 @@ def test_only_listed_people_are_selected(tmp_path: Path) -> None:
         "album",
         tuple(DatasetPhoto(f"{name}.jpg", name, np.zeros((4, 4, 3), dtype=np.uint8)) for name in ("1", "2", "3")),
     )
-    subset = only_named(data, write_names(tmp_path, "1\n3\n4\n"))
+    subset = select_listed(data, write_names(tmp_path, "1\n3\n4\n"))
     assert subset.people == ("1", "3")
     assert subset.skipped[0].reason == "1 of 3 listed people have no photos in the dataset: 4"
     with pytest.raises(DatasetError, match="none of the 1 listed people"):
-        only_named(data, write_names(tmp_path, "9\n"))
+        select_listed(data, write_names(tmp_path, "9\n"))

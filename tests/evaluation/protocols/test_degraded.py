@@ -11,7 +11,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import Axis, ContrastReduction, GaussianBlur, Step
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.protocols.degraded import by_frontality, degrade, masks, pose, sizes
+from facebank.evaluation.protocols.degraded import degrade, masks, pose, sizes, split_by_frontality
 from facebank.evaluation.searches import choose_roles
 
 PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
@@ -71,7 +71,7 @@ def test_each_pose_is_in_one_group(bench: Bench, dataset: Dataset) -> None:
     faces = bench.read(dataset)
     roles = choose_roles(faces, photos=2, mated=9, strangers=9, random=np.random.default_rng(0))
     (plain,), _ = degrade(bench, faces, roles, ())
-    bins, middles = by_frontality(plain.faces, plain.searches)
+    bins, middles = split_by_frontality(plain.faces, plain.searches)
     assert sum(len(group.searches.indices) for group in bins) == len(roles.probes)
     assert middles == sorted(middles, reverse=True)
 

@@ -17,9 +17,9 @@ from facebank.evaluation.protocols.experiments import (
     BROTHERS,
     EXPERIMENTS,
     SISTERS,
-    closest,
+    choose_frequent_people,
+    choose_relatives,
     run_experiment,
-    with_most_photos,
 )
 from facebank.evaluation.report import Matrix, Report, Table
 
@@ -140,14 +140,14 @@ def test_substitutes_are_chosen_by_the_rule() -> None:
     dataset = make_dataset(
         {"Ashley_Olsen": 1, "Mary-Kate_Olsen": 3, "Serena_Williams": 9, "Venus_Williams": 8, "B": 30}
     )
-    assert closest(dataset, SISTERS + BROTHERS, 8) == (("Serena_Williams", "Venus_Williams"), "siblings")
-    assert closest(dataset, SISTERS, 1)[0] == ("Ashley_Olsen", "Mary-Kate_Olsen")
-    assert closest(make_dataset({"Anna": 2, "Berta": 2}), SISTERS, 8) == (("Anna", "Berta"), "")
+    assert choose_relatives(dataset, SISTERS + BROTHERS, 8) == (("Serena_Williams", "Venus_Williams"), "siblings")
+    assert choose_relatives(dataset, SISTERS, 1)[0] == ("Ashley_Olsen", "Mary-Kate_Olsen")
+    assert choose_relatives(make_dataset({"Anna": 2, "Berta": 2}), SISTERS, 8) == (("Anna", "Berta"), "")
     with pytest.raises(DatasetError, match="no pair of the experiment's list of relatives"):
-        closest(dataset, SISTERS, 10)
-    assert with_most_photos(dataset, 2, 2) == ("B", "Serena_Williams")
+        choose_relatives(dataset, SISTERS, 10)
+    assert choose_frequent_people(dataset, 2, 2) == ("B", "Serena_Williams")
     with pytest.raises(DatasetError, match="3 people of the experiment's list"):
-        with_most_photos(dataset, 3, 2, ["B", "Nobody"])
+        choose_frequent_people(dataset, 3, 2, ["B", "Nobody"])
 
 
 def test_two_photos_are_composed_into_one() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto
-from facebank.evaluation.protocols.groups_trials import grouped_by
+from facebank.evaluation.protocols.groups_trials import group_photos
 
 PIXELS = np.zeros((4, 4, 3), dtype=np.uint8)
 DATA = Dataset(
@@ -30,14 +30,14 @@ def write_table(folder: Path, text: str) -> Path:
 
 
 def test_traits_define_groups() -> None:
-    groups = grouped_by(DATA, "side")
+    groups = group_photos(DATA, "side")
     assert (groups.column, groups.names) == ("side", ("left", "right"))
     assert groups.of_photo.tolist() == [0, 1, 0, -1, 0]
 
 
 def test_table_of_people(tmp_path: Path) -> None:
     path = write_table(tmp_path, "Person;Country\nada ;Greece\nBea;Peru\nDan;Peru\n")
-    groups = grouped_by(DATA, "country", path)
+    groups = group_photos(DATA, "country", path)
     assert groups.names == ("Greece", "Peru")
     assert groups.of_photo.tolist() == [0, 0, 1, -1, -1]
     assert [note.entry for note in groups.skipped] == ["groups.csv"]
@@ -45,7 +45,7 @@ def test_table_of_people(tmp_path: Path) -> None:
 
 def test_table_of_photos_takes_precedence(tmp_path: Path) -> None:
     path = write_table(tmp_path, "photo,person,age\nAda/0.jpg,Ada,child\nAda/1.jpg,Ada,adult\nCyd/4.jpg,Cyd,adult\n")
-    assert grouped_by(DATA, "age", path).of_photo.tolist() == [1, 0, -1, -1, 0]
+    assert group_photos(DATA, "age", path).of_photo.tolist() == [1, 0, -1, -1, 0]
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,15 @@ def test_table_of_photos_takes_precedence(tmp_path: Path) -> None:
 )
 def test_unusable_table_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        grouped_by(DATA, "country", write_table(tmp_path, text))
+        group_photos(DATA, "country", write_table(tmp_path, text))
 
 
 def test_unknown_trait_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no column age; available are side; pass a table with --by"):
-        grouped_by(DATA, "age")
+        group_photos(DATA, "age")
 
 
 def test_numeric_traits_need_ranges() -> None:
     photos = tuple(DatasetPhoto(f"{age}", f"{age}", PIXELS, traits={"age": str(age)}) for age in range(30))
     with pytest.raises(DatasetError, match="combine numbers into ranges"):
-        grouped_by(Dataset("ages", photos), "age")
+        group_photos(Dataset("ages", photos), "age")

@@ -53,7 +53,7 @@ def make_trials(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[G
         missing, everyone = np.full(96, np.nan), np.ones(96, dtype=bool)
         searches = Searches(indices, np.full(96, NOBODY), given, given, ~everyone, everyone, missing, missing)
         group = PeopleGroup(name, name, indices, np.arange(24))
-        trials.append(GroupTrial(group, Condition(name, name, faces, searches, draws_people=True), searches))
+        trials.append(GroupTrial(group, Condition(name, name, faces, searches, resamples_people=True), searches))
     return trials
 
 
@@ -107,13 +107,13 @@ def test_ratio_to_zero_is_undefined(bench: Bench, tmp_path: Path) -> None:
 
 def test_group_of_too_few_people_is_omitted(bench: Bench, tmp_path: Path) -> None:
     data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1, "few": 0.1})
-    fewer = data.where(photo.traits["group_of"] != "few" or int(photo.person or 0) % 24 < 3 for photo in data.photos)
+    fewer = data.select(photo.traits["group_of"] != "few" or int(photo.person or 0) % 24 < 3 for photo in data.photos)
     report = run(bench, fewer, draws=1)
     assert [(failure.entry, failure.reason) for failure in report.failures] == [
         ("group_of: few", "not tested: 3 people with more than 2 photos with a face; 6 are needed")
     ]
     with pytest.raises(DatasetError, match="fewer than two groups have 6 people"):
-        run(bench, fewer.where(photo.traits["group_of"] != "one" for photo in fewer.photos), draws=1)
+        run(bench, fewer.select(photo.traits["group_of"] != "one" for photo in fewer.photos), draws=1)
     with pytest.raises(DatasetError, match="at least one enrolled photo"):
         run(bench, data, photos=0)
 
@@ -130,7 +130,7 @@ def test_young_people_are_more_similar(bench: Bench, shared: Path) -> None:
     if not path.is_file():
         pytest.skip("data/hard/ages.npz is missing")
     data = read_embeddings(path)
-    half = data.where(int(photo.person or 0) % 2 == 0 for photo in data.photos)
+    half = data.select(int(photo.person or 0) % 2 == 0 for photo in data.photos)
     report = run(bench, half, "young", draws=5)
     figures = report.figures
     assert figures["mean_similarity_young_yes"].value > figures["mean_similarity_young_no"].value

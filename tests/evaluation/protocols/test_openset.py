@@ -12,7 +12,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.identification import Condition
-from facebank.evaluation.protocols.openset import openset, read_off
+from facebank.evaluation.protocols.openset import descriptive_figures, openset
 from facebank.evaluation.report import SEARCH_SCORES, Curves, Histogram
 from facebank.evaluation.searches import Searches
 
@@ -60,7 +60,7 @@ def test_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset) -
 
 def test_single_photos_cannot_be_searched(bench: Bench, dataset: Dataset) -> None:
     with pytest.raises(DatasetError, match="no labeled person has 2 photos"):
-        openset(bench, dataset.of(STRANGERS), shots=(1,))
+        openset(bench, dataset.select_people(STRANGERS), shots=(1,))
 
 
 def test_unnamed_photos_cannot_be_enrolled(bench: Bench, dataset: Dataset) -> None:
@@ -70,7 +70,7 @@ def test_unnamed_photos_cannot_be_enrolled(bench: Bench, dataset: Dataset) -> No
 
 
 def test_two_people_leave_no_strangers(bench: Bench, dataset: Dataset) -> None:
-    report = openset(bench, dataset.of(PEOPLE[:2]), shots=(1,), draws=1)
+    report = openset(bench, dataset.select_people(PEOPLE[:2]), shots=(1,), draws=1)
     assert "FPIR was not tested: the data has no strangers." in report.summary
     assert not any(name.startswith("fpir") for name in report.figures)
 
@@ -91,7 +91,7 @@ def test_fnir_is_reported_at_each_fpir(dataset: Dataset, bench: Bench) -> None:
         similarities=similarities,
         probabilities=np.full(count, np.nan),
     )
-    figures = read_off(Condition("1", "1 enrolled", faces, searches))
+    figures = descriptive_figures(Condition("1", "1 enrolled", faces, searches))
     # ten of a hundred strangers reach 0.4545; enrolled people below are missed
     assert figures["fnir_1_at_fpir_1e-1"].value == pytest.approx((similarities[:100] < 0.4546).mean(), abs=0.011)
     assert figures["fnir_1_at_fpir_1e-2"].insufficient

@@ -31,7 +31,7 @@ def test_options_match_the_signatures() -> None:
         *("--people", "--column", "--by", "--enrolled", "--gallery-size", "--fpir")
     ]
     kind, option, default = options["gallery_size"]
-    assert (kind, option.least, default) == (int, 1, 20)
+    assert (kind, option.minimum, default) == (int, 1, 20)
     assert options["column"][2] is inspect.Parameter.empty
 
 

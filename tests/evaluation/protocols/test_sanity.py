@@ -15,7 +15,7 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import CORNERS, Drawing, Shape
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, read_pixels
 from facebank.evaluation.faces import FaceSet
-from facebank.evaluation.leakage import CopyKind, find_leakage, leaks_as_failures
+from facebank.evaluation.leakage import CopyKind, find_leakage, leak_entries
 from facebank.evaluation.protocols.sanity import sanity
 from facebank.evaluation.protocols.sanity_checks import cross_validated_hits, is_chance
 from facebank.types import DecodedPhoto, Detection
@@ -74,7 +74,7 @@ def test_leaks_are_found_regardless_of_label(bench: Bench, album: Dataset) -> No
     faces = bench.read(Dataset("with a copy", (*album.photos, copy), pick=Pick.CENTRAL))
     (leak,) = find_leakage(bench.reader, faces, np.array([0, 1, 4]), np.array([2, 5, 12]))
     assert (leak.enrolled, leak.probe, leak.kind) == (0, 12, CopyKind.CONTENT)
-    (failure,) = leaks_as_failures(faces, [leak])
+    (failure,) = leak_entries(faces, [leak])
     assert failure.entry == "copy"
     assert album.photos[0].name in failure.reason
 

@@ -92,7 +92,7 @@ def test_fewer_photos_are_enrolled_if_not_enough_exist(bench: Bench, tmp_path: P
     for photo in data.photos:
         remaining[photo.person or ""] = remaining.get(photo.person or "", 9) - 1
         keep.append(remaining[photo.person or ""] >= 0)
-    report = siblings(bench, data.where(keep), draws=2)
+    report = siblings(bench, data.select(keep), draws=2)
     rows = find_table(report, "By number of enrolled photos").rows
     assert [(row[0], row[1], row[2]) for row in rows] == [("1", "1", "14"), ("4", "2", "24")]
     assert report.figures["two_class_accuracy_4"].count == 24
@@ -177,7 +177,7 @@ def test_real_siblings_are_mostly_distinguished(bench: Bench, shared: Path) -> N
     if not path.is_file():
         pytest.skip("data/hard/siblings.npz is missing")
     data = read_embeddings(path)
-    half_of_families = data.where(int(photo.traits["family"]) in range(0, 24, 2) for photo in data.photos)
+    half_of_families = data.select(int(photo.traits["family"]) in range(0, 24, 2) for photo in data.photos)
     figures = siblings(bench, half_of_families, draws=1, others=2).figures
     assert 0.8 < figures["two_class_accuracy_4"].value < 1
     assert figures["two_class_accuracy_at_coverage_50_4"].value >= figures["two_class_accuracy_4"].value

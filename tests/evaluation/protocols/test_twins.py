@@ -32,7 +32,7 @@ def limit_photos(album: Dataset, counts: dict[str, int]) -> Dataset:
     for photo in album.photos:
         remaining[photo.person or ""] = remaining.get(photo.person or "", 9) - 1
         keep.append(remaining[photo.person or ""] >= 0)
-    return replace(album, pairs=()).where(keep)
+    return replace(album, pairs=()).select(keep)
 
 
 def test_named_pair_is_distinguished(bench: Bench, album: Dataset) -> None:
@@ -56,7 +56,7 @@ def test_other_people_are_strangers(bench: Bench, album: Dataset) -> None:
     nameless = tuple(replace(photo, person=None) if photo.person == PEOPLE[2] else photo for photo in album.photos)
     report = twins(bench, replace(album, photos=nameless, pairs=()), people=PEOPLE[:2], shots=(1,), draws=3)
     assert report.figures["fpir_1"].count == 3 * 4
-    pair = replace(album, pairs=()).where(photo.person != PEOPLE[2] for photo in album.photos)
+    pair = replace(album, pairs=()).select(photo.person != PEOPLE[2] for photo in album.photos)
     assert "FPIR was not tested" not in " ".join(report.sections[0].text)
     without = twins(bench, pair, people=PEOPLE[:2], shots=(1,), draws=3)
     assert "fpir_1" not in without.figures

@@ -16,7 +16,7 @@ from facebank.evaluation.curves import Comparisons
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair
 from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.figures import Figure
-from facebank.evaluation.pairing import compare_faces, drawn_units, pairs_of
+from facebank.evaluation.pairing import bootstrap_units, compare_faces, pairs_of
 from facebank.evaluation.protocols.verify import verify
 from facebank.evaluation.verification import (
     complement,
@@ -116,7 +116,7 @@ def test_sampling_without_listing_gives_pairs_of_different_people(monkeypatch: p
 def test_unnamed_photos_of_a_pair_are_one_unit() -> None:
     pairs = tuple(Pair(2 * number, 2 * number + 1, number % 2 == 0) for number in range(60))
     hashes = tuple("shared" if number in (0, 6) else f"h{number}" for number in range(120))
-    units = drawn_units(make_faces([None] * 120, pairs, hashes), pairs)
+    units = bootstrap_units(make_faces([None] * 120, pairs, hashes), pairs)
     assert units[0] == units[1] == units[6]
     assert units[2] != units[3]
     assert units[4] == units[5] != units[0]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from facebank.evaluation.report import Curves, Histogram, Line, Matrix, Report, drawing
 from facebank.evaluation.report.drawing import draw, draw_curves, draw_histogram, draw_matrix, plot_style
-from facebank.evaluation.report.model import binned
+from facebank.evaluation.report.model import bin_values
 
 SHARES = np.array([1e-4, 1e-3, 0.01, 0.1, 0.4])
 
@@ -124,7 +124,7 @@ def test_matrices_show_counts_colors_or_confusions_by_size() -> None:
 def test_histogram_counts_every_number_once() -> None:
     values = np.array([0.1, 0.2, 0.9, np.nan, np.inf])
     histogram = Histogram("H", "Similarity", (("a", values), ("b", values[:1])))
-    edges, groups = binned(histogram)
+    edges, groups = bin_values(histogram)
     assert [(label, counts.sum()) for label, counts in groups] == [("a", 3), ("b", 1)]
     assert (edges[0], edges[-1]) == (0.1, 0.9)
     axes = draw_histogram(histogram).axes[0]

@@ -8,7 +8,7 @@ import pytest
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.report import Curves, Line, Matrix
 from facebank.evaluation.report.model import top_confusions
-from facebank.evaluation.report.rendering import escaped
+from facebank.evaluation.report.rendering import escape_markdown
 from facebank.evaluation.report.wording import (
     as_table,
     count_of,
@@ -97,7 +97,7 @@ def test_confusions_are_sorted_without_right_answers() -> None:
     ],
 )
 def test_markdown_is_escaped(text: str, markdown: str) -> None:
-    assert escaped(text) == markdown
+    assert escape_markdown(text) == markdown
 
 
 def list_terms(*texts: str) -> list[str]:
