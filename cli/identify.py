@@ -229,16 +229,16 @@ class _Summary:
         if self._photos < 2 or (paths and not any(path.is_dir() for path in paths)):
             return
         most_common = self._people.most_common(_MAX_PEOPLE_LISTED)
-        known = ", ".join(f"{name} in {count:,}" for name, count in most_common)
+        people = ", ".join(f"{name} in {count:,}" for name, count in most_common)
         if len(self._people) > len(most_common):
-            known += f", {pluralize(len(self._people) - len(most_common), 'more person', 'more people')}"
+            people += f", {pluralize(len(self._people) - len(most_common), 'more person', 'more people')}"
         parts = [
             f"{pluralize(self._photos, 'photo')} with {pluralize(self._decisions.total(), 'face')}",
             *(f"{self._decisions[decision]:,} {decision}" for decision in _DECISIONS),
             *([f"{self._empty:,} without a face"] if self._empty else []),
             *([f"{self._unreadable:,} unreadable"] if self._unreadable else []),
         ]
-        say(", ".join(parts) + (f"; {known}" if known else ""))
+        say(", ".join(parts) + (f"; {people}" if people else ""))
 
 
 class _AnnotatedCopies:

@@ -248,7 +248,7 @@ def _check_paths(paths: Sequence[Path | str], *, videos: bool) -> None:
     from facebank.storage.paths import named_places
     from facebank.storage.text import printable
 
-    buckets = [printable(str(place)) for place in named_places(paths) if is_bucket_url(place)]
+    buckets = [printable(str(path)) for path in named_places(paths) if is_bucket_url(path)]
     if videos and buckets:
         raise UsageError(f"--videos excludes buckets, whose videos are not read: mount {buckets[0]} instead")
 

@@ -293,8 +293,8 @@ class _ImportResults:
             f"{count:,} {_REASONS.get(reason, reason.replace('_', ' '))}"
             for reason, count in sorted(self._counts.items())
         ]
-        known = [f"{before:,} enrolled before"] if before else []
-        return ", ".join([f"{pluralize(enrolled, 'face')} of {people} enrolled", *known, *others])
+        earlier = [f"{before:,} enrolled before"] if before else []
+        return ", ".join([f"{pluralize(enrolled, 'face')} of {people} enrolled", *earlier, *others])
 
 
 def _photo_record(photo: ShownPhoto) -> dict[str, object]:

@@ -34,16 +34,16 @@ def on_files(files: Files, config: Any) -> Files:
     for source, uri in PAGES.items():
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / source)))
     pending = [(_origin(file), file) for file in files.documentation_pages() if _origin(file).suffix == ".md"]
-    known = {file.src_uri for file in files}
+    uris = {file.src_uri for file in files}
     while pending:
         origin, file = pending.pop()
         for target in _targets(origin, file.content_string):
             uri = uri_of(target)
-            if uri in known:
+            if uri in uris:
                 continue
-            known.add(uri)
+            uris.add(uri)
             if target.is_dir():
-                added = File.generated(config, uri, content=_listing(target))
+                added = File.generated(config, uri, content=_list_reports(target))
             else:
                 added = File.generated(config, uri, abs_src_path=str(target))
             files.append(added)
@@ -110,7 +110,7 @@ def _resolve(origin: Path, target: str) -> Path | None:
     return path if path.is_relative_to(ROOT) and path.exists() else None
 
 
-def _listing(folder: Path) -> str:
+def _list_reports(folder: Path) -> str:
     """Return a page that lists the reports of a folder."""
     name = folder.relative_to(ROOT).as_posix()
     entries = sorted(path for path in folder.iterdir() if path.suffix in _LISTED or (path / "report.md").is_file())

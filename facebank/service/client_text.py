@@ -65,22 +65,22 @@ class ClientText:
             f"{re.escape(printable(folder))}(?={re.escape(printable(name))})" for folder, name in private_files
         )
         hidden = _alternatives((f"{folder}{os.sep}" for folder in folders if len(folder.parts) > 1), _SUBFOLDERS)
-        shown = _alternatives(map(str, albums), r"(?![\w-])\S*")
+        visible = _alternatives(map(str, albums), r"(?![\w-])\S*")
         self._paths = re.compile(
-            rf"{files}|(?P<shown>{shown})|{hidden}|{_WORD_START}(?:/|[A-Za-z]:\\)(?!api/|'){_SUBFOLDERS}"
+            rf"{files}|(?P<visible>{visible})|{hidden}|{_WORD_START}(?:/|[A-Za-z]:\\)(?!api/|'){_SUBFOLDERS}"
         )
 
-    def plain(self, text: str) -> str:
+    def strip_paths(self, text: str) -> str:
         """Return a text without server paths: files outside of the album are shown by name only."""
-        return self._paths.sub(lambda match: match["shown"] or "", text.replace(UPLOAD, ""))
+        return self._paths.sub(lambda match: match["visible"] or "", text.replace(UPLOAD, ""))
 
-    def api(self, text: str) -> str:
+    def api_message(self, text: str) -> str:
         """Return a text for programs, without server paths: see `with_routes`."""
-        return with_routes(self.plain(text))
+        return with_routes(self.strip_paths(text))
 
-    def of_error(self, error: FacebankError) -> str:
+    def error_message(self, error: FacebankError) -> str:
         """Return an error's message without server paths; names sent by the client are unchanged."""
-        return str(error) if isinstance(error, _NAME_ERRORS) else self.plain(str(error))
+        return str(error) if isinstance(error, _NAME_ERRORS) else self.strip_paths(str(error))
 
 
 def with_routes(text: str) -> str:

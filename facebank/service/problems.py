@@ -127,7 +127,7 @@ def problem(
 
 def client_message(error: FacebankError, text: ClientText, scope: Scope) -> str:
     """Return an error's message for the client of a request."""
-    message = text.of_error(error)
+    message = text.error_message(error)
     if isinstance(error, (RequestError, errors.InvalidNameError)):  # already written for clients
         return message
     omits_advice = scope.get("state", {}).get(WITHOUT_ADVICE, False)

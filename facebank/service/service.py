@@ -59,7 +59,7 @@ class Service:
         if key in {"image", "a", "b"} and isinstance(value, str):
             return self.folders.client_path(value.removeprefix(UPLOAD))
         if key in {"error", "detail", "message", "warning"} and isinstance(value, str):
-            return self.text.api(value)
+            return self.text.api_message(value)
         return value
 
 

@@ -50,7 +50,7 @@ def test_messages_never_mention_commands(text: ClientText) -> None:
     messages = list(sentences())
     assert len(messages) > 40
     for each in messages:
-        for shown in (text.api(each), sentence(text.plain(each)), without_advice(text.plain(each))):
+        for shown in (text.api_message(each), sentence(text.strip_paths(each)), without_advice(text.strip_paths(each))):
             assert not _FOR_COMMANDS.search(shown), (each, shown)
             assert shown.strip()
 
@@ -69,7 +69,7 @@ def test_messages_never_mention_commands(text: ClientText) -> None:
     ],
 )  # fmt: skip
 def test_api_messages_mention_parameters_and_routes(text: ClientText, message: str, expected: str) -> None:
-    assert text.api(message) == expected
+    assert text.api_message(message) == expected
 
 
 def test_server_paths_are_not_disclosed(text: ClientText, tmp_path: Path) -> None:
@@ -82,11 +82,11 @@ def test_server_paths_are_not_disclosed(text: ClientText, tmp_path: Path) -> Non
         "the calibration in '/opt/some/where/calibration.json' cannot be used",
         f"[Errno 13] Permission denied: '{_LIBRARY}/packs/embedded/pack.toml'",
     ):
-        shown = text.plain(message)
+        shown = text.strip_paths(message)
         assert "/" not in shown.replace("old copies/", ""), shown
         assert message.rpartition("/")[2] in shown
     shown = f"{tmp_path}/my album/2012/a b.jpg has changed: scan it again; see /api/v1/album/scan"
-    assert text.plain(shown) == shown
+    assert text.strip_paths(shown) == shown
 
 
 _REFUSED = (  # name, displayed name, and the refused character

@@ -217,7 +217,7 @@ def _name_group(service: Service, number: int, body: NameBody) -> Record:
     named = service.album.name_group(number, body.person, force=body.force, once=True, key=body.key)
     client_path = service.folders.client_path
     refused = {
-        client_path(path): service.text.api(reason.replace(path, client_path(path)))
+        client_path(path): service.text.api_message(reason.replace(path, client_path(path)))
         for path, reason in named.refused.items()
     }
     return named_group_record(replace(named, enrolled=tuple(map(client_path, named.enrolled)), refused=refused))

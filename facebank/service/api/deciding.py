@@ -63,8 +63,8 @@ _ANSWERS = ("confirm", "deny", "nobody")
 )
 async def feedback(_: Teacher, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Give feedback on a face of a photo; later identifications take it into account."""
-    given = await service.photos.run(_record_answer, service, content)
-    record = {**feedback_record(given), "sample_id": given.sample_id, "stranger_id": given.stranger_id}
+    outcome = await service.photos.run(_record_answer, service, content)
+    record = {**feedback_record(outcome), "sample_id": outcome.sample_id, "stranger_id": outcome.stranger_id}
     return service.client_record(record)
 
 

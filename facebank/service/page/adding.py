@@ -37,7 +37,7 @@ async def add(caller: Reader, memory: MemoryDep) -> Response:
     return page(
         "add.html",
         caller,
-        here="/add",
+        current_path="/add",
         names=sorted(names.values(), key=str.casefold),
         folders=[str(path) for path in memory.service.folders.paths],
         is_scanning=memory.service.scanning.state.is_running,
@@ -99,8 +99,8 @@ def _enroll(memory: PageMemory, request: _EnrollRequest, upload: UploadedPhoto) 
     return {
         "accepted": photo.accepted,
         "reason": photo.reason.value,
-        "detail": sentence(text.plain(photo.detail)),
-        "warning": sentence(text.plain(warning)) if warning else None,
+        "detail": sentence(text.strip_paths(photo.detail)),
+        "warning": sentence(text.strip_paths(warning)) if warning else None,
         "name": name,
         "person": bank.person(name).id if photo.accepted else None,
         "sample_id": photo.sample_id,

@@ -67,7 +67,13 @@ async def look_alikes(caller: Reader, memory: MemoryDep) -> Response:
     pairs, hints, more = listed or ([], [], 0)
     is_waiting = listed is None
     return page(
-        "look_alikes.html", caller, here="/look-alikes", pairs=pairs, hints=hints, more=more, is_waiting=is_waiting
+        "look_alikes.html",
+        caller,
+        current_path="/look-alikes",
+        pairs=pairs,
+        hints=hints,
+        more=more,
+        is_waiting=is_waiting,
     )
 
 

@@ -40,7 +40,7 @@ _MAX_UNSURE, _MAX_COMPANY = 24, 12
 _AMBIGUOUS = (Reason.CONFUSABLE, Reason.RUNNER_UP_TOO_NEAR)
 _MAX_VIDEOS, _MAX_VISITS = 200, 8
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
-PersonNumber = Annotated[int, Path(ge=0, le=2**62)]
+PersonId = Annotated[int, Path(ge=0, le=2**62)]
 Name = Annotated[str, Body(embed=True, max_length=1000)]
 
 
@@ -84,7 +84,7 @@ async def people_page(
     return page(
         "people.html",
         caller,
-        here="/",
+        current_path="/",
         people=people,
         people_count=count,
         per_page=_PEOPLE_PER_PAGE,
@@ -122,27 +122,27 @@ def _cards(memory: PageMemory, query: str) -> tuple[list[_Card], int, bool]:
     return cards, len(people), memory.overview.has_unnamed()
 
 
-@router.get("/people/{number}")
+@router.get("/people/{person_id}")
 async def person_page(
     caller: Reader,
     memory: MemoryDep,
-    number: PersonNumber,
+    person_id: PersonId,
     together: Annotated[int | None, Query(alias="with", ge=0, le=2**62)] = None,
     page_number: PageNumber = 1,
 ) -> Response:
     """Show a person: the photos and videos of the album, oldest first, and the samples."""
-    view = await memory.service.lookups.run(_view_of, memory, number, together)
+    view = await memory.service.lookups.run(_view_of, memory, person_id, together)
     photos, pages = page_of(
         view.photos,
         page_number,
         _PHOTOS_PER_PAGE,
-        f"/people/{number}",
+        f"/people/{person_id}",
         **{"with": together},
     )
     return page(
         "person.html",
         caller,
-        here="",
+        current_path="",
         view=view,
         years=[(year, list(group)) for year, group in groupby(photos, _year)],
         pages=pages,
@@ -153,41 +153,41 @@ async def person_page(
     )
 
 
-@router.post("/people/{number}/rename")
-async def rename(_: Teacher, memory: MemoryDep, number: PersonNumber, name: Name) -> dict[str, object]:
+@router.post("/people/{person_id}/rename")
+async def rename(_: Teacher, memory: MemoryDep, person_id: PersonId, name: Name) -> dict[str, object]:
     """Rename a person."""
-    person = await _change(memory, lambda bank: bank.rename(_name(bank, number), name))
+    person = await _change(memory, lambda bank: bank.rename(_name(bank, person_id), name))
     return {"message": f"The new name is {person.name}."}
 
 
-@router.post("/people/{number}/describe")
+@router.post("/people/{person_id}/describe")
 async def describe(
     _: Teacher,
     memory: MemoryDep,
-    number: PersonNumber,
+    person_id: PersonId,
     day: Annotated[str, Body(embed=True, max_length=10)] = "",
     born: Annotated[str, Body(embed=True, max_length=10)] = "",
     note: Annotated[str, Body(embed=True, max_length=2_000)] = "",
 ) -> dict[str, object]:
     """Store a person's birth date, a full `day` or a partial date `born`, and a note; empty values clear them."""
     date = normalize_date(day or born)
-    await _change(memory, lambda bank: bank.gallery.describe(_name(bank, number), born=date, note=note))
+    await _change(memory, lambda bank: bank.gallery.describe(_name(bank, person_id), born=date, note=note))
     return {"message": "Saved."}
 
 
-@router.post("/people/{number}/merge")
+@router.post("/people/{person_id}/merge")
 async def merge(
     _: Teacher,
     memory: MemoryDep,
-    number: PersonNumber,
+    person_id: PersonId,
     into: Name,
     force: Annotated[bool, Body(embed=True)] = False,
 ) -> dict[str, object]:
     """Merge a person into another one."""
 
     def merge_people(bank: FaceBank) -> Person:
-        name, other = _name(bank, number), bank.person(into)
-        if other.id == number:
+        name, other = _name(bank, person_id), bank.person(into)
+        if other.id == person_id:
             raise UsageError(f"{printable(name)} is the same person already")
         return bank.merge(name, other.name, force=force)
 
@@ -198,31 +198,31 @@ async def merge(
     }
 
 
-@router.post("/people/{number}/unmerge")
-async def unmerge(_: Teacher, memory: MemoryDep, number: PersonNumber) -> dict[str, object]:
+@router.post("/people/{person_id}/unmerge")
+async def unmerge(_: Teacher, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
     """Undo the last merge into a person."""
-    people = await _change(memory, lambda bank: bank.unmerge(_name(bank, number)))
+    people = await _change(memory, lambda bank: bank.unmerge(_name(bank, person_id)))
     return {"message": f"Separate again: {', '.join(person.name for person in people)}."}
 
 
-@router.get("/people/{number}/copies")
-async def copies(_: Admin, memory: MemoryDep, number: PersonNumber) -> dict[str, object]:
+@router.get("/people/{person_id}/copies")
+async def copies(_: Admin, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
     """Return what would remain after forgetting a person: exports, sorted folders, names in files, backups."""
 
     def list_copies(bank: FaceBank) -> dict[str, object]:
-        remaining = copies_of(bank.gallery, _name(bank, number))
+        remaining = copies_of(bank.gallery, _name(bank, person_id))
         stays = [{"path": printable(str(copy.path)), "advice": ADVICE[copy.kind]} for copy in remaining.stays]
         return {"stays": stays, "files_with_name": len(remaining.files_with_name)}
 
     return await memory.service.lookups.run(list_copies, memory.service.bank)
 
 
-@router.post("/people/{number}/forget")
-async def forget(_: Admin, memory: MemoryDep, number: PersonNumber) -> dict[str, object]:
+@router.post("/people/{person_id}/forget")
+async def forget(_: Admin, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
     """Remove a person permanently."""
 
     def forget_person(bank: FaceBank) -> str:
-        name = _name(bank, number)
+        name = _name(bank, person_id)
         removed = bank.forget(name)
         memory.pictures.clear()
         return f"{name} is forgotten.{_full_disk_warning(removed)}"
@@ -257,29 +257,29 @@ async def _change(memory: PageMemory, change: Callable[[FaceBank], Result]) -> R
     return result
 
 
-def _name(bank: FaceBank, number: int) -> str:
-    name = bank.gallery.names().get(number)
+def _name(bank: FaceBank, person_id: int) -> str:
+    name = bank.gallery.names().get(person_id)
     if name is None:
         raise PersonNotFoundError("this person no longer exists")
     return name
 
 
-def _view_of(memory: PageMemory, number: int, together: int | None) -> _PersonView:
+def _view_of(memory: PageMemory, person_id: int, together: int | None) -> _PersonView:
     bank, overview = memory.service.bank, memory.overview
     names = bank.gallery.names()
-    name = _name(bank, number)
-    photos, unsure = overview.photos_of(number), overview.unsure(number)
-    videos = memory.videos.videos_of(number)
+    name = _name(bank, person_id)
+    photos, unsure = overview.photos_of(person_id), overview.unsure(person_id)
+    videos = memory.videos.videos_of(person_id)
     together_with = [other for photo in photos for other in photo.people]
     together_with += [other for video in videos for other in video.people]
-    company = Counter(other for other in together_with if other != number and other in names)
+    company = Counter(other for other in together_with if other != person_id and other in names)
     best_samples = memory.best_samples()
     return _PersonView(
         person=bank.person(name),
-        sample_id=best_samples[number].id if number in best_samples else None,
-        photos=overview.photos_of(number, together) if together in names else photos,
+        sample_id=best_samples[person_id].id if person_id in best_samples else None,
+        photos=overview.photos_of(person_id, together) if together in names else photos,
         photo_count=len(photos),
-        videos=memory.videos.videos_of(number, together if together in names else None),
+        videos=memory.videos.videos_of(person_id, together if together in names else None),
         video_count=len(videos),
         unsure=unsure[:_MAX_UNSURE],
         unsure_count=len(unsure),
@@ -288,7 +288,7 @@ def _view_of(memory: PageMemory, number: int, together: int | None) -> _PersonVi
         together=together if together in names else None,
         samples=bank.samples(name),
         merged=bank.gallery.merged(name),
-        names=sorted((other for person_id, other in names.items() if person_id != number), key=str.casefold),
+        names=sorted((other for key, other in names.items() if key != person_id), key=str.casefold),
     )
 
 

@@ -75,7 +75,7 @@ async def photo_page(caller: Reader, memory: MemoryDep, content_hash: ContentHas
     return page(
         "photo.html",
         caller,
-        here="",
+        current_path="",
         photo=photo,
         faces=faces,
         names=names,

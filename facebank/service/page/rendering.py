@@ -68,7 +68,7 @@ class PageRoute(APIRoute):
                 return await handler(request)
             except FacebankError as error:
                 service: Service = request.app.state.service
-                text = service.text.of_error(error)
+                text = service.text.error_message(error)
                 message = text if isinstance(error, InvalidNameError) else sentence(text)
                 if request.method not in {"GET", "HEAD"}:
                     return problem_of(error, message)

@@ -87,7 +87,7 @@ class _SettingView:
 async def settings(caller: Reader, memory: MemoryDep) -> Response:
     """Show the settings."""
     views, facts = await memory.service.lookups.run(_views, memory)
-    return page("settings.html", caller, here="/settings", settings=views, facts=facts)
+    return page("settings.html", caller, current_path="/settings", settings=views, facts=facts)
 
 
 @router.post("")

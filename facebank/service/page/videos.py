@@ -74,7 +74,7 @@ async def video_page(
 ) -> Response:
     """Show a video from a given second on, and its people."""
     video, people, is_playable = await memory.service.lookups.run(_read_video, memory, content_hash)
-    return page("video.html", caller, here="", video=video, people=people, is_playable=is_playable, at=at)
+    return page("video.html", caller, current_path="", video=video, people=people, is_playable=is_playable, at=at)
 
 
 @router.get("/videos/{content_hash}/file")

@@ -74,7 +74,7 @@ async def ask(caller: Teacher, memory: MemoryDep) -> Response:
     return page(
         "who.html",
         caller,
-        here="/who",
+        current_path="/who",
         names=sorted(names.values(), key=str.casefold),
         **await memory.service.lookups.run(memory.first_steps),
     )
