@@ -213,9 +213,7 @@ class _Rate:
 
     def __init__(self, a_minute: float) -> None:
         self._limit = float(a_minute)
-        self._tokens: OrderedDict[str, tuple[float, float]] = (
-            OrderedDict()
-        )  # remaining tokens and their time, by client
+        self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()  # number and time, by client
 
     def wait(self, client: str) -> float:
         """Return the seconds until the client's next allowed action; 0 if allowed now."""

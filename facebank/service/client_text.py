@@ -50,7 +50,7 @@ class ClientText:
     albums
         Folders whose paths are shown to clients.
     private
-        Files and folders of the service, of which, and of their contents and siblings, only names are shown.
+        Files and folders of the service; only names are shown of these, their contents and their siblings.
     """
 
     def __init__(self, albums: Iterable[Path], private: Sequence[Path]) -> None:

@@ -54,7 +54,7 @@ class WorkProgress:
     """Progress of the work on the album's photos."""
 
     words: str  # empty for short work
-    done: int
+    done: int  # photos
     total: int  # photos; 0 if unknown
 
 
