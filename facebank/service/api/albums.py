@@ -209,7 +209,7 @@ async def faces_of_group(
 
 @router.post("/groups/{number}", responses=json_responses(command("people-name")))
 async def name_group(_: Teacher, service: ServiceDep, number: Number, body: NameBody) -> dict[str, object]:
-    """Name a group: its best and most varied faces are enrolled. Of two concurrent requests, one succeeds."""
+    """Name a group: its best and most varied faces are enrolled. If two requests are concurrent, one succeeds."""
     return await service.photos.run(_name_group, service, number, body)
 
 
