@@ -261,7 +261,7 @@ class BackgroundScan:
                 needs_photos=False,
                 progress=_PhotoProgress(self),
             )
-            unreadable = {path: self._text.api(reason) for path, reason in report.unreadable.items()}
+            unreadable = {path: self._text.api_message(reason) for path, reason in report.unreadable.items()}
             self.change(step=ScanStep.VIDEOS, seconds_left=None, report=replace(report, unreadable=unreadable))
             self._scan_videos()
         except _CanceledError:
@@ -270,7 +270,7 @@ class BackgroundScan:
             self.change(
                 status=ScanStatus.FAILED,
                 seconds_left=None,
-                error=self._text.api(str(error)),
+                error=self._text.api_message(str(error)),
                 code=code_of(error),
             )
         except Exception:
@@ -289,7 +289,7 @@ class BackgroundScan:
             progress=_VideoProgress(self),
         )
         self._video_folders.clear()
-        unreadable = [(path, self._text.api(reason)) for path, reason in report.unreadable.items()]
+        unreadable = [(path, self._text.api_message(reason)) for path, reason in report.unreadable.items()]
         self.change(unreadable_videos=tuple(unreadable[:_MAX_UNREADABLE]))
 
 
