@@ -52,7 +52,7 @@ STRANGERS = 1500
 SEEDS = 5
 GALLERIES = 40
 FPIR = 0.01
-STRANGER_SHARES = (0.1, 0.5, 0.9)
+STRANGER_FRACTIONS = (0.1, 0.5, 0.9)
 PLANS = tuple(GalleryPlan(size, samples) for size in (10, 100, 1000) for samples in (1, 5))
 BINS = 15
 RESAMPLES = 1000
@@ -78,8 +78,8 @@ def rate(wrong: NDArray[np.bool_], groups: NDArray[np.int64]) -> Rate:
     numbers, indices = np.unique(groups, return_inverse=True)
     events, counts = np.bincount(indices, weights=wrong), np.bincount(indices)
     draws = np.random.default_rng(0).integers(len(numbers), size=(RESAMPLES, len(numbers)))
-    shares = events[draws].sum(axis=1) / counts[draws].sum(axis=1)
-    low, high = np.quantile(shares, [0.025, 0.975])
+    fractions = events[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    low, high = np.quantile(fractions, [0.025, 0.975])
     if not wrong.any():
         high = 3 / len(numbers)
     return Rate(float(wrong.mean()), float(low), float(high), int(wrong.sum()), len(wrong))
@@ -221,32 +221,32 @@ class Outcomes:
     def reliability(self) -> list[tuple[float, float, float]]:
         """Return each bin's fraction of searches, mean probability and fraction of correct candidates."""
         bins = np.minimum((self.probabilities * BINS).astype(np.int64), BINS - 1)
-        share, predicted, right = (
+        fractions, predicted, right = (
             np.bincount(bins, weights=self.weights * values, minlength=BINS)
             for values in (np.ones(len(bins)), self.probabilities, self.right)
         )
         return [
-            (float(a), float(b / a), float(c / a)) for a, b, c in zip(share, predicted, right, strict=True) if a > 0
+            (float(a), float(b / a), float(c / a)) for a, b, c in zip(fractions, predicted, right, strict=True) if a > 0
         ]
 
     @property
     def ece(self) -> float:
         """Expected calibration error over bins of equal width."""
-        return sum(share * abs(predicted - right) for share, predicted, right in self.reliability())
+        return sum(fraction * abs(predicted - right) for fraction, predicted, right in self.reliability())
 
 
-def pool_outcomes(galleries: Sequence[Searches], calibrator: Calibrator, stranger_share: float) -> Outcomes:
-    """Pool the searches of several galleries, weighted so that strangers make up `stranger_share`."""
+def pool_outcomes(galleries: Sequence[Searches], calibrator: Calibrator, stranger_fraction: float) -> Outcomes:
+    """Pool the searches of several galleries, weighted so that strangers make up `stranger_fraction`."""
     probabilities = [
-        calibrator.probabilities(searches.scores, searches.samples, searches.size, stranger_share)[:, 0]
+        calibrator.probabilities(searches.scores, searches.samples, searches.size, stranger_fraction)[:, 0]
         for searches in galleries
     ]
     mated = np.concatenate([searches.mated for searches in galleries])
     weights = np.concatenate([searches.weights for searches in galleries])
     weights = np.where(
         mated,
-        weights / weights[mated].sum() * (1 - stranger_share),
-        weights / weights[~mated].sum() * stranger_share,
+        weights / weights[mated].sum() * (1 - stranger_fraction),
+        weights / weights[~mated].sum() * stranger_fraction,
     )
     return Outcomes(
         np.concatenate(probabilities),
@@ -273,8 +273,8 @@ def two_step_log_loss(fitted: Outcomes, judged: Outcomes) -> float:
 
 
 def _entropy(right: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
-    share = np.clip(right / np.maximum(totals, 1e-15), 1e-12, 1 - 1e-12)
-    entropy: NDArray[np.float64] = -(right * np.log(share) + (totals - right) * np.log(1 - share))
+    fraction = np.clip(right / np.maximum(totals, 1e-15), 1e-12, 1 - 1e-12)
+    entropy: NDArray[np.float64] = -(right * np.log(fraction) + (totals - right) * np.log(1 - fraction))
     return entropy
 
 
@@ -293,13 +293,14 @@ def calibration_figures(
 ) -> dict[str, object]:
     """Return the calibration figures of galleries of one size, for each fraction of strangers."""
     figures: dict[str, object] = {}
-    for share in STRANGER_SHARES:
-        judged, fitted = pool_outcomes(reporting, calibrator, share), pool_outcomes(development, calibrator, share)
+    for fraction in STRANGER_FRACTIONS:
+        judged = pool_outcomes(reporting, calibrator, fraction)
+        fitted = pool_outcomes(development, calibrator, fraction)
 
-        def loss(galleries: Sequence[Searches], share: float = share) -> float:
-            return pool_outcomes(galleries, calibrator, share).log_loss
+        def loss(galleries: Sequence[Searches], fraction: float = fraction) -> float:
+            return pool_outcomes(galleries, calibrator, fraction).log_loss
 
-        figures[f"{share:g}"] = {
+        figures[f"{fraction:g}"] = {
             "log_loss": bootstrap(reporting, loss),
             "two_steps_of_development": two_step_log_loss(fitted, judged),
             "two_steps_of_these_searches": two_step_log_loss(judged, judged),
@@ -363,9 +364,7 @@ def main() -> None:
     for samples in (5, 1):
         figures = operating_point(faces, pack, calibrators, lists, samples)
         points[samples] = {name: (figure.value, figure.low, figure.high) for name, figure in figures.items()}
-        print(
-            f"62 people, {samples} enrolled each: " + "; ".join(f"{name} {figure}" for name, figure in figures.items())
-        )
+        print(f"62 people, {samples} enrolled each:", "; ".join(f"{name} {rate}" for name, rate in figures.items()))
     report["operating_point"] = points
 
     report["milliseconds_a_face_among_1000"] = decision_milliseconds(reporting, pack, prototype)
@@ -389,10 +388,10 @@ def main() -> None:
             line = f"{calibrator.classifier}, {title}: FPIR {rates[0]:.2%} [{rates[1]:.2%}, {rates[2]:.2%}]"
             if calibrator.classifier == "prototype":
                 development_galleries = simulate_galleries(development, plan, calibrator, pack_calibration)
-                by_share = calibration_figures(galleries, development_galleries, calibrator)
-                calibration[calibrator.classifier][title] = by_share
-                for share, values in by_share.items():
-                    line += f"\n    strangers {share}: " + format_figures(values)
+                by_fraction = calibration_figures(galleries, development_galleries, calibrator)
+                calibration[calibrator.classifier][title] = by_fraction
+                for fraction, values in by_fraction.items():
+                    line += f"\n    strangers {fraction}: " + format_figures(values)
             print(line, flush=True)
     report["fpir_where_1_percent_was_asked"] = fpir
     report["calibration"] = calibration
@@ -410,18 +409,19 @@ def draw_reliability(calibration: dict[str, dict[str, object]], path: Path) -> N
 
     plans = calibration["prototype"]
     figure, axes = plt.subplots(
-        len(STRANGER_SHARES), len(plans), figsize=(2.4 * len(plans), 2.6 * len(STRANGER_SHARES))
+        len(STRANGER_FRACTIONS), len(plans), figsize=(2.4 * len(plans), 2.6 * len(STRANGER_FRACTIONS))
     )
     for column, (title, figures) in enumerate(plans.items()):
         if not isinstance(figures, dict):
             continue
-        for row, share in enumerate(STRANGER_SHARES):
-            axis, values = axes[row][column], figures[f"{share:g}"]
-            shares, predicted, right = zip(*values["reliability"], strict=True)
+        for row, fraction in enumerate(STRANGER_FRACTIONS):
+            axis, values = axes[row][column], figures[f"{fraction:g}"]
+            fractions, predicted, right = zip(*values["reliability"], strict=True)
             axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-            axis.scatter(predicted, right, s=[8 + 120 * part**0.5 for part in shares], color="#009e73", alpha=0.8)
+            areas = 8 + 120 * np.sqrt(fractions)
+            axis.scatter(predicted, right, s=areas, color="#009e73", alpha=0.8)
             axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
-            axis.set_title(f"{title}\nstrangers {share:.0%}, ECE {values['ece']:.3f}", fontsize=7)
+            axis.set_title(f"{title}\nstrangers {fraction:.0%}, ECE {values['ece']:.3f}", fontsize=7)
             axis.tick_params(labelsize=6)
     figure.supxlabel("predicted probability", fontsize=8)
     figure.supylabel("fraction correct", fontsize=8)

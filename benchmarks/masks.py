@@ -236,8 +236,8 @@ def _figure(row: Mapping[str, object], name: str) -> float:
     return float(str(row[name]))
 
 
-def _percent(share: float) -> float:
-    return round(100 * float(share), 3)
+def _percent(fraction: float) -> float:
+    return round(100 * float(fraction), 3)
 
 
 def report_on(faces: Faces) -> tuple[dict[str, object], list[dict[str, dict[str, object]]]]:

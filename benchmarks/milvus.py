@@ -201,8 +201,9 @@ def run_worker(index_address: str, folder: Path, people: int) -> None:
 
 def interval(missed: int, count: int) -> list[float]:
     """Return the 95 % Wilson interval of a recall."""
-    z, share = 1.96, 1.0 - missed / count
-    center, width = share + z * z / (2 * count), z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    z, recall = 1.96, 1.0 - missed / count
+    center = recall + z * z / (2 * count)
+    width = z * np.sqrt(recall * (1 - recall) / count + z * z / (4 * count * count))
     return [round(float(center + sign * width) / (1 + z * z / count), 5) for sign in (-1, 1)]
 
 

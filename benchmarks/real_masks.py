@@ -230,7 +230,7 @@ def _colors(crop: RGBImage, *parts: tuple[float, float, float, float]) -> FloatA
 
 
 def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
-    top, bottom, left, right = (round(share * len(crop)) for share in part)
+    top, bottom, left, right = (round(fraction * len(crop)) for fraction in part)
     return crop[top:bottom, left:right]
 
 

@@ -76,7 +76,7 @@ def _milliseconds(session: Session, tensor: np.ndarray) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def measure_scans(photos: list[Path], runs: int) -> dict[str, object]:
+def measure_scans(paths: list[Path], runs: int) -> dict[str, object]:
     """Return the photos per second of new scans by runtime, including ``auto``, measured in alternation."""
     rates: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch:
@@ -85,15 +85,15 @@ def measure_scans(photos: list[Path], runs: int) -> dict[str, object]:
                 gallery = Path(scratch) / f"{number}-{runtime}.facebank"
                 with FaceBank.open(gallery, device="cpu", threads=1, runtime=runtime) as bank, Album(bank) as album:
                     bank.preload()
-                    list(bank.analyze(photos[0]))
+                    list(bank.analyze(paths[0]))
                     started = time.perf_counter()
-                    album.scan(photos)
-                    rates[runtime].append(len(photos) / (time.perf_counter() - started))
+                    album.scan(paths)
+                    rates[runtime].append(len(paths) / (time.perf_counter() - started))
     openvino_ratios = [b / a for a, b in zip(rates["onnxruntime"], rates["openvino"], strict=True)]
     auto_ratios = [b / a for a, b in zip(rates["onnxruntime"], rates["auto"], strict=True)]
     medians = {runtime: round(statistics.median(values), 2) for runtime, values in rates.items()}
     return {
-        "photos": len(photos),
+        "photos": len(paths),
         "photos a second": medians,
         "openvino / onnxruntime": round(statistics.median(openvino_ratios), 3),
         "auto / onnxruntime": round(statistics.median(auto_ratios), 3),

@@ -80,15 +80,15 @@ def make_analyzer(pack: Pack, detector: NetworkDetector, embedder: Embedder, *, 
     return FaceAnalyzer(FaceFinder.from_spec(detector, pack.manifest.detector), embedder)
 
 
-def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Photo]]:
+def scan(paths: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Photo]]:
     """Scan photos; return the seconds without loading the networks, and the analyzed photos."""
-    tasks = [(str(photo), state_of(str(photo))) for photo in photos]
+    tasks = [(str(path), state_of(str(path))) for path in paths]
     list(PhotoScanner(analyzer, set()).scan(tasks[:1]))
     started = time.perf_counter()
     files = list(PhotoScanner(analyzer, set()).scan(tasks))
     seconds = time.perf_counter() - started
     by_path = {file.path: file.found for file in files}
-    return seconds, [found for photo in photos if (found := by_path[str(photo)]) is not None]
+    return seconds, [found for path in paths if (found := by_path[str(path)]) is not None]
 
 
 class RecordingSession:
@@ -108,7 +108,7 @@ class RecordingSession:
         return self._session.run(outputs, feeds)
 
 
-def make_floor(pack: Pack, photos: Sequence[Path], *, once: bool) -> Callable[[], float]:
+def make_floor(pack: Pack, paths: Sequence[Path], *, once: bool) -> Callable[[], float]:
     """Return a function that decodes the photos, runs the bare networks as often as a scan does, and returns seconds.
 
     The inputs have the shapes of those of a scan, including the detector runs that find the orientation.
@@ -118,15 +118,15 @@ def make_floor(pack: Pack, photos: Sequence[Path], *, once: bool) -> Callable[[]
     detector._session, embedder._session = recorders
     analyzer = make_analyzer(pack, detector, embedder, once=once)
     inputs: list[list[list[tuple[int, ...]]]] = []
-    for photo in photos:
-        list(analyzer.analyze([read_photo(photo)]))
+    for path in paths:
+        list(analyzer.analyze([read_photo(path)]))
         inputs.append([recorder.shapes for recorder in recorders])
         for recorder in recorders:
             recorder.shapes = []
     sessions = [open_session(path, "cpu", 1) for path in (pack.detector_path(), pack.embedder_path())]
 
-    def process(photo: Path, shapes: list[list[tuple[int, ...]]]) -> None:
-        read_photo(photo)
+    def process(path: Path, shapes: list[list[tuple[int, ...]]]) -> None:
+        read_photo(path)
         for session, session_shapes in zip(sessions, shapes, strict=True):
             for shape in session_shapes:
                 run(session, noise(*shape))
@@ -134,7 +134,7 @@ def make_floor(pack: Pack, photos: Sequence[Path], *, once: bool) -> Callable[[]
     def process_all() -> float:
         with ThreadPoolExecutor(usable_cores()) as pool:
             started = time.perf_counter()
-            list(pool.map(process, photos, inputs))
+            list(pool.map(process, paths, inputs))
             return time.perf_counter() - started
 
     process_all()
@@ -147,11 +147,11 @@ def noise(*shape: int) -> FloatArray:
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-def run_peer(command: Sequence[str | Path], photos: Sequence[Path], **extra: str) -> dict[str, NDArray[np.float64]]:
+def run_peer(command: Sequence[str | Path], paths: Sequence[Path], **extra: str) -> dict[str, NDArray[np.float64]]:
     """Run a peer's script with `extra` environment variables; return the arrays that it wrote."""
     with tempfile.TemporaryDirectory() as scratch:
         listing, out = Path(scratch) / "photos.txt", Path(scratch) / "out.npz"
-        listing.write_text("\n".join(map(str, photos)), encoding="utf-8")
+        listing.write_text("\n".join(map(str, paths)), encoding="utf-8")
         subprocess.run([*command, listing, out], check=True, capture_output=True, env={**os.environ, **extra})
         with np.load(out) as arrays:
             return {name: arrays[name] for name in arrays.files}
@@ -162,11 +162,11 @@ def compare(ours: Sequence[Photo], theirs: dict[str, NDArray[np.float64]]) -> di
     cosines, missed_sizes = list[float](), list[float]()
     for number, box, embedding in zip(theirs["photos"], theirs["boxes"], theirs["embeddings"], strict=True):
         faces, size = ours[int(number)].faces, float(np.ptp(box.reshape(2, 2), axis=0).max())
-        shares = overlaps(box, np.stack([face.box for face in faces])) if faces else np.zeros(1)
-        if shares.max() < _MIN_OVERLAP:
+        overlap_ratios = overlaps(box, np.stack([face.box for face in faces])) if faces else np.zeros(1)
+        if overlap_ratios.max() < _MIN_OVERLAP:
             missed_sizes.append(size)
         elif size >= MIN_FACE_SIZE:
-            cosines.append(float(faces[int(shares.argmax())].embedding @ embedding))
+            cosines.append(float(faces[int(overlap_ratios.argmax())].embedding @ embedding))
     return {
         "their_faces_of_30_pixels": len(cosines) + sum(size >= MIN_FACE_SIZE for size in missed_sizes),
         "our_faces_of_30_pixels": sum(face.size >= MIN_FACE_SIZE for photo in ours for face in photo.faces),
@@ -187,30 +187,30 @@ def alternate(runs: int, *functions: Callable[[], float]) -> list[list[float]]:
     return seconds
 
 
-def measure(pack: Pack, arguments: argparse.Namespace, photos: Sequence[Path], *, once: bool) -> dict[str, object]:
+def measure(pack: Pack, arguments: argparse.Namespace, paths: Sequence[Path], *, once: bool) -> dict[str, object]:
     """Return the comparison of facebank with InsightFace on some photos."""
     command = [arguments.peer, PEERS / "insightface_scan.py", arguments.shared / "models" / "insightface-mbf"]
-    theirs = run_peer(command, photos)
+    theirs = run_peer(command, paths)
     analyzer = make_analyzer(pack, build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1), once=once)
-    ours = scan(photos, analyzer)[1]
+    ours = scan(paths, analyzer)[1]
     our_seconds, their_seconds, floor_seconds = alternate(
         arguments.runs,
-        lambda: scan(photos, analyzer)[0],
-        lambda: float(run_peer(command, photos)["seconds"]),
-        make_floor(pack, photos, once=once),
+        lambda: scan(paths, analyzer)[0],
+        lambda: float(run_peer(command, paths)["seconds"]),
+        make_floor(pack, paths, once=once),
     )
     return {
-        "photos": len(photos),
+        "photos": len(paths),
         "looks": "as the peer's" if once else "chosen by the photo",
-        "facebank_photos_a_second": len(photos) / median(our_seconds),
-        "insightface_photos_a_second": len(photos) / median(their_seconds),
+        "facebank_photos_a_second": len(paths) / median(our_seconds),
+        "insightface_photos_a_second": len(paths) / median(their_seconds),
         "ratio": median(their_seconds) / median(our_seconds),
         "share_of_the_floor": median(floor_seconds) / median(our_seconds),
         **compare(ours, theirs),
     }
 
 
-def compare_deepface(arguments: argparse.Namespace, photos: Sequence[Path]) -> dict[str, object]:
+def compare_deepface(arguments: argparse.Namespace, paths: Sequence[Path]) -> dict[str, object]:
     """Return the comparison of the embedded pack with deepface on the same networks."""
     pack = load_pack()
     with tempfile.TemporaryDirectory() as home:
@@ -221,15 +221,15 @@ def compare_deepface(arguments: argparse.Namespace, photos: Sequence[Path]) -> d
         command = [arguments.deepface, PEERS / "deepface_scan.py"]
         our_seconds, their_seconds = alternate(
             arguments.runs,
-            lambda: scan(photos, FaceAnalyzer.from_pack(pack, "cpu", 1))[0],
-            lambda: float(run_peer(command, photos, DEEPFACE_HOME=home)["seconds"]),
+            lambda: scan(paths, FaceAnalyzer.from_pack(pack, "cpu", 1))[0],
+            lambda: float(run_peer(command, paths, DEEPFACE_HOME=home)["seconds"]),
         )
-        face_count = len(run_peer(command, photos, DEEPFACE_HOME=home)["photos"])
-    ours = scan(photos, FaceAnalyzer.from_pack(pack, "cpu", 1))[1]
+        face_count = len(run_peer(command, paths, DEEPFACE_HOME=home)["photos"])
+    ours = scan(paths, FaceAnalyzer.from_pack(pack, "cpu", 1))[1]
     return {
-        "photos": len(photos),
-        "facebank_photos_a_second": len(photos) / median(our_seconds),
-        "deepface_photos_a_second": len(photos) / median(their_seconds),
+        "photos": len(paths),
+        "facebank_photos_a_second": len(paths) / median(our_seconds),
+        "deepface_photos_a_second": len(paths) / median(their_seconds),
         "ratio": median(their_seconds) / median(our_seconds),
         "our_faces": sum(len(photo.faces) for photo in ours),
         "their_faces": face_count,
@@ -251,21 +251,21 @@ def main() -> None:
     arguments.shared = arguments.shared.resolve()
     pack = load_pack(build_packs(arguments.shared)["mobilefacenet-y1"])
     lfw = sorted((arguments.shared / "data" / "lfw").glob("*/*.jpg"))
-    sample = lfw[:: max(1, len(lfw) // arguments.photos)][: arguments.photos]
-    album = sorted(
+    lfw_sample = lfw[:: max(1, len(lfw) // arguments.photos)][: arguments.photos]
+    album_paths = sorted(
         path for path in (arguments.shared / "data" / "photos").rglob("*") if path.suffix in {".jpg", ".png"}
     )
     report: dict[str, object] = {
         "cores": len(os.sched_getaffinity(0)),
         "python": sys.version.split()[0],
-        "lfw_same_looks": measure(pack, arguments, sample, once=True),
-        "album_same_looks": measure(pack, arguments, album, once=True),
-        "lfw": measure(pack, arguments, sample, once=False),
-        "album": measure(pack, arguments, album, once=False),
+        "lfw_same_looks": measure(pack, arguments, lfw_sample, once=True),
+        "album_same_looks": measure(pack, arguments, album_paths, once=True),
+        "lfw": measure(pack, arguments, lfw_sample, once=False),
+        "album": measure(pack, arguments, album_paths, once=False),
     }
     if arguments.deepface is not None:
-        report["lfw_beside_deepface"] = compare_deepface(arguments, sample)
-        report["album_beside_deepface"] = compare_deepface(arguments, album)
+        report["lfw_beside_deepface"] = compare_deepface(arguments, lfw_sample)
+        report["album_beside_deepface"] = compare_deepface(arguments, album_paths)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
 

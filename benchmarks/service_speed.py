@@ -36,12 +36,12 @@ CLIENTS = 8
 _WARMUP_PHOTOS = 10  # not measured
 
 
-def measure_single(bank: FaceBank, client: httpx.Client, photos: list[Path]) -> dict[str, float]:
+def measure_single(bank: FaceBank, client: httpx.Client, paths: list[Path]) -> dict[str, float]:
     """Measure photos one by one in this process and over HTTP, and compare the results."""
     library: list[float] = []
     http: list[float] = []
     different = 0
-    for number, path in enumerate(photos):
+    for number, path in enumerate(paths):
         data = path.read_bytes()
 
         def in_process(data: bytes = data) -> object:
@@ -59,7 +59,7 @@ def measure_single(bank: FaceBank, client: httpx.Client, photos: list[Path]) -> 
         different += results[0] != results[1]
     library, http = library[_WARMUP_PHOTOS:], http[_WARMUP_PHOTOS:]
     return {
-        "photos": len(photos),
+        "photos": len(paths),
         "photos with other answers, to the bit": different,
         "in process ms": 1000 * statistics.median(library),
         "over http ms": 1000 * statistics.median(http),
@@ -68,7 +68,7 @@ def measure_single(bank: FaceBank, client: httpx.Client, photos: list[Path]) -> 
     }
 
 
-def measure_concurrent(address: str, photos: list[Path]) -> float:
+def measure_concurrent(address: str, paths: list[Path]) -> float:
     """Return the photos per second of eight concurrent clients."""
     with httpx.Client(base_url=address, timeout=120, trust_env=False) as client, ThreadPoolExecutor(CLIENTS) as pool:
 
@@ -76,8 +76,8 @@ def measure_concurrent(address: str, photos: list[Path]) -> float:
             client.post("/api/v1/identify", content=path.read_bytes()).raise_for_status()
 
         started = time.perf_counter()
-        list(pool.map(identify, photos))
-        return len(photos) / (time.perf_counter() - started)
+        list(pool.map(identify, paths))
+        return len(paths) / (time.perf_counter() - started)
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def run_deepface(python: Path, folder: Path) -> Iterator[str]:
             process.terminate()
 
 
-def compare_with_deepface(python: Path, address: str, photos: list[Path], folder: Path, runs: int) -> dict[str, object]:
+def compare_with_deepface(python: Path, address: str, paths: list[Path], folder: Path, runs: int) -> dict[str, object]:
     """Return the photos per second of eight clients of deepface's API and of facebank's, in alternation."""
     with run_deepface(python, folder) as deepface_address, httpx.Client(timeout=600, trust_env=False) as client:
 
@@ -126,14 +126,14 @@ def compare_with_deepface(python: Path, address: str, photos: list[Path], folder
         def rate(represent: Callable[[Path], int] = represent) -> float:
             with ThreadPoolExecutor(CLIENTS) as pool:
                 started = time.perf_counter()
-                success_count = list(pool.map(represent, photos)).count(200)
+                success_count = list(pool.map(represent, paths)).count(200)
                 seconds = time.perf_counter() - started
-            if success_count < len(photos) / 2:
-                raise RuntimeError(f"deepface answered only {success_count} of {len(photos)} requests")
-            return len(photos) / seconds
+            if success_count < len(paths) / 2:
+                raise RuntimeError(f"deepface answered only {success_count} of {len(paths)} requests")
+            return len(paths) / seconds
 
         rate()  # not measured
-        rates = [(measure_concurrent(address, photos), rate()) for _ in range(runs)]
+        rates = [(measure_concurrent(address, paths), rate()) for _ in range(runs)]
     return {
         "deepface, photos a second": statistics.median(b for _, b in rates),
         "beside it, photos a second": statistics.median(a for a, _ in rates),
@@ -141,14 +141,14 @@ def compare_with_deepface(python: Path, address: str, photos: list[Path], folder
     }
 
 
-def measure_scan(gallery: Path, photos: list[Path], folder: Path) -> float:
+def measure_scan(gallery: Path, paths: list[Path], folder: Path) -> float:
     """Return the photos per second of a new scan with preloaded networks."""
     with FaceBank.open(gallery, threads=1) as bank:
-        list(bank.identify(photos[0]))
+        list(bank.identify(paths[0]))
         with bank.album(folder / f"{time.monotonic_ns()}.scan") as album:
             started = time.perf_counter()
-            album.scan(photos)
-            return len(photos) / (time.perf_counter() - started)
+            album.scan(paths)
+            return len(paths) / (time.perf_counter() - started)
 
 
 def main() -> None:
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="number of runs (default 3)")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
-    photos = sorted(arguments.folder.rglob("*.jpg"))[: arguments.photos]
+    paths = sorted(arguments.folder.rglob("*.jpg"))[: arguments.photos]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FACEBANK_CACHE"] = str(Path(folder) / "cache")
         gallery = Path(folder) / "people.facebank"
@@ -172,16 +172,16 @@ def main() -> None:
                 bank.enroll(person_folder.name, min(person_folder.glob("*.jpg")))
             with run_service(gallery, "--exact", "--requests-a-minute", "1000000") as service:
                 with httpx.Client(base_url=service.address, timeout=120, trust_env=False) as client:
-                    report: dict[str, object] = dict(measure_single(bank, client, photos))
+                    report: dict[str, object] = dict(measure_single(bank, client, paths))
                 print(report, flush=True)
-                photos = photos[: arguments.rate_photos]
+                paths = paths[: arguments.rate_photos]
                 rates = [
-                    (measure_concurrent(service.address, photos), measure_scan(gallery, photos, Path(folder)))
+                    (measure_concurrent(service.address, paths), measure_scan(gallery, paths, Path(folder)))
                     for _ in range(arguments.runs)
                 ]
                 if arguments.deepface is not None:
                     report |= compare_with_deepface(
-                        arguments.deepface, service.address, photos, Path(folder) / "deepface", arguments.runs
+                        arguments.deepface, service.address, paths, Path(folder) / "deepface", arguments.runs
                     )
         report["photos a second, eight clients"] = statistics.median(a for a, _ in rates)
         report["photos a second, scan"] = statistics.median(b for _, b in rates)

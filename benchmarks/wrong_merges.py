@@ -70,8 +70,8 @@ def split_rates(
         if parts is not None and first is not None:
             accuracy = float((parts[0] == (np.arange(len(rows)) < first)).mean())
             right.append(max(accuracy, 1 - accuracy))
-    share = round(float(np.mean(is_split)), 4) if is_split else None
-    return {"people": len(is_split), "found": share, "right half": round(float(np.mean(right)), 4) if right else None}
+    found, right_half = (round(float(np.mean(values)), 4) if values else None for values in (is_split, right))
+    return {"people": len(is_split), "found": found, "right half": right_half}
 
 
 def evaluate(faces: Faces, verify: float, *, with_relatives: bool) -> dict[str, object]:

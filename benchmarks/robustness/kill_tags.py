@@ -33,7 +33,7 @@ DENIED, KNOWN = "Barack Obama", "Eileen Collins"
 
 
 def run_trials(rounds: int, rng: random.Random) -> Outcome:
-    """Kill the command repeatedly, in half of the runs shortly after a new file of a photo appears."""
+    """Kill the command repeatedly, in half of the runs shortly after it has replaced a photo's file."""
     counts = Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         template, work = Path(folder) / "template", Path(folder) / "trial"
@@ -86,7 +86,7 @@ def _prepare(template: Path, work: Path) -> dict[str, str]:
 def _run_trial(
     work: Path, environment: dict[str, str], counts: Counter[str], rng: random.Random, seconds: float | None
 ) -> None:
-    """Kill the command after some seconds, or, if None, shortly after a new file of a photo appears."""
+    """Kill the command after `seconds`, or, if None, shortly after it has replaced a photo's file."""
     folder = work / "album"
     photos = sorted(folder.iterdir())
     hashes = {photo: picture_hash(photo.read_bytes()) for photo in photos}
