@@ -37,6 +37,7 @@ def forget(
     names in photos. On a terminal you are asked first.
     """
     from facebank.album.copies import copies_of
+    from facebank.album.forget import forget_person
 
     with global_options(ctx).open_gallery() as gallery:
         person, copies = gallery.person(name), copies_of(gallery, name)
@@ -44,7 +45,7 @@ def forget(
         if dry_run or not confirm_removal(f"Forget {description}, for good?", copies, yes=yes):
             record = forgotten_record(person, copies, None)
             return _print_plan(record, description, copies, dry_run=dry_run, as_json=as_json)
-        forgotten = gallery.forget(name)
+        forgotten = forget_person(gallery, name)
     if as_json:
         write_json(forgotten_record(person, copies, forgotten))
     else:

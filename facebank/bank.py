@@ -802,6 +802,8 @@ class FaceBank:
     def forget(self, name: str) -> Forgotten:
         """Permanently remove a person with all samples, embeddings and thumbnails; freed bytes are overwritten.
 
+        The person's small pictures are wiped from the scanned videos of the gallery's album, too.
+
         Raises
         ------
         PersonNotFoundError
@@ -814,7 +816,9 @@ class FaceBank:
         >>> [person.name for person in bank.people()]
         ['Barack']
         """
-        return self.gallery.forget(name)
+        from facebank.album.forget import forget_person
+
+        return forget_person(self.gallery, name)
 
     def export(self, folder: Place, people: Sequence[str] | None = None, *, thumbnails: bool = True) -> Exported:
         """Write people and their samples to a new folder for `import_people`.

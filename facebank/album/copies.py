@@ -27,9 +27,8 @@ ADVICE = MappingProxyType(
         ),
         PlaceKind.TAGS: "names that were written into photos or beside them: 'facebank tags show' lists them",
         PlaceKind.SCAN: (
-            "still holds all faces of the scanned photos and videos, without names, and a small picture of each in a "
-            "video: to remove them too, stop other facebank programs, such as 'facebank serve', delete the "
-            "file, and scan again without the person's photos"
+            "still holds all faces of the scanned photos and videos, without names: to remove them too, stop other "
+            "facebank programs, such as 'facebank serve', delete the file, and scan again without the person's photos"
         ),
     }
 )

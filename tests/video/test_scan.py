@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,39 @@ def test_new_people_are_found_without_another_scan(films: Path, shared: Path, tm
         assert scan_videos(own, album, films).gone == 1
         assert overview.refresh()
         assert len(overview) == 0
+
+
+def test_the_command_forgets_a_persons_pictures(films: Path, shared: Path, tmp_path: Path) -> None:
+    gallery, photos = tmp_path / "own.facebank", shared / "data" / "photos"
+    shutil.move(films.with_suffix(".scan"), gallery.with_suffix(".scan"))
+    with FaceBank.open(gallery, device="cpu", threads=1) as own, own.album() as album:
+        own.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
+        own.enroll(OBAMA, next((photos / "enrol" / "obama").iterdir()))
+        scan_videos(own, album, films)
+        overview = VideoOverview(own, album, [films])
+        assert overview.refresh()
+        miranda = own.person(MIRANDA).id
+        (video,) = overview.videos_of(miranda)
+        tracks = {visit.track for visit in video.visits_of(miranda)}
+        pictures = [album.scan_file.videos.picture(track) for track in tracks]
+        others = {track.number for seen in album.scan_file.videos.each() for track in seen.tracks} - tracks
+    program = Path(sys.executable).with_name("facebank")
+    forgotten = subprocess.run(
+        [program, "--gallery", gallery, "people", "forget", MIRANDA, "--yes"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "is forgotten" in forgotten.stdout
+    scan = b"".join(path.read_bytes() for path in gallery.parent.glob("own.scan*"))
+    assert pictures
+    for picture in pictures:
+        assert picture is not None
+        middle = len(picture) // 2
+        assert picture[middle : middle + 64] not in scan
+    with FaceBank.open(gallery, device="cpu", threads=1) as own, own.album() as album:
+        assert all(album.scan_file.videos.picture(track) is None for track in tracks)
+        assert any(album.scan_file.videos.picture(track) is not None for track in others)
 
 
 class Canceled(Progress):

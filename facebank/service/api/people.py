@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Response
 
 from facebank.album.copies import copies_of
+from facebank.album.forget import forget_person
 from facebank.errors import PersonNotFoundError
 from facebank.recognition.facts import fact_warnings
 from facebank.schemas.records import (
@@ -175,4 +176,4 @@ def _is_enrolled(gallery: Gallery, name: str) -> bool:
 
 def _forget(gallery: Gallery, name: str, *, dry_run: bool) -> Record:
     person, copies = gallery.person(name), copies_of(gallery, name)
-    return forgotten_record(person, copies, None if dry_run else gallery.forget(name))
+    return forgotten_record(person, copies, None if dry_run else forget_person(gallery, name))
