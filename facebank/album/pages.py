@@ -382,7 +382,7 @@ def _group_section(scan_file: ScanFile, group: Group) -> str:
 
 
 def _face_figure(scan_file: ScanFile, face: int, name: str) -> str:
-    photo, index = scan_file.place_of(face)
+    photo, index = scan_file.locate_face(face)
     try:
         picture = face_picture(photo, index + 1, _FACE_SIDE)
     except PhotoError as error:

@@ -172,7 +172,7 @@ class Questions:
 
     def _locate(self, faces: list[int]) -> Iterator[tuple[int, tuple[Photo, int]]]:
         for face in faces:
-            photo, face_number = self._album.scan_file.place_of(face)
+            photo, face_number = self._album.scan_file.locate_face(face)
             if self._overview.photo(photo.content_hash) is not None:
                 yield face, (photo, face_number + 1)
 

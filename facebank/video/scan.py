@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.scan.scan_file import UNSETTLED, ScanFile
-from facebank.album.scan.scanner import may_be_there, only_scan, state_of
+from facebank.album.scan.scanner import lock_scan, may_exist, state_of
 from facebank.album.scan.videos import ScannedTrack, ScannedVideo
 from facebank.errors import PhotoNotFoundError, UnreadableVideoError, VideoError
 from facebank.gallery import PlaceKind
@@ -105,7 +105,7 @@ def scan_videos(
     album.require_writable()
     engine = bank.engine
     with (
-        only_scan(album.path, "videos.lock"),
+        lock_scan(album.path, "videos.lock"),
         ScanFile.open(album.path, engine.identity, create=True) as scan_file,
     ):
         plan = plan_video_scan(scan_file, named_paths(places), within)
@@ -145,7 +145,7 @@ def plan_video_scan(scan_file: ScanFile, places: Iterable[Path], within: NamedFo
             else:
                 unchanged += video.error is None
         if contents.videos or contents.photos:
-            gone += [path for path in known if not may_be_there(path) or not _is_within(path, within)]
+            gone += [path for path in known if not may_exist(path) or not _is_within(path, within)]
     return VideoScanPlan(tuple(todo), unchanged, tuple(gone))
 
 

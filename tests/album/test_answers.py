@@ -280,7 +280,7 @@ def test_undoing_answers_in_reverse_order_restores_everything(album: Album, bank
 
     def name_group_without_first_face() -> Answer:
         (face, *others) = album.scan_file.groups()[1]
-        photo, index = album.scan_file.place_of(face)
+        photo, index = album.scan_file.locate_face(face)
         left_out = {face: (photo, index + 1)} if others else {}
         answer = name_group(album, bank, 1, random_name(), force=True, without=left_out.keys())
         return leave_out(album, bank.gallery, answer, 1, left_out) if answer.accepted else answer
@@ -377,7 +377,7 @@ def test_samples_keep_their_person_although_another_looks_alike(
     assert asked_faces
     assert not any("barack" in Path(path).name for path, _ in asked_faces)
     album.cluster(least=1)
-    assert not any("barack" in album.scan_file.place_of(face)[0].path for face in grouped_faces(album))
+    assert not any("barack" in album.scan_file.locate_face(face)[0].path for face in grouped_faces(album))
 
     bank.gallery.remove_sample(next(sample.id for sample in bank.samples("Barack") if barack_names[1] in sample.path))
     assert [Path(found.path).name for found in album.find("Barack")] == barack_names[:1]  # the similarity decides now

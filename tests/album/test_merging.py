@@ -136,8 +136,8 @@ def test_remaining_photos_keep_groups_pairs_and_names(make: Make, target: Path) 
     with ScanFile.open(target, PACK) as scan_file:
         assert scan_file.groups() == {1: [five[0], six[0], seven[0]]}
         assert scan_file.told_apart() == [(five[0], seven[1])]
-        assert scan_file.place_of(six[0])[0].path == "/a/b/6.jpg"
-        assert scan_file.place_of(seven[0])[0].content_hash == f"{700:064x}"
+        assert scan_file.locate_face(six[0])[0].path == "/a/b/6.jpg"
+        assert scan_file.locate_face(seven[0])[0].content_hash == f"{700:064x}"
         assert {tag.photo for tag in scan_file.tags()} == {"/a/5.jpg"}
 
 

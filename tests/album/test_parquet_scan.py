@@ -109,7 +109,7 @@ def test_each_photo_is_yielded_once_with_the_ids_of_its_faces(scan: ParquetScan)
     for ids, photo in photos:
         for index, (face_id, face) in enumerate(zip(ids, photo.faces, strict=True)):
             assert np.array_equal(embeddings[face_id], face.embedding)
-            face_photo, face_index = scan.place_of(face_id)
+            face_photo, face_index = scan.locate_face(face_id)
             assert (face_photo.content_hash, face_index) == (photo.content_hash, index)
 
 
@@ -118,11 +118,11 @@ def test_groups_and_pairs_are_stored_beside_the_shards(shards: Path, scan: Parqu
     scan.keep_groups({1: [5, 3], 2: [9]})
     assert scan.tell_apart([(5, 9), (9, 5), (1, 2)]) == [(1, 2), (5, 9)]
     assert scan.tell_apart([(1, 2)]) == []
-    places = {face: (scan.place_of(face)[0].content_hash, scan.place_of(face)[1]) for face in (1, 2, 3, 5, 9)}
+    places = {face: (scan.locate_face(face)[0].content_hash, scan.locate_face(face)[1]) for face in (1, 2, 3, 5, 9)}
     write_shard(shards / "0.parquet", [made_up_file("/c/new.jpg", 500, faces=3)])
     with ParquetScan(shards, PACK) as again:
         groups, (first, second) = again.groups(), again.told_apart()
-        found = {number: [again.place_of(face) for face in faces] for number, faces in groups.items()}
+        found = {number: [again.locate_face(face) for face in faces] for number, faces in groups.items()}
         assert {number: [(photo.content_hash, place) for photo, place in faces] for number, faces in found.items()} == {
             1: [places[5], places[3]],
             2: [places[9]],
@@ -219,7 +219,7 @@ def test_other_changes_are_refused(scan: ParquetScan) -> None:
 def test_groups_need_a_writable_folder(shards: Path, scan: ParquetScan) -> None:
     shards.chmod(0o500)
     try:
-        with pytest.raises(StorageError, match="groups of faces are kept beside the shards"):
+        with pytest.raises(StorageError, match="groups of faces are stored beside the shards"):
             scan.keep_groups({1: [1]})
     finally:
         shards.chmod(0o700)
@@ -228,7 +228,7 @@ def test_groups_need_a_writable_folder(shards: Path, scan: ParquetScan) -> None:
 def group_places(album_groups: Sequence[object], scan_file: ScanFile) -> set[frozenset[tuple[str, int]]]:
     groups_of_places = set()
     for faces in scan_file.groups().values():
-        places = [scan_file.place_of(face) for face in faces]
+        places = [scan_file.locate_face(face) for face in faces]
         groups_of_places.add(frozenset((photo.content_hash, place) for photo, place in places))
     assert len(groups_of_places) == len(album_groups)
     return groups_of_places

@@ -335,7 +335,7 @@ def _rewrite(path: Path, order: list[int] | None = None, **options: Any) -> None
         writer.write_table(table)
         writer.add_key_value_metadata({key: value for key, value in footer.items() if key.startswith(b"facebank.")})
     with path.open("r+b") as stream:
-        parquet_shards._put_seal(stream)
+        parquet_shards._insert_seal(stream)
 
 
 @pytest.mark.parametrize("column", ["width", "height", "quarter_turns", "camera_dated", "face_count"])
@@ -354,7 +354,7 @@ def test_a_hostile_photo_without_one_of_its_values_is_refused(path: Path, column
         writer.write_table(table)
         writer.add_key_value_metadata({key: value for key, value in footer.items() if key.startswith(b"facebank.")})
     with path.open("r+b") as stream:
-        parquet_shards._put_seal(stream)
+        parquet_shards._insert_seal(stream)
     with (
         ParquetShard.open(path) as shard,
         pytest.raises(ScanFormatError, match=r"written \((it|the number)"),

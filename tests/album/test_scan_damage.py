@@ -62,7 +62,7 @@ def all_content(path: Path) -> list[Any]:
             scan_file.tags(),
             sorted(scan_file.known_pictures()),
             scan_file.shards(),
-            [(comparable_photo(photo), index) for photo, index in map(scan_file.place_of, (1, 4, 40))],
+            [(comparable_photo(photo), index) for photo, index in map(scan_file.locate_face, (1, 4, 40))],
             [comparable_video(video) for video in scan_file.videos.each()],
             scan_file.videos.known(),
             [scan_file.videos.picture(track) for track in range(1, 7)],

@@ -14,7 +14,7 @@ from facebank import FaceBank
 from facebank.album.album import Album
 from facebank.album.own_album import default_scan_path
 from facebank.album.scan.scan_file import ScanFile
-from facebank.album.scan.scanner import only_scan
+from facebank.album.scan.scanner import lock_scan
 from facebank.errors import (
     FacebankError,
     PackMismatchError,
@@ -68,7 +68,7 @@ def answers(album: Album) -> list[object]:
     found = [(photo.path, [person.name for person in photo.people]) for photo in album.find("Barack")]
     groups = set()
     for group in album.cluster(least=1).groups:
-        places = [album.scan_file.place_of(face) for face in group.faces]
+        places = [album.scan_file.locate_face(face) for face in group.faces]
         groups.add(frozenset((photo.path, index) for photo, index in places))
     identified = [
         (photo.path, photo.content_hash, [(face.person, face.decision, face.reason) for face in photo.faces])
@@ -151,7 +151,7 @@ def test_scans_that_cannot_be_merged_are_reported(bank: FaceBank, scans: list[Pa
     shutil.copy(first, tmp_path / "copied.scan")
     with pytest.raises(UsageError, match="are both shard 1/3"):
         album.merge([first, tmp_path / "copied.scan"])
-    with only_scan(target), pytest.raises(ScanBusyError, match="another scan is writing"):
+    with lock_scan(target), pytest.raises(ScanBusyError, match="another scan is writing"):
         album.merge([first])
     assert {path.name for path in tmp_path.glob("family.scan*")} == set()
 

@@ -248,7 +248,7 @@ def test_a_copy_reported_after_its_broken_photo_is_read(
 def test_an_interrupted_scan_can_be_continued(
     engine: Engine, scan_file: ScanFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facebank.album.scan.scanner._KEPT_AT_ONCE", 1)
+    monkeypatch.setattr("facebank.album.scan.scanner._BATCH_SIZE", 1)
 
     class Interrupt(Recorder):
         def report(self, result: object) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facebank.album.scan.scanner import only_scan
+from facebank.album.scan.scanner import lock_scan
 
 from .conftest import DEMO_PHOTOS, Run
 
@@ -133,7 +133,7 @@ def _has_committed(path: Path) -> bool:
 
 
 def test_a_second_scan_at_the_same_time_is_refused(run: Run, gallery: Path, album: Path) -> None:
-    with only_scan(gallery.with_suffix(".scan")):
+    with lock_scan(gallery.with_suffix(".scan")):
         assert "another scan" in run("scan", album, code=2).err
     assert "5 analyzed" in run("scan", album).out
 

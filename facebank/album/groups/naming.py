@@ -174,7 +174,7 @@ def owner_of(
     for face in scan_file.groups().get(group, ()):
         if face in without:
             continue
-        photo, index = scan_file.place_of(face)
+        photo, index = scan_file.locate_face(face)
         for sample in gallery.samples_at(FaceKey.from_photo(photo, photo.faces[index])):
             if name_key(sample.person) != other:
                 return sample.person
@@ -182,7 +182,7 @@ def owner_of(
 
 
 def _guarded_face(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:
-    photo, index = scan_file.place_of(face)
+    photo, index = scan_file.locate_face(face)
     return replace(GuardedFace.of(photo, index), embedding=embedding)
 
 
@@ -209,7 +209,7 @@ def _add_sample(
     scan_file: ScanFile, engine: Engine, face: int, samples: dict[str, NewSample], refused: dict[str, str]
 ) -> None:
     """Read a face's photo again, and add the face to `samples`, or the reason why it cannot be used to `refused`."""
-    photo, index = scan_file.place_of(face)
+    photo, index = scan_file.locate_face(face)
     try:
         (analyzed,) = engine.analyzer.analyze([read_scanned_photo(photo.path)])
     except PhotoError as error:

@@ -89,7 +89,7 @@ class ScanSource:
         """As of `MergeSource`."""
         photos = [self._tables.photo_at(number) for number in numbers]
         faces = [self._tables.face_rows(photo) for photo in photos]
-        self._tables.read(_check_faces, [face for some in faces for face in some], self._dimension)
+        self._tables.read(_check_faces, [face for photo_faces in faces for face in photo_faces], self._dimension)
         return list(zip(photos, faces, strict=True))
 
 

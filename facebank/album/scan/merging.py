@@ -1,8 +1,8 @@
 """Merging scans of several machines into one, with the result of a scan by a single machine.
 
-Each scan records the folders, or shards of them, that it looked through, and when. For each path the scan counts that
-looked through its folder last: if it does not have the path, the file is gone. If two scans looked through at the same
-time, or the times are unknown, the scan counts that has the path; if both have it, the one that is named last, where
+Each scan records the folders, or shards of them, that it looked through, and when. The scan that looked through a
+path's folder last decides: if it does not have the path, the file is gone. If two scans looked through it at the same
+time, or the times are unknown, the scan that has the path decides; if both have it, the one that is named last, where
 the target of the merge comes first. Known photos keep their faces, with their numbers, groups and recorded pairs.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from facebank.album.scan.merge_sources import MergeSource
     from facebank.album.scan.tables import ScanTables
 
-_AT_ONCE = 200  # photos whose faces are checked together
+_BATCH_SIZE = 200  # photos whose faces are checked together
 
 Moved: TypeAlias = tuple[str, str]
 """The absolute path of a folder in the merged scans, and its new absolute path."""
@@ -78,19 +78,19 @@ def merge_tables(
         sum(1 for _ in target.whole_table("photos", "id", photo_row, "photos"))
         target.check_files()
         rows, unreadable = target.shards(), {file.path for file in target.all_files() if file.error is not None}
-    names = _Names(moved)
-    shards = [_renamed_shards(source, names, now) for source in sources]
+    names = _Renaming(moved)
+    shards = [_rename_shards(source, names, now) for source in sources]
     require_one_division([source.path for source in sources], shards)
     progress.begin("Merging", sum(source.file_count for source in sources))
     with target.changing() as changed:
         merge, seen = _Merge(target, changed, names, progress), list(rows)
         for source, theirs in zip(sources, shards, strict=True):
             with source.reading():
-                unreadable |= merge.take(source, SeenFolders(seen, unreadable), theirs)
+                unreadable |= merge.merge_source(source, SeenFolders(seen, unreadable), theirs)
             seen += theirs
-            rows = joined(rows, theirs)
-        merge.take_copies()
-        if moved is not None and not names.were_used:
+            rows = join_shards(rows, theirs)
+        merge.merge_copies()
+        if moved is not None and not names.was_used:
             raise UsageError(f"none of the scans has a photo of {printable(moved[0])}: nothing was moved from there")
         gone = target.drop_orphans(changed)
         target.put_shards(rows, changed)
@@ -100,7 +100,7 @@ def merge_tables(
 class _Merge:
     """Merges one scan after the other, inside a transaction of the target."""
 
-    def __init__(self, target: ScanTables, changed: Counter[str], names: _Names, progress: Progress) -> None:
+    def __init__(self, target: ScanTables, changed: Counter[str], names: _Renaming, progress: Progress) -> None:
         self.new = self.changed = self.unchanged = 0
         self._target = target
         # files whose photo is in the row of another file, by path: with the content hash, the edited photo, the source
@@ -109,30 +109,30 @@ class _Merge:
         self._names = names
         self._progress = progress
 
-    def take(self, source: MergeSource, mine: SeenFolders, rows: Sequence[ShardRow]) -> set[str]:
-        """Merge a scan; return the paths that it could not read."""
+    def merge_source(self, source: MergeSource, mine: SeenFolders, rows: Sequence[ShardRow]) -> set[str]:
+        """Merge a scan, and return the paths that it could not read."""
         contents = source.contents()
         files = [self._names.file(file) for file in source.files()]
         unreadable = {file.path for file in files if file.error is not None}
         theirs = SeenFolders(rows, unreadable)
         self._drop_gone(mine, theirs, {file.path for file in files})
-        waiting = list[FileRow]()
+        new = list[FileRow]()
         for file in files:
             if file.photo is not None and file.photo not in contents:
                 raise SCAN_FILE.damage_error(source.path)
-            if is_later(mine.when(file.path), theirs.when(file.path)):
+            if is_later(mine.seen_at(file.path), theirs.seen_at(file.path)):
                 self.unchanged += 1
-            elif not self._takes_known(file, None if file.photo is None else contents[file.photo]):
-                waiting.append(file)
+            elif not self._store_if_known(file, None if file.photo is None else contents[file.photo]):
+                new.append(file)
                 continue
             self._progress.advance()
-        for first in range(0, len(waiting), _AT_ONCE):
-            some = waiting[first : first + _AT_ONCE]
-            self._take_new(source, some, contents)
-            self._progress.advance(len(some))
+        for first in range(0, len(new), _BATCH_SIZE):
+            batch = new[first : first + _BATCH_SIZE]
+            self._take_new(source, batch, contents)
+            self._progress.advance(len(batch))
         return unreadable
 
-    def take_copies(self) -> None:
+    def merge_copies(self) -> None:
         """Merge the files whose photo is in the row of another file, after all photos are merged.
 
         Raises `UsageError` if no scan has one of the photos.
@@ -150,16 +150,16 @@ class _Merge:
 
     def _drop_gone(self, mine: SeenFolders, theirs: SeenFolders, paths: AbstractSet[str]) -> None:
         for path in [path for path in self._copies if path not in paths]:
-            if is_later(theirs.when(path), mine.begun(path)):
+            if is_later(theirs.seen_at(path), mine.begun_at(path)):
                 del self._copies[path]
         for place in outermost(theirs.places):
             for file in self._target.files_inside(place):
-                if file.path not in paths and is_later(theirs.when(file.path), mine.begun(file.path)):
+                if file.path not in paths and is_later(theirs.seen_at(file.path), mine.begun_at(file.path)):
                     self._target.drop_file(file.path, self._counts)
                     self._target.drop_tags([file.path], self._counts)
 
-    def _takes_known(self, file: FileRow, content_hash: str | None) -> bool:
-        """Store a file if its photo is known or it has none; otherwise forget its path, and return False."""
+    def _store_if_known(self, file: FileRow, content_hash: str | None) -> bool:
+        """Store a file if its photo is known or it has none; otherwise drop its path, and return False."""
         self._copies.pop(file.path, None)
         before = self._target.file_at(file.path)
         photo = None if content_hash is None else self._target.photo_of_content(content_hash)
@@ -183,12 +183,12 @@ class _Merge:
             if photo is None or faces is None:
                 self._copies[file.path] = file, contents[file.photo or 0], photo, source.path
                 continue
-            known = self._target.photo_of_content(photo.content_hash) or self._edited(photo)
+            known = self._target.photo_of_content(photo.content_hash) or self._adopt_orphan(photo)
             if known is None:
                 known = self._target.add_copy(photo, faces, self._counts)
             self._target.put_file(file._replace(photo=known.id), self._counts)
 
-    def _edited(self, photo: PhotoRow) -> PhotoRow | None:
+    def _adopt_orphan(self, photo: PhotoRow) -> PhotoRow | None:
         """Give a photo without files the content of one with the same pixels, and return it; None if there is none."""
         if photo.picture_hash is None:
             return None
@@ -218,8 +218,8 @@ class SeenFolders:
     def __init__(self, rows: Iterable[ShardRow], unreadable: AbstractSet[str]) -> None:
         self._times: dict[str, dict[int, dict[int, datetime]]] = {}
         for row in sorted(rows, key=lambda row: row.looked_through):
-            there = self._times.setdefault(row.place, {}).setdefault(row.shard.count, {})
-            there[row.shard.number] = row.looked_through
+            times = self._times.setdefault(row.place, {}).setdefault(row.shard.count, {})
+            times[row.shard.number] = row.looked_through
         self._unreadable = unreadable
 
     @property
@@ -227,24 +227,24 @@ class SeenFolders:
         """The folders."""
         return self._times.keys()
 
-    def when(self, path: str) -> datetime | None:
+    def seen_at(self, path: str) -> datetime | None:
         """Return when the last scan of a path's folder began; None if unknown, or if a folder could not be opened."""
         if self._unreadable and any(folder in self._unreadable for folder in _folders_of(path)):
             return None
-        return self.begun(path)
+        return self.begun_at(path)
 
-    def begun(self, path: str) -> datetime | None:
+    def begun_at(self, path: str) -> datetime | None:
         """Return when the last scan of a path's folder began, even if it could not be opened; None if unknown."""
-        found = list[datetime]()
+        latest = None
         for place in _folders_of(path):
             for count, times in self._times.get(place, {}).items():
                 time = times.get(shard_number(path, place, count) or 0)
-                if time is not None:
-                    found.append(time)
-        return max(found, default=None)
+                if is_later(time, latest):
+                    latest = time
+        return latest
 
 
-def is_later(when: datetime | None, other: datetime | None) -> bool:
+def is_later(time: datetime | None, other: datetime | None) -> bool:
     """Return whether a time is later than another; any time is later than None.
 
     Examples
@@ -253,14 +253,14 @@ def is_later(when: datetime | None, other: datetime | None) -> bool:
     >>> is_later(datetime(2019, 6, 1, tzinfo=UTC), None), is_later(None, None)
     (True, False)
     """
-    return when is not None and (other is None or when > other)
+    return time is not None and (other is None or time > other)
 
 
-class _Names:
+class _Renaming:
     """Renames files and folders of the sources as they are named in the target."""
 
     def __init__(self, moved: Moved | None) -> None:
-        self.were_used = False
+        self.was_used = False
         self._moved = moved
 
     def file(self, file: FileRow) -> FileRow:
@@ -275,7 +275,7 @@ class _Names:
         """Return the new name of a path."""
         if self._moved is None or not is_inside(path, self._moved[0]):
             return path
-        self.were_used = True
+        self.was_used = True
         before, after = self._moved
         return os.path.normpath(after + os.sep + path[len(before) :])
 
@@ -283,29 +283,30 @@ class _Names:
         """Raise `UsageError` if only a part of a scanned folder has a new name."""
         if self._moved is not None and self._moved[0] != place and is_inside(self._moved[0], place):
             raise UsageError(
-                f"{printable(self._moved[0])} lies in {printable(place)}, which was scanned: say where the whole is now"
+                f"{printable(self._moved[0])} lies in {printable(place)}, which was scanned: name the new path "
+                "of that folder"
             )
 
 
-def joined(rows: Iterable[ShardRow], others: Iterable[ShardRow]) -> list[ShardRow]:
+def join_shards(rows: Iterable[ShardRow], others: Iterable[ShardRow]) -> list[ShardRow]:
     """Return the folders and shards that two scans together have looked through.
 
-    For each folder the latest division into shards counts, for each shard the latest time. Folders inside one that was
-    looked through as a whole at the same time or later are left out.
+    Each folder gets its latest division into shards, and each shard its latest time. Folders inside one that was looked
+    through as a whole at the same time or later are omitted.
     """
-    kept: dict[str, dict[Shard, ShardRow]] = {}
+    latest: dict[str, dict[Shard, ShardRow]] = {}
     for row in sorted((*rows, *others), key=lambda row: (row.looked_through, row)):
-        shards = kept.setdefault(row.place, {})
+        shards = latest.setdefault(row.place, {})
         if shards and next(iter(shards)).count != row.shard.count:  # all shards of a folder have one count
             shards.clear()
         shards[row.shard] = row
     whole = Shard(1, 1)
 
     def is_covered(row: ShardRow) -> bool:
-        around = (kept.get(folder, {}).get(whole) for folder in _folders_of(row.place))
-        return any(other is not None and other.looked_through >= row.looked_through for other in around)
+        outer = (latest.get(folder, {}).get(whole) for folder in _folders_of(row.place))
+        return any(other is not None and other.looked_through >= row.looked_through for other in outer)
 
-    return sorted(row for shards in kept.values() for row in shards.values() if not is_covered(row))
+    return sorted(row for shards in latest.values() for row in shards.values() if not is_covered(row))
 
 
 def is_inside(path: str, place: str) -> bool:
@@ -319,7 +320,7 @@ def is_inside(path: str, place: str) -> bool:
     return path == place or path.startswith(place if place.endswith(os.sep) else place + os.sep)
 
 
-def _renamed_shards(source: MergeSource, names: _Names, now: datetime) -> list[ShardRow]:
+def _rename_shards(source: MergeSource, names: _Renaming, now: datetime) -> list[ShardRow]:
     """Return a scan's folders and shards under their new names, with times in the future set to `now`."""
     with source.reading():
         rows = source.shards()
@@ -336,26 +337,26 @@ def require_one_division(scans: Sequence[Path], shards: Sequence[Sequence[ShardR
     scans, shards
         The files of the scans, and the shards that each has looked through.
     """
-    given: dict[tuple[str, Shard], Path] = {}
-    divided: dict[int, tuple[Path, dict[str, ShardRow]]] = {}
+    scan_of: dict[tuple[str, Shard], Path] = {}
+    folders_of_count: dict[int, tuple[Path, dict[str, ShardRow]]] = {}
     for scan, rows in zip(scans, shards, strict=True):
         parts: dict[int, dict[str, ShardRow]] = {}
         for row in (row for row in rows if row.shard.count > 1):
-            other = given.setdefault((row.place, row.shard), scan)
+            other = scan_of.setdefault((row.place, row.shard), scan)
             if other is not scan:
                 raise UsageError(
                     f"{printable(str(other))} and {printable(str(scan))} are both shard {row.shard} of "
-                    f"{printable(row.place)}: name the one that is to count"
+                    f"{printable(row.place)}: name only one of them"
                 )
             parts.setdefault(row.shard.count, {})[row.place] = row
         for count, places in parts.items():
-            first, others = divided.setdefault(count, (scan, places))
+            first, others = folders_of_count.setdefault(count, (scan, places))
             if places.keys().isdisjoint(others):
-                here, there = min(places.values()), min(others.values())
-                old, new = printable(here.place), printable(there.place)
+                row, first_row = min(places.values()), min(others.values())
+                old, new = printable(row.place), printable(first_row.place)
                 raise UsageError(
-                    f"{printable(str(first))} is shard {there.shard} of {new}, and {printable(str(scan))} shard "
-                    f"{here.shard} of {old}: if both are one folder, merge the second by itself with --moved {old} "
+                    f"{printable(str(first))} is shard {first_row.shard} of {new}, and {printable(str(scan))} shard "
+                    f"{row.shard} of {old}: if both are one folder, merge the second by itself with --moved {old} "
                     f"{new}; if not, merge them one after the other"
                 )
 
@@ -368,16 +369,16 @@ def missing_shards(rows: Iterable[ShardRow], merged: Iterable[Iterable[ShardRow]
     rows
         The shards of the whole scan.
     merged
-        The shards of each merged scan; other folders are left out.
+        The shards of each merged scan; other folders are omitted.
     """
-    wanted = {(row.place, row.shard.count) for some in merged for row in some}
-    there: dict[tuple[str, int], set[int]] = {}
+    divisions = {(row.place, row.shard.count) for shards in merged for row in shards}
+    present: dict[tuple[str, int], set[int]] = {}
     for row in rows:
-        there.setdefault((row.place, row.shard.count), set()).add(row.shard.number)
+        present.setdefault((row.place, row.shard.count), set()).add(row.shard.number)
     return {
         place: tuple(Shard(number, count) for number in range(1, count + 1) if number not in numbers)
-        for (place, count), numbers in there.items()
-        if (place, count) in wanted and len(numbers) < count
+        for (place, count), numbers in present.items()
+        if (place, count) in divisions and len(numbers) < count
     }
 
 

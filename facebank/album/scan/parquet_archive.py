@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from facebank.album.scan.rows import FaceRow, ShardRow
     from facebank.gallery import PackIdentity
 
-_GROUPS_KEPT = 4  # row groups, with their faces
-_SHARDS_OPEN = 8
+_MAX_CACHED_GROUPS = 4  # row groups, with their faces
+_MAX_OPEN_SHARDS = 8
 _NONE = -1
 
 
@@ -56,7 +56,7 @@ class RowGroup:
 class ParquetArchive:
     """Parquet shards of a pack, opened when needed; several threads may use it.
 
-    Raises as `ParquetShard.open`, and `UsageError` if two are the same shard of a folder.
+    Raises the errors of `ParquetShard.open`, and `UsageError` if two are the same shard of a folder.
     """
 
     def __init__(self, paths: Sequence[Path], pack: PackIdentity) -> None:
@@ -113,7 +113,7 @@ class ParquetArchive:
                 self._read.move_to_end(group.first)
             else:
                 self._read[group.first] = self._shard(group.shard).records_and_faces(group.group)
-                if len(self._read) > _GROUPS_KEPT:
+                if len(self._read) > _MAX_CACHED_GROUPS:
                     self._read.popitem(last=False)
             return self._read[group.first]
 
@@ -132,7 +132,7 @@ class ParquetArchive:
             shard.close()
             raise ScanBusyError(f"The Parquet shard {printable(str(path))} was changed while it was read: try again.")
         self._open[number] = shard
-        if len(self._open) > _SHARDS_OPEN:
+        if len(self._open) > _MAX_OPEN_SHARDS:
             self._open.popitem(last=False)[1].close()
         return shard
 
@@ -148,22 +148,22 @@ class ArchiveIndex:
         """Number of faces of each row, of shape ``(rows,)``."""
         contents = np.array(rows.contents, dtype=np.uint64)
         is_readable, has_faces = _flags(rows.readable), _flags(rows.scanned)
-        kept = _last_of_each(np.array(rows.paths, dtype=np.uint64), rows.ranks(archive)) & _flags(rows.current)
-        self.kept: NDArray[np.bool_] = kept
+        current = _last_of_each(np.array(rows.paths, dtype=np.uint64), rows.ranks(archive)) & _flags(rows.current)
+        self.current: NDArray[np.bool_] = current
         """Whether each row is current, of shape ``(rows,)``; at most one row of a path is."""
-        self.owners: NDArray[np.int64] = _owners(contents, np.flatnonzero(has_faces), kept)
+        self.owners: NDArray[np.int64] = _owners(contents, np.flatnonzero(has_faces), current)
         """For each current row the row with its faces, of shape ``(rows,)``; -1 for unreadable files and other rows."""
         pictures = np.array(rows.pictures, dtype=np.uint64)
         is_edited = (self.owners == _NONE) & (pictures != 0)
-        self.owners[is_edited] = _owners(pictures, np.flatnonzero(has_faces & (pictures != 0)), kept)[is_edited]
-        lost = np.flatnonzero(kept & is_readable & (self.owners == _NONE))
+        self.owners[is_edited] = _owners(pictures, np.flatnonzero(has_faces & (pictures != 0)), current)[is_edited]
+        lost = np.flatnonzero(current & is_readable & (self.owners == _NONE))
         if len(lost):
             record, _ = archive.row(int(lost[0]))
             raise ScanFormatError(
                 f"The Parquet shards list {printable(record.path)} as a copy of a photo that none of them has: add the "
                 "shard that has it."
             )
-        self.owners[~(kept & is_readable)] = _NONE
+        self.owners[~(current & is_readable)] = _NONE
         used = self.owners != _NONE
         self.photos: NDArray[np.int64] = np.unique(self.owners[used])
         """The rows with the faces of a current photo, each photo once, ascending."""
@@ -192,14 +192,14 @@ class ArchiveIndex:
         return int(np.argmax(self.owners == photo))
 
     def photos_of(self, content_hashes: Collection[str]) -> dict[str, int]:
-        """Return the rows of photos by their SHA-256, in hex; unknown ones are left out."""
-        found = {}
+        """Return the rows of photos by their SHA-256, in hex; unknown ones are omitted."""
+        rows = {}
         for content_hash in content_hashes:
             key = self._key(bytes.fromhex(content_hash))
-            place = int(np.searchsorted(self._contents, np.uint64(key)))
-            if place < len(self._contents) and int(self._contents[place]) == key:
-                found[content_hash] = int(self._by_content[place])
-        return found
+            index = int(np.searchsorted(self._contents, np.uint64(key)))
+            if index < len(self._contents) and int(self._contents[index]) == key:
+                rows[content_hash] = int(self._by_content[index])
+        return rows
 
 
 class _Rows:
@@ -216,25 +216,25 @@ class _Rows:
         """Add the rows of a row group."""
         whole, own = self._seen_folders(archive, group.shard)
         for record in archive.records(group):
-            photo, hashed = record.photo, record.content_hash
+            photo, content_hash = record.photo, record.content_hash
             picture = None if photo is None else photo.picture_hash
             self.paths.append(self.key(os.fsencode(record.path)))
-            self.contents.append(0 if hashed is None else self.key(bytes.fromhex(hashed)))
+            self.contents.append(0 if content_hash is None else self.key(bytes.fromhex(content_hash)))
             self.pictures.append(0 if picture is None else self.key(bytes.fromhex(picture)))
             self.counts.append(0 if photo is None else photo.face_count)
             self.shards.append(group.shard)
             self.readable.append(record.error is None)
             self.scanned.append(record.status == SCANNED)
-            is_past = whole is not None and is_later(whole.begun(record.path), own.begun(record.path))
+            is_past = whole is not None and is_later(whole.begun_at(record.path), own.begun_at(record.path))
             self.current.append(not is_past)
 
     def ranks(self, archive: ParquetArchive) -> NDArray[np.int64]:
         """Return a rank for each row; of two rows of a path, the one with the higher rank is current."""
         never = datetime.min.replace(tzinfo=UTC)
-        looked = [max((row.looked_through for row in rows), default=never) for rows in archive.looked_through]
-        order = sorted(range(len(looked)), key=lambda shard: (looked[shard], shard))
-        rank = np.empty(len(looked), dtype=np.int64)
-        rank[order] = np.arange(len(looked))
+        times = [max((row.looked_through for row in rows), default=never) for rows in archive.looked_through]
+        order = sorted(range(len(times)), key=lambda shard: (times[shard], shard))
+        rank = np.empty(len(times), dtype=np.int64)
+        rank[order] = np.arange(len(times))
         return rank[np.array(self.shards, dtype=np.int64)]
 
     def _seen_folders(self, archive: ParquetArchive, shard: int) -> tuple[SeenFolders | None, SeenFolders]:
@@ -263,18 +263,18 @@ def _last_of_each(keys: NDArray[np.uint64], ranks: NDArray[np.int64]) -> NDArray
     order = np.lexsort((np.arange(len(keys)), ranks, keys))
     last = np.ones(len(keys), dtype=np.bool_)
     last[:-1] = keys[order][1:] != keys[order][:-1]
-    found = np.zeros(len(keys), dtype=np.bool_)
-    found[order[last]] = True
-    return found
+    is_last = np.zeros(len(keys), dtype=np.bool_)
+    is_last[order[last]] = True
+    return is_last
 
 
-def _owners(keys: NDArray[np.uint64], owning: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return for each row one of `owning` with the same key: the first kept one, else the first; -1 for none."""
-    order = owning[np.lexsort((owning, ~kept[owning], keys[owning]))]
+def _owners(keys: NDArray[np.uint64], owning: NDArray[np.int64], current: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return for each row one of `owning` with the same key: the first current one, else the first; -1 for none."""
+    order = owning[np.lexsort((owning, ~current[owning], keys[owning]))]
     first = np.ones(len(order), dtype=np.bool_)
     first[1:] = keys[order][1:] != keys[order][:-1]
     order = order[first]
     if not len(order):
         return np.full(len(keys), _NONE, dtype=np.int64)
-    places = np.minimum(np.searchsorted(keys[order], keys), len(order) - 1)
-    return np.where(keys[order][places] == keys, order[places], _NONE).astype(np.int64)
+    indices = np.minimum(np.searchsorted(keys[order], keys), len(order) - 1)
+    return np.where(keys[order][indices] == keys, order[indices], _NONE).astype(np.int64)

@@ -31,8 +31,8 @@ FaceName: TypeAlias = tuple[str, int]
 GROUPS_FILE = "facebank.groups"
 _FORMAT = b"facebank groups1"
 _DIGEST = 32
-_ROW = np.dtype([("photo", "u1", 32), ("place", "<i4"), ("group", "<i4")])
-_MOST_BYTES = 8 * 1024**3
+_ROW = np.dtype([("photo", "u1", 32), ("index", "<i4"), ("group", "<i4")])
+_MAX_BYTES = 8 * 1024**3
 _APART = 0
 
 
@@ -50,7 +50,7 @@ class ShardGroups:
         try:
             size = self._path.stat().st_size
             head = len(_FORMAT) + _DIGEST
-            if size > _MOST_BYTES or size < head or (size - head) % _ROW.itemsize:
+            if size > _MAX_BYTES or size < head or (size - head) % _ROW.itemsize:
                 raise self._damage_error
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -60,11 +60,11 @@ class ShardGroups:
         if not data.startswith(_FORMAT) or data[len(_FORMAT) : head] != _digest(data[head:]):
             raise self._damage_error
         rows = np.frombuffer(data, dtype=_ROW, offset=head)
-        names = [(bytes(photo).hex(), int(place)) for photo, place in zip(rows["photo"], rows["place"], strict=True)]
+        names = [(bytes(photo).hex(), int(index)) for photo, index in zip(rows["photo"], rows["index"], strict=True)]
         groups, apart = dict[int, list[FaceName]](), list[FaceName]()
         for name, group in zip(names, rows["group"].tolist(), strict=True):
             (groups.setdefault(group, []) if group != _APART else apart).append(name)
-        if len(apart) % 2 or min(groups, default=1) < 1 or any(place < 0 for _, place in names):
+        if len(apart) % 2 or min(groups, default=1) < 1 or any(index < 0 for _, index in names):
             raise self._damage_error
         return groups, list(zip(apart[::2], apart[1::2], strict=True))
 
@@ -73,14 +73,14 @@ class ShardGroups:
         named = [(name, group) for group, names in groups.items() for name in names]
         named += [(name, _APART) for pair in apart for name in pair]
         rows = np.empty(len(named), dtype=_ROW)
-        for number, ((content_hash, place), group) in enumerate(named):
-            rows[number] = np.frombuffer(bytes.fromhex(content_hash), dtype=np.uint8), place, group
+        for number, ((content_hash, index), group) in enumerate(named):
+            rows[number] = np.frombuffer(bytes.fromhex(content_hash), dtype=np.uint8), index, group
         data = rows.tobytes()
         write_file(
             self._path,
             _FORMAT + _digest(data) + data,
             mode=face_file_mode(),
-            advice="groups of faces are kept beside the shards: copy those to a folder where you may write",
+            advice="groups of faces are stored beside the shards: copy the shards to a writable folder",
         )
 
     @property

@@ -1,9 +1,9 @@
 """Validation of the footer and the page headers of a Parquet shard before Arrow reads them.
 
-Arrow trusts them: it aborts the process on some invalid ones, and a page of a few bytes may claim to unpack to
+Arrow does not validate them: it aborts the process on some invalid ones, and a page of a few bytes may unpack to
 gigabytes. Both are in Thrift's compact protocol, of which this module reads the part that a footer needs; fields have
 the numbers of Parquet's definition. Only pages as facebank writes them are accepted: plain, without dictionaries and
-compression, so that no page holds more than its size.
+compression, which limits their content to their size.
 
 - https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 - https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
@@ -18,15 +18,15 @@ from typing import IO, Any
 
 from facebank.storage.values import InvalidValueError, integer_between
 
-MOST_ROWS = 1_000
-"""Largest number of rows in a row group."""
+MAX_ROWS = 1_000
+"""Maximum number of rows in a row group."""
 
-MOST_FACES = 100_000
-"""Largest number of faces in a row group, and in a photo."""
+MAX_FACES = 100_000
+"""Maximum number of faces in a row group, and in a photo."""
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
-_DEEPEST = 12
-_LONGEST_HEADER = 256  # bytes of a page's header, which has no statistics
+_MAX_DEPTH = 12
+_MAX_HEADER = 256  # bytes of a page's header, which has no statistics
 _PLAIN, _RLE, _UNCOMPRESSED, _DATA_PAGE = 0, 3, 0, 0
 
 
@@ -60,10 +60,10 @@ def groups_in(footer: bytes, end: int) -> list[GroupPages]:
 
 def _group(group: dict[int, Any], end: int) -> GroupPages:
     columns = tuple(_column(_struct(column), end) for column in _list(group.get(1)))
-    for one, other in pairwise(sorted(columns, key=lambda column: column.offset)):
-        if one.offset + one.size > other.offset:
+    for column, following in pairwise(sorted(columns, key=lambda column: column.offset)):
+        if column.offset + column.size > following.offset:
             raise InvalidValueError("its columns overlap")
-    return GroupPages(integer_between(group.get(3), 1, MOST_ROWS), columns)
+    return GroupPages(integer_between(group.get(3), 1, MAX_ROWS), columns)
 
 
 def _column(chunk: dict[int, Any], end: int) -> ColumnPages:
@@ -75,7 +75,7 @@ def _column(chunk: dict[int, Any], end: int) -> ColumnPages:
         raise InvalidValueError("it has pages of a different kind than a shard's")
     offset = integer_between(meta.get(9), 4, end - size)
     # a value takes at least 4 bytes; a null takes none, and belongs to a row or a face
-    values = integer_between(meta.get(5), 0, MOST_ROWS + MOST_FACES + size // 4)
+    values = integer_between(meta.get(5), 0, MAX_ROWS + MAX_FACES + size // 4)
     return ColumnPages(path[0].decode(), offset, size, values)
 
 
@@ -84,17 +84,17 @@ def check_pages(stream: IO[bytes], group: GroupPages, names: Collection[str] | N
     for column in group.columns:
         if names is not None and column.name not in names:
             continue
-        place, end, values = column.offset, column.offset + column.size, 0
-        while place < end:
-            stream.seek(place)
-            reader = _Compact(stream.read(min(_LONGEST_HEADER, end - place)))
+        position, end, values = column.offset, column.offset + column.size, 0
+        while position < end:
+            stream.seek(position)
+            reader = _Compact(stream.read(min(_MAX_HEADER, end - position)))
             header = reader.struct()
-            page, size = _struct(header.get(5)), integer_between(header.get(3), 0, end - place - reader.place)
+            page, size = _struct(header.get(5)), integer_between(header.get(3), 0, end - position - reader.position)
             is_plain = [page.get(number) for number in (2, 3, 4)] == [_PLAIN, _RLE, _RLE]
             if header.get(1) != _DATA_PAGE or header.get(2) != size or not is_plain:
                 raise InvalidValueError("it has pages of a different kind than a shard's")
             values += integer_between(page.get(1), 0, column.values - values)
-            place += reader.place + size
+            position += reader.position + size
         if values != column.values:
             raise InvalidValueError("some of its values are lost")
 
@@ -103,12 +103,12 @@ class _Compact:
     """Reader of structures in Thrift's compact protocol, with fields by number and strings as bytes."""
 
     def __init__(self, data: bytes) -> None:
-        self.place = 0
+        self.position = 0
         self._data = data
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         """Return the fields of the structure at the current position."""
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise InvalidValueError("its footer is nested too deeply")
         fields, number = dict[int, Any](), 0
         while head := self._byte():
@@ -127,27 +127,27 @@ class _Compact:
         if kind in (_LIST, _SET):
             head = self._byte()
             count = head >> 4 if head >> 4 != 15 else self._unsigned()
-            return [self._value(head & 15, depth + 1) for _ in range(self._fitting(count))]
+            return [self._value(head & 15, depth + 1) for _ in range(self._check_count(count))]
         if kind in (_TRUE, _FALSE, _BYTE):  # inside a list
             return self._byte()
         if kind == _DOUBLE:
             return self._bytes(8)
         raise InvalidValueError("its footer has a field of an unknown type")
 
-    def _fitting(self, count: int) -> int:
+    def _check_count(self, count: int) -> int:
         """Return `count` if so many values of at least one byte can follow; raises `InvalidValueError` otherwise."""
-        return integer_between(count, 0, len(self._data) - self.place)
+        return integer_between(count, 0, len(self._data) - self.position)
 
     def _bytes(self, count: int) -> bytes:
-        begin = self.place
-        self.place += self._fitting(count)
-        return self._data[begin : self.place]
+        begin = self.position
+        self.position += self._check_count(count)
+        return self._data[begin : self.position]
 
     def _byte(self) -> int:
-        if self.place >= len(self._data):
+        if self.position >= len(self._data):
             raise InvalidValueError("it is cut off")
-        self.place += 1
-        return self._data[self.place - 1]
+        self.position += 1
+        return self._data[self.position - 1]
 
     def _unsigned(self) -> int:
         number = shift = 0

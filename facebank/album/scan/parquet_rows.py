@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from facebank.album.scan.parquet_pages import MOST_FACES
+from facebank.album.scan.parquet_pages import MAX_FACES
 from facebank.album.scan.rows import (
     FaceRow,
     FileState,
@@ -128,41 +128,41 @@ def record_of(file: ScannedFile) -> FileRecord:
 def _values(record: FileRecord) -> tuple[object, ...]:
     """Return the values of `FILE_COLUMNS`."""
     photo = record.photo
-    of_photo: tuple[object, ...] = (None,) * 7
+    photo_values: tuple[object, ...] = (None,) * 7
     if photo is not None:
         taken_at = None if photo.taken_at is None else time_to_text(photo.taken_at)
-        hashed = _from_hex(photo.picture_hash)
-        of_photo = (*photo[2:5], taken_at, photo.camera_dated, hashed, photo.face_count)
+        picture_hash = _from_hex(photo.picture_hash)
+        photo_values = (*photo[2:5], taken_at, photo.camera_dated, picture_hash, photo.face_count)
     return (
         os.fsencode(record.path),
         *(record.state.size, record.state.modified, record.status, _from_hex(record.content_hash)),
         *(record.error, record.readers),
-        *of_photo,
+        *photo_values,
     )
 
 
 def _check_values(values: Sequence[Any]) -> FileRecord:
     """Return the record of the values of `FILE_COLUMNS`; raises `InvalidValueError` if they are invalid."""
-    path, size, modified, status, content_hash, error, readers, *of_photo = values
-    of_file, photo = _to_hex(content_hash), None
+    path, size, modified, status, content_hash, error, readers, *photo_values = values
+    file_hash, photo = _to_hex(content_hash), None
     if status in (SCANNED, EDITED):
-        if of_file is None:
+        if file_hash is None:
             raise InvalidValueError("it holds a photo without content hash")
-        width, height, turned, taken_at, dated, picture_hash, count = of_photo
-        row = (0, of_file, width, height, turned, taken_at, dated, _to_hex(picture_hash), count)
+        width, height, turns, taken_at, camera_dated, picture_hash, count = photo_values
+        row = (0, file_hash, width, height, turns, taken_at, camera_dated, _to_hex(picture_hash), count)
         photo = photo_of_values(row)
-        if count > (MOST_FACES if status == SCANNED else 0):
+        if count > (MAX_FACES if status == SCANNED else 0):
             raise InvalidValueError("it holds a photo with too many faces")
-    elif any(value is not None for value in of_photo):
+    elif any(value is not None for value in photo_values):
         raise InvalidValueError("it holds a photo in a row for another status")
-    is_valid = {UNREADABLE: error is not None, KNOWN: of_file is not None and error is None}
+    is_valid = {UNREADABLE: error is not None, KNOWN: file_hash is not None and error is None}
     if not is_valid.get(status, error is None and photo is not None):
         raise InvalidValueError("it holds an invalid file")
     return FileRecord(
         path_of(path),
         FileState(integer(size), integer(modified)),
         text(status),
-        of_file,
+        file_hash,
         error_or_none(error),
         text_or_none(readers),
         photo,
@@ -186,28 +186,26 @@ def columns_of(records: Sequence[FileRecord], photos: Sequence[Photo | None], fi
     pa = pyarrow()
     schema = schema_of(dimension)
     rows = [_values(record) for record in records]
-    of_photos = [() if photo is None else photo.faces for photo in photos]
-    faces = [_face_row(face) for some in of_photos for face in some]
+    photo_faces = [() if photo is None else photo.faces for photo in photos]
+    faces = [_face_row(face) for each_faces in photo_faces for face in each_faces]
     numbers = numbers_of(faces, dimension)
-    counts = [len(some) for some in of_photos]
+    counts = list(map(len, photo_faces))
     for face in faces:
         weaknesses_of(face.weaknesses)
     ends = np.cumsum(counts).tolist()
     grouped = [faces[end - count : end] for end, count in zip(ends, counts, strict=True)]
-    begins = [
-        None if photo is None else end - len(some) for photo, end, some in zip(photos, ends, grouped, strict=True)
-    ]
-    listed = pa.ListArray.from_arrays(
-        pa.array([*begins, len(faces)], type=pa.int32()),
+    starts = [None if photo is None else end - count for photo, end, count in zip(photos, ends, counts, strict=True)]
+    face_lists = pa.ListArray.from_arrays(
+        pa.array([*starts, len(faces)], type=pa.int32()),
         _faces_array(numbers, faces, schema),
         type=schema.field("faces").type,
     )
     values = [*zip(*rows, strict=True)]
     file_digests = [_file_digest(position, row) for position, row in enumerate(rows, first)]
-    faces_digests = [_faces_digest(position, some) for position, some in enumerate(grouped, first)]
-    plain = [pa.array(column, type=schema.field(place).type) for place, column in enumerate(values)]
-    digests = [pa.array(some, type=schema.field("file_digest").type) for some in (file_digests, faces_digests)]
-    return pa.Table.from_arrays([*plain, listed, *digests], schema=schema)
+    faces_digests = [_faces_digest(position, group) for position, group in enumerate(grouped, first)]
+    plain = [pa.array(column, type=schema.field(index).type) for index, column in enumerate(values)]
+    digests = [pa.array(column, type=schema.field("file_digest").type) for column in (file_digests, faces_digests)]
+    return pa.Table.from_arrays([*plain, face_lists, *digests], schema=schema)
 
 
 def _face_row(face: Face) -> FaceRow:
@@ -266,11 +264,11 @@ def faces_in(table: Any, records: Sequence[FileRecord], first: int, dimension: i
     digests = table.column("faces_digest").to_pylist()
     grouped, end = list[list[FaceRow]](), 0
     for position, (count, digest) in enumerate(zip(counts, digests, strict=True), first):
-        some = faces[end : end + count]
+        group = faces[end : end + count]
         end += count
-        if digest != _faces_digest(position, some):
+        if digest != _faces_digest(position, group):
             raise InvalidValueError("a face was altered")
-        grouped.append(some)
+        grouped.append(group)
     yield from grouped
 
 
@@ -278,14 +276,14 @@ def _numbers_in(faces: Any, dimension: int) -> FloatArray:
     """Return the numbers of faces, ``float32`` of shape ``(N, W)``, as laid out in `facebank.storage.face_rows`."""
     pa = pyarrow()
     numbers = np.empty((len(faces), row_width(dimension)), dtype="<f4")
-    for name, place in FIELDS.items():
+    for name, columns in FIELDS.items():
         values = faces.field(name)
         is_vector = pa.types.is_fixed_size_list(values.type)
         flat = values.flatten() if is_vector else values
         if flat.null_count and name not in OPTIONAL_FIELDS:
             raise InvalidValueError("it holds a face without some of its numbers")
-        column = flat.to_numpy(zero_copy_only=False).reshape(numbers[:, place].shape)
-        numbers[:, place] = (
+        column = flat.to_numpy(zero_copy_only=False).reshape(numbers[:, columns].shape)
+        numbers[:, columns] = (
             np.where(np.isnan(column), np.float32(np.nan), column) if name in OPTIONAL_FIELDS else column
         )
     return numbers

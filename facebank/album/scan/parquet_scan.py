@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 import numpy as np
 
-from facebank.album.scan.merging import is_inside, joined
+from facebank.album.scan.merging import is_inside, join_shards
 from facebank.album.scan.parquet_archive import ParquetArchive
 from facebank.album.scan.parquet_groups import FaceName, ShardGroups
 from facebank.album.scan.parquet_source import shards_in
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from facebank.types import Photo
 
 
-_MANY_FACES = 200_000
+_MAX_PEOPLE_FACES = 200_000
 
 
 def read_only_error(path: Path, *, is_opened: bool = False) -> UsageError:
@@ -123,7 +123,7 @@ class ParquetScan(ScanFile):
 
     def shards(self) -> list[ShardRow]:
         """As of `ScanFile`."""
-        return joined((row for rows in self._archive.looked_through for row in rows), ())
+        return join_shards((row for rows in self._archive.looked_through for row in rows), ())
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
         """As of `ScanFile`, in the order of the shards."""
@@ -141,7 +141,7 @@ class ParquetScan(ScanFile):
     def people_table(self) -> StoredFaces:
         """As of `ScanFile`."""
         index = self._archive.index
-        return self._table_of(index.photos[:: max(1, index.face_count // _MANY_FACES)])
+        return self._table_of(index.photos[:: max(1, index.face_count // _MAX_PEOPLE_FACES)])
 
     def _table_of(self, photos: NDArray[np.int64]) -> StoredFaces:
         """Return the faces of photos, given by the ascending numbers of the rows that have the faces."""
@@ -153,11 +153,11 @@ class ParquetScan(ScanFile):
         wanted = np.zeros(len(index.counts), dtype=np.bool_)
         wanted[photos] = True
         for group in self._archive.groups:
-            mine = wanted[group.first : group.first + group.size]
-            if not mine.any():
+            is_wanted = wanted[group.first : group.first + group.size]
+            if not is_wanted.any():
                 continue
-            rows = self._archive.rows(group)
-            faces = [face for is_mine, (_, some) in zip(mine, rows, strict=True) if is_mine for face in some]
+            rows = [row for row, keep in zip(self._archive.rows(group), is_wanted, strict=True) if keep]
+            faces = [face for _, photo_faces in rows for face in photo_faces]
             if faces:
                 numbers = numbers_of(faces, self._dimension)
                 begin, end = end, end + len(faces)
@@ -170,15 +170,16 @@ class ParquetScan(ScanFile):
         """As of `ScanFile`."""
         photos = list(dict.fromkeys(map(self._photo_of, faces)))
         if any(photo not in self._dates for photo in photos):
-            grouped = {self._photo_of(face) for some in self.groups().values() for face in some}
+            grouped = {self._photo_of(face) for group_faces in self.groups().values() for face in group_faces}
             for number, record in self._records_at(grouped.union(photos)):
                 if record.photo is not None:
-                    when = record.photo.taken_at
-                    in_zone = when if when is None or when.tzinfo else when.replace(tzinfo=UTC)
-                    self._dates[number] = in_zone, record.photo.camera_dated
+                    taken_at = record.photo.taken_at
+                    if taken_at is not None and taken_at.tzinfo is None:
+                        taken_at = taken_at.replace(tzinfo=UTC)
+                    self._dates[number] = taken_at, record.photo.camera_dated
         return [self._dates[photo] for photo in photos]
 
-    def place_of(self, face: int) -> tuple[Photo, int]:
+    def locate_face(self, face: int) -> tuple[Photo, int]:
         """As of `ScanFile`; of several files, the first in the shards."""
         photo, index = self._photo_of(face), self._archive.index
         record, faces = self._archive.row(photo)
@@ -220,16 +221,16 @@ class ParquetScan(ScanFile):
             return
         if places and not any(_is_in(record.path, places) for record in self._archive.records(group)):
             return
-        for place, (record, faces) in enumerate(self._archive.rows(group)):
-            if of_photos[place] and (not places or _is_in(record.path, places)):
-                yield group.first + place, record, faces
+        for number, (record, faces) in enumerate(self._archive.rows(group), group.first):
+            if of_photos[number - group.first] and (not places or _is_in(record.path, places)):
+                yield number, record, faces
 
     def _records(self) -> Iterator[tuple[int, FileRecord]]:
         """Yield the current files with their row numbers, without their faces."""
-        kept = self._archive.index.kept
+        current = self._archive.index.current
         for group in self._archive.groups:
             for number, record in enumerate(self._archive.records(group), group.first):
-                if kept[number]:
+                if current[number]:
                     yield number, record
 
     def _records_at(self, numbers: Collection[int]) -> Iterator[tuple[int, FileRecord]]:
@@ -243,24 +244,24 @@ class ParquetScan(ScanFile):
                         yield number, record
 
     def groups(self) -> dict[int, list[int]]:
-        """As of `ScanFile`; faces of removed shards are left out."""
+        """As of `ScanFile`; faces of removed shards are omitted."""
         groups, _ = self._groups.read()
         numbers = self._numbers({name for names in groups.values() for name in names})
         found = {group: [numbers[name] for name in names if name in numbers] for group, names in groups.items()}
         return {group: faces for group, faces in found.items() if faces}
 
     def told_apart(self) -> list[tuple[int, int]]:
-        """As of `ScanFile`; faces of removed shards are left out."""
+        """As of `ScanFile`; faces of removed shards are omitted."""
         _, pairs = self._groups.read()
         numbers = self._numbers({name for pair in pairs for name in pair})
-        known = [(numbers[one], numbers[other]) for one, other in pairs if one in numbers and other in numbers]
-        return sorted((min(pair), max(pair)) for pair in known)
+        present = [(numbers[first], numbers[second]) for first, second in pairs if {first, second} <= numbers.keys()]
+        return sorted((min(pair), max(pair)) for pair in present)
 
     def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
         """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
         names = self._names({face for faces in groups.values() for face in faces})
-        kept = {number: [names[face] for face in faces] for number, faces in groups.items()}
-        self._groups.write(kept, self._groups.read()[1])
+        current = {number: [names[face] for face in faces] for number, faces in groups.items()}
+        self._groups.write(current, self._groups.read()[1])
 
     def tell_apart(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
@@ -271,13 +272,13 @@ class ParquetScan(ScanFile):
 
     def withdraw_apart(self, pairs: Iterable[tuple[int, int]]) -> int:
         """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
-        known, gone = set(self.told_apart()), set(pairs)
-        self._keep_apart(known - gone)
-        return len(known & gone)
+        recorded, withdrawn = set(self.told_apart()), set(pairs)
+        self._keep_apart(recorded - withdrawn)
+        return len(recorded & withdrawn)
 
     def _keep_apart(self, pairs: Collection[tuple[int, int]]) -> None:
         names = self._names({face for pair in pairs for face in pair})
-        self._groups.write(self._groups.read()[0], [(names[one], names[other]) for one, other in sorted(pairs)])
+        self._groups.write(self._groups.read()[0], [(names[first], names[second]) for first, second in sorted(pairs)])
 
     def _names(self, faces: Collection[int]) -> dict[int, FaceName]:
         """Return the names of faces that stay the same when shards are added or removed, by number."""
@@ -287,13 +288,13 @@ class ParquetScan(ScanFile):
         return {face: (hashes[photo], face - index.first_face(photo)) for face, photo in photos.items()}
 
     def _numbers(self, names: Collection[FaceName]) -> dict[FaceName, int]:
-        """Return the numbers of faces by name; faces of removed shards are left out."""
+        """Return the numbers of faces by name; faces of removed shards are omitted."""
         index = self._archive.index
         photos = index.photos_of({content_hash for content_hash, _ in names})
         return {
-            (content_hash, place): index.first_face(photos[content_hash]) + place
-            for content_hash, place in names
-            if content_hash in photos and place < index.counts[photos[content_hash]]
+            (content_hash, position): index.first_face(photos[content_hash]) + position
+            for content_hash, position in names
+            if content_hash in photos and position < index.counts[photos[content_hash]]
         }
 
 

@@ -1,4 +1,4 @@
-"""Parquet shards: the results of some of a scan's files in one Parquet file, so that many machines can write them.
+"""Parquet shards: the results of some of a scan's files in one Parquet file, written by one of many machines.
 
 A shard has one row per file, with its faces nested in it and the embeddings as Arrow vectors; the columns are those of
 `facebank.album.scan.parquet_rows`. Its footer names the format, the pack, and the shards of folders
@@ -21,7 +21,7 @@ from hashlib import blake2b
 from itertools import accumulate, pairwise
 from typing import IO, TYPE_CHECKING, Any
 
-from facebank.album.scan.parquet_pages import MOST_ROWS, GroupPages, check_pages, groups_in
+from facebank.album.scan.parquet_pages import MAX_ROWS, GroupPages, check_pages, groups_in
 from facebank.album.scan.parquet_rows import (
     EDITED,
     FILE_COLUMNS,
@@ -58,12 +58,12 @@ _KEYS = (
 _SEAL = b"facebank seal 1\n"
 _SEAL_LENGTH = len(_SEAL) + 32
 _TAIL = 8  # the footer's length, and a magic number
-_LONGEST_FOOTER = 32 * 1024 * 1024  # bytes; that of a shard of a million files has 4 MB
-_LONGEST_VALUE = 4 * 1024 * 1024
-_LONGEST_NAME = 200
-_FACES_AT_ONCE = 4_000  # largest number of faces in a row group
-_MOST_IN_FOOTER = 200_000  # columns of row groups, for example
-_MOST_DIMENSIONS = 16_384
+_MAX_FOOTER = 32 * 1024 * 1024  # bytes; that of a shard of a million files has 4 MB
+_MAX_VALUE = 4 * 1024 * 1024
+_MAX_NAME = 200
+_MAX_GROUP_FACES = 4_000  # in a row group, unless one photo has more
+_MAX_FOOTER_ITEMS = 200_000  # columns of row groups, for example
+_MAX_DIMENSION = 16_384
 _PLAIN_COLUMNS = [*FILE_COLUMNS, "file_digest"]
 _MAGIC = b"PAR1"
 _ADVICE = "name a folder where you may write, with room for it"
@@ -130,22 +130,22 @@ def write_parquet_shard(path: Path, files: Iterable[ScannedFile], header: ShardH
                 write_page_checksum=True,
             ) as writer,
         ):
-            for some in _groups(files):
+            for group in _groups(files):
                 try:
-                    table = _table_of(some, seen, header.pack.dimension)
+                    table = _table_of(group, seen, header.pack.dimension)
                 except (InvalidValueError, pa.ArrowException, OverflowError) as error:
-                    first, last = printable(some[0].path), printable(some[-1].path)
+                    first, last = printable(group[0].path), printable(group[-1].path)
                     raise UsageError(
-                        f"{printable(str(path))} cannot hold what was found in {first} to {last}: {error}"
+                        f"{printable(str(path))} cannot store the results of {first} to {last}: {error}"
                     ) from error
-                writer.write_table(table, row_group_size=len(some))
-                photos += sum(file.found is not None for file in some)
-                faces += sum(0 if file.found is None else len(file.found.faces) for file in some)
-            written = ShardCounts(len(seen), photos, faces)
-            writer.add_key_value_metadata(_footer_of(header, written))
+                writer.write_table(table, row_group_size=len(group))
+                photos += sum(file.found is not None for file in group)
+                faces += sum(0 if file.found is None else len(file.found.faces) for file in group)
+            counts = ShardCounts(len(seen), photos, faces)
+            writer.add_key_value_metadata(_footer_of(header, counts))
             writer.close()
-            _put_seal(part.stream)
-    return written
+            _insert_seal(part.stream)
+    return counts
 
 
 def _table_of(files: Sequence[ScannedFile], seen: set[str], dimension: int) -> Any:
@@ -161,7 +161,7 @@ def _groups(files: Iterable[ScannedFile]) -> Iterator[list[ScannedFile]]:
     group, faces = list[ScannedFile](), 0
     for file in files:
         count = 0 if file.found is None else len(file.found.faces)
-        if group and (len(group) >= MOST_ROWS or faces + count > _FACES_AT_ONCE):
+        if group and (len(group) >= MAX_ROWS or faces + count > _MAX_GROUP_FACES):
             yield group
             group, faces = [], 0
         group.append(file)
@@ -181,7 +181,7 @@ def _footer_of(header: ShardHeader, counts: ShardCounts) -> dict[str, str]:
     return {f"{_PREFIX}{key}": str(value) for key, value in zip(_KEYS, values, strict=True)}
 
 
-def _put_seal(stream: IO[bytes]) -> None:
+def _insert_seal(stream: IO[bytes]) -> None:
     """Insert the seal before the footer of an otherwise complete file."""
     stream.seek(-_TAIL, os.SEEK_END)
     length = int.from_bytes(stream.read(4), "little")
@@ -202,7 +202,7 @@ class ParquetShard:
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
         self.path = path
         self._stream = stream
-        with _said_plainly(path):
+        with _translate_errors(path):
             self._parquet, self._groups = _open_pages(stream)
             self.header, self.counts = _header_of(self._parquet, path)
             if not self._parquet.schema_arrow.equals(schema_of(self.header.pack.dimension), check_metadata=False):
@@ -225,7 +225,7 @@ class ParquetShard:
                 raise ScanNotFoundError(f"There is no Parquet shard {printable(str(path))}: check the path.")
             stream = path.open("rb")
         except OSError as error:
-            raise ScanFormatError(f"{_named(path)} cannot be read: {error.strerror}.") from error
+            raise ScanFormatError(f"{_describe(path)} cannot be read: {error.strerror}.") from error
         try:
             shard = cls(path, stream)
             _require_pack(path, shard.header.pack, pack)
@@ -252,13 +252,13 @@ class ParquetShard:
 
     def records(self, group: int) -> list[FileRecord]:
         """Return the files of a row group, numbered from 0, without faces; raises `ScanFormatError` if damaged."""
-        with _said_plainly(self.path):
+        with _translate_errors(self.path):
             return records_in(self._table(group, _PLAIN_COLUMNS), self._starts[group])
 
     def records_and_faces(self, group: int) -> list[tuple[FileRecord, list[FaceRow]]]:
         """Return the files of a row group, numbered from 0, with their faces; raises `ScanFormatError` if damaged."""
         first, dimension = self._starts[group], self.header.pack.dimension
-        with _said_plainly(self.path):
+        with _translate_errors(self.path):
             table = self._table(group)
             records = records_in(table, first)
             return list(zip(records, faces_in(table, records, first, dimension), strict=True))
@@ -270,10 +270,10 @@ class ParquetShard:
         """
         for group in range(len(self._starts)):
             rows = self.records_and_faces(group)
-            with _said_plainly(self.path):
-                faces = faces_of([some for _, some in rows], self.header.pack.dimension)
-            for (record, _), found in zip(rows, faces, strict=True):
-                yield _scanned_file(record, found)
+            with _translate_errors(self.path):
+                faces = faces_of([face_rows for _, face_rows in rows], self.header.pack.dimension)
+            for (record, _), photo_faces in zip(rows, faces, strict=True):
+                yield _scanned_file(record, photo_faces)
 
     def verify(self) -> None:
         """Read the whole shard; raises `ScanFormatError` if it is damaged."""
@@ -330,7 +330,7 @@ def _open_pages(stream: IO[bytes]) -> tuple[Any, list[GroupPages]]:
         raise InvalidValueError("it is cut off, or was not copied whole")
     length = int.from_bytes(tail[:4], "little")
     start = size - _TAIL - length - _SEAL_LENGTH
-    if start < len(_MAGIC) or length > _LONGEST_FOOTER:
+    if start < len(_MAGIC) or length > _MAX_FOOTER:
         raise InvalidValueError("its footer is too long")
     stream.seek(start)
     seal, footer = stream.read(_SEAL_LENGTH), stream.read()
@@ -341,8 +341,8 @@ def _open_pages(stream: IO[bytes]) -> tuple[Any, list[GroupPages]]:
     parquet = pyarrow().parquet.ParquetFile(
         stream,
         page_checksum_verification=True,
-        thrift_string_size_limit=_LONGEST_VALUE,
-        thrift_container_size_limit=_MOST_IN_FOOTER,
+        thrift_string_size_limit=_MAX_VALUE,
+        thrift_container_size_limit=_MAX_FOOTER_ITEMS,
     )
     return parquet, groups
 
@@ -354,24 +354,24 @@ def _header_of(parquet: Any, path: Path) -> tuple[ShardHeader, ShardCounts]:
     if names[0] not in footer:
         raise InvalidValueError("its footer does not name a format")
     if footer[names[0]].isdecimal() and int(footer[names[0]][:9]) > FORMAT:
-        raise ScanFormatError(f"{_named(path)} was written by a newer facebank: update this one.")
+        raise ScanFormatError(f"{_describe(path)} was written by a newer facebank: update this one.")
     if len(footer) != len(names):
         raise InvalidValueError("its footer is incomplete")
     _, version, name, digest, dimension, runtime, looked_through, *counts = (footer[name] for name in names)
-    pack = PackIdentity(text(name), hex_digest(digest), integer_between(_number(dimension), 1, _MOST_DIMENSIONS))
+    pack = PackIdentity(text(name), hex_digest(digest), integer_between(_number(dimension), 1, _MAX_DIMENSION))
     files, photos, faces = (integer_between(_number(count), 0, 2**40) for count in counts)
-    if max(map(len, (version, name, runtime))) > _LONGEST_NAME:
+    if max(map(len, (version, name, runtime))) > _MAX_NAME:
         raise InvalidValueError("its footer has names that are too long")
     rows = json.loads(looked_through)
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 4 for row in rows):
         raise InvalidValueError("its footer has invalid folders")
-    seen = tuple(shard_of_values((os.fsencode(text(place)), *rest)) for place, *rest in rows)
-    return ShardHeader(pack, seen, runtime, version), ShardCounts(files, photos, faces)
+    shards = tuple(shard_of_values((os.fsencode(text(place)), *values)) for place, *values in rows)
+    return ShardHeader(pack, shards, runtime, version), ShardCounts(files, photos, faces)
 
 
 def _number(value: str) -> int:
     if not value.isdecimal() or len(value) > 15:
-        raise InvalidValueError(f"it holds {value[:40]!r} where a whole number belongs")
+        raise InvalidValueError(f"it holds {value[:40]!r} instead of an integer")
     return int(value)
 
 
@@ -379,23 +379,23 @@ def _require_pack(path: Path, made_by: PackIdentity, pack: PackIdentity | None) 
     if pack is not None and (made_by.digest, made_by.dimension) != (pack.digest, pack.dimension):
         version = " of another version" if made_by.name == pack.name else ""
         raise PackMismatchError(
-            f"{_named(path)} was made with the pack {printable(made_by.name)!r}{version}, not "
+            f"{_describe(path)} was made with the pack {printable(made_by.name)!r}{version}, not "
             f"{printable(pack.name)!r}: use that pack, or scan again."
         )
 
 
-def _named(path: Path) -> str:
+def _describe(path: Path) -> str:
     return f"The Parquet shard {printable(str(path))}"
 
 
 @contextmanager
-def _said_plainly(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Translate errors of Arrow and of a damaged file to `ScanFormatError` with the file's name."""
     try:
         yield
     except (pyarrow().ArrowException, InvalidValueError, OSError, ValueError, OverflowError, RecursionError) as error:
-        why = str(error).splitlines() or [""]
-        shown = printable(why[0])[:_LONGEST_NAME]
+        lines = str(error).splitlines() or [""]
+        reason = printable(lines[0])[:_MAX_NAME]
         raise ScanFormatError(
-            f"{_named(path)} is damaged or half-written ({shown}): copy it again, or scan its photos again."
+            f"{_describe(path)} is damaged or half-written ({reason}): copy it again, or scan its photos again."
         ) from error

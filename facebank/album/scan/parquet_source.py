@@ -28,18 +28,18 @@ def shards_in(folder: Path) -> list[Path]:
     Raises `ScanFormatError` if there is none, or the folder cannot be read.
     """
     try:
-        found = sorted(path for path in folder.glob("*.parquet") if path.is_file())
+        paths = sorted(path for path in folder.glob("*.parquet") if path.is_file())
     except OSError as error:
         raise ScanFormatError(f"The folder {printable(str(folder))} cannot be read: {error.strerror}.") from error
-    if not found:
+    if not paths:
         raise ScanFormatError(
             f"{printable(str(folder))} is a folder without Parquet shards (*.parquet): name the path of a scan."
         )
-    return found
+    return paths
 
 
 class ParquetSource:
-    """A Parquet shard as a `facebank.album.scan.merge_sources.MergeSource`; raises as `ParquetShard.open`."""
+    """A Parquet shard as a `merge_sources.MergeSource`; raises the errors of `ParquetShard.open`."""
 
     def __init__(self, path: Path, pack: PackIdentity) -> None:
         self.path = path
@@ -88,25 +88,25 @@ class _Index:
         self.files = list[FileRow]()
         self.numbers = dict[str, int]()  # by SHA-256 in hex
         self._shard = shard
-        self._places = dict[int, tuple[int, int]]()  # row group and row, by number
+        self._locations = dict[int, tuple[int, int]]()  # row group and row, by number
         self._group: tuple[int, list[tuple[FileRecord, list[FaceRow]]]] = -1, []
         for group in range(len(shard.group_sizes)):
             for row, record in enumerate(shard.records(group)):
                 self._add(record, (group, row))
 
-    def _add(self, record: FileRecord, place: tuple[int, int]) -> None:
+    def _add(self, record: FileRecord, location: tuple[int, int]) -> None:
         number = None
         if record.content_hash is not None and record.error is None:
             number = self.numbers.setdefault(record.content_hash, len(self.numbers))
-            if record.status == SCANNED or (record.photo is not None and number not in self._places):
-                self._places[number] = place
+            if record.status == SCANNED or (record.photo is not None and number not in self._locations):
+                self._locations[number] = location
         self.files.append(FileRow(record.path, record.state, number, record.error, record.readers))
 
     def photo(self, number: int) -> SourcePhoto:
         """Return the photo with a number; see `MergeSource`."""
-        if number not in self._places:
+        if number not in self._locations:
             return None
-        group, row = self._places[number]
+        group, row = self._locations[number]
         if self._group[0] != group:
             self._group = group, self._shard.records_and_faces(group)
         record, faces = self._group[1][row]

@@ -56,15 +56,15 @@ COLUMNS = {
 }
 """The columns of each table that its digest covers; the digest is the last column."""
 
-_LONGEST_SIDE = 2**31
-_MOST_FACES = 1_000_000
-_LONGEST_ERROR = 20_000
-_MOST_WEAKNESSES, _LONGEST_WEAKNESS, _LONGEST_WEAKNESSES = 20, 100, 4_000
+_MAX_SIDE = 2**31
+_MAX_FACES = 1_000_000
+_MAX_ERROR_LENGTH = 20_000
+_MAX_WEAKNESSES, _MAX_WEAKNESS_LENGTH, _MAX_WEAKNESSES_LENGTH = 20, 100, 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """Size and modification time of a file, by which an unchanged file is recognized.
+    """Size and modification time of a file, to detect changes.
 
     For an object of a bucket they are those of `facebank.media.ObjectState`.
     """
@@ -152,7 +152,7 @@ class ShardRow(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Numbers of rows of the tables, by which lost rows are detected."""
+    """Numbers of rows of the tables, to detect lost rows."""
 
     files: int
     photos: int
@@ -165,13 +165,13 @@ class Totals(NamedTuple):
 
 
 @cache
-def select(tables: tuple[str, ...], rest: str) -> str:
-    """Return a SELECT of all columns of tables, including their digests; `rest` begins with FROM."""
+def select(tables: tuple[str, ...], clauses: str) -> str:
+    """Return a SELECT of all columns of tables, including their digests; `clauses` begins with FROM."""
     columns = (f"{table}.{column}" for table in tables for column in (*COLUMNS[table], "row_digest"))
-    return f"SELECT {', '.join(columns)} {rest}"
+    return f"SELECT {', '.join(columns)} {clauses}"
 
 
-def width(table: str) -> int:
+def column_count(table: str) -> int:
     """Return the number of a table's columns in `select`."""
     return len(COLUMNS[table]) + 1
 
@@ -179,7 +179,7 @@ def width(table: str) -> int:
 def insert(connection: sqlite3.Connection, table: str, rows: Iterable[Sequence[object]]) -> None:
     """Write rows with their digests."""
     names = ", ".join((*COLUMNS[table], "row_digest"))
-    marks = ", ".join("?" * width(table))
+    marks = ", ".join("?" * column_count(table))
     connection.executemany(
         f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - names from the table above
         ((*row, row_digest(table, row)) for row in rows),
@@ -207,17 +207,17 @@ def photo_row(row: Sequence[object]) -> PhotoRow:
 
 def photo_of_values(values: Sequence[object]) -> PhotoRow:
     """Return the photo of a row's values without the digest; raises `InvalidValueError` if they are invalid."""
-    number, content_hash, across, down, turned, taken_at, dated, picture_hash, faces = values
+    number, content_hash, width, height, turns, taken_at, camera_dated, picture_hash, face_count = values
     return PhotoRow(
         integer(number),
         hex_digest(content_hash),
-        integer_between(across, 1, _LONGEST_SIDE),
-        integer_between(down, 1, _LONGEST_SIDE),
-        quarter_turns(turned),
-        None if taken_at is None else _time(taken_at),
-        flag(dated),
+        integer_between(width, 1, _MAX_SIDE),
+        integer_between(height, 1, _MAX_SIDE),
+        quarter_turns(turns),
+        None if taken_at is None else _parse_time(taken_at),
+        flag(camera_dated),
         None if picture_hash is None else hex_digest(picture_hash),
-        integer_between(faces, 0, _MOST_FACES),
+        integer_between(face_count, 0, _MAX_FACES),
     )
 
 
@@ -242,10 +242,10 @@ def face_values(number: int, photo: int, face: Face) -> tuple[object, ...]:
 
 def numbers_of(rows: Sequence[FaceRow], dimension: int) -> FloatArray:
     """Return the numbers of faces, ``float32`` of shape ``(N, W)``; raises `InvalidValueError` if they are invalid."""
-    across = row_width(dimension)
-    if any(len(row.numbers) != 4 * across for row in rows):
+    width = row_width(dimension)
+    if any(len(row.numbers) != 4 * width for row in rows):
         raise InvalidValueError(f"it holds a face whose embedding does not have {dimension} numbers")
-    numbers = np.frombuffer(b"".join(row.numbers for row in rows), dtype="<f4").reshape(-1, across)
+    numbers = np.frombuffer(b"".join(row.numbers for row in rows), dtype="<f4").reshape(-1, width)
     return check_face_rows(numbers)
 
 
@@ -265,10 +265,10 @@ def weaknesses_of(text: str) -> tuple[str, ...]:
     ('blurred',)
     """
     try:
-        words = json.loads(text) if len(text) <= _LONGEST_WEAKNESSES else None
+        words = json.loads(text) if len(text) <= _MAX_WEAKNESSES_LENGTH else None
     except (ValueError, RecursionError) as error:
         raise InvalidValueError("it holds invalid weaknesses of a face") from error
-    if not isinstance(words, list) or len(words) > _MOST_WEAKNESSES or not all(map(_is_word, words)):
+    if not isinstance(words, list) or len(words) > _MAX_WEAKNESSES or not all(map(_is_word, words)):
         raise InvalidValueError("it holds invalid weaknesses of a face")
     return tuple(words)
 
@@ -300,11 +300,11 @@ def shard_row(row: Sequence[object]) -> ShardRow:
 def shard_of_values(values: Sequence[object]) -> ShardRow:
     """Return the shard of a row's values without the digest; raises `InvalidValueError` if they are invalid."""
     place, number, count, looked_through = values
-    of = integer_between(count, 1, MAX_SHARDS)
-    when = _time(looked_through)
-    if when.tzinfo is None:
+    shards = integer_between(count, 1, MAX_SHARDS)
+    time = _parse_time(looked_through)
+    if time.tzinfo is None:
         raise InvalidValueError("it holds a time without a time zone")
-    return ShardRow(path_of(place), Shard(integer_between(number, 1, of), of), when)
+    return ShardRow(path_of(place), Shard(integer_between(number, 1, shards), shards), time)
 
 
 def shard_values(row: ShardRow) -> tuple[object, ...]:
@@ -344,7 +344,7 @@ def _address(url: str) -> str:
 def error_or_none(value: object) -> str | None:
     """Return a file's error, which must be one printable line, or None."""
     error = text_or_none(value)
-    if error is not None and (len(error) > _LONGEST_ERROR or printable(error) != error):
+    if error is not None and (len(error) > _MAX_ERROR_LENGTH or printable(error) != error):
         raise InvalidValueError("it holds an invalid error message")
     return error
 
@@ -354,15 +354,15 @@ def text_or_none(value: object) -> str | None:
     return None if value is None else text(value)
 
 
-def _time(value: object) -> datetime:
-    when = text_to_time(value)
-    if when.tzinfo is not None:
+def _parse_time(value: object) -> datetime:
+    time = text_to_time(value)
+    if time.tzinfo is not None:
         try:
-            when.astimezone(UTC)
+            time.astimezone(UTC)
         except OverflowError as error:  # before the year 1, or after 9999
             raise InvalidValueError("it holds an invalid time") from error
-    return when
+    return time
 
 
 def _is_word(word: Any) -> bool:
-    return isinstance(word, str) and 0 < len(word) <= _LONGEST_WEAKNESS and word.isprintable()
+    return isinstance(word, str) and 0 < len(word) <= _MAX_WEAKNESS_LENGTH and word.isprintable()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.album.scan.merge_sources import ScanSource
-from facebank.album.scan.merging import MergeReport, is_inside, joined, merge_tables
+from facebank.album.scan.merging import MergeReport, is_inside, join_shards, merge_tables
 from facebank.album.scan.rows import (
     FaceRow,
     FileRow,
@@ -28,6 +28,7 @@ from facebank.album.scan.rows import (
     ShardRow,
     TagRow,
     apart_row,
+    column_count,
     face_row,
     faces_of,
     file_row,
@@ -36,7 +37,6 @@ from facebank.album.scan.rows import (
     numbers_of,
     photo_row,
     select,
-    width,
 )
 from facebank.album.scan.schema import SCAN_FILE, prepare
 from facebank.album.scan.tables import BUSY_TIMEOUT, INSIDE, ScanTables, range_of
@@ -85,7 +85,7 @@ class ScannedFile:
 class Counts:
     """The numbers of files, photos and faces in a scan."""
 
-    files: int  # readable ones
+    files: int  # readable files
     photos: int  # distinct by content
     faces: int
 
@@ -130,12 +130,12 @@ class ScanFile:
             SCAN_FILE.make_empty_file(path)
         SCAN_FILE.check_header(path, may_be_empty=create)
         with SCAN_FILE.translate_errors(path):
-            connection = _opened(path, pack, read_only=read_only)
-        connections = ThreadConnections(connection, partial(_opened, path, pack, read_only=read_only))
+            connection = _open(path, pack, read_only=read_only)
+        connections = ThreadConnections(connection, partial(_open, path, pack, read_only=read_only))
         return cls(path, connections, pack.dimension)
 
     def close(self) -> None:
-        """Close the file for all threads; calls of other threads that are under way raise `ClosedError`."""
+        """Close the file for all threads; running calls of other threads raise `ClosedError`."""
         self._tables.close()
 
     def __enter__(self) -> Self:
@@ -146,7 +146,7 @@ class ScanFile:
 
     def known_files(self, place: str) -> list[FileRow]:
         """Return the files known below a folder, or the single file, in the order of their paths."""
-        if self._tables.files_are_whole:
+        if self._tables.has_checked_files:
             return self._tables.files_inside(place)
         exact, below, above = range_of(place)
         files = ((file, os.fsencode(file.path)) for file in self._tables.all_files())
@@ -183,8 +183,10 @@ class ScanFile:
     def version(self) -> str:
         """Return a digest that changes whenever a photo is added, changed, moved or forgotten."""
         digest = hashlib.sha256()
-        joined = "files JOIN photos ON photos.id = files.photo"
-        statement = f"SELECT files.path, photos.content_hash FROM {joined} ORDER BY files.path"  # noqa: S608 - a constant
+        statement = (
+            "SELECT files.path, photos.content_hash FROM files JOIN photos ON photos.id = files.photo "
+            "ORDER BY files.path"
+        )
         with self._tables.reading():
             for path, content_hash in self._tables.rows(statement):
                 digest.update(b"%s\0%s\0" % (path, content_hash.encode()))
@@ -234,22 +236,22 @@ class ScanFile:
             if old is not None and file.content_hash is not None and old_hash != file.content_hash:
                 files = self._tables.files_of_photo(old.id)
                 if len(files) == 1:  # otherwise the copies keep the old photo
-                    self._tables.take_place(old, file.content_hash, changed)
+                    self._tables.replace_content(old, file.content_hash, changed)
         self.keep([file])
 
     def forget(self, paths: Iterable[str]) -> int:
-        """Forget files, and photos without a remaining file; return the number of those photos."""
+        """Forget files and photos without a remaining file, and return the number of those photos."""
         with self._tables.changing() as changed:
-            gone = list(paths)
-            for path in gone:
+            removed = list(paths)
+            for path in removed:
                 self._tables.drop_file(path, changed)
-            self._tables.drop_tags(gone, changed)
+            self._tables.drop_tags(removed, changed)
             return self._tables.drop_orphans(changed)
 
     def note_looked_through(self, rows: Iterable[ShardRow]) -> None:
         """Record that folders, or shards of them, were looked through."""
         with self._tables.changing() as changed:
-            self._tables.put_shards(joined(self._tables.shards(), rows), changed)
+            self._tables.put_shards(join_shards(self._tables.shards(), rows), changed)
 
     def forget_looked_through(self, place: str) -> None:
         """Forget that a folder and the folders inside it were looked through."""
@@ -312,8 +314,8 @@ class ScanFile:
         count = 0
         with self._tables.changing() as changed:
             for pair in pairs:
-                gone = self._tables.connection.execute("DELETE FROM apart WHERE first = ? AND second = ?", pair)
-                count += gone.rowcount
+                removed = self._tables.connection.execute("DELETE FROM apart WHERE first = ? AND second = ?", pair)
+                count += removed.rowcount
             changed["apart"] -= count
         return count
 
@@ -349,13 +351,13 @@ class ScanFile:
 
     def groups(self) -> dict[int, list[int]]:
         """Return the numbers of the faces of each stored group, the most typical first, by group number."""
-        found: dict[int, list[int]] = {}
+        groups: dict[int, list[int]] = {}
         with self._tables.reading():
             rows = self._tables.rows(select(("groups",), "FROM groups ORDER BY number, position"))
             self._tables.require_total(len(rows), self._tables.totals().grouped)
         for number, face in (self._tables.read(group_row, row) for row in rows):
-            found.setdefault(number, []).append(face)
-        return found
+            groups.setdefault(number, []).append(face)
+        return groups
 
     def dates_of(self, faces: Iterable[int]) -> list[tuple[datetime | None, bool]]:
         """Return, for each photo with one of the faces, when it was taken, and whether a camera dated it.
@@ -378,7 +380,7 @@ class ScanFile:
             self._tables.require_total(len(rows), self._tables.totals().apart)
         return [self._tables.read(apart_row, row) for row in rows]
 
-    def place_of(self, face: int) -> tuple[Photo, int]:
+    def locate_face(self, face: int) -> tuple[Photo, int]:
         """Return the photo of a face and the face's index in it, from 0; of several files, the first by path.
 
         Raises `ScanFormatError` if there is no such face.
@@ -410,20 +412,20 @@ class ScanFile:
         Each page is read in one transaction, which ends before the next page; any thread may read the next one.
         """
         with self._tables.reading():
-            some = [self._file_and_photo(row) for row in self._tables.rows(statement, values)]
-            last = os.fsencode(some[-1][0]) if some else b""
+            files = [self._file_and_photo(row) for row in self._tables.rows(statement, values)]
+            last = os.fsencode(files[-1][0]) if files else b""
             if seen is not None:
-                some = [(path, photo) for path, photo in some if _is_new(photo.id, seen)]
-            rows = [self._tables.face_rows(photo) for _, photo in some]
+                files = [(path, photo) for path, photo in files if _is_new(photo.id, seen)]
+            rows = [self._tables.face_rows(photo) for _, photo in files]
         faces = self._tables.read(faces_of, rows, self._dimension)
         return last, [
-            (numbered, photo.with_faces(path, found))
-            for (path, photo), numbered, found in zip(some, rows, faces, strict=True)
+            (photo_rows, photo.with_faces(path, photo_faces))
+            for (path, photo), photo_rows, photo_faces in zip(files, rows, faces, strict=True)
         ]
 
     def _file_and_photo(self, row: Sequence[object]) -> tuple[str, PhotoRow]:
-        file = self._tables.read(file_row, row[: width("files")])
-        photo = self._tables.read(photo_row, row[width("files") :])
+        file = self._tables.read(file_row, row[: column_count("files")])
+        photo = self._tables.read(photo_row, row[column_count("files") :])
         if photo.id != file.photo:
             raise SCAN_FILE.damage_error(self.path)
         return file.path, photo
@@ -436,7 +438,7 @@ def _is_new(number: int, seen: set[int]) -> bool:
     return True
 
 
-def _opened(path: Path, pack: PackIdentity, *, read_only: bool) -> BoundedConnection:
+def _open(path: Path, pack: PackIdentity, *, read_only: bool) -> BoundedConnection:
     connection = connect(path, busy_timeout=BUSY_TIMEOUT)
     try:
         return prepare(connection, path, pack, read_only=read_only)

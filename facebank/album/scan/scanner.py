@@ -1,4 +1,4 @@
-"""Scanning folders: each photo is analyzed once, even if it is copied, moved or renamed.
+"""Scans of folders: each photo is analyzed once, even if it is copied, moved or renamed.
 
 Photos are processed in parallel, one per core. Each worker reads, decodes and analyzes a few files, and embeds their
 faces in one batch. ONNX Runtime and the decoders release the GIL.
@@ -63,7 +63,7 @@ ScanElsewhere: TypeAlias = "Callable[[ScanFile, Sequence[FileTask]], Iterator[Sc
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 _TASKS_PER_WORKER = 2  # submitted tasks, so that workers do not wait for the caller
-_KEPT_AT_ONCE = 16  # files whose results an interruption can lose
+_BATCH_SIZE = 16  # files whose results an interruption can lose
 _CHANGED = "changed while it was read: scan again"
 
 
@@ -128,7 +128,7 @@ def plan_scan(
     places
         Files and folders, and addresses of buckets.
     within
-        Links that lead out of these folders are passed over; None to follow all.
+        Links that lead out of these folders are skipped; None to follow all.
     shard
         The photos to scan; photos of other shards are neither scanned nor forgotten. None for all photos.
     needs_photos
@@ -136,9 +136,9 @@ def plan_scan(
     """
     begun_at = datetime.now(UTC)
     roots = outermost(places)
-    _require_some(scan_file, places, roots)
+    _require_existing(scan_file, places, roots)
     todo: list[FileTask] = []
-    unchanged, annotated, gone, emptied, is_something = 0, 0, list[str](), list[str](), False
+    unchanged, annotated, gone, emptied, has_anything = 0, 0, list[str](), list[str](), False
     videos, skipped, whole = 0, Counter[str](), list[str]()
     in_buckets: list[tuple[Path | str, SkippedKind]] = []
     bucket_videos = 0
@@ -146,11 +146,11 @@ def plan_scan(
         known = {
             file.path: file
             for file in scan_file.known_files(root)
-            if _is_ours(file.path, root, shard, is_readable=file.error is None)
+            if _is_in_shard(file.path, root, shard, is_readable=file.error is None)
         }
         contents = (_Bucket if is_bucket_url(root) else _Folder).of(root, within, shard)
-        is_something |= contents.is_there or bool(known)
-        if contents.is_whole:
+        has_anything |= contents.has_photos or bool(known)
+        if contents.is_complete:
             whole.append(root)
         videos += contents.videos
         skipped.update(kind.code for _, kind in contents.skipped)
@@ -165,18 +165,20 @@ def plan_scan(
                 todo.append((path, state))
             else:
                 unchanged += file.error is None
-        if known and not contents.is_there:
+        if known and not contents.has_photos:
             emptied.append(root)
         else:
             # a missing file with an error may still exist if it has no photo suffix and was named explicitly
-            gone += [file.path for file in known.values() if file.error is not None or not contents.may_hold(file.path)]
-    if not is_something and (needs_photos or not videos):
+            for file in known.values():
+                if file.error is not None or not contents.may_contain(file.path):
+                    gone.append(file.path)
+    if not has_anything and (needs_photos or not videos):
         raise nothing_there(places)
     counts = SkippedCounts(skipped, videos, annotated)
-    passed_over = Gathered((), bucket_videos, tuple(in_buckets))
+    skipped_objects = Gathered((), bucket_videos, tuple(in_buckets))
     return ScanPlan(
         *(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied)),
-        *(counts, shard, tuple(whole), begun_at, passed_over),
+        *(counts, shard, tuple(whole), begun_at, skipped_objects),
     )
 
 
@@ -187,8 +189,8 @@ class _Folder:
     photos: tuple[str, ...]
     videos: int
     skipped: tuple[tuple[Path, SkippedKind], ...]
-    is_there: bool  # whether it has a photo, of whichever shard
-    is_whole: bool  # whether it is a folder that was listed completely
+    has_photos: bool  # whether it has a photo, of whichever shard
+    is_complete: bool  # whether it is a folder that was listed completely
     within: NamedFolders | None
 
     @classmethod
@@ -198,12 +200,12 @@ class _Folder:
             contents = look_through(root, within=within)
         except PhotoNotFoundError:
             contents = FolderContents()
-        is_there = bool(contents.photos)
-        is_whole = is_there and Path(root).is_dir() and Path(root) not in contents.closed and within is None
+        has_photos = bool(contents.photos)
+        is_complete = has_photos and Path(root).is_dir() and Path(root) not in contents.closed and within is None
         if shard is not None:
             contents = shard.select(contents, [root])
         return cls(
-            *(tuple(map(str, contents.photos)), len(contents.videos), contents.skipped), is_there, is_whole, within
+            *(tuple(map(str, contents.photos)), len(contents.videos), contents.skipped), has_photos, is_complete, within
         )
 
     def state(self, path: str) -> FileState:
@@ -214,9 +216,9 @@ class _Folder:
         """Return whether a photo is an annotated copy; it is opened."""
         return is_annotated(Path(path), self.within)
 
-    def may_hold(self, path: str) -> bool:
-        """Return whether a file that is not listed may be there: see `may_be_there`."""
-        return may_be_there(path)
+    def may_contain(self, path: str) -> bool:
+        """Return whether a file that is not listed may be there: see `may_exist`."""
+        return may_exist(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +228,8 @@ class _Bucket:
     photos: tuple[str, ...]
     videos: int
     skipped: tuple[tuple[str, SkippedKind], ...]
-    is_there: bool
-    is_whole: bool
+    has_photos: bool
+    is_complete: bool
     states: Mapping[str, ObjectState]
     others: AbstractSet[str]
 
@@ -236,15 +238,15 @@ class _Bucket:
         """List a place; raises `ServiceError` rather than return a part of it."""
         contents = look_through_bucket(root)
 
-        def is_ours(url: str) -> bool:
+        def is_in_shard(url: str) -> bool:
             return shard is None or shard.holds(url, [root])
 
         return cls(
-            tuple(filter(is_ours, contents.photos)),
-            sum(map(is_ours, contents.videos)),
-            tuple((url, kind) for url, kind in contents.skipped if is_ours(url)),
-            is_there=bool(contents.photos),
-            is_whole=bool(contents.photos) and contents.is_folder,
+            tuple(filter(is_in_shard, contents.photos)),
+            sum(map(is_in_shard, contents.videos)),
+            tuple((url, kind) for url, kind in contents.skipped if is_in_shard(url)),
+            has_photos=bool(contents.photos),
+            is_complete=bool(contents.photos) and contents.is_folder,
             states=contents.photos,
             others=contents.others,
         )
@@ -256,7 +258,7 @@ class _Bucket:
         """Return False: objects are read once, when they are scanned."""
         return False
 
-    def may_hold(self, path: str) -> bool:
+    def may_contain(self, path: str) -> bool:
         """Return whether the listing has an object that is no photo by its name."""
         return path in self.others
 
@@ -282,11 +284,11 @@ def scan(
     scan_file, plan
         The file for the results, and its plan as `plan_scan` returns it.
     workers
-        How many photos are processed in parallel; None for one per core.
+        Number of photos processed in parallel; None for one per core.
     within
-        Files outside of these folders are not read, even through links made since the plan; None to follow all links.
+        Files outside of these folders are not read, even through links created since the plan; None to follow all.
     elsewhere
-        Scans the files in place of this process, and reports them; None to scan them here.
+        Scans the files instead of this process, and yields the results; None to scan them here.
     progress
         Receives each `ScannedFile` once its result is stored.
     """
@@ -300,7 +302,7 @@ def scan(
     if plan.todo and elsewhere is None:
         scanner = PhotoScanner(engine.analyzer, scan_file.known_photos(), workers, scan_file.known_pictures(), within)
         scanned = scanner.scan(plan.todo)
-    while batch := list(islice(scanned, _KEPT_AT_ONCE)):
+    while batch := list(islice(scanned, _BATCH_SIZE)):
         scan_file.keep(batch)
         for file in batch:
             looked_at += file.found is not None
@@ -310,12 +312,12 @@ def scan(
     gone = scan_file.forget(plan.gone)
     shard = Shard(1, 1) if plan.shard is None else plan.shard
     scan_file.note_looked_through(ShardRow(place, shard, plan.begun_at) for place in plan.whole)
-    there = [place for place in plan.places if place not in plan.emptied]
     unreadable = {
-        path: why
-        for place in there
-        for path, why in scan_file.unreadable(place).items()
-        if _is_ours(path, place, plan.shard, is_readable=False)
+        path: reason
+        for place in plan.places
+        if place not in plan.emptied
+        for path, reason in scan_file.unreadable(place).items()
+        if _is_in_shard(path, place, plan.shard, is_readable=False)
     }
     return ScanReport(plan.unchanged, looked_at, known, gone, unreadable, plan.skipped)
 
@@ -330,7 +332,7 @@ class PhotoScanner:
     known
         SHA-256 of photos that need not be analyzed, 32 bytes each.
     workers
-        How many files are processed in parallel; None for one per core.
+        Number of files processed in parallel; None for one per core.
     pictures
         Hashes of pixels (`facebank.types.DecodedPhoto.picture_hash`) that need not be analyzed, 32 bytes each.
     within
@@ -357,7 +359,7 @@ class PhotoScanner:
     def scan(self, files: Iterable[FileTask]) -> Iterator[ScannedFile]:
         """Yield the result of each file, nearly in order; a copy always comes after its photo."""
         copies: dict[bytes, list[ScannedFile]] = {}
-        again: list[FileTask] = []
+        retries: list[FileTask] = []
         failed = set[bytes]()
         for file in self._results(files):
             digest = b"" if file.content_hash is None else bytes.fromhex(file.content_hash)
@@ -368,38 +370,38 @@ class PhotoScanner:
             elif file.error is not None:
                 yield file
                 failed.add(digest)
-                again += [(copy.path, copy.state) for copy in copies.pop(digest, ())]
+                retries += [(copy.path, copy.state) for copy in copies.pop(digest, ())]
             elif digest in self._known or digest in self._settled:
                 yield file
             elif digest in failed:  # read while another worker, which failed later, had claimed it
-                again.append((file.path, file.state))
+                retries.append((file.path, file.state))
             else:
                 copies.setdefault(digest, []).append(file)
-        if again:
-            yield from self.scan(again)
+        if retries:
+            yield from self.scan(retries)
 
     def _results(self, files: Iterable[FileTask]) -> Iterator[ScannedFile]:
-        coming, at_once = iter(files), self._analyzer.embedder.batch
-        tasks = iter(lambda: list(islice(coming, at_once)), [])
+        pending, size = iter(files), self._analyzer.embedder.batch
+        tasks = iter(lambda: list(islice(pending, size)), [])
         for results in map_parallel(self._analyze, tasks, self._workers):
             yield from results
 
     def _analyze(self, files: Sequence[FileTask]) -> list[ScannedFile]:
-        done: list[ScannedFile] = []
-        places = deque[int]()
+        results: list[ScannedFile] = []
+        indices = deque[int]()
 
         def photos() -> Iterator[DecodedPhoto]:
             for path, state in files:
                 file, photo = self._open_file(path, state)
-                done.append(file)
+                results.append(file)
                 if photo is not None:
-                    places.append(len(done) - 1)
+                    indices.append(len(results) - 1)
                     yield photo
 
         for analyzed in self._analyzer.analyze(photos()):
-            place = places.popleft()
-            done[place] = replace(done[place], found=analyzed.found)
-        return done
+            index = indices.popleft()
+            results[index] = replace(results[index], found=analyzed.found)
+        return results
 
     def _open_file(self, path: str, state: FileState) -> tuple[ScannedFile, DecodedPhoto | None]:
         """Return the result of a file without faces, and the photo if it has to be analyzed."""
@@ -444,8 +446,8 @@ def state_of(path: str) -> FileState:
     Raises `ServiceError` or `MissingDependencyError`: the bucket of an object cannot be read.
     """
     if is_bucket_url(path):
-        found = object_state(path)
-        return UNSETTLED if found is None else FileState(*found)
+        state = object_state(path)
+        return UNSETTLED if state is None else FileState(*state)
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
@@ -464,45 +466,45 @@ def map_parallel(work: Callable[[_Task], _Result], tasks: Iterable[_Task], worke
     [1, 2, 3]
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="scanner") as pool:
-        begun: deque[Future[_Result]] = deque()
+        futures: deque[Future[_Result]] = deque()
         try:
             for task in tasks:
-                begun.append(pool.submit(work, task))
-                if len(begun) >= workers * _TASKS_PER_WORKER:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
+                futures.append(pool.submit(work, task))
+                if len(futures) >= workers * _TASKS_PER_WORKER:
+                    yield futures.popleft().result()
+            while futures:
+                yield futures.popleft().result()
         finally:
-            for future in begun:
+            for future in futures:
                 future.cancel()
 
 
 @contextmanager
-def only_scan(path: Path, lock: str = "lock") -> Iterator[None]:
+def lock_scan(path: Path, lock: str = "lock") -> Iterator[None]:
     """Lock a scan file against scans of other processes; the lock of a killed process is released.
 
     `lock` is the suffix of the lock file; scans for photos and for videos have one each.
 
     Raises `ScanBusyError` (another process is scanning) or `StorageError` (the folder of the file is not writable).
     """
-    shown = printable(str(path))
-    with ExitStack() as held:
+    name = printable(str(path))
+    with ExitStack() as stack:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            is_ours = held.enter_context(hold_lock_file(path.with_name(f"{path.name}.{lock}")))
+            is_locked = stack.enter_context(hold_lock_file(path.with_name(f"{path.name}.{lock}")))
         except OSError as error:
             raise StorageError(
-                f"The scan {shown} cannot be made or changed: {error.strerror}; name a file where you may write with "
+                f"The scan {name} cannot be created or changed: {error.strerror}; name a file where you may write with "
                 "--scan-file."
             ) from error
-        if not is_ours:
+        if not is_locked:
             raise ScanBusyError(
-                f"another scan is writing to {shown}: wait until it has finished, or name another file with --scan-file"
+                f"another scan is writing to {name}: wait until it has finished, or name another file with --scan-file"
             )
         yield
 
 
-def _require_some(scan_file: KnownFiles, places: Sequence[Path | str], roots: Sequence[str]) -> None:
+def _require_existing(scan_file: KnownFiles, places: Sequence[Path | str], roots: Sequence[str]) -> None:
     """Raise `PhotoNotFoundError` if no place exists; the message states whether the scan has photos of them."""
     try:
         require_places(places)
@@ -511,19 +513,19 @@ def _require_some(scan_file: KnownFiles, places: Sequence[Path | str], roots: Se
         if not known:
             raise
         raise PhotoNotFoundError(
-            f"{error}; the scan knows {known:,} photos in it, and keeps them in case a disk is missing: use --forget "
+            f"{error}; the scan has {known:,} photos in it, and keeps them in case a disk is missing: use --forget "
             "to forget them"
         ) from error
 
 
-def _is_ours(path: str, place: str, shard: Shard | None, *, is_readable: bool) -> bool:
+def _is_in_shard(path: str, place: str, shard: Shard | None, *, is_readable: bool) -> bool:
     """Return whether a known file belongs to a shard; a folder that could not be opened belongs to each."""
     if shard is None or shard.holds(path, [place]):
         return True
     return not is_readable and not is_bucket_url(path) and not Path(path).is_file()
 
 
-def may_be_there(path: str) -> bool:
+def may_exist(path: str) -> bool:
     """Return whether a file exists or cannot be checked, for example because its folder is not readable."""
     try:
         Path(path).lstat()

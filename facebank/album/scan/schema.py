@@ -99,17 +99,17 @@ _VIDEO_TABLES = (
 )
 
 
-def _first(connection: sqlite3.Connection) -> None:
+def _create_tables(connection: sqlite3.Connection) -> None:
     for statement in _FIRST_TABLES:
         connection.execute(statement)
 
 
-def _camera_dates(connection: sqlite3.Connection) -> None:
+def _add_camera_dates(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE photos ADD COLUMN camera_dated INTEGER NOT NULL DEFAULT 0")
     connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
 
 
-def _digests(connection: sqlite3.Connection) -> None:
+def _add_digests(connection: sqlite3.Connection) -> None:
     for statement in _DIGEST_COLUMNS:
         connection.execute(statement)
     register_row_digest(connection)
@@ -120,7 +120,7 @@ def _digests(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?)", (*totals, row_digest("totals", totals)))
 
 
-def _shards(connection: sqlite3.Connection) -> None:
+def _add_shards(connection: sqlite3.Connection) -> None:
     _add_total(connection, "shards", _COUNTED)
     connection.execute(
         "CREATE TABLE shards (place BLOB NOT NULL, number INTEGER NOT NULL, count INTEGER NOT NULL, "
@@ -128,7 +128,7 @@ def _shards(connection: sqlite3.Connection) -> None:
     )
 
 
-def _videos(connection: sqlite3.Connection) -> None:
+def _add_videos(connection: sqlite3.Connection) -> None:
     _add_total(connection, "videos", (*_COUNTED, "shards"))
     for statement in _VIDEO_TABLES:
         connection.execute(statement)
@@ -144,7 +144,13 @@ def _add_total(connection: sqlite3.Connection, table: str, counted: Sequence[str
     connection.execute("UPDATE totals SET row_digest = ?", (row_digest("totals", (*counts, 0)),))
 
 
-_VERSIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _camera_dates, _digests, _shards, _videos)
+_VERSIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _create_tables,
+    _add_camera_dates,
+    _add_digests,
+    _add_shards,
+    _add_videos,
+)
 
 
 def _build(connection: sqlite3.Connection, version: int) -> None:
@@ -189,7 +195,7 @@ def prepare(
     if not has_any_table(connection):
         if read_only:
             raise SCAN_FILE.empty_file_error(path)
-        _begin(connection, pack)
+        _initialize(connection, pack)
         choose_journal(connection, log=not is_on_network(path))  # needs the application id in the file's first page
     version = SCAN_FILE.check_tables(connection, path)
     _check_pack(connection, path, pack)
@@ -209,7 +215,7 @@ def keep_totals(connection: sqlite3.Connection, totals: Totals) -> None:
     insert(connection, "totals", [totals])
 
 
-def _begin(connection: sqlite3.Connection, pack: PackIdentity) -> None:
+def _initialize(connection: sqlite3.Connection, pack: PackIdentity) -> None:
     with transaction(connection):
         if has_any_table(connection):  # another process was faster
             return
@@ -223,11 +229,11 @@ def _check_pack(connection: sqlite3.Connection, path: Path, pack: PackIdentity) 
     rows = connection.execute("SELECT name, digest, dimension FROM scan LIMIT 2").fetchall()
     if len(rows) != 1 or not all(isinstance(text, str) for text in rows[0][:2]):
         raise InvalidValueError("it names no pack")
-    made_by, digest, dimension = rows[0]
+    pack_name, digest, dimension = rows[0]
     if (digest, dimension) != (pack.digest, pack.dimension):
-        version = " of another version" if made_by == pack.name else ""
+        version = " of another version" if pack_name == pack.name else ""
         raise PackMismatchError(
-            f"The scan {printable(str(path))} was made with the pack {printable(made_by[:60])!r}{version}, not "
+            f"The scan {printable(str(path))} was made with the pack {printable(pack_name[:60])!r}{version}, not "
             f"{printable(pack.name)!r}: use that pack, or remove the file and scan again."
         )
 

@@ -56,8 +56,8 @@ _DROP_PHOTO = {
     "faces": "DELETE FROM faces WHERE photo = :photo",
     "photos": "DELETE FROM photos WHERE id = :photo",
 }
-_MOST_SHARDS = 20_000
-_NEXT = {
+_MAX_SHARDS = 20_000
+_NEXT_ID = {
     "photos": "SELECT coalesce(max(id), 0) + 1 FROM photos",
     "faces": "SELECT coalesce(max(id), 0) + 1 FROM faces",
 }
@@ -85,7 +85,7 @@ class ScanTables:
 
     def __init__(self, path: Path, connections: ThreadConnections) -> None:
         self.path = path
-        self.files_are_whole = False
+        self.has_checked_files = False
         self._connections = connections
 
     @property
@@ -113,7 +113,7 @@ class ScanTables:
 
     @contextmanager
     def changing(self) -> Iterator[Counter[str]]:
-        """Write in one transaction; yields a counter for the change of each table's number of rows."""
+        """Write in one transaction, and yield a counter for the change of each table's number of rows."""
         with (
             SCAN_FILE.translate_errors(self.path),
             self._connections.use() as connection,
@@ -125,10 +125,10 @@ class ScanTables:
                 totals = self.totals()
                 keep_totals(connection, Totals(*(getattr(totals, name) + changed[name] for name in Totals._fields)))
 
-    def read(self, checked: Callable[..., _Row], *values: Any) -> _Row:
+    def read(self, validate: Callable[..., _Row], *values: Any) -> _Row:
         """Return the result of a validating function; raises `ScanFormatError` for its `InvalidValueError`."""
         try:
-            return checked(*values)
+            return validate(*values)
         except InvalidValueError as error:
             raise SCAN_FILE.damage_error(self.path, str(error)) from error
 
@@ -145,15 +145,15 @@ class ScanTables:
                 f"{SCAN_FILE.named(self.path)} was changed by another process while it was read: try again."
             )
 
-    def _one(self, checked: Callable[..., _Row], statement: str, *values: object) -> _Row | None:
+    def _single(self, validate: Callable[..., _Row], statement: str, *values: object) -> _Row | None:
         rows = self.rows(statement, values)
         if len(rows) > 1:
             raise SCAN_FILE.damage_error(self.path)
-        return self.read(checked, rows[0]) if rows else None
+        return self.read(validate, rows[0]) if rows else None
 
     def totals(self) -> Totals:
         """Return the stored numbers of rows of the tables."""
-        totals = self._one(totals_row, select(("totals",), "FROM totals"))
+        totals = self._single(totals_row, select(("totals",), "FROM totals"))
         if totals is None:
             raise SCAN_FILE.damage_error(self.path)
         return totals
@@ -163,11 +163,11 @@ class ScanTables:
         if count != total:
             raise SCAN_FILE.damage_error(self.path, "some of its rows are lost")
 
-    def whole_table(self, table: str, key: str, checked: Callable[..., _Row], total: str) -> Iterator[_Row]:
+    def whole_table(self, table: str, key: str, validate: Callable[..., _Row], total: str) -> Iterator[_Row]:
         """Yield all rows of a table, inside `reading`; raises `ScanFormatError` if a row is lost or altered."""
         count, last = 0, None
         for row in self.connection.execute(select((table,), f"FROM {table} NOT INDEXED ORDER BY {key}")):
-            yield self.read(checked, row)
+            yield self.read(validate, row)
             if last is not None and not row[0] > last:
                 raise SCAN_FILE.damage_error(self.path)
             count, last = count + 1, row[0]
@@ -178,17 +178,17 @@ class ScanTables:
         """Return all files in the order of their paths; raises `ScanFormatError` if one is lost."""
         with self.reading():
             files = list(self.whole_table("files", "path", file_row, "files"))
-        self.files_are_whole = True
+        self.has_checked_files = True
         return files
 
     def check_files(self) -> None:
         """Check once that no file is lost; required before a query for some of the files."""
-        if not self.files_are_whole:
+        if not self.has_checked_files:
             self.all_files()
 
     def file_at(self, path: str) -> FileRow | None:
         """Return the file of a path, or None."""
-        return self._one(file_row, select(("files",), "FROM files WHERE path = ?"), os.fsencode(path))
+        return self._single(file_row, select(("files",), "FROM files WHERE path = ?"), os.fsencode(path))
 
     def files_inside(self, place: str) -> list[FileRow]:
         """Return the files known below a folder, or the single file, in the order of their paths."""
@@ -202,7 +202,7 @@ class ScanTables:
 
     def photo_of_content(self, content_hash: str) -> PhotoRow | None:
         """Return the photo with a SHA-256, in hex, or None."""
-        return self._one(photo_row, select(("photos",), "FROM photos WHERE content_hash = ?"), content_hash)
+        return self._single(photo_row, select(("photos",), "FROM photos WHERE content_hash = ?"), content_hash)
 
     def photo_of_face(self, face: FaceRow) -> PhotoRow:
         """Return the photo that a face is in."""
@@ -210,17 +210,17 @@ class ScanTables:
 
     def photo_at(self, number: int) -> PhotoRow:
         """Return the photo with a number."""
-        photo = self._one(photo_row, select(("photos",), "FROM photos WHERE id = ?"), number)
+        photo = self._single(photo_row, select(("photos",), "FROM photos WHERE id = ?"), number)
         if photo is None:
             raise SCAN_FILE.damage_error(self.path)
         return photo
 
     def face(self, number: int) -> FaceRow:
         """Return the face with a number."""
-        found = self._one(face_row, select(("faces",), "FROM faces WHERE id = ?"), number)
-        if found is None:
+        face = self._single(face_row, select(("faces",), "FROM faces WHERE id = ?"), number)
+        if face is None:
             raise SCAN_FILE.damage_error(self.path)
-        return found
+        return face
 
     def face_rows(self, photo: PhotoRow) -> list[FaceRow]:
         """Return the faces of a photo, largest first."""
@@ -234,15 +234,15 @@ class ScanTables:
         """Store an analyzed photo, unless it is known."""
         if self.photo_of_content(found.content_hash) is not None:
             return
-        photo = PhotoRow.of(self._next("photos"), found)
+        photo = PhotoRow.of(self._next_id("photos"), found)
         insert(self.connection, "photos", [photo_values(photo)])
-        first = self._next("faces")
+        first = self._next_id("faces")
         faces = [face_values(number, photo.id, face) for number, face in enumerate(found.faces, first)]
         insert(self.connection, "faces", faces)
         changed.update(photos=1, faces=len(faces))
 
     def add_edited(self, path: str, edited: Photo, changed: Counter[str]) -> bool:
-        """Store a photo whose pixels are known under other bytes, with the known faces; return False if unknown by now.
+        """Store a photo whose pixels are known under other bytes, with the known faces; return False if not known.
 
         A photo without another file keeps its number, its faces and their groups.
         """
@@ -267,7 +267,7 @@ class ScanTables:
         if photo is not None:
             self.change_photo(photo._replace(picture_hash=picture_hash))
 
-    def take_place(self, old: PhotoRow, content_hash: str, changed: Counter[str]) -> None:
+    def replace_content(self, old: PhotoRow, content_hash: str, changed: Counter[str]) -> None:
         """Change the content hash of a photo, and merge the photo that has that hash, if any, into it."""
         new = self.photo_of_content(content_hash)
         if new is not None:
@@ -289,9 +289,9 @@ class ScanTables:
 
     def add_copy(self, photo: PhotoRow, faces: Sequence[FaceRow], changed: Counter[str]) -> PhotoRow:
         """Store a photo with validated faces under new numbers."""
-        copy = photo._replace(id=self._next("photos"))
+        copy = photo._replace(id=self._next_id("photos"))
         insert(self.connection, "photos", [photo_values(copy)])
-        rows = [(number, copy.id, *face[2:]) for number, face in enumerate(faces, self._next("faces"))]
+        rows = [(number, copy.id, *face[2:]) for number, face in enumerate(faces, self._next_id("faces"))]
         insert(self.connection, "faces", rows)
         changed.update(photos=1, faces=len(faces))
         return copy
@@ -322,7 +322,7 @@ class ScanTables:
     def shards(self) -> list[ShardRow]:
         """Return the folders and shards of folders that were looked through."""
         total = self.totals().shards
-        if total > _MOST_SHARDS:
+        if total > _MAX_SHARDS:
             raise SCAN_FILE.damage_error(self.path, "it lists more folders than possible")
         rows = self.rows(select(("shards",), "FROM shards ORDER BY place, count, number LIMIT ?"), (total + 1,))
         self.require_total(len(rows), total)
@@ -330,7 +330,7 @@ class ScanTables:
 
     def put_shards(self, shards: Iterable[ShardRow], changed: Counter[str]) -> None:
         """Replace the folders and shards of folders that were looked through; only the last 20,000 are kept."""
-        last = sorted(shards, key=lambda row: row.looked_through)[-_MOST_SHARDS:]
+        last = sorted(shards, key=lambda row: row.looked_through)[-_MAX_SHARDS:]
         rows = [shard_values(row) for row in sorted(last)]
         changed["shards"] += len(rows) - self.connection.execute("DELETE FROM shards").rowcount
         insert(self.connection, "shards", rows)
@@ -351,8 +351,8 @@ class ScanTables:
     def drop_tags(self, photos: Iterable[str], changed: Counter[str]) -> None:
         """Forget the names recorded for photos."""
         for photo in photos:
-            gone = self.connection.execute("DELETE FROM tags WHERE photo = ?", (os.fsencode(photo),))
-            changed["tags"] -= gone.rowcount
+            deleted = self.connection.execute("DELETE FROM tags WHERE photo = ?", (os.fsencode(photo),))
+            changed["tags"] -= deleted.rowcount
 
     def move_tags(self, before: Path, after: Path, changed: Counter[str]) -> None:
         """Store the names of a photo under its new path, and those of its sidecar likewise."""
@@ -364,6 +364,6 @@ class ScanTables:
             self.drop_tags([str(before)], changed)
             self.put_tags(str(after), moved, changed)
 
-    def _next(self, table: str) -> int:
-        ((number,),) = self.rows(_NEXT[table])
+    def _next_id(self, table: str) -> int:
+        ((number,),) = self.rows(_NEXT_ID[table])
         return int(number)

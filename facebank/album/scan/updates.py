@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from facebank.album.people_cache import cache_people, has_cached_people
 from facebank.album.scan.opening import open_source, scans_in
 from facebank.album.scan.scan_file import ScanFile
-from facebank.album.scan.scanner import only_scan, plan_scan, scan
+from facebank.album.scan.scanner import lock_scan, plan_scan, scan
 from facebank.errors import FacebankError, PhotoNotFoundError, UsageError
 from facebank.gallery import PlaceKind
 from facebank.storage.paths import place_path
@@ -44,7 +44,7 @@ def scan_places(
     The other parameters, the result and the errors are those of `facebank.Album.scan`.
     """
     engine = bank.engine
-    with only_scan(path):
+    with lock_scan(path):
         is_new = is_empty = not path.exists()
         if is_new and elsewhere is None:
             engine.preload()  # the networks load while the folders are listed
@@ -82,7 +82,7 @@ def merge_scans(
     `moved` are the two absolute names of a folder, as of `facebank.Album.merge`; so are the result and the errors.
     """
     identity = bank.engine.identity
-    with only_scan(path), ExitStack() as opened:
+    with lock_scan(path), ExitStack() as opened:
         sources = scans_in(paths)
         _require_others(path, sources)
         scans = [open_source(source, identity, opened) for source in sources]
@@ -107,12 +107,12 @@ def forget_places(bank: GalleryAccess, path: Path, scan_file: ScanFile, places: 
     """
     paths, videos = set[str](), set[str]()
     for place in places:
-        found = scan_file.files(place_path(place))
-        found_videos = scan_file.videos.known(place_path(place))
-        if not found and not found_videos:
+        place_files = scan_file.files(place_path(place))
+        place_videos = scan_file.videos.known(place_path(place))
+        if not place_files and not place_videos:
             count_photos(path, scan_file, [place])  # raises PhotoNotFoundError
-        paths.update(found)
-        videos.update(found_videos)
+        paths.update(place_files)
+        videos.update(place_videos)
     scan_file.forget(paths)
     for place in places:
         scan_file.forget_looked_through(place_path(place))
@@ -122,7 +122,7 @@ def forget_places(bank: GalleryAccess, path: Path, scan_file: ScanFile, places: 
 
 
 def count_photos(path: Path, scan_file: ScanFile, places: Sequence[Path | str]) -> int:
-    """Return the number of readable photos of files and folders; of the whole scan if there are none.
+    """Return the number of readable photos of files and folders, or of the whole scan if `places` is empty.
 
     Raises `PhotoNotFoundError` if one of the places has no scanned photo.
     """
@@ -147,7 +147,7 @@ def _require_others(path: Path, sources: Sequence[Path]) -> None:
         file = os.path.realpath(source)
         if file == os.path.realpath(path):
             raise UsageError(
-                f"{printable(str(source))} is the scan that the others are merged into: name the others only"
+                f"{printable(str(source))} is the scan that the others are merged into: name only the others"
             )
         if file in seen:
             raise UsageError(f"{printable(str(seen[file]))} and {printable(str(source))} are the same scan")

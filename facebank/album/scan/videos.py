@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from facebank.album.scan.tables import ScanTables
     from facebank.types import Face
 
-_MOST_TRACKS, _MOST_FACES = 1_000_000, 1_000
-_LONGEST = 1e7  # seconds
-_LARGEST_PICTURE = 1 << 20
+_MAX_TRACKS, _MAX_FACES = 1_000_000, 1_000
+_MAX_SECONDS = 1e7
+_MAX_PICTURE = 1 << 20  # bytes
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -123,15 +123,15 @@ class ScanVideos:
         return digest.hexdigest()
 
     def each(
-        self, places: Sequence[str] = (), wants: Callable[[VideoRow], bool] = lambda _: True
+        self, places: Sequence[str] = (), is_wanted: Callable[[VideoRow], bool] = lambda _: True
     ) -> Iterator[ScannedVideo]:
         """Yield the readable videos in the order of their paths, without pictures; of all folders without places.
 
-        `wants` filters the videos before their tracks are read.
+        `is_wanted` filters the videos before their tracks are read.
         """
         for path, row in self.known().items():
             is_inside = not places or any(_is_inside(path, place) for place in places)
-            if row.error is None and is_inside and wants(row):
+            if row.error is None and is_inside and is_wanted(row):
                 tracks = self._tracks(row)
                 if tracks is not None:
                     yield ScannedVideo(path, row.state, row.content_hash, row.seconds, tracks)
@@ -195,38 +195,38 @@ class ScanVideos:
         times = (float(track.begun), float(track.seen), float(track.ended))
         insert(connection, "tracks", [(number, video, track.shot, *times, len(track.faces))])
         first = self._next("track_faces")
-        faces = [face_values(place, number, face) for place, face in enumerate(track.faces, first)]
+        faces = [face_values(face_id, number, face) for face_id, face in enumerate(track.faces, first)]
         insert(connection, "track_faces", faces)
         picture = track.picture if picture is None else picture
         if picture is not None:
             insert(connection, "track_pictures", [(number, picture)])
 
     def _drop(self, path: str, changed: Counter[str]) -> None:
-        named = (os.fsencode(path),)
-        changed["videos"] -= self._tables.connection.execute("DELETE FROM videos WHERE path = ?", named).rowcount
+        deleted = self._tables.connection.execute("DELETE FROM videos WHERE path = ?", (os.fsencode(path),))
+        changed["videos"] -= deleted.rowcount
 
     def _tracks(self, video: VideoRow) -> tuple[ScannedTrack, ...] | None:
         """Return the tracks of a video, in the order of their beginnings; None if it has been changed or removed."""
         in_video = "WHERE track IN (SELECT id FROM tracks WHERE video = ?)"
         with self._tables.reading():
-            now = self._tables.rows(select(("videos",), "FROM videos WHERE id = ?"), (video.id,))
-            if not now or self._tables.read(_video_row, now[0]) != video:
+            current = self._tables.rows(select(("videos",), "FROM videos WHERE id = ?"), (video.id,))
+            if not current or self._tables.read(_video_row, current[0]) != video:
                 return None
-            found = self._tables.rows(select(("tracks",), "FROM tracks WHERE video = ? ORDER BY id"), (video.id,))
-            listed = self._tables.rows(
+            track_rows = self._tables.rows(select(("tracks",), "FROM tracks WHERE video = ? ORDER BY id"), (video.id,))
+            face_rows = self._tables.rows(
                 select(("track_faces",), f"FROM track_faces {in_video} ORDER BY id"), (video.id,)
             )
-        tracks = [self._tables.read(_track_row, row) for row in found]
+        tracks = [self._tables.read(_track_row, row) for row in track_rows]
         faces: dict[int, list[FaceRow]] = defaultdict(list)
-        for row in listed:
+        for row in face_rows:
             face = self._tables.read(_face_row, row)
             faces[face.photo].append(face)
         if len(tracks) != video.track_count or any(len(faces[track.id]) != track.face_count for track in tracks):
             raise SCAN_FILE.damage_error(self._tables.path, "some of its rows are lost")
         sightings = self._tables.read(faces_of, [faces[track.id] for track in tracks], self._dimension)
         return tuple(
-            ScannedTrack(track.shot, track.begun, track.seen, track.ended, several, number=track.id)
-            for track, several in zip(tracks, sightings, strict=True)
+            ScannedTrack(track.shot, track.begun, track.seen, track.ended, track_faces, number=track.id)
+            for track, track_faces in zip(tracks, sightings, strict=True)
         )
 
     def _next(self, table: str) -> int:
@@ -249,7 +249,7 @@ def _video_row(row: Sequence[object]) -> VideoRow:
         _seconds(seconds),
         error_or_none(error),
         text_or_none(readers),
-        integer_between(tracks, 0, _MOST_TRACKS),
+        integer_between(tracks, 0, _MAX_TRACKS),
     )
 
 
@@ -262,7 +262,7 @@ def _track_row(row: Sequence[object]) -> _TrackRow:
         _seconds(begun),
         _seconds(seen),
         _seconds(ended),
-        integer_between(faces, 1, _MOST_FACES),
+        integer_between(faces, 1, _MAX_FACES),
     )
     if not track.begun <= track.seen <= track.ended:
         raise InvalidValueError("it holds a face that disappears before it appears")
@@ -275,13 +275,13 @@ def _face_row(row: Sequence[object]) -> FaceRow:
 
 def _picture_row(row: Sequence[object]) -> bytes:
     _, picture = verify_row("track_pictures", row)
-    if not isinstance(picture, bytes) or not picture.startswith(_JPEG) or len(picture) > _LARGEST_PICTURE:
+    if not isinstance(picture, bytes) or not picture.startswith(_JPEG) or len(picture) > _MAX_PICTURE:
         raise InvalidValueError("it holds an invalid picture")
     return picture
 
 
 def _seconds(value: object) -> float:
     seconds = finite_number(value)
-    if not 0 <= seconds <= _LONGEST:
+    if not 0 <= seconds <= _MAX_SECONDS:
         raise InvalidValueError("it holds an impossible time in a video")
     return seconds

@@ -226,7 +226,7 @@ def _name_group(service: Service, number: int, body: NameBody) -> Record:
 def _list_members(service: Service, number: int, limit: int, offset: int) -> Record:
     scan_file = service.album.scan_file
     faces = faces_of(scan_file, number)
-    members = [scan_file.place_of(face) for face in faces[offset : offset + limit]]
+    members = [scan_file.locate_face(face) for face in faces[offset : offset + limit]]
     records = [_member_record(service, photo, photo.faces[index]) for photo, index in members]
     return {"group": number, "key": group_key(faces), "faces": records, "total": len(faces), "offset": offset}
 
