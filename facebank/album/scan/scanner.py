@@ -169,9 +169,9 @@ def plan_scan(
             emptied.append(root)
         else:
             # a missing file with an error may still exist if it has no photo suffix and was named explicitly
-            for file in known.values():
-                if file.error is not None or not contents.may_contain(file.path):
-                    gone.append(file.path)
+            gone += [
+                file.path for file in known.values() if file.error is not None or not contents.may_contain(file.path)
+            ]
     if not has_anything and (needs_photos or not videos):
         raise nothing_there(places)
     counts = SkippedCounts(skipped, videos, annotated)
