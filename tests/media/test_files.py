@@ -1,4 +1,4 @@
-"""Files that are read as photos, and their limits."""
+"""Files that are read as photos, and limits on them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def photo_path(tmp_path: Path) -> Path:
     return path
 
 
-def png_header(width: int, height: int, bits: int = 8, colour_type: int = 2) -> bytes:
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+def png_header(width: int, height: int, bits: int = 8, color_type: int = 2) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + body + struct.pack(">I", zlib.crc32(body))
 
 
@@ -42,14 +42,14 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def test_photos_have_path_and_hash(photo_path: Path) -> None:
+def test_photos_have_their_path_and_hash(photo_path: Path) -> None:
     photo = read_photo(photo_path)
     assert photo.path == str(photo_path)
     assert photo.content_hash == hashlib.sha256(photo_path.read_bytes()).hexdigest()
     np.testing.assert_array_equal(photo.pixels, PIXELS)
 
 
-def test_path_may_be_a_string_and_stays_as_given(photo_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_can_be_a_string_and_is_not_changed(photo_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(photo_path.parent)
     assert read_photo("./party.png").path == "./party.png"
 
@@ -73,7 +73,7 @@ def test_a_broken_link_raises(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["loop.jpg", "x" * 300 + ".jpg"])
-def test_circular_links_are_unreadable(tmp_path: Path, name: str) -> None:
+def test_circular_links_and_too_long_names_are_unreadable(tmp_path: Path, name: str) -> None:
     if name == "loop.jpg":
         (tmp_path / name).symlink_to(tmp_path / name)
     with pytest.raises(UnreadablePhotoError, match=r"cannot be read: "):
@@ -144,7 +144,7 @@ def test_huge_sparse_files_are_rejected_by_size(tmp_path: Path) -> None:
         read_photo(tmp_path / "huge.jpg")
 
 
-def test_limit_on_bytes_holds_for_memory() -> None:
+def test_limit_on_bytes_applies_to_data_in_memory() -> None:
     with pytest.raises(PhotoTooLargeError, match=r"^<bytes> has 11 bytes, the limit is 10"):
         read_photo_bytes(bytes(11), limits=PhotoLimits(max_bytes=10))
 
@@ -166,7 +166,7 @@ def test_limit_on_bytes_of_avif_is_a_twentieth() -> None:
         ("GIF", {}, 1200),
         ("BMP", {}, 1200),
         ("PPM", {}, 1200),
-        # they need more memory per pixel
+        # The limit is lower for formats that need more memory per pixel.
         ("JPEG", {"progressive": True}, 1800),
         ("WEBP", {}, 1800),
         ("TIFF", {}, 1800),
@@ -198,7 +198,7 @@ def test_limits_must_be_positive(limits: dict[str, int]) -> None:
         PhotoLimits(**limits)
 
 
-REFUSE_WITH_LITTLE_MEMORY = """
+READ_WITH_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path
 import cv2, numpy
@@ -266,10 +266,10 @@ def test_the_largest_photos_need_less_than_1500_megabytes(tmp_path: Path) -> Non
         cwd=Path(__file__).parents[2],
     )
     assert process.stderr == ""
-    bytes_a_pixel = dict(json.loads(line) for line in process.stdout.splitlines())
-    assert bytes_a_pixel.keys() == MEMORY_FILES.keys()
+    bytes_per_pixel = dict(json.loads(line) for line in process.stdout.splitlines())
+    assert bytes_per_pixel.keys() == MEMORY_FILES.keys()
     for name, (*_, pixel_cost) in MEMORY_FILES.items():
-        assert 4 < bytes_a_pixel[name] < 1.5e9 / (PhotoLimits().max_pixels / pixel_cost), name
+        assert 4 < bytes_per_pixel[name] < 1.5e9 / (PhotoLimits().max_pixels / pixel_cost), name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -280,7 +280,7 @@ def test_200_megapixel_png_is_refused_without_allocating(tmp_path: Path) -> None
     path.write_bytes(png_header(20_000, 10_000) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b""))
     assert path.stat().st_size < 4_000_000
     process = subprocess.run(
-        [sys.executable, "-c", REFUSE_WITH_LITTLE_MEMORY, str(path)],
+        [sys.executable, "-c", READ_WITH_LITTLE_MEMORY, str(path)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -292,9 +292,9 @@ def test_200_megapixel_png_is_refused_without_allocating(tmp_path: Path) -> None
 
 
 def test_large_photos_cause_no_pillow_warning() -> None:
-    # between Pillow's warning at 89 megapixels and our limit
+    # Pillow warns above 89 megapixels, below the limit of facebank.
     rows = zlib.compress(bytes((1 + 1250) * 9500), 1)
-    data = png_header(10_000, 9_500, bits=1, colour_type=0) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+    data = png_header(10_000, 9_500, bits=1, color_type=0) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         photo = read_photo_bytes(data)
@@ -324,13 +324,13 @@ def test_pillows_warnings_do_not_leak() -> None:
 
 def test_other_warnings_are_shown_while_photos_are_read() -> None:
     data = corrupt_exif_jpeg()
-    done = threading.Event()
+    stop = threading.Event()
 
-    def read_on() -> None:
-        while not done.is_set():
+    def read_repeatedly() -> None:
+        while not stop.is_set():
             read_photo_bytes(data)
 
-    reader = threading.Thread(target=read_on)
+    reader = threading.Thread(target=read_repeatedly)
     reader.start()
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -338,12 +338,12 @@ def test_other_warnings_are_shown_while_photos_are_read() -> None:
             for _ in range(200):
                 warnings.warn("mine", UserWarning, stacklevel=1)
     finally:
-        done.set()
+        stop.set()
         reader.join()
-    assert sum(str(each.message) == "mine" for each in caught) == 200
+    assert sum(str(warning.message) == "mine" for warning in caught) == 200
 
 
-def test_reading_in_threads_leaves_the_warning_filters_alone() -> None:
+def test_reading_in_threads_does_not_change_the_warning_filters() -> None:
     data = corrupt_exif_jpeg()
     before = list(warnings.filters)
     threads = [threading.Thread(target=lambda: [read_photo_bytes(data) for _ in range(150)]) for _ in range(4)]

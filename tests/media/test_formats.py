@@ -24,13 +24,13 @@ SMOOTH = np.stack(np.broadcast_arrays(*np.ogrid[40:200:17j, 60:220:23j], 128.0),
 GRAY = COLORS[..., 0]
 
 
-def encoded(image: Image.Image, file_type: str, **options: Any) -> bytes:
+def encode(image: Image.Image, file_type: str, **options: Any) -> bytes:
     file = BytesIO()
     image.save(file, file_type, **options)
     return file.getvalue()
 
 
-def pixels_of(data: bytes) -> NDArray[np.uint8]:
+def read_pixels(data: bytes) -> NDArray[np.uint8]:
     photo = read_photo_bytes(data, "photo")
     assert photo.pixels.dtype == np.uint8
     assert photo.pixels.flags.c_contiguous
@@ -38,70 +38,70 @@ def pixels_of(data: bytes) -> NDArray[np.uint8]:
     return photo.pixels
 
 
-def as_grey(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def gray_to_rgb(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(values[..., np.newaxis], 3, axis=2)
 
 
-def on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.float64]:
-    share = alpha[..., np.newaxis] / 255
-    return rgb * share + 255 * (1 - share)
+def blend_on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.float64]:
+    opacity = alpha[..., np.newaxis] / 255
+    return rgb * opacity + 255 * (1 - opacity)
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM"])
 def test_lossless_color_is_read_exactly(file_type: str) -> None:
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(COLORS), file_type)), COLORS)
+    np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(COLORS), file_type)), COLORS)
 
 
 def test_lossless_webp_is_read_exactly() -> None:
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(COLORS), "WEBP", lossless=True)), COLORS)
+    np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(COLORS), "WEBP", lossless=True)), COLORS)
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": "4:4:4"}])
 def test_jpeg_is_read_in_color(options: dict[str, Any]) -> None:
-    difference = pixels_of(encoded(Image.fromarray(SMOOTH), "JPEG", quality=95, **options)).astype(int) - SMOOTH
+    difference = read_pixels(encode(Image.fromarray(SMOOTH), "JPEG", quality=95, **options)).astype(int) - SMOOTH
     assert np.abs(difference).max() <= 12
 
 
 def test_avif_is_read_in_color() -> None:
-    difference = pixels_of(encoded(Image.fromarray(SMOOTH), "AVIF", quality=95)).astype(int) - SMOOTH
+    difference = read_pixels(encode(Image.fromarray(SMOOTH), "AVIF", quality=95)).astype(int) - SMOOTH
     assert np.abs(difference).max() <= 12
 
 
 def test_photo_of_many_bands_is_read_whole() -> None:
     large = RNG.integers(0, 256, (1300, 1021, 3), np.uint8)
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(large), "PPM")), large)
+    np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(large), "PPM")), large)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 600_000), (600_000, 1)])
 def test_odd_shapes_are_read(shape: tuple[int, int]) -> None:
     values = RNG.integers(0, 256, (*shape, 3), np.uint8)
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(values), "PPM")), values)
+    np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(values), "PPM")), values)
 
 
 @pytest.mark.parametrize("file_type", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_first_frame_of_an_animation_is_read(file_type: str) -> None:
     red, blue = Image.new("RGB", (8, 6), (250, 0, 0)), Image.new("RGB", (8, 6), (0, 0, 250))
-    pixels = pixels_of(encoded(red, file_type, save_all=True, append_images=[blue]))
+    pixels = read_pixels(encode(red, file_type, save_all=True, append_images=[blue]))
     assert pixels.shape == (6, 8, 3)
     assert (np.abs(pixels.astype(int) - (250, 0, 0)) <= 8).all()
 
 
-def test_first_picture_of_an_mpo_is_read() -> None:
+def test_first_photo_of_an_mpo_is_read() -> None:
     first, second = Image.fromarray(SMOOTH), Image.new("RGB", (40, 30))
-    data = encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
-    assert np.abs(pixels_of(data).astype(int) - SMOOTH).max() <= 12
+    data = encode(first, "MPO", save_all=True, append_images=[second], quality=95)
+    assert np.abs(read_pixels(data).astype(int) - SMOOTH).max() <= 12
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM", "GIF"])
 def test_gray_has_three_equal_channels(file_type: str) -> None:
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(GRAY), file_type)), as_grey(GRAY))
+    np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(GRAY), file_type)), gray_to_rgb(GRAY))
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM"])
-def test_one_bit_is_black_and_white(file_type: str) -> None:
+def test_one_bit_pixels_are_black_or_white(file_type: str) -> None:
     bits = GRAY > 127
     np.testing.assert_array_equal(
-        pixels_of(encoded(Image.fromarray(bits), file_type)), as_grey(np.where(bits, 255, 0).astype(np.uint8))
+        read_pixels(encode(Image.fromarray(bits), file_type)), gray_to_rgb(np.where(bits, 255, 0).astype(np.uint8))
     )
 
 
@@ -110,7 +110,7 @@ def test_palettes_are_applied(file_type: str) -> None:
     image = Image.fromarray(GRAY % 4)
     image.putpalette([10, 20, 30, 200, 100, 0, 0, 255, 0, 9, 9, 250])
     palette = np.array([[10, 20, 30], [200, 100, 0], [0, 255, 0], [9, 9, 250]], np.uint8)
-    np.testing.assert_array_equal(pixels_of(encoded(image, file_type)), palette[GRAY % 4])
+    np.testing.assert_array_equal(read_pixels(encode(image, file_type)), palette[GRAY % 4])
 
 
 @pytest.mark.parametrize("transparency", [1, bytes([255, 0, 255, 255])])
@@ -121,7 +121,7 @@ def test_transparent_palette_entry_is_white(file_type: str, transparency: int | 
     image = Image.fromarray(GRAY % 4)
     image.putpalette([10, 20, 30, 200, 100, 0, 0, 255, 0, 9, 9, 250])
     palette = np.array([[10, 20, 30], [255, 255, 255], [0, 255, 0], [9, 9, 250]], np.uint8)
-    np.testing.assert_array_equal(pixels_of(encoded(image, file_type, transparency=transparency)), palette[GRAY % 4])
+    np.testing.assert_array_equal(read_pixels(encode(image, file_type, transparency=transparency)), palette[GRAY % 4])
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "TIFF", "WEBP"])
@@ -129,25 +129,25 @@ def test_transparency_becomes_white(file_type: str) -> None:
     alpha = RNG.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
     alpha[0], alpha[1] = 0, 255
     image = Image.fromarray(np.dstack([COLORS, alpha]))
-    pixels = pixels_of(encoded(image, file_type, **({"lossless": True, "exact": True} if file_type == "WEBP" else {})))
-    assert np.abs(pixels - on_white(COLORS, alpha)).max() <= 1
+    pixels = read_pixels(encode(image, file_type, **({"lossless": True, "exact": True} if file_type == "WEBP" else {})))
+    assert np.abs(pixels - blend_on_white(COLORS, alpha)).max() <= 1
     assert (pixels[0] == 255).all()
     np.testing.assert_array_equal(pixels[1], COLORS[1])
 
 
 def test_transparent_gray_becomes_white() -> None:
     alpha = COLORS[..., 1]
-    pixels = pixels_of(encoded(Image.fromarray(np.dstack([GRAY, alpha])), "PNG"))
-    assert np.abs(pixels - on_white(as_grey(GRAY), alpha)).max() <= 1
+    pixels = read_pixels(encode(Image.fromarray(np.dstack([GRAY, alpha])), "PNG"))
+    assert np.abs(pixels - blend_on_white(gray_to_rgb(GRAY), alpha)).max() <= 1
 
 
 def test_premultiplied_gray_becomes_white() -> None:
     alpha = COLORS[..., 1]
     premultiplied = np.rint(GRAY * (alpha / 255)).astype(np.uint8)
-    straight = encoded(Image.fromarray(np.dstack([premultiplied, alpha])), "TIFF")
+    straight = encode(Image.fromarray(np.dstack([premultiplied, alpha])), "TIFF")
     data = straight.replace(struct.pack("<HHIH", 338, 3, 1, 2), struct.pack("<HHIH", 338, 3, 1, 1))
     assert Image.open(BytesIO(data)).mode == "La"
-    assert np.abs(pixels_of(data) - on_white(as_grey(GRAY), alpha)).max() <= 2
+    assert np.abs(read_pixels(data) - blend_on_white(gray_to_rgb(GRAY), alpha)).max() <= 2
 
 
 def test_a_transparent_color_of_png_is_white() -> None:
@@ -155,61 +155,63 @@ def test_a_transparent_color_of_png_is_white() -> None:
     colors[3, 5] = (1, 2, 3)
     expected = colors.copy()
     expected[3, 5] = 255
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(colors), "PNG", transparency=(1, 2, 3))), expected)
+    np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(colors), "PNG", transparency=(1, 2, 3))), expected)
 
 
 @pytest.mark.parametrize("file_type", ["JPEG", "TIFF"])
 def test_cmyk_is_converted(file_type: str) -> None:
-    data = encoded(
+    data = encode(
         Image.fromarray(SMOOTH).convert("CMYK"), file_type, **({"quality": 95} if file_type == "JPEG" else {})
     )
     assert Image.open(BytesIO(data)).mode == "CMYK"
-    assert np.abs(pixels_of(data).astype(int) - SMOOTH).max() <= 12
+    assert np.abs(read_pixels(data).astype(int) - SMOOTH).max() <= 12
 
 
 DEEP = np.linspace(0, 65_535, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).round().astype(np.uint16)
-DEEP_AS_8_BIT = as_grey(np.rint(DEEP / 257).astype(np.uint8))
+DEEP_AS_8_BIT = gray_to_rgb(np.rint(DEEP / 257).astype(np.uint8))
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "TIFF", "PPM"])
 def test_16_bit_gray_is_scaled(file_type: str) -> None:
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(DEEP), file_type)), DEEP_AS_8_BIT)
+    np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(DEEP), file_type)), DEEP_AS_8_BIT)
 
 
 def test_dark_16_bit_gray_stays_dark() -> None:
     dark = (DEEP // 512).astype(np.uint16)
     for file_type in ("PNG", "TIFF", "PPM"):
-        assert pixels_of(encoded(Image.fromarray(dark), file_type)).max() == 0
+        assert read_pixels(encode(Image.fromarray(dark), file_type)).max() == 0
 
 
 def test_a_transparent_value_of_16_bit_gray_is_white() -> None:
-    data = encoded(Image.fromarray(DEEP), "PNG", transparency=int(DEEP[2, 3]))
+    data = encode(Image.fromarray(DEEP), "PNG", transparency=int(DEEP[2, 3]))
     expected = DEEP_AS_8_BIT.copy()
     expected[2, 3] = 255
-    np.testing.assert_array_equal(pixels_of(data), expected)
+    np.testing.assert_array_equal(read_pixels(data), expected)
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0, 65_535.0, 1e9])
 def test_float_tiff_is_scaled_to_its_white(white: float) -> None:
     values = np.linspace(0, white, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, WIDTH)
-    expected = as_grey(np.rint(np.linspace(0, 255, WIDTH * HEIGHT)).astype(np.uint8).reshape(HEIGHT, WIDTH))
-    assert np.abs(pixels_of(encoded(Image.fromarray(values), "TIFF")).astype(int) - expected).max() <= 1
+    expected = gray_to_rgb(np.rint(np.linspace(0, 255, WIDTH * HEIGHT)).astype(np.uint8).reshape(HEIGHT, WIDTH))
+    assert np.abs(read_pixels(encode(Image.fromarray(values), "TIFF")).astype(int) - expected).max() <= 1
 
 
 def test_float_tiff_may_contain_nan() -> None:
     values = np.full((2, 4), 0.5, np.float32)
     values[0] = np.nan, np.inf, -np.inf, -3
-    pixels = pixels_of(encoded(Image.fromarray(values), "TIFF"))[..., 0]
+    pixels = read_pixels(encode(Image.fromarray(values), "TIFF"))[..., 0]
     assert pixels[0].tolist() == [0, 255, 0, 0]
     assert pixels[1].tolist() == [128] * 4
 
 
 def test_32_bit_tiff_is_scaled() -> None:
     values = DEEP.astype(np.int32)
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(values), "TIFF")), DEEP_AS_8_BIT)
+    np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(values), "TIFF")), DEEP_AS_8_BIT)
 
 
-def tiff(bits: int, samples: int, photometric: int, strip: bytes, size: tuple[int, int], order: str = "<") -> bytes:
+def make_tiff(
+    bits: int, samples: int, photometric: int, strip: bytes, size: tuple[int, int], order: str = "<"
+) -> bytes:
     """Return an uncompressed TIFF of a kind that Pillow reads but does not write."""
     entries = [
         (256, 4, 1, size[0]),
@@ -234,21 +236,21 @@ def tiff(bits: int, samples: int, photometric: int, strip: bytes, size: tuple[in
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_16_bit_color_tiff_keeps_the_high_bytes(order: str) -> None:
     values = RNG.integers(0, 65_536, (4, 5, 3), np.uint16)
-    data = tiff(16, 3, 2, values.astype(f"{order}u2").tobytes(), (5, 4), order)
-    np.testing.assert_array_equal(pixels_of(data), (values >> 8).astype(np.uint8))
+    data = make_tiff(16, 3, 2, values.astype(f"{order}u2").tobytes(), (5, 4), order)
+    np.testing.assert_array_equal(read_pixels(data), (values >> 8).astype(np.uint8))
 
 
 def test_big_endian_16_bit_gray_tiff_is_scaled() -> None:
-    data = tiff(16, 1, 1, DEEP.astype(">u2").tobytes(), (WIDTH, HEIGHT), ">")
-    np.testing.assert_array_equal(pixels_of(data), DEEP_AS_8_BIT)
+    data = make_tiff(16, 1, 1, DEEP.astype(">u2").tobytes(), (WIDTH, HEIGHT), ">")
+    np.testing.assert_array_equal(read_pixels(data), DEEP_AS_8_BIT)
 
 
 def test_12_bit_tiff_is_scaled_to_its_white() -> None:
-    # two pixels in three bytes: 0xFFF and 0x800
-    assert pixels_of(tiff(12, 1, 1, b"\xff\xf8\x00", (2, 1)))[0, :, 0].tolist() == [255, 128]
+    # Three bytes hold two pixels, 0xFFF and 0x800.
+    assert read_pixels(make_tiff(12, 1, 1, b"\xff\xf8\x00", (2, 1)))[0, :, 0].tolist() == [255, 128]
 
 
-FOREIGN = {
+UNSUPPORTED = {
     "a Photoshop file": b"8BPS\0\1",
     "a Windows icon": b"\0\0\1\0\1\0",
     "a DDS texture": b"DDS |\0\0\0",
@@ -269,7 +271,7 @@ VIDEOS = {
 }
 
 
-@pytest.mark.parametrize(("name", "head"), FOREIGN.items(), ids=FOREIGN)
+@pytest.mark.parametrize(("name", "head"), UNSUPPORTED.items(), ids=UNSUPPORTED)
 def test_unsupported_formats_are_named(name: str, head: bytes) -> None:
     with pytest.raises(UnsupportedPhotoError, match=f"^party is {name}, which is not supported; save it as"):
         read_photo_bytes(head + bytes(100), "party")
@@ -284,7 +286,7 @@ def test_a_video_names_the_command_for_videos(head: bytes) -> None:
 @pytest.mark.parametrize("file_type", ["ICO", "DDS", "EPS", "PCX", "TGA", "SGI", "JPEG2000", "PDF"])
 def test_formats_outside_the_list_are_not_decoded(file_type: str) -> None:
     with pytest.raises((UnsupportedPhotoError, UnreadablePhotoError), match=r"^party is "):
-        read_photo_bytes(encoded(Image.fromarray(COLORS), file_type), "party")
+        read_photo_bytes(encode(Image.fromarray(COLORS), file_type), "party")
 
 
 @pytest.mark.parametrize("data", [b"hello, I am text\n", b"\0" * 1000, b"P", b"GIF", b"\xff\xd8", b"<html><body>"])
@@ -299,7 +301,7 @@ def test_empty_bytes_are_rejected() -> None:
 
 
 def test_thumbnails_of_raw_files_are_not_read() -> None:
-    data = encoded(Image.fromarray(COLORS), "TIFF", tiffinfo={254: 1})
+    data = encode(Image.fromarray(COLORS), "TIFF", tiffinfo={254: 1})
     with pytest.raises(UnsupportedPhotoError, match=r"^party is a camera raw file"):
         read_photo_bytes(data, "party")
 
@@ -310,16 +312,16 @@ def test_heic_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatc
         read_photo_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "party")
 
 
-def test_the_file_name_does_not_matter() -> None:
-    assert read_photo_bytes(encoded(Image.fromarray(COLORS), "PNG"), "photo.jpg").width == WIDTH
+def test_the_suffix_does_not_determine_the_format() -> None:
+    assert read_photo_bytes(encode(Image.fromarray(COLORS), "PNG"), "photo.jpg").width == WIDTH
 
 
 def test_decoder_versions_reflect_missing_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_heic = decoder_versions.__wrapped__()
-    assert with_heic == decoder_versions()
-    assert "PIL.JpegImagePlugin=" in with_heic
-    with monkeypatch.context() as hidden:
-        hidden.setitem(sys.modules, "pillow_heif", None)
+    versions = decoder_versions.__wrapped__()
+    assert versions == decoder_versions()
+    assert "PIL.JpegImagePlugin=" in versions
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pillow_heif", None)
         assert "pillow_heif=none" in decoder_versions.__wrapped__()
     monkeypatch.setattr("PIL.__version__", "99.0")
-    assert decoder_versions.__wrapped__() != with_heic
+    assert decoder_versions.__wrapped__() != versions

@@ -35,17 +35,17 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-# a changed byte may declare a hundred megapixels, which would only slow the test down
+# A changed byte can declare a hundred megapixels, which would slow the tests down.
 LIMITS = PhotoLimits(max_pixels=1_000_000)
 
 
-def encoded(image: Image.Image, file_type: str, **options: Any) -> bytes:
+def encode(image: Image.Image, file_type: str, **options: Any) -> bytes:
     file = BytesIO()
     image.save(file, file_type, **options)
     return file.getvalue()
 
 
-FILES = {kind: encoded(Image.fromarray(PIXELS), file_type, **options) for kind, (file_type, options) in KINDS.items()}
+FILES = {kind: encode(Image.fromarray(PIXELS), file_type, **options) for kind, (file_type, options) in KINDS.items()}
 
 
 def read_or_refuse(data: bytes) -> None:
@@ -93,23 +93,23 @@ def test_decoder_messages_are_escaped() -> None:
 
 
 def test_a_truncated_jpeg_is_rejected_with_the_reason() -> None:
-    large = encoded(Image.fromarray(np.random.default_rng(1).integers(0, 256, (400, 600, 3), np.uint8)), "JPEG")
-    for share in (0.3, 0.6, 0.9, 0.99):
+    large = encode(Image.fromarray(np.random.default_rng(1).integers(0, 256, (400, 600, 3), np.uint8)), "JPEG")
+    for fraction in (0.3, 0.6, 0.9, 0.99):
         with pytest.raises(UnreadablePhotoError, match=r"^party is a damaged JPEG: .*truncated"):
-            read_photo_bytes(large[: int(len(large) * share)], "party")
+            read_photo_bytes(large[: int(len(large) * fraction)], "party")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None)
-@given(rest=st.binary(max_size=300))
-def test_a_bare_signature_is_rejected(kind: str, rest: bytes) -> None:
-    read_or_refuse(FILES[kind][:16] + rest)
+@given(tail=st.binary(max_size=300))
+def test_random_data_after_a_signature_is_read_or_rejected(kind: str, tail: bytes) -> None:
+    read_or_refuse(FILES[kind][:16] + tail)
 
 
 def test_a_flood_of_jpeg_scans_is_rejected() -> None:
-    progressive = encoded(Image.new("L", (4000, 3000), 128), "JPEG", progressive=True)
+    progressive = encode(Image.new("L", (4000, 3000), 128), "JPEG", progressive=True)
     last_scan = progressive[progressive.rindex(b"\xff\xda") : -2]
-    # each of these scans of at most 30 bytes would cost a pass over 12 megapixels, hours for the file
+    # Each scan has at most 30 bytes but costs a pass over 12 megapixels, so the file would take hours.
     bomb = progressive[:-2] + last_scan * 100_000 + progressive[-2:]
     with pytest.raises(UnreadablePhotoError, match=r"more than 50 scans"):
         read_photo_bytes(bomb, "party")
@@ -142,12 +142,12 @@ def test_little_junk_in_a_jpeg_is_accepted() -> None:
 
 
 def test_a_jpeg_with_many_segments_is_read() -> None:
-    file = encoded(Image.fromarray(PIXELS), "JPEG", icc_profile=bytes(500_000))
+    file = encode(Image.fromarray(PIXELS), "JPEG", icc_profile=bytes(500_000))
     np.testing.assert_array_equal(read_photo_bytes(file).pixels, read_photo_bytes(FILES["jpeg"]).pixels)
 
 
 def test_a_jpeg_followed_by_a_video_is_read() -> None:
-    # as phones write motion photos; the bytes of the video look like a thousand scans
+    # Phones write motion photos like this; the bytes of this video look like a thousand scans.
     jpeg = FILES["jpeg"]
     film = b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\2" * 1000
     np.testing.assert_array_equal(read_photo_bytes(jpeg + film).pixels, read_photo_bytes(jpeg).pixels)
@@ -165,28 +165,28 @@ def png_chunk(name: bytes, content: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "most", "reason"),
+    ("name", "limit", "reason"),
     [(b"prVt", 1_000, "1,000 chunks that are not pixels"), (b"IDAT", 65_000, "65,536 chunks")],
 )
-def test_a_flood_of_png_chunks_is_rejected(name: bytes, most: int, reason: str) -> None:
+def test_a_flood_of_png_chunks_is_rejected(name: bytes, limit: int, reason: str) -> None:
     png = FILES["png"]
-    at = png.index(b"IDAT") - 4
-    assert png[8:at].count(b"IHDR") == 1
-    accepted = png[:at] + png_chunk(name) * (most - 1) + png[at:]
+    position = png.index(b"IDAT") - 4
+    assert png[8:position].count(b"IHDR") == 1
+    accepted = png[:position] + png_chunk(name) * (limit - 1) + png[position:]
     np.testing.assert_array_equal(read_photo_bytes(accepted).pixels, PIXELS)
     with pytest.raises(UnreadablePhotoError, match=f"^party is a damaged PNG: more than {reason}; use another copy$"):
-        read_photo_bytes(png[:at] + png_chunk(name) * 70_000 + png[at:], "party")
+        read_photo_bytes(png[:position] + png_chunk(name) * 70_000 + png[position:], "party")
 
 
 def test_a_flood_of_gif_comments_is_rejected() -> None:
     gif = FILES["gif"]
-    at = 13 + (3 << (gif[10] & 7) + 1)
+    position = 13 + (3 << (gif[10] & 7) + 1)
     comment = b"\x21\xfe\xff" + bytes(255) + b"\0"
     expected = read_photo_bytes(gif).pixels
-    np.testing.assert_array_equal(read_photo_bytes(gif[:at] + comment * 3_000 + gif[at:]).pixels, expected)
+    np.testing.assert_array_equal(read_photo_bytes(gif[:position] + comment * 3_000 + gif[position:]).pixels, expected)
     for flood in (comment * 4_000, comment[:2] + comment[2:-1] * 10_000 + b"\0", b"\0" * 10_000):
         with pytest.raises(UnreadablePhotoError, match=r"more than 10,000 blocks before its picture"):
-            read_photo_bytes(gif[:at] + flood + gif[at:], "party")
+            read_photo_bytes(gif[:position] + flood + gif[position:], "party")
 
 
 def test_a_flood_of_webp_chunks_is_rejected() -> None:
@@ -230,13 +230,13 @@ def test_formats_decoded_in_python_are_rejected(name: str, data: bytes) -> None:
 
 
 def test_very_long_exif_is_not_read() -> None:
-    def turned(padding: int) -> bytes:
+    def png_with_exif(padding: int) -> bytes:
         exif = b"MM\0*\0\0\0\x08\0\1" + struct.pack(">HHIHH", 274, 3, 1, 6, 0) + bytes(4 + padding)
         png = FILES["png"]
         return png[:33] + png_chunk(b"eXIf", exif) + png[33:]
 
-    assert read_photo_bytes(turned(1_000_000)).has_orientation
-    assert not read_photo_bytes(turned(1_100_000)).has_orientation
+    assert read_photo_bytes(png_with_exif(1_000_000)).has_orientation
+    assert not read_photo_bytes(png_with_exif(1_100_000)).has_orientation
 
 
 def tiff_with_entry(tag: int, kind: int, count: int, value: int) -> bytes:
@@ -245,8 +245,8 @@ def tiff_with_entry(tag: int, kind: int, count: int, value: int) -> bytes:
     (start,) = struct.unpack_from("<I", tiff, 4)
     (entries,) = struct.unpack_from("<H", tiff, start)
     directory = tiff[start + 2 : start + 2 + 12 * entries] + struct.pack("<HHII", tag, kind, count, value)
-    moved = struct.pack("<H", entries + 1) + directory + bytes(4)
-    return tiff[:4] + struct.pack("<I", len(tiff)) + tiff[8:].rjust(len(tiff) - 8) + moved
+    new_directory = struct.pack("<H", entries + 1) + directory + bytes(4)
+    return tiff[:4] + struct.pack("<I", len(tiff)) + tiff[8:].rjust(len(tiff) - 8) + new_directory
 
 
 def test_tiff_entry_inside_the_file_is_accepted() -> None:
@@ -276,13 +276,13 @@ def test_hostile_tiff_directories_are_rejected(head: bytes, reason: str) -> None
         read_photo_bytes(head, "party")
 
 
-def tiff_of(entries: dict[int, tuple[int, int, int]], rest: bytes = b"") -> bytes:
-    """Return a TIFF with directory entries given as type, count and value; `rest` starts at offset 200."""
+def make_tiff(entries: dict[int, tuple[int, int, int]], tail: bytes = b"") -> bytes:
+    """Return a TIFF with directory entries given as type, count and value; `tail` starts at offset 200."""
     directory = b"".join(struct.pack("<HHII", tag, *entry) for tag, entry in sorted(entries.items()))
-    return (b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4)).ljust(200, b"\0") + rest
+    return (b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4)).ljust(200, b"\0") + tail
 
 
-def grey_tiff(width: int, height: int, compression: int = 1) -> dict[int, tuple[int, int, int]]:
+def gray_tiff(width: int, height: int, compression: int = 1) -> dict[int, tuple[int, int, int]]:
     return {256: (4, 1, width), 257: (4, 1, height), 258: (3, 1, 8), 259: (3, 1, compression), 262: (3, 1, 1)}
 
 
@@ -290,7 +290,7 @@ def tiled_tiff(side: int, tile: int, *, kind: int = 4) -> bytes:
     compressor = zlib.compressobj(1)
     packed = b"".join(compressor.compress(bytes(tile)) for _ in range(tile)) + compressor.flush()
     tiles = {322: (kind, 1, tile), 323: (kind, 1, tile), 324: (4, 1, 200), 325: (4, 1, len(packed))}
-    return tiff_of(grey_tiff(side, side, compression=8) | tiles, packed)
+    return make_tiff(gray_tiff(side, side, compression=8) | tiles, packed)
 
 
 @pytest.mark.parametrize("tile", [16, 256, 2_048])
@@ -323,30 +323,30 @@ def test_duplicate_tiff_tags_are_rejected() -> None:
 
 
 def test_repeated_tiff_strips_are_rejected() -> None:
-    # all strips refer to the same bytes; Pillow would decode each over the whole image
-    def striped(count: int) -> bytes:
+    # All strips refer to the same bytes, and Pillow would decode each of them over the whole image.
+    def tiff_with_strips(count: int) -> bytes:
         strips = {273: (4, count, 200), 278: (4, 1, (1 << 32) - 1), 279: (4, 1, 1_000_000)}
-        return tiff_of(grey_tiff(1_000, 1_000) | strips, struct.pack("<I", 200) * 250_000)
+        return make_tiff(gray_tiff(1_000, 1_000) | strips, struct.pack("<I", 200) * 250_000)
 
-    assert read_photo_bytes(striped(2)).width == 1_000
+    assert read_photo_bytes(tiff_with_strips(2)).width == 1_000
     with pytest.raises(UnreadablePhotoError, match=r"60,000 x 1,000 x 1,000 pixels for a picture of 1,000 x 1,000"):
-        read_photo_bytes(striped(60_000), "party")
+        read_photo_bytes(tiff_with_strips(60_000), "party")
 
 
 @pytest.mark.parametrize("tag", [60_000, 34_665])
 def test_a_flood_of_tiff_numbers_is_rejected(tag: int) -> None:
-    # in its own directory and in its EXIF data at offset 200
+    # The numbers are in the directory of the file or in its EXIF data at offset 200.
     numbers = (5, 140_000, 300)
     strips = {273: (4, 1, 200), 278: (4, 1, 10), 279: (4, 1, 100)}
     exif = struct.pack("<HHHII", 1, 0x9003, *numbers)
     entry = {tag: (4, 1, 200) if tag == 34_665 else numbers}
     with pytest.raises(UnreadablePhotoError, match=r"a directory of more than 131,072 numbers"):
-        read_photo_bytes(tiff_of(grey_tiff(10, 10) | strips | entry, exif + bytes(8 * 141_000)), "party")
+        read_photo_bytes(make_tiff(gray_tiff(10, 10) | strips | entry, exif + bytes(8 * 141_000)), "party")
 
 
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
 def test_all_tiff_layouts_are_accepted(compression: str, big: bool) -> None:
     image = Image.fromarray(np.tile(PIXELS, (30, 30, 1)))
-    data = encoded(image, "TIFF", compression=compression, big_tiff=big, strip_size=8_192)
+    data = encode(image, "TIFF", compression=compression, big_tiff=big, strip_size=8_192)
     assert read_photo_bytes(data).pixels.shape == (390, 570, 3)

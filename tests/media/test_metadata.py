@@ -32,24 +32,26 @@ STORED = {
 }
 
 
-def encoded(pixels: np.ndarray[Any, Any], file_type: str, **options: Any) -> bytes:
+def encode(pixels: np.ndarray[Any, Any], file_type: str, **options: Any) -> bytes:
     file = BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, file_type, **options)
     return file.getvalue()
 
 
-def exif_with(first: dict[int, object] | None = None, second: dict[int, object] | None = None) -> Image.Exif:
+def exif_with(main_tags: dict[int, object] | None = None, exif_tags: dict[int, object] | None = None) -> Image.Exif:
     exif = Image.Exif()
     exif[0x010F] = "Maker"
-    for tag, value in (first or {}).items():
+    for tag, value in (main_tags or {}).items():
         exif[tag] = value
-    if second:
-        exif.get_ifd(EXIF_IFD).update(second)
+    if exif_tags:
+        exif.get_ifd(EXIF_IFD).update(exif_tags)
     return exif
 
 
-def taken_at(first: dict[int, object] | None = None, second: dict[int, object] | None = None) -> datetime | None:
-    return read_photo_bytes(encoded(SCENE, "PNG", exif=exif_with(first, second))).taken_at
+def read_taken_at(
+    main_tags: dict[int, object] | None = None, exif_tags: dict[int, object] | None = None
+) -> datetime | None:
+    return read_photo_bytes(encode(SCENE, "PNG", exif=exif_with(main_tags, exif_tags))).taken_at
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -58,7 +60,7 @@ def taken_at(first: dict[int, object] | None = None, second: dict[int, object] |
     [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})],
 )
 def test_exif_orientation_is_applied(file_type: str, options: dict[str, Any], orientation: int) -> None:
-    data = encoded(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}), **options)
+    data = encode(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}), **options)
     photo = read_photo_bytes(data)
     np.testing.assert_array_equal(photo.pixels, SCENE)
     assert photo.pixels.flags.c_contiguous
@@ -68,7 +70,7 @@ def test_exif_orientation_is_applied(file_type: str, options: dict[str, Any], or
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("file_type", ["JPEG", "AVIF"])
 def test_orientation_is_applied_as_pillow_does(file_type: str, orientation: int) -> None:
-    data = encoded(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}))
+    data = encode(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}))
     expected = ImageOps.exif_transpose(Image.open(BytesIO(data)))
     photo = read_photo_bytes(data)
     np.testing.assert_array_equal(photo.pixels, np.asarray(expected))
@@ -79,7 +81,7 @@ def test_orientation_is_applied_as_pillow_does(file_type: str, orientation: int)
 @pytest.mark.parametrize("file_type", ["JPEG", "WEBP"])
 def test_xmp_orientation_is_applied(file_type: str, orientation: int) -> None:
     xmp = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'.encode()
-    data = encoded(STORED[orientation], file_type, xmp=xmp)
+    data = encode(STORED[orientation], file_type, xmp=xmp)
     photo = read_photo_bytes(data)
     np.testing.assert_array_equal(photo.pixels, np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(data)))))
     assert photo.pixels.shape == SCENE.shape
@@ -87,15 +89,15 @@ def test_xmp_orientation_is_applied(file_type: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("exif", [None, {ORIENTATION: 0}, {ORIENTATION: 9}, {0x010F: "Maker"}])
-def test_photos_without_a_valid_orientation(exif: dict[int, object] | None) -> None:
-    photo = read_photo_bytes(encoded(SCENE, "PNG", **({"exif": exif_with(exif)} if exif else {})))
+def test_photos_without_a_valid_orientation_are_not_turned(exif: dict[int, object] | None) -> None:
+    photo = read_photo_bytes(encode(SCENE, "PNG", **({"exif": exif_with(exif)} if exif else {})))
     assert not photo.has_orientation
     np.testing.assert_array_equal(photo.pixels, SCENE)
 
 
 @pytest.mark.parametrize("turns", range(-5, 6))
-def test_turning_is_counter_clockwise(turns: int) -> None:
-    photo = read_photo_bytes(encoded(SCENE, "PNG"), "scene")
+def test_photos_are_turned_counterclockwise(turns: int) -> None:
+    photo = read_photo_bytes(encode(SCENE, "PNG"), "scene")
     turned = turn_photo(photo, turns)
     np.testing.assert_array_equal(turned.pixels, np.rot90(SCENE, turns))
     assert turned.pixels.flags.c_contiguous
@@ -104,45 +106,47 @@ def test_turning_is_counter_clockwise(turns: int) -> None:
 
 
 def test_a_full_turn_returns_the_photo() -> None:
-    photo = read_photo_bytes(encoded(SCENE, "PNG"))
+    photo = read_photo_bytes(encode(SCENE, "PNG"))
     assert turn_photo(photo, 4) is photo
 
 
-def test_the_original_date_comes_first() -> None:
+def test_the_original_date_takes_precedence() -> None:
     dates: dict[int, object] = {0x9003: "2012:03:14 15:09:26", 0x9004: "2013:01:01 00:00:00"}
-    assert taken_at({0x0132: "2014:01:01 00:00:00"}, dates) == datetime(2012, 3, 14, 15, 9, 26)
+    assert read_taken_at({0x0132: "2014:01:01 00:00:00"}, dates) == datetime(2012, 3, 14, 15, 9, 26)
 
 
-def test_the_digitizing_date_comes_second() -> None:
+def test_the_digitizing_date_replaces_a_missing_original_date() -> None:
     expected = datetime(2013, 1, 2, 3, 4, 5)
-    assert taken_at({0x0132: "2014:01:01 00:00:00"}, {0x9004: "2013:01:02 03:04:05"}) == expected
+    assert read_taken_at({0x0132: "2014:01:01 00:00:00"}, {0x9004: "2013:01:02 03:04:05"}) == expected
 
 
-def test_the_modification_date_comes_third() -> None:
-    assert taken_at({0x0132: "2014:05:06 07:08:09"}) == datetime(2014, 5, 6, 7, 8, 9)
+def test_the_modification_date_replaces_missing_dates() -> None:
+    assert read_taken_at({0x0132: "2014:05:06 07:08:09"}) == datetime(2014, 5, 6, 7, 8, 9)
 
 
 def test_offset_and_fraction_are_read() -> None:
-    second: dict[int, object] = {0x9003: "2012:03:14 15:09:26", 0x9011: "-03:30", 0x9291: "05", 0x9012: "+01:00"}
-    moment = taken_at(None, second)
+    exif_tags: dict[int, object] = {0x9003: "2012:03:14 15:09:26", 0x9011: "-03:30", 0x9291: "05", 0x9012: "+01:00"}
+    moment = read_taken_at(None, exif_tags)
     assert moment == datetime(2012, 3, 14, 15, 9, 26, 50_000, timezone(-timedelta(hours=3, minutes=30)))
     assert moment.utcoffset() == -timedelta(hours=3, minutes=30)
 
 
 def test_date_without_offset_stays_naive() -> None:
-    moment = taken_at(None, {0x9003: "2012:03:14 15:09:26"})
+    moment = read_taken_at(None, {0x9003: "2012:03:14 15:09:26"})
     assert moment is not None
     assert moment.tzinfo is None
 
 
 @pytest.mark.parametrize("offset", ["Z", "+00:00", "+0000"])
-def test_offsets_of_zero(offset: str) -> None:
-    assert taken_at(None, {0x9003: "2012:03:14 15:09:26", 0x9011: offset}) == datetime(2012, 3, 14, 15, 9, 26, 0, UTC)
+def test_offsets_of_zero_are_utc(offset: str) -> None:
+    assert read_taken_at(None, {0x9003: "2012:03:14 15:09:26", 0x9011: offset}) == datetime(
+        2012, 3, 14, 15, 9, 26, 0, UTC
+    )
 
 
 @pytest.mark.parametrize("offset", ["", "   ", "local", "+99:99", "+24:00", "12"])
 def test_invalid_offsets_are_ignored(offset: str) -> None:
-    assert taken_at(None, {0x9003: "2012:03:14 15:09:26", 0x9011: offset}) == datetime(2012, 3, 14, 15, 9, 26)
+    assert read_taken_at(None, {0x9003: "2012:03:14 15:09:26", 0x9011: offset}) == datetime(2012, 3, 14, 15, 9, 26)
 
 
 @pytest.mark.parametrize(
@@ -150,21 +154,21 @@ def test_invalid_offsets_are_ignored(offset: str) -> None:
 )
 def test_invalid_dates_are_skipped(broken: str) -> None:
     expected = datetime(2014, 5, 6, 7, 8, 9)
-    assert taken_at({0x0132: "2014:05:06 07:08:09"}, {0x9003: broken, 0x9004: broken}) == expected
+    assert read_taken_at({0x0132: "2014:05:06 07:08:09"}, {0x9003: broken, 0x9004: broken}) == expected
 
 
 @pytest.mark.parametrize(
     "date", ["2012-03-14 15:09:26", "2012-03-14T15:09:26", "2012/03/14 15:09:26", "2012:3:14 15:9:26"]
 )
-def test_other_date_formats(date: str) -> None:
-    assert taken_at({0x0132: date}) == datetime(2012, 3, 14, 15, 9, 26)
+def test_other_date_formats_are_read(date: str) -> None:
+    assert read_taken_at({0x0132: date}) == datetime(2012, 3, 14, 15, 9, 26)
 
 
 def test_photos_without_a_date_have_the_files_date(tmp_path: Path) -> None:
     import os
 
     path = tmp_path / "photo.png"
-    path.write_bytes(encoded(SCENE, "PNG"))
+    path.write_bytes(encode(SCENE, "PNG"))
     os.utime(path, (0, 1_000_000_000))
     assert read_photo(path).taken_at == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
     assert not read_photo(path).camera_dated
@@ -173,7 +177,7 @@ def test_photos_without_a_date_have_the_files_date(tmp_path: Path) -> None:
 
 def test_exif_dates_precede_file_dates(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
-    path.write_bytes(encoded(SCENE, "PNG", exif=exif_with({0x0132: "2014:05:06 07:08:09"})))
+    path.write_bytes(encode(SCENE, "PNG", exif=exif_with({0x0132: "2014:05:06 07:08:09"})))
     assert read_photo(path).taken_at == datetime(2014, 5, 6, 7, 8, 9)
     assert read_photo(path).camera_dated
 
@@ -183,7 +187,7 @@ def test_exif_dates_precede_file_dates(tmp_path: Path) -> None:
     ["1970:01:01 00:00:00", "1980:01:01 12:00:00", "2000:01:01 23:59:59", "2999:01:01 00:00:00"],
 )
 def test_dates_of_unset_clocks_are_not_camera_dates(date: str) -> None:
-    photo = read_photo_bytes(encoded(SCENE, "PNG", exif=exif_with({0x0132: date})))
+    photo = read_photo_bytes(encode(SCENE, "PNG", exif=exif_with({0x0132: date})))
     assert photo.taken_at is not None
     assert not photo.camera_dated
 
@@ -204,14 +208,14 @@ def test_photos_with_broken_exif_are_read(file_type: str, changes: list[tuple[in
     exif = bytearray(WHOLE_EXIF)
     for position, value in changes:
         exif[position] = value
-    photo = read_photo_bytes(encoded(SCENE, file_type, exif=bytes(exif[:length])))
+    photo = read_photo_bytes(encode(SCENE, file_type, exif=bytes(exif[:length])))
     assert sorted(photo.pixels.shape) == sorted(SCENE.shape)
 
 
 def test_photos_whose_exif_breaks_pillow_are_read() -> None:
-    # a resolution given as bytes instead of a fraction
+    # The resolution is stored as bytes instead of a fraction.
     exif = exif_with({0x011A: 72.0, 0x0128: 2}).tobytes().replace(b"\x01\x1a\0\5", b"\x01\x1a\0\7")
-    data = encoded(SCENE, "JPEG", exif=exif)
+    data = encode(SCENE, "JPEG", exif=exif)
     with pytest.raises(UnidentifiedImageError):
         Image.open(BytesIO(data))
     assert read_photo_bytes(data).pixels.shape == SCENE.shape
@@ -219,10 +223,10 @@ def test_photos_whose_exif_breaks_pillow_are_read() -> None:
 
 @pytest.mark.parametrize("text", ["2012:05:06", "2012-05-06", "2012:05:06 00:00", "2012:05:06\0"])
 def test_dates_without_a_time_are_read(text: str) -> None:
-    assert taken_at({0x0132: text}) == datetime(2012, 5, 6)
+    assert read_taken_at({0x0132: text}) == datetime(2012, 5, 6)
 
 
 @pytest.mark.parametrize("text", ["0012:05:06 10:00:00", "0001:01:01 00:00:00", "1839:12:31 10:00:00", "2012:05:061"])
 def test_years_before_photography_are_ignored(text: str) -> None:
-    assert taken_at({0x0132: text}) is None
-    assert taken_at({0x0132: "2012:05:06 10:11:12"}, {0x9003: text}) == datetime(2012, 5, 6, 10, 11, 12)
+    assert read_taken_at({0x0132: text}) is None
+    assert read_taken_at({0x0132: "2012:05:06 10:11:12"}, {0x9003: text}) == datetime(2012, 5, 6, 10, 11, 12)

@@ -79,7 +79,7 @@ for path in sys.argv[1:]:
     except PhotoError as error:
         outcome, message = type(error).__name__, str(error)
     seconds = time.perf_counter() - start
-    # not ru_maxrss, which begins with the peak of the process that started this one
+    # ru_maxrss would include the peak of the parent process.
     with open("/proc/self/status") as status:
         memory = int(re.search(r"VmHWM:\\s+(\\d+)", status.read())[1]) * 1024
     print(json.dumps([path, outcome, message, seconds, memory]), flush=True)
@@ -87,15 +87,15 @@ for path in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def odd(shared: Path) -> Path:
+def odd_folder(shared: Path) -> Path:
     return shared / "data" / "odd"
 
 
 @pytest.fixture(scope="module")
-def outcomes(odd: Path) -> dict[str, tuple[str, str, float, int]]:
-    """Result of reading each file in a separate process, so that a crash affects no other result."""
+def outcomes(odd_folder: Path) -> dict[str, tuple[str, str, float, int]]:
+    """The outcome for each file, read in a separate process because a decoder can crash."""
     process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", READ_ALL, *map(str, sorted(odd.iterdir()))],
+        [sys.executable, "-W", "error", "-c", READ_ALL, *map(str, sorted(odd_folder.iterdir()))],
         capture_output=True,
         text=True,
         timeout=300,
@@ -107,8 +107,8 @@ def outcomes(odd: Path) -> dict[str, tuple[str, str, float, int]]:
     return {Path(path).name: (outcome, message, seconds, memory) for path, outcome, message, seconds, memory in lines}
 
 
-def test_the_list_is_complete(odd: Path) -> None:
-    assert sorted(path.name for path in odd.iterdir()) == sorted(FILES)
+def test_the_list_is_complete(odd_folder: Path) -> None:
+    assert sorted(path.name for path in odd_folder.iterdir()) == sorted(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -122,12 +122,12 @@ def test_files_are_read_or_rejected_within_bounds(name: str, outcomes: dict[str,
 
 
 @pytest.mark.parametrize("name", [name for name, outcome in FILES.items() if outcome == READ])
-def test_pixels_equal_pillows(name: str, odd: Path) -> None:
-    pixels = read_photo(odd / name).pixels
-    np.testing.assert_array_equal(pixels, reference(odd / name))
+def test_pixels_equal_those_of_pillow(name: str, odd_folder: Path) -> None:
+    pixels = read_photo(odd_folder / name).pixels
+    np.testing.assert_array_equal(pixels, read_with_pillow(odd_folder / name))
 
 
-def reference(path: Path) -> NDArray[np.uint8]:
+def read_with_pillow(path: Path) -> NDArray[np.uint8]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with path.open("rb") as file, open_image(path, file) as opened:

@@ -44,53 +44,53 @@ MODES = {"gray jpeg": "L", "cmyk jpeg": "CMYK", "png with alpha": "RGBA", "webp 
 LIMITS = PhotoLimits(max_pixels=100_000)
 
 
-def made(kind: str, pixels: np.ndarray[Any, np.dtype[np.uint8]] = PIXELS, **more: Any) -> bytes:
+def encode(kind: str, pixels: np.ndarray[Any, np.dtype[np.uint8]] = PIXELS, **extra_options: Any) -> bytes:
     file_type, options = FORMATS[kind]
     file = BytesIO()
     image = Image.fromarray(pixels, "RGBA").convert(MODES.get(kind, "RGB"))
-    image.save(file, file_type, **options, **more)
+    image.save(file, file_type, **options, **extra_options)
     return file.getvalue()
 
 
-def edited(kind: str, orientation: int | None = None) -> bytes:
+def encode_with_metadata(kind: str, orientation: int | None = None) -> bytes:
     """Return the same picture with other metadata, written by Pillow."""
     exif = Image.Exif()
     exif[0x010E] = "a title"
     if orientation is not None:
         exif[0x0112] = orientation
-    more: dict[str, Any] = {"exif": exif.tobytes(), "icc_profile": b"a profile" * 50}
+    metadata: dict[str, Any] = {"exif": exif.tobytes(), "icc_profile": b"a profile" * 50}
     if "jpeg" in kind or kind == "progressive":
-        more |= {"comment": b"rated", "xmp": b"<x/>"}
+        metadata |= {"comment": b"rated", "xmp": b"<x/>"}
     elif "png" in kind:
-        more["pnginfo"] = PngInfo()
-        more["pnginfo"].add_itxt("XML:com.adobe.xmp", "<x/>")
-        more["pnginfo"].add_text("Title", "a title")
+        metadata["pnginfo"] = PngInfo()
+        metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", "<x/>")
+        metadata["pnginfo"].add_text("Title", "a title")
     else:
-        more["xmp"] = b"<x/>"
-    return made(kind, **more)
+        metadata["xmp"] = b"<x/>"
+    return encode(kind, **metadata)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_hash_covers_pixels_without_metadata(kind: str) -> None:
-    data, other = made(kind), edited(kind)
+    data, other = encode(kind), encode_with_metadata(kind)
     assert data != other
     assert picture_hash(data) == picture_hash(other)
     changed = PIXELS.copy()
     changed[..., :3] ^= 0x40
-    assert picture_hash(made(kind, changed)) != picture_hash(data)
+    assert picture_hash(encode(kind, changed)) != picture_hash(data)
     assert picture_hash(data) == picture_hash_of_file(BytesIO(data)) != hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "progressive", "png", "webp"])
-def test_trailing_data_are_omitted(kind: str) -> None:
-    assert picture_hash(made(kind) + b"a film of the same moment \xff\xd8\xff\xd9" * 9) == picture_hash(made(kind))
+def test_the_hash_omits_trailing_data(kind: str) -> None:
+    assert picture_hash(encode(kind) + b"a film of the same moment \xff\xd8\xff\xd9" * 9) == picture_hash(encode(kind))
 
 
 def test_the_orientation_changes_the_hash() -> None:
-    data = made("jpeg")
+    data = encode("jpeg")
     assert len({picture_hash(data, orientation) for orientation in range(1, 9)}) == 8
     assert picture_hash(data, 1) == picture_hash(data)
-    photos = [read_photo_bytes(edited("jpeg", orientation)) for orientation in (None, 1, 6)]
+    photos = [read_photo_bytes(encode_with_metadata("jpeg", orientation)) for orientation in (None, 1, 6)]
     assert [photo.picture_hash for photo in photos] == [picture_hash(data), picture_hash(data), picture_hash(data, 6)]
 
 
@@ -99,7 +99,14 @@ def test_other_formats_are_hashed_completely() -> None:
         file = BytesIO()
         Image.fromarray(PIXELS[..., :3]).save(file, file_type)
         assert picture_hash(file.getvalue()) == hashlib.sha256(file.getvalue()).hexdigest()
-    for data in (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", made("png")[:60], made("webp")[:30]):
+    for data in (
+        b"",
+        b"\xff\xd8\xff",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\0\0\0\0WEBP",
+        encode("png")[:60],
+        encode("webp")[:30],
+    ):
         assert picture_hash(data) == hashlib.sha256(data).hexdigest()
 
 
@@ -107,36 +114,38 @@ def segment(code: int, body: bytes) -> bytes:
     return bytes((0xFF, code)) + struct.pack(">H", len(body) + 2) + body
 
 
-def test_jpeg_segments_that_affect_colors_count() -> None:
-    plain = made("jpeg")
-    bare = plain[:2] + plain[20:]  # without the 18 bytes of the JFIF segment
+def test_the_hash_covers_jpeg_segments_that_affect_colors() -> None:
+    with_jfif = encode("jpeg")
+    without_jfif = with_jfif[:2] + with_jfif[20:]  # without the 18 bytes of the JFIF segment
     adobe = b"Adobe\0\x64\0\0\0\0"
-    ycc, rgb = (bare[:2] + segment(0xEE, adobe + bytes((transform,))) + bare[2:] for transform in (1, 0))
-    assert picture_hash(plain) == picture_hash(bare) == picture_hash(ycc) != picture_hash(rgb)
-    assert not np.array_equal(read_photo_bytes(plain).pixels, read_photo_bytes(rgb).pixels)
-    assert np.array_equal(read_photo_bytes(plain).pixels, read_photo_bytes(bare).pixels)
+    ycc, rgb = (
+        without_jfif[:2] + segment(0xEE, adobe + bytes((transform,))) + without_jfif[2:] for transform in (1, 0)
+    )
+    assert picture_hash(with_jfif) == picture_hash(without_jfif) == picture_hash(ycc) != picture_hash(rgb)
+    assert not np.array_equal(read_photo_bytes(with_jfif).pixels, read_photo_bytes(rgb).pixels)
+    assert np.array_equal(read_photo_bytes(with_jfif).pixels, read_photo_bytes(without_jfif).pixels)
 
 
-def test_the_transparent_color_of_a_png_counts() -> None:
-    file, clear = BytesIO(), BytesIO()
+def test_the_hash_covers_the_transparent_color_of_a_png() -> None:
+    opaque, transparent = BytesIO(), BytesIO()
     image = Image.fromarray(PIXELS[..., 0])
-    image.save(file, "PNG")
-    image.save(clear, "PNG", transparency=int(PIXELS[0, 0, 0]))
-    assert picture_hash(file.getvalue()) != picture_hash(clear.getvalue())
+    image.save(opaque, "PNG")
+    image.save(transparent, "PNG", transparency=int(PIXELS[0, 0, 0]))
+    assert picture_hash(opaque.getvalue()) != picture_hash(transparent.getvalue())
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-class _Counted(BytesIO):
+class CountingStream(BytesIO):
     """A stream that counts the bytes read."""
 
-    given = 0
+    byte_count = 0
 
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
-        self.given += len(data)
+        self.byte_count += len(data)
         return data
 
 
@@ -152,26 +161,26 @@ class _Counted(BytesIO):
     ids=["segments in a scan", "segments", "fill bytes", "chunks", "WebP chunks"],
 )
 def test_the_amount_of_reading_is_bounded(data: bytes) -> None:
-    file = _Counted(data)
+    file = CountingStream(data)
     assert picture_hash_of_file(file) == hashlib.sha256(data).hexdigest()
-    assert file.given < 4 * len(data)
+    assert file.byte_count < 4 * len(data)
 
 
 @given(st.sampled_from(sorted(FORMATS)), st.data())
 def test_files_with_equal_hashes_have_equal_pixels(kind: str, draw: st.DataObject) -> None:
     """Changed bytes give another hash or leave the pixels unchanged."""
-    data = bytearray(edited(kind))
+    data = bytearray(encode_with_metadata(kind))
     for _ in range(draw.draw(st.integers(1, 3))):
-        place = draw.draw(st.integers(0, len(data) - 1))
-        data[place] = draw.draw(st.integers(0, 255))
+        position = draw.draw(st.integers(0, len(data) - 1))
+        data[position] = draw.draw(st.integers(0, 255))
     data = data[: draw.draw(st.integers(len(data) // 2, len(data)))] if draw.draw(st.booleans()) else data
-    if picture_hash(bytes(data)) == picture_hash(made(kind)):
+    if picture_hash(bytes(data)) == picture_hash(encode(kind)):
         try:
             photo = read_photo_bytes(bytes(data), "photo", LIMITS)
         except PhotoError:
-            return  # broken metadata may make a file unreadable
-        if photo.picture_hash == picture_hash(made(kind)):
-            assert np.array_equal(photo.pixels, read_photo_bytes(made(kind)).pixels)
+            return  # broken metadata can make a file unreadable
+        if photo.picture_hash == picture_hash(encode(kind)):
+            assert np.array_equal(photo.pixels, read_photo_bytes(encode(kind)).pixels)
 
 
 def test_removing_metadata_keeps_the_hash_of_real_photos(shared: Path) -> None:

@@ -19,43 +19,51 @@ NAMES = st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=
 
 @given(st.lists(NAMES, min_size=1, max_size=4), st.integers(1, 40), st.sampled_from(["/", "/mnt/photos", "/a"]))
 @settings(max_examples=150, deadline=None)
-def test_each_photo_is_in_one_shard_at_any_mount_point(names: list[str], count: int, place: str) -> None:
-    below = "/".join(names)
+def test_each_photo_is_in_one_shard_at_any_mount_point(names: list[str], count: int, mount_point: str) -> None:
+    relative_path = "/".join(names)
     shards = [Shard(number, count) for number in range(1, count + 1)]
-    (holder,) = [shard for shard in shards if shard.holds(f"{place.rstrip('/')}/{below}", [place])]
-    assert holder.holds(f"/elsewhere/{below}", ["/a", "/elsewhere"])
-    assert not any(shard.holds(f"/nowhere/{below}", [f"{place}/x"]) for shard in shards)
+    (shard_of_photo,) = [
+        shard for shard in shards if shard.holds(f"{mount_point.rstrip('/')}/{relative_path}", [mount_point])
+    ]
+    assert shard_of_photo.holds(f"/elsewhere/{relative_path}", ["/a", "/elsewhere"])
+    assert not any(shard.holds(f"/nowhere/{relative_path}", [f"{mount_point}/x"]) for shard in shards)
 
 
 def test_shard_numbers_are_stable() -> None:
     paths = ["1.jpg", "2019/Zürich.jpg", "2019/Zu\u0308rich.jpg", os.fsdecode(b"\xff.jpg")]
     numbers = {
-        path: next(n for n in range(1, 17) if Shard(n, 16).holds(f"/photos/{path}", ["/photos"])) for path in paths
+        path: next(number for number in range(1, 17) if Shard(number, 16).holds(f"/photos/{path}", ["/photos"]))
+        for path in paths
     }
     assert numbers == {"1.jpg": 10, "2019/Zürich.jpg": 15, "2019/Zu\u0308rich.jpg": 15, os.fsdecode(b"\xff.jpg"): 7}
 
 
 def test_shards_have_similar_sizes() -> None:
     sizes = Counter(
-        next(n for n in range(1, 5) if Shard(n, 4).holds(f"/p/IMG_{number:04}.JPG", ["/p"])) for number in range(2000)
+        next(
+            shard_number
+            for shard_number in range(1, 5)
+            if Shard(shard_number, 4).holds(f"/p/IMG_{photo_number:04}.JPG", ["/p"])
+        )
+        for photo_number in range(2000)
     )
-    assert all(430 < sizes[number] < 570 for number in range(1, 5)), sizes
+    assert all(430 < sizes[photo_number] < 570 for photo_number in range(1, 5)), sizes
 
 
 def test_a_named_photo_is_assigned_by_file_name() -> None:
     shards = [Shard(number, 5) for number in range(1, 6)]
-    alone = [shard.holds("/a/b/1.jpg", ["/a/b/1.jpg"]) for shard in shards]
-    assert alone == [shard.holds("/c/1.jpg", ["/c"]) for shard in shards]
-    assert sum(alone) == 1
+    is_in_shard = [shard.holds("/a/b/1.jpg", ["/a/b/1.jpg"]) for shard in shards]
+    assert is_in_shard == [shard.holds("/c/1.jpg", ["/c"]) for shard in shards]
+    assert sum(is_in_shard) == 1
 
 
 @pytest.mark.parametrize(
     "text", ["0/4", "5/4", "x/y", "3", "1/", "-1/2", " 1/2", "1/2/3", "1/99999", "9" * 5000, "1/٣"]
 )
 def test_invalid_shards_are_rejected(text: str) -> None:
-    with pytest.raises(UsageError, match=r"there is no shard .*write 3/16") as refusal:
+    with pytest.raises(UsageError, match=r"there is no shard .*write 3/16") as raised:
         Shard.parse(text)
-    assert len(str(refusal.value)) < 200
+    assert len(str(raised.value)) < 200
 
 
 @pytest.mark.parametrize("pair", [(0, 4), (5, 4), (1, MAX_SHARDS + 1), (True, 1), (1.0, 2), (1,), "12", None, [1, 2]])
@@ -74,19 +82,19 @@ def test_unreadable_folders_are_in_every_shard(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "open.jpg").touch()
     scandir = os.scandir
 
-    def refusing(place: object) -> object:
-        if isinstance(place, int) and os.path.samestat(os.fstat(place), (tmp_path / "closed").stat()):
+    def scan_or_refuse(folder: object) -> object:
+        if isinstance(folder, int) and os.path.samestat(os.fstat(folder), (tmp_path / "closed").stat()):
             raise PermissionError
-        return scandir(place)  # type: ignore[call-overload]
+        return scandir(folder)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(os, "scandir", refusing)  # root may open everything
+    monkeypatch.setattr(os, "scandir", scan_or_refuse)  # root can open every folder
     contents = look_through(tmp_path)
     parts = [Shard(number, 3).select(contents, [str(tmp_path)]).photos for number in (1, 2, 3)]
     assert all(tmp_path / "closed" in part for part in parts)
     assert sum(tmp_path / "open.jpg" in part for part in parts) == 1
 
 
-def test_outermost_removes_nested_places() -> None:
+def test_outermost_removes_nested_paths() -> None:
     assert outermost(["/a/b", "/a", "/a-b", "/a/b/c", "/a"]) == ["/a", "/a-b"]
     assert outermost(["/x", "/"]) == ["/"]
     assert outermost(["b", "b/../a"]) == [str(Path.cwd() / "a"), str(Path.cwd() / "b")]

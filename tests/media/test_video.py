@@ -30,7 +30,7 @@ from tests.video_files import (
     without_pictures,
 )
 
-Made = Callable[[Callable[[bytes], bytes]], Path]
+WriteClip = Callable[[Callable[[bytes], bytes]], Path]
 
 
 @pytest.fixture
@@ -39,30 +39,30 @@ def clip(shared: Path) -> Path:
 
 
 @pytest.fixture
-def made(clip: Path, tmp_path: Path) -> Made:
+def write_clip(clip: Path, tmp_path: Path) -> WriteClip:
     """A function that writes a changed clip."""
 
-    def make(change: Callable[[bytes], bytes]) -> Path:
+    def write(change: Callable[[bytes], bytes]) -> Path:
         path = tmp_path / "made.mp4"
         path.write_bytes(change(clip.read_bytes()))
         return path
 
-    return make
+    return write
 
 
-def sampled(path: Path, rate: float = 5.0, start: float = 0.0, end: float | None = None) -> list[Frame]:
+def sample_frames(path: Path, rate: float = 5.0, start: float = 0.0, end: float | None = None) -> list[Frame]:
     with Video(path) as video:
         return list(video.sample(rate, start, end))
 
 
 def test_the_first_frame_of_every_shot_is_sampled(clip: Path) -> None:
-    frames = sampled(clip)
+    frames = sample_frames(clip)
     firsts = [next(frame for frame in frames if frame.shot == shot) for shot in range(4)]
     assert {frame.shot for frame in frames} == {0, 1, 2, 3}
     assert [round(frame.time * CLIP_RATE) for frame in firsts] == [0, *CUTS]
-    for one, other in itertools.pairwise(frames):
-        step = other.time - one.time
-        assert (step <= 0.2 + 1.5 / CLIP_RATE) if one.shot == other.shot else step > 0
+    for first, second in itertools.pairwise(frames):
+        step = second.time - first.time
+        assert (step <= 0.2 + 1.5 / CLIP_RATE) if first.shot == second.shot else step > 0
 
 
 def test_frames_have_the_files_times_and_size(clip: Path) -> None:
@@ -74,16 +74,16 @@ def test_frames_have_the_files_times_and_size(clip: Path) -> None:
     np.testing.assert_allclose(times, np.arange(CLIP_FRAMES) / CLIP_RATE, atol=0.002)
 
 
-def test_uneven_frame_times_are_kept(made: Made) -> None:
-    path = made(lambda data: unevenly(data, first=60))
+def test_uneven_frame_times_are_kept(write_clip: WriteClip) -> None:
+    path = write_clip(lambda data: unevenly(data, first=60))
     with Video(path) as video:
         times = [frame.time for frame in video.frames()]
     steps = np.r_[np.full(60, 0.5), np.full(CLIP_FRAMES - 60, 1)][:-1] / CLIP_RATE
     np.testing.assert_allclose(np.diff(times), steps, atol=0.002)
 
 
-def test_rotated_videos_are_turned_upright(clip: Path, made: Made) -> None:
-    (straight, *_), (upright, *_) = sampled(clip), sampled(made(turned))
+def test_rotated_videos_are_turned_upright(clip: Path, write_clip: WriteClip) -> None:
+    (straight, *_), (upright, *_) = sample_frames(clip), sample_frames(write_clip(turned))
     assert upright.pixels.shape == (640, 360, 3)
     difference = np.abs(np.rot90(straight.pixels, -1).astype(int) - upright.pixels)
     assert difference.mean() < 1
@@ -100,37 +100,37 @@ def test_a_part_equals_the_same_part_of_the_whole(start: float, seconds: float) 
     with Video(clip_of(shared)) as video:
         part = [(frame.time, frame.pixels.mean()) for frame in video.frames(start, start + seconds)]
         whole = [(frame.time, frame.pixels.mean()) for frame in video.frames()]
-    assert part == [each for each in whole if start - 1e-6 <= each[0] < start + seconds]
+    assert part == [frame for frame in whole if start - 1e-6 <= frame[0] < start + seconds]
 
 
 def test_invalid_times_are_rejected(clip: Path) -> None:
     for rate, start, end in ((0, 0, None), (5, -1, None), (5, 3, 2), (5, float("nan"), None), (1e9, 0, None)):
         with pytest.raises(UsageError):
-            sampled(clip, rate, start, end)
+            sample_frames(clip, rate, start, end)
     with pytest.raises(UsageError, match=r"is 9\.2 seconds long"):
-        sampled(clip, start=60)
+        sample_frames(clip, start=60)
 
 
-@pytest.mark.parametrize("share", [0.25, 0.5, 0.9, 0.95])
-def test_truncated_videos_are_read_as_far_as_possible(made: Made, share: float) -> None:
-    path = made(lambda data: streamable(data)[: round(len(data) * share)])
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 0.9, 0.95])
+def test_truncated_videos_are_read_as_far_as_possible(write_clip: WriteClip, fraction: float) -> None:
+    path = write_clip(lambda data: streamable(data)[: round(len(data) * fraction)])
     with Video(path) as video:
         last = list(video.sample(5))[-1]
         assert video.ends_early
         assert 0 < last.time <= video.position < video.info.seconds - 0.25
 
 
-def test_a_complete_streamable_video_does_not_end_early(made: Made) -> None:
-    with Video(made(streamable)) as video:
+def test_a_complete_streamable_video_does_not_end_early(write_clip: WriteClip) -> None:
+    with Video(write_clip(streamable)) as video:
         assert len(list(video.frames())) == CLIP_FRAMES
         assert not video.ends_early
 
 
-def test_a_video_damaged_in_the_middle(made: Made) -> None:
-    def damaged(data: bytes) -> bytes:
+def test_a_video_damaged_in_the_middle_ends_early(write_clip: WriteClip) -> None:
+    def zero_the_middle(data: bytes) -> bytes:
         return data[:200_000] + bytes(30_000) + data[230_000:]
 
-    with Video(made(damaged)) as video:
+    with Video(write_clip(zero_the_middle)) as video:
         assert len(list(video.frames())) > 20
         assert video.ends_early
 
@@ -149,20 +149,20 @@ def test_other_files_are_rejected(tmp_path: Path, content: bytes, message: str) 
     path = tmp_path / "holidays.mp4"
     path.write_bytes(content)
     with pytest.raises(UnreadableVideoError, match=message) as raised:
-        sampled(path)
+        sample_frames(path)
     assert "holidays.mp4" in str(raised.value)
 
 
-def test_videos_without_pictures(made: Made) -> None:
+def test_videos_without_frames_are_rejected(write_clip: WriteClip) -> None:
     with pytest.raises(UnreadableVideoError, match="has no frames"):
-        sampled(made(without_pictures))
+        sample_frames(write_clip(without_pictures))
     with pytest.raises(UnreadableVideoError, match="no readable frame"):
-        sampled(made(lambda data: streamable(data)[:9_300]))
+        sample_frames(write_clip(lambda data: streamable(data)[:9_300]))
     with pytest.raises(UnreadableVideoError, match="cut off before the first one"):
-        sampled(made(lambda data: streamable(data)[:5_000]))
+        sample_frames(write_clip(lambda data: streamable(data)[:5_000]))
 
 
-def written(path: Path) -> bytes:
+def write_video(path: Path) -> bytes:
     """Write a short video and return its bytes; MP4 files have their index at the end."""
     noise = np.random.default_rng(1)
     with VideoFile(path, 64, 48, 10) as file:
@@ -171,15 +171,15 @@ def written(path: Path) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("left", ["a little", "half", "all but the index", "half of the index"])
-def test_a_truncated_mp4_without_index_is_explained(tmp_path: Path, left: str) -> None:
+@pytest.mark.parametrize("remainder", ["a little", "half", "all but the index", "half of the index"])
+def test_a_truncated_mp4_without_index_is_explained(tmp_path: Path, remainder: str) -> None:
     path = tmp_path / "holidays.mp4"
-    data = written(path)
+    data = write_video(path)
     kinds = [kind for kind, _ in boxes(data)]
     assert kinds.index(b"mdat") < kinds.index(b"moov")
-    index_at = data.rindex(b"moov") - 4
-    ends = {"a little": 100, "half": len(data) // 2, "all but the index": index_at}
-    path.write_bytes(data[: ends.get(left, (index_at + len(data)) // 2)])
+    index_start = data.rindex(b"moov") - 4
+    ends = {"a little": 100, "half": len(data) // 2, "all but the index": index_start}
+    path.write_bytes(data[: ends.get(remainder, (index_start + len(data)) // 2)])
     with pytest.raises(UnreadableVideoError, match=r"holidays\.mp4 is cut off before the end of its index.* untrunc"):
         Video(path)
 
@@ -195,7 +195,7 @@ def test_an_unfinished_recording_without_index_is_explained(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "content",
     [
-        box(b"ftyp", b"isom") * 5_000 + box(b"mdat", b""),  # a flood
+        box(b"ftyp", b"isom") * 5_000 + box(b"mdat", b""),  # too many boxes
         box(b"ftyp", b"isom") + struct.pack(">I4s", 3, b"mdat") + bytes(100),
         box(b"ftyp", b"isom") + struct.pack(">I4sQ", 1, b"mdat", 0) + bytes(100),
         box(b"ftyp", b"isom") + box(b"mdat", bytes(100)) + box(b"moov", b""),
@@ -210,11 +210,11 @@ def test_invalid_boxes_are_rejected(tmp_path: Path, content: bytes) -> None:
         Video(path)
 
 
-@pytest.mark.parametrize("share", [0.4, 0.8])
-def test_truncated_matroska_files_are_read_as_far_as_possible(tmp_path: Path, share: float) -> None:
-    path = tmp_path / "cut.mkv"
-    data = written(path)
-    path.write_bytes(data[: round(len(data) * share)])
+@pytest.mark.parametrize("fraction", [0.4, 0.8])
+def test_truncated_matroska_files_are_read_as_far_as_possible(tmp_path: Path, fraction: float) -> None:
+    path = tmp_path / "truncated.mkv"
+    data = write_video(path)
+    path.write_bytes(data[: round(len(data) * fraction)])
     with Video(path) as video:
         assert 0 < len(list(video.frames())) < 20
         assert video.ends_early
@@ -234,10 +234,10 @@ def test_folders_and_pipes_are_rejected(tmp_path: Path) -> None:
         Video(name)
 
 
-def test_names_like_addresses_are_files(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_with_names_like_addresses_are_read(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("concat:holidays.mp4").write_bytes(clip.read_bytes())
-    assert len(sampled(Path("concat:holidays.mp4"))) > 40
+    assert len(sample_frames(Path("concat:holidays.mp4"))) > 40
 
 
 def test_too_large_frames_are_rejected(tmp_path: Path) -> None:
@@ -246,10 +246,10 @@ def test_too_large_frames_are_rejected(tmp_path: Path) -> None:
     writer.write(np.zeros((6000, 8000, 3), dtype=np.uint8))
     writer.release()
     with pytest.raises(VideoTooLargeError, match="8,000 x 6,000 pixels, the limit is 40,000,000"):
-        sampled(path)
+        sample_frames(path)
 
 
-def test_too_long_videos_are_rejected(clip: Path, made: Made) -> None:
+def test_too_long_videos_are_rejected(clip: Path, write_clip: WriteClip) -> None:
     with pytest.raises(VideoTooLargeError, match="cut it into parts"):
         Video(clip, VideoLimits(max_seconds=5))
     with pytest.raises(VideoTooLargeError, match="cut it into parts"):
@@ -268,8 +268,8 @@ def test_frame_times_increase_for_any_file(tmp_path_factory: pytest.TempPathFact
         pytest.skip("needs the clip")
     original = bytearray(clip_of(shared).read_bytes())
     for _ in range(data.draw(st.integers(1, 6))):
-        place = data.draw(st.integers(0, len(original) - 1) | st.integers(604_704, len(original) - 1))
-        original[place] = data.draw(st.integers(0, 255))
+        position = data.draw(st.integers(0, len(original) - 1) | st.integers(604_704, len(original) - 1))
+        original[position] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("broken") / "broken.mp4"
     path.write_bytes(original)
     try:
@@ -277,11 +277,11 @@ def test_frame_times_increase_for_any_file(tmp_path_factory: pytest.TempPathFact
             times = [frame.time for frame in video.sample(5)]
     except VideoError:
         return
-    assert all(one < other for one, other in itertools.pairwise(times))
+    assert all(first < second for first, second in itertools.pairwise(times))
 
 
 def test_unsupported_codecs_are_named_with_a_conversion_command(shared: Path, tmp_path: Path) -> None:
     path = tmp_path / "a clip.mp4"
     path.write_bytes((shared / "data" / "cases" / "av1" / "clip_av1.mp4").read_bytes())
     with pytest.raises(UnreadableVideoError, match=r"AV1.*ffmpeg -i '.*a clip\.mp4' .*'.*a clip-h264\.mp4'"):
-        sampled(path)
+        sample_frames(path)

@@ -1,4 +1,4 @@
-"""Writing videos and reading them back."""
+"""Videos are written atomically and read back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facebank.media.video import Video
 from facebank.media.video_writing import VideoFile, check_target
 
 
-def grey(level: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def gray_frame(level: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
     return np.full((48, 64, 3), level, dtype=np.uint8)
 
 
@@ -22,7 +22,7 @@ def test_frames_are_written_at_their_times(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
     with VideoFile(path, 64, 48, 10) as file:
         for time, level in ((0.0, 20), (0.1, 60), (0.5, 120), (0.6, 200)):
-            file.write(time, grey(level))
+            file.write(time, gray_frame(level))
     with Video(path) as video:
         levels = {round(frame.time, 1): round(float(frame.pixels.mean())) for frame in video.frames()}
     assert list(levels) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
@@ -51,17 +51,19 @@ def test_existing_files_are_not_replaced(tmp_path: Path) -> None:
         check_target(path, tmp_path / "in.mp4")
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_a_file_created_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
-    if not links:  # like on a USB stick
+@pytest.mark.parametrize("has_hard_links", [True, False])
+def test_a_file_created_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_hard_links: bool
+) -> None:
+    if not has_hard_links:  # as on a USB stick
 
-        def refused(*_: object) -> None:
+        def refuse(*_: object) -> None:
             raise PermissionError(1, "Operation not permitted")
 
-        monkeypatch.setattr(Path, "hardlink_to", refused)
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
     path = tmp_path / "out.mp4"
     file = VideoFile(path, 64, 48, 10)
-    file.write(0.0, grey(20))
+    file.write(0.0, gray_frame(20))
     path.write_bytes(b"meanwhile")
     with pytest.raises(UsageError, match="already exists"):
         file.__exit__(None)
@@ -69,7 +71,7 @@ def test_a_file_created_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == [path]
     path.unlink()
     with VideoFile(path, 64, 48, 10) as file:
-        file.write(0.0, grey(20))
+        file.write(0.0, gray_frame(20))
     assert list(tmp_path.iterdir()) == [path]
     with Video(path) as video:
         assert len(list(video.frames())) == 1
@@ -91,7 +93,7 @@ def test_unwritable_targets_are_rejected(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_reported() -> None:
     with pytest.raises(StorageError), VideoFile(Path("/proc/out.mp4"), 64, 48, 10) as file:
-        file.write(0.0, grey(20))
+        file.write(0.0, gray_frame(20))
 
 
 def test_a_folder_name_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:

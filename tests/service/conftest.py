@@ -33,7 +33,7 @@ Serve = Callable[..., httpx.Client]
 
 
 @contextmanager
-def served(bank: FaceBank, options: ServiceOptions, token: str | None = None) -> Iterator[str]:
+def run_service(bank: FaceBank, options: ServiceOptions, token: str | None = None) -> Iterator[str]:
     """Serve a bank during the block and yield the address."""
     with listen(replace(options, port=0)) as listening:
         server = Server(make_app(bank, options, token))
@@ -74,7 +74,7 @@ def serve(gallery: Path) -> Iterator[Serve]:
 
         def start(options: ServiceOptions | None = None, token: str | None = None) -> httpx.Client:
             bank = opened.enter_context(FaceBank.open(gallery, device="cpu", threads=1))
-            address = opened.enter_context(served(bank, options or ServiceOptions(), token))
+            address = opened.enter_context(run_service(bank, options or ServiceOptions(), token))
             return opened.enter_context(httpx.Client(base_url=address, timeout=60.0, trust_env=False))
 
         yield start
@@ -96,7 +96,7 @@ def album(tmp_path: Path) -> Path:
     return folder
 
 
-def finished(client: httpx.Client) -> dict[str, object]:
+def wait_for_scan(client: httpx.Client) -> dict[str, object]:
     """Wait for the end of a scan and return its state."""
     for _ in range(600):
         state: dict[str, object] = client.get("/api/v1/album/scan").json()
@@ -111,8 +111,8 @@ def scanned(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     """An album of the demo photos and its scan."""
     folder = tmp_path_factory.mktemp("page") / "album"
     shutil.copytree(DEMO_PHOTOS, folder)
-    own = shutil.copy(demo_gallery, folder.with_suffix(".facebank"))  # the gallery records the path of its scan
-    with FaceBank.open(own, device="cpu", threads=1) as bank, bank.album() as album:
+    own_gallery = shutil.copy(demo_gallery, folder.with_suffix(".facebank"))  # the gallery records the path of its scan
+    with FaceBank.open(own_gallery, device="cpu", threads=1) as bank, bank.album() as album:
         album.scan(folder)
     return folder, folder.with_suffix(".scan")
 
@@ -122,7 +122,7 @@ def family(serve: Serve, gallery: Path, scanned: tuple[Path, Path]) -> httpx.Cli
     """Client of a service with a scanned and identified album."""
     folder, scan = scanned
     shutil.copy(scan, gallery.with_suffix(".scan"))
-    return looked_through(serve(ServiceOptions(albums=(folder,))), [3, 1])
+    return wait_for_photos(serve(ServiceOptions(albums=(folder,))), [3, 1])
 
 
 @pytest.fixture
@@ -131,23 +131,23 @@ def own_album(tmp_path: Path, gallery: Path) -> Path:
     folder = tmp_path / "own"
     folder.mkdir()
     shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder)
-    with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as opened:
-        opened.scan(folder)
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as opened_album:
+        opened_album.scan(folder)
     return folder
 
 
 def side_by_side(path: Path) -> Path:
     """Write a photo of Barack and Joe, who is not enrolled, and return its path."""
     together = Image.new("RGB", (1200, 600))
-    for place, name in enumerate(("joe_biden_blue_room", "barack_obama_speech")):
+    for index, name in enumerate(("joe_biden_blue_room", "barack_obama_speech")):
         with Image.open(DEMO_PHOTOS / f"{name}.jpg") as photo:
-            together.paste(ImageOps.pad(photo, (600, 600)), (600 * place, 0))
+            together.paste(ImageOps.pad(photo, (600, 600)), (600 * index, 0))
     together.save(path, quality=95)
     return path
 
 
-def looked_through(client: httpx.Client, photos: Sequence[int] = (1,)) -> httpx.Client:
-    """Wait until the people page shows the given numbers of photos, without people who have none; return the client."""
+def wait_for_photos(client: httpx.Client, photos: Sequence[int] = (1,)) -> httpx.Client:
+    """Wait until the people page shows these numbers of photos above 0, and return the client."""
     for _ in range(1_500):
         if [int(count) for count in re.findall(r">([1-9]\d*) photos?<", client.get("/").text)] == list(photos):
             return client
@@ -173,7 +173,7 @@ def marked(serve: Serve, gallery: Path, tmp_path: Path) -> httpx.Client:
         bank.gallery.describe("'; alert(1) </title><svg onload=alert(1)>".replace("/", "|"), note=MARK)
     client = serve(ServiceOptions(albums=(tmp_path / "album",)))
     client.post("/api/v1/album/scan")
-    assert finished(client)["report"]["unreadable"] == 0  # type: ignore[index]
+    assert wait_for_scan(client)["report"]["unreadable"] == 0  # type: ignore[index]
     for _ in range(300):
         if client.get("/").text.count(">1 photo<") == 2:  # both were identified in the album
             return client

@@ -29,8 +29,8 @@ TOKEN = "a token of twenty characters".replace(" ", "-")
     ["evil.example", "evil.example:8470", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::1", "10.1.2.3"],
 )
 def test_other_host_names_are_refused_against_dns_rebinding(client: httpx.Client, host: str) -> None:
-    answer = client.get("/api/v1/health", headers={"Host": host})
-    assert answer.status_code in {400, 403}, answer.text
+    response = client.get("/api/v1/health", headers={"Host": host})
+    assert response.status_code in {400, 403}, response.text
 
 
 def test_own_host_names_are_accepted(serve: Serve, client: httpx.Client) -> None:
@@ -50,22 +50,22 @@ def test_own_host_names_are_accepted(serve: Serve, client: httpx.Client) -> None
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_other_origins_can_neither_read_nor_write(client: httpx.Client, headers: dict[str, str], method: str) -> None:
-    answer = client.request(method, "/api/v1/identify", headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (403, "OtherSite")
+    response = client.request(method, "/api/v1/identify", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (403, "OtherSite")
 
 
 def test_page_requests_need_a_csrf_token(client: httpx.Client) -> None:
     origin = f"http://{urlsplit(str(client.base_url)).netloc}"
-    answer = client.post("/api/v1/identify", headers={"Origin": origin}, content=b"x")
-    assert (answer.status_code, answer.json()["code"]) == (403, "PageOutdated")
-    wrong = client.post("/api/v1/identify", headers={"Origin": origin, "X-CSRF-Token": "0" * 64}, content=b"x")
-    assert wrong.json()["code"] == "PageOutdated"
+    response = client.post("/api/v1/identify", headers={"Origin": origin}, content=b"x")
+    assert (response.status_code, response.json()["code"]) == (403, "PageOutdated")
+    other_token = client.post("/api/v1/identify", headers={"Origin": origin, "X-CSRF-Token": "0" * 64}, content=b"x")
+    assert other_token.json()["code"] == "PageOutdated"
 
 
 @pytest.mark.parametrize("query", ["token=1", "api_key=1", "x=facebank_abc", "KEY=1", "access_token="])
 def test_key_in_the_url_is_refused(client: httpx.Client, query: str) -> None:
-    answer = client.get(f"/api/v1/health?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (400, "KeyInAddress")
+    response = client.get(f"/api/v1/health?{query}")
+    assert (response.status_code, response.json()["code"]) == (400, "KeyInAddress")
 
 
 def test_remote_clients_need_a_revocable_key(serve: Serve, gallery: Path) -> None:
@@ -100,28 +100,32 @@ def test_keys_are_stored_as_hashes_for_their_owner_only(tmp_path: Path) -> None:
 def test_damaged_key_file_admits_nobody(serve: Serve, gallery: Path, content: str) -> None:
     client = serve(NETWORK)
     KeyFile.of_gallery(gallery).path.write_text(content)
-    answer = client.get("/api/v1/metrics", headers={"x-api-key": "facebank_x"})
-    assert (answer.status_code, answer.json()["code"]) == (500, "ServiceError")
+    response = client.get("/api/v1/metrics", headers={"x-api-key": "facebank_x"})
+    assert (response.status_code, response.json()["code"]) == (500, "ServiceError")
     with pytest.raises(ServiceError, match="is not a key file"):
         KeyFile.of_gallery(gallery).keys()
 
 
 def test_unknown_route_has_an_error_code(client: httpx.Client) -> None:
-    nowhere = client.get("/api/v1/nothing")
-    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "NoSuchRoute")
-    wrong = client.get("/api/v1/identify")
-    assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "MethodNotAllowed", "POST")
+    unknown = client.get("/api/v1/nothing")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "NoSuchRoute")
+    other_method = client.get("/api/v1/identify")
+    assert (other_method.status_code, other_method.json()["code"], other_method.headers["allow"]) == (
+        405,
+        "MethodNotAllowed",
+        "POST",
+    )
     guide = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
-    assert all(f"`{answer.json()['code']}`" in guide for answer in (nowhere, wrong))
+    assert all(f"`{response.json()['code']}`" in guide for response in (unknown, other_method))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_printed_address_is_reachable(serve: Serve, host: str) -> None:
     try:
-        serving = serve(ServiceOptions(host=host), TOKEN)
+        client = serve(ServiceOptions(host=host), TOKEN)
     except ServiceError:
         pytest.skip(f"this machine has no {host}")
-    port = serving.base_url.port
+    port = client.base_url.port
     assert port is not None
     address = address_of(ServiceOptions(host=host), port)
     assert "0.0.0.0" not in address
@@ -136,7 +140,7 @@ def test_requests_are_rate_limited(serve: Serve) -> None:
     assert codes[-1] == 429
 
 
-def test_wrong_keys_are_slowed_down_but_known_right_keys_are_not(serve: Serve, gallery: Path) -> None:
+def test_only_wrong_and_unused_keys_are_slowed_down(serve: Serve, gallery: Path) -> None:
     keys = KeyFile.of_gallery(gallery)
     used, unused = (keys.add(name, Role.READ) for name in ("used", "unused"))
     client = serve(ServiceOptions(limits=Limits(wrong_keys_a_minute=3)))
@@ -149,7 +153,7 @@ def test_wrong_keys_are_slowed_down_but_known_right_keys_are_not(serve: Serve, g
     signed_in = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     client.cookies.clear()
     assert [status(f"wrong {number}") for number in range(3)] == [401] * 3
-    for key in ("wrong 4", unused):  # not checked, so that guessing is slow
+    for key in ("wrong 4", unused):  # not checked, to slow down guesses
         refused = client.get("/api/v1/people", headers={"Authorization": f"Bearer {key}"})
         assert (refused.status_code, refused.json()["code"]) == (429, "TooManyWrongKeys")
         assert 1 <= int(refused.headers["Retry-After"]) <= 20
@@ -164,7 +168,7 @@ def test_wrong_keys_are_slowed_down_but_known_right_keys_are_not(serve: Serve, g
         assert other.get("/api/v1/people", headers={"x-api-key": unused}).status_code == 200
 
 
-def test_security_headers(client: httpx.Client) -> None:
+def test_responses_have_security_headers(client: httpx.Client) -> None:
     for path in ("/api/v1/health", "/nothing", "/api/v1/health?token=1"):
         headers = client.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
@@ -174,26 +178,26 @@ def test_security_headers(client: httpx.Client) -> None:
         assert "server" not in headers
 
 
-def raw(address: str, data: bytes, *, wait: float = 20.0) -> bytes:
+def send_raw(address: str, data: bytes, *, wait: float = 20.0) -> bytes:
     """Send bytes to a service and return its complete response."""
-    place = urlsplit(address)
-    with socket.create_connection((place.hostname or "", place.port or 0), timeout=wait) as connection:
+    url = urlsplit(address)
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=wait) as connection:
         connection.sendall(data)
-        answer = b""
-        while part := connection.recv(65536):
-            answer += part
-    return answer
+        response = b""
+        while chunk := connection.recv(65536):
+            response += chunk
+    return response
 
 
 def test_too_large_body_is_refused_before_it_is_sent(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(body=1000)))
     start = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\n"
     for length in (b"Content-Length: 2147483648", b"Content-Length: 1001"):
-        answer = raw(str(client.base_url), start + length + b"\r\nConnection: close\r\n\r\n")
-        assert b" 413 " in answer.splitlines()[0]
-        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "TooLarge"
+        response = send_raw(str(client.base_url), start + length + b"\r\nConnection: close\r\n\r\n")
+        assert b" 413 " in response.splitlines()[0]
+        assert json.loads(response.partition(b"\r\n\r\n")[2])["code"] == "TooLarge"
     chunks = b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + (b"400\r\n" + b"x" * 1024 + b"\r\n") * 3
-    assert b" 413 " in raw(str(client.base_url), start + chunks).splitlines()[0]
+    assert b" 413 " in send_raw(str(client.base_url), start + chunks).splitlines()[0]
 
 
 @pytest.mark.parametrize(("header", "status"), [("Accept: */*", b" 413 "), ("Origin: http://evil.example", b" 403 ")])
@@ -201,50 +205,50 @@ def test_client_that_sends_everything_first_sees_the_refusal(serve: Serve, heade
     client = serve(ServiceOptions(limits=Limits(body=1000)))
     length = 20_000_000  # more than the system buffers for a connection
     head = f"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Length: {length}\r\n\r\n"
-    place = urlsplit(str(client.base_url))
-    with socket.create_connection((place.hostname or "", place.port or 0), timeout=60) as connection:
+    url = urlsplit(str(client.base_url))
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=60) as connection:
         connection.sendall(head.encode() + b"x" * length)
         assert status in connection.recv(65536).splitlines()[0]
 
 
-def test_large_concurrent_requests_are_told_to_retry(serve: Serve) -> None:
+def test_large_concurrent_requests_are_refused_until_later(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(body=1000, bodies=1500)))
-    place = urlsplit(str(client.base_url))
-    begun = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + b"x" * 900
+    url = urlsplit(str(client.base_url))
+    incomplete = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + b"x" * 900
     deadline = time.monotonic() + 60
 
-    def answer_beside_another() -> httpx.Response:
-        with socket.create_connection((place.hostname or "", place.port or 0)) as slow:
-            slow.sendall(begun)
+    def post_beside_another() -> httpx.Response:
+        with socket.create_connection((url.hostname or "", url.port or 0)) as connection:
+            connection.sendall(incomplete)
             time.sleep(0.2)
             return client.post("/api/v1/identify", content=b"x" * 900)
 
     for _ in range(2):  # data of a disconnected client must not count
-        while (answer := answer_beside_another()).status_code != 503:  # the other came second and was refused
-            assert time.monotonic() < deadline, answer.text
-        assert (answer.json()["code"], "retry-after" in answer.headers) == ("Busy", True)
-        while (answer := client.post("/api/v1/identify", content=b"x" * 900)).status_code != 200:
-            assert time.monotonic() < deadline, answer.text
+        while (response := post_beside_another()).status_code != 503:  # the other request was the refused one
+            assert time.monotonic() < deadline, response.text
+        assert (response.json()["code"], "retry-after" in response.headers) == ("Busy", True)
+        while (response := client.post("/api/v1/identify", content=b"x" * 900)).status_code != 200:
+            assert time.monotonic() < deadline, response.text
             time.sleep(0.1)
 
 
 def test_endless_upload_times_out(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(upload_seconds=0.3)))
-    begun = time.monotonic()
+    start = time.monotonic()
     request = (
         b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\nConnection: close\r\n\r\nabc"
     )
-    assert b" 408 " in raw(str(client.base_url), request).splitlines()[0]
-    assert time.monotonic() - begun < 15
+    assert b" 408 " in send_raw(str(client.base_url), request).splitlines()[0]
+    assert time.monotonic() - start < 15
     assert client.get("/api/v1/health").status_code == 200
 
 
 def test_disconnecting_clients_leave_nothing_in_the_log(
     client: httpx.Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    place = urlsplit(str(client.base_url))
+    url = urlsplit(str(client.base_url))
     for _ in range(3):
-        with socket.create_connection((place.hostname or "", place.port or 0)) as connection:
+        with socket.create_connection((url.hostname or "", url.port or 0)) as connection:
             connection.sendall(b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\nabc")
     assert client.get("/api/v1/health").status_code == 200
     assert capfd.readouterr().err == ""
@@ -254,11 +258,11 @@ def test_invalid_chunks_after_the_response_leave_nothing_in_the_log(
     serve: Serve, capfd: pytest.CaptureFixture[str]
 ) -> None:
     client = serve(NETWORK, TOKEN)
-    place = urlsplit(str(client.base_url))
+    url = urlsplit(str(client.base_url))
     head = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
-    for more in (b"", b"Expect: 100-continue\r\n"):
-        with socket.create_connection((place.hostname or "", place.port or 0), timeout=60) as connection:
-            connection.sendall(head + more + b"\r\n")
+    for header in (b"", b"Expect: 100-continue\r\n"):
+        with socket.create_connection((url.hostname or "", url.port or 0), timeout=60) as connection:
+            connection.sendall(head + header + b"\r\n")
             assert b" 401 " in connection.recv(65536)
             connection.sendall(b"zz\r\n")
             with contextlib.suppress(ConnectionResetError):

@@ -20,7 +20,7 @@ from facebank.schemas import load
 from facebank.service.api import albums
 from facebank.service.options import ServiceOptions
 
-from .conftest import DEMO_PHOTOS, Serve, finished
+from .conftest import DEMO_PHOTOS, Serve, wait_for_scan
 
 GROUPS = "/api/v1/album/groups"
 
@@ -34,7 +34,7 @@ def scanned(serve: Serve, album: Path) -> httpx.Client:
     (album / "joe again.jpg").write_bytes(data + b" ")
     client = serve(ServiceOptions(albums=(album,)))
     client.post("/api/v1/album/scan")
-    assert finished(client)["status"] == "done"
+    assert wait_for_scan(client)["status"] == "done"
     return client
 
 
@@ -48,9 +48,9 @@ def test_photos_of_people_are_found(scanned: httpx.Client, gallery: Path, album:
         assert photo["image"].startswith(str(album))
     part = scanned.get("/api/v1/album/find", params={"person": "barack", "limit": 1, "offset": 1}).json()
     assert part == {"photos": reply["photos"][1:2], "total": reply["total"], "offset": 1, "current": True}
-    both = {"person": ["Barack", "Eileen"]}
-    assert scanned.get("/api/v1/album/find", params=both).json()["total"] == 0
-    assert scanned.get("/api/v1/album/find", params={**both, "any": "true"}).json()["total"] == reply["total"] + 2
+    two_people = {"person": ["Barack", "Eileen"]}
+    assert scanned.get("/api/v1/album/find", params=two_people).json()["total"] == 0
+    assert scanned.get("/api/v1/album/find", params={**two_people, "any": "true"}).json()["total"] == reply["total"] + 2
     none = scanned.get("/api/v1/album/find", params={"person": "Barack", "until": "1990"}).json()
     assert none["photos"] == []
 
@@ -63,23 +63,25 @@ def test_large_album_is_answered_from_stored_decisions(scanned: httpx.Client, mo
         {"person": ["Barack"], "until": "1990"},
     )
 
-    def found() -> list[dict[str, Any]]:
+    def search_all() -> list[dict[str, Any]]:
         return [scanned.get("/api/v1/album/find", params=search).json() for search in searches]
 
-    def names(answer: dict[str, Any]) -> set[str]:
-        return {Path(photo["image"]).name for photo in answer["photos"]}
+    def names(response: dict[str, Any]) -> set[str]:
+        return {Path(photo["image"]).name for photo in response["photos"]}
 
-    expected = found()
+    expected = search_all()
     monkeypatch.setattr(albums, "_MAX_IDENTIFIED", 0)
     for _ in range(600):
-        now = found()
-        if all(each["current"] for each in now):
+        replies = search_all()
+        if all(reply["current"] for reply in replies):
             break
         time.sleep(0.05)
-    assert list(map(names, now)) == list(map(names, expected))
-    assert all(one["total"] == len(one["photos"]) == len(names(one)) for one in now)  # copies are listed once
+    assert list(map(names, replies)) == list(map(names, expected))
+    assert all(
+        reply["total"] == len(reply["photos"]) == len(names(reply)) for reply in replies
+    )  # copies are listed once
     part = scanned.get("/api/v1/album/find", params={"person": "Barack", "limit": 2, "offset": 1}).json()
-    assert (part["photos"], part["total"]) == (now[0]["photos"][1:3], now[0]["total"])
+    assert (part["photos"], part["total"]) == (replies[0]["photos"][1:3], replies[0]["total"])
     assert scanned.get("/api/v1/album/find", params={"person": "Nobody"}).status_code == 404
 
 
@@ -98,14 +100,14 @@ def test_invalid_search_is_refused(client: httpx.Client, params: dict[str, str],
 
 
 def test_nothing_is_found_before_a_scan(client: httpx.Client, gallery: Path) -> None:
-    for answer in (
+    for response in (
         client.get("/api/v1/album/find", params={"person": "Barack"}),
         client.get(GROUPS),
         client.post(GROUPS),
         client.post(f"{GROUPS}/1", json={"person": "Ada"}),
     ):
-        assert (answer.status_code, answer.json()["code"]) == (404, "ScanNotFoundError")
-        assert str(gallery.parent) not in answer.json()["detail"]
+        assert (response.status_code, response.json()["code"]) == (404, "ScanNotFoundError")
+        assert str(gallery.parent) not in response.json()["detail"]
 
 
 def test_photos_outside_the_album_are_listed_without_pictures(serve: Serve, gallery: Path, tmp_path: Path) -> None:
@@ -117,37 +119,37 @@ def test_photos_outside_the_album_are_listed_without_pictures(serve: Serve, gall
     assert [photo["image"] for photo in reply["photos"]] == ["eileen_collins.jpg"]
 
 
-def test_only_one_of_two_concurrent_namings_succeeds(scanned: httpx.Client) -> None:
-    made = scanned.post(GROUPS, json={"least": 2}).json()
+def test_only_one_of_several_concurrent_namings_succeeds(scanned: httpx.Client) -> None:
+    grouped = scanned.post(GROUPS, json={"least": 2}).json()
     reply = scanned.get(GROUPS).json()
-    assert (reply["groups"], reply["total"]) == (made["groups"], 1)
+    assert (reply["groups"], reply["total"]) == (grouped["groups"], 1)
     (group,) = reply["groups"]
     stale = scanned.post(f"{GROUPS}/1", json={"person": "Ada", "key": "0" * 16})
     assert (stale.status_code, stale.json()["code"]) == (404, "GroupNotFoundError")
     key = group.pop("key")
     jsonschema.validate(group, load("cluster"))
     single = scanned.get(GROUPS, params={"least": 1}).json()["groups"]
-    assert (single[0]["key"], single[0]["group"]) == (key, 1)  # numbers do not depend on what is left out
-    given: list[httpx.Response] = []
+    assert (single[0]["key"], single[0]["group"]) == (key, 1)  # a filter does not change the numbers
+    responses: list[httpx.Response] = []
 
     def name(person: str) -> None:
-        given.append(scanned.post(f"{GROUPS}/1", json={"person": person, "force": True, "key": key}))
+        responses.append(scanned.post(f"{GROUPS}/1", json={"person": person, "force": True, "key": key}))
 
     threads = [threading.Thread(target=name, args=(person,)) for person in ("Joe", "Joseph", "Joe", "J. Biden")]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(answer.status_code for answer in given) == [200, 409, 409, 409]
-    (won,) = (answer.json() for answer in given if answer.status_code == 200)
-    jsonschema.validate(won, load("people-name"))
-    assert len(won["enrolled"]) == 1  # the photos of the group are copies of one
-    for answer in given:
-        if answer.status_code == 409:
-            assert answer.json()["code"] == "GroupNamedError"
-            assert answer.json()["detail"].startswith(f"group 1 is {won['person']} already")
-    assert [one["person"] for one in scanned.get("/api/v1/people").json()["people"]] == sorted(
-        ["Barack", "Eileen", won["person"]]
+    assert sorted(response.status_code for response in responses) == [200, 409, 409, 409]
+    (named,) = (response.json() for response in responses if response.status_code == 200)
+    jsonschema.validate(named, load("people-name"))
+    assert len(named["enrolled"]) == 1  # the group has copies of one photo
+    for response in responses:
+        if response.status_code == 409:
+            assert response.json()["code"] == "GroupNamedError"
+            assert response.json()["detail"].startswith(f"group 1 is {named['person']} already")
+    assert [person["person"] for person in scanned.get("/api/v1/people").json()["people"]] == sorted(
+        ["Barack", "Eileen", named["person"]]
     )
     missing = scanned.post(f"{GROUPS}/9", json={"person": "Ada"})
     assert (missing.status_code, missing.json()["code"]) == (404, "GroupNotFoundError")

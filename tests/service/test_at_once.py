@@ -15,19 +15,19 @@ REQUESTS = 64
 
 def test_64_concurrent_requests_get_the_same_answers(serve: Serve) -> None:
     client = serve(ServiceOptions(exact=True, embeddings=True))
-    together = threading.Barrier(REQUESTS)
+    barrier = threading.Barrier(REQUESTS)
 
-    def ask(number: int) -> bytes:
+    def send_request(number: int) -> bytes:
         if number % 4 == 0:
             return client.get("/api/v1/people").content
-        what = "embed" if number % 4 == 1 else "identify"
-        return client.post(f"/api/v1/{what}", content=PHOTOS[number % len(PHOTOS)].read_bytes()).content
+        operation = "embed" if number % 4 == 1 else "identify"
+        return client.post(f"/api/v1/{operation}", content=PHOTOS[number % len(PHOTOS)].read_bytes()).content
 
-    def ask_together(number: int) -> bytes:
-        together.wait()
-        return ask(number)
+    def send_at_once(number: int) -> bytes:
+        barrier.wait()
+        return send_request(number)
 
-    single = [ask(number) for number in range(REQUESTS)]
-    assert len(set(single)) == 1 + 2 * len(PHOTOS)
+    expected = [send_request(number) for number in range(REQUESTS)]
+    assert len(set(expected)) == 1 + 2 * len(PHOTOS)
     with ThreadPoolExecutor(REQUESTS) as pool:
-        assert list(pool.map(ask_together, range(REQUESTS))) == single
+        assert list(pool.map(send_at_once, range(REQUESTS))) == expected

@@ -15,9 +15,9 @@ from facebank.service.client_text import ClientText, without_advice
 from facebank.service.page.wording import sentence
 
 _LIBRARY = Path(facebank.__file__).parent
-_OTHERS = {"evaluation", "doctor", "demo", "service", "video", "sort", "tags", "pages.py", "person_folders.py"}
-"""Modules whose messages no request shows, and texts that are not messages."""
-_FOR_COMMANDS = re.compile(r"(?<![\w-])--[a-z]|[`']facebank [a-z]")
+_UNSENT_MODULES = {"evaluation", "doctor", "demo", "service", "video", "sort", "tags", "pages.py", "person_folders.py"}
+"""Modules whose messages are never sent to clients."""
+_COMMAND = re.compile(r"(?<![\w-])--[a-z]|[`']facebank [a-z]")
 
 
 @pytest.fixture
@@ -25,33 +25,37 @@ def text(tmp_path: Path) -> ClientText:
     return ClientText([tmp_path / "my album"], [tmp_path / "my private" / "family.facebank"])
 
 
-def sentences() -> Iterator[str]:
+def command_messages() -> Iterator[str]:
     """Yield all texts of the library that mention options or commands, with X for their values."""
     for path in sorted(_LIBRARY.rglob("*.py")):
-        if _OTHERS.isdisjoint(path.relative_to(_LIBRARY).parts):
+        if _UNSENT_MODULES.isdisjoint(path.relative_to(_LIBRARY).parts):
             yield from _texts(ast.parse(path.read_text(encoding="utf-8")))
 
 
 def _texts(tree: ast.AST) -> Iterator[str]:
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    message = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        whole = ""
+        text = ""
         if isinstance(node, ast.JoinedStr):
-            whole = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts | message:
-            whole = node.value
-        if " " in whole and "\n" not in whole and _FOR_COMMANDS.search(whole):
-            command = whole.replace("`X`", "`facebank X`")
-            yield command if whole[:1] == "X" else f"It went wrong: {command}"
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts | docstrings:
+            text = node.value
+        if " " in text and "\n" not in text and _COMMAND.search(text):
+            command = text.replace("`X`", "`facebank X`")
+            yield command if text[:1] == "X" else f"It went wrong: {command}"
 
 
 def test_messages_never_mention_commands(text: ClientText) -> None:
-    messages = list(sentences())
+    messages = list(command_messages())
     assert len(messages) > 40
-    for each in messages:
-        for shown in (text.api_message(each), sentence(text.strip_paths(each)), without_advice(text.strip_paths(each))):
-            assert not _FOR_COMMANDS.search(shown), (each, shown)
+    for message in messages:
+        for shown in (
+            text.api_message(message),
+            sentence(text.strip_paths(message)),
+            without_advice(text.strip_paths(message)),
+        ):
+            assert not _COMMAND.search(shown), (message, shown)
             assert shown.strip()
 
 
@@ -89,7 +93,7 @@ def test_server_paths_are_not_disclosed(text: ClientText, tmp_path: Path) -> Non
     assert text.strip_paths(shown) == shown
 
 
-_REFUSED = (  # name, displayed name, and the refused character
+_REFUSED_NAMES = (  # name, displayed name, and the refused character
     ("a/b", "a/b", "'/'"),
     ("/a/b", "/a/b", "'/'"),
     ("/etc/a: use --force sample", "/etc/a: use --force sample", "'/'"),
@@ -100,15 +104,15 @@ _REFUSED = (  # name, displayed name, and the refused character
 
 
 def test_refused_name_is_returned_with_the_reason(client: httpx.Client) -> None:
-    for name, shown, character in _REFUSED:
+    for name, shown, character in _REFUSED_NAMES:
         start = f"A person cannot be called '{shown}': the character "
-        for answer in (
+        for response in (
             client.patch("/api/v1/people/Barack", json={"name": name}),
             client.post("/people/1/rename", json={"name": name}),
             client.post("/api/v1/recognition/subjects", json={"subject": name}, headers={"x-api-key": "some"}),
         ):
-            assert answer.is_client_error
-            message = answer.json().get("detail") or answer.json()["message"]
+            assert response.is_client_error
+            message = response.json().get("detail") or response.json()["message"]
             assert message.startswith(start), message
             assert character in message.removeprefix(start)
             assert message.endswith("is not allowed in a name.")
@@ -121,6 +125,6 @@ def test_replaced_gallery_is_an_error_without_its_path(client: httpx.Client, gal
     gallery.with_name(f"{gallery.name}.keys").write_text("no keys")
     routes = ("/api/v1/health", "/api/v1/people", "/", "/settings", "/api/v1/recognition/subjects", "/api/v1/settings")
     for route in routes:
-        answer = client.get(route, headers={"x-api-key": "some"})
-        assert answer.status_code in {500, 503, 507}, answer.text
-        assert str(gallery.parent) not in answer.text
+        response = client.get(route, headers={"x-api-key": "some"})
+        assert response.status_code in {500, 503, 507}, response.text
+        assert str(gallery.parent) not in response.text

@@ -31,18 +31,18 @@ SPEECH, BLUE_ROOM, JOE = (
     DEMO_PHOTOS / f"{name}.jpg" for name in ("barack_obama_speech", "barack_obama_blue_room", "joe_biden_blue_room")
 )
 GUIDE = DEMO_PHOTOS.parents[2] / "docs" / "compreface.md"
-NETWORK = ServiceOptions(hosts=("photos.home",))  # such a service needs a key
+NETWORK = ServiceOptions(hosts=("photos.home",))  # a service for a network needs a key
 OPTIONS = {"limit": 0, "det_prob_threshold": 0.5, "prediction_count": 1, "status": True}
 
 
-def install(command: list[str], what: str, folder: Path) -> None:
+def install(command: list[str], package: str, folder: Path) -> None:
     """Install a client; skips if its registry cannot be reached, except in CI."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode:
-        refuse(f"{what} could not be installed: {(done.stderr or done.stdout)[-400:]}")
+    completed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    if completed.returncode:
+        skip_or_fail(f"{package} could not be installed: {(completed.stderr or completed.stdout)[-400:]}")
 
 
-def refuse(reason: str) -> None:
+def skip_or_fail(reason: str) -> None:
     if os.environ.get("FACEBANK_CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -52,7 +52,7 @@ def refuse(reason: str) -> None:
 def javascript(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
     """Command that runs the JavaScript client, and its working folder."""
     if not (shutil.which("node") and shutil.which("npm")):
-        refuse("node and npm are not installed: apt-get install nodejs npm")
+        skip_or_fail("node and npm are not installed: apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("npm")
     packages = ["@exadel/compreface-js-sdk@1.0.0"]
     install(
@@ -86,7 +86,7 @@ class Client:
 
     def run(self, *steps: tuple[Any, ...], **options: Any) -> list[Any]:
         """Run calls of the client and return their results."""
-        done = subprocess.run(
+        completed = subprocess.run(
             [*self.command, "http://127.0.0.1", self.port, self.key],
             input=json.dumps({"options": {**OPTIONS, **options}, "steps": steps}),
             cwd=self.folder,
@@ -96,19 +96,19 @@ class Client:
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        results: list[Any] = json.loads(done.stdout)
+        assert completed.returncode == 0, completed.stderr
+        results: list[Any] = json.loads(completed.stdout)
         return results
 
-    def look(self, ask: Callable[[FaceBank], Any]) -> Any:
-        """Open the gallery with the library."""
+    def query(self, read: Callable[[FaceBank], Any]) -> Any:
+        """Return the result of a function that reads the gallery with the library."""
         with FaceBank.open(self.gallery, device="cpu", threads=1) as bank:
-            return ask(bank)
+            return read(bank)
 
     def counts(self) -> dict[str, int]:
         """Return the number of samples of each person."""
-        found: dict[str, int] = self.look(lambda bank: {one.name: one.sample_count for one in bank.people()})
-        return found
+        counts: dict[str, int] = self.query(lambda bank: {person.name: person.sample_count for person in bank.people()})
+        return counts
 
 
 @pytest.fixture(params=["javascript", "python"])
@@ -138,30 +138,32 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def update(client: Client) -> str:
+def rename_method(client: Client) -> str:
     return "subjects.rename" if "node" in client.command[0] else "subjects.update"
 
 
-def test_subject_lifecycle(client: Client) -> None:
-    added, again, listed = client.run(("subjects.add", "Joe Biden"), ("subjects.add", "joe biden"), ("subjects.list",))
+def test_subject_is_added_taught_renamed_and_deleted(client: Client) -> None:
+    added, repeated, listed = client.run(
+        ("subjects.add", "Joe Biden"), ("subjects.add", "joe biden"), ("subjects.list",)
+    )
     assert added == {"subject": "Joe Biden"}
-    assert error_of(again) == 43
+    assert error_of(repeated) == 43
     assert listed == {"subjects": ["Barack", "Eileen", "Joe Biden"]}
     assert client.counts()["Joe Biden"] == 0
 
     (example,) = client.run(("faces.add", f"./{JOE.name}", "Joe Biden", {"det_prob_threshold": 0.5}))
     assert example["subject"] == "Joe Biden"
-    (sample,) = client.look(lambda bank: bank.samples("Joe Biden"))
+    (sample,) = client.query(lambda bank: bank.samples("Joe Biden"))
     assert example["image_id"] == image_id_of(sample)
     assert client.run(("faces.add", f"./{JOE.name}", "Joe Biden", {})) == [example]  # idempotent
     assert client.counts()["Joe Biden"] == 1
 
-    (found,) = client.run(("recognition.recognize", f"./{JOE.name}", {"limit": 5, "status": True}))
-    (face,) = found["result"]
+    (recognized,) = client.run(("recognition.recognize", f"./{JOE.name}", {"limit": 5, "status": True}))
+    (face,) = recognized["result"]
     assert face["subjects"][0] == {"subject": "Joe Biden", "similarity": 0.999}
-    assert set(found) == {"result", "plugins_versions", "execution_time"}
+    assert set(recognized) == {"result", "plugins_versions", "execution_time"}
 
-    (renamed,) = client.run((update(client), "Joe Biden", "Joe"))
+    (renamed,) = client.run((rename_method(client), "Joe Biden", "Joe"))
     assert renamed == {"updated": True}
     assert client.counts() == {"Barack": 1, "Eileen": 1, "Joe": 1}
     (deleted,) = client.run(("subjects.delete", "Joe"))
@@ -180,17 +182,17 @@ def error_of(result: Any) -> int:
     return code
 
 
-def test_examples_as_path_bytes_base64_and_url(client: Client, photo_server: str) -> None:
-    ways: list[Any] = [f"./{SPEECH.name}", {"file": str(SPEECH)}, f"{photo_server}/{SPEECH.name}"]
+def test_examples_are_given_as_path_bytes_base64_and_url(client: Client, photo_server: str) -> None:
+    photos: list[Any] = [f"./{SPEECH.name}", {"file": str(SPEECH)}, f"{photo_server}/{SPEECH.name}"]
     if "node" in client.command[0]:
-        ways.append({"base64": str(SPEECH)})
-    for way in ways:
+        photos.append({"base64": str(SPEECH)})
+    for photo in photos:
         ((face,), example) = (
             result.get("result", result)
-            for result in client.run(("recognition.recognize", way, {"limit": 1}), ("faces.add", way, "Barack", {}))
+            for result in client.run(("recognition.recognize", photo, {"limit": 1}), ("faces.add", photo, "Barack", {}))
         )
         assert face["subjects"][0]["subject"] == "Barack"
-        samples = client.look(lambda bank: bank.samples("Barack"))
+        samples = client.query(lambda bank: bank.samples("Barack"))
         assert example == {"image_id": image_id_of(samples[-1]), "subject": "Barack"}
         assert len(samples) == 2
         assert client.run(("faces.delete", example["image_id"])) == [example]
@@ -198,9 +200,9 @@ def test_examples_as_path_bytes_base64_and_url(client: Client, photo_server: str
 
 
 def test_stranger_has_no_subject(client: Client) -> None:
-    (found,) = client.run(("recognition.recognize", f"./{JOE.name}", {"limit": 1, "prediction_count": 3}))
-    (face,) = found["result"]
-    (expected,) = client.look(lambda bank: next(bank.identify(JOE)).faces)
+    (recognized,) = client.run(("recognition.recognize", f"./{JOE.name}", {"limit": 1, "prediction_count": 3}))
+    (face,) = recognized["result"]
+    (expected,) = client.query(lambda bank: next(bank.identify(JOE)).faces)
     assert expected.person is None
     assert face["subjects"] == []
     assert face["decision"] == expected.decision
@@ -209,13 +211,13 @@ def test_stranger_has_no_subject(client: Client) -> None:
 
 
 def test_photos_are_compared_with_each_other_and_with_an_example(client: Client) -> None:
-    (sample,) = client.look(lambda bank: bank.samples("Barack"))
+    (sample,) = client.query(lambda bank: bank.samples("Barack"))
     verified, other, against = client.run(
         ("verification.verify", f"./{BARACK.name}", f"./{SPEECH.name}", {"limit": 2}),
         ("verification.verify", f"./{BARACK.name}", f"./{EILEEN.name}", {"limit": 2}),
         ("faces.verify", f"./{SPEECH.name}", image_id_of(sample), {"limit": 1}),
     )
-    expected = client.look(lambda bank: bank.verify(BARACK, SPEECH))
+    expected = client.query(lambda bank: bank.verify(BARACK, SPEECH))
     (result,), (stranger,) = verified["result"], other["result"]
     assert result["source_image_face"]["box"]["x_max"] > result["source_image_face"]["box"]["x_min"] > 0
     assert result["face_matches"][0]["similarity"] == round(expected.similarity, 3)
@@ -226,9 +228,9 @@ def test_photos_are_compared_with_each_other_and_with_an_example(client: Client)
 
 
 def test_faces_are_detected(client: Client) -> None:
-    (found,) = client.run(("detection.detect", f"./{SPEECH.name}", {"limit": 1, "face_plugins": "landmarks"}))
-    (face,) = found["result"]
-    expected = client.look(lambda bank: next(bank.analyze(SPEECH)).faces[0])
+    (detected,) = client.run(("detection.detect", f"./{SPEECH.name}", {"limit": 1, "face_plugins": "landmarks"}))
+    (face,) = detected["result"]
+    expected = client.query(lambda bank: next(bank.analyze(SPEECH)).faces[0])
     box = face["box"]
     assert [box[edge] for edge in ("x_min", "y_min", "x_max", "y_max")] == expected.box.round().astype(int).tolist()
     assert box["probability"] == pytest.approx(expected.detection_score, abs=1e-5)
@@ -239,7 +241,7 @@ def test_faces_are_detected(client: Client) -> None:
 
 def test_examples_are_listed_and_deleted(client: Client) -> None:
     (listed,) = client.run(("faces.list",))
-    samples = client.look(lambda bank: [bank.samples(name)[0] for name in ("Barack", "Eileen")])
+    samples = client.query(lambda bank: [bank.samples(name)[0] for name in ("Barack", "Eileen")])
     assert listed == {
         "faces": [{"image_id": image_id_of(sample), "subject": sample.person} for sample in samples],
         "page_number": 0,
@@ -252,7 +254,7 @@ def test_examples_are_listed_and_deleted(client: Client) -> None:
         (listed,) = client.run(("faces.list",))
         ids = [face["image_id"] for face in listed["faces"] if face["subject"] == "Barack"]
         (deleted,) = client.run(("faces.delete_multiple_images", ids))
-        assert [one["image_id"] for one in deleted] == ids
+        assert [example["image_id"] for example in deleted] == ids
         assert client.run(("faces.delete_all_subject", "Eileen")) == [{"deleted": 1}]
         assert client.run(("faces.delete_all",)) == [{"deleted": 0}]
     else:
@@ -266,30 +268,30 @@ def test_examples_are_listed_and_deleted(client: Client) -> None:
 def test_steps_of_the_guide_work(
     javascript: tuple[list[str], Path], python: tuple[list[str], Path], serve: Serve, gallery: Path, tmp_path: Path
 ) -> None:
-    """Runs every command and program of docs/compreface.md with facebank's service instead of CompreFace."""
+    """The commands and programs of docs/compreface.md, with facebank's service instead of CompreFace."""
     guide = GUIDE.read_text(encoding="utf-8")
     steps = guide[guide.index("## Step by step") : guide.index("## Import from CompreFace")]
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", steps, re.DOTALL | re.MULTILINE)
     lines = [line for kind, block in blocks if not kind for line in block.splitlines()]
     commands = [line.split()[1:] for line in lines if line.startswith("facebank ")]
     assert [words[0] for words in commands] == ["serve", "serve", "serve", "import", "serve"]
-    *adding, importing, serving = commands
+    *key_commands, import_command, serve_command = commands
     facebank = [sys.executable, "-m", "facebank_cli"]
     environment = {**os.environ, "FACEBANK_GALLERY": str(tmp_path / "new.facebank"), "NO_PROXY": "127.0.0.1"}
 
     def run(words: list[str], folder: Path = tmp_path) -> str:
-        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        completed = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, completed.stderr
+        return completed.stdout
 
-    keys = [run([*facebank, *words]).strip() for words in adding]
+    keys = [run([*facebank, *words]).strip() for words in key_commands]
     (tmp_path / "compreface-key.txt").write_text(KeyFile.of_gallery(gallery).add("import", Role.READ))
-    old = str(serve(NETWORK).base_url)
-    output = run([*facebank, *(word.replace("http://127.0.0.1:8000", old) for word in importing)])
+    source = str(serve(NETWORK).base_url)
+    output = run([*facebank, *(word.replace("http://127.0.0.1:8000", source) for word in import_command)])
     assert output == "2 examples of 2 people imported\n"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    words = [*facebank, *(word.replace("8470", port) for word in serving)]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    words = [*facebank, *(word.replace("8470", port) for word in serve_command)]
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as service:
         try:
             assert service.stderr is not None

@@ -21,12 +21,12 @@ from .conftest import Serve
 
 
 @contextmanager
-def connected(client: httpx.Client, count: int, source: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
+def open_connections(client: httpx.Client, count: int, source: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
     """Open connections from an address and close them after the block."""
-    place = urlsplit(str(client.base_url))
-    to = place.hostname or "", place.port or 0
+    url = urlsplit(str(client.base_url))
+    address = url.hostname or "", url.port or 0
     with ExitStack() as opened:
-        yield [opened.enter_context(socket.create_connection(to, 20, (source, 0))) for _ in range(count)]
+        yield [opened.enter_context(socket.create_connection(address, 20, (source, 0))) for _ in range(count)]
 
 
 def is_dropped(connection: socket.socket) -> bool:
@@ -37,7 +37,7 @@ def is_dropped(connection: socket.socket) -> bool:
         return True
 
 
-def ask_on(connection: socket.socket, request: bytes) -> None:
+def send_repeatedly(connection: socket.socket, request: bytes) -> None:
     """Send requests repeatedly without reading responses, for a limited time."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -45,47 +45,47 @@ def ask_on(connection: socket.socket, request: bytes) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("begun", [b"", b"POST /api/v1/identify HTTP/1.1\r\nHost: loc"])
-def test_connection_without_a_complete_request_is_dropped(serve: Serve, begun: bytes) -> None:
+@pytest.mark.parametrize("start", [b"", b"POST /api/v1/identify HTTP/1.1\r\nHost: loc"])
+def test_connection_without_a_complete_request_is_dropped(serve: Serve, start: bytes) -> None:
     client = serve(ServiceOptions(limits=Limits(head_seconds=0.2)))
-    with connected(client, 3) as connections:
+    with open_connections(client, 3) as connections:
         for connection in connections:
-            connection.sendall(begun)
+            connection.sendall(start)
         assert all(map(is_dropped, connections))
 
 
 def test_incomplete_second_request_is_dropped(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(head_seconds=0.2)))
-    with connected(client, 1) as (connection,):
+    with open_connections(client, 1) as (connection,):
         connection.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answer = b""
-        while b'"ok"' not in answer:
-            answer += connection.recv(10_000)
+        response = b""
+        while b'"ok"' not in response:
+            response += connection.recv(10_000)
         connection.sendall(b"GET /api")
         assert is_dropped(connection)
 
 
-_HALF_A_BODY = (
+_INCOMPLETE_BODY = (
     b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 999\r\n\r\nhalf"
 )
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET /api/v1/health HTTP/1.1\r\nHo", _HALF_A_BODY], ids=len)
-def test_longest_waiting_connections_are_dropped_first(serve: Serve, begun: bytes) -> None:
+@pytest.mark.parametrize("start", [b"", b"GET /api/v1/health HTTP/1.1\r\nHo", _INCOMPLETE_BODY], ids=len)
+def test_longest_waiting_connections_are_dropped_first(serve: Serve, start: bytes) -> None:
     client = serve(ServiceOptions(limits=Limits(connections=20)))
-    with connected(client, 60) as connections:
+    with open_connections(client, 60) as connections:
         for connection in connections:
-            connection.sendall(begun)
+            connection.sendall(start)
         assert client.get("/api/v1/health").status_code == 200
         assert all(map(is_dropped, connections[:40]))
-        with connected(client, 40):
+        with open_connections(client, 40):
             assert client.get("/api/v1/health").status_code == 200
             assert all(map(is_dropped, connections[40:]))
 
 
 def test_one_address_cannot_exhaust_connections_of_others(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(connections=20)))
-    with connected(client, 10) as honest, connected(client, 60, "127.0.0.2") as greedy:
+    with open_connections(client, 10) as honest, open_connections(client, 60, "127.0.0.2") as greedy:
         assert all(map(is_dropped, greedy[:50]))
         for connection in (*honest, *greedy[50:]):
             connection.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -93,22 +93,22 @@ def test_one_address_cannot_exhaust_connections_of_others(serve: Serve) -> None:
 
 
 def test_connection_awaiting_a_response_is_kept(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    is_worked_on, may_go_on, people = threading.Event(), threading.Event(), Gallery.people
+    is_running, may_finish, people = threading.Event(), threading.Event(), Gallery.people
 
-    def slow(gallery: Gallery) -> list[Person]:
-        is_worked_on.set()
-        assert may_go_on.wait(60)
+    def wait_and_list(gallery: Gallery) -> list[Person]:
+        is_running.set()
+        assert may_finish.wait(60)
         return people(gallery)
 
     client = serve(ServiceOptions(limits=Limits(connections=20)))
-    monkeypatch.setattr(Gallery, "people", slow)
-    with connected(client, 1) as (asking,):
-        asking.sendall(b"GET /settings HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert is_worked_on.wait(60)
-        with connected(client, 60) as idle:
+    monkeypatch.setattr(Gallery, "people", wait_and_list)
+    with open_connections(client, 1) as (connection,):
+        connection.sendall(b"GET /settings HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert is_running.wait(60)
+        with open_connections(client, 60) as idle:
             assert all(map(is_dropped, idle[:41]))
-            may_go_on.set()
-            assert b" 200 " in asking.recv(1000)
+            may_finish.set()
+            assert b" 200 " in connection.recv(1000)
 
 
 @pytest.mark.parametrize(
@@ -126,18 +126,18 @@ def test_addresses_are_grouped_by_network(address: str, network: str) -> None:
 
 def test_client_that_never_reads_is_dropped(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(unread_seconds=0.3)))
-    with connected(client, 1) as (connection,):
+    with open_connections(client, 1) as (connection,):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         request = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            ask_on(connection, request)
+            send_repeatedly(connection, request)
     assert client.get("/api/v1/health").status_code == 200
 
 
 def test_invalid_http_leaves_nothing_in_the_log(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
-    with connected(client, 2) as (one, other):
-        one.sendall(b"\x16\x03\x01\x02\x00\x01 tls\r\n\r\n")
-        other.sendall(b"GET /\r\n\r\n")
-        assert b" 400 " in one.recv(1000)
-        assert b" 400 " in other.recv(1000)
+    with open_connections(client, 2) as (first, second):
+        first.sendall(b"\x16\x03\x01\x02\x00\x01 tls\r\n\r\n")
+        second.sendall(b"GET /\r\n\r\n")
+        assert b" 400 " in first.recv(1000)
+        assert b" 400 " in second.recv(1000)
     assert capfd.readouterr().err == ""

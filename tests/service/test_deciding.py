@@ -64,8 +64,8 @@ def test_stranger_is_remembered(client: httpx.Client) -> None:
     ],
 )
 def test_invalid_answer_is_refused(client: httpx.Client, data: dict[str, str], status: int, code: str) -> None:
-    answer = client.post("/api/v1/feedback", data=data, files={"photo": ("a.jpg", BARACK.read_bytes())})
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    response = client.post("/api/v1/feedback", data=data, files={"photo": ("a.jpg", BARACK.read_bytes())})
+    assert (response.status_code, response.json()["code"]) == (status, code), response.text
     assert client.get("/api/v1/people/Barack").json()["samples"] == 1
 
 
@@ -84,17 +84,20 @@ def test_settings_change_all_or_none(client: httpx.Client) -> None:
     before = client.get("/api/v1/settings").json()["settings"]
     for setting in before:
         jsonschema.validate(setting, load("settings-show"))
-    for wrong in (
+    for invalid in (
         {"fpir": 0.1, "classifier": "magic"},
         {"fpir": 5},
         {"fpri": 0.1},
         {"fpir": "0.1"},
         {"allow_twice": 1},
     ):
-        assert client.patch("/api/v1/settings", json=wrong).status_code == 422
+        assert client.patch("/api/v1/settings", json=invalid).status_code == 422
     assert client.get("/api/v1/settings").json()["settings"] == before
     reply = client.patch("/api/v1/settings", json={"fpir": 0.1, "allow_twice": True}).json()["settings"]
-    assert {each["key"]: each["value"] for each in reply if each["is_set"]} == {"fpir": 0.1, "allow_twice": True}
+    assert {setting["key"]: setting["value"] for setting in reply if setting["is_set"]} == {
+        "fpir": 0.1,
+        "allow_twice": True,
+    }
     reply = client.patch("/api/v1/settings", json={"fpir": None, "allow_twice": None}).json()["settings"]
     assert reply == before
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
-SHORTEST = 20  # length of a key
+MIN_KEY_LENGTH = 20
 
 
 def commands() -> list[str]:
@@ -27,22 +27,22 @@ def environment(gallery: Path, tmp_path: Path) -> dict[str, str]:
 
 
 def test_commands_of_the_guide_work_in_sequence(environment: dict[str, str]) -> None:
-    found = commands()
-    assert len(found) == 4
-    for command in found:
+    guide_commands = commands()
+    assert len(guide_commands) == 4
+    for command in guide_commands:
         words = shlex.split(command.replace("~", environment["HOME"]).replace(" --open", ""))
         if "keys" in words:
-            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
-            assert done.returncode == 0, done.stderr
-            assert "revoke" in words or len(done.stdout.strip()) >= SHORTEST
+            completed = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            assert completed.returncode == 0, completed.stderr
+            assert "revoke" in words or len(completed.stdout.strip()) >= MIN_KEY_LENGTH
             continue
         with subprocess.Popen([*words, "--port", "0"], env=environment, stderr=subprocess.PIPE, text=True) as service:
             assert service.stderr is not None
             try:
                 lines = iter(service.stderr.readline, "")
                 address = next(found[0] for line in lines if (found := re.findall(r"http://\S+", line)))
-                answer = httpx.get(address.replace("0.0.0.0", "127.0.0.1"), trust_env=False)
-                assert answer.status_code == (303 if "--host" in words else 200)
+                response = httpx.get(address.replace("0.0.0.0", "127.0.0.1"), trust_env=False)
+                assert response.status_code == (303 if "--host" in words else 200)
             finally:
                 service.terminate()
         assert service.returncode == 0

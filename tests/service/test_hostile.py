@@ -16,8 +16,8 @@ from PIL import Image
 from facebank import FaceBank
 from facebank.service.options import ServiceOptions
 
-from .conftest import BARACK, MARK, Serve, finished
-from .test_access import raw
+from .conftest import BARACK, MARK, Serve, wait_for_scan
+from .test_access import send_raw
 
 JSON = {"Content-Type": "application/json"}
 TAG = re.compile(r"<script src=//|<img src=x|onerror=alert\(1\)>[^&]*<|>49<")
@@ -34,12 +34,12 @@ def test_html_in_external_names_is_shown_as_text(marked: httpx.Client) -> None:
         "/people/999",
         "/nothing",
     ]
-    seen: set[str] = set()
+    visited: set[str] = set()
     while addresses:
         address = addresses.pop()
-        if address in seen:
+        if address in visited:
             continue
-        seen.add(address)
+        visited.add(address)
         page = marked.get(address)
         if not page.headers.get("content-type", "").startswith("text/html"):
             assert page.headers["x-content-type-options"] == "nosniff"
@@ -49,8 +49,8 @@ def test_html_in_external_names_is_shown_as_text(marked: httpx.Client) -> None:
         assert re.findall(r"<script(?! type=\"module\" src=\"/static/)", page.text) == [], address
         assert not re.search(r"<[^>]*\son[a-z]+=(?![^<]*&gt;)[^>]*>", re.sub(r'"[^"]*"', '""', page.text)), address
         addresses += [link for link in re.findall(r'href="(/[^"#]*)"', page.text) if not link.startswith("/static")]
-    assert any(address.startswith("/photos/") for address in seen)
-    assert "/people/1" in seen
+    assert any(address.startswith("/photos/") for address in visited)
+    assert "/people/1" in visited
 
 
 def test_pictures_have_no_metadata_of_their_photo(marked: httpx.Client) -> None:
@@ -60,46 +60,46 @@ def test_pictures_have_no_metadata_of_their_photo(marked: httpx.Client) -> None:
     pictures = {link for page in pages for link in re.findall(r'"(/pictures/[^"]+)"', page)}
     assert len(pictures) >= 6
     for picture in pictures:
-        answer = marked.get(picture)
-        with Image.open(io.BytesIO(answer.content)) as opened:
+        response = marked.get(picture)
+        with Image.open(io.BytesIO(response.content)) as opened:
             assert dict(opened.getexif()) == {}, picture
             assert not {"exif", "comment", "xmp", "icc_profile"} & set(opened.info), picture
-        assert b"evil.example" not in answer.content
+        assert b"evil.example" not in response.content
 
 
-@pytest.mark.parametrize("how", ["api", "compreface", "library"])
-def test_picture_of_a_forgotten_person_is_not_sent(serve: Serve, gallery: Path, how: str) -> None:
+@pytest.mark.parametrize("interface", ["api", "compreface", "library"])
+def test_picture_of_a_forgotten_person_is_not_sent(serve: Serve, gallery: Path, interface: str) -> None:
     client = serve()
     address = re.findall(r'src="(/pictures/samples/\d+)"', client.get("/people/1").text)[0]
     tag = client.get(address).headers["etag"]
-    if how == "library":
+    if interface == "library":
         with FaceBank.open(gallery) as bank:
             bank.forget("Barack")
     else:
-        prefix = "people" if how == "api" else "recognition/subjects"
+        prefix = "people" if interface == "api" else "recognition/subjects"
         assert client.delete(f"/api/v1/{prefix}/Barack").status_code == 200
     assert client.get(address).status_code == 404
     assert client.get(address, headers={"If-None-Match": tag}).status_code == 404
 
 
 def test_folder_replaced_by_a_link_is_not_scanned(serve: Serve, album: Path, tmp_path: Path) -> None:
-    client, deep = serve(ServiceOptions(albums=(album,))), album / "2012" / "spring"
-    deep.mkdir()
-    shutil.copy(BARACK, deep / "a.jpg")
+    client, inner = serve(ServiceOptions(albums=(album,))), album / "2012" / "spring"
+    inner.mkdir()
+    shutil.copy(BARACK, inner / "a.jpg")
     for folder in ("2012", "2012/spring"):
         client.post("/api/v1/album/scan", json={"folders": [folder]})
-        assert finished(client)["status"] == "done"
+        assert wait_for_scan(client)["status"] == "done"
     (album / "2012").rename(tmp_path / "private")
     (album / "2012").symlink_to(tmp_path / "private")
     for folder in ("2012", "2012/spring", "2012/nothing"):
-        answer = client.post("/api/v1/album/scan", json={"folders": [folder]})
-        assert (answer.status_code, answer.json()["code"]) == (403, "OutsideAlbum"), folder
+        response = client.post("/api/v1/album/scan", json={"folders": [folder]})
+        assert (response.status_code, response.json()["code"]) == (403, "OutsideAlbum"), folder
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b", "//", "http://", "\x7f"])
-def test_null_origin_is_another_site(client: httpx.Client, origin: str) -> None:
-    answer = client.get("/api/v1/health", headers={"Origin": origin})
-    assert (answer.status_code, answer.json()["code"]) == (403, "OtherSite")
+def test_invalid_origin_counts_as_another_site(client: httpx.Client, origin: str) -> None:
+    response = client.get("/api/v1/health", headers={"Origin": origin})
+    assert (response.status_code, response.json()["code"]) == (403, "OtherSite")
 
 
 @pytest.mark.parametrize(
@@ -107,16 +107,16 @@ def test_null_origin_is_another_site(client: httpx.Client, origin: str) -> None:
 )
 @pytest.mark.parametrize("part", ["[],", '{"a":1},', "1,"])
 def test_json_with_too_many_values_is_refused_before_parsing(client: httpx.Client, route: str, part: str) -> None:
-    answer = client.post(route, content=f'{{"skipped": [{part * 200_000}1]}}'.encode(), headers=JSON)
-    assert answer.status_code == 413
+    response = client.post(route, content=f'{{"skipped": [{part * 200_000}1]}}'.encode(), headers=JSON)
+    assert response.status_code == 413
 
 
 @pytest.mark.parametrize("content", [b"[" * 40_000, b'{"a":' * 20_000, b"1" * 9_000, b"1e999", b"NaN", b'"\\ud800"'])
 @pytest.mark.parametrize("route", ["/api/v1/identify", "/who/next", "/api/v1/recognition/faces/delete"])
 def test_invalid_json_is_an_error(client: httpx.Client, route: str, content: bytes) -> None:
     for body in (content, b'{"name": ' + content + b"}"):
-        answer = client.post(route, content=body, headers=JSON)
-        assert 400 <= answer.status_code < 500, answer.text
+        response = client.post(route, content=body, headers=JSON)
+        assert 400 <= response.status_code < 500, response.text
 
 
 def test_too_many_images_are_refused(client: httpx.Client) -> None:
@@ -125,46 +125,46 @@ def test_too_many_images_are_refused(client: httpx.Client) -> None:
 
 
 def test_error_about_many_values_is_short(client: httpx.Client) -> None:
-    answer = client.post("/who/next", json={"skipped": [1] * 4_000})
-    assert answer.status_code == 422
-    assert len(answer.content) < 2_000
+    response = client.post("/who/next", json={"skipped": [1] * 4_000})
+    assert response.status_code == 422
+    assert len(response.content) < 2_000
 
 
-@pytest.mark.parametrize("what", ["deleted", "replaced", "garbled", "folder"])
-def test_missing_gallery_is_a_server_error(client: httpx.Client, gallery: Path, what: str) -> None:
+@pytest.mark.parametrize("damage", ["deleted", "replaced", "garbled", "folder"])
+def test_missing_or_replaced_gallery_is_a_server_error(client: httpx.Client, gallery: Path, damage: str) -> None:
     other = gallery.with_name("other")
     shutil.copy(gallery, other)
-    if what == "garbled":
+    if damage == "garbled":
         other.write_bytes(b"x" * 5_000)
     gallery.unlink()
-    if what == "folder":
+    if damage == "folder":
         gallery.mkdir()
-    elif what != "deleted":
+    elif damage != "deleted":
         other.rename(gallery)
     for route in ("/api/v1/health", "/api/v1/people", "/", "/settings", "/people/1", "/api/v1/metrics"):
-        answer = client.get(route)
-        assert answer.status_code in {500, 503, 507}, (route, answer.text)
-        assert "internal error" not in answer.text, route
-        assert answer.status_code == 503 or what in {"garbled", "folder"}, (route, answer.text)
+        response = client.get(route)
+        assert response.status_code in {500, 503, 507}, (route, response.text)
+        assert "internal error" not in response.text, route
+        assert response.status_code == 503 or damage in {"garbled", "folder"}, (route, response.text)
     for route in ("/api/v1/recognition/subjects", "/people/1/forget"):
         assert client.post(route, json={"subject": "Ada"}).status_code in {500, 503, 507}
-    assert gallery.exists() == (what != "deleted")
+    assert gallery.exists() == (damage != "deleted")
 
 
 def test_conflicting_content_lengths_are_refused(client: httpx.Client) -> None:
-    follows = b"GET /api/v1/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    second_request = b"GET /api/v1/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     head = b"POST /api/v1/detect HTTP/1.1\r\nHost: localhost\r\n"
     for lengths in (
         b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
         b"Transfer-Encoding: chunked\r\nContent-Length: 80\r\n",
         b"Content-Length: 4\r\nContent-Length: 5\r\n",
     ):
-        answer = raw(str(client.base_url), head + lengths + b"\r\n0\r\n\r\n" + follows)
-        assert answer.startswith(b"HTTP/1.1 400 "), answer
-        assert answer.count(b"HTTP/1.1 ") == 1, answer
+        response = send_raw(str(client.base_url), head + lengths + b"\r\n0\r\n\r\n" + second_request)
+        assert response.startswith(b"HTTP/1.1 400 "), response
+        assert response.count(b"HTTP/1.1 ") == 1, response
 
 
 def test_redirects_stay_on_this_service(client: httpx.Client) -> None:
     for path in ("//evil.example/", "/\\evil.example/", "/%2f%2fevil.example/", "/who/", "//evil.example/who/"):
-        answer = client.get(f"http://{urlsplit(str(client.base_url)).netloc}{path}")
-        assert "evil" not in answer.headers.get("location", "")
+        response = client.get(f"http://{urlsplit(str(client.base_url)).netloc}{path}")
+        assert "evil" not in response.headers.get("location", "")

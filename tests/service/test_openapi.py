@@ -26,12 +26,12 @@ from facebank import FaceBank
 from facebank.service.application import make_app
 from facebank.service.options import Limits, ServiceOptions
 
-from .conftest import BARACK, EILEEN, served
+from .conftest import BARACK, EILEEN, run_service
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 RENEW = "FACEBANK_RENEW_OPENAPI"
 EXAMPLES = int(os.environ.get("FACEBANK_FUZZ_EXAMPLES", "25"))
-"""Number of generated requests for each route; thousands, run by hand, find more."""
+"""Number of generated requests for each route; a run with thousands finds more."""
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
@@ -40,9 +40,9 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The OpenAPI schema of a service."""
     with FaceBank.open(tmp_path_factory.mktemp("document") / "new.facebank", device="cpu", threads=1) as bank:
-        found: dict[str, Any] = make_app(bank, ServiceOptions()).openapi()
-    found["info"]["version"] = "VERSION"
-    return found
+        schema: dict[str, Any] = make_app(bank, ServiceOptions()).openapi()
+    schema["info"]["version"] = "VERSION"
+    return schema
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -65,11 +65,11 @@ def test_schema_matches_the_committed_file(document: dict[str, Any]) -> None:
 def test_every_route_is_documented(document: dict[str, Any]) -> None:
     names = set()
     for path, method, operation in operations(document):
-        where = f"{method} {path}"
-        assert operation["summary"], where
-        assert operation["description"], where
-        assert operation["tags"], where
-        assert operation["operationId"] not in names, where
+        route = f"{method} {path}"
+        assert operation["summary"], route
+        assert operation["description"], route
+        assert operation["tags"], route
+        assert operation["operationId"] not in names, route
         names.add(operation["operationId"])
         (content,) = (
             content
@@ -77,12 +77,12 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
             if status.startswith("2") and status != "201"
             for content in answer["content"].values()
         )
-        assert content["schema"].keys() & {"$ref", "type"}, where
+        assert content["schema"].keys() & {"$ref", "type"}, route
         for status in ("4XX", "5XX"):
             problem = operation["responses"][status]["content"]["application/problem+json"]["schema"]
-            assert problem == {"$ref": "#/components/schemas/problem"}, where
-        assert set(operation["responses"]) <= {"200", "201", "202", "304", "4XX", "5XX"}, where
-        assert (operation["security"] == []) is (path == "/api/v1/health"), where
+            assert problem == {"$ref": "#/components/schemas/problem"}, route
+        assert set(operation["responses"]) <= {"200", "201", "202", "304", "4XX", "5XX"}, route
+        assert (operation["security"] == []) is (path == "/api/v1/health"), route
     assert len(names) == 30
     assert set(document["components"]["securitySchemes"]) == {"bearer", "key"}
 
@@ -93,15 +93,18 @@ def test_photo_routes_document_their_request_bodies(document: dict[str, Any]) ->
         for path, _, operation in operations(document)
         if "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
     }
-    every, fields = {"multipart/form-data", "application/json", "image/*"}, {"multipart/form-data", "application/json"}
+    photo_types, form_types = (
+        {"multipart/form-data", "application/json", "image/*"},
+        {"multipart/form-data", "application/json"},
+    )
     assert kinds == {
-        "/api/v1/identify": every,
-        "/api/v1/detect": every,
-        "/api/v1/embed": every,
-        "/api/v1/people/{name}/photos": every,
-        "/api/v1/verify": fields,
-        "/api/v1/people": fields,
-        "/api/v1/feedback": fields,
+        "/api/v1/identify": photo_types,
+        "/api/v1/detect": photo_types,
+        "/api/v1/embed": photo_types,
+        "/api/v1/people/{name}/photos": photo_types,
+        "/api/v1/verify": form_types,
+        "/api/v1/people": form_types,
+        "/api/v1/feedback": form_types,
     }
 
 
@@ -118,27 +121,27 @@ def api(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as scan:
         scan.scan(album)
         scan.cluster()
-        with served(bank, options) as address:
+        with run_service(bank, options) as address:
             project = ProjectConfig(base_url=address, request_timeout=60.0)
             config = SchemathesisConfig(projects=ProjectsConfig(default=project))
             yield schemathesis.openapi.from_url(f"{address}/api/v1/openapi.json", config=config)
 
 
-def asked_routes() -> list[tuple[str, str]]:
+def committed_routes() -> list[tuple[str, str]]:
     """Return the routes of the committed schema."""
     return [(path, method) for path, method, _ in operations(json.loads(SNAPSHOT.read_text(encoding="utf-8")))]
 
 
-@pytest.mark.parametrize(("path", "method"), asked_routes())
+@pytest.mark.parametrize(("path", "method"), committed_routes())
 def test_responses_match_the_schema(api: schemathesis.BaseSchema, path: str, method: str) -> None:
     httpx.post(f"{api.config.base_url}/api/v1/people", data={"name": "Eileen"}, files={"photo": EILEEN.read_bytes()})
     route = api[path][method]
-    sense, nonsense = (route.as_strategy(generation_mode=mode) for mode in GenerationMode)
-    of_somebody = route.as_strategy(path_parameters={"name": "Eileen", "number": 1}) if "{" in path else sense
+    valid, invalid = (route.as_strategy(generation_mode=mode) for mode in GenerationMode)
+    existing = route.as_strategy(path_parameters={"name": "Eileen", "number": 1}) if "{" in path else valid
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(case=sense | nonsense | of_somebody)
-    def ask(case: schemathesis.Case[Any]) -> None:
+    @given(case=valid | invalid | existing)
+    def send_requests(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(checks=CHECKS)
 
-    ask()
+    send_requests()

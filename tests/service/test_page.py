@@ -1,4 +1,4 @@
-"""The family page as sent by the service."""
+"""The HTML of the family page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from facebank.errors import GalleryBusyError
 from facebank.service.options import Limits, ServiceOptions
 from facebank.service.page import memory, who
 from facebank.service.page.wording import NOBODY_EXPLANATION
-from tests.service.conftest import DEMO_PHOTOS, Serve, looked_through, side_by_side
+from tests.service.conftest import DEMO_PHOTOS, Serve, side_by_side, wait_for_photos
 
 TOKEN = "a-token-of-more-than-twenty-characters"
 
@@ -74,9 +74,9 @@ def test_missing_key_redirects_to_sign_in(serve: Serve) -> None:
     assert refused.status_code == 401
     assert "not valid" in refused.text
 
-    signed = client.post("/sign-in", data={"key": TOKEN})
-    assert signed.status_code == 303
-    cookie = signed.headers["set-cookie"].lower()
+    signed_in = client.post("/sign-in", data={"key": TOKEN})
+    assert signed_in.status_code == 303
+    cookie = signed_in.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
     page = client.get("/")
@@ -84,9 +84,9 @@ def test_missing_key_redirects_to_sign_in(serve: Serve) -> None:
     csrf = re.search(r'name="csrf-token" content="(\w+)"', page.text)
     assert csrf is not None
 
-    own = str(client.base_url).rstrip("/")
-    assert client.post("/sign-out", headers={"Origin": own}).status_code == 403  # without the token
-    assert client.post("/sign-out", headers={"Origin": own, "X-CSRF-Token": csrf[1]}).status_code == 200
+    origin = str(client.base_url).rstrip("/")
+    assert client.post("/sign-out", headers={"Origin": origin}).status_code == 403  # without the token
+    assert client.post("/sign-out", headers={"Origin": origin, "X-CSRF-Token": csrf[1]}).status_code == 200
     assert client.get("/").status_code == 303
 
 
@@ -94,16 +94,16 @@ def test_signing_in_leads_to_the_requested_page(serve: Serve) -> None:
     client = serve(token=TOKEN)
     response = client.get("/people/1?with=2&page=1")
     form = client.get(response.headers["location"])
-    to = html.unescape(re.findall(r'name="to" value="([^"]*)"', form.text)[0])
-    assert to == "/people/1?with=2&page=1"
-    refused = client.post("/sign-in", data={"key": "x" * 30, "to": to})
-    assert html.escape(to) in refused.text
-    assert client.post("/sign-in", data={"key": TOKEN, "to": to}).headers["location"] == to
+    target = html.unescape(re.findall(r'name="to" value="([^"]*)"', form.text)[0])
+    assert target == "/people/1?with=2&page=1"
+    refused = client.post("/sign-in", data={"key": "x" * 30, "to": target})
+    assert html.escape(target) in refused.text
+    assert client.post("/sign-in", data={"key": TOKEN, "to": target}).headers["location"] == target
 
 
 def test_signing_in_leads_to_no_other_site(serve: Serve) -> None:
     client = serve(token=TOKEN)
-    foreign = [
+    targets = [
         *(
             "//evil.example",
             "///evil.example",
@@ -124,10 +124,10 @@ def test_signing_in_leads_to_no_other_site(serve: Serve) -> None:
         ),
         *("/sign-in", "http:evil.example", "/" + "a" * 3000),
     ]
-    for to in foreign:
-        assert 'name="to" value="/"' in client.get("/sign-in", params={"to": to}).text, to
-        assert client.post("/sign-in", data={"key": TOKEN, "to": to}).headers["location"] == "/", to
-        assert client.get("/sign-in", params={"to": to}).headers["location"] == "/", to  # signed in already
+    for target in targets:
+        assert 'name="to" value="/"' in client.get("/sign-in", params={"to": target}).text, target
+        assert client.post("/sign-in", data={"key": TOKEN, "to": target}).headers["location"] == "/", target
+        assert client.get("/sign-in", params={"to": target}).headers["location"] == "/", target  # signed in already
         client.cookies.clear()
 
 
@@ -139,8 +139,11 @@ def test_sign_in_needs_its_own_form(serve: Serve) -> None:
         {"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"},
     ):
         assert client.post("/sign-in", data={"key": TOKEN}, headers=headers).status_code == 403
-    own = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}  # as browsers submit forms of pages without a referrer
-    assert client.post("/sign-in", data={"key": TOKEN}, headers=own).status_code == 303
+    same_origin = {
+        "Origin": "null",
+        "Sec-Fetch-Site": "same-origin",
+    }  # browsers send this from pages without a referrer
+    assert client.post("/sign-in", data={"key": TOKEN}, headers=same_origin).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -156,12 +159,12 @@ def test_pictures_of_unknown_photos_are_not_found(client: httpx.Client) -> None:
     assert client.get("/pictures/photos/..%2f..%2fetc%2fpasswd/320").status_code in {404, 422}
 
 
-def hash_of(client: httpx.Client, name: str) -> str:
+def photo_hash(client: httpx.Client, name: str) -> str:
     """Return the hash of an album photo by its file name."""
     for number in (1, 2):
-        found = re.search(rf'/photos/([0-9a-f]{{64}})"><img [^>]*alt="{name}', client.get(f"/people/{number}").text)
-        if found:
-            return found[1]
+        match = re.search(rf'/photos/([0-9a-f]{{64}})"><img [^>]*alt="{name}', client.get(f"/people/{number}").text)
+        if match:
+            return match[1]
     raise AssertionError(name)
 
 
@@ -182,7 +185,7 @@ def test_person_page_has_photos_by_year_and_samples(family: httpx.Client) -> Non
 
 
 def test_photo_page_has_its_faces(family: httpx.Client) -> None:
-    address = f"/photos/{hash_of(family, 'barack_obama_speech.jpg')}"
+    address = f"/photos/{photo_hash(family, 'barack_obama_speech.jpg')}"
     page = family.get(address).text
     assert "Barack" in page
     assert re.search(r"(almost certain|very likely|likely) \((over )?\d+ %\)", page)
@@ -196,18 +199,18 @@ def test_photo_page_has_its_faces(family: httpx.Client) -> None:
 def test_explanation_is_drawn_for_album_samples_only(
     family: httpx.Client, gallery: Path, scanned: tuple[Path, Path]
 ) -> None:
-    photo = hash_of(family, "barack_obama_speech.jpg")
+    photo = photo_hash(family, "barack_obama_speech.jpg")
     assert family.get(f"/pictures/maps/{photo}/1/1").status_code == 404  # the sample's photo is elsewhere
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         added = bank.confirm(scanned[0] / "barack_obama_speech.jpg", "Barack", 1)
-    drawn = family.get(f"/pictures/maps/{photo}/1/{added.sample_id}")
-    assert drawn.status_code == 200
-    assert drawn.headers["content-type"] == "image/png"
+    response = family.get(f"/pictures/maps/{photo}/1/{added.sample_id}")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "image/png"
 
 
 def test_photo_linking_out_of_the_album_is_never_sent(serve: Serve, own_album: Path, tmp_path: Path) -> None:
-    family = looked_through(serve(ServiceOptions(albums=(own_album,))))
-    photo = hash_of(family, "barack_obama_speech.jpg")
+    family = wait_for_photos(serve(ServiceOptions(albums=(own_album,))))
+    photo = photo_hash(family, "barack_obama_speech.jpg")
     outside = tmp_path / "outside.jpg"
     (own_album / "barack_obama_speech.jpg").rename(outside)
     (own_album / "barack_obama_speech.jpg").symlink_to(outside)
@@ -216,8 +219,8 @@ def test_photo_linking_out_of_the_album_is_never_sent(serve: Serve, own_album: P
 
 
 def test_changed_photo_is_not_sent_as_the_scanned_one(serve: Serve, own_album: Path) -> None:
-    family = looked_through(serve(ServiceOptions(albums=(own_album,))))
-    photo = hash_of(family, "barack_obama_speech.jpg")
+    family = wait_for_photos(serve(ServiceOptions(albums=(own_album,))))
+    photo = photo_hash(family, "barack_obama_speech.jpg")
     shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", own_album / "barack_obama_speech.jpg")
     assert family.get(f"/pictures/photos/{photo}/640").status_code == 422
 
@@ -232,8 +235,8 @@ def test_photos_outside_the_albums_are_not_shown(serve: Serve, gallery: Path, ow
 
 
 def test_page_changes_need_a_token(family: httpx.Client) -> None:
-    own = {"Origin": str(family.base_url).rstrip("/")}
-    photo = hash_of(family, "barack_obama_speech.jpg")
+    origin = {"Origin": str(family.base_url).rstrip("/")}
+    photo = photo_hash(family, "barack_obama_speech.jpg")
     for address, content in (
         ("/people/1/rename", {"name": "Mallory"}),
         ("/people/1/forget", {}),
@@ -243,14 +246,14 @@ def test_page_changes_need_a_token(family: httpx.Client) -> None:
         ("/who/answers", {"key": "group-1-1", "answer": "nobody"}),
         ("/answers/undo", {"token": "x"}),
     ):
-        assert family.post(address, json=content, headers=own).status_code == 403, address
+        assert family.post(address, json=content, headers=origin).status_code == 403, address
         assert family.post(address, json=content, headers={"Origin": "http://evil.example"}).status_code == 403, address
     assert "Mallory" not in family.get("/").text
     assert "Barack" in family.get("/").text
 
 
-def test_answers_about_a_face_and_undo(family: httpx.Client) -> None:
-    photo = hash_of(family, "barack_obama_speech.jpg")
+def test_answers_about_a_face_are_learned_and_undone(family: httpx.Client) -> None:
+    photo = photo_hash(family, "barack_obama_speech.jpg")
     address = f"/photos/{photo}/answers"
     refused = family.post(address, json={"face": 1, "answer": "name", "name": "Eileen"})
     assert refused.status_code == 409
@@ -275,38 +278,38 @@ def test_answers_about_a_face_and_undo(family: httpx.Client) -> None:
 
 
 def test_repeated_corrections_are_undone_one_by_one(family: httpx.Client, gallery: Path) -> None:
-    photo = first_question(family)["photo"]["hash"]  # of a stranger
+    photo = wait_for_question(family)["photo"]["hash"]  # of a stranger
 
     def undo_token(answer: str, name: str = "") -> str:
         content = {"face": 1, "answer": answer, "name": name, "force": True}
         return str(family.post(f"/photos/{photo}/answers", json=content).json()["undo"])
 
-    def known() -> dict[str, int]:
+    def sample_counts() -> dict[str, int]:
         with FaceBank.open(gallery) as bank:
             people = {person.name: person.sample_count for person in bank.people()}
             return {**people, "nobody": len(bank.gallery.stranger_faces())}
 
-    states, tokens = [known()], list[str]()
+    states, tokens = [sample_counts()], list[str]()
     for answer, name in (
         ("nobody", ""), ("name", "Aaa"), ("name", "Bbb"), ("not", "Bbb"), ("name", "Bbb"), ("nobody", "")
     ):  # fmt: skip
         tokens.append(undo_token(answer, name))
-        states.append(known())
+        states.append(sample_counts())
     assert [state.get("Bbb") for state in states] == [None, None, None, 1, 0, 1, 0]
     page = family.get(f"/photos/{photo}").text
     assert "data-nobody" not in page
     assert NOBODY_EXPLANATION in page
-    for number, token in enumerate(reversed(tokens), 1):
+    for index, token in enumerate(reversed(tokens), 1):
         assert family.post("/answers/undo", json={"token": token}).json()["message"].startswith("Undone: ")
-        assert known() == states[-1 - number]
-        if number == 1:  # a learned face now belongs to somebody else or nobody
+        assert sample_counts() == states[-1 - index]
+        if index == 1:  # the face is a sample of somebody else, or of nobody
             page = family.get(f"/photos/{photo}").text
             assert 'data-not="Bbb"' in page
             assert "data-nobody" in page
 
 
-def test_undo_without_effect_says_so(family: httpx.Client, gallery: Path) -> None:
-    photo = hash_of(family, "barack_obama_speech.jpg")
+def test_undo_without_effect_is_reported(family: httpx.Client, gallery: Path) -> None:
+    photo = photo_hash(family, "barack_obama_speech.jpg")
     payload = {"face": 1, "answer": "not", "name": "Barack"}
     token = family.post(f"/photos/{photo}/answers", json=payload).json()["undo"]
     with FaceBank.open(gallery) as bank:
@@ -315,7 +318,7 @@ def test_undo_without_effect_says_so(family: httpx.Client, gallery: Path) -> Non
     assert undone.json()["message"] == "Nothing is left to undo of this: Not Barack, 1 face."
 
 
-def test_renaming_describing_merging_splitting_and_forgetting_people(family: httpx.Client, gallery: Path) -> None:
+def test_people_are_renamed_described_merged_split_and_forgotten(family: httpx.Client, gallery: Path) -> None:
     assert family.post("/people/1/rename", json={"name": "Barack Obama"}).status_code == 200
     assert family.post("/people/1/rename", json={"name": "Eileen"}).status_code == 409
     assert family.post("/people/1/rename", json={"name": "a/b"}).status_code == 422
@@ -332,40 +335,40 @@ def test_renaming_describing_merging_splitting_and_forgetting_people(family: htt
     assert re.search(r'name="born" value="1956-11"', page)
     assert family.post("/people/2/describe", json={"day": "", "born": ""}).status_code == 200
     assert "born 1956" not in family.get("/people/2").text
-    assert family.post("/people/2/merge", json={"into": "Barack Obama"}).status_code == 422  # they look like two
+    assert family.post("/people/2/merge", json={"into": "Barack Obama"}).status_code == 422  # they look like two people
     counts = [family.get(f"/people/{number}").text.count("data-late") for number in (1, 2)]
-    joined = family.post("/people/2/merge", json={"into": "Barack Obama", "force": True})
-    at_once = family.get("/people/1").text  # correct, or reloaded by the browser
-    assert at_once.count("data-late") == sum(counts) or "data-progress" in at_once
-    assert joined.json()["to"] == "/people/1"
+    merged = family.post("/people/2/merge", json={"into": "Barack Obama", "force": True})
+    page = family.get("/people/1").text  # complete, or reloaded by the browser
+    assert page.count("data-late") == sum(counts) or "data-progress" in page
+    assert merged.json()["to"] == "/people/1"
     assert "Separate Eileen again" in family.get("/people/1").text
     assert family.post("/people/1/unmerge", json={}).status_code == 200
     assert "Eileen" in family.get("/").text
     copies = family.get("/people/1/copies").json()
-    assert "family.scan" in {Path(one["path"]).name for one in copies["stays"]}
+    assert "family.scan" in {Path(copy["path"]).name for copy in copies["stays"]}
     assert family.post("/people/1/forget", json={}).json()["to"] == "/"
     assert "Barack Obama" not in family.get("/").text
     assert b"Barack Obama" not in gallery.read_bytes()
 
 
-def test_answering_a_question(family: httpx.Client) -> None:
+def test_answers_to_a_question_are_learned_and_undone(family: httpx.Client) -> None:
     for _ in range(300):
         question = family.post("/who/next", json={}).json()["question"]
         if question is not None:
             break
         time.sleep(0.02)
     assert question["faces"]
-    named = {"key": question["key"], "answer": "name", "name": "Joe"}
+    payload = {"key": question["key"], "answer": "name", "name": "Joe"}
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # files cannot grow beyond a page
     try:
-        full = family.post("/who/answers", json=named)
+        response = family.post("/who/answers", json=payload)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert full.status_code == 507
-    assert "the disk is full" in full.json()["detail"]
+    assert response.status_code == 507
+    assert "the disk is full" in response.json()["detail"]
     assert "Joe" not in family.get("/").text
-    answer = family.post("/who/answers", json=named).json()
+    answer = family.post("/who/answers", json=payload).json()
     assert answer["message"] == "Joe: 1 face. Learned."
     assert family.post("/who/next", json={}).json()["last"] == {"token": answer["undo"], "words": "Joe, 1 face"}
     assert answer["question"] is None or answer["question"]["key"] != question["key"]
@@ -374,16 +377,16 @@ def test_answering_a_question(family: httpx.Client) -> None:
     assert "Joe" not in family.get("/").text
     after = family.post("/who/next", json={}).json()
     assert after["last"] is None
-    again = after["question"]
-    assert again["key"] == question["key"]
-    refused = family.post("/who/answers", json={"key": question["key"], "answer": "nobody"}).json()
+    same_question = after["question"]
+    assert same_question["key"] == question["key"]
+    nobody = family.post("/who/answers", json={"key": question["key"], "answer": "nobody"}).json()
     assert "You said that this face is nobody you know." in family.get(f"/photos/{question['photo']['hash']}").text
-    family.post("/answers/undo", json={"token": refused["undo"]})
+    family.post("/answers/undo", json={"token": nobody["undo"]})
     skipped = family.post("/who/next", json={"skipped": [question["key"]]}).json()["question"]
     assert skipped is None or skipped["key"] != question["key"]
-    late = family.post("/who/answers", json={"key": "group-77-1", "answer": "nobody"}).json()
-    assert late["message"] == "Somebody answered that meanwhile."
-    assert late["undo"] is None
+    outdated = family.post("/who/answers", json={"key": "group-77-1", "answer": "nobody"}).json()
+    assert outdated["message"] == "Somebody answered that meanwhile."
+    assert outdated["undo"] is None
 
 
 def test_only_faces_of_the_question_can_be_excluded_and_not_all(family: httpx.Client) -> None:
@@ -406,7 +409,7 @@ def test_only_faces_of_the_question_can_be_excluded_and_not_all(family: httpx.Cl
 def test_face_excluded_from_a_group_stays_excluded_after_undo(
     serve: Serve, gallery: Path, own_album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def busy(*_: object) -> None:
+    def raise_busy(*_: object) -> None:
         raise GalleryBusyError("another program writes to it: try again when that has finished")
 
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", own_album)
@@ -415,23 +418,23 @@ def test_face_excluded_from_a_group_stays_excluded_after_undo(
         album.scan(own_album)
         album.cluster(least=1)
     client = serve(ServiceOptions(albums=(own_album,)))
-    question = first_question(client)
+    question = wait_for_question(client)
     first = question["faces"][0]
     assert not first["is_left_out"]
     payload = {"key": question["key"], "answer": "name", "name": "Barack", "others": [first["id"]]}
-    with monkeypatch.context() as patched:
-        patched.setattr(who, "leave_out", busy)
+    with monkeypatch.context() as patch:
+        patch.setattr(who, "leave_out", raise_busy)
         assert client.post("/who/answers", json=payload).status_code == 503
-    assert "Barack" not in client.get("/api/v1/people").text  # learned and left out, or neither
+    assert "Barack" not in client.get("/api/v1/people").text  # the answer was not recorded in part
     token = client.post("/who/answers", json=payload).json()["undo"]
     page = client.get(f"/photos/{first['photo']}").text
     assert "You said: not Barack. The face is not like anybody else" in page
     assert "Undo: Barack, 1 face</button>" in page
-    with monkeypatch.context() as patched:
-        patched.setattr(memory, "take_back", busy)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "take_back", raise_busy)
         assert client.post("/answers/undo", json={"token": token}).status_code == 503
     assert client.post("/answers/undo", json={"token": token}).status_code == 200
-    again = first_question(client)
+    again = wait_for_question(client)
     assert again["key"] == question["key"]
     assert [face["is_left_out"] for face in again["faces"]] == [True, False]
     assert client.post("/who/faces", json={"key": again["key"]}).json()["faces"] == again["faces"]
@@ -442,22 +445,22 @@ def test_undo_is_offered_to_the_same_browser_only(serve: Serve, gallery: Path, o
 
     key = KeyFile.of_gallery(gallery).add("family", Role.TEACH)
     client = serve(ServiceOptions(albums=(own_album,)))
-    pages = []
+    sessions = []
     for _ in range(2):
         client.cookies.clear()
         session = client.post("/sign-in", data={"key": key}).headers["set-cookie"]
-        pages.append({"Cookie": session.partition(";")[0]})
-    looked_through(client)
-    photo = hash_of(client, "barack_obama_speech.jpg")
+        sessions.append({"Cookie": session.partition(";")[0]})
+    wait_for_photos(client)
+    photo = photo_hash(client, "barack_obama_speech.jpg")
     client.cookies.clear()
     payload = {"face": 1, "answer": "not", "name": "Barack"}
-    reply = client.post(f"/photos/{photo}/answers", json=payload, headers=pages[0]).json()
-    first, second = (client.post("/who/next", json={}, headers=page).json()["last"] for page in pages)
+    reply = client.post(f"/photos/{photo}/answers", json=payload, headers=sessions[0]).json()
+    first, second = (client.post("/who/next", json={}, headers=cookie).json()["last"] for cookie in sessions)
     assert first == {"token": reply["undo"], "words": "Not Barack, 1 face"}
     assert second is None
 
 
-def test_reader_can_change_nothing(serve: Serve, gallery: Path) -> None:
+def test_a_reader_cannot_change_anything(serve: Serve, gallery: Path) -> None:
     from facebank.service.keys import KeyFile, Role
 
     key = KeyFile.of_gallery(gallery).add("grandma", Role.READ)
@@ -466,7 +469,7 @@ def test_reader_can_change_nothing(serve: Serve, gallery: Path) -> None:
     page = client.get("/people/1").text
     assert "Barack" in page
     assert "Rename" not in page
-    assert 'href="/who"' not in page  # nobody is led to what is refused
+    assert 'href="/who"' not in page  # no link to a refused page
     assert client.get("/who").status_code == 403
     assert "This is not allowed" in client.get("/who").text
 
@@ -480,7 +483,7 @@ def test_look_alikes_are_shown_with_advice(serve: Serve, gallery: Path) -> None:
     assert "only one learned face" in page
 
 
-def test_changing_and_resetting_settings(client: httpx.Client) -> None:
+def test_settings_are_changed_and_reset(client: httpx.Client) -> None:
     page = client.get("/settings").text
     assert "Strangers with a wrong name" in page
     assert "2 people with 2 learned faces" in page
@@ -508,24 +511,24 @@ def test_uploaded_photo_is_identified_or_enrolled(client: httpx.Client) -> None:
 
 
 def test_face_is_chosen_in_a_photo_of_two_people(client: httpx.Client, tmp_path: Path) -> None:
-    sent = {"photo": ("two.jpg", side_by_side(tmp_path / "two.jpg").read_bytes())}
-    response = client.post("/add/enroll", files=sent, data={"name": "Joe"}).json()
+    upload = {"photo": ("two.jpg", side_by_side(tmp_path / "two.jpg").read_bytes())}
+    response = client.post("/add/enroll", files=upload, data={"name": "Joe"}).json()
     assert not response["accepted"]
-    (joe,) = (one for one in response["faces"] if one["title"] == "No name yet")
-    assert {one["title"] for one in response["faces"]} == {"Barack", "No name yet"}
+    (joe,) = (face for face in response["faces"] if face["title"] == "No name yet")
+    assert {face["title"] for face in response["faces"]} == {"Barack", "No name yet"}
     with Image.open(io.BytesIO(base64.b64decode(joe["picture"]))) as picture:
         assert max(picture.size) <= 128
-    learned = client.post("/add/enroll", files=sent, data={"name": "Joe", "face": str(joe["face"])}).json()
+    learned = client.post("/add/enroll", files=upload, data={"name": "Joe", "face": str(joe["face"])}).json()
     assert (learned["accepted"], learned["name"], learned["faces"]) == (True, "Joe", [])
-    found = client.post("/add/ask", files=sent).json()["faces"]
-    assert {one["title"] for one in found} == {"Barack", "Joe"}
-    other = next(one["face"] for one in response["faces"] if one["title"] == "Barack")
-    refused = client.post("/add/enroll", files=sent, data={"name": "Joe", "face": str(other)}).json()
+    faces = client.post("/add/ask", files=upload).json()["faces"]
+    assert {face["title"] for face in faces} == {"Barack", "Joe"}
+    other = next(face["face"] for face in response["faces"] if face["title"] == "Barack")
+    refused = client.post("/add/enroll", files=upload, data={"name": "Joe", "face": str(other)}).json()
     assert refused["reason"] in {"nearer_to_another", "other_face_is_the_person"}
-    assert client.post("/add/enroll", files=sent, data={"name": "Joe", "face": "9"}).status_code == 422
+    assert client.post("/add/enroll", files=upload, data={"name": "Joe", "face": "9"}).status_code == 422
 
 
-def test_scanning_the_album_from_the_page(serve: Serve, own_album: Path) -> None:
+def test_the_album_is_scanned_from_the_page(serve: Serve, own_album: Path) -> None:
     client = serve(ServiceOptions(albums=(own_album,)))
     assert str(own_album) in client.get("/add").text
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", own_album)
@@ -542,24 +545,24 @@ def test_empty_gallery_page_shows_the_next_step(serve: Serve, gallery: Path, alb
         for person in bank.people():
             bank.forget(person.name)
     client = serve(ServiceOptions(albums=(album,)))
-    page_with(client, "/", "Look through my photos")
+    wait_for_text(client, "/", "Look through my photos")
     assert 'data-send="/api/v1/album/scan"' in client.get("/who").text  # not "All done"
     assert client.post("/api/v1/album/scan", json={}).status_code == 202
-    shown = client.get("/").text
-    assert "data-progress" in shown or "here. Say who" in shown  # a page that is loaded anew says how far it is
-    assert 'class="button main" href="/who"' in page_with(client, "/", "2 photos are here")
+    page = client.get("/").text
+    assert "data-progress" in page or "here. Say who" in page  # the progress, or the result
+    assert 'class="button main" href="/who"' in wait_for_text(client, "/", "2 photos are here")
     assert "data-ask-page" in client.get("/who").text
 
 
 def test_failed_scan_is_reported_where_it_was_started(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     client = serve(ServiceOptions(albums=(tmp_path / "empty",)))
-    page_with(client, "/", "Look through my photos")
+    wait_for_text(client, "/", "Look through my photos")
     client.post("/api/v1/album/scan", json={})
-    page_with(client, "/", "could not be looked through")
+    wait_for_text(client, "/", "could not be looked through")
 
 
-def page_with(client: httpx.Client, address: str, text: str) -> str:
+def wait_for_text(client: httpx.Client, address: str, text: str) -> str:
     """Return a page as soon as it contains a text."""
     for _ in range(600):
         page = client.get(address).text
@@ -569,7 +572,7 @@ def page_with(client: httpx.Client, address: str, text: str) -> str:
     raise AssertionError(page)
 
 
-def first_question(family: httpx.Client) -> dict[str, Any]:
+def wait_for_question(family: httpx.Client) -> dict[str, Any]:
     """Return the first question as soon as there is one."""
     for _ in range(300):
         question: dict[str, Any] | None = family.post("/who/next", json={}).json()["question"]
@@ -579,8 +582,8 @@ def first_question(family: httpx.Client) -> dict[str, Any]:
     raise AssertionError("no question")
 
 
-def test_second_browser_naming_a_group_is_told(family: httpx.Client) -> None:
-    key = first_question(family)["key"]
+def test_the_name_of_a_group_from_another_browser_is_reported(family: httpx.Client) -> None:
+    key = wait_for_question(family)["key"]
     with ThreadPoolExecutor(2) as browsers:
         answers = browsers.map(
             lambda name: family.post("/who/answers", json={"key": key, "answer": "name", "name": name}).json(),
@@ -595,13 +598,13 @@ def test_second_browser_naming_a_group_is_told(family: httpx.Client) -> None:
 
 
 def test_repeated_answer_counts_once_and_is_undone_once(family: httpx.Client, gallery: Path) -> None:
-    payload = {"key": first_question(family)["key"], "answer": "name", "name": "Joe"}
+    payload = {"key": wait_for_question(family)["key"], "answer": "name", "name": "Joe"}
     with ThreadPoolExecutor(2) as clicks:
         first, second = (
-            each.json() for each in clicks.map(lambda _: family.post("/who/answers", json=payload), range(2))
+            response.json() for response in clicks.map(lambda _: family.post("/who/answers", json=payload), range(2))
         )
     assert (first["message"], first["undo"]) == (second["message"], second["undo"])
-    photo = hash_of(family, "barack_obama_speech.jpg")
+    photo = photo_hash(family, "barack_obama_speech.jpg")
     for answer in ({"answer": "not", "name": "Barack"}, {"answer": "name", "name": "Barry", "force": True}):
         for _ in range(2):
             reply = family.post(f"/photos/{photo}/answers", json={"face": 1, **answer}).json()
@@ -612,8 +615,8 @@ def test_repeated_answer_counts_once_and_is_undone_once(family: httpx.Client, ga
         assert [person.name for person in bank.people()] == ["Barack", "Eileen"]
 
 
-def test_naming_a_group_from_page_and_program_tells_the_second(family: httpx.Client, gallery: Path) -> None:
-    key = first_question(family)["key"]
+def test_the_name_of_a_group_from_another_program_is_reported(family: httpx.Client, gallery: Path) -> None:
+    key = wait_for_question(family)["key"]
     assert family.post(f"/api/v1/album/groups/{key.split('-')[1]}", json={"person": "Joe"}).status_code == 200
     reply = family.post("/who/answers", json={"key": key, "answer": "name", "name": "Jim"}).json()
     assert reply["message"] == "Somebody answered that meanwhile: it is Joe."
@@ -622,19 +625,19 @@ def test_naming_a_group_from_page_and_program_tells_the_second(family: httpx.Cli
 
 
 def test_unplugged_album_is_shown_without_pictures(serve: Serve, own_album: Path) -> None:
-    family = looked_through(serve(ServiceOptions(albums=(own_album,))))
-    photo = hash_of(family, "barack_obama_speech.jpg")
+    family = wait_for_photos(serve(ServiceOptions(albums=(own_album,))))
+    photo = photo_hash(family, "barack_obama_speech.jpg")
     own_album.rename(own_album.with_name("unplugged"))
     assert photo in family.get("/people/1").text
     assert family.get(f"/photos/{photo}").status_code == 200
     assert family.get(f"/pictures/photos/{photo}/640").status_code == 404
-    answer = family.post(f"/photos/{photo}/answers", json={"face": 1, "answer": "name", "name": "Somebody"})
-    assert answer.status_code == 404
+    response = family.post(f"/photos/{photo}/answers", json={"face": 1, "answer": "name", "name": "Somebody"})
+    assert response.status_code == 404
     assert family.post("/api/v1/album/scan", json={}).status_code in {404, 409}
     assert photo in family.get("/people/1").text
 
 
-def test_changes_by_the_command_line_are_seen(family: httpx.Client, gallery: Path) -> None:
+def test_changes_by_the_command_line_are_shown(family: httpx.Client, gallery: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         bank.rename("Barack", "Barack Obama")
         bank.forget("Eileen")
@@ -646,7 +649,7 @@ def test_changes_by_the_command_line_are_seen(family: httpx.Client, gallery: Pat
 
 
 def test_pages_use_no_technical_terms(family: httpx.Client) -> None:
-    photo = f"/photos/{hash_of(family, 'barack_obama_speech.jpg')}"
+    photo = f"/photos/{photo_hash(family, 'barack_obama_speech.jpg')}"
     for address in ("/", "/people/1", photo, "/who", "/look-alikes", "/add", "/settings"):
         words = re.sub(r"<[^>]*>", " ", family.get(address).text)
         words += " ".join(re.findall(r'(?:alt|aria-label|placeholder)="([^"]*)"', family.get(address).text))
@@ -656,8 +659,8 @@ def test_pages_use_no_technical_terms(family: httpx.Client) -> None:
         assert found is None, (address, found)
 
 
-def test_denials_by_a_program_are_seen(family: httpx.Client) -> None:
-    photo = hash_of(family, "barack_obama_speech.jpg")
+def test_denials_by_another_program_are_shown(family: httpx.Client) -> None:
+    photo = photo_hash(family, "barack_obama_speech.jpg")
     reply = family.post(
         "/api/v1/feedback",
         data={"answer": "deny", "person": "Barack"},
@@ -684,7 +687,7 @@ def test_uploads_other_than_photos_are_refused(serve: Serve) -> None:
 
 def test_confirmed_second_name_leaves_confirmed_faces_unchanged(family: httpx.Client) -> None:
     payload = {"face": 1, "answer": "name", "name": "Barry"}
-    portrait, speech = (hash_of(family, f"barack_obama_{name}.jpg") for name in ("portrait_2012", "speech"))
+    portrait, speech = (photo_hash(family, f"barack_obama_{name}.jpg") for name in ("portrait_2012", "speech"))
     assert family.post(f"/photos/{speech}/answers", json=payload).status_code == 409
     assert family.post(f"/photos/{speech}/answers", json={**payload, "force": True}).status_code == 200
     page = family.get(f"/photos/{portrait}").text
@@ -703,11 +706,11 @@ def test_confirmed_second_name_leaves_confirmed_faces_unchanged(family: httpx.Cl
 
 
 def test_look_alikes_page_shows_duplicate_samples(serve: Serve, gallery: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again.jpg"
+    copy = tmp_path / "again.jpg"
     with Image.open(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg") as photo:
-        photo.save(again, quality=97)
+        photo.save(copy, quality=97)
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
-        added = bank.enroll("Barack", again, force=True).photos[0]
+        added = bank.enroll("Barack", copy, force=True).photos[0]
         samples = {1, added.sample_id}
     client = serve()
     while "Comparing everybody" in (page := client.get("/look-alikes").text):

@@ -17,29 +17,30 @@ import pytest
 
 from facebank import FaceBank
 from facebank.service.options import ServiceOptions
-from tests.service.conftest import DEMO_PHOTOS, Serve, looked_through, side_by_side
+from tests.service.conftest import DEMO_PHOTOS, Serve, side_by_side, wait_for_photos
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
 AXE = "axe-core@4.14.1"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-FIRST_VIEW = 300_000  # bytes
+MAX_FIRST_VIEW = 300_000  # bytes
 
-TOO_SMALL = """(least) => {
+FIND_SMALL_TARGETS = """(least) => {
     const small = [];
-    for (const one of document.querySelectorAll("a[href], button, input, select, textarea, summary")) {
-        const target = one.matches("[type=radio], [type=checkbox], [type=file]") ? one.closest("label") : one;
+    for (const element of document.querySelectorAll("a[href], button, input, select, textarea, summary")) {
+        const isBoxed = element.matches("[type=radio], [type=checkbox], [type=file]");
+        const target = isBoxed ? element.closest("label") : element;
         const { width, height } = target.getBoundingClientRect();
-        const isInText = one.matches("a") && getComputedStyle(one).display === "inline";
-        const isElsewhere = one.matches(".skip, .frame"); // a frame's face has a card, too
-        if (width && height && !isInText && !isElsewhere && (width < least - 0.5 || height < least - 0.5)) {
-            small.push(`${one.outerHTML.slice(0, 120)} ${width} x ${height}`);
+        const isInText = element.matches("a") && getComputedStyle(element).display === "inline";
+        const hasAlternative = element.matches(".skip, .frame"); // the face in a frame also has a card
+        if (width && height && !isInText && !hasAlternative && (width < least - 0.5 || height < least - 0.5)) {
+            small.push(`${element.outerHTML.slice(0, 120)} ${width} x ${height}`);
         }
     }
     return small;
 }"""
 
-UNREADABLE = """async () => {
+FIND_UNREADABLE_LABELS = """async () => {
     const { make, placeFrames } = await import("/static/common.js");
     const framed = document.querySelector(".framed");
     for (const box of ["0.9 0.3 0.08 0.1", "0.85 0.32 0.08 0.1", "0.8 0.3 0.08 0.1", "0.4 0.9 0.08 0.1"]) {
@@ -48,15 +49,15 @@ UNREADABLE = """async () => {
     placeFrames(document);
     await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
     const edge = framed.getBoundingClientRect();
-    const all = [...framed.querySelectorAll(".frame span")].map((label) => label.getBoundingClientRect());
-    const cut = all.filter((one) => one.left < edge.left - 1 || one.right > edge.right + 1);
-    const covered = all.filter((one, place) => all.slice(0, place).some((other) =>
-        one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom));
-    return [all.length > 4, cut.length, covered.length];
+    const labels = [...framed.querySelectorAll(".frame span")].map((label) => label.getBoundingClientRect());
+    const cut = labels.filter((label) => label.left < edge.left - 1 || label.right > edge.right + 1);
+    const covered = labels.filter((label, index) => labels.slice(0, index).some((other) =>
+        label.left < other.right && other.left < label.right && label.top < other.bottom && other.top < label.bottom));
+    return [labels.length > 4, cut.length, covered.length];
 }"""
 
-# Disables pages until they are loaded: unlike a person, the tests could press buttons earlier.
-UNTIL_LOADED = """
+# Disables pages until they are loaded, because tests press buttons faster than people.
+DISABLE_UNTIL_LOADED = """
 new MutationObserver((_, watch) => {
     document.documentElement.inert = document.readyState === "loading";
     watch.disconnect();
@@ -67,18 +68,18 @@ document.addEventListener("DOMContentLoaded", () => (document.documentElement.in
 Open = Callable[..., Any]
 
 
-def refuse(why: str) -> None:
-    """Skip with a reason; fail in CI."""
+def skip_or_fail(reason: str) -> None:
+    """Skip the test with a reason; in CI, fail."""
     if os.environ.get("FACEBANK_CI"):
-        pytest.fail(why)
-    pytest.skip(why)
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")  # this thread cannot run asyncio while the browser is open
 def browser() -> Iterator[Any]:
     path = shutil.which("chromium")
     if path is None:
-        refuse("chromium is not installed: apt-get install chromium")
+        skip_or_fail("chromium is not installed: apt-get install chromium")
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened
@@ -89,15 +90,15 @@ def browser() -> Iterator[Any]:
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The script of axe-core (MPL-2.0), downloaded with npm and not kept."""
     if not shutil.which("npm"):
-        refuse("npm is not installed: apt-get install npm")
+        skip_or_fail("npm is not installed: apt-get install npm")
     folder = tmp_path_factory.mktemp("axe")
-    done = subprocess.run(
+    completed = subprocess.run(
         ["npm", "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
-    if done.returncode != 0:
-        refuse(f"npm cannot fetch {AXE}: {done.stderr.strip()[-200:]}")
-    with tarfile.open(next(folder.glob("*.tgz"))) as packed:
-        script = packed.extractfile("package/axe.min.js")
+    if completed.returncode != 0:
+        skip_or_fail(f"npm cannot fetch {AXE}: {completed.stderr.strip()[-200:]}")
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        script = archive.extractfile("package/axe.min.js")
         assert script is not None
         return script.read().decode()
 
@@ -113,11 +114,14 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
         context.set_default_timeout(10_000)
         contexts.append(context)
         page = context.new_page()
-        page.add_init_script(UNTIL_LOADED)
-        page.on("request", lambda sent: faults.append(sent.url) if not sent.url.startswith((own, "blob:")) else None)
+        page.add_init_script(DISABLE_UNTIL_LOADED)
+        page.on(
+            "request",
+            lambda request: faults.append(request.url) if not request.url.startswith((own, "blob:")) else None,
+        )
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("dialog", lambda dialog: faults.append(f"a dialog opened: {dialog.message}"))
-        page.on("console", lambda said: faults.append(said.text) if "Content Security" in said.text else None)
+        page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
         page.goto(own + address)
         return page
 
@@ -140,23 +144,23 @@ def nameless(serve: Serve, own_album: Path, gallery: Path) -> httpx.Client:
     return serve(ServiceOptions(albums=(own_album,)))
 
 
-def names(client: httpx.Client) -> list[str]:
+def shown_names(client: httpx.Client) -> list[str]:
     return sorted(re.findall(r'class="name">([^<]+)<', client.get("/").text))
 
 
-def question(page: Any) -> None:
+def wait_for_question(page: Any) -> None:
     page.locator("[data-question]").wait_for(state="visible")
 
 
-def follow(page: Any, name: str) -> None:
+def follow_link(page: Any, name: str) -> None:
     """Follow a link and wait until the buttons of the new page work."""
     page.get_by_role("link", name=name).click()
     page.wait_for_load_state("load")
 
 
-def test_naming_by_keyboard_and_undo(nameless: httpx.Client, open_page: Open) -> None:
+def test_groups_are_named_by_keyboard_and_undone(nameless: httpx.Client, open_page: Open) -> None:
     page = open_page(nameless, "/who")
-    question(page)
+    wait_for_question(page)
     page.get_by_role("button", name="Save for 2 faces").wait_for()
     page.keyboard.press("t")  # exclude one of the two faces
     page.keyboard.press("Space")
@@ -169,7 +173,7 @@ def test_naming_by_keyboard_and_undo(nameless: httpx.Client, open_page: Open) ->
     page.keyboard.press("u")
     page.get_by_text("Undone: Barack, 1 face.").wait_for()
     page.locator("[data-faces] li").nth(1).wait_for()  # both are back
-    assert page.locator("[data-faces] input:not(:checked)").count() == 1  # who is somebody else still
+    assert page.locator("[data-faces] input:not(:checked)").count() == 1  # it is still excluded
     page.keyboard.press("s")
     page.get_by_role("button", name="Undo: skipped").wait_for()
     page.keyboard.press("u")
@@ -180,36 +184,36 @@ def test_naming_by_keyboard_and_undo(nameless: httpx.Client, open_page: Open) ->
     page.keyboard.type("Barack")
     page.keyboard.press("Enter")
     page.get_by_text("Barack: 2 faces. Learned.").wait_for()
-    assert names(nameless) == ["Barack"]
+    assert shown_names(nameless) == ["Barack"]
 
-    page.keyboard.press("x")  # the next one is a stranger
+    page.keyboard.press("x")  # the next question is about a stranger
     page.get_by_text("Nobody you know: 1 face. Learned.").wait_for()
     page.keyboard.press("u")
     page.get_by_text("Undone: Nobody you know, 1 face.").wait_for()
-    question(page)
+    wait_for_question(page)
     page.locator(".ask:not(.busy)").wait_for()
     page.keyboard.press("s")
     page.wait_for_timeout(300)
     page.keyboard.press("u")  # the skipped one is back
     page.wait_for_timeout(300)
-    page.reload()  # earlier answers are still there
-    question(page)
+    page.reload()  # keeps earlier answers
+    wait_for_question(page)
     page.get_by_role("button", name="Undo: Barack, 2 faces").wait_for()
     page.keyboard.press("u")  # Barack is unnamed again
     page.get_by_text("Undone: Barack, 2 faces.").wait_for()
     page.locator("[data-faces] li").nth(1).wait_for()  # the group of two
-    assert names(nameless) == []
+    assert shown_names(nameless) == []
 
 
 def test_yes_and_no_are_learned(serve: Serve, own_album: Path, gallery: Path, open_page: Open) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
-        # an unreachable probability makes every face a question
+        # An unreachable probability makes every face a question.
         from facebank.recognition.settings import change_setting
 
         change_setting(bank.gallery, "least_probability", "0.9999")
     client = serve(ServiceOptions(albums=(own_album,)))
     page = open_page(client, "/who")
-    question(page)
+    wait_for_question(page)
     page.get_by_role("heading", name="Is this Barack?").wait_for()
     page.keyboard.press("n")
     page.get_by_text("Not Barack: 1 face. Learned.").wait_for()
@@ -220,7 +224,7 @@ def test_yes_and_no_are_learned(serve: Serve, own_album: Path, gallery: Path, op
     assert len(client.get("/api/v1/people/Barack/samples").json()["samples"]) == 2
 
 
-def test_correcting_a_name_on_the_photo_and_undo(family: httpx.Client, open_page: Open) -> None:
+def test_a_name_is_corrected_on_the_photo_and_undone(family: httpx.Client, open_page: Open) -> None:
     page = open_page(family, "/people/1")
     page.get_by_role("link", name=re.compile("barack_obama_speech")).click()
     page.get_by_role("heading", name="Barack", exact=True).wait_for()
@@ -230,14 +234,14 @@ def test_correcting_a_name_on_the_photo_and_undo(family: httpx.Client, open_page
     page.get_by_role("heading", name="Barack Junior").wait_for()
     page.get_by_role("button", name="Undo: Barack Junior, 1 face").click()
     page.get_by_role("heading", name="Barack", exact=True).wait_for()
-    assert names(family) == ["Barack", "Eileen"]
+    assert shown_names(family) == ["Barack", "Eileen"]
     page.get_by_text("Why?").click()
     page.get_by_text("Compared with the most similar learned faces of Barack").wait_for()
 
 
-def test_renaming_merging_splitting_and_forgetting_people(family: httpx.Client, open_page: Open) -> None:
+def test_people_are_renamed_merged_split_and_forgotten(family: httpx.Client, open_page: Open) -> None:
     page = open_page(family, "/")
-    follow(page, "Eileen")
+    follow_link(page, "Eileen")
     page.get_by_role("button", name="Rename").click()
     page.get_by_label("New name").fill("Eileen Collins")
     page.keyboard.press("Enter")
@@ -250,17 +254,17 @@ def test_renaming_merging_splitting_and_forgetting_people(family: httpx.Client, 
     page.get_by_role("button", name="Separate Eileen Collins again").click()
     page.get_by_text("Separate again: Eileen Collins.").wait_for()
 
-    follow(page, "People")
-    follow(page, "Eileen Collins")
+    follow_link(page, "People")
+    follow_link(page, "Eileen Collins")
     page.get_by_role("button", name="Forget").click()
     page.get_by_text("facebank cannot remove these").wait_for()
     page.get_by_role("button", name="Forget for good").click()
     page.get_by_text("Eileen Collins is forgotten.").wait_for()
-    assert names(family) == ["Barack"]
+    assert shown_names(family) == ["Barack"]
 
 
 def test_pending_requests_finish_before_the_page_reloads(family: httpx.Client, open_page: Open) -> None:
-    held = list[Any]()
+    held_routes = list[Any]()
 
     def with_progress(route: Any) -> None:
         response = route.fetch()
@@ -269,17 +273,17 @@ def test_pending_requests_finish_before_the_page_reloads(family: httpx.Client, o
 
     page = open_page(family, "/")
     page.route("**/people/2", with_progress)
-    follow(page, "Eileen")
+    follow_link(page, "Eileen")
     page.route("**/looking", lambda route: route.fulfill(json={"is_done": True}))
-    page.route("**/remove", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks the function
+    page.route("**/remove", lambda route: held_routes.append(route))  # noqa: PLW0108 - Playwright marks the function
     page.get_by_role("button", name="Remove learned face 1").click()
     page.get_by_role("button", name="Remove learned face 1").click()
     page.wait_for_timeout(3_000)  # longer than the polling interval of the page
-    held[0].continue_()
+    held_routes[0].continue_()
     page.get_by_text("The face is removed.").wait_for()
 
 
-def test_removing_a_sample_needs_confirmation(family: httpx.Client, open_page: Open) -> None:
+def test_the_removal_of_a_sample_needs_confirmation(family: httpx.Client, open_page: Open) -> None:
     page = open_page(family, "/people/2")
     page.get_by_role("button", name="Remove learned face 1").click()
     assert len(family.get("/api/v1/people/Eileen/samples").json()["samples"]) == 1
@@ -291,7 +295,7 @@ def test_removing_a_sample_needs_confirmation(family: httpx.Client, open_page: O
 def test_photos_are_dropped_and_an_album_is_scanned(
     serve: Serve, own_album: Path, open_page: Open, tmp_path: Path
 ) -> None:
-    client = looked_through(serve(ServiceOptions(albums=(own_album,))))
+    client = wait_for_photos(serve(ServiceOptions(albums=(own_album,))))
     page = open_page(client, "/add")
     page.set_input_files("input[type=file]", DEMO_PHOTOS / "eileen_collins.jpg")
     page.locator("[data-added] a", has_text="Eileen").wait_for()
@@ -313,7 +317,7 @@ def test_photos_are_dropped_and_an_album_is_scanned(
     )
     page.dispatch_event("[data-drop]", "drop", {"dataTransfer": data})
     page.locator("[data-added] a", has_text="Joe").nth(1).wait_for()
-    assert names(client) == ["Barack", "Eileen", "Joe"]
+    assert shown_names(client) == ["Barack", "Eileen", "Joe"]
     assert "null" not in page.inner_text("[data-added]")
 
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", own_album)
@@ -336,9 +340,9 @@ def test_no_page_is_wider_than_the_screen(family: httpx.Client, open_page: Open,
         page.locator("[data-ask-page] [data-question], main:not(:has([data-ask-page]))").first.wait_for()
         page.evaluate("import('/static/common.js').then(({ say }) => say(`${'W'.repeat(200)}: 1 face. Learned.`))")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
-        assert page.evaluate(TOO_SMALL, 44 if width < 500 else 24) == [], address
+        assert page.evaluate(FIND_SMALL_TARGETS, 44 if width < 500 else 24) == [], address
         if address == photo[0]:
-            assert page.evaluate(UNREADABLE) == [True, 0, 0]
+            assert page.evaluate(FIND_UNREADABLE_LABELS) == [True, 0, 0]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -353,38 +357,44 @@ def test_pages_have_no_accessibility_violations(
     pages = ["/", "/?q=nobody", "/people/1", "/people/99", photo[0], "/who", "/look-alikes", "/add", "/settings"]
     signed_out = serve(ServiceOptions(), token="a-token-of-more-than-twenty-characters")
     addresses = [str(family.base_url).rstrip("/") + address for address in pages]
-    found = []
+    violations = []
     for address in [*addresses, str(signed_out.base_url).rstrip("/") + "/sign-in"]:
         if address.endswith("/sign-in"):
             page = open_page(signed_out, "/sign-in", color_scheme=scheme)
         else:
             page.goto(address)
             page.wait_for_load_state("networkidle")
-        for opened in ("", *page.eval_on_selector_all("dialog[id]", "all => all.map((one) => one.id)")):
-            if opened:
-                page.evaluate("id => document.getElementById(id).showModal()", opened)
+        for dialog in ("", *page.eval_on_selector_all("dialog[id]", "all => all.map((dialog) => dialog.id)")):
+            if dialog:
+                page.evaluate("id => document.getElementById(id).showModal()", dialog)
             page.evaluate(axe)
             result = page.evaluate("tags => axe.run(document, { runOnly: tags, resultTypes: ['violations'] })", RULES)
-            found += [
-                (address, opened, one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"])
-                for one in result["violations"]
+            violations += [
+                (
+                    address,
+                    dialog,
+                    violation["id"],
+                    violation["nodes"][0]["html"],
+                    violation["nodes"][0]["failureSummary"],
+                )
+                for violation in result["violations"]
             ]
-            if opened:
-                page.evaluate("id => document.getElementById(id).close()", opened)
-    assert found == []
+            if dialog:
+                page.evaluate("id => document.getElementById(id).close()", dialog)
+    assert violations == []
 
 
 @pytest.mark.parametrize("address", ["/", "/people/1"])
 def test_the_first_view_is_small(family: httpx.Client, open_page: Open, address: str) -> None:
     page = open_page(family, address)
     page.wait_for_load_state("networkidle")
-    sizes = page.evaluate("performance.getEntriesByType('resource').map((one) => one.transferSize)")
-    whole = sum(sizes) + len(family.get(address).content)
-    assert whole < FIRST_VIEW
+    sizes = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.transferSize)")
+    size = sum(sizes) + len(family.get(address).content)
+    assert size < MAX_FIRST_VIEW
 
 
 def visit(page: Any, url: str) -> None:
-    """Open a page, again if the one before reloads itself meanwhile, as it does when work on the photos is done."""
+    """Open a page; retry if the previous page reloads itself meanwhile."""
     for _ in range(3):
         try:
             page.goto(url)
@@ -411,7 +421,7 @@ def test_names_with_script_tags_are_shown_as_text(family: httpx.Client, open_pag
     assert page.locator("[data-added] b").count() == 0
 
 
-def test_signing_in_with_a_key_and_signing_out(serve: Serve, open_page: Open) -> None:
+def test_a_key_signs_in_until_signing_out(serve: Serve, open_page: Open) -> None:
     token = "a-token-of-more-than-twenty-characters"
     client = serve(token=token)
     page = open_page(client, "/people/1")
@@ -449,7 +459,7 @@ def test_html_in_names_notes_files_and_folders_is_inert(marked: httpx.Client, op
             opener.click()
             page.keyboard.press("Escape")
         assert page.locator("img[src=x], script:not([src^='/static/']), svg[onload]").count() == 0
-    question(page)
+    wait_for_question(page)
     page.locator("[data-name-form] input").fill("<img src=x onerror=alert(1)>")
     page.keyboard.press("Enter")
     page.get_by_text("<img src=x onerror=alert(1)>: 1 face. Learned.").wait_for()

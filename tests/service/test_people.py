@@ -1,4 +1,4 @@
-"""People and samples over HTTP: enrolling, listing, renaming, describing, merging, forgetting."""
+"""People and samples over HTTP: they are enrolled, listed, renamed, described, merged and forgotten."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ PHOTO = DEMO_PHOTOS / "barack_obama_speech.jpg"
 PEOPLE = "/api/v1/people"
 
 
-def path_of(name: str, *further: str) -> str:
+def person_path(name: str, *further: str) -> str:
     """Return the path of a person, percent-encoded like JavaScript's encodeURIComponent."""
     return "/".join((PEOPLE, quote(name, safe="!'()*~-._"), *further))
 
 
 def test_people_are_listed_in_pages(client: httpx.Client) -> None:
     reply = client.get(PEOPLE).json()
-    assert ([each["person"] for each in reply["people"]], reply["total"]) == (["Barack", "Eileen"], 2)
-    for each in reply["people"]:
-        jsonschema.validate(each, load("people-list"))
+    assert ([record["person"] for record in reply["people"]], reply["total"]) == (["Barack", "Eileen"], 2)
+    for record in reply["people"]:
+        jsonschema.validate(record, load("people-list"))
     part = client.get(PEOPLE, params={"limit": 1, "offset": 1}).json()
-    assert ([each["person"] for each in part["people"]], part["total"], part["offset"]) == (["Eileen"], 2, 1)
+    assert ([record["person"] for record in part["people"]], part["total"], part["offset"]) == (["Eileen"], 2, 1)
     assert client.get(PEOPLE, params={"offset": 9}).json()["people"] == []
     assert client.get(PEOPLE, params={"limit": 0}).json()["code"] == "InvalidValue"
 
@@ -46,9 +46,9 @@ def test_people_are_listed_in_pages(client: httpx.Client) -> None:
 def test_repeated_photo_is_one_sample(client: httpx.Client) -> None:
     data = PHOTO.read_bytes()
     files = [("photos", ("a.jpg", data)), ("photos", ("b.jpg", data))]
-    made = client.post(PEOPLE, data={"name": "Ada", "force": "true"}, files=files)
-    assert made.status_code == 201, made.text
-    reply = made.json()
+    created = client.post(PEOPLE, data={"name": "Ada", "force": "true"}, files=files)
+    assert created.status_code == 201, created.text
+    reply = created.json()
     assert [(photo["image"], photo["reason"]) for photo in reply["photos"]] == [
         ("a.jpg", "enrolled"),
         ("b.jpg", "already_enrolled"),
@@ -56,21 +56,21 @@ def test_repeated_photo_is_one_sample(client: httpx.Client) -> None:
     assert (reply["person"]["person"], reply["person"]["samples"]) == ("Ada", 1)
     again = client.post(PEOPLE, json={"name": "ada", "photos": [base64.b64encode(data).decode()]})
     assert (again.status_code, again.json()["photos"][0]["reason"]) == (200, "already_enrolled")
-    more = client.post(path_of("ADA", "photos"), content=data)
-    assert more.json()["person"] == reply["person"]
+    added = client.post(person_path("ADA", "photos"), content=data)
+    assert added.json()["person"] == reply["person"]
     for photo in reply["photos"]:
         jsonschema.validate({**photo, "advice": None}, load("enroll"))
 
 
 def test_no_person_is_created_without_an_accepted_photo(client: httpx.Client) -> None:
-    answer = client.post(PEOPLE, data={"name": "Ada"}, files={"photo": ("zip.jpg", b"PK\x03\x04")})
-    problem = answer.json()
-    assert (answer.status_code, problem["code"]) == (422, "NobodyEnrolled")
+    response = client.post(PEOPLE, data={"name": "Ada"}, files={"photo": ("zip.jpg", b"PK\x03\x04")})
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (422, "NobodyEnrolled")
     assert [photo["reason"] for photo in problem["photos"]] == ["unreadable"]
-    assert client.get(path_of("Ada")).status_code == 404
+    assert client.get(person_path("Ada")).status_code == 404
     assert client.post(PEOPLE, content=PHOTO.read_bytes()).json()["detail"] == "name: required"
     assert client.post(PEOPLE, json={"name": "Ada"}).json()["code"] == "NoPhoto"
-    assert client.post(path_of("Ada", "photos"), content=PHOTO.read_bytes()).status_code == 404
+    assert client.post(person_path("Ada", "photos"), content=PHOTO.read_bytes()).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -94,48 +94,48 @@ def test_no_person_is_created_without_an_accepted_photo(client: httpx.Client) ->
     ],
 )
 def test_any_name_works_in_a_url(client: httpx.Client, name: str) -> None:
-    assert client.patch(path_of("Eileen"), json={"name": name}).json()["person"] == name
-    assert client.get(path_of(name)).json()["person"] == name
-    assert client.get(path_of(name, "samples")).json()["total"] == 1
-    assert client.patch(path_of(name), json={"name": "Eileen"}).json()["person"] == "Eileen"
+    assert client.patch(person_path("Eileen"), json={"name": name}).json()["person"] == name
+    assert client.get(person_path(name)).json()["person"] == name
+    assert client.get(person_path(name, "samples")).json()["total"] == 1
+    assert client.patch(person_path(name), json={"name": "Eileen"}).json()["person"] == "Eileen"
 
 
 @pytest.mark.parametrize("name", ["a/b", "</script>", "a\\b", "\x00", "\u202eevil", "a/samples/b", "/", "a" * 201])
 def test_invalid_names_are_refused(client: httpx.Client, name: str) -> None:
-    answer = client.patch(path_of("Eileen"), json={"name": name})
-    assert (answer.status_code, answer.json()["code"]) == (422, "InvalidNameError")
-    assert client.get(path_of(name)).status_code in {404, 422}
-    assert client.get(path_of(name)).headers["content-type"] == "application/problem+json"
+    response = client.patch(person_path("Eileen"), json={"name": name})
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidNameError")
+    assert client.get(person_path(name)).status_code in {404, 422}
+    assert client.get(person_path(name)).headers["content-type"] == "application/problem+json"
 
 
-def test_renaming_and_describing_is_atomic(client: httpx.Client) -> None:
+def test_a_person_is_renamed_and_described_atomically(client: httpx.Client) -> None:
     reply = client.patch(
-        path_of("eileen"), json={"name": "Eileen Collins", "born": "1956-11-19", "note": "pilot"}
+        person_path("eileen"), json={"name": "Eileen Collins", "born": "1956-11-19", "note": "pilot"}
     ).json()
     jsonschema.validate(reply, load("people-set"))
     assert (reply["person"], reply["born"], reply["note"]) == ("Eileen Collins", "1956-11-19", "pilot")
-    taken = client.patch(path_of("Eileen Collins"), json={"name": "barack", "note": "other"})
+    taken = client.patch(person_path("Eileen Collins"), json={"name": "barack", "note": "other"})
     assert (taken.status_code, taken.json()["code"]) == (409, "PersonExistsError")
-    wrong = client.patch(path_of("Eileen Collins"), json={"name": "E", "born": "tomorrow"})
-    assert (wrong.status_code, wrong.json()["code"]) == (422, "UsageError")
-    shown = client.get(path_of("Eileen Collins")).json()
+    invalid = client.patch(person_path("Eileen Collins"), json={"name": "E", "born": "tomorrow"})
+    assert (invalid.status_code, invalid.json()["code"]) == (422, "UsageError")
+    shown = client.get(person_path("Eileen Collins")).json()
     assert (shown["note"], shown["born"], shown["photos"], shown["merged"]) == ("pilot", "1956-11-19", 1, [])
-    cleared = client.patch(path_of("Eileen Collins"), json={"note": None}).json()
+    cleared = client.patch(person_path("Eileen Collins"), json={"note": None}).json()
     assert (cleared["note"], cleared["born"]) == (None, "1956-11-19")
-    nonsense: list[Any] = [{}, {"name": None}, {"nome": "x"}, {"note": 1}, []]
-    for nothing in nonsense:
-        assert client.patch(path_of("Eileen Collins"), json=nothing).status_code == 422
+    bodies: list[Any] = [{}, {"name": None}, {"nome": "x"}, {"note": 1}, []]
+    for body in bodies:
+        assert client.patch(person_path("Eileen Collins"), json=body).status_code == 422
 
 
-def test_listing_showing_and_removing_samples(client: httpx.Client) -> None:
-    client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes(), headers={"X-Photo-Name": "../me.jpg"})
-    reply = client.get(path_of("Barack", "samples")).json()
-    about = client.get(path_of("Barack")).json()
-    shared = {key: about[key] for key in ("born", "note", "warnings", "merged")}
+def test_samples_are_listed_shown_and_removed(client: httpx.Client) -> None:
+    client.post(person_path("Barack", "photos"), content=PHOTO.read_bytes(), headers={"X-Photo-Name": "../me.jpg"})
+    reply = client.get(person_path("Barack", "samples")).json()
+    person = client.get(person_path("Barack")).json()
+    shared = {key: person[key] for key in ("born", "note", "warnings", "merged")}
     for sample in reply["samples"]:
         jsonschema.validate({**sample, **shared}, load("people-show"))
     first, second = reply["samples"]
-    assert (first["image"], second["image"]) == (BARACK.name, "me.jpg")  # a path outside of the album is told to nobody
+    assert (first["image"], second["image"]) == (BARACK.name, "me.jpg")  # paths outside the album are not disclosed
     picture = client.get(f"/api/v1/samples/{second['sample_id']}/thumbnail")
     assert (picture.headers["content-type"], picture.headers["cache-control"]) == ("image/jpeg", "private, no-cache")
     with Image.open(io.BytesIO(picture.content)) as image:
@@ -146,79 +146,86 @@ def test_listing_showing_and_removing_samples(client: httpx.Client) -> None:
         f"/api/v1/samples/{second['sample_id']}/thumbnail", headers={"If-None-Match": picture.headers["etag"]}
     )
     assert (same.status_code, same.content) == (304, b"")
-    planned = client.delete(f"/api/v1/samples/{second['sample_id']}", params={"dry_run": "true"}).json()
+    preview = client.delete(f"/api/v1/samples/{second['sample_id']}", params={"dry_run": "true"}).json()
     removed = client.delete(f"/api/v1/samples/{second['sample_id']}").json()
-    for record, dry in ((planned, True), (removed, False)):
+    for record, dry in ((preview, True), (removed, False)):
         jsonschema.validate(record, load("people-remove-sample"))
         assert record["dry_run"] is dry
-    for gone in (second["sample_id"], 2**53):
-        for answer in (client.get(f"/api/v1/samples/{gone}/thumbnail"), client.delete(f"/api/v1/samples/{gone}")):
-            assert (answer.status_code, answer.json()["code"]) == (404, "SampleNotFoundError")
-            assert answer.json()["detail"] == f"There is no sample {gone} in family.facebank."  # not where it is
+    for sample_id in (second["sample_id"], 2**53):
+        for response in (
+            client.get(f"/api/v1/samples/{sample_id}/thumbnail"),
+            client.delete(f"/api/v1/samples/{sample_id}"),
+        ):
+            assert (response.status_code, response.json()["code"]) == (404, "SampleNotFoundError")
+            assert (
+                response.json()["detail"] == f"There is no sample {sample_id} in family.facebank."
+            )  # without its folder
     assert client.get("/api/v1/samples/0/thumbnail").status_code == 422
     assert client.get(f"/api/v1/samples/{2**70}/thumbnail").status_code == 422
 
 
-def test_merging_and_splitting_people(client: httpx.Client) -> None:
+def test_people_are_merged_and_split(client: httpx.Client) -> None:
     client.post(PEOPLE, data={"name": "B. Obama", "force": "true"}, files={"photo": ("b.jpg", PHOTO.read_bytes())})
-    refused = client.post(path_of("Eileen", "merge"), json={"sources": ["Barack"]})
+    refused = client.post(person_path("Eileen", "merge"), json={"sources": ["Barack"]})
     assert (refused.status_code, refused.json()["code"]) == (422, "UsageError")
-    reply = client.post(path_of("Barack", "merge"), json={"sources": ["B. Obama"]}).json()
+    reply = client.post(person_path("Barack", "merge"), json={"sources": ["B. Obama"]}).json()
     jsonschema.validate(reply, load("people-merge"))
     assert (reply["person"], reply["samples"]) == ("Barack", 2)
-    assert [one["person"] for one in client.get(path_of("Barack")).json()["merged"]] == ["B. Obama"]
-    (apart,) = client.post(path_of("Barack", "unmerge")).json()["people"]
-    assert apart["person"] == "B. Obama"
-    assert client.post(path_of("Barack", "merge"), json={"sources": ["Nobody"]}).status_code == 404
+    assert [merged["person"] for merged in client.get(person_path("Barack")).json()["merged"]] == ["B. Obama"]
+    (unmerged,) = client.post(person_path("Barack", "unmerge")).json()["people"]
+    assert unmerged["person"] == "B. Obama"
+    assert client.post(person_path("Barack", "merge"), json={"sources": ["Nobody"]}).status_code == 404
 
 
-def test_forgetting_reports_what_was_removed_and_kept(client: httpx.Client, gallery: Path, tmp_path: Path) -> None:
+def test_forgetting_reports_removed_samples_and_remaining_copies(
+    client: httpx.Client, gallery: Path, tmp_path: Path
+) -> None:
     copies = tmp_path / "sorted"
     copies.mkdir()
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         bank.note_written(PlaceKind.SORTED, copies)
         backup = bank.gallery.back_up(tmp_path / "backup.facebank")
-    planned = client.delete(path_of("Eileen"), params={"dry_run": True}).json()
-    assert client.get(path_of("Eileen")).status_code == 200
-    forgotten = client.delete(path_of("Eileen")).json()
-    for record, dry in ((planned, True), (forgotten, False)):
+    preview = client.delete(person_path("Eileen"), params={"dry_run": True}).json()
+    assert client.get(person_path("Eileen")).status_code == 200
+    forgotten = client.delete(person_path("Eileen")).json()
+    for record, dry in ((preview, True), (forgotten, False)):
         jsonschema.validate(record, load("people-forget"))
         assert (record["person"], record["samples"], record["dry_run"]) == ("Eileen", 1, dry)
-        assert {(one["kind"], one["path"]) for one in record["stays"]} == {
+        assert {(copy["kind"], copy["path"]) for copy in record["stays"]} == {
             ("sorted photos", str(copies)),
             ("backup", str(backup)),
         }
-    assert client.get(path_of("Eileen")).status_code == 404
+    assert client.get(person_path("Eileen")).status_code == 404
     assert b"Eileen" not in gallery.read_bytes()
     (reply,) = client.post("/api/v1/identify", content=EILEEN.read_bytes()).json()["photos"]
     assert "Eileen" not in str(reply)
 
 
-def test_permissions_of_roles(serve: Serve, gallery: Path) -> None:
+def test_routes_need_their_roles(serve: Serve, gallery: Path) -> None:
     client, keys = serve(ServiceOptions(hosts=("photos.home",))), KeyFile.of_gallery(gallery)
     read, teach = ({"x-api-key": keys.add(role.name, role)} for role in (Role.READ, Role.TEACH))
-    changes: list[tuple[str, str, dict[str, Any]]] = [
-        ("PATCH", path_of("Eileen"), {"json": {"note": "x"}}),
+    teach_routes: list[tuple[str, str, dict[str, Any]]] = [
+        ("PATCH", person_path("Eileen"), {"json": {"note": "x"}}),
         ("POST", PEOPLE, {"content": b"x"}),
-        ("POST", path_of("Eileen", "photos"), {"content": b"x"}),
-        ("POST", path_of("Eileen", "merge"), {"json": {"sources": ["Eileen"]}}),
+        ("POST", person_path("Eileen", "photos"), {"content": b"x"}),
+        ("POST", person_path("Eileen", "merge"), {"json": {"sources": ["Eileen"]}}),
         ("DELETE", "/api/v1/samples/99", {}),
         ("POST", "/api/v1/feedback", {"content": b"x"}),
         ("POST", "/api/v1/album/groups", {}),
         ("POST", "/api/v1/album/groups/1", {"json": {"person": "x"}}),
     ]
-    for method, path, content in changes:
+    for method, path, content in teach_routes:
         assert client.request(method, path, headers=read, **content).json()["code"] == "RoleTooLow", path
         assert client.request(method, path, headers=teach, **content).status_code != 403, path
-    ruled: list[tuple[str, str, dict[str, Any]]] = [
-        ("DELETE", path_of("Eileen"), {}),
+    admin_routes: list[tuple[str, str, dict[str, Any]]] = [
+        ("DELETE", person_path("Eileen"), {}),
         ("PATCH", "/api/v1/settings", {"json": {"fpir": 0.1}}),
         ("POST", "/api/v1/album/scan", {}),
         ("DELETE", "/api/v1/album/scan", {}),
     ]
-    for method, path, content in ruled:
+    for method, path, content in admin_routes:
         assert client.request(method, path, headers=teach, **content).json()["code"] == "RoleTooLow", path
-    for path in (PEOPLE, path_of("Eileen"), path_of("Eileen", "samples"), "/api/v1/audit", "/api/v1/settings"):
+    for path in (PEOPLE, person_path("Eileen"), person_path("Eileen", "samples"), "/api/v1/audit", "/api/v1/settings"):
         assert client.get(path).json()["code"] == "KeyNeeded"
         assert client.get(path, headers=read).status_code == 200
 
@@ -230,44 +237,48 @@ def test_changes_by_the_command_line_apply_at_once(client: httpx.Client, gallery
         bank.rename("Eileen", "Commander Collins")
         (renamed,) = client.post("/api/v1/identify", content=portrait).json()["photos"]
         bank.forget("Commander Collins")
-        (gone,) = client.post("/api/v1/identify", content=portrait).json()["photos"]
-    assert [photo["faces"][0]["person"] for photo in (before, renamed, gone)] == ["Eileen", "Commander Collins", None]
-    assert [each["person"] for each in client.get(PEOPLE).json()["people"]] == ["Barack"]
+        (forgotten,) = client.post("/api/v1/identify", content=portrait).json()["photos"]
+    assert [photo["faces"][0]["person"] for photo in (before, renamed, forgotten)] == [
+        "Eileen",
+        "Commander Collins",
+        None,
+    ]
+    assert [record["person"] for record in client.get(PEOPLE).json()["people"]] == ["Barack"]
 
 
-def test_concurrent_enrolling_makes_one_sample(client: httpx.Client) -> None:
-    reply: list[httpx.Response] = []
+def test_concurrent_enrollment_of_a_photo_makes_one_sample(client: httpx.Client) -> None:
+    responses: list[httpx.Response] = []
 
     def enroll() -> None:
-        reply.append(client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes()))
+        responses.append(client.post(person_path("Barack", "photos"), content=PHOTO.read_bytes()))
 
     threads = [threading.Thread(target=enroll) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    reasons = sorted(answer.json()["photos"][0]["reason"] for answer in reply)
+    reasons = sorted(response.json()["photos"][0]["reason"] for response in responses)
     assert reasons == ["already_enrolled"] * 3 + ["enrolled"]
-    assert client.get(path_of("Barack")).json()["samples"] == 2
+    assert client.get(person_path("Barack")).json()["samples"] == 2
 
 
 def test_full_disk_is_an_error_and_writes_nothing(client: httpx.Client, gallery: Path) -> None:
-    assert client.get(path_of("Eileen")).status_code == 200
+    assert client.get(person_path("Eileen")).status_code == 200
     size = gallery.stat().st_size
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # files cannot grow beyond a page
     try:
         answers = [
-            client.patch(path_of("Eileen"), json={"name": "Ada"}),
-            client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes()),
+            client.patch(person_path("Eileen"), json={"name": "Ada"}),
+            client.post(person_path("Barack", "photos"), content=PHOTO.read_bytes()),
         ]
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    for answer in answers:
-        assert (answer.status_code, answer.json()["code"]) == (507, "StorageError"), answer.text
+    for response in answers:
+        assert (response.status_code, response.json()["code"]) == (507, "StorageError"), response.text
     assert gallery.stat().st_size == size
-    assert [(each["person"], each["samples"]) for each in client.get(PEOPLE).json()["people"]] == [
+    assert [(record["person"], record["samples"]) for record in client.get(PEOPLE).json()["people"]] == [
         ("Barack", 1),
         ("Eileen", 1),
     ]
-    assert client.patch(path_of("Eileen"), json={"name": "Ada"}).status_code == 200
+    assert client.patch(person_path("Eileen"), json={"name": "Ada"}).status_code == 200

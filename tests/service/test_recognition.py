@@ -20,7 +20,7 @@ from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve
 PHOTOS = sorted(DEMO_PHOTOS.glob("*.jpg"))
 
 
-def test_decisions_equal_the_librarys(serve: Serve, gallery: Path) -> None:
+def test_decisions_equal_those_of_the_library(serve: Serve, gallery: Path) -> None:
     client = serve(ServiceOptions(exact=True))
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         expected = {path.name: photo_record(*bank.identify(path)) for path in PHOTOS}
@@ -34,11 +34,11 @@ def test_answers_follow_the_schema_and_are_rounded(client: httpx.Client) -> None
     jsonschema.validate(reply, load("identify"))
     (face,) = reply["faces"]
     assert face["person"] == "Barack"
-    assert face["probability"] == 0.999  # nothing is told to be certain
+    assert face["probability"] == 0.999  # never rounded to 1
     for number in (
         face["similarity"],
         face["stranger_probability"],
-        *(one["similarity"] for one in face["candidates"]),
+        *(candidate["similarity"] for candidate in face["candidates"]),
     ):
         assert number == round(number, 3)
 
@@ -46,9 +46,9 @@ def test_answers_follow_the_schema_and_are_rounded(client: httpx.Client) -> None
 def test_photos_are_accepted_as_form_raw_and_json(client: httpx.Client) -> None:
     data = BARACK.read_bytes()
     text = base64.b64encode(data).decode()
-    named = {"files": {"photos": ("me.jpg", data)}}
+    form = {"files": {"photos": ("me.jpg", data)}}
     requests = (
-        (named, "me.jpg"),
+        (form, "me.jpg"),
         ({"content": data, "headers": {"X-Photo-Name": "../secret/me.jpg"}}, "me.jpg"),
         ({"json": {"photos": [text]}}, "photo 1"),
         ({"json": {"photo": {"name": "me.jpg", "data": f"data:image/jpeg;base64,{text}"}}}, "me.jpg"),
@@ -72,12 +72,12 @@ def test_two_photos_are_compared(client: httpx.Client) -> None:
     jsonschema.validate(reply, load("verify"))
     assert (reply["a"], reply["b"], reply["same"]) == ("a.jpg", "b.jpg", False)
     assert client.post("/api/v1/verify", files=parts[:1]).json()["code"] == "TwoPhotos"
-    black = client.post("/api/v1/verify", files=[parts[0], ("b", ("none.jpg", b"\xff\xd8\xff"))])
-    assert (black.status_code, black.json()["code"]) == (422, "UnreadablePhotoError")
-    assert black.json()["detail"].startswith("none.jpg")
+    unreadable = client.post("/api/v1/verify", files=[parts[0], ("b", ("none.jpg", b"\xff\xd8\xff"))])
+    assert (unreadable.status_code, unreadable.json()["code"]) == (422, "UnreadablePhotoError")
+    assert unreadable.json()["detail"].startswith("none.jpg")
 
 
-def test_faces_are_found_without_names_and_embeddings_are_off(serve: Serve, client: httpx.Client) -> None:
+def test_faces_are_detected_without_names_and_embeddings_are_disabled(serve: Serve, client: httpx.Client) -> None:
     data = BARACK.read_bytes()
     (reply,) = client.post("/api/v1/detect", content=data).json()["photos"]
     assert set(reply["faces"][0]) == {"box", "landmarks", "detection_score", "quality"}
@@ -88,7 +88,7 @@ def test_faces_are_found_without_names_and_embeddings_are_off(serve: Serve, clie
 
 
 @pytest.mark.parametrize(
-    ("request_of", "status", "code"),
+    ("options", "status", "code"),
     [
         ({}, 400, "NoPhoto"),
         ({"json": {"photos": "no list"}}, 422, "InvalidValue"),
@@ -100,13 +100,13 @@ def test_faces_are_found_without_names_and_embeddings_are_off(serve: Serve, clie
         ({"files": [("photos", (f"{n}.jpg", b"x")) for n in range(4)]}, 413, "TooMany"),
     ],
 )
-def test_other_content_is_refused_in_a_sentence(
-    serve: Serve, request_of: dict[str, object], status: int, code: str
+def test_content_without_photos_is_refused_in_a_sentence(
+    serve: Serve, options: dict[str, object], status: int, code: str
 ) -> None:
     client = serve(ServiceOptions(limits=Limits(photos=3)))
-    answer = client.post("/api/v1/identify", **request_of)  # type: ignore[arg-type]
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    response = client.post("/api/v1/identify", **options)  # type: ignore[arg-type]
+    assert (response.status_code, response.json()["code"]) == (status, code), response.text
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 def test_metrics_count_decisions_without_names(client: httpx.Client) -> None:

@@ -17,7 +17,7 @@ from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
 
 from .conftest import Serve
-from .test_access import raw
+from .test_access import send_raw
 
 NETWORK = ServiceOptions(hosts=("photos.home",))
 
@@ -114,7 +114,7 @@ ROUTES = {
         POST /settings
     """,
 }
-NEEDED = {route: role for role, lines in ROUTES.items() for route in map(str.strip, lines.strip().splitlines())}
+ROLE_OF_ROUTE = {route: role for role, lines in ROUTES.items() for route in map(str.strip, lines.strip().splitlines())}
 VALUES = {
     "name:path": "Nobody",
     "subject": "Nobody",
@@ -123,60 +123,60 @@ VALUES = {
     "rest:path": "x",
     "side": "320",
 }
-READS = {route for route in NEEDED if route.startswith("GET ")}
+READS = {route for route in ROLE_OF_ROUTE if route.startswith("GET ")}
 
 
-def ask(client: httpx.Client, route: str, **headers: str) -> httpx.Response:
+def send_request(client: httpx.Client, route: str, **headers: str) -> httpx.Response:
     """Return the response of a route to a request without meaningful values."""
     method, path = route.split()
-    filled = re.sub(r"{([^}]+)}", lambda found: VALUES.get(found[1], "999"), path)
+    url = re.sub(r"{([^}]+)}", lambda match: VALUES.get(match[1], "999"), path)
     content = None if route in READS else b"{}"
-    return client.request(method, filled, content=content, headers={"Content-Type": "application/json", **headers})
+    return client.request(method, url, content=content, headers={"Content-Type": "application/json", **headers})
 
 
 def test_table_has_every_route(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu", threads=1) as bank:
         contexts = list(iter_route_contexts(make_app(bank, ServiceOptions()).routes))
-    found = {
+    app_routes = {
         f"{method} {context.path}" for context in contexts for method in (context.methods or ()) if method != "HEAD"
     }
-    assert found == set(NEEDED)
+    assert app_routes == set(ROLE_OF_ROUTE)
 
 
 def test_routes_admit_their_roles_only(serve: Serve, gallery: Path) -> None:
     client, keys = serve(NETWORK), KeyFile.of_gallery(gallery)
     tokens = {role: keys.add(role.name, role) for role in Role}
-    for route, needed in NEEDED.items():
+    for route, needed in ROLE_OF_ROUTE.items():
         if needed is None:
-            assert ask(client, route).status_code not in {403, 500}, route
+            assert send_request(client, route).status_code not in {403, 500}, route
             continue
-        stranger = ask(client, route)
-        led_to_sign_in = stranger.status_code == 303 and stranger.headers["location"].startswith("/sign-in")
-        assert stranger.status_code == 401 or led_to_sign_in, route
-        assert "Barack" not in stranger.text
+        without_key = send_request(client, route)
+        is_redirected = without_key.status_code == 303 and without_key.headers["location"].startswith("/sign-in")
+        assert without_key.status_code == 401 or is_redirected, route
+        assert "Barack" not in without_key.text
         for role in Role:
-            answer = ask(client, route, **{"x-api-key": tokens[role]})
+            response = send_request(client, route, **{"x-api-key": tokens[role]})
             if role < needed:
-                assert answer.status_code == 403, (route, role, answer.text)
-                assert needed.name.lower() in answer.text
-                assert "Barack" not in answer.text
+                assert response.status_code == 403, (route, role, response.text)
+                assert needed.name.lower() in response.text
+                assert "Barack" not in response.text
             else:
-                assert answer.status_code != 401, (route, role)
-                assert answer.status_code != 403 or route == "POST /api/v1/embed", (route, role, answer.text)
-                assert answer.status_code != 500, (route, role, answer.text)
+                assert response.status_code != 401, (route, role)
+                assert response.status_code != 403 or route == "POST /api/v1/embed", (route, role, response.text)
+                assert response.status_code != 500, (route, role, response.text)
 
 
 def test_body_is_not_read_without_a_key(serve: Serve, gallery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_DRAIN_PAUSE", 0.01)
     client = serve(NETWORK)
     KeyFile.of_gallery(gallery).add("one", Role.READ)
-    for route in NEEDED:
+    for route in ROLE_OF_ROUTE:
         if route in READS or route == "POST /sign-in":
             continue
         head = f"{route} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
         # The body is never sent, so only a service that does not wait for it responds.
-        answer = raw(str(client.base_url), f"{head}Content-Length: 60000000\r\n\r\n".encode())
-        assert b" 401 " in answer.splitlines()[0], route
+        response = send_raw(str(client.base_url), f"{head}Content-Length: 60000000\r\n\r\n".encode())
+        assert b" 401 " in response.splitlines()[0], route
 
 
 def test_requests_without_a_key_are_limited_in_size(serve: Serve, gallery: Path) -> None:

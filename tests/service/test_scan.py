@@ -1,4 +1,4 @@
-"""Scanning the album over HTTP: progress, canceling, and folders outside the album."""
+"""Scans of the album over HTTP: progress, cancellation, and folders outside the album."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from facebank.service.folders import AlbumFolders
 from facebank.service.options import ServiceOptions
 from facebank.service.problems import RequestError
 
-from .conftest import DEMO_PHOTOS, NAMES, Serve, finished
+from .conftest import DEMO_PHOTOS, NAMES, Serve, wait_for_scan
 
 
 def events(client: httpx.Client) -> list[tuple[str, dict[str, object]]]:
     """Return all events of the stream of a scan."""
-    found = []
-    with client.stream("GET", "/api/v1/album/scan/events") as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
+    received = []
+    with client.stream("GET", "/api/v1/album/scan/events") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
         kind = ""
-        for line in answer.iter_lines():
+        for line in response.iter_lines():
             name, _, value = line.partition(": ")
             if name == "event":
                 kind = value
             elif name == "data":
-                found.append((kind, json.loads(value)))
-    return found
+                received.append((kind, json.loads(value)))
+    return received
 
 
 def test_progress_of_a_scan_is_streamed_to_its_end(serve: Serve, album: Path) -> None:
     client = serve(ServiceOptions(albums=(album,)))
     assert client.get("/api/v1/album/scan").json()["status"] == "none"
-    begun = client.post("/api/v1/album/scan")
-    assert (begun.status_code, begun.json()["status"], begun.json()["folders"]) == (202, "running", [str(album)])
+    started = client.post("/api/v1/album/scan")
+    assert (started.status_code, started.json()["status"], started.json()["folders"]) == (202, "running", [str(album)])
     streamed = events(client)
     assert [kind for kind, _ in streamed][-1] == "end"
     _, state = streamed[-1]
@@ -56,17 +56,17 @@ def test_progress_of_a_scan_is_streamed_to_its_end(serve: Serve, album: Path) ->
     assert all(kind == "progress" for kind, _ in streamed[:-1])
     again = client.post("/api/v1/album/scan", json={"folders": ["2012"]}).json()
     assert again["folders"] == [str(album / "2012")]
-    assert finished(client)["report"]["unchanged"] == 2  # type: ignore[index]
+    assert wait_for_scan(client)["report"]["unchanged"] == 2  # type: ignore[index]
     assert events(client) == [("end", client.get("/api/v1/album/scan").json())]
 
 
 def test_unreadable_photos_are_reported(serve: Serve, album: Path) -> None:
     (album / "zip.jpg").write_bytes(b"PK\x03\x04 no photo")
     for name in ("one.mp4", "two.mov", "raw.cr2"):
-        (album / name).write_bytes(b"not looked into")
+        (album / name).write_bytes(b"not a photo")
     client = serve(ServiceOptions(albums=(album,)))
     client.post("/api/v1/album/scan")
-    report = finished(client)["report"]
+    report = wait_for_scan(client)["report"]
     assert isinstance(report, dict)
     assert report["unreadable"] == 1
     assert report["unreadable_photos"][0]["image"] == str(album / "zip.jpg")
@@ -82,11 +82,11 @@ def test_folders_outside_the_album_are_refused(serve: Serve, album: Path, tmp_pa
     (tmp_path / "elsewhere" / "there").mkdir(parents=True)
     (album / "out").symlink_to(tmp_path / "elsewhere")
     client = serve(ServiceOptions(albums=(album,)))
-    answer = client.post("/api/v1/album/scan", json={"folders": [name]})
+    response = client.post("/api/v1/album/scan", json={"folders": [name]})
     if name in {"~", "%2e%2e", "\x00"}:  # ordinary names that do not exist
-        assert (answer.status_code, answer.json()["code"]) == (404, "PhotoNotFoundError")
+        assert (response.status_code, response.json()["code"]) == (404, "PhotoNotFoundError")
     else:
-        assert (answer.status_code, answer.json()["code"]) == (403, "OutsideAlbum"), answer.text
+        assert (response.status_code, response.json()["code"]) == (403, "OutsideAlbum"), response.text
     assert client.get("/api/v1/album/scan").json()["status"] == "none"
 
 
@@ -107,30 +107,30 @@ def test_links_out_of_the_album_are_skipped(serve: Serve, album: Path, tmp_path:
     (album / "inside.jpg").symlink_to(album / "2012" / NAMES[1])
     client = serve(ServiceOptions(albums=(album,)))
     client.post("/api/v1/album/scan")
-    state = finished(client)
+    state = wait_for_scan(client)
     assert (state["total"], state["status"]) == (3, "done")
 
 
-def test_missing_disk_is_noticed_and_nothing_is_forgotten(serve: Serve, album: Path) -> None:
+def test_photos_of_a_missing_disk_are_not_forgotten(serve: Serve, album: Path) -> None:
     client = serve(ServiceOptions(albums=(album,)))
     client.post("/api/v1/album/scan")
-    finished(client)
-    away = album.with_name("away")
-    album.rename(away)
-    answer = client.post("/api/v1/album/scan")
-    assert (answer.status_code, answer.json()["code"]) == (404, "PhotoNotFoundError")
-    assert answer.json()["detail"] == f"there is no folder {album}: is its disk plugged in?"
+    wait_for_scan(client)
+    unplugged = album.with_name("unplugged")
+    album.rename(unplugged)
+    response = client.post("/api/v1/album/scan")
+    assert (response.status_code, response.json()["code"]) == (404, "PhotoNotFoundError")
+    assert response.json()["detail"] == f"there is no folder {album}: is its disk plugged in?"
     album.mkdir()  # the empty mount point of the disk
-    answer = client.post("/api/v1/album/scan")
-    assert answer.json()["detail"].startswith(f"{album} is empty but had 2 photos: is its disk plugged in?")
+    response = client.post("/api/v1/album/scan")
+    assert response.json()["detail"].startswith(f"{album} is empty but had 2 photos: is its disk plugged in?")
     (album / ".hidden").touch()
     client.post("/api/v1/album/scan")
-    assert finished(client)["emptied"] == [str(album)]
+    assert wait_for_scan(client)["emptied"] == [str(album)]
     album.joinpath(".hidden").unlink()
     album.rmdir()
-    away.rename(album)
+    unplugged.rename(album)
     client.post("/api/v1/album/scan")
-    assert finished(client)["report"]["unchanged"] == 2  # type: ignore[index]
+    assert wait_for_scan(client)["report"]["unchanged"] == 2  # type: ignore[index]
 
 
 def test_canceled_scan_is_resumed_later(serve: Serve, album: Path) -> None:
@@ -142,24 +142,24 @@ def test_canceled_scan_is_resumed_later(serve: Serve, album: Path) -> None:
     busy = client.post("/api/v1/album/scan")
     assert (busy.status_code, busy.json()["code"]) == (409, "ScanBusyError")
     assert client.delete("/api/v1/album/scan").status_code == 200
-    state = finished(client)
+    state = wait_for_scan(client)
     assert state["status"] == "canceled"
     client.post("/api/v1/album/scan")
-    assert finished(client)["status"] == "done"
+    assert wait_for_scan(client)["status"] == "done"
 
 
 def test_clients_that_never_read_block_nothing(serve: Serve, album: Path) -> None:
     client = serve(ServiceOptions(albums=(album,)))
-    place = urlsplit(str(client.base_url))
+    url = urlsplit(str(client.base_url))
     client.post("/api/v1/album/scan")
-    silent = [socket.create_connection((place.hostname or "", place.port or 0)) for _ in range(20)]
+    connections = [socket.create_connection((url.hostname or "", url.port or 0)) for _ in range(20)]
     try:
-        for connection in silent:
+        for connection in connections:
             connection.sendall(b"GET /api/v1/album/scan/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert finished(client)["status"] == "done"
+        assert wait_for_scan(client)["status"] == "done"
         assert events(client)[-1][0] == "end"
     finally:
-        for connection in silent:
+        for connection in connections:
             connection.close()
 
 
@@ -169,13 +169,13 @@ def test_service_stops_during_a_streamed_scan(serve: Serve, album: Path) -> None
         (album / f"{number}.jpg").write_bytes(data + number.to_bytes(2))
     client = serve(ServiceOptions(albums=(album,), workers=1))
     client.post("/api/v1/album/scan")
-    place = urlsplit(str(client.base_url))
-    watching = socket.create_connection((place.hostname or "", place.port or 0))
-    watching.sendall(b"GET /api/v1/album/scan/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert b"text/event-stream" in watching.recv(2000)
-    watching.close()  # the fixture stops the service, which must not wait for the scan
+    url = urlsplit(str(client.base_url))
+    connection = socket.create_connection((url.hostname or "", url.port or 0))
+    connection.sendall(b"GET /api/v1/album/scan/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b"text/event-stream" in connection.recv(2000)
+    connection.close()  # the fixture stops the service, which must not wait for the scan
 
 
-def test_scanning_without_an_album_is_refused(client: httpx.Client) -> None:
-    answer = client.post("/api/v1/album/scan")
-    assert (answer.status_code, answer.json()["code"]) == (409, "NoAlbum")
+def test_scan_without_an_album_is_refused(client: httpx.Client) -> None:
+    response = client.post("/api/v1/album/scan")
+    assert (response.status_code, response.json()["code"]) == (409, "NoAlbum")

@@ -20,7 +20,7 @@ from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
 from tests.test_documents import COMMANDS, split_command
 
-from .conftest import Serve, served
+from .conftest import Serve, run_service
 
 PROJECT = Path(__file__).resolve().parents[2]
 GUIDE = (PROJECT / "docs" / "service.md").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ ADDRESS = "http://127.0.0.1:8470"
 
 def blocks(kind: str) -> list[str]:
     """Return the code blocks of a language."""
-    return [text for found, text in BLOCKS if found == kind]
+    return [text for language, text in BLOCKS if language == kind]
 
 
 def routes() -> set[tuple[str, str]]:
@@ -47,7 +47,9 @@ def route_of(line: str) -> tuple[str, str]:
     sends = {"-F", "--json", "--data-binary"} & set(words)
     method = words[words.index("-X") + 1] if "-X" in words else "POST" if sends else "GET"
     pattern = next(
-        each for each in sorted(ROUTES, key=len) if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(each)), path)
+        route
+        for route in sorted(ROUTES, key=len)
+        if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(route)), path)
     )
     return method, pattern
 
@@ -61,42 +63,42 @@ def test_every_route_is_in_the_table_and_has_a_curl_example() -> None:
 
 def test_roles_in_the_table_match_the_routes(serve: Serve, gallery: Path) -> None:
     client, keys = serve(ServiceOptions(hosts=("photos.home",))), KeyFile.of_gallery(gallery)
-    known = {role.name.lower(): {"x-api-key": keys.add(role.name, role)} for role in Role}
-    below = {"read": {}, "teach": known["read"], "admin": known["teach"]}
+    keys_by_role = {role.name.lower(): {"x-api-key": keys.add(role.name, role)} for role in Role}
+    weaker = {"read": {}, "teach": keys_by_role["read"], "admin": keys_by_role["teach"]}
     rows = re.findall(r"^\| (GET|POST|PATCH|DELETE) \| `([^`]+)` \| (\w+) \|", GUIDE, re.MULTILINE)
     for method, path, role in rows:
         request = client.build_request(method, path.replace("{name}", "Nobody").replace("{number}", "9"))
         if role == "none":
             assert client.send(request).status_code == 200, path
             continue
-        for name, headers in ((role, known[role]), ("below", below[role])):
+        for name, headers in ((role, keys_by_role[role]), ("weaker", weaker[role])):
             request.headers.pop("x-api-key", None)
             request.headers.update(headers)
             code = (
                 client.send(request).json().get("code") if path not in _STREAMED else client.send(request).status_code
             )
-            assert (code in {"RoleTooLow", "KeyNeeded", 401}) is (name == "below"), (method, path, code)
+            assert (code in {"RoleTooLow", "KeyNeeded", 401}) is (name == "weaker"), (method, path, code)
 
 
-def started() -> list[str]:
+def guide_commands() -> list[str]:
     """Return the facebank commands of the guide."""
-    typed = [line for text in blocks("") for line in text.splitlines() if line.startswith("facebank ")]
-    return [*typed, re.sub(r"^\S*/", "", unit()["Service"]["ExecStart"])]
+    commands = [line for text in blocks("") for line in text.splitlines() if line.startswith("facebank ")]
+    return [*commands, re.sub(r"^\S*/", "", parse_unit()["Service"]["ExecStart"])]
 
 
-def unit() -> ConfigParser:
+def parse_unit() -> ConfigParser:
     """Return the parsed systemd unit of the guide."""
     (text,) = blocks("ini")
-    parsed = ConfigParser(strict=False, interpolation=None)
-    parsed.optionxform = str  # type: ignore[assignment,method-assign]
-    parsed.read_string(text)
-    return parsed
+    parser = ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    return parser
 
 
-@pytest.mark.parametrize("line", started())
+@pytest.mark.parametrize("line", guide_commands())
 def test_commands_of_the_guide_exist(line: str) -> None:
-    words, _, after = split_command(line)
-    assert set(after) <= COMMANDS[words]
+    words, _, options = split_command(line)
+    assert set(options) <= COMMANDS[words]
 
 
 def test_proxy_accepts_the_largest_request() -> None:
@@ -136,24 +138,24 @@ def test_guide_runs_as_written(example_bank: FaceBank, tmp_path: Path, capsys: p
     names: dict[str, Any] = {}
     printed = ""
     options = ServiceOptions(albums=(album,), embeddings=True)
-    with FaceBank.open("family.facebank") as bank, served(bank, options) as address:
+    with FaceBank.open("family.facebank") as bank, run_service(bank, options) as address:
         for kind, written in BLOCKS:
             text = written.replace(ADDRESS, address)
             if kind == "bash":
                 for line in text.splitlines():
-                    done = subprocess.run(
+                    completed = subprocess.run(
                         ["bash", "-c", line], env=environment, capture_output=True, text=True, check=False, timeout=60
                     )
-                    assert done.returncode == 0, (line, done.stdout, done.stderr)
+                    assert completed.returncode == 0, (line, completed.stdout, completed.stderr)
             elif kind == "python":
                 exec(compile(text, "docs/service.md", "exec"), names)
                 printed = capsys.readouterr().out
             elif kind == "javascript":
-                done = subprocess.run(
+                completed = subprocess.run(
                     ["node", "--input-type=module", "-e", text], capture_output=True, text=True, check=False, timeout=60
                 )
-                assert done.returncode == 0, done.stderr
-                printed = done.stdout
+                assert completed.returncode == 0, completed.stderr
+                printed = completed.stdout
             elif kind == "text":
                 assert printed == written
         assert [person.name for person in bank.people()] == ["Barack", "Eileen", "Joe Biden"]

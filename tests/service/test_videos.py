@@ -1,4 +1,4 @@
-"""Videos in the album: moments of people, and safe sending of video files."""
+"""Videos in the album: times of people, and safe transfer of video files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from facebank import FaceBank
 from facebank.service.options import ServiceOptions
 from facebank.service.page.videos import parse_range
 from facebank.video.scan import scan_videos
-from tests.service.conftest import MARK, Serve, finished
-from tests.service.test_access import raw
+from tests.service.conftest import MARK, Serve, wait_for_scan
+from tests.service.test_access import send_raw
 from tests.video_files import beginning, clip_of
 
 MIRANDA = "Lin-Manuel Miranda"
@@ -27,7 +27,7 @@ TOKEN = "a-token-of-more-than-twenty-characters"
 
 
 @pytest.fixture(scope="module")
-def filmed(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scanned_clip(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a gallery of one person and the scan of an album with a clip."""
     folder = tmp_path_factory.mktemp("filmed")
     (folder / "album").mkdir()
@@ -41,26 +41,26 @@ def filmed(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(filmed: Path, gallery: Path, tmp_path: Path) -> Path:
+def home(scanned_clip: Path, gallery: Path, tmp_path: Path) -> Path:
     """A copy of the album with an adjusted scan."""
     album = tmp_path / "album"
-    shutil.copytree(filmed / "album", album)
-    shutil.copy(filmed / "family.facebank", gallery)
-    shutil.copy(filmed / "family.scan", gallery.with_suffix(".scan"))
+    shutil.copytree(scanned_clip / "album", album)
+    shutil.copy(scanned_clip / "family.facebank", gallery)
+    shutil.copy(scanned_clip / "family.scan", gallery.with_suffix(".scan"))
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as opened:
         report = scan_videos(bank, opened, album)
         assert (report.known_by_content, report.looked_at) == (1, 0)
-        opened.forget(filmed / "album")
+        opened.forget(scanned_clip / "album")
     return album
 
 
 @pytest.fixture
-def watching(serve: Serve, home: Path) -> httpx.Client:
+def client(serve: Serve, home: Path) -> httpx.Client:
     """Client of a service that has identified the people of the clip."""
-    return seen(serve(ServiceOptions(albums=(home,))))
+    return wait_for_videos(serve(ServiceOptions(albums=(home,))))
 
 
-def seen(client: httpx.Client) -> httpx.Client:
+def wait_for_videos(client: httpx.Client) -> httpx.Client:
     for _ in range(300):
         if 'id="videos"' in client.get("/people/1").text:
             return client
@@ -68,66 +68,68 @@ def seen(client: httpx.Client) -> httpx.Client:
     raise AssertionError(client.get("/people/1").text)
 
 
-def address(client: httpx.Client) -> str:
-    found = re.search(r'href="(/videos/[0-9a-f]{64})\?at=[\d.]+"', client.get("/people/1").text)
-    assert found is not None
-    return found[1]
+def video_address(client: httpx.Client) -> str:
+    match = re.search(r'href="(/videos/[0-9a-f]{64})\?at=[\d.]+"', client.get("/people/1").text)
+    assert match is not None
+    return match[1]
 
 
-def test_page_of_a_person_shows_their_moments_in_a_video(watching: httpx.Client, home: Path) -> None:
-    page = watching.get("/people/1").text
+def test_page_of_a_person_shows_their_times_in_a_video(client: httpx.Client, home: Path) -> None:
+    page = client.get("/people/1").text
     assert "1 video" in page
     times = re.findall(r'at=([\d.]+)">(\d+:\d\d)–(\d+:\d\d)</a>', page)
     assert times == [("0.00", "0:00", "0:01"), ("2.74", "0:02", "0:04")]  # on the stage, then alone (test_identify)
     (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', page)
-    sent = watching.get(picture)
-    with Image.open(io.BytesIO(sent.content)) as opened:
+    response = client.get(picture)
+    with Image.open(io.BytesIO(response.content)) as opened:
         assert opened.size == (320, 180)
         assert dict(opened.getexif()) == {}
-    assert watching.get(picture, headers={"If-None-Match": sent.headers["etag"]}).status_code == 304
+    assert client.get(picture, headers={"If-None-Match": response.headers["etag"]}).status_code == 304
 
 
-def test_video_is_played_from_the_moment(watching: httpx.Client, home: Path) -> None:
-    page = watching.get(f"{address(watching)}?at=2.74")
-    assert f'src="{address(watching)}/file#t=2.74"' in page.text
+def test_video_is_played_from_the_given_time(client: httpx.Client, home: Path) -> None:
+    page = client.get(f"{video_address(client)}?at=2.74")
+    assert f'src="{video_address(client)}/file#t=2.74"' in page.text
     assert f'<a href="/people/1">{MIRANDA}</a>' in page.text
     assert "media-src 'self'" in page.headers["content-security-policy"]
-    file = watching.get(f"{address(watching)}/file")
+    file = client.get(f"{video_address(client)}/file")
     assert (file.status_code, file.headers["content-type"]) == (200, "video/mp4")
     assert (file.headers["x-content-type-options"], file.headers["accept-ranges"]) == ("nosniff", "bytes")
     assert file.content == (home / "clip.mp4").read_bytes()
     tag = {"If-None-Match": file.headers["etag"]}
-    assert watching.get(f"{address(watching)}/file", headers=tag).status_code == 304
+    assert client.get(f"{video_address(client)}/file", headers=tag).status_code == 304
     for at in ("-1", "99999999999", "1;", "<b>", "nan", "inf", "1e999"):
-        assert watching.get(address(watching), params={"at": at}).status_code == 422
+        assert client.get(video_address(client), params={"at": at}).status_code == 422
 
 
-def test_range_requests_are_answered(watching: httpx.Client, home: Path) -> None:
-    whole, file = (home / "clip.mp4").read_bytes(), f"{address(watching)}/file"
-    for wanted, expected in (
-        ("bytes=0-0", whole[:1]),
-        ("bytes=1000-199999", whole[1000:200_000]),
-        ("bytes=200000-", whole[200_000:]),
-        ("bytes=-5", whole[-5:]),
-        (f"bytes=5-{10**18}", whole[5:]),
-        (f"bytes=-{10**18}", whole),
+def test_range_requests_are_answered(client: httpx.Client, home: Path) -> None:
+    data, file = (home / "clip.mp4").read_bytes(), f"{video_address(client)}/file"
+    for byte_range, expected in (
+        ("bytes=0-0", data[:1]),
+        ("bytes=1000-199999", data[1000:200_000]),
+        ("bytes=200000-", data[200_000:]),
+        ("bytes=-5", data[-5:]),
+        (f"bytes=5-{10**18}", data[5:]),
+        (f"bytes=-{10**18}", data),
     ):
-        part = watching.get(file, headers={"Range": wanted})
-        assert (part.status_code, part.content == expected) == (206, True), wanted
-        start = len(whole) - len(expected) if not wanted.startswith("bytes=1000") and "-0" not in wanted else None
+        part = client.get(file, headers={"Range": byte_range})
+        assert (part.status_code, part.content == expected) == (206, True), byte_range
+        start = (
+            len(data) - len(expected) if not byte_range.startswith("bytes=1000") and "-0" not in byte_range else None
+        )
         if start is not None:
-            assert part.headers["content-range"] == f"bytes {start}-{len(whole) - 1}/{len(whole)}"
-    tag = watching.get(file, headers={"Range": "bytes=0-0"}).headers["etag"]
-    assert watching.get(file, headers={"Range": "bytes=0-0", "If-Range": tag}).status_code == 206
-    changed = watching.get(file, headers={"Range": "bytes=0-0", "If-Range": '"another"'})
-    assert (changed.status_code, len(changed.content)) == (200, len(whole))
+            assert part.headers["content-range"] == f"bytes {start}-{len(data) - 1}/{len(data)}"
+    tag = client.get(file, headers={"Range": "bytes=0-0"}).headers["etag"]
+    assert client.get(file, headers={"Range": "bytes=0-0", "If-Range": tag}).status_code == 206
+    changed = client.get(file, headers={"Range": "bytes=0-0", "If-Range": '"another"'})
+    assert (changed.status_code, len(changed.content)) == (200, len(data))
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "byte_range",
     [
         "bytes=0-0,1-1",
-        "bytes=" + ",".join(f"{place}-{place}" for place in range(1500)),
+        "bytes=" + ",".join(f"{start}-{start}" for start in range(1500)),
         "bytes=9999999999999-",
         "bytes=5-4",
         "bytes=-0",
@@ -141,62 +143,62 @@ def test_range_requests_are_answered(watching: httpx.Client, home: Path) -> None
         "lines=0-1",
         "",
     ],
-    ids=lambda wanted: wanted[:20],
+    ids=lambda byte_range: byte_range[:20],
 )
-def test_invalid_ranges_are_refused_without_reading(wanted: str) -> None:
-    assert parse_range(wanted, 1000) is None
+def test_invalid_ranges_are_refused_without_reading(byte_range: str) -> None:
+    assert parse_range(byte_range, 1000) is None
 
 
-def test_refused_range_states_the_file_size(watching: httpx.Client, home: Path) -> None:
-    for wanted in ("bytes=0-0,1-1", "bytes=9999999999999-", "bytes=5-4"):
-        answer = watching.get(f"{address(watching)}/file", headers={"Range": wanted})
+def test_refused_range_states_the_file_size(client: httpx.Client, home: Path) -> None:
+    for byte_range in ("bytes=0-0,1-1", "bytes=9999999999999-", "bytes=5-4"):
+        response = client.get(f"{video_address(client)}/file", headers={"Range": byte_range})
         size = (home / "clip.mp4").stat().st_size
-        assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{size}")
-        assert answer.content == b""
+        assert (response.status_code, response.headers["content-range"]) == (416, f"bytes */{size}")
+        assert response.content == b""
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-def test_no_file_stays_open(watching: httpx.Client, home: Path) -> None:
-    file = f"{address(watching)}/file"
+def test_no_file_stays_open(client: httpx.Client, home: Path) -> None:
+    file = f"{video_address(client)}/file"
 
-    def held() -> int:
+    def count_open_files() -> int:
         links = (Path("/proc/self/fd") / entry for entry in os.listdir("/proc/self/fd"))  # noqa: PTH208
         return sum(os.path.realpath(link) == str(home / "clip.mp4") for link in links)
 
     for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "bytes=9-1"}):
-        watching.get(file, headers=headers)
+        client.get(file, headers=headers)
     for _ in range(3):
-        with watching.stream("GET", file) as answer:
-            next(answer.iter_raw(10))  # and disconnects
+        with client.stream("GET", file) as response:
+            next(response.iter_raw(10))  # disconnects after the first bytes
     for _ in range(200):
-        if not held():
+        if not count_open_files():
             break
         time.sleep(0.02)
-    assert held() == 0
+    assert count_open_files() == 0
 
 
-@pytest.mark.parametrize("how", ["changed", "replaced", "gone", "link", "linked folder", "pipe", "page"])
-def test_replaced_file_is_not_sent(serve: Serve, home: Path, tmp_path: Path, how: str) -> None:
-    client = seen(serve(ServiceOptions(albums=(home,))))
-    video, clip, secret = address(client), home / "clip.mp4", tmp_path / "secret"
+@pytest.mark.parametrize("change", ["changed", "replaced", "gone", "link", "linked folder", "pipe", "page"])
+def test_replaced_file_is_not_sent(serve: Serve, home: Path, tmp_path: Path, change: str) -> None:
+    client = wait_for_videos(serve(ServiceOptions(albums=(home,))))
+    video, clip, secret = video_address(client), home / "clip.mp4", tmp_path / "secret"
     secret.mkdir()
     status = clip.stat()
-    if how == "changed":
+    if change == "changed":
         with clip.open("r+b") as file:
             file.write(b"#")
-    elif how == "replaced":  # same size and same modification time in seconds
+    elif change == "replaced":  # same size and same modification time in seconds
         clip.write_bytes(b"x" * status.st_size)
         os.utime(clip, (int(status.st_mtime), int(status.st_mtime)))
-    elif how == "page":
+    elif change == "page":
         content = b"<html><script>alert(1)</script>".ljust(status.st_size)
         clip.write_bytes(content)
         os.utime(clip, ns=(status.st_atime_ns, status.st_mtime_ns))
-    elif how == "gone":
+    elif change == "gone":
         clip.unlink()
-    elif how == "pipe":
+    elif change == "pipe":
         clip.unlink()
         os.mkfifo(clip)
-    elif how == "link":
+    elif change == "link":
         shutil.move(clip, secret / "clip.mp4")
         clip.symlink_to(secret / "clip.mp4")
     else:
@@ -204,24 +206,24 @@ def test_replaced_file_is_not_sent(serve: Serve, home: Path, tmp_path: Path, how
         home.rmdir()
         home.symlink_to(secret)
     for path in (video, f"{video}/file"):
-        answer = client.get(path)
-        assert answer.status_code == 404, (path, answer.text)
-        assert "alert" not in answer.text
-        assert str(home) not in answer.text
+        response = client.get(path)
+        assert response.status_code == 404, (path, response.text)
+        assert "alert" not in response.text
+        assert str(home) not in response.text
 
 
 def test_nothing_is_sent_without_a_key(serve: Serve, home: Path) -> None:
     client = serve(ServiceOptions(albums=(home,)), token=TOKEN)
-    signed = httpx.Client(base_url=client.base_url, headers={"x-api-key": TOKEN}, trust_env=False)
-    with closing(signed):
-        video = address(seen(signed))
-        (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', signed.get("/people/1").text)
-        assert signed.get(f"{video}/file").status_code == 200
+    authorized = httpx.Client(base_url=client.base_url, headers={"x-api-key": TOKEN}, trust_env=False)
+    with closing(authorized):
+        video = video_address(wait_for_videos(authorized))
+        (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', authorized.get("/people/1").text)
+        assert authorized.get(f"{video}/file").status_code == 200
     for path in (video, f"{video}/file", picture):
-        answer = client.get(path)
-        assert answer.status_code == 303, path
-        assert answer.headers["location"].startswith("/sign-in"), path
-        assert b"ftyp" not in answer.content
+        response = client.get(path)
+        assert response.status_code == 303, path
+        assert response.headers["location"].startswith("/sign-in"), path
+        assert b"ftyp" not in response.content
 
 
 @pytest.mark.parametrize(
@@ -234,11 +236,11 @@ def test_nothing_is_sent_without_a_key(serve: Serve, home: Path) -> None:
         "/videos/%00",
     ],
 )
-def test_other_video_paths_are_refused(watching: httpx.Client, path: str) -> None:
+def test_other_video_paths_are_refused(client: httpx.Client, path: str) -> None:
     line = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
-    answer = raw(str(watching.base_url), line)
-    assert answer.split(b" ")[1] in {b"404", b"422"}, answer
-    assert b"root:" not in answer
+    response = send_raw(str(client.base_url), line)
+    assert response.split(b" ")[1] in {b"404", b"422"}, response
+    assert b"root:" not in response
 
 
 def test_html_in_a_video_name_is_shown_as_text(serve: Serve, home: Path, gallery: Path) -> None:
@@ -246,12 +248,12 @@ def test_html_in_a_video_name_is_shown_as_text(serve: Serve, home: Path, gallery
     (home / "clip.mp4").rename(home / name)
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as opened:
         assert scan_videos(bank, opened, home).known_by_content == 1
-    client = seen(serve(ServiceOptions(albums=(home,))))
-    for page in (client.get("/people/1").text, client.get(address(client)).text):
+    client = wait_for_videos(serve(ServiceOptions(albums=(home,))))
+    for page in (client.get("/people/1").text, client.get(video_address(client)).text):
         assert "<img src=x" not in page
         assert ">49<" not in page
         assert "&lt;img src=x onerror=alert(1)&gt;" in page
-    file = client.get(f"{address(client)}/file")
+    file = client.get(f"{video_address(client)}/file")
     assert "content-disposition" not in file.headers
 
 
@@ -262,17 +264,19 @@ def test_background_scan_reads_videos_after_photos(serve: Serve, home: Path, gal
     (home / "out.mp4").symlink_to(tmp_path / "elsewhere.mp4")
     client = serve(ServiceOptions(albums=(home,)))
     client.post("/api/v1/album/scan")
-    state = finished(client)
+    state = wait_for_scan(client)
     assert (state["status"], state["step"], state["error"]) == ("done", "videos", None)
     assert (state["videos_done"], state["videos_total"]) == (2, 2)
-    assert [one["video"] for one in state["unreadable_videos"]] == [str(home / "torn.mp4")]  # type: ignore[attr-defined]
-    assert seen(client).get("/people/1").text.count('class="card-box video"') == 1  # a copy is the same video
+    assert [video["video"] for video in state["unreadable_videos"]] == [str(home / "torn.mp4")]  # type: ignore[attr-defined]
+    assert (
+        wait_for_videos(client).get("/people/1").text.count('class="card-box video"') == 1
+    )  # a copy is the same video
 
 
 def test_forgotten_person_leaves_no_picture(serve: Serve, home: Path, gallery: Path) -> None:
-    client = seen(serve(ServiceOptions(albums=(home,))))
+    client = wait_for_videos(serve(ServiceOptions(albums=(home,))))
     (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', client.get("/people/1").text)
-    video, tag = address(client), client.get(picture).headers["etag"]
+    video, tag = video_address(client), client.get(picture).headers["etag"]
     with FaceBank.open(gallery) as bank:
         track = int(picture.rpartition("/")[2])
         with bank.album() as album:
@@ -290,7 +294,7 @@ def test_forgotten_person_leaves_no_picture(serve: Serve, home: Path, gallery: P
     raise AssertionError("the picture is still in the scan file")
 
 
-def step_of(client: httpx.Client, number: int) -> str:
+def wait_for_step(client: httpx.Client, number: int) -> str:
     for _ in range(600):
         state = client.get("/api/v1/album/scan").json()
         if state["scan"] == number and (state["step"] == "videos" or state["status"] != "running"):
@@ -305,10 +309,10 @@ def test_photo_scan_does_not_wait_for_videos(serve: Serve, home: Path, shared: P
         (home / f"{number}.mp4").write_bytes(clip + b"\0\0\0\x08free" * number)
     client = serve(ServiceOptions(albums=(home,)))
     client.post("/api/v1/album/scan")
-    assert step_of(client, 1) == "videos"
+    assert wait_for_step(client, 1) == "videos"
     again = client.post("/api/v1/album/scan")
     assert (again.status_code, again.json()["scan"]) == (202, 2)
-    assert step_of(client, 2) == "videos"
+    assert wait_for_step(client, 2) == "videos"
     client.delete("/api/v1/album/scan")
-    state = finished(client)
+    state = wait_for_scan(client)
     assert (state["status"], state["scan"], state["videos_total"]) == ("canceled", 2, 10)

@@ -9,7 +9,7 @@ from facebank.types import Candidate
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         (
             "group 11 is unlike Ada, who is enrolled (similarity -0.08): choose another name, or use --force if it is "
@@ -46,8 +46,8 @@ from facebank.types import Candidate
         ("my photo.jpg cannot be read: it is cut short", "my photo.jpg cannot be read: it is cut short."),
     ],
 )
-def test_advice_about_commands_is_omitted(text: str, shown: str) -> None:
-    assert sentence(text) == shown
+def test_advice_about_commands_is_omitted(text: str, expected: str) -> None:
+    assert sentence(text) == expected
 
 
 @pytest.mark.parametrize(("probability", "offered"), [(None, True), (0.01, True), (0.004, False)])
@@ -64,7 +64,7 @@ def test_scan_shows_its_remaining_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept"),
+    ("typed", "expected"),
     [
         (" 2014 ", "2014"),
         ("2014-3", "2014-03"),
@@ -75,5 +75,5 @@ def test_scan_shows_its_remaining_time() -> None:
         ("", ""),
     ],
 )
-def test_birthday_formats(typed: str, kept: str) -> None:
-    assert normalize_date(typed) == kept
+def test_birth_dates_are_normalized(typed: str, expected: str) -> None:
+    assert normalize_date(typed) == expected

@@ -11,14 +11,27 @@ import pytest
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1, with its key."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    key, own = path.with_name("key.pem"), path.with_name("own.pem")
-    asked = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=test"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", *asked, *names, "-keyout", str(key), "-out", str(own)]
+    path = tmp_path_factory.mktemp("tls") / "combined.pem"
+    key, certificate_path = path.with_name("key.pem"), path.with_name("certificate.pem")
+    key_options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=test"]
+    name_options = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "2",
+        *key_options,
+        *name_options,
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate_path),
+    ]
     try:
         subprocess.run(command, check=True, capture_output=True)
     except FileNotFoundError:
         pytest.skip("needs the program openssl")
-    path.write_bytes(key.read_bytes() + own.read_bytes())
+    path.write_bytes(key.read_bytes() + certificate_path.read_bytes())
     return path

@@ -22,45 +22,57 @@ from facebank.video.mqtt import parse_broker, topic_prefix
 from facebank.video.presence import PresenceChange, PresenceEvent
 from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
 
-SOON = Timeouts(first=0.05, longest=0.2, patience=5)
-ODD = ["Ada", "a/b", "a+b", "#", "+", "$SYS", "李 雷", "x" * 3000, "line\nbreak\x00\x1b[0m", "{{ states('x') }}", ".."]
+SHORT_WAITS = Timeouts(first=0.05, longest=0.2, patience=5)
+ODD_NAMES = [
+    "Ada",
+    "a/b",
+    "a+b",
+    "#",
+    "+",
+    "$SYS",
+    "李 雷",
+    "x" * 3000,
+    "line\nbreak\x00\x1b[0m",
+    "{{ states('x') }}",
+    "..",
+]
 
 
-def came(person: str, change: PresenceChange = PresenceChange.CAME) -> PresenceEvent:
+def arrival(person: str, change: PresenceChange = PresenceChange.CAME) -> PresenceEvent:
     return PresenceEvent(change, person, "door", datetime.now(UTC), 0.5, 0.9)
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path)
-    yield made
-    made.kill()
+    running_broker = Broker(tmp_path)
+    yield running_broker
+    running_broker.kill()
 
 
-def publisher(
-    broker: Broker, names: list[str], told: list[str] | None = None, *, announces_all: bool = False
+def make_publisher(
+    broker: Broker, names: list[str], notices: list[str] | None = None, *, announces_all: bool = False
 ) -> HomePublisher:
     address = parse_broker(f"mqtt://127.0.0.1:{broker.port}/home")
-    sentences = [] if told is None else told
-    return HomePublisher(address, "door", names, sentences.append, timeouts=SOON, announces_all=announces_all)
+    notices = [] if notices is None else notices
+    return HomePublisher(address, "door", names, notices.append, timeouts=SHORT_WAITS, announces_all=announces_all)
 
 
-def wait_until(is_true: object, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not is_true():  # type: ignore[operator]
-        assert time.monotonic() < end
+def wait_until(condition: object, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def test_states_events_and_the_device_are_published(broker: Broker) -> None:
-    home = publisher(broker, ["Ada Lovelace", "Grace"])
+    home = make_publisher(broker, ["Ada Lovelace", "Grace"])
     with Subscriber(broker) as subscriber:
         home.start()
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")
         person = f"home/door/person/{topic_word('Ada Lovelace')}"
-        home.publish(came("Ada Lovelace"))
+        home.publish(arrival("Ada Lovelace"))
         subscriber.wait(lambda: subscriber.topics("door/event"))
-        home.publish(came("Ada Lovelace", PresenceChange.LEFT))
+        home.publish(arrival("Ada Lovelace", PresenceChange.LEFT))
         home.close()
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"offline")
         states = [message.json["state"] for message in subscriber.messages if message.topic == person]
@@ -69,12 +81,12 @@ def test_states_events_and_the_device_are_published(broker: Broker) -> None:
         assert events == ["came", "left"]
         assert json.loads(subscriber.state["home/door/last_seen"])["person"] == "Ada Lovelace"
         assert not any(b"Grace" in message.payload for message in subscriber.messages)
-    with Subscriber(broker) as late:
-        late.wait(lambda: len(late.messages) == 4)
-        assert all(message.retained for message in late.messages)
-        assert late.topics("event") == []
-        (found,) = late.topics("homeassistant/device/")
-        check_discovery(found, json.loads(late.state[found]), set(late.state))
+    with Subscriber(broker) as new_subscriber:
+        new_subscriber.wait(lambda: len(new_subscriber.messages) == 4)
+        assert all(message.retained for message in new_subscriber.messages)
+        assert new_subscriber.topics("event") == []
+        (device_topic,) = new_subscriber.topics("homeassistant/device/")
+        check_discovery(device_topic, json.loads(new_subscriber.state[device_topic]), set(new_subscriber.state))
     assert (home.log.deliveries.failures, home.log.deliveries.dropped) == (0, 0)
 
 
@@ -88,26 +100,26 @@ def check_discovery(topic: str, payload: dict[str, object], topics: set[str]) ->
     assert device["identifiers"] == [topic.split("/")[2]]
     assert origin["name"] == "facebank"
     assert payload["availability_topic"] in topics
-    assert len({each["unique_id"] for each in components.values()}) == len(components)
-    kinds = {each["platform"] for each in components.values()}
+    assert len({component["unique_id"] for component in components.values()}) == len(components)
+    kinds = {component["platform"] for component in components.values()}
     assert kinds == {"sensor", "binary_sensor"}
-    for each in components.values():
-        assert each["state_topic"] in topics
-        assert each["value_template"].startswith("{{ value_json.")
-        assert "\n" not in each["name"]
-        assert 0 < len(each["name"]) <= 100
+    for component in components.values():
+        assert component["state_topic"] in topics
+        assert component["value_template"].startswith("{{ value_json.")
+        assert "\n" not in component["name"]
+        assert 0 < len(component["name"]) <= 100
 
 
 def test_a_restarted_broker_gets_all_state_again(broker: Broker) -> None:
-    told: list[str] = []
-    home = publisher(broker, ["Ada", "Grace"], told)
+    notices: list[str] = []
+    home = make_publisher(broker, ["Ada", "Grace"], notices)
     home.start()
-    wait_until(lambda: not told and home.log.deliveries.delivered >= 2)
-    home.publish(came("Ada"))
+    wait_until(lambda: not notices and home.log.deliveries.delivered >= 2)
+    home.publish(arrival("Ada"))
     broker.kill()
-    wait_until(lambda: told)
-    home.publish(came("Grace"))
-    home.publish(came("Ada", PresenceChange.LEFT))
+    wait_until(lambda: notices)
+    home.publish(arrival("Grace"))
+    home.publish(arrival("Ada", PresenceChange.LEFT))
     assert home.log.deliveries.dropped >= 2
     broker.start()
     with Subscriber(broker) as subscriber:
@@ -118,52 +130,52 @@ def test_a_restarted_broker_gets_all_state_again(broker: Broker) -> None:
         assert json.loads(subscriber.state["home/door/last_seen"])["person"] == "Grace"
         assert not subscriber.topics("door/event"), "past events are not sent again"
     home.close()
-    away, back = told
-    assert away == f"the MQTT broker at mqtt://127.0.0.1:{broker.port}: {away.split(': ')[1]}"
-    assert "watching continues" in away
-    assert back == f"the MQTT broker at mqtt://127.0.0.1:{broker.port} is available again"
+    lost_notice, return_notice = notices
+    assert lost_notice == f"the MQTT broker at mqtt://127.0.0.1:{broker.port}: {lost_notice.split(': ')[1]}"
+    assert "watching continues" in lost_notice
+    assert return_notice == f"the MQTT broker at mqtt://127.0.0.1:{broker.port} is available again"
 
 
 def test_an_unreachable_broker_does_not_block(tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     broker.kill()
-    told: list[str] = []
-    home = publisher(broker, [], told)
+    notices: list[str] = []
+    home = make_publisher(broker, [], notices)
     home.start()
-    began = time.monotonic()
+    start_time = time.monotonic()
     for _ in range(500):
-        home.publish(came("Ada"))
-    assert time.monotonic() - began < 1
+        home.publish(arrival("Ada"))
+    assert time.monotonic() - start_time < 1
     wait_until(lambda: home.log.deliveries.failures > 3)
-    began = time.monotonic()
+    start_time = time.monotonic()
     home.close()
-    assert time.monotonic() - began < 2
-    assert len(told) == 1
-    assert "cannot be reached" in told[0]
+    assert time.monotonic() - start_time < 2
+    assert len(notices) == 1
+    assert "cannot be reached" in notices[0]
     assert home.log.deliveries.dropped == 500
 
 
-def test_two_clients_with_one_name_are_reported_once(broker: Broker) -> None:
-    told: list[str] = []
-    homes = [publisher(broker, [], told) for _ in range(2)]
+def test_two_clients_with_the_same_camera_name_are_reported_once(broker: Broker) -> None:
+    notices: list[str] = []
+    homes = [make_publisher(broker, [], notices) for _ in range(2)]
     for home in homes:
         home.start()
     wait_until(lambda: sum(home.log.deliveries.failures for home in homes) > 12)
     for home in homes:
         home.close()
-    assert sum("is another facebank watch running with this camera name?" in sentence for sentence in told) == 2
-    assert len(told) <= 8
+    assert sum("is another facebank watch running with this camera name?" in sentence for sentence in notices) == 2
+    assert len(notices) <= 8
 
 
 def test_a_silent_server_is_disconnected(tmp_path: Path) -> None:
-    told: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = parse_broker(f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
-        home = HomePublisher(address, "door", [], told.append, timeouts=Timeouts(0.05, 0.2, patience=0.5))
+    notices: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = parse_broker(f"mqtt://127.0.0.1:{server.getsockname()[1]}")
+        home = HomePublisher(address, "door", [], notices.append, timeouts=Timeouts(0.05, 0.2, patience=0.5))
         home.start()
-        wait_until(lambda: told)
+        wait_until(lambda: notices)
         home.close()
-    assert "it does not answer in time" in told[0]
+    assert "it does not answer in time" in notices[0]
 
 
 ACCEPTED = b"\x20\x02\x00\x00"
@@ -171,7 +183,7 @@ SUBSCRIBED = ACCEPTED + b"\x90\x04\x00\x01\x01\x01"
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"\x20\x00",
@@ -182,42 +194,46 @@ SUBSCRIBED = ACCEPTED + b"\x90\x04\x00\x01\x01\x01"
         SUBSCRIBED + b"\x31\xff\xff\xff\xff\xff",
     ],
 )
-def test_a_server_with_invalid_packets_is_disconnected(answer: bytes) -> None:
-    told: list[str] = []
+def test_a_server_with_invalid_packets_is_disconnected(response: bytes) -> None:
+    notices: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(20)
 
-        def serve() -> None:
+        def accept_connections() -> None:
             for _ in range(3):
                 connection, _ = server.accept()
                 with connection:
                     connection.recv(1000)
-                    connection.sendall(answer)
+                    connection.sendall(response)
 
-        serving = threading.Thread(target=serve)
-        serving.start()
+        thread = threading.Thread(target=accept_connections)
+        thread.start()
         home = HomePublisher(
-            parse_broker(f"mqtt://127.0.0.1:{server.getsockname()[1]}"), "door", ["Ada"], told.append, timeouts=SOON
+            parse_broker(f"mqtt://127.0.0.1:{server.getsockname()[1]}"),
+            "door",
+            ["Ada"],
+            notices.append,
+            timeouts=SHORT_WAITS,
         )
         home.start()
         wait_until(lambda: home.log.deliveries.failures >= 3)
         home.close()
-        serving.join()
-    assert 1 <= len(told) <= 2
+        thread.join()
+    assert 1 <= len(notices) <= 2
     assert home.log.deliveries.delivered == 0
 
 
 def test_sensors_of_an_earlier_run_are_kept_or_removed(broker: Broker) -> None:
-    earlier = publisher(broker, ["Ada", "Grace"])
+    earlier = make_publisher(broker, ["Ada", "Grace"])
     earlier.start()
     for person in ("Ada", "Grace"):
-        earlier.publish(came(person))
+        earlier.publish(arrival(person))
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: len(subscriber.topics("/person/")) == 2)
         subscriber.publish("home/door/person/of another", b"garbage")
-        earlier._connection._closing.set()  # ends as if killed: no departures, still online
+        earlier._connection._closing.set()  # as if killed: it publishes no departures
         wait_until(lambda: subscriber.state.get("home/door/availability") == b"offline")
-        home = publisher(broker, ["Ada", "Mary"])
+        home = make_publisher(broker, ["Ada", "Mary"])
         before = len(subscriber.messages)
         home.start()
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")
@@ -226,21 +242,25 @@ def test_sensors_of_an_earlier_run_are_kept_or_removed(broker: Broker) -> None:
         (state,) = (json.loads(subscriber.state[topic]) for topic in subscriber.topics("/person/"))
         assert (state["person"], state["state"]) == ("Ada", "OFF")
         grace = f"person-{topic_word('Grace')}"
-        described = [each.json["components"] for each in subscriber.messages[before:] if "/device/" in each.topic]
-        assert described[-2][grace] == {"platform": "binary_sensor"}, "Home Assistant removes entities without settings"
-        assert grace not in described[-1]
+        components = [
+            message.json["components"] for message in subscriber.messages[before:] if "/device/" in message.topic
+        ]
+        assert components[-2][grace] == {"platform": "binary_sensor"}, (
+            "Home Assistant removes entities without settings"
+        )
+        assert grace not in components[-1]
         assert json.loads(subscriber.state["home/door/last_seen"])["person"] is None
-    with Subscriber(broker) as late:
-        late.wait(lambda: late.state.get("home/door/availability") == b"offline")
-        assert not any(b"Grace" in message.payload for message in late.messages)
+    with Subscriber(broker) as new_subscriber:
+        new_subscriber.wait(lambda: new_subscriber.state.get("home/door/availability") == b"offline")
+        assert not any(b"Grace" in message.payload for message in new_subscriber.messages)
 
 
 def test_last_seen_is_kept_from_an_earlier_run(broker: Broker) -> None:
-    earlier = publisher(broker, ["Ada"])
+    earlier = make_publisher(broker, ["Ada"])
     earlier.start()
-    earlier.publish(came("Ada"))
+    earlier.publish(arrival("Ada"))
     earlier.close()
-    home = publisher(broker, ["Ada"])
+    home = make_publisher(broker, ["Ada"])
     home.start()
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")
@@ -261,36 +281,38 @@ def test_an_invalid_last_seen_message_is_ignored(tmp_path: Path, payload: bytes)
     address = parse_broker("mqtt://127.0.0.1")
     home = HomePublisher(address, "door", ["Ada"], print)
     home._adopt({"facebank/door/last_seen": payload})
-    told = json.loads(home._connection._retained["facebank/door/last_seen"])
-    assert (told["person"], told["at"]) == (None, None)
+    last_seen = json.loads(home._connection._retained["facebank/door/last_seen"])
+    assert (last_seen["person"], last_seen["at"]) == (None, None)
 
 
 def test_people_forgotten_during_a_watch_are_removed(broker: Broker) -> None:
-    home = publisher(broker, ["Ada", "Grace"], announces_all=True)
+    home = make_publisher(broker, ["Ada", "Grace"], announces_all=True)
     home.start()
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: len(subscriber.topics("/person/")) == 2)
-        home.publish(came("Ada"))
+        home.publish(arrival("Ada"))
         home.enroll(["Grace"])
-        home.publish(came("Ada", PresenceChange.LEFT))
+        home.publish(arrival("Ada", PresenceChange.LEFT))
         subscriber.wait(lambda: len(subscriber.topics("/person/")) == 1)
         home.close()
-    with Subscriber(broker) as late:
-        late.wait(lambda: late.state.get("home/door/availability") == b"offline")
-        assert not any(b"Ada" in message.payload for message in late.messages)
+    with Subscriber(broker) as new_subscriber:
+        new_subscriber.wait(lambda: new_subscriber.state.get("home/door/availability") == b"offline")
+        assert not any(b"Ada" in message.payload for message in new_subscriber.messages)
 
 
-def test_odd_names_in_topics_and_messages(broker: Broker) -> None:
-    home = publisher(broker, ODD, announces_all=True)
+def test_odd_names_are_safe_in_topics_and_messages(broker: Broker) -> None:
+    home = make_publisher(broker, ODD_NAMES, announces_all=True)
     home.start()
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")
         for topic in subscriber.topics("/person/"):
             assert re.fullmatch(r"home/door/person/[a-z0-9-]{1,53}", topic)
-        assert {json.loads(subscriber.state[topic])["person"] for topic in subscriber.topics("/person/")} == set(ODD)
+        assert {json.loads(subscriber.state[topic])["person"] for topic in subscriber.topics("/person/")} == set(
+            ODD_NAMES
+        )
         (found,) = subscriber.topics("/device/")
-        names = {each["name"] for each in json.loads(subscriber.state[found])["components"].values()}
-        assert len(names) == len(ODD) + 1
+        names = {component["name"] for component in json.loads(subscriber.state[found])["components"].values()}
+        assert len(names) == len(ODD_NAMES) + 1
         assert all(name.isprintable() and len(name) <= 100 for name in names)
     home.close()
 
@@ -305,23 +327,31 @@ def test_topic_words_are_safe_and_unique(names: list[str]) -> None:
 def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
     broker = Broker(tmp_path, with_password=True)
     try:
-        told: list[str] = []
-        wrong = HomePublisher(
-            parse_broker(f"mqtt://{USER}:wrong@127.0.0.1:{broker.port}"), "door", [], told.append, timeouts=SOON
+        notices: list[str] = []
+        refused = HomePublisher(
+            parse_broker(f"mqtt://{USER}:wrong@127.0.0.1:{broker.port}"),
+            "door",
+            [],
+            notices.append,
+            timeouts=SHORT_WAITS,
         )
-        wrong.start()
-        wait_until(lambda: wrong.log.deliveries.failures > 2)
-        wrong.close()
-        assert len(told) == 1
-        assert "refuses the connection" in told[0]
-        right = HomePublisher(
-            parse_broker(f"mqtt://{USER}@127.0.0.1:{broker.port}", PASSWORD), "door", [], told.append, timeouts=SOON
+        refused.start()
+        wait_until(lambda: refused.log.deliveries.failures > 2)
+        refused.close()
+        assert len(notices) == 1
+        assert "refuses the connection" in notices[0]
+        accepted = HomePublisher(
+            parse_broker(f"mqtt://{USER}@127.0.0.1:{broker.port}", PASSWORD),
+            "door",
+            [],
+            notices.append,
+            timeouts=SHORT_WAITS,
         )
-        right.start()
+        accepted.start()
         with Subscriber(broker, USER, PASSWORD) as subscriber:
             subscriber.wait(lambda: subscriber.state.get("facebank/door/availability") == b"online")
-        right.close()
-        assert len(told) == 1
+        accepted.close()
+        assert len(notices) == 1
     finally:
         broker.kill()
 
@@ -330,19 +360,19 @@ def test_certificates_are_verified(tmp_path: Path, certificate: Path, monkeypatc
     broker = Broker(tmp_path, certificate=certificate)
     address = parse_broker(f"mqtts://127.0.0.1:{broker.port}")
     try:
-        told: list[str] = []
-        refused = HomePublisher(address, "door", [], told.append, timeouts=SOON)
+        notices: list[str] = []
+        refused = HomePublisher(address, "door", [], notices.append, timeouts=SHORT_WAITS)
         refused.start()
-        wait_until(lambda: told)
+        wait_until(lambda: notices)
         refused.close()
-        assert "its certificate is not trusted" in told[0]
+        assert "its certificate is not trusted" in notices[0]
         assert refused.log.deliveries.delivered == 0
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        trusted = HomePublisher(address, "door", [], told.append, timeouts=SOON)
+        trusted = HomePublisher(address, "door", [], notices.append, timeouts=SHORT_WAITS)
         trusted.start()
         wait_until(lambda: trusted.log.deliveries.delivered >= 2)
         trusted.close()
-        assert len(told) == 1
+        assert len(notices) == 1
     finally:
         broker.kill()
 
@@ -355,7 +385,7 @@ def test_certificates_are_verified(tmp_path: Path, certificate: Path, monkeypatc
         ("mqtt://[::1]", "mqtt://[::1]", "facebank"),
     ],
 )
-def test_addresses(address: str, shown: str, prefix: str) -> None:
+def test_addresses_are_parsed_and_shown_without_passwords(address: str, shown: str, prefix: str) -> None:
     broker = parse_broker(address, "q")
     assert (broker.label, broker.prefix) == (shown, prefix)
     assert "p%40" not in repr(broker)
@@ -397,8 +427,8 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         parse_broker("mqtt://broker")
 
 
-def test_threads_end(broker: Broker) -> None:
-    home = publisher(broker, [])
+def test_the_thread_ends_when_a_publisher_is_closed(broker: Broker) -> None:
+    home = make_publisher(broker, [])
     home.start()
     home.close()
     assert "mqtt" not in {thread.name for thread in threading.enumerate()}

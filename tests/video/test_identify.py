@@ -22,7 +22,7 @@ STEP = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ShotAnnotation:
     """Manual annotation of the people in a shot, and their positions at its start."""
 
     first_frame: int
@@ -36,10 +36,10 @@ class Seen:
 # before an audience in the dark. Then Miranda alone. Then the audience: a laughing young face, Marian Robinson, Barack
 # and Michelle Obama.
 SHOTS = (
-    Seen(0, CUTS[0] - 1, {MIRANDA: (545, 75)}, frozenset({LACAMOIRE}), ((67, 200),)),
-    Seen(CUTS[0], CUTS[1] - 1, {}, frozenset({LACAMOIRE}), ((430, 230),)),
-    Seen(CUTS[1], CUTS[2] - 1, {MIRANDA: (184, 100)}),
-    Seen(CUTS[2], CLIP_FRAMES - 1, {OBAMA: (350, 90)}, frozenset(), ((75, 105), (198, 128), (417, 133))),
+    ShotAnnotation(0, CUTS[0] - 1, {MIRANDA: (545, 75)}, frozenset({LACAMOIRE}), ((67, 200),)),
+    ShotAnnotation(CUTS[0], CUTS[1] - 1, {}, frozenset({LACAMOIRE}), ((430, 230),)),
+    ShotAnnotation(CUTS[1], CUTS[2] - 1, {MIRANDA: (184, 100)}),
+    ShotAnnotation(CUTS[2], CLIP_FRAMES - 1, {OBAMA: (350, 90)}, frozenset(), ((75, 105), (198, 128), (417, 133))),
 )
 
 
@@ -74,41 +74,42 @@ def test_shots_match_the_annotation(report: VideoReport) -> None:
 @pytest.mark.parametrize("number", range(len(SHOTS)))
 def test_known_people_have_one_track_per_shot(report: VideoReport, number: int) -> None:
     shot = SHOTS[number]
-    there = [each for each in report.appearances if each.track.shot == number]
-    named = [each for each in there if each.identity.person is not None]
-    assert {each.label for each in named} - shot.may_be_named == set(shot.named)
-    for person, place in shot.named.items():
-        (appearance,) = (each for each in named if each.label == person)
+    in_shot = [appearance for appearance in report.appearances if appearance.track.shot == number]
+    named = [appearance for appearance in in_shot if appearance.identity.person is not None]
+    assert {appearance.label for appearance in named} - shot.may_be_named == set(shot.named)
+    for person, position in shot.named.items():
+        (appearance,) = (appearance for appearance in named if appearance.label == person)
         assert appearance.identity.probability is not None
         assert appearance.identity.probability > 0.95
         assert appearance.start == pytest.approx(shot.first_frame / CLIP_RATE, abs=0.01)
         assert appearance.end == pytest.approx((shot.last_frame + 1) / CLIP_RATE, abs=0.05)
         assert appearance.seconds / STEP - 1 <= len(appearance.track.sightings) <= appearance.seconds / STEP + 2
-        assert holds(appearance.track.sightings[0].face.box, place)
+        assert is_near(appearance.track.sightings[0].face.box, position)
 
 
 @pytest.mark.parametrize("number", range(len(SHOTS)))
 def test_clearly_visible_people_are_found(report: VideoReport, number: int) -> None:
     shot = SHOTS[number]
-    for place in shot.others:
-        found = [
-            each
-            for each in report.appearances
-            if each.track.shot == number and any(holds(sighting.face.box, place) for sighting in each.track.sightings)
+    for position in shot.others:
+        matching = [
+            appearance
+            for appearance in report.appearances
+            if appearance.track.shot == number
+            and any(is_near(sighting.face.box, position) for sighting in appearance.track.sightings)
         ]
-        assert found
-        assert {each.identity.person for each in found} <= {None, *shot.may_be_named}
+        assert matching
+        assert {appearance.identity.person for appearance in matching} <= {None, *shot.may_be_named}
 
 
-def test_different_strangers_have_different_numbers(report: VideoReport) -> None:
-    strangers = [each for each in report.appearances if each.identity.person is None]
-    assert all(each.label.split()[0] in {"stranger", "uncertain"} for each in strangers)
+def test_strangers_in_a_shot_have_different_labels(report: VideoReport) -> None:
+    strangers = [appearance for appearance in report.appearances if appearance.identity.person is None]
+    assert all(appearance.label.split()[0] in {"stranger", "uncertain"} for appearance in strangers)
     for shot in range(len(SHOTS)):
-        labels = [each.label for each in strangers if each.track.shot == shot]
+        labels = [appearance.label for appearance in strangers if appearance.track.shot == shot]
         assert len(labels) == len(set(labels))
 
 
-def test_a_part_of_the_video(bank: FaceBank, shared: Path) -> None:
+def test_a_part_of_a_video_is_identified(bank: FaceBank, shared: Path) -> None:
     part = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(start=3.0, end=5.0))
     (miranda,) = part.appearances
     assert miranda.label == MIRANDA
@@ -117,19 +118,19 @@ def test_a_part_of_the_video(bank: FaceBank, shared: Path) -> None:
     assert not part.ends_early
 
 
-def test_the_number_of_workers_does_not_matter(bank: FaceBank, shared: Path, report: VideoReport) -> None:
-    alone = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(workers=1))
-    assert [(each.label, each.start, each.end) for each in alone.appearances] == [
-        (each.label, each.start, each.end) for each in report.appearances
+def test_the_number_of_workers_does_not_change_the_result(bank: FaceBank, shared: Path, report: VideoReport) -> None:
+    single = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(workers=1))
+    assert [(appearance.label, appearance.start, appearance.end) for appearance in single.appearances] == [
+        (appearance.label, appearance.start, appearance.end) for appearance in report.appearances
     ]
 
 
 def test_a_truncated_video_reports_its_end(bank: FaceBank, shared: Path, tmp_path: Path) -> None:
-    whole = streamable(clip_of(shared).read_bytes())
-    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
-    report = identify_video(bank.engine, bank.identification, tmp_path / "cut.mp4")
+    data = streamable(clip_of(shared).read_bytes())
+    (tmp_path / "truncated.mp4").write_bytes(data[: len(data) * 6 // 10])
+    report = identify_video(bank.engine, bank.identification, tmp_path / "truncated.mp4")
     assert report.ends_early
-    assert [each.label for each in report.appearances].count(MIRANDA) == 2
+    assert [appearance.label for appearance in report.appearances].count(MIRANDA) == 2
     assert 4 < report.position < 8
 
 
@@ -150,13 +151,15 @@ def test_an_empty_gallery_names_strangers_only(shared: Path, tmp_path: Path) -> 
 def test_annotated_videos_have_all_frames_and_boxes(shared: Path, tmp_path: Path, report: VideoReport) -> None:
     out = tmp_path / "named.mp4"
     annotate_video(clip_of(shared), report.appearances, out, VideoPlan())
-    (miranda,) = (each for each in report.appearances if each.label == MIRANDA and each.track.shot == 2)
+    (miranda,) = (
+        appearance for appearance in report.appearances if appearance.label == MIRANDA and appearance.track.shot == 2
+    )
     sighting = miranda.track.sightings[10]
-    with Video(out) as written, Video(clip_of(shared)) as video:
-        pairs = list(zip(written.frames(), video.frames(), strict=True))
+    with Video(out) as annotated_video, Video(clip_of(shared)) as video:
+        pairs = list(zip(annotated_video.frames(), video.frames(), strict=True))
     assert len(pairs) == CLIP_FRAMES
-    drawn, plain = min(pairs, key=lambda pair: abs(pair[1].time - sighting.time))
-    changed = np.abs(drawn.pixels.astype(int) - plain.pixels).max(axis=2) > 60
+    annotated, original = min(pairs, key=lambda pair: abs(pair[1].time - sighting.time))
+    changed = np.abs(annotated.pixels.astype(int) - original.pixels).max(axis=2) > 60
     x1, y1, x2, y2 = sighting.face.box.astype(int)
     assert changed[y1 - 3 : y1 + 4, x1 + 20 : x2 - 20].any(axis=0).all()
     assert changed[y1 + 20 : y2 - 20, x1 - 3 : x1 + 4].any(axis=1).all()
@@ -165,15 +168,15 @@ def test_annotated_videos_have_all_frames_and_boxes(shared: Path, tmp_path: Path
 
 def test_each_track_has_a_picture(tmp_path: Path, report: VideoReport) -> None:
     (tmp_path / f"{MIRANDA} 00m02.jpg").write_bytes(b"mine")
-    written = write_pictures(report.appearances, tmp_path)
-    assert set(written) == {each.track.number for each in report.appearances}
+    paths = write_pictures(report.appearances, tmp_path)
+    assert set(paths) == {appearance.track.number for appearance in report.appearances}
     assert (tmp_path / f"{MIRANDA} 00m02.jpg").read_bytes() == b"mine"
-    assert (tmp_path / f"{MIRANDA} 00m02-2.jpg") in written.values()
-    for path in written.values():
+    assert (tmp_path / f"{MIRANDA} 00m02-2.jpg") in paths.values()
+    for path in paths.values():
         assert min(read_photo(path).pixels.shape[:2]) > 20
 
 
-def holds(box: np.ndarray[tuple[int], np.dtype[np.float32]], place: tuple[int, int]) -> bool:
+def is_near(box: np.ndarray[tuple[int], np.dtype[np.float32]], position: tuple[int, int]) -> bool:
     """Return whether a position is in a box or next to it."""
-    x, y = place
+    x, y = position
     return bool(box[0] - 25 <= x <= box[2] + 25 and box[1] - 25 <= y <= box[3] + 25)

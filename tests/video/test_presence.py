@@ -27,13 +27,13 @@ FACE = Face(
 )
 
 
-def visitor(number: int, person: str | None, decision: Decision = Decision.KNOWN) -> Visitor:
+def make_visitor(number: int, person: str | None, decision: Decision = Decision.KNOWN) -> Visitor:
     reason = Reason.MATCH if decision is Decision.KNOWN else Reason.BELOW_THRESHOLD
     identity = Identity(decision, reason, person, 0.5, 0.9, ())
     return Visitor(Track(number, 0, [Sighting(0.0, FACE)]), person or "stranger 1", identity, 3, FRAME)
 
 
-class Told:
+class PresenceRecorder:
     """Passes visitor changes, a second apart, and records the events."""
 
     def __init__(self, *, thumbnails: bool = False) -> None:
@@ -41,56 +41,56 @@ class Told:
         self.events: list[PresenceEvent] = []
         self.now = START
 
-    def __call__(self, news: VisitorChange, who: Visitor) -> list[tuple[str, str]]:
+    def __call__(self, change: VisitorChange, visitor: Visitor) -> list[tuple[str, str]]:
         self.now += timedelta(seconds=1)
-        events = self.tracker.update(news, who, self.now)
+        events = self.tracker.update(change, visitor, self.now)
         self.events += events
         return [(event.change.value, event.person) for event in events]
 
 
-def test_arrivals_and_departures() -> None:
-    told = Told()
-    assert told(VisitorChange.CAME, visitor(1, "Ada")) == [("came", "Ada")]
-    assert told(VisitorChange.CAME, visitor(2, "Grace")) == [("came", "Grace")]
-    assert told(VisitorChange.LEFT, visitor(1, "Ada")) == [("left", "Ada")]
-    assert told.events[-1].seconds == 2
-    assert (told.events[-1].similarity, told.events[-1].probability) == (0.5, 0.9)
+def test_arrivals_and_departures_are_events() -> None:
+    recorder = PresenceRecorder()
+    assert recorder(VisitorChange.CAME, make_visitor(1, "Ada")) == [("came", "Ada")]
+    assert recorder(VisitorChange.CAME, make_visitor(2, "Grace")) == [("came", "Grace")]
+    assert recorder(VisitorChange.LEFT, make_visitor(1, "Ada")) == [("left", "Ada")]
+    assert recorder.events[-1].seconds == 2
+    assert (recorder.events[-1].similarity, recorder.events[-1].probability) == (0.5, 0.9)
 
 
 @pytest.mark.parametrize("decision", [Decision.UNKNOWN, Decision.UNCERTAIN])
 @pytest.mark.parametrize("person", [None, "Ada"])
 def test_unknown_and_uncertain_faces_cause_no_events(decision: Decision, person: str | None) -> None:
-    told = Told(thumbnails=True)
-    for news in VisitorChange:
-        assert told(news, visitor(1, person, decision)) == []
+    recorder = PresenceRecorder(thumbnails=True)
+    for change in VisitorChange:
+        assert recorder(change, make_visitor(1, person, decision)) == []
 
 
 def test_a_changed_decision_is_a_departure() -> None:
-    told = Told()
-    told(VisitorChange.CAME, visitor(1, "Ada"))
-    doubtful = visitor(1, None, Decision.UNCERTAIN)
-    doubtful.identity = replace(doubtful.identity, similarity=0.1, probability=0.2)
-    assert told(VisitorChange.CHANGED, doubtful) == [("left", "Ada")]
-    assert told.events[-1].probability == 0.9
-    assert told(VisitorChange.CHANGED, visitor(1, "Grace")) == [("came", "Grace")]
-    assert told(VisitorChange.CHANGED, visitor(1, "Ada")) == [("left", "Grace"), ("came", "Ada")]
+    recorder = PresenceRecorder()
+    recorder(VisitorChange.CAME, make_visitor(1, "Ada"))
+    uncertain = make_visitor(1, None, Decision.UNCERTAIN)
+    uncertain.identity = replace(uncertain.identity, similarity=0.1, probability=0.2)
+    assert recorder(VisitorChange.CHANGED, uncertain) == [("left", "Ada")]
+    assert recorder.events[-1].probability == 0.9
+    assert recorder(VisitorChange.CHANGED, make_visitor(1, "Grace")) == [("came", "Grace")]
+    assert recorder(VisitorChange.CHANGED, make_visitor(1, "Ada")) == [("left", "Grace"), ("came", "Ada")]
 
 
 def test_a_person_with_two_tracks_leaves_with_the_last() -> None:
-    told = Told()
-    told(VisitorChange.CAME, visitor(1, "Ada"))
-    assert told(VisitorChange.CAME, visitor(2, "Ada")) == []
-    assert told(VisitorChange.LEFT, visitor(1, "Ada")) == []
-    assert told(VisitorChange.LEFT, visitor(2, "Ada")) == [("left", "Ada")]
+    recorder = PresenceRecorder()
+    recorder(VisitorChange.CAME, make_visitor(1, "Ada"))
+    assert recorder(VisitorChange.CAME, make_visitor(2, "Ada")) == []
+    assert recorder(VisitorChange.LEFT, make_visitor(1, "Ada")) == []
+    assert recorder(VisitorChange.LEFT, make_visitor(2, "Ada")) == [("left", "Ada")]
 
 
 def test_thumbnails_are_included_on_request() -> None:
-    for wanted in (False, True):
-        told = Told(thumbnails=wanted)
-        told(VisitorChange.CAME, visitor(1, "Ada"))
-        told(VisitorChange.LEFT, visitor(1, "Ada"))
-        came, left = told.events
-        assert (came.thumbnail is not None) == wanted
+    for thumbnails in (False, True):
+        recorder = PresenceRecorder(thumbnails=thumbnails)
+        recorder(VisitorChange.CAME, make_visitor(1, "Ada"))
+        recorder(VisitorChange.LEFT, make_visitor(1, "Ada"))
+        came, left = recorder.events
+        assert (came.thumbnail is not None) == thumbnails
         assert left.thumbnail is None
         if came.thumbnail is not None:
             with Image.open(io.BytesIO(came.thumbnail)) as picture:

@@ -37,7 +37,7 @@ def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
 
 @pytest.fixture(scope="module")
 def scanned(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the clip, with its scan beside it."""
+    """A folder with the clip, and its scan beside it."""
     folder = tmp_path_factory.mktemp("scanned") / "films"
     folder.mkdir()
     (folder / "clip.mp4").write_bytes(beginning(clip_of(shared).read_bytes()))
@@ -49,7 +49,7 @@ def scanned(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def films(scanned: Path, tmp_path: Path) -> Path:
-    """Return a copy of the folder, whose clip is known by its content."""
+    """A copy of the folder, whose clip is known by its content."""
     shutil.copytree(scanned, tmp_path / "films")
     shutil.copy(scanned.with_suffix(".scan"), tmp_path / "films.scan")
     return tmp_path / "films"
@@ -62,11 +62,13 @@ def test_a_scan_and_identify_video_agree(bank: FaceBank, scanned: Path) -> None:
         assert overview.refresh()
         (video,) = overview.videos_of(bank.person(MIRANDA).id)
         (stored,) = album.scan_file.videos.each()
-    known = [each for each in whole.appearances if each.identity.person is not None]
-    assert [(visit.start, visit.end) for visit in video.visits] == [(each.start, each.end) for each in known]
-    probabilities = [each.identity.probability for each in known]
+    known = [appearance for appearance in whole.appearances if appearance.identity.person is not None]
+    assert [(visit.start, visit.end) for visit in video.visits] == [
+        (appearance.start, appearance.end) for appearance in known
+    ]
+    probabilities = [appearance.identity.probability for appearance in known]
     assert [visit.probability for visit in video.visits] == pytest.approx(probabilities, abs=0.001)
-    assert [track.begun for track in stored.tracks] == [each.start for each in whole.appearances]
+    assert [track.begun for track in stored.tracks] == [appearance.start for appearance in whole.appearances]
     assert {len(track.faces) for track in stored.tracks} <= set(range(1, KEPT_FACES + 1))
     assert stored.seconds == whole.position
 
@@ -74,34 +76,34 @@ def test_a_scan_and_identify_video_agree(bank: FaceBank, scanned: Path) -> None:
 def test_new_people_are_found_without_another_scan(films: Path, shared: Path, tmp_path: Path) -> None:
     photos = shared / "data" / "photos"
     with (
-        FaceBank.open(tmp_path / "own.facebank", device="cpu", threads=1) as own,
-        own.album(films.with_suffix(".scan")) as album,
+        FaceBank.open(tmp_path / "own.facebank", device="cpu", threads=1) as bank,
+        bank.album(films.with_suffix(".scan")) as album,
     ):
-        own.enroll(OBAMA, next((photos / "enrol" / "obama").iterdir()))
-        scan_videos(own, album, films)
-        overview = VideoOverview(own, album, [films])
+        bank.enroll(OBAMA, next((photos / "enrol" / "obama").iterdir()))
+        scan_videos(bank, album, films)
+        overview = VideoOverview(bank, album, [films])
         assert overview.refresh()
-        assert (len(overview), overview.videos_of(own.person(OBAMA).id)) == (1, [])
-        (films / "clip.mp4").rename(films / "away")
-        own.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
+        assert (len(overview), overview.videos_of(bank.person(OBAMA).id)) == (1, [])
+        (films / "clip.mp4").rename(films / "renamed")
+        bank.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
         assert not overview.is_current
         assert overview.refresh()
-        miranda = own.person(MIRANDA).id
+        miranda = bank.person(MIRANDA).id
         (video,) = overview.videos_of(miranda)
-        assert overview.videos_of(miranda, own.person(OBAMA).id) == []
+        assert overview.videos_of(miranda, bank.person(OBAMA).id) == []
         assert [int(visit.start) for visit in video.visits_of(miranda)] == [0, 2]
         assert overview.video(video.content_hash) is video
         track = video.best_of(miranda).track
         assert overview.has_track(track, {miranda})
         assert not overview.has_track(track, {0})
         assert album.scan_file.videos.picture(track) is not None
-        own.forget(MIRANDA)
+        bank.forget(MIRANDA)
         assert overview.refresh()
         assert overview.videos_of(miranda) == []
         assert album.scan_file.videos.picture(track) is None
-        assert scan_videos(own, album, films).gone == 0  # an empty folder is probably a missing disk
+        assert scan_videos(bank, album, films).gone == 0  # an empty folder is probably a missing disk
         (films / "photo.jpg").touch()
-        assert scan_videos(own, album, films).gone == 1
+        assert scan_videos(bank, album, films).gone == 1
         assert overview.refresh()
         assert len(overview) == 0
 
@@ -139,17 +141,17 @@ def test_the_command_forgets_a_persons_pictures(films: Path, shared: Path, tmp_p
         assert any(album.scan_file.videos.picture(track) is not None for track in others)
 
 
-class Canceled(Progress):
+class CancelingProgress(Progress):
     """Cancels after some frames of a video."""
 
     def __init__(self, after: int) -> None:
-        self.left = after
+        self.remaining = after
         self.passed = 0.0
 
     def advance(self, amount: float = 1) -> None:
         self.passed += amount
-        self.left -= amount > 0
-        if self.left < 0:
+        self.remaining -= amount > 0
+        if self.remaining < 0:
             raise InterruptedError
 
 
@@ -158,7 +160,7 @@ def test_a_canceled_scan_continues(bank: FaceBank, films: Path) -> None:
     clip.write_bytes(clip.read_bytes() + b"\0\0\0\x08free")
     (films / "later.mp4").write_bytes(b"no video")
     with bank.album(films.with_suffix(".scan")) as album:
-        progress = Canceled(1)
+        progress = CancelingProgress(1)
         with pytest.raises(InterruptedError):
             scan_videos(bank, album, films, progress=progress)
         assert 0 < progress.passed < clip.stat().st_size
@@ -167,11 +169,11 @@ def test_a_canceled_scan_continues(bank: FaceBank, films: Path) -> None:
     assert [Path(path).name for path, _ in plan.todo] == ["clip.mp4", "later.mp4"]
 
 
-class Told(Progress):
+class RecordingProgress(Progress):
     """Records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[object] = []
+        self.results: list[object] = []
         self.total = self.passed = 0.0
 
     def begin(self, step: str, total: float | None) -> None:
@@ -181,30 +183,30 @@ class Told(Progress):
         self.passed += amount
 
     def report(self, result: object) -> None:
-        self.told.append(result)
+        self.results.append(result)
 
 
 def test_unreadable_videos_are_retried_with_another_decoder_only(
     bank: FaceBank, films: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (films / "torn.mp4").write_bytes((films / "clip.mp4").read_bytes()[:3000])
-    told = Told()
+    progress = RecordingProgress()
     with bank.album(films.with_suffix(".scan")) as album:
-        report = scan_videos(bank, album, films, progress=told)
+        report = scan_videos(bank, album, films, progress=progress)
         assert (report.looked_at, report.known_by_content) == (0, 1)
         assert list(report.unreadable) == [str(films / "torn.mp4")]
         assert "no readable frame" in report.unreadable[str(films / "torn.mp4")]
-        plan = told.told[0]
+        plan = progress.results[0]
         assert isinstance(plan, VideoScanPlan)
-        assert len(plan.todo) == len(told.told) - 1 == 2
-        assert told.total == pytest.approx(told.passed) == sum(path.stat().st_size for path in films.iterdir())
+        assert len(plan.todo) == len(progress.results) - 1 == 2
+        assert progress.total == pytest.approx(progress.passed) == sum(path.stat().st_size for path in films.iterdir())
         assert scan_videos(bank, album, films).unreadable == report.unreadable
         assert plan_video_scan(album.scan_file, [films]).todo == ()
         monkeypatch.setattr("facebank.video.scan.readers", lambda: "cv2=99")
         assert [Path(path).name for path, _ in plan_video_scan(album.scan_file, [films]).todo] == ["torn.mp4"]
 
 
-class Swapped(Progress):
+class SwappingProgress(Progress):
     """Changes or replaces a file during its analysis."""
 
     def __init__(self, path: Path, target: Path | None = None) -> None:
@@ -220,7 +222,7 @@ class Swapped(Progress):
 
 def test_a_file_changed_during_a_scan_is_scanned_again(bank: FaceBank, films: Path) -> None:
     with bank.album(films.with_suffix(".scan")) as album:
-        report = scan_videos(bank, album, films, progress=Swapped(films / "clip.mp4"))
+        report = scan_videos(bank, album, films, progress=SwappingProgress(films / "clip.mp4"))
         assert "changed while it was read" in report.unreadable[str(films / "clip.mp4")]
         assert album.scan_file.videos.known(str(films))[str(films / "clip.mp4")].state == UNSETTLED
         assert scan_videos(bank, album, films).known_by_content == 1  # the clip at its original path
@@ -231,7 +233,7 @@ def test_a_file_replaced_by_a_link_is_not_followed(bank: FaceBank, films: Path, 
     outside = tmp_path / "outside.mp4"
     shutil.copy2(films / "clip.mp4", outside)
     with bank.album(films.with_suffix(".scan")) as album:
-        progress = Swapped(films / "clip.mp4", outside)
+        progress = SwappingProgress(films / "clip.mp4", outside)
         report = scan_videos(bank, album, films, within=NamedFolders([films]), progress=progress)
         assert (report.looked_at, report.known_by_content) == (0, 0)
         assert "leads out of the named folders" in report.unreadable[str(films / "clip.mp4")]
@@ -250,13 +252,13 @@ def test_an_album_of_videos_only_can_be_scanned(bank: FaceBank, films: Path) -> 
         assert album.scan(films, needs_photos=False).skipped.videos == 1
 
 
-def identity(person: str | None, probability: float = 0.9) -> Identity:
+def make_identity(person: str | None, probability: float = 0.9) -> Identity:
     decision = Decision.UNKNOWN if person is None else Decision.KNOWN
     reason = Reason.BELOW_THRESHOLD if person is None else Reason.MATCH
     return Identity(decision, reason, person, 0.5, probability, ())
 
 
-def track(number: int, begun: float, ended: float, quality: float = 0.5) -> ScannedTrack:
+def make_track(number: int, begun: float, ended: float, quality: float = 0.5) -> ScannedTrack:
     assessment = Quality(quality, 64.0, 0.25, 0.75, None, 0.125, None, ())
     face = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9, assessment, np.ones(1, np.float32))
     return ScannedTrack(0, begun, ended, ended, (face,), number=number)
@@ -264,16 +266,16 @@ def track(number: int, begun: float, ended: float, quality: float = 0.5) -> Scan
 
 def test_nearby_tracks_form_one_visit() -> None:
     tracks = (
-        track(1, 0.0, 3.0),
-        track(2, 4.5, 6.0, quality=0.9),
-        track(3, 5.0, 5.5),
-        track(4, 9.0, 10.0),
-        track(5, 9.0, 11.0),
-        track(6, 12.0, 13.0),
+        make_track(1, 0.0, 3.0),
+        make_track(2, 4.5, 6.0, quality=0.9),
+        make_track(3, 5.0, 5.5),
+        make_track(4, 9.0, 10.0),
+        make_track(5, 9.0, 11.0),
+        make_track(6, 12.0, 13.0),
     )
-    who = [identity(name) for name in ("Ada", "Ada", "Ada", "Bea", None, "Cleo")]
+    identities = [make_identity(name) for name in ("Ada", "Ada", "Ada", "Bea", None, "Cleo")]
     video = ScannedVideo("/a.mp4", FileState(1, 1), "a" * 64, 13.0, tracks)
-    visits = visits_of(video, who, {"Ada": 1, "Bea": 2})
+    visits = visits_of(video, identities, {"Ada": 1, "Bea": 2})
     assert [(visit.person, visit.start, visit.end, visit.track) for visit in visits] == [
         (1, 0.0, 6.0, 2),
         (2, 9.0, 10.0, 4),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 
-def read(argument: Any) -> Any:
+def read_argument(argument: Any) -> Any:
     """Return an argument or the bytes of its file."""
     if isinstance(argument, dict) and "file" in argument:
         return Path(argument["file"]).read_bytes()
@@ -24,8 +24,8 @@ def main() -> None:
     from compreface import CompreFace
 
     server, port, key = sys.argv[1:]
-    asked = json.load(sys.stdin)
-    service = CompreFace(server, port, asked["options"])
+    request = json.load(sys.stdin)
+    service = CompreFace(server, port, request["options"])
     recognition = service.init_face_recognition(key)
     parts = {
         "recognition": recognition,
@@ -35,9 +35,9 @@ def main() -> None:
         "detection": service.init_face_detection(key),
     }
     results = []
-    for name, *given in asked["steps"]:
+    for name, *arguments in request["steps"]:
         part, method = name.split(".")
-        results.append(getattr(parts[part], method)(*map(read, given)))
+        results.append(getattr(parts[part], method)(*map(read_argument, arguments)))
     json.dump(results, sys.stdout)
 
 
