@@ -27,12 +27,12 @@ def export(
     from facebank.gallery import export_gallery
 
     with global_options(ctx).open_gallery() as gallery:
-        exported = export_gallery(gallery, folder, person or None, thumbnails=thumbnails)
+        report = export_gallery(gallery, folder, person or None, thumbnails=thumbnails)
     if as_json:
-        write_json({"folder": str(exported.folder), "people": exported.people, "samples": exported.samples})
+        write_json({"folder": str(report.folder), "people": report.people, "samples": report.samples})
     else:
-        counts = f"{pluralize(exported.people, 'person', 'people')} with {pluralize(exported.samples, 'sample')}"
-        write_line(f"{counts} written to {exported.folder}")
+        counts = f"{pluralize(report.people, 'person', 'people')} with {pluralize(report.samples, 'sample')}"
+        write_line(f"{counts} written to {report.folder}")
     return 0
 
 
@@ -53,28 +53,28 @@ def import_people(
     this gallery, or is closer to another person, is refused.
     """
     with global_options(ctx).open_bank() as bank:
-        imported = bank.import_people(folder, force=force)
-    for refused in imported.refused:
-        say(f"{refused.path}: {refused.detail}")
+        report = bank.import_people(folder, force=force)
+    for sample in report.refused:
+        say(f"{sample.path}: {sample.detail}")
     if as_json:
         write_json(
             {
-                "people": imported.people,
-                "samples": imported.samples,
-                "duplicates": imported.duplicates,
-                "duplicates_elsewhere": imported.duplicates_elsewhere,
+                "people": report.people,
+                "samples": report.samples,
+                "duplicates": report.duplicates,
+                "duplicates_elsewhere": report.duplicates_elsewhere,
                 "refused": [
                     {"image": sample.path, "person": sample.person, "reason": sample.reason, "detail": sample.detail}
-                    for sample in imported.refused
+                    for sample in report.refused
                 ],
             }
         )
     else:
         write_line(
-            f"{pluralize(imported.samples, 'sample')} and {pluralize(imported.people, 'new person', 'new people')} "
-            f"imported, {imported.duplicates} already enrolled ({imported.duplicates_elsewhere} under another name)"
+            f"{pluralize(report.samples, 'sample')} and {pluralize(report.people, 'new person', 'new people')} "
+            f"imported, {report.duplicates} already enrolled ({report.duplicates_elsewhere} under another name)"
         )
-    return SOME_FAILED if imported.refused else 0
+    return SOME_FAILED if report.refused else 0
 
 
 def backup(

@@ -42,11 +42,11 @@ SESSION_SECONDS = 30 * 24 * 3600
 PUBLIC_PATHS = ("/api/v1/health", "/sign-in", "/static/")
 """Paths without a key; those that end with a slash are prefixes."""
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_SESSIONS = 1_000
 _MAX_CLIENTS = 10_000
 _KEY_PARAMETERS = frozenset({"token", "key", "api_key", "apikey", "x-api-key", "access_token", "authorization"})
-_HEADERS = {
+_SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'"
@@ -66,7 +66,7 @@ class Caller:
     """The caller of a request."""
 
     name: str  # name of the key, or "this machine"
-    role: Role
+    role: Role  # role of the key; `Role.ADMIN` for this machine
     has_key: bool  # whether the request has a key in a header, which other sites' pages cannot send
     csrf: str  # CSRF token that pages send with every change
 
@@ -159,8 +159,8 @@ class Access:
         Above the limit only keys that were valid from this address are checked, because clients may share an address.
         """
         network = network_of(address)
-        pair = network, hashlib.sha256(_bytes(token)).digest()
-        wait = 0.0 if pair in self._verified else self._invalid_key_rate.wait(network)
+        attempt = network, hashlib.sha256(_bytes(token)).digest()
+        wait = 0.0 if attempt in self._verified else self._invalid_key_rate.wait(network)
         if wait:
             raise RequestError(
                 429,
@@ -170,11 +170,11 @@ class Access:
             )
         owner = self._key_owner(token)
         if owner is None:
-            self._verified.pop(pair, None)
+            self._verified.pop(attempt, None)
             self._invalid_key_rate.take(network)
         else:
-            self._verified[pair] = None
-            self._verified.move_to_end(pair)
+            self._verified[attempt] = None
+            self._verified.move_to_end(attempt)
             while len(self._verified) > _MAX_CLIENTS:
                 self._verified.popitem(last=False)
         return owner
@@ -249,13 +249,13 @@ class GuardedApp:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
         try:
             caller = self._access.caller(scope)
-            if caller is None and scope["method"] not in _SAFE and not scope["path"].startswith(PUBLIC_PATHS):
+            if caller is None and scope["method"] not in _SAFE_METHODS and not scope["path"].startswith(PUBLIC_PATHS):
                 raise _missing_key_error()  # before the body is read
         except FacebankError as error:
             await problem_of(error, client_message(error, self._text, scope))(scope, receive, send_with_headers)
@@ -287,9 +287,9 @@ def require(role: Role) -> Callable[[Request], Awaitable[Caller]]:
         if caller.role < role:
             raise RequestError(403, "RoleTooLow", f"a key with the role '{role.name.lower()}' is required")
         comes_from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
-        if request.method not in _SAFE and comes_from_page and not caller.has_key:
-            sent = request.headers.get(CSRF_HEADER, "")
-            if not hmac.compare_digest(_bytes(sent), _bytes(caller.csrf)):
+        if request.method not in _SAFE_METHODS and comes_from_page and not caller.has_key:
+            token = request.headers.get(CSRF_HEADER, "")
+            if not hmac.compare_digest(_bytes(token), _bytes(caller.csrf)):
                 raise RequestError(403, "PageOutdated", "the page was loaded before a restart: reload it")
         return caller
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facebank.service.client_text import ClientText
 
 MEDIA_TYPE = "application/problem+json"
-_MAX_SENTENCES = 10
+_MAX_MESSAGES = 10
 WITHOUT_ADVICE = "without_advice"
 """Key of the request state: whether to omit advice about this API's parameters and routes."""
 BUSY_SECONDS = 2  # Retry-After of a busy service
@@ -76,7 +76,7 @@ _ROUTING_ERRORS = {
 
 
 class RequestError(ServiceError):
-    """A rejected request: HTTP status, a code for programs, a message for people, and optional details."""
+    """A rejected request: HTTP status, a code for programs, a message for people, and optional extension members."""
 
     def __init__(
         self,
@@ -85,20 +85,20 @@ class RequestError(ServiceError):
         detail: str,
         headers: Mapping[str, str] | None = None,
         *,
-        more: Mapping[str, object] | None = None,
+        extensions: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.headers = dict(headers or {})
-        self.more = dict(more or {})
+        self.extensions = dict(extensions or {})
 
 
 def status_of(error: FacebankError) -> int:
     """Return the HTTP status for an error of the library."""
     if isinstance(error, RequestError):
         return error.status
-    return next(status for kind, status in _STATUS if isinstance(error, kind))
+    return next(status for error_type, status in _STATUS if isinstance(error, error_type))
 
 
 def code_of(error: FacebankError) -> str:
@@ -111,7 +111,7 @@ def problem(
     code: str,
     detail: str,
     headers: Mapping[str, str] | None = None,
-    more: Mapping[str, object] | None = None,
+    extensions: Mapping[str, object] | None = None,
 ) -> JSONResponse:
     """Return a problem details response."""
     content = {
@@ -120,7 +120,7 @@ def problem(
         "status": status,
         "code": code,
         "detail": detail,
-        **(more or {}),
+        **(extensions or {}),
     }
     return JSONResponse(content, status, dict(headers or {}), media_type=MEDIA_TYPE)
 
@@ -137,10 +137,10 @@ def client_message(error: FacebankError, text: ClientText, scope: Scope) -> str:
 def problem_of(error: FacebankError, message: str) -> JSONResponse:
     """Return a problem details response for an error, with its message for clients."""
     status = status_of(error)
-    headers, more = (dict(error.headers), error.more) if isinstance(error, RequestError) else ({}, {})
+    headers, extensions = (dict(error.headers), error.extensions) if isinstance(error, RequestError) else ({}, {})
     if status == 503:
         headers.setdefault("Retry-After", str(BUSY_SECONDS))
-    return problem(status, code_of(error), message, headers, more)
+    return problem(status, code_of(error), message, headers, extensions)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -152,7 +152,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def handle_invalid_values(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for these only
-        return problem(422, "InvalidValue", "; ".join(map(_sentence, error.errors()[:_MAX_SENTENCES])))
+        return problem(422, "InvalidValue", "; ".join(map(_validation_message, error.errors()[:_MAX_MESSAGES])))
 
     async def handle_http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for these only
@@ -176,7 +176,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, handle_fault)
 
 
-def _sentence(error: Mapping[str, object]) -> str:
+def _validation_message(error: Mapping[str, object]) -> str:
     location = error.get("loc")
     field = ".".join(str(part) for part in location[1:]) if isinstance(location, tuple) else ""
     return printable(f"{field or 'the request'}: {error.get('msg')}")

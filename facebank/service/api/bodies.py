@@ -64,7 +64,7 @@ class MergeBody(_Body):
 class SettingsBody(_Body):
     """Decision settings; omitted ones are unchanged, and null resets to the default."""
 
-    fpir: float | None = Field(default=None, description="Target fraction of strangers that are named, 0.001 to 0.2.")
+    fpir: float | None = Field(default=None, description="Target fraction of strangers who are named, 0.001 to 0.2.")
     classifier: str | None = Field(default=None, description="auto, prototype, knn, svm, svm-rbf or logistic.")
     stranger_share: float | None = Field(default=None, description="Expected fraction of strangers' faces.")
     least_probability: float | None = Field(default=None, description="Minimum probability of a name.")

@@ -160,7 +160,7 @@ def _enroll(service: Service, name: str, content: RequestContent) -> tuple[bool,
     records = [service.client_record(enrolled_record(photo)) for photo in report.photos]
     if not was_enrolled and not _is_enrolled(bank.gallery, name):
         raise RequestError(
-            422, "NobodyEnrolled", f"no photo was accepted: {records[0]['detail']}", more={"photos": records}
+            422, "NobodyEnrolled", f"no photo was accepted: {records[0]['detail']}", extensions={"photos": records}
         )
     summary = _describe_person(bank.gallery, name)
     return not was_enrolled, {"person": {key: summary[key] for key in _SUMMARY_KEYS}, "photos": records}

@@ -124,26 +124,26 @@ def _apply_answer(memory: PageMemory, caller: Caller, body: AnswerBody) -> tuple
         person = memory.questions.identified_person(body.key)
         return f"Somebody answered that meanwhile{f': it is {person}' if person is not None else ''}.", None
     members = memory.questions.members(question, MAX_SHOWN)
-    others = {face_id: place for face_id, place in members.items() if face_id in body.others}
+    excluded = {face_id: place for face_id, place in members.items() if face_id in body.others}
     try:
-        answer = _learn(memory, body, question, others)
+        answer = _learn(memory, body, question, excluded)
     except GroupNotFoundError:
         memory.questions.forget()
         return "The faces were grouped again meanwhile.", None
     if not answer.accepted:
         raise RequestError(409, "NotLearned", f"nothing was learned: {answer.detail}")
-    if others and question.group is not None:
+    if excluded and question.group is not None:
         try:
-            answer = leave_out(memory.service.album, memory.service.bank.gallery, answer, question.group, others)
+            answer = leave_out(memory.service.album, memory.service.bank.gallery, answer, question.group, excluded)
         except Exception:
             take_back(memory.service.bank, answer, memory.service.album)  # learn and exclude, or neither
             raise
     if body.answer != "no":
         memory.questions.settle(body.key)
-    if others and question.group is not None:
+    if excluded and question.group is not None:
         memory.questions.reload_groups(question, is_settled=body.answer != "no")
-    photos = [photo.content_hash for photo, _ in (*question.faces, *others.values())]
-    face_count = question.face_count - len(others)
+    photos = [photo.content_hash for photo, _ in (*question.faces, *excluded.values())]
+    face_count = question.face_count - len(excluded)
     return _describe(
         memory.add_answer(answer, photos, caller, request_key, _words(body, answer), face_count=face_count)
     )
@@ -153,16 +153,18 @@ def _describe(undoable: UndoableAnswer) -> tuple[str, str]:
     return f"{undoable.words}: {pluralize(undoable.face_count, 'face')}. Learned.", undoable.token
 
 
-def _learn(memory: PageMemory, body: AnswerBody, question: Question, others: Mapping[int, tuple[Photo, int]]) -> Answer:
+def _learn(
+    memory: PageMemory, body: AnswerBody, question: Question, excluded: Mapping[int, tuple[Photo, int]]
+) -> Answer:
     bank = memory.service.bank
-    places = [place for place, face_id in _faces_with_ids(question) if face_id not in others]
+    places = [place for place, face_id in _faces_with_ids(question) if face_id not in excluded]
     if not places:
         raise RequestError(422, "NoFace", "all faces are excluded: leave at least one")
     if body.answer == "nobody":
         return refuse_everybody(bank.gallery, places)
     if body.answer == "no":
         members = memory.questions.members(question, MAX_DENIED)
-        all_places = [place for face_id, place in members.items() if face_id not in others]
+        all_places = [place for face_id, place in members.items() if face_id not in excluded]
         return deny_faces(bank.gallery, all_places or places, body.name)
     if question.group is None:
         ((photo, face_number),) = question.faces
@@ -174,7 +176,7 @@ def _learn(memory: PageMemory, body: AnswerBody, question: Question, others: Map
         body.name,
         force=body.force,
         key=question.group_key,
-        without=others.keys(),
+        without=excluded.keys(),
     )
 
 
