@@ -18,6 +18,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Side by side, the workers of pytest-xdist use all cores; further threads of theirs would only wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Deadlines would fail on a busy machine.
 hypothesis.settings.register_profile("facebank", deadline=None)
 hypothesis.settings.load_profile("facebank")
