@@ -16,79 +16,79 @@ _UPRIGHT = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _QUARTER = struct.pack(">9I", 0, 0x10000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000)
 
 
-def clip_of(shared: Path) -> Path:
-    """Return the path of the clip."""
+def clip_path(shared: Path) -> Path:
+    """Return the path of the real clip."""
     return shared / "data" / "photos" / "probe" / "short_hamilton_clip.mp4"
 
 
-def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def parse_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the kind and content of each box, without headers."""
-    at = 0
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, data[at + 8 : at + size]
-        at += size
+    start = 0
+    while start + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, start)
+        yield kind, data[start + 8 : start + size]
+        start += size
 
 
-def box(kind: bytes, content: bytes) -> bytes:
+def build_box(kind: bytes, content: bytes) -> bytes:
     """Return the bytes of a box."""
     return struct.pack(">I4s", len(content) + 8, kind) + content
 
 
-def changed(data: bytes, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> bytes:
+def change_boxes(data: bytes, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> bytes:
     """Rebuild all boxes with a change applied to each, inner boxes first."""
     parts = []
-    for kind, content in boxes(data):
-        inner = changed(content, change) if kind in _CONTAINERS else content
-        parts.append(box(*change(kind, inner)))
+    for kind, content in parse_boxes(data):
+        inner = change_boxes(content, change) if kind in _CONTAINERS else content
+        parts.append(build_box(*change(kind, inner)))
     return b"".join(parts)
 
 
-def streamable(data: bytes) -> bytes:
+def move_index_first(data: bytes) -> bytes:
     """Move the index before the frames, as for streaming, so that a truncated file is readable."""
-    parts = dict(boxes(data))
+    parts = dict(parse_boxes(data))
     shift = len(parts[b"moov"]) + 8
 
-    def moved(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+    def move_frames(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
         if kind != b"stco":
             return kind, content
         (count,) = struct.unpack_from(">I", content, 4)
-        places = struct.unpack_from(f">{count}I", content, 8)
-        return kind, content[:8] + struct.pack(f">{count}I", *(place + shift for place in places))
+        positions = struct.unpack_from(f">{count}I", content, 8)
+        return kind, content[:8] + struct.pack(f">{count}I", *(position + shift for position in positions))
 
     return (
-        box(b"ftyp", parts[b"ftyp"])
-        + changed(box(b"moov", parts[b"moov"]), moved)
-        + b"".join(box(kind, content) for kind, content in boxes(data) if kind not in {b"ftyp", b"moov"})
+        build_box(b"ftyp", parts[b"ftyp"])
+        + change_boxes(build_box(b"moov", parts[b"moov"]), move_frames)
+        + b"".join(build_box(kind, content) for kind, content in parse_boxes(data) if kind not in {b"ftyp", b"moov"})
     )
 
 
-def beginning(data: bytes) -> bytes:
+def cut_to_three_shots(data: bytes) -> bytes:
     """Cut the clip to its first three shots: a singer on a stage, a pianist, the singer alone."""
-    whole = streamable(data)
+    whole = move_index_first(data)
     return whole[: len(whole) * 45 // 100]
 
 
-def turned(data: bytes) -> bytes:
+def rotate(data: bytes) -> bytes:
     """Set the display rotation to a quarter turn clockwise."""
-    return changed(
+    return change_boxes(
         data, lambda kind, content: (kind, content.replace(_UPRIGHT, _QUARTER) if kind == b"tkhd" else content)
     )
 
 
-def without_pictures(data: bytes) -> bytes:
+def remove_video_track(data: bytes) -> bytes:
     """Remove the video track, so that only the sound remains."""
 
-    def hidden(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+    def hide_video(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
         return (b"free", content) if kind == b"trak" and b"vmhd" in content else (kind, content)
 
-    return changed(data, hidden)
+    return change_boxes(data, hide_video)
 
 
-def unevenly(data: bytes, first: int) -> bytes:
-    """Halve the duration of the first frames."""
+def shorten_first_frames(data: bytes, first: int) -> bytes:
+    """Halve the duration of the first frames, as many as ``first`` says."""
 
-    def stretched(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+    def shorten(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
         if kind != b"stts":
             return kind, content
         entries, count, step = struct.unpack_from(">III", content, 4)
@@ -96,4 +96,4 @@ def unevenly(data: bytes, first: int) -> bytes:
             return kind, content  # the sound's
         return kind, content[:4] + struct.pack(">IIIII", 2, first, step // 2, count - first, step)
 
-    return changed(data, stretched)
+    return change_boxes(data, shorten)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from facebank.media import read_photo
-from tests.video_files import beginning, clip_of
+from tests.video_files import clip_path, cut_to_three_shots
 
 from .conftest import DEMO_PHOTOS, Run
 
@@ -120,7 +120,7 @@ def test_videos_are_found_with_their_times(
 ) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
-    (folder / "clip.mp4").write_bytes(beginning(clip_of(shared).read_bytes()))
+    (folder / "clip.mp4").write_bytes(cut_to_three_shots(clip_path(shared).read_bytes()))
     (folder / "torn.mp4").write_bytes(b"torn")
     assert two_people.exists()
     run("enroll", "Miranda", shared / "data" / "photos" / "probe" / "lin-manuel-miranda.png")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facebank.media.video import Video
-from tests.video_files import clip_of, streamable, without_pictures
+from tests.video_files import clip_path, move_index_first, remove_video_track
 
 from .conftest import Run
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("two_people")
 
 @pytest.fixture
 def clip(shared: Path) -> Path:
-    return clip_of(shared)
+    return clip_path(shared)
 
 
 def test_people_are_reported_with_their_times(run: Run, clip: Path, validate: Validate) -> None:
@@ -49,7 +49,7 @@ def test_a_table_an_annotated_video_and_thumbnails_are_written(run: Run, clip: P
 
 
 def test_a_truncated_video_is_analyzed_and_reported(run: Run, clip: Path, tmp_path: Path, validate: Validate) -> None:
-    data = streamable(clip.read_bytes())
+    data = move_index_first(clip.read_bytes())
     (tmp_path / "truncated.mp4").write_bytes(data[: len(data) * 9 // 10])
     result = run("video", "truncated.mp4", "--start", "7", "--json", code=1)
     validate("video", result.records)
@@ -60,7 +60,7 @@ def test_a_truncated_video_is_analyzed_and_reported(run: Run, clip: Path, tmp_pa
 def test_unreadable_videos_and_invalid_times_are_reported(run: Run, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("no video " * 100)
-    (tmp_path / "sound.mp4").write_bytes(without_pictures(clip.read_bytes()))
+    (tmp_path / "sound.mp4").write_bytes(remove_video_track(clip.read_bytes()))
     (tmp_path / "headless.mp4").write_bytes(clip.read_bytes()[:300_000])
     for arguments, message in (
         (("none.mp4",), "there is no video"),

@@ -19,7 +19,7 @@ import pytest
 from facebank.errors import StreamError, UsageError
 from facebank.media.live import LiveVideo, SourceKind, StreamChange, Timeouts, live_source
 from facebank.media.video_writing import VideoFile
-from tests.video_files import clip_of, streamable
+from tests.video_files import clip_path, move_index_first
 
 from .conftest import Run
 
@@ -80,7 +80,7 @@ def encode_frames(clip: Path) -> list[bytes]:
 
 @pytest.fixture
 def camera(shared: Path) -> Iterator[Camera]:
-    served = Camera(clip_of(shared), frames_per_connection=150)
+    served = Camera(clip_path(shared), frames_per_connection=150)
     yield served
     served.server.shutdown()
     served.server.server_close()
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_with_a_summary(
 def test_a_file_is_watched_at_its_own_speed(run: Run, two_people: Path, shared: Path) -> None:
     assert two_people.exists()
     start = time.monotonic()
-    out = run("watch", clip_of(shared)).out.splitlines()
+    out = run("watch", clip_path(shared)).out.splitlines()
     assert time.monotonic() - start > 9
     assert any("came" in line and "Barack Obama  (known" in line for line in out)
     assert "Barack Obama" in out[-1]
@@ -201,7 +201,7 @@ def test_a_whole_file_and_the_start_of_a_truncated_one_succeed(
 
 def test_a_file_without_a_readable_frame_is_refused(run: Run, two_people: Path, shared: Path, tmp_path: Path) -> None:
     assert two_people.exists()
-    (tmp_path / "cut.mp4").write_bytes(streamable(clip_of(shared).read_bytes())[:9_300])
+    (tmp_path / "cut.mp4").write_bytes(move_index_first(clip_path(shared).read_bytes())[:9_300])
     assert "no readable frame" in run("watch", "cut.mp4", code=2).err
 
 

@@ -21,7 +21,7 @@ from facebank.media.video_writing import VideoFile
 from facebank.video.publishing import Publishing, plan_publishing
 from facebank.video.watch import Visitor, VisitorChange
 from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
-from tests.video_files import CLIP_RATE, CUTS, clip_of
+from tests.video_files import CLIP_RATE, CUTS, clip_path
 
 from .conftest import Run
 from .test_watch import Camera
@@ -33,7 +33,7 @@ PERSON = "barack-obama-d8f758500c5d"
 @pytest.fixture(scope="module")
 def film(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of 17 seconds with Barack Obama and strangers: the clip's last shot, forward and backward."""
-    capture, frames = cv2.VideoCapture(str(clip_of(shared))), []
+    capture, frames = cv2.VideoCapture(str(clip_path(shared))), []
     while (read := capture.read())[0]:
         frames.append(read[1][..., ::-1])
     shot = frames[CUTS[-1] :]
@@ -190,7 +190,7 @@ def test_a_watch_that_is_killed_is_offline(watch: Watch, broker: Broker, film: P
 
 
 def test_a_camera_that_drops_is_offline(watch: Watch, broker: Broker, shared: Path) -> None:
-    camera = Camera(clip_of(shared), frames_per_connection=45)
+    camera = Camera(clip_path(shared), frames_per_connection=45)
     try:
         with Subscriber(broker, USER, PASSWORD) as subscriber:
             process = watch(camera.address)

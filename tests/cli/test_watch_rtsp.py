@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from tests.rtsp_camera import RtspCamera
-from tests.video_files import CLIP_RATE, CUTS, clip_of
+from tests.video_files import CLIP_RATE, CUTS, clip_path
 
 from .conftest import Run
 
@@ -17,7 +17,7 @@ from .conftest import Run
 @pytest.fixture
 def camera(shared: Path, tmp_path: Path) -> Iterator[RtspCamera]:
     """An RTSP camera that repeats the last shot of the clip."""
-    capture, frames = cv2.VideoCapture(str(clip_of(shared))), []
+    capture, frames = cv2.VideoCapture(str(clip_path(shared))), []
     while (read := capture.read())[0]:
         frames.append(read[1])
     served = RtspCamera(frames[CUTS[-1] :] * 2, CLIP_RATE, tmp_path)

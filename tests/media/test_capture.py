@@ -12,7 +12,7 @@ import cv2
 import pytest
 
 from facebank.media.video import silenced
-from tests.video_files import clip_of
+from tests.video_files import clip_path
 
 _log_level = cv2.utils.logging.getLogLevel
 _LOG_VARIABLE = "OPENCV_FFMPEG_LOGLEVEL"
@@ -42,7 +42,7 @@ print(all(in_main_thread), os.environ.get(variable) == before)
 def test_damaged_files_cause_no_output_and_no_environment_changes(
     shared: Path, tmp_path: Path, log_level: str | None
 ) -> None:
-    data = bytearray(clip_of(shared).read_bytes())
+    data = bytearray(clip_path(shared).read_bytes())
     for position in range(20_000, 200_000, 997):
         data[position] ^= 255
     path = tmp_path / "damaged.mp4"

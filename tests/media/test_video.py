@@ -21,13 +21,13 @@ from tests.video_files import (
     CLIP_FRAMES,
     CLIP_RATE,
     CUTS,
-    box,
-    boxes,
-    clip_of,
-    streamable,
-    turned,
-    unevenly,
-    without_pictures,
+    build_box,
+    clip_path,
+    move_index_first,
+    parse_boxes,
+    remove_video_track,
+    rotate,
+    shorten_first_frames,
 )
 
 WriteClip = Callable[[Callable[[bytes], bytes]], Path]
@@ -35,7 +35,7 @@ WriteClip = Callable[[Callable[[bytes], bytes]], Path]
 
 @pytest.fixture
 def clip(shared: Path) -> Path:
-    return clip_of(shared)
+    return clip_path(shared)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_frames_have_the_files_times_and_size(clip: Path) -> None:
 
 
 def test_uneven_frame_times_are_kept(write_clip: WriteClip) -> None:
-    path = write_clip(lambda data: unevenly(data, first=60))
+    path = write_clip(lambda data: shorten_first_frames(data, first=60))
     with Video(path) as video:
         times = [frame.time for frame in video.frames()]
     steps = np.r_[np.full(60, 0.5), np.full(CLIP_FRAMES - 60, 1)][:-1] / CLIP_RATE
@@ -83,7 +83,7 @@ def test_uneven_frame_times_are_kept(write_clip: WriteClip) -> None:
 
 
 def test_rotated_videos_are_turned_upright(clip: Path, write_clip: WriteClip) -> None:
-    (straight, *_), (upright, *_) = sample_frames(clip), sample_frames(write_clip(turned))
+    (straight, *_), (upright, *_) = sample_frames(clip), sample_frames(write_clip(rotate))
     assert upright.pixels.shape == (640, 360, 3)
     difference = np.abs(np.rot90(straight.pixels, -1).astype(int) - upright.pixels)
     assert difference.mean() < 1
@@ -97,7 +97,7 @@ def test_a_part_equals_the_same_part_of_the_whole(start: float, seconds: float) 
     shared = find_shared()
     if shared is None:
         pytest.skip("needs the clip")
-    with Video(clip_of(shared)) as video:
+    with Video(clip_path(shared)) as video:
         part = [(frame.time, frame.pixels.mean()) for frame in video.frames(start, start + seconds)]
         whole = [(frame.time, frame.pixels.mean()) for frame in video.frames()]
     assert part == [frame for frame in whole if start - 1e-6 <= frame[0] < start + seconds]
@@ -113,7 +113,7 @@ def test_invalid_times_are_rejected(clip: Path) -> None:
 
 @pytest.mark.parametrize("fraction", [0.25, 0.5, 0.9, 0.95])
 def test_truncated_videos_are_read_as_far_as_possible(write_clip: WriteClip, fraction: float) -> None:
-    path = write_clip(lambda data: streamable(data)[: round(len(data) * fraction)])
+    path = write_clip(lambda data: move_index_first(data)[: round(len(data) * fraction)])
     with Video(path) as video:
         last = list(video.sample(5))[-1]
         assert video.ends_early
@@ -121,7 +121,7 @@ def test_truncated_videos_are_read_as_far_as_possible(write_clip: WriteClip, fra
 
 
 def test_a_complete_streamable_video_does_not_end_early(write_clip: WriteClip) -> None:
-    with Video(write_clip(streamable)) as video:
+    with Video(write_clip(move_index_first)) as video:
         assert len(list(video.frames())) == CLIP_FRAMES
         assert not video.ends_early
 
@@ -155,11 +155,11 @@ def test_other_files_are_rejected(tmp_path: Path, content: bytes, message: str) 
 
 def test_videos_without_frames_are_rejected(write_clip: WriteClip) -> None:
     with pytest.raises(UnreadableVideoError, match="has no frames"):
-        sample_frames(write_clip(without_pictures))
+        sample_frames(write_clip(remove_video_track))
     with pytest.raises(UnreadableVideoError, match="no readable frame"):
-        sample_frames(write_clip(lambda data: streamable(data)[:9_300]))
+        sample_frames(write_clip(lambda data: move_index_first(data)[:9_300]))
     with pytest.raises(UnreadableVideoError, match="cut off before the first one"):
-        sample_frames(write_clip(lambda data: streamable(data)[:5_000]))
+        sample_frames(write_clip(lambda data: move_index_first(data)[:5_000]))
 
 
 def write_video(path: Path) -> bytes:
@@ -175,7 +175,7 @@ def write_video(path: Path) -> bytes:
 def test_a_truncated_mp4_without_index_is_explained(tmp_path: Path, remainder: str) -> None:
     path = tmp_path / "holidays.mp4"
     data = write_video(path)
-    kinds = [kind for kind, _ in boxes(data)]
+    kinds = [kind for kind, _ in parse_boxes(data)]
     assert kinds.index(b"mdat") < kinds.index(b"moov")
     index_start = data.rindex(b"moov") - 4
     ends = {"a little": 100, "half": len(data) // 2, "all but the index": index_start}
@@ -187,7 +187,7 @@ def test_a_truncated_mp4_without_index_is_explained(tmp_path: Path, remainder: s
 def test_an_unfinished_recording_without_index_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "killed.mp4"
     for size in (struct.pack(">I4s", 0, b"mdat"), struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1)):
-        path.write_bytes(box(b"ftyp", b"isomiso2" * 2) + box(b"free", b"") + size + bytes(5_000))
+        path.write_bytes(build_box(b"ftyp", b"isomiso2" * 2) + build_box(b"free", b"") + size + bytes(5_000))
         with pytest.raises(UnreadableVideoError, match="before the end of its index"):
             Video(path)
 
@@ -195,12 +195,12 @@ def test_an_unfinished_recording_without_index_is_explained(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "content",
     [
-        box(b"ftyp", b"isom") * 5_000 + box(b"mdat", b""),  # too many boxes
-        box(b"ftyp", b"isom") + struct.pack(">I4s", 3, b"mdat") + bytes(100),
-        box(b"ftyp", b"isom") + struct.pack(">I4sQ", 1, b"mdat", 0) + bytes(100),
-        box(b"ftyp", b"isom") + box(b"mdat", bytes(100)) + box(b"moov", b""),
-        box(b"ftyp", b"isom") + struct.pack(">I4s", 500, b"free"),
-        b"RIFF" + box(b"mdat", bytes(100)),
+        build_box(b"ftyp", b"isom") * 5_000 + build_box(b"mdat", b""),  # too many boxes
+        build_box(b"ftyp", b"isom") + struct.pack(">I4s", 3, b"mdat") + bytes(100),
+        build_box(b"ftyp", b"isom") + struct.pack(">I4sQ", 1, b"mdat", 0) + bytes(100),
+        build_box(b"ftyp", b"isom") + build_box(b"mdat", bytes(100)) + build_box(b"moov", b""),
+        build_box(b"ftyp", b"isom") + struct.pack(">I4s", 500, b"free"),
+        b"RIFF" + build_box(b"mdat", bytes(100)),
     ],
 )
 def test_invalid_boxes_are_rejected(tmp_path: Path, content: bytes) -> None:
@@ -266,7 +266,7 @@ def test_frame_times_increase_for_any_file(tmp_path_factory: pytest.TempPathFact
     shared = find_shared()
     if shared is None:
         pytest.skip("needs the clip")
-    original = bytearray(clip_of(shared).read_bytes())
+    original = bytearray(clip_path(shared).read_bytes())
     for _ in range(data.draw(st.integers(1, 6))):
         position = data.draw(st.integers(0, len(original) - 1) | st.integers(604_704, len(original) - 1))
         original[position] = data.draw(st.integers(0, 255))

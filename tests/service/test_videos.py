@@ -20,7 +20,7 @@ from facebank.service.page.videos import parse_range
 from facebank.video.scan import scan_videos
 from tests.service.conftest import MARK, Serve, wait_for_scan
 from tests.service.test_access import send_raw
-from tests.video_files import beginning, clip_of
+from tests.video_files import clip_path, cut_to_three_shots
 
 MIRANDA = "Lin-Manuel Miranda"
 TOKEN = "a-token-of-more-than-twenty-characters"
@@ -31,7 +31,7 @@ def scanned_clip(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A folder with a gallery of one person and the scan of an album with a clip."""
     folder = tmp_path_factory.mktemp("filmed")
     (folder / "album").mkdir()
-    (folder / "album" / "clip.mp4").write_bytes(beginning(clip_of(shared).read_bytes()))
+    (folder / "album" / "clip.mp4").write_bytes(cut_to_three_shots(clip_path(shared).read_bytes()))
     with FaceBank.open(folder / "family.facebank", device="cpu", threads=1) as bank, bank.album() as album:
         bank.enroll(MIRANDA, shared / "data" / "photos" / "probe" / "lin-manuel-miranda.png")
         report = scan_videos(bank, album, folder / "album")
@@ -304,7 +304,7 @@ def wait_for_step(client: httpx.Client, number: int) -> str:
 
 
 def test_photo_scan_does_not_wait_for_videos(serve: Serve, home: Path, shared: Path) -> None:
-    clip = clip_of(shared).read_bytes()
+    clip = clip_path(shared).read_bytes()
     for number in range(1, 11):  # more than can be processed in the meantime
         (home / f"{number}.mp4").write_bytes(clip + b"\0\0\0\x08free" * number)
     client = serve(ServiceOptions(albums=(home,)))

@@ -15,7 +15,7 @@ from facebank.media.video import Video
 from facebank.types import Decision, Reason
 from facebank.video.annotation import annotate_video, write_pictures
 from facebank.video.identify import VideoPlan, VideoReport, identify_video
-from tests.video_files import CLIP_FRAMES, CLIP_RATE, CUTS, clip_of, streamable
+from tests.video_files import CLIP_FRAMES, CLIP_RATE, CUTS, clip_path, move_index_first
 
 MIRANDA, LACAMOIRE, OBAMA = "Lin-Manuel Miranda", "Alex Lacamoire", "Barack Obama"
 STEP = 0.2
@@ -62,7 +62,7 @@ def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
 
 @pytest.fixture(scope="module")
 def report(bank: FaceBank, shared: Path) -> VideoReport:
-    return identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(thumbnails=True))
+    return identify_video(bank.engine, bank.identification, clip_path(shared), VideoPlan(thumbnails=True))
 
 
 def test_shots_match_the_annotation(report: VideoReport) -> None:
@@ -110,7 +110,7 @@ def test_strangers_in_a_shot_have_different_labels(report: VideoReport) -> None:
 
 
 def test_a_part_of_a_video_is_identified(bank: FaceBank, shared: Path) -> None:
-    part = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(start=3.0, end=5.0))
+    part = identify_video(bank.engine, bank.identification, clip_path(shared), VideoPlan(start=3.0, end=5.0))
     (miranda,) = part.appearances
     assert miranda.label == MIRANDA
     assert 3.0 <= miranda.start < 3.05
@@ -119,14 +119,14 @@ def test_a_part_of_a_video_is_identified(bank: FaceBank, shared: Path) -> None:
 
 
 def test_the_number_of_workers_does_not_change_the_result(bank: FaceBank, shared: Path, report: VideoReport) -> None:
-    single = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(workers=1))
+    single = identify_video(bank.engine, bank.identification, clip_path(shared), VideoPlan(workers=1))
     assert [(appearance.label, appearance.start, appearance.end) for appearance in single.appearances] == [
         (appearance.label, appearance.start, appearance.end) for appearance in report.appearances
     ]
 
 
 def test_a_truncated_video_reports_its_end(bank: FaceBank, shared: Path, tmp_path: Path) -> None:
-    data = streamable(clip_of(shared).read_bytes())
+    data = move_index_first(clip_path(shared).read_bytes())
     (tmp_path / "truncated.mp4").write_bytes(data[: len(data) * 6 // 10])
     report = identify_video(bank.engine, bank.identification, tmp_path / "truncated.mp4")
     assert report.ends_early
@@ -137,9 +137,9 @@ def test_a_truncated_video_reports_its_end(bank: FaceBank, shared: Path, tmp_pat
 def test_an_empty_gallery_names_strangers_only(shared: Path, tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "none.facebank", threads=1) as bank:
         with pytest.raises(GalleryNotFoundError):
-            identify_video(bank.engine, bank.identification, clip_of(shared))
+            identify_video(bank.engine, bank.identification, clip_path(shared))
         bank.open_gallery(create=True)
-        report = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(start=3.0, end=4.0))
+        report = identify_video(bank.engine, bank.identification, clip_path(shared), VideoPlan(start=3.0, end=4.0))
     (stranger,) = report.appearances
     assert (stranger.label, stranger.identity.decision, stranger.identity.reason) == (
         "stranger 1",
@@ -150,12 +150,12 @@ def test_an_empty_gallery_names_strangers_only(shared: Path, tmp_path: Path) -> 
 
 def test_annotated_videos_have_all_frames_and_boxes(shared: Path, tmp_path: Path, report: VideoReport) -> None:
     out = tmp_path / "named.mp4"
-    annotate_video(clip_of(shared), report.appearances, out, VideoPlan())
+    annotate_video(clip_path(shared), report.appearances, out, VideoPlan())
     (miranda,) = (
         appearance for appearance in report.appearances if appearance.label == MIRANDA and appearance.track.shot == 2
     )
     sighting = miranda.track.sightings[10]
-    with Video(out) as annotated_video, Video(clip_of(shared)) as video:
+    with Video(out) as annotated_video, Video(clip_path(shared)) as video:
         pairs = list(zip(annotated_video.frames(), video.frames(), strict=True))
     assert len(pairs) == CLIP_FRAMES
     annotated, original = min(pairs, key=lambda pair: abs(pair[1].time - sighting.time))

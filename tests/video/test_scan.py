@@ -22,7 +22,7 @@ from facebank.storage.progress import Progress
 from facebank.types import Decision, Face, Identity, Quality, Reason
 from facebank.video.identify import VideoPlan, identify_video
 from facebank.video.scan import KEPT_FACES, RATE, VideoScanPlan, plan_video_scan, scan_videos
-from tests.video_files import beginning, clip_of
+from tests.video_files import clip_path, cut_to_three_shots
 
 MIRANDA, OBAMA = "Lin-Manuel Miranda", "Barack Obama"
 
@@ -40,7 +40,7 @@ def scanned(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPathFacto
     """A folder with the clip, and its scan beside it."""
     folder = tmp_path_factory.mktemp("scanned") / "films"
     folder.mkdir()
-    (folder / "clip.mp4").write_bytes(beginning(clip_of(shared).read_bytes()))
+    (folder / "clip.mp4").write_bytes(cut_to_three_shots(clip_path(shared).read_bytes()))
     with bank.album(folder.with_suffix(".scan")) as album:
         report = scan_videos(bank, album, folder)
     assert (report.looked_at, report.known_by_content, report.gone, report.unreadable) == (1, 0, 0, {})
