@@ -96,10 +96,10 @@ def enroll_wrong_photos(
             ]
             if not related:
                 continue
-            other = chosen[int(random.choice(related))]
-            wrong = random.integers(len(other))
-            offered = np.append(random.permutation(indices)[: random.integers(1, 5)], other[wrong])
-            enrolled = [np.delete(other, wrong)] if is_enrolled and len(other) > 1 else []
+            other_indices = chosen[int(random.choice(related))]
+            wrong = random.integers(len(other_indices))
+            offered = np.append(random.permutation(indices)[: random.integers(1, 5)], other_indices[wrong])
+            enrolled = [np.delete(other_indices, wrong)] if is_enrolled and len(other_indices) > 1 else []
             yield family, check_faces(faces, offered, faces.enroll(enrolled), verify)[-1]
 
 

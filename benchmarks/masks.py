@@ -57,8 +57,8 @@ def prototypes(faces: Faces, enrolled: Sequence[NDArray[np.int64]], weights: Map
     return normalized(means)
 
 
-def select_probes(faces: Faces, masked: bool) -> FloatArray:
-    """Return the embeddings of probes."""
+def probe_embeddings(faces: Faces, masked: bool) -> FloatArray:
+    """Return the embeddings of all photos as probes, ``(N, D)``."""
     return faces.vectors[MASKED if masked else "plain"]
 
 
@@ -67,24 +67,24 @@ def mix(**weights: float) -> Method:
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         people = prototypes(faces, enrolled, {"plain": 1.0, **weights})
-        return lambda indices, masked: select_probes(faces, masked)[indices] @ people.T
+        return lambda indices, masked: probe_embeddings(faces, masked)[indices] @ people.T
 
     return enroll
 
 
-def keep_two_prototypes(decide: str) -> Method:
+def keep_two_prototypes(rule: str) -> Method:
     """Return a method with a plain and a masked prototype, chosen by maximum score, by the detector or by the truth."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
-        plain = prototypes(faces, enrolled, {"plain": 1.0})
-        mixed = prototypes(faces, enrolled, {"mask": 1.0})
+        plain_prototypes = prototypes(faces, enrolled, {"plain": 1.0})
+        masked_prototypes = prototypes(faces, enrolled, {"mask": 1.0})
 
         def scores(indices: NDArray[np.int64], masked: bool) -> FloatArray:
-            probes = select_probes(faces, masked)[indices]
-            first, second = probes @ plain.T, probes @ mixed.T
-            if decide == "maximum":
+            probes = probe_embeddings(faces, masked)[indices]
+            first, second = probes @ plain_prototypes.T, probes @ masked_prototypes.T
+            if rule == "maximum":
                 return np.asarray(np.maximum(first, second), dtype=np.float32)
-            hidden = faces.hidden[int(masked)][indices] > 0.5 if decide == "detector" else np.full(len(indices), masked)
+            hidden = faces.hidden[int(masked)][indices] > 0.5 if rule == "detector" else np.full(len(indices), masked)
             return np.asarray(np.where(hidden[:, None], second, first), dtype=np.float32)
 
         return scores
@@ -92,7 +92,7 @@ def keep_two_prototypes(decide: str) -> Method:
     return enroll
 
 
-def mix_if_masked(decide: str, **weights: float) -> Method:
+def mix_if_masked(rule: str, **weights: float) -> Method:
     """Return a method with plain prototypes, and with mixed ones for probes whose mouth is hidden."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
@@ -100,8 +100,8 @@ def mix_if_masked(decide: str, **weights: float) -> Method:
         mixed = prototypes(faces, enrolled, {"plain": 1.0, **weights})
 
         def scores(indices: NDArray[np.int64], masked: bool) -> FloatArray:
-            probes = select_probes(faces, masked)[indices]
-            hidden = faces.hidden[int(masked)][indices] > 0.5 if decide == "detector" else np.full(len(indices), masked)
+            probes = probe_embeddings(faces, masked)[indices]
+            hidden = faces.hidden[int(masked)][indices] > 0.5 if rule == "detector" else np.full(len(indices), masked)
             return np.asarray(np.where(hidden[:, None], probes @ mixed.T, probes @ plain.T), dtype=np.float32)
 
         return scores
@@ -124,23 +124,23 @@ def compare_upper_faces() -> Method:
 
 def methods() -> dict[str, Method]:
     """Return all compared methods by name."""
-    methods_by_name: dict[str, Method] = {"plain": mix()}
+    result: dict[str, Method] = {"plain": mix()}
     for variant in VARIANTS:
         for weight in WEIGHTS if variant == "mask" else (0.3, 1.0):
-            methods_by_name[f"{variant} {weight}"] = mix(**{variant: weight})
-    methods_by_name["brightness 1.0"] = mix(brighter=0.5, darker=0.5)
-    methods_by_name["rotation 1.0"] = mix(**{"rotated-left": 0.5, "rotated-right": 0.5})
-    methods_by_name["scale 1.0"] = mix(larger=0.5, smaller=0.5)
+            result[f"{variant} {weight}"] = mix(**{variant: weight})
+    result["brightness 1.0"] = mix(brighter=0.5, darker=0.5)
+    result["rotation 1.0"] = mix(**{"rotated-left": 0.5, "rotated-right": 0.5})
+    result["scale 1.0"] = mix(larger=0.5, smaller=0.5)
     for weight in WEIGHTS[:4]:
-        methods_by_name[f"flip 1.0, mask {weight}"] = mix(flip=1.0, mask=weight)
+        result[f"flip 1.0, mask {weight}"] = mix(flip=1.0, mask=weight)
     for weight in WEIGHTS:
-        methods_by_name[f"mask {weight} if seen masked"] = mix_if_masked("detector", mask=weight)
-    methods_by_name["mask 0.5, told which"] = mix_if_masked("truth", mask=0.5)
-    methods_by_name["two prototypes, maximum"] = keep_two_prototypes("maximum")
-    methods_by_name["two prototypes, mask detector"] = keep_two_prototypes("detector")
-    methods_by_name["two prototypes, told which"] = keep_two_prototypes("truth")
-    methods_by_name["upper face, told which"] = compare_upper_faces()
-    return methods_by_name
+        result[f"mask {weight} if seen masked"] = mix_if_masked("detector", mask=weight)
+    result["mask 0.5, told which"] = mix_if_masked("truth", mask=0.5)
+    result["two prototypes, maximum"] = keep_two_prototypes("maximum")
+    result["two prototypes, mask detector"] = keep_two_prototypes("detector")
+    result["two prototypes, told which"] = keep_two_prototypes("truth")
+    result["upper face, told which"] = compare_upper_faces()
+    return result
 
 
 # Measurement ----------------------------------------------------------------------------------------------------------
@@ -177,18 +177,18 @@ def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.f
     for enrolled, probes in searches(faces, photos):
         scores = method(faces, enrolled)
         columns = {int(faces.owners[rows[0]]): column for column, rows in enumerate(enrolled)}
-        own = np.array([columns[int(owner)] for owner in faces.owners[probes]])
+        own_columns = np.array([columns[int(owner)] for owner in faces.owners[probes]])
         count("probes", probes)
         operational = 0.0
         for masked in (False, True):
             kind = MASKED if masked else "plain"
             similarities = scores(probes, masked)
-            has_face = np.any(select_probes(faces, masked)[probes] != 0, axis=1)
-            right = (similarities.argmax(axis=1) == own) & has_face
+            has_face = np.any(probe_embeddings(faces, masked)[probes] != 0, axis=1)
+            right = (similarities.argmax(axis=1) == own_columns) & has_face
             best = scores(strangers, masked).max(axis=1)
             threshold = float(np.quantile(best, 1 - FPIR, method="higher"))
             operational = operational if masked else threshold
-            genuine = similarities[np.arange(len(own)), own]
+            genuine = similarities[np.arange(len(own_columns)), own_columns]
             count(f"{kind} wrong", probes[~right])
             count(f"{kind} missed", probes[~(right & (genuine > threshold))])
             if masked:
@@ -240,7 +240,7 @@ def _percent(fraction: float) -> float:
     return round(100 * float(fraction), 3)
 
 
-def report_on(faces: Faces) -> tuple[dict[str, object], list[dict[str, dict[str, object]]]]:
+def evaluate(faces: Faces) -> tuple[dict[str, object], list[dict[str, dict[str, object]]]]:
     """Return all measurements on some people, and the tables of methods for one and five enrolled photos."""
     has_face = np.any(faces.vectors["plain"] != 0, axis=1)
     report: dict[str, object] = {
@@ -274,7 +274,7 @@ def main() -> None:
         ("reporting", REPORTING, 464, 833),
     ):
         faces = load_faces(arguments.data, pack, listing, people, strangers)
-        report[label], tables = report_on(faces)
+        report[label], tables = evaluate(faces)
         if label == "development":
             report["chosen on development"] = chosen = choose(tables)
         for photos, table in zip((1, ENROLLED), tables, strict=True):

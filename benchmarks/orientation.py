@@ -47,10 +47,10 @@ def first_photos(data: Path, listing: str, count: int, seed: int) -> list[Path]:
     return [present[index] for index in np.random.default_rng(seed).permutation(len(present))[:count]]
 
 
-def head(path: Path, face: int) -> RGBImage:
-    """Return a crop of a head from a photo of LFW, with a face of the given width in pixels."""
+def head(path: Path, face_width: int) -> RGBImage:
+    """Return a crop of a head from a photo of LFW, with a face of `face_width` pixels."""
     pixels = read_photo(path).pixels[_HEAD]
-    height, width = (round(side * face / _FACE) for side in pixels.shape[:2])
+    height, width = (round(side * face_width / _FACE) for side in pixels.shape[:2])
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
@@ -60,26 +60,26 @@ def background(path: Path, height: int, width: int) -> RGBImage:
     return np.asarray(cv2.resize(strip, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
-def contact_sheet(paths: list[Path], face: int, random: np.random.Generator) -> RGBImage:
+def contact_sheet(paths: list[Path], face_width: int, random: np.random.Generator) -> RGBImage:
     """Return a grid of heads with random offsets."""
-    columns, cell = int(np.ceil(np.sqrt(1.4 * len(paths)))), round(2.1 * face)
+    columns, cell = int(np.ceil(np.sqrt(1.4 * len(paths)))), round(2.1 * face_width)
     rows = -(-len(paths) // columns)
-    sheet = background(paths[0], rows * cell + 2 * face, columns * cell + 2 * face)
+    sheet = background(paths[0], rows * cell + 2 * face_width, columns * cell + 2 * face_width)
     for index, path in enumerate(paths):
-        tile = head(path, face)
+        tile = head(path, face_width)
         row, column = divmod(index, columns)
         y, x = (
-            face + cell_index * cell + int(random.integers(0, max(1, cell - side)))
+            face_width + cell_index * cell + int(random.integers(0, max(1, cell - side)))
             for cell_index, side in zip((row, column), tile.shape[:2], strict=True)
         )
         sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     return sheet
 
 
-def degrade(pixels: RGBImage, light: str, face: float, random: np.random.Generator) -> RGBImage:
-    """Return a blurred, dark or noisy image; the strength depends on the face width in pixels."""
+def degrade(pixels: RGBImage, light: str, face_width: float, random: np.random.Generator) -> RGBImage:
+    """Return a blurred, dark or noisy image; the strength depends on the face width."""
     blur = {"blurred": 0.045, "more blurred": 0.07, "noisy": 0.02}.get(light)
-    values = pixels if blur is None else cv2.GaussianBlur(pixels, (0, 0), blur * face)
+    values = pixels if blur is None else cv2.GaussianBlur(pixels, (0, 0), blur * face_width)
     dark = {"dark": 0.18, "noisy": 0.5}.get(light, 1.0)
     noise = random.normal(0, 18, pixels.shape) if light == "noisy" else 0.0
     return np.asarray(np.clip(values * np.float32(dark) + noise, 0, 255), dtype=np.uint8)
@@ -123,14 +123,14 @@ def make_images(data: Path, listing: str) -> Iterator[tuple[str, RGBImage]]:
     def draw_heads(count: int) -> list[Path]:
         return [heads[index] for index in random.permutation(len(heads))[:count]]
 
-    for count, face, light in product((2, 4, 8, 12, 20), (14, 20, 28, 40, 70), LIGHTS):
-        yield "group", degrade(contact_sheet(draw_heads(count), face, random), light, face, random)
-    for count, face, light, turn in product((3, 6, 12, 20), (14, 20, 28, 40), LIGHTS, (1, 2, 3)):
-        sheet = degrade(contact_sheet(draw_heads(count), face, random), light, face, random)
-        turned_head = head(draw_heads(1)[0], int(face * random.uniform(1, 2.5)))
+    for count, face_width, light in product((2, 4, 8, 12, 20), (14, 20, 28, 40, 70), LIGHTS):
+        yield "group", degrade(contact_sheet(draw_heads(count), face_width, random), light, face_width, random)
+    for count, face_width, light, turn in product((3, 6, 12, 20), (14, 20, 28, 40), LIGHTS, (1, 2, 3)):
+        sheet = degrade(contact_sheet(draw_heads(count), face_width, random), light, face_width, random)
+        turned_head = head(draw_heads(1)[0], int(face_width * random.uniform(1, 2.5)))
         yield "group, one face turned", add_head(sheet, np.asarray(np.rot90(turned_head, turn)))
-    for count, face, light in product((2, 6, 12), (16, 22, 30), LIGHTS):
-        sheet = degrade(contact_sheet(draw_heads(count), face, random), light, face, random)
+    for count, face_width, light in product((2, 6, 12), (16, 22, 30), LIGHTS):
+        sheet = degrade(contact_sheet(draw_heads(count), face_width, random), light, face_width, random)
         yield "group, small in a large picture", place_sheet(sheet, draw_heads(1)[0], random)
 
 
@@ -140,11 +140,11 @@ def count_mistakes(finder: FaceFinder, images: Iterator[tuple[str, RGBImage]]) -
     for kind, pixels in images:
         upright = DecodedPhoto(kind, pixels, "0" * 64, False, None)
         counter = counts.setdefault(kind, Counter(dict.fromkeys(OUTCOMES, 0)))
-        for turned in range(4):
-            photo = replace(turn_photo(upright, turned), has_orientation=False)
-            turns, detections = finder.find_upright(photo)[1:]
-            counter["turned" if turned else "upright"] += 1
-            counter["not put right" if turned else "upright turned"] += (turns + turned) % 4 != 0
+        for rotation in range(4):
+            photo = replace(turn_photo(upright, rotation), has_orientation=False)
+            detected_rotation, detections = finder.find_upright(photo)[1:]
+            counter["turned" if rotation else "upright"] += 1
+            counter["not put right" if rotation else "upright turned"] += (detected_rotation + rotation) % 4 != 0
             counter["faces found"] += len(detections)
     return {kind: dict(counter) for kind, counter in counts.items()}
 

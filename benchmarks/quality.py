@@ -212,8 +212,8 @@ def _ranks(values: Doubles) -> Doubles:
     return (np.cumsum(counts) - (counts - 1) / 2)[indices]
 
 
-def report_on(probes: list[Probe]) -> dict[str, object]:
-    """Evaluate the quality and each of its components."""
+def evaluate(probes: list[Probe]) -> dict[str, object]:
+    """Return the figures of the quality and of each of its components."""
     plain = [probe for probe in probes if probe.condition in ("plain", "turned")]
     impostors = np.concatenate([np.delete(probe.similarities, probe.person) for probe in plain])
     threshold = float(np.quantile(impostors, 1 - FMR))
@@ -255,7 +255,7 @@ def main() -> None:
         list_faces = faces.select_people(read_people(arguments.data, listing))
         names, counts = np.unique(list_faces.names[list_faces.has_face], return_counts=True)
         chosen = np.random.default_rng(3).permutation(names[counts >= 3])[: arguments.people]
-        report[label] = report_on(make_probes(arguments.data, [str(name) for name in chosen], list_faces, pack))
+        report[label] = evaluate(make_probes(arguments.data, [str(name) for name in chosen], list_faces, pack))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report))

@@ -275,7 +275,7 @@ def milliseconds(crops: Sequence[RGBImage] | NDArray[np.uint8]) -> float:
     return round(1000 * (time.process_time() - started) / len(crops), 3)
 
 
-def report_on(data: Path, training: TrainingData, people: frozenset[str], classifier: Classifier) -> dict[str, object]:
+def evaluate(data: Path, training: TrainingData, people: frozenset[str], classifier: Classifier) -> dict[str, object]:
     """Return the report on `classifier`, which is fitted to all real masks."""
     pack = load_pack(None)
     names, crops = load_real_masks(data)
@@ -346,7 +346,7 @@ def main() -> None:
             threshold=np.float32(classifier.threshold),
             provenance=np.array(PROVENANCE),
         )
-    report = report_on(arguments.data, training, people, classifier)
+    report = evaluate(arguments.data, training, people, classifier)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({key: report[key] for key in ("real masks noticed", "milliseconds a face")}, indent=2))

@@ -43,7 +43,7 @@ YOUNG = ("Amanda_Bynes", "Daniel_Radcliffe", "Emma_Watson", "Hilary_Duff", "Rupe
 SIDES = (1000, 1200, 1280, 1400, 1600, 1920, 3000, 4000)
 MIN_FACE, MAX_FACE, MAX_HEADS, YOUNG_FRACTION = 18, 150, 8, 0.25
 SIZES = (0, 30, 50, 100, 10_000)
-TIMED_PHOTOS, MIN_TIMED_SIDE, MAX_ADULTS = 24, 960, 60
+TIMED_IMAGES, MIN_TIMED_SIDE, MAX_ADULTS = 24, 960, 60
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 _TRIES, _MAX_DISTANCE, _MIN_OVERLAP = 60, 0.6, 0.4  # distance relative to the face size
 
@@ -140,13 +140,13 @@ def copy_without_hints(folder: Path) -> Path:
     return folder
 
 
-def detection_seconds(spec: DetectorSpec, photos: list[RGBImage]) -> float:
+def detection_seconds(spec: DetectorSpec, images: list[RGBImage]) -> float:
     """Return the processor seconds of detection on one thread."""
     finder = FaceFinder.from_spec(build_detector(load_pack(), "cpu", 1), spec)
-    finder.find(photos[0])
+    finder.find(images[0])
     started = time.thread_time()
-    for photo in photos:
-        finder.find(photo)
+    for image in images:
+        finder.find(image)
     return time.thread_time() - started
 
 
@@ -192,11 +192,11 @@ def compare(data: Path, half: str, count: int) -> dict[str, object]:
                             getattr(face, name) != getattr(match, name) for name in ("person", "decision", "reason")
                         )
                         renamed += face.person != match.person
-    photos = [pixels for pixels, _ in make_images(data, half, TIMED_PHOTOS) if max(pixels.shape) > MIN_TIMED_SIDE]
+    images = [pixels for pixels, _ in make_images(data, half, TIMED_IMAGES) if max(pixels.shape) > MIN_TIMED_SIDE]
     spec = load_pack().manifest.detector
     seconds = {
-        method: detection_seconds(detector, photos)
-        for method, detector in (("everywhere", replace(spec, hint_score=None)), ("where hints are", spec))
+        method: detection_seconds(detector_spec, images)
+        for method, detector_spec in (("everywhere", replace(spec, hint_score=None)), ("where hints are", spec))
     }
     return {
         "people": half,
@@ -207,7 +207,7 @@ def compare(data: Path, half: str, count: int) -> dict[str, object]:
         "other decisions or reasons": changed,
         "other names": renamed,
         "cosine, smallest and first percentile": [min(cosines), float(np.percentile(cosines, 1))],
-        "milliseconds of finding": {method: round(1000 * total / len(photos), 1) for method, total in seconds.items()},
+        "milliseconds of finding": {method: round(1000 * total / len(images), 1) for method, total in seconds.items()},
     }
 
 

@@ -52,7 +52,7 @@ def make_client(address: str) -> httpx.Client:
 
 
 class RegularClient(threading.Thread):
-    """A client that sends requests repeatedly and counts the answers."""
+    """A client that sends requests repeatedly and counts the outcomes."""
 
     def __init__(self, address: str, *, keeps_connection: bool) -> None:
         super().__init__(daemon=True)
