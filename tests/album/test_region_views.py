@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facebank.album.tags.region_views import RegionView, TurnFinder
-from facebank.album.tags.regions import Box, Frame, Vocabulary, turned_back
+from facebank.album.tags.regions import Box, Frame, Vocabulary, unturn_box
 from facebank.album.tags.xmp_document import XmpDocument
 from facebank.album.tags.xmp_files import XmpSource
 
@@ -36,7 +36,7 @@ def regions_document(faces: Sequence[Box], turn: int, dimensions: tuple[int, int
     boxes = [
         (x1 - (x2 - x1) / 8, y1 - (y2 - y1) / 8, x2 + (x2 - x1) / 8, y2 + (y2 - y1) / 8) for x1, y1, x2, y2 in faces
     ]
-    text = "".join(region(name, turned_back(box, turn)) for name, box in zip(NAMES, boxes, strict=False))
+    text = "".join(region(name, unturn_box(box, turn)) for name, box in zip(NAMES, boxes, strict=False))
     return XmpSource(Path("photo.jpg.xmp"), XmpDocument.parse(with_regions(text, dimensions), "photo.jpg.xmp"))
 
 
@@ -135,7 +135,7 @@ def test_no_region_is_added_to_a_turned_photo_without_matches() -> None:
 def test_regions_of_facebank_refer_to_the_stored_picture() -> None:
     source = XmpSource(Path("a.xmp"), XmpDocument.empty("a.xmp"))
     for name, box in zip(NAMES, SYMMETRIC, strict=False):
-        source.document.add_region(turned_back(box, 3), name, (400, 300))
+        source.document.add_region(unturn_box(box, 3), name, (400, 300))
     (view,) = views(SYMMETRIC, Frame.of_upright(400, 300, 3), source)
     assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, 3)
 
@@ -159,4 +159,4 @@ def test_round_regions_are_read() -> None:
         assert box == pytest.approx((0, (y - 130) / 1137, (x + 130) / 491, (y + 130) / 1137))
     for diameter_text in ("0", "-1", "nan", "1e400"):
         parsed = XmpDocument.parse(with_regions(item.format(x=0.5, y=0.5, d=diameter_text, unit="normalized")), "round")
-        assert not parsed.regions[0].has_place
+        assert not parsed.regions[0].has_area

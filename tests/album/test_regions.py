@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from facebank.album.tags.regions import (
     Box,
     Frame,
-    clipped,
+    clip_box,
     face_boxes,
     frame_of,
     match_faces,
-    turned,
-    turned_back,
+    turn_box,
+    unturn_box,
 )
 from facebank.media import turn_photo
 from facebank.media.pixels import apply_orientation
@@ -41,7 +41,7 @@ def test_a_box_turns_like_the_pixels(orientation: int) -> None:
     stored[6:12, 4:20] = 255
     white = np.argwhere(apply_orientation(stored, orientation)[..., 0] == 255)
     height, width = apply_orientation(stored, orientation).shape[:2]
-    x1, y1, x2, y2 = turned((4 / 40, 6 / 30, 20 / 40, 12 / 30), orientation)
+    x1, y1, x2, y2 = turn_box((4 / 40, 6 / 30, 20 / 40, 12 / 30), orientation)
     (top, left), (bottom, right) = white.min(axis=0), white.max(axis=0) + 1
     assert (x1 * width, y1 * height, x2 * width, y2 * height) == pytest.approx((left, top, right, bottom))
     assert Frame(40, 30, orientation).upright_size == (width, height)
@@ -50,8 +50,8 @@ def test_a_box_turns_like_the_pixels(orientation: int) -> None:
 
 @given(boxes(), ORIENTATIONS)
 def test_turning_back_undoes_turning(box: Box, orientation: int) -> None:
-    assert turned_back(turned(box, orientation), orientation) == pytest.approx(box)
-    assert turned(turned_back(box, orientation), orientation) == pytest.approx(box)
+    assert unturn_box(turn_box(box, orientation), orientation) == pytest.approx(box)
+    assert turn_box(unturn_box(box, orientation), orientation) == pytest.approx(box)
 
 
 def photo_with_face(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -> Photo:
@@ -82,7 +82,7 @@ def test_boxes_of_turned_photos_match_the_file(quarter_turns: int) -> None:
 def test_a_face_beyond_the_edge_is_clipped() -> None:
     (box,) = face_boxes(photo_with_face((-5, -5, 10, 35), 40, 30, 0))
     assert box == pytest.approx((0, 0, 0.25, 1))
-    assert clipped((1.2, 0, 1.5, 1)) is None
+    assert clip_box((1.2, 0, 1.5, 1)) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from facebank.album.tags import xmp_document
-from facebank.album.tags.regions import Box, Frame, Vocabulary, turned, turned_back
+from facebank.album.tags.regions import Box, Frame, Vocabulary, turn_box, unturn_box
 from facebank.album.tags.xmp_document import XmpDocument
 from facebank.errors import XmpError
 from facebank.gallery import normalize_name
@@ -87,7 +87,7 @@ def test_regions_are_read_as_they_were_written(faces: list[tuple[Box, str]], ori
     frame = Frame(4000, 3000, orientation)
     document = XmpDocument.empty("photo.xmp")
     for box, name in faces:
-        document.add_region(turned_back(box, orientation), normalize_name(name), (frame.width, frame.height))
+        document.add_region(unturn_box(box, orientation), normalize_name(name), (frame.width, frame.height))
     for data in (document.to_bytes(), document.to_packet()):
         read = parse(data)
         assert [region.name for region in read.regions] == [normalize_name(name) for _, name in faces]
@@ -96,7 +96,7 @@ def test_regions_are_read_as_they_were_written(faces: list[tuple[Box, str]], ori
             assert turn == orientation
             assert written.box is not None
             assert written.is_ours
-            assert turned(written.box, turn) == pytest.approx(box, abs=2e-6)
+            assert turn_box(written.box, turn) == pytest.approx(box, abs=2e-6)
         assert read.to_bytes() == parse(read.to_bytes()).to_bytes()
 
 
@@ -156,10 +156,10 @@ def test_data_that_is_no_xmp_is_refused(text: str | bytes, message: str) -> None
 
 def test_too_large_xmp_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(XmpError, match="the limit is"):
-        parse(b" " * (xmp_document.MOST_BYTES + 1))
+        parse(b" " * (xmp_document.MAX_BYTES + 1))
     with pytest.raises(XmpError, match="elements"):
-        parse(with_regions("<rdf:li/>" * (xmp_document.MOST_ELEMENTS + 1)))
-    crowd = parse(with_regions(region("Ada", (0.1, 0.1, 0.2, 0.2)) * (xmp_document.MOST_REGIONS + 1)))
+        parse(with_regions("<rdf:li/>" * (xmp_document.MAX_ELEMENTS + 1)))
+    crowd = parse(with_regions(region("Ada", (0.1, 0.1, 0.2, 0.2)) * (xmp_document.MAX_REGIONS + 1)))
     with pytest.raises(XmpError, match="regions"):
         _ = crowd.regions
 

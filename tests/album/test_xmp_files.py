@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from facebank.album.tags.sidecars import has_unique_stem, sidecar_of
-from facebank.album.tags.xmp_document import MOST_BYTES, XmpDocument
+from facebank.album.tags.xmp_document import MAX_BYTES, XmpDocument
 from facebank.album.tags.xmp_files import embed, read_photo_xmp, write_sidecar
 from facebank.errors import PhotoNotFoundError, StorageError, XmpError
 from facebank.media import PhotoFile, read_header, read_photo, read_photo_bytes, read_photo_file
@@ -148,7 +148,7 @@ def test_errors_name_the_sidecar(photo: Path, name: str) -> None:
     if name == "folder.jpg":
         sidecar_of(path).mkdir()
     elif name == "huge.jpg":
-        sidecar_of(path).write_bytes(b" " * (MOST_BYTES + 1))
+        sidecar_of(path).write_bytes(b" " * (MAX_BYTES + 1))
     elif name == "broken.jpg":
         sidecar_of(path).write_text("<x")
     with pytest.raises(XmpError, match=r"\.jpg\.xmp") as raised:

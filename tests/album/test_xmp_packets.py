@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from facebank.album.tags.xmp_document import MOST_BYTES
-from facebank.album.tags.xmp_packets import find_packet, with_packet
+from facebank.album.tags.xmp_document import MAX_BYTES
+from facebank.album.tags.xmp_packets import find_packet, replace_packet
 from facebank.errors import XmpError
 from facebank.media import read_photo_bytes
 
@@ -44,7 +44,7 @@ def picture(kind: str, xmp: bytes | None = None) -> bytes:
 def embed(data: bytes, kind: str, xmp: bytes) -> bytes:
     packet = find_packet(data, kind, "photo")
     assert packet is not None
-    return with_packet(data, kind, packet, xmp, "photo")
+    return replace_packet(data, kind, packet, xmp, "photo")
 
 
 def packet_of(data: bytes, kind: str) -> bytes | None:
@@ -182,12 +182,12 @@ def test_unsafe_changes_are_refused() -> None:
 
 
 def test_a_compressed_packet_is_decompressed_up_to_the_size_limit() -> None:
-    body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * (MOST_BYTES * 4))
+    body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * (MAX_BYTES * 4))
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     data = picture("PNG")
     text = packet_of(data[:33] + chunk + data[33:], "PNG")
     assert text is not None
-    assert len(text) == MOST_BYTES + 1
+    assert len(text) == MAX_BYTES + 1
 
 
 def test_xmp_is_not_embedded_in_other_formats() -> None:

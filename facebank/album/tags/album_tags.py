@@ -42,12 +42,12 @@ def write_album_tags(
     photos
         Identified photos that lie in the places.
     places
-        The files and folders that the user named; nothing is written where a link leads out of them.
+        The files and folders that the user named; no file is written through a link that leads out of them.
     options
         As of `facebank.album.tags.writing.tag_photo`.
     """
     options = replace(options, folders=NamedFolders(places))
-    noted = set[Path]()
+    recorded = set[Path]()
     tags = WrittenNames(scan_file, bank.gallery)
     with SortNotes(bank.gallery) as notes:
         for photo in photos:
@@ -57,7 +57,7 @@ def write_album_tags(
             with uninterrupted():  # else a photo could be written and not recorded
                 notes.remember_hashes(Path(photo.path), photo.content_hash)
                 if not options.dry_run and any(face.person for face in photo.faces):
-                    _note_place(bank, Path(photo.path), places, noted)
+                    _note_place(bank, Path(photo.path), places, recorded)
                 tagged = tag_photo(photo, options, tags)
                 if not options.dry_run:
                     standing = None if tagged.error is not None else tagged.standing
@@ -66,12 +66,12 @@ def write_album_tags(
             yield tagged
 
 
-def _note_place(bank: GalleryAccess, photo: Path, places: Sequence[Path], noted: set[Path]) -> None:
+def _note_place(bank: GalleryAccess, photo: Path, places: Sequence[Path], recorded: set[Path]) -> None:
     """Record in the gallery, once for each place, that names were written there."""
     named = (Path(absolute(place)) for place in places)
     place = next((place for place in named if photo.is_relative_to(place)), photo.parent)
-    if place not in noted:
-        noted.add(place)
+    if place not in recorded:
+        recorded.add(place)
         bank.note_written(PlaceKind.TAGS, place)
 
 
@@ -95,9 +95,9 @@ def remove_album_tags(
     name, photos
         The name in any case, and the photos.
     places
-        The files and folders that the user named; nothing is changed where a link leads out of them.
+        The files and folders that the user named; no file is changed through a link that leads out of them.
     dry_run
-        Whether files stay unchanged, and only the report is made.
+        Whether files stay unchanged, and the results are only reported.
     """
     folders = NamedFolders(places)
     for photo in photos:

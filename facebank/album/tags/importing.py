@@ -1,4 +1,4 @@
-"""Enrolling people from face regions, which another program named.
+"""Enrollment of people from face regions that another program named.
 
 Of each person's named faces, the best and most varied ones are enrolled. The usual checks of enrollment apply: faces of
 poor quality and faces that are more similar to somebody else are refused.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from facebank.types import Face, Photo
 
 
-class TagFate(StrEnum):
+class TagReason(StrEnum):
     """Reasons why a region was not enrolled, in addition to `facebank.types.EnrollReason`."""
 
     NO_NAME = "no_name"
@@ -56,8 +56,8 @@ class ImportedTag:
 
     path: str  # of the photo
     person: str | None  # the name in the region, or None
-    accepted: bool  # whether the face is a sample of the person now
-    reason: TagFate | EnrollReason
+    accepted: bool  # whether the face was enrolled as a sample
+    reason: TagReason | EnrollReason
     detail: str  # the reason as a sentence
     sample_id: int | None = None  # the sample's number, or None
 
@@ -69,7 +69,7 @@ class TagOffer:
     person: str  # normalized as in the gallery
     photo: Photo  # without its faces
     face: Face  # as scanned
-    guarded: GuardedFace  # the face in the form in which it is compared with samples
+    guarded: GuardedFace  # the face prepared for comparison with samples
 
 
 def read_tags(
@@ -113,48 +113,48 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
     ours: dict[str, str] = {}
     for view in views:
         if view.turn.is_unclear:
-            yield ImportedTag(photo.path, None, False, TagFate.UNCLEAR_TURN, view.problem or "")
+            yield ImportedTag(photo.path, None, False, TagReason.UNCLEAR_TURN, view.problem or "")
             continue
-        matched = {place: face for places in view.of_face.values() for face, place in places.items()}
-        for place, region in enumerate(view.regions):
+        matched = {index: face for indices in view.of_face.values() for face, index in indices.items()}
+        for index, region in enumerate(view.regions):
             if not region.is_face:
                 continue
             if region.is_ours and region.name and not own:
                 ours[name_key(region.name)] = region.name
-            elif place in matched:
-                names.setdefault(matched[place], {}).setdefault(name_key(region.name), region.name)
+            elif index in matched:
+                names.setdefault(matched[index], {}).setdefault(name_key(region.name), region.name)
             else:
                 unmatched[name_key(region.name)] = region.name
     found = {key for keys in names.values() for key in keys}
     yield from (_unmatched_tag(photo.path, name) for key, name in unmatched.items() if key not in found)
-    yield from (_ours(photo.path, name) for key, name in ours.items() if key not in found)
+    yield from (_own_tag(photo.path, name) for key, name in ours.items() if key not in found)
     for face, given in names.items():
         yield _offer(photo, face, [name for key, name in given.items() if key])
 
 
 def _unmatched_tag(path: str, name: str) -> ImportedTag:
     if not name:
-        return ImportedTag(path, None, False, TagFate.NO_NAME, "a region has no name, and no face was found there")
-    detail = "no face was found where the region is, or it is about a picture of another shape"
-    return ImportedTag(path, name, False, TagFate.NO_FACE_THERE, detail)
+        return ImportedTag(path, None, False, TagReason.NO_NAME, "a region has no name, and no face was found there")
+    detail = "no face was found where the region is, or the region is about a picture of another shape"
+    return ImportedTag(path, name, False, TagReason.NO_FACE_THERE, detail)
 
 
-def _ours(path: str, name: str) -> ImportedTag:
-    detail = "facebank wrote the name and nobody changed it, so that it proves nothing: --own takes it anyway"
-    return ImportedTag(path, name, False, TagFate.WRITTEN_BY_FACEBANK, detail)
+def _own_tag(path: str, name: str) -> ImportedTag:
+    detail = "facebank wrote the name itself, which is no evidence: use --own to enroll the face anyway"
+    return ImportedTag(path, name, False, TagReason.WRITTEN_BY_FACEBANK, detail)
 
 
 def _offer(photo: Photo, face: int, names: Sequence[str]) -> TagOffer | ImportedTag:
     if not names:
-        return ImportedTag(photo.path, None, False, TagFate.NO_NAME, "a face's region has no name")
+        return ImportedTag(photo.path, None, False, TagReason.NO_NAME, "a face's region has no name")
     if len(names) > 1:
         listed = " and ".join(map(printable, names))
-        detail = f"a face is called {listed}: have them agree, in the photo and in its sidecars"
-        return ImportedTag(photo.path, names[0], False, TagFate.SEVERAL_NAMES, detail)
+        detail = f"a face is named {listed}: use one name in the photo and its sidecars"
+        return ImportedTag(photo.path, names[0], False, TagReason.SEVERAL_NAMES, detail)
     try:
         person = normalize_name(names[0])
     except InvalidNameError as error:
-        return ImportedTag(photo.path, names[0], False, TagFate.NO_NAME_OF_A_PERSON, str(error))
+        return ImportedTag(photo.path, names[0], False, TagReason.NO_NAME_OF_A_PERSON, str(error))
     return TagOffer(person, replace(photo, faces=()), photo.faces[face], GuardedFace.of(photo, face))
 
 
@@ -175,7 +175,7 @@ def enroll_tags(
     offers
         As `read_tags` yields them.
     most
-        The largest number of faces to enroll for a person.
+        Maximum number of faces to enroll for a person.
     force
         Whether to enroll faces that are unlike the person's others, more similar to somebody else, or one of several in
         a photo with the same name.
@@ -189,22 +189,22 @@ def enroll_tags(
     for offer in offers:
         people.setdefault(name_key(offer.person), []).append(offer)
     enroller = Enroller(gallery, engine, force=True)
-    for offered in people.values():
-        taken = list[TagOffer]()
-        for offer, refusal in zip(offered, _refusals(gallery, engine, offered, force=force), strict=True):
+    for person_offers in people.values():
+        accepted = list[TagOffer]()
+        for offer, refusal in zip(person_offers, _refusals(gallery, engine, person_offers, force=force), strict=True):
             if refusal is None:
-                taken.append(offer)
+                accepted.append(offer)
             else:
                 yield refusal
-        embeddings = np.array([offer.face.embedding for offer in taken], dtype=np.float32)
-        qualities = np.array([offer.face.quality for offer in taken], dtype=np.float32)
-        chosen = choose_varied(embeddings, qualities, most) if taken else []
-        for place in chosen:
-            yield _enroll(enroller, engine, taken[place])
-        for place in sorted(set(range(len(taken))) - set(chosen)):
-            detail = f"{most} faces that show more are enrolled"
-            offer = taken[place]
-            yield ImportedTag(offer.photo.path, offer.person, False, TagFate.ENOUGH_OTHERS, detail)
+        embeddings = np.array([offer.face.embedding for offer in accepted], dtype=np.float32)
+        qualities = np.array([offer.face.quality for offer in accepted], dtype=np.float32)
+        chosen = choose_varied(embeddings, qualities, most) if accepted else []
+        for index in chosen:
+            yield _enroll(enroller, engine, accepted[index])
+        for index in sorted(set(range(len(accepted))) - set(chosen)):
+            detail = f"{most} better or more varied faces are enrolled"
+            offer = accepted[index]
+            yield ImportedTag(offer.photo.path, offer.person, False, TagReason.ENOUGH_OTHERS, detail)
 
 
 def _refusals(
@@ -214,22 +214,22 @@ def _refusals(
     if force:
         return [None] * len(offers)
     counts = Counter(offer.photo.path for offer in offers)
-    places = [place for place, offer in enumerate(offers) if counts[offer.photo.path] == 1]
+    indices = [index for index, offer in enumerate(offers) if counts[offer.photo.path] == 1]
     guard = PersonGuard(gallery, offers[0].person, engine.thresholds.verify)
-    judgments = guard.judge([offers[place].guarded for place in places])
-    judged = dict(zip(places, judgments, strict=True))
-    return [_refusal(offer, judged.get(place)) for place, offer in enumerate(offers)]
+    judgments = guard.judge([offers[index].guarded for index in indices])
+    judged = dict(zip(indices, judgments, strict=True))
+    return [_refusal(offer, judged.get(index)) for index, offer in enumerate(offers)]
 
 
 def _refusal(offer: TagOffer, judgment: Judgment | None) -> ImportedTag | None:
     if judgment is None:
         person = printable(offer.person)
-        detail = f"two faces of the photo are called {person}: rename one region, or use --force if both are {person}"
-        return ImportedTag(offer.photo.path, offer.person, False, TagFate.NAMED_TWICE, detail)
+        detail = f"two faces of the photo are named {person}: rename one region, or use --force if both are {person}"
+        return ImportedTag(offer.photo.path, offer.person, False, TagReason.NAMED_TWICE, detail)
     if judgment.refusal is None:
         return None
     unlike = judgment.refusal is EnrollReason.UNLIKE_THE_PERSON
-    reason = TagFate.UNLIKE_THE_OTHERS if unlike else judgment.refusal
+    reason = TagReason.UNLIKE_THE_OTHERS if unlike else judgment.refusal
     return ImportedTag(offer.photo.path, offer.person, False, reason, judgment.detail)
 
 
@@ -243,6 +243,6 @@ def _enroll(enroller: Enroller, engine: Engine, offer: TagOffer) -> ImportedTag:
     face = find_face(analyzed, offer.photo, offer.face)
     if face is None:
         detail = "the photo has changed: scan again"
-        return ImportedTag(path, offer.person, False, TagFate.NO_FACE_THERE, detail)
+        return ImportedTag(path, offer.person, False, TagReason.NO_FACE_THERE, detail)
     (enrolled,) = enroller.enroll(offer.person, [replace(analyzed, faces=(face,))]).photos
     return ImportedTag(path, offer.person, enrolled.accepted, enrolled.reason, enrolled.detail, enrolled.sample_id)

@@ -1,4 +1,4 @@
-"""Face regions of photos and their sidecars, listed with their places in the upright photo."""
+"""Face regions of photos and their sidecars, listed with their boxes in the upright photo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from facebank.album.tags.regions import Box, Frame, Vocabulary, turned
+from facebank.album.tags.regions import Box, Frame, Vocabulary, turn_box
 from facebank.album.tags.xmp_files import XmpSource, read_photo_xmp
 from facebank.errors import PhotoError
 
@@ -47,13 +47,13 @@ def list_tags(path: Path) -> ShownPhoto:
         xmp = read_photo_xmp(path, to_change=False)
         header = xmp.header
         frame = Frame.of_upright(header.width, header.height, header.orientation)
-        regions = tuple(shown for source in xmp.sources for shown in _shown(source, frame))
+        regions = tuple(shown for source in xmp.sources for shown in _list_regions(source, frame))
     except PhotoError as error:
         return ShownPhoto(str(path), None, None, str(error), ())
     return ShownPhoto(str(path), header.width, header.height, None, regions)
 
 
-def _shown(source: XmpSource, frame: Frame) -> Iterator[ShownRegion]:
+def _list_regions(source: XmpSource, frame: Frame) -> Iterator[ShownRegion]:
     dimensions = source.document.dimensions
     for region in source.document.regions:
         is_mwg = region.vocabulary is Vocabulary.MWG
@@ -63,12 +63,12 @@ def _shown(source: XmpSource, frame: Frame) -> Iterator[ShownRegion]:
         if stated is None:
             problem = "it states no possible area"
         elif turn is None:
-            across, down = dimensions or (0, 0)
-            problem = f"it describes a picture of {across:g} x {down:g} pixels, and the photo now has another shape"
+            width, height = dimensions or (0, 0)
+            problem = f"it describes a picture of {width:g} x {height:g} pixels, and the photo now has another shape"
         else:
-            x1, y1, x2, y2 = turned(stated, turn)
-            width, height = frame.upright_size
-            box = (x1 * width, y1 * height, x2 * width, y2 * height)
+            x1, y1, x2, y2 = turn_box(stated, turn)
+            upright_width, upright_height = frame.upright_size
+            box = (x1 * upright_width, y1 * upright_height, x2 * upright_width, y2 * upright_height)
         yield ShownRegion(
             name=region.name,
             kind=region.kind,

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from facebank.album.tags.regions import Box, Frame, Region, Vocabulary, match_faces, turned
+from facebank.album.tags.regions import Box, Frame, Region, Vocabulary, match_faces, turn_box
 from facebank.album.tags.xmp_files import XmpSource
 from facebank.gallery import name_key
 from facebank.storage.concurrency import computed
 from facebank.storage.text import printable
 
-_CLEARLY = 1.5  # ratio of match scores from which one orientation is clearly better than another
-_NEARLY = 0.9  # ratio of match scores from which the document's own dimensions decide
-_UNUSUAL = 2  # regions that must all match before an orientation is accepted that no program writes
+_CLEAR_RATIO = 1.5  # ratio of match scores from which one orientation is clearly better than another
+_CLOSE_RATIO = 0.9  # ratio of match scores from which the document's own dimensions decide
+_MIN_UNUSUAL_MATCHES = 2  # regions that must all match before an orientation is accepted that no program writes
 
 Match = dict[tuple[int, int], int]
 """Indices of faces, by the index of a list of regions and the region's index in it."""
@@ -68,8 +68,8 @@ class TurnFinder:
         if document.has_mwg_regions and (
             not self._frame.may_have(document.dimensions) or (by_dimensions or own) is None
         ):
-            across, down = document.dimensions or (0, 0)
-            problem = f"has regions of a picture of {across:g} x {down:g} pixels, and the photo now has another shape"
+            width, height = document.dimensions or (0, 0)
+            problem = f"has regions of a picture of {width:g} x {height:g} pixels, and the photo now has another shape"
             seen = self._frame.orientation if own is None else own.seen
             return Turn(seen, None, f"{problem}: write them again with the program that wrote them")
         if own is not None:
@@ -87,14 +87,14 @@ class TurnFinder:
     def _lists(self, source: XmpSource) -> list[list[Region]]:
         """Return the face regions of a document that state an area, one list for each vocabulary."""
         document = source.document
-        regions = [region for region in document.regions if region.is_face and region.has_place]
+        regions = [region for region in document.regions if region.is_face and region.has_area]
         fits_photo = self._frame.may_have(document.dimensions)
         lists = (
             [region for region in regions if region.vocabulary is vocabulary]
             for vocabulary in Vocabulary
             if fits_photo or vocabulary is not Vocabulary.MWG
         )
-        return [found for found in lists if found]
+        return [regions for regions in lists if regions]
 
     def _hint(self, lists: Sequence[Sequence[Region]], dimensions: tuple[float, float] | None) -> int | None:
         """Return the turn that a document itself implies; None if it implies none."""
@@ -107,26 +107,26 @@ class TurnFinder:
         usual = {turn: self._fit(lists, turn) for turn in dict.fromkeys((self._frame.orientation, 1))}
         count, best = sum(map(len, lists)), max(score for score, _ in usual.values())
         fits = usual
-        if best * _CLEARLY < count:
+        if best * _CLEAR_RATIO < count:
             others = {turn: self._fit(lists, turn) for turn in range(1, 9) if turn not in usual}
-            better = {turn: fit for turn, fit in others.items() if fit[0] > best * _CLEARLY}
-            if any(len(match) == count >= _UNUSUAL for _, match in better.values()):
+            better = {turn: fit for turn, fit in others.items() if fit[0] > best * _CLEAR_RATIO}
+            if any(len(match) == count >= _MIN_UNUSUAL_MATCHES for _, match in better.values()):
                 fits = usual | others  # the photo may have been turned since
             elif best and better:
-                return Turn(None, None, self._unclear())
+                return Turn(None, None, self._unclear_message())
         best = max(score for score, _ in fits.values())
         if not best:
             return None
-        likely = {turn: fit for turn, fit in fits.items() if fit[0] * _CLEARLY > best}
-        trusted = hint in likely and self._all_ours(lists)
+        likely = {turn: fit for turn, fit in fits.items() if fit[0] * _CLEAR_RATIO > best}
+        trusted = hint in likely and self._are_all_own(lists)
         if len({tuple(sorted(match.items())) for _, match in likely.values()}) > 1 and not trusted:
-            return Turn(None, None, self._unclear())
+            return Turn(None, None, self._unclear_message())
         first = max(likely, key=lambda turn: likely[turn][0])
         if len(likely) == 1:
             return Turn(first, first)
-        if hint in likely and (trusted or likely[hint][0] > best * _NEARLY):
+        if hint in likely and (trusted or likely[hint][0] > best * _CLOSE_RATIO):
             return Turn(hint, hint)
-        return Turn(first, None, self._unclear())
+        return Turn(first, None, self._unclear_message())
 
     def _fit(self, lists: Sequence[Sequence[Region]], turn: int) -> tuple[float, Match]:
         """Return the total nearness of regions to faces in a turn, and the matched faces."""
@@ -134,25 +134,25 @@ class TurnFinder:
         for number, regions in enumerate(lists):
             matched = match_faces([_visible_box(region, turn, size) for region in regions], self._faces)
             score += sum(nearness for _, nearness in matched.values())
-            match |= {(number, place): face for place, (face, _) in matched.items()}
+            match |= {(number, index): face for index, (face, _) in matched.items()}
         return score, match
 
     def _without_faces(self, lists: Sequence[Sequence[Region]]) -> Turn:
         """Return the turn of regions without a face; certain for unrotated photos and for facebank's own regions."""
         orientation = self._frame.orientation
-        if orientation == 1 or self._all_ours(lists):
+        if orientation == 1 or self._are_all_own(lists):
             return Turn(orientation, orientation)
         problem = (
-            "has regions where no face was found, so that their orientation is unclear: write them again with the "
-            "program that wrote them"
+            "has regions of unclear orientation, where no face was found: write them again with the program that "
+            "wrote them"
         )
         return Turn(orientation, None, problem)
 
     @staticmethod
-    def _all_ours(lists: Sequence[Sequence[Region]]) -> bool:
+    def _are_all_own(lists: Sequence[Sequence[Region]]) -> bool:
         return all(region.written_name is not None for regions in lists for region in regions)
 
-    def _unclear(self) -> str:
+    def _unclear_message(self) -> str:
         return (
             f"has regions that match the faces in more than one orientation (EXIF {self._frame.orientation}): write "
             "them again with the program that wrote them, or name the faces with 'facebank confirm'"
@@ -187,13 +187,13 @@ class RegionView:
                 box if region.vocabulary is vocabulary and region.is_face else None
                 for region, box in zip(regions, boxes, strict=True)
             ]
-            of_face[vocabulary] = {face: place for place, (face, _) in match_faces(usable, faces).items()}
+            of_face[vocabulary] = {face: index for index, (face, _) in match_faces(usable, faces).items()}
         return cls(source, tuple(regions), boxes, of_face, turn, tuple(faces))
 
-    def without_names(self, places: Sequence[int]) -> RegionView:
+    def without_names(self, indices: Sequence[int]) -> RegionView:
         """Return the view without the names of some regions."""
-        bare = {place: replace(self.regions[place], name="", written_name="") for place in places}
-        return replace(self, regions=tuple(bare.get(place, region) for place, region in enumerate(self.regions)))
+        bare = {index: replace(self.regions[index], name="", written_name="") for index in indices}
+        return replace(self, regions=tuple(bare.get(index, region) for index, region in enumerate(self.regions)))
 
     @property
     def problem(self) -> str | None:
@@ -202,8 +202,8 @@ class RegionView:
 
     def names_of(self, face: int) -> list[Region]:
         """Return the named regions of a face."""
-        places = [matched[face] for matched in self.of_face.values() if face in matched]
-        return [self.regions[place] for place in places if self.regions[place].name]
+        indices = [matched[face] for matched in self.of_face.values() if face in matched]
+        return [self.regions[index] for index in indices if self.regions[index].name]
 
     def names_another(self, face: int, person: str, known: AbstractSet[int]) -> bool:
         """Return whether a region of another face, or of none, has the person's name.
@@ -215,26 +215,26 @@ class RegionView:
             region.is_face
             and box is not None
             and name_key(region.name) == name_key(person)
-            and faces.get(place) != face
-            and not (region.is_ours and faces.get(place) in known)
-            and not (place not in faces and self._is_inside(face, box))
-            for place, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
+            and faces.get(index) != face
+            and not (region.is_ours and faces.get(index) in known)
+            and not (index not in faces and self._is_inside(face, box))
+            for index, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
         )
 
     def frames(self, face: int, person: str) -> bool:
         """Return whether a region without a face, such as a body's, contains this face and has the person's name."""
         faces = self._faces_of_regions()
         return any(
-            place not in faces
+            index not in faces
             and box is not None
             and region.vocabulary is Vocabulary.MWG
             and name_key(region.name) == name_key(person)
             and self._is_inside(face, box)
-            for place, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
+            for index, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
         )
 
     def _faces_of_regions(self) -> dict[int, int]:
-        return {place: face for matched in self.of_face.values() for face, place in matched.items()}
+        return {index: face for matched in self.of_face.values() for face, index in matched.items()}
 
     def _is_inside(self, face: int, box: Box) -> bool:
         x1, y1, x2, y2 = self.faces[face]
@@ -244,4 +244,4 @@ class RegionView:
 def _visible_box(region: Region, turn: int, size: tuple[float, float]) -> Box | None:
     """Return the box in the upright picture of a region that refers to a picture of this size."""
     box = region.box_in(size)
-    return None if box is None else turned(box, turn)
+    return None if box is None else turn_box(box, turn)

@@ -1,9 +1,9 @@
 """Face regions as photo programs store them, and their transformation to the upright photo.
 
-Regions are fractions of a picture's width and height, so that they fit copies of any size. The Metadata Working Group's
+Regions are fractions of a picture's width and height, which fit copies of any size. The Metadata Working Group's
 regions (Guidelines for Handling Image Metadata 2.0, 5.9) refer to the picture as stored, before EXIF's orientation is
-applied; immich reads them so, and facebank writes them so. Other programs refer to the upright picture, with the
-``AppliedToDimensions`` of either or none; `facebank.album.tags.region_views` decides by the faces which it is.
+applied; immich reads and facebank writes them in this way. Other programs refer to the upright picture, with the
+``AppliedToDimensions`` of either or none; `facebank.album.tags.region_views` decides by the faces which one applies.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom in fractions of width and height, 0..1."""
 
-_TURNED = (1, 8, 3, 6)  # EXIF orientations, by the number of quarter turns counter-clockwise
+_TURN_ORIENTATIONS = (1, 8, 3, 6)  # EXIF orientations, by the number of quarter turns counter-clockwise
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 _LEFT_IS_RIGHT = frozenset((2, 3, 6, 7))
 _TOP_IS_BOTTOM = frozenset((3, 4, 7, 8))
 _INVERSE = {6: 8, 8: 6}
-_SAME_FACE = 0.2  # intersection over union; boxes drawn by hand have up to four times the area of a detector's
-_SAME_SHAPE = 0.02
-_LEAST_NEARNESS = 0.1
+_MIN_OVERLAP = 0.2  # intersection over union; boxes drawn by hand have up to four times the area of a detector's
+_SHAPE_TOLERANCE = 0.02
+_MIN_NEARNESS = 0.1
 
 
 class Vocabulary(StrEnum):
@@ -54,10 +54,10 @@ class Region:
     written_name: str | None = None
     # center x, y and diameter of a round region, the latter in fractions of the picture's shorter side; else None
     circle: tuple[float, float, float] | None = None
-    mark: str | None = None  # by which a gallery recognizes the names that it wrote, or None
+    mark: str | None = None  # identifies the gallery that wrote the name, or None
 
     @property
-    def has_place(self) -> bool:
+    def has_area(self) -> bool:
         """Whether the region states a possible area."""
         return self.box is not None or self.circle is not None
 
@@ -70,8 +70,8 @@ class Region:
         if self.circle is None:
             return self.box
         x, y, diameter = self.circle
-        across, down = (diameter * min(size) / side / 2 for side in size)
-        return clipped((x - across, y - down, x + across, y + down))
+        radius_x, radius_y = (diameter * min(size) / side / 2 for side in size)
+        return clip_box((x - radius_x, y - radius_y, x + radius_x, y + radius_y))
 
     @property
     def is_face(self) -> bool:
@@ -122,8 +122,8 @@ class Frame:
 
     def is_distinguished_by(self, dimensions: tuple[float, float] | None) -> bool:
         """Return whether dimensions fit the stored picture only, or the upright one only."""
-        fitting = dimensions is not None and self.turn_of(dimensions) is not None
-        return fitting and not _same_shape(self.upright_size, (self.width, self.height))
+        fits = dimensions is not None and self.turn_of(dimensions) is not None
+        return fits and not _same_shape(self.upright_size, (self.width, self.height))
 
     def turn_of(self, dimensions: tuple[float, float] | None) -> int | None:
         """Return the EXIF orientation that makes regions of a picture of these dimensions upright.
@@ -143,47 +143,47 @@ def frame_of(photo: Photo, orientation: int) -> Frame:
     return Frame.of_upright(width, height, orientation)
 
 
-def turned(box: Box, orientation: int) -> Box:
+def turn_box(box: Box, orientation: int) -> Box:
     """Return a box after the picture is turned by an EXIF orientation, 1..8 (EXIF 2.32, 4.6.4).
 
     Examples
     --------
-    >>> turned((0.0, 0.0, 0.5, 0.25), orientation=3)
+    >>> turn_box((0.0, 0.0, 0.5, 0.25), orientation=3)
     (0.5, 0.75, 1.0, 1.0)
     """
     (x1, y1), (x2, y2) = _transform_point(*box[:2], orientation), _transform_point(*box[2:], orientation)
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
-def turned_back(box: Box, orientation: int) -> Box:
-    """Return a box of the upright picture in the stored one: the inverse of `turned`.
+def unturn_box(box: Box, orientation: int) -> Box:
+    """Return a box of the upright picture in the stored one: the inverse of `turn_box`.
 
     Examples
     --------
     >>> box = (0.0, 0.0, 0.5, 0.25)
-    >>> turned_back(turned(box, 6), 6) == box
+    >>> unturn_box(turn_box(box, 6), 6) == box
     True
     """
-    return turned(box, _INVERSE.get(orientation, orientation))
+    return turn_box(box, _INVERSE.get(orientation, orientation))
 
 
 def face_boxes(photo: Photo) -> list[Box]:
     """Return the boxes of a photo's faces in the upright picture, clipped to it."""
-    orientation = _TURNED[photo.quarter_turns % 4]
+    orientation = _TURN_ORIENTATIONS[photo.quarter_turns % 4]
     boxes = []
     for face in photo.faces:
         x1, y1, x2, y2 = (float(edge) for edge in face.box)
         box = x1 / photo.width, y1 / photo.height, x2 / photo.width, y2 / photo.height
-        boxes.append(turned_back(clipped(box) or (0.0, 0.0, 0.0, 0.0), orientation))
+        boxes.append(unturn_box(clip_box(box) or (0.0, 0.0, 0.0, 0.0), orientation))
     return boxes
 
 
-def clipped(box: Box) -> Box | None:
+def clip_box(box: Box) -> Box | None:
     """Return the part of a box inside the picture, or None.
 
     Examples
     --------
-    >>> clipped((-0.5, 0.0, 0.5, 2.0))
+    >>> clip_box((-0.5, 0.0, 0.5, 2.0))
     (0.0, 0.0, 0.5, 1.0)
     """
     x1, y1, x2, y2 = (min(max(edge, 0.0), 1.0) for edge in box)
@@ -191,7 +191,7 @@ def clipped(box: Box) -> Box | None:
 
 
 def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, tuple[int, float]]:
-    """Match regions with faces of the same picture by the largest total overlap.
+    """Match regions with faces of the same picture, for the largest total overlap.
 
     Each face has at most one region. A match has an intersection over union of at least 0.2, because some programs
     frame the whole head.
@@ -218,15 +218,15 @@ def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
 
     from facebank.storage.arrays import overlaps
 
-    places = [place for place, box in enumerate(boxes) if box is not None]
-    if not places or not faces:
+    indices = [index for index, box in enumerate(boxes) if box is not None]
+    if not indices or not faces:
         return {}
     table = np.asarray(faces, dtype=np.float32)
-    shared = np.stack([overlaps(np.asarray(boxes[place], dtype=np.float32), table) for place in places])
-    shared[shared < _SAME_FACE] = 0.0
+    shared = np.stack([overlaps(np.asarray(boxes[index], dtype=np.float32), table) for index in indices])
+    shared[shared < _MIN_OVERLAP] = 0.0
     rows, columns = _assign(shared)
     return {
-        places[row]: (int(column), _nearness(boxes[places[row]] or faces[column], faces[column]))
+        indices[row]: (int(column), _nearness(boxes[indices[row]] or faces[column], faces[column]))
         for row, column in zip(rows, columns, strict=True)
         if shared[row, column] > 0
     }
@@ -244,19 +244,17 @@ def _assign(shared: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _nearness(box: Box, face: Box) -> float:
-    across = (box[0] + box[2] - face[0] - face[2]) / 2 / max(face[2] - face[0], 1e-9)
-    down = (box[1] + box[3] - face[1] - face[3]) / 2 / max(face[3] - face[1], 1e-9)
-    return max(_LEAST_NEARNESS, 1 - 2 * math.hypot(across, down))
+    distance_x = (box[0] + box[2] - face[0] - face[2]) / 2 / max(face[2] - face[0], 1e-9)
+    distance_y = (box[1] + box[3] - face[1] - face[3]) / 2 / max(face[3] - face[1], 1e-9)
+    return max(_MIN_NEARNESS, 1 - 2 * math.hypot(distance_x, distance_y))
 
 
 def _transform_point(x: float, y: float, orientation: int) -> tuple[float, float]:
-    across, down = (y, x) if orientation in _SIDEWAYS else (x, y)
-    return (
-        1 - across if orientation in _LEFT_IS_RIGHT else across,
-        1 - down if orientation in _TOP_IS_BOTTOM else down,
-    )
+    if orientation in _SIDEWAYS:
+        x, y = y, x
+    return (1 - x if orientation in _LEFT_IS_RIGHT else x, 1 - y if orientation in _TOP_IS_BOTTOM else y)
 
 
-def _same_shape(one: tuple[float, float], other: tuple[float, float]) -> bool:
+def _same_shape(size: tuple[float, float], other: tuple[float, float]) -> bool:
     """Return whether two pictures have the same aspect ratio."""
-    return abs(one[0] * other[1] - one[1] * other[0]) <= _SAME_SHAPE * one[0] * other[1]
+    return abs(size[0] * other[1] - size[1] * other[0]) <= _SHAPE_TOLERANCE * size[0] * other[1]

@@ -1,4 +1,4 @@
-"""Names that facebank wrote into photos and sidecars, removed again."""
+"""Removal of names that facebank wrote into photos and sidecars."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.tags.regions import Vocabulary
-from facebank.album.tags.writing import save, standing_names, take_out
+from facebank.album.tags.writing import remove_names, save, standing_names
 from facebank.album.tags.xmp_files import PhotoXmp, XmpSource, read_photo_xmp
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.gallery import name_key
@@ -48,9 +48,9 @@ def remove_name(photo: Path, name: str, folders: NamedFolders, *, dry_run: bool 
     photo, name
         The photo, and the name in any case.
     folders
-        The places that the user named. Nothing is changed where a link leads out of them.
+        The places that the user named. No file is changed through a link that leads out of them.
     dry_run
-        Whether files stay unchanged, and only the report is made.
+        Whether files stay unchanged, and the results are only reported.
 
     Returns
     -------
@@ -63,40 +63,40 @@ def remove_name(photo: Path, name: str, folders: NamedFolders, *, dry_run: bool 
         if not any(_has(region, key) for source in head.sources for region in source.document.regions):
             return RemovedTags(str(photo), (), 0, 0, None, standing=standing_names(head.sources))
         xmp = read_photo_xmp(photo)
-        found = [
-            (source, [place for place, region in enumerate(source.document.regions) if _is_ours(region, key)])
+        removals = [
+            (source, [index for index, region in enumerate(source.document.regions) if _is_ours(region, key)])
             for source in xmp.sources
         ]
         named = sum(_has(region, key) for source in xmp.sources for region in source.document.regions)
     except PhotoError as error:
         return RemovedTags(str(photo), (), 0, 0, str(error))
-    changed = [(source, places) for source, places in found if places]
-    ours = sum(len(places) for _, places in changed)
+    changed = [(source, indices) for source, indices in removals if indices]
+    count = sum(len(indices) for _, indices in changed)
     planned = RemovedTags(
-        str(photo), tuple(str(source.path) for source, _ in changed), ours, named - ours, None, before=xmp.file
+        str(photo), tuple(str(source.path) for source, _ in changed), count, named - count, None, before=xmp.file
     )
     outside = [str(source.path) for source, _ in changed if not folders.contains(source.path)]
     if outside:
         return replace(planned, files=(), names=0, outside=tuple(outside))
-    return planned if dry_run else _written(planned, xmp, changed)
+    return planned if dry_run else _write_removals(planned, xmp, changed)
 
 
-def _written(planned: RemovedTags, xmp: PhotoXmp, changed: list[tuple[XmpSource, list[int]]]) -> RemovedTags:
+def _write_removals(planned: RemovedTags, xmp: PhotoXmp, changed: list[tuple[XmpSource, list[int]]]) -> RemovedTags:
     files, names, content_hash = list[str](), 0, None
-    for source, places in changed:
+    for source, indices in changed:
         try:
             if source is xmp.extended:
                 raise XmpError(
-                    f"{printable(str(xmp.path))} has the name in Extended XMP, which is not written: take it out with "
+                    f"{printable(str(xmp.path))} has the name in Extended XMP, which is not written: remove it with "
                     "another program"
                 )
-            take_out(source, places)
+            remove_names(source, indices)
             content_hash = save(xmp, source) or content_hash
         except (PhotoError, StorageError) as error:
             done = replace(planned, files=tuple(files), names=names, content_hash=content_hash)
             return replace(done, error=str(error))
         files.append(str(source.path))
-        names += len(places)
+        names += len(indices)
     standing = standing_names(xmp.sources)
     return replace(planned, files=tuple(files), names=names, content_hash=content_hash, standing=standing)
 

@@ -1,8 +1,8 @@
-"""Writing names of identified people into photos or sidecars, as regions that photo programs read.
+"""Writing of identified people's names into photos or sidecars, as regions that photo programs read.
 
-Data of other programs is preserved. A name that a user gave takes precedence over one that facebank found: a conflict
-is reported, and the file is left alone. facebank records in each region what it wrote, and later changes or removes
-only a name that is unchanged.
+Data of other programs is preserved. A user's name takes precedence over one that facebank found: a conflict is
+reported, and the file is not changed. facebank records its names in each region, and later changes or removes only
+names that are unchanged.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.tags.region_views import RegionView, TurnFinder
-from facebank.album.tags.regions import Box, Frame, Vocabulary, face_boxes, frame_of
-from facebank.album.tags.regions import turned_back as back_to_stored
+from facebank.album.tags.regions import Box, Frame, Vocabulary, face_boxes, frame_of, unturn_box
 from facebank.album.tags.sidecars import has_unique_stem, sidecar_of
 from facebank.album.tags.written_names import TagMarks
 from facebank.album.tags.xmp_document import XmpDocument
@@ -81,7 +80,7 @@ _ORDER = tuple(Action)
 
 @dataclass(frozen=True, slots=True)
 class TagOptions:
-    """How names are written.
+    """Options for writing names.
 
     Examples
     --------
@@ -109,7 +108,7 @@ def tag_photo(
     photo
         The identified photo.
     options
-        How names are written.
+        The options for writing.
     tags
         Lists the names to remove, and records the names before they are written.
 
@@ -119,12 +118,12 @@ def tag_photo(
         The written files and the action for each face.
     """
     unsure = tuple(
-        TaggedFace(place, face.candidates[0].person, Action.UNSURE)
-        for place, face in enumerate(photo.faces)
+        TaggedFace(index, face.candidates[0].person, Action.UNSURE)
+        for index, face in enumerate(photo.faces)
         if face.reason is Reason.IMPROBABLE
     )
     wanted = {
-        place: face.person or "" for place, face in enumerate(photo.faces) if face.person is not None or options.unnamed
+        index: face.person or "" for index, face in enumerate(photo.faces) if face.person is not None or options.unnamed
     }
     denied = tags.denied(photo)
     if not wanted and not denied and not tags.may_have_forgotten(photo):
@@ -154,30 +153,30 @@ def _tag(
 ) -> TaggedPhoto:
     frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
     finder = TurnFinder(frame, boxes, xmp.sources)
-    named = {place for place, name in wanted.items() if name}
+    named = {index for index, name in wanted.items() if name}
 
-    def seen(source: XmpSource) -> tuple[RegionView, list[int]]:
+    def view_without_obsolete(source: XmpSource) -> tuple[RegionView, list[int]]:
         view = RegionView.of(source, frame, boxes, finder)
-        obsolete = _obsolete(view, tags.marks, denied, named)
+        obsolete = _find_obsolete(view, tags.marks, denied, named)
         return view.without_names(obsolete), obsolete
 
-    views = [seen(source)[0] for source in xmp.sources]
+    views = [view_without_obsolete(source)[0] for source in xmp.sources]
     _require_clear(views if wanted else ())
     had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
     targets = _targets(xmp, [view.source for view in views if view.turn.written], into_photo=options.into_photos)
     changed, faces, removed = list[XmpSource](), dict[int, TaggedFace](), list[str]()
     for target in targets:
-        view, obsolete = seen(target)
-        names = [target.document.regions[place].name for place in obsolete]
-        plans = [_plan(place, name, view, views, named) for place, name in wanted.items()]
-        if _changes(plans):
+        view, obsolete = view_without_obsolete(target)
+        names = [target.document.regions[index].name for index in obsolete]
+        plans = [_plan(index, name, view, views, named) for index, name in wanted.items()]
+        if _has_changes(plans):
             _apply(plans, view, frame, boxes, tags.marks)
-        take_out(target, obsolete)
+        remove_names(target, obsolete)
         if target.path == xmp.path and not had_regions:
             # regions that only a sidecar had are copied into the photo
             copied = view.of_face[Vocabulary.MWG]
             plans = [_at_least_added(plan) if plan.face in copied else plan for plan in plans]
-        if _changes(plans) or (obsolete and any(target is source for source in xmp.sources)):
+        if _has_changes(plans) or (obsolete and any(target is source for source in xmp.sources)):
             changed.append(target)
             removed += names
         for plan in plans:
@@ -190,10 +189,12 @@ def _tag(
         None,
         tuple(faces.values()),
         removed=tuple(dict.fromkeys(removed)),
-        left=tuple(source.document.regions[place].name for source in inside for place in seen(source)[1]),
+        left=tuple(
+            source.document.regions[index].name for source in inside for index in view_without_obsolete(source)[1]
+        ),
     )
     planned = replace(planned, standing=standing_names([*xmp.sources, *changed]))
-    outside = _outside(changed, options.folders)
+    outside = _files_outside(changed, options.folders)
     if outside:
         return TaggedPhoto(photo.path, (), None, (), outside=outside)
     if options.dry_run:
@@ -210,22 +211,22 @@ def _require_clear(views: Sequence[RegionView]) -> None:
         raise XmpError(unclear)
 
 
-def _outside(targets: Sequence[XmpSource], folders: NamedFolders | None) -> tuple[str, ...]:
+def _files_outside(targets: Sequence[XmpSource], folders: NamedFolders | None) -> tuple[str, ...]:
     """Return the files that links place outside of the named folders."""
     if folders is None:
         return ()
     return tuple(str(target.path) for target in targets if not folders.contains(target.path))
 
 
-def _obsolete(
+def _find_obsolete(
     view: RegionView, marks: TagMarks, denied: Mapping[int, AbstractSet[str]], named: AbstractSet[int]
 ) -> list[int]:
     """Return the indices of regions whose names are to be removed; known faces are renamed instead."""
-    faces = {place: face for face, place in view.of_face[Vocabulary.MWG].items()}
+    faces = {index: face for face, index in view.of_face[Vocabulary.MWG].items()}
     return [
-        place
-        for place, region in enumerate(view.regions)
-        if faces.get(place) not in named and marks.is_obsolete(region, denied.get(faces.get(place, -1), frozenset()))
+        index
+        for index, region in enumerate(view.regions)
+        if faces.get(index) not in named and marks.is_obsolete(region, denied.get(faces.get(index, -1), frozenset()))
     ]
 
 
@@ -233,7 +234,7 @@ def _at_least_added(plan: TaggedFace) -> TaggedFace:
     return replace(plan, action=max(plan.action, Action.ADDED, key=_ORDER.index))
 
 
-def _changes(plans: Sequence[TaggedFace]) -> bool:
+def _has_changes(plans: Sequence[TaggedFace]) -> bool:
     return any(plan.action not in (Action.UNCHANGED, Action.CONFLICT) for plan in plans)
 
 
@@ -241,22 +242,22 @@ def _plan(
     face: int, person: str, target: RegionView, views: Sequence[RegionView], known: AbstractSet[int]
 ) -> TaggedFace:
     """Return the action for a face in the target document, in view of all documents about the photo."""
-    place = target.of_face[Vocabulary.MWG].get(face)
+    index = target.of_face[Vocabulary.MWG].get(face)
     named = [region for view in views for region in view.names_of(face)]
     if not person:
-        return TaggedFace(face, person, Action.ADDED if place is None and not named else Action.UNCHANGED)
+        return TaggedFace(face, person, Action.ADDED if index is None and not named else Action.UNCHANGED)
     others = (region.name for region in named if not region.is_ours and name_key(region.name) != name_key(person))
     other = next(others, None)
     if other is None and any(view.names_another(face, person, known) for view in views):
         other = person
     if other is not None:
         return TaggedFace(face, person, Action.CONFLICT, other)
-    if place is None:
+    if index is None:
         return TaggedFace(face, person, Action.UNCHANGED if target.frames(face, person) else Action.ADDED)
-    name = target.regions[place].name
+    name = target.regions[index].name
     if name_key(name) == name_key(person):
         return TaggedFace(face, person, Action.UNCHANGED)
-    if not name and target.regions[place].written_name:
+    if not name and target.regions[index].written_name:
         return TaggedFace(face, person, Action.CONFLICT, "")
     return TaggedFace(face, person, Action.RENAMED if name else Action.NAMED, name or None)
 
@@ -268,7 +269,7 @@ def _apply(plans: Sequence[TaggedFace], view: RegionView, frame: Frame, boxes: S
             turn = view.turn.written
             if turn is None:
                 raise XmpError(view.problem or "")
-            box, mark = back_to_stored(boxes[plan.face], turn), marks.mark(plan.person)
+            box, mark = unturn_box(boxes[plan.face], turn), marks.mark(plan.person)
             document.add_region(box, plan.person, frame.size_of(turn), mark)
         elif plan.action in (Action.NAMED, Action.RENAMED):
             document.name_region(view.of_face[Vocabulary.MWG][plan.face], plan.person, marks.mark(plan.person))
@@ -280,7 +281,7 @@ def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) ->
     A document without regions gets those of the first usable document.
     """
     path = sidecar_of(xmp.path)
-    beside = next((source for source in xmp.sidecars if source.path == path), None)
+    sidecar = next((source for source in xmp.sidecars if source.path == path), None)
     if into_photo:
         if xmp.extended is not None and xmp.extended.document.has_mwg_regions:
             raise XmpError(
@@ -288,15 +289,15 @@ def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) ->
                 "instead, without --embed"
             )
         inside = xmp.embedded or XmpSource(xmp.path, XmpDocument.empty(str(xmp.path)))
-        preferred = [beside] if beside is not None and beside.document.has_mwg_regions else []
+        preferred = [sidecar] if sidecar is not None and sidecar.document.has_mwg_regions else []
         return [*preferred, _with_regions(inside, usable)]
-    if beside is None:
+    if sidecar is None:
         adobe = next(iter(xmp.sidecars), None)
         if adobe is not None and has_unique_stem(xmp.path):
-            beside = XmpSource(path, XmpDocument.parse(adobe.document.to_bytes(), str(path)))
+            sidecar = XmpSource(path, XmpDocument.parse(adobe.document.to_bytes(), str(path)))
         else:
-            beside = XmpSource(path, XmpDocument.empty(str(path)))
-    return [_with_regions(beside, usable)]
+            sidecar = XmpSource(path, XmpDocument.empty(str(path)))
+    return [_with_regions(sidecar, usable)]
 
 
 def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
@@ -309,7 +310,7 @@ def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
 
 
 def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) -> TaggedPhoto:
-    """Write documents, the photo first, so that nothing is written if the photo cannot be."""
+    """Write documents, the photo first: nothing is written if the photo cannot be."""
     files, content_hash, error = list[str](), None, None
     for target in sorted(changed, key=lambda target: target.path != xmp.path):
         try:
@@ -323,7 +324,7 @@ def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) ->
 
 
 def save(xmp: PhotoXmp, source: XmpSource) -> str | None:
-    """Write a document; return the SHA-256 in hex of the photo's new bytes if the document is in the photo."""
+    """Write a document, and return the SHA-256 in hex of the photo's new bytes if the document is in the photo."""
     if source.path == xmp.path:
         return sha256(embed(xmp, source.document)).hexdigest()
     write_sidecar(source.path, source.document, source.data)
@@ -338,7 +339,7 @@ def standing_names(sources: Sequence[XmpSource]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def take_out(source: XmpSource, places: list[int]) -> None:
+def remove_names(source: XmpSource, indices: list[int]) -> None:
     """Remove the names of regions of the Metadata Working Group, given by their indices."""
-    for place in sorted(places, reverse=True):
-        source.document.unname_region(place)
+    for index in sorted(indices, reverse=True):
+        source.document.unname_region(index)

@@ -1,4 +1,4 @@
-"""Records of the names that facebank wrote into photos, and of those that are to be removed.
+"""Records of the names that facebank wrote into photos, and of the names to remove.
 
 Each written name carries a mark that only its gallery can make, which distinguishes a name that was denied or forgotten
 there from a name of another gallery. The gallery stores the key of its marks, and no forgotten name. The scan stores
@@ -44,14 +44,14 @@ class TagMarks:
     @classmethod
     def of(cls, gallery: Gallery) -> Self:
         """Return the marks of a gallery; creates its key if it has none and is writable."""
-        key = _kept(gallery)
+        key = _read_key(gallery)
         if key is None and not gallery.read_only:
             try:
                 gallery.write_setting(_KEY_SETTING, secrets.token_hex(_KEY_BYTES))
             except (GalleryError, StorageError):
                 key = None
             else:
-                key = _kept(gallery)
+                key = _read_key(gallery)
         return cls(key, frozenset(map(name_key, gallery.names().values())))
 
     def mark(self, name: str) -> str | None:
@@ -74,10 +74,10 @@ class TagMarks:
         return key not in self.people and mark is not None and region.mark == mark
 
 
-def _kept(gallery: Gallery) -> bytes | None:
-    kept = gallery.read_setting(_KEY_SETTING)
+def _read_key(gallery: Gallery) -> bytes | None:
+    setting = gallery.read_setting(_KEY_SETTING)
     try:
-        key = bytes.fromhex(kept) if isinstance(kept, str) else b""
+        key = bytes.fromhex(setting) if isinstance(setting, str) else b""
     except ValueError:
         return None
     return key if len(key) == _KEY_BYTES else None
@@ -102,12 +102,12 @@ class WrittenNames:
 
     def denied(self, photo: Photo) -> dict[int, frozenset[str]]:
         """Return the keys (`name_key`) of the names that were denied of a photo's faces, by the face's index from 0."""
-        found = {}
-        for place, face in enumerate(photo.faces):
+        denied = {}
+        for index, face in enumerate(photo.faces):
             people = self._gallery.denials_of(FaceKey.from_photo(photo, face))
             if people:
-                found[place] = frozenset(name_key(self._names[number]) for number in people if number in self._names)
-        return found
+                denied[index] = frozenset(name_key(self._names[number]) for number in people if number in self._names)
+        return denied
 
     def may_have_forgotten(self, photo: Photo) -> bool:
         """Return whether the name of a forgotten person was written for a photo."""
@@ -146,14 +146,14 @@ class WrittenNames:
     def keep_removed(self, path: str, before: str | None, content_hash: str | None, standing: Standing | None) -> None:
         """Record what was removed from a photo, if the scan has it; as `keep`, with the SHA-256 before the change."""
         if content_hash is not None:
-            found = next(iter(self._scan_file.photos([path])), None)
-            if found is not None and found.content_hash == before:
-                self.keep(found, content_hash, None)
+            photo = next(iter(self._scan_file.photos([path])), None)
+            if photo is not None and photo.content_hash == before:
+                self.keep(photo, content_hash, None)
         if standing is not None and path in self._rows:
             self._keep(path, self._rows_of(path, standing))
 
     def _rows_of(self, photo: str, standing: Standing) -> set[TagRow]:
-        """Return the rows to record; those of forgotten people stay while their file has a name of no known person."""
+        """Return the rows to record; those of forgotten people stay while their file has an unknown name."""
         rows = {
             TagRow(photo, file, self._ids[name_key(name)])
             for file, names in standing.items()

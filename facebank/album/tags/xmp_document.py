@@ -17,16 +17,16 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from facebank.album.tags.regions import Box, Region, Vocabulary, clipped
+from facebank.album.tags.regions import Box, Region, Vocabulary, clip_box
 from facebank.errors import MissingDependencyError, XmpError
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from typing import Self
 
-MOST_BYTES = 8 * 1024 * 1024
-MOST_ELEMENTS = 200_000
-MOST_REGIONS = 1_000
+MAX_BYTES = 8 * 1024 * 1024
+MAX_ELEMENTS = 200_000
+MAX_REGIONS = 1_000
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _LISTS = (f"{RDF}Bag", f"{RDF}Seq", f"{RDF}Alt")
@@ -44,7 +44,7 @@ _WRITTEN_NAME = f"{{{_OURS}}}Name"
 _MARK = f"{{{_OURS}}}Mark"
 _ADDED = f"{{{_OURS}}}Added"
 _EXTENSIONS = f"{{{_MWG}}}Extensions"
-_LONGEST_NUMBER = 64
+_MAX_NUMBER_LENGTH = 64
 _EMPTY = f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{RDF[1:-1]}"/></x:xmpmeta>'.encode()
 _PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"  # the same in every packet: XMP Specification Part 1, 7.3.2
 _BYTE_ORDER_MARKS = (
@@ -69,9 +69,9 @@ class XmpDocument:
     @classmethod
     def empty(cls, name: str) -> Self:
         """Return a document without content; `name` is used in messages."""
-        made = cls.parse(_EMPTY, name)
-        made._is_new = True
-        return made
+        document = cls.parse(_EMPTY, name)
+        document._is_new = True
+        return document
 
     @classmethod
     def parse(cls, data: bytes, name: str) -> Self:
@@ -94,10 +94,10 @@ class XmpDocument:
         try:
             root = etree.fromstring(text.encode(), parser)
         except (etree.XMLSyntaxError, ValueError, UnicodeError) as error:
-            why = printable(" ".join(str(error).split()))[:160]
-            raise XmpError(f"{printable(name)} holds broken XMP: {why}") from error
-        if sum(1 for _ in root.iter()) > MOST_ELEMENTS:
-            raise XmpError(f"{printable(name)} holds XMP of more than {MOST_ELEMENTS:,} elements")
+            reason = printable(" ".join(str(error).split()))[:160]
+            raise XmpError(f"{printable(name)} holds broken XMP: {reason}") from error
+        if sum(1 for _ in root.iter()) > MAX_ELEMENTS:
+            raise XmpError(f"{printable(name)} holds XMP of more than {MAX_ELEMENTS:,} elements")
         return cls(root.getroottree(), name, declared=declared)
 
     def _find_rdf(self) -> Any:
@@ -129,18 +129,18 @@ class XmpDocument:
         """Return whether another document has the same elements, attributes and text, including whitespace."""
         from lxml import etree
 
-        mine, others = (etree.tostring(each._tree.getroot(), with_tail=False) for each in (self, other))
-        return bool(mine == others)
+        first, second = (etree.tostring(document._tree.getroot(), with_tail=False) for document in (self, other))
+        return bool(first == second)
 
     @property
     def regions(self) -> list[Region]:
         """The regions in the order of the file, the Metadata Working Group's first.
 
-        Raises `XmpError` if there are more than `MOST_REGIONS`.
+        Raises `XmpError` if there are more than `MAX_REGIONS`.
         """
-        found = [self._mwg_region(item) for item in self._mwg_items()]
-        found += [self._microsoft_region(item) for item in self._microsoft_items()]
-        return found
+        regions = [self._mwg_region(item) for item in self._mwg_items()]
+        regions += [self._microsoft_region(item) for item in self._microsoft_items()]
+        return regions
 
     @property
     def dimensions(self) -> tuple[float, float] | None:
@@ -164,11 +164,11 @@ class XmpDocument:
         `mark` identifies the gallery that wrote the name.
         """
         item = list(self._mwg_items())[number]
-        with _translated_errors(self._name, name):
+        with _translate_errors(self._name, name):
             set_text(item, f"{{{_MWG}}}Name", name)
             if not text_of(item, f"{{{_MWG}}}Type"):
                 set_text(item, f"{{{_MWG}}}Type", "Face")
-            self._note(item, name, mark)
+            self._record_name(item, name, mark)
 
     def unname_region(self, number: int) -> None:
         """Remove a name that facebank wrote, and the region if facebank added it.
@@ -181,7 +181,7 @@ class XmpDocument:
             item.getparent().remove(item)
             return
         drop(item, f"{{{_MWG}}}Name")
-        self._note(item, "", None)
+        self._record_name(item, "", None)
 
     def add_region(self, box: Box, name: str, size: tuple[int, int], mark: str | None = None) -> None:
         """Add the region of a face to the Metadata Working Group's.
@@ -208,10 +208,10 @@ class XmpDocument:
             set_text(area, f"{{{_AREA}}}{field}", f"{value:.6f}")
         set_text(area, f"{{{_AREA}}}unit", "normalized")
         set_text(item, f"{{{_MWG}}}Type", "Face")
-        with _translated_errors(self._name, name):
+        with _translate_errors(self._name, name):
             if name:
                 set_text(item, f"{{{_MWG}}}Name", name)
-            self._note(item, name, mark)
+            self._record_name(item, name, mark)
         set_text(struct_in(item, _EXTENSIONS), _ADDED, "True", nsmap=_PREFIXES)
 
     def copy_regions(self, other: XmpDocument) -> None:
@@ -219,12 +219,14 @@ class XmpDocument:
         for info in other._properties(_MWG, "Regions"):
             self._description().append(deepcopy(info))
 
-    def _note(self, item: Any, name: str, mark: str | None) -> None:
+    def _record_name(self, item: Any, name: str, mark: str | None) -> None:
         from lxml import etree
 
         extensions = struct_in(item, _EXTENSIONS)
         if extensions is None:
-            extensions = etree.SubElement(opened(item), _EXTENSIONS, {f"{RDF}parseType": "Resource"}, nsmap=_PREFIXES)
+            extensions = etree.SubElement(
+                open_struct(item), _EXTENSIONS, {f"{RDF}parseType": "Resource"}, nsmap=_PREFIXES
+            )
         set_text(extensions, _WRITTEN_NAME, name, nsmap=_PREFIXES)
         if mark is None:
             drop(extensions, _MARK)
@@ -239,7 +241,7 @@ class XmpDocument:
         info = next(self._properties(_MWG, "Regions"), None)
         if info is None:
             info = etree.SubElement(self._description(), f"{{{_MWG}}}Regions", resource, nsmap=_PREFIXES)
-        body = opened(info)
+        body = open_struct(info)
         if self.dimensions is None:
             for old in body.findall(f"{{{_MWG}}}AppliedToDimensions"):
                 body.remove(old)
@@ -257,8 +259,8 @@ class XmpDocument:
         from lxml import etree
 
         about = f"{RDF}about"
-        stated = next((node.get(about) for node in self._rdf.iterchildren(f"{RDF}Description") if node.get(about)), "")
-        return etree.SubElement(self._rdf, f"{RDF}Description", {about: stated}, nsmap=_PREFIXES)
+        subject = next((node.get(about) for node in self._rdf.iterchildren(f"{RDF}Description") if node.get(about)), "")
+        return etree.SubElement(self._rdf, f"{RDF}Description", {about: subject}, nsmap=_PREFIXES)
 
     def _properties(self, namespace: str, name: str) -> Iterator[Any]:
         for node in self._rdf.iterchildren(f"{RDF}Description"):
@@ -276,23 +278,23 @@ class XmpDocument:
             regions = struct_in(info, field)
             for item in items_of(regions) if regions is not None else ():
                 count += 1
-                if count > MOST_REGIONS:
-                    raise XmpError(f"{printable(self._name)} holds more than {MOST_REGIONS:,} regions")
+                if count > MAX_REGIONS:
+                    raise XmpError(f"{printable(self._name)} holds more than {MAX_REGIONS:,} regions")
                 yield item
 
     def _mwg_region(self, item: Any) -> Region:
         extensions = struct_in(item, _EXTENSIONS)
-        ours = extensions is not None and struct_in(extensions, _WRITTEN_NAME) is not None
-        ours = ours or (extensions is not None and bool(text_of(extensions, _WRITTEN_NAME)))
+        is_own = extensions is not None and struct_in(extensions, _WRITTEN_NAME) is not None
+        is_own = is_own or (extensions is not None and bool(text_of(extensions, _WRITTEN_NAME)))
         box, circle = self._mwg_area(item)
         return Region(
             box=box,
             name=text_of(item, f"{{{_MWG}}}Name"),
             kind=text_of(item, f"{{{_MWG}}}Type"),
             vocabulary=Vocabulary.MWG,
-            written_name=text_of(extensions, _WRITTEN_NAME) if ours else None,
+            written_name=text_of(extensions, _WRITTEN_NAME) if is_own else None,
             circle=circle,
-            mark=text_of(extensions, _MARK) or None if ours else None,
+            mark=text_of(extensions, _MARK) or None if is_own else None,
         )
 
     def _mwg_area(self, item: Any) -> tuple[Box | None, tuple[float, float, float] | None]:
@@ -303,15 +305,16 @@ class XmpDocument:
         x, y, width, height, diameter = (_number(text_of(area, f"{{{_AREA}}}{field}")) for field in "xywhd")
         if x is None or y is None:
             return None, None
-        across, down = 1.0, 1.0
+        picture_width, picture_height = 1.0, 1.0
         if text_of(area, f"{{{_AREA}}}unit").casefold() == "pixel":
             if self.dimensions is None:
                 return None, None
-            across, down = self.dimensions
+            picture_width, picture_height = self.dimensions
+        x, y = x / picture_width, y / picture_height
         if width is not None and height is not None:
-            box = _box((x - width / 2) / across, (y - height / 2) / down, width / across, height / down)
-            return box, None
-        circle = None if diameter is None else (x / across, y / down, diameter / min(across, down))
+            width, height = width / picture_width, height / picture_height
+            return _box(x - width / 2, y - height / 2, width, height), None
+        circle = None if diameter is None else (x, y, diameter / min(picture_width, picture_height))
         return None, circle if circle is not None and circle[2] > 0 and all(map(math.isfinite, circle)) else None
 
     def _microsoft_region(self, item: Any) -> Region:
@@ -322,7 +325,7 @@ class XmpDocument:
 
 
 @contextmanager
-def _translated_errors(document: str, name: str) -> Iterator[None]:
+def _translate_errors(document: str, name: str) -> Iterator[None]:
     """Translate lxml's error for a character that XML cannot hold to an `XmpError`."""
     try:
         yield
@@ -333,8 +336,8 @@ def _translated_errors(document: str, name: str) -> Iterator[None]:
 
 
 def _decode(data: bytes, name: str) -> str:
-    if len(data) > MOST_BYTES:
-        raise XmpError(f"{printable(name)} holds {len(data):,} bytes of XMP, the limit is {MOST_BYTES:,}")
+    if len(data) > MAX_BYTES:
+        raise XmpError(f"{printable(name)} holds {len(data):,} bytes of XMP, the limit is {MAX_BYTES:,}")
     encoding = next((code for mark, code in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding).lstrip("\ufeff").strip(" \t\r\n\0")
@@ -349,12 +352,12 @@ def _box(x: float, y: float, width: float, height: float) -> Box | None:
     if width <= 0 or height <= 0:
         return None
     box = (x, y, x + width, y + height)
-    return clipped(box) if all(map(math.isfinite, box)) else None
+    return clip_box(box) if all(map(math.isfinite, box)) else None
 
 
 def _number(text: str) -> float | None:
     try:
-        value = float(text) if len(text) <= _LONGEST_NUMBER else math.nan
+        value = float(text) if len(text) <= _MAX_NUMBER_LENGTH else math.nan
     except ValueError:
         return None
     return value if math.isfinite(value) else None
@@ -402,7 +405,7 @@ def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | Non
         return
     found = body.find(field)
     if found is None:
-        found = etree.SubElement(opened(element), field, nsmap=nsmap)
+        found = etree.SubElement(open_struct(element), field, nsmap=nsmap)
     for child in list(found):
         found.remove(child)
     found.text = text or None  # lxml reads an empty text as None
@@ -416,7 +419,7 @@ def drop(element: Any, field: str) -> None:
         body.remove(found)
 
 
-def opened(element: Any) -> Any:
+def open_struct(element: Any) -> Any:
     """Return the element to which a structure's fields can be added.
 
     Fields that are attributes of the property become elements, because RDF allows no elements beside them.

@@ -1,4 +1,4 @@
-"""Reading and writing the XMP of a photo, in its file and in sidecars, without changing other data.
+"""Reading and writing of a photo's XMP, in its file and in sidecars, without changing other data.
 
 Sidecars have two names: ``photo.jpg.xmp`` (digiKam, darktable, immich) and Adobe's ``photo.xmp``. Both are read; the
 first takes precedence, as in immich, and is the one that is written.
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.tags.sidecars import possible_sidecars
-from facebank.album.tags.xmp_document import MOST_BYTES, XmpDocument
-from facebank.album.tags.xmp_packets import Packet, find_packet, is_jpeg_head, with_packet
+from facebank.album.tags.xmp_document import MAX_BYTES, XmpDocument
+from facebank.album.tags.xmp_packets import Packet, find_packet, is_jpeg_head, replace_packet
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.media import PhotoFile, PhotoHeader, read_header, read_photo_bytes, read_photo_file
 from facebank.storage.files import is_file, new_file
@@ -95,7 +95,7 @@ def _jpeg_head(photo: Path) -> bytes | None:
     return None
 
 
-def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -> None:
+def write_sidecar(path: Path, document: XmpDocument, previous: bytes | None = None) -> None:
     """Write or replace a sidecar. A new one gets the permissions of the photo.
 
     Raises `XmpError` (it has hard links, which would keep the old file) or `StorageError` (it cannot be written, or
@@ -105,18 +105,18 @@ def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -
     ----------
     path, document
         The file, and its new content.
-    was
+    previous
         Its bytes when it was read; None if it did not exist.
     """
     data, target = document.to_bytes(), Path(os.path.realpath(path))
-    if is_file(target) and _links(target) > 1:
+    if is_file(target) and _link_count(target) > 1:
         raise XmpError(f"{printable(str(path))} is linked to other names, which would keep the old file: unlink it")
 
     def check(written: bytes) -> bool:
         return written == data and XmpDocument.parse(written, str(path)).has_same_content(document)
 
     def unchanged() -> bool:
-        return (target.read_bytes() if is_file(target) else None) == was
+        return (target.read_bytes() if is_file(target) else None) == previous
 
     _replace(target, data, check, unchanged, like=target if is_file(target) else path.with_suffix(""))
 
@@ -125,8 +125,8 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
     """Embed XMP in a photo, and return the bytes of the new file.
 
     The picture is not encoded again: the packet is spliced in, and the other bytes, the decoded pixels and the XMP are
-    compared before the file replaces the old one. Permissions and times stay, because a photo without a date of its own
-    is dated by its file. Raises `XmpError` (XMP cannot be embedded safely; the message has the reason, and the file is
+    compared before the file replaces the old one. Permissions and times are kept, because a photo without a date is
+    dated by its file. Raises `XmpError` (XMP cannot be embedded safely; the message has the reason, and the file is
     unchanged) or `StorageError` (the file cannot be written).
 
     Parameters
@@ -141,20 +141,20 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
     target, name = Path(os.path.realpath(photo.path)), printable(str(photo.path))
     kind = photo.header.kind
     if photo.packet is None:
-        raise XmpError(f"{name} is a {kind}, into which nothing is put: write a sidecar instead, without --embed")
-    if _links(target) > 1:
+        raise XmpError(f"{name} is a {kind}, in which XMP is not embedded: write a sidecar instead, without --embed")
+    if _link_count(target) > 1:
         raise XmpError(f"{name} is linked to other names, which would keep the old file: write a sidecar instead")
     if not target.stat().st_mode & stat.S_IWUSR:
         raise XmpError(f"{name} may not be written: write a sidecar instead, or allow it")
     old, wanted = photo.file.data, document.to_packet()
-    data = with_packet(old, kind, photo.packet, wanted, str(photo.path))
+    data = replace_packet(old, kind, photo.packet, wanted, str(photo.path))
 
     def check(written: bytes) -> bool:
         packet = find_packet(written, kind, str(photo.path))
         return (
             packet is not None
             and packet.data == wanted
-            and _without(written, kind, packet) == _without(old, kind, photo.packet)
+            and _other_bytes(written, kind, packet) == _other_bytes(old, kind, photo.packet)
             and XmpDocument.parse(packet.data, str(photo.path)).has_same_content(document)
             and _same_picture(old, written, limits)
         )
@@ -163,31 +163,31 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
     return data
 
 
-def _links(path: Path) -> int:
+def _link_count(path: Path) -> int:
     try:
         return path.stat().st_nlink
     except OSError as error:
         raise StorageError(f"{printable(str(path))} cannot be written: {error.strerror or error}") from error
 
 
-def _without(data: bytes, kind: str, packet: Packet | None) -> bytes:
+def _other_bytes(data: bytes, kind: str, packet: Packet | None) -> bytes:
     """Return the bytes of a file that must not change."""
     if packet is None:
         return data
-    rest = data[: packet.start] + data[packet.end :]
+    other = data[: packet.start] + data[packet.end :]
     if kind != "WebP":
-        return rest
+        return other
     # the sizes in the RIFF header and the flags in VP8X change with the XMP
-    body = rest[12:]
+    body = other[12:]
     return body[18:] if body.startswith(b"VP8X") else body
 
 
 def _same_picture(old: bytes, new: bytes, limits: PhotoLimits | None) -> bool:
     import numpy as np
 
-    more = () if limits is None else (limits,)
-    one, other = (read_photo_bytes(data, "<photo>", *more) for data in (old, new))
-    return np.array_equal(one.pixels, other.pixels) and one.taken_at == other.taken_at
+    arguments = () if limits is None else (limits,)
+    before, after = (read_photo_bytes(data, "<photo>", *arguments) for data in (old, new))
+    return np.array_equal(before.pixels, after.pixels) and before.taken_at == after.taken_at
 
 
 def _read_sidecar(path: Path) -> XmpSource | None:
@@ -195,10 +195,10 @@ def _read_sidecar(path: Path) -> XmpSource | None:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise XmpError(f"{printable(str(path))} is not a file: move it away to make room for a sidecar")
-        if status.st_size > MOST_BYTES:
-            raise XmpError(f"{printable(str(path))} has {status.st_size:,} bytes, the limit is {MOST_BYTES:,}")
+        if status.st_size > MAX_BYTES:
+            raise XmpError(f"{printable(str(path))} has {status.st_size:,} bytes, the limit is {MAX_BYTES:,}")
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
     except NotADirectoryError:
         return None
     except OSError as error:
@@ -224,20 +224,20 @@ def _replace(
             part.stream.write(data)
             part.stream.flush()
             _copy_status(part.path, like, keep_times=keep_times)
-            _require_right(name, check(part.path.read_bytes()), unchanged)
+            _require_valid(name, check(part.path.read_bytes()), unchanged)
     except OSError as error:
         raise StorageError(f"{name} cannot be written: {error.strerror or error}") from error
     except (XmpError, StorageError):
         raise
     except PhotoError as error:
-        raise StorageError(f"{name} was written wrongly and is as it was: {error}") from error
+        raise StorageError(f"{name} could not be written correctly and is unchanged: {error}") from error
 
 
-def _require_right(name: str, is_right: bool, unchanged: Callable[[], bool]) -> None:
-    if not is_right:
-        raise StorageError(f"{name} was written wrongly and is as it was: check the disk, and try again")
+def _require_valid(name: str, is_valid: bool, unchanged: Callable[[], bool]) -> None:
+    if not is_valid:
+        raise StorageError(f"{name} could not be written correctly and is unchanged: check the disk, and try again")
     if not unchanged():
-        raise StorageError(f"{name} was changed by another program meanwhile: it is left alone, try again")
+        raise StorageError(f"{name} was changed by another program meanwhile and is kept as it is: try again")
 
 
 def _copy_status(part: Path, like: Path, *, keep_times: bool) -> None:

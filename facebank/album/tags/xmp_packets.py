@@ -1,4 +1,4 @@
-"""Finding and replacing XMP packets in photos without changing other bytes (XMP Specification Part 3).
+"""Search and replacement of XMP packets in photos, without changing other bytes (XMP Specification Part 3).
 
 A new packet is spliced between the bytes before and after the old one. Sizes that a format stores, as WebP does, are
 updated.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from facebank.album.tags.xmp_document import MOST_BYTES
+from facebank.album.tags.xmp_document import MAX_BYTES
 from facebank.errors import XmpError
 from facebank.media import webp_canvas
 from facebank.storage.text import printable
@@ -26,9 +26,9 @@ _JPEG_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _EXIF_HEADER = b"Exif\0"
 _MULTI_PICTURE = b"MPF\0"
 _APP0, _APP1, _APP2, _APP11, _START_OF_SCAN = 0xE0, 0xE1, 0xE2, 0xEB, 0xDA
-_STANDING_ALONE = frozenset((0x01, *range(0xD0, 0xD8)))
-_MOST_SEGMENT_BYTES = 65_533
-_MOST_SEGMENTS = 10_000
+_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD8)))
+_MAX_SEGMENT_BYTES = 65_533
+_MAX_SEGMENTS = 10_000
 _PNG_KEYWORD = b"XML:com.adobe.xmp\0"
 _WEBP_HAS_XMP, _WEBP_HAS_ALPHA = 0x04, 0x10
 _SIDECAR = "write a sidecar instead, without --embed"
@@ -36,7 +36,7 @@ _SIDECAR = "write a sidecar instead, without --embed"
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """The XMP of a photo, and its place in the file."""
+    """The XMP of a photo, and its position in the file."""
 
     data: bytes | None  # the packet's bytes, or None
     extended: bytes | None  # assembled Extended XMP, which did not fit into a JPEG's packet; or None
@@ -71,7 +71,7 @@ def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
         raise XmpError(f"{printable(name)} is a damaged {kind}: its XMP cannot be found") from error
 
 
-def with_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -> bytes:
+def replace_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -> bytes:
     """Return a photo with `xmp` in place of the packet that `find_packet` found, all other bytes unchanged.
 
     Raises `XmpError` if the packet is locked, or `xmp` is too large for a JPEG.
@@ -80,15 +80,15 @@ def with_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -
         raise XmpError(f"{printable(name)} {packet.locked}: {_SIDECAR}")
     if kind == "JPEG":
         framed = _JPEG_HEADER + xmp
-        if len(framed) > _MOST_SEGMENT_BYTES:
-            raise XmpError(f"{printable(name)} would hold more XMP than fits into a JPEG's one packet: {_SIDECAR}")
+        if len(framed) > _MAX_SEGMENT_BYTES:
+            raise XmpError(f"{printable(name)} would have more XMP than fits into one packet of a JPEG: {_SIDECAR}")
         framed = bytes((0xFF, _APP1)) + struct.pack(">H", len(framed) + 2) + framed
         return data[: packet.start] + framed + data[packet.end :]
     if kind == "PNG":
         body = b"iTXt" + _PNG_KEYWORD + b"\0\0\0\0" + xmp
         framed = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
         return data[: packet.start] + framed + data[packet.end :]
-    return _webp_with(data, packet, xmp)
+    return _replace_in_webp(data, packet, xmp)
 
 
 def is_jpeg_head(data: bytes) -> bool:
@@ -110,32 +110,32 @@ class _BrokenError(Exception):
 
 
 def _find_in_jpeg(data: bytes) -> Packet:
-    place, found, has_pictures, locked = 2, list[tuple[int, int]](), False, None
+    insertion, packets, has_pictures, locked = 2, list[tuple[int, int]](), False, None
     portions: dict[bytes, dict[int, bytes]] = {}
     for code, start, end in _jpeg_segments(data):
         body = data[start + 4 : end]
         if code == _APP1 and body.startswith(_JPEG_HEADER):
-            found.append((start, end))
+            packets.append((start, end))
             locked = locked or ("has its XMP behind its list of pictures" if has_pictures else None)
         elif code == _APP1 and body.startswith(_JPEG_EXTENSION):
-            _keep_portion(portions, body[len(_JPEG_EXTENSION) :])
+            _add_portion(portions, body[len(_JPEG_EXTENSION) :])
         elif code == _APP0 or (code == _APP1 and body.startswith(_EXIF_HEADER)):
-            place = end if place == start else place
+            insertion = end if insertion == start else insertion
         elif code == _APP2 and body.startswith(_MULTI_PICTURE):
             has_pictures = True  # the offsets of further pictures count from here
         elif code == _APP11 and b"c2pa" in body:
             locked = "is signed (Content Credentials), which any change breaks"
-    if len(found) > 1:
+    if len(packets) > 1:
         locked = "has more than one packet of XMP"
-    start, end = found[0] if found else (place, place)
-    packet = data[start + 4 + len(_JPEG_HEADER) : end] if found else None
-    return Packet(packet, _put_together(portions, packet), start, end, locked)
+    start, end = packets[0] if packets else (insertion, insertion)
+    packet = data[start + 4 + len(_JPEG_HEADER) : end] if packets else None
+    return Packet(packet, _assemble_extended(portions, packet), start, end, locked)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield code, start and end of the segments before the picture."""
     position = 2
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MAX_SEGMENTS):
         if data[position] != 0xFF:
             raise _BrokenError
         while data[position + 1] == 0xFF:  # fill bytes
@@ -143,7 +143,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         code = data[position + 1]
         if code == _START_OF_SCAN:
             return
-        if code in _STANDING_ALONE:
+        if code in _WITHOUT_LENGTH:
             position += 2
             continue
         (length,) = struct.unpack_from(">H", data, position + 2)
@@ -155,77 +155,77 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     raise _BrokenError
 
 
-def _keep_portion(portions: dict[bytes, dict[int, bytes]], body: bytes) -> None:
+def _add_portion(portions: dict[bytes, dict[int, bytes]], body: bytes) -> None:
     (offset,) = struct.unpack_from(">I", body, 36)
     portions.setdefault(body[:32], {})[offset] = body[40:]
 
 
-def _put_together(portions: dict[bytes, dict[int, bytes]], packet: bytes | None) -> bytes | None:
+def _assemble_extended(portions: dict[bytes, dict[int, bytes]], packet: bytes | None) -> bytes | None:
     """Return the Extended XMP that a packet names, if it is complete: its name is its MD5."""
     for guid, parts in portions.items():
-        whole = b"".join(part for _, part in sorted(parts.items()))
-        named = packet is not None and guid in packet
-        if named and hashlib.md5(whole, usedforsecurity=False).hexdigest().upper().encode() == guid.upper():
-            return whole
+        if packet is None or guid not in packet:
+            continue
+        extended = b"".join(part for _, part in sorted(parts.items()))
+        if hashlib.md5(extended, usedforsecurity=False).hexdigest().upper().encode() == guid.upper():
+            return extended
     return None
 
 
 def _find_in_png(data: bytes) -> Packet:
-    position, place, found = 8, None, list[tuple[int, int]]()
+    position, insertion, packets = 8, None, list[tuple[int, int]]()
     while position + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, position)
         kind, end = data[position + 4 : position + 8], position + 12 + length
         if end > len(data):
             raise _BrokenError
         if kind == b"iTXt" and data.startswith(_PNG_KEYWORD, position + 8):
-            found.append((position, end))
-        if kind == b"IDAT" and place is None:
-            place = position
+            packets.append((position, end))
+        if kind == b"IDAT" and insertion is None:
+            insertion = position
         if kind == b"caBX":
             return Packet(None, None, 0, 0, "is signed (Content Credentials), which any change breaks")
         position = end
         if kind == b"IEND":
             break
-    if place is None:
+    if insertion is None:
         raise _BrokenError
-    start, end = found[0] if found else (place, place)
-    packet = _png_text(data[start + 8 + len(_PNG_KEYWORD) : end - 4]) if found else None
-    return Packet(packet, None, start, end, "has more than one packet of XMP" if len(found) > 1 else None)
+    start, end = packets[0] if packets else (insertion, insertion)
+    packet = _png_text(data[start + 8 + len(_PNG_KEYWORD) : end - 4]) if packets else None
+    return Packet(packet, None, start, end, "has more than one packet of XMP" if len(packets) > 1 else None)
 
 
 def _png_text(body: bytes) -> bytes:
-    is_compressed, rest = body[0], body[2:]
-    _, _, rest = rest.partition(b"\0")
-    _, _, text = rest.partition(b"\0")
-    return zlib.decompressobj().decompress(text, MOST_BYTES + 1) if is_compressed else text
+    is_compressed = body[0]
+    text = body[2:].partition(b"\0")[2].partition(b"\0")[2]  # after the language and the translated keyword
+    return zlib.decompressobj().decompress(text, MAX_BYTES + 1) if is_compressed else text
 
 
 def _find_in_webp(data: bytes) -> Packet:
     end_of_file = 8 + struct.unpack_from("<I", data, 4)[0]
     if end_of_file > len(data) or webp_canvas(data) is None:
         raise _BrokenError
-    found, position, locked = list[tuple[int, int]](), 12, None
+    packets, position, locked = list[tuple[int, int]](), 12, None
     while position + 8 <= end_of_file:
         (length,) = struct.unpack_from("<I", data, position + 4)
         end = position + 8 + length + length % 2
         if data[position : position + 4] == b"XMP ":
-            found.append((position, end))
+            packets.append((position, end))
         if data[position : position + 4] == b"C2PA":
             locked = "is signed (Content Credentials), which any change breaks"
         position = end
     if position != end_of_file:
         raise _BrokenError
-    start, end = found[0] if found else (end_of_file, end_of_file)
-    packet = data[start + 8 : start + 8 + struct.unpack_from("<I", data, start + 4)[0]] if found else None
-    return Packet(packet, None, start, end, locked or ("has more than one packet of XMP" if len(found) > 1 else None))
+    start, end = packets[0] if packets else (end_of_file, end_of_file)
+    packet = data[start + 8 : start + 8 + struct.unpack_from("<I", data, start + 4)[0]] if packets else None
+    return Packet(packet, None, start, end, locked or ("has more than one packet of XMP" if len(packets) > 1 else None))
 
 
-def _webp_with(data: bytes, packet: Packet, xmp: bytes) -> bytes:
+def _replace_in_webp(data: bytes, packet: Packet, xmp: bytes) -> bytes:
     """Return a WebP with a packet; a simple file gets the VP8X header that announces XMP (RFC 9649, 2.7)."""
     framed = b"XMP " + struct.pack("<I", len(xmp)) + xmp + b"\0" * (len(xmp) % 2)
-    before, behind = data[12 : packet.start], data[packet.end :]
+    before, after = data[12 : packet.start], data[packet.end :]
     end_of_file = 8 + struct.unpack_from("<I", data, 4)[0]
-    inside, tail = behind[: end_of_file - packet.end], behind[end_of_file - packet.end :]
+    inside, tail = after[: end_of_file - packet.end], after[end_of_file - packet.end :]
     if before.startswith(b"VP8X"):
         before = before[:8] + bytes((before[8] | _WEBP_HAS_XMP,)) + before[9:]
     else:
