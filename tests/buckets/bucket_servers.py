@@ -1,4 +1,4 @@
-"""Servers of buckets in processes of their own, and a relay that counts requests and interferes with them."""
+"""Bucket servers in separate processes, and a relay that records requests and can make them fail."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from urllib.parse import quote, unquote
 
 BUCKET = "family"
 Hook = Callable[[str, str], "int | None"]
-"""Called with a request's method and path before it is passed on; returns a status to answer instead, 0 to hang up."""
+"""Called with the method and path of a request; returns a status to respond with, 0 to hang up, None to relay it."""
 
 
 _SIGNED = "AWS4-HMAC-SHA256 Credential=AKIAFAMILY/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 
 
 class Request(NamedTuple):
-    """A request that came: an object's key is `key`, a listing has none."""
+    """A recorded request; `key` is the key of an object, and empty for a listing."""
 
     method: str
     path: str
@@ -38,51 +38,51 @@ class Request(NamedTuple):
 
 
 class Bucket:
-    """A bucket, filled past the relay."""
+    """A bucket on the server; its requests bypass the relay."""
 
     def __init__(self, port: int) -> None:
         self._port = port
 
     def put(self, key: str, data: bytes) -> None:
-        self.ask("PUT", f"/{BUCKET}/{quote(key, safe='')}", data)
+        self.send("PUT", f"/{BUCKET}/{quote(key, safe='')}", data)
 
     def remove(self, key: str) -> None:
-        self.ask("DELETE", f"/{BUCKET}/{quote(key, safe='')}")
+        self.send("DELETE", f"/{BUCKET}/{quote(key, safe='')}")
 
     def empty(self) -> None:
-        """Make the bucket, or remove what is in it."""
-        self.ask("PUT", f"/{BUCKET}", b"")
-        listed = self.ask("GET", f"/{BUCKET}?list-type=2&max-keys=5000&encoding-type=url").decode()
-        for key in re.findall("<Key>(.*?)</Key>", listed):
+        """Create the bucket, or remove all of its objects."""
+        self.send("PUT", f"/{BUCKET}", b"")
+        listing = self.send("GET", f"/{BUCKET}?list-type=2&max-keys=5000&encoding-type=url").decode()
+        for key in re.findall("<Key>(.*?)</Key>", listing):
             self.remove(unquote(key))
 
-    def ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
+    def send(self, method: str, path: str, data: bytes | None = None) -> bytes:
         headers = {"Authorization": _SIGNED, "Content-Type": "application/octet-stream"}
         request = urllib.request.Request(f"http://127.0.0.1:{self._port}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            body: bytes = answer.read()
+        with urllib.request.urlopen(request, timeout=20) as response:
+            body: bytes = response.read()
             return body
 
 
 class Relay(ThreadingHTTPServer):
-    """Passes requests on to a server at another port of this machine."""
+    """Relays requests to a server at another port of this machine."""
 
     daemon_threads = True
 
-    def __init__(self, to: int) -> None:
+    def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.to = to
+        self.target_port = port
         self.requests = list[Request]()
         self.before: Hook = lambda method, path: None
-        self.page = 0  # how many objects a page of a listing has; 0 for as many as were asked for
+        self.page_size = 0  # maximum number of objects in a page of a listing; 0 for the requested number
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
-    def read(self) -> list[str]:
-        """Return the keys of the objects that were read, sorted."""
+    def read_keys(self) -> list[str]:
+        """The keys of the objects that were read, sorted."""
         return sorted(request.key for request in self.requests if request.method == "GET" and request.key)
 
     def clear(self) -> None:
@@ -90,14 +90,14 @@ class Relay(ThreadingHTTPServer):
         self.before = lambda method, path: None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hung up."""
+        """Ignore clients that hung up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Relay
 
-    def _pass_on(self) -> None:
+    def _relay(self) -> None:
         self.server.requests.append(Request(self.command, self.path, self.headers.get("Range")))
         status = self.server.before(self.command, self.path)
         if status == 0:
@@ -106,49 +106,49 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if status is not None:
             body = b"" if self.command == "HEAD" else _ERROR % (b"AccessDenied" if status == 403 else b"InternalError")
-            self._answer(status, [("Content-Length", str(len(body)))], body)
+            self._respond(status, [("Content-Length", str(len(body)))], body)
             return
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.to, timeout=20)
-        page = f"&max-keys={self.server.page}" if self.server.page and "list-type=2" in self.path else ""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.target_port, timeout=20)
+        page = f"&max-keys={self.server.page_size}" if self.server.page_size and "list-type=2" in self.path else ""
         connection.request(self.command, self.path + page, headers=dict(self.headers.items()))
-        answer = connection.getresponse()
-        body = answer.read()
-        headers = [pair for pair in answer.getheaders() if pair[0].lower() not in ("transfer-encoding", "connection")]
+        response = connection.getresponse()
+        body = response.read()
+        headers = [pair for pair in response.getheaders() if pair[0].lower() not in ("transfer-encoding", "connection")]
         if not any(name.lower() == "content-length" for name, _ in headers):
             headers.append(("Content-Length", str(len(body))))
-        self._answer(answer.status, headers, body)
+        self._respond(response.status, headers, body)
         connection.close()
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def _respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_HEAD = _pass_on  # noqa: N815
+    do_GET = do_HEAD = _relay  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 _ERROR = b'<?xml version="1.0"?><Error><Code>%s</Code><Message>no</Message></Error>'
 
 
 @contextmanager
-def relay(to: int) -> Iterator[Relay]:
+def run_relay(port: int) -> Iterator[Relay]:
     """Run a relay to a port of this machine."""
-    with Relay(to) as server:
+    with Relay(port) as server:
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server
         server.shutdown()
 
 
 @contextmanager
-def server(*command: str, **environment: str) -> Iterator[int]:
-    """Run a server; ``PORT`` in its command is the port that it gets, and that is yielded."""
+def run_server(*command: str, **environment: str) -> Iterator[int]:
+    """Run a server and yield its port, which replaces ``PORT`` in its command."""
     port = free_port()
-    ran = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *(part.replace("PORT", str(port)) for part in command)],
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
@@ -156,26 +156,26 @@ def server(*command: str, **environment: str) -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for(port, ran)
+        _wait_for(port, process)
         yield port
     finally:
-        ran.kill()
-        ran.wait()
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:
-    """Return a port of this machine at which nobody listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Return an unused port of this machine."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-def _wait_for(port: int, ran: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(400):
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
-        if ran.poll() is not None:
-            raise RuntimeError(f"the server ended with {ran.returncode}")
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode}")
         time.sleep(0.1)
     raise TimeoutError("the server did not start")

@@ -1,4 +1,4 @@
-"""The program on scans of buckets: what works on them, and what refuses them."""
+"""Commands on scans of buckets: some work without the files, and the others refuse them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facebank.album.pages import link
 from facebank.operations.engine import Engine
 
 from .bucket_servers import Bucket, Relay
-from .conftest import PHOTOS, PLACE
+from .conftest import PHOTO_COUNT, PLACE
 
 DEMO = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PROGRAM = """
@@ -35,8 +35,8 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
-class Ran(NamedTuple):
-    """What a command wrote, and its exit code."""
+class CommandResult(NamedTuple):
+    """Output and exit code of a command."""
 
     out: str
     err: str
@@ -44,17 +44,17 @@ class Ran(NamedTuple):
 
 
 class Run(Protocol):
-    """Runs commands one after the other in a process, in the test's folder with a gallery of its own."""
+    """Runs commands one after the other in one process, in the test's folder with the test's gallery."""
 
-    def __call__(self, *commands: Sequence[str | Path]) -> list[Ran]: ...
+    def __call__(self, *commands: Sequence[str | Path]) -> list[CommandResult]: ...
 
 
 @pytest.fixture
 def run(tmp_path: Path, credentials: None) -> Run:
     """Run commands."""
 
-    def check(*commands: Sequence[str | Path]) -> list[Ran]:
-        ran = subprocess.run(
+    def run_commands(*commands: Sequence[str | Path]) -> list[CommandResult]:
+        completed = subprocess.run(
             [sys.executable, "-c", PROGRAM, json.dumps([list(map(str, command)) for command in commands])],
             cwd=tmp_path,
             env={**os.environ, "FACEBANK_GALLERY": str(tmp_path / "test.facebank")},
@@ -63,15 +63,18 @@ def run(tmp_path: Path, credentials: None) -> Run:
             check=False,
             timeout=300,
         )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert "s3cr3t" not in ran.stdout + ran.stderr
-        *said, _ = re.split(r"^END (\d)\n", ran.stderr, flags=re.MULTILINE)
-        outs = re.split(r"^END\n", ran.stdout, flags=re.MULTILINE)[:-1]
-        found = [Ran(out, err, int(code)) for out, err, code in zip(outs, said[::2], said[1::2], strict=True)]
-        assert len(found) == len(commands)
-        return found
+        assert completed.returncode == 0, completed.stdout + completed.stderr
+        assert "s3cr3t" not in completed.stdout + completed.stderr
+        *error_parts, _ = re.split(r"^END (\d)\n", completed.stderr, flags=re.MULTILINE)
+        outs = re.split(r"^END\n", completed.stdout, flags=re.MULTILINE)[:-1]
+        results = [
+            CommandResult(out, err, int(code))
+            for out, err, code in zip(outs, error_parts[::2], error_parts[1::2], strict=True)
+        ]
+        assert len(results) == len(commands)
+        return results
 
-    return check
+    return run_commands
 
 
 @pytest.fixture
@@ -82,59 +85,63 @@ def demo(bucket: Bucket) -> Bucket:
     return bucket
 
 
-def images(ran: Ran) -> set[str]:
-    return {json.loads(line)["image"] for line in ran.out.splitlines()}
+def images(result: CommandResult) -> set[str]:
+    return {json.loads(line)["image"] for line in result.out.splitlines()}
 
 
 ENROLL = ("enroll", "Joe Biden", DEMO / "joe_biden_blue_room.jpg")
 
 
-def test_what_needs_no_files_works_on_a_bucket(run: Run, demo: Bucket, s3: Relay, tmp_path: Path) -> None:
-    one, joe = f"{PLACE}/eileen_collins.jpg", f"{PLACE}/joe_biden_blue_room.jpg"
-    wanted = {f"{PLACE}/{path.name}" for path in DEMO.glob("*.jpg")}
+def test_commands_that_need_no_files_work_on_a_scanned_bucket(
+    run: Run, demo: Bucket, s3: Relay, tmp_path: Path
+) -> None:
+    eileen, joe = f"{PLACE}/eileen_collins.jpg", f"{PLACE}/joe_biden_blue_room.jpg"
+    all_photos = {f"{PLACE}/{path.name}" for path in DEMO.glob("*.jpg")}
     _, scanned = run(ENROLL, ("scan", PLACE, "--json"))
-    assert images(scanned) == wanted
+    assert images(scanned) == all_photos
     s3.clear()
-    everybody, alone, found, listed, shown, *_, groups = run(
+    identified, one_photo, found, table, album, *_, groups = run(
         ("identify", "--scan", "--json"),
-        ("identify", "--scan", one, "--json"),
+        ("identify", "--scan", eileen, "--json"),
         ("find", "Joe Biden", "--json"),
         ("find", "Joe Biden"),
         ("album", "show", "--json"),
         ("cluster",),
         ("cluster", "--json"),
     )
-    assert (images(everybody), images(alone)) == (wanted, {one})
+    assert (images(identified), images(one_photo)) == (all_photos, {eileen})
     assert joe in images(found)
-    assert joe in listed.out
-    assert json.loads(shown.out)["photos"] == len(wanted)
-    assert s3.requests == []  # all of that is in the scan
-    number = json.loads(groups.out.splitlines()[0])["group"]
-    named, who, forgotten, left = run(
-        ("people", "name", str(number), "Barack Obama"),
+    assert joe in table.out
+    assert json.loads(album.out)["photos"] == len(all_photos)
+    assert s3.requests == []  # the scan holds all of the results
+    group = json.loads(groups.out.splitlines()[0])["group"]
+    named, known, forgotten, emptied = run(
+        ("people", "name", str(group), "Barack Obama"),
         ("find", "Barack Obama", "--json"),
         ("scan", "--forget", PLACE),
         ("album", "show", "--json"),
     )
     assert named.code == 0, named
-    assert s3.read  # the photos of which it makes samples
-    assert {f"s3://family/{key}" for key in s3.read} <= images(who) < wanted
-    assert forgotten.err == f"facebank: {len(wanted)} files forgotten\n"
-    assert json.loads(left.out)["photos"] == 0
+    assert s3.read_keys  # only the photos that become samples
+    assert {f"s3://family/{key}" for key in s3.read_keys} <= images(known) < all_photos
+    assert forgotten.err == f"facebank: {len(all_photos)} files forgotten\n"
+    assert json.loads(emptied.out)["photos"] == 0
     assert not list(tmp_path.glob("s3*"))
 
 
-def test_buckets_and_folders_in_one_scan_and_its_shards(run: Run, filled: Bucket, folder: Path, s3: Relay) -> None:
+def test_buckets_and_folders_can_be_in_one_scan_and_its_shards(
+    run: Run, filled: Bucket, folder: Path, s3: Relay
+) -> None:
     parts = [("scan", PLACE, folder, "--shard", f"{number}/2", "--scan-file", f"{number}.scan") for number in (1, 2)]
     *_, merged = run(*parts, ("scan", "--merge", "1.scan", "2.scan", "--scan-file", "both.scan"))
     assert merged.code == 0
     s3.clear()
-    (ran,) = run(("scan", PLACE, folder, "--scan-file", "both.scan"))
-    assert ran.out.startswith(f"{2 * (PHOTOS + 2)} unchanged, 2 unreadable\n")
-    assert s3.read == []
+    (result,) = run(("scan", PLACE, folder, "--scan-file", "both.scan"))
+    assert result.out.startswith(f"{2 * (PHOTO_COUNT + 2)} unchanged, 2 unreadable\n")
+    assert s3.read_keys == []
 
 
-REFUSED = (
+REFUSED_COMMANDS = (
     *(("identify", f"{PLACE}/x.jpg"), ("verify", f"{PLACE}/x.jpg", "a.jpg"), ("enroll", "Ada", f"{PLACE}/x.jpg")),
     *(("enroll", "--name", "Ada", PLACE), ("sort", PLACE, "out"), ("sort", "photos", "s3://family/out")),
     *(("tags", "write", PLACE), ("tags", "show", PLACE), ("tags", "import", PLACE), ("watch", f"{PLACE}/x.mp4")),
@@ -145,45 +152,48 @@ REFUSED = (
 )
 
 
-def test_what_needs_files_refuses_a_bucket_by_name(run: Run, tmp_path: Path) -> None:
+def test_commands_that_need_files_refuse_a_bucket_by_name(run: Run, tmp_path: Path) -> None:
     run(ENROLL, ("scan", DEMO))
     before = sorted(tmp_path.iterdir())
-    for arguments, ran in zip(REFUSED, run(*REFUSED), strict=True):
+    for arguments, result in zip(REFUSED_COMMANDS, run(*REFUSED_COMMANDS), strict=True):
         url = next(part for part in arguments if part.startswith("s3://"))
-        wanted = (
+        message = (
             f"facebank: {url} is in a bucket, from which only 'facebank scan' reads photos: download it, or mount the"
         )
-        assert ran == ("", f"{wanted} bucket and name the file or folder there\n", 2)
+        assert result == ("", f"{message} bucket and name the file or folder there\n", 2)
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_the_gallery_is_in_no_bucket(tmp_path: Path) -> None:
+def test_a_gallery_in_a_bucket_is_refused(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "facebank_cli", "--gallery", f"{PLACE}/x.facebank", "people", "list"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
-    assert (ran.returncode, f"{PLACE}/x.facebank is in a bucket" in " ".join(ran.stderr.split())) == (2, True)
+    completed = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
+    assert (completed.returncode, f"{PLACE}/x.facebank is in a bucket" in " ".join(completed.stderr.split())) == (
+        2,
+        True,
+    )
 
 
 def test_credentials_in_an_address_are_refused_and_not_printed(run: Run) -> None:
-    for ran in run(("scan", "s3://AKIA:s3cr3t@family/x"), ("identify", "s3://AKIA:s3cr3t@family/x.jpg")):
-        assert ran.code == 2
-        assert "s3://…@family/x" in ran.err
+    for result in run(("scan", "s3://AKIA:s3cr3t@family/x"), ("identify", "s3://AKIA:s3cr3t@family/x.jpg")):
+        assert result.code == 2
+        assert "s3://…@family/x" in result.err
 
 
 def test_videos_of_buckets_are_not_read(run: Run, filled: Bucket) -> None:
-    refused, ran = run(("scan", PLACE, "--videos"), ("scan", PLACE, "--json"))
+    refused, scanned = run(("scan", PLACE, "--videos"), ("scan", PLACE, "--json"))
     assert "--videos excludes buckets" in refused.err
-    assert "facebank: 1 video skipped\nfacebank: 1 camera raw file skipped" in ran.err
-    assert f"{PLACE}/raw.cr2" in images(ran)
+    assert "facebank: 1 video skipped\nfacebank: 1 camera raw file skipped" in scanned.err
+    assert f"{PLACE}/raw.cr2" in images(scanned)
 
 
-def test_a_bucket_that_is_not_there_leaves_no_scan(run: Run, s3: Relay, tmp_path: Path) -> None:
+def test_a_missing_bucket_leaves_no_scan(run: Run, s3: Relay, tmp_path: Path) -> None:
     missing, empty = run(("scan", "s3://nobodys/photos"), ("scan", PLACE))
     assert "there is no bucket s3://nobodys" in missing.err
     assert f"{PLACE}: no photos there" in empty.err
     assert not list(tmp_path.glob("*.scan"))
 
 
-def test_pictures_on_pages_are_left_out_with_the_reason(run: Run, demo: Bucket, tmp_path: Path) -> None:
+def test_pages_omit_photos_in_buckets_with_the_reason(run: Run, demo: Bucket, tmp_path: Path) -> None:
     *_, refused = run(
         ENROLL,
         ("scan", PLACE),
@@ -198,12 +208,12 @@ def test_pictures_on_pages_are_left_out_with_the_reason(run: Run, demo: Bucket, 
     assert not (tmp_path / "x").exists()
 
 
-def test_tags_of_a_scan_with_a_bucket_leave_it_alone(demo: Bucket, tmp_path: Path, engine: Engine) -> None:
+def test_tags_are_not_written_into_a_bucket(demo: Bucket, tmp_path: Path, engine: Engine) -> None:
     pytest.importorskip("lxml")
     from facebank.album.tags.writing import TagOptions
 
     with FaceBank.open(tmp_path / "x.facebank", threads=1) as bank, bank.album() as album:
         bank.enroll("Joe", DEMO / "joe_biden_blue_room.jpg")
         album.scan(f"{PLACE}/joe_biden_blue_room.jpg")
-        (tagged,) = album.write_tags([], TagOptions())
-        assert (tagged.files, str(tagged.error).partition(" is in")[0]) == ((), f"{PLACE}/joe_biden_blue_room.jpg")
+        (result,) = album.write_tags([], TagOptions())
+        assert (result.files, str(result.error).partition(" is in")[0]) == ((), f"{PLACE}/joe_biden_blue_room.jpg")

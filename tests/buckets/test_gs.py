@@ -15,7 +15,7 @@ from facebank.errors import ServiceError
 from facebank.media import buckets
 from facebank.operations.engine import Engine
 
-from .bucket_servers import server
+from .bucket_servers import run_server
 
 DEMO = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PLACE = "gs://family/photos"
@@ -23,9 +23,9 @@ PLACE = "gs://family/photos"
 
 @pytest.fixture
 def emulator(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An emulator with an empty bucket: its address."""
+    """Address of an emulator with an empty bucket."""
     command = "from gcp_storage_emulator.server import create_server as s; s('127.0.0.1', PORT, True, 'family').run()"
-    with server("-c", command) as port:
+    with run_server("-c", command) as port:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"
 
@@ -40,23 +40,23 @@ def remove(emulator: str, key: str) -> None:
     urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=20).close()
 
 
-def test_a_scan_of_google_cloud_storage(
+def test_a_bucket_of_google_cloud_storage_is_scanned(
     engine: Engine, emulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos = sorted(DEMO.glob("*.jpg"))
     for path in photos:
         put(emulator, f"photos/{path.name}", path.read_bytes())
-    odd = ("a//b.jpg", "c#1.jpg", "d?generation=1.jpg", "ü x.jpg")
-    for name in odd:
+    odd_names = ("a//b.jpg", "c#1.jpg", "d?generation=1.jpg", "ü x.jpg")
+    for name in odd_names:
         put(emulator, f"photos/{name}", photos[0].read_bytes())
     put(emulator, "photos/bad.jpg", b"no photo")
-    put(emulator, "other.jpg", b"not looked at")
+    put(emulator, "other.jpg", b"not scanned")
     with ScanFile.open(tmp_path / "gs.scan", engine.identity, create=True) as scan_file:
         report = scan(engine, scan_file, plan_scan(scan_file, [PLACE]))
-        assert (report.looked_at, report.known_by_content) == (len(photos), len(odd))
+        assert (report.looked_at, report.known_by_content) == (len(photos), len(odd_names))
         assert report.unreadable.keys() == {f"{PLACE}/bad.jpg"}
         assert {photo.path for photo in scan_file.photos()} == {
-            f"{PLACE}/{name}" for name in (*(path.name for path in photos), *odd)
+            f"{PLACE}/{name}" for name in (*(path.name for path in photos), *odd_names)
         }
         assert plan_scan(scan_file, [PLACE]).todo == ()
         put(emulator, f"photos/{photos[1].name}", photos[0].read_bytes())
@@ -70,7 +70,7 @@ def test_a_scan_of_google_cloud_storage(
         assert scan_file.count() == before
 
 
-def test_nobody_answers(engine: Engine, emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_is_an_error(engine: Engine, emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gcsfs.retry.asyncio.sleep", _no_sleep)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     with pytest.raises(ServiceError, match=rf"^{PLACE} cannot be reached \(ClientConnectorError\): check the network"):
@@ -78,4 +78,4 @@ def test_nobody_answers(engine: Engine, emulator: str, monkeypatch: pytest.Monke
 
 
 async def _no_sleep(_: float) -> None:
-    """Do not wait between tries."""
+    """Retry without a pause."""

@@ -1,4 +1,4 @@
-"""Scans of buckets on a server of S3, over HTTP."""
+"""Scans of buckets on an S3 server, over HTTP."""
 
 from __future__ import annotations
 
@@ -16,97 +16,108 @@ from facebank.media import PhotoLimits, Shard, decoder_versions, look_through_bu
 from facebank.operations.engine import Engine
 
 from .bucket_servers import BUCKET, Bucket, Relay
-from .conftest import PHOTOS, PLACE, content, scan_all
+from .conftest import PHOTO_COUNT, PLACE, content, scan_all
 
 DEMO = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 
 
-def test_a_scan_is_that_of_the_same_photos_in_a_folder(
+def test_a_scan_equals_that_of_the_same_photos_in_a_folder(
     engine: Engine, scan_file: ScanFile, filled: Bucket, folder: Path, s3: Relay, tmp_path: Path
 ) -> None:
     report = scan_all(engine, scan_file)
     with ScanFile.open(tmp_path / "folder.scan", engine.identity, create=True) as other:
         local = scan_all(engine, other, folder)
-        assert (report.looked_at, report.known_by_content) == (local.looked_at, local.known_by_content) == (PHOTOS, 2)
+        assert (
+            (report.looked_at, report.known_by_content) == (local.looked_at, local.known_by_content) == (PHOTO_COUNT, 2)
+        )
         assert report.skipped == local.skipped
         assert content(scan_file, PLACE) == content(other, str(folder))
         reasons = {
-            path.replace(PLACE, str(folder)): why.replace(PLACE, str(folder)) for path, why in report.unreadable.items()
+            path.replace(PLACE, str(folder)): message.replace(PLACE, str(folder))
+            for path, message in report.unreadable.items()
         }
         assert reasons == local.unreadable
         pairs = list(zip(scan_file.photos(), other.photos(), strict=True))
-    assert len(pairs) == PHOTOS + 2
-    for ours, theirs in pairs:
-        assert ours.path.removeprefix(PLACE) == theirs.path.removeprefix(str(folder))
-        assert (ours.width, ours.height, ours.quarter_turns) == (theirs.width, theirs.height, theirs.quarter_turns)
-        for one, another in zip(ours.faces, theirs.faces, strict=True):
-            assert np.array_equal(one.box, another.box)
-            assert np.array_equal(one.embedding, another.embedding)
-    assert len(s3.read) == len(set(s3.read)) == PHOTOS + 3
+    assert len(pairs) == PHOTO_COUNT + 2
+    for photo, local_photo in pairs:
+        assert photo.path.removeprefix(PLACE) == local_photo.path.removeprefix(str(folder))
+        assert (photo.width, photo.height, photo.quarter_turns) == (
+            local_photo.width,
+            local_photo.height,
+            local_photo.quarter_turns,
+        )
+        for face, local_face in zip(photo.faces, local_photo.faces, strict=True):
+            assert np.array_equal(face.box, local_face.box)
+            assert np.array_equal(face.embedding, local_face.embedding)
+    assert len(s3.read_keys) == len(set(s3.read_keys)) == PHOTO_COUNT + 3
     sizes = {f"photos/{path.relative_to(folder).as_posix()}": path.stat().st_size for path in folder.rglob("*.*")}
     assert all(
         request.range == f"bytes=0-{sizes[request.key] - 1}"
         for request in s3.requests
         if request.method == "GET" and request.key
     )
-    assert {request.method for request in s3.requests} == {"GET", "HEAD"}  # nothing is written
+    assert {request.method for request in s3.requests} == {"GET", "HEAD"}  # only reads
 
 
-def test_a_second_scan_lists_and_reads_nothing(engine: Engine, scan_file: ScanFile, filled: Bucket, s3: Relay) -> None:
+def test_a_second_scan_lists_the_bucket_and_reads_nothing(
+    engine: Engine, scan_file: ScanFile, filled: Bucket, s3: Relay
+) -> None:
     scan_all(engine, scan_file)
     s3.clear()
     report = scan_all(engine, scan_file)
-    assert (report.looked_at, report.unchanged, report.gone, len(report.unreadable)) == (0, PHOTOS + 2, 0, 1)
+    assert (report.looked_at, report.unchanged, report.gone, len(report.unreadable)) == (0, PHOTO_COUNT + 2, 0, 1)
     assert [(request.method, request.key) for request in s3.requests] == [("GET", "")]
 
 
 def test_photos_are_listed_in_pages(bucket: Bucket, s3: Relay) -> None:
-    s3.page = 5
+    s3.page_size = 5
     for number in range(12):
         bucket.put(f"photos/{number}.jpg", b"x")
     assert list(look_through_bucket(PLACE).photos) == [f"{PLACE}/{number}.jpg" for number in range(12)]
     assert len(s3.requests) == 3
 
 
-def test_an_object_that_changes_is_read_again_and_one_that_is_removed_forgotten(
+def test_changed_objects_are_read_again_and_removed_ones_forgotten(
     engine: Engine, scan_file: ScanFile, filled: Bucket, folder: Path, s3: Relay
 ) -> None:
     scan_all(engine, scan_file)
     data = bytearray((folder / "00001.jpg").read_bytes())
-    data[6:7] = bytes([data[6] ^ 1])  # in its comment: the same size, perhaps in the same second
+    data[6:7] = bytes([data[6] ^ 1])  # the change in the comment keeps the size, and perhaps the time
     filled.put("photos/00001.jpg", bytes(data))
     filled.remove("photos/00002.jpg")
     filled.put("photos/renamed.jpg", (folder / "00004.jpg").read_bytes())
     filled.remove("photos/00004.jpg")
     s3.clear()
     report = scan_all(engine, scan_file)
-    assert s3.read == ["photos/00001.jpg", "photos/renamed.jpg"]
-    assert (report.known_by_content, report.gone) == (2, 1)  # the changed one by its pixels
+    assert s3.read_keys == ["photos/00001.jpg", "photos/renamed.jpg"]
+    assert (report.known_by_content, report.gone) == (2, 1)  # the pixels of the changed photo are known
     assert not {"00002.jpg", "00004.jpg"} & content(scan_file, PLACE).keys()
 
 
-def test_a_folder_without_photos_keeps_what_is_known(engine: Engine, scan_file: ScanFile, filled: Bucket) -> None:
+def test_results_of_an_emptied_place_are_kept(engine: Engine, scan_file: ScanFile, filled: Bucket) -> None:
     scan_all(engine, scan_file)
     for name in content(scan_file, PLACE):
         filled.remove(f"photos/{name}")
     plan = plan_scan(scan_file, [PLACE])
     assert (plan.emptied, plan.gone) == ((PLACE,), ())
     scan(engine, scan_file, plan)
-    assert scan_file.count().photos == PHOTOS
+    assert scan_file.count().photos == PHOTO_COUNT
 
 
-def test_an_object_is_a_photo_whatever_its_name(engine: Engine, scan_file: ScanFile, bucket: Bucket, s3: Relay) -> None:
+def test_a_named_object_is_scanned_regardless_of_its_suffix(
+    engine: Engine, scan_file: ScanFile, bucket: Bucket, s3: Relay
+) -> None:
     bucket.put("a/picture", (DEMO / "eileen_collins.jpg").read_bytes())
     bucket.put("a/other.jpg", (DEMO / "joe_biden_blue_room.jpg").read_bytes())
     report = scan_all(engine, scan_file, f"s3://{BUCKET}/a/picture")
-    assert (report.looked_at, s3.read) == (1, ["a/picture"])
-    report = scan_all(engine, scan_file, f"s3://{BUCKET}")  # which has it, though not as a photo
+    assert (report.looked_at, s3.read_keys) == (1, ["a/picture"])
+    report = scan_all(engine, scan_file, f"s3://{BUCKET}")  # lists the object, but not as a photo
     assert (report.looked_at, report.gone) == (1, 0)
     bucket.remove("a/picture")
     assert scan_all(engine, scan_file, f"s3://{BUCKET}").gone == 1
 
 
-HOSTILE = (
+HOSTILE_NAMES = (
     *(
         "a//b.jpg",
         "/c.jpg",
@@ -126,29 +137,29 @@ HOSTILE = (
         "$(x).JPEG",
     ),
 )
-HIDDEN = ("..//d.jpg", "../e.jpg", "f/../../../g.jpg", ".h.jpg", "i/./j.jpg", "k/", "l.jpg/", "m/../.jpg")
+HIDDEN_NAMES = ("..//d.jpg", "../e.jpg", "f/../../../g.jpg", ".h.jpg", "i/./j.jpg", "k/", "l.jpg/", "m/../.jpg")
 
 
-def test_hostile_names_are_names(
+def test_hostile_names_are_scanned_or_hidden_without_effects(
     engine: Engine, scan_file: ScanFile, bucket: Bucket, s3: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     data = (DEMO / "eileen_collins.jpg").read_bytes()
-    for name in (*HOSTILE, *HIDDEN, "version?versionId=3.jpg", "version"):
+    for name in (*HOSTILE_NAMES, *HIDDEN_NAMES, "version?versionId=3.jpg", "version"):
         bucket.put(f"photos/{name}", data)
     bucket.put("photos/bad\x0b.jpg", b"no photo")
     report = scan_all(engine, scan_file)
-    assert content(scan_file, PLACE).keys() == {*HOSTILE, "version?versionId=3.jpg", "bad\x0b.jpg"}
-    assert report.looked_at + report.known_by_content == len(HOSTILE)
-    assert s3.read == sorted(f"photos/{name}" for name in (*HOSTILE, "bad\x0b.jpg"))
-    assert all(why.isprintable() for why in report.unreadable.values())
+    assert content(scan_file, PLACE).keys() == {*HOSTILE_NAMES, "version?versionId=3.jpg", "bad\x0b.jpg"}
+    assert report.looked_at + report.known_by_content == len(HOSTILE_NAMES)
+    assert s3.read_keys == sorted(f"photos/{name}" for name in (*HOSTILE_NAMES, "bad\x0b.jpg"))
+    assert all(message.isprintable() for message in report.unreadable.values())
     assert "'?versionId=' in its name" in report.unreadable[f"{PLACE}/version?versionId=3.jpg"]
-    assert scan_all(engine, scan_file).unchanged == len(HOSTILE)
+    assert scan_all(engine, scan_file).unchanged == len(HOSTILE_NAMES)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_more_than_the_limit_is_never_read(filled: Bucket, s3: Relay) -> None:
+def test_objects_beyond_the_size_limit_are_not_read(filled: Bucket, s3: Relay) -> None:
     url, state = next(iter(look_through_bucket(PLACE).photos.items()))
     s3.clear()
     with pytest.raises(PhotoTooLargeError, match=rf"{PLACE}/.* bytes, the limit is 100; use a smaller copy"):
@@ -156,7 +167,7 @@ def test_more_than_the_limit_is_never_read(filled: Bucket, s3: Relay) -> None:
     assert s3.requests == []
 
 
-def test_what_changes_or_goes_while_it_is_read_is_told(
+def test_objects_changed_or_removed_while_they_are_read_are_reported(
     engine: Engine, scan_file: ScanFile, filled: Bucket, folder: Path, s3: Relay
 ) -> None:
     def before(method: str, path: str) -> None:
@@ -174,11 +185,11 @@ def test_what_changes_or_goes_while_it_is_read_is_told(
     assert unreadable[f"{PLACE}/00002.jpg"] == f"{PLACE}/00002.jpg changed while it was read: scan again"
     s3.clear()
     report = scan_all(engine, scan_file)
-    assert s3.read == ["photos/00000.jpg", "photos/00002.jpg"]
+    assert s3.read_keys == ["photos/00000.jpg", "photos/00002.jpg"]
     assert report.unreadable.keys() == {f"{PLACE}/broken.jpg"}
 
 
-def test_shards_are_disjoint_whole_and_those_of_a_folder(
+def test_shards_are_disjoint_complete_and_equal_those_of_a_folder(
     engine: Engine, filled: Bucket, folder: Path, s3: Relay, tmp_path: Path
 ) -> None:
     names = list[str]()
@@ -186,26 +197,26 @@ def test_shards_are_disjoint_whole_and_those_of_a_folder(
         s3.clear()
         with ScanFile.open(tmp_path / f"{number}.scan", engine.identity, create=True) as scan_file:
             scan_all(engine, scan_file, shard=Shard(number, 3))
-            ours = content(scan_file, PLACE).keys()
+            shard_names = content(scan_file, PLACE).keys()
             local = plan_scan(scan_file, [folder], None, Shard(number, 3))
-            assert ours == {path.removeprefix(f"{folder}/") for path, _ in local.todo}
+            assert shard_names == {path.removeprefix(f"{folder}/") for path, _ in local.todo}
             assert [row.place for row in scan_file.shards()] == [PLACE]
-        assert s3.read == sorted(f"photos/{name}" for name in ours)
-        names += ours
-    assert len(names) == len(set(names)) == PHOTOS + 3
+        assert s3.read_keys == sorted(f"photos/{name}" for name in shard_names)
+        names += shard_names
+    assert len(names) == len(set(names)) == PHOTO_COUNT + 3
 
 
-def test_workers_compare_objects_by_their_own_look(filled: Bucket, s3: Relay, engine: Engine) -> None:
+def test_workers_compare_objects_with_the_state_in_the_job(filled: Bucket, s3: Relay, engine: Engine) -> None:
     url, state = next(iter(look_through_bucket(PLACE).photos.items()))
     assert object_state(url) == state
     assert (state_of(url).size, state_of(url).modified) == state
     pack = PackName("x", "0" * 64)
-    seen = Job(pack, "onnxruntime", decoder_versions(), ((url, state_of(url)),))
-    assert _difference(seen) is None
+    job = Job(pack, "onnxruntime", decoder_versions(), ((url, state_of(url)),))
+    assert _difference(job) is None
     filled.put(url.removeprefix(f"s3://{BUCKET}/"), b"another")
-    assert _difference(seen) == (
+    assert _difference(job) == (
         f"it does not see {url} as this machine does: give it the same AWS_ENDPOINT_URL and credentials of the same "
         "account"
     )
     s3.before = lambda method, path: 403
-    assert "access is denied" in str(_difference(seen))
+    assert "access is denied" in str(_difference(job))

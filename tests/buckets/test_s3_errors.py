@@ -1,4 +1,4 @@
-"""Buckets and objects that cannot be read: nothing known is lost, and the error says what to do."""
+"""Unreadable buckets and objects keep the results of earlier scans, and the errors contain advice."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from facebank.errors import ServiceError
 from facebank.operations.engine import Engine
 
 from .bucket_servers import Bucket, Relay, free_port
-from .conftest import PHOTOS, PLACE, content, scan_all
+from .conftest import PHOTO_COUNT, PLACE, content, scan_all
 
 
 @contextmanager
-def known_stays(scan_file: ScanFile) -> Iterator[None]:
+def check_unchanged(scan_file: ScanFile) -> Iterator[None]:
     before = content(scan_file, PLACE), scan_file.count()
     yield
     assert (content(scan_file, PLACE), scan_file.count()) == before
 
 
-def answered(status: int, _method: str, _path: str) -> int:
+def respond_with(status: int, _method: str, _path: str) -> int:
     return status
 
 
-def test_a_bucket_that_cannot_be_listed_makes_nothing_gone(
+def test_photos_of_a_bucket_that_cannot_be_listed_are_kept(
     engine: Engine, scan_file: ScanFile, filled: Bucket, s3: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from facebank.media import buckets
@@ -40,11 +40,14 @@ def test_a_bucket_that_cannot_be_listed_makes_nothing_gone(
         (500, r"cannot be listed: the service fails \(InternalError\)"),
         (0, r"cannot be reached \(.*\): check the network, and AWS_ENDPOINT_URL if it is set; what is known"),
     ):
-        s3.before = partial(answered, status)
-        with known_stays(scan_file), pytest.raises(ServiceError, match=rf"^{PLACE} {message}"):
+        s3.before = partial(respond_with, status)
+        with check_unchanged(scan_file), pytest.raises(ServiceError, match=rf"^{PLACE} {message}"):
             scan_all(engine, scan_file)
     s3.clear()
-    with known_stays(scan_file), pytest.raises(ServiceError, match="there is no bucket s3://nobodys: check its name"):
+    with (
+        check_unchanged(scan_file),
+        pytest.raises(ServiceError, match="there is no bucket s3://nobodys: check its name"),
+    ):
         scan_all(engine, scan_file, PLACE, "s3://nobodys/photos")
     for name, value, message in (
         ("AWS_ENDPOINT_URL", f"http://user:s3cr3t@127.0.0.1:{free_port()}", "cannot be reached"),
@@ -55,42 +58,42 @@ def test_a_bucket_that_cannot_be_listed_makes_nothing_gone(
         if value is None:
             monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
         buckets._systems.clear()
-        with known_stays(scan_file), pytest.raises(ServiceError, match=f"^{PLACE} {message}") as caught:
+        with check_unchanged(scan_file), pytest.raises(ServiceError, match=f"^{PLACE} {message}") as caught:
             scan_all(engine, scan_file)
         assert "s3cr3t" not in str(caught.value)
 
 
-def test_a_server_that_goes_down_ends_the_scan_and_the_next_one_goes_on(
+def test_a_scan_ends_with_the_server_and_the_next_one_continues(
     engine: Engine, scan_file: ScanFile, filled: Bucket, folder: Path, s3: Relay
 ) -> None:
     for number in range(20):
         filled.put(f"photos/later {number:02}.jpg", (folder / "00000.jpg").read_bytes() + bytes([number]))
     s3.before = lambda method, path: 0 if any(request.key.endswith("later 01.jpg") for request in s3.requests) else None
-    begun = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(ServiceError, match=rf"{PLACE}/.* cannot be reached .* the next scan continues"):
         scan_all(engine, scan_file)
-    assert time.monotonic() - begun < 30
-    done = content(scan_file, PLACE)
+    assert time.monotonic() - start < 30
+    scanned = content(scan_file, PLACE)
     s3.clear()
     report = scan_all(engine, scan_file)
-    assert len(content(scan_file, PLACE)) == PHOTOS + 3 + 20
-    assert len(s3.read) == PHOTOS + 3 + 20 - len(done)
+    assert len(content(scan_file, PLACE)) == PHOTO_COUNT + 3 + 20
+    assert len(s3.read_keys) == PHOTO_COUNT + 3 + 20 - len(scanned)
     assert report.unreadable.keys() == {f"{PLACE}/broken.jpg"}
 
 
 @pytest.mark.parametrize("status", [403, 500])
-def test_an_object_that_alone_cannot_be_read_is_listed_and_tried_again(
+def test_an_unreadable_object_is_listed_and_retried(
     engine: Engine, scan_file: ScanFile, filled: Bucket, s3: Relay, status: int
 ) -> None:
     s3.before = lambda method, path: status if method == "GET" and path.endswith("00002.jpg") else None
     report = scan_all(engine, scan_file)
-    why = (
+    message = (
         "access is denied (AccessDenied); give the credentials"
         if status == 403
         else "the service fails (InternalError)"
     )
-    assert report.unreadable[f"{PLACE}/00002.jpg"].startswith(f"{PLACE}/00002.jpg cannot be read: {why}")
-    assert report.looked_at == PHOTOS - 1
+    assert report.unreadable[f"{PLACE}/00002.jpg"].startswith(f"{PLACE}/00002.jpg cannot be read: {message}")
+    assert report.looked_at == PHOTO_COUNT - 1
     s3.clear()
     assert scan_all(engine, scan_file).looked_at == 1
 
@@ -101,19 +104,19 @@ POLICY = """{"Version": "2012-10-17", "Statement": [
 {"Effect": "Deny", "Action": ["s3:ListBucket"], "Resource": ["arn:aws:s3:::family2"]}]}"""
 
 
-def test_policies_and_wrong_keys_of_a_real_service(
+def test_policies_and_wrong_keys_are_reported(
     engine: Engine, scan_file: ScanFile, filled: Bucket, s3: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from facebank.media import buckets
 
     boto3 = pytest.importorskip("boto3")
 
-    client = boto3.client("iam", endpoint_url=f"http://127.0.0.1:{s3.to}")
+    client = boto3.client("iam", endpoint_url=f"http://127.0.0.1:{s3.target_port}")
     client.create_user(UserName="ada")
     client.put_user_policy(UserName="ada", PolicyName="p", PolicyDocument=POLICY)
     key = client.create_access_key(UserName="ada")["AccessKey"]
-    filled.ask("PUT", "/family2", b"")
-    filled.ask("POST", "/moto-api/reset-auth", b"0")
+    filled.send("PUT", "/family2", b"")
+    filled.send("POST", "/moto-api/reset-auth", b"0")
     try:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
@@ -125,7 +128,7 @@ def test_policies_and_wrong_keys_of_a_real_service(
             scan_all(engine, scan_file, "s3://family2")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANOBODY")
         buckets._systems.clear()
-        with known_stays(scan_file), pytest.raises(ServiceError, match=r"refused \(InvalidAccessKeyId\)"):
+        with check_unchanged(scan_file), pytest.raises(ServiceError, match=r"refused \(InvalidAccessKeyId\)"):
             scan_all(engine, scan_file)
     finally:
-        filled.ask("POST", "/moto-api/reset-auth", b"inf")
+        filled.send("POST", "/moto-api/reset-auth", b"inf")

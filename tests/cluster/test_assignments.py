@@ -9,12 +9,12 @@ from facebank.media import decoder_versions
 FILES = [(f"/photos/{number}.jpg", FileState(number, number)) for number in range(100)]
 
 
-def taken(assignments: Assignments, workers: int = 2) -> list[Batch]:
+def take_all(assignments: Assignments, workers: int = 2) -> list[Batch]:
     return list(iter(lambda: assignments.take(workers), None))
 
 
 def test_each_file_is_assigned_once_and_the_last_batches_are_small() -> None:
-    batches = taken(Assignments(FILES))
+    batches = take_all(Assignments(FILES))
     assert [file for batch in batches for file in batch.files] == FILES
     assert len(batches[0].files) > 4 > len(batches[-1].files)
 
@@ -22,15 +22,15 @@ def test_each_file_is_assigned_once_and_the_last_batches_are_small() -> None:
 def test_a_batch_that_crashed_a_worker_is_retried_file_by_file() -> None:
     assignments = Assignments(FILES[:3])
     assert assignments.suspect(Batch(tuple(FILES[:3])), "kills") == []
-    again = [batch for batch in taken(assignments) if batch.deaths is not None]
-    assert [batch.files for batch in again] == [(file,) for file in FILES[:3]]
+    retried = [batch for batch in take_all(assignments) if batch.deaths is not None]
+    assert [batch.files for batch in retried] == [(file,) for file in FILES[:3]]
 
 
 def test_a_file_that_repeatedly_crashes_workers_is_given_up() -> None:
     assignments, batch = Assignments([]), Batch((FILES[7],), deaths=0)
     for _ in range(MAX_DEATHS - 1):
         assert assignments.suspect(batch, "ends the process") == []
-        (batch,) = taken(assignments)
+        (batch,) = take_all(assignments)
     (file,) = assignments.suspect(batch, "ends the process")
     assert (file.path, file.state, file.found, file.readers) == (*FILES[7], None, decoder_versions())
     assert file.error is not None

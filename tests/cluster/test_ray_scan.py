@@ -27,36 +27,46 @@ needs_ray = pytest.mark.skipif(
     and "FACEBANK_CI_CLUSTER" not in os.environ,
     reason="the extra cluster is not installed",
 )
-PHOTOS = 12
+PHOTO_COUNT = 12
 
 
 def scan(work: Path, *options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    alone = [sys.executable, "-m", "facebank_cli", "--gallery", str(work / "none.facebank"), "--runtime", "onnxruntime"]
-    ran = subprocess.run(
-        [*alone, "scan", str(work / "photos"), *options], check=False, capture_output=True, text=True, timeout=200
+    command = [
+        sys.executable,
+        "-m",
+        "facebank_cli",
+        "--gallery",
+        str(work / "none.facebank"),
+        "--runtime",
+        "onnxruntime",
+    ]
+    completed = subprocess.run(
+        [*command, "scan", str(work / "photos"), *options], check=False, capture_output=True, text=True, timeout=200
     )
-    assert ran.returncode == code, ran.stderr
-    return ran
+    assert completed.returncode == code, completed.stderr
+    return completed
 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    ray_faults.make_photos(Path("none"), tmp_path / "photos", PHOTOS)
+    ray_faults.make_photos(Path("none"), tmp_path / "photos", PHOTO_COUNT)
     return tmp_path
 
 
 @needs_ray
 def test_a_local_cluster_equals_a_scan_without_ray(work: Path) -> None:
     scan(work, "--scan-file", str(work / "alone.scan"), code=1)
-    ran = scan(work, "--scan-file", str(work / "cluster.scan"), "--ray", "local", "--json", code=1)
+    completed = scan(work, "--scan-file", str(work / "cluster.scan"), "--ray", "local", "--json", code=1)
     difference = compare_scans(work / "alone.scan", work / "cluster.scan")
     assert difference.is_same, difference
-    assert difference.photos == PHOTOS + 2
-    records = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert difference.photos == PHOTO_COUNT + 2
+    records = [json.loads(line) for line in completed.stdout.splitlines()]
     statuses = sorted(record["status"] for record in records)
-    assert statuses == ["known"] * 2 + ["scanned"] * PHOTOS + ["unreadable"]
+    assert statuses == ["known"] * 2 + ["scanned"] * PHOTO_COUNT + ["unreadable"]
     assert sorted(record["image"] for record in records) == sorted(map(str, (work / "photos").iterdir()))
-    assert [line for line in ran.stderr.splitlines() if not line.startswith("facebank: ")] == []  # no output of Ray
+    assert [
+        line for line in completed.stderr.splitlines() if not line.startswith("facebank: ")
+    ] == []  # Ray prints nothing
     assert not (work / "cluster.shards").exists()
 
 
@@ -78,11 +88,13 @@ def test_a_second_scan_without_merging_scans_only_changed_files(work: Path) -> N
         folder.write(list(PhotoScanner(engine.analyzer, set(), 1).scan(files)))
     shutil.move(work / "photos" / "00000.jpg", work / "photos" / "moved.jpg")
     (work / "photos" / "00002.jpg").unlink()
-    ran = scan(work, "--ray", "local", "--no-merge", "--shards", str(shards), "--json", code=1)
+    completed = scan(work, "--ray", "local", "--no-merge", "--shards", str(shards), "--json", code=1)
     assert not list(work.glob("*.scan"))
-    statuses = {Path(record["image"]).name: record["status"] for record in map(json.loads, ran.stdout.splitlines())}
+    statuses = {
+        Path(record["image"]).name: record["status"] for record in map(json.loads, completed.stdout.splitlines())
+    }
     assert statuses["moved.jpg"] in {"known", "scanned"}
-    assert sorted(statuses.values()).count("scanned") == 1  # the photo of two copies and of the moved file
+    assert sorted(statuses.values()).count("scanned") == 1  # this photo has two copies and the moved file
     scan(work, "--scan-file", str(work / "alone.scan"), code=1)
     merge = ["-m", "facebank_cli", "--gallery", str(work / "none.facebank"), "scan", "--merge", str(shards)]
     subprocess.run([sys.executable, *merge, "--scan-file", str(work / "merged.scan")], check=True)
@@ -92,14 +104,14 @@ def test_a_second_scan_without_merging_scans_only_changed_files(work: Path) -> N
 
 @needs_ray
 def test_an_address_without_a_server_is_an_error_within_seconds(work: Path) -> None:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    began = time.monotonic()
-    ran = scan(work, "--ray", f"127.0.0.1:{port}", code=2)
-    assert time.monotonic() - began < 15
-    assert f"nothing listens at 127.0.0.1:{port}" in ran.stderr
-    assert "Traceback" not in ran.stderr
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    start = time.monotonic()
+    completed = scan(work, "--ray", f"127.0.0.1:{port}", code=2)
+    assert time.monotonic() - start < 15
+    assert f"nothing listens at 127.0.0.1:{port}" in completed.stderr
+    assert "Traceback" not in completed.stderr
     assert not list(work.glob("*.shards"))
 
 

@@ -26,42 +26,42 @@ PACK = PackIdentity("test", "ab" * 32, 8)
 STATE = FileState(1000, 5)
 
 
-def scanned(path: str, number: int) -> ScannedFile:
-    vector = np.zeros(8, np.float32)
-    vector[number % 8] = 1
+def make_file(path: str, number: int) -> ScannedFile:
+    embedding = np.zeros(8, np.float32)
+    embedding[number % 8] = 1
     box, landmarks = np.array([1, 2, 30, 40], np.float32), np.ones((5, 2), np.float32)
-    face = Face(box, landmarks, 0.9, Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ()), vector)
+    face = Face(box, landmarks, 0.9, Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ()), embedding)
     content = f"{number:064x}"
     photo = Photo(path, (face,), width=64, height=48, content_hash=content, picture_hash=f"{number + 99:064x}")
     return ScannedFile(path, STATE, content, None, photo)
 
 
-def copy(path: str, number: int) -> ScannedFile:
+def make_copy(path: str, number: int) -> ScannedFile:
     return ScannedFile(path, STATE, f"{number:064x}", None, None)
 
 
-def broken(path: str) -> ScannedFile:
+def make_broken_file(path: str) -> ScannedFile:
     return ScannedFile(path, STATE, None, f"{path} is empty", None, "decoders")
 
 
-def opened(path: Path) -> ShardFolder:
+def open_folder(path: Path) -> ShardFolder:
     folder = ShardFolder(path, PACK, "onnxruntime")
     folder.load()
     return folder
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Return a folder with two shards: two photos; a copy of the first and an unreadable file."""
+def shard_path(tmp_path: Path) -> Path:
+    """A folder with two shards: two photos; a copy of the first photo and an unreadable file."""
     folder = ShardFolder(tmp_path / "shards", PACK, "onnxruntime")
     with folder.lock():
-        folder.write([scanned("/p/a.jpg", 1), scanned("/p/b.jpg", 2)])
-        folder.write([copy("/p/c.jpg", 1), broken("/p/d.jpg")])
+        folder.write([make_file("/p/a.jpg", 1), make_file("/p/b.jpg", 2)])
+        folder.write([make_copy("/p/c.jpg", 1), make_broken_file("/p/d.jpg")])
     return folder.path
 
 
-def test_written_files_are_known_after_opening_again(place: Path) -> None:
-    folder = opened(place)
+def test_written_files_are_known_after_opening_again(shard_path: Path) -> None:
+    folder = open_folder(shard_path)
     assert [file.path for file in folder.known_files("/p")] == [f"/p/{name}.jpg" for name in "abcd"]
     assert (folder.count_in("/p"), folder.count_in("/elsewhere")) == (3, 0)
     assert folder.unreadable("/p") == {"/p/d.jpg": "/p/d.jpg is empty"}
@@ -71,54 +71,54 @@ def test_written_files_are_known_after_opening_again(place: Path) -> None:
     assert not folder.has("/p/d.jpg", STATE, "others")
     assert len(list(folder.contents())) == 3
     assert [file.path for file in folder.read({"/p/c.jpg": STATE, "/p/a.jpg": STATE})] == ["/p/a.jpg", "/p/c.jpg"]
-    folder.write([scanned("/p/e.jpg", 5)])
-    assert sorted(path.name for path in place.iterdir()) == [f"part-00000{number}.parquet" for number in (1, 2, 3)]
+    folder.write([make_file("/p/e.jpg", 5)])
+    assert sorted(path.name for path in shard_path.iterdir()) == [f"part-00000{number}.parquet" for number in (1, 2, 3)]
 
 
-def test_a_damaged_shard_is_set_aside_and_its_copies_are_dropped(place: Path) -> None:
-    shard = place / "part-000001.parquet"
+def test_a_damaged_shard_is_set_aside_and_its_copies_are_dropped(shard_path: Path) -> None:
+    shard = shard_path / "part-000001.parquet"
     shard.write_bytes(shard.read_bytes()[:-20])
-    folder = ShardFolder(place, PACK, "onnxruntime")
+    folder = ShardFolder(shard_path, PACK, "onnxruntime")
     (note,) = folder.load()
     assert "part-000001.parquet is damaged or half-written" in note
-    assert (place / "part-000001.parquet.damaged").exists()
+    assert (shard_path / "part-000001.parquet.damaged").exists()
     assert [file.path for file in folder.known_files("/p")] == ["/p/d.jpg"]  # the copy's photo is lost
-    folder = ShardFolder(place, PACK, "onnxruntime")
+    folder = ShardFolder(shard_path, PACK, "onnxruntime")
     folder.load(lambda digest: digest.hex() == f"{1:064x}")
     assert [file.path for file in folder.known_files("/p")] == ["/p/c.jpg", "/p/d.jpg"]
 
 
-def test_a_later_shard_replaces_an_earlier_result(place: Path) -> None:
-    folder, changed = opened(place), replace(scanned("/p/a.jpg", 7), state=FileState(1, 1))
+def test_a_later_shard_replaces_an_earlier_result(shard_path: Path) -> None:
+    folder, changed = open_folder(shard_path), replace(make_file("/p/a.jpg", 7), state=FileState(1, 1))
     folder.write([changed])
-    folder = opened(place)
+    folder = open_folder(shard_path)
     (file,) = folder.read({"/p/a.jpg": changed.state})
     assert file.content_hash == changed.content_hash
     assert list(folder.read({"/p/a.jpg": STATE})) == []
 
 
-def test_removed_files_leave_the_shards_and_orphaned_copies_are_returned(place: Path) -> None:
-    folder = opened(place)
+def test_removed_files_leave_the_shards_and_orphaned_copies_are_returned(shard_path: Path) -> None:
+    folder = open_folder(shard_path)
     assert folder.forget(["/p/a.jpg"]) == [("/p/c.jpg", STATE)]
-    folder.write([scanned("/p/c.jpg", 1)])
+    folder.write([make_file("/p/c.jpg", 1)])
     folder.tidy()
-    folder = opened(place)
+    folder = open_folder(shard_path)
     assert [file.path for file in folder.known_files("/p")] == [f"/p/{name}.jpg" for name in "bcd"]
-    assert b"/p/a.jpg" not in b"".join(path.read_bytes() for path in place.iterdir())
+    assert b"/p/a.jpg" not in b"".join(path.read_bytes() for path in shard_path.iterdir())
 
 
-def test_shards_are_removed_when_all_their_files_are_stored_elsewhere(place: Path) -> None:
-    folder = opened(place)
+def test_shards_are_removed_when_all_their_files_are_stored_elsewhere(shard_path: Path) -> None:
+    folder = open_folder(shard_path)
     folder.remove_stored({"/p/a.jpg": STATE, "/p/b.jpg": STATE, "/p/c.jpg": FileState(0, 0), "/p/d.jpg": STATE})
-    assert [path.name for path in place.iterdir()] == ["part-000002.parquet"]
+    assert [path.name for path in shard_path.iterdir()] == ["part-000002.parquet"]
     folder.remove_stored({"/p/c.jpg": STATE, "/p/d.jpg": STATE})
     folder.remove_if_empty()
-    assert not place.exists()
+    assert not shard_path.exists()
 
 
-def test_a_second_concurrent_job_is_an_error(place: Path) -> None:
-    other = ShardFolder(place, PACK, "onnxruntime")
-    with opened(place).lock(), pytest.raises(ScanBusyError, match="another job is writing to"), other.lock():
+def test_a_second_concurrent_job_is_an_error(shard_path: Path) -> None:
+    other = ShardFolder(shard_path, PACK, "onnxruntime")
+    with open_folder(shard_path).lock(), pytest.raises(ScanBusyError, match="another job is writing to"), other.lock():
         pass
     with other.lock():
         pass
@@ -130,7 +130,7 @@ def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_shards_of_another_pack_are_an_error_and_unchanged(place: Path) -> None:
+def test_shards_of_another_pack_are_an_error_and_unchanged(shard_path: Path) -> None:
     with pytest.raises(PackMismatchError):
-        ShardFolder(place, PackIdentity("other", "cd" * 32, 8), "").load()
-    assert len(list(place.iterdir())) == 2
+        ShardFolder(shard_path, PackIdentity("other", "cd" * 32, 8), "").load()
+    assert len(list(shard_path.iterdir())) == 2

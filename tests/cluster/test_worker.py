@@ -31,11 +31,11 @@ def job(**changes: Any) -> Job:
     return replace(Job(PackName.of(load_pack()), "onnxruntime", decoder_versions(), ()), **changes)
 
 
-def fetch(thing: Any) -> Any:
-    return thing() if callable(thing) else thing
+def fetch(value: Any) -> Any:
+    return value() if callable(value) else value
 
 
-def empty() -> Any:
+def no_hashes() -> Any:
     return sorted_hashes(set())
 
 
@@ -51,7 +51,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def other_pack(tmp_path: Path) -> Path:
-    """Return a copy of the embedded pack under another name, like a pack that only one machine has."""
+    """A copy of the embedded pack under another name, like a pack that only one machine has."""
     folder = tmp_path / "elsewhere"
     shutil.copytree(load_pack().folder, folder)
     manifest = (folder / MANIFEST).read_text("utf-8").replace('name = "opencv"', 'name = "other"', 1)
@@ -60,33 +60,33 @@ def other_pack(tmp_path: Path) -> Path:
 
 
 def test_hashes_are_found_in_an_array() -> None:
-    known = SortedHashes(sorted_hashes(HASHES), {b"more".ljust(32)})
-    assert all(digest in known for digest in HASHES)
-    assert b"more".ljust(32) in known
-    assert not any(thing in known for thing in (b"\2" * 32, b"\xff" * 32, b"", "text", None, b"\0"))
-    assert set(known) == HASHES | {b"more".ljust(32)}
-    assert len(known) == len(HASHES) + 1
+    hashes = SortedHashes(sorted_hashes(HASHES), {b"more".ljust(32)})
+    assert all(digest in hashes for digest in HASHES)
+    assert b"more".ljust(32) in hashes
+    assert not any(value in hashes for value in (b"\2" * 32, b"\xff" * 32, b"", "text", None, b"\0"))
+    assert set(hashes) == HASHES | {b"more".ljust(32)}
+    assert len(hashes) == len(HASHES) + 1
 
 
-def test_a_worker_equals_a_scan_on_one_machine(cache: Path) -> None:
+def test_results_of_a_worker_equal_a_local_scan(cache: Path) -> None:
     files = [(str(path), state_of(str(path))) for path in sorted(DEMO_PHOTOS.glob("*.jpg"))]
     worker = ScanWorker(fetch)
-    ready = worker.prepare(job(probe_files=tuple(files[:2])), [unexpected_fetch, empty, empty])
+    ready = worker.prepare(job(probe_files=tuple(files[:2])), [unexpected_fetch, no_hashes, no_hashes])
     assert (ready.problem, ready.process) == (None, os.getpid())
-    found = worker.scan(files, set())
-    alone = list(PhotoScanner(load_engine(None, "cpu", 1).analyzer, set(), 1).scan(files))
-    assert [(file.path, file.content_hash) for file in found] == [(file.path, file.content_hash) for file in alone]
-    for one, other in zip(found, alone, strict=True):
-        assert one.found is not None
-        assert other.found is not None
-        for face, same in zip(one.found.faces, other.found.faces, strict=True):
-            assert np.array_equal(face.embedding, same.embedding)
+    results = worker.scan(files, set())
+    expected = list(PhotoScanner(load_engine(None, "cpu", 1).analyzer, set(), 1).scan(files))
+    assert [(file.path, file.content_hash) for file in results] == [(file.path, file.content_hash) for file in expected]
+    for result, expected_file in zip(results, expected, strict=True):
+        assert result.found is not None
+        assert expected_file.found is not None
+        for face, expected_face in zip(result.found.faces, expected_file.found.faces, strict=True):
+            assert np.array_equal(face.embedding, expected_face.embedding)
 
 
 def test_a_photo_scanned_meanwhile_is_a_copy(cache: Path) -> None:
     path = str(DEMO_PHOTOS / "eileen_collins.jpg")
     worker = ScanWorker(fetch)
-    worker.prepare(job(), [unexpected_fetch, empty, empty])
+    worker.prepare(job(), [unexpected_fetch, no_hashes, no_hashes])
     digest = hashlib.sha256(Path(path).read_bytes()).digest()
     (file,) = worker.scan([(path, state_of(path))], {digest})
     assert (file.found, file.error, file.content_hash) == (None, None, digest.hex())
@@ -100,7 +100,7 @@ def test_a_missing_pack_is_fetched_once(cache: Path, other_pack: Path) -> None:
         return read_pack_files(pack)
 
     for _ in range(2):
-        assert ScanWorker(fetch).prepare(job(pack=PackName.of(pack)), [send, empty, empty]).problem is None
+        assert ScanWorker(fetch).prepare(job(pack=PackName.of(pack)), [send, no_hashes, no_hashes]).problem is None
     assert fetches == [1]
     installed = ensure_pack(PackName.of(pack), unexpected_fetch)
     assert (installed.name, installed.digest) == ("other", pack.digest)
@@ -112,26 +112,26 @@ def test_a_damaged_pack_in_the_cache_is_fetched_again(cache: Path, other_pack: P
     installed = ensure_pack(PackName.of(pack), lambda: read_pack_files(pack))
     network = installed.folder / pack.manifest.embedder.file
     network.write_bytes(network.read_bytes()[:-1])
-    again = ensure_pack(PackName.of(pack), lambda: read_pack_files(pack))
-    assert (again.folder / pack.manifest.embedder.file).read_bytes() == (
+    reinstalled = ensure_pack(PackName.of(pack), lambda: read_pack_files(pack))
+    assert (reinstalled.folder / pack.manifest.embedder.file).read_bytes() == (
         other_pack / pack.manifest.embedder.file
     ).read_bytes()
     assert [path.name for path in installed.folder.parent.iterdir()] == [PackName.of(pack).digest]
 
 
-def changed_network(files: dict[str, bytes]) -> dict[str, bytes]:
+def change_network(files: dict[str, bytes]) -> dict[str, bytes]:
     return {name: data if name == MANIFEST else data[:-1] for name, data in files.items()}
 
 
-def changed_manifest(files: dict[str, bytes]) -> dict[str, bytes]:
+def change_manifest(files: dict[str, bytes]) -> dict[str, bytes]:
     return files | {MANIFEST: files[MANIFEST] + b"\n"}
 
 
-def without_networks(files: dict[str, bytes]) -> dict[str, bytes]:
+def remove_networks(files: dict[str, bytes]) -> dict[str, bytes]:
     return {MANIFEST: files[MANIFEST]}
 
 
-@pytest.mark.parametrize("change", [changed_network, changed_manifest, without_networks, lambda _: {}])
+@pytest.mark.parametrize("change", [change_network, change_manifest, remove_networks, lambda _: {}])
 def test_fetched_files_are_verified(
     cache: Path, other_pack: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]]
 ) -> None:
@@ -143,17 +143,17 @@ def test_fetched_files_are_verified(
 
 def test_another_version_of_facebank_or_a_decoder_is_a_problem() -> None:
     for name, version in (("facebank", "99.0"), ("PIL.JpegImagePlugin", "1.0")):
-        here = dict(part.split("=") for part in decoder_versions().split())
-        assert name in here
-        wanted = " ".join(f"{key}={version if key == name else value}" for key, value in here.items())
-        problem = ScanWorker(fetch).prepare(job(decoders=wanted), [unexpected_fetch, empty, empty]).problem
+        versions = dict(part.split("=") for part in decoder_versions().split())
+        assert name in versions
+        wanted = " ".join(f"{key}={version if key == name else value}" for key, value in versions.items())
+        problem = ScanWorker(fetch).prepare(job(decoders=wanted), [unexpected_fetch, no_hashes, no_hashes]).problem
         assert problem is not None
-        assert f"it has {name} {here[name]}, but the machine that started the job {version}" in problem
+        assert f"it has {name} {versions[name]}, but the machine that started the job {version}" in problem
 
 
 def test_missing_photos_are_a_problem(tmp_path: Path) -> None:
     seen = ((str(tmp_path / "party.jpg"), FileState(5, 5)),)
-    problem = ScanWorker(fetch).prepare(job(probe_files=seen), [unexpected_fetch, empty, empty]).problem
+    problem = ScanWorker(fetch).prepare(job(probe_files=seen), [unexpected_fetch, no_hashes, no_hashes]).problem
     assert problem is not None
     assert "does not see" in problem
     assert "party.jpg" in problem
@@ -164,4 +164,4 @@ def test_a_missing_runtime_is_a_problem(cache: Path, monkeypatch: pytest.MonkeyP
         raise ImportError("no runtime")
 
     monkeypatch.setattr(workers, "load_engine", fail)
-    assert ScanWorker(fetch).prepare(job(), [unexpected_fetch, empty, empty]).problem == "no runtime"
+    assert ScanWorker(fetch).prepare(job(), [unexpected_fetch, no_hashes, no_hashes]).problem == "no runtime"

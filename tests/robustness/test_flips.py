@@ -14,16 +14,16 @@ from benchmarks.robustness import flips
 from benchmarks.robustness.flips import DamagedFile, flip
 from facebank.errors import StorageError
 
-WHOLE = bytes(8)
+CONTENT = bytes(8)
 
 
-def subject(folder: Path, behavior: str) -> DamagedFile:
+def make_file(folder: Path, behavior: str) -> DamagedFile:
     """Return a file of 8 bytes with a given behavior if it is damaged."""
     path = folder / "file"
-    path.write_bytes(WHOLE)
+    path.write_bytes(CONTENT)
 
-    def ask() -> object:
-        if path.read_bytes() == WHOLE or behavior == "same":
+    def read() -> object:
+        if path.read_bytes() == CONTENT or behavior == "same":
             return "right"
         if behavior == "noticed":
             raise StorageError("it is damaged")
@@ -35,22 +35,22 @@ def subject(folder: Path, behavior: str) -> DamagedFile:
             os.kill(os.getpid(), signal.SIGKILL)
         return "wrong"
 
-    return DamagedFile(path, ask)
+    return DamagedFile(path, read)
 
 
 @pytest.mark.parametrize("behavior", ["same", "noticed", "silent", "crashed", "hung", "killed"])
 def test_each_outcome_has_its_own_count(behavior: str, tmp_path: Path) -> None:
-    asked = subject(tmp_path, behavior)
+    damaged_file = make_file(tmp_path, behavior)
     outcome = "crashed" if behavior == "killed" else behavior
-    assert flip(asked, 3, 0, aimed=False, limit=0.5 if behavior == "hung" else 60) == {outcome: 3}
-    assert asked.path.read_bytes() == WHOLE
+    assert flip(damaged_file, 3, 0, aimed=False, limit=0.5 if behavior == "hung" else 60) == {outcome: 3}
+    assert damaged_file.path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(("behavior", "code"), [("noticed", 0), ("hung", 1)])
 def test_counts_are_written_as_json(
     behavior: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(flips, "SUBJECTS", {"made up": lambda folder: subject(folder, behavior)})
+    monkeypatch.setattr(flips, "SUBJECTS", {"made up": lambda folder: make_file(folder, behavior)})
     monkeypatch.setattr(flips, "bytes_of_rows", lambda content: range(len(content)))
     assert flips.main(["--flips", "2", "--json", "--limit", "0.5"]) == code
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

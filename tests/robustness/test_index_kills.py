@@ -9,12 +9,12 @@ from benchmarks.robustness.index_kills import CACHE, kill, run_workers, use_cach
 
 def test_index_is_rebuilt_and_forgotten_after_a_kill(tmp_path: Path) -> None:
     outcomes, _ = kill(tmp_path, kills=4, people=5_100, seed=1)
-    assert [why for outcome in outcomes.values() for why in outcome.wrong] == []
+    assert [problem for outcome in outcomes.values() for problem in outcome.wrong] == []
     assert all(outcome.hits for outcome in outcomes.values())
 
 
-def test_concurrent_identifying_and_forgetting(tmp_path: Path) -> None:
+def test_people_are_identified_and_forgotten_concurrently(tmp_path: Path) -> None:
     with use_cache_folder(tmp_path / CACHE):
-        told = run_workers(tmp_path, seconds=6, people=5_100, roles=("churn", "identify a scan", "merge"))
-    assert [each.wrong for each in told] == [{}] * 3
-    assert all(each.calls for each in told)
+        reports = run_workers(tmp_path, seconds=6, people=5_100, roles=("churn", "identify a scan", "merge"))
+    assert [report.wrong for report in reports] == [{}] * 3
+    assert all(report.calls for report in reports)

@@ -1,4 +1,4 @@
-"""Short run of the link trial: no command changes files outside of the given folders."""
+"""Short run of the link trial: no command changes files outside the given folders."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def test_files_outside_are_unchanged(tmp_path: Path, seed: int) -> None:
 
 
 def test_every_command_is_run_or_excluded_with_a_reason() -> None:
-    tried = {" ".join(arguments) for arguments in COMMANDS.values()}
+    command_lines = {" ".join(arguments) for arguments in COMMANDS.values()}
     names = list(commands_of(get_command(import_module("facebank_cli.app").build_app())))
     for name in names:
-        assert (name in EXCLUDED) != any(f"{run} ".startswith(f"{name} ") for run in tried), name
+        assert (name in EXCLUDED) != any(f"{run} ".startswith(f"{name} ") for run in command_lines), name
     assert set(EXCLUDED) <= set(names)
 
 
-def commands_of(group: Any, before: str = "") -> Iterator[str]:
+def commands_of(group: Any, prefix: str = "") -> Iterator[str]:
     """Yield the words of each command, with all protocols of bench as one."""
     for name, command in group.commands.items():
         if hasattr(command, "commands") and name != "bench":
-            yield from commands_of(command, f"{before}{name} ")
+            yield from commands_of(command, f"{prefix}{name} ")
         else:
-            yield f"{before}{name}"
+            yield f"{prefix}{name}"

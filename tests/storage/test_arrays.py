@@ -10,26 +10,26 @@ from facebank.storage.arrays import contained, normalized, overlaps
 NUMBERS = st.lists(st.floats(-100, 100), min_size=8, max_size=8)
 
 
-def box(*numbers: float) -> np.ndarray:
+def make_box(*numbers: float) -> np.ndarray:
     return np.array(numbers, dtype=np.float32)
 
 
 @given(NUMBERS)
 def test_overlaps_are_fractions_and_symmetric(numbers: list[float]) -> None:
-    one, other = (
-        box(*map(min, part[:2], part[2:]), *map(max, part[:2], part[2:])) for part in (numbers[:4], numbers[4:])
+    first, second = (
+        make_box(*map(min, part[:2], part[2:]), *map(max, part[:2], part[2:])) for part in (numbers[:4], numbers[4:])
     )
-    (share,) = overlaps(one, other[None])
-    assert 0 <= share <= 1 + 1e-6
-    assert share == pytest.approx(overlaps(other, one[None])[0])
-    assert share <= contained(one, other[None])[0] + 1e-6
+    (overlap,) = overlaps(first, second[None])
+    assert 0 <= overlap <= 1 + 1e-6
+    assert overlap == pytest.approx(overlaps(second, first[None])[0])
+    assert overlap <= contained(first, second[None])[0] + 1e-6
 
 
-def test_overlaps_by_hand() -> None:
-    one = box(0, 0, 2, 2)
-    others = np.stack([box(1, 0, 3, 2), one, one + 5, box(0, 0, 1, 1)])
-    assert overlaps(one, others).tolist() == pytest.approx([1 / 3, 1, 0, 1 / 4])
-    assert contained(one, others).tolist() == pytest.approx([1 / 2, 1, 0, 1])
+def test_overlaps_have_known_values() -> None:
+    first = make_box(0, 0, 2, 2)
+    others = np.stack([make_box(1, 0, 3, 2), first, first + 5, make_box(0, 0, 1, 1)])
+    assert overlaps(first, others).tolist() == pytest.approx([1 / 3, 1, 0, 1 / 4])
+    assert contained(first, others).tolist() == pytest.approx([1 / 2, 1, 0, 1])
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

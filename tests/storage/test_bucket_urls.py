@@ -1,4 +1,4 @@
-"""Addresses of buckets, which are never taken for paths."""
+"""Addresses of buckets are validated and never used as paths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from facebank.storage.paths import file_path, named_paths, named_places, outermo
 from facebank.storage.values import InvalidValueError
 
 
-def test_addresses_are_shortened_to_one_form() -> None:
+def test_addresses_are_normalized() -> None:
     assert named_places(["s3://family", "s3://family/a//", "gs://family/a//b c/", "photos"]) == [
         *("s3://family", "s3://family/a", "gs://family/a//b c"),
         Path("photos"),
@@ -38,7 +38,7 @@ def test_addresses_are_shortened_to_one_form() -> None:
         *("s3://family/../other/x", "s3://family/a/./x", "gs://family/..", "s3://family/a\0.jpg", "s3://family/\ud800"),
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_invalid_addresses_are_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         named_places([text])
     assert str(caught.value).isprintable()
@@ -48,7 +48,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     "text",
     ["https://family/x", "file:///etc", "memory://x", "S3://family/x", "simplecache::s3://family/x", "s3a://b/x"],
 )
-def test_other_addresses_are_refused(text: str) -> None:
+def test_addresses_of_other_schemes_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="cannot be scanned: photos are read from folders, s3:// and gs://"):
         named_places(text)
 
@@ -89,23 +89,23 @@ def test_secrets_are_not_shown_of_an_address_that_became_a_path() -> None:
         assert "s3cr3t" not in str(caught.value)
 
 
-def test_a_path_that_was_an_address_is_told_as_that() -> None:
+def test_an_address_given_as_a_path_is_explained() -> None:
     with pytest.raises(UsageError, match="write a bucket's address as text"):
         named_places(Path("s3://family/x"))
 
 
-def test_a_folder_of_that_name_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_named_like_an_address_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s3:" / "family").mkdir(parents=True)
     assert named_places([Path("s3:/family")]) == [Path("s3:/family")]
     assert named_paths("s3:/family") == [Path("s3:/family")]
 
 
-def test_what_needs_a_file_names_the_address_and_says_what_to_do(tmp_path: Path) -> None:
-    wanted = r"s3://family/x\.jpg is in a bucket, from which only 'facebank scan' reads photos: download it, or mount"
-    with pytest.raises(UsageError, match=wanted):
+def test_operations_on_files_refuse_addresses_with_advice(tmp_path: Path) -> None:
+    message = r"s3://family/x\.jpg is in a bucket, from which only 'facebank scan' reads photos: download it, or mount"
+    with pytest.raises(UsageError, match=message):
         file_path("s3://family/x.jpg")
-    with pytest.raises(UnreadablePhotoError, match=wanted):
+    with pytest.raises(UnreadablePhotoError, match=message):
         read_photo("s3://family/x.jpg")
     with FaceBank.open(tmp_path / "x.facebank") as bank, Album(bank) as album:
         bank.open_gallery(create=True)
@@ -116,13 +116,20 @@ def test_what_needs_a_file_names_the_address_and_says_what_to_do(tmp_path: Path)
             lambda url: list(album.import_tags(url)),
         )
         for call in calls:
-            with pytest.raises(UsageError, match=wanted):
+            with pytest.raises(UsageError, match=message):
                 call("s3://family/x.jpg")
 
 
 def test_places_of_scans_are_paths_or_addresses(tmp_path: Path) -> None:
-    inner = tmp_path / "a"
-    places: list[str | Path] = [inner, tmp_path, "s3://family/a/b", "s3://family/a", "s3://family/a b", "gs://family/a"]
+    subfolder = tmp_path / "a"
+    places: list[str | Path] = [
+        subfolder,
+        tmp_path,
+        "s3://family/a/b",
+        "s3://family/a",
+        "s3://family/a b",
+        "gs://family/a",
+    ]
     assert outermost(places) == [str(tmp_path), "gs://family/a", "s3://family/a", "s3://family/a b"]
     assert place_path("s3://family/a/") == "s3://family/a"
     assert is_inside("s3://family/a//b.jpg", "s3://family/a")
@@ -141,17 +148,17 @@ def test_a_photo_belongs_to_the_same_shard_in_a_bucket_and_in_a_folder() -> None
 @pytest.mark.parametrize(
     "path", ["s3://family/", "s3://family/a/", "s3://family/../x", "s3://a:b@family/x", "s3://", "s3://family/a\0"]
 )
-def test_a_scan_holds_no_address_that_is_none(path: str) -> None:
+def test_invalid_addresses_in_a_scan_are_refused(path: str) -> None:
     with pytest.raises(InvalidValueError):
         path_of(path.encode())
 
 
 @pytest.mark.parametrize("path", ["s3://family", "gs://family/a//b.jpg", "s3://family/\x1b[31m.jpg", "s3://family/ü"])
-def test_a_scan_holds_addresses(path: str) -> None:
+def test_addresses_in_a_scan_are_read_back(path: str) -> None:
     assert path_of(path.encode()) == path
 
 
-def test_an_object_is_in_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_is_not_in_a_folder_with_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s3:" / "family").mkdir(parents=True)
     assert not NamedFolders([]).contains("s3://family/x.jpg")
@@ -173,16 +180,18 @@ with FaceBank.open("x.facebank") as bank:
 """
 
 
-def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
-    ran = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines() == [
+def test_the_error_without_the_extra_names_it(tmp_path: Path) -> None:
+    completed = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert completed.stdout.splitlines() == [
         f"photos of {scheme}:// need the extra 'buckets': python -m pip install 'facebank[buckets]'"
         for scheme in ("s3", "gs")
     ]
     assert not list(tmp_path.glob("x.scan"))
 
 
-def test_a_scan_of_folders_imports_nothing_of_buckets() -> None:
+def test_a_scan_of_folders_does_not_import_bucket_libraries() -> None:
     program = "import sys, facebank.album.scan.scanner, facebank.album.album; print(*sorted(sys.modules))"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not {"fsspec", "s3fs", "gcsfs", "botocore", "aiohttp"} & set(ran.stdout.split())
+    completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"fsspec", "s3fs", "gcsfs", "botocore", "aiohttp"} & set(completed.stdout.split())

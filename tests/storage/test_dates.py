@@ -58,7 +58,7 @@ def test_invalid_dates_are_rejected(text: str) -> None:
 
 
 @given(taken_at=st.datetimes() | st.datetimes(timezones=st.timezones()))
-def test_implausible_photo_dates(taken_at: datetime) -> None:
+def test_dates_of_photos_are_plausible_from_1840_to_tomorrow(taken_at: datetime) -> None:
     now = datetime(2026, 11, 28, tzinfo=UTC)
     day = taken_at.date()
     possible = date(1840, 1, 1) <= day <= date(2026, 11, 29) and day.isoformat() not in CLOCK_RESETS
@@ -72,9 +72,9 @@ def test_dates_of_reset_clocks_are_implausible(day: str) -> None:
 
 
 def test_file_dates_are_marked_and_implausible_ones_omitted() -> None:
-    when = datetime(2019, 6, 1, 8, 30)
-    assert format_photo_date(when, camera_dated=True) == "2019-06-01"
-    assert format_photo_date(when, camera_dated=True, time=True) == "2019-06-01 08:30"
-    assert format_photo_date(when, camera_dated=False) == "2019-06-01 (file's date)"
+    taken_at = datetime(2019, 6, 1, 8, 30)
+    assert format_photo_date(taken_at, camera_dated=True) == "2019-06-01"
+    assert format_photo_date(taken_at, camera_dated=True, time=True) == "2019-06-01 08:30"
+    assert format_photo_date(taken_at, camera_dated=False) == "2019-06-01 (file's date)"
     assert format_photo_date(datetime(2000, 1, 1, 8), camera_dated=False) == ""
     assert format_photo_date(None, camera_dated=False) == ""

@@ -21,7 +21,7 @@ nonsense
 
 
 @pytest.mark.parametrize(
-    ("place", "kind"),
+    ("path", "kind"),
     [
         ("/var/family.facebank", "ext4"),
         ("/home", "nfs4"),
@@ -32,8 +32,8 @@ nonsense
         ("/mnt/both/family.facebank", "fuse.sshfs"),
     ],
 )
-def test_the_innermost_mount_applies(place: str, kind: str) -> None:
-    assert filesystem_kind(MOUNTS, place) == kind
+def test_the_innermost_mount_applies(path: str, kind: str) -> None:
+    assert filesystem_kind(MOUNTS, path) == kind
 
 
 def test_an_unmounted_path_has_no_type() -> None:
@@ -55,7 +55,7 @@ def test_the_journal_mode_depends_on_the_location(tmp_path: Path, before: str, l
 
 
 def test_without_shared_memory_the_rollback_journal_is_kept(tmp_path: Path) -> None:
-    place = f"{(tmp_path / 'some.facebank').as_uri()}?vfs=unix-dotfile"  # has no shared memory, as network shares
+    place = f"{(tmp_path / 'some.facebank').as_uri()}?vfs=unix-dotfile"  # like network shares, without shared memory
     with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE some (x)")
         assert choose_journal(connection, log=True) == "delete"

@@ -16,8 +16,8 @@ _WRITER = """
 import sys, time
 from pathlib import Path
 from facebank.storage.files import new_file, new_folder
-way = new_file if sys.argv[1] == "file" else new_folder
-with way(Path(sys.argv[2], "target")) as part:
+create = new_file if sys.argv[1] == "file" else new_folder
+with create(Path(sys.argv[2], "target")) as part:
     if sys.argv[1] == "file":
         part.stream.write(b"Ada")
         part.stream.flush()
@@ -28,8 +28,8 @@ with way(Path(sys.argv[2], "target")) as part:
 """
 
 
-def start_writer(folder: Path, what: str) -> subprocess.Popen[bytes]:
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, what, folder], stdout=subprocess.PIPE)
+def start_writer(folder: Path, kind: str) -> subprocess.Popen[bytes]:
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, kind, folder], stdout=subprocess.PIPE)
     assert writer.stdout is not None
     assert writer.stdout.readline() == b"writing\n"
     return writer
@@ -43,9 +43,9 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def age(path: Path) -> None:
-    then = time.time() - 2 * 86400
-    os.utime(path, (then, then))
+def make_old(path: Path) -> None:
+    two_days_ago = time.time() - 2 * 86400
+    os.utime(path, (two_days_ago, two_days_ago))
 
 
 def test_new_files_are_private_without_leftovers(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_failed_write_keeps_the_previous_file(tmp_path: Path) -> None:
     assert (tmp_path / "target").read_bytes() == b"before"
 
 
-def test_existing_files_are_kept_without_replaces(tmp_path: Path) -> None:
+def test_a_file_created_meanwhile_is_kept(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError), new_file(tmp_path / "target", replaces=False) as part:  # noqa: PT012
         part.stream.write(b"mine")
         (tmp_path / "target").write_bytes(b"theirs")
@@ -86,9 +86,9 @@ def test_files_with_faces_are_private_by_default(monkeypatch: pytest.MonkeyPatch
     assert (face_file_mode(), face_folder_mode()) == (0o666, 0o777)
 
 
-@pytest.mark.parametrize("what", ["file", "folder"])
-def test_partial_files_of_killed_processes_are_removed(tmp_path: Path, what: str) -> None:
-    writer = start_writer(tmp_path, what)
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_partial_files_of_killed_processes_are_removed(tmp_path: Path, kind: str) -> None:
+    writer = start_writer(tmp_path, kind)
     (part,) = tmp_path.iterdir()
     try:
         assert find_leftovers(tmp_path) == []
@@ -112,7 +112,7 @@ def test_foreign_files_are_kept(tmp_path: Path) -> None:
     )
     for name in names:
         (tmp_path / name).write_bytes(b"mine")
-        age(tmp_path / name)
+        make_old(tmp_path / name)
     outside = tmp_path / "outside"
     outside.write_bytes(b"mine")
     (tmp_path / ".facebank-1-0123456789abcdef.part").symlink_to(outside)
@@ -135,12 +135,12 @@ def test_foreign_files_are_kept(tmp_path: Path) -> None:
 
 
 def test_old_export_folders_are_recognized_by_content(tmp_path: Path) -> None:
-    former, photos = tmp_path / ".backup.0123abcd.partial", tmp_path / ".photos.0123abcd.partial"
-    for folder, name in ((former, "people.jsonl"), (photos, "ada.jpg")):
+    export, photos = tmp_path / ".backup.0123abcd.partial", tmp_path / ".photos.0123abcd.partial"
+    for folder, name in ((export, "people.jsonl"), (photos, "ada.jpg")):
         folder.mkdir()
         (folder / name).write_bytes(b"Ada")
-        age(folder)
-    assert find_leftovers(tmp_path) == [former]
+        make_old(folder)
+    assert find_leftovers(tmp_path) == [export]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_old_export_folders_are_recognized_by_content(tmp_path: Path) -> None:
 def test_leftovers_of_earlier_versions_count_after_a_day(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"Ada")
     assert find_leftovers(tmp_path) == []
-    age(tmp_path / name)
+    make_old(tmp_path / name)
     assert find_leftovers(tmp_path) == [tmp_path / name]
 
 
@@ -184,7 +184,7 @@ def test_without_locks_a_partial_file_is_a_leftover_after_a_day(
     path = tmp_path / ".facebank-1-0123456789abcdef.part"
     path.write_bytes(b"Ada")
     assert find_leftovers(tmp_path) == []
-    age(path)
+    make_old(path)
     assert find_leftovers(tmp_path) == [path]
     write_file(tmp_path / "target", b"Grace")
     assert names_in(tmp_path) == ["target"]

@@ -14,9 +14,9 @@ from facebank.storage.folders import NamedFolders, skipped_files_message
 def album(tmp_path: Path) -> Path:
     """A folder with links of all kinds, and their targets beside it."""
     folder, outside = tmp_path / "album", tmp_path / "outside"
-    for each in (folder / "2019", outside):
-        each.mkdir(parents=True)
-        (each / "mia.jpg").write_text("photo")
+    for parent in (folder / "2019", outside):
+        parent.mkdir(parents=True)
+        (parent / "mia.jpg").write_text("photo")
     (folder / "file.jpg").symlink_to(Path("..", "outside", "mia.jpg"))
     (folder / "folder").symlink_to(outside)
     (folder / "chain.jpg").symlink_to("folder/mia.jpg")
@@ -28,7 +28,7 @@ def album(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "held"),
+    ("name", "is_inside"),
     [
         ("2019/mia.jpg", True),
         ("2019/not there yet.jpg", True),
@@ -44,8 +44,8 @@ def album(tmp_path: Path) -> Path:
         ("../album2/mia.jpg", False),
     ],
 )
-def test_targets_outside_are_excluded(album: Path, name: str, held: bool) -> None:
-    assert NamedFolders([album]).contains(album / name) is held
+def test_targets_outside_are_excluded(album: Path, name: str, is_inside: bool) -> None:
+    assert NamedFolders([album]).contains(album / name) is is_inside
 
 
 def test_without_a_cache_a_folder_replaced_by_a_link_is_excluded(album: Path) -> None:
@@ -92,23 +92,23 @@ def test_relative_paths_are_accepted(album: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_message_counts_and_lists_files() -> None:
     assert "1 photo is skipped" in skipped_files_message(["a.jpg"])
-    told = skipped_files_message([f"{number}\x1b.jpg" for number in range(5)], "file")
-    assert "5 files are skipped" in told
-    assert "and 2 more" in told
-    assert "\x1b" not in told
+    message = skipped_files_message([f"{number}\x1b.jpg" for number in range(5)], "file")
+    assert "5 files are skipped" in message
+    assert "and 2 more" in message
+    assert "\x1b" not in message
     assert "where it would be written" in skipped_files_message(["a.jpg"], as_targets=True)
 
 
-class ReplacedMeanwhile(NamedFolders):
-    """Folders of which one is replaced by a link between its check and its opening."""
+class RacingFolders(NamedFolders):
+    """Named folders that replace a folder by a link after it was checked and before it is opened."""
 
     def real(self, path: str | os.PathLike[str]) -> str:
-        found = super().real(path)
-        folder = next(each for each in (Path(found), Path(found).parent) if each.name in {"2019", "outside"})
+        real_path = super().real(path)
+        folder = next(path for path in (Path(real_path), Path(real_path).parent) if path.name in {"2019", "outside"})
         if folder.name == "2019":
             folder.rename(folder.with_name("before"))
             folder.symlink_to(folder.parents[1] / "outside")
-        return found
+        return real_path
 
 
 def test_files_inside_are_opened(album: Path) -> None:
@@ -120,9 +120,9 @@ def test_files_inside_are_opened(album: Path) -> None:
         assert [entry.name for entry in entries] == ["mia.jpg"]
 
 
-@pytest.mark.parametrize("place", [".", "2019"])
-def test_links_created_before_opening_are_not_followed(album: Path, place: str) -> None:
-    named = ReplacedMeanwhile([album / place])
+@pytest.mark.parametrize("name", [".", "2019"])
+def test_links_created_before_opening_are_not_followed(album: Path, name: str) -> None:
+    named = RacingFolders([album / name])
     with pytest.raises(OSError, match=r"Not a directory|is a link|symbolic link"), named.open_folder(album / "2019"):
         pass
     with pytest.raises(OSError, match="leads out"), named.open_file(album / "2019" / "mia.jpg"):

@@ -26,7 +26,7 @@ PHOTO = Path(__file__).parents[2] / "facebank" / "demo" / "photos" / "eileen_col
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with files that an empty path would find."""
     (tmp_path / "pack.toml").touch()
     (tmp_path / "eileen.jpg").write_bytes(PHOTO.read_bytes())
@@ -35,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "use",
+    "action",
     [
         named_path,
         read_photo,
@@ -56,38 +56,40 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lambda empty: Album(FaceBank(Path("g.facebank")), empty),
     ],
 )
-def test_empty_paths_are_rejected(use: Callable[[str], Any], here: Path) -> None:
+def test_empty_paths_are_rejected(action: Callable[[str], Any], current_folder: Path) -> None:
     with pytest.raises(UsageError, match="is empty"):
-        use("")
+        action("")
 
 
-@pytest.mark.parametrize(("use", "error"), [(load_pack, PackNotFoundError), (live_source, StreamError)])
-def test_an_empty_name_is_not_the_current_folder(use: Callable[[str], Any], error: type, here: Path) -> None:
+@pytest.mark.parametrize(("action", "error"), [(load_pack, PackNotFoundError), (live_source, StreamError)])
+def test_an_empty_name_is_not_the_current_folder(
+    action: Callable[[str], Any], error: type, current_folder: Path
+) -> None:
     with pytest.raises(error):
-        use("")
+        action("")
 
 
-def test_an_empty_package_folder_is_not_the_current_folder(here: Path) -> None:
-    (here / "network.onnx").touch()
+def test_an_empty_package_folder_is_not_the_current_folder(current_folder: Path) -> None:
+    (current_folder / "network.onnx").touch()
     with pytest.raises(PackNotFoundError, match="is not a folder with ONNX files"):
         open_package("insightface:")
 
 
-def test_a_bank_rejects_empty_paths(here: Path) -> None:
+def test_a_bank_rejects_empty_paths(current_folder: Path) -> None:
     with FaceBank.open("g.facebank") as bank:
-        for use in (
+        for action in (
             lambda: bank.enroll("Ada", ""),
             lambda: bank.enroll("Ada", ["eileen.jpg", ""]),
             lambda: bank.verify("eileen.jpg", ""),
             lambda: bank.import_people(""),
         ):
             with pytest.raises(UsageError, match="is empty"):
-                use()
-    assert not (here / "g.facebank").exists()
+                action()
+    assert not (current_folder / "g.facebank").exists()
 
 
 @pytest.mark.parametrize(
-    ("variable", "use"),
+    ("variable", "action"),
     [
         ("FACEBANK_GALLERY", default_gallery_path),
         ("FACEBANK_PACKS", packs_folder),
@@ -96,9 +98,9 @@ def test_a_bank_rejects_empty_paths(here: Path) -> None:
     ],
 )
 def test_empty_environment_variables_count_as_unset(
-    variable: str, use: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+    variable: str, action: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(variable, raising=False)
-    usual = use()
+    default = action()
     monkeypatch.setenv(variable, "")
-    assert use() == usual != Path()
+    assert action() == default != Path()

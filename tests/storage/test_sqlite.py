@@ -47,7 +47,7 @@ KINDS = pytest.mark.parametrize(
     ids=["scan", "gallery"],
 )
 
-HOSTILE = {
+HOSTILE_SCHEMAS = {
     "trigger": "CREATE TRIGGER t AFTER INSERT ON {table} BEGIN DELETE FROM {table}; END",
     "recursive trigger": "CREATE TRIGGER t AFTER INSERT ON {table} BEGIN INSERT INTO {table} SELECT * FROM {table};END",
     "view": "CREATE VIEW v AS SELECT 1",
@@ -71,28 +71,28 @@ HOSTILE = {
 
 
 @KINDS
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("schema", HOSTILE_SCHEMAS)
 def test_foreign_schemas_are_rejected_before_use(
     tmp_path: Path,
     make: Callable[[Path], None],
     use: Callable[[Path], None],
     some_table: str,
-    hostile: str,
+    schema: str,
 ) -> None:
     path = tmp_path / "hostile"
     make(path)
-    script = HOSTILE[hostile].format(table=some_table, version="scan" if use is open_scan else "migrations")
+    script = HOSTILE_SCHEMAS[schema].format(table=some_table, version="scan" if use is open_scan else "migrations")
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(script)
         connection.commit()
-    with pytest.raises(FacebankError, match="is damaged") as refusal:
+    with pytest.raises(FacebankError, match="is damaged") as raised:
         use(path)
-    assert len(str(refusal.value)) < 500 + len(str(path))
-    assert str(refusal.value).isprintable()
+    assert len(str(raised.value)) < 500 + len(str(path))
+    assert str(raised.value).isprintable()
 
 
-def made_of_itself(path: Path) -> None:
-    """Make the pages of the table of faces reference each other: a file of 100 KB with 10^20 rows."""
+def write_circular_pages(path: Path) -> None:
+    """Write a scan whose pages of faces reference each other: 100 KB that seem to have 10^20 rows."""
     new_scan(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -109,23 +109,23 @@ def made_of_itself(path: Path) -> None:
     pages = [root, *range(first_new, first_new + levels)]
     content.extend(bytes(levels * size))
     content[(pages[-1] - 1) * size :] = leaf
-    for page, below in pairwise(pages):
+    for page, child in pairwise(pages):
         cells = 500
-        place = (page - 1) * size
+        start = (page - 1) * size
         page_content = bytearray(size)
-        page_content[:12] = struct.pack(">BHHHBI", 5, 0, cells, size - 5 * cells, 0, below)
+        page_content[:12] = struct.pack(">BHHHBI", 5, 0, cells, size - 5 * cells, 0, child)
         for number in range(cells):
             cell = size - 5 * (number + 1)
-            page_content[cell : cell + 5] = struct.pack(">IB", below, 1)
+            page_content[cell : cell + 5] = struct.pack(">IB", child, 1)
             page_content[12 + 2 * number : 14 + 2 * number] = struct.pack(">H", cell)
-        content[place : place + size] = page_content
+        content[start : start + size] = page_content
     content[28:32] = struct.pack(">I", len(content) // size)
     path.write_bytes(content)
 
 
 def test_circular_pages_terminate(tmp_path: Path) -> None:
     path = tmp_path / "loop.scan"
-    made_of_itself(path)
+    write_circular_pages(path)
     with ScanFile.open(path, PACK) as scan_file, pytest.raises(ScanFormatError, match="is damaged"):
         scan_file.face_table()
     with closing(connect(path, busy_timeout=1)) as connection, pytest.raises(sqlite3.OperationalError, match="interr"):
@@ -133,7 +133,7 @@ def test_circular_pages_terminate(tmp_path: Path) -> None:
 
 
 def test_the_step_limit_allows_large_files(tmp_path: Path) -> None:
-    """The limit grows with the file, so that large files are not interrupted."""
+    """The limit grows with the size of the file."""
     path = tmp_path / "large.db"
     path.touch()
     with closing(connect(path, busy_timeout=1)) as connection:

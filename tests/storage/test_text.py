@@ -32,7 +32,7 @@ def test_needed_joiners_are_kept(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("A\u200cda", "A\\u200cda"),
         ("علی\u200c", "علی\\u200c"),
@@ -46,12 +46,12 @@ def test_needed_joiners_are_kept(text: str) -> None:
         ("\udcff", "\\udcff"),
     ],
 )
-def test_hidden_and_control_characters_are_escaped(text: str, shown: str) -> None:
-    assert printable(text) == shown
+def test_hidden_and_control_characters_are_escaped(text: str, expected: str) -> None:
+    assert printable(text) == expected
 
 
 @given(st.text())
-def test_only_joiners_remain_of_invisible_characters(text: str) -> None:
+def test_no_invisible_characters_but_joiners_remain(text: str) -> None:
     shown = printable(text)
     assert shown.replace("\u200c", "").replace("\u200d", "").isprintable()
     assert printable(shown) == shown
@@ -90,19 +90,19 @@ PROJECT = Path(__file__).resolve().parents[2]
         "",
     ],
 )
-def test_shell_words_survive_a_shell(text: str) -> None:
+def test_a_shell_reads_quoted_words_back(text: str) -> None:
     word = shell_word(text)
     assert printable(word) == word
-    said = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True).stdout
-    assert said == text.encode("utf-8", "surrogateescape")
+    output = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True).stdout
+    assert output == text.encode("utf-8", "surrogateescape")
 
 
 def test_commands_are_quoted() -> None:
-    typed = shell_command("--gallery", Path("/my data/g.facebank"), "people", "unmerge", "Ada Lovelace")
-    assert typed == "facebank --gallery '/my data/g.facebank' people unmerge 'Ada Lovelace'"
+    command = shell_command("--gallery", Path("/my data/g.facebank"), "people", "unmerge", "Ada Lovelace")
+    assert command == "facebank --gallery '/my data/g.facebank' people unmerge 'Ada Lovelace'"
 
 
-def test_commands_in_messages_use_shell_command() -> None:
+def test_commands_in_messages_are_quoted_with_shell_command() -> None:
     sources = [*(PROJECT / "facebank").rglob("*.py"), *(PROJECT / "cli").rglob("*.py")]
     assert [path.name for path in sources if re.search(r"\bshlex\b", path.read_text(encoding="utf-8"))] == ["text.py"]
     unquoted = re.compile(

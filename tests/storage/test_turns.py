@@ -50,9 +50,9 @@ connection = connect(path, busy_timeout=30)
 for _ in range(int(sys.argv[2])):
     (before,) = connection.execute("SELECT x FROM t").fetchone()
     with write_transaction(connection, path, 30):
-        (at,) = connection.execute("SELECT x FROM t").fetchone()
+        (after,) = connection.execute("SELECT x FROM t").fetchone()
         connection.execute("UPDATE t SET y = y + 1")
-    print(at - before, flush=True)
+    print(after - before, flush=True)
 """
 
 # Holds a write transaction until it is killed.
@@ -79,7 +79,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
+    processes: list[subprocess.Popen[str]] = []
 
     def start(program: str, *arguments: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -90,16 +90,16 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
         )
-        started.append(process)
+        processes.append(process)
         return process
 
     yield start
-    for process in started:
+    for process in processes:
         process.kill()
         process.communicate()
 
 
-def line(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -107,12 +107,12 @@ def line(process: subprocess.Popen[str]) -> str:
 def test_a_waiting_writer_precedes_frequent_writers(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     loops = [start(LOOP, path, 0.03) for _ in range(3)]
     for loop in loops:
-        assert line(loop) == "ready"
-    patient = start(ONCE, path, 8)
-    waited = [int(line(patient)) for _ in range(8)]
+        assert read_line(loop) == "ready"
+    waiting_writer = start(ONCE, path, 8)
+    write_counts = [int(read_line(waiting_writer)) for _ in range(8)]
     counts = [int(loop.communicate("stop")[0].split()[-1]) for loop in loops]
     assert all(counts)
-    assert max(waited) <= 40  # in turn with three others; hundreds without turns
+    assert max(write_counts) <= 40  # three other writers take turns; without turns, hundreds
     assert not path.with_name(path.name + QUEUE).exists()
 
 
@@ -120,7 +120,7 @@ def test_waiting_is_logged_once(
     path: Path, start: Callable[..., subprocess.Popen[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     holder = start(HOLD, path)
-    assert line(holder) == "ready"
+    assert read_line(holder) == "ready"
     with closing(connect(path, busy_timeout=1)) as connection, caplog.at_level(logging.WARNING):
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             begin_in_turn(connection, path, 0.2)
@@ -135,13 +135,13 @@ def test_waiting_is_logged_once(
     assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name]
 
 
-def test_a_stale_queue_file_blocks_nobody(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_stale_queue_file_does_not_block_writers(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     holder = start(HOLD, path)
-    assert line(holder) == "ready"
-    waiting = start(ONCE, path, 1)
+    assert read_line(holder) == "ready"
+    waiter = start(ONCE, path, 1)
     while not path.with_name(path.name + QUEUE).exists():
         time.sleep(0.01)
-    for process in (waiting, holder):
+    for process in (waiter, holder):
         process.send_signal(signal.SIGKILL)
         process.wait()
     with closing(connect(path, busy_timeout=1)) as connection, write_transaction(connection, path, 1):

@@ -21,22 +21,22 @@ VALUES = st.one_of(
 ROWS = st.lists(VALUES, max_size=5)
 
 
-def typed(row: list[object]) -> list[tuple[type, object]]:
+def with_types(row: list[object]) -> list[tuple[type, object]]:
     return [(type(value), 0.0 if value == 0.0 else value) for value in row]
 
 
 @given(ROWS, ROWS)
-def test_different_rows_have_different_digests(one: list[object], other: list[object]) -> None:
-    assert (row_digest("t", one) == row_digest("t", other)) == (typed(one) == typed(other))
-    assert row_digest("t", one) != row_digest("u", one)
+def test_different_rows_have_different_digests(first: list[object], second: list[object]) -> None:
+    assert (row_digest("t", first) == row_digest("t", second)) == (with_types(first) == with_types(second))
+    assert row_digest("t", first) != row_digest("u", first)
 
 
 @given(st.lists(VALUES, min_size=1, max_size=5))
-def test_the_sql_function_is_equal(row: list[object]) -> None:
+def test_the_sql_function_returns_the_same_digest(row: list[object]) -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         register_row_digest(connection)
-        marks = ", ".join("?" * len(row))
-        (digest,) = connection.execute(f"SELECT row_digest('t', {marks})", row).fetchone()
+        placeholders = ", ".join("?" * len(row))
+        (digest,) = connection.execute(f"SELECT row_digest('t', {placeholders})", row).fetchone()
     assert digest == row_digest("t", row)
 
 
@@ -49,8 +49,8 @@ def test_altered_rows_are_rejected() -> None:
     row = [1, "Ada", b"\1\2", 0.5, None]
     digest = row_digest("people", row)
     assert verify_row("people", [*row, digest]) == row
-    for wrong in ([2, *row[1:], digest], [*row, digest[:-1]], [*row, None], [*row, "x"]):
+    for altered in ([2, *row[1:], digest], [*row, digest[:-1]], [*row, None], [*row, "x"]):
         with pytest.raises(InvalidValueError, match="people"):
-            verify_row("people", wrong)
+            verify_row("people", altered)
     with pytest.raises(InvalidValueError):
         verify_row("samples", [*row, digest])
