@@ -148,7 +148,9 @@ def _connect(ray: Any, address: str, folder: Path | None) -> None:
             )
         else:
             ray.init(address=address, **common)
-    except (RuntimeError, ConnectionError, ValueError, OSError) as error:
+    except Exception as error:  # Ray raises Exception itself if a node does not start in time
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
         where = "on this machine" if folder is not None else f"at {address}"
         raise ClusterError(f"Ray {where} cannot be used: {_collapse(error)}") from error
 

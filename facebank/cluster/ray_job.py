@@ -218,9 +218,15 @@ class RayJob:
 
     def _finish_preparation(self, worker: _Worker, ready: Ready) -> None:
         worker.host, worker.preparation = ready.host, None
-        if ready.problem is not None:
-            self._refuse(worker, ready.problem)
         self._lost_early = 0
+        if ready.problem is None:
+            return
+        same = tuple((path, state) for path, state in self._job.probe_files if not _has_changed(path, state))
+        if len(same) < len(self._job.probe_files):  # files changed since the job began: not the machine's fault
+            self._job = replace(self._job, probe_files=same)
+            worker.preparation = worker.actor.prepare.remote(self._job, self._sent)
+        else:
+            self._refuse(worker, ready.problem)
 
     def _refuse(self, worker: _Worker, reason: str) -> None:
         """Exclude a worker that does not fit the job; raises `ClusterError` if it was started at the beginning."""
@@ -311,6 +317,13 @@ def _is_readable(path: str, state: object) -> bool:
             return state_of(path) == state
     except (OSError, ServiceError):
         return False
+
+
+def _has_changed(path: str, state: object) -> bool:
+    """Return whether this machine sees a file or object in another state than when the job began."""
+    with suppress(ServiceError):
+        return state_of(path) != state
+    return False
 
 
 def _last_line(error: Exception | None) -> str:

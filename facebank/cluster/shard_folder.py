@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from facebank.album.scan.merging import is_inside
 from facebank.album.scan.parquet_shards import ParquetShard, ShardHeader, write_parquet_shard
 from facebank.album.scan.rows import FileRow
+from facebank.album.scan.scan_file import UNSETTLED
 from facebank.errors import ScanBusyError, ScanFormatError, StorageError
 from facebank.storage.concurrency import hold_lock_file
 from facebank.storage.files import face_folder_mode
@@ -151,11 +152,12 @@ class ShardFolder:
             )
 
     def read(self, paths: Mapping[str, FileState]) -> Iterator[ScannedFile]:
-        """Yield the results of files in the given states, a photo before its copies."""
+        """Yield the results of files in the given states, a photo before its copies; also of files that changed."""
         for number, path in self._shards():
             with ParquetShard.open(path, self._pack) as shard:
                 for file in shard.read():
-                    if self._is_current(file.path, number) and paths.get(file.path) == file.state:
+                    state = paths.get(file.path)
+                    if state is not None and file.state in (state, UNSETTLED) and self._is_current(file.path, number):
                         yield file
 
     def forget(self, paths: Iterable[str]) -> list[FileTask]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facebank.album.scan.rows import FileState
-from facebank.album.scan.scan_file import ScannedFile
+from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
 from facebank.cluster.shard_folder import ShardFolder
 from facebank.errors import PackMismatchError, ScanBusyError, StorageError
 from facebank.gallery import PackIdentity
@@ -134,3 +134,14 @@ def test_shards_of_another_pack_are_an_error_and_unchanged(shard_path: Path) -> 
     with pytest.raises(PackMismatchError):
         ShardFolder(shard_path, PackIdentity("other", "cd" * 32, 8), "").load()
     assert len(list(shard_path.iterdir())) == 2
+
+
+def test_a_file_that_changed_while_it_was_read_is_passed_on_as_unreadable(shard_path: Path) -> None:
+    changed = ScannedFile("/p/e.jpg", UNSETTLED, None, "/p/e.jpg changed while it was read: scan again", None)
+    folder = open_folder(shard_path)
+    folder.write([changed])
+    found = list(folder.read({"/p/e.jpg": STATE, "/p/d.jpg": STATE}))
+    assert {file.path: file.state for file in found} == {"/p/d.jpg": STATE, "/p/e.jpg": UNSETTLED}
+    assert not folder.has("/p/e.jpg", STATE, "decoders")
+    folder.write([make_file("/p/e.jpg", 3)])
+    assert [file.state for file in folder.read({"/p/e.jpg": STATE})] == [STATE]
