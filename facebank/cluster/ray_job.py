@@ -224,7 +224,7 @@ class RayJob:
         same = tuple((path, state) for path, state in self._job.probe_files if not _has_changed(path, state))
         if len(same) < len(self._job.probe_files):  # files changed since the job began: not the machine's fault
             self._job = replace(self._job, probe_files=same)
-            worker.preparation = worker.actor.prepare.remote(self._job, self._sent)
+            worker.preparation = worker.actor.prepare.remote(self._job, self._references)
         else:
             self._refuse(worker, ready.problem)
 

@@ -38,7 +38,7 @@ def test_photos_of_a_bucket_that_cannot_be_listed_are_kept(
     for status, message in (
         (403, r"cannot be listed: access is denied \(AccessDenied\); give the credentials the right to list"),
         (500, r"cannot be listed: the service fails \(InternalError\)"),
-        (0, r"cannot be reached \(.*\): check the network, and AWS_ENDPOINT_URL if it is set; what is known"),
+        (0, r"cannot be reached \(.*\): check the network, and AWS_ENDPOINT_URL if it is set; the photos scanned"),
     ):
         s3.before = partial(respond_with, status)
         with check_unchanged(scan_file), pytest.raises(ServiceError, match=rf"^{PLACE} {message}"):

@@ -37,7 +37,7 @@ def test_a_machine_is_not_refused_for_a_file_that_changed_since_the_job_began(tm
     cluster: Any = SimpleNamespace(ray=None)
     pack: Any = None
     ray_job = RayJob(cluster, job, pack, lambda _: None, time_limit=1, progress=SILENT)
-    ray_job._sent = []
+    ray_job._references = []
     actor = PreparedActor()
     worker = _Worker(actor, "pending", is_first=True)
     paths[0].write_bytes(b"another photo")
