@@ -99,13 +99,13 @@ def load_local_index(folder: Path, people: int) -> GalleryIndex:
     path, token = folder / f"{people}.vectors", f"{people:032x}"
     if not path.exists():
         numbers = np.arange(1, people + 1)
-        index = GalleryIndex(1, PeopleIndex.of(embeddings(people), numbers, np.ones(people, np.float32)), Names())
+        index = GalleryIndex(1, PeopleIndex.from_samples(embeddings(people), numbers, np.ones(people, "f4")), Names())
         index = replace(index, names={number: f"Person {number}" for number in numbers.tolist()})
         key = FileKey(FileKey.draw(_PACK, 1).pack, 1, token)
         assert write_derived_file(path, key, list(gallery_index._sections(index)), nullcontext())
     derived_file = read_derived_file(path, _PACK, token)
     assert derived_file is not None
-    return gallery_index._index_in(derived_file)
+    return gallery_index._read_index(derived_file)
 
 
 def load_people(address: str, index: GalleryIndex) -> dict[str, float]:
@@ -124,7 +124,7 @@ def load_people(address: str, index: GalleryIndex) -> dict[str, float]:
     store._client.flush(store._name, timeout=600)
     flush_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    keys, digests = store.listed(int(rows.keys[-1]) + 1)
+    keys, digests = store.list_keys(int(rows.keys[-1]) + 1)
     assert np.array_equal(keys, rows.keys)
     assert np.array_equal(digests, rows.digests)
     list_seconds = time.perf_counter() - start
@@ -137,15 +137,15 @@ def search_on_milvus(index: GalleryIndex, address: str) -> PeopleIndex:
     people = index.people
     assert people is not None
     store = MilvusStore(MilvusAddress.parse(address))
-    mirrored = rows_to_mirror(people.people, index).known()
+    mirrored = rows_to_mirror(people.people, index).as_stored()
     token = store.set_token(1)
     assert store.count(token) == people.count
 
     def search(groups: Any) -> StoreSearch:
-        rows = mirrored.placed(groups, lambda _, numbers: people.people.searchsorted(numbers))
-        return StoreSearch(store, groups, rows, token, longest=1.01, max_deviation=MAX_DEVIATION)
+        rows = mirrored.locate(groups, lambda _, numbers: people.people.searchsorted(numbers))
+        return StoreSearch(store, groups, rows, token, max_length=1.01, max_deviation=MAX_DEVIATION)
 
-    return people.searched_by(lambda: search(PROTOTYPES), lambda: search(SAMPLES))
+    return people.with_searches(lambda: search(PROTOTYPES), lambda: search(SAMPLES))
 
 
 def make_recognizer(people: PeopleIndex) -> Recognizer:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from facebank.errors import GalleryNotFoundError
 from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_same_place
-from facebank.index.gallery_index import read_until_whole
+from facebank.index.gallery_index import read_with_retry
 from facebank.operations.identify import identified_photo
 from facebank.types import Decision, Identity, Reason
 
@@ -89,7 +89,7 @@ def owner_in_photo(photo: Photo, face_number: int, gallery: Gallery) -> str | No
 
 def _owners(photo: Photo, gallery: Gallery) -> dict[int, str]:
     """Return the owners of those faces that are samples of exactly one person, by face number."""
-    samples = read_until_whole(lambda: gallery.samples_of_photo(photo.content_hash, photo.picture_hash))
+    samples = read_with_retry(lambda: gallery.samples_of_photo(photo.content_hash, photo.picture_hash))
     if not samples:
         return {}
     found: dict[int, str] = {}

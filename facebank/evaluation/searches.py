@@ -10,9 +10,9 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick
-from facebank.index.gallery_index import masked_people
+from facebank.index.gallery_index import index_masked_people
 from facebank.index.indexed_samples import mix_masks
-from facebank.index.people_index import by_person
+from facebank.index.people_index import group_by_person
 from facebank.operations.enroll import STEADYING
 from facebank.operations.identify import build_recognizer
 from facebank.recognition.enrolled import Enrolled
@@ -205,7 +205,7 @@ def enroll(
         photos = [int(index) for index in used]
         moved = [reader.embed_variant(faces, photos, name) for name in STEADYING]
         masked = mix_masks(matrix, reader.embed_variant(faces, photos, "mask"))
-        _, _, order_by_person = by_person(people[used])
+        _, _, order_by_person = group_by_person(people[used])
         masked = masked if order_by_person is None else masked[order_by_person]
     enrolled = Enrolled(matrix, people[used], _qualities(faces, used, moved))
     engine, classifier = reader.engine, settings.classifier
@@ -217,7 +217,7 @@ def enroll(
         pack_calibration=engine.pack_calibration,
         thresholds=engine.thresholds,
         settings=settings,
-        masked=None if masked is None else masked_people(enrolled.index, masked, None),
+        masked=None if masked is None else index_masked_people(enrolled.index, masked, None),
     )
     order = {name: number for number, name in enumerate(sorted(names.values()))}
     return TrialGallery(faces, used, recognizer, classifier, order)

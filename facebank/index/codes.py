@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-PART_SIZE = 65_536  # vectors in a part, at most; a part has its own scale and is searched by one core
+PART_SIZE = 65_536  # maximum number of vectors in a part; a part has its own scale and is searched by one core
 ZERO = 128  # byte that encodes the number 0
-_ROWS_AT_ONCE = 2048
+_ROWS_PER_BLOCK = 2048
 _TINY = 1e-30
 _UNDERFLOW = 1e-16
-_LEAST_SCALE = 2.0**-100
+_MIN_SCALE = 2.0**-100
 
 
 class RoundedQueries(NamedTuple):
@@ -48,7 +48,7 @@ class CodeScale:
     reach: float  # largest length of a code, in whole numbers
     length: float  # largest length of a vector, plus the center's length
 
-    def rounded(self, queries: NDArray[np.float64]) -> RoundedQueries:
+    def round_queries(self, queries: NDArray[np.float64]) -> RoundedQueries:
         """Return queries ``(M, D)`` rounded for products with this part's codes."""
         scaled = queries * self.scale
         unit = np.abs(scaled).max(axis=1, keepdims=True) / 127.0
@@ -66,24 +66,24 @@ def encode(rows: FloatArray) -> tuple[CodeScale, NDArray[np.uint8]]:
 
     N is at least 1; a byte is a code's number plus `ZERO`.
     """
-    least, greatest = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
-    scale = np.maximum((greatest - least) / 255.0, _LEAST_SCALE).astype(np.float32)
-    center = (least + 128.0 * scale).astype(np.float32)
+    minima, maxima = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+    scale = np.maximum((maxima - minima) / 255.0, _MIN_SCALE).astype(np.float32)
+    center = (minima + 128.0 * scale).astype(np.float32)
     codes = np.empty(rows.shape, dtype=np.uint8)
-    residual = reach = longest = 0.0
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        block = rows[start : start + _ROWS_AT_ONCE].astype(np.float32, copy=False)
+    residual = reach = max_length = 0.0
+    for start in range(0, len(rows), _ROWS_PER_BLOCK):
+        block = rows[start : start + _ROWS_PER_BLOCK].astype(np.float32, copy=False)
         numbers = np.rint((block - center) / scale).clip(-128.0, 127.0)
         codes[start : start + len(block)] = numbers + ZERO
-        reach = max(reach, _longest(numbers))
-        longest = max(longest, _longest(block))
-        residual = max(residual, _longest(block - (numbers * scale + center)))
+        reach = max(reach, _max_length(numbers))
+        max_length = max(max_length, _max_length(block))
+        residual = max(residual, _max_length(block - (numbers * scale + center)))
     margin = 1.0 + 2.0 * summing_error(rows.shape[1])
-    length = longest * margin + float(lengths(center[None])[0]) + _UNDERFLOW
+    length = max_length * margin + float(lengths(center[None])[0]) + _UNDERFLOW
     # Each of the three steps of decoding loses at most 2**-24 of its operands, which `length` bounds.
     residual = residual * margin + 2.0**-20 * length + _UNDERFLOW
     return CodeScale(scale, center, residual, reach * margin + _UNDERFLOW, length), codes
 
 
-def _longest(rows: FloatArray) -> float:
+def _max_length(rows: FloatArray) -> float:
     return float(np.sqrt(np.float64(np.einsum("ij,ij->i", rows, rows).max())))

@@ -49,8 +49,8 @@ _HEADER = struct.Struct("<16sIIQ32s")  # magic, format, length of the JSON, leng
 _MAX_JSON = 1 << 16
 _ALIGNMENT = 4096
 _DIGEST_SIZE = 32
-_PIECES_AT_ONCE = 16
-_READ_AT_ONCE = 1 << 30
+_BLOCKS_PER_TASK = 16
+_MAX_READ_BYTES = 1 << 30
 _SPARE_SPACE = 256 << 20  # bytes to leave free on the disk
 _KINDS = frozenset({"<f4", "<f8", "<i8", "|u1"})
 
@@ -113,21 +113,21 @@ class _Placement:
 class DerivedFile:
     """An open file; its blocks are verified on each read. Created by `read_derived_file`."""
 
-    def __init__(self, stream: RawIOBase, key: FileKey, places: dict[str, _Placement], digests: bytes) -> None:
+    def __init__(self, stream: RawIOBase, key: FileKey, placements: dict[str, _Placement], digests: bytes) -> None:
         self.key = key
         self.is_lost = False  # whether a read found a damaged or overwritten block
         self._stream = stream
         weakref.finalize(self, stream.close)
-        self._places = places
+        self._placements = placements
         self._digests = digests
         self._reading = SharedLock()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._places
+        return name in self._placements
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a section."""
-        return self._places[name].shape
+        return self._placements[name].shape
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return the rows ``start:stop`` of a section, with its dtype and trailing shape.
@@ -135,61 +135,64 @@ class DerivedFile:
         Raises `ReadAgainError` if the file is damaged or was overwritten since it was opened; then it `is_lost`, and
         `read_derived_file` does not return it again.
         """
-        place = self._places[name]
-        stop = place.shape[0] if stop is None else stop
-        first, last = start * place.width // place.block, -(-stop * place.width // place.block)
-        data, offset = self._blocks(place, first, last), start * place.width - first * place.block
-        rows = np.frombuffer(data, place.kind, count=(stop - start) * place.per_row, offset=offset)
-        return rows.reshape(stop - start, *place.shape[1:])
+        placement = self._placements[name]
+        stop = placement.shape[0] if stop is None else stop
+        first, last = start * placement.width // placement.block, -(-stop * placement.width // placement.block)
+        data, offset = self._blocks(placement, first, last), start * placement.width - first * placement.block
+        rows = np.frombuffer(data, placement.kind, count=(stop - start) * placement.per_row, offset=offset)
+        return rows.reshape(stop - start, *placement.shape[1:])
 
     def read_into(self, name: str, start: int, rows: NDArray[Any]) -> None:
         """Read ``len(rows)`` rows of a section, from row `start` on, into a contiguous array of the section's dtype.
 
         Row `start` must be the first of a block. Raises as `read` does.
         """
-        place = self._places[name]
-        at, length = start * place.width, rows.nbytes
-        full = length if at + length == place.size else length - length % place.block
-        self._read_verified(place, at // place.block, rows.reshape(-1).view(np.uint8).data[:full])
-        done = full // place.width
+        placement = self._placements[name]
+        offset, length = start * placement.width, rows.nbytes
+        full = length if offset + length == placement.size else length - length % placement.block
+        self._read_verified(placement, offset // placement.block, rows.reshape(-1).view(np.uint8).data[:full])
+        rows_done = full // placement.width
         if full < length:
-            rows[done:] = self.read(name, start + done, start + len(rows))
+            rows[rows_done:] = self.read(name, start + rows_done, start + len(rows))
 
     def take(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return the given rows of a section; raises as `read` does."""
-        place = self._places[name]
+        placement = self._placements[name]
         if not len(rows):
-            return np.empty((0, *place.shape[1:]), dtype=place.kind)
-        starts = rows * place.width
-        first, last = starts // place.block, (starts + place.width - 1) // place.block
+            return np.empty((0, *placement.shape[1:]), dtype=placement.kind)
+        starts = rows * placement.width
+        first, last = starts // placement.block, (starts + placement.width - 1) // placement.block
         spans = range(int((last - first).max()) + 1)
-        blocks = np.unique(np.concatenate([np.minimum(first + further, last) for further in spans]))
+        blocks = np.unique(np.concatenate([np.minimum(first + shift, last) for shift in spans]))
         run_starts = np.flatnonzero(np.concatenate([[True], np.diff(blocks) > 1]))  # runs of adjacent blocks
         ends = np.append(blocks[run_starts[1:] - 1], blocks[-1]) + 1
         data = b"".join(
-            self._blocks(place, begin, end)
+            self._blocks(placement, begin, end)
             for begin, end in zip(blocks[run_starts].tolist(), ends.tolist(), strict=True)
         )
-        places = np.searchsorted(blocks, first) * place.block + starts - first * place.block
-        found: NDArray[Any] = sliding_window_view(np.frombuffer(data, dtype=np.uint8), place.width)[places]
-        return found.view(place.kind).reshape(len(rows), *place.shape[1:])
+        offsets = np.searchsorted(blocks, first) * placement.block + starts - first * placement.block
+        selected: NDArray[Any] = sliding_window_view(np.frombuffer(data, dtype=np.uint8), placement.width)[offsets]
+        return selected.view(placement.kind).reshape(len(rows), *placement.shape[1:])
 
-    def _blocks(self, place: _Placement, first: int, last: int) -> bytearray:
+    def _blocks(self, placement: _Placement, first: int, last: int) -> bytearray:
         """Return the blocks ``first:last`` of a section."""
-        data = bytearray(min(last * place.block, place.size) - first * place.block)
-        self._read_verified(place, first, memoryview(data))
+        data = bytearray(min(last * placement.block, placement.size) - first * placement.block)
+        self._read_verified(placement, first, memoryview(data))
         return data
 
-    def _read_verified(self, place: _Placement, first: int, view: memoryview) -> None:
+    def _read_verified(self, placement: _Placement, first: int, view: memoryview) -> None:
         """Fill a view with a section's blocks from block `first` on, and compare them with their digests."""
-        self._read_bytes(view, place.start + first * place.block)
-        last = first - -len(view) // place.block
-        wanted = self._digests[_DIGEST_SIZE * (place.first_digest + first) : _DIGEST_SIZE * (place.first_digest + last)]
+        self._read_bytes(view, placement.start + first * placement.block)
+        last = first - -len(view) // placement.block
+        start, end = placement.first_digest + first, placement.first_digest + last
+        expected = self._digests[_DIGEST_SIZE * start : _DIGEST_SIZE * end]
         if last - first == 1:
-            found = hashlib.sha256(view).digest()
+            actual = hashlib.sha256(view).digest()
         else:
-            found = b"".join(_block_digests([view[at : at + place.block] for at in range(0, len(view), place.block)]))
-        if found != wanted:
+            size = placement.block
+            blocks = [view[offset : offset + size] for offset in range(0, len(view), size)]
+            actual = b"".join(_block_digests(blocks))
+        if actual != expected:
             self.is_lost = True
             _damaged_tokens.add(self.key.token)
             raise ReadAgainError(
@@ -199,16 +202,16 @@ class DerivedFile:
 
     def _read_bytes(self, view: memoryview, start: int) -> None:
         """Fill a view with the bytes at an offset, without moving the position, which forked processes share."""
-        done = 0
-        while done < len(view):
-            part = view[done : done + _READ_AT_ONCE]
+        filled = 0
+        while filled < len(view):
+            part = view[filled : filled + _MAX_READ_BYTES]
             try:
-                count = self._read_some(part, start + done)
+                count = self._read_some(part, start + filled)
             except OSError:  # the disk failed, or a network share is gone
                 count = 0
             if not count:
                 return  # the file is truncated: verification will fail
-            done += count
+            filled += count
 
     def _read_some(self, view: memoryview, start: int) -> int:
         if hasattr(os, "preadv"):
@@ -226,12 +229,12 @@ def write_derived_file(
     `appearing` is entered when the file is complete, and exited when it is at its path. If it raises, no file is left;
     errors other than `OSError` propagate.
     """
-    descriptions = [[each.name, each.kind, list(each.shape), each.block] for each in sections]
+    descriptions = [[section.name, section.kind, list(section.shape), section.block] for section in sections]
     metadata = json.dumps(
         {"pack": key.pack, "revision": key.revision, "token": key.token, "sections": descriptions}
     ).encode()
-    places, end = _placements(descriptions, _HEADER.size + len(metadata))
-    length = end + _DIGEST_SIZE * sum(place.blocks for place in places.values())
+    placements, end = _placements(descriptions, _HEADER.size + len(metadata))
+    length = end + _DIGEST_SIZE * sum(placement.blocks for placement in placements.values())
     try:
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         if shutil.disk_usage(path.parent).free < length + _SPARE_SPACE:
@@ -239,9 +242,9 @@ def write_derived_file(
         with new_file(path, suffix=f".{path.stem}", sync=False, appearing=appearing) as part:
             digests = bytearray()
             part.stream.write(bytes(_HEADER.size + len(metadata)))  # not sparse: a full disk could not overwrite a hole
-            for each in sections:
-                part.stream.seek(places[each.name].start)
-                for block in _write_blocks(part.stream, each):
+            for section in sections:
+                part.stream.seek(placements[section.name].start)
+                for block in _write_blocks(part.stream, section):
                     digests += block
             part.stream.seek(end)
             part.stream.write(digests)
@@ -255,8 +258,8 @@ def write_derived_file(
 def read_derived_file(path: Path, pack: PackIdentity, token: object) -> DerivedFile | None:
     """Return a file; None if it is missing, damaged, overwritten, or has another pack or token."""
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
             return None
         stream = path.open("rb", buffering=0)
     except OSError:
@@ -278,15 +281,15 @@ def _open_verified(stream: RawIOBase, pack: str, token: object) -> DerivedFile:
     key = FileKey(str(content["pack"]), int(content["revision"]), str(content["token"]))
     if (key.pack, key.token) != (pack, token) or token in _damaged_tokens:
         raise ValueError("another pack's file, or an overwritten one")
-    places, end = _placements(content["sections"], _HEADER.size + metadata_length)
-    digests_length = _DIGEST_SIZE * sum(place.blocks for place in places.values())
+    placements, end = _placements(content["sections"], _HEADER.size + metadata_length)
+    digests_length = _DIGEST_SIZE * sum(placement.blocks for placement in placements.values())
     if not os.fstat(stream.fileno()).st_size == length == end + digests_length:
         raise ValueError("truncated")
     stream.seek(end)
     digests = stream.read(digests_length)
     if _header(metadata, length, digests) != header:
         raise ValueError("damaged")
-    return DerivedFile(stream, key, places, digests)
+    return DerivedFile(stream, key, placements, digests)
 
 
 def _digest_of(pack: PackIdentity) -> str:
@@ -301,21 +304,21 @@ def _header(metadata: bytes, length: int, digests: bytes) -> bytes:
 
 def _placements(descriptions: Sequence[Sequence[Any]], start: int) -> tuple[dict[str, _Placement], int]:
     """Return the sections' positions from byte `start` on, and their end; raises `ValueError` if one is invalid."""
-    places: dict[str, _Placement] = {}
+    placements: dict[str, _Placement] = {}
     digests = 0
     for name, kind, shape, block in descriptions:
-        is_known = kind in _KINDS and block in {WHOLE, IN_PIECES} and name not in places
+        is_valid = kind in _KINDS and block in {WHOLE, IN_PIECES} and name not in placements
         if (
-            not is_known
-            or not all(type(each) is int and 0 <= each < 1 << 40 for each in shape)
+            not is_valid
+            or not all(type(size) is int and 0 <= size < 1 << 40 for size in shape)
             or not 1 <= len(shape) <= 3
         ):
             raise ValueError("invalid section")
         start += -start % _ALIGNMENT
-        place = _Placement(kind, tuple(shape), block, start, digests)
-        start, digests = start + place.size, digests + place.blocks
-        places[name] = place
-    return places, start
+        placement = _Placement(kind, tuple(shape), block, start, digests)
+        start, digests = start + placement.size, digests + placement.blocks
+        placements[name] = placement
+    return placements, start
 
 
 def _write_blocks(stream: IO[bytes], section: Section) -> Iterator[bytes]:
@@ -333,7 +336,8 @@ def _write_blocks(stream: IO[bytes], section: Section) -> Iterator[bytes]:
             pending.clear()
         if not pending:
             full = len(data) - (len(data) - completing) % section.block
-            yield from _block_digests([data[at : at + section.block] for at in range(completing, full, section.block)])
+            starts = range(completing, full, section.block)
+            yield from _block_digests([data[start : start + section.block] for start in starts])
             pending += data[full:]
     if size != np.dtype(section.kind).itemsize * math.prod(section.shape):
         raise ValueError(f"section {section.name} has {size} bytes")
@@ -343,7 +347,7 @@ def _write_blocks(stream: IO[bytes], section: Section) -> Iterator[bytes]:
 
 def _block_digests(pieces: Sequence[memoryview]) -> Iterator[bytes]:
     """Yield the digests of blocks, computed in parallel if they are large."""
-    groups = [pieces[at : at + _PIECES_AT_ONCE] for at in range(0, len(pieces), _PIECES_AT_ONCE)]
+    groups = [pieces[offset : offset + _BLOCKS_PER_TASK] for offset in range(0, len(pieces), _BLOCKS_PER_TASK)]
     is_large = sum(map(len, pieces)) >= 8 * WHOLE
     yield from itertools.chain.from_iterable((map_in_threads if is_large else map)(_digests, groups))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 _UNIT_ROUNDOFF = 2.0**-24  # half the gap between 1 and the next float32
-_ROWS_AT_ONCE = 1024
+_ROWS_PER_BLOCK = 1024
 _UNDERFLOW = 1e-16  # bound of what underflowing squares would add to a length
 
 
@@ -21,12 +21,12 @@ def products(query: NDArray[np.floating[Any]], rows: FloatArray) -> NDArray[np.f
 
     Each depends only on its two vectors, so that every backend ranks by the same numbers.
     """
-    exact = query.astype(np.float64)
-    found = np.empty(len(rows))
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        block = rows[start : start + _ROWS_AT_ONCE].astype(np.float64)
-        found[start : start + len(block)] = np.einsum("nd,d->n", block, exact)
-    return found
+    query64 = query.astype(np.float64)
+    result = np.empty(len(rows))
+    for start in range(0, len(rows), _ROWS_PER_BLOCK):
+        block = rows[start : start + _ROWS_PER_BLOCK].astype(np.float64)
+        result[start : start + len(block)] = np.einsum("nd,d->n", block, query64)
+    return result
 
 
 def cosines(query: FloatArray, rows: FloatArray) -> FloatArray:
@@ -46,12 +46,12 @@ def summing_error(terms: int) -> float:
 
 def lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return the Euclidean lengths, ``float64`` of shape ``(N,)``, of vectors ``(N, D)``."""
-    exact = rows.astype(np.float64)
-    found: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", exact, exact))
-    return found
+    rows64 = rows.astype(np.float64)
+    result: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows64, rows64))
+    return result
 
 
-def longest(rows: FloatArray) -> float:
+def max_length(rows: FloatArray) -> float:
     """Return an upper bound of the lengths of ``float32`` vectors ``(N, D)``; 0 if there are none."""
     if not len(rows):
         return 0.0

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from facebank.index.search import Search
     from facebank.types import FloatArray
 
-KEPT_FROM = 5_001  # fewest samples of a cached index; fewer are read from the gallery in 50 ms
-_LOGGED_FROM = 200 << 20  # bytes of a gallery whose index takes more than a second to build
+MIN_CACHED_SAMPLES = 5_001  # fewer are read from the gallery in 50 ms
+_MIN_LOGGED_BYTES = 200 << 20  # bytes of a gallery whose index takes more than a second to build
 
 _ATTEMPTS = 10
-_ROWS_AT_ONCE = 4096
+_ROWS_PER_BLOCK = 4096
 
 _OPENING = SharedLock()
 
@@ -84,7 +84,7 @@ class GalleryIndex:
 
 
 def open_index(gallery: Gallery) -> GalleryIndex:
-    """Return the current index of a gallery, searched on its vector store if it was opened with one.
+    """Return the current index of a gallery, which searches its vector store if the gallery was opened with one.
 
     Raises as `open_local_index` does, and `ServiceError`: see `facebank.index.mirror.GalleryMirror.open_index`.
     """
@@ -96,11 +96,11 @@ def open_index(gallery: Gallery) -> GalleryIndex:
 
 
 def open_local_index(gallery: Gallery) -> GalleryIndex:
-    """Return the current index of a gallery, searched on this machine.
+    """Return the current index of a gallery, which searches on this machine.
 
     The index of a large gallery is read from the cache, which is written if it is missing or outdated. Methods of the
     index raise `ReadAgainError`, a `GalleryBusyError`, if another process overwrites the file to forget a person: see
-    `read_until_whole`.
+    `read_with_retry`.
     """
     may_write_cache = not (gallery.read_only or gallery.in_transaction)
     with _OPENING:  # only one thread builds it
@@ -110,18 +110,18 @@ def open_local_index(gallery: Gallery) -> GalleryIndex:
             stored = _stored_index(file, revision)
             if stored is not None:
                 return replace(stored, strangers=strangers.matrix)
-            if _size_of(gallery.path) >= _LOGGED_FROM:
+            if _size_of(gallery.path) >= _MIN_LOGGED_BYTES:
                 logging.getLogger("facebank").warning(
                     "building the search index of a large gallery; done once after each change"
                 )
-            built = replace(_build_index(gallery, revision, file), strangers=strangers.matrix)
-        if may_write_cache and built.people is not None and built.people.count >= KEPT_FROM:
-            stored = _stored_index(_stored_file(gallery, _write_to_cache(gallery, built, token)), revision)
-            return built if stored is None else replace(stored, strangers=built.strangers)
-        return built
+            index = replace(_build_index(gallery, revision, file), strangers=strangers.matrix)
+        if may_write_cache and index.people is not None and index.people.count >= MIN_CACHED_SAMPLES:
+            stored = _stored_index(_stored_file(gallery, _write_to_cache(gallery, index, token)), revision)
+            return index if stored is None else replace(stored, strangers=index.strangers)
+        return index
 
 
-def read_until_whole(read: Callable[[], Value]) -> Value:
+def read_with_retry(read: Callable[[], Value]) -> Value:
     """Return the result of a function that opens and reads an index; calls it again if the index was overwritten.
 
     Raises `ReadAgainError` after some attempts.
@@ -139,7 +139,7 @@ def _size_of(path: Path) -> int:
         return 0
 
 
-def masked_people(
+def index_masked_people(
     people: PeopleIndex, mixed: FloatArray | None, worn: tuple[FloatArray, NDArray[np.int64], FloatArray] | None
 ) -> MaskedPeople | None:
     """Return an index of people in masks, and the weight of worn masks in each one's samples; None without masks.
@@ -157,17 +157,18 @@ def masked_people(
     if worn is None:
         worn = np.empty((0, people.dimension), np.float32), np.empty(0, np.int64), np.empty(0, np.float32)
     vectors, owners, qualities = worn
-    known = np.isin(owners, people.people)
-    if mixed is None and not known.any():
+    is_enrolled = np.isin(owners, people.people)
+    if mixed is None and not is_enrolled.any():
         return None
     rows = np.arange(people.count)
-    bare = people.vectors() if mixed is None else mixed
-    person_ids = np.concatenate([people.people[people.owners(rows)], owners[known]]).astype(np.int64)
-    weights = np.concatenate([people.qualities(rows), qualities[known]]).astype(np.float32)
-    index = PeopleIndex.of(np.concatenate([bare, vectors[known]]), person_ids, weights)
-    _, places = np.unique(person_ids, return_inverse=True)
+    unmasked = people.vectors() if mixed is None else mixed
+    person_ids = np.concatenate([people.people[people.owners(rows)], owners[is_enrolled]]).astype(np.int64)
+    weights = np.concatenate([people.qualities(rows), qualities[is_enrolled]]).astype(np.float32)
+    index = PeopleIndex.from_samples(np.concatenate([unmasked, vectors[is_enrolled]]), person_ids, weights)
+    _, numbers = np.unique(person_ids, return_inverse=True)
     counted = np.maximum(weights, QUALITY_FLOOR).astype(np.float64)
-    share = np.bincount(places, counted * (np.arange(len(places)) >= people.count)) / np.bincount(places, counted)
+    is_worn = np.arange(len(numbers)) >= people.count
+    share = np.bincount(numbers, counted * is_worn) / np.bincount(numbers, counted)
     return index, share.astype(np.float32)
 
 
@@ -181,33 +182,33 @@ def _build_index(gallery: Gallery, revision: int, before: DerivedFile | None = N
         samples = read_samples(gallery)
     if samples is None:
         return GalleryIndex(revision)
-    people = PeopleIndex.of(samples.vectors, samples.person_ids, samples.qualities)
+    people = PeopleIndex.from_samples(samples.vectors, samples.person_ids, samples.qualities)
     worn, worn_qualities = gallery.rated_vectors(masked=True)
-    masked = masked_people(people, samples.mixed, (worn.matrix, worn.person_ids, worn_qualities))
+    masked = index_masked_people(people, samples.mixed, (worn.matrix, worn.person_ids, worn_qualities))
     return GalleryIndex(revision, people, samples.names, gallery.birth_dates(), masked, origin=samples.origin)
 
 
-def _write_to_cache(gallery: Gallery, built: GalleryIndex, before: object) -> object:
+def _write_to_cache(gallery: Gallery, index: GalleryIndex, before: object) -> object:
     """Write an index to the cache unless another process has; returns the token of the file in the cache.
 
     `before` is the token of the file to replace.
     """
-    path, key = index_file(gallery.path), FileKey.draw(gallery.pack, built.revision)
+    path, key = index_file(gallery.path), FileKey.draw(gallery.pack, index.revision)
     try:
         gallery.note_place()  # first, so that the file can be found and wiped
-        written = write_derived_file(path, key, list(_sections(built)), _appearing(gallery, path, key, before))
+        written = write_derived_file(path, key, list(_sections(index)), _publish(gallery, path, key, before))
     except (GalleryError, StorageError):
         return gallery.read_setting(INDEX_FILE_SETTING)
     return key.token if written else None
 
 
 @contextmanager
-def _appearing(gallery: Gallery, path: Path, key: FileKey, before: object) -> Iterator[None]:
+def _publish(gallery: Gallery, path: Path, key: FileKey, before: object) -> Iterator[None]:
     """Lock the gallery while a file gets its name, so that no person is forgotten meanwhile; wipes the replaced file.
 
     Raises `ReadAgainError` if the gallery has changed, or has another file already.
     """
-    aside = part_path(path, f".{path.stem}")
+    replaced = part_path(path, f".{path.stem}")
     try:
         with gallery.replacing_setting(INDEX_FILE_SETTING, before, key.token, key.revision) as is_unchanged:
             if not is_unchanged:
@@ -215,45 +216,45 @@ def _appearing(gallery: Gallery, path: Path, key: FileKey, before: object) -> It
             if path.is_dir() and not path.is_symlink():
                 raise IsADirectoryError(path)
             with suppress(FileNotFoundError):
-                path.rename(aside)
+                path.rename(replaced)
             yield
     finally:
         with suppress(OSError):
-            wipe_file(aside)
+            wipe_file(replaced)
 
 
-def _sections(built: GalleryIndex) -> Iterator[Section]:
-    people = built.people
+def _sections(index: GalleryIndex) -> Iterator[Section]:
+    people = index.people
     assert people is not None  # noqa: S101 - an index with samples has people
-    names = EncodedNames.of(built.names, people.people)
-    born = json.dumps({str(number): date for number, date in built.birth_dates.items()}).encode()
+    names = EncodedNames.of(index.names, people.people)
+    birth_dates = json.dumps({str(number): date for number, date in index.birth_dates.items()}).encode()
     yield _section("people", "<i8", people.people)
     yield _section("names", "|u1", np.frombuffer(names.text, np.uint8), IN_PIECES)
     yield _section("name_ends", "<i8", names.ends, IN_PIECES)
-    yield _section("birth_dates", "|u1", np.frombuffer(born, np.uint8))
+    yield _section("birth_dates", "|u1", np.frombuffer(birth_dates, np.uint8))
     yield from _people_sections("bare", people)
-    if built.origin is not None:
-        yield _section("origin", "|u1", np.frombuffer(built.origin.to_json(), np.uint8))
-        yield _section("sample_ids", "<i8", built.origin.sample_ids)
-    if built.masked is not None:
-        index, share = built.masked
+    if index.origin is not None:
+        yield _section("origin", "|u1", np.frombuffer(index.origin.to_json(), np.uint8))
+        yield _section("sample_ids", "<i8", index.origin.sample_ids)
+    if index.masked is not None:
+        masked, share = index.masked
         yield _section("worn_share", "<f4", share)
-        yield from _people_sections("masked", index)
+        yield from _people_sections("masked", masked)
 
 
 def _people_sections(group: str, index: PeopleIndex) -> Iterator[Section]:
     shape = (index.count, index.dimension)
     rows = [np.arange(start, min(start + PART_SIZE, index.count)) for start in range(0, index.count, PART_SIZE)]
-    several = len(index.people) < index.count
+    has_prototypes = len(index.people) < index.count
     summary = np.concatenate([index.total, index.commonness])
     yield _section(f"{group}.starts", "<i8", index.starts)
     yield _section(f"{group}.summary", "<f8", summary)
     yield _section(f"{group}.qualities", "<f4", index.qualities(np.arange(index.count)), IN_PIECES)
-    yield Section(f"{group}.vectors", "<f4", shape, (index.vectors(some) for some in rows), IN_PIECES)
+    yield Section(f"{group}.vectors", "<f4", shape, (index.vectors(block) for block in rows), IN_PIECES)
     yield from _code_sections(f"{group}.samples", index, rows, prototypes=False)
-    if several:
-        places = np.arange(len(index.people))
-        parts = [places[start : start + PART_SIZE] for start in range(0, len(places), PART_SIZE)]
+    if has_prototypes:
+        positions = np.arange(len(index.people))
+        parts = [positions[start : start + PART_SIZE] for start in range(0, len(positions), PART_SIZE)]
         yield from _code_sections(f"{group}.prototypes", index, parts, prototypes=True)
 
 
@@ -266,10 +267,10 @@ def _code_sections(
         rows = index.prototypes_of(part) if prototypes else index.vectors(part)
         scale, codes = encode(rows)
         if not prototypes and len(index.people) == index.count:  # the codes of samples serve for prototypes too
-            starts = range(0, len(part), _ROWS_AT_ONCE)
-            blocks = [slice(start, start + _ROWS_AT_ONCE) for start in starts]
+            starts = range(0, len(part), _ROWS_PER_BLOCK)
+            blocks = [slice(start, start + _ROWS_PER_BLOCK) for start in starts]
             distances = [lengths(index.prototypes_of(part[block]) - rows[block]).max() for block in blocks]
-            scale = _covering(scale, float(max(distances)))
+            scale = _widen_bounds(scale, float(max(distances)))
         return scale, codes
 
     def all_codes() -> Iterator[NDArray[np.uint8]]:
@@ -277,22 +278,22 @@ def _code_sections(
             scales.append(scale)
             yield codes
 
-    def linear() -> Iterator[NDArray[np.float32]]:
+    def scale_arrays() -> Iterator[NDArray[np.float32]]:
         yield np.array([[scale.scale, scale.center] for scale in scales], dtype=np.float32)
 
-    def bounds() -> Iterator[NDArray[np.float64]]:
+    def bound_arrays() -> Iterator[NDArray[np.float64]]:
         yield np.array([[scale.residual, scale.reach, scale.length] for scale in scales])
 
     count, dimension = sum(map(len, parts)), index.dimension
     yield Section(f"{name}.codes", "|u1", (count, dimension), all_codes())
-    yield Section(f"{name}.scales", "<f4", (len(parts), 2, dimension), linear())
-    yield Section(f"{name}.bounds", "<f8", (len(parts), 3), bounds())
+    yield Section(f"{name}.scales", "<f4", (len(parts), 2, dimension), scale_arrays())
+    yield Section(f"{name}.bounds", "<f8", (len(parts), 3), bound_arrays())
 
 
-def _covering(scale: CodeScale, further: float) -> CodeScale:
+def _widen_bounds(scale: CodeScale, distance: float) -> CodeScale:
     """Return a scale with bounds that hold for vectors up to `further` away from the encoded ones."""
-    more = further * (1.0 + 1e-6)
-    return CodeScale(scale.scale, scale.center, scale.residual + more, scale.reach, scale.length + more)
+    margin = distance * (1.0 + 1e-6)
+    return CodeScale(scale.scale, scale.center, scale.residual + margin, scale.reach, scale.length + margin)
 
 
 def _section(name: str, kind: str, array: NDArray[Any], block: int | None = None) -> Section:
@@ -310,13 +311,13 @@ def _stored_index(file: DerivedFile | None, revision: int) -> GalleryIndex | Non
     if file is None or file.key.revision != revision:
         return None
     with suppress(ReadAgainError):
-        return _index_in(file)
+        return _read_index(file)
     return None
 
 
-def _index_in(file: DerivedFile) -> GalleryIndex:
+def _read_index(file: DerivedFile) -> GalleryIndex:
     people = file.read("people")
-    born = json.loads(file.read("birth_dates").tobytes())
+    birth_dates = json.loads(file.read("birth_dates").tobytes())
     masked = None
     if "worn_share" in file:
         masked = _stored_people(file, "masked", people), file.read("worn_share")
@@ -324,7 +325,7 @@ def _index_in(file: DerivedFile) -> GalleryIndex:
         file.key.revision,
         _stored_people(file, "bare", people),
         _StoredNames(file, people),
-        {int(number): str(date) for number, date in born.items()},
+        {int(number): str(date) for number, date in birth_dates.items()},
         masked,
         file=file,
     )
@@ -340,10 +341,10 @@ class _StoredNames(NamesInOrder):
         self._people = people
 
     def __getitem__(self, number: int) -> str:
-        place = int(self._people.searchsorted(number))
-        if place == len(self._people) or self._people[place] != number:
+        position = int(self._people.searchsorted(number))
+        if position == len(self._people) or self._people[position] != number:
             raise KeyError(number)
-        start, end = self._file.take("name_ends", np.array([place, place + 1])).tolist()
+        start, end = self._file.take("name_ends", np.array([position, position + 1])).tolist()
         return self._file.take("names", np.arange(start, end)).tobytes().decode()
 
     def __iter__(self) -> Iterator[int]:
@@ -385,15 +386,15 @@ class _StoredSearches:
         return self._search("samples")
 
     def nearest_people(self) -> Search:
-        several = f"{self._group}.prototypes.codes" in self._file
-        return self._search("prototypes" if several else "samples")
+        has_prototypes = f"{self._group}.prototypes.codes" in self._file
+        return self._search("prototypes" if has_prototypes else "samples")
 
-    def _search(self, what: str) -> Search:
-        name, file = f"{self._group}.{what}", self._file
+    def _search(self, kind: str) -> Search:
+        name, file = f"{self._group}.{kind}", self._file
         scales, bounds = file.read(f"{name}.scales"), file.read(f"{name}.bounds")
         count, parts = file.shape(f"{name}.codes")[0], []
-        for number, ((scale, center), numbers) in enumerate(zip(scales, bounds.tolist(), strict=True)):
+        for number, ((scale, center), part_bounds) in enumerate(zip(scales, bounds.tolist(), strict=True)):
             start = number * PART_SIZE
             codes = file.read(f"{name}.codes", start, min(start + PART_SIZE, count))
-            parts.append(CodedPart(CodeScale(scale, center, *numbers), codes))
+            parts.append(CodedPart(CodeScale(scale, center, *part_bounds), codes))
         return CodedSearch(parts)

@@ -17,7 +17,7 @@ from facebank.gallery.additions import Mark
 from facebank.gallery.names import NamesInOrder, NameTable
 from facebank.gallery.records import PLAIN
 from facebank.gallery.samples import Owners
-from facebank.index.people_index import by_person
+from facebank.index.people_index import group_by_person
 from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ MASK = "augmented:mask"  # variant of a sample's embedding: the face with a draw
 
 # Weight of the masked embedding relative to the plain one; chosen by benchmarks/masks.py on LFW's development people.
 MASK_WEIGHT = 0.5
-_ROWS_AT_ONCE = 16_384
+_ROWS_PER_BLOCK = 16_384
 
 
 class Origin(NamedTuple):
@@ -75,45 +75,45 @@ class EncodedNames(NamesInOrder):
 
     Parameters
     ----------
-    numbers
-        The person ids, rising: ``int64`` of shape ``(P,)``.
+    person_ids
+        The person ids, ascending: ``int64`` of shape ``(P,)``.
     text
         All names in UTF-8, in that order.
     ends
         The first byte of each name, and the end: ``int64`` of shape ``(P + 1,)``.
     """
 
-    def __init__(self, numbers: NDArray[np.int64], text: bytes, ends: NDArray[np.int64]) -> None:
-        self.numbers = numbers
+    def __init__(self, person_ids: NDArray[np.int64], text: bytes, ends: NDArray[np.int64]) -> None:
+        self.person_ids = person_ids
         self.text = text
         self.ends = ends
 
     @classmethod
-    def of(cls, names: Mapping[int, str], numbers: NDArray[np.int64]) -> EncodedNames:
-        """Return the names of the given person ids, which are rising."""
+    def of(cls, names: Mapping[int, str], person_ids: NDArray[np.int64]) -> EncodedNames:
+        """Return the names of the given person ids, which are ascending."""
         if isinstance(names, NameTable):
             names = cls(*names.encode())
         if isinstance(names, EncodedNames):
-            if np.array_equal(names.numbers, numbers):
+            if np.array_equal(names.person_ids, person_ids):
                 return names
             texts = names.names()
-            wanted = np.isin(names.numbers, numbers).tolist()
-            encoded = [text.encode() for text, is_wanted in zip(texts, wanted, strict=True) if is_wanted]
+            mask = np.isin(names.person_ids, person_ids).tolist()
+            encoded = [text.encode() for text, is_wanted in zip(texts, mask, strict=True) if is_wanted]
         else:
-            encoded = [names[number].encode() for number in numbers.tolist()]
-        return cls(numbers, b"".join(encoded), np.cumsum([0, *map(len, encoded)]))
+            encoded = [names[person_id].encode() for person_id in person_ids.tolist()]
+        return cls(person_ids, b"".join(encoded), np.cumsum([0, *map(len, encoded)]))
 
-    def __getitem__(self, number: int) -> str:
-        place = int(self.numbers.searchsorted(number))
-        if place == len(self.numbers) or self.numbers[place] != number:
-            raise KeyError(number)
-        return self.text[self.ends[place] : self.ends[place + 1]].decode()
+    def __getitem__(self, person_id: int) -> str:
+        position = int(self.person_ids.searchsorted(person_id))
+        if position == len(self.person_ids) or self.person_ids[position] != person_id:
+            raise KeyError(person_id)
+        return self.text[self.ends[position] : self.ends[position + 1]].decode()
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.numbers.tolist())
+        return iter(self.person_ids.tolist())
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.person_ids)
 
     def names(self) -> Iterator[str]:
         """Return the names in the order of the person ids."""
@@ -130,15 +130,16 @@ def read_samples(gallery: Gallery) -> IndexedSamples | None:
     table, qualities = gallery.rated_vectors()
     if not len(table.sample_ids):
         return None
-    numbers, people, matrix = table.sample_ids, table.person_ids, table.matrix
+    sample_ids, person_ids, matrix = table.sample_ids, table.person_ids, table.matrix
     mixed = _with_masks(table, gallery.vectors(MASK))
-    _, _, order = by_person(people)
+    _, _, order = group_by_person(person_ids)
     if order is not None:
-        numbers, people, qualities, matrix = numbers[order], people[order], qualities[order], matrix[order]
+        sample_ids, person_ids = sample_ids[order], person_ids[order]
+        qualities, matrix = qualities[order], matrix[order]
         mixed = None if mixed is None else mixed[order]
     mark = gallery.mark((PLAIN, MASK))
-    origin = None if mark is None else Origin(mark, mixed is not None, numbers)
-    return IndexedSamples(numbers, people, qualities, matrix, mixed, gallery.name_table(), origin)
+    origin = None if mark is None else Origin(mark, mixed is not None, sample_ids)
+    return IndexedSamples(sample_ids, person_ids, qualities, matrix, mixed, gallery.name_table(), origin)
 
 
 def _with_masks(plain: VectorTable, masks: VectorTable) -> FloatArray | None:
@@ -146,8 +147,8 @@ def _with_masks(plain: VectorTable, masks: VectorTable) -> FloatArray | None:
     if not len(masks.sample_ids):
         return None
     mixed = plain.matrix.copy()
-    having = np.searchsorted(plain.sample_ids, masks.sample_ids)
-    mixed[having] = mix_masks(mixed[having], masks.matrix)
+    rows = np.searchsorted(plain.sample_ids, masks.sample_ids)
+    mixed[rows] = mix_masks(mixed[rows], masks.matrix)
     return mixed
 
 
@@ -163,87 +164,88 @@ def follow_samples(gallery: Gallery, file: DerivedFile) -> IndexedSamples | None
         return None
     owners = _owners(gallery, file, before, added)
     order = np.lexsort((owners.sample_ids, owners.person_ids))
-    numbers, people, qualities = owners.sample_ids[order], owners.person_ids[order], owners.qualities[order]
+    sample_ids, person_ids, qualities = owners.sample_ids[order], owners.person_ids[order], owners.qualities[order]
     new_ids, new_vectors = added.vectors[PLAIN]
-    rows = _places(numbers, np.concatenate([before.sample_ids, new_ids]))
+    rows = _positions(sample_ids, np.concatenate([before.sample_ids, new_ids]))
     if rows is None or not len(rows):
         return None
     vectors = _gather(file, "bare.vectors", rows, new_vectors)
-    mixed = _mix(file, before, added, rows, numbers)
-    names = _names(gallery, file, added, np.unique(people))
-    return IndexedSamples(numbers, people, qualities, vectors, mixed, names, Origin(mark, mixed is not None, numbers))
+    mixed = _mix(file, before, added, rows, sample_ids)
+    names = _names(gallery, file, added, np.unique(person_ids))
+    origin = Origin(mark, mixed is not None, sample_ids)
+    return IndexedSamples(sample_ids, person_ids, qualities, vectors, mixed, names, origin)
 
 
 def _owners(gallery: Gallery, file: DerivedFile, before: Origin, added: Additions) -> Owners:
     if added.owners is None:  # samples have changed hands, for example by merging people
         return gallery.owners()
-    people = np.repeat(file.read("people"), np.diff(file.read("bare.starts")))
+    person_ids = np.repeat(file.read("people"), np.diff(file.read("bare.starts")))
     return Owners(
         np.concatenate([before.sample_ids, added.owners.sample_ids]),
-        np.concatenate([people, added.owners.person_ids]),
+        np.concatenate([person_ids, added.owners.person_ids]),
         np.concatenate([file.read("bare.qualities"), added.owners.qualities]),
     )
 
 
-def _places(wanted: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return the positions of wanted numbers among unordered ones; None if one is missing."""
-    order = np.argsort(numbers, kind="stable")
-    places = order[np.searchsorted(numbers, wanted, sorter=order).clip(max=len(numbers) - 1)]
-    return places if np.array_equal(numbers[places], wanted) else None
+def _positions(ids: NDArray[np.int64], unordered_ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the positions of ids among unordered ones; None if one is missing."""
+    order = np.argsort(unordered_ids, kind="stable")
+    positions = order[np.searchsorted(unordered_ids, ids, sorter=order).clip(max=len(unordered_ids) - 1)]
+    return positions if np.array_equal(unordered_ids[positions], ids) else None
 
 
-def _gather(file: DerivedFile, name: str, rows: NDArray[np.int64], further: FloatArray) -> FloatArray:
-    """Return the given rows of a section with further rows appended."""
+def _gather(file: DerivedFile, name: str, rows: NDArray[np.int64], new_rows: FloatArray) -> FloatArray:
+    """Return the given rows of a section to which new rows are appended."""
     count, dimension = file.shape(name)
     gathered = np.empty((len(rows), dimension), np.float32)
     is_kept = rows < count
-    goals = np.full(count, -1)
-    goals[rows[is_kept]] = np.flatnonzero(is_kept)
-    for start in range(0, count, _ROWS_AT_ONCE):
-        theirs = goals[start : start + _ROWS_AT_ONCE]
-        if theirs[0] >= 0 and (np.diff(theirs) == 1).all():  # contiguous: no copy
-            file.read_into(name, start, gathered[theirs[0] : theirs[-1] + 1])
+    targets = np.full(count, -1)
+    targets[rows[is_kept]] = np.flatnonzero(is_kept)
+    for start in range(0, count, _ROWS_PER_BLOCK):
+        block_targets = targets[start : start + _ROWS_PER_BLOCK]
+        if block_targets[0] >= 0 and (np.diff(block_targets) == 1).all():  # contiguous: no copy
+            file.read_into(name, start, gathered[block_targets[0] : block_targets[-1] + 1])
         else:
-            block = file.read(name, start, start + len(theirs))
-            gathered[theirs[theirs >= 0]] = block[theirs >= 0]
-    gathered[~is_kept] = further[rows[~is_kept] - count]
+            block = file.read(name, start, start + len(block_targets))
+            gathered[block_targets[block_targets >= 0]] = block[block_targets >= 0]
+    gathered[~is_kept] = new_rows[rows[~is_kept] - count]
     return gathered
 
 
 def _mix(
-    file: DerivedFile, before: Origin, added: Additions, rows: NDArray[np.int64], numbers: NDArray[np.int64]
+    file: DerivedFile, before: Origin, added: Additions, rows: NDArray[np.int64], sample_ids: NDArray[np.int64]
 ) -> FloatArray | None:
     """Return the samples mixed with a drawn mask, by sample ids and by rows as in `_gather`; None without masks."""
     masked_ids, masks = added.vectors[MASK]
-    is_wanted = np.isin(masked_ids, numbers)
+    is_wanted = np.isin(masked_ids, sample_ids)
     masked_ids, masks = masked_ids[is_wanted], masks[is_wanted]
     if not (before.is_mixed or len(masked_ids)):
         return None
     _, plain = added.vectors[PLAIN]
-    known = len(before.sample_ids)
+    count = len(before.sample_ids)
     if before.is_mixed:
-        bare, masked = file.read("bare.starts"), file.read("masked.starts")
-        shift = np.repeat(masked[:-1] - bare[:-1], np.diff(bare))  # worn masks follow a person's bare samples
-        rows = np.concatenate([np.arange(known) + shift, masked[-1] + np.arange(len(plain))])[rows]
+        starts, masked_starts = file.read("bare.starts"), file.read("masked.starts")
+        shift = np.repeat(masked_starts[:-1] - starts[:-1], np.diff(starts))  # worn masks follow bare faces
+        rows = np.concatenate([np.arange(count) + shift, masked_starts[-1] + np.arange(len(plain))])[rows]
     mixed = _gather(file, "masked.vectors" if before.is_mixed else "bare.vectors", rows, plain)
-    places = _places(masked_ids, numbers)
-    assert places is not None  # noqa: S101 - they are a subset of `numbers`
-    mixed[places] = mix_masks(mixed[places], masks)
+    positions = _positions(masked_ids, sample_ids)
+    assert positions is not None  # noqa: S101 - they are a subset of `sample_ids`
+    mixed[positions] = mix_masks(mixed[positions], masks)
     return mixed
 
 
-def _names(gallery: Gallery, file: DerivedFile, added: Additions, people: NDArray[np.int64]) -> Mapping[int, str]:
+def _names(gallery: Gallery, file: DerivedFile, added: Additions, person_ids: NDArray[np.int64]) -> Mapping[int, str]:
     """Return the names of people, from the file and from what was added."""
-    known = file.read("people")
-    is_known = np.isin(people, known)
-    if added.names is None or not added.names.keys() >= set(people[~is_known].tolist()):
+    stored_ids = file.read("people")
+    is_stored = np.isin(person_ids, stored_ids)
+    if added.names is None or not added.names.keys() >= set(person_ids[~is_stored].tolist()):
         return gallery.name_table()
-    stored = EncodedNames(known, file.read("names").tobytes(), file.read("name_ends"))
-    kept = EncodedNames.of(stored, people[is_known])
-    if is_known.all():
-        return kept
-    if (np.diff(is_known.astype(np.int8)) > 0).any():
+    stored = EncodedNames(stored_ids, file.read("names").tobytes(), file.read("name_ends"))
+    stored_names = EncodedNames.of(stored, person_ids[is_stored])
+    if is_stored.all():
+        return stored_names
+    if (np.diff(is_stored.astype(np.int8)) > 0).any():
         return gallery.name_table()
-    further = EncodedNames.of(added.names, people[~is_known])
-    ends = np.concatenate([kept.ends, kept.ends[-1] + further.ends[1:]])
-    return EncodedNames(people, kept.text + further.text, ends)
+    new_names = EncodedNames.of(added.names, person_ids[~is_stored])
+    ends = np.concatenate([stored_names.ends, stored_names.ends[-1] + new_names.ends[1:]])
+    return EncodedNames(person_ids, stored_names.text + new_names.text, ends)

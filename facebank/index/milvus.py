@@ -31,10 +31,10 @@ TOKEN = "FACEBANK_MILVUS_TOKEN"  # noqa: S105 - the variable's name
 _STATE = "state"
 _FORMAT, _GALLERY, _PACK, _TOKEN = -1, -2, -3, -4  # keys of the rows of the partition `_STATE`
 _VERSION = 1
-_STATES = 4
+_STATE_ROWS = 4
 _SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER, _SECONDS_TO_WRITE, _SECONDS_TO_WORK = 5.0, 20.0, 60.0, 600.0
-_BYTES_AT_ONCE = 8 << 20  # embeddings in a request; Milvus accepts 64 MiB
-_KEYS_AT_ONCE, _KEYS_LISTED = 8192, 1 << 18
+_BYTES_PER_INSERT = 8 << 20  # embeddings in a request; Milvus accepts 64 MiB
+_KEYS_PER_DELETE, _KEYS_PER_QUERY = 8192, 1 << 18
 _CHANNEL = {"grpc.keepalive_time_ms": 60_000, "grpc.keepalive_permit_without_calls": False}  # servers reject more
 _COMPACTED, _PAUSE = "Completed", 0.2
 
@@ -145,16 +145,16 @@ class MilvusStore:
         """Return the number of vectors."""
         with self._translate_errors():
             (row,) = self._client.query(
-                self._name, output_fields=["count(*)"], timeout=_SECONDS_TO_ANSWER, **_after(written)
+                self._name, output_fields=["count(*)"], timeout=_SECONDS_TO_ANSWER, **_consistency(written)
             )
-        return int(row["count(*)"]) - _STATES
+        return int(row["count(*)"]) - _STATE_ROWS
 
-    def listed(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def list_keys(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the keys and digests of all vectors, ``int64`` of shape ``(N,)``, in the order of the keys."""
-        keys, digests = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        key_blocks, digest_blocks = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         with self._translate_errors():
-            for start in range(0, end + _KEYS_LISTED, _KEYS_LISTED):
-                upper = f" and key < {start + _KEYS_LISTED}" if start < end else ""
+            for start in range(0, end + _KEYS_PER_QUERY, _KEYS_PER_QUERY):
+                upper = f" and key < {start + _KEYS_PER_QUERY}" if start < end else ""
                 rows = self._client.query(
                     self._name,
                     filter=f"key >= {start}{upper}",
@@ -162,29 +162,29 @@ class MilvusStore:
                     consistency_level="Strong" if start == 0 else "Session",
                     timeout=_SECONDS_TO_ANSWER,
                 )
-                keys.append(np.array([row["key"] for row in rows], np.int64))
-                digests.append(np.array([row["digest"] for row in rows], np.int64))
-        found, theirs = np.concatenate(keys), np.concatenate(digests)
-        order = np.argsort(found, kind="stable")
-        return found[order], theirs[order]
+                key_blocks.append(np.array([row["key"] for row in rows], np.int64))
+                digest_blocks.append(np.array([row["digest"] for row in rows], np.int64))
+        keys, digests = np.concatenate(key_blocks), np.concatenate(digest_blocks)
+        order = np.argsort(keys, kind="stable")
+        return keys[order], digests[order]
 
     def delete(self, keys: NDArray[np.int64]) -> None:
         """Delete the vectors with the given keys."""
         with self._translate_errors():
             for group in Group:
-                theirs = keys[keys % len(Group) == group]
-                for start in range(0, len(theirs), _KEYS_AT_ONCE):
-                    some = theirs[start : start + _KEYS_AT_ONCE].tolist()
+                group_keys = keys[keys % len(Group) == group]
+                for start in range(0, len(group_keys), _KEYS_PER_DELETE):
+                    batch = group_keys[start : start + _KEYS_PER_DELETE].tolist()
                     partition = _partition(group)
-                    self._client.delete(self._name, ids=some, partition_name=partition, timeout=_SECONDS_TO_WRITE)
+                    self._client.delete(self._name, ids=batch, partition_name=partition, timeout=_SECONDS_TO_WRITE)
 
     def add(self, group: Group, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
         """Add ``float32`` vectors ``(N, D)``."""
-        step = max(1, _BYTES_AT_ONCE // (4 * vectors.shape[1]))
+        step = max(1, _BYTES_PER_INSERT // (4 * vectors.shape[1]))
         with self._translate_errors():
             for start in range(0, len(keys), step):
-                some = slice(start, start + step)
-                rows = map(_row, keys[some].tolist(), digests[some].tolist(), vectors[some])
+                batch = slice(start, start + step)
+                rows = map(_row, keys[batch].tolist(), digests[batch].tolist(), vectors[batch])
                 partition = _partition(group)
                 self._client.insert(self._name, list(rows), partition_name=partition, timeout=_SECONDS_TO_WRITE)
 
@@ -192,7 +192,7 @@ class MilvusStore:
         """Return the answers to ``float32`` queries ``(M, D)``, best first."""
         params = {} if self.is_exact else {"nprobe": self._address.probes}
         with self._translate_errors():
-            found = self._client.search(
+            results = self._client.search(
                 self._name,
                 data=list(queries),
                 limit=limit,
@@ -201,14 +201,14 @@ class MilvusStore:
                 search_params={"metric_type": "IP", "params": params},
                 partition_names=[_partition(group) for group in groups],
                 timeout=_SECONDS_TO_ANSWER,
-                **_after(written),
+                **_consistency(written),
             )
             return [
                 Answers(
                     np.array([hit["key"] if "key" in hit else hit["id"] for hit in hits], np.int64),
                     np.array([hit["distance"] for hit in hits], np.float64),
                 )
-                for hits in found
+                for hits in results
             ]
 
     def clean(self) -> None:
@@ -218,9 +218,9 @@ class MilvusStore:
         with self._translate_errors():
             self._client.flush(self._name, timeout=_SECONDS_TO_WORK)
             job = self._client.compact(self._name, timeout=_SECONDS_TO_ANSWER)
-            give_up = time.monotonic() + _SECONDS_TO_WORK
+            deadline = time.monotonic() + _SECONDS_TO_WORK
             while self._client.get_compaction_state(job, timeout=_SECONDS_TO_ANSWER) != _COMPACTED:
-                if time.monotonic() > give_up:
+                if time.monotonic() > deadline:
                     raise UnreachableError(f"it has not compacted within {_SECONDS_TO_WORK:.0f} s")
                 time.sleep(_PAUSE)
 
@@ -284,7 +284,7 @@ def _translate(error: Exception) -> ServiceError:
     token = os.environ.get(TOKEN)
     if token:
         message = message.replace(token, "...")
-    unreachable = (
+    unreachable_messages = (
         "Fail connecting",
         "server unavailable",
         "UNAVAILABLE",
@@ -292,7 +292,7 @@ def _translate(error: Exception) -> ServiceError:
         "timeout",
         "Retry run out",
     )
-    if any(word.lower() in message.lower() for word in unreachable):
+    if any(text.lower() in message.lower() for text in unreachable_messages):
         return UnreachableError(f"Milvus does not answer ({message[:200]})")
     return ServiceError(f"Milvus refuses: {message[:300]}")
 
@@ -305,7 +305,7 @@ def _row(key: int, digest: int, vector: FloatArray) -> dict[str, Any]:
     return {"key": key, "digest": digest, "embedding": vector}
 
 
-def _after(written: int) -> dict[str, Any]:
+def _consistency(written: int) -> dict[str, Any]:
     if not written:
         return {"consistency_level": "Strong"}
     return {"consistency_level": "Customized", "guarantee_timestamp": written}

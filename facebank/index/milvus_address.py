@@ -20,7 +20,7 @@ _PORT = 19530
 _LITE, _LITE_NAME = "milvus-lite:", "facebank"
 _KINDS = {"flat": "FLAT", "ivf_flat": "IVF_FLAT"}
 _KEYS = {"index", "nlist", "nprobe", "database", "ca"}
-_MOST_LISTS = 65_536
+_MAX_LISTS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class MilvusAddress:
             return cls._lite(text.removeprefix(_LITE))
         try:
             parts = urlsplit(text)
-            port, options = parts.port or _PORT, parse_qs(parts.query, strict_parsing=bool(parts.query))
+            port, query = parts.port or _PORT, parse_qs(parts.query, strict_parsing=bool(parts.query))
         except ValueError:
             _refuse(text)
         if parts.scheme == "milvus" and not parts.netloc and parts.path.endswith(".db"):
@@ -64,18 +64,18 @@ class MilvusAddress:
                 "a Milvus address may not contain a user, password or token: put TOKEN or USER:PASSWORD into the "
                 "environment variable FACEBANK_MILVUS_TOKEN"
             )
-        single = _options(options, is_secure=parts.scheme == "milvus+tls")
-        database, kind = single.get("database", ""), single.get("index", "flat").lower()
-        lists = _number(single.get("nlist", "1024"), "nlist")
+        options = _options(query, is_secure=parts.scheme == "milvus+tls")
+        database, kind = options.get("database", ""), options.get("index", "flat").lower()
+        lists = _number(options.get("nlist", "1024"), "nlist")
         return cls(
             f"{parts.scheme}://{host}:{port}/{name}{f'?database={database}' if database else ''}",
             f"{'https' if parts.scheme == 'milvus+tls' else 'http'}://{host}:{port}",
             name,
             database,
-            single.get("ca", ""),
+            options.get("ca", ""),
             _KINDS[kind],
             lists,
-            min(_number(single.get("nprobe", "64"), "nprobe"), lists),
+            min(_number(options.get("nprobe", "64"), "nprobe"), lists),
         )
 
     @classmethod
@@ -87,34 +87,34 @@ class MilvusAddress:
         return cls(f"{_LITE}{absolute}", absolute, _LITE_NAME, is_file=True)
 
 
-def _options(given: dict[str, list[str]], *, is_secure: bool) -> dict[str, str]:
+def _options(query: dict[str, list[str]], *, is_secure: bool) -> dict[str, str]:
     """Return the validated options of an address."""
-    if not given.keys() <= _KEYS or any(len(values) > 1 for values in given.values()):
+    if not query.keys() <= _KEYS or any(len(texts) > 1 for texts in query.values()):
         raise UsageError(f"the options of a Milvus address are {', '.join(sorted(_KEYS))}, each at most once")
-    single = {key: values[0] for key, values in given.items()}
-    database, kind = single.get("database", ""), single.get("index", "flat").lower()
+    options = {key: texts[0] for key, texts in query.items()}
+    database, kind = options.get("database", ""), options.get("index", "flat").lower()
     if kind not in _KINDS:
         raise UsageError(
             f"the index must be flat or ivf_flat, not '{printable(kind)}': a graph index cannot remove a person"
         )
     if database and not _NAME.fullmatch(database):
         raise UsageError(f"'{printable(database)}' is not a valid name of a Milvus database")
-    if "ca" in single and not (is_secure and Path(single["ca"]).is_file()):
-        raise UsageError(f"ca must name a file of certificates, and needs milvus+tls: {printable(single['ca'])}")
-    if _KINDS[kind] == "FLAT" and single.keys() & {"nlist", "nprobe"}:
+    if "ca" in options and not (is_secure and Path(options["ca"]).is_file()):
+        raise UsageError(f"ca must name a file of certificates, and needs milvus+tls: {printable(options['ca'])}")
+    if _KINDS[kind] == "FLAT" and options.keys() & {"nlist", "nprobe"}:
         raise UsageError("nlist and nprobe need index=ivf_flat")
-    return single
+    return options
 
 
-def _number(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= _MOST_LISTS):
-        raise UsageError(f"{what} must be a number from 1 to {_MOST_LISTS:,}, not '{printable(text)}'")
+def _number(text: str, option: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= _MAX_LISTS):
+        raise UsageError(f"{option} must be a number from 1 to {_MAX_LISTS:,}, not '{printable(text)}'")
     return int(text)
 
 
 def _refuse(text: str) -> NoReturn:
-    shown = printable(text.rpartition("@")[2])
+    address = printable(text.rpartition("@")[2])
     raise UsageError(
-        f"'{shown}' is not an address of an index: use milvus://HOST:PORT/NAME, milvus+tls://HOST:PORT/NAME or "
+        f"'{address}' is not an address of an index: use milvus://HOST:PORT/NAME, milvus+tls://HOST:PORT/NAME or "
         "milvus-lite:FILE.db"
     )

@@ -22,8 +22,8 @@ import numpy as np
 from facebank.errors import GalleryError, ServiceError, StorageError, UsageError
 from facebank.gallery.mirrors import MirrorNote
 from facebank.gallery.store.file import ReadAgainError
-from facebank.index.gallery_index import open_local_index, read_until_whole
-from facebank.index.mirrored_rows import MAX_DEVIATION, KnownRows, keep_known, read_known, rows_to_mirror
+from facebank.index.gallery_index import open_local_index, read_with_retry
+from facebank.index.mirrored_rows import MAX_DEVIATION, StoredRows, cache_rows, read_cached_rows, rows_to_mirror
 from facebank.index.vector_store import (
     IN_MASKS,
     PROTOTYPES,
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
 _IDENTITY_SETTING = "mirror_identity"
 _MAX_NORM = 1.01  # upper bound of the L2 norm of an embedding or a prototype
-_LOGGED_AFTER = 2.0  # seconds of waiting for another process
-_LOGGED_FROM = 50_000  # vectors to write
+_LOG_AFTER = 2.0  # seconds of waiting for another process
+_MIN_LOGGED_VECTORS = 50_000  # vectors to write
 
 _log = logging.getLogger("facebank")
 
@@ -92,21 +92,21 @@ class GalleryMirror:
                 if people is None:
                     self._clean_empty(gallery)
                     return local
-                found = self._synchronize(gallery, local)
+                synchronized = self._synchronize(gallery, local)
         except UnreachableError as error:
             self.fall_back(error)
             return local
-        if found is None or people is None:
+        if synchronized is None or people is None:
             return local
-        search = _MirrorSearches(self, self._open_store(), gallery, local, found)
+        searches = _MirrorSearches(self, self._open_store(), gallery, local, synchronized)
         return replace(
             local,
-            people=people.searched_by(
-                lambda: search.of(PROTOTYPES, people, lambda: people.nearest_people),
-                lambda: search.of(SAMPLES, people, lambda: people.nearest_samples),
+            people=people.with_searches(
+                lambda: searches.create(PROTOTYPES, people, lambda: people.nearest_people),
+                lambda: searches.create(SAMPLES, people, lambda: people.nearest_samples),
             ),
-            masked=None if local.masked is None else (search.masked(local.masked[0]), local.masked[1]),
-            is_outdated=lambda: search.is_outdated,
+            masked=None if local.masked is None else (searches.index_masked(local.masked[0]), local.masked[1]),
+            is_outdated=lambda: searches.is_outdated,
         )
 
     def clean(self, gallery: Gallery) -> None:
@@ -120,7 +120,7 @@ class GalleryMirror:
                 self._synchronize(gallery, local)
 
         with self._errors_with_address(), self._sync_lock:
-            read_until_whole(synchronize)
+            read_with_retry(synchronize)
 
     def drop(self, gallery: Gallery) -> None:
         """Delete the store with all vectors, and the gallery's record of it; raises as `open_index`."""
@@ -132,46 +132,46 @@ class GalleryMirror:
                 store.drop()
             gallery.drop_mirror(self.address)
 
-    def _synchronize(self, gallery: Gallery, local: GalleryIndex) -> tuple[MirrorNote, KnownRows] | None:
+    def _synchronize(self, gallery: Gallery, local: GalleryIndex) -> tuple[MirrorNote, StoredRows] | None:
         """Bring the store up to date; returns the record and the store's rows, or None to search locally."""
         if gallery.in_transaction:  # a change by another process would go unnoticed
             return None
         store, note = self._open_store(), gallery.mirror_note(self.address)
-        known = self._rows_if_current(gallery, store, local, note)
-        if known is not None and note is not None:
-            return note, known
+        rows = self._rows_if_current(gallery, store, local, note)
+        if rows is not None and note is not None:
+            return note, rows
         if gallery.read_only:
             raise UsageError(
                 f"{printable(str(gallery.path))} is read-only, so {self.address} cannot be brought up to date with it"
             )
         with self._update_lock(gallery):
             note = gallery.mirror_note(self.address)
-            known = self._rows_if_current(gallery, store, local, note)
-            if known is not None and note is not None:
-                return note, known
+            rows = self._rows_if_current(gallery, store, local, note)
+            if rows is not None and note is not None:
+                return note, rows
             if gallery.revision != local.revision:
                 raise ReadAgainError("the gallery was changed by another process while it was read: try again")
             return self._mirror(gallery, store, local, note)
 
     def _rows_if_current(
         self, gallery: Gallery, store: VectorStore, local: GalleryIndex, note: MirrorNote | None
-    ) -> KnownRows | None:
+    ) -> StoredRows | None:
         """Return the store's rows if it is up to date by record, token and count; else None."""
         if note is None or note.token is None or note.needs_cleaning or note.revision != local.revision:
             return None
         identity = store.identity()
         if identity is None or identity != self._identity(gallery) or store.token() != note.token:
             return None
-        known = read_known(gallery, note)
-        if known is None:
-            known = _rows(gallery, local).known()
-        if store.count(note.written) != len(known.keys):
+        rows = read_cached_rows(gallery, note)
+        if rows is None:
+            rows = _rows(gallery, local).as_stored()
+        if store.count(note.written) != len(rows.keys):
             return None
-        return known
+        return rows
 
     def _mirror(
         self, gallery: Gallery, store: VectorStore, local: GalleryIndex, note: MirrorNote | None
-    ) -> tuple[MirrorNote, KnownRows]:
+    ) -> tuple[MirrorNote, StoredRows]:
         """Write an index to the store, while holding the lock."""
         rows = _rows(gallery, local)
         identity, stored = self._identity(gallery), store.identity()
@@ -184,29 +184,29 @@ class GalleryMirror:
                 )
             store.drop()
             stored = None
-        before, token_matches = KnownRows.none(), True
+        old_rows, token_matches = StoredRows.empty(), True
         if stored is not None:
-            before, token_matches = self._read_rows(gallery, store, note, int(rows.keys[-1]) + 1)
-        removed, added = before.compared(rows.known())
+            old_rows, token_matches = self._read_rows(gallery, store, note, int(rows.keys[-1]) + 1)
+        removed, added = old_rows.compare(rows.as_stored())
         must_clean = (note is not None and note.needs_cleaning) or bool(removed.any() and not token_matches)
         if removed.any() and must_clean and not store.cleans_in_place:
             store.drop()
-            stored, before = None, KnownRows.none()
-            removed, added = before.compared(rows.known())
+            stored, old_rows = None, StoredRows.empty()
+            removed, added = old_rows.compare(rows.as_stored())
         gallery.keep_mirror(MirrorNote(self.address, None, local.revision, needs_cleaning=must_clean))
         if stored is None:
             store.create(identity)
         store.set_token(0)
         _log_work(len(rows.keys), int(added.sum()), self.address)
-        store.delete(before.keys[removed])
+        store.delete(old_rows.keys[removed])
         rows.add_to(store, added)
         written = store.set_token(token := secrets.randbits(62) + 1)
         if must_clean:
             store.clean()
         note = MirrorNote(self.address, token, local.revision, written)
         gallery.keep_mirror(note)
-        keep_known(gallery, note, rows.known())
-        return note, rows.known()
+        cache_rows(gallery, note, rows.as_stored())
+        return note, rows.as_stored()
 
     def _clean_empty(self, gallery: Gallery) -> None:
         """Drop the store of a gallery without people."""
@@ -222,13 +222,13 @@ class GalleryMirror:
 
     def _read_rows(
         self, gallery: Gallery, store: VectorStore, note: MirrorNote | None, end: int
-    ) -> tuple[KnownRows, bool]:
+    ) -> tuple[StoredRows, bool]:
         """Return the store's rows, from the cache if it is current, and whether its token is the recorded one."""
         token_matches = note is not None and note.token is not None and store.token() == note.token
-        known = read_known(gallery, note) if note is not None and token_matches else None
-        if known is not None and note is not None and store.count(note.written) == len(known.keys):
-            return known, True
-        return KnownRows(*store.listed(end)), token_matches
+        rows = read_cached_rows(gallery, note) if note is not None and token_matches else None
+        if rows is not None and note is not None and store.count(note.written) == len(rows.keys):
+            return rows, True
+        return StoredRows(*store.list_keys(end)), token_matches
 
     def _identity(self, gallery: Gallery) -> StoreIdentity:
         identity = gallery.read_setting(_IDENTITY_SETTING)
@@ -268,9 +268,9 @@ class GalleryMirror:
     def _update_lock(self, gallery: Gallery) -> Iterator[None]:
         """Hold the lock under which a process updates mirrors of the gallery; waits for it."""
         path = gallery.path.resolve()
-        lock, began, is_logged = LockFile(path.with_name(f"{path.name}-mirror-lock")), time.monotonic(), False
+        lock, started, is_logged = LockFile(path.with_name(f"{path.name}-mirror-lock")), time.monotonic(), False
         while not lock.take():
-            if not is_logged and time.monotonic() - began > _LOGGED_AFTER:
+            if not is_logged and time.monotonic() - started > _LOG_AFTER:
                 _log.warning("waiting for another process that is updating the mirror of this gallery")
                 is_logged = True
             time.sleep(0.05)
@@ -289,19 +289,19 @@ class _MirrorSearches:
         store: VectorStore,
         gallery: Gallery,
         local: GalleryIndex,
-        synchronized: tuple[MirrorNote, KnownRows],
+        synchronized: tuple[MirrorNote, StoredRows],
     ) -> None:
         self.is_outdated = False  # whether the store has changed since
         self._mirror = mirror
         self._store = store
         self._gallery = gallery
         self._local = local
-        self._note, self._known = synchronized
+        self._note, self._rows = synchronized
 
-    def of(self, groups: Sequence[Group], people: PeopleIndex, local: Callable[[], Search]) -> Search:
+    def create(self, groups: Sequence[Group], people: PeopleIndex, local: Callable[[], Search]) -> Search:
         """Return a search of the given groups of vectors, with `local` as its fallback."""
 
-        def places(group: Group, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        def find_positions(group: Group, ids: NDArray[np.int64]) -> NDArray[np.int64]:
             if group in {Group.PROTOTYPE, Group.MASKED}:
                 return people.people.searchsorted(ids)
             sample_ids = _sample_ids(self._gallery, self._local)
@@ -312,18 +312,18 @@ class _MirrorSearches:
         search = StoreSearch(
             self._store,
             groups,
-            self._known.placed(groups, places),
+            self._rows.locate(groups, find_positions),
             self._note.written,
-            longest=_MAX_NORM,
+            max_length=_MAX_NORM,
             max_deviation=MAX_DEVIATION,
-            checked=self._check,
+            check=self._check,
         )
         return _FallbackSearch(search, local, self._handle_failure)
 
-    def masked(self, people: PeopleIndex) -> PeopleIndex:
+    def index_masked(self, people: PeopleIndex) -> PeopleIndex:
         """Return the index of people in masks, with its prototypes searched on the store."""
-        return people.searched_by(
-            lambda: self.of(IN_MASKS, people, lambda: people.nearest_people), lambda: people.nearest_samples
+        return people.with_searches(
+            lambda: self.create(IN_MASKS, people, lambda: people.nearest_people), lambda: people.nearest_samples
         )
 
     def _check(self) -> None:
@@ -353,14 +353,14 @@ class _MirrorSearches:
 
 
 class _FallbackSearch:
-    """A search on a store that switches to the local one after a failure, if `failed` returns."""
+    """A search on a store that switches to the local one after a failure, if `handle_failure` returns."""
 
     def __init__(
-        self, search: StoreSearch, local: Callable[[], Search], failed: Callable[[ServiceError], None]
+        self, search: StoreSearch, local: Callable[[], Search], handle_failure: Callable[[ServiceError], None]
     ) -> None:
         self._search: Search = search
         self._local = local
-        self._handle_failure = failed
+        self._handle_failure = handle_failure
 
     @property
     def count(self) -> int:
@@ -375,13 +375,13 @@ class _FallbackSearch:
         """Return rows: see `facebank.index.search.Search.within`."""
         return self._search_or_fall_back(lambda search: search.within(queries, least))
 
-    def _search_or_fall_back(self, ask: Callable[[Search], list[Rows]]) -> list[Rows]:
+    def _search_or_fall_back(self, query: Callable[[Search], list[Rows]]) -> list[Rows]:
         try:
-            return ask(self._search)
+            return query(self._search)
         except ServiceError as error:
             self._handle_failure(error)
             self._search = self._local()
-        return ask(self._search)
+        return query(self._search)
 
 
 def _hash(text: str) -> int:
@@ -405,5 +405,5 @@ def _sample_ids(gallery: Gallery, local: GalleryIndex) -> NDArray[np.int64]:
 
 
 def _log_work(count: int, new: int, address: str) -> None:
-    if new >= _LOGGED_FROM:
+    if new >= _MIN_LOGGED_VECTORS:
         _log.warning("writing %s of %s vectors to %s", f"{new:,}", f"{count:,}", address)

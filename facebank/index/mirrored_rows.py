@@ -18,7 +18,7 @@ from facebank.gallery.derived import index_file
 from facebank.gallery.store.file import ReadAgainError
 from facebank.index.derived_file import FileKey, Section, read_derived_file, write_derived_file
 from facebank.index.exact import lengths
-from facebank.index.gallery_index import KEPT_FROM
+from facebank.index.gallery_index import MIN_CACHED_SAMPLES
 from facebank.index.vector_store import Group, KeyPlaces
 
 if TYPE_CHECKING:
@@ -35,67 +35,67 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 MAX_DEVIATION = 2e-6  # Euclidean distance of a sample to the prototype that it serves as
-_UNIT_WITHIN = 1e-6  # deviation from length 1; rounding a prototype to float32 moves it by less than 1e-7
+_MAX_NORM_ERROR = 1e-6  # deviation from length 1; rounding a prototype to float32 moves it by less than 1e-7
 _ROWS_SETTING = "mirror_rows"
-_ROWS_AT_ONCE = 8192
-_DIGEST = 8  # bytes
+_ROWS_PER_BLOCK = 8192
+_DIGEST_SIZE = 8  # bytes
 
 
-class KnownRows(NamedTuple):
-    """Keys in rising order and the digests of their vectors, both ``int64`` of shape ``(N,)``."""
+class StoredRows(NamedTuple):
+    """Keys in ascending order and the digests of their vectors, both ``int64`` of shape ``(N,)``."""
 
     keys: NDArray[np.int64]
     digests: NDArray[np.int64]
 
     @classmethod
-    def none(cls) -> KnownRows:
+    def empty(cls) -> StoredRows:
         """Return no rows."""
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
-    def compared(self, wanted: KnownRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return masks of these rows that must be deleted, and of the wanted rows that must be added."""
-        is_there = np.isin(self.keys, wanted.keys, assume_unique=True)
+    def compare(self, wanted: StoredRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return masks of the rows here that must be deleted, and of the wanted rows that must be added."""
+        is_mirrored = np.isin(self.keys, wanted.keys, assume_unique=True)
         is_known = np.isin(wanted.keys, self.keys, assume_unique=True)
-        is_same = self.digests[is_there] == wanted.digests[is_known]
-        removed, added = ~is_there, ~is_known
-        removed[np.flatnonzero(is_there)[~is_same]] = True
+        is_same = self.digests[is_mirrored] == wanted.digests[is_known]
+        removed, added = ~is_mirrored, ~is_known
+        removed[np.flatnonzero(is_mirrored)[~is_same]] = True
         added[np.flatnonzero(is_known)[~is_same]] = True
         return removed, added
 
-    def placed(
-        self, groups: Sequence[Group], places: Callable[[Group, NDArray[np.int64]], NDArray[np.int64]]
+    def locate(
+        self, groups: Sequence[Group], find_positions: Callable[[Group, NDArray[np.int64]], NDArray[np.int64]]
     ) -> KeyPlaces:
-        """Return the keys of some groups with their places, which `places` returns for a group and its ids."""
+        """Return the keys of some groups with their positions, as `find_positions` returns for a group's ids."""
         keys = self.keys[np.isin(self.keys % len(Group), groups)]
-        found = np.empty(len(keys), np.int64)
+        positions = np.empty(len(keys), np.int64)
         for group in groups:
-            theirs = keys % len(Group) == group
-            found[theirs] = places(group, keys[theirs] // len(Group))
-        return KeyPlaces(keys, found)
+            in_group = keys % len(Group) == group
+            positions[in_group] = find_positions(group, keys[in_group] // len(Group))
+        return KeyPlaces(keys, positions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MirroredRows:
-    """Rows that a store should hold, by rising key, with their places in the index: each ``int64``, ``(N,)``."""
+    """Rows that a store should hold, by ascending key, with their positions in the index: each ``int64``, ``(N,)``."""
 
     keys: NDArray[np.int64]
     digests: NDArray[np.int64]
-    places: NDArray[np.int64]
+    positions: NDArray[np.int64]
     index: GalleryIndex
 
-    def known(self) -> KnownRows:
+    def as_stored(self) -> StoredRows:
         """Return the keys and digests."""
-        return KnownRows(self.keys, self.digests)
+        return StoredRows(self.keys, self.digests)
 
     def add_to(self, store: VectorStore, is_wanted: NDArray[np.bool_]) -> None:
         """Add the rows chosen by a mask ``(N,)`` to a store, in blocks."""
         for group in Group:
             rows = np.flatnonzero(is_wanted & (self.keys % len(Group) == group))
-            rows = rows[np.argsort(self.places[rows], kind="stable")]  # reads the index file sequentially
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                some = rows[start : start + _ROWS_AT_ONCE]
-                vectors = _vectors_of(self.index, group)(self.places[some])
-                store.add(group, self.keys[some], self.digests[some], vectors)
+            rows = rows[np.argsort(self.positions[rows], kind="stable")]  # reads the index file sequentially
+            for start in range(0, len(rows), _ROWS_PER_BLOCK):
+                batch = rows[start : start + _ROWS_PER_BLOCK]
+                vectors = _vectors_of(self.index, group)(self.positions[batch])
+                store.add(group, self.keys[batch], self.digests[batch], vectors)
 
 
 def rows_to_mirror(sample_ids: NDArray[np.int64], index: GalleryIndex) -> MirroredRows:
@@ -107,22 +107,26 @@ def rows_to_mirror(sample_ids: NDArray[np.int64], index: GalleryIndex) -> Mirror
     for rows in _blocks(people.count):
         vectors = people.vectors(rows)
         digests[rows] = _digests(vectors)
-        is_odd = np.abs(lengths(vectors) - 1.0) > _UNIT_WITHIN
+        is_odd = np.abs(lengths(vectors) - 1.0) > _MAX_NORM_ERROR
         is_only[people.owners(rows[is_odd])] = False
     owners = people.owners(np.arange(people.count))
     groups = np.where(is_only[owners], Group.SINGLE, Group.SEVERAL)
     several = np.flatnonzero(~is_only)
     parts = [
         (sample_ids * len(Group) + groups, digests, np.arange(people.count)),
-        (people.people[several] * len(Group) + Group.PROTOTYPE, _prototype_digests(people, several), several),
+        (
+            people.people[several] * len(Group) + Group.PROTOTYPE,
+            _prototype_digests(people, several),
+            several,
+        ),
     ]
     if index.masked is not None:
         masked = index.masked[0]
-        places = np.arange(len(masked.people))
-        parts.append((masked.people * len(Group) + Group.MASKED, _prototype_digests(masked, places), places))
-    keys, digests, places = (np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True))
+        positions = np.arange(len(masked.people))
+        parts.append((masked.people * len(Group) + Group.MASKED, _prototype_digests(masked, positions), positions))
+    keys, digests, positions = (np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True))
     order = np.argsort(keys, kind="stable")
-    return MirroredRows(keys[order], digests[order], places[order], index)
+    return MirroredRows(keys[order], digests[order], positions[order], index)
 
 
 def _vectors_of(index: GalleryIndex, group: Group) -> Callable[[NDArray[np.int64]], FloatArray]:
@@ -133,38 +137,38 @@ def _vectors_of(index: GalleryIndex, group: Group) -> Callable[[NDArray[np.int64
     return index.people.prototypes_of if group is Group.PROTOTYPE else index.people.vectors
 
 
-def _prototype_digests(people: PeopleIndex, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    found = [_digests(people.prototypes_of(places[rows])) for rows in _blocks(len(places))]
-    return np.concatenate([np.empty(0, np.int64), *found])
+def _prototype_digests(people: PeopleIndex, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    digests = [_digests(people.prototypes_of(positions[rows])) for rows in _blocks(len(positions))]
+    return np.concatenate([np.empty(0, np.int64), *digests])
 
 
 def _digests(vectors: FloatArray) -> NDArray[np.int64]:
     width, data = vectors.shape[1] * 4, np.ascontiguousarray(vectors, "<f4").tobytes()
-    found = b"".join(
-        hashlib.blake2b(data[start : start + width], digest_size=_DIGEST).digest()
+    digests = b"".join(
+        hashlib.blake2b(data[start : start + width], digest_size=_DIGEST_SIZE).digest()
         for start in range(0, len(data), width)
     )
-    return np.frombuffer(found, "<i8").astype(np.int64)
+    return np.frombuffer(digests, "<i8").astype(np.int64)
 
 
 def _blocks(count: int) -> Iterator[NDArray[np.int64]]:
-    return (np.arange(start, min(start + _ROWS_AT_ONCE, count)) for start in range(0, count, _ROWS_AT_ONCE))
+    return (np.arange(start, min(start + _ROWS_PER_BLOCK, count)) for start in range(0, count, _ROWS_PER_BLOCK))
 
 
-def read_known(gallery: Gallery, note: MirrorNote) -> KnownRows | None:
+def read_cached_rows(gallery: Gallery, note: MirrorNote) -> StoredRows | None:
     """Return the cached rows of a mirror as of its note; None if they are not cached."""
     file = None if note.token is None else read_derived_file(_file(gallery, note), gallery.pack, _token(note))
     if file is None or file.key.revision != note.revision:
         return None
     try:
-        return KnownRows(file.read("keys").astype(np.int64), file.read("digests").astype(np.int64))
+        return StoredRows(file.read("keys").astype(np.int64), file.read("digests").astype(np.int64))
     except ReadAgainError:
         return None
 
 
-def keep_known(gallery: Gallery, note: MirrorNote, rows: KnownRows) -> None:
+def cache_rows(gallery: Gallery, note: MirrorNote, rows: StoredRows) -> None:
     """Cache the rows of a large mirror; no-op if they cannot be written."""
-    if len(rows.keys) < KEPT_FROM or note.token is None:
+    if len(rows.keys) < MIN_CACHED_SAMPLES or note.token is None:
         return
     key = FileKey(FileKey.draw(gallery.pack, note.revision).pack, note.revision, _token(note))
     sections = [
@@ -189,10 +193,8 @@ def _appearing(gallery: Gallery, note: MirrorNote) -> Iterator[None]:
 
 
 def _file(gallery: Gallery, note: MirrorNote) -> Path:
-    path = index_file(gallery.path)
-    return path.with_name(
-        f"{path.name}-{hashlib.sha256(note.address.encode()).hexdigest()[:16]}"
-    )  # wiped with the index file
+    path, address_hash = index_file(gallery.path), hashlib.sha256(note.address.encode()).hexdigest()
+    return path.with_name(f"{path.name}-{address_hash[:16]}")  # wiped with the index file
 
 
 def _token(note: MirrorNote) -> str:

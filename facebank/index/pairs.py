@@ -30,7 +30,7 @@ class Pairs:
         return Pairs(self.first[chosen], self.second[chosen], self.similarities[chosen])
 
     @staticmethod
-    def joined(parts: list[Pairs]) -> Pairs:
+    def concatenate(parts: list[Pairs]) -> Pairs:
         """Return the pairs of several parts, in order."""
         if not parts:
             none = np.zeros(0, dtype=np.int64)
@@ -61,34 +61,34 @@ def pairs_within(rows: FloatArray, least: float, advance: Callable[[float], None
     """
     parts = []
     for start in range(0, len(rows), _ROWS):
-        for found in _blocks(rows[start : start + _ROWS], rows[start:], least):
-            once = found.where(found.first < found.second)
-            parts.append(Pairs(once.first + start, once.second + start, once.similarities))
+        for block in _blocks(rows[start : start + _ROWS], rows[start:], least):
+            ordered = block.where(block.first < block.second)
+            parts.append(Pairs(ordered.first + start, ordered.second + start, ordered.similarities))
         if advance is not None:
-            left, before = (1 - min(end, len(rows)) / len(rows) for end in (start + _ROWS, start))
-            advance(before * before - left * left)
-    return Pairs.joined(parts)
+            after, before = (1 - min(end, len(rows)) / len(rows) for end in (start + _ROWS, start))
+            advance(before * before - after * after)
+    return Pairs.concatenate(parts)
 
 
-def pairs_between(some: FloatArray, others: FloatArray, least: float) -> Pairs:
-    """Return all pairs of a row of `some` and a row of `others`, ``float32``, whose product is at least `least`."""
+def pairs_between(a: FloatArray, b: FloatArray, least: float) -> Pairs:
+    """Return all pairs of a row of `a` and a row of `b`, ``float32``, whose product is at least `least`."""
     parts = []
-    for start in range(0, len(some), _ROWS):
-        blocks = _blocks(some[start : start + _ROWS], others, least)
-        parts += [Pairs(found.first + start, found.second, found.similarities) for found in blocks]
-    return Pairs.joined(parts)
+    for start in range(0, len(a), _ROWS):
+        blocks = _blocks(a[start : start + _ROWS], b, least)
+        parts += [Pairs(block.first + start, block.second, block.similarities) for block in blocks]
+    return Pairs.concatenate(parts)
 
 
-def _blocks(few: FloatArray, many: FloatArray, least: float) -> Iterator[Pairs]:
-    products = np.empty(len(few) * _COLUMNS, dtype=np.float32)
+def _blocks(a: FloatArray, b: FloatArray, least: float) -> Iterator[Pairs]:
+    products = np.empty(len(a) * _COLUMNS, dtype=np.float32)
     mask = np.empty(len(products), dtype=np.bool_)
-    for start in range(0, len(many), _COLUMNS):
-        block = many[start : start + _COLUMNS]
-        size = len(few) * len(block)
-        block_products = products[:size].reshape(len(few), len(block))
-        np.matmul(few, block.T, out=block_products)
+    for start in range(0, len(b), _COLUMNS):
+        block = b[start : start + _COLUMNS]
+        size = len(a) * len(block)
+        block_products = products[:size].reshape(len(a), len(block))
+        np.matmul(a, block.T, out=block_products)
         np.greater_equal(products[:size], least, out=mask[:size])
-        places = np.flatnonzero(mask[:size])
-        if len(places):
-            first, second = np.divmod(places, len(block))
-            yield Pairs(first, second + start, products[places])
+        positions = np.flatnonzero(mask[:size])
+        if len(positions):
+            first, second = np.divmod(positions, len(block))
+            yield Pairs(first, second + start, products[positions])

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 QUALITY_FLOOR = 0.5  # smallest weight of a sample in its person's prototype; the largest is 1
-_PEOPLE_AT_ONCE = 4096
-_NEAR = 32  # samples found by `samples_near`
-_LARGE = 1 << 24  # numbers in a matrix of prototypes above which allocating it takes longer than recomputing some
+_PEOPLE_PER_BLOCK = 4096
+_NEAR_COUNT = 32  # samples found by `samples_near`
+_MAX_MATRIX_SIZE = 1 << 24  # above this, allocating the matrix of prototypes takes longer than recomputing some
 
 
 class Samples(Protocol):
@@ -55,12 +55,12 @@ class NearSamples(NamedTuple):
 
 
 class PeopleIndex:
-    """Samples by person, and the nearest people and samples to a face. Created by `of`.
+    """Samples by person, and the nearest people and samples to a face. Created by `from_samples`.
 
     Parameters
     ----------
     people
-        The person ids, rising: ``int64`` of shape ``(P,)``, P at least 1.
+        The person ids, ascending: ``int64`` of shape ``(P,)``, P at least 1.
     starts
         First row of each person's samples, and the end: ``int64`` of shape ``(P + 1,)``.
     samples
@@ -81,17 +81,17 @@ class PeopleIndex:
         self._samples = samples
         self._derived = derived
         self._last_near: dict[bytes, NearSamples] = {}
-        self._last_made = np.empty(0, np.int64), np.empty((0, samples.shape[1]), np.float32)
+        self._last_prototypes = np.empty(0, np.int64), np.empty((0, samples.shape[1]), np.float32)
 
     @classmethod
-    def of(cls, vectors: FloatArray, person_ids: NDArray[np.int64], qualities: FloatArray) -> Self:
+    def from_samples(cls, vectors: FloatArray, person_ids: NDArray[np.int64], qualities: FloatArray) -> Self:
         """Return an index in memory of N >= 1 ``float32`` vectors ``(N, D)``, with person ids and qualities, 0..1."""
-        people, starts, order = by_person(person_ids)
+        people, starts, order = group_by_person(person_ids)
         if order is not None:
             vectors, qualities = vectors[order], qualities[order]
         return cls(people, starts, _SamplesInMemory(vectors, qualities))
 
-    def searched_by(self, people: Callable[[], Search], samples: Callable[[], Search]) -> PeopleIndex:
+    def with_searches(self, people: Callable[[], Search], samples: Callable[[], Search]) -> PeopleIndex:
         """Return an index of the same people that uses other searches; they are created on first use."""
         return PeopleIndex(self.people, self.starts, self._samples, _ExternalSearches(self, people, samples))
 
@@ -107,12 +107,12 @@ class PeopleIndex:
 
     @computed
     def counts(self) -> NDArray[np.int64]:
-        """Return the number of samples of each person, ``int64`` of shape ``(P,)``."""
+        """Count of each person's samples, ``int64`` of shape ``(P,)``."""
         return np.diff(self.starts)
 
     @computed
     def nearest_people(self) -> Search:
-        """Search of the prototypes; results are places in `people`."""
+        """Search of the prototypes; results are positions in `people`."""
         return MatrixSearch(self.prototypes) if self._derived is None else self._derived.nearest_people()
 
     @computed
@@ -123,15 +123,15 @@ class PeopleIndex:
     def samples_near(self, vector: FloatArray) -> NearSamples:
         """Return the samples most similar to an embedding ``(D,)``."""
         key = vector.tobytes()
-        known = self._last_near.get(key)
-        if known is None:  # one face's samples are needed several times in a row
-            (rows,) = self.nearest_samples.near(vector.astype(np.float64)[None], _NEAR)
-            similar, complete_above = products(vector, self.vectors(rows)), -np.inf
+        near = self._last_near.get(key)
+        if near is None:  # one face's samples are needed several times in a row
+            (rows,) = self.nearest_samples.near(vector.astype(np.float64)[None], _NEAR_COUNT)
+            similarities, complete_above = products(vector, self.vectors(rows)), -np.inf
             if len(rows) < self.count:
-                complete_above = float(np.partition(similar, len(rows) - _NEAR)[len(rows) - _NEAR])
-            known = NearSamples(rows, similar, complete_above)
-            self._last_near = {key: known}  # replaced, not changed: other threads may read it
-        return known
+                complete_above = float(np.partition(similarities, len(rows) - _NEAR_COUNT)[len(rows) - _NEAR_COUNT])
+            near = NearSamples(rows, similarities, complete_above)
+            self._last_near = {key: near}  # replaced, not changed: other threads may read it
+        return near
 
     def samples_within(self, vector: FloatArray, least: float) -> NDArray[np.int64]:
         """Return the rows of all samples at least `least` similar to an embedding ``(D,)``, and perhaps others."""
@@ -143,57 +143,57 @@ class PeopleIndex:
     @computed
     def prototypes(self) -> FloatArray:
         """All prototypes, ``float32`` of shape ``(P, D)``."""
-        found = np.empty((len(self.people), self.dimension), dtype=np.float32)
+        prototypes = np.empty((len(self.people), self.dimension), dtype=np.float32)
         blocks = list(self.blocks())
-        for places, rows in zip(blocks, map_in_threads(self._average, blocks), strict=True):
-            found[places[0] : places[-1] + 1] = rows
-        return found
+        for positions, rows in zip(blocks, map_in_threads(self._average, blocks), strict=True):
+            prototypes[positions[0] : positions[-1] + 1] = rows
+        return prototypes
 
     @computed
     def total(self) -> NDArray[np.float64]:
-        """Return the sum of all prototypes, ``(D,)``."""
+        """Sum of all prototypes, ``float64`` of shape ``(D,)``."""
         if self._derived is not None:
             return self._derived.total
         sums = map_in_threads(
-            lambda places: self.prototypes_of(places).sum(axis=0, dtype=np.float64), list(self.blocks())
+            lambda positions: self.prototypes_of(positions).sum(axis=0, dtype=np.float64), list(self.blocks())
         )
         return np.asarray(np.sum(list(sums), axis=0), dtype=np.float64)
 
     @computed
     def commonness(self) -> tuple[float, float]:
-        """Return the least and the greatest similarity of a prototype with the sum of all others."""
+        """Lowest and highest product of a prototype and the sum of all others."""
         if self._derived is not None:
             return self._derived.commonness
-        found = np.concatenate(list(map_in_threads(self.common_with_others, list(self.blocks()))))
-        return float(found.min()), float(found.max())
+        sums = np.concatenate(list(map_in_threads(self.common_with_others, list(self.blocks()))))
+        return float(sums.min()), float(sums.max())
 
-    def common_with_others(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+    def common_with_others(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return some prototypes' inner products with the sum of all others, ``float64`` of shape ``(K,)``."""
-        found = self.prototypes_of(places)
-        return products(self.total, found) - lengths(found) ** 2
+        prototypes = self.prototypes_of(positions)
+        return products(self.total, prototypes) - lengths(prototypes) ** 2
 
     def blocks(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the places of all people, ``int64``, in blocks."""
-        for start in range(0, len(self.people), _PEOPLE_AT_ONCE):
-            yield np.arange(start, min(start + _PEOPLE_AT_ONCE, len(self.people)))
+        """Yield the positions of all people, ``int64``, in blocks."""
+        for start in range(0, len(self.people), _PEOPLE_PER_BLOCK):
+            yield np.arange(start, min(start + _PEOPLE_PER_BLOCK, len(self.people)))
 
-    def prototypes_of(self, places: NDArray[np.int64]) -> FloatArray:
+    def prototypes_of(self, positions: NDArray[np.int64]) -> FloatArray:
         """Return prototypes, ``float32`` of shape ``(K, D)``: a person's mean, weighted by quality and L2-normalized.
 
         The prototype is zero if a person's samples cancel out.
         """
-        if self._samples.in_memory and self.count * self.dimension <= _LARGE:
-            return _rows_of(self.prototypes, places)
-        asked, found = self._last_made
-        if not np.array_equal(asked, places):  # one face's candidates are needed several times in a row
-            found = self._average(places)
-            self._last_made = places, found
-        return found
+        if self._samples.in_memory and self.count * self.dimension <= _MAX_MATRIX_SIZE:
+            return _select_rows(self.prototypes, positions)
+        last_positions, prototypes = self._last_prototypes
+        if not np.array_equal(last_positions, positions):  # one face's candidates are needed several times in a row
+            prototypes = self._average(positions)
+            self._last_prototypes = positions, prototypes
+        return prototypes
 
-    def _average(self, places: NDArray[np.int64]) -> FloatArray:
-        vectors, starts, qualities = self.samples_of(places)
-        rows = weighted(vectors, qualities)
-        if len(rows) > len(places):  # some people have several samples
+    def _average(self, positions: NDArray[np.int64]) -> FloatArray:
+        vectors, starts, qualities = self.samples_of(positions)
+        rows = weight_samples(vectors, qualities)
+        if len(rows) > len(positions):  # some people have several samples
             rows = np.add.reduceat(rows, starts, axis=0)
         return normalized(rows).astype(np.float32)
 
@@ -205,23 +205,23 @@ class PeopleIndex:
         """Return qualities of some samples, ``float32`` of shape ``(K,)``, 0..1."""
         return self._samples.qualities(rows)
 
-    def rows_of(self, place: int) -> NDArray[np.int64]:
-        """Return the rows of the samples of the person at a place."""
-        return np.arange(self.starts[place], self.starts[place + 1])
+    def rows_of(self, position: int) -> NDArray[np.int64]:
+        """Return the rows of the samples of the person at a position in `people`."""
+        return np.arange(self.starts[position], self.starts[position + 1])
 
-    def samples_of(self, places: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+    def samples_of(self, positions: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
         """Return the embeddings of some people's samples, each person's first row among them, and the qualities."""
-        counts = self.counts[places]
+        counts = self.counts[positions]
         starts = np.cumsum(counts) - counts
-        rows = np.repeat(self.starts[places] - starts, counts) + np.arange(int(counts.sum()))
+        rows = np.repeat(self.starts[positions] - starts, counts) + np.arange(int(counts.sum()))
         return self._samples.vectors(rows), starts, self._samples.qualities(rows)
 
-    def similarities(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+    def similarities(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
         """Return a probe's cosines with the prototypes of some people, ``float32`` of shape ``(K,)``."""
-        return cosines(probe, self.prototypes_of(places))
+        return cosines(probe, self.prototypes_of(positions))
 
     def owners(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the places in `people` of the owners of some samples."""
+        """Return the positions in `people` of the owners of some samples."""
         return np.searchsorted(self.starts, rows, side="right") - 1
 
 
@@ -230,12 +230,12 @@ class DerivedValues(Protocol):
 
     @property
     def total(self) -> NDArray[np.float64]:
-        """Return the sum of all prototypes, ``(D,)``."""
+        """Sum of all prototypes, ``float64`` of shape ``(D,)``."""
         ...
 
     @property
     def commonness(self) -> tuple[float, float]:
-        """Return the least and the greatest similarity of a prototype with the sum of all others."""
+        """Lowest and highest product of a prototype and the sum of all others."""
         ...
 
     def nearest_people(self) -> Search:
@@ -271,32 +271,34 @@ class _SamplesInMemory:
         self._qualities = qualities
 
     def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
-        return self._vectors if rows is None else _rows_of(self._vectors, rows)
+        return self._vectors if rows is None else _select_rows(self._vectors, rows)
 
     def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
         return self._qualities[rows]
 
 
-def _rows_of(matrix: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
+def _select_rows(matrix: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
     """Return rows of a matrix; a view if they are contiguous."""
-    in_order = len(rows) > 1 and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
-    return matrix[rows[0] : rows[-1] + 1] if in_order else matrix[rows]
+    is_contiguous = len(rows) > 1 and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
+    return matrix[rows[0] : rows[-1] + 1] if is_contiguous else matrix[rows]
 
 
-def by_person(person_ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
+def group_by_person(
+    ids: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
     """Return the distinct person ids, each one's first row and the end, and the order that groups samples by person.
 
-    The order is None if the samples are already grouped by rising person id.
+    The order is None if the samples are already grouped by ascending person id.
     """
     order = None
-    if (person_ids[1:] < person_ids[:-1]).any():
-        order = np.argsort(person_ids, kind="stable")
-        person_ids = person_ids[order]
-    starts = np.flatnonzero(np.concatenate([[True], person_ids[1:] != person_ids[:-1]]))
-    return person_ids[starts], np.append(starts, len(person_ids)).astype(np.int64), order
+    if (ids[1:] < ids[:-1]).any():
+        order = np.argsort(ids, kind="stable")
+        ids = ids[order]
+    starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+    return ids[starts], np.append(starts, len(ids)).astype(np.int64), order
 
 
-def weighted(vectors: FloatArray, qualities: FloatArray) -> NDArray[np.float64]:
+def weight_samples(vectors: FloatArray, qualities: FloatArray) -> NDArray[np.float64]:
     """Return samples ``(N, D)`` times their weights in a prototype, ``float64``."""
     rows = vectors.astype(np.float64)
     rows *= np.maximum(qualities, QUALITY_FLOOR).astype(np.float64)[:, None]

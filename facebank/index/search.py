@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facebank.index.codes import ZERO
-from facebank.index.exact import lengths, longest, summing_error
+from facebank.index.exact import lengths, max_length, summing_error
 from facebank.storage.concurrency import SharedLock, at_fork
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 FAISS_FROM = 200_000_000  # numbers scanned before FAISS is loaded; measured: loading it takes as long as the scans
-_QUERIES_AT_ONCE = 64
+_QUERIES_PER_BLOCK = 64
 TINY = 1e-30  # bound of what underflowing products would add to a sum
-_CODES_AT_ONCE = 1024  # a block that fits the processor's cache: ten times as fast as larger ones
+_CODES_PER_BLOCK = 1024  # a block that fits the processor's cache: ten times as fast as larger ones
 SPARE = 128  # further candidates per part; measured with 65,536 vectors: rarely too few, and they cost nothing
 WIDEN = 8  # factor by which a search is widened if they were too few
 
@@ -46,7 +46,7 @@ class Search(Protocol):
         ...
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
-        """Return for each query the places of the vectors with the greatest products, ``int64``, rising.
+        """Return for each query the positions of the vectors with the greatest products, ``int64``, ascending.
 
         Includes every vector with a product of at most `slack` below the `limit`-th greatest, and perhaps a few others.
         Queries are ``float64`` of shape ``(M, D)`` and need not be normalized; `limit` is at least 1.
@@ -54,7 +54,7 @@ class Search(Protocol):
         ...
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
-        """Return for each query the places of all vectors whose product is at least `least`, and perhaps others."""
+        """Return for each query the positions of all vectors whose product is at least `least`, and perhaps others."""
         ...
 
 
@@ -63,7 +63,7 @@ class MatrixSearch:
 
     def __init__(self, matrix: FloatArray) -> None:
         self._matrix = matrix
-        self._longest = longest(matrix)
+        self._max_length = max_length(matrix)
 
     @property
     def count(self) -> int:
@@ -74,21 +74,21 @@ class MatrixSearch:
         """Find vectors: see `Search.near`."""
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
-        found: list[Rows] = []
+        results: list[Rows] = []
         for products, errors in self._products(queries):
             last = np.partition(products, self.count - limit, axis=1)[:, self.count - limit]
-            found += _at_least(products, last - 2.0 * errors - slack)
-        return found
+            results += _rows_above(products, last - 2.0 * errors - slack)
+        return results
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
         """Find vectors: see `Search.within`."""
-        return [found for products, errors in self._products(queries) for found in _at_least(products, least - errors)]
+        return [rows for products, errors in self._products(queries) for rows in _rows_above(products, least - errors)]
 
     def _products(self, queries: NDArray[np.float64]) -> Iterator[tuple[FloatArray, NDArray[np.float64]]]:
-        for block in in_blocks(queries):
+        for block in query_blocks(queries):
             rounded = block.astype(np.float32)
             errors = summing_error(block.shape[1]) * lengths(rounded) + lengths(block - rounded)
-            yield rounded @ self._matrix.T, errors * self._longest + TINY
+            yield rounded @ self._matrix.T, errors * self._max_length + TINY
 
 
 class CodedPart:
@@ -97,31 +97,31 @@ class CodedPart:
     def __init__(self, scale: CodeScale, codes: NDArray[np.uint8]) -> None:
         self.count = len(codes)
         self._scale = scale
-        self._held: Any = codes  # the codes, or a FAISS index of them
+        self._codes: Any = codes  # the codes, or a FAISS index of them
 
     def load_into_faiss(self, faiss: Any) -> None:
         """Move the codes into a FAISS index."""
         kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
         index = faiss.IndexScalarQuantizer(len(self._scale.scale), kind, faiss.METRIC_INNER_PRODUCT)
-        index.add_sa_codes(np.ascontiguousarray(self._held))
-        self._held = index
+        index.add_sa_codes(np.ascontiguousarray(self._codes))
+        self._codes = index
 
-    def greatest(
+    def top_products(
         self, queries: NDArray[np.float64], width: int
     ) -> tuple[NDArray[np.float64], Rows, NDArray[np.float64]]:
-        """Return the greatest products and their places, each ``(M, width)``, and error bounds of shape ``(M,)``."""
-        rounded, held = self._scale.rounded(queries), self._held
-        if isinstance(held, np.ndarray):
-            sums = _sums(rounded.numbers, held)
-            places = np.argpartition(sums, self.count - width, axis=1)[:, self.count - width :]
-            sums = np.take_along_axis(sums, places, axis=1)
+        """Return the greatest products and their positions, each ``(M, width)``, and error bounds of shape ``(M,)``."""
+        rounded, codes = self._scale.round_queries(queries), self._codes
+        if isinstance(codes, np.ndarray):
+            sums = _sums(rounded.numbers, codes)
+            positions = np.argpartition(sums, self.count - width, axis=1)[:, self.count - width :]
+            sums = np.take_along_axis(sums, positions, axis=1)
         else:
-            sums, places = held.search(rounded.numbers, width)
-        return rounded.unit * sums + rounded.offset, places.astype(np.int64, copy=False), rounded.error
+            sums, positions = codes.search(rounded.numbers, width)
+        return rounded.unit * sums + rounded.offset, positions.astype(np.int64, copy=False), rounded.error
 
 
 class CodedSearch:
-    """Search of 8-bit codes, in parts that follow one another in the order of places."""
+    """Search of 8-bit codes, in parts that follow one another in the order of positions."""
 
     def __init__(self, parts: Sequence[CodedPart]) -> None:
         self._parts = parts
@@ -139,49 +139,51 @@ class CodedSearch:
         """Find vectors: see `Search.near`."""
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
-        found: list[Rows] = []
-        for block in in_blocks(queries):
-            firsts = self._greatest(block, limit + SPARE)
-            lower = np.concatenate([products - errors[:, None] for products, _, errors in firsts], axis=1)
+        results: list[Rows] = []
+        for block in query_blocks(queries):
+            parts = self._top_products(block, limit + SPARE)
+            lower = np.concatenate([products - errors[:, None] for products, _, errors in parts], axis=1)
             floors = np.partition(lower, lower.shape[1] - limit, axis=1)[:, lower.shape[1] - limit] - slack
-            found += [self._places_from(block[row], float(floor), firsts, row) for row, floor in enumerate(floors)]
-        return found
+            results += [self._rows_from(block[row], float(floor), parts, row) for row, floor in enumerate(floors)]
+        return results
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
         """Find vectors: see `Search.within`."""
-        found: list[Rows] = []
-        for block in in_blocks(queries):
-            firsts = self._greatest(block, SPARE)
-            found += [self._places_from(query, least, firsts, row) for row, query in enumerate(block)]
-        return found
+        results: list[Rows] = []
+        for block in query_blocks(queries):
+            parts = self._top_products(block, SPARE)
+            results += [self._rows_from(query, least, parts, row) for row, query in enumerate(block)]
+        return results
 
-    def _greatest(
+    def _top_products(
         self, queries: NDArray[np.float64], width: int
     ) -> list[tuple[NDArray[np.float64], Rows, NDArray[np.float64]]]:
         """Return the results of all parts, searched in parallel if FAISS is loaded."""
         faiss = self._load_faiss(queries.size * self.count)
         threads = 1 if faiss is None else min(faiss.omp_get_max_threads(), len(self._parts))
         if threads == 1:
-            return [part.greatest(queries, min(width, part.count)) for part in self._parts]
+            return [part.top_products(queries, min(width, part.count)) for part in self._parts]
         with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(lambda part: part.greatest(queries, min(width, part.count)), self._parts))
+            return list(pool.map(lambda part: part.top_products(queries, min(width, part.count)), self._parts))
 
-    def _places_from(
+    def _rows_from(
         self,
         query: NDArray[np.float64],
         floor: float,
-        firsts: Sequence[tuple[NDArray[np.float64], Rows, NDArray[np.float64]]],
+        results: Sequence[tuple[NDArray[np.float64], Rows, NDArray[np.float64]]],
         row: int,
     ) -> Rows:
-        """Return the places whose product may reach a floor; widens the search of a part whose last result does."""
-        found = []
-        for part, start, (products, places, errors) in zip(self._parts, self._starts.tolist(), firsts, strict=False):
-            near, where = products[row] + errors[row], places[row]
-            while near.min() >= floor and len(near) < part.count:
-                wider = part.greatest(query[None], min(WIDEN * len(near), part.count))
-                near, where = wider[0][0] + wider[2][0], wider[1][0]
-            found.append(where[near >= floor] + start)
-        return np.sort(np.concatenate(found))
+        """Return the positions whose product may reach a floor; widens the search of a part whose last result does."""
+        candidates = []
+        for part, start, (products, positions, errors) in zip(
+            self._parts, self._starts.tolist(), results, strict=False
+        ):
+            upper, rows = products[row] + errors[row], positions[row]
+            while upper.min() >= floor and len(upper) < part.count:
+                wider = part.top_products(query[None], min(WIDEN * len(upper), part.count))
+                upper, rows = wider[0][0] + wider[2][0], wider[1][0]
+            candidates.append(rows[upper >= floor] + start)
+        return np.sort(np.concatenate(candidates))
 
     def _load_faiss(self, scanned: int) -> Any:
         """Return FAISS after `FAISS_FROM` scanned numbers; None before, or if it is not installed."""
@@ -201,27 +203,27 @@ class CodedSearch:
 
 def _sums(numbers: FloatArray, codes: NDArray[np.uint8]) -> FloatArray:
     sums = np.empty((len(numbers), len(codes)), dtype=np.float32)
-    for start in range(0, len(codes), _CODES_AT_ONCE):
-        block = codes[start : start + _CODES_AT_ONCE].astype(np.float32)
+    for start in range(0, len(codes), _CODES_PER_BLOCK):
+        block = codes[start : start + _CODES_PER_BLOCK].astype(np.float32)
         block -= ZERO
         sums[:, start : start + len(block)] = numbers @ block.T
     return sums
 
 
-def in_blocks(queries: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+def query_blocks(queries: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     """Yield queries in blocks."""
-    return (queries[start : start + _QUERIES_AT_ONCE] for start in range(0, len(queries), _QUERIES_AT_ONCE))
+    return (queries[start : start + _QUERIES_PER_BLOCK] for start in range(0, len(queries), _QUERIES_PER_BLOCK))
 
 
-def _at_least(products: NDArray[np.floating[Any]], floors: NDArray[np.float64]) -> list[Rows]:
+def _rows_above(products: NDArray[np.floating[Any]], floors: NDArray[np.float64]) -> list[Rows]:
     return [np.flatnonzero(row >= floor) for row, floor in zip(products, floors, strict=True)]
 
 
-def _search_alone() -> None:
+def _limit_threads() -> None:
     """Limit FAISS to one thread in a forked process, which would otherwise deadlock."""
     limit = getattr(sys.modules.get("faiss"), "omp_set_num_threads", None)  # absent while FAISS is being imported
     if limit is not None:
         limit(1)
 
 
-at_fork(in_child=_search_alone)
+at_fork(in_child=_limit_threads)

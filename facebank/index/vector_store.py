@@ -14,7 +14,7 @@ import numpy as np
 
 from facebank.errors import ServiceError
 from facebank.index.exact import lengths, summing_error
-from facebank.index.search import SPARE, TINY, WIDEN, in_blocks
+from facebank.index.search import SPARE, TINY, WIDEN, query_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facebank.index.search import Rows
     from facebank.types import FloatArray
 
-MOST_ANSWERS = 16_384  # results of a query, at most; a limit of Milvus
+MAX_ANSWERS = 16_384  # results of a query; a limit of Milvus
 
 
 class Group(IntEnum):
@@ -42,7 +42,7 @@ IN_MASKS = (Group.MASKED,)
 
 
 class StoreIdentity(NamedTuple):
-    """What a store was made for: hashes of the gallery's identity and the pack, and the dimension of an embedding."""
+    """Identity of a store: hashes of the gallery's identity and of the pack, and the dimension of an embedding."""
 
     gallery: int
     pack: int
@@ -86,8 +86,8 @@ class VectorStore(Protocol):
         """Return the number of vectors, including all written up to a timestamp."""
         ...
 
-    def listed(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the keys and digests of all vectors, by rising key; few keys are `end` or greater."""
+    def list_keys(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the keys and digests of all vectors, by ascending key; few keys are `end` or greater."""
         ...
 
     def delete(self, keys: NDArray[np.int64]) -> None:
@@ -101,7 +101,7 @@ class VectorStore(Protocol):
     def nearest(self, groups: Sequence[Group], queries: FloatArray, limit: int, written: int) -> list[Answers]:
         """Return the answers to ``float32`` queries ``(M, D)``, best first.
 
-        Includes all vectors written up to the timestamp `written`. `limit` is at most `MOST_ANSWERS`.
+        Includes all vectors written up to the timestamp `written`. `limit` is at most `MAX_ANSWERS`.
         """
         ...
 
@@ -111,17 +111,17 @@ class VectorStore(Protocol):
 
 
 class KeyPlaces(NamedTuple):
-    """Places of vectors by rising keys, both ``int64`` of shape ``(N,)``."""
+    """Positions of vectors by ascending keys, both ``int64`` of shape ``(N,)``."""
 
     keys: NDArray[np.int64]
-    places: NDArray[np.int64]
+    positions: NDArray[np.int64]
 
     def of(self, keys: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Return the places of keys; None if one is unknown."""
+        """Return the positions of keys; None if one is unknown."""
         if not len(keys):
             return keys
-        found = self.keys.searchsorted(keys).clip(max=len(self.keys) - 1)
-        return self.places[found] if np.array_equal(self.keys[found], keys) else None
+        positions = self.keys.searchsorted(keys).clip(max=len(self.keys) - 1)
+        return self.positions[positions] if np.array_equal(self.keys[positions], keys) else None
 
 
 class StoreSearch:
@@ -134,14 +134,14 @@ class StoreSearch:
     groups
         The groups to search.
     known
-        The vectors' keys and places.
+        The vectors' keys and positions.
     written
         The store's timestamp of the last write.
-    longest
+    max_length
         An upper bound of the vectors' lengths.
     max_deviation
         Largest distance between a stored vector and the one by which results are ranked.
-    checked
+    check
         Called after each answer; raises if the vectors have changed meanwhile.
     """
 
@@ -152,17 +152,17 @@ class StoreSearch:
         known: KeyPlaces,
         written: int,
         *,
-        longest: float,
+        max_length: float,
         max_deviation: float = 0.0,
-        checked: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._groups = groups
         self._known = known
         self._written = written
-        self._longest = longest
+        self._max_length = max_length
         self._max_deviation = max_deviation
-        self._checked = checked
+        self._check = check
 
     @property
     def count(self) -> int:
@@ -173,59 +173,59 @@ class StoreSearch:
         """Find vectors: see `facebank.index.search.Search.near`."""
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
-        found: list[Rows] = []
-        for block in in_blocks(queries):
+        results: list[Rows] = []
+        for block in query_blocks(queries):
             rounded, errors = self._round(block)
             for row, answer in enumerate(self._query(rounded, limit + SPARE)):
                 floor = float("-inf")
                 if len(answer.products) >= limit:
                     floor = float(answer.products[limit - 1] - 2.0 * errors[row] - slack)
-                found.append(self._places_from(rounded[row], floor, answer))
-        return found
+                results.append(self._rows_from(rounded[row], floor, answer))
+        return results
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
         """Find vectors: see `facebank.index.search.Search.within`."""
-        found: list[Rows] = []
-        for block in in_blocks(queries):
+        results: list[Rows] = []
+        for block in query_blocks(queries):
             rounded, errors = self._round(block)
             for row, answer in enumerate(self._query(rounded, SPARE)):
-                found.append(self._places_from(rounded[row], least - float(errors[row]), answer))
-        return found
+                results.append(self._rows_from(rounded[row], least - float(errors[row]), answer))
+        return results
 
     def _round(self, block: NDArray[np.float64]) -> tuple[FloatArray, NDArray[np.float64]]:
         """Return queries in ``float32``, and each one's error bound."""
         rounded = block.astype(np.float32)
         errors = summing_error(block.shape[1]) * lengths(rounded) + lengths(block - rounded)
-        return rounded, errors * self._longest + lengths(block) * self._max_deviation + TINY
+        return rounded, errors * self._max_length + lengths(block) * self._max_deviation + TINY
 
-    def _places_from(self, query: FloatArray, floor: float, answer: Answers) -> Rows:
-        """Return the places whose product may reach a floor; asks for more results while the last one may."""
+    def _rows_from(self, query: FloatArray, floor: float, answer: Answers) -> Rows:
+        """Return the positions whose product may reach a floor; asks for more results while the last one may."""
         while self._store.is_exact and len(answer.products) < self.count and answer.products[-1] >= floor:
-            if len(answer.products) >= MOST_ANSWERS:
+            if len(answer.products) >= MAX_ANSWERS:
                 return np.arange(self.count)  # the store returns no more: all are candidates
             (answer,) = self._query(query[None], WIDEN * len(answer.products))
-        places = self._known.of(answer.keys[answer.products >= floor])
-        assert places is not None  # noqa: S101 - checked by `_checked_answer`
-        return np.sort(places)
+        positions = self._known.of(answer.keys[answer.products >= floor])
+        assert positions is not None  # noqa: S101 - checked by `_check_answer`
+        return np.sort(positions)
 
     def _query(self, queries: FloatArray, limit: int) -> list[Answers]:
         """Return the store's validated answers."""
-        wanted = min(limit, self.count, MOST_ANSWERS)
-        answers = self._store.nearest(self._groups, queries, wanted, self._written)
-        self._checked()
+        limit = min(limit, self.count, MAX_ANSWERS)
+        answers = self._store.nearest(self._groups, queries, limit, self._written)
+        self._check()
         if len(answers) != len(queries):
-            raise bad_answer("a different number of answers than queries")
-        return [self._checked_answer(answer, wanted) for answer in answers]
+            raise bad_answer_error("a different number of answers than queries")
+        return [self._check_answer(answer, limit) for answer in answers]
 
-    def _checked_answer(self, answer: Answers, wanted: int) -> Answers:
+    def _check_answer(self, answer: Answers, limit: int) -> Answers:
         if not np.isfinite(answer.products).all():
-            raise bad_answer("similarities that are no numbers")
+            raise bad_answer_error("similarities that are not finite numbers")
         if self._known.of(answer.keys) is None:
-            raise bad_answer("vectors that the gallery does not have")
+            raise bad_answer_error("vectors that the gallery does not have")
         if len(np.unique(answer.keys)) < len(answer.keys):
-            raise bad_answer("one vector twice")
-        if len(answer.keys) > wanted or (self._store.is_exact and len(answer.keys) < wanted):
-            raise bad_answer(f"{len(answer.keys)} vectors where {wanted} are asked for")
+            raise bad_answer_error("one vector twice")
+        if len(answer.keys) > limit or (self._store.is_exact and len(answer.keys) < limit):
+            raise bad_answer_error(f"{len(answer.keys)} vectors where {limit} are asked for")
         order = np.argsort(-answer.products, kind="stable")
         return Answers(answer.keys[order], answer.products[order])
 
@@ -238,6 +238,6 @@ class BadAnswerError(ServiceError):
     """A store's invalid answer."""
 
 
-def bad_answer(what: str) -> BadAnswerError:
+def bad_answer_error(content: str) -> BadAnswerError:
     """Return the error for an invalid answer."""
-    return BadAnswerError(f"it answers with {what}")
+    return BadAnswerError(f"it answers with {content}")

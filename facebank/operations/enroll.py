@@ -13,7 +13,7 @@ import numpy as np
 
 from facebank.errors import PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, NewSample, name_key, normalize_name
-from facebank.index.gallery_index import read_until_whole
+from facebank.index.gallery_index import read_with_retry
 from facebank.media import encode_thumbnail
 from facebank.operations.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
 from facebank.operations.inputs import lasting_source
@@ -137,8 +137,8 @@ class Enroller:
             progress.advance()
         waiting = [fate for fate in fates if isinstance(fate, _PendingPhoto)]
         if earlier and not self._force:
-            person = read_until_whole(lambda: self._earlier_person(given, earlier, waiting))
-        judged = read_until_whole(lambda: self._judge_together(person, waiting)) if waiting else {}
+            person = read_with_retry(lambda: self._earlier_person(given, earlier, waiting))
+        judged = read_with_retry(lambda: self._judge_together(person, waiting)) if waiting else {}
         report: list[EnrolledPhoto] = []
         for position, fate in enumerate(fates):
             outcome = judged[position] if isinstance(fate, _PendingPhoto) else fate

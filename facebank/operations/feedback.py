@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import PersonNotFoundError, UsageError
 from facebank.gallery import name_key, normalize_name
-from facebank.index.gallery_index import read_until_whole
+from facebank.index.gallery_index import read_with_retry
 from facebank.operations.enroll import complete_sample, plain_sample
 from facebank.operations.guard import TAKEN, GuardedFace, PersonGuard
 from facebank.operations.inputs import point_at
@@ -142,7 +142,7 @@ def _judge(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str) 
         (judgment,) = PersonGuard(gallery, person, engine.thresholds.verify).judge([face])
         return judgment
 
-    return read_until_whole(judged)
+    return read_with_retry(judged)
 
 
 def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, face_number: int | None = None) -> Feedback:

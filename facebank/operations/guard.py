@@ -16,7 +16,7 @@ from facebank.gallery import FaceKey, RefusedSample
 from facebank.gallery.records import PLAIN
 from facebank.gallery.same_face import SAME_VECTOR, is_other_place
 from facebank.index.exact import products
-from facebank.index.gallery_index import open_index, read_until_whole
+from facebank.index.gallery_index import open_index, read_with_retry
 from facebank.recognition.face_choice import CLEARLY_MORE_ALIKE
 from facebank.recognition.resemblance import (
     LIKE_NOBODY,
@@ -188,7 +188,7 @@ class ImportGuard:
             for sample in samples
         ]
         refused: list[RefusedSample | None] = []
-        judgments, has_samples = read_until_whole(lambda: self._judgments(name, faces))
+        judgments, has_samples = read_with_retry(lambda: self._judgments(name, faces))
         for sample, judgment in zip(samples, judgments, strict=True):
             reason = judgment.refusal
             if reason is EnrollReason.UNLIKE_THE_PERSON and not has_samples:

@@ -10,7 +10,7 @@ import numpy as np
 
 from facebank.errors import GalleryError, StorageError
 from facebank.gallery import FaceKey
-from facebank.index.gallery_index import open_index, read_until_whole
+from facebank.index.gallery_index import open_index, read_with_retry
 from facebank.media import open_photo
 from facebank.operations.inputs import largest_face
 from facebank.recognition.cohort import (
@@ -104,9 +104,9 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
 
     Raises `UsageError` (the gallery is too large for the classifier, or has too few people for it) or
     `PackIntegrityError` (the pack's calibration is damaged). Later decisions may raise `ReadAgainError`: see
-    `facebank.index.gallery_index.read_until_whole`.
+    `facebank.index.gallery_index.read_with_retry`.
     """
-    return read_until_whole(lambda: _prepare(gallery, engine, settings))
+    return read_with_retry(lambda: _prepare(gallery, engine, settings))
 
 
 def _prepare(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
@@ -167,7 +167,7 @@ def other_people(gallery: Gallery) -> int:
         further = _album_people(gallery, people)
         return len(people.people) - 1 + (0 if further is None else len(further))
 
-    return read_until_whole(counted)
+    return read_with_retry(counted)
 
 
 def describe_others(others: int, in_scan: int = 0) -> str:
@@ -264,7 +264,7 @@ def build_recognizer(
 
 def identified_photo(photo: Photo, gallery: Gallery, identification: Callable[[], Identification]) -> Photo:
     """Identify the faces of a photo with the current identification and the gallery's denials."""
-    identities = read_until_whole(lambda: _identities(photo, gallery, identification()))
+    identities = read_with_retry(lambda: _identities(photo, gallery, identification()))
     return replace(photo, opener=open_photo).identified(identities)
 
 
@@ -301,7 +301,7 @@ def identified_tracks(
             return nobody_enrolled([faces[0] for faces in tracks])
         return recognizer.identify_tracks(tracks, together)
 
-    return read_until_whole(decided)
+    return read_with_retry(decided)
 
 
 def _choice(

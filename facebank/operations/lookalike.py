@@ -14,7 +14,7 @@ import numpy as np
 
 from facebank.errors import UsageError
 from facebank.index.exact import products
-from facebank.index.gallery_index import open_index, read_until_whole
+from facebank.index.gallery_index import open_index, read_with_retry
 from facebank.operations.inputs import point_at
 from facebank.recognition.enrolled import check_embeddings
 from facebank.storage.text import printable
@@ -96,7 +96,7 @@ def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, face_nu
             raise _nobody_in(gallery)
         return rank_resemblance(pointed.face.embedding, index.people, index.names)
 
-    return Lookalikes(pointed.path, pointed.face_number, pointed.face.box, tuple(read_until_whole(ranked)))
+    return Lookalikes(pointed.path, pointed.face_number, pointed.face.box, tuple(read_with_retry(ranked)))
 
 
 def _nobody_in(gallery: Gallery) -> UsageError:

@@ -9,7 +9,7 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_other_place
-from facebank.index.gallery_index import read_until_whole
+from facebank.index.gallery_index import read_with_retry
 from facebank.operations.guard import EnrolledFaces, GuardedFace, PersonGuard
 from facebank.recognition.audit import find_halves
 from facebank.storage.text import printable
@@ -44,7 +44,7 @@ def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: fl
         with gallery.snapshot():
             return next(filter(None, (_refusal(gallery, source, sources, into, verify) for source in sources)), None)
 
-    why = read_until_whole(found)
+    why = read_with_retry(found)
     if why is not None:
         raise UsageError(why)
     return gallery.merge(sources, into)

@@ -84,7 +84,7 @@ class Enrolled:
     @computed
     def index(self) -> PeopleIndex:
         """Return the same samples by person, with their prototypes."""
-        return PeopleIndex.of(self.matrix, self.person_ids, self.qualities)
+        return PeopleIndex.from_samples(self.matrix, self.person_ids, self.qualities)
 
     @computed
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.index.exact import cosines
-from facebank.index.people_index import weighted
+from facebank.index.people_index import weight_samples
 from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def alike_samples(enrolled: Enrolled, least: float = ALIKE) -> tuple[NDArray[np.
 
 def _own_similarities(enrolled: Enrolled) -> FloatArray:
     """Return each sample's cosine with the weighted mean of its person's others, NaN for a single sample."""
-    owners, counted = enrolled.owners, weighted(enrolled.matrix, enrolled.qualities)
+    owners, counted = enrolled.owners, weight_samples(enrolled.matrix, enrolled.qualities)
     sums = np.zeros((len(enrolled.people), enrolled.dimension))
     np.add.at(sums, owners, counted)
     own = (normalized(sums[owners] - counted) * enrolled.matrix.astype(np.float64)).sum(axis=1)

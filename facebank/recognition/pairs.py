@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.index.people_index import weighted
+from facebank.index.people_index import weight_samples
 from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def left_out_margins(
     Arguments as for `PairMargins.measure`. Each photo is left out of its person's prototype; a single photo has no
     margin.
     """
-    one, other = (weighted(rows, quality) for rows, quality in ((first, first_quality), (second, second_quality)))
+    one, other = (weight_samples(rows, quality) for rows, quality in ((first, first_quality), (second, second_quality)))
     mine, theirs = (normalized(rows.sum(axis=0)[None])[0] for rows in (one, other))
     margins = _left_out(first, one, theirs), _left_out(second, other, mine)
     return float(np.clip(mine @ theirs, -1.0, 1.0)), margins

@@ -76,8 +76,9 @@ class OtherPeople:
     @classmethod
     def of(cls, owners: NDArray[np.int64], matrix: FloatArray) -> Self:
         """Build from samples: owners ``(N,)`` and embeddings ``(N, D)``."""
-        known = PeopleIndex.of(matrix, owners, np.ones(len(owners), dtype=np.float32)) if len(owners) else None
-        return cls(known)
+        if not len(owners):
+            return cls(None)
+        return cls(PeopleIndex.from_samples(matrix, owners, np.ones(len(owners), dtype=np.float32)))
 
     def nearest(self, vector: FloatArray) -> int | None:
         """Return the number of the person most similar to a face or a mean of faces, ``(D,)``, or None."""

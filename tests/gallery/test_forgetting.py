@@ -96,7 +96,7 @@ def test_forgetting_erases_the_search_index(
     gallery: Gallery, faces: Faces, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = faces.samples(2)
-    monkeypatch.setattr(gallery_index, "KEPT_FROM", 10)
+    monkeypatch.setattr(gallery_index, "MIN_CACHED_SAMPLES", 10)
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(38))
     vectors = [piece for sample in samples for piece in split(sample.vectors["plain"].tobytes())]

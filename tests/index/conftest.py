@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import ServiceError
-from facebank.index.exact import longest
+from facebank.index.exact import max_length
 from facebank.index.milvus import MilvusStore
 from facebank.index.milvus_address import MilvusAddress
 from facebank.index.vector_store import Group, KeyPlaces, StoreIdentity, StoreSearch
@@ -103,7 +103,7 @@ class StoredRows:
         self._store.add(Group.SINGLE, self._keys, np.arange(len(rows)), padded)
         token = self._store.set_token(1)
         places = KeyPlaces(self._keys, np.arange(len(rows)))
-        return PaddedSearch(StoreSearch(self._store, (Group.SINGLE,), places, token, longest=longest(rows)))
+        return PaddedSearch(StoreSearch(self._store, (Group.SINGLE,), places, token, max_length=max_length(rows)))
 
 
 class PaddedSearch:

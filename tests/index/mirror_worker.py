@@ -10,7 +10,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from facebank.gallery import Gallery
-from facebank.index.gallery_index import open_index, read_until_whole
+from facebank.index.gallery_index import open_index, read_with_retry
 from facebank.index.milvus import milvus_mirror
 from facebank.index.milvus_address import MilvusAddress
 from tests.gallery.conftest import Faces
@@ -32,7 +32,7 @@ def main(path: str, address: str, seed: int) -> None:
                 (rows,) = index.people.nearest_people.near(query, 1)
                 return index.names[int(index.people.people[rows[0]])]
 
-            assert read_until_whole(search) == name
+            assert read_with_retry(search) == name
 
 
 if __name__ == "__main__":

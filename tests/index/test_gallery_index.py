@@ -18,7 +18,7 @@ from facebank.gallery.derived import DERIVED_PLACES_SETTING, INDEX_FILE_SETTING,
 from facebank.gallery.store.rows import delete
 from facebank.index import derived_file, gallery_index
 from facebank.index.derived_file import IN_PIECES, FileKey, Section, write_derived_file
-from facebank.index.gallery_index import GalleryIndex, open_index, read_until_whole
+from facebank.index.gallery_index import GalleryIndex, open_index, read_with_retry
 from facebank.index.indexed_samples import MASK, follow_samples
 from facebank.operations.guard import EnrolledFaces
 from facebank.recognition.resemblance import OtherPeople
@@ -59,13 +59,13 @@ def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
         opened.enroll(f"Person {number} \u00e9", masked if number % 3 else samples)
     opened.enroll("Person 1 \u00e9", [faces.sample(masked=True)])
     opened.describe("Person 2 \u00e9", born="2001-02")
-    monkeypatch.setattr(gallery_index, "KEPT_FROM", 10)
+    monkeypatch.setattr(gallery_index, "MIN_CACHED_SAMPLES", 10)
     return opened
 
 
 def open_in_memory(gallery: Gallery) -> GalleryIndex:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gallery_index, "KEPT_FROM", 1 << 30)
+        patch.setattr(gallery_index, "MIN_CACHED_SAMPLES", 1 << 30)
         index_file(gallery.path).unlink(missing_ok=True)
         return open_index(gallery)
 
@@ -119,7 +119,7 @@ def test_the_nearest_are_found_in_the_cache(gallery: Gallery, search: str) -> No
 
 def test_people_with_one_sample_share_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(gallery_index, "KEPT_FROM", 10)
+    monkeypatch.setattr(gallery_index, "MIN_CACHED_SAMPLES", 10)
     faces = Faces(4)
     with Gallery.open(tmp_path / "g.facebank", faces.pack, create=True) as gallery:
         gallery.enroll_people([(f"P{number}", faces.samples(1)) for number in range(40)])
@@ -149,7 +149,7 @@ def test_a_flipped_byte_is_detected(gallery: Gallery, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position * len(data) // 100] ^= 0x10
     path.write_bytes(data)
-    assert read_until_whole(lambda: read_arrays(open_index(gallery).people)) == expected
+    assert read_with_retry(lambda: read_arrays(open_index(gallery).people)) == expected
     assert read_arrays(open_index(gallery).people) == expected
 
 
@@ -204,7 +204,7 @@ def read_sections(gallery: Gallery) -> dict[str, bytes]:
         index_file(gallery.path), gallery.pack, gallery.read_setting(INDEX_FILE_SETTING)
     )
     assert file is not None
-    return {name: file.read(name).tobytes() for name in file._places}
+    return {name: file.read(name).tobytes() for name in file._placements}
 
 
 CHANGES: dict[str, Callable[[Gallery, Faces], object]] = {

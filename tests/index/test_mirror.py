@@ -17,7 +17,7 @@ import pytest
 
 from facebank.errors import ServiceError
 from facebank.gallery import Gallery
-from facebank.index.gallery_index import open_index, open_local_index, read_until_whole
+from facebank.index.gallery_index import open_index, open_local_index, read_with_retry
 from facebank.index.indexed_samples import MASK
 from facebank.index.milvus import MilvusStore, milvus_mirror
 from facebank.index.milvus_address import MilvusAddress
@@ -78,8 +78,8 @@ def check_mirror(gallery: Gallery) -> None:
     assert search_all(remote, queries) == search_all(local, queries)
     ids = local.sample_ids()
     assert ids is not None
-    expected = rows_to_mirror(ids, local).known()
-    keys, digests = open_store(gallery).listed(int(expected.keys[-1]) + 1)
+    expected = rows_to_mirror(ids, local).as_stored()
+    keys, digests = open_store(gallery).list_keys(int(expected.keys[-1]) + 1)
     assert keys.tolist() == expected.keys.tolist()
     assert digests.tolist() == expected.digests.tolist()
 
@@ -110,11 +110,11 @@ def test_every_change_is_mirrored(gallery: Gallery, milvus_address: str) -> None
 def test_a_large_gallery_is_updated_from_cached_rows(
     gallery: Gallery, server_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facebank.index.mirrored_rows.KEPT_FROM", 1)
+    monkeypatch.setattr("facebank.index.mirrored_rows.MIN_CACHED_SAMPLES", 1)
     set_mirror(gallery, server_address)
     open_index(gallery)
     with monkeypatch.context() as patch:
-        patch.delattr(MilvusStore, "listed")  # not called
+        patch.delattr(MilvusStore, "list_keys")  # not called
         gallery.enroll("Ada", Faces(7).samples(2))
         open_index(gallery)
     check_mirror(gallery)
@@ -151,7 +151,7 @@ def test_a_search_is_repeated_after_another_process_changed_the_mirror(gallery: 
         (rows,) = index.people.nearest_people.near(query, 1)
         return index.names[int(index.people.people[rows[0]])]
 
-    assert read_until_whole(search) == "Ada"
+    assert read_with_retry(search) == "Ada"
     assert before.is_lost
 
 
@@ -254,7 +254,7 @@ def test_wrong_answers_are_errors(
 def test_vectors_removed_from_the_store_are_written_again(gallery: Gallery, milvus_address: str) -> None:
     check_mirror(set_mirror(gallery, milvus_address))
     store = open_store(gallery)
-    keys, _ = store.listed(10_000)
+    keys, _ = store.list_keys(10_000)
     store.delete(keys[3:5])
     check_mirror(set_mirror(gallery, milvus_address))
     store = open_store(gallery)

@@ -26,7 +26,7 @@ def draw_units(generator: np.random.Generator, count: int) -> FloatArray:
 
 
 def make_index(people: list[int], matrix: FloatArray) -> PeopleIndex:
-    return PeopleIndex.of(matrix, np.array(people, dtype=np.int64), np.ones(len(people), np.float32))
+    return PeopleIndex.from_samples(matrix, np.array(people, dtype=np.int64), np.ones(len(people), np.float32))
 
 
 def make_names(*numbers: int) -> dict[int, str]:

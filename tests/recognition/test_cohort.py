@@ -28,7 +28,7 @@ def correct(cohort: Cohort, prototypes: np.ndarray, probes: np.ndarray) -> np.nd
 def make_index(prototypes: np.ndarray) -> PeopleIndex:
     """Return an index of people with one sample each."""
     count = len(prototypes)
-    return PeopleIndex.of(prototypes.astype(np.float32), np.arange(count), np.ones(count, np.float32))
+    return PeopleIndex.from_samples(prototypes.astype(np.float32), np.arange(count), np.ones(count, np.float32))
 
 
 def correct_by_formula(

@@ -149,7 +149,7 @@ def _merge_groups(
         changed = np.zeros(len(means), dtype=np.bool_)
         changed[merges] = True
         similar = similar.where(~changed[similar.first] & ~changed[similar.second])
-        similar = Pairs.joined([similar, _similar_to(means, grown, alive, threshold)])
+        similar = Pairs.concatenate([similar, _similar_to(means, grown, alive, threshold)])
     return groups
 
 

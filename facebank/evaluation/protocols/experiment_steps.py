@@ -437,7 +437,7 @@ def _ranking(faces: FaceSet, trial: TrialGallery, stranger: str) -> tuple[Table,
     """Rank the enrolled people by resemblance to a stranger; return a table, and a sentence on the decisions."""
     owners, enrolled = faces.dataset.owners, trial.enrolled
     qualities = np.ones(len(enrolled), dtype=np.float32)
-    people = PeopleIndex.of(faces.embeddings[enrolled], owners[enrolled], qualities)
+    people = PeopleIndex.from_samples(faces.embeddings[enrolled], owners[enrolled], qualities)
     names = dict(enumerate(faces.dataset.people))
     indices = np.flatnonzero((owners == faces.dataset.people.index(stranger)) & faces.has_face)[:_RANKED]
     rows, outcomes = list[tuple[str, ...]](), list[str]()
