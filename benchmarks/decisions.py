@@ -39,7 +39,7 @@ from facebank.recognition.calibration.fitting import fit_calibrator
 from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.pairs import USUAL_PAIRS
-from facebank.recognition.recognizer import LEAST_ODDS, LEAST_PROBABILITY, Recognizer
+from facebank.recognition.recognizer import MIN_ODDS, MIN_PROBABILITY, Recognizer
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Face, Identity, Quality
@@ -192,9 +192,9 @@ def strangers_named(searches: Searches, calibrator: Calibrator) -> NDArray[np.bo
     scores = searches.scores[strangers]
     named: NDArray[np.bool_] = scores[:, 0] >= calibrator.threshold(searches.enrolled, FPIR)
     probabilities = calibrator.probabilities(scores, searches.samples[strangers], searches.size, 0.5)
-    named &= probabilities[:, 0] >= LEAST_PROBABILITY
+    named &= probabilities[:, 0] >= MIN_PROBABILITY
     if scores.shape[1] > 1:
-        named &= probabilities[:, 0] >= LEAST_ODDS * probabilities[:, 1]
+        named &= probabilities[:, 0] >= MIN_ODDS * probabilities[:, 1]
     return named
 
 

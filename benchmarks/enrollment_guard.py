@@ -54,7 +54,7 @@ class Faces:
     def enroll(self, indices: list[NDArray[np.int64]]) -> OtherPeople:
         """Return the people with these faces as enrolled people."""
         chosen = np.concatenate([np.zeros(0, dtype=np.int64), *indices])
-        return OtherPeople.of(self.people[chosen], self.embeddings[chosen])
+        return OtherPeople.from_samples(self.people[chosen], self.embeddings[chosen])
 
 
 Decision = tuple[int, str]

@@ -52,7 +52,7 @@ def score_track(
 
     def corrected_scores(probes: FloatArray) -> FloatArray:
         similarities = scorer.scores(probes)
-        return cohort.corrected(similarities, similarities, probes, np.arange(similarities.shape[1]))
+        return cohort.correct_scores(similarities, similarities, probes, np.arange(similarities.shape[1]))
 
     weights = qualities.astype(np.float64) ** 2
     weights /= weights.sum()

@@ -14,8 +14,8 @@ from facebank.gallery import Gallery, PackIdentity
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import (
     KEYS,
-    LARGEST_FPIR,
-    SMALLEST_FPIR,
+    MAX_FPIR,
+    MIN_FPIR,
     DecisionSettings,
     Setting,
     change_setting,
@@ -55,7 +55,7 @@ def test_every_classifier_is_accepted(gallery: Gallery, kind: str) -> None:
 @given(st.floats() | st.integers() | st.text(max_size=20) | st.none() | st.booleans())
 def test_fractions_are_accepted_or_rejected(value: float | str | bool | None) -> None:
     for key, smallest, largest in (
-        ("fpir", SMALLEST_FPIR, LARGEST_FPIR),
+        ("fpir", MIN_FPIR, MAX_FPIR),
         ("stranger_share", 0.0, 1.0),
         ("least_probability", 0.0, 1.0),
     ):
@@ -94,10 +94,10 @@ def test_invalid_values_are_rejected(settings: dict[str, float | str]) -> None:
         DecisionSettings(**settings)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("fpir", [SMALLEST_FPIR, 0.01, LARGEST_FPIR])
+@pytest.mark.parametrize("fpir", [MIN_FPIR, 0.01, MAX_FPIR])
 def test_accepted_rates_are_within_the_calibration(fpir: float) -> None:
     assert DecisionSettings(fpir=fpir).fpir == fpir
-    assert (SMALLEST_FPIR, LARGEST_FPIR) == (0.001, 0.2)
+    assert (MIN_FPIR, MAX_FPIR) == (0.001, 0.2)
 
 
 def test_settings_of_a_call_are_checked() -> None:

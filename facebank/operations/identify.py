@@ -17,18 +17,18 @@ from facebank.recognition.cohort import (
     NO_CORRECTION,
     Cohort,
     album_version,
-    not_enrolled,
+    exclude_enrolled,
     read_album_people,
     warn_of_unusable_people,
 )
 from facebank.recognition.confusable import Confusables, common_background
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.facts import BirthDates, identify_without
-from facebank.recognition.pairs import least_before
-from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
+from facebank.recognition.facts import BirthDates, identify_without_unborn
+from facebank.recognition.pairs import min_pair_probability
+from facebank.recognition.recognizer import Recognizer, Rule, empty_gallery_identities
 from facebank.recognition.scoring import KnnScorer, PrototypeScorer, masked_scorer
 from facebank.recognition.settings import AUTOMATIC, DecisionSettings
-from facebank.recognition.training import DEFAULT_CLASSIFIER, TRIED, ClassifierChoice, choose_classifier
+from facebank.recognition.training import COMPARED, DEFAULT_CLASSIFIER, ClassifierChoice, choose_classifier
 from facebank.types import Face, Photo, Verification
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _prepare(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Id
         further=further,
     )
     calibrated = recognizer.rule.calibrator is not None
-    births = BirthDates.of(index.birth_dates, index.names)
+    births = BirthDates.from_texts(index.birth_dates, index.names)
     return Identification(
         basis,
         recognizer,
@@ -208,7 +208,7 @@ def _album_people(gallery: Gallery, people: PeopleIndex) -> FloatArray | None:
     if people.count > _ENOUGH_SAMPLES:
         return None
     further = read_album_people(gallery.path, gallery.pack.digest, people.dimension)
-    return None if further is None else not_enrolled(further, people)
+    return None if further is None else exclude_enrolled(further, people)
 
 
 def build_recognizer(
@@ -257,7 +257,7 @@ def build_recognizer(
         _rule(calibrator, people.counts, thresholds, settings, 0 if further is None else len(further)),
         strangers=strangers,
         confusables=Confusables(people, pairs, common),
-        for_hidden_mouths=None if masked is None or classifier != "prototype" else masked_scorer(masked),
+        hidden_mouth_scorer=None if masked is None or classifier != "prototype" else masked_scorer(masked),
         cohort=cohort if correction.share else None,
     )
 
@@ -271,13 +271,13 @@ def identified_photo(photo: Photo, gallery: Gallery, identification: Callable[[]
 def _identities(photo: Photo, gallery: Gallery, identification: Identification) -> list[Identity]:
     recognizer, faces = identification.recognizer, photo.faces
     if recognizer is None:
-        return nobody_enrolled(faces)
+        return empty_gallery_identities(faces)
     with suppress(GalleryError, StorageError):  # a read-only gallery cannot store it
         gallery.learn_picture(photo.content_hash, photo.picture_hash)
     denied = [gallery.denials_of(FaceKey.from_photo(photo, face)) for face in faces]
     dated = photo.taken_at if photo.camera_dated else None
-    unborn = {} if dated is None else identification.births.unborn(dated)
-    return identify_without(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
+    unborn = {} if dated is None else identification.births.born_after(dated)
+    return identify_without_unborn(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
 
 
 def identified_tracks(
@@ -298,7 +298,7 @@ def identified_tracks(
     def decided() -> list[Identity]:
         recognizer = identification().recognizer
         if recognizer is None:
-            return nobody_enrolled([faces[0] for faces in tracks])
+            return empty_gallery_identities([faces[0] for faces in tracks])
         return recognizer.identify_tracks(tracks, together)
 
     return read_with_retry(decided)
@@ -321,7 +321,7 @@ def _choice(
     kept = gallery.read_setting(_CHOICE_SETTING)
     if isinstance(kept, dict) and made_for.items() <= kept.items() and kept.get("classifier") in kinds:
         return ClassifierChoice(str(kept["classifier"]), str(kept.get("why", "")))
-    choice = choose_classifier(Enrolled.of(people), pack_calibration.background, kinds)
+    choice = choose_classifier(Enrolled.from_index(people), pack_calibration.background, kinds)
     if not gallery.read_only:
         try:
             gallery.write_setting(_CHOICE_SETTING, {**made_for, "classifier": choice.classifier, "why": choice.why})
@@ -333,7 +333,7 @@ def _choice(
 def _classifiers_to_compare(pack_calibration: PackCalibration) -> list[str]:
     """Return the classifiers to choose from: calibrated ones if there are any."""
     known = pack_calibration.calibration
-    return [kind for kind in TRIED if kind == DEFAULT_CLASSIFIER or known is None or known.of(kind) is not None]
+    return [kind for kind in COMPARED if kind == DEFAULT_CLASSIFIER or known is None or known.of(kind) is not None]
 
 
 def _scorer(
@@ -350,7 +350,7 @@ def _scorer(
         gallery.note_place()
     fitted = fit_cached(
         classifier,
-        Enrolled.of(people),
+        Enrolled.from_index(people),
         pack_calibration.background,
         gallery=gallery.path,
         revision=revision,
@@ -377,7 +377,7 @@ def _rule(
         stranger_share=settings.stranger_share,
         least_probability=settings.least_probability,
         allow_twice=settings.allow_twice,
-        least_before_alike=least_before(settings.confusable_error),
+        min_lookalike_probability=min_pair_probability(settings.confusable_error),
     )
 
 

@@ -15,7 +15,7 @@ from facebank.gallery.same_face import is_same_place
 from facebank.recognition.confusable import ConfusablePair, confusable_pairs
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.facts import FactWarningCode, fact_warnings
-from facebank.recognition.neighborhood import Neighborhood, alike_samples, survey
+from facebank.recognition.neighborhood import Neighborhood, find_neighbors, nearly_equal_samples
 from facebank.recognition.resemblance import halves, may_look_different
 from facebank.storage.text import shell_command
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SAME_PERSON_ERROR = 0.3  # expected error above which two people may be one person
 FEW_SAMPLES = 1  # maximum number of samples that counts as too few
-MOST_PAIRS = 20  # default number of confusable pairs reported
+MAX_PAIRS = 20  # default number of confusable pairs reported
 
 
 class FindingKind(StrEnum):
@@ -42,7 +42,7 @@ class FindingKind(StrEnum):
 
     SHARED_PHOTO = "shared_photo"
     TWO_PEOPLE = "two_people"
-    MISLABELLED = "mislabelled"
+    MISLABELED = "mislabelled"
     CONFUSABLE = "confusable"
     DISAGREEING = "disagreeing"
     REPEATED = "repeated"
@@ -59,7 +59,7 @@ class Finding:
     """One problem."""
 
     kind: FindingKind
-    # names; for `FindingKind.MISLABELLED` the owner, then the person nearer to the sample
+    # names; for `FindingKind.MISLABELED` the owner, then the person nearer to the sample
     people: tuple[str, ...]
     samples: tuple[int, ...]  # ids of the samples concerned; empty for a finding about whole people
     # severity: a confusable pair's expected error, 0..0.5, otherwise a similarity, -1..1; None without a measure
@@ -87,7 +87,7 @@ class AuditedSamples:
         """Return the name of the person of a row."""
         return self.names[int(self.enrolled.person_ids[row])]
 
-    def number(self, row: int) -> int:
+    def sample_id(self, row: int) -> int:
         """Return the sample id of a row."""
         return int(self.sample_ids[row])
 
@@ -97,7 +97,7 @@ def audit_samples(
     background: Background | None = None,
     *,
     pair_model: PairModel | None = None,
-    most_pairs: int = MOST_PAIRS,
+    most_pairs: int = MAX_PAIRS,
 ) -> list[Finding]:
     """Return problems that impair recognition, in the order of `FindingKind`, the worst of each kind first.
 
@@ -112,23 +112,23 @@ def audit_samples(
     """
     if most_pairs < 0:
         raise UsageError(f"The number of pairs must be 0 or more, not {most_pairs}.")
-    around = survey(samples.enrolled, background)
-    one, other, similarities = alike_samples(samples.enrolled)
+    neighborhood = find_neighbors(samples.enrolled, background)
+    first_rows, second_rows, similarities = nearly_equal_samples(samples.enrolled)
     pairs = confusable_pairs(samples.enrolled.index, pair_model, background)[:most_pairs]
     findings = [
-        *_shared_photos(samples, one, other, similarities, around),
-        *_mislabeled_findings(samples, around),
-        *(_confusable(samples, pair) for pair in pairs),
-        *_disagreeing(samples, around),
-        *_repetition_findings(samples, one, other),
-        *_too_similar(samples, around),
-        *_few(samples),
+        *_shared_photo_findings(samples, first_rows, second_rows, similarities, neighborhood),
+        *_mislabeled_findings(samples, neighborhood),
+        *(_confusable_finding(samples, pair) for pair in pairs),
+        *_disagreement_findings(samples, neighborhood),
+        *_repetition_findings(samples, first_rows, second_rows),
+        *_similarity_findings(samples, neighborhood),
+        *_few_sample_findings(samples),
     ]
     order = list(FindingKind)
     return sorted(findings, key=lambda finding: order.index(finding.kind))
 
 
-def audit_nobody(names: Mapping[int, str]) -> list[Finding]:
+def audit_people_without_samples(names: Mapping[int, str]) -> list[Finding]:
     """Return the findings about people without a sample."""
     return [
         Finding(
@@ -138,32 +138,32 @@ def audit_nobody(names: Mapping[int, str]) -> list[Finding]:
     ]
 
 
-def _shared_photos(
+def _shared_photo_findings(
     samples: AuditedSamples,
-    one: NDArray[np.int64],
-    other: NDArray[np.int64],
+    first_rows: NDArray[np.int64],
+    second_rows: NDArray[np.int64],
     similarities: NDArray[np.float32],
-    around: Neighborhood,
+    neighborhood: Neighborhood,
 ) -> Iterator[Finding]:
     """Yield faces shared by two people: nearly equal embeddings, or the same place in the same photo."""
     owners = samples.enrolled.person_ids
-    alike = {(int(a), int(b)): float(s) for a, b, s in zip(one, other, similarities, strict=True)}
+    similarity_of = {(int(a), int(b)): float(s) for a, b, s in zip(first_rows, second_rows, similarities, strict=True)}
     for a, b in _same_places(samples):
-        alike[a, b] = float(samples.enrolled.matrix[a] @ samples.enrolled.matrix[b])
-    for (a, b), similarity in sorted(alike.items(), key=lambda entry: (-entry[1], entry[0])):
+        similarity_of[a, b] = float(samples.enrolled.matrix[a] @ samples.enrolled.matrix[b])
+    for (a, b), similarity in sorted(similarity_of.items(), key=lambda entry: (-entry[1], entry[0])):
         if owners[a] == owners[b]:
             continue
-        wrong, right = (a, b) if around.own[a] < around.own[b] else (b, a)
+        wrong, right = (a, b) if neighborhood.own[a] < neighborhood.own[b] else (b, a)
         first, second = samples.name(a), samples.name(b)
         yield Finding(
             FindingKind.SHARED_PHOTO,
             (first, second),
-            (samples.number(a), samples.number(b)),
+            (samples.sample_id(a), samples.sample_id(b)),
             similarity,
-            f"{first} and {second} share a photo: samples {samples.number(a)} and {samples.number(b)}",
+            f"{first} and {second} share a photo: samples {samples.sample_id(a)} and {samples.sample_id(b)}",
             (
-                _remove(samples.number(wrong)),
-                _remove(samples.number(right)),
+                _remove(samples.sample_id(wrong)),
+                _remove(samples.sample_id(right)),
                 shell_command("people", "merge", second, "--into", first),
             ),
         )
@@ -174,113 +174,115 @@ def _same_places(samples: AuditedSamples) -> Iterator[tuple[int, int]]:
     for row, face in enumerate(samples.faces):
         for photo in {face.content_hash, face.picture_hash} - {None}:
             photos.setdefault(str(photo), []).append(row)
-    pairs = {(a, b) for rows in photos.values() for place, a in enumerate(rows) for b in rows[place + 1 :]}
+    pairs = {(a, b) for rows in photos.values() for index, a in enumerate(rows) for b in rows[index + 1 :]}
     yield from ((a, b) for a, b in sorted(pairs) if is_same_place(samples.faces[a], samples.faces[b]))
 
 
-def _mislabeled_findings(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
-    rows = np.flatnonzero(around.mislabelled)
-    for row in rows[np.argsort(around.own[rows] - around.other[rows], kind="stable")].tolist():
-        name, nearer = samples.name(row), samples.names[int(around.nearest[row])]
-        number = samples.number(row)
+def _mislabeled_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
+    rows = np.flatnonzero(neighborhood.mislabeled)
+    for row in rows[np.argsort(neighborhood.own[rows] - neighborhood.other[rows], kind="stable")].tolist():
+        name, nearer = samples.name(row), samples.names[int(neighborhood.nearest[row])]
+        sample_id = samples.sample_id(row)
         yield Finding(
-            FindingKind.MISLABELLED,
+            FindingKind.MISLABELED,
             (name, nearer),
-            (number,),
-            float(around.other[row]),
-            f"sample {number} of {name} looks like {nearer} (similarity {around.other[row]:.2f}, to the other samples "
-            f"of {name} {around.own[row]:.2f})",
-            (shell_command("people", "show", name), _remove(number)),
+            (sample_id,),
+            float(neighborhood.other[row]),
+            f"sample {sample_id} of {name} looks like {nearer} (similarity {neighborhood.other[row]:.2f}, to the "
+            f"other samples of {name} {neighborhood.own[row]:.2f})",
+            (shell_command("people", "show", name), _remove(sample_id)),
         )
 
 
-def _confusable(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
+def _confusable_finding(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
     first, second = samples.names[pair.first], samples.names[pair.second]
-    numbers = tuple(samples.number(row) for row in pair.doubtful)
-    helpful = [samples.names[person] for person in _fewest(samples, pair)]
-    advice = [*map(_enroll, helpful), *map(_remove, numbers)]
+    sample_ids = tuple(samples.sample_id(row) for row in pair.doubtful)
+    names = [samples.names[person] for person in _people_to_enroll(samples, pair)]
+    advice = [*map(_enroll, names), *map(_remove, sample_ids)]
     doubt = ""
     if pair.expected_error >= SAME_PERSON_ERROR:
         doubt = ", or are one person"
         advice.insert(0, shell_command("people", "merge", second, "--into", first))
     nearer = ""
-    if numbers:
-        listed = ", ".join(map(str, numbers))
-        nearer = f"; samples that look like the other one: {listed} (see `facebank people show`)"
+    if sample_ids:
+        listing = ", ".join(map(str, sample_ids))
+        nearer = f"; samples that look like the other one: {listing} (see `facebank people show`)"
     return Finding(
         FindingKind.CONFUSABLE,
         (first, second),
-        numbers,
+        sample_ids,
         pair.expected_error,
         f"{first} and {second} are easily confused{doubt}: {100 * pair.expected_error:.2g} % of the photos of one "
-        f"are nearer to the other{nearer}. Other photos of {' and '.join(helpful)} help: "
+        f"are nearer to the other{nearer}. Other photos of {' and '.join(names)} help: "
         "another day, light and pose",
         tuple(advice),
     )
 
 
-def _fewest(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
+def _people_to_enroll(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
     """Return whose further photos help most: the person with less than half as many, else both."""
     people = samples.enrolled.person_ids
     counts = {person: int((people == person).sum()) for person in (pair.first, pair.second)}
-    least = min(counts.values())
-    return [person for person, count in counts.items() if count < 2 * least or count == least]
+    fewest = min(counts.values())
+    return [person for person, count in counts.items() if count < 2 * fewest or count == fewest]
 
 
-def _disagreeing(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
-    """Yield samples unlike the person's others; once for a person with two, and not if one is mislabelled."""
+def _disagreement_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
+    """Yield samples unlike the person's others; once for a person with two, and not if one is mislabeled."""
     owners = samples.enrolled.person_ids
-    reported = set(owners[around.mislabelled].tolist())
+    reported = set(owners[neighborhood.mislabeled].tolist())
     counts = np.bincount(samples.enrolled.owners)[samples.enrolled.owners]
-    rows = np.flatnonzero(around.disagreeing)
-    for row in rows[np.argsort(around.own[rows], kind="stable")].tolist():
-        name, person = samples.name(row), int(owners[row])
+    rows = np.flatnonzero(neighborhood.disagreeing)
+    for row in rows[np.argsort(neighborhood.own[rows], kind="stable")].tolist():
+        name, person, similarity = samples.name(row), int(owners[row]), float(neighborhood.own[row])
         if person in reported and counts[row] == 2:
             continue
         reported.add(person)
-        concerned = np.flatnonzero(owners == person).tolist() if counts[row] == 2 else [row]
-        numbers = tuple(samples.number(place) for place in concerned)
-        if len(numbers) == 2:
-            message = f"the two samples of {name} hardly look like the same person (similarity {around.own[row]:.2f})"
+        person_rows = np.flatnonzero(owners == person).tolist() if counts[row] == 2 else [row]
+        sample_ids = tuple(samples.sample_id(person_row) for person_row in person_rows)
+        if len(sample_ids) == 2:
+            message = f"the two samples of {name} hardly look like the same person (similarity {similarity:.2f})"
         else:
-            message = f"sample {numbers[0]} of {name} is unlike the others (similarity {around.own[row]:.2f})"
-        split = shell_command("people", "split", name, "--into") + f" NEW_NAME {numbers[-1]}"
-        commands = (shell_command("people", "show", name), split, *map(_remove, numbers))
-        yield Finding(FindingKind.DISAGREEING, (name,), numbers, float(around.own[row]), message, commands)
+            message = f"sample {sample_ids[0]} of {name} is unlike the others (similarity {similarity:.2f})"
+        split = shell_command("people", "split", name, "--into") + f" NEW_NAME {sample_ids[-1]}"
+        commands = (shell_command("people", "show", name), split, *map(_remove, sample_ids))
+        yield Finding(FindingKind.DISAGREEING, (name,), sample_ids, similarity, message, commands)
 
 
 def _repetition_findings(
-    samples: AuditedSamples, one: NDArray[np.int64], other: NDArray[np.int64]
+    samples: AuditedSamples, first_rows: NDArray[np.int64], second_rows: NDArray[np.int64]
 ) -> Iterator[Finding]:
     """Yield a person's repeated samples; the best of each group is kept."""
     owners, qualities = samples.enrolled.person_ids, samples.enrolled.qualities
     repeats: dict[int, set[int]] = {}
-    for a, b in zip(one.tolist(), other.tolist(), strict=True):
+    for a, b in zip(first_rows.tolist(), second_rows.tolist(), strict=True):
         if owners[a] == owners[b]:
             worse = b if qualities[a] >= qualities[b] else a
             repeats.setdefault(int(owners[a]), set()).add(worse)
     for person, rows in sorted(repeats.items(), key=lambda entry: (-len(entry[1]), entry[0])):
-        name, numbers = samples.names[person], tuple(sorted(samples.number(row) for row in rows))
-        several = f"{len(numbers)} samples of {name} repeat" if len(numbers) > 1 else f"a sample of {name} repeats"
-        message = f"{several} another one almost exactly"
-        yield Finding(FindingKind.REPEATED, (name,), numbers, None, message, tuple(map(_remove, numbers)))
+        name, sample_ids = samples.names[person], tuple(sorted(samples.sample_id(row) for row in rows))
+        subject = f"{len(rows)} samples of {name} repeat" if len(rows) > 1 else f"a sample of {name} repeats"
+        message = f"{subject} another one almost exactly"
+        yield Finding(FindingKind.REPEATED, (name,), sample_ids, None, message, tuple(map(_remove, sample_ids)))
 
 
-def _too_similar(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
+def _similarity_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
     people = samples.enrolled.people
-    places = np.flatnonzero(around.too_similar)
-    for place in places[np.argsort(-around.agreement[places], kind="stable")].tolist():
-        name = samples.names[int(people[place])]
-        alike = f"mean similarity {around.agreement[place]:.2f}"
-        message = f"all samples of {name} are nearly the same, as if taken at one moment ({alike})"
-        value = float(around.agreement[place])
+    positions = np.flatnonzero(neighborhood.too_similar)
+    for position in positions[np.argsort(-neighborhood.agreement[positions], kind="stable")].tolist():
+        name = samples.names[int(people[position])]
+        detail = f"mean similarity {neighborhood.agreement[position]:.2f}"
+        message = f"all samples of {name} are nearly the same, as if taken at one moment ({detail})"
+        value = float(neighborhood.agreement[position])
         yield Finding(FindingKind.TOO_SIMILAR, (name,), (), value, message, (_enroll(name),))
 
 
-def _few(samples: AuditedSamples) -> Iterator[Finding]:
+def _few_sample_findings(samples: AuditedSamples) -> Iterator[Finding]:
     people, counts = samples.enrolled.people, np.bincount(samples.enrolled.owners)
     enrolled = dict(zip(people.tolist(), counts.tolist(), strict=True))
-    yield from audit_nobody({person: name for person, name in samples.names.items() if person not in enrolled})
+    yield from audit_people_without_samples(
+        {person: samples.names[person] for person in samples.names.keys() - enrolled}
+    )
     for person, name in _by_name(samples.names):
         if 1 <= enrolled.get(person, 0) <= FEW_SAMPLES:
             message = f"{name} has only one sample: decisions depend on that photo alone"
@@ -291,8 +293,8 @@ def _by_name(names: Mapping[int, str]) -> list[tuple[int, str]]:
     return sorted(names.items(), key=lambda entry: (entry[1], entry[0]))
 
 
-def _remove(number: int) -> str:
-    return shell_command("people", "remove-sample", str(number))
+def _remove(sample_id: int) -> str:
+    return shell_command("people", "remove-sample", str(sample_id))
 
 
 def _enroll(name: str) -> str:
@@ -312,7 +314,7 @@ def audit_gallery(
     gallery: Gallery,
     pack_calibration: PackCalibration | None = None,
     *,
-    most_pairs: int = MOST_PAIRS,
+    most_pairs: int = MAX_PAIRS,
     verify: float | None = None,
 ) -> GalleryAudit:
     """Find problems that impair recognition in a gallery; does not change it.
@@ -334,31 +336,38 @@ def audit_gallery(
     calibration = None if pack_calibration is None else pack_calibration.calibration
     with gallery.snapshot():
         table, qualities, names = *gallery.rated_vectors(), gallery.names()
-        of_everybody = gallery.samples_by_person()
-        owned = [(person, of_everybody.get(person.id, [])) for person in gallery.people()]
-    faces = {sample.id: FaceKey.from_sample(sample) for _, samples_of_one in owned for sample in samples_of_one}
-    only_masked = {person.id for person, _ in owned if 0 < person.sample_count == person.masked_count}
-    compared = {number: name for number, name in names.items() if number not in only_masked}
-    findings = [_date_finding(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)]
+        people, samples_by_person = gallery.people(), gallery.samples_by_person()
+    faces = {sample.id: FaceKey.from_sample(sample) for group in samples_by_person.values() for sample in group}
+    only_masked = {person.id for person in people if 0 < person.sample_count == person.masked_count}
+    compared = {person_id: name for person_id, name in names.items() if person_id not in only_masked}
+    findings = [
+        _date_finding(person, warning)
+        for person in people
+        for warning in fact_warnings(person, samples_by_person.get(person.id, []))
+    ]
     if len(table.sample_ids):
         rows = np.argsort(table.person_ids, kind="stable")  # in the order of the index
         sample_ids = table.sample_ids[rows]
         enrolled = Enrolled(table.matrix[rows], table.person_ids[rows], qualities[rows])
-        places = [faces[number] for number in sample_ids.tolist()]
-        samples = AuditedSamples(enrolled, sample_ids, places, compared)
+        keys = [faces[sample_id] for sample_id in sample_ids.tolist()]
+        samples = AuditedSamples(enrolled, sample_ids, keys, compared)
         pair_model = None if calibration is None else calibration.pairs
-        found = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
+        sample_findings = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
         halves = [] if verify is None else find_halves(gallery, verify)
-        findings = [*map(_two_people, halves), *_without_people(found, {each.person for each in halves}), *findings]
-        findings = _with_unmerge(gallery, findings)
+        findings = [
+            *map(_two_people_finding, halves),
+            *_drop_single_samples(sample_findings, {half.person for half in halves}),
+            *findings,
+        ]
+        findings = _advise_unmerge(gallery, findings)
     else:
-        findings = [*audit_nobody(compared), *findings]
+        findings = [*audit_people_without_samples(compared), *findings]
     order = list(FindingKind)
     findings.sort(key=lambda finding: order.index(finding.kind))
     return GalleryAudit(len(names), len(faces), tuple(findings))
 
 
-def _two_people(halves: Halves) -> Finding:
+def _two_people_finding(halves: Halves) -> Finding:
     larger, smaller = (", ".join(map(str, half)) for half in (halves.larger, halves.smaller))
     return Finding(
         FindingKind.TWO_PEOPLE,
@@ -374,20 +383,20 @@ def _two_people(halves: Halves) -> Finding:
     )
 
 
-def _without_people(findings: Iterable[Finding], people: Container[str]) -> list[Finding]:
+def _drop_single_samples(findings: Iterable[Finding], people: Container[str]) -> list[Finding]:
     """Drop findings about single samples of some people, because their advice is to remove samples."""
-    single = FindingKind.MISLABELLED, FindingKind.DISAGREEING
+    single = FindingKind.MISLABELED, FindingKind.DISAGREEING
     return [finding for finding in findings if finding.kind not in single or finding.people[0] not in people]
 
 
-def _with_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding]:
+def _advise_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding]:
     """Advise undoing a merge if a person looks like two and was merged."""
-    joined = gallery.merged_into()
-    about = FindingKind.TWO_PEOPLE, FindingKind.MISLABELLED, FindingKind.DISAGREEING
+    merged_names = gallery.merged_into()
+    kinds = FindingKind.TWO_PEOPLE, FindingKind.MISLABELED, FindingKind.DISAGREEING
     advised = []
     for finding in findings:
         commands = finding.commands
-        if finding.kind in about and finding.people[0] in joined:
+        if finding.kind in kinds and finding.people[0] in merged_names:
             commands = (commands[0], shell_command("people", "unmerge", finding.people[0]), *commands[1:])
         advised.append(replace(finding, commands=commands))
     return advised
@@ -397,7 +406,7 @@ def _date_finding(person: Person, warning: FactWarning) -> Finding:
     if warning.code in (FactWarningCode.OUTDATED_SAMPLES, FactWarningCode.ONLY_MASKED):
         commands = [_enroll(person.name)]
     else:
-        commands = [_remove(number) for number in warning.samples]
+        commands = [_remove(sample_id) for sample_id in warning.samples]
     kind = FindingKind(warning.code.value)
     return Finding(kind, (person.name,), warning.samples, None, warning.message, tuple(commands))
 
@@ -431,26 +440,26 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
         table, names = gallery.vectors(), gallery.names()
         order = np.argsort(table.person_ids, kind="stable")
         people, starts = np.unique(table.person_ids[order], return_index=True)
-        wanted = None if name is None else gallery.person(name).id
-        found = []
+        wanted_id = None if name is None else gallery.person(name).id
+        result = []
         for person_id, rows in zip(people.tolist(), np.split(order, starts[1:]), strict=True):
-            parts = halves(table.matrix[rows], verify) if wanted in (None, person_id) else None
-            if parts is not None:
-                is_smaller, similarity = parts
+            split = halves(table.matrix[rows], verify) if wanted_id in (None, person_id) else None
+            if split is not None:
+                is_smaller, similarity = split
                 smaller, larger = (table.sample_ids[rows[chosen]].tolist() for chosen in (is_smaller, ~is_smaller))
-                found.append(Halves(names[person_id], tuple(larger), tuple(smaller), similarity))
-        joined = gallery.merged_into()
-        found = [each for each in found if each.person in joined or not _is_explained(gallery, each)]
-    return sorted(found, key=lambda each: each.similarity)
+                result.append(Halves(names[person_id], tuple(larger), tuple(smaller), similarity))
+        merged_names = gallery.merged_into()
+        result = [half for half in result if half.person in merged_names or not _is_explained(gallery, half)]
+    return sorted(result, key=lambda half: half.similarity)
 
 
-def _is_explained(gallery: Gallery, found: Halves) -> bool:
+def _is_explained(gallery: Gallery, halves: Halves) -> bool:
     """Return whether the years between all photos of one half and all of the other explain the halves."""
-    dates = {sample.id: sample.taken_at for sample in gallery.samples(found.person) if sample.camera_dated}
-    some, others = ([dates.get(number) for number in half] for half in (found.smaller, found.larger))
-    born = gallery.person(found.person).born
+    dates = {sample.id: sample.taken_at for sample in gallery.samples(halves.person) if sample.camera_dated}
+    smaller, larger = ([dates.get(sample_id) for sample_id in half] for half in (halves.smaller, halves.larger))
+    born = gallery.person(halves.person).born
     return all(
         date is not None and other is not None and may_look_different(date, other, born)
-        for date in some
-        for other in others
+        for date in smaller
+        for other in larger
     )

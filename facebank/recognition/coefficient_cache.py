@@ -50,19 +50,19 @@ def fit_cached(
     """
     path = derived_file(gallery)
     key = _key(kind, enrolled, background, revision, pack_digest)
-    known = _read(path, key, kind, enrolled, background)
-    if known is None:
-        known = fit(kind, enrolled, background)
+    coefficients = _read(path, key, kind, enrolled, background)
+    if coefficients is None:
+        coefficients = fit(kind, enrolled, background)
         with contextlib.suppress(StorageError):
-            _write(path, key, known)
-    return known
+            _write(path, key, coefficients)
+    return coefficients
 
 
 def _key(kind: str, enrolled: Enrolled, background: Background | None, revision: int, pack_digest: str) -> bytes:
     # Two successive galleries at one path may have equal revisions, but not equal samples.
     drawn_from = None if background is None else background.digest()
-    settled = (_FORMAT, RECIPE, kind, revision, pack_digest, enrolled.digest(), drawn_from)
-    return hashlib.sha256(repr(settled).encode()).digest()
+    parts = (_FORMAT, RECIPE, kind, revision, pack_digest, enrolled.digest(), drawn_from)
+    return hashlib.sha256(repr(parts).encode()).digest()
 
 
 def _read(path: Path, key: bytes, kind: str, enrolled: Enrolled, background: Background | None) -> Coefficients | None:
@@ -86,11 +86,11 @@ def _read(path: Path, key: bytes, kind: str, enrolled: Enrolled, background: Bac
             arrays = read_arrays(stream, expected)
     except (OSError, InvalidValueError):
         return None
-    numbers = [arrays.pop(name) for name in ("weights", "biases", "centre", "support")]
-    fresh = arrays["key"].tobytes() == key and np.array_equal(arrays["people"], enrolled.people)
-    if not fresh or not all(np.isfinite(array).all() for array in numbers):
+    coefficients = [arrays.pop(name) for name in ("weights", "biases", "centre", "support")]
+    is_current = arrays["key"].tobytes() == key and np.array_equal(arrays["people"], enrolled.people)
+    if not is_current or not all(np.isfinite(array).all() for array in coefficients):
         return None
-    return Coefficients(kind, arrays["people"], *numbers)
+    return Coefficients(kind, arrays["people"], *coefficients)
 
 
 def _write(path: Path, key: bytes, coefficients: Coefficients) -> None:

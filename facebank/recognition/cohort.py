@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from facebank.index.people_index import PeopleIndex
     from facebank.types import FloatArray
 
-SAME_PERSON = 0.5  # similarity from which a further person may be an enrolled one and is ignored
-MAY_BE_THE_SAME = 0.35  # similarity from which one is ignored for an enrolled person: perhaps the same in poor photos
+SAME_PERSON = 0.5  # similarity from which another person of the album counts as an enrolled one
+MAYBE_SAME_PERSON = 0.35  # similarity from which the two are not compared: perhaps one person in poor photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Cohort:
     people
         The enrolled people.
     further
-        One mean embedding for each person who is not enrolled, ``(G, D)``, as `not_enrolled` returns them. One who is
-        `MAY_BE_THE_SAME` as an enrolled person does not count for that one.
+        One mean embedding for each person who is not enrolled, ``(G, D)``, as `exclude_enrolled` returns them. One
+        who is `MAYBE_SAME_PERSON` as an enrolled person does not count for that one.
     correction
         The amount of the correction.
 
@@ -80,24 +80,24 @@ class Cohort:
     """
 
     def __init__(self, people: PeopleIndex, further: FloatArray | None, correction: Correction) -> None:
-        groups = np.empty((0, people.dimension), np.float32) if further is None else further
-        self.further = len(groups)
+        other_prototypes = np.empty((0, people.dimension), np.float32) if further is None else further
+        self.further = len(other_prototypes)
         total = len(people.people) + self.further
         self.others = total - 1
         self._people = people
-        self._further_sum = groups.sum(axis=0, dtype=np.float64)
+        self._further_sum = other_prototypes.sum(axis=0, dtype=np.float64)
         self._sum = people.total + self._further_sum
         density = max(float(self._sum @ self._sum - total) / max(total * self.others, 1), 0.0)
         self.common = float(correction.weight(self.others)) * density
-        self._similar_groups, self._alike_sums, self._alike_counts = _similar_groups(people, groups)
+        self._similar_groups, self._similar_sums, self._similar_counts = _similar_groups(people, other_prototypes)
         self._correction, self._density = correction, density
 
     @property
     def spread(self) -> float:
         """Largest difference between the corrections of two people's scores."""
-        least, greatest = self._people.commonness
+        lowest, highest = self._people.commonness
         share, _ = self._shares(np.array([self.others]))
-        return float(share[0]) * (greatest - least + 2.0)
+        return float(share[0]) * (highest - lowest + 2.0)
 
     def queries(self, probes: FloatArray) -> NDArray[np.float64] | None:
         """Return points ``(M, D)`` whose products with the prototypes rank as corrected similarities.
@@ -109,8 +109,8 @@ class Cohort:
         share, _ = self._shares(np.array([self.others]))
         return np.asarray((1.0 + share) * probes.astype(np.float64) - share * self._sum)
 
-    def corrected(
-        self, scores: FloatArray, similarities: FloatArray, probes: FloatArray, places: NDArray[np.int64]
+    def correct_scores(
+        self, scores: FloatArray, similarities: FloatArray, probes: FloatArray, positions: NDArray[np.int64]
     ) -> FloatArray:
         """Return corrected scores, ``float32`` of shape ``(M, K)``.
 
@@ -120,25 +120,25 @@ class Cohort:
             Scores of M probes and K people, and cosines with the people's prototypes, ``(M, K)``.
         probes
             L2-normalized embeddings, ``float32`` of shape ``(M, D)``.
-        places
+        positions
             Places of the people, ``(K,)``.
         """
         if not self._correction.share:
             return scores
-        others = np.full(len(places), self.others, dtype=np.int64)
-        elsewhere = products(self._sum, probes)[:, None] - similarities.astype(np.float64)
-        common = self._people.common_with_others(places)
+        others = np.full(len(positions), self.others, dtype=np.int64)
+        totals = products(self._sum, probes)[:, None] - similarities.astype(np.float64)
+        common = self._people.common_with_others(positions)
         if self.further:
-            prototypes = self._people.prototypes_of(places)
+            prototypes = self._people.prototypes_of(positions)
             common += products(self._further_sum, prototypes)
-            is_alike = np.isin(places, self._similar_groups)
-            at = np.searchsorted(self._similar_groups, places[is_alike])
-            sums = self._alike_sums[at]
-            others[is_alike] -= self._alike_counts[at]
-            elsewhere[:, is_alike] -= np.einsum("ad,md->ma", sums, probes.astype(np.float64))
-            common[is_alike] -= np.einsum("ad,ad->a", prototypes[is_alike].astype(np.float64), sums)
+            is_similar = np.isin(positions, self._similar_groups)
+            indices = np.searchsorted(self._similar_groups, positions[is_similar])
+            sums = self._similar_sums[indices]
+            others[is_similar] -= self._similar_counts[indices]
+            totals[:, is_similar] -= np.einsum("ad,md->ma", sums, probes.astype(np.float64))
+            common[is_similar] -= np.einsum("ad,ad->a", prototypes[is_similar].astype(np.float64), sums)
         share, level = self._shares(others)
-        return np.asarray(scores - share * elsewhere + (level - share * common), dtype=np.float32)
+        return np.asarray(scores - share * totals + (level - share * common), dtype=np.float32)
 
     def _shares(self, others: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the subtracted and added fractions for each number of other people."""
@@ -150,28 +150,29 @@ class Cohort:
 def _similar_groups(
     people: PeopleIndex, groups: FloatArray
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the places of enrolled people who resemble further ones, the sums of those, and their numbers."""
+    """Return the positions of enrolled people who resemble further ones, the sums of those, and their numbers."""
     if not len(groups):
         return np.empty(0, np.int64), np.empty((0, people.dimension)), np.empty(0, np.int64)
-    alike = people.prototypes @ groups.T >= MAY_BE_THE_SAME
-    places = np.flatnonzero(alike.any(axis=1)).astype(np.int64)
-    return places, alike[places].astype(np.float64) @ groups.astype(np.float64), alike[places].sum(axis=1)
+    is_similar = people.prototypes @ groups.T >= MAYBE_SAME_PERSON
+    positions = np.flatnonzero(is_similar.any(axis=1)).astype(np.int64)
+    similar = is_similar[positions]
+    return positions, similar.astype(np.float64) @ groups.astype(np.float64), similar.sum(axis=1)
 
 
-def not_enrolled(further: FloatArray, people: PeopleIndex) -> FloatArray:
+def exclude_enrolled(further: FloatArray, people: PeopleIndex) -> FloatArray:
     """Return the rows of `further`, ``(G, D)``, that are `SAME_PERSON` as none of the enrolled."""
     near = people.nearest_people.within(further.astype(np.float64), SAME_PERSON)
-    unlike = [
-        not len(places) or people.similarities(probe, places).max() < SAME_PERSON
-        for probe, places in zip(further, near, strict=True)
+    is_other = [
+        not len(positions) or people.similarities(probe, positions).max() < SAME_PERSON
+        for probe, positions in zip(further, near, strict=True)
     ]
-    return further[np.array(unlike, dtype=np.bool_)]
+    return further[np.array(is_other, dtype=np.bool_)]
 
 
-MOST_PEOPLE = 1000  # stored in the file, those with most faces
+MAX_PEOPLE = 1000  # people in the file: those with most faces
 _MAGIC = b"FBNKAP01"
-_DIGEST = 32
-_HEADER = len(_MAGIC) + 2 * _DIGEST
+_DIGEST_SIZE = 32
+_HEADER_SIZE = len(_MAGIC) + 2 * _DIGEST_SIZE
 _ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
 
 _warned: set[tuple[Path, int]] = set()
@@ -180,10 +181,10 @@ _warned: set[tuple[Path, int]] = set()
 def write_album_people(gallery: Path, pack_digest: str, people: FloatArray) -> None:
     """Write the mean embeddings, ``float32`` of shape ``(G, D)``, of the people of a gallery's scan.
 
-    The first `MOST_PEOPLE` are kept. Raises `StorageError` if the file cannot be written.
+    The first `MAX_PEOPLE` are kept. Raises `StorageError` if the file cannot be written.
     """
-    data = np.ascontiguousarray(people[:MOST_PEOPLE], dtype="<f4").tobytes()
-    header = _MAGIC + _pack(pack_digest) + hashlib.sha256(data).digest()
+    data = np.ascontiguousarray(people[:MAX_PEOPLE], dtype="<f4").tobytes()
+    header = _MAGIC + _pack_hash(pack_digest) + hashlib.sha256(data).digest()
     write_file(cohort_file(gallery), header + data, advice=_ADVICE)
 
 
@@ -208,9 +209,9 @@ def album_people_problem(gallery: Path, pack_digest: str, dimension: int) -> str
     path = cohort_file(gallery)
     try:
         _read(path, pack_digest, dimension)
-    except InvalidValueError as why:
+    except InvalidValueError as error:
         return (
-            f"{printable(str(path))} {why}: until 'facebank scan' recreates it, decisions do not account for the "
+            f"{printable(str(path))} {error}: until 'facebank scan' recreates it, decisions do not account for the "
             "people of the scan who are not enrolled"
         )
     return None
@@ -227,21 +228,21 @@ def warn_of_unusable_people(gallery: Path, pack_digest: str, dimension: int) -> 
 
 def _read(path: Path, pack_digest: str, dimension: int) -> FloatArray | None:
     """Return the embeddings, None without a file; raises `InvalidValueError` with the reason if it is unusable."""
-    most = _HEADER + MOST_PEOPLE * 4 * dimension
+    max_size = _HEADER_SIZE + MAX_PEOPLE * 4 * dimension
     try:
-        state = path.lstat()
-        if not stat.S_ISREG(state.st_mode) or not _HEADER <= state.st_size <= most:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or not _HEADER_SIZE <= status.st_size <= max_size:
             raise InvalidValueError("is damaged")
         with path.open("rb") as stream:
-            content = stream.read(most + 1)
+            content = stream.read(max_size + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise InvalidValueError(f"cannot be read ({error.strerror})") from error
-    header, data = content[:_HEADER], content[_HEADER:]
-    if header[: len(_MAGIC)] != _MAGIC or header[-_DIGEST:] != hashlib.sha256(data).digest():
+    header, data = content[:_HEADER_SIZE], content[_HEADER_SIZE:]
+    if header[: len(_MAGIC)] != _MAGIC or header[-_DIGEST_SIZE:] != hashlib.sha256(data).digest():
         raise InvalidValueError("is damaged")
-    if header[len(_MAGIC) : -_DIGEST] != _pack(pack_digest) or len(data) % (4 * dimension):
+    if header[len(_MAGIC) : -_DIGEST_SIZE] != _pack_hash(pack_digest) or len(data) % (4 * dimension):
         raise InvalidValueError("is damaged, or was made with another pack")
     people: FloatArray = np.frombuffer(data, dtype="<f4").reshape(-1, dimension).astype(np.float32)
     if not np.isfinite(people).all():
@@ -249,5 +250,5 @@ def _read(path: Path, pack_digest: str, dimension: int) -> FloatArray | None:
     return people
 
 
-def _pack(digest: str) -> bytes:
+def _pack_hash(digest: str) -> bytes:
     return hashlib.sha256(digest.encode()).digest()

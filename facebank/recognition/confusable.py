@@ -16,7 +16,7 @@ from facebank.recognition.pairs import (
     PairCurve,
     PairMargins,
     PairModel,
-    left_out_margins,
+    leave_one_out_margins,
 )
 from facebank.storage.concurrency import computed
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from facebank.recognition.calibration.background import Background
     from facebank.types import FloatArray
 
-LEAST_EXPECTED_ERROR = 0.03  # expected error from which a pair is reported
-MOST_PAIRS = 1000  # maximum number of returned pairs
-_MOST_MEASURED = 5000
-_SHARED_AMONG = 5
-_MOST_COMMON = 0.9
-_NEVER_CERTAIN = 1e-9
+MIN_EXPECTED_ERROR = 0.03  # expected error from which a pair is reported
+MAX_PAIRS = 1000  # maximum number of returned pairs
+_MAX_MEASURED = 5000
+_MAX_SHARING = 5
+_MAX_COMMON = 0.9
+_MIN_UNCERTAINTY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +68,33 @@ class Confusables:
     ) -> None:
         self._people = people
         self._model = USUAL_PAIRS if model is None else model
-        self._given_common = common
+        self._fixed_common = common
         self._curves: dict[tuple[int, int], PairCurve] = {}
 
     @computed
     def _common(self) -> float:
-        given = self._given_common
-        return common_similarity(self._people) if given is None else min(given, _MOST_COMMON)
+        common = self._fixed_common
+        return common_similarity(self._people) if common is None else min(common, _MAX_COMMON)
 
     def margin_weight(self, first: int, second: int) -> float:
-        """Return the weight of margins against scores in separating two people, given by place; 0..1."""
-        one, other = self._people.prototypes_of(np.array([first, second]))
-        similarity = float(one @ other)
-        beyond = (similarity - self._common) / (1.0 - self._common)
-        return float(np.clip((beyond - ALIKE) / (VERY_ALIKE - ALIKE), 0.0, 1.0))
+        """Return the weight of margins against scores in separating two people, given by position; 0..1."""
+        a, b = self._people.prototypes_of(np.array([first, second]))
+        similarity = float(a @ b)
+        excess = (similarity - self._common) / (1.0 - self._common)
+        return float(np.clip((excess - ALIKE) / (VERY_ALIKE - ALIKE), 0.0, 1.0))
 
     def expected_error(self, first: int, second: int) -> float:
-        """Return the fraction of photos of two people, given by place, that are nearer to the other; 0..0.5."""
+        """Return the fraction of photos of two people, given by position, that are nearer to the other; 0..0.5."""
         return self._curve(first, second).expected_error
 
     def probability(self, first: int, second: int, margin: float) -> float:
-        """Return the probability of the first of two people, given by place, if a face shows one of them.
+        """Return the probability of the first of two people, given by position, if a face shows one of them.
 
         `margin` is the cosine with the first person's prototype minus that with the second's.
         """
         low, high = sorted((first, second))
         probability = float(self._curve(low, high).probability(np.array(margin if first == low else -margin)))
-        probability = min(max(probability, _NEVER_CERTAIN), 1.0 - _NEVER_CERTAIN)
+        probability = min(max(probability, _MIN_UNCERTAINTY), 1.0 - _MIN_UNCERTAINTY)
         return probability if first == low else 1.0 - probability
 
     def _curve(self, first: int, second: int) -> PairCurve:
@@ -104,9 +104,9 @@ class Confusables:
         return self._curves[pair]
 
 
-def share_among_alike(
+def share_among_lookalikes(
     confusables: Confusables,
-    places: NDArray[np.int64],
+    positions: NDArray[np.int64],
     similarities: FloatArray,
     probabilities: NDArray[np.float64],
 ) -> None:
@@ -119,26 +119,26 @@ def share_among_alike(
     ----------
     confusables
         Separates people who look alike.
-    places
+    positions
         The candidates of each probe, best first, ``(M, K)``.
     similarities
         Cosines with their prototypes, ``(M, K)``.
     probabilities
         As `Calibrator.probabilities` returns them, ``(M, K + 1)``; changed in place.
     """
-    for row, people in enumerate(places.tolist()):
-        left = [column for column in range(len(people)) if probabilities[row, column] > 0]
-        while len(left) > 1 and left[0] < _SHARED_AMONG:
-            first, *others = left
+    for row, people in enumerate(positions.tolist()):
+        columns = [column for column in range(len(people)) if probabilities[row, column] > 0]
+        while len(columns) > 1 and columns[0] < _MAX_SHARING:
+            first, *rest = columns
             shares = {
                 column: _share(confusables, people, similarities[row], probabilities[row], (first, column))
-                for column in others
+                for column in rest
                 if confusables.margin_weight(people[first], people[column])
             }
-            left = [column for column in others if column not in shares]
+            columns = [column for column in rest if column not in shares]
             if shares:
-                together = probabilities[row, [first, *shares]].sum()
-                probabilities[row, first] = together / (1.0 + sum(shares.values()))
+                total = probabilities[row, [first, *shares]].sum()
+                probabilities[row, first] = total / (1.0 + sum(shares.values()))
                 for column, share in shares.items():
                     probabilities[row, column] = share * probabilities[row, first]
 
@@ -160,22 +160,27 @@ def _share(
 
 
 def _margins(people: PeopleIndex, first: int, second: int) -> PairMargins:
-    (one, other), (good, better) = _samples_of_pair(people, first, second)
-    return PairMargins.measure(one, other, good, better)
+    (first_rows, second_rows), (first_qualities, second_qualities) = _samples_of_pair(people, first, second)
+    return PairMargins.measure(first_rows, second_rows, first_qualities, second_qualities)
 
 
 def _doubtful(people: PeopleIndex, first: int, second: int) -> tuple[int, ...]:
-    (one, other), (good, better) = _samples_of_pair(people, first, second)
-    _, margins = left_out_margins(one, other, good, better)
+    (first_rows, second_rows), (first_qualities, second_qualities) = _samples_of_pair(people, first, second)
+    _, margins = leave_one_out_margins(first_rows, second_rows, first_qualities, second_qualities)
     rows = people.rows_of(first), people.rows_of(second)
-    return tuple(int(row) for some, found in zip(rows, margins, strict=True) if len(found) for row in some[found < 0])
+    return tuple(
+        int(row)
+        for own_rows, own_margins in zip(rows, margins, strict=True)
+        if len(own_margins)
+        for row in own_rows[own_margins < 0]
+    )
 
 
 def _samples_of_pair(
     people: PeopleIndex, first: int, second: int
 ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
-    """Return the embeddings and qualities of the samples of two people, given by place."""
-    if not all(0 <= place < len(people.people) for place in (first, second)):
+    """Return the embeddings and qualities of the samples of two people, given by position."""
+    if not all(0 <= position < len(people.people) for position in (first, second)):
         raise UsageError(f"There are no people {first} and {second} among {len(people.people)}.")
     rows = people.rows_of(first), people.rows_of(second)
     return (people.vectors(rows[0]), people.vectors(rows[1])), (people.qualities(rows[0]), people.qualities(rows[1]))
@@ -186,8 +191,8 @@ def common_similarity(people: PeopleIndex, background: Background | None = None)
 
     The weight of the enrolled grows with their number, as in `facebank.recognition.cohort`.
     """
-    found = max(Cohort(people, None, NO_CORRECTION).common, common_background(background))
-    return float(min(found, _MOST_COMMON))
+    common = max(Cohort(people, None, NO_CORRECTION).common, common_background(background))
+    return float(min(common, _MAX_COMMON))
 
 
 def common_background(background: Background | None) -> float:
@@ -200,9 +205,9 @@ def confusable_pairs(
     model: PairModel | None = None,
     background: Background | None = None,
     *,
-    least_error: float = LEAST_EXPECTED_ERROR,
+    least_error: float = MIN_EXPECTED_ERROR,
 ) -> list[ConfusablePair]:
-    """Return the people who are easily confused, highest expected error first, at most `MOST_PAIRS`.
+    """Return the people who are easily confused, highest expected error first, at most `MAX_PAIRS`.
 
     Parameters
     ----------
@@ -216,26 +221,26 @@ def confusable_pairs(
         Least expected error of a reported pair, above 0.
     """
     common = common_similarity(people, background)
-    known = Confusables(people, model, common=common)
-    found = []
-    for one, other, similarity in _most_similar(people, common + VERY_ALIKE * (1 - common)):
-        error = known.expected_error(one, other)
+    confusables = Confusables(people, model, common=common)
+    pairs = []
+    for a, b, similarity in _similar_pairs(people, common + VERY_ALIKE * (1 - common)):
+        error = confusables.expected_error(a, b)
         if error >= least_error:
-            rows = _doubtful(people, one, other)
-            found.append(ConfusablePair(int(people.people[one]), int(people.people[other]), similarity, error, rows))
-    return sorted(found, key=lambda pair: (-pair.expected_error, pair.first, pair.second))[:MOST_PAIRS]
+            rows = _doubtful(people, a, b)
+            pairs.append(ConfusablePair(int(people.people[a]), int(people.people[b]), similarity, error, rows))
+    return sorted(pairs, key=lambda pair: (-pair.expected_error, pair.first, pair.second))[:MAX_PAIRS]
 
 
-def _most_similar(people: PeopleIndex, least: float) -> list[tuple[int, int, float]]:
-    """Return the most similar pairs of places, with similarities of at least `least`."""
-    kept = np.empty((0, 3))
-    for places in people.blocks():
-        made = people.prototypes_of(places)
-        near = people.nearest_people.within(made.astype(np.float64), least)
-        for one, prototype, others in zip(places.tolist(), made, near, strict=True):
-            later = others[others > one]
+def _similar_pairs(people: PeopleIndex, least: float) -> list[tuple[int, int, float]]:
+    """Return the most similar pairs of positions, with similarities of at least `least`."""
+    best = np.empty((0, 3))
+    for positions in people.blocks():
+        prototypes = people.prototypes_of(positions)
+        near = people.nearest_people.within(prototypes.astype(np.float64), least)
+        for a, prototype, others in zip(positions.tolist(), prototypes, near, strict=True):
+            later = others[others > a]
             similarities = people.similarities(prototype, later)
-            found = np.stack([np.full(len(later), one), later, similarities], axis=1)
-            kept = np.concatenate([kept, found[similarities >= least]])
-        kept = kept[np.argsort(-kept[:, 2], kind="stable")[:_MOST_MEASURED]]
-    return [(int(one), int(other), float(similarity)) for one, other, similarity in kept]
+            block = np.stack([np.full(len(later), a), later, similarities], axis=1)
+            best = np.concatenate([best, block[similarities >= least]])
+        best = best[np.argsort(-best[:, 2], kind="stable")[:_MAX_MEASURED]]
+    return [(int(a), int(b), float(similarity)) for a, b, similarity in best]

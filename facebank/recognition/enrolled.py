@@ -50,13 +50,13 @@ class Enrolled:
             raise UsageError("Qualities must be within 0..1.")
         lengths = np.sqrt(np.einsum("ij,ij->i", self.matrix, self.matrix))
         if (np.abs(lengths - 1) > _LENGTH_TOLERANCE).any():
-            wrong = int(np.argmax(np.abs(lengths - 1)))
-            raise UsageError(f"Embeddings must be of length 1; number {wrong} is of length {lengths[wrong]:.3g}.")
+            row = int(np.argmax(np.abs(lengths - 1)))
+            raise UsageError(f"Embeddings must be of length 1; number {row} is of length {lengths[row]:.3g}.")
         object.__setattr__(self, "person_ids", people.astype(np.int64, copy=False))
         object.__setattr__(self, "qualities", qualities.astype(np.float32, copy=False))
 
     @classmethod
-    def of(cls, people: PeopleIndex) -> Self:
+    def from_index(cls, people: PeopleIndex) -> Self:
         """Return the samples of an index, by person."""
         rows = np.arange(people.count)
         return cls(people.vectors(), people.people[people.owners(rows)], people.qualities(rows))
@@ -78,7 +78,7 @@ class Enrolled:
 
     @property
     def owners(self) -> NDArray[np.int64]:
-        """Each sample's place in `people`, ``int64`` of shape ``(N,)``."""
+        """Each sample's position in `people`, ``int64`` of shape ``(N,)``."""
         return self._groups[1]
 
     @computed
@@ -104,19 +104,19 @@ class Enrolled:
         return digest.hexdigest()
 
 
-def check_embeddings(rows: FloatArray, what: str, dimension: int | None = None) -> FloatArray:
+def check_embeddings(rows: FloatArray, name: str, dimension: int | None = None) -> FloatArray:
     """Return embeddings as ``float32`` of shape ``(N, D)``.
 
-    Raises `UsageError`, with `what` as their name, unless they are finite real numbers of that shape, with D equal to
+    Raises `UsageError`, which calls them `name`, unless they are finite real numbers of that shape, with D equal to
     `dimension`, or at least 1 if that is None.
     """
     array = np.asarray(rows)
-    wanted = dimension if dimension is not None else "D"
-    fits = array.ndim == 2 and (array.shape[1] == dimension or (dimension is None and array.shape[1] > 0))
-    if not fits:
-        raise UsageError(f"Expected {what} of shape (N, {wanted}) but got {array.shape}.")
+    columns = dimension if dimension is not None else "D"
+    is_valid = array.ndim == 2 and (array.shape[1] == dimension or (dimension is None and array.shape[1] > 0))
+    if not is_valid:
+        raise UsageError(f"Expected {name} of shape (N, {columns}) but got {array.shape}.")
     if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
-        raise UsageError(f"Expected {what} to be real numbers but got {array.dtype}.")
+        raise UsageError(f"Expected {name} to be real numbers but got {array.dtype}.")
     if not np.isfinite(array).all():
-        raise UsageError(f"{what} contain numbers that are not finite.")
+        raise UsageError(f"{name} contain numbers that are not finite.")
     return array.astype(np.float32, copy=False)

@@ -21,7 +21,7 @@ CLEARLY_MORE_ALIKE = 0.15  # minimum lead in similarity over the photo's other f
 class FaceChoice(NamedTuple):
     """The index of the chosen face in the photo, or None if unclear, and the reason."""
 
-    place: int | None
+    face_index: int | None
     reason: str
 
 
@@ -38,49 +38,51 @@ class SeveralFaces:
         return self.sizes[0] >= TIMES_AS_LARGE * self.sizes[1]
 
 
-def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: float) -> list[FaceChoice]:
+def choose_faces(photos: Sequence[SeveralFaces], person_faces: FloatArray, verify: float) -> list[FaceChoice]:
     """Choose the person's face in photos with several faces; independent of the photos' order.
 
     Parameters
     ----------
     photos
         The photos that belong to one person.
-    known
+    person_faces
         The person's samples, and faces of photos with one face, ``(M, D)``; M may be 0.
     verify
         The pack's verification threshold.
     """
-    is_alone = not len(known)
+    has_no_faces = not len(person_faces)
     subjects = [photo.embeddings[0] for photo in photos if photo.has_subject]
-    how = "agrees with the other photos"
-    if is_alone and subjects:
-        known = np.stack(subjects)
-    elif is_alone:
-        known, how = _common_faces(photos, verify), "the photos have in common"
+    explanation = "agrees with the other photos"
+    if has_no_faces and subjects:
+        person_faces = np.stack(subjects)
+    elif has_no_faces:
+        person_faces, explanation = _common_faces(photos, verify), "the photos have in common"
     choices = []
     for photo in photos:
         count = len(photo.sizes)
-        place, agreeing = _agreeing(photo.embeddings, known, verify) if len(known) else (None, 0)
-        if photo.has_subject and (is_alone or not agreeing):
+        face_index, agreeing = (
+            _find_agreeing(photo.embeddings, person_faces, verify) if len(person_faces) else (None, 0)
+        )
+        if photo.has_subject and (has_no_faces or not agreeing):
             times = photo.sizes[0] / photo.sizes[1]
             choices.append(FaceChoice(0, f"the largest of {count} faces, {times:.1f} times as large as the next"))
-        elif place is not None:
-            choices.append(FaceChoice(place, f"the one of {count} faces that {how}"))
-        elif len(known):
+        elif face_index is not None:
+            choices.append(FaceChoice(face_index, f"the one of {count} faces that {explanation}"))
+        elif len(person_faces):
             choices.append(FaceChoice(None, f"{agreeing or 'none'} of them agree with the other photos"))
         else:
-            choices.append(FaceChoice(None, "there is no other photo that says which of them is meant"))
+            choices.append(FaceChoice(None, "no other photo shows which of them is meant"))
     return choices
 
 
-def _agreeing(faces: FloatArray, known: FloatArray, verify: float) -> tuple[int | None, int]:
-    """Return the index of the one face that agrees with known ones, or None if unclear, and the number that agree."""
-    similarities = faces @ known.T
-    agree = similarities.max(axis=1) >= verify
+def _find_agreeing(faces: FloatArray, person_faces: FloatArray, verify: float) -> tuple[int | None, int]:
+    """Return the index of the one face that agrees with the person's, or None if unclear, and the number that agree."""
+    similarities = faces @ person_faces.T
+    agrees = similarities.max(axis=1) >= verify
     means = similarities.mean(axis=1)
     best, *others = np.argsort(-means, kind="stable").tolist()
-    is_clear = all(not agree[other] or means[best] - means[other] >= CLEARLY_MORE_ALIKE for other in others)
-    return (best if agree[best] and is_clear else None), int(agree.sum())
+    is_clear = all(not agrees[other] or means[best] - means[other] >= CLEARLY_MORE_ALIKE for other in others)
+    return (best if agrees[best] and is_clear else None), int(agrees.sum())
 
 
 def _common_faces(photos: Sequence[SeveralFaces], verify: float) -> FloatArray:
@@ -88,10 +90,10 @@ def _common_faces(photos: Sequence[SeveralFaces], verify: float) -> FloatArray:
     faces = np.concatenate([photo.embeddings for photo in photos])
     owners = np.repeat(np.arange(len(photos)), [len(photo.sizes) for photo in photos])
     sets = linked_sets(faces @ faces.T, verify)
-    shown = {number: len(np.unique(owners[sets == number])) for number in np.unique(sets).tolist()}
-    most = max(shown.values())
-    leading = [number for number, count in shown.items() if count == most]
-    if most < 2 or len(leading) > 1:
+    photo_counts = {number: len(np.unique(owners[sets == number])) for number in np.unique(sets).tolist()}
+    max_count = max(photo_counts.values())
+    candidates = [number for number, count in photo_counts.items() if count == max_count]
+    if max_count < 2 or len(candidates) > 1:
         return np.zeros((0, faces.shape[1]), dtype=np.float32)
-    chosen: FloatArray = faces[sets == leading[0]]
+    chosen: FloatArray = faces[sets == candidates[0]]
     return chosen

@@ -58,15 +58,15 @@ def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None 
             "fast, enroll a newer photo"
         )
         warnings.append(FactWarning(FactWarningCode.OUTDATED_SAMPLES, message, (newest.id,)))
-    early = [sample.id for sample in samples if _is_before(sample, first_day)]
-    if early:
-        dated = "samples are" if len(early) > 1 else "sample is"
-        numbers = ", ".join(map(str, early))
+    early_ids = [sample.id for sample in samples if _is_before(sample, first_day)]
+    if early_ids:
+        subject = "samples are" if len(early_ids) > 1 else "sample is"
+        listing = ", ".join(map(str, early_ids))
         message = (
-            f"{len(early)} {dated} dated before {name} was born ({person.born}): remove sample {numbers}, or correct "
-            "the date"
+            f"{len(early_ids)} {subject} dated before {name} was born ({person.born}): remove sample {listing}, or "
+            "correct the date"
         )
-        warnings.append(FactWarning(FactWarningCode.DATED_BEFORE_BIRTH, message, tuple(early)))
+        warnings.append(FactWarning(FactWarningCode.DATED_BEFORE_BIRTH, message, tuple(early_ids)))
     return warnings
 
 
@@ -127,19 +127,19 @@ class BirthDates:
     people: tuple[tuple[int, str], ...] = ()  # the people's numbers and names, in the order of the days
 
     @classmethod
-    def of(cls, born: Mapping[int, str], names: Mapping[int, str]) -> Self:
+    def from_texts(cls, born: Mapping[int, str], names: Mapping[int, str]) -> Self:
         """Build from birth dates by person number (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) and names."""
-        known = sorted((earliest_day(text), number) for number, text in born.items())
-        return cls(tuple(day for day, _ in known), tuple((number, names[number]) for _, number in known))
+        days_and_ids = sorted((earliest_day(text), number) for number, text in born.items())
+        return cls(tuple(day for day, _ in days_and_ids), tuple((number, names[number]) for _, number in days_and_ids))
 
-    def unborn(self, taken_at: datetime) -> dict[int, str]:
+    def born_after(self, taken_at: datetime) -> dict[int, str]:
         """Return the names, by number, of the people born after a photo was taken."""
         if not self.days or taken_at.date() + TOLERANCE >= self.days[-1]:
             return {}
         return dict(self.people[bisect_right(self.days, taken_at.date() + TOLERANCE) :])
 
 
-def identify_without(
+def identify_without_unborn(
     recognizer: Recognizer, faces: Sequence[Face], denied: Sequence[AbstractSet[int]], unborn: Mapping[int, str]
 ) -> list[Identity]:
     """Identify the faces of one photo without the people born after it was taken.
@@ -156,17 +156,17 @@ def identify_without(
     unborn
         Names of the people born later, by number.
     """
-    without = [people | unborn.keys() for people in denied]
-    # Each on its own: competition between faces is irrelevant for a name that is not given.
-    wrong = [
+    excluded = [people | unborn.keys() for people in denied]
+    # Each face alone, because names that are withheld do not compete.
+    is_unborn = [
         recognizer.identify([face], [people])[0].person in unborn.values()
         for face, people in zip(faces, denied, strict=True)
     ]
-    others = [row for row, is_wrong in enumerate(wrong) if not is_wrong]
-    decided = recognizer.identify([faces[row] for row in others], [without[row] for row in others])
-    decisions = dict(zip(others, decided, strict=True))
+    remaining = [row for row, is_excluded in enumerate(is_unborn) if not is_excluded]
+    identities = recognizer.identify([faces[row] for row in remaining], [excluded[row] for row in remaining])
+    decisions = dict(zip(remaining, identities, strict=True))
     for row, face in enumerate(faces):
-        if wrong[row]:
-            (decision,) = recognizer.identify([face], [without[row]])
+        if is_unborn[row]:
+            (decision,) = recognizer.identify([face], [excluded[row]])
             decisions[row] = replace(decision, decision=Decision.UNCERTAIN, reason=Reason.BEFORE_BIRTH, person=None)
     return [decisions[row] for row in range(len(faces))]

@@ -22,7 +22,7 @@ ALIKE = 0.97  # similarity from which two samples count as one photo; two photos
 ONE_MOMENT = 0.9  # mean similarity of samples of one moment; 1 % of photo pairs reach it
 RARELY_BELOW = 0.334  # distance below the mean similarity of one person's photos, 0.5 % quantile
 MOSTLY_ABOVE = 0.2  # the same, 5 % quantile; reached by chance among many people
-_SAMPLES_AT_ONCE = 1000
+_SAMPLES_PER_BLOCK = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,93 +36,95 @@ class Neighborhood:
     other: FloatArray
     nearest: NDArray[np.int64]
     # samples nearer to another person, and as near as most of that person's photos, ``(N,)``
-    mislabelled: NDArray[np.bool_]
+    mislabeled: NDArray[np.bool_]
     # other samples less similar to their person's others than photos of one person usually are, ``(N,)``
     disagreeing: NDArray[np.bool_]
     agreement: FloatArray  # mean similarity of each person's samples to one another, ``(P,)``; NaN for an only one
     too_similar: NDArray[np.bool_]  # people whose samples are all of one moment, ``(P,)``
 
 
-def survey(enrolled: Enrolled, background: Background | None = None) -> Neighborhood:
+def find_neighbors(enrolled: Enrolled, background: Background | None = None) -> Neighborhood:
     """Return the neighbors of every sample, each left out of its person; `background` is the pack's, or None."""
     typical, owners = agreement(background), enrolled.owners
     counts = np.bincount(owners)
     own = _own_similarities(enrolled)
-    other, place = _other_similarities(enrolled)
-    least_own = least_similarity(counts[owners] - 1, typical)
-    least_other = least_similarity(np.where(place >= 0, counts[place], 0), typical, MOSTLY_ABOVE)
-    mislabelled = (place >= 0) & (own < other) & (other >= least_other)
-    disagreeing = ~mislabelled & (own < least_own)
-    between = _agreement(enrolled)
+    other, position = _other_similarities(enrolled)
+    min_own = min_similarity(counts[owners] - 1, typical)
+    min_other = min_similarity(np.where(position >= 0, counts[position], 0), typical, MOSTLY_ABOVE)
+    mislabeled = (position >= 0) & (own < other) & (other >= min_other)
+    disagreeing = ~mislabeled & (own < min_own)
+    person_agreement = _agreement(enrolled)
     return Neighborhood(
         own=own,
         other=other,
-        nearest=np.where(place >= 0, enrolled.people[place], -1),
-        mislabelled=mislabelled,
+        nearest=np.where(position >= 0, enrolled.people[position], -1),
+        mislabeled=mislabeled,
         disagreeing=disagreeing,
-        agreement=between,
-        too_similar=between >= ONE_MOMENT,
+        agreement=person_agreement,
+        too_similar=person_agreement >= ONE_MOMENT,
     )
 
 
-def least_similarity(counts: NDArray[np.int64], typical: float, below: float = RARELY_BELOW) -> NDArray[np.float64]:
+def min_similarity(counts: NDArray[np.int64], typical: float, below: float = RARELY_BELOW) -> NDArray[np.float64]:
     """Return the minimum similarity expected between the mean of a person's photos and a further photo.
 
     `counts` are the numbers of photos (infinity is returned for 0), `typical` is the mean cosine of two photos of one
     person, and `below` is the distance allowed below the mean for one photo; it shrinks with more.
     """
-    some = np.maximum(counts, 1)
-    mean = typical * np.sqrt(some / (1 + (some - 1) * typical))
+    count = np.maximum(counts, 1)
+    mean = typical * np.sqrt(count / (1 + (count - 1) * typical))
     return np.where(counts > 0, mean - below * typical / mean, np.inf)
 
 
-def alike_samples(enrolled: Enrolled, least: float = ALIKE) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+def nearly_equal_samples(
+    enrolled: Enrolled, least: float = ALIKE
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
     """Return pairs of nearly equal samples: rows of `Enrolled.index`, the lower first, and their similarities."""
-    index, ones, others, similarities = enrolled.index, [], [], []
-    for start in range(0, index.count, _SAMPLES_AT_ONCE):
-        rows = np.arange(start, min(start + _SAMPLES_AT_ONCE, index.count))
+    index, first_rows, second_rows, similarities = enrolled.index, [], [], []
+    for start in range(0, index.count, _SAMPLES_PER_BLOCK):
+        rows = np.arange(start, min(start + _SAMPLES_PER_BLOCK, index.count))
         vectors = index.vectors(rows)
         for row, vector, near in zip(
             rows, vectors, index.nearest_samples.within(vectors.astype(np.float64), least), strict=True
         ):
             later = near[near > row]
             if len(later):
-                found = cosines(vector, index.vectors(later))
-                alike = found >= least
-                ones.append(np.full(int(alike.sum()), row))
-                others.append(later[alike])
-                similarities.append(found[alike])
-    nobody = np.empty(0, dtype=np.int64)
+                cosines_of_row = cosines(vector, index.vectors(later))
+                is_equal = cosines_of_row >= least
+                first_rows.append(np.full(int(is_equal.sum()), row))
+                second_rows.append(later[is_equal])
+                similarities.append(cosines_of_row[is_equal])
+    no_rows = np.empty(0, dtype=np.int64)
     return (
-        np.concatenate([nobody, *ones]),
-        np.concatenate([nobody, *others]),
+        np.concatenate([no_rows, *first_rows]),
+        np.concatenate([no_rows, *second_rows]),
         np.concatenate([np.empty(0, dtype=np.float32), *similarities]),
     )
 
 
 def _own_similarities(enrolled: Enrolled) -> FloatArray:
     """Return each sample's cosine with the weighted mean of its person's others, NaN for a single sample."""
-    owners, counted = enrolled.owners, weight_samples(enrolled.matrix, enrolled.qualities)
+    owners, weighted = enrolled.owners, weight_samples(enrolled.matrix, enrolled.qualities)
     sums = np.zeros((len(enrolled.people), enrolled.dimension))
-    np.add.at(sums, owners, counted)
-    own = (normalized(sums[owners] - counted) * enrolled.matrix.astype(np.float64)).sum(axis=1)
+    np.add.at(sums, owners, weighted)
+    own = (normalized(sums[owners] - weighted) * enrolled.matrix.astype(np.float64)).sum(axis=1)
     own[np.bincount(owners)[owners] == 1] = np.nan
     return np.asarray(own, dtype=np.float32)
 
 
 def _other_similarities(enrolled: Enrolled) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Return each sample's similarity to the nearest other person, and that person's place; -1 without one."""
+    """Return each sample's similarity to the nearest other person, and that person's position; -1 without one."""
     index, owners = enrolled.index, enrolled.owners
     highest = np.full(enrolled.count, -1.0, dtype=np.float32)
-    places = np.full(enrolled.count, -1, dtype=np.int64)
-    for start in range(0, enrolled.count if len(index.people) > 1 else 0, _SAMPLES_AT_ONCE):
-        block = enrolled.matrix[start : start + _SAMPLES_AT_ONCE]
+    positions = np.full(enrolled.count, -1, dtype=np.int64)
+    for start in range(0, enrolled.count if len(index.people) > 1 else 0, _SAMPLES_PER_BLOCK):
+        block = enrolled.matrix[start : start + _SAMPLES_PER_BLOCK]
         for row, near in enumerate(index.nearest_people.near(block.astype(np.float64), 2), start):
             others = near[near != owners[row]]
             similarities = index.similarities(enrolled.matrix[row], others)
             best = int(similarities.argmax())
-            highest[row], places[row] = similarities[best], others[best]
-    return highest, places
+            highest[row], positions[row] = similarities[best], others[best]
+    return highest, positions
 
 
 def _agreement(enrolled: Enrolled) -> FloatArray:
@@ -135,12 +137,12 @@ def _agreement(enrolled: Enrolled) -> FloatArray:
 
 
 TYPICAL_AGREEMENT = 0.65  # mean cosine of two photos of one person, if the background lacks it
-_LEAST_VARIANCE = 1e-6
+_MIN_VARIANCE = 1e-6
 
 
 def agreement(background: Background | None) -> float:
     """Return the mean cosine of two photos of one person around the average face, 0.05..0.95."""
     if background is None or background.within is None:
         return TYPICAL_AGREEMENT
-    possible = max(1.0 - float((background.mean.astype(np.float64) ** 2).sum()), _LEAST_VARIANCE)
+    possible = max(1.0 - float((background.mean.astype(np.float64) ** 2).sum()), _MIN_VARIANCE)
     return float(np.clip(1.0 - np.trace(background.within.astype(np.float64)) / possible, 0.05, 0.95))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ALIKE, VERY_ALIKE = 0.15, 0.30  # prototype similarities: below, scores separate two people; above, margins do
 USUAL_ERROR = 0.04  # default fraction of wrong names between people who look alike
-NAMES_WRONG = ((0.023, 0.97), (0.034, 0.93), (0.04, 0.87), (0.046, 0.8), (0.052, 0.75), (0.064, 0.65), (0.09, 0.5))
+WRONG_NAME_RATES = ((0.023, 0.97), (0.034, 0.93), (0.04, 0.87), (0.046, 0.8), (0.052, 0.75), (0.064, 0.65), (0.09, 0.5))
 """Fractions of wrong names, and the minimum probability of one of the two people for a name at that fraction.
 
 Measured on siblings of both halves, four photos each, a tenth in a wrong folder for three of ten pairs: ``python -m
@@ -34,10 +34,10 @@ benchmarks.pair_fitting``. Without misfiled photos about half as many names are 
 """
 
 _SOFTNESS = 0.03
-_LEAST_MARGIN = 1e-9
-_STEEPEST = 60.0
-_MOST_SIMILAR = 0.97
-_MOST_DOUBT = 0.6
+_MIN_MARGIN = 1e-9
+_MAX_STEEPNESS = 60.0
+_MAX_SIMILARITY = 0.97
+_MAX_DOUBT = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class PairMargins:
 
         Samples are L2-normalized ``float32``, at least one each; qualities are 0..1.
         """
-        similarity, margins = left_out_margins(first, second, first_quality, second_quality)
+        similarity, margins = leave_one_out_margins(first, second, first_quality, second_quality)
         return cls(similarity, len(first), len(second), tuple(np.concatenate(margins).tolist()))
 
 
@@ -107,18 +107,18 @@ class PairCurve:
     def __init__(self, model: PairModel, pair: PairMargins, common: float = 0.0) -> None:
         self._scale = 1.0 - common
         similarity = (pair.similarity - common) / self._scale
-        distance = 1.0 - min(similarity, _MOST_SIMILAR)
+        distance = 1.0 - min(similarity, _MAX_SIMILARITY)
         margins, self._prior = np.array(pair.margins) / self._scale, math.exp(model.prior_photos)
         self._usual = model.prior_margin + model.prior_of_distance * (1.0 - similarity)
         margin = float(margins.sum() + self._prior * self._usual) / (len(margins) + self._prior)
-        margin = max(_SOFTNESS * float(np.logaddexp(0.0, margin / _SOFTNESS)), _LEAST_MARGIN)
+        margin = max(_SOFTNESS * float(np.logaddexp(0.0, margin / _SOFTNESS)), _MIN_MARGIN)
         inverse = 1.0 / pair.first + 1.0 / pair.second
         steepness = math.exp(model.steepness + model.of_samples * inverse)
-        self._steepness = min(steepness * margin**model.of_margin / distance**model.of_similarity, _STEEPEST)
+        self._steepness = min(steepness * margin**model.of_margin / distance**model.of_similarity, _MAX_STEEPNESS)
         self._lean = model.lean * math.log(pair.first / pair.second)
-        counted = math.exp(model.doubt_photos)
-        doubt = math.exp(model.doubt) * counted + math.exp(model.doubt_of_photo) * int((margins < 0).sum())
-        self._doubt = min(doubt / (counted + len(margins)), _MOST_DOUBT)
+        weight = math.exp(model.doubt_photos)
+        doubt = math.exp(model.doubt) * weight + math.exp(model.doubt_of_photo) * int((margins < 0).sum())
+        self._doubt = min(doubt / (weight + len(margins)), _MAX_DOUBT)
         self._margins = margins
 
     @property
@@ -134,13 +134,13 @@ class PairCurve:
         return np.asarray((1 - self._doubt) * 0.5 * (1.0 + np.tanh(0.5 * evidence)) + self._doubt / 2)
 
 
-def least_before(error: float) -> float:
-    """Return the minimum probability of the first of two people for a fraction of wrong names; see `NAMES_WRONG`."""
-    errors, probabilities = zip(*NAMES_WRONG, strict=True)
+def min_pair_probability(error: float) -> float:
+    """Return the minimum probability of the first of two people for a wrong name rate: see `WRONG_NAME_RATES`."""
+    errors, probabilities = zip(*WRONG_NAME_RATES, strict=True)
     return float(np.interp(error, errors, probabilities))
 
 
-def left_out_margins(
+def leave_one_out_margins(
     first: FloatArray, second: FloatArray, first_quality: FloatArray, second_quality: FloatArray
 ) -> tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Return the cosine of two people's prototypes, and the margin of each photo towards its own person.
@@ -148,15 +148,17 @@ def left_out_margins(
     Arguments as for `PairMargins.measure`. Each photo is left out of its person's prototype; a single photo has no
     margin.
     """
-    one, other = (weight_samples(rows, quality) for rows, quality in ((first, first_quality), (second, second_quality)))
-    mine, theirs = (normalized(rows.sum(axis=0)[None])[0] for rows in (one, other))
-    margins = _left_out(first, one, theirs), _left_out(second, other, mine)
-    return float(np.clip(mine @ theirs, -1.0, 1.0)), margins
+    a, b = (weight_samples(rows, quality) for rows, quality in ((first, first_quality), (second, second_quality)))
+    first_prototype, second_prototype = (normalized(rows.sum(axis=0)[None])[0] for rows in (a, b))
+    margins = _leave_one_out(first, a, second_prototype), _leave_one_out(second, b, first_prototype)
+    return float(np.clip(first_prototype @ second_prototype, -1.0, 1.0)), margins
 
 
-def _left_out(samples: FloatArray, weighted: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+def _leave_one_out(
+    samples: FloatArray, weighted: NDArray[np.float64], other: NDArray[np.float64]
+) -> NDArray[np.float64]:
     if len(samples) < 2:
         return np.empty(0)
-    rest = normalized(weighted.sum(axis=0) - weighted)
-    exact = samples.astype(np.float64)
-    return np.asarray((exact * rest).sum(axis=1) - exact @ other)
+    others = normalized(weighted.sum(axis=0) - weighted)
+    samples64 = samples.astype(np.float64)
+    return np.asarray((samples64 * others).sum(axis=1) - samples64 @ other)

@@ -24,56 +24,56 @@ _LOST_TO_OTHERS = (Reason.RUNNER_UP_TOO_NEAR, Reason.CONFUSABLE, Reason.IMPROBAB
 class Ranking:
     """The likeliest people of each of M probes, best first."""
 
-    places: NDArray[np.int64]  # indices into the enrolled people, ``(M, K)``
+    positions: NDArray[np.int64]  # indices into the enrolled people, ``(M, K)``
     # scores, similarities: ``float32`` of shape ``(M, K)``; a denied person's score is minus infinity
     scores: FloatArray
     similarities: FloatArray
     # of these people and, last, of a stranger, ``(M, K + 1)``; None for an uncalibrated pack
     probabilities: NDArray[np.float64] | None
 
-    def of(self, rows: Sequence[int]) -> Ranking:
+    def select(self, rows: Sequence[int]) -> Ranking:
         """Return the ranking of some probes."""
         chosen = list(rows)
         probabilities = None if self.probabilities is None else self.probabilities[chosen]
-        return Ranking(self.places[chosen], self.scores[chosen], self.similarities[chosen], probabilities)
+        return Ranking(self.positions[chosen], self.scores[chosen], self.similarities[chosen], probabilities)
 
-    def ordered(self, columns: NDArray[np.int64]) -> Ranking:
+    def reorder(self, columns: NDArray[np.int64]) -> Ranking:
         """Return the ranking with each probe's people reordered by `columns`, ``(M, K)``."""
         probabilities = self.probabilities
         if probabilities is not None:
             predicted = np.take_along_axis(probabilities[:, :-1], columns, axis=1)
             probabilities = np.concatenate([predicted, probabilities[:, -1:]], axis=1)
         return Ranking(
-            np.take_along_axis(self.places, columns, axis=1),
+            np.take_along_axis(self.positions, columns, axis=1),
             np.take_along_axis(self.scores, columns, axis=1),
             np.take_along_axis(self.similarities, columns, axis=1),
             probabilities,
         )
 
 
-def stacked(rankings: Sequence[Ranking]) -> Ranking:
+def stack(rankings: Sequence[Ranking]) -> Ranking:
     """Return the rankings of several probes as one."""
-    predicted = [each.probabilities for each in rankings if each.probabilities is not None]
+    predicted = [ranking.probabilities for ranking in rankings if ranking.probabilities is not None]
     return Ranking(
-        np.concatenate([each.places for each in rankings]),
-        np.concatenate([each.scores for each in rankings]),
-        np.concatenate([each.similarities for each in rankings]),
+        np.concatenate([ranking.positions for ranking in rankings]),
+        np.concatenate([ranking.scores for ranking in rankings]),
+        np.concatenate([ranking.similarities for ranking in rankings]),
         np.concatenate(predicted) if predicted else None,
     )
 
 
-def averaged(rows: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
+def average(rows: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
     """Return the weighted average of rows as a single one, ``(1, ...)``."""
     return np.asarray(weights[None] @ rows.astype(np.float64), dtype=np.float32)
 
 
-def _remaining(candidates: Sequence[Candidate]) -> float | None:
+def _stranger_probability(candidates: Sequence[Candidate]) -> float | None:
     """Return the probability of none of the candidates; None for an uncalibrated pack."""
     predicted = [candidate.probability for candidate in candidates if candidate.probability is not None]
     return max(0.0, 1.0 - math.fsum(predicted)) if predicted else None
 
 
-def identity_of(decision: Decision, reason: Reason, candidates: tuple[Candidate, ...]) -> Identity:
+def build_identity(decision: Decision, reason: Reason, candidates: tuple[Candidate, ...]) -> Identity:
     """Return the identity of a face with at least one candidate."""
     best = candidates[0]
     return Identity(
@@ -83,11 +83,11 @@ def identity_of(decision: Decision, reason: Reason, candidates: tuple[Candidate,
         similarity=best.similarity,
         probability=best.probability,
         candidates=candidates,
-        stranger_probability=_remaining(candidates),
+        stranger_probability=_stranger_probability(candidates),
     )
 
 
-def without_name(alone: Identity, names: AbstractSet[str]) -> tuple[Decision, Reason]:
+def withhold_name(alone: Identity, names: AbstractSet[str]) -> tuple[Decision, Reason]:
     """Return the decision and reason of a face that loses its name to other faces of the photo."""
     lost = alone.reason in _LOST_TO_OTHERS and alone.candidates[0].person in names
     if alone.decision is Decision.KNOWN or lost:
@@ -95,26 +95,26 @@ def without_name(alone: Identity, names: AbstractSet[str]) -> tuple[Decision, Re
     return alone.decision, alone.reason
 
 
-def least_sure(identities: Sequence[Identity]) -> Identity:
+def least_certain(identities: Sequence[Identity]) -> Identity:
     """Return the least certain of several identities of one face."""
     unnamed = [identity for identity in identities if identity.person is None]
     if unnamed:
         return unnamed[0]
-    least = min(identities, key=lambda identity: identity.probability or 0.0)
-    if all(identity.person == least.person for identity in identities):
-        return least
-    return replace(least, decision=Decision.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
+    weakest = min(identities, key=lambda identity: identity.probability or 0.0)
+    if all(identity.person == weakest.person for identity in identities):
+        return weakest
+    return replace(weakest, decision=Decision.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
 
 
 def flag_people_seen_twice(decisions: Sequence[Identity], together: Sequence[Sequence[int]]) -> list[Identity]:
     """Mark the less similar of two simultaneous faces of one person as `Reason.SAME_PERSON_TWICE`."""
     flagged = list(decisions)
     for rows in together:
-        first = set[str]()
+        seen = set[str]()
         for row in sorted(rows, key=lambda row: -(decisions[row].similarity or 0.0)):
             person = decisions[row].person
-            if person is not None and person in first:
+            if person is not None and person in seen:
                 flagged[row] = replace(decisions[row], reason=Reason.SAME_PERSON_TWICE)
             elif person is not None:
-                first.add(person)
+                seen.add(person)
     return flagged

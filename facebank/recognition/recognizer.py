@@ -11,19 +11,19 @@ import numpy as np
 
 from facebank.errors import UsageError
 from facebank.recognition.calibration.simulation import KEPT
-from facebank.recognition.confusable import LEAST_EXPECTED_ERROR, Confusables, share_among_alike
+from facebank.recognition.confusable import MIN_EXPECTED_ERROR, Confusables, share_among_lookalikes
 from facebank.recognition.enrolled import check_embeddings
-from facebank.recognition.pairs import USUAL_ERROR, least_before
+from facebank.recognition.pairs import USUAL_ERROR, min_pair_probability
 from facebank.recognition.ranking import (
     Ranking,
-    averaged,
+    average,
+    build_identity,
     flag_people_seen_twice,
-    identity_of,
-    least_sure,
-    stacked,
-    without_name,
+    least_certain,
+    stack,
+    withhold_name,
 )
-from facebank.recognition.scoring import PrototypeScorer, greatest
+from facebank.recognition.scoring import PrototypeScorer, top_indices
 from facebank.storage.arrays import normalized
 from facebank.types import Candidate, Decision, Face, Identity, Reason
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 CANDIDATES = 5
 
-LEAST_ODDS = 10.0  # minimum ratio of the probabilities of a named person and the runner-up
+MIN_ODDS = 10.0  # minimum ratio of the probabilities of a named person and the runner-up
 HARDLY_A_FACE = "hardly a face"  # weakness of detections of a hand, an ear or a pattern
 BEYOND_DOUBT = 0.95  # probability from which a poor face is named, unless it is hardly a face
-LEAST_PROBABILITY = 0.5  # default least probability of a name
-_LEAST_QUALITY = 1e-3
-_LEAST_TOTAL = 1e-12
-_RATHER_THAN_THE_OTHER = 0.5
+MIN_PROBABILITY = 0.5  # default least probability of a name
+_MIN_QUALITY = 1e-3
+_MIN_TOTAL = 1e-12
+_EVEN_CHANCE = 0.5
 _ROUNDING = 1e-6  # scores are rounded to float32
 
 
@@ -59,16 +59,16 @@ class Rule:
     stranger_similarity: float
     calibrator: Calibrator | None = None  # turns scores into probabilities; None for an uncalibrated pack
     stranger_share: float = 0.5  # prior probability that a face is a stranger's, in (0, 1)
-    least_probability: float = LEAST_PROBABILITY  # lowest probability of a name; used only with a calibrator
+    least_probability: float = MIN_PROBABILITY  # lowest probability of a name; used only with a calibrator
     allow_twice: bool = False  # whether several faces of one photo may get the same name
     # lowest probability of the first of two people who look alike, given that the face is one of them
-    least_before_alike: float = least_before(USUAL_ERROR)
+    min_lookalike_probability: float = min_pair_probability(USUAL_ERROR)
 
 
-class _Scored(NamedTuple):
-    """One probe's people: places, ascending, scores and similarities, each of shape ``(K,)``."""
+class _Scores(NamedTuple):
+    """One probe's people: positions, ascending, scores and similarities, each of shape ``(K,)``."""
 
-    places: NDArray[np.int64]
+    positions: NDArray[np.int64]
     scores: FloatArray
     similarities: FloatArray
 
@@ -90,7 +90,7 @@ class Recognizer:
         Separates people who look alike; None to treat all people alike.
     cohort
         The album's other people, by whom scores are corrected; None for raw scores.
-    for_hidden_mouths
+    hidden_mouth_scorer
         The classifier for faces with a hidden mouth, such as in a mask; None to use `scorer`.
 
     Attributes
@@ -117,11 +117,11 @@ class Recognizer:
         *,
         strangers: FloatArray | None = None,
         confusables: Confusables | None = None,
-        for_hidden_mouths: PersonScorer | None = None,
+        hidden_mouth_scorer: PersonScorer | None = None,
         cohort: Cohort | None = None,
     ) -> None:
-        fitted = [scorer] if for_hidden_mouths is None else [scorer, for_hidden_mouths]
-        if not all(np.array_equal(each.people, people.people) for each in fitted):
+        fitted = [scorer] if hidden_mouth_scorer is None else [scorer, hidden_mouth_scorer]
+        if not all(np.array_equal(candidate.people, people.people) for candidate in fitted):
             raise UsageError("The classifier was fitted to people other than the enrolled ones.")
         self._index = people
         self._people = people.people
@@ -134,7 +134,7 @@ class Recognizer:
         if strangers is not None and len(strangers):
             self._strangers = check_embeddings(strangers, "the strangers", self._dimension)
         self._confusables = confusables
-        self._for_hidden_mouths = for_hidden_mouths
+        self._hidden_mouth_scorer = hidden_mouth_scorer
         self._cohort = cohort
         self.further = 0 if cohort is None else cohort.further
         self.others = 0 if cohort is None else cohort.others
@@ -184,22 +184,22 @@ class Recognizer:
         """
         if not tracks:
             return []
-        faces, rankings, stranger_similarities = zip(*map(self._ranked_track, tracks), strict=True)
-        return self._decide_together(faces, stacked(rankings), np.array(stranger_similarities), together)
+        faces, rankings, stranger_similarities = zip(*map(self._rank_track, tracks), strict=True)
+        return self._decide_together(faces, stack(rankings), np.array(stranger_similarities), together)
 
-    def _ranked_track(self, faces: Sequence[Face]) -> tuple[Face, Ranking, float]:
+    def _rank_track(self, faces: Sequence[Face]) -> tuple[Face, Ranking, float]:
         """Return a typical face of a track, its ranking, and its similarity to the nearest remembered stranger."""
         if not faces:
             raise UsageError("A track needs at least one face.")
         rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
         embeddings = np.concatenate(rows)
         qualities = np.array([face.quality for face in faces])
-        weights = np.maximum(qualities, _LEAST_QUALITY) ** 2
+        weights = np.maximum(qualities, _MIN_QUALITY) ** 2
         weights = weights / weights.sum()
-        ranking = self._ranked([self._shown(embeddings, _hidden_mouths(faces), weights)])
+        ranking = self._rank_scores([self._score_track(embeddings, _hidden_mouths(faces), weights)])
         stranger_similarity = float(self._stranger_similarities(embeddings) @ weights)
         typical = replace(faces[0].assessment, score=float(qualities @ weights))
-        mean = normalized(averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
+        mean = normalized(average(embeddings, weights).astype(np.float64)).astype(np.float32)
         return (
             Face(faces[0].box, faces[0].landmarks, faces[0].detection_score, typical, mean[0]),
             ranking,
@@ -209,45 +209,55 @@ class Recognizer:
     def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> Ranking:
         if denied and len(denied) != len(embeddings):
             raise UsageError(f"Expected denials for {len(embeddings)} faces, not for {len(denied)}.")
-        most = max(map(len, denied), default=0)
-        scored: list[_Scored] = []
-        places = self._near(embeddings, hidden, KEPT + most)
-        for row, (embedding, near) in enumerate(zip(embeddings, places, strict=True)):
-            scores, similarities = self._scored(embedding, near, is_hidden=bool(hidden[row]))
+        max_denied = max(map(len, denied), default=0)
+        scored: list[_Scores] = []
+        positions = self._candidates_of(embeddings, hidden, KEPT + max_denied)
+        for row, (embedding, near) in enumerate(zip(embeddings, positions, strict=True)):
+            scores, similarities = self._score(embedding, near, is_hidden=bool(hidden[row]))
             if denied and denied[row]:
                 scores = np.where(np.isin(self._people[near], list(denied[row])), -np.inf, scores).astype(np.float32)
-            scored.append(_Scored(near, scores, similarities))
-        return self._ranked(scored)
+            scored.append(_Scores(near, scores, similarities))
+        return self._rank_scores(scored)
 
-    def _shown(self, embeddings: FloatArray, hidden: NDArray[np.bool_], weights: NDArray[np.float64]) -> _Scored:
+    def _score_track(self, embeddings: FloatArray, hidden: NDArray[np.bool_], weights: NDArray[np.float64]) -> _Scores:
         """Return the weighted average scores of several faces of one person."""
         near = np.arange(len(self._people))
         queries = self._queries(embeddings)
         if isinstance(self._scorer, PrototypeScorer) and queries is not None and not self._compares_masks(hidden).any():
             (near,) = self._scorer.near((weights @ queries)[None], KEPT, self._margin_tolerance)
-        found = [
-            self._scored(embedding, near, is_hidden=bool(is_hidden))
+        results = [
+            self._score(embedding, near, is_hidden=bool(is_hidden))
             for embedding, is_hidden in zip(embeddings, hidden, strict=True)
         ]
-        scores, similarities = (averaged(np.stack(rows), weights)[0] for rows in zip(*found, strict=True))
-        return _Scored(near, scores, similarities)
+        scores, similarities = (average(np.stack(rows), weights)[0] for rows in zip(*results, strict=True))
+        return _Scores(near, scores, similarities)
 
-    def _near(self, embeddings: FloatArray, hidden: NDArray[np.bool_], limit: int) -> list[NDArray[np.int64]]:
+    def _candidates_of(self, embeddings: FloatArray, hidden: NDArray[np.bool_], limit: int) -> list[NDArray[np.int64]]:
         """Return the candidates for the best scores of each face."""
-        exact, queries, by_mask = embeddings.astype(np.float64), self._queries(embeddings), self._compares_masks(hidden)
+        embeddings64, queries, by_mask = (
+            embeddings.astype(np.float64),
+            self._queries(embeddings),
+            self._compares_masks(hidden),
+        )
         if queries is None:
             return [np.arange(len(self._people))] * len(embeddings)
-        wide = self._margin_tolerance + (0.0 if self._cohort is None else self._cohort.spread)
+        slack = self._margin_tolerance + (0.0 if self._cohort is None else self._cohort.spread)
         is_linear = isinstance(self._scorer, PrototypeScorer)
-        bare = self._scorer.near(
-            queries[~by_mask] if is_linear else exact[~by_mask], limit, self._margin_tolerance if is_linear else wide
+        unmasked = self._scorer.near(
+            queries[~by_mask] if is_linear else embeddings64[~by_mask],
+            limit,
+            self._margin_tolerance if is_linear else slack,
         )
-        masked = [] if self._for_hidden_mouths is None else self._for_hidden_mouths.near(exact[by_mask], limit, wide)
-        found, rest = iter(bare), iter(masked)
-        return [next(rest) if is_masked else next(found) for is_masked in by_mask.tolist()]
+        masked = (
+            []
+            if self._hidden_mouth_scorer is None
+            else self._hidden_mouth_scorer.near(embeddings64[by_mask], limit, slack)
+        )
+        masked_rows, unmasked_rows = iter(masked), iter(unmasked)
+        return [next(masked_rows if is_masked else unmasked_rows) for is_masked in by_mask.tolist()]
 
     def _compares_masks(self, hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        return hidden & (self._for_hidden_mouths is not None)
+        return hidden & (self._hidden_mouth_scorer is not None)
 
     def _queries(self, embeddings: FloatArray) -> NDArray[np.float64] | None:
         """Return the points whose nearest prototypes score best; None if there is no single such point."""
@@ -258,31 +268,33 @@ class Recognizer:
         """Bound on the error of `_queries` in the order of two people, from rounding and omitted terms."""
         return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.others, 1))
 
-    def _scored(
-        self, embedding: FloatArray, places: NDArray[np.int64], *, is_hidden: bool
+    def _score(
+        self, embedding: FloatArray, positions: NDArray[np.int64], *, is_hidden: bool
     ) -> tuple[FloatArray, FloatArray]:
-        scorer = self._scorer if self._for_hidden_mouths is None or not is_hidden else self._for_hidden_mouths
-        scores = scorer.scores_of(embedding, places)
+        scorer = self._scorer if self._hidden_mouth_scorer is None or not is_hidden else self._hidden_mouth_scorer
+        scores = scorer.scores_of(embedding, positions)
         # for a hidden mouth, the reported similarity is that with masked samples
         is_similarity = isinstance(scorer, PrototypeScorer)
-        similarities = scores if is_similarity else self._index.similarities(embedding, places)
+        similarities = scores if is_similarity else self._index.similarities(embedding, positions)
         if self._cohort is not None:
-            scores = self._cohort.corrected(scores[None], similarities[None], embedding[None], places)[0]
+            scores = self._cohort.correct_scores(scores[None], similarities[None], embedding[None], positions)[0]
         return scores, similarities
 
-    def _ranked(self, scored: Sequence[_Scored]) -> Ranking:
-        best = [greatest(each.scores[None], KEPT)[0] for each in scored]
-        places = np.stack([each.places[order] for each, order in zip(scored, best, strict=True)])
-        scores = np.stack([each.scores[order] for each, order in zip(scored, best, strict=True)])
-        like = np.stack([each.similarities[order] for each, order in zip(scored, best, strict=True)])
+    def _rank_scores(self, scored: Sequence[_Scores]) -> Ranking:
+        best = [top_indices(candidates.scores[None], KEPT)[0] for candidates in scored]
+        positions = np.stack([candidates.positions[order] for candidates, order in zip(scored, best, strict=True)])
+        scores = np.stack([candidates.scores[order] for candidates, order in zip(scored, best, strict=True)])
+        similarities = np.stack(
+            [candidates.similarities[order] for candidates, order in zip(scored, best, strict=True)]
+        )
         if self.rule.calibrator is None:
-            return Ranking(places, scores, like, None)
+            return Ranking(positions, scores, similarities, None)
         probabilities = self.rule.calibrator.probabilities(
-            scores, self.samples[places], len(self._people), self.rule.stranger_share, self.further
+            scores, self.samples[positions], len(self._people), self.rule.stranger_share, self.further
         )
         if self._confusables is not None:
-            share_among_alike(self._confusables, places, like, probabilities)
-        return Ranking(places, scores, like, probabilities)
+            share_among_lookalikes(self._confusables, positions, similarities, probabilities)
+        return Ranking(positions, scores, similarities, probabilities)
 
     def _stranger_similarities(self, embeddings: FloatArray) -> FloatArray:
         if self._strangers is None:
@@ -301,20 +313,20 @@ class Recognizer:
             return flag_people_seen_twice(alone, together)
         if not any(len(rows) > 1 for rows in together):
             return alone
-        from facebank.recognition.together import COMPETING, competing
+        from facebank.recognition.together import COMPETING, competing_groups
 
         near = ranking.scores >= self.rule.threshold
         plausible = near if ranking.probabilities is None else near | (ranking.probabilities[:, :-1] >= COMPETING)
         plausible &= np.isfinite(ranking.scores)
-        plausible[[each.reason is Reason.REMEMBERED_STRANGER for each in alone]] = False
-        found: dict[int, list[Identity]] = {}
+        plausible[[identity.reason is Reason.REMEMBERED_STRANGER for identity in alone]] = False
+        joint: dict[int, list[Identity]] = {}
         for rows in together:
-            for group in competing(ranking.places, plausible, near, rows) if len(rows) > 1 else ():
+            for group in competing_groups(ranking.positions, plausible, near, rows) if len(rows) > 1 else ():
                 # in a canonical order, so that results do not depend on the photo's order
-                group.sort(key=lambda row: (ranking.places[row].tolist(), ranking.scores[row].tolist()))
+                group.sort(key=lambda row: (ranking.positions[row].tolist(), ranking.scores[row].tolist()))
                 for row, decision in self._assign_jointly(group, faces, ranking, stranger_similarities, alone).items():
-                    found.setdefault(row, []).append(decision)
-        return [least_sure(found[row]) if row in found else decision for row, decision in enumerate(alone)]
+                    joint.setdefault(row, []).append(decision)
+        return [least_certain(joint[row]) if row in joint else decision for row, decision in enumerate(alone)]
 
     def _assign_jointly(
         self,
@@ -327,37 +339,37 @@ class Recognizer:
         """Decide about faces that compete for people; a face that loses may keep its next candidate."""
         from facebank.recognition.together import share_probabilities, share_similarities
 
-        rule, part = self.rule, ranking.of(group)
+        rule, part = self.rule, ranking.select(group)
         if part.probabilities is None:
             near = part.scores >= rule.threshold
-            shares = share_similarities(part.places, part.similarities, near, rule.threshold, rule.margin)
+            shares = share_similarities(part.positions, part.similarities, near, rule.threshold, rule.margin)
         else:
-            shares = share_probabilities(part.places, part.probabilities, LEAST_ODDS)
+            shares = share_probabilities(part.positions, part.probabilities, MIN_ODDS)
         shared = replace(part, probabilities=shares.probabilities)
-        ordered = shared.ordered(shares.columns)
-        standing = {place for place, person in enumerate(shares.clear) if person >= 0}
+        ordered = shared.reorder(shares.columns)
+        named = {index for index, person in enumerate(shares.clear) if person >= 0}
         while True:  # a name that depends on another face's name is withdrawn with it
-            taken = {place: {int(shares.clear[other]) for other in standing - {place}} for place in standing}
-            still = {
-                place
-                for place in standing
+            taken = {index: {int(shares.clear[other]) for other in named - {index}} for index in named}
+            still_named = {
+                index
+                for index in named
                 if self._outcome(
-                    faces[group[place]], ordered, place, float(stranger_similarities[group[place]]), taken[place]
+                    faces[group[index]], ordered, index, float(stranger_similarities[group[index]]), taken[index]
                 )[0]
                 is Decision.KNOWN
             }
-            if still == standing:
+            if still_named == named:
                 break
-            standing = still
-        names = {self._names[int(self._people[shares.clear[place]])] for place in standing}
+            named = still_named
+        names = {self._names[int(self._people[shares.clear[index]])] for index in named}
         decisions = {}
-        for place, row in enumerate(group):
-            if place in standing:
-                candidates, decision, reason = self._candidates(ordered, place), Decision.KNOWN, Reason.MATCH
+        for index, row in enumerate(group):
+            if index in named:
+                candidates, decision, reason = self._candidates(ordered, index), Decision.KNOWN, Reason.MATCH
             else:
-                candidates = self._candidates(shared, place)
-                decision, reason = without_name(alone[row], names)
-            decisions[row] = identity_of(decision, reason, candidates)
+                candidates = self._candidates(shared, index)
+                decision, reason = withhold_name(alone[row], names)
+            decisions[row] = build_identity(decision, reason, candidates)
         return decisions
 
     def _decide(self, face: Face, ranking: Ranking, row: int, stranger_similarity: float) -> Identity:
@@ -366,16 +378,16 @@ class Recognizer:
             remembered = stranger_similarity >= self.rule.stranger_similarity
             reason = Reason.REMEMBERED_STRANGER if remembered else Reason.BELOW_THRESHOLD
             return Identity(Decision.UNKNOWN, reason, None, None, None, ())
-        return identity_of(*self._outcome(face, ranking, row, stranger_similarity), candidates)
+        return build_identity(*self._outcome(face, ranking, row, stranger_similarity), candidates)
 
     def _candidates(self, ranking: Ranking, row: int) -> tuple[Candidate, ...]:
         return tuple(
             Candidate(
-                person=self._names[int(self._people[place])],
+                person=self._names[int(self._people[position])],
                 similarity=float(ranking.similarities[row, column]),
                 probability=None if ranking.probabilities is None else float(ranking.probabilities[row, column]),
             )
-            for column, place in enumerate(ranking.places[row, :CANDIDATES])
+            for column, position in enumerate(ranking.positions[row, :CANDIDATES])
             if np.isfinite(ranking.scores[row, column])
         )
 
@@ -388,10 +400,10 @@ class Recognizer:
         taken: AbstractSet[int] = frozenset(),
     ) -> tuple[Decision, Reason]:
         rule = self.rule
-        too_poor = face.quality < rule.minimum_quality
+        is_poor = face.quality < rule.minimum_quality
         if stranger_similarity >= max(rule.stranger_similarity, float(ranking.similarities[row, 0])):
             return Decision.UNKNOWN, Reason.REMEMBERED_STRANGER
-        if too_poor and (HARDLY_A_FACE in face.assessment.weaknesses or not self._is_beyond_doubt(ranking, row)):
+        if is_poor and (HARDLY_A_FACE in face.assessment.weaknesses or not self._is_beyond_doubt(ranking, row)):
             return Decision.UNCERTAIN, Reason.FACE_TOO_POOR
         if ranking.scores[row, 0] < rule.threshold:
             return Decision.UNKNOWN, Reason.BELOW_THRESHOLD
@@ -402,7 +414,7 @@ class Recognizer:
 
     def _doubt_about_runner_up(self, ranking: Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
         """Return why the best person cannot be separated from a runner-up; None if it can."""
-        first, *others = ranking.places[row].tolist()
+        first, *others = ranking.positions[row].tolist()
         for column, (other, is_near) in enumerate(zip(others, self._too_near(ranking, row).tolist(), strict=True), 1):
             if not np.isfinite(ranking.scores[row, column]):
                 break
@@ -410,7 +422,7 @@ class Recognizer:
                 if is_near and ranking.probabilities is not None:
                     return Reason.RUNNER_UP_TOO_NEAR
             elif self._confusables is not None and self._confusables.margin_weight(first, other):
-                if self._before(ranking, row, column) < self._least_probability(first, other):
+                if self._pair_probability(ranking, row, column) < self._least_probability(first, other):
                     return Reason.CONFUSABLE
             elif is_near:
                 return Reason.RUNNER_UP_TOO_NEAR
@@ -419,18 +431,18 @@ class Recognizer:
     def _least_probability(self, first: int, other: int) -> float:
         confusables = self._confusables
         error = 0.0 if confusables is None else confusables.expected_error(first, other)
-        return self.rule.least_before_alike if error >= LEAST_EXPECTED_ERROR else _RATHER_THAN_THE_OTHER
+        return self.rule.min_lookalike_probability if error >= MIN_EXPECTED_ERROR else _EVEN_CHANCE
 
-    def _before(self, ranking: Ranking, row: int, column: int) -> float:
+    def _pair_probability(self, ranking: Ranking, row: int, column: int) -> float:
         """Return the probability of the best person, given that it is that one or the other."""
         if ranking.probabilities is not None:
-            one, other = (float(ranking.probabilities[row, place]) for place in (0, column))
-            return one / max(one + other, _LEAST_TOTAL)
+            a, b = (float(ranking.probabilities[row, index]) for index in (0, column))
+            return a / max(a + b, _MIN_TOTAL)
         if self._confusables is None:
             return 1.0
-        first, other = ranking.places[row, [0, column]].tolist()
+        first, b = ranking.positions[row, [0, column]].tolist()
         margin = float(ranking.similarities[row, 0]) - float(ranking.similarities[row, column])
-        return self._confusables.probability(first, other, margin)
+        return self._confusables.probability(first, b, margin)
 
     def _is_beyond_doubt(self, ranking: Ranking, row: int) -> bool:
         if ranking.probabilities is None:
@@ -444,7 +456,7 @@ class Recognizer:
             near: NDArray[np.bool_] = similarities[0] - similarities[1:] < self.rule.margin
         else:
             probabilities = ranking.probabilities[row, :-1]
-            near = probabilities[0] < LEAST_ODDS * probabilities[1:]
+            near = probabilities[0] < MIN_ODDS * probabilities[1:]
         return near
 
 
@@ -452,6 +464,6 @@ def _hidden_mouths(faces: Sequence[Face]) -> NDArray[np.bool_]:
     return np.array([face.assessment.mouth_hidden for face in faces])
 
 
-def nobody_enrolled(faces: Sequence[Face]) -> list[Identity]:
+def empty_gallery_identities(faces: Sequence[Face]) -> list[Identity]:
     """Return the decisions for an empty gallery."""
     return [Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ()) for _ in faces]

@@ -33,7 +33,7 @@ _DAYS_OF_A_YEAR = 365.25
 
 LINKED = 0.42  # minimum mean similarity of sets that are joined
 UNLIKE, UNLIKE_SLOPE = 0.14, 0.22  # a face below `UNLIKE + UNLIKE_SLOPE * mean pair of the person` is unlike
-NEARER, LEAST_LIKE_ANOTHER = 0.6, 0.7  # minimum lead of another person, and minimum similarity to that person
+NEARER, MIN_LIKE_ANOTHER = 0.6, 0.7  # minimum lead of another person, and minimum similarity to that person
 ALIKE_SHARE = 0.4  # fraction of the difference of two people's mean pairs that is corrected
 FIRST_LIKE_ANOTHER = 1.8  # minimum similarity of a single face to another person, to count as that person's
 
@@ -56,7 +56,7 @@ class OtherPeople:
     ----------
     people
         The enrolled people; None if there are none.
-    apart
+    excluded
         Numbers of people to exclude.
     further
         Samples, ``(N, D)``, of additional people by number.
@@ -65,16 +65,16 @@ class OtherPeople:
     def __init__(
         self,
         people: PeopleIndex | None,
-        apart: Collection[int] = (),
+        excluded: Collection[int] = (),
         further: Mapping[int, FloatArray] | None = None,
     ) -> None:
         self._people = people
-        self._apart = frozenset(apart)
+        self._excluded = frozenset(excluded)
         self._further = {} if further is None else further
-        self._asked: dict[bytes, int | None] = {}
+        self._nearest_cache: dict[bytes, int | None] = {}
 
     @classmethod
-    def of(cls, owners: NDArray[np.int64], matrix: FloatArray) -> Self:
+    def from_samples(cls, owners: NDArray[np.int64], matrix: FloatArray) -> Self:
         """Build from samples: owners ``(N,)`` and embeddings ``(N, D)``."""
         if not len(owners):
             return cls(None)
@@ -83,54 +83,56 @@ class OtherPeople:
     def nearest(self, vector: FloatArray) -> int | None:
         """Return the number of the person most similar to a face or a mean of faces, ``(D,)``, or None."""
         key = vector.tobytes()
-        if key not in self._asked:
-            found = {number: self.similarity(number, vector) for number in self._further}
+        if key not in self._nearest_cache:
+            similarities = {person_id: self.similarity(person_id, vector) for person_id in self._further}
             if self._people is not None:
-                found |= self._nearest_of(self._people, vector)
-            self._asked[key] = min(found, key=lambda number: (-found[number], number), default=None)
-        return self._asked[key]
+                similarities |= self._nearest_of(self._people, vector)
+            self._nearest_cache[key] = min(
+                similarities, key=lambda person_id: (-similarities[person_id], person_id), default=None
+            )
+        return self._nearest_cache[key]
 
-    def similarity(self, number: int, vector: FloatArray) -> float:
+    def similarity(self, person_id: int, vector: FloatArray) -> float:
         """Return the mean similarity of a face, or of a mean of faces, to a person's samples."""
-        return float(products(vector, self.samples(number)).mean())
+        return float(products(vector, self.samples(person_id)).mean())
 
-    def alike(self, number: int, verify: float) -> float:
+    def agreement(self, person_id: int, verify: float) -> float:
         """Return the mean similarity of two of a person's samples; see `mean_pair`."""
-        samples = self.samples(number)
+        samples = self.samples(person_id)
         return mean_pair(samples.sum(axis=0), len(samples), verify)
 
-    def samples(self, number: int) -> FloatArray:
+    def samples(self, person_id: int) -> FloatArray:
         """Return a person's samples, ``(N, D)``."""
-        if self._people is None or number in self._further:
-            return self._further[number]
-        return self._people.vectors(self._people.rows_of(int(self._people.people.searchsorted(number))))
+        if self._people is None or person_id in self._further:
+            return self._further[person_id]
+        return self._people.vectors(self._people.rows_of(int(self._people.people.searchsorted(person_id))))
 
     def _nearest_of(self, people: PeopleIndex, vector: FloatArray) -> dict[int, float]:
         """Return the enrolled people who may be nearest, because no mean exceeds the maximum over samples."""
-        rows, similar, complete_above = people.samples_near(vector)
-        order = np.argsort(-similar, kind="stable")
-        near, wanted = self._similarities(people, rows[order[:_FIRST_SAMPLES]], vector), _FURTHER_SAMPLES
+        rows, similarities, complete_above = people.samples_near(vector)
+        order = np.argsort(-similarities, kind="stable")
+        near, count = self._similarities(people, rows[order[:_FIRST_SAMPLES]], vector), _FURTHER_SAMPLES
         others = order[_FIRST_SAMPLES:]
         if near:  # most others cannot be nearer
-            others = others[similar[others] >= max(near.values()) - _ROUNDING]
+            others = others[similarities[others] >= max(near.values()) - _ROUNDING]
         near |= self._similarities(people, rows[others], vector)
-        while not near and wanted < 8 * people.count:
-            (rows,) = people.nearest_samples.near(vector.astype(np.float64)[None], wanted)
-            near, wanted = self._similarities(people, rows, vector), 8 * wanted
-        least = max(near.values(), default=np.inf) - _ROUNDING
-        if least > complete_above:
+        while not near and count < 8 * people.count:
+            (rows,) = people.nearest_samples.near(vector.astype(np.float64)[None], count)
+            near, count = self._similarities(people, rows, vector), 8 * count
+        floor = max(near.values(), default=np.inf) - _ROUNDING
+        if floor > complete_above:
             return near
-        return self._similarities(people, people.samples_within(vector, least), vector)
+        return self._similarities(people, people.samples_within(vector, floor), vector)
 
     def _similarities(self, people: PeopleIndex, rows: NDArray[np.int64], vector: FloatArray) -> dict[int, float]:
         """Return similarities by person number, of the owners of some samples."""
-        places = np.unique(people.owners(rows))
-        places = places[~np.isin(people.people[places], list(self._apart))]
-        if not len(places):
+        positions = np.unique(people.owners(rows))
+        positions = positions[~np.isin(people.people[positions], list(self._excluded))]
+        if not len(positions):
             return {}
-        vectors, starts, _ = people.samples_of(places)
-        means = np.add.reduceat(products(vector, vectors), starts) / people.counts[places]
-        return dict(zip(people.people[places].tolist(), means.tolist(), strict=True))
+        vectors, starts, _ = people.samples_of(positions)
+        means = np.add.reduceat(products(vector, vectors), starts) / people.counts[positions]
+        return dict(zip(people.people[positions].tolist(), means.tolist(), strict=True))
 
 
 class Kind(Enum):
@@ -188,42 +190,44 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
     count = len(offered)
     faces = np.concatenate([offered, samples])
     sets = linked_sets(faces @ faces.T, LINKED * verify)
-    foreign = _other_person(offered, sets[:count], set(sets[count:].tolist()), others, verify)
-    main, tied = _main(sets, count, foreign)
+    foreign = _sets_of_others(offered, sets[:count], set(sets[count:].tolist()), others, verify)
+    main, tied = _main_set(sets, count, foreign)
     own, odd = _measure(faces, main, count, verify)
-    claimless = _assign_to_sets(offered, sets[:count], tied, own, others, verify=verify)
-    if claimless:
-        foreign.update(claimless)
-        main, tied = _main(sets, count, foreign)
+    nearer = _sets_nearer_to_others(offered, sets[:count], tied, own, others, verify=verify)
+    if nearer:
+        foreign.update(nearer)
+        main, tied = _main_set(sets, count, foreign)
         own, odd = _measure(faces, main, count, verify)
     is_split = bool(tied) and _may_be_one_person(faces, sets, tied, verify)
     if is_split:
         tied = set()
     for drop_odd in (False, True):  # measure again without doubtful faces, first those nearer to another person
-        dropped = odd if drop_odd else _are_nearer(faces, main, own, others, verify)
-        kept = main & ~np.pad(dropped, (0, len(samples)))
-        if kept.any() and (kept != main).any():
-            main = kept
+        dropped = odd if drop_odd else _nearer_to_others(faces, main, own, others, verify)
+        remaining = main & ~np.pad(dropped, (0, len(samples)))
+        if remaining.any() and (remaining != main).any():
+            main = remaining
             own, odd = _measure(faces, main, count, verify)
     if not len(samples) and count > 1 and odd.all():
         tied = set(sets.tolist())  # unlike each other, with no evidence which are the person's
     is_bigger = np.bincount(sets)[sets] > main.sum()
     own_alike = _agreement(faces, main, verify)
     doubts: list[Doubt | None] = []
-    for place, number in enumerate(sets[:count].tolist()):
-        mine = None if np.isnan(own[place]) else float(own[place])
-        rival = foreign.get(number, others.nearest(offered[place]))
-        other = None if rival is None else others.similarity(rival, offered[place])
-        more_alike = 0.0 if rival is None else own_alike - others.alike(rival, verify)
-        is_new = number not in sets[count:]
+    for index, set_number in enumerate(sets[:count].tolist()):
+        own_similarity = None if np.isnan(own[index]) else float(own[index])
+        rival = foreign.get(set_number, others.nearest(offered[index]))
+        other = None if rival is None else others.similarity(rival, offered[index])
+        more_alike = 0.0 if rival is None else own_alike - others.agreement(rival, verify)
+        is_new = set_number not in sets[count:]
         kind = None
-        if number in foreign or (other is not None and is_nearer_to_another(mine, other, more_alike, verify)):
+        if set_number in foreign or (
+            other is not None and is_nearer_to_another(own_similarity, other, more_alike, verify)
+        ):
             kind = Kind.ANOTHER
-        elif number in tied:
+        elif set_number in tied:
             kind = Kind.UNDECIDED
-        elif odd[place]:
-            kind = Kind.OUTVOTED if len(samples) and is_new and is_bigger[place] else Kind.UNLIKE
-        doubts.append(None if kind is None else Doubt(kind, mine, other, rival))
+        elif odd[index]:
+            kind = Kind.OUTVOTED if len(samples) and is_new and is_bigger[index] else Kind.UNLIKE
+        doubts.append(None if kind is None else Doubt(kind, own_similarity, other, rival))
     similar = _similar_other(faces, main, others, verify)
     return FaceSetComparison(tuple(doubts), main, sets, similar, is_split)
 
@@ -245,18 +249,18 @@ def is_nearer_to_another(own: float | None, other: float, more_alike: float, ver
     if own is None:
         return other >= FIRST_LIKE_ANOTHER * verify
     nearer = other - own + ALIKE_SHARE * more_alike
-    return other >= LEAST_LIKE_ANOTHER * verify and nearer >= NEARER * verify
+    return other >= MIN_LIKE_ANOTHER * verify and nearer >= NEARER * verify
 
 
-def is_one_person(some: FloatArray, others: FloatArray, verify: float) -> bool:
+def is_one_person(a: FloatArray, b: FloatArray, verify: float) -> bool:
     """Return whether two non-empty sets of faces, ``(N, D)`` and ``(M, D)``, are as similar as the faces within each.
 
     Each set must be mostly of one person. Joins 1 to 2 % of siblings, and 58 to 85 % of folders of one person's web
     photos, more with more photos: ``benchmarks/folders_of_one_person.py``.
     """
-    similarity = float(some.mean(axis=0) @ others.mean(axis=0))
-    alike = [mean_pair(faces.sum(axis=0), len(faces), verify) for faces in (some, others)]
-    return similarity >= max(verify, sum(alike) / 2 - SET_BELOW_ALIKE * verify)
+    similarity = float(a.mean(axis=0) @ b.mean(axis=0))
+    agreements = [mean_pair(faces.sum(axis=0), len(faces), verify) for faces in (a, b)]
+    return similarity >= max(verify, sum(agreements) / 2 - SET_BELOW_ALIKE * verify)
 
 
 def halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] | None:
@@ -286,12 +290,12 @@ def halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] 
         return None
     larger, smaller = np.argsort(-sizes, kind="stable")[:2]
     is_smaller = sets == smaller
-    for place in np.flatnonzero((sets != larger) & ~is_smaller):
-        is_smaller[place] = similarities[place][sets == smaller].mean() > similarities[place][sets == larger].mean()
-    some, others = faces[is_smaller], faces[~is_smaller]
-    similarity = float(some.mean(axis=0) @ others.mean(axis=0))
-    alike = sum(mean_pair(half.sum(axis=0), len(half), verify) for half in (some, others)) / 2
-    if alike - similarity < APART * verify:
+    for index in np.flatnonzero((sets != larger) & ~is_smaller):
+        is_smaller[index] = similarities[index][sets == smaller].mean() > similarities[index][sets == larger].mean()
+    a, b = faces[is_smaller], faces[~is_smaller]
+    similarity = float(a.mean(axis=0) @ b.mean(axis=0))
+    agreement = sum(mean_pair(half.sum(axis=0), len(half), verify) for half in (a, b)) / 2
+    if agreement - similarity < APART * verify:
         return None
     return (is_smaller if 2 * is_smaller.sum() <= len(faces) else ~is_smaller), similarity
 
@@ -318,62 +322,62 @@ def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]
     NDArray[np.int64]
         The number of each face's cluster, ``(N,)``.
     """
-    alike = similarities.astype(np.float64)
-    np.fill_diagonal(alike, -np.inf)
-    sets, sizes = np.arange(len(alike)), np.ones(len(alike))
-    nearest = np.argmax(alike, axis=1)
-    nearness = alike[sets, nearest]
+    linkage = similarities.astype(np.float64)
+    np.fill_diagonal(linkage, -np.inf)
+    sets, sizes = np.arange(len(linkage)), np.ones(len(linkage))
+    nearest = np.argmax(linkage, axis=1)
+    nearness = linkage[sets, nearest]
     while nearness.max(initial=-np.inf) >= threshold:
-        kept = int(np.argmax(nearness))
-        gone = int(nearest[kept])
-        joined = (sizes[kept] * alike[kept] + sizes[gone] * alike[gone]) / (sizes[kept] + sizes[gone])
-        alike[kept] = alike[:, kept] = joined
-        alike[gone] = alike[:, gone] = -np.inf
-        alike[kept, kept] = -np.inf
-        sizes[kept] += sizes[gone]
-        sets[sets == sets[gone]] = sets[kept]
-        changed = np.flatnonzero((nearest == kept) | (nearest == gone))  # other nearest clusters stay valid
-        changed = np.union1d(changed, [kept, gone])
-        nearest[changed] = np.argmax(alike[changed], axis=1)
-        nearness[changed] = alike[changed, nearest[changed]]
+        first = int(np.argmax(nearness))
+        second = int(nearest[first])
+        merged = (sizes[first] * linkage[first] + sizes[second] * linkage[second]) / (sizes[first] + sizes[second])
+        linkage[first] = linkage[:, first] = merged
+        linkage[second] = linkage[:, second] = -np.inf
+        linkage[first, first] = -np.inf
+        sizes[first] += sizes[second]
+        sets[sets == sets[second]] = sets[first]
+        changed = np.flatnonzero((nearest == first) | (nearest == second))  # other nearest clusters stay valid
+        changed = np.union1d(changed, [first, second])
+        nearest[changed] = np.argmax(linkage[changed], axis=1)
+        nearness[changed] = linkage[changed, nearest[changed]]
     return np.asarray(np.unique(sets, return_inverse=True)[1], dtype=np.int64)
 
 
-def _other_person(
+def _sets_of_others(
     offered: FloatArray, sets: NDArray[np.int64], sampled: set[int], others: OtherPeople, verify: float
 ) -> dict[int, int]:
     """Return the sets without a sample that are clearly another person's, with that person."""
     foreign: dict[int, int] = {}
-    for number in set(sets.tolist()) - sampled:
-        mine = offered[sets == number]
-        total, count = mine.sum(axis=0), len(mine)
+    for set_number in set(sets.tolist()) - sampled:
+        own_faces = offered[sets == set_number]
+        total, count = own_faces.sum(axis=0), len(own_faces)
         best = others.nearest(total / count)
         if best is None:
             break
-        needed = FIRST_LIKE_ANOTHER * verify
+        minimum = FIRST_LIKE_ANOTHER * verify
         if count > 1:
-            alike = (mean_pair(total, count, verify) + others.alike(best, verify)) / 2
-            needed = max(alike - SET_BELOW_ALIKE * verify, SET_LIKE_ANOTHER * verify)
-        if others.similarity(best, total / count) >= needed:
-            foreign[number] = best
+            agreement = (mean_pair(total, count, verify) + others.agreement(best, verify)) / 2
+            minimum = max(agreement - SET_BELOW_ALIKE * verify, SET_LIKE_ANOTHER * verify)
+        if others.similarity(best, total / count) >= minimum:
+            foreign[set_number] = best
     return foreign
 
 
-def _are_nearer(
+def _nearer_to_others(
     faces: FloatArray, main: NDArray[np.bool_], own: FloatArray, others: OtherPeople, verify: float
 ) -> NDArray[np.bool_]:
     nearer = np.zeros(len(own), dtype=np.bool_)
-    alike = _agreement(faces, main, verify)
-    for place, face in enumerate(faces[: len(own)]):
-        rival = None if np.isnan(own[place]) else others.nearest(face)
+    agreement = _agreement(faces, main, verify)
+    for index, face in enumerate(faces[: len(own)]):
+        rival = None if np.isnan(own[index]) else others.nearest(face)
         if rival is not None:
             other = others.similarity(rival, face)
-            more_alike = alike - others.alike(rival, verify)
-            nearer[place] = is_nearer_to_another(float(own[place]), other, more_alike, verify)
+            more_alike = agreement - others.agreement(rival, verify)
+            nearer[index] = is_nearer_to_another(float(own[index]), other, more_alike, verify)
     return nearer
 
 
-def _assign_to_sets(
+def _sets_nearer_to_others(
     offered: FloatArray,
     sets: NDArray[np.int64],
     tied: Container[int],
@@ -384,35 +388,35 @@ def _assign_to_sets(
 ) -> dict[int, int]:
     """Return the tied sets that are nearer to another person, with that person."""
     nearer: dict[int, int] = {}
-    for number in np.unique(sets).tolist():
-        if number not in tied:
+    for set_number in np.unique(sets).tolist():
+        if set_number not in tied:
             continue
-        mine = sets == number
-        mean = offered[mine].mean(axis=0)
+        in_set = sets == set_number
+        mean = offered[in_set].mean(axis=0)
         best = others.nearest(mean)
         if best is None:
             break
-        if is_nearer_to_another(float(own[mine].mean()), others.similarity(best, mean), 0.0, verify):
-            nearer[number] = best
+        if is_nearer_to_another(float(own[in_set].mean()), others.similarity(best, mean), 0.0, verify):
+            nearer[set_number] = best
     return nearer
 
 
 def _may_be_one_person(faces: FloatArray, sets: NDArray[np.int64], tied: set[int], verify: float) -> bool:
     """Return whether tied sets of several faces each are more similar than strangers."""
-    means = [faces[sets == number].mean(axis=0) for number in tied]
-    similarities = [float(one @ other) for place, one in enumerate(means) for other in means[:place]]
+    means = [faces[sets == set_number].mean(axis=0) for set_number in tied]
+    similarities = [float(a @ b) for index, a in enumerate(means) for b in means[:index]]
     return (sets == min(tied)).sum() > 1 and min(similarities) >= LIKE_NOBODY * verify
 
 
-def _main(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple[NDArray[np.bool_], set[int]]:
+def _main_set(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple[NDArray[np.bool_], set[int]]:
     """Return which faces are the person's, the first `count` being the offered ones, and the tied sets."""
     sizes, sampled = np.bincount(sets), np.bincount(sets[count:], minlength=int(sets.max()) + 1)
-    candidates = [number for number in np.unique(sets).tolist() if number not in foreign]
+    candidates = [set_number for set_number in np.unique(sets).tolist() if set_number not in foreign]
     if sampled.any():
-        best = max(candidates, key=lambda number: (sampled[number] > 0, sizes[number], sampled[number]))
+        best = max(candidates, key=lambda set_number: (sampled[set_number] > 0, sizes[set_number], sampled[set_number]))
         return sets == best, set()
-    largest = max((sizes[number] for number in candidates), default=0)
-    leading = {number for number in candidates if sizes[number] == largest}
+    largest = max((sizes[set_number] for set_number in candidates), default=0)
+    leading = {set_number for set_number in candidates if sizes[set_number] == largest}
     return np.isin(sets, list(leading)), leading if len(leading) > 1 else set()
 
 
@@ -440,8 +444,8 @@ def _similar_other(
     if best is None:
         return None
     similarity = others.similarity(best, mean)
-    alike = (_agreement(faces, main, verify) + others.alike(best, verify)) / 2
-    if similarity < max(SET_LOOKS_LIKE_ANOTHER * verify, alike - SET_BELOW_ALIKE * verify):
+    agreement = (_agreement(faces, main, verify) + others.agreement(best, verify)) / 2
+    if similarity < max(SET_LOOKS_LIKE_ANOTHER * verify, agreement - SET_BELOW_ALIKE * verify):
         return None
     return best, similarity
 

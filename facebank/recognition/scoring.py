@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")  # kinds for `build_scorer`
 NEIGHBORS = 10  # maximum number of samples of a person that vote in kNN
 TEMPERATURE = 0.2  # of kNN votes: a factor of e for each 0.2 below the best similarity
-_NUMBERS_AT_ONCE = 4_000_000
+_MAX_BLOCK_SIZE = 4_000_000
 _FIRST_SAMPLES = 64
 
 
@@ -48,7 +48,7 @@ class PersonScorer(Protocol):
         """
         ...
 
-    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
         """Return scores of one probe ``(D,)`` and some people, ``float32`` of shape ``(K,)``.
 
         Each depends only on the probe and the person, bit for bit.
@@ -81,17 +81,17 @@ class LinearScorer:
         self.people = people
         self._weights = weights
         self._biases = biases.astype(np.float64)
-        self._center = _checked_center(center, weights.shape[1])
+        self._center = _check_center(center, weights.shape[1])
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by their distance from each person's hyperplane."""
-        seen = seen_from(self._center, check_embeddings(probes, "probes", self._weights.shape[1]))
-        return (_similarities(seen, self._weights) + self._biases).astype(np.float32)
+        directions = directions_from(self._center, check_embeddings(probes, "probes", self._weights.shape[1]))
+        return (_similarities(directions, self._weights) + self._biases).astype(np.float32)
 
-    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
         """Score one probe for some people."""
-        (seen,) = seen_from(self._center, probe[None])
-        return (products(seen, self._weights[places]) + self._biases[places]).astype(np.float32)
+        (direction,) = directions_from(self._center, probe[None])
+        return (products(direction, self._weights[positions]) + self._biases[positions]).astype(np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:  # noqa: ARG002
         """Return all people."""
@@ -111,15 +111,15 @@ class PrototypeScorer:
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by their cosine with each person's prototype."""
-        exact = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
-        similarities = _similarities(exact, self._index.prototypes).clip(-1.0, 1.0)
+        probes64 = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
+        similarities = _similarities(probes64, self._index.prototypes).clip(-1.0, 1.0)
         return np.asarray(similarities if self._penalties is None else similarities - self._penalties, dtype=np.float32)
 
-    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
         """Score one probe for some people."""
-        similarities: NDArray[np.float64] = products(probe, self._index.prototypes_of(places)).clip(-1.0, 1.0)
-        lost = 0.0 if self._penalties is None else self._penalties[places]
-        return np.asarray(similarities - lost, dtype=np.float32)
+        similarities: NDArray[np.float64] = products(probe, self._index.prototypes_of(positions)).clip(-1.0, 1.0)
+        penalties = 0.0 if self._penalties is None else self._penalties[positions]
+        return np.asarray(similarities - penalties, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
         """Return the candidates for each query's best scores."""
@@ -150,17 +150,17 @@ class KnnScorer:
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by each person's nearest samples."""
-        seen = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
-        step = max(1, _NUMBERS_AT_ONCE // self._index.count)
+        probes64 = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
+        step = max(1, _MAX_BLOCK_SIZE // self._index.count)
         matrix = self._index.vectors()
-        blocks = (seen[start : start + step] for start in range(0, len(seen), step))
-        found = [self._votes(_similarities(block, matrix), self._index.counts) for block in blocks]
-        return np.concatenate([np.empty((0, len(self.people)), np.float32), *found])
+        blocks = (probes64[start : start + step] for start in range(0, len(probes64), step))
+        votes = [self._votes(_similarities(block, matrix), self._index.counts) for block in blocks]
+        return np.concatenate([np.empty((0, len(self.people)), np.float32), *votes])
 
-    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
         """Score one probe for some people."""
-        vectors, _, _ = self._index.samples_of(places)
-        (votes,) = self._votes(products(probe, vectors)[None], self._index.counts[places])
+        vectors, _, _ = self._index.samples_of(positions)
+        (votes,) = self._votes(products(probe, vectors)[None], self._index.counts[positions])
         return np.asarray(votes, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
@@ -168,26 +168,26 @@ class KnnScorer:
         return [self._near(query, limit, slack) for query in queries]
 
     def _near(self, query: NDArray[np.float64], limit: int, slack: float) -> NDArray[np.int64]:
-        samples, wanted = self._index.nearest_samples, _FIRST_SAMPLES
-        while wanted < self._index.count:
-            people = np.unique(self._index.owners(samples.near(query[None], wanted)[0]))
+        samples, count = self._index.nearest_samples, _FIRST_SAMPLES
+        while count < self._index.count:
+            people = np.unique(self._index.owners(samples.near(query[None], count)[0]))
             if len(people) >= limit:
                 last = float(np.sort(self.scores_of(query.astype(np.float32), people))[-limit])
                 return np.unique(self._index.owners(samples.within(query[None], last - slack)[0]))
-            wanted *= 8
+            count *= 8
         return np.arange(len(self.people))
 
     def _votes(self, similarities: NDArray[np.float64], counts: NDArray[np.int64]) -> FloatArray:
         scores = np.empty((len(similarities), len(counts)), dtype=np.float32)
         starts = np.cumsum(counts) - counts
         for size in np.unique(counts):  # people with equally many samples form a dense array
-            places = np.flatnonzero(counts == size)
-            theirs = similarities[:, starts[places, None] + np.arange(size)]
+            positions = np.flatnonzero(counts == size)
+            nearest = similarities[:, starts[positions, None] + np.arange(size)]
             if size > self._neighbors:
-                theirs = np.partition(theirs, -self._neighbors, axis=2)[:, :, -self._neighbors :]
-            theirs = np.sort(theirs, axis=2)  # in a fixed order, so that rounding is the same for the same samples
-            weights = np.exp((theirs - theirs[:, :, -1:]) / self._temperature)
-            scores[:, places] = ((theirs * weights).sum(axis=2) / weights.sum(axis=2)).clip(-1.0, 1.0)
+                nearest = np.partition(nearest, -self._neighbors, axis=2)[:, :, -self._neighbors :]
+            nearest = np.sort(nearest, axis=2)  # in a fixed order, so that rounding is the same for the same samples
+            weights = np.exp((nearest - nearest[:, :, -1:]) / self._temperature)
+            scores[:, positions] = ((nearest * weights).sum(axis=2) / weights.sum(axis=2)).clip(-1.0, 1.0)
         return scores
 
 
@@ -226,23 +226,23 @@ class KernelScorer:
         self._duals = duals.astype(np.float64)
         self._biases = biases.astype(np.float64)
         self._gamma = gamma
-        self._center = _checked_center(center, support.shape[1])
+        self._center = _check_center(center, support.shape[1])
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes with each person's machine."""
-        seen = seen_from(self._center, check_embeddings(probes, "probes", self._support.shape[1]))
-        step = max(1, _NUMBERS_AT_ONCE // max(1, len(self._support)))
-        scores = np.empty((len(seen), len(self.people)), dtype=np.float32)
-        for start in range(0, len(seen), step):
-            kernel = rbf(seen[start : start + step], self._support, self._gamma)
+        directions = directions_from(self._center, check_embeddings(probes, "probes", self._support.shape[1]))
+        step = max(1, _MAX_BLOCK_SIZE // max(1, len(self._support)))
+        scores = np.empty((len(directions), len(self.people)), dtype=np.float32)
+        for start in range(0, len(directions), step):
+            kernel = rbf(directions[start : start + step], self._support, self._gamma)
             scores[start : start + step] = kernel @ self._duals.T + self._biases
         return scores
 
-    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
         """Score one probe for some people."""
-        seen = seen_from(self._center, probe[None])
-        (kernel,) = rbf(seen, self._support, self._gamma)
-        scores = np.einsum("ps,s->p", self._duals[places], kernel) + self._biases[places]
+        directions = directions_from(self._center, probe[None])
+        (kernel,) = rbf(directions, self._support, self._gamma)
+        scores = np.einsum("ps,s->p", self._duals[positions], kernel) + self._biases[positions]
         return np.asarray(scores, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:  # noqa: ARG002
@@ -258,27 +258,27 @@ def check_background(background: Background | None, enrolled: Enrolled) -> None:
         )
 
 
-def greatest(scores: FloatArray, count: int) -> NDArray[np.int64]:
+def top_indices(scores: FloatArray, count: int) -> NDArray[np.int64]:
     """Return the indices of each row's highest scores, ``(M, min(count, P))``; ties in index order.
 
     `scores` are ``float32`` of shape ``(M, P)`` and may be infinite.
     """
     count = min(count, scores.shape[1])
-    found = np.empty((len(scores), count), dtype=np.int64)
-    for row, theirs in enumerate(scores):
-        least = np.partition(theirs, len(theirs) - count)[len(theirs) - count]
-        candidates = np.flatnonzero(theirs >= least)
-        found[row] = candidates[np.argsort(-theirs[candidates], kind="stable")[:count]]
-    return found
+    indices = np.empty((len(scores), count), dtype=np.int64)
+    for row, row_scores in enumerate(scores):
+        lowest = np.partition(row_scores, len(row_scores) - count)[len(row_scores) - count]
+        candidates = np.flatnonzero(row_scores >= lowest)
+        indices[row] = candidates[np.argsort(-row_scores[candidates], kind="stable")[:count]]
+    return indices
 
 
-def seen_from(center: FloatArray | None, rows: FloatArray) -> NDArray[np.float64]:
+def directions_from(center: FloatArray | None, rows: FloatArray) -> NDArray[np.float64]:
     """Return the directions, ``(N, D)`` of length 1, of embeddings ``(N, D)`` from a center ``(D,)``.
 
     Without a center, returns them unchanged; an embedding at the center gives zeros.
     """
-    exact = rows.astype(np.float64)
-    return exact if center is None else normalized(exact - center)
+    rows64 = rows.astype(np.float64)
+    return rows64 if center is None else normalized(rows64 - center)
 
 
 def rbf(rows: NDArray[np.float64], others: FloatArray, gamma: float) -> NDArray[np.float64]:
@@ -296,11 +296,11 @@ def _similarities(probes: NDArray[np.float64], matrix: FloatArray) -> NDArray[np
 
 
 def _blocks(rows: int, dimension: int) -> Iterator[slice]:
-    step = max(1, _NUMBERS_AT_ONCE // dimension)
+    step = max(1, _MAX_BLOCK_SIZE // dimension)
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
-def _checked_center(center: FloatArray | None, dimension: int) -> FloatArray | None:
+def _check_center(center: FloatArray | None, dimension: int) -> FloatArray | None:
     if center is not None and (center.shape != (dimension,) or not np.isfinite(center).all()):
         raise UsageError(f"The background is of length {len(center)}, the gallery's embeddings of {dimension}.")
     return center

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from facebank.errors import GalleryFormatError, UsageError
 from facebank.recognition.calibration.calibration import RATES
 from facebank.recognition.pairs import USUAL_ERROR
-from facebank.recognition.recognizer import LEAST_PROBABILITY
+from facebank.recognition.recognizer import MIN_PROBABILITY
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import DEFAULT_CLASSIFIER
 from facebank.storage.text import printable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Value: TypeAlias = float | str | bool
 
 AUTOMATIC = "auto"  # choose the classifier by the enrolled samples
-SMALLEST_FPIR, LARGEST_FPIR = RATES[0], RATES[-1]
+MIN_FPIR, MAX_FPIR = RATES[0], RATES[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class DecisionSettings:
     fpir: float = 0.01
     classifier: str = DEFAULT_CLASSIFIER
     stranger_share: float = 0.5
-    least_probability: float = LEAST_PROBABILITY
+    least_probability: float = MIN_PROBABILITY
     allow_twice: bool = False
     confusable_error: float = USUAL_ERROR
 
@@ -84,11 +84,11 @@ class DecisionSettings:
         'prototype'
         """
         with gallery.snapshot():
-            kept = {key: gallery.read_setting(key) for key in KEYS}
+            stored = {key: gallery.read_setting(key) for key in KEYS}
         try:
-            return cls(**{key: value for key, value in kept.items() if value is not None})
+            return cls(**{key: value for key, value in stored.items() if value is not None})
         except UsageError as error:
-            key = next(key for key, value in kept.items() if value is not None and not _is_valid(key, value))
+            key = next(key for key, value in stored.items() if value is not None and not _is_valid(key, value))
             raise GalleryFormatError(
                 f"Invalid setting in gallery {printable(str(gallery.path))}: {error}; "
                 f"reset it with `facebank settings unset {key}`."
@@ -176,14 +176,14 @@ def list_settings(gallery: Gallery) -> list[Setting]:
 
 def change_setting(gallery: Gallery, key: str, text: str) -> Setting:
     """Store a setting, given as text, in a gallery; raises `UsageError` for an unknown key or an invalid value."""
-    gallery.write_setting(_known(key), _CHECKS[key](text))
-    return _one_setting(gallery, key)
+    gallery.write_setting(_check_key(key), _CHECKS[key](text))
+    return _read_setting(gallery, key)
 
 
 def unset_setting(gallery: Gallery, key: str) -> Setting:
     """Reset a setting to its default; raises `UsageError` for an unknown key."""
-    gallery.write_setting(_known(key), None)
-    return _one_setting(gallery, key)
+    gallery.write_setting(_check_key(key), None)
+    return _read_setting(gallery, key)
 
 
 def change_settings(gallery: Gallery, values: Mapping[str, Value | None]) -> list[Setting]:
@@ -191,18 +191,18 @@ def change_settings(gallery: Gallery, values: Mapping[str, Value | None]) -> lis
 
     Raises `UsageError` for an unknown key or an invalid value.
     """
-    checked = {_known(key): None if value is None else _CHECKS[key](value) for key, value in values.items()}
+    checked = {_check_key(key): None if value is None else _CHECKS[key](value) for key, value in values.items()}
     for key, value in checked.items():
         gallery.write_setting(key, value)
     return list_settings(gallery)
 
 
-def _one_setting(gallery: Gallery, key: str) -> Setting:
+def _read_setting(gallery: Gallery, key: str) -> Setting:
     value, default = gallery.read_setting(key), getattr(DecisionSettings(), key)
     return Setting(key, default if value is None else value, default, value is not None)
 
 
-def _known(key: str) -> str:
+def _check_key(key: str) -> str:
     if key not in KEYS:
         raise UsageError(f"unknown setting '{printable(key)}': use one of {', '.join(KEYS)}")
     return key
@@ -222,7 +222,7 @@ def _number_check(rule: str, fits: Callable[[float], bool]) -> Callable[[object]
     def check(value: object) -> float:
         number = _number(value)
         if number is None or not fits(number):
-            raise UsageError(f"{rule}, not {_shown(value)}")
+            raise UsageError(f"{rule}, not {_display(value)}")
         return number
 
     return check
@@ -234,13 +234,13 @@ def _allow_twice(value: object) -> bool:
         return True
     if text is False or text in ("false", "no", "off"):
         return False
-    raise UsageError(f"allow_twice must be true or false, not {_shown(value)}")
+    raise UsageError(f"allow_twice must be true or false, not {_display(value)}")
 
 
 def _classifier(value: object) -> str:
     kinds = (AUTOMATIC, *CLASSIFIERS)
     if not isinstance(value, str) or value not in kinds:
-        raise UsageError(f"classifier must be one of {', '.join(kinds)}, not {_shown(value)}")
+        raise UsageError(f"classifier must be one of {', '.join(kinds)}, not {_display(value)}")
     return value
 
 
@@ -254,7 +254,7 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _shown(value: object) -> str:
+def _display(value: object) -> str:
     return printable(repr(value)[:60])
 
 
@@ -263,8 +263,8 @@ _CHECKS: dict[str, Callable[[object], Value]] = {
         "confusable_error must be a fraction above 0 and at most 0.5, such as 0.04", lambda share: 0 < share <= 0.5
     ),
     "fpir": _number_check(
-        f"fpir must be a fraction from {SMALLEST_FPIR} to {LARGEST_FPIR}, such as 0.01",
-        lambda share: SMALLEST_FPIR <= share <= LARGEST_FPIR,
+        f"fpir must be a fraction from {MIN_FPIR} to {MAX_FPIR}, such as 0.01",
+        lambda share: MIN_FPIR <= share <= MAX_FPIR,
     ),
     "classifier": _classifier,
     "stranger_share": _number_check(

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 Loss = Literal["squared_hinge", "logistic"]  # of a linear SVM, or of logistic regression
-_NUMBERS_AT_ONCE = 4_000_000
-_MOST_STEPS = 2_000
+_MAX_BLOCK_SIZE = 4_000_000
+_MAX_STEPS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,12 @@ def separate(
     sizes = np.bincount(owners)
     table = np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1).astype(np.float32, copy=False)
     shares = np.concatenate([1.0 / sizes[owners], np.ones(len(rows) - len(owners))]).astype(np.float32)
-    found = np.empty((len(sizes), table.shape[1]), dtype=np.float32)
-    step = max(1, _NUMBERS_AT_ONCE // len(rows))
+    planes = np.empty((len(sizes), table.shape[1]), dtype=np.float32)
+    step = max(1, _MAX_BLOCK_SIZE // len(rows))
     for start in range(0, len(sizes), step):
-        some = slice(start, min(start + step, len(sizes)))
-        found[some] = _Task(table, shares, owners, some).solve(_PENALTIES[loss], strength, tolerance)
-    return found[:, :-1], found[:, -1]
+        people = slice(start, min(start + step, len(sizes)))
+        planes[people] = _Task(table, shares, owners, people).solve(_PENALTIES[loss], strength, tolerance)
+    return planes[:, :-1], planes[:, -1]
 
 
 class _Task:
@@ -101,18 +101,18 @@ class _Task:
 
     def solve(self, penalty: _Penalty, strength: float, tolerance: float) -> FloatArray:
         """Return the hyperplanes, ``(people, columns)``."""
-        steepest = 1.0 + strength * penalty.curvature * self._largest_moment()
-        momentum = (np.sqrt(steepest) - 1) / (np.sqrt(steepest) + 1)
+        max_curvature = 1.0 + strength * penalty.curvature * self._largest_moment()
+        momentum = (np.sqrt(max_curvature) - 1) / (np.sqrt(max_curvature) + 1)
         planes = np.zeros((self._table.shape[1], self._count), dtype=np.float32)
-        ahead, first = planes, np.inf
-        for step in range(_MOST_STEPS):
-            gradient = ahead + self._loss_gradient(ahead, penalty, strength)
+        lookahead, first_length = planes, np.inf
+        for step in range(_MAX_STEPS):
+            gradient = lookahead + self._loss_gradient(lookahead, penalty, strength)
             length = float(np.sqrt(np.einsum("dp,dp->p", gradient, gradient).max()))
-            first = length if step == 0 else first
-            following = ahead - gradient / np.float32(steepest)
-            ahead = following + np.float32(momentum) * (following - planes)
-            planes = following
-            if length <= tolerance * first:
+            first_length = length if step == 0 else first_length
+            next_planes = lookahead - gradient / np.float32(max_curvature)
+            lookahead = next_planes + np.float32(momentum) * (next_planes - planes)
+            planes = next_planes
+            if length <= tolerance * first_length:
                 break
         return planes.T
 

@@ -2,7 +2,7 @@
 
 Each face has a probability for each of its candidates and for a stranger. If no two faces show the same person, the
 probability of an assignment is proportional to the product of its faces' probabilities. A face's marginal for a person
-is the sum over all assignments that give it this person, exact for up to `MOST_EXACT` competing faces. For more, only
+is the sum over all assignments that give it this person, exact for up to `MAX_EXACT` competing faces. For more, only
 the best such assignment counts (`scipy.optimize.linear_sum_assignment` on the log odds against a stranger), which is
 the same for two faces and one person. Without a calibration, similarities above the threshold replace log odds.
 """
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 COMPETING = 0.05  # probability from which a face competes for a person
-MOST_EXACT = 8  # maximum number of competing faces with exact probabilities
+MAX_EXACT = 8  # maximum number of competing faces with exact probabilities
 _IMPOSSIBLE = -1e9
-_LEAST = 1e-12
+_MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,17 +34,17 @@ class Shares:
     columns: NDArray[np.int64]  # each face's candidate columns, the likeliest first, the others in order
     # in the given order of columns, a stranger's last, ``(M, K + 1)``; None for an uncalibrated pack
     probabilities: NDArray[np.float64] | None
-    clear: NDArray[np.int64]  # the place of the person clearly assigned to this face; -1 for none
+    clear: NDArray[np.int64]  # the position of the person clearly assigned to this face; -1 for none
 
 
-def competing(
-    places: NDArray[np.int64], plausible: NDArray[np.bool_], near: NDArray[np.bool_], rows: Sequence[int]
+def competing_groups(
+    positions: NDArray[np.int64], plausible: NDArray[np.bool_], near: NDArray[np.bool_], rows: Sequence[int]
 ) -> list[list[int]]:
     """Return the groups of faces that compete for people, directly or transitively.
 
     Parameters
     ----------
-    places
+    positions
         Each face's candidates, ``(N, K)``.
     plausible
         Plausible candidates of each face, boolean ``(N, K)``.
@@ -54,20 +54,20 @@ def competing(
         The simultaneous faces.
     """
     chosen = list(rows)
-    claimed = places[chosen][plausible[chosen]].tolist()
-    if len(set(claimed)) == len(claimed):
+    claims = positions[chosen][plausible[chosen]].tolist()
+    if len(set(claims)) == len(claims):
         return []  # the usual case
-    of_person: dict[int, list[int]] = {}
-    wanted = set[int]()
+    faces_of: dict[int, list[int]] = {}
+    contested = set[int]()
     for row in rows:
         for column in np.flatnonzero(plausible[row]):
-            person = int(places[row, column])
-            of_person.setdefault(person, []).append(row)
+            person = int(positions[row, column])
+            faces_of.setdefault(person, []).append(row)
             if near[row, column]:
-                wanted.add(person)
+                contested.add(person)
     group = {row: row for row in rows}
-    for person in wanted:
-        first, *others = (group[row] for row in of_person[person])
+    for person in contested:
+        first, *others = (group[row] for row in faces_of[person])
         if others:
             merged = {first, *others}
             group = {row: min(merged) if root in merged else root for row, root in group.items()}
@@ -77,49 +77,49 @@ def competing(
     return [members for members in groups.values() if len(members) > 1]
 
 
-def share_probabilities(places: NDArray[np.int64], probabilities: NDArray[np.float64], least_odds: float) -> Shares:
+def share_probabilities(positions: NDArray[np.int64], probabilities: NDArray[np.float64], least_odds: float) -> Shares:
     """Assign people by probabilities.
 
     Parameters
     ----------
-    places
+    positions
         Each competing face's candidates, ``(M, K)``.
     probabilities
         Independent probabilities of the candidates and, last, of a stranger, ``(M, K + 1)``.
     least_odds
         Minimum ratio of a person's marginals for one face and any other, for a clear assignment.
     """
-    people, columns = np.unique(places, return_inverse=True)
-    columns = columns.reshape(places.shape)
-    owned = np.zeros((len(places), len(people)))
-    np.put_along_axis(owned, columns, probabilities[:, :-1], axis=1)
-    nobody = np.maximum(probabilities[:, -1], _LEAST)
-    if len(places) <= MOST_EXACT:
-        shared, alone = _marginals(owned, nobody)
+    people, columns = np.unique(positions, return_inverse=True)
+    columns = columns.reshape(positions.shape)
+    by_person = np.zeros((len(positions), len(people)))
+    np.put_along_axis(by_person, columns, probabilities[:, :-1], axis=1)
+    stranger = np.maximum(probabilities[:, -1], _MIN_PROBABILITY)
+    if len(positions) <= MAX_EXACT:
+        shared, alone = _marginals(by_person, stranger)
     else:
-        totals = _best_totals(np.log(np.maximum(owned, _LEAST**2)) - np.log(nobody)[:, None])
-        raised = np.exp(totals - totals.max(axis=1, keepdims=True))
-        raised /= raised.sum(axis=1, keepdims=True)
-        shared, alone = np.where(owned > 0, raised[:, :-1], 0.0), raised[:, -1]
+        totals = _best_totals(np.log(np.maximum(by_person, _MIN_PROBABILITY**2)) - np.log(stranger)[:, None])
+        weights = np.exp(totals - totals.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        shared, alone = np.where(by_person > 0, weights[:, :-1], 0.0), weights[:, -1]
     marginals = np.concatenate([np.take_along_axis(shared, columns, axis=1), alone[:, None]], axis=1)
     first = marginals[:, :-1].argmax(axis=1)
-    best = columns[np.arange(len(places)), first]
-    clear = np.full(len(places), -1, dtype=np.int64)
+    best = columns[np.arange(len(positions)), first]
+    clear = np.full(len(positions), -1, dtype=np.int64)
     for row, person in enumerate(best):
         own, others = shared[row, person], np.delete(shared[:, person], row)
         if own > 0 and own >= least_odds * others.max():
             clear[row] = people[person]
-    return Shares(_with_first(first, places.shape[1]), marginals, clear)
+    return Shares(_move_to_front(first, positions.shape[1]), marginals, clear)
 
 
 def share_similarities(
-    places: NDArray[np.int64], similarities: FloatArray, near: NDArray[np.bool_], least: float, margin: float
+    positions: NDArray[np.int64], similarities: FloatArray, near: NDArray[np.bool_], threshold: float, margin: float
 ) -> Shares:
     """Assign people by similarities, for an uncalibrated pack.
 
     Parameters
     ----------
-    places, similarities
+    positions, similarities
         Each competing face's candidates, ``(M, K)``.
     near
         Candidates similar enough for a name, boolean ``(M, K)``.
@@ -128,13 +128,13 @@ def share_similarities(
     margin
         Minimum lead of the total similarity over any other assignment of the face or the person.
     """
-    people, columns = np.unique(places, return_inverse=True)
-    columns = columns.reshape(places.shape)
-    values = np.full((len(places), len(people)), _IMPOSSIBLE)
-    np.put_along_axis(values, columns, np.where(near, np.maximum(similarities - least, 0.0), _IMPOSSIBLE), axis=1)
+    people, columns = np.unique(positions, return_inverse=True)
+    columns = columns.reshape(positions.shape)
+    values = np.full((len(positions), len(people)), _IMPOSSIBLE)
+    np.put_along_axis(values, columns, np.where(near, np.maximum(similarities - threshold, 0.0), _IMPOSSIBLE), axis=1)
     totals, assigned = _best_totals(values), _assign(values)
-    first = np.zeros(len(places), dtype=np.int64)
-    clear = np.full(len(places), -1, dtype=np.int64)
+    first = np.zeros(len(positions), dtype=np.int64)
+    clear = np.full(len(positions), -1, dtype=np.int64)
     for row, person in assigned.items():
         other_face = np.delete(totals[:, person], row).max()
         other_person = np.delete(totals[row, :-1], person).max(initial=_IMPOSSIBLE)
@@ -142,43 +142,43 @@ def share_similarities(
         first[row] = np.flatnonzero(columns[row] == person)[0]
         if gap > 0 and gap >= margin:
             clear[row] = people[person]
-    return Shares(_with_first(first, places.shape[1]), None, clear)
+    return Shares(_move_to_front(first, positions.shape[1]), None, clear)
 
 
-def _with_first(first: NDArray[np.int64], candidates: int) -> NDArray[np.int64]:
+def _move_to_front(first: NDArray[np.int64], candidates: int) -> NDArray[np.int64]:
     order: NDArray[np.int64] = np.argsort(np.arange(candidates) != first[:, None], axis=1, kind="stable")
     return order
 
 
 def _marginals(
-    owned: NDArray[np.float64], nobody: NDArray[np.float64]
+    by_person: NDArray[np.float64], stranger: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each face's marginals of each person, and of a stranger, over all assignments without repeated people.
 
     Dynamic programming over the people, forwards and backwards; a state is the set of faces that have a person.
     """
-    faces, people = owned.shape
+    faces, people = by_person.shape
     states = np.arange(1 << faces)
     free = [states[(states >> face) & 1 == 0] for face in range(faces)]
     forward = np.zeros((people + 1, len(states)))
     backward = np.zeros((people + 1, len(states)))
     forward[0, 0] = 1.0
-    backward[people] = [np.prod(nobody[(state >> np.arange(faces)) & 1 == 0]) for state in states]
+    backward[people] = [np.prod(stranger[(state >> np.arange(faces)) & 1 == 0]) for state in states]
     for person in range(people):
         forward[person + 1] = forward[person]
-        for face in np.flatnonzero(owned[:, person]):
-            forward[person + 1, free[face] | 1 << face] += forward[person, free[face]] * owned[face, person]
+        for face in np.flatnonzero(by_person[:, person]):
+            forward[person + 1, free[face] | 1 << face] += forward[person, free[face]] * by_person[face, person]
     for person in reversed(range(people)):
         backward[person] = backward[person + 1]
-        for face in np.flatnonzero(owned[:, person]):
-            backward[person, free[face]] += backward[person + 1, free[face] | 1 << face] * owned[face, person]
-    shared = np.zeros_like(owned)
-    for face, person in zip(*np.nonzero(owned), strict=True):
-        ways = forward[person, free[face]] @ backward[person + 1, free[face] | 1 << face]
-        shared[face, person] = owned[face, person] * ways
+        for face in np.flatnonzero(by_person[:, person]):
+            backward[person, free[face]] += backward[person + 1, free[face] | 1 << face] * by_person[face, person]
+    shared = np.zeros_like(by_person)
+    for face, person in zip(*np.nonzero(by_person), strict=True):
+        total_of_others = forward[person, free[face]] @ backward[person + 1, free[face] | 1 << face]
+        shared[face, person] = by_person[face, person] * total_of_others
     alone = np.array([forward[people, free[face]] @ backward[people, free[face]] for face in range(faces)])
-    whole = alone + shared.sum(axis=1)
-    return shared / whole[:, None], alone / whole
+    total = alone + shared.sum(axis=1)
+    return shared / total[:, None], alone / total
 
 
 def _best_totals(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -186,10 +186,10 @@ def _best_totals(values: NDArray[np.float64]) -> NDArray[np.float64]:
     faces, people = values.shape
     totals = np.full((faces, people + 1), _IMPOSSIBLE)
     for face in range(faces):
-        rest = np.delete(values, face, axis=0)
-        totals[face, -1] = _total(rest)
+        others = np.delete(values, face, axis=0)
+        totals[face, -1] = _total(others)
         for person in np.flatnonzero(values[face] > _IMPOSSIBLE):
-            totals[face, person] = values[face, person] + _total(np.delete(rest, person, axis=1))
+            totals[face, person] = values[face, person] + _total(np.delete(others, person, axis=1))
     return totals
 
 

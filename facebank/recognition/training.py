@@ -22,8 +22,8 @@ from facebank.recognition.scoring import (
     LinearScorer,
     PrototypeScorer,
     check_background,
+    directions_from,
     rbf,
-    seen_from,
 )
 from facebank.recognition.solving import separate
 from facebank.storage.arrays import normalized
@@ -45,7 +45,7 @@ LOGISTIC_STRENGTH = 10.0  # loss weights, chosen on LFW's development people
 GAMMA = 1.0  # coefficient of the RBF kernel, for embeddings of length 1
 DRAWS = 1_000
 KERNEL_DRAWS = 500  # draws from the background
-MOST_FOR_KERNEL = 500  # samples of a kernel SVM: half a second on one core; twice as many take four times as long
+MAX_KERNEL_SAMPLES = 500  # samples of a kernel SVM: half a second on one core; twice as many take four times as long
 _JITTER = 1e-5
 _SEED = 0
 
@@ -105,7 +105,7 @@ def fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> 
     ------
     UsageError
         The kind is unknown, the background has another dimension, there is one person and no background, or there are
-        more than `MOST_FOR_KERNEL` samples for a kernel SVM.
+        more than `MAX_KERNEL_SAMPLES` samples for a kernel SVM.
     """
     if kind not in FITTED:
         raise UsageError(f"unknown classifier {printable(kind)}: choose from {', '.join(CLASSIFIERS)}")
@@ -127,14 +127,14 @@ def _fit_linear(kind: str, enrolled: Enrolled, background: Background | None) ->
     else:
         normals, _ = separate(rows, enrolled.owners, loss="logistic", strength=LOGISTIC_STRENGTH)
     weights = normalized(normals.astype(np.float64)).astype(np.float32)
-    none = np.zeros(len(weights), np.float32)
-    return Coefficients(kind, enrolled.people, weights, none, center, np.empty((0, enrolled.dimension), np.float32))
+    biases = np.zeros(len(weights), np.float32)
+    return Coefficients(kind, enrolled.people, weights, biases, center, np.empty((0, enrolled.dimension), np.float32))
 
 
 def _fit_kernel(enrolled: Enrolled, background: Background | None) -> Coefficients:
-    if enrolled.count > MOST_FOR_KERNEL:
+    if enrolled.count > MAX_KERNEL_SAMPLES:
         raise UsageError(
-            f"svm-rbf supports at most {MOST_FOR_KERNEL} samples, and this gallery has {enrolled.count}: fitting "
+            f"svm-rbf supports at most {MAX_KERNEL_SAMPLES} samples, and this gallery has {enrolled.count}: fitting "
             "time grows with the cube of their number. Choose svm or another classifier."
         )
     center, rows = _rows(enrolled, background, KERNEL_DRAWS)
@@ -151,16 +151,16 @@ def _fit_kernel(enrolled: Enrolled, background: Background | None) -> Coefficien
 def _rows(enrolled: Enrolled, background: Background | None, draws: int) -> tuple[FloatArray, FloatArray]:
     if background is None:
         return np.zeros(enrolled.dimension, dtype=np.float32), enrolled.matrix
-    everybody = np.concatenate([enrolled.matrix, background.draw(draws, _SEED)])
-    return background.mean, seen_from(background.mean, everybody).astype(np.float32)
+    rows = np.concatenate([enrolled.matrix, background.draw(draws, _SEED)])
+    return background.mean, directions_from(background.mean, rows).astype(np.float32)
 
 
 DEFAULT_CLASSIFIER = "prototype"  # measured best across gallery sizes and numbers of samples
-TRIED = ("prototype", "knn", "svm", "logistic")
+COMPARED = ("prototype", "knn", "svm", "logistic")
 
 FOLDS = 5
-LEAST_SAMPLES = 3  # of a person in the cross-validation
-LEAST_TRIALS = 30
+MIN_SAMPLES = 3  # of a person in the cross-validation
+MIN_TRIALS = 30
 MAX_SAMPLES = 3000
 SIGNIFICANCE = 0.05
 
@@ -174,34 +174,34 @@ class ClassifierChoice:
 
 
 def choose_classifier(
-    enrolled: Enrolled, background: Background | None, kinds: Sequence[str] = TRIED
+    enrolled: Enrolled, background: Background | None, kinds: Sequence[str] = COMPARED
 ) -> ClassifierChoice:
     """Choose a classifier for a gallery by cross-validation over its own samples.
 
-    Each sample of a person with `LEAST_SAMPLES` or more is left out once, in `FOLDS` folds, and identified. A
+    Each sample of a person with `MIN_SAMPLES` or more is left out once, in `FOLDS` folds, and identified. A
     classifier of `kinds`, which include the default, replaces the default only if correct significantly more often
     (exact sign test over the samples on which the two differ). Returns the default for too few or too many samples.
     """
     owners = enrolled.owners
-    several = np.bincount(owners)[owners] >= LEAST_SAMPLES
-    trials = int(several.sum())
-    if len(enrolled.people) < 2 or trials < LEAST_TRIALS:
+    is_tested = np.bincount(owners)[owners] >= MIN_SAMPLES
+    trials = int(is_tested.sum())
+    if len(enrolled.people) < 2 or trials < MIN_TRIALS:
         return ClassifierChoice(
             DEFAULT_CLASSIFIER,
-            f"{trials} samples of people with {LEAST_SAMPLES} or more are too few to compare classifiers "
-            f"({LEAST_TRIALS} are needed)",
+            f"{trials} samples of people with {MIN_SAMPLES} or more are too few to compare classifiers "
+            f"({MIN_TRIALS} are needed)",
         )
     if enrolled.count > MAX_SAMPLES:
         return ClassifierChoice(
             DEFAULT_CLASSIFIER, f"{enrolled.count} samples are too many to compare classifiers after each change"
         )
-    right = {kind: _right(enrolled, several, kind, background) for kind in kinds}
-    usual = DEFAULT_CLASSIFIER
-    best = max(kinds, key=lambda kind: (int(right[kind].sum()), kind == usual))
+    correct = {kind: _is_correct(enrolled, is_tested, kind, background) for kind in kinds}
+    default = DEFAULT_CLASSIFIER
+    best = max(kinds, key=lambda kind: (int(correct[kind].sum()), kind == default))
     better, worse = (
-        int((right[a] & ~right[b]).sum()) for a, b in ((best, DEFAULT_CLASSIFIER), (DEFAULT_CLASSIFIER, best))
+        int((correct[a] & ~correct[b]).sum()) for a, b in ((best, DEFAULT_CLASSIFIER), (DEFAULT_CLASSIFIER, best))
     )
-    figures = ", ".join(f"{kind} {right[kind].mean():.1%}" for kind in kinds)
+    figures = ", ".join(f"{kind} {correct[kind].mean():.1%}" for kind in kinds)
     if better > worse and _sign_test(better, worse) < SIGNIFICANCE:
         return ClassifierChoice(best, f"it was correct most often on {trials} samples left out in turn ({figures})")
     return ClassifierChoice(
@@ -209,27 +209,27 @@ def choose_classifier(
     )
 
 
-def _right(
-    enrolled: Enrolled, several: NDArray[np.bool_], kind: str, background: Background | None
+def _is_correct(
+    enrolled: Enrolled, is_tested: NDArray[np.bool_], kind: str, background: Background | None
 ) -> NDArray[np.bool_]:
     """Return which of the tested samples are identified correctly when left out."""
-    right = np.zeros(enrolled.count, dtype=np.bool_)
-    for held_out in _folds(enrolled.owners, several):
-        kept = ~held_out
+    correct = np.zeros(enrolled.count, dtype=np.bool_)
+    for held_out in _folds(enrolled.owners, is_tested):
+        fitted = ~held_out
         scorer = build_scorer(
-            kind, Enrolled(enrolled.matrix[kept], enrolled.person_ids[kept], enrolled.qualities[kept]), background
+            kind, Enrolled(enrolled.matrix[fitted], enrolled.person_ids[fitted], enrolled.qualities[fitted]), background
         )
-        found = scorer.people[scorer.scores(enrolled.matrix[held_out]).argmax(axis=1)]
-        right[held_out] = found == enrolled.person_ids[held_out]
-    return right[several]
+        predicted = scorer.people[scorer.scores(enrolled.matrix[held_out]).argmax(axis=1)]
+        correct[held_out] = predicted == enrolled.person_ids[held_out]
+    return correct[is_tested]
 
 
-def _folds(owners: NDArray[np.int64], several: NDArray[np.bool_]) -> Sequence[NDArray[np.bool_]]:
+def _folds(owners: NDArray[np.int64], is_tested: NDArray[np.bool_]) -> Sequence[NDArray[np.bool_]]:
     """Distribute each person's samples over the folds in turn, so that no person loses all samples in a fold."""
     order = np.argsort(owners, kind="stable")
-    place = np.empty(len(owners), dtype=np.int64)
-    place[order] = np.arange(len(owners)) - np.searchsorted(owners[order], owners[order])
-    return [fold for number in range(FOLDS) if (fold := several & (place % FOLDS == number)).any()]
+    rank = np.empty(len(owners), dtype=np.int64)
+    rank[order] = np.arange(len(owners)) - np.searchsorted(owners[order], owners[order])
+    return [fold for number in range(FOLDS) if (fold := is_tested & (rank % FOLDS == number)).any()]
 
 
 def _sign_test(better: int, worse: int) -> float:

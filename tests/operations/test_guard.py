@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 VERIFY = 0.29
-NOBODY = OtherPeople.of(np.zeros(0, dtype=np.int64), np.zeros((0, 64), dtype=np.float32))
+NOBODY = OtherPeople.from_samples(np.zeros(0, dtype=np.int64), np.zeros((0, 64), dtype=np.float32))
 NONE = np.zeros((0, 64), dtype=np.float32)
 
 
@@ -44,7 +44,7 @@ def find_doubts(offered: FloatArray, samples: FloatArray = NONE, others: OtherPe
 def make_people(*people: FloatArray) -> OtherPeople:
     """Return other enrolled people, numbered from 0."""
     owners = np.repeat(np.arange(len(people)), [len(faces) for faces in people])
-    return OtherPeople.of(owners, np.concatenate(people))
+    return OtherPeople.from_samples(owners, np.concatenate(people))
 
 
 def test_two_of_five_faces_are_unlike_in_any_order() -> None:
@@ -110,18 +110,18 @@ def make_photo(*faces: FloatArray, sizes: tuple[float, ...] = (100, 90)) -> Seve
 def test_the_face_common_to_photos_is_chosen() -> None:
     faces = make_faces(0, 3)
     photos = [make_photo(faces[0], make_faces(1, 1)[0]), make_photo(make_faces(2, 1)[0], faces[1])]
-    assert [choice.place for choice in choose_faces(photos, NONE, VERIFY)] == [0, 1]
+    assert [choice.face_index for choice in choose_faces(photos, NONE, VERIFY)] == [0, 1]
     couple = [make_photo(*pair) for pair in zip(faces, make_faces(1, 3), strict=True)]
-    assert [choice.place for choice in choose_faces(couple, NONE, VERIFY)] == [None] * 3
-    assert [choice.place for choice in choose_faces(couple, make_faces(0, 4)[3:], VERIFY)] == [0] * 3
+    assert [choice.face_index for choice in choose_faces(couple, NONE, VERIFY)] == [None] * 3
+    assert [choice.face_index for choice in choose_faces(couple, make_faces(0, 4)[3:], VERIFY)] == [0] * 3
 
 
 def test_the_clearly_largest_face_is_chosen() -> None:
     faces = make_faces(0, 1)[0], make_faces(1, 1)[0]
     (choice,) = choose_faces([make_photo(*faces, sizes=(100, 40))], NONE, VERIFY)
-    assert (choice.place, "2.5 times" in choice.reason) == (0, True)
+    assert (choice.face_index, "2.5 times" in choice.reason) == (0, True)
     (choice,) = choose_faces([make_photo(*faces, sizes=(100, 41))], NONE, VERIFY)
-    assert choice.place is None
+    assert choice.face_index is None
 
 
 def test_merged_people_have_two_halves() -> None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey
-from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, audit_nobody, audit_samples
+from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, audit_people_without_samples, audit_samples
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.neighborhood import least_similarity
+from facebank.recognition.neighborhood import min_similarity
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray
@@ -65,7 +65,7 @@ def test_mislabeled_sample_is_found_with_its_owner() -> None:
     owners[5] = 9
     findings = audit_samples(make_samples(make_people(20, 4), owners.tolist()))
     (finding,) = findings
-    assert finding.kind is FindingKind.MISLABELLED
+    assert finding.kind is FindingKind.MISLABELED
     assert (finding.people, finding.samples) == (("P9", "P1"), (106,))
     assert finding.commands == ("facebank people show P9", "facebank people remove-sample 106")
     assert "sample 106 of P9 looks like P1" in finding.message
@@ -166,8 +166,8 @@ def test_people_with_one_sample_or_none_are_reported() -> None:
         (FindingKind.NO_SAMPLES, ("Zoë",)),
         (FindingKind.FEW_SAMPLES, ("Ada",)),
     ]
-    assert audit_nobody({}) == []
-    assert [finding.people for finding in audit_nobody({2: "B", 1: "C"})] == [("B",), ("C",)]
+    assert audit_people_without_samples({}) == []
+    assert [finding.people for finding in audit_people_without_samples({2: "B", 1: "C"})] == [("B",), ("C",)]
 
 
 def test_names_are_quoted_for_a_shell() -> None:
@@ -204,7 +204,7 @@ def test_mismatched_arguments_are_refused() -> None:
 
 
 def test_agreement_rises_with_number_of_photos() -> None:
-    least = least_similarity(np.array([0, 1, 2, 5, 500]), 0.65)
+    least = min_similarity(np.array([0, 1, 2, 5, 500]), 0.65)
     assert np.isinf(least[0])
     assert (np.diff(least[1:]) > 0).all()
     assert 0.25 < least[1] < 0.4

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from facebank.recognition.facts import BirthDates
 
 NAMES = {1: "Ada", 2: "Ben", 3: "Cleo"}
-BIRTHS = BirthDates.of({1: "1985-06-15", 2: "2010", 3: "1960-01"}, NAMES)
+BIRTHS = BirthDates.from_texts({1: "1985-06-15", 2: "2010", 3: "1960-01"}, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def test_people_born_after_the_photo_are_unborn(day: str, unborn: list[str]) -> 
 
 
 def test_unknown_birth_dates_exclude_nobody() -> None:
-    assert BirthDates().unborn(datetime(1900, 1, 1, tzinfo=UTC)) == {}
-    assert BirthDates.of({}, NAMES).unborn(datetime(1900, 1, 1)) == {}
+    assert BirthDates().born_after(datetime(1900, 1, 1, tzinfo=UTC)) == {}
+    assert BirthDates.from_texts({}, NAMES).born_after(datetime(1900, 1, 1)) == {}
 
 
 @given(
@@ -44,7 +44,9 @@ def test_unknown_birth_dates_exclude_nobody() -> None:
 )
 def test_partial_dates_exclude_nobody_who_was_alive(born: dict[int, date], taken_at: datetime, length: int) -> None:
     names = {number: str(number) for number in born}
-    unborn = BirthDates.of({number: day.isoformat()[:length] for number, day in born.items()}, names).unborn(taken_at)
+    unborn = BirthDates.from_texts(
+        {number: day.isoformat()[:length] for number, day in born.items()}, names
+    ).born_after(taken_at)
     assert all(born[number] > taken_at.date() + timedelta(days=1) for number in unborn)
     if length == 10:
         assert len(unborn) == sum(day > taken_at.date() + timedelta(days=1) for day in born.values())

@@ -14,12 +14,12 @@ from facebank.recognition.calibration.background import Background
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import (
+    COMPARED,
     DEFAULT_CLASSIFIER,
     FOLDS,
-    LEAST_SAMPLES,
-    LEAST_TRIALS,
+    MIN_SAMPLES,
+    MIN_TRIALS,
     MAX_SAMPLES,
-    TRIED,
     choose_classifier,
 )
 
@@ -49,7 +49,7 @@ def make_two_faced_people(people: int = 10, samples: int = 10, seed: int = 0) ->
     return Enrolled(matrix, owners + 1, np.ones(len(owners), np.float32))
 
 
-@pytest.mark.parametrize("counts", [[1] * 100, [LEAST_SAMPLES - 1] * 100, [LEAST_TRIALS - 1, 2, 2, 1], [500]], ids=len)
+@pytest.mark.parametrize("counts", [[1] * 100, [MIN_SAMPLES - 1] * 100, [MIN_TRIALS - 1, 2, 2, 1], [500]], ids=len)
 def test_default_is_chosen_with_too_few_samples(counts: list[int]) -> None:
     choice = choose_classifier(make_people(counts), BACKGROUND)
     assert choice.classifier == DEFAULT_CLASSIFIER
@@ -67,7 +67,7 @@ def test_default_is_chosen_when_all_are_right(background: Background | None) -> 
     choice = choose_classifier(make_people([5] * 10, noise=0.05), background)
     assert choice.classifier == DEFAULT_CLASSIFIER
     assert "none was clearly better" in choice.why
-    assert all(f"{kind} 100.0%" in choice.why for kind in TRIED)
+    assert all(f"{kind} 100.0%" in choice.why for kind in COMPARED)
 
 
 def test_clearly_better_classifier_is_chosen() -> None:
@@ -84,20 +84,20 @@ def test_choice_does_not_depend_on_names(seed: int, counts: list[int], noise: fl
     enrolled = make_people(counts, noise, seed)
     choice = choose_classifier(enrolled, BACKGROUND)
     assert choice == choose_classifier(enrolled, BACKGROUND)
-    assert choice.classifier in TRIED
+    assert choice.classifier in COMPARED
     renumbered = Enrolled(enrolled.matrix, enrolled.person_ids * 7 + 100, enrolled.qualities)
     assert choose_classifier(renumbered, BACKGROUND) == choice
 
 
 def test_tried_kinds_can_be_built_and_include_the_default() -> None:
-    assert DEFAULT_CLASSIFIER in TRIED
-    assert set(TRIED) <= set(CLASSIFIERS)
+    assert DEFAULT_CLASSIFIER in COMPARED
+    assert set(COMPARED) <= set(CLASSIFIERS)
 
 
 @given(sample_counts, st.integers(0, 2**32 - 1))
 def test_each_sample_is_left_out_once_and_nobody_loses_all_samples(counts: list[int], seed: int) -> None:
     owners = make_people(counts, seed=seed).owners
-    is_searched = np.bincount(owners)[owners] >= LEAST_SAMPLES
+    is_searched = np.bincount(owners)[owners] >= MIN_SAMPLES
     folds = training._folds(owners, is_searched)
     assert len(folds) <= FOLDS
     left_out = np.sum(folds, axis=0) if folds else np.zeros(len(owners))

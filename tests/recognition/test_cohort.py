@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.index.people_index import PeopleIndex
-from facebank.recognition.cohort import MAY_BE_THE_SAME, NO_CORRECTION, SAME_PERSON, Cohort, Correction, not_enrolled
+from facebank.recognition.cohort import MAYBE_SAME_PERSON, NO_CORRECTION, SAME_PERSON, Cohort, Correction, exclude_enrolled
 from tests.recognition.synthetic import DIMENSION, normalize, seeds
 
 CORRECTION = Correction(share=0.75, level=0.5)
@@ -22,7 +22,7 @@ def make_people(seed: int, count: int, shift: float = 0.0) -> np.ndarray:
 
 def correct(cohort: Cohort, prototypes: np.ndarray, probes: np.ndarray) -> np.ndarray:
     similarities = np.asarray(probes @ prototypes.T, dtype=np.float32)
-    return cohort.corrected(similarities, similarities, probes, np.arange(len(prototypes)))
+    return cohort.correct_scores(similarities, similarities, probes, np.arange(len(prototypes)))
 
 
 def make_index(prototypes: np.ndarray) -> PeopleIndex:
@@ -42,7 +42,7 @@ def correct_by_formula(
     scores = np.empty((len(probes), len(prototypes)))
     for row, probe in enumerate(probes.astype(np.float64)):
         for column in range(len(prototypes)):
-            is_counted = (np.arange(total) < len(prototypes)) | (between[column] < MAY_BE_THE_SAME)
+            is_counted = (np.arange(total) < len(prototypes)) | (between[column] < MAYBE_SAME_PERSON)
             is_counted[column] = False
             others = np.flatnonzero(is_counted)
             weight = len(others) / (len(others) + correction.shrinkage)
@@ -75,7 +75,7 @@ def test_single_person_is_not_corrected() -> None:
 def test_scores_without_correction_are_unchanged() -> None:
     prototypes, probes = make_people(0, 5), make_people(1, 4)
     scores = np.asarray(probes @ prototypes.T, dtype=np.float32)
-    assert Cohort(make_index(prototypes), None, NO_CORRECTION).corrected(scores, scores, probes, np.arange(5)) is scores
+    assert Cohort(make_index(prototypes), None, NO_CORRECTION).correct_scores(scores, scores, probes, np.arange(5)) is scores
 
 
 @given(seeds, st.integers(2, 6))
@@ -113,7 +113,7 @@ def test_enrolled_people_are_excluded_from_the_cohort() -> None:
     assert float(near[0] @ prototypes[0]) > SAME_PERSON
     others = make_people(7, 4)
     others = others[(others @ prototypes.T).max(axis=1) < SAME_PERSON]
-    remaining = not_enrolled(np.concatenate([near, others]), make_index(prototypes))
+    remaining = exclude_enrolled(np.concatenate([near, others]), make_index(prototypes))
     assert np.array_equal(remaining, others)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from facebank.gallery.derived import cohort_file, wipe_derived
 from facebank.recognition.cohort import (
-    MOST_PEOPLE,
+    MAX_PEOPLE,
     album_people_problem,
     album_version,
     read_album_people,
@@ -43,11 +43,11 @@ def test_cohort_round_trips_and_is_wiped(gallery: Path) -> None:
 
 
 def test_people_with_most_faces_are_kept(gallery: Path) -> None:
-    people = make_people(0, MOST_PEOPLE + 5)
+    people = make_people(0, MAX_PEOPLE + 5)
     write_album_people(gallery, DIGEST, people)
     stored = read_album_people(gallery, DIGEST, DIMENSION)
     assert stored is not None
-    assert np.array_equal(stored, people[:MOST_PEOPLE])
+    assert np.array_equal(stored, people[:MAX_PEOPLE])
 
 
 def test_scan_without_people_is_kept(gallery: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facebank.errors import UsageError
 from facebank.recognition.calibration.background import Background
-from facebank.recognition.confusable import LEAST_EXPECTED_ERROR, MOST_PAIRS, Confusables, confusable_pairs
+from facebank.recognition.confusable import MAX_PAIRS, MIN_EXPECTED_ERROR, Confusables, confusable_pairs
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.neighborhood import TYPICAL_AGREEMENT, agreement
 
@@ -72,7 +72,7 @@ def test_siblings_are_found_in_a_large_gallery() -> None:
     people[17] = make_siblings(0.85, seed=5)[0]
     pairs = confusable_pairs(enroll(people, *[3] * 300).index)
     assert [(pair.first, pair.second) for pair in pairs] == [(180, 2010)]
-    assert LEAST_EXPECTED_ERROR <= pairs[0].expected_error <= 0.5
+    assert MIN_EXPECTED_ERROR <= pairs[0].expected_error <= 0.5
     assert 0.6 < pairs[0].similarity < 0.9
 
 
@@ -128,8 +128,8 @@ def test_many_look_alikes_are_reported_up_to_a_limit() -> None:
     photo = make_photos(draw_people(1)[0], 1)
     many = Enrolled(np.repeat(photo, 1200, axis=0), np.arange(1200), np.ones(1200, np.float32))
     pairs = confusable_pairs(many.index, background=make_background())
-    assert len(pairs) == MOST_PAIRS
-    assert len({(pair.first, pair.second) for pair in pairs}) == MOST_PAIRS
+    assert len(pairs) == MAX_PAIRS
+    assert len({(pair.first, pair.second) for pair in pairs}) == MAX_PAIRS
     assert all(pair.first < pair.second for pair in pairs)
 
 

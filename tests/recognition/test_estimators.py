@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.training import MOST_FOR_KERNEL, build_scorer
+from facebank.recognition.training import MAX_KERNEL_SAMPLES, build_scorer
 from facebank.sklearn import (
     FaceKnnClassifier,
     FaceLogisticClassifier,
@@ -106,7 +106,7 @@ def test_only_person_is_always_predicted(kind: str) -> None:
 
 @kinds
 def test_single_sample_beside_many_is_predicted(kind: str) -> None:
-    rows, labels = make_faces([MOST_FOR_KERNEL - 1, 1], noise=0.3)
+    rows, labels = make_faces([MAX_KERNEL_SAMPLES - 1, 1], noise=0.3)
     fitted = make_estimator(kind, BACKGROUND).fit(rows, labels)
     assert fitted.predict(rows[-1:]).tolist() == ["Ada"]
     assert (fitted.predict(rows[:-1]) == "Zoë").mean() > 0.98
@@ -141,7 +141,7 @@ def test_rows_of_another_length_are_refused(kind: str) -> None:
 
 
 def test_too_many_samples_and_unknown_kernels_are_refused() -> None:
-    rows, labels = make_faces([MOST_FOR_KERNEL, 1])
+    rows, labels = make_faces([MAX_KERNEL_SAMPLES, 1])
     with pytest.raises(ValueError, match="at most"):
         FaceSvmClassifier(kernel="rbf").fit(rows, labels)
     with pytest.raises(ValueError, match="'linear' or 'rbf', not 'cubic'"):

@@ -26,7 +26,7 @@ from facebank.recognition.calibration.fitting import (
 from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
 from facebank.recognition.cohort import Correction
 from facebank.recognition.scoring import CLASSIFIERS
-from facebank.recognition.training import MOST_FOR_KERNEL
+from facebank.recognition.training import MAX_KERNEL_SAMPLES
 from tests.recorder import Recorder
 
 DIMENSION = 24
@@ -206,7 +206,7 @@ def test_about_two_thirds_stay_strangers_in_simulated_galleries(
     assert calibrated_sizes(identities, "prototype") == expected
     fitted_sizes = [size for size in expected if size in SIZES_OF_FITTED]
     assert calibrated_sizes(identities, "svm") == fitted_sizes
-    assert calibrated_sizes(identities, "svm-rbf") == [size for size in fitted_sizes if size <= MOST_FOR_KERNEL // 5]
+    assert calibrated_sizes(identities, "svm-rbf") == [size for size in fitted_sizes if size <= MAX_KERNEL_SAMPLES // 5]
     assert set(expected) <= set(SIZES)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from facebank.errors import UsageError
 from facebank.recognition import Recognizer, Rule
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, HARDLY_A_FACE, LEAST_ODDS, nobody_enrolled
+from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, HARDLY_A_FACE, MIN_ODDS, empty_gallery_identities
 from facebank.recognition.scoring import PrototypeScorer
 from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Identity, Reason
@@ -82,7 +82,7 @@ def test_naming_with_calibration_uses_the_odds_over_the_runner_up(
         assert sum(probability or 0 for probability in probabilities) < 1
         if best.max() < rule.threshold:
             assert outcome(decision) == BELOW
-        elif any((probabilities[0] or 0) < LEAST_ODDS * (other or 0) for other in probabilities[1:]):
+        elif any((probabilities[0] or 0) < MIN_ODDS * (other or 0) for other in probabilities[1:]):
             assert outcome(decision) == TOO_NEAR
         elif (probabilities[0] or 0) < rule.least_probability:
             assert len(counts) > CANDIDATES or outcome(decision) == IMPROBABLE
@@ -300,9 +300,9 @@ def test_person_among_thousands_is_found() -> None:
 
 
 def test_nobody_is_known_in_an_empty_gallery() -> None:
-    (decision,) = nobody_enrolled([make_face(axis(0))])
+    (decision,) = empty_gallery_identities([make_face(axis(0))])
     assert decision == Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ())
-    assert nobody_enrolled([]) == make_recognizer(TWO).identify([]) == []
+    assert empty_gallery_identities([]) == make_recognizer(TWO).identify([]) == []
 
 
 @pytest.mark.parametrize(

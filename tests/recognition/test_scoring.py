@@ -23,7 +23,7 @@ from facebank.recognition.scoring import (
     KnnScorer,
     LinearScorer,
     PrototypeScorer,
-    greatest,
+    top_indices,
 )
 from facebank.recognition.training import build_scorer
 
@@ -283,4 +283,4 @@ def test_top_scores_are_sorted_stably(seed: int, people: int, count: int) -> Non
     scores = np.random.default_rng(seed).integers(-3, 4, (5, people)).astype(np.float32)
     scores[scores == -3] = -np.inf
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    assert np.array_equal(greatest(scores, count), expected)
+    assert np.array_equal(top_indices(scores, count), expected)

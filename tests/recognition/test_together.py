@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.recognition import Rule
-from facebank.recognition.recognizer import LEAST_ODDS
-from facebank.recognition.together import MOST_EXACT, competing, share_probabilities
+from facebank.recognition.recognizer import MIN_ODDS
+from facebank.recognition.together import MAX_EXACT, competing_groups, share_probabilities
 from facebank.types import Decision, Face, Identity, Reason
 
 from .synthetic import (
@@ -235,7 +235,7 @@ def draw_faces(seed: int, faces: int, candidates: int, persons: int) -> tuple[np
 @given(seeds, st.integers(2, 5), st.integers(1, 3))
 def test_probabilities_match_enumeration_of_assignments(seed: int, faces: int, candidates: int) -> None:
     indices, probabilities = draw_faces(seed, faces, candidates, 4)
-    shares = share_probabilities(indices, probabilities, LEAST_ODDS)
+    shares = share_probabilities(indices, probabilities, MIN_ODDS)
     assert shares.probabilities == pytest.approx(enumerate_assignments(indices, probabilities), abs=1e-9)
     assert len(set(shares.clear[shares.clear >= 0])) == (shares.clear >= 0).sum()
 
@@ -243,8 +243,8 @@ def test_probabilities_match_enumeration_of_assignments(seed: int, faces: int, c
 @settings(max_examples=20)
 @given(seeds)
 def test_many_faces_are_assigned_jointly(seed: int) -> None:
-    indices, probabilities = draw_faces(seed, MOST_EXACT + 4, 3, 6)
-    shares = share_probabilities(indices, probabilities, LEAST_ODDS)
+    indices, probabilities = draw_faces(seed, MAX_EXACT + 4, 3, 6)
+    shares = share_probabilities(indices, probabilities, MIN_ODDS)
     assert shares.probabilities is not None
     assert shares.probabilities.sum(axis=1) == pytest.approx(1)
     clear = shares.clear[shares.clear >= 0]
@@ -254,9 +254,9 @@ def test_many_faces_are_assigned_jointly(seed: int) -> None:
 def test_faces_compete_transitively_for_near_people_only() -> None:
     indices = np.array([[0, 1], [1, 2], [2, 3], [4, 5], [4, 6]])
     all_near, near = np.ones((5, 2), bool), np.array([[0, 0], [1, 1], [1, 0], [0, 0], [0, 0]], bool)
-    assert competing(indices, all_near, near, range(5)) == [[0, 1, 2]]
-    assert competing(indices, all_near, near, [0, 2]) == []
-    assert competing(indices, ~all_near, near, range(5)) == []
+    assert competing_groups(indices, all_near, near, range(5)) == [[0, 1, 2]]
+    assert competing_groups(indices, all_near, near, [0, 2]) == []
+    assert competing_groups(indices, ~all_near, near, range(5)) == []
 
 
 def test_photo_without_competing_faces_needs_no_scipy() -> None:

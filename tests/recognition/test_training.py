@@ -18,7 +18,7 @@ from facebank.recognition.calibration.background import Background
 from facebank.recognition.coefficient_cache import fit_cached
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.solving import separate
-from facebank.recognition.training import FITTED, MOST_FOR_KERNEL, fit
+from facebank.recognition.training import FITTED, MAX_KERNEL_SAMPLES, fit
 
 if TYPE_CHECKING:
     from facebank.recognition.solving import Loss
@@ -70,7 +70,7 @@ def test_coefficients_match_liblinear(loss: Loss, strength: float, others: int) 
 def test_solving_in_portions_gives_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     enrolled = make_people([1, 3, 2, 4, 1, 1, 5])
     at_once = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
-    monkeypatch.setattr(solving, "_NUMBERS_AT_ONCE", 2 * enrolled.count)
+    monkeypatch.setattr(solving, "_MAX_BLOCK_SIZE", 2 * enrolled.count)
     portions = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
     np.testing.assert_allclose(at_once[0], portions[0], atol=1e-5)
     np.testing.assert_allclose(at_once[1], portions[1], atol=1e-5)
@@ -98,9 +98,9 @@ def test_classifier_without_fitting_is_refused(kind: str) -> None:
 
 
 def test_kernel_machine_beyond_its_limit_is_refused_with_the_reason() -> None:
-    fit("svm-rbf", make_people([MOST_FOR_KERNEL // 10] * 10), BACKGROUND)
-    with pytest.raises(UsageError, match=f"at most {MOST_FOR_KERNEL} samples.*has {MOST_FOR_KERNEL + 1}.*Choose svm"):
-        fit("svm-rbf", make_people([1] * (MOST_FOR_KERNEL + 1)), BACKGROUND)
+    fit("svm-rbf", make_people([MAX_KERNEL_SAMPLES // 10] * 10), BACKGROUND)
+    with pytest.raises(UsageError, match=f"at most {MAX_KERNEL_SAMPLES} samples.*has {MAX_KERNEL_SAMPLES + 1}.*Choose svm"):
+        fit("svm-rbf", make_people([1] * (MAX_KERNEL_SAMPLES + 1)), BACKGROUND)
 
 
 @fitted_kinds

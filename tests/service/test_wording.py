@@ -22,9 +22,9 @@ from facebank.types import Candidate
             "Nothing was learned: the face is nearer to Bea than to Ada.",
         ),
         (
-            "2 faces were found and there is no other photo that says which of them is meant: choose with --pick "
+            "2 faces were found and no other photo shows which of them is meant: choose with --pick "
             "largest or --pick central",
-            "2 faces were found and there is no other photo that says which of them is meant.",
+            "2 faces were found and no other photo shows which of them is meant.",
         ),
         ("Nobody called 'Ada' is enrolled: `facebank people list` shows who is.", "Nobody called 'Ada' is known."),
         (

@@ -22,7 +22,7 @@ from facebank.recognition.calibration.calibration import (
 )
 from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
 from facebank.recognition.cohort import Correction
-from facebank.recognition.training import FITTED, MOST_FOR_KERNEL
+from facebank.recognition.training import FITTED, MAX_KERNEL_SAMPLES
 from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def calibrated_sizes(identities: Identities, classifier: str) -> list[int]:
             f"there are {len(photos)}, {several} of them with two or more."
         )
     sizes = SIZES_OF_FITTED if classifier in FITTED else SIZES
-    most = MOST_FOR_KERNEL // max(SAMPLES) if classifier == "svm-rbf" else max(sizes)
+    most = MAX_KERNEL_SAMPLES // max(SAMPLES) if classifier == "svm-rbf" else max(sizes)
     return [size for size in sizes if size <= most and 3 * size <= len(photos) + _SPARE]
 
 

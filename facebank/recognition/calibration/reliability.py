@@ -14,7 +14,7 @@ from facebank.recognition.calibration.background import LEAST_IDENTITIES, Backgr
 from facebank.recognition.calibration.calibration import SAMPLES
 from facebank.recognition.calibration.fitting import Effort, calibrated_sizes, fit_calibrator
 from facebank.recognition.calibration.simulation import Identities, Searches, simulate
-from facebank.recognition.recognizer import LEAST_ODDS
+from facebank.recognition.recognizer import MIN_ODDS
 from facebank.recognition.training import FITTED
 from facebank.storage.progress import SILENT, Progress
 
@@ -137,7 +137,7 @@ def _is_named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
     named: NDArray[np.bool_] = found.scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR, found.further)
     probabilities = _probabilities(found, calibrator)
     if found.scores.shape[1] > 1:
-        named &= probabilities[:, 0] >= LEAST_ODDS * probabilities[:, 1]
+        named &= probabilities[:, 0] >= MIN_ODDS * probabilities[:, 1]
     return named
 
 

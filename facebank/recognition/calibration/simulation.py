@@ -15,7 +15,7 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.recognition.cohort import NO_CORRECTION, Cohort, Correction
 from facebank.recognition.enrolled import Enrolled, check_embeddings
-from facebank.recognition.scoring import greatest
+from facebank.recognition.scoring import top_indices
 from facebank.recognition.training import build_scorer
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def simulate(
     if correction.share:
         further = _means(everybody, roles.further, shuffled, plan.samples_each)
         cohort, everybody_known = Cohort(enrolled.index, further, correction), np.arange(plan.size)
-        scores = cohort.corrected(scores, probes @ enrolled.index.prototypes.T, probes, everybody_known)
+        scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, everybody_known)
     scores, relatives = _without_relatives(scores, own, everybody.families, roles)
     order, place = _best(scores, own)
     return Searches(
@@ -286,7 +286,7 @@ def _shuffled_photos(identities: Identities, random: np.random.Generator) -> lis
 def _best(scores: FloatArray, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the places of each row's best scores, and `Searches.own`."""
     kept = min(KEPT, scores.shape[1])
-    order = greatest(scores, kept)
+    order = top_indices(scores, kept)
     is_own = order == own[:, None]
     place = np.where(is_own.any(axis=1), is_own.argmax(axis=1), kept)
     return order, np.where(own < 0, -1, place).astype(np.int64)

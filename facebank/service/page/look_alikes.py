@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-_PAIR_KINDS = (FindingKind.CONFUSABLE, FindingKind.SHARED_PHOTO, FindingKind.MISLABELLED)
+_PAIR_KINDS = (FindingKind.CONFUSABLE, FindingKind.SHARED_PHOTO, FindingKind.MISLABELED)
 _MAX_HINTS = 50
 _MAX_SAMPLES = 12  # per hint
 _SAMPLE_KINDS = (FindingKind.REPEATED, FindingKind.DISAGREEING, FindingKind.TWO_PEOPLE, FindingKind.DATED_BEFORE_BIRTH)
@@ -111,7 +111,7 @@ def _pair(finding: Finding, sides: tuple[_Side, _Side]) -> _Pair:
     if finding.kind is FindingKind.SHARED_PHOTO:
         text = f"{first} and {second} have the same learned face."
         return _Pair(sides, text, "Remove it from the wrong person, or join the two.", True, finding.samples)
-    if finding.kind is FindingKind.MISLABELLED:
+    if finding.kind is FindingKind.MISLABELED:
         text = f"A learned face of {first} looks like {second}."
         return _Pair(sides, text, f"If it is {second}, remove it from {first}.", False, finding.samples)
     error = finding.value or 0.0

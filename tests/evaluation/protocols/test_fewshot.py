@@ -188,7 +188,7 @@ def test_copy_across_the_split_is_leakage(bench: Bench, album: Dataset, tmp_path
 
 
 def test_failing_classifier_is_reported(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facebank.recognition.training.MOST_FOR_KERNEL", 5)
+    monkeypatch.setattr("facebank.recognition.training.MAX_KERNEL_SAMPLES", 5)
     report = fewshot(bench, album, shots=(1, 2), classifiers=("prototype", "svm-rbf"), draws=1)
     assert "rank_1_1_svm_rbf" in report.figures
     assert "rank_1_2_svm_rbf" not in report.figures
