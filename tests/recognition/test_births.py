@@ -27,9 +27,9 @@ BIRTHS = BirthDates.from_texts({1: "1985-06-15", 2: "2010", 3: "1960-01"}, NAMES
     ],
 )
 def test_people_born_after_the_photo_are_unborn(day: str, unborn: list[str]) -> None:
-    assert sorted(BIRTHS.unborn(datetime.fromisoformat(day)).values()) == unborn
+    assert sorted(BIRTHS.born_after(datetime.fromisoformat(day)).values()) == unborn
     local_time = datetime.fromisoformat(f"{day}T23:00:00").replace(tzinfo=timezone(timedelta(hours=14)))
-    assert sorted(BIRTHS.unborn(local_time).values()) == unborn
+    assert sorted(BIRTHS.born_after(local_time).values()) == unborn
 
 
 def test_unknown_birth_dates_exclude_nobody() -> None:

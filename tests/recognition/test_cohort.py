@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.index.people_index import PeopleIndex
-from facebank.recognition.cohort import MAYBE_SAME_PERSON, NO_CORRECTION, SAME_PERSON, Cohort, Correction, exclude_enrolled
+from facebank.recognition.cohort import (
+    MAYBE_SAME_PERSON,
+    NO_CORRECTION,
+    SAME_PERSON,
+    Cohort,
+    Correction,
+    exclude_enrolled,
+)
 from tests.recognition.synthetic import DIMENSION, normalize, seeds
 
 CORRECTION = Correction(share=0.75, level=0.5)
@@ -75,7 +82,10 @@ def test_single_person_is_not_corrected() -> None:
 def test_scores_without_correction_are_unchanged() -> None:
     prototypes, probes = make_people(0, 5), make_people(1, 4)
     scores = np.asarray(probes @ prototypes.T, dtype=np.float32)
-    assert Cohort(make_index(prototypes), None, NO_CORRECTION).correct_scores(scores, scores, probes, np.arange(5)) is scores
+    assert (
+        Cohort(make_index(prototypes), None, NO_CORRECTION).correct_scores(scores, scores, probes, np.arange(5))
+        is scores
+    )
 
 
 @given(seeds, st.integers(2, 6))

@@ -99,7 +99,9 @@ def test_classifier_without_fitting_is_refused(kind: str) -> None:
 
 def test_kernel_machine_beyond_its_limit_is_refused_with_the_reason() -> None:
     fit("svm-rbf", make_people([MAX_KERNEL_SAMPLES // 10] * 10), BACKGROUND)
-    with pytest.raises(UsageError, match=f"at most {MAX_KERNEL_SAMPLES} samples.*has {MAX_KERNEL_SAMPLES + 1}.*Choose svm"):
+    with pytest.raises(
+        UsageError, match=f"at most {MAX_KERNEL_SAMPLES} samples.*has {MAX_KERNEL_SAMPLES + 1}.*Choose svm"
+    ):
         fit("svm-rbf", make_people([1] * (MAX_KERNEL_SAMPLES + 1)), BACKGROUND)
 
 
