@@ -17,9 +17,9 @@ from facebank.recognition.training import (
     COMPARED,
     DEFAULT_CLASSIFIER,
     FOLDS,
+    MAX_SAMPLES,
     MIN_SAMPLES,
     MIN_TRIALS,
-    MAX_SAMPLES,
     choose_classifier,
 )
 
