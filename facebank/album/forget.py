@@ -9,7 +9,7 @@ from facebank.album.own_album import own_album
 from facebank.album.scan.opening import is_parquet_scan
 from facebank.album.scan.scan_file import ScanFile
 from facebank.errors import FacebankError
-from facebank.index.gallery_index import open_local_index, read_until_whole
+from facebank.index.gallery_index import open_local_index, read_with_retry
 
 if TYPE_CHECKING:
     from facebank.gallery import Forgotten, Gallery
@@ -34,7 +34,7 @@ def forget_person(gallery: Gallery, name: str) -> Forgotten:
     """
     tracks = list[int]()
     with suppress(FacebankError):
-        tracks = read_until_whole(lambda: _tracks_of(gallery, name))
+        tracks = read_with_retry(lambda: _tracks_of(gallery, name))
     forgotten = gallery.forget(name)
     if tracks:
         with suppress(FacebankError), ScanFile.open(own_album(gallery.path), gallery.pack) as scan:
