@@ -367,8 +367,8 @@ def test_samples_keep_their_person_although_another_looks_alike(
     found = next(bank.identify(DEMO_PHOTOS / barack_names[1])).faces[0]
     assert found.person is None  # similar to both people
 
-    assert [Path(found.path).name for found in album.find("Barack")] == barack_names
-    assert [Path(found.path).name for found in album.find("Barry")] == ["barack_obama_speech.jpg"]
+    assert [Path(photo.path).name for photo in album.find("Barack")] == barack_names
+    assert [Path(photo.path).name for photo in album.find("Barry")] == ["barack_obama_speech.jpg"]
     overview = refreshed_overview(album, bank)
     numbers = {name: number for number, name in bank.gallery.names().items()}
     assert overview.counts() == {numbers["Barack"]: 2, numbers["Barry"]: 1}
@@ -380,7 +380,7 @@ def test_samples_keep_their_person_although_another_looks_alike(
     assert not any("barack" in album.scan_file.locate_face(face)[0].path for face in grouped_faces(album))
 
     bank.gallery.remove_sample(next(sample.id for sample in bank.samples("Barack") if barack_names[1] in sample.path))
-    assert [Path(found.path).name for found in album.find("Barack")] == barack_names[:1]  # the similarity decides now
+    assert [Path(photo.path).name for photo in album.find("Barack")] == barack_names[:1]  # the similarity decides now
 
 
 def grouped_faces(album: Album) -> list[int]:

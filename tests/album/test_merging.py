@@ -81,7 +81,7 @@ def content_of(path: Path) -> list[object]:
     """Return the photos and files of a scan, without their ids."""
     with ScanFile.open(path, PACK) as scan_file:
         rows = [(row.path, row.state, row.error, row.readers, row.photo is None) for row in scan_file.known_files("/")]
-        return [[comparable_photo(found) for found in scan_file.photos()], rows, scan_file.count(), scan_file.version()]
+        return [[comparable_photo(photo) for photo in scan_file.photos()], rows, scan_file.count(), scan_file.version()]
 
 
 def paths_in(path: Path) -> list[str]:

@@ -83,7 +83,7 @@ def merge(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None =
 def content_of(path: Path) -> list[object]:
     with ScanFile.open(path, PACK) as scan_file:
         rows = [(row.path, row.state, row.error, row.readers, row.photo is None) for row in scan_file.known_files("/")]
-        return [[comparable_photo(found) for found in scan_file.photos()], rows, scan_file.count(), scan_file.shards()]
+        return [[comparable_photo(photo) for photo in scan_file.photos()], rows, scan_file.count(), scan_file.shards()]
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_copy_finds_its_photo_in_any_shard(make: Make, target: Path) -> None:
         merge(target, [copy])
     assert merge(target, [copy, photo]).new == 2
     with ScanFile.open(target, PACK) as scan_file:
-        assert [(found.path, len(found.faces)) for found in scan_file.photos()] == [("/a/1.jpg", 2), ("/a/copy.jpg", 2)]
+        assert [(photo.path, len(photo.faces)) for photo in scan_file.photos()] == [("/a/1.jpg", 2), ("/a/copy.jpg", 2)]
 
 
 def test_an_edited_photo_gets_the_faces_of_the_same_pixels(make: Make, target: Path) -> None:
@@ -139,7 +139,7 @@ def test_an_edited_photo_gets_the_faces_of_the_same_pixels(make: Make, target: P
     edited = ScannedFile("/a/edited.jpg", STATE, new.content_hash, None, None, edited=new)
     assert merge(target, [make("a.parquet", [edited]), make("b.parquet", [old])]).new == 2
     with ScanFile.open(target, PACK) as scan_file:
-        assert [(found.content_hash, len(found.faces)) for found in scan_file.photos(["/a/edited.jpg"])] == [
+        assert [(photo.content_hash, len(photo.faces)) for photo in scan_file.photos(["/a/edited.jpg"])] == [
             (f"{99:064x}", 2)
         ]
 

@@ -75,7 +75,7 @@ def scan(shards: Path) -> Iterator[ParquetScan]:
 
 
 @pytest.fixture
-def merged(shards: Path, tmp_path: Path) -> Iterator[ScanFile]:
+def merged_scan(shards: Path, tmp_path: Path) -> Iterator[ScanFile]:
     with ScanFile.open(tmp_path / "merged.scan", PACK, create=True) as scan_file:
         scan_file.merge([ParquetSource(path, PACK) for path in shards_in(shards)])
         yield scan_file
@@ -88,15 +88,15 @@ def sorted_contents(photos: Iterable[Photo]) -> list[object]:
     ]
 
 
-def test_the_content_equals_that_of_the_merged_scan(scan: ParquetScan, merged: ScanFile) -> None:
-    assert sorted_contents(scan.photos()) == sorted_contents(merged.photos())
-    assert sorted_contents(scan.photos(["/b", "/a/08.jpg"])) == sorted_contents(merged.photos(["/b", "/a/08.jpg"]))
-    assert scan.count().files == merged.count().files == 27
-    assert scan.count_in("/b") == merged.count_in("/b") == 2
-    assert scan.unreadable("/") == merged.unreadable("/") == {"/b/torn.jpg": "truncated"}
-    assert scan.shards() == merged.shards()
+def test_the_content_equals_that_of_the_merged_scan(scan: ParquetScan, merged_scan: ScanFile) -> None:
+    assert sorted_contents(scan.photos()) == sorted_contents(merged_scan.photos())
+    assert sorted_contents(scan.photos(["/b", "/a/08.jpg"])) == sorted_contents(merged_scan.photos(["/b", "/a/08.jpg"]))
+    assert scan.count().files == merged_scan.count().files == 27
+    assert scan.count_in("/b") == merged_scan.count_in("/b") == 2
+    assert scan.unreadable("/") == merged_scan.unreadable("/") == {"/b/torn.jpg": "truncated"}
+    assert scan.shards() == merged_scan.shards()
     assert [(file.path, file.state, file.error, file.readers) for file in scan.known_files("/a")] == [
-        (file.path, file.state, file.error, file.readers) for file in merged.known_files("/a")
+        (file.path, file.state, file.error, file.readers) for file in merged_scan.known_files("/a")
     ]
 
 
@@ -258,7 +258,7 @@ def test_an_album_of_shards_equals_one_of_a_scan_file(tmp_path: Path, folder: Pa
             write_shard(tmp_path / "shards" / f"{number}.parquet", part, pack=identity)
         with bank.album(tmp_path / "whole.scan") as whole, bank.album(tmp_path / "shards") as parts:
             whole.merge(tmp_path / "shards")
-            assert [found.path for found in parts.find("Barack")] == [found.path for found in whole.find("Barack")]
+            assert [photo.path for photo in parts.find("Barack")] == [photo.path for photo in whole.find("Barack")]
             assert len(parts.find("Barack")) == 3
             identified = [
                 {photo.path: [(face.person, face.similarity) for face in photo.faces] for photo in album.identify()}

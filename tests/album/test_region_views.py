@@ -116,9 +116,9 @@ def test_each_document_of_a_photo_has_its_own_orientation() -> None:
 def test_all_documents_together_decide_an_unclear_one() -> None:
     faces = [*SYMMETRIC, (0.1, 0.05, 0.2, 0.15), (0.4, 0.05, 0.5, 0.15)]
     frame = Frame.of_upright(400, 300, 3)
-    alone = regions_document(SYMMETRIC, 3)
-    assert views(faces, frame, alone)[0].turn.is_unclear
-    together, _ = views(faces, frame, alone, regions_document(faces[2:], 3))
+    unclear = regions_document(SYMMETRIC, 3)
+    assert views(faces, frame, unclear)[0].turn.is_unclear
+    together, _ = views(faces, frame, unclear, regions_document(faces[2:], 3))
     assert not together.turn.is_unclear
     assert names(together) == {0: "Ada", 1: "Bea"}
 

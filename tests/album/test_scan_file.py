@@ -172,7 +172,7 @@ def test_a_photo_in_several_files_is_one_photo(scan_file: ScanFile) -> None:
     scan_file.keep([make_file("/a/1.jpg", 1), make_file("/b/copy.jpg", 1, known=True)])
     counts = scan_file.count()
     assert (counts.files, counts.photos, counts.faces) == (2, 1, 2)
-    assert [found.path for found in scan_file.photos()] == ["/a/1.jpg", "/b/copy.jpg"]
+    assert [photo.path for photo in scan_file.photos()] == ["/a/1.jpg", "/b/copy.jpg"]
     assert scan_file.forget(["/a/1.jpg"]) == 0
     assert scan_file.forget(["/b/copy.jpg"]) == 1
     assert scan_file.count().faces == 0
@@ -184,7 +184,7 @@ def test_folders_are_distinguished_by_whole_names(scan_file: ScanFile) -> None:
     assert set(scan_file.files("/a")) == {"/a", "/a/1.jpg", "/a/b/2.jpg", "/a/\udcff.jpg"}
     assert scan_file.count_in("/a/b") == 1
     assert scan_file.count_in("/") == 6
-    assert [found.path for found in scan_file.photos(["/ab", "/a.jpg"])] == ["/ab/3.jpg", "/a.jpg"]
+    assert [photo.path for photo in scan_file.photos(["/ab", "/a.jpg"])] == ["/ab/3.jpg", "/a.jpg"]
 
 
 def test_unreadable_files_are_recorded_until_they_are_readable(scan_file: ScanFile) -> None:
@@ -264,7 +264,7 @@ def test_an_abandoned_iterator_leaves_nothing_open(scan_file: ScanFile) -> None:
 def test_paths_that_are_not_utf_8_are_read_back(scan_file: ScanFile) -> None:
     name = os.fsdecode(b"/a/\xff\xfe.jpg")
     scan_file.keep([make_file(name, 1)])
-    assert [found.path for found in scan_file.photos()] == [name]
+    assert [photo.path for photo in scan_file.photos()] == [name]
 
 
 def test_cameras_dates_take_precedence_in_groups(scan_file: ScanFile) -> None:
@@ -285,7 +285,7 @@ def test_copies_written_one_by_one_keep_their_groups(scan_file: ScanFile) -> Non
         scan_file.keep_written(f"{1:064x}", make_file(path, 7))
     counts = scan_file.count()
     assert (counts.files, counts.photos, counts.faces) == (3, 1, 2)
-    assert {found.content_hash for found in scan_file.photos()} == {f"{7:064x}"}
+    assert {photo.content_hash for photo in scan_file.photos()} == {f"{7:064x}"}
     assert scan_file.groups() == {1: [1], 2: [2]}
     assert scan_file.told_apart() == [(1, 2)]
 
@@ -414,7 +414,7 @@ def test_a_copy_of_a_video_has_its_tracks_and_pictures(scan_file: ScanFile) -> N
 def test_forgotten_videos_leave_no_data(scan_file: ScanFile, path: Path) -> None:
     scan_file.videos.keep(make_video("/a/secret-place.mp4", 1))
     scan_file.videos.keep(make_video("/a/2.mp4", 2))
-    (other, first) = (found.tracks[0].number for found in scan_file.videos.each())
+    (other, first) = (video.tracks[0].number for video in scan_file.videos.each())
     secrets = (b"secret-place", make_face(1001).embedding.tobytes(), JPEG + b"\1")
     scan_file.close()
     assert all(secret in path.read_bytes() for secret in secrets)

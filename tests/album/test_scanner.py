@@ -236,10 +236,10 @@ def test_a_copy_reported_after_its_broken_photo_is_read(
     late_result = replace(first, path=str(copy), state=tasks[1][1], error=None, readers=None)
     results, calls = scanner._results, iter(range(2))
 
-    def delayed(files: Iterable[FileTask]) -> Iterator[ScannedFile]:
+    def yield_late(files: Iterable[FileTask]) -> Iterator[ScannedFile]:
         return results(files) if next(calls) else iter([first, late_result])
 
-    monkeypatch.setattr(scanner, "_results", delayed)
+    monkeypatch.setattr(scanner, "_results", yield_late)
     errors = {file.path: file.error for file in scanner.scan(tasks)}
     assert set(errors) == {str(broken), str(copy)}
     assert all(error is not None and path in error for path, error in errors.items())

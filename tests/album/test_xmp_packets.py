@@ -129,7 +129,7 @@ def segment(code: int, body: bytes) -> bytes:
     return bytes((0xFF, code)) + struct.pack(">H", len(body) + 2) + body
 
 
-def extended(text: bytes, portion_size: int = 300, guid: str | None = None) -> tuple[bytes, bytes]:
+def extended_xmp(text: bytes, portion_size: int = 300, guid: str | None = None) -> tuple[bytes, bytes]:
     """Return a JPEG's segments of Extended XMP, last portion first, and the packet that names it."""
     name = hashlib.md5(text, usedforsecurity=False).hexdigest().upper() if guid is None else guid
     header = b"http://ns.adobe.com/xmp/extension/\0" + name.encode() + struct.pack(">I", len(text))
@@ -144,7 +144,7 @@ def extended(text: bytes, portion_size: int = 300, guid: str | None = None) -> t
 
 
 def test_extended_xmp_is_assembled() -> None:
-    segments, packet = extended(DIGIKAM.encode())
+    segments, packet = extended_xmp(DIGIKAM.encode())
     data = embed(picture("JPEG"), "JPEG", packet)
     packet_found = find_packet(data, "JPEG", "photo")
     assert packet_found is not None
@@ -157,7 +157,7 @@ def test_extended_xmp_is_assembled() -> None:
 
 
 def test_incomplete_extended_xmp_is_ignored() -> None:
-    segments, packet = extended(DIGIKAM.encode(), guid="0" * 32)
+    segments, packet = extended_xmp(DIGIKAM.encode(), guid="0" * 32)
     data = picture("JPEG")
     data = data[:2] + segments + embed(data, "JPEG", packet)[2:]
     read = find_packet(data, "JPEG", "photo")

@@ -100,7 +100,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def filled(bucket: Bucket, folder: Path) -> Bucket:
+def filled_bucket(bucket: Bucket, folder: Path) -> Bucket:
     """The bucket with the files of the folder, below ``photos``."""
     for path in folder.rglob("*"):
         if path.is_file():

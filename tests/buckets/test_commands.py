@@ -130,7 +130,7 @@ def test_commands_that_need_no_files_work_on_a_scanned_bucket(
 
 
 def test_buckets_and_folders_can_be_in_one_scan_and_its_shards(
-    run: Run, filled: Bucket, folder: Path, s3: Relay
+    run: Run, filled_bucket: Bucket, folder: Path, s3: Relay
 ) -> None:
     parts = [("scan", PLACE, folder, "--shard", f"{number}/2", "--scan-file", f"{number}.scan") for number in (1, 2)]
     *_, merged = run(*parts, ("scan", "--merge", "1.scan", "2.scan", "--scan-file", "both.scan"))
@@ -179,7 +179,7 @@ def test_credentials_in_an_address_are_refused_and_not_printed(run: Run) -> None
         assert "s3://…@family/x" in result.err
 
 
-def test_videos_of_buckets_are_not_read(run: Run, filled: Bucket) -> None:
+def test_videos_of_buckets_are_not_read(run: Run, filled_bucket: Bucket) -> None:
     refused, scanned = run(("scan", PLACE, "--videos"), ("scan", PLACE, "--json"))
     assert "--videos excludes buckets" in refused.err
     assert "facebank: 1 video skipped\nfacebank: 1 camera raw file skipped" in scanned.err

@@ -32,7 +32,7 @@ def run(work: Path, *arguments: str, code: int) -> tuple[str, str]:
 
 
 def test_a_scan_by_a_ray_cluster_equals_a_local_scan(
-    filled: Bucket, s3: Relay, engine: Engine, scan_file: ScanFile, tmp_path: Path
+    filled_bucket: Bucket, s3: Relay, engine: Engine, scan_file: ScanFile, tmp_path: Path
 ) -> None:
     options = (PLACE, "--ray", "local", "--no-merge", "--shards", "parts", "--scan-file", "ray.scan")
     local = scan_all(engine, scan_file)

@@ -22,7 +22,7 @@ DEMO = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 
 
 def test_a_scan_equals_that_of_the_same_photos_in_a_folder(
-    engine: Engine, scan_file: ScanFile, filled: Bucket, folder: Path, s3: Relay, tmp_path: Path
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, folder: Path, s3: Relay, tmp_path: Path
 ) -> None:
     report = scan_all(engine, scan_file)
     with ScanFile.open(tmp_path / "folder.scan", engine.identity, create=True) as other:
@@ -60,7 +60,7 @@ def test_a_scan_equals_that_of_the_same_photos_in_a_folder(
 
 
 def test_a_second_scan_lists_the_bucket_and_reads_nothing(
-    engine: Engine, scan_file: ScanFile, filled: Bucket, s3: Relay
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, s3: Relay
 ) -> None:
     scan_all(engine, scan_file)
     s3.clear()
@@ -78,15 +78,15 @@ def test_photos_are_listed_in_pages(bucket: Bucket, s3: Relay) -> None:
 
 
 def test_changed_objects_are_read_again_and_removed_ones_forgotten(
-    engine: Engine, scan_file: ScanFile, filled: Bucket, folder: Path, s3: Relay
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, folder: Path, s3: Relay
 ) -> None:
     scan_all(engine, scan_file)
     data = bytearray((folder / "00001.jpg").read_bytes())
     data[6:7] = bytes([data[6] ^ 1])  # the change in the comment keeps the size, and perhaps the time
-    filled.put("photos/00001.jpg", bytes(data))
-    filled.remove("photos/00002.jpg")
-    filled.put("photos/renamed.jpg", (folder / "00004.jpg").read_bytes())
-    filled.remove("photos/00004.jpg")
+    filled_bucket.put("photos/00001.jpg", bytes(data))
+    filled_bucket.remove("photos/00002.jpg")
+    filled_bucket.put("photos/renamed.jpg", (folder / "00004.jpg").read_bytes())
+    filled_bucket.remove("photos/00004.jpg")
     s3.clear()
     report = scan_all(engine, scan_file)
     assert s3.read_keys == ["photos/00001.jpg", "photos/renamed.jpg"]
@@ -94,10 +94,10 @@ def test_changed_objects_are_read_again_and_removed_ones_forgotten(
     assert not {"00002.jpg", "00004.jpg"} & content(scan_file, PLACE).keys()
 
 
-def test_results_of_an_emptied_place_are_kept(engine: Engine, scan_file: ScanFile, filled: Bucket) -> None:
+def test_results_of_an_emptied_place_are_kept(engine: Engine, scan_file: ScanFile, filled_bucket: Bucket) -> None:
     scan_all(engine, scan_file)
     for name in content(scan_file, PLACE):
-        filled.remove(f"photos/{name}")
+        filled_bucket.remove(f"photos/{name}")
     plan = plan_scan(scan_file, [PLACE])
     assert (plan.emptied, plan.gone) == ((PLACE,), ())
     scan(engine, scan_file, plan)
@@ -159,7 +159,7 @@ def test_hostile_names_are_scanned_or_hidden_without_effects(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_objects_beyond_the_size_limit_are_not_read(filled: Bucket, s3: Relay) -> None:
+def test_objects_beyond_the_size_limit_are_not_read(filled_bucket: Bucket, s3: Relay) -> None:
     url, state = next(iter(look_through_bucket(PLACE).photos.items()))
     s3.clear()
     with pytest.raises(PhotoTooLargeError, match=rf"{PLACE}/.* bytes, the limit is 100; use a smaller copy"):
@@ -168,15 +168,15 @@ def test_objects_beyond_the_size_limit_are_not_read(filled: Bucket, s3: Relay) -
 
 
 def test_objects_changed_or_removed_while_they_are_read_are_reported(
-    engine: Engine, scan_file: ScanFile, filled: Bucket, folder: Path, s3: Relay
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, folder: Path, s3: Relay
 ) -> None:
     def before(method: str, path: str) -> None:
         if method == "GET" and path.endswith("/00000.jpg"):
-            filled.put("photos/00000.jpg", (folder / "00001.jpg").read_bytes() + b"longer" * 100_000)
+            filled_bucket.put("photos/00000.jpg", (folder / "00001.jpg").read_bytes() + b"longer" * 100_000)
         if method == "GET" and path.endswith("/00001.jpg"):
-            filled.remove("photos/00001.jpg")
+            filled_bucket.remove("photos/00001.jpg")
         if method == "HEAD" and path.endswith("/00002.jpg"):
-            filled.put("photos/00002.jpg", (folder / "00004.jpg").read_bytes())
+            filled_bucket.put("photos/00002.jpg", (folder / "00004.jpg").read_bytes())
 
     s3.before = before
     unreadable = scan_all(engine, scan_file).unreadable
@@ -190,7 +190,7 @@ def test_objects_changed_or_removed_while_they_are_read_are_reported(
 
 
 def test_shards_are_disjoint_complete_and_equal_those_of_a_folder(
-    engine: Engine, filled: Bucket, folder: Path, s3: Relay, tmp_path: Path
+    engine: Engine, filled_bucket: Bucket, folder: Path, s3: Relay, tmp_path: Path
 ) -> None:
     names = list[str]()
     for number in (1, 2, 3):
@@ -206,14 +206,14 @@ def test_shards_are_disjoint_complete_and_equal_those_of_a_folder(
     assert len(names) == len(set(names)) == PHOTO_COUNT + 3
 
 
-def test_workers_compare_objects_with_the_state_in_the_job(filled: Bucket, s3: Relay, engine: Engine) -> None:
+def test_workers_compare_objects_with_the_state_in_the_job(filled_bucket: Bucket, s3: Relay, engine: Engine) -> None:
     url, state = next(iter(look_through_bucket(PLACE).photos.items()))
     assert object_state(url) == state
     assert (state_of(url).size, state_of(url).modified) == state
     pack = PackName("x", "0" * 64)
     job = Job(pack, "onnxruntime", decoder_versions(), ((url, state_of(url)),))
     assert _difference(job) is None
-    filled.put(url.removeprefix(f"s3://{BUCKET}/"), b"another")
+    filled_bucket.put(url.removeprefix(f"s3://{BUCKET}/"), b"another")
     assert _difference(job) == (
         f"it does not see {url} as this machine does: give it the same AWS_ENDPOINT_URL and credentials of the same "
         "account"

@@ -30,7 +30,7 @@ def respond_with(status: int, _method: str, _path: str) -> int:
 
 
 def test_photos_of_a_bucket_that_cannot_be_listed_are_kept(
-    engine: Engine, scan_file: ScanFile, filled: Bucket, s3: Relay, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, s3: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from facebank.media import buckets
 
@@ -64,10 +64,10 @@ def test_photos_of_a_bucket_that_cannot_be_listed_are_kept(
 
 
 def test_a_scan_ends_with_the_server_and_the_next_one_continues(
-    engine: Engine, scan_file: ScanFile, filled: Bucket, folder: Path, s3: Relay
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, folder: Path, s3: Relay
 ) -> None:
     for number in range(20):
-        filled.put(f"photos/later {number:02}.jpg", (folder / "00000.jpg").read_bytes() + bytes([number]))
+        filled_bucket.put(f"photos/later {number:02}.jpg", (folder / "00000.jpg").read_bytes() + bytes([number]))
     s3.before = lambda method, path: 0 if any(request.key.endswith("later 01.jpg") for request in s3.requests) else None
     start = time.monotonic()
     with pytest.raises(ServiceError, match=rf"{PLACE}/.* cannot be reached .* the next scan continues"):
@@ -83,7 +83,7 @@ def test_a_scan_ends_with_the_server_and_the_next_one_continues(
 
 @pytest.mark.parametrize("status", [403, 500])
 def test_an_unreadable_object_is_listed_and_retried(
-    engine: Engine, scan_file: ScanFile, filled: Bucket, s3: Relay, status: int
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, s3: Relay, status: int
 ) -> None:
     s3.before = lambda method, path: status if method == "GET" and path.endswith("00002.jpg") else None
     report = scan_all(engine, scan_file)
@@ -105,7 +105,7 @@ POLICY = """{"Version": "2012-10-17", "Statement": [
 
 
 def test_policies_and_wrong_keys_are_reported(
-    engine: Engine, scan_file: ScanFile, filled: Bucket, s3: Relay, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, s3: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from facebank.media import buckets
 
@@ -115,8 +115,8 @@ def test_policies_and_wrong_keys_are_reported(
     client.create_user(UserName="ada")
     client.put_user_policy(UserName="ada", PolicyName="p", PolicyDocument=POLICY)
     key = client.create_access_key(UserName="ada")["AccessKey"]
-    filled.send("PUT", "/family2", b"")
-    filled.send("POST", "/moto-api/reset-auth", b"0")
+    filled_bucket.send("PUT", "/family2", b"")
+    filled_bucket.send("POST", "/moto-api/reset-auth", b"0")
     try:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
@@ -131,4 +131,4 @@ def test_policies_and_wrong_keys_are_reported(
         with check_unchanged(scan_file), pytest.raises(ServiceError, match=r"refused \(InvalidAccessKeyId\)"):
             scan_all(engine, scan_file)
     finally:
-        filled.send("POST", "/moto-api/reset-auth", b"inf")
+        filled_bucket.send("POST", "/moto-api/reset-auth", b"inf")

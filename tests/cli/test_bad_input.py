@@ -233,14 +233,14 @@ def enrollment(
             process.kill()
 
 
-def test_an_interruption_keeps_enrolled_photos(run: Run, running: subprocess.Popen[str]) -> None:
-    assert running.stdout is not None
-    assert running.stderr is not None
-    lines = [running.stdout.readline()]
-    running.send_signal(signal.SIGINT)
-    lines += running.stdout.readlines()
-    message = running.stderr.read()
-    assert running.wait() == 130
+def test_an_interruption_keeps_enrolled_photos(run: Run, enrollment: subprocess.Popen[str]) -> None:
+    assert enrollment.stdout is not None
+    assert enrollment.stderr is not None
+    lines = [enrollment.stdout.readline()]
+    enrollment.send_signal(signal.SIGINT)
+    lines += enrollment.stdout.readlines()
+    message = enrollment.stderr.read()
+    assert enrollment.wait() == 130
     match = re.fullmatch(r"facebank: interrupted: (\d+) of 70 photos are enrolled\n", message)
     assert match
     assert 1 <= len(lines) <= int(match[1]) <= len(lines) + 1 < 70
@@ -261,10 +261,10 @@ def test_an_interruption_before_the_first_photo_is_reported(run: Run, tmp_path: 
     assert sentence(run("verify", portrait, portrait, code=130, PYTHONPATH=str(tmp_path))) == "facebank: interrupted"
 
 
-def test_a_killed_enrollment_leaves_an_intact_gallery(run: Run, running: subprocess.Popen[str]) -> None:
-    assert running.stdout is not None
-    running.stdout.readline()
+def test_a_killed_enrollment_leaves_an_intact_gallery(run: Run, enrollment: subprocess.Popen[str]) -> None:
+    assert enrollment.stdout is not None
+    enrollment.stdout.readline()
     time.sleep(0.02)
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
+    os.kill(enrollment.pid, signal.SIGKILL)
+    enrollment.wait()
     assert 1 <= sample_counts(run)["Barack"] <= 70

@@ -15,7 +15,7 @@ PEOPLE = {"Serena_Williams": 12, "Andre_Agassi": 9, "Lleyton_Hewitt": 6}
 
 
 @pytest.fixture
-def scanned(run: Run, shared: Path, tmp_path: Path) -> Path:
+def scanned_album(run: Run, shared: Path, tmp_path: Path) -> Path:
     """A scanned folder of three people with several photos, and six with one."""
     folder = tmp_path / "album"
     folder.mkdir()
@@ -29,7 +29,7 @@ def scanned(run: Run, shared: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_named_group_is_known_afterwards(run: Run, scanned: Path, tmp_path: Path, validate: Validate) -> None:
+def test_a_named_group_is_known_afterwards(run: Run, scanned_album: Path, tmp_path: Path, validate: Validate) -> None:
     groups = run("cluster", "--json").records
     validate("cluster", groups)
     assert [group["photos"] for group in groups[:3]] == sorted(PEOPLE.values(), reverse=True)
@@ -53,11 +53,11 @@ def test_a_named_group_is_known_afterwards(run: Run, scanned: Path, tmp_path: Pa
     assert [group["photos"] for group in remaining[:2]] == [9, 6]
     known = [record for record in run("identify", "--scan", "--json").records if record["faces"][0]["person"]]
     assert len(known) == PEOPLE["Serena_Williams"]
-    assert scanned.exists()
+    assert scanned_album.exists()
 
 
-def test_faces_marked_as_different_stay_apart(run: Run, scanned: Path) -> None:
-    assert scanned.exists()
+def test_faces_marked_as_different_stay_apart(run: Run, scanned_album: Path) -> None:
+    assert scanned_album.exists()
     before = run("cluster", "--json").records
     after = run("cluster", "--not-same", "1.1", "1.2", "--json").records
     assert len(after) >= len(before)
@@ -65,7 +65,7 @@ def test_faces_marked_as_different_stay_apart(run: Run, scanned: Path) -> None:
     assert run("cluster", "--json").records == after
 
 
-def test_invalid_arguments_and_lost_photos_are_reported(run: Run, scanned: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_and_lost_photos_are_reported(run: Run, scanned_album: Path, tmp_path: Path) -> None:
     assert "no scan" in run("cluster", "--scan-file", "none.scan", code=2).err
     run("cluster")
     assert "there is no group 99" in run("people", "name", "99", "Ada", code=2).err
@@ -76,24 +76,24 @@ def test_invalid_arguments_and_lost_photos_are_reported(run: Run, scanned: Path,
     assert "not a page written by facebank" in run("cluster", "--out", tmp_path / "diary.html", code=2).err
     assert (tmp_path / "diary.html").read_text() == "Dear diary"
     assert "not a page written by facebank" in run("cluster", "--out", ".", code=2).err
-    shutil.rmtree(scanned)
+    shutil.rmtree(scanned_album)
     named = run("people", "name", "1", "Serena", code=1)
     assert "0 samples" in named.out
     assert "there is no photo" in named.err
 
 
-def test_file_names_are_escaped_on_the_page(run: Run, scanned: Path, tmp_path: Path) -> None:
-    for number, photo in enumerate(sorted(scanned.glob("Andre*"))):
+def test_file_names_are_escaped_on_the_page(run: Run, scanned_album: Path, tmp_path: Path) -> None:
+    for number, photo in enumerate(sorted(scanned_album.glob("Andre*"))):
         photo.rename(photo.with_name(f"<b onclick=x>{number}.jpg"))
-    run("scan", scanned)
+    run("scan", scanned_album)
     run("cluster", "--out", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text("utf-8")
     assert "<b onclick" not in text
     assert "&lt;b onclick=x&gt;" in text
 
 
-def test_a_group_unlike_the_person_is_refused(run: Run, scanned: Path, gallery: Path) -> None:
-    assert scanned.exists()
+def test_a_group_unlike_the_person_is_refused(run: Run, scanned_album: Path, gallery: Path) -> None:
+    assert scanned_album.exists()
     run("cluster")
     assert "there is no group 99" in run("people", "name", "99", "Serena", code=2).err
     assert not gallery.exists()

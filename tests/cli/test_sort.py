@@ -77,7 +77,7 @@ def test_moved_photos_go_back_with_undo(run: Run, album: Path, tmp_path: Path, t
     assert run("sort", album, out, "--move").out == "3 photos sorted\n"
     assert set(contents(album)) == {"biden.jpg"}
     with Gallery.open(two_people, read_only=True) as gallery:
-        assert out in [place.path for place in gallery.written_places()]
+        assert out in [output.path for output in gallery.written_places()]
     assert run("scan", album, out).out.startswith("4 unchanged\n")
     assert len([name for name in contents(out) if name.endswith("together.png")]) == 1
     assert run("sort", album, out, "--undo").out == "3 photos undone\n"

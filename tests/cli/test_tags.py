@@ -17,7 +17,7 @@ from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.media import read_photo
 from facebank.media.pixels import apply_orientation
 
-from ..album.test_xmp_packets import embed, extended  # noqa: TID252
+from ..album.test_xmp_packets import embed, extended_xmp  # noqa: TID252
 from ..album.xmp_samples import region, with_regions  # noqa: TID252 - tests are not installed
 from .conftest import DEMO_PHOTOS, Run
 
@@ -239,7 +239,7 @@ def upright_region_box(photo: Path, orientation: int) -> list[float]:
 
 def test_extended_xmp_is_read_and_not_written(run: Run, album: Path) -> None:
     photo = album / COLLINS
-    segments, packet = extended(with_regions(region("Somebody Else", (0.0, 0.9, 0.05, 1.0)), (512, 512)))
+    segments, packet = extended_xmp(with_regions(region("Somebody Else", (0.0, 0.9, 0.05, 1.0)), (512, 512)))
     data = embed(photo.read_bytes(), "JPEG", packet)
     photo.write_bytes(data[:2] + segments + data[2:])
     run("scan", album)
@@ -260,7 +260,7 @@ def tag(run: Run, photo: Path, name: str, gallery: Path | None = None) -> None:
 
 
 @pytest.fixture
-def tagged(run: Run, two_people: Path, gallery: Path, tmp_path: Path) -> Path:
+def tagged_album(run: Run, two_people: Path, gallery: Path, tmp_path: Path) -> Path:
     """A folder tagged by another program, with an empty gallery."""
     assert two_people.exists()
     folder = tmp_path / "tagged"
@@ -273,8 +273,8 @@ def tagged(run: Run, two_people: Path, gallery: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_people_are_enrolled_from_a_tagged_album(run: Run, tagged: Path, validate: Validate) -> None:
-    records = run("tags", "import", tagged, "--json").records
+def test_people_are_enrolled_from_a_tagged_album(run: Run, tagged_album: Path, validate: Validate) -> None:
+    records = run("tags", "import", tagged_album, "--json").records
     validate("tags-import", records)
     assert {(Path(entry["image"]).name, entry["person"], entry["reason"]) for entry in records} == {
         ("barack_obama_speech.jpg", "Barack Obama", "enrolled"),
@@ -284,29 +284,29 @@ def test_people_are_enrolled_from_a_tagged_album(run: Run, tagged: Path, validat
     }
     sample_counts = {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
     assert sample_counts == {"Barack Obama": 2, "Eileen Collins": 1}
-    assert run("tags", "import", tagged).out == "0 faces of 2 people enrolled, 3 enrolled before, 1 no name\n"
+    assert run("tags", "import", tagged_album).out == "0 faces of 2 people enrolled, 3 enrolled before, 1 no name\n"
 
 
-def test_the_option_most_limits_the_enrolled_faces(run: Run, tagged: Path) -> None:
-    records = run("tags", "import", tagged, "--most", "1", "--json").records
+def test_the_option_most_limits_the_enrolled_faces(run: Run, tagged_album: Path) -> None:
+    records = run("tags", "import", tagged_album, "--most", "1", "--json").records
     assert sorted(record["reason"] for record in records) == ["enough_others", "enrolled", "enrolled", "no_name"]
 
 
-def test_a_face_nearer_to_another_person_is_not_enrolled(run: Run, tagged: Path) -> None:
-    run("tags", "import", tagged)
-    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged)
-    tag(run, tagged / "barack_obama_portrait_2012.jpg", "Eileen Collins")
-    result = run("tags", "import", tagged, "--json", code=1)
+def test_a_face_nearer_to_another_person_is_not_enrolled(run: Run, tagged_album: Path) -> None:
+    run("tags", "import", tagged_album)
+    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged_album)
+    tag(run, tagged_album / "barack_obama_portrait_2012.jpg", "Eileen Collins")
+    result = run("tags", "import", tagged_album, "--json", code=1)
     refused = [record for record in result.records if record["reason"] == "nearer_to_another"]
     assert [Path(record["image"]).name for record in refused] == ["barack_obama_portrait_2012.jpg"]
     assert "nearer to Barack Obama" in result.err
 
 
-def test_a_wrong_tag_among_many_is_found(run: Run, tagged: Path, enrolled_gallery: Path) -> None:
-    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged)
+def test_a_wrong_tag_among_many_is_found(run: Run, tagged_album: Path, enrolled_gallery: Path) -> None:
+    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged_album)
     for name in ("barack_obama_portrait_2012.jpg", "joe_biden_blue_room.jpg"):
-        tag(run, tagged / name, "Barack Obama", enrolled_gallery)
-    result = run("tags", "import", tagged, "--json", code=1)
+        tag(run, tagged_album / name, "Barack Obama", enrolled_gallery)
+    result = run("tags", "import", tagged_album, "--json", code=1)
     reasons = {Path(record["image"]).name: record["reason"] for record in result.records}
     assert reasons["joe_biden_blue_room.jpg"] == "unlike_the_others"
     assert [reason for name, reason in reasons.items() if name.startswith("barack")] == ["enrolled"] * 3

@@ -145,8 +145,10 @@ def test_another_version_of_facebank_or_a_decoder_is_a_problem() -> None:
     for name, version in (("facebank", "99.0"), ("PIL.JpegImagePlugin", "1.0")):
         versions = dict(part.split("=") for part in decoder_versions().split())
         assert name in versions
-        wanted = " ".join(f"{key}={version if key == name else value}" for key, value in versions.items())
-        problem = ScanWorker(fetch).prepare(job(decoders=wanted), [unexpected_fetch, no_hashes, no_hashes]).problem
+        job_decoders = " ".join(f"{key}={version if key == name else value}" for key, value in versions.items())
+        problem = (
+            ScanWorker(fetch).prepare(job(decoders=job_decoders), [unexpected_fetch, no_hashes, no_hashes]).problem
+        )
         assert problem is not None
         assert f"it has {name} {versions[name]}, but the machine that started the job {version}" in problem
 

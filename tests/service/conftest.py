@@ -107,7 +107,7 @@ def wait_for_scan(client: httpx.Client) -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
-def scanned(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def scanned_album(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """An album of the demo photos and its scan."""
     folder = tmp_path_factory.mktemp("page") / "album"
     shutil.copytree(DEMO_PHOTOS, folder)
@@ -118,9 +118,9 @@ def scanned(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 
 @pytest.fixture
-def family(serve: Serve, gallery: Path, scanned: tuple[Path, Path]) -> httpx.Client:
+def family(serve: Serve, gallery: Path, scanned_album: tuple[Path, Path]) -> httpx.Client:
     """Client of a service with a scanned and identified album."""
-    folder, scan = scanned
+    folder, scan = scanned_album
     shutil.copy(scan, gallery.with_suffix(".scan"))
     return wait_for_photos(serve(ServiceOptions(albums=(folder,))), [3, 1])
 
@@ -156,7 +156,7 @@ def wait_for_photos(client: httpx.Client, photos: Sequence[int] = (1,)) -> httpx
 
 
 @pytest.fixture
-def marked(serve: Serve, gallery: Path, tmp_path: Path) -> httpx.Client:
+def marked_client(serve: Serve, gallery: Path, tmp_path: Path) -> httpx.Client:
     """Client of a service with HTML in names of people, notes, files and folders, and in Exif data."""
     name = MARK.replace("/", "\N{DIVISION SLASH}")
     folder = tmp_path / "album" / name

@@ -26,7 +26,7 @@ GROUPS = "/api/v1/album/groups"
 
 
 @pytest.fixture
-def scanned(serve: Serve, album: Path) -> httpx.Client:
+def scanned_client(serve: Serve, album: Path) -> httpx.Client:
     """Client of a service whose album has all demo photos, two of them twice."""
     for path in DEMO_PHOTOS.glob("*.jpg"):
         shutil.copy(path, album / path.name)
@@ -38,24 +38,29 @@ def scanned(serve: Serve, album: Path) -> httpx.Client:
     return client
 
 
-def test_photos_of_people_are_found(scanned: httpx.Client, gallery: Path, album: Path) -> None:
-    reply = scanned.get("/api/v1/album/find", params={"person": "barack"}).json()
+def test_photos_of_people_are_found(scanned_client: httpx.Client, gallery: Path, album: Path) -> None:
+    reply = scanned_client.get("/api/v1/album/find", params={"person": "barack"}).json()
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as scan:
         assert [photo["image"] for photo in reply["photos"]] == [photo.path for photo in scan.find("Barack")]
     assert reply["total"] == len(reply["photos"]) >= 3
     for photo in reply["photos"]:
         jsonschema.validate(photo, load("find"))
         assert photo["image"].startswith(str(album))
-    part = scanned.get("/api/v1/album/find", params={"person": "barack", "limit": 1, "offset": 1}).json()
+    part = scanned_client.get("/api/v1/album/find", params={"person": "barack", "limit": 1, "offset": 1}).json()
     assert part == {"photos": reply["photos"][1:2], "total": reply["total"], "offset": 1, "current": True}
     two_people = {"person": ["Barack", "Eileen"]}
-    assert scanned.get("/api/v1/album/find", params=two_people).json()["total"] == 0
-    assert scanned.get("/api/v1/album/find", params={**two_people, "any": "true"}).json()["total"] == reply["total"] + 2
-    none = scanned.get("/api/v1/album/find", params={"person": "Barack", "until": "1990"}).json()
+    assert scanned_client.get("/api/v1/album/find", params=two_people).json()["total"] == 0
+    assert (
+        scanned_client.get("/api/v1/album/find", params={**two_people, "any": "true"}).json()["total"]
+        == reply["total"] + 2
+    )
+    none = scanned_client.get("/api/v1/album/find", params={"person": "Barack", "until": "1990"}).json()
     assert none["photos"] == []
 
 
-def test_large_album_is_answered_from_stored_decisions(scanned: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_album_is_answered_from_stored_decisions(
+    scanned_client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     searches: tuple[dict[str, list[str] | str], ...] = (
         {"person": ["barack"]},
         {"person": ["Barack", "Eileen"], "any": "true"},
@@ -64,7 +69,7 @@ def test_large_album_is_answered_from_stored_decisions(scanned: httpx.Client, mo
     )
 
     def search_all() -> list[dict[str, Any]]:
-        return [scanned.get("/api/v1/album/find", params=search).json() for search in searches]
+        return [scanned_client.get("/api/v1/album/find", params=search).json() for search in searches]
 
     def names(response: dict[str, Any]) -> set[str]:
         return {Path(photo["image"]).name for photo in response["photos"]}
@@ -80,9 +85,9 @@ def test_large_album_is_answered_from_stored_decisions(scanned: httpx.Client, mo
     assert all(
         reply["total"] == len(reply["photos"]) == len(names(reply)) for reply in replies
     )  # copies are listed once
-    part = scanned.get("/api/v1/album/find", params={"person": "Barack", "limit": 2, "offset": 1}).json()
+    part = scanned_client.get("/api/v1/album/find", params={"person": "Barack", "limit": 2, "offset": 1}).json()
     assert (part["photos"], part["total"]) == (replies[0]["photos"][1:3], replies[0]["total"])
-    assert scanned.get("/api/v1/album/find", params={"person": "Nobody"}).status_code == 404
+    assert scanned_client.get("/api/v1/album/find", params={"person": "Nobody"}).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -119,21 +124,21 @@ def test_photos_outside_the_album_are_listed_without_pictures(serve: Serve, gall
     assert [photo["image"] for photo in reply["photos"]] == ["eileen_collins.jpg"]
 
 
-def test_only_one_of_several_concurrent_namings_succeeds(scanned: httpx.Client) -> None:
-    grouped = scanned.post(GROUPS, json={"least": 2}).json()
-    reply = scanned.get(GROUPS).json()
+def test_only_one_of_several_concurrent_namings_succeeds(scanned_client: httpx.Client) -> None:
+    grouped = scanned_client.post(GROUPS, json={"least": 2}).json()
+    reply = scanned_client.get(GROUPS).json()
     assert (reply["groups"], reply["total"]) == (grouped["groups"], 1)
     (group,) = reply["groups"]
-    stale = scanned.post(f"{GROUPS}/1", json={"person": "Ada", "key": "0" * 16})
+    stale = scanned_client.post(f"{GROUPS}/1", json={"person": "Ada", "key": "0" * 16})
     assert (stale.status_code, stale.json()["code"]) == (404, "GroupNotFoundError")
     key = group.pop("key")
     jsonschema.validate(group, load("cluster"))
-    single = scanned.get(GROUPS, params={"least": 1}).json()["groups"]
+    single = scanned_client.get(GROUPS, params={"least": 1}).json()["groups"]
     assert (single[0]["key"], single[0]["group"]) == (key, 1)  # a filter does not change the numbers
     responses: list[httpx.Response] = []
 
     def name(person: str) -> None:
-        responses.append(scanned.post(f"{GROUPS}/1", json={"person": person, "force": True, "key": key}))
+        responses.append(scanned_client.post(f"{GROUPS}/1", json={"person": person, "force": True, "key": key}))
 
     threads = [threading.Thread(target=name, args=(person,)) for person in ("Joe", "Joseph", "Joe", "J. Biden")]
     for thread in threads:
@@ -148,19 +153,19 @@ def test_only_one_of_several_concurrent_namings_succeeds(scanned: httpx.Client) 
         if response.status_code == 409:
             assert response.json()["code"] == "GroupNamedError"
             assert response.json()["detail"].startswith(f"group 1 is {named['person']} already")
-    assert [person["person"] for person in scanned.get("/api/v1/people").json()["people"]] == sorted(
+    assert [person["person"] for person in scanned_client.get("/api/v1/people").json()["people"]] == sorted(
         ["Barack", "Eileen", named["person"]]
     )
-    missing = scanned.post(f"{GROUPS}/9", json={"person": "Ada"})
+    missing = scanned_client.post(f"{GROUPS}/9", json={"person": "Ada"})
     assert (missing.status_code, missing.json()["code"]) == (404, "GroupNotFoundError")
-    assert scanned.post(GROUPS).json()["groups"] == []
-    assert scanned.post(f"{GROUPS}/1", json={"person": "a/b"}).json()["code"] == "InvalidNameError"
+    assert scanned_client.post(GROUPS).json()["groups"] == []
+    assert scanned_client.post(f"{GROUPS}/1", json={"person": "a/b"}).json()["code"] == "InvalidNameError"
 
 
-def test_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> None:
-    scanned.post(GROUPS)
-    (group,) = scanned.get(GROUPS).json()["groups"]
-    reply = scanned.get(f"{GROUPS}/1").json()
+def test_faces_of_a_group_are_shown(scanned_client: httpx.Client, album: Path) -> None:
+    scanned_client.post(GROUPS)
+    (group,) = scanned_client.get(GROUPS).json()["groups"]
+    reply = scanned_client.get(f"{GROUPS}/1").json()
     assert (reply["group"], reply["key"], reply["total"]) == (1, group["key"], group["faces"])
     assert len(reply["faces"]) == group["faces"] > 1
     for face in reply["faces"]:
@@ -169,27 +174,27 @@ def test_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> None:
             left, top, right, bottom = face["box"]
             assert 0 <= left < right <= photo.width
             assert 0 <= top < bottom <= photo.height
-        picture = scanned.get(face["thumbnail"])
+        picture = scanned_client.get(face["thumbnail"])
         for _ in range(600):  # until the album is identified
             if picture.status_code != 404:
                 break
             time.sleep(0.02)
-            picture = scanned.get(face["thumbnail"])
+            picture = scanned_client.get(face["thumbnail"])
         assert Image.open(io.BytesIO(picture.content)).size <= (128, 128)
-    part = scanned.get(f"{GROUPS}/1", params={"limit": 1, "offset": 1}).json()
+    part = scanned_client.get(f"{GROUPS}/1", params={"limit": 1, "offset": 1}).json()
     assert part == {**reply, "faces": reply["faces"][1:2], "offset": 1}
-    missing = scanned.get(f"{GROUPS}/9")
+    missing = scanned_client.get(f"{GROUPS}/9")
     assert (missing.status_code, missing.json()["code"]) == (404, "GroupNotFoundError")
 
 
-def test_full_disk_leaves_a_group_unnamed(scanned: httpx.Client) -> None:
-    scanned.post(GROUPS)
+def test_full_disk_leaves_a_group_unnamed(scanned_client: httpx.Client) -> None:
+    scanned_client.post(GROUPS)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # files cannot grow beyond a page
     try:
-        full = scanned.post(f"{GROUPS}/1", json={"person": "Joe"})
+        full = scanned_client.post(f"{GROUPS}/1", json={"person": "Joe"})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (full.status_code, full.json()["code"]) == (507, "StorageError"), full.text
-    assert scanned.get("/api/v1/people/Joe").status_code == 404
-    assert scanned.post(f"{GROUPS}/1", json={"person": "Joe"}).status_code == 200
+    assert scanned_client.get("/api/v1/people/Joe").status_code == 404
+    assert scanned_client.post(f"{GROUPS}/1", json={"person": "Joe"}).status_code == 200

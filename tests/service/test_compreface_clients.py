@@ -298,7 +298,7 @@ def test_steps_of_the_guide_work(
             while "serving" not in service.stderr.readline():
                 assert service.poll() is None
             for kind, (command, folder) in (("python", python), ("javascript", javascript)):
-                (text,) = (block for found, block in blocks if found == kind)
+                (text,) = (block for language, block in blocks if language == kind)
                 suffix = {"python": "py", "javascript": "mjs"}[kind]
                 key = keys[{"python": 1, "javascript": 0}[kind]]
                 (folder / f"guide.{suffix}").write_text(text.replace("8470", port).replace("facebank_KEY", key))

@@ -23,7 +23,7 @@ JSON = {"Content-Type": "application/json"}
 TAG = re.compile(r"<script src=//|<img src=x|onerror=alert\(1\)>[^&]*<|>49<")
 
 
-def test_html_in_external_names_is_shown_as_text(marked: httpx.Client) -> None:
+def test_html_in_external_names_is_shown_as_text(marked_client: httpx.Client) -> None:
     addresses = [
         "/",
         "/who",
@@ -40,7 +40,7 @@ def test_html_in_external_names_is_shown_as_text(marked: httpx.Client) -> None:
         if address in visited:
             continue
         visited.add(address)
-        page = marked.get(address)
+        page = marked_client.get(address)
         if not page.headers.get("content-type", "").startswith("text/html"):
             assert page.headers["x-content-type-options"] == "nosniff"
             continue
@@ -53,14 +53,14 @@ def test_html_in_external_names_is_shown_as_text(marked: httpx.Client) -> None:
     assert "/people/1" in visited
 
 
-def test_pictures_have_no_metadata_of_their_photo(marked: httpx.Client) -> None:
-    pages = [marked.get(address).text for address in ("/", "/people/1", "/people/2")]
+def test_pictures_have_no_metadata_of_their_photo(marked_client: httpx.Client) -> None:
+    pages = [marked_client.get(address).text for address in ("/", "/people/1", "/people/2")]
     photos = {link for page in pages for link in re.findall(r'href="(/photos/\w+)"', page)}
-    pages += [marked.get(photo).text for photo in photos]
+    pages += [marked_client.get(photo).text for photo in photos]
     pictures = {link for page in pages for link in re.findall(r'"(/pictures/[^"]+)"', page)}
     assert len(pictures) >= 6
     for picture in pictures:
-        response = marked.get(picture)
+        response = marked_client.get(picture)
         with Image.open(io.BytesIO(response.content)) as opened:
             assert dict(opened.getexif()) == {}, picture
             assert not {"exif", "comment", "xmp", "icc_profile"} & set(opened.info), picture

@@ -197,12 +197,12 @@ def test_photo_page_has_its_faces(family: httpx.Client) -> None:
 
 
 def test_explanation_is_drawn_for_album_samples_only(
-    family: httpx.Client, gallery: Path, scanned: tuple[Path, Path]
+    family: httpx.Client, gallery: Path, scanned_album: tuple[Path, Path]
 ) -> None:
     photo = photo_hash(family, "barack_obama_speech.jpg")
     assert family.get(f"/pictures/maps/{photo}/1/1").status_code == 404  # the sample's photo is elsewhere
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
-        added = bank.confirm(scanned[0] / "barack_obama_speech.jpg", "Barack", 1)
+        added = bank.confirm(scanned_album[0] / "barack_obama_speech.jpg", "Barack", 1)
     response = family.get(f"/pictures/maps/{photo}/1/{added.sample_id}")
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/png"

@@ -446,13 +446,15 @@ def test_every_control_is_reachable_by_keyboard_with_visible_focus(family: httpx
     assert {"/", "/who", "/look-alikes", "/add", "/settings", "/people/1", "/people/2"} <= reached
 
 
-def test_html_in_names_notes_files_and_folders_is_inert(marked: httpx.Client, open_page: Open) -> None:
-    page = open_page(marked, "/")
-    person_links = re.findall(r'href="(/people/\d+)"', marked.get("/").text)
-    photos = [link for person in person_links for link in re.findall(r'href="(/photos/\w+)"', marked.get(person).text)]
+def test_html_in_names_notes_files_and_folders_is_inert(marked_client: httpx.Client, open_page: Open) -> None:
+    page = open_page(marked_client, "/")
+    person_links = re.findall(r'href="(/people/\d+)"', marked_client.get("/").text)
+    photos = [
+        link for person in person_links for link in re.findall(r'href="(/photos/\w+)"', marked_client.get(person).text)
+    ]
     assert photos
     for address in (*person_links, *photos, "/look-alikes", "/add", "/settings", "/who"):
-        page.goto(str(marked.base_url).rstrip("/") + address)
+        page.goto(str(marked_client.base_url).rstrip("/") + address)
         for summary in page.locator("summary").all():
             summary.click()
         for opener in page.locator("[data-opens]").all():
@@ -463,7 +465,7 @@ def test_html_in_names_notes_files_and_folders_is_inert(marked: httpx.Client, op
     page.locator("[data-name-form] input").fill("<img src=x onerror=alert(1)>")
     page.keyboard.press("Enter")
     page.get_by_text("<img src=x onerror=alert(1)>: 1 face. Learned.").wait_for()
-    page.goto(str(marked.base_url).rstrip("/") + "/add")
+    page.goto(str(marked_client.base_url).rstrip("/") + "/add")
     page.get_by_label("Choose photos").set_input_files(str(DEMO_PHOTOS / "barack_obama_speech.jpg"))
     page.locator("[data-added] li").get_by_text(re.compile("<img src=x|<script")).first.wait_for()
     assert page.locator("img[src=x], script:not([src^='/static/'])").count() == 0

@@ -36,7 +36,7 @@ def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
 
 
 @pytest.fixture(scope="module")
-def scanned(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scanned_folder(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the clip, and its scan beside it."""
     folder = tmp_path_factory.mktemp("scanned") / "films"
     folder.mkdir()
@@ -48,17 +48,17 @@ def scanned(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def films(scanned: Path, tmp_path: Path) -> Path:
+def films(scanned_folder: Path, tmp_path: Path) -> Path:
     """A copy of the folder, whose clip is known by its content."""
-    shutil.copytree(scanned, tmp_path / "films")
-    shutil.copy(scanned.with_suffix(".scan"), tmp_path / "films.scan")
+    shutil.copytree(scanned_folder, tmp_path / "films")
+    shutil.copy(scanned_folder.with_suffix(".scan"), tmp_path / "films.scan")
     return tmp_path / "films"
 
 
-def test_a_scan_and_identify_video_agree(bank: FaceBank, scanned: Path) -> None:
-    whole = identify_video(bank.engine, bank.identification, scanned / "clip.mp4", VideoPlan(rate=RATE))
-    with bank.album(scanned.with_suffix(".scan")) as album:
-        overview = VideoOverview(bank, album, [scanned])
+def test_a_scan_and_identify_video_agree(bank: FaceBank, scanned_folder: Path) -> None:
+    whole = identify_video(bank.engine, bank.identification, scanned_folder / "clip.mp4", VideoPlan(rate=RATE))
+    with bank.album(scanned_folder.with_suffix(".scan")) as album:
+        overview = VideoOverview(bank, album, [scanned_folder])
         assert overview.refresh()
         (video,) = overview.videos_of(bank.person(MIRANDA).id)
         (stored,) = album.scan_file.videos.each()
