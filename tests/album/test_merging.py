@@ -235,7 +235,7 @@ def test_a_merged_folder_can_have_another_name(make: Make, target: Path) -> None
 def test_conflicting_shards_are_refused(make: Make, target: Path) -> None:
     first, second, _ = make_shards(make)
     again = make("again", [], [ShardRow("/a", Shard(1, 3), SECOND)])
-    with pytest.raises(UsageError, match=r"1-1.scan and .*again.scan are both shard 1/3 of /a: name the one"):
+    with pytest.raises(UsageError, match=r"1-1.scan and .*again.scan are both shard 1/3 of /a: name only one"):
         merge(target, [first, second, again])
     elsewhere = make("elsewhere", [], [ShardRow("/media/a", Shard(3, 3), FIRST)])
     with pytest.raises(UsageError, match=r"is shard 1/3 of /a, and .* shard 3/3 of /media/a: .*--moved /media/a /a"):
