@@ -112,7 +112,7 @@ def test_the_photos_are_shown_on_a_page(run: Run, album: Path, browser: Path, va
     assert "no page" in run("find", "Eileen Collins", "--since", "2030", "--out", "none.html").err
     assert not (album.parent / "none.html").exists()
     (album.parent / "diary.html").write_text("Dear diary")
-    assert "no page of pictures" in run("find", "Eileen Collins", "--out", "diary.html", code=2).err
+    assert "not a page written by facebank" in run("find", "Eileen Collins", "--out", "diary.html", code=2).err
 
 
 def test_videos_are_found_with_their_times(
