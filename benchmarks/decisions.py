@@ -354,7 +354,7 @@ def main() -> None:
     faces = faces.where(faces.has_face)
     lists = {listing: read_people(arguments.data, listing) for listing in (DEVELOPMENT, REPORTING)}
     development, reporting = (identities(faces.select_people(lists[listing])) for listing in (DEVELOPMENT, REPORTING))
-    prototype = shipped.of("prototype")
+    prototype = shipped.calibrator("prototype")
     if prototype is None:
         parser.error(f"The pack {pack.name} has no calibration of the prototype classifier.")
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}

@@ -27,7 +27,7 @@ from benchmarks.lfw import REPORTING, LfwFaces, lfw_faces, read_people
 from facebank.gallery import PackIdentity
 from facebank.packs import load_pack
 from facebank.recognition.calibration.files import find_pack_calibration
-from facebank.recognition.calibration.simulation import KEPT
+from facebank.recognition.calibration.simulation import MAX_SCORES
 from facebank.recognition.cohort import Cohort
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import PrototypeScorer
@@ -87,11 +87,11 @@ def evaluate(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, flo
         scorer = PrototypeScorer(enrolled.index)
         cohort = Cohort(enrolled.index, None, calibrator.correction)
         threshold = calibrator.threshold(np.bincount(enrolled.owners), FPIR)
-        samples = np.ones(KEPT, dtype=np.int64)
+        samples = np.ones(MAX_SCORES, dtype=np.int64)
         for person, indices in tracks:
             embeddings, qualities = faces.embeddings[indices], faces.qualities[indices]
             for method, scores in score_track(scorer, cohort, embeddings, qualities).items():
-                best = np.argsort(-scores)[:KEPT]
+                best = np.argsort(-scores)[:MAX_SCORES]
                 probabilities = calibrator.probabilities(scores[best][None], samples[None], SIZE, 0.5)
                 named = bool(scores[best[0]] >= threshold)
                 outcomes[method].append((person >= 0, bool(best[0] == person), named, float(probabilities[0, 0])))
@@ -123,7 +123,7 @@ def main() -> None:
     faces = faces.where(faces.has_face).select_people(read_people(arguments.data, REPORTING))
     identity = PackIdentity(pack.name, pack.digest, faces.embeddings.shape[1])
     calibration = find_pack_calibration(identity, pack.folder).calibration
-    calibrator = None if calibration is None else calibration.of("prototype")
+    calibrator = None if calibration is None else calibration.calibrator("prototype")
     if calibrator is None:
         parser.error(f"The pack {pack.name} has no calibration of the prototype classifier.")
     report = {"pack": pack.name, "people": SIZE, "faces_a_track": FACES, **evaluate(faces, calibrator)}

@@ -14,7 +14,7 @@ from .output import say, write_json, write_line, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
-    from facebank.operations.calibrate import AlbumPhoto, Calibrated, CalibrationPlan, KnownFaces, TwoPeople
+    from facebank.operations.calibrate import AlbumPhoto, CalibrationPlan, CalibrationResult, KnownFaces, TwoPeople
     from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.calibration.reliability import Reliability
 
@@ -69,11 +69,11 @@ def calibrate(
     simulated galleries of these people. The reliability is measured by calibrating with one half of the people and
     testing with the other.
     """
-    from facebank.operations.calibrate import calibrate, find_album, plan_calibration, read_faces, wanted_classifiers
+    from facebank.operations.calibrate import calibrate, find_album, plan_calibration, read_faces, select_classifiers
     from facebank.operations.engine import load_engine
     from facebank.recognition.calibration.files import require_folder, save_pack_calibration, user_folder
 
-    classifiers = wanted_classifiers(classifier)
+    classifiers = select_classifiers(classifier)
     album = find_album(photos, strangers)
     options = global_options(ctx)
     engine = load_engine(pack, options.device, runtime=options.runtime)
@@ -110,7 +110,7 @@ def _report_mislabelled(faces: KnownFaces) -> None:
             say(f"{pair.first.path} and {pair.second.path} show the same face under two names: both were left out")
 
 
-def _record(faces: KnownFaces, plan: CalibrationPlan, result: Calibrated) -> dict[str, object]:
+def _record(faces: KnownFaces, plan: CalibrationPlan, result: CalibrationResult) -> dict[str, object]:
     return {
         "pack_digest": result.calibration.pack_digest,
         "made_from": result.calibration.made_from,
@@ -163,7 +163,7 @@ def _reliability_record(measured: Reliability | None) -> dict[str, float | None]
     return {name: None if measured is None else float(getattr(measured, name)) for name in names}
 
 
-def _print_summary(name: str, faces: KnownFaces, result: Calibrated) -> None:
+def _print_summary(name: str, faces: KnownFaces, result: CalibrationResult) -> None:
     strangers = f" and {faces.strangers} strangers" if faces.strangers else ""
     write_line(f"{name}: {result.calibration.photos} faces of {faces.people} people{strangers}")
     left_out = [f"{count} {_LEFT_OUT_REASONS[reason.value]}" for reason, count in faces.left_out.items() if count]
@@ -179,7 +179,7 @@ def _print_summary(name: str, faces: KnownFaces, result: Calibrated) -> None:
     write_table(columns, rows, {"-": "dim"})
 
 
-def _report_gaps(plan: CalibrationPlan, result: Calibrated) -> None:
+def _report_gaps(plan: CalibrationPlan, result: CalibrationResult) -> None:
     """Report classifiers without a calibration, and limits of the calibration."""
     for classifier, reason in plan.left_out.items():
         say(f"{classifier} was left out: {reason}")

@@ -166,19 +166,19 @@ def report_classifier(identification: Identification) -> None:
 
 
 def _gather_photos(paths: Sequence[Path], annotate: Path | None, *, as_json: bool) -> Sequence[Path]:
-    from facebank.operations.annotate import originals
-    from facebank.operations.inputs import gather_photos, nothing_there, require_places
+    from facebank.operations.annotate import exclude_annotated
+    from facebank.operations.inputs import check_any_exists, gather_photos, no_photos_error
 
     if not paths:
         raise UsageError("name a photo or a folder, or use --scan")
-    require_places(paths)
+    check_any_exists(paths)
     gathered = gather_photos(paths)
     report_skipped(gathered)
     if as_json:
         write_skipped(gathered, {"image": "", "width": None, "height": None, "turned": None, "error": "", "faces": []})
-    photos = gathered.photos if annotate is None else originals(gathered.photos, paths, annotate)
+    photos = gathered.photos if annotate is None else exclude_annotated(gathered.photos, paths, annotate)
     if not photos:
-        raise nothing_there(paths)
+        raise no_photos_error(paths)
     return photos
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from facebank.operations.inputs import Gathered
+    from facebank.operations.inputs import GatheredPhotos
 
 Styles: TypeAlias = Mapping[str, str]
 
@@ -89,7 +89,7 @@ def short_path(path: str) -> str:
     return path.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
-def report_skipped(gathered: Gathered) -> None:
+def report_skipped(gathered: GatheredPhotos) -> None:
     """Report the number of skipped videos, annotated copies and unsupported pictures on standard error."""
     from facebank.media import describe_skipped
 
@@ -107,7 +107,7 @@ def report_annotated(count: int) -> None:
         say(f"{pluralize(count, 'annotated copy', 'annotated copies')} skipped, with boxes drawn by facebank")
 
 
-def write_skipped(gathered: Gathered, blank: Mapping[str, object], message_key: str = "error") -> None:
+def write_skipped(gathered: GatheredPhotos, blank: Mapping[str, object], message_key: str = "error") -> None:
     """Write a JSON object for each unsupported picture.
 
     Parameters

@@ -146,7 +146,7 @@ def scan(
             _print_merge(album, merge_report, as_json=as_json)
             return 0
         folders = [path for path in paths if isinstance(path, Path)]  # buckets are listed by the scan
-        gathered = gather_photos(folders, knows_annotated=False, shard=part)  # the scan checks new files only
+        gathered = gather_photos(folders, skip_annotated=False, shard=part)  # the scan checks new files only
         if videos:
             gathered = replace(gathered, videos=0)  # they are analyzed below
         report_skipped(gathered)

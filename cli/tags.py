@@ -59,12 +59,12 @@ def show(
     A sidecar is a file of metadata beside the photo: photo.jpg.xmp or photo.xmp.
     """
     from facebank.album.tags.listing import list_tags
-    from facebank.operations.inputs import gather_photos, nothing_there, require_places
+    from facebank.operations.inputs import check_any_exists, gather_photos, no_photos_error
 
-    require_places(paths)
+    check_any_exists(paths)
     photos = gather_photos(paths).photos
     if not photos:
-        raise nothing_there(paths)
+        raise no_photos_error(paths)
     _report_skipped(paths, {"width": None, "height": None, "regions": []} if as_json else None)
     failed, rows = 0, list[tuple[str, ...]]()
     with ProgressBar(writes_lines=as_json) as bar:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from facebank.video.identify import VideoReport
     from facebank.video.watch import Visitor, VisitorChange, WatchSummary
 
-_MOST_THREADS = 1024  # thousands take minutes to start, and more raise misleading errors
+_MAX_THREADS = 1024  # thousands take minutes to start, and more raise misleading errors
 
 
 class FaceBank:
@@ -107,8 +107,8 @@ class FaceBank:
 
         check_device(device)
         check_runtime(runtime)
-        if not (threads is None or (type(threads) is int and 0 < threads <= _MOST_THREADS)):
-            allowed = f"a number from 1 to {_MOST_THREADS:,}, or None for all cores"
+        if not (threads is None or (type(threads) is int and 0 < threads <= _MAX_THREADS)):
+            allowed = f"a number from 1 to {_MAX_THREADS:,}, or None for all cores"
             raise UsageError(f"threads must be {allowed}, not {printable(repr(threads))}")
         if not (pack is None or isinstance(pack, str | os.PathLike)):
             raise UsageError(f"pack must be the name or folder of a pack, not {printable(repr(pack))}")
@@ -125,7 +125,7 @@ class FaceBank:
         self._gallery: Gallery | None = None
         self._engine: Engine | None = None
         self._identification: Identification | None = None
-        self._known = local()  # each thread's cache of the gallery's faces
+        self._enrolled_faces = local()  # one cache of the gallery's faces per thread
         self._is_closed = False
         self._opening = SharedLock()
         self._deciding = SharedLock()
@@ -180,8 +180,8 @@ class FaceBank:
         >>> bank.path.name
         'friends.facebank'
         """
-        place = default_gallery_path() if path is None else file_path(path, "the path of the gallery")
-        return cls(place, pack, device, threads, on_upgrade, runtime=runtime, index=index, fallback=fallback)
+        gallery_path = default_gallery_path() if path is None else file_path(path, "the path of the gallery")
+        return cls(gallery_path, pack, device, threads, on_upgrade, runtime=runtime, index=index, fallback=fallback)
 
     def close(self) -> None:
         """Close the bank and its gallery in all threads; no-op if it is closed.
@@ -357,10 +357,10 @@ class FaceBank:
 
         person = normalize_name(name)
         check_channels(channels)
-        found, skipped = existing_photos(photos)
+        inputs, skipped = existing_photos(photos)
         enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
-        progress.begin("Enrolling", len(found))
-        return replace(enroller.enroll(person, self._analyze(found, channels), progress=progress), skipped=skipped)
+        progress.begin("Enrolling", len(inputs))
+        return replace(enroller.enroll(person, self._analyze(inputs, channels), progress=progress), skipped=skipped)
 
     def enroll_people(
         self,
@@ -402,24 +402,24 @@ class FaceBank:
         [('Eileen', 1)]
         """
         from facebank.gallery import normalize_name
-        from facebank.operations.inputs import gather_photos, nothing_there, require_places
+        from facebank.operations.inputs import check_any_exists, gather_photos, no_photos_error
 
         names = [normalize_name(person.name) for person in people]
         paths = [path for person in people for path in person.paths]
-        require_places(paths)
+        check_any_exists(paths)
         gathered = [gather_photos(person.paths) for person in people]
-        if not any(found.photos for found in gathered):
-            raise nothing_there(paths)
-        progress.begin("Enrolling", sum(len(found.photos) for found in gathered))
+        if not any(inputs.photos for inputs in gathered):
+            raise no_photos_error(paths)
+        progress.begin("Enrolling", sum(len(inputs.photos) for inputs in gathered))
         reports: list[EnrollReport] = []
-        for name, person, found in zip(names, people, gathered, strict=True):
-            if not found.photos:
-                reports.append(replace(_nothing_to_enroll(name, person.paths, progress), skipped=found.counts))
+        for name, person, inputs in zip(names, people, gathered, strict=True):
+            if not inputs.photos:
+                reports.append(replace(_report_no_photos(name, person.paths, progress), skipped=inputs.counts))
                 continue
             earlier = list(dict.fromkeys(report.person for report in reports)) if person.may_be_earlier else []
             enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
-            report = enroller.enroll(name, self._analyze(found.photos), earlier=earlier, progress=progress)
-            reports.append(replace(report, skipped=found.counts))
+            report = enroller.enroll(name, self._analyze(inputs.photos), earlier=earlier, progress=progress)
+            reports.append(replace(report, skipped=inputs.counts))
         return reports
 
     def identify(
@@ -458,22 +458,22 @@ class FaceBank:
         broken.jpg [] broken.jpg is not a photo: unknown file format
         """
         from facebank.media import check_channels
-        from facebank.operations.inputs import each_photo
+        from facebank.operations.inputs import iterate_photos
         from facebank.recognition.settings import check_settings
 
         check_channels(channels)
         check_settings(settings)
         gallery = self.gallery
-        return self._identify_photos(gallery, each_photo(photos), settings, channels)
+        return self._identify_photos(gallery, iterate_photos(photos), settings, channels)
 
     def _identify_photos(
         self, gallery: Gallery, photos: Iterable[PhotoInput], settings: DecisionSettings | None, channels: Channels
     ) -> Iterator[Photo]:
-        from facebank.operations.identify import identified_photo
+        from facebank.operations.identify import identify_photo
 
         for result in self._analyze(photos, channels):
             if isinstance(result, AnalyzedPhoto):
-                yield identified_photo(result.found, gallery, lambda: self.identification(settings))
+                yield identify_photo(result.without_pixels, gallery, lambda: self.identification(settings))
             else:
                 yield result
 
@@ -506,17 +506,17 @@ class FaceBank:
         (2, (128,), None)
         """
         from facebank.media import check_channels
-        from facebank.operations.inputs import each_photo
+        from facebank.operations.inputs import iterate_photos
 
         check_channels(channels)
-        return self._analyzed_only(each_photo(photos), channels)
+        return self._analyze_photos(iterate_photos(photos), channels)
 
-    def _analyzed_only(self, photos: Iterable[PhotoInput], channels: Channels) -> Iterator[Photo]:
+    def _analyze_photos(self, photos: Iterable[PhotoInput], channels: Channels) -> Iterator[Photo]:
         from facebank.media import open_photo
         from facebank.operations.inputs import analyze_readable
 
         for result in analyze_readable(self.comparing_engine, photos, channels):
-            yield replace(result.found, opener=open_photo) if isinstance(result, AnalyzedPhoto) else result
+            yield replace(result.without_pixels, opener=open_photo) if isinstance(result, AnalyzedPhoto) else result
 
     @property
     def settings(self) -> DecisionSettings:
@@ -548,21 +548,22 @@ class FaceBank:
         from facebank.recognition.settings import check_settings
 
         check_settings(settings)
-        wanted = self.settings if settings is None else settings
+        used = self.settings if settings is None else settings
 
-        def cached() -> Identification | None:
-            last = self._identification
-            if last is None or last.is_lost or last.basis != decision_basis(self.gallery, self.engine, wanted):
+        def read_cached() -> Identification | None:
+            cached = self._identification
+            if cached is None or cached.is_lost or cached.basis != decision_basis(self.gallery, self.engine, used):
                 return None
-            return last
+            return cached
 
-        found = cached()
-        if found is None:
+        identification = read_cached()
+        if identification is None:
             with self._deciding:  # only one thread prepares it
-                found = cached()
-                if found is None:
-                    found = self._identification = prepare_identification(self.gallery, self.engine, wanted)
-        return found
+                identification = read_cached()
+                if identification is None:
+                    identification = prepare_identification(self.gallery, self.engine, used)
+                    self._identification = identification
+        return identification
 
     def verify(self, a: PhotoInput, b: PhotoInput, *, channels: Channels = "RGB") -> Verification:
         """Return whether the largest faces of two photos are of the same person; needs no gallery.
@@ -715,7 +716,7 @@ class FaceBank:
 
         Examples
         --------
-        >>> [one.person for one in bank.lookalikes("eileen.jpg").people]
+        >>> [resemblance.person for resemblance in bank.lookalikes("eileen.jpg").people]
         ['Joe', 'Barack']
         """
         from facebank.operations.lookalike import find_lookalikes
@@ -858,7 +859,7 @@ class FaceBank:
         --------
         >>> with bank.album() as album:
         ...     report = album.scan(["party.jpg", "eileen.jpg"])
-        ...     [found.path for found in album.find(["Joe"])] == [os.path.abspath("party.jpg")]
+        ...     [photo.path for photo in album.find(["Joe"])] == [os.path.abspath("party.jpg")]
         True
         """
         from facebank.album.album import Album
@@ -886,8 +887,8 @@ class FaceBank:
 
         Examples
         --------
-        >>> for seen in bank.video("party.avi").appearances:
-        ...     print(seen.label, f"{seen.start:.1f} to {seen.end:.1f} s")
+        >>> for appearance in bank.video("party.avi").appearances:
+        ...     print(appearance.label, f"{appearance.start:.1f} to {appearance.end:.1f} s")
         Barack 0.0 to 1.8 s
         Joe 0.0 to 1.8 s
         """
@@ -950,7 +951,7 @@ class FaceBank:
 
         Examples
         --------
-        >>> seen = bank.watch("party.avi", lambda news, visitor: print(news.value, visitor.label))
+        >>> summary = bank.watch("party.avi", lambda news, visitor: print(news.value, visitor.label))
         came Barack
         came Joe
         left Barack
@@ -968,12 +969,12 @@ class FaceBank:
             raise UsageError(
                 f"on_trouble must be a function of a sentence: {printable(repr(on_trouble))} cannot be called"
             )
-        place = live_source(str(source))
-        plan = plan_publishing(mqtt, webhook, place.label, camera=camera, thumbnails=thumbnails)
+        stream = live_source(str(source))
+        plan = plan_publishing(mqtt, webhook, stream.label, camera=camera, thumbnails=thumbnails)
         self.identification()  # refuses a bank without a gallery before a camera is opened
         self.preload()
         publishing = Publishing(plan, lambda: self.gallery, on_trouble or (lambda _: None))
-        with LiveVideo(place, lambda change, _: publishing.follow(change)) as live, publishing:
+        with LiveVideo(stream, lambda change, _: publishing.follow(change)) as live, publishing:
             return watch(
                 self.engine,
                 self.identification,
@@ -1224,10 +1225,10 @@ class FaceBank:
         from facebank.operations.guard import EnrolledFaces
 
         gallery = self.open_gallery(create=True)
-        known: EnrolledFaces | None = getattr(self._known, "faces", None)
-        if known is None:
-            known = self._known.faces = EnrolledFaces(gallery)
-        return Enroller(gallery, self.engine, pick, thumbnails, force, enrolled=known)
+        enrolled: EnrolledFaces | None = getattr(self._enrolled_faces, "faces", None)
+        if enrolled is None:
+            enrolled = self._enrolled_faces.faces = EnrolledFaces(gallery)
+        return Enroller(gallery, self.engine, pick, thumbnails, force, enrolled=enrolled)
 
     def _analyze(self, photos: Iterable[PhotoInput], channels: Channels = "RGB") -> Iterator[AnalyzedPhoto | Photo]:
         from facebank.operations.inputs import analyze_readable
@@ -1251,9 +1252,9 @@ def _open_input(photo: PhotoInput, channels: Channels) -> PhotoInput:
     return photo if isinstance(photo, str | os.PathLike) else open_photo(photo, channels)
 
 
-def _nothing_to_enroll(person: str, places: Sequence[Path], progress: Progress) -> EnrollReport:
+def _report_no_photos(person: str, paths: Sequence[Path], progress: Progress) -> EnrollReport:
     refused = []
-    for place in places:
-        refused.append(EnrolledPhoto(str(place), person, False, EnrollReason.NO_PHOTOS, "no photos there", None))
+    for path in paths:
+        refused.append(EnrolledPhoto(str(path), person, False, EnrollReason.NO_PHOTOS, "no photos there", None))
         progress.report(refused[-1])
     return EnrollReport(person, tuple(refused))

@@ -23,7 +23,8 @@
     |   +-- UnreadableVideoError     not a video, or none of its frames can be read
     |   +-- VideoTooLargeError       more pixels, frames or hours than the limits allow
     |   +-- StreamError              a camera or stream cannot be opened
-    +-- ClusterError                 machines cannot be reached, do not match, or lost their head
+    +-- ClusterError                 machines cannot be reached, do not match, or are gone
+    +-- DatasetError                 an evaluation dataset is missing or damaged
     +-- ServiceError                 a service cannot run or be reached, or refuses a request
     +-- PackError                    a problem with a pack
     |   +-- PackNotFoundError
@@ -157,6 +158,10 @@ class ServiceError(FacebankError):
 
 class ClusterError(FacebankError):
     """Machines of a cluster cannot be reached, do not match, or are gone."""
+
+
+class DatasetError(FacebankError):
+    """An evaluation dataset is missing or damaged, or lacks what the protocol requires."""
 
 
 class StorageError(FacebankError):
@@ -395,7 +400,3 @@ def was_interrupted(error: BaseException) -> bool:
         seen.add(id(cause))  # an error may be its own cause, for example in pymilvus
         cause = cause.__cause__ or cause.__context__
     return isinstance(cause, KeyboardInterrupt)
-
-
-class DatasetError(FacebankError):
-    """An evaluation dataset is missing or damaged, or lacks what the protocol requires."""

@@ -56,6 +56,8 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Dimension of a row.
     scorer_
         The fitted scorer; its person numbers are indices into `classes_`.
+    appends_constant_
+        Whether a constant 1 is appended to each row: the fitted rows were not L2-normalized and there is no background.
     """
 
     background: Background | None
@@ -89,12 +91,12 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """
         rows, labels = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(labels)
-        self.classes_, places = np.unique(labels, return_inverse=True)
+        self.classes_, indices = np.unique(labels, return_inverse=True)
         lengths = np.linalg.norm(rows, axis=1)
-        self.lifts_ = self.background is None and bool((np.abs(lengths - 1) > _LENGTH_TOLERANCE).any())
-        given = np.ones(len(rows), np.float32) if qualities is None else np.asarray(qualities, dtype=np.float32)
+        self.appends_constant_ = self.background is None and bool((np.abs(lengths - 1) > _LENGTH_TOLERANCE).any())
+        weights = np.ones(len(rows), np.float32) if qualities is None else np.asarray(qualities, dtype=np.float32)
         try:
-            enrolled = Enrolled(self._embeddings(rows), places.astype(np.int64), given)
+            enrolled = Enrolled(self._embeddings(rows), indices.astype(np.int64), weights)
             self.scorer_ = self._scorer(enrolled)
         except UsageError as error:
             raise ValueError(f"Cannot fit {len(self.classes_)} class(es): {error}") from error
@@ -180,7 +182,7 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         return scores
 
     def _embeddings(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
-        if self.lifts_:
+        if self.appends_constant_:
             rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
         lengths = np.linalg.norm(rows, axis=1)
         if (np.abs(lengths - 1) > _LENGTH_TOLERANCE).any():
@@ -194,12 +196,12 @@ class FacePrototypeClassifier(_FaceClassifier):
     Parameters
     ----------
     background
-        Of the pack that made the embeddings, or None.
+        Background of the pack that made the embeddings, or None.
 
     Examples
     --------
-    >>> names = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
-    >>> X = [photo.faces[0].embedding for photo in bank.analyze(names)]
+    >>> paths = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
+    >>> X = [photo.faces[0].embedding for photo in bank.analyze(paths)]
     >>> classifier = FacePrototypeClassifier().fit(X, ["Barack", "Barack", "Joe"])
     >>> print(*classifier.predict([face.embedding for face in next(bank.analyze("party.jpg")).faces]))
     Barack Joe
@@ -220,12 +222,12 @@ class FaceKnnClassifier(_FaceClassifier):
     neighbors, temperature
         Number of samples per person that count, and temperature of their weights: lower ones favor similar samples.
     background
-        Of the pack that made the embeddings, or None.
+        Background of the pack that made the embeddings, or None.
 
     Examples
     --------
-    >>> names = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
-    >>> X = [photo.faces[0].embedding for photo in bank.analyze(names)]
+    >>> paths = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
+    >>> X = [photo.faces[0].embedding for photo in bank.analyze(paths)]
     >>> classifier = FaceKnnClassifier(neighbors=3).fit(X, ["Barack", "Barack", "Joe"])
     >>> print(*classifier.predict([face.embedding for face in next(bank.analyze("party.jpg")).faces]))
     Barack Joe
@@ -251,12 +253,12 @@ class FaceSvmClassifier(_FaceClassifier):
     kernel
         ``"linear"`` or ``"rbf"``.
     background
-        Of the pack that made the embeddings, or None: required with a single person.
+        Background of the pack that made the embeddings, or None; required with a single person.
 
     Examples
     --------
-    >>> names = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
-    >>> X = [photo.faces[0].embedding for photo in bank.analyze(names)]
+    >>> paths = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
+    >>> X = [photo.faces[0].embedding for photo in bank.analyze(paths)]
     >>> classifier = FaceSvmClassifier(kernel="linear").fit(X, ["Barack", "Barack", "Joe"])
     >>> print(*classifier.predict([face.embedding for face in next(bank.analyze("party.jpg")).faces]))
     Barack Joe
@@ -279,12 +281,12 @@ class FaceLogisticClassifier(_FaceClassifier):
     Parameters
     ----------
     background
-        Of the pack that made the embeddings, or None: required with a single person.
+        Background of the pack that made the embeddings, or None; required with a single person.
 
     Examples
     --------
-    >>> names = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
-    >>> X = [photo.faces[0].embedding for photo in bank.analyze(names)]
+    >>> paths = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
+    >>> X = [photo.faces[0].embedding for photo in bank.analyze(paths)]
     >>> classifier = FaceLogisticClassifier().fit(X, ["Barack", "Barack", "Joe"])
     >>> print(*classifier.predict([face.embedding for face in next(bank.analyze("party.jpg")).faces]))
     Barack Joe

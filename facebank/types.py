@@ -75,7 +75,7 @@ class DecodedPhoto:
     picture_hash: str | None = None
 
     def __post_init__(self) -> None:
-        fault = _fault_of_pixels(self.pixels)
+        fault = _describe_fault(self.pixels)
         if fault is not None:
             raise UsageError(f"the pixels of {printable(str(self.path))} are invalid: {fault}")
 
@@ -104,10 +104,10 @@ class DecodedPhoto:
         return int(self.pixels.shape[1])
 
 
-def _fault_of_pixels(pixels: object) -> str | None:
+def _describe_fault(pixels: object) -> str | None:
     """Return what is wrong with pixels and how to fix it; None if they are valid."""
-    shape, kind = getattr(pixels, "shape", None), getattr(pixels, "dtype", None)
-    if not isinstance(shape, tuple) or kind is None:
+    shape, dtype = getattr(pixels, "shape", None), getattr(pixels, "dtype", None)
+    if not isinstance(shape, tuple) or dtype is None:
         return f"expected a NumPy array of RGB uint8, (height, width, 3), not {type(pixels).__name__}"
     fault = None
     if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
@@ -120,10 +120,10 @@ def _fault_of_pixels(pixels: object) -> str | None:
         fault = f"expected shape (height, width, 3), not {shape}"
     elif 0 in shape:
         fault = f"empty, shape {shape}"
-    elif kind.kind == "f":
-        fault = f"expected uint8, not {kind}: if 1 is white, convert with (pixels * 255).round().astype('uint8')"
-    elif kind != "uint8":
-        fault = f"expected uint8, 0 to 255, not {kind}"
+    elif dtype.kind == "f":
+        fault = f"expected uint8, not {dtype}: if 1 is white, convert with (pixels * 255).round().astype('uint8')"
+    elif dtype != "uint8":
+        fault = f"expected uint8, 0 to 255, not {dtype}"
     return fault
 
 
@@ -143,6 +143,13 @@ class Detection:
     second_score
         The detector's score on a second pass over the upright, enlarged face, 0..1: the mean over the face and its
         mirror image. None without a second pass.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> box, landmarks = np.array([10, 20, 70, 100], np.float32), np.zeros((5, 2), np.float32)
+    >>> Detection(box, landmarks, detection_score=0.9).size
+    80.0
     """
 
     box: FloatArray
@@ -452,8 +459,8 @@ class Face(Detection):
 
     def __repr__(self) -> str:
         corners = ", ".join(f"{edge:.0f}" for edge in self.box)
-        shown = "" if self.identity is None else f", person={self.person!r}, decision={str(self.decision)!r}"
-        return f"Face(path={self.path!r}, face_number={self.face_number}, box=[{corners}]{shown})"
+        decision = "" if self.identity is None else f", person={self.person!r}, decision={str(self.decision)!r}"
+        return f"Face(path={self.path!r}, face_number={self.face_number}, box=[{corners}]{decision})"
 
     @property
     def quality(self) -> float:
@@ -593,9 +600,9 @@ class Face(Detection):
         if photo is None and opened.content_hash != self.content_hash:
             raise UsageError(f"{name} has changed since its faces were found: identify it again")
         pixels = np.rot90(opened.pixels, self.quarter_turns)
-        wider = margin * (self.box[2:] - self.box[:2])
-        left, top = np.maximum(np.floor(self.box[:2] - wider), 0).astype(int)
-        right, bottom = np.ceil(self.box[2:] + wider).astype(int)
+        margins = margin * (self.box[2:] - self.box[:2])
+        left, top = np.maximum(np.floor(self.box[:2] - margins), 0).astype(int)
+        right, bottom = np.ceil(self.box[2:] + margins).astype(int)
         return np.ascontiguousarray(pixels[top:bottom, left:right])
 
 
@@ -686,6 +693,13 @@ class AnalyzedPhoto:
         The faces, largest first.
     quarter_turns
         How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
+
+    Examples
+    --------
+    >>> from facebank import read_photo
+    >>> (analyzed,) = bank.engine.analyzer.analyze([read_photo("party.jpg")])
+    >>> len(analyzed.faces), analyzed.without_pixels.path
+    (2, 'party.jpg')
     """
 
     photo: DecodedPhoto
@@ -693,8 +707,16 @@ class AnalyzedPhoto:
     quarter_turns: int = 0
 
     @property
-    def found(self) -> Photo:
-        """The photo's faces without its pixels."""
+    def without_pixels(self) -> Photo:
+        """The photo's result without its pixels.
+
+        Examples
+        --------
+        >>> from facebank import read_photo
+        >>> (analyzed,) = bank.engine.analyzer.analyze([read_photo("joe.jpg")])
+        >>> analyzed.without_pixels.faces[0].face_number
+        1
+        """
         photo = self.photo
         return Photo(
             photo.path,
@@ -786,6 +808,12 @@ class SkippedCounts:
         Videos.
     annotated
         Annotated copies written by facebank.
+
+    Examples
+    --------
+    >>> skipped = bank.enroll("Eileen", "eileen.jpg").skipped
+    >>> skipped.videos, skipped.annotated
+    (0, 0)
     """
 
     pictures: Mapping[str, int] = field(default_factory=dict)

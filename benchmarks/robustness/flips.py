@@ -42,7 +42,7 @@ from facebank.album.album import Album
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery
 from facebank.operations.engine import Engine
-from facebank.operations.identify import identified_photo, prepare_identification
+from facebank.operations.identify import identify_photo, prepare_identification
 from facebank.operations.inputs import analyze_readable
 from facebank.recognition.settings import DecisionSettings, change_setting
 from facebank.types import AnalyzedPhoto, Photo
@@ -90,7 +90,7 @@ def make_gallery(folder: Path) -> DamagedFile:
         change_setting(bank.gallery, "fpir", "0.01")
         engine = bank.engine
         probes = [
-            photo.found
+            photo.without_pixels
             for photo in analyze_readable(engine, sorted(PHOTOS.glob("*.jpg")))
             if isinstance(photo, AnalyzedPhoto)
         ]
@@ -101,7 +101,7 @@ def ask_gallery(path: Path, engine: Engine, probes: Sequence[Photo]) -> Any:
     """Return the decisions on some photos, and the enrolled people with their samples."""
     with Gallery.open(path, engine.identity) as gallery:
         identification = prepare_identification(gallery, engine, DecisionSettings.from_gallery(gallery))
-        photos = [_summarize(identified_photo(probe, gallery, lambda: identification)) for probe in probes]
+        photos = [_summarize(identify_photo(probe, gallery, lambda: identification)) for probe in probes]
         people = gallery.people()
         samples = {person.name: repr(gallery.samples(person.name)) for person in people}
         thumbnails = [gallery.thumbnail(sample.id) for person in people for sample in gallery.samples(person.name)]

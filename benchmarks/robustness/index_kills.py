@@ -33,7 +33,7 @@ from benchmarks.robustness.killing import Killer, Outcome, Trial
 from facebank import FaceBank
 from facebank.errors import UsageError
 from facebank.gallery import Gallery, NewSample, PackIdentity
-from facebank.operations.identify import identified_photo
+from facebank.operations.identify import identify_photo
 from facebank.packs import load_pack
 from facebank.storage.leftovers import is_leftover_name
 
@@ -249,7 +249,7 @@ def make_readers(bank: FaceBank, photos: Sequence[Photo]) -> dict[str, Callable[
     def identify_with_new_bank() -> list[str | None]:
         with FaceBank.open(bank.path) as new_bank:
             gallery = new_bank.gallery
-            decided = [identified_photo(photo, gallery, new_bank.identification) for photo in photos]
+            decided = [identify_photo(photo, gallery, new_bank.identification) for photo in photos]
         return [face.person for photo in decided for face in photo.faces]
 
     return {

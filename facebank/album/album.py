@@ -835,10 +835,10 @@ class Album:
         ['party.jpg']
         """
         if places:
-            from facebank.operations.inputs import gather_photos, require_places
+            from facebank.operations.inputs import check_any_exists, gather_photos
 
             named = named_paths(places)
-            require_places(named)
+            check_any_exists(named)
             return [Path(absolute(photo)) for photo in gather_photos(named).photos]
         from facebank.album.tags.album_tags import recorded_photos
 

@@ -9,7 +9,7 @@ from facebank.errors import GalleryNotFoundError
 from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_same_place
 from facebank.index.gallery_index import read_with_retry
-from facebank.operations.identify import identified_photo
+from facebank.operations.identify import identify_photo
 from facebank.types import Decision, Identity, Reason
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def identify_in_album(photo: Photo, gallery: Gallery, identification: Callable[[
     identification
         Returns the recognizer; called only if the photo has faces to identify.
     """
-    found = identified_photo(photo, gallery, identification)
+    found = identify_photo(photo, gallery, identification)
     owners = _owners(found, gallery)
     if not owners:
         return found
@@ -118,7 +118,7 @@ def _confirmed_identity(face: Face, person: str) -> Identity:
 def _resolve_conflict(face: Face, taken: set[str]) -> Identity:
     """Return the identity of a face, uncertain if its person is already another face's owner."""
     identity = face.identity
-    assert identity is not None  # noqa: S101 - `identified_photo` sets it on every face
+    assert identity is not None  # noqa: S101 - `identify_photo` sets it on every face
     if identity.person not in taken:
         return identity
     return replace(identity, decision=Decision.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)

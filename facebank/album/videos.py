@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from facebank.album.scan_version import CachedScanVersion
 from facebank.errors import ScanNotFoundError
-from facebank.operations.identify import decision_basis, identified_tracks
+from facebank.operations.identify import decision_basis, identify_tracks
 from facebank.storage.paths import absolute
 from facebank.vision.tracking import group_spans
 
@@ -196,7 +196,7 @@ def identify_videos(
             together = group_spans([(track.shot, track.begun, track.seen) for track in video.tracks])
             yield (
                 video,
-                identified_tracks(
+                identify_tracks(
                     [track.faces for track in video.tracks], lambda: bank.identification(settings), together
                 ),
             )

@@ -282,12 +282,12 @@ def _leftovers(gallery: Path | None) -> list[Path]:
 def _album_findings(path: Path) -> list[Finding]:
     """Return findings on the other people of the album and their file; empty if the gallery is unreadable."""
     from facebank.gallery import Gallery
-    from facebank.operations.identify import count_in_words, other_people
+    from facebank.operations.identify import count_in_words, count_other_people
     from facebank.recognition.cohort import album_people_problem
 
     try:
         with Gallery.open(path, read_only=True) as gallery:
-            others = other_people(gallery)
+            others = count_other_people(gallery)
             problem = album_people_problem(path, gallery.pack.digest, gallery.pack.dimension)
     except FacebankError:  # reported by another finding
         return []

@@ -13,7 +13,7 @@ from facebank.evaluation.dataset import Pick
 from facebank.index.gallery_index import index_masked_people
 from facebank.index.indexed_samples import mix_masks
 from facebank.index.people_index import group_by_person
-from facebank.operations.enroll import STEADYING
+from facebank.operations.enroll import STABILITY_VARIANTS
 from facebank.operations.identify import build_recognizer
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.settings import DecisionSettings
@@ -203,7 +203,7 @@ def enroll(
     masked, moved = None, list["FloatArray"]()
     if faces.dataset.pick is not Pick.EMBEDDED:  # variants need pixels
         photos = [int(index) for index in used]
-        moved = [reader.embed_variant(faces, photos, name) for name in STEADYING]
+        moved = [reader.embed_variant(faces, photos, name) for name in STABILITY_VARIANTS]
         masked = mix_masks(matrix, reader.embed_variant(faces, photos, "mask"))
         _, _, order_by_person = group_by_person(people[used])
         masked = masked if order_by_person is None else masked[order_by_person]

@@ -34,7 +34,7 @@ class Annotator:
 
     def __init__(self, folder: str | os.PathLike[str], places: Sequence[Place] = ()) -> None:
         self._folder = named_path(folder)
-        self._places = [Path(os.path.abspath(named_path(place))) for place in places]  # noqa: PTH100 - resolve() follows links
+        self._roots = [Path(os.path.abspath(named_path(path))) for path in places]  # noqa: PTH100 - resolve() follows links
         self._taken: set[Path] = set()
         make_folder(self._folder)
         self._named = NamedFolders([self._folder])
@@ -56,25 +56,27 @@ class Annotator:
         if not self._named.contains(folder):
             return None
         make_folder(folder)
-        self._taken.add(_real(source))
+        self._taken.add(_resolve(source))
         target = free_name(folder, source.stem, _suffix(source, photo), self._taken)
         annotate_photo(photo, [_mark(number, face) for number, face in enumerate(identified.faces, 1)], target)
-        self._taken.add(_real(target))
+        self._taken.add(_resolve(target))
         return target
 
     def _subfolder(self, source: Path) -> Path:
         folder = Path(os.path.abspath(source.parent))  # noqa: PTH100 - as above
-        inside = (folder.relative_to(place) for place in self._places if folder.is_relative_to(place))
-        return next(inside, Path())
+        subfolders = (folder.relative_to(root) for root in self._roots if folder.is_relative_to(root))
+        return next(subfolders, Path())
 
 
-def originals(photos: Iterable[Path], places: Collection[Path], folder: Path) -> list[Path]:
+def exclude_annotated(photos: Iterable[Path], places: Collection[Path], folder: Path) -> list[Path]:
     """Exclude earlier annotated pictures in `folder`, which may be inside one of the places.
 
     Photos that are `places` themselves are kept.
     """
-    own = _real(folder)
-    return [photo for photo in photos if photo in places or own not in _real(photo).parents or not is_annotated(photo)]
+    output = _resolve(folder)
+    return [
+        photo for photo in photos if photo in places or output not in _resolve(photo).parents or not is_annotated(photo)
+    ]
 
 
 def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset()) -> Path:
@@ -83,7 +85,7 @@ def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset
     `taken` are resolved paths of files that must not be replaced.
     """
     target, number = folder / f"{stem}{suffix}", 2
-    while _real(target) in taken or (os.path.lexists(target) and not is_annotated(target)):
+    while _resolve(target) in taken or (os.path.lexists(target) and not is_annotated(target)):
         target, number = folder / f"{stem}-{number}{suffix}", number + 1
     return target
 
@@ -98,7 +100,7 @@ def make_folder(folder: Path) -> None:
         raise StorageError(f"{printable(str(folder))} cannot be created: {error.strerror}") from error
 
 
-def _real(path: Path) -> Path:
+def _resolve(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve() fails on circular links
 
 

@@ -13,17 +13,17 @@ import numpy as np
 
 from facebank.errors import PhotoError, PhotoNotFoundError, UsageError
 from facebank.media import read_photo
-from facebank.operations.inputs import gather_photos, nothing_there
+from facebank.operations.inputs import gather_photos, no_photos_error
 from facebank.operations.person_folders import people_in_tree
-from facebank.recognition.calibration.background import LEAST_IDENTITIES, Background
+from facebank.recognition.calibration.background import MIN_BACKGROUND_PEOPLE, Background
 from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.fitting import calibrated_sizes, fit_calibrator
 from facebank.recognition.calibration.reliability import (
-    USUAL,
+    DEFAULT_EFFORT,
     Reliability,
+    count_cross_fit_galleries,
+    count_fit_galleries,
     cross_fit,
-    galleries_of,
-    simulated_galleries,
 )
 from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.scoring import CLASSIFIERS
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 SAME_PHOTO = 0.95
 """Similarity above which two faces count as copies of one photo; one pair of LFW's development photos exceeds it."""
 
-_ROWS_AT_ONCE = 512
+_BLOCK_ROWS = 512
 
 
-class LeftOut(Enum):
+class UnusedReason(Enum):
     """The reason why a photo's face is not used."""
 
     UNREADABLE = "unreadable"
@@ -67,7 +67,7 @@ class AlbumPhoto:
 
 @dataclass(frozen=True, slots=True)
 class TwoPeople:
-    """The two photos of one face under two people, or under a person and the strangers."""
+    """Two photos of one face in the folders of two people, or of a person and the strangers."""
 
     first: AlbumPhoto
     second: AlbumPhoto
@@ -79,7 +79,7 @@ class KnownFaces:
 
     identities: Identities  # the faces; strangers are people with one photo each
     people: int  # number of people with a folder
-    left_out: Mapping[LeftOut, int]  # number of unused photos, or strangers' faces, by reason
+    left_out: Mapping[UnusedReason, int]  # number of unused photos, or strangers' faces, by reason
     # unused faces in the folders of two people; a person's face that is also among the strangers is used
     two_people: tuple[TwoPeople, ...]
 
@@ -100,14 +100,14 @@ def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
     people = people_in_tree(photos, "name a folder with one subfolder for each person")
     album = [AlbumPhoto(path, person.name) for person in people for path in gather_photos(person.paths).photos]
     if not album:
-        raise nothing_there([photos])
+        raise no_photos_error([photos])
     if strangers is not None:
         if not strangers.exists():
             raise PhotoNotFoundError(f"there is no such file or folder: {printable(str(strangers))}")
-        found = gather_photos([strangers]).photos
-        if not found:
-            raise nothing_there([strangers])
-        album += [AlbumPhoto(path, None) for path in found]
+        stranger_paths = gather_photos([strangers]).photos
+        if not stranger_paths:
+            raise no_photos_error([strangers])
+        album += [AlbumPhoto(path, None) for path in stranger_paths]
     return album
 
 
@@ -116,7 +116,7 @@ def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SIL
 
     Raises `UsageError` without usable faces.
     """
-    left_out: Counter[LeftOut] = Counter()
+    left_out: Counter[UnusedReason] = Counter()
     analyzed: list[AlbumPhoto] = []
     used: list[tuple[AlbumPhoto, Face]] = []
 
@@ -125,81 +125,81 @@ def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SIL
             try:
                 photo = read_photo(entry.path)
             except PhotoError:
-                left_out[LeftOut.UNREADABLE] += 1
+                left_out[UnusedReason.UNREADABLE] += 1
                 progress.advance()
             else:
                 analyzed.append(entry)
                 yield photo
 
     progress.begin("Reading photos", len(album))
-    for number, found in enumerate(engine.analyzer.analyze(readable())):
+    for number, analyzed_photo in enumerate(engine.analyzer.analyze(readable())):
         entry = analyzed[number]
-        faces = found.faces if entry.person is None else found.faces[:1]
+        faces = analyzed_photo.faces if entry.person is None else analyzed_photo.faces[:1]
         good = [face for face in faces if face.quality >= engine.thresholds.minimum_quality]
-        left_out[LeftOut.NO_FACE] += not faces
-        left_out[LeftOut.TOO_POOR] += len(faces) - len(good)
+        left_out[UnusedReason.NO_FACE] += not faces
+        left_out[UnusedReason.TOO_POOR] += len(faces) - len(good)
         used += [(entry, face) for face in good]
         progress.advance()
-    return _without_copies(used, left_out)
+    return _exclude_copies(used, left_out)
 
 
-def _without_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[LeftOut]) -> KnownFaces:
+def _exclude_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[UnusedReason]) -> KnownFaces:
     if not used:
         raise UsageError("no photo shows a face of sufficient quality: add better photos")
     embeddings = np.stack([face.embedding for _, face in used])
-    kept, two_people = _copies([entry for entry, _ in used], embeddings, left_out)
-    if not kept.any():
+    is_unique, two_people = _find_unique_faces([entry for entry, _ in used], embeddings, left_out)
+    if not is_unique.any():
         raise UsageError("no usable face is left: each is in the folders of two people; sort the folders")
-    chosen = [photo_and_face for photo_and_face, keep in zip(used, kept, strict=True) if keep]
+    chosen = [photo_and_face for photo_and_face, unique in zip(used, is_unique, strict=True) if unique]
     # Each stranger is one person, keyed by a number, which cannot be a folder's name.
     owners = [entry.person if entry.person is not None else number for number, (entry, _) in enumerate(chosen)]
     numbers = {owner: number for number, owner in enumerate(dict.fromkeys(owners))}
     return KnownFaces(
         identities=Identities(
-            embeddings[kept],
+            embeddings[is_unique],
             np.array([numbers[owner] for owner in owners], dtype=np.int64),
             np.array([face.quality for _, face in chosen], dtype=np.float32),
         ),
         people=sum(isinstance(owner, str) for owner in numbers),
-        left_out={reason: left_out[reason] for reason in LeftOut},
+        left_out={reason: left_out[reason] for reason in UnusedReason},
         two_people=tuple(two_people),
     )
 
 
-def _copies(
-    entries: list[AlbumPhoto], embeddings: FloatArray, left_out: Counter[LeftOut]
+def _find_unique_faces(
+    entries: list[AlbumPhoto], embeddings: FloatArray, left_out: Counter[UnusedReason]
 ) -> tuple[NDArray[np.bool_], list[TwoPeople]]:
     """Return the faces to keep: the first of each copies, unless these are in the folders of two people."""
-    kept = np.ones(len(entries), dtype=np.bool_)
+    is_unique = np.ones(len(entries), dtype=np.bool_)
     two_people: list[TwoPeople] = []
     for first, copies in _near_duplicates(embeddings):
-        others = [second for second in copies if kept[second]]
-        if not kept[first] or not others:
+        others = [second for second in copies if is_unique[second]]
+        if not is_unique[first] or not others:
             continue
         person = entries[first].person
-        claimed = [second for second in others if entries[second].person not in (None, person)]
-        two_people += [TwoPeople(entries[first], entries[second]) for second in claimed]
+        other_people = [second for second in others if entries[second].person not in (None, person)]
+        two_people += [TwoPeople(entries[first], entries[second]) for second in other_people]
         if person is not None:
             two_people += [TwoPeople(entries[first], entries[s]) for s in others if entries[s].person is None]
         for second in others:
-            left_out[LeftOut.TWO_PEOPLE if entries[second].person != person else LeftOut.SAME_PHOTO] += 1
-        kept[others] = False
-        if claimed:
-            left_out[LeftOut.TWO_PEOPLE] += 1
-            kept[first] = False
-    return kept, two_people
+            left_out[UnusedReason.TWO_PEOPLE if entries[second].person != person else UnusedReason.SAME_PHOTO] += 1
+        is_unique[others] = False
+        if other_people:
+            left_out[UnusedReason.TWO_PEOPLE] += 1
+            is_unique[first] = False
+    return is_unique, two_people
 
 
 def _near_duplicates(embeddings: FloatArray) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Yield each face that has later copies, and the copies."""
-    for start in range(0, len(embeddings), _ROWS_AT_ONCE):
-        alike = embeddings[start : start + _ROWS_AT_ONCE] @ embeddings[start:].T >= SAME_PHOTO
-        for row in np.flatnonzero(alike.sum(axis=1) > 1):
-            later = np.flatnonzero(alike[row, row + 1 :]) + row + 1
+    for start in range(0, len(embeddings), _BLOCK_ROWS):
+        is_similar = embeddings[start : start + _BLOCK_ROWS] @ embeddings[start:].T >= SAME_PHOTO
+        for row in np.flatnonzero(is_similar.sum(axis=1) > 1):
+            later = np.flatnonzero(is_similar[row, row + 1 :]) + row + 1
             yield start + int(row), later + start
 
 
-QUICK = ("prototype", "knn")
+DEFAULT_CLASSIFIERS = ("prototype", "knn")
 """The classifiers calibrated by default, which need no fitting."""
 
 
@@ -214,7 +214,7 @@ class CalibrationPlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Calibrated:
+class CalibrationResult:
     """A calibration, its background (None with too few people), and its measured reliability.
 
     The rates of `reliability` are measured on people not used for fitting; empty with too few people for two halves.
@@ -225,46 +225,47 @@ class Calibrated:
     reliability: Mapping[str, tuple[Reliability, ...]]
 
 
-def wanted_classifiers(names: Sequence[str] | None) -> tuple[str, ...]:
+def select_classifiers(names: Sequence[str] | None) -> tuple[str, ...]:
     """Return the classifiers to calibrate.
 
-    `names` are from `facebank.recognition.scoring.CLASSIFIERS`, or ``all``; empty for `QUICK`. Raises `UsageError` for
-    other names.
+    `names` are from `facebank.recognition.scoring.CLASSIFIERS`, or ``all``; empty for `DEFAULT_CLASSIFIERS`. Raises
+    `UsageError` for other names.
     """
     unknown = [name for name in names or () if name not in {*CLASSIFIERS, "all"}]
     if unknown:
         raise UsageError(f"unknown classifier {printable(unknown[0])}: choose from {', '.join(CLASSIFIERS)}, all")
     if not names:
-        return QUICK
+        return DEFAULT_CLASSIFIERS
     return tuple(name for name in CLASSIFIERS if name in names or "all" in names)
 
 
 def plan_calibration(
-    identities: Identities, classifiers: Sequence[str] = QUICK, effort: Effort = USUAL
+    identities: Identities, classifiers: Sequence[str] = DEFAULT_CLASSIFIERS, effort: Effort = DEFAULT_EFFORT
 ) -> CalibrationPlan:
-    """Plan a calibration with these people and classifiers (see `wanted_classifiers`).
+    """Plan a calibration with these people and classifiers (see `select_classifiers`).
 
     Raises `UsageError` if a classifier is unknown, or there are too few people.
     """
     people = len(identities.photos)
-    wanted = wanted_classifiers(classifiers)
+    selected = select_classifiers(classifiers)
     try:
-        calibrated_sizes(identities, wanted[0])
+        calibrated_sizes(identities, selected[0])
     except UsageError as error:
         raise UsageError(f"{str(error).rstrip('.')}: strangers count as people with one photo") from error
     left_out = {
-        name: f"its background needs {LEAST_IDENTITIES} people; there are {people}"
-        for name in wanted
-        if name in FITTED and people < LEAST_IDENTITIES
+        name: f"its background needs {MIN_BACKGROUND_PEOPLE} people; there are {people}"
+        for name in selected
+        if name in FITTED and people < MIN_BACKGROUND_PEOPLE
     }
-    chosen = tuple(name for name in wanted if name not in left_out)
+    chosen = tuple(name for name in selected if name not in left_out)
     if not chosen:
-        raise UsageError(f"{wanted[0]} cannot be calibrated: {left_out[wanted[0]]}")
-    return CalibrationPlan(chosen, {name: _galleries(identities, name, effort) for name in chosen}, left_out)
+        raise UsageError(f"{selected[0]} cannot be calibrated: {left_out[selected[0]]}")
+    return CalibrationPlan(chosen, {name: _count_galleries(identities, name, effort) for name in chosen}, left_out)
 
 
-def _galleries(identities: Identities, classifier: str, effort: Effort) -> int:
-    return simulated_galleries(identities, classifier, effort) + galleries_of(identities, classifier, effort=effort)
+def _count_galleries(identities: Identities, classifier: str, effort: Effort) -> int:
+    fitted = count_fit_galleries(identities, classifier, effort)
+    return fitted + count_cross_fit_galleries(identities, classifier, effort=effort)
 
 
 def calibrate(
@@ -273,9 +274,9 @@ def calibrate(
     classifiers: Sequence[str],
     made_from: str,
     *,
-    effort: Effort = USUAL,
+    effort: Effort = DEFAULT_EFFORT,
     progress: Progress = SILENT,
-) -> Calibrated:
+) -> CalibrationResult:
     """Calibrate a pack's scores.
 
     Raises `UsageError` if there are too few people, or their embeddings do not distinguish them.
@@ -295,10 +296,10 @@ def calibrate(
     progress
         Advanced with each simulated gallery.
     """
-    enough = len(identities.photos) >= LEAST_IDENTITIES
+    enough = len(identities.photos) >= MIN_BACKGROUND_PEOPLE
     background = Background.measure(identities.embeddings, identities.people) if enough else None
     calibrators, reliability = [], {}
-    progress.begin("Simulating galleries", sum(_galleries(identities, name, effort) for name in classifiers))
+    progress.begin("Simulating galleries", sum(_count_galleries(identities, name, effort) for name in classifiers))
     for classifier in classifiers:
         calibrators.append(fit_calibrator(identities, classifier, background, effort=effort, progress=progress))
         reliability[classifier] = cross_fit(identities, classifier, effort=effort, progress=progress)
@@ -309,4 +310,4 @@ def calibrate(
         photos=len(identities.people),
         calibrators=tuple(calibrators),
     )
-    return Calibrated(calibration, background, reliability)
+    return CalibrationResult(calibration, background, reliability)

@@ -59,7 +59,7 @@ def compare_sample(engine: Engine, gallery: Gallery, sample: Sample, photo: Phot
 
 
 def _compare(engine: Engine, source: Face | Sample, embedding: FloatArray, analyzed: AnalyzedPhoto) -> Comparison:
-    photo, threshold = replace(analyzed.found, opener=open_photo), engine.thresholds.verify
+    photo, threshold = replace(analyzed.without_pixels, opener=open_photo), engine.thresholds.verify
     if not photo.faces:
         raise NoFaceError(f"{printable(photo.path)}: no face was found")
     similarities = [float(np.dot(embedding, face.embedding)) for face in photo.faces]

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 _API = "/api/v1/recognition"
 _PAGE_SIZE = 100
 _CHUNK = 1 << 16
-_NOT_IN_ADDRESSES = re.compile(r"[^!-~]")
+_INVALID_IN_ADDRESS = re.compile(r"[^!-~]")
 _KEY = re.compile(r"[!-~]{1,1000}")
-_LONGEST_SUBJECT = 1000  # characters; the gallery's limit is lower
-_BUSY = frozenset({429, 502, 503, 504})
+_MAX_SUBJECT_LENGTH = 1000  # characters; the gallery's limit is lower
+_BUSY_STATUSES = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,11 @@ class CompreFaceClient:
         page, pages = 0, 1
         while page < pages:
             content = self._json(f"{_API}/faces?page={page}&size={_PAGE_SIZE}")
-            found = content.get("faces") if isinstance(content, dict) else None
+            entries = content.get("faces") if isinstance(content, dict) else None
             total = content.get("total_pages", 1) if isinstance(content, dict) else None
-            if not isinstance(found, list) or isinstance(total, bool) or not isinstance(total, int) or total < 0:
+            if not isinstance(entries, list) or isinstance(total, bool) or not isinstance(total, int) or total < 0:
                 raise self._unexpected_error("no list of examples")
-            new = [example for example in map(self._example, found) if example.image_id not in seen]
+            new = [example for example in map(self._example, entries) if example.image_id not in seen]
             seen.update(example.image_id for example in new)
             if len(seen) > self._limits.examples:
                 raise ServiceError(f"{self._label} has more than {self._limits.examples:,} examples, the limit")
@@ -148,8 +148,8 @@ class CompreFaceClient:
     def _unexpected_error(self, what: str) -> ServiceError:
         return ServiceError(f"{self._label} answers with {what}: check that a CompreFace service runs at this address")
 
-    def _example(self, found: object) -> Example:
-        image_id, subject = (found.get(name) if isinstance(found, dict) else None for name in ("image_id", "subject"))
+    def _example(self, entry: object) -> Example:
+        image_id, subject = (entry.get(name) if isinstance(entry, dict) else None for name in ("image_id", "subject"))
         if not isinstance(image_id, str) or not _is_subject(subject):
             raise self._unexpected_error("no list of examples")
         try:
@@ -171,14 +171,14 @@ class CompreFaceClient:
         except (ValueError, RecursionError) as error:
             raise self._unexpected_error("no JSON") from error
 
-    def _request_repeatedly(self, target: str, most: int) -> tuple[int, bytes]:
+    def _request_repeatedly(self, target: str, max_bytes: int) -> tuple[int, bytes]:
         pause = self._limits.pause
-        for left in reversed(range(self._limits.attempts)):
+        for remaining in reversed(range(self._limits.attempts)):
             try:
-                return self._request(target, most)
+                return self._request(target, max_bytes)
             except _RetryableError as error:
                 self._close()
-                if not left:
+                if not remaining:
                     raise ServiceError(
                         f"{self._label} cannot be reached ({printable(str(error))}): imported people are kept, "
                         "repeat the command to continue"
@@ -187,32 +187,32 @@ class CompreFaceClient:
                 pause *= 2
         raise AssertionError  # there is at least one attempt
 
-    def _request(self, target: str, most: int) -> tuple[int, bytes]:
+    def _request(self, target: str, max_bytes: int) -> tuple[int, bytes]:
         with self._connection_with_deadline() as connection:
             connection.request("GET", self._parts.path.rstrip("/") + target, headers=self._headers)
             with contextlib.closing(connection.getresponse()) as response:
-                return self._read(response, most)
+                return self._read(response, max_bytes)
 
-    def _read(self, response: http.client.HTTPResponse, most: int) -> tuple[int, bytes]:
-        if response.status in _BUSY:
+    def _read(self, response: http.client.HTTPResponse, max_bytes: int) -> tuple[int, bytes]:
+        if response.status in _BUSY_STATUSES:
             raise _RetryableError(f"status {response.status}", _seconds(response.headers.get("Retry-After", "")))
         if 300 <= response.status < 400:
             where = printable(response.headers.get("Location", "nowhere")[:200])
             raise ServiceError(f"{self._label} redirects to {where}, which is not followed: use the final address")
         length = response.headers.get("Content-Length", "0")
-        if length.isdigit() and (len(length) > 18 or int(length) > most):
+        if length.isdigit() and (len(length) > 18 or int(length) > max_bytes):
             self._close()
-            raise ImageRefusedError(f"it has {length[:20]} bytes, more than the limit of {most:,}")
-        return response.status, self._body(response, most)
+            raise ImageRefusedError(f"it has {length[:20]} bytes, more than the limit of {max_bytes:,}")
+        return response.status, self._body(response, max_bytes)
 
-    def _body(self, response: http.client.HTTPResponse, most: int) -> bytes:
+    def _body(self, response: http.client.HTTPResponse, max_bytes: int) -> bytes:
         parts, size = [], 0
         while part := response.read1(_CHUNK):
             parts.append(part)
             size += len(part)
-            if size > most:
+            if size > max_bytes:
                 self._close()
-                raise ImageRefusedError(f"it has more bytes than the limit of {most:,}")
+                raise ImageRefusedError(f"it has more bytes than the limit of {max_bytes:,}")
         if response.length:
             raise _RetryableError("the answer was cut off")
         return b"".join(parts)
@@ -221,16 +221,16 @@ class CompreFaceClient:
     def _connection_with_deadline(self) -> Iterator[http.client.HTTPConnection]:
         """Yield a connection, which is closed when the request takes too long."""
         connection = self._open_connection()
-        is_late = threading.Event()
+        timed_out = threading.Event()
 
-        def cut() -> None:
-            is_late.set()
-            made: socket.socket | None = connection.sock
-            if made is not None:
+        def abort() -> None:
+            timed_out.set()
+            sock: socket.socket | None = connection.sock
+            if sock is not None:
                 with contextlib.suppress(OSError):
-                    made.shutdown(2)
+                    sock.shutdown(2)
 
-        timer = threading.Timer(self._limits.seconds, cut)
+        timer = threading.Timer(self._limits.seconds, abort)
         timer.daemon = True
         timer.start()
         try:
@@ -238,7 +238,7 @@ class CompreFaceClient:
         except ssl.SSLCertVerificationError as error:
             raise ServiceError(f"{self._label} has no valid certificate ({error.verify_message})") from error
         except (_RetryableError, OSError, http.client.HTTPException, ValueError) as error:
-            if is_late.is_set():
+            if timed_out.is_set():
                 self._close()
                 raise ImageRefusedError(f"it took more than {self._limits.seconds:g} seconds") from error
             if isinstance(error, _RetryableError):
@@ -269,7 +269,7 @@ def _parse_address(url: str) -> SplitResult:
         is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_address = False
-    if not is_address or parts.query or parts.fragment or "@" in parts.netloc or _NOT_IN_ADDRESSES.search(url):
+    if not is_address or parts.query or parts.fragment or "@" in parts.netloc or _INVALID_IN_ADDRESS.search(url):
         raise UsageError(
             f"'{printable(url[:200])}' is not the address of a CompreFace service, such as http://192.168.1.5:8000"
         )
@@ -277,7 +277,7 @@ def _parse_address(url: str) -> SplitResult:
 
 
 def _is_subject(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and len(value) <= _LONGEST_SUBJECT
+    return isinstance(value, str) and len(value) <= _MAX_SUBJECT_LENGTH
 
 
 def _seconds(text: str) -> float:
@@ -285,7 +285,7 @@ def _seconds(text: str) -> float:
 
 
 def _error_message(body: bytes) -> str:
-    """Return the message of an error answer, in parentheses."""
+    """Return the message of an error response, in parentheses; empty if there is none."""
     try:
         content = json.loads(body[:10_000])
     except (ValueError, RecursionError):

@@ -15,8 +15,8 @@ from facebank.errors import PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, NewSample, name_key, normalize_name
 from facebank.index.gallery_index import read_with_retry
 from facebank.media import encode_thumbnail
-from facebank.operations.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
-from facebank.operations.inputs import lasting_source
+from facebank.operations.guard import ACCEPTED, EnrolledFaces, GuardedFace, Judgment, PersonGuard
+from facebank.operations.inputs import absolute_path
 from facebank.recognition.face_choice import SeveralFaces, choose_faces
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable, shell_command
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from facebank.vision import FaceAnalyzer
 
 
-_SMALLEST_FACE = 32
-_LEAST_SHARPNESS = 0.5
+_MIN_FACE_SIZE = 32
+_MIN_SHARPNESS = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,7 @@ class _PendingPhoto:
     """A photo to be judged together with the person's other photos."""
 
     position: int
-    source: str
+    path: str
     faces: Sequence[_OfferedFace]  # the candidates
     reason: str = ""  # why the remaining face was chosen from several; empty for a single face
 
@@ -118,6 +118,7 @@ class Enroller:
             Name of the person, created with the first accepted photo; raises `InvalidNameError`.
         photos
             The photos, read and analyzed lazily.
+        earlier
             People whom the photos may show instead: they are assigned to the most similar one, if they agree with that
             person's samples, unless `name` is enrolled or `force` is set.
         progress
@@ -128,28 +129,28 @@ class Enroller:
         EnrollReport
             The results, in the order of the photos.
         """
-        given = person = self._known_as(normalize_name(name))
-        fates: list[EnrolledPhoto | _PendingPhoto] = []
+        named = person = self._stored_spelling(normalize_name(name))
+        results: list[EnrolledPhoto | _PendingPhoto] = []
         turns: list[int | None] = []
         for photo in photos:
             turns.append(photo.quarter_turns if isinstance(photo, AnalyzedPhoto) else None)
-            fates.append(self._analyze_photo(person, photo, len(fates)))
+            results.append(self._analyze_photo(person, photo, len(results)))
             progress.advance()
-        waiting = [fate for fate in fates if isinstance(fate, _PendingPhoto)]
+        pending = [result for result in results if isinstance(result, _PendingPhoto)]
         if earlier and not self._force:
-            person = read_with_retry(lambda: self._earlier_person(given, earlier, waiting))
-        judged = read_with_retry(lambda: self._judge_together(person, waiting)) if waiting else {}
+            person = read_with_retry(lambda: self._earlier_person(named, earlier, pending))
+        outcomes = read_with_retry(lambda: self._judge_together(person, pending)) if pending else {}
         report: list[EnrolledPhoto] = []
-        for position, fate in enumerate(fates):
-            outcome = judged[position] if isinstance(fate, _PendingPhoto) else fate
-            photo_fate = outcome if isinstance(outcome, EnrolledPhoto) else self._enroll_face(person, *outcome)
-            report.append(replace(photo_fate, person=person, quarter_turns=turns[position]))
+        for position, result in enumerate(results):
+            outcome = outcomes[position] if isinstance(result, _PendingPhoto) else result
+            enrolled = outcome if isinstance(outcome, EnrolledPhoto) else self._enroll_face(person, *outcome)
+            report.append(replace(enrolled, person=person, quarter_turns=turns[position]))
             progress.report(report[-1])
         only_masked = has_only_masked_samples(self._gallery, person)
-        given_as = None if given == person else given
+        given_as = None if named == person else named
         return EnrollReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
 
-    def _known_as(self, name: str) -> str:
+    def _stored_spelling(self, name: str) -> str:
         """Return a name with the gallery's spelling if it is enrolled."""
         try:
             return self._gallery.person(name).name
@@ -160,7 +161,7 @@ class Enroller:
         """Return the person among `earlier` who is in most of the photos; `name` if there is none."""
         alone = [photo.faces[0].guarded for photo in photos if len(photo.faces) == 1]
         faces = [face.embedding for face in alone if face.is_comparable]
-        enrolled = self._known_faces()
+        enrolled = self._current_faces()
         if not faces or enrolled.number(name) >= 0:
             return name
         nearest = enrolled.nearest(np.stack(faces), earlier)
@@ -172,41 +173,41 @@ class Enroller:
     def _analyze_photo(self, person: str, photo: AnalyzedPhoto | Photo, position: int) -> EnrolledPhoto | _PendingPhoto:
         if isinstance(photo, Photo):
             return _refused_photo(photo.path, person, EnrollReason.UNREADABLE, photo.error or "")
-        source = photo.photo.path
+        path = photo.photo.path
         if not photo.faces:
-            return _refused_photo(source, person, EnrollReason.NO_FACE, "no face was found")
+            return _refused_photo(path, person, EnrollReason.NO_FACE, "no face was found")
         faces = photo.faces if self._pick is None else (_pick_face(photo, self._pick),)
         if len(faces) == 1:
-            refusal = _too_poor(faces[0])
+            refusal = _quality_refusal(faces[0])
             if refusal is not None:
-                return _refused_photo(source, person, *refusal)
-        return _PendingPhoto(position, source, [self._offered_face(photo, face) for face in faces])
+                return _refused_photo(path, person, *refusal)
+        return _PendingPhoto(position, path, [self._offered_face(photo, face) for face in faces])
 
     def _judge_together(
-        self, person: str, waiting: Sequence[_PendingPhoto]
+        self, person: str, pending: Sequence[_PendingPhoto]
     ) -> dict[int, EnrolledPhoto | tuple[_PendingPhoto, Judgment]]:
         """Return, by position, the offered face of each photo and its judgment, or the refusal."""
-        guard = PersonGuard(self._gallery, person, self._engine.thresholds.verify, enrolled=self._known_faces())
-        chosen = [photo for photo in waiting if len(photo.faces) == 1]
-        several = [photo for photo in waiting if len(photo.faces) > 1]
+        guard = PersonGuard(self._gallery, person, self._engine.thresholds.verify, enrolled=self._current_faces())
+        chosen = [photo for photo in pending if len(photo.faces) == 1]
+        several = [photo for photo in pending if len(photo.faces) > 1]
         outcomes: dict[int, EnrolledPhoto | tuple[_PendingPhoto, Judgment]] = {}
-        for photo, fate in self._choose(person, guard, chosen, several) if several else []:
-            if isinstance(fate, EnrolledPhoto):
-                outcomes[photo.position] = fate
+        for photo, choice in self._choose(person, guard, chosen, several) if several else []:
+            if isinstance(choice, EnrolledPhoto):
+                outcomes[photo.position] = choice
             else:
-                chosen.append(fate)
+                chosen.append(choice)
         for photo, judgment in zip(chosen, self._judgments(guard, chosen), strict=True):
             outcomes[photo.position] = photo, judgment
         return outcomes
 
-    def _known_faces(self) -> EnrolledFaces:
+    def _current_faces(self) -> EnrolledFaces:
         """Return the gallery's faces; reread only if another process has changed them."""
         self._enrolled.follow()
         return self._enrolled
 
     def _judgments(self, guard: PersonGuard, photos: Sequence[_PendingPhoto]) -> list[Judgment]:
         if self._force:
-            return [TAKEN] * len(photos)
+            return [ACCEPTED] * len(photos)
         return guard.judge([photo.faces[0].guarded for photo in photos])
 
     def _choose(
@@ -214,34 +215,34 @@ class Enroller:
     ) -> list[tuple[_PendingPhoto, EnrolledPhoto | _PendingPhoto]]:
         """Choose the person's face in photos with several, by the samples and the photos with one face."""
         judgments = self._judgments(guard, alone)
-        known = [
+        embeddings = [
             photo.faces[0].face.embedding
             for photo, judgment in zip(alone, judgments, strict=True)
             if judgment.refusal is None and photo.faces[0].guarded.is_comparable
         ]
         choices = choose_faces(
             [_several_faces(photo.faces) for photo in several],
-            np.concatenate([guard.own, np.reshape(known, (-1, guard.own.shape[1]))], dtype=np.float32),
+            np.concatenate([guard.own, np.reshape(embeddings, (-1, guard.own.shape[1]))], dtype=np.float32),
             self._engine.thresholds.verify,
         )
-        fates: list[tuple[_PendingPhoto, EnrolledPhoto | _PendingPhoto]] = []
-        for photo, (place, reason) in zip(several, choices, strict=True):
-            if place is None:
-                found = f"{len(photo.faces)} faces were found and {reason}"
-                detail = f"{found}: choose with --pick largest or --pick central"
-                fates.append((photo, _refused_photo(photo.source, person, EnrollReason.SEVERAL_FACES, detail)))
+        chosen: list[tuple[_PendingPhoto, EnrolledPhoto | _PendingPhoto]] = []
+        for photo, (index, reason) in zip(several, choices, strict=True):
+            if index is None:
+                problem = f"{len(photo.faces)} faces were found and {reason}"
+                detail = f"{problem}: choose with --pick largest or --pick central"
+                chosen.append((photo, _refused_photo(photo.path, person, EnrollReason.SEVERAL_FACES, detail)))
                 continue
-            refusal = _too_poor(photo.faces[place].face)
+            refusal = _quality_refusal(photo.faces[index].face)
             if refusal is not None:
-                fates.append((photo, _refused_photo(photo.source, person, *refusal)))
+                chosen.append((photo, _refused_photo(photo.path, person, *refusal)))
             else:
-                fates.append((photo, _PendingPhoto(photo.position, photo.source, [photo.faces[place]], reason)))
-        return fates
+                chosen.append((photo, _PendingPhoto(photo.position, photo.path, [photo.faces[index]], reason)))
+        return chosen
 
     def _enroll_face(self, person: str, photo: _PendingPhoto, judgment: Judgment) -> EnrolledPhoto:
         (offered,) = photo.faces
         if judgment.refusal is not None:
-            return _refused_photo(photo.source, person, judgment.refusal, judgment.detail)
+            return _refused_photo(photo.path, person, judgment.refusal, judgment.detail)
         sample = complete_sample(offered.sample, offered.face, offered.crop, self._engine.analyzer)
         denied = self._is_denied(person, sample)
         (outcome,) = self._gallery.enroll(person, [sample])
@@ -253,29 +254,27 @@ class Enroller:
             reason, detail = EnrollReason.ALREADY_ENROLLED, "this face was enrolled before"
         else:
             return _refused_photo(
-                photo.source,
+                photo.path,
                 person,
                 EnrollReason.ENROLLED_AS_ANOTHER,
                 f"this very face is enrolled as {printable(owner)}: {self._advice(person, owner, outcome.sample_id)}",
             )
         warning = judgment.warning
         if denied:
-            taken_back = f"the denial of {printable(person)} for this face was withdrawn"
-            warning = taken_back if warning is None else f"{warning}; {taken_back}"
+            withdrawn = f"the denial of {printable(person)} for this face was withdrawn"
+            warning = withdrawn if warning is None else f"{warning}; {withdrawn}"
         detail = f"{detail}: {photo.reason}" if photo.reason else detail
-        return EnrolledPhoto(
-            photo.source, person, True, reason, detail, outcome.sample_id, warning, masked=sample.masked
-        )
+        return EnrolledPhoto(photo.path, person, True, reason, detail, outcome.sample_id, warning, masked=sample.masked)
 
     def _advice(self, person: str, owner: str, sample_id: int) -> str:
         """Return advice for a face that is another person's sample."""
         try:
             into = self._gallery.person(person).name
-            one = shell_command("people", "merge", owner, "--into", into)
+            join = shell_command("people", "merge", owner, "--into", into)
         except PersonNotFoundError:
-            one = shell_command("people", "rename", owner, person)
-        wrong = shell_command("people", "remove-sample", str(sample_id))
-        return f"if it is {printable(person)}'s, `{wrong}`; if the two are one person, `{one}`"
+            join = shell_command("people", "rename", owner, person)
+        remove = shell_command("people", "remove-sample", str(sample_id))
+        return f"if it is {printable(person)}'s, `{remove}`; if the two are one person, `{join}`"
 
     def _is_denied(self, person: str, sample: NewSample) -> bool:
         denied = self._gallery.denials_of(FaceKey.from_sample(sample))
@@ -285,8 +284,8 @@ class Enroller:
     def _offered_face(self, photo: AnalyzedPhoto, face: Face) -> _OfferedFace:
         sample = plain_sample(photo, face, thumbnail=self._thumbnails)
         crop = self._engine.analyzer.crop(photo.photo, face)
-        place = next(place for place, found in enumerate(photo.faces) if found is face)
-        return _OfferedFace(face, crop, sample, GuardedFace.of(photo.found, place))
+        index = next(index for index, other in enumerate(photo.faces) if other is face)
+        return _OfferedFace(face, crop, sample, GuardedFace.from_photo(photo.without_pixels, index))
 
 
 def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
@@ -314,20 +313,20 @@ def _pick_face(photo: AnalyzedPhoto, pick: Pick | None) -> Face:
     return min(photo.faces, key=distance)
 
 
-def _too_poor(face: Face) -> tuple[EnrollReason, str] | None:
-    if face.size < _SMALLEST_FACE:
+def _quality_refusal(face: Face) -> tuple[EnrollReason, str] | None:
+    if face.size < _MIN_FACE_SIZE:
         size = round(face.size)
-        return EnrollReason.TOO_SMALL, f"the face is {size} pixels high, at least {_SMALLEST_FACE} are needed"
-    if face.assessment.sharpness < _LEAST_SHARPNESS:
+        return EnrollReason.TOO_SMALL, f"the face is {size} pixels high, at least {_MIN_FACE_SIZE} are needed"
+    if face.assessment.sharpness < _MIN_SHARPNESS:
         return EnrollReason.TOO_BLURRED, "the face is too blurred"
     return None
 
 
-def _refused_photo(source: str, person: str, reason: EnrollReason, detail: str) -> EnrolledPhoto:
-    return EnrolledPhoto(source, person, False, reason, detail, None)
+def _refused_photo(path: str, person: str, reason: EnrollReason, detail: str) -> EnrolledPhoto:
+    return EnrolledPhoto(path, person, False, reason, detail, None)
 
 
-STEADYING = ("flip", "shifted")
+STABILITY_VARIANTS = ("flip", "shifted")
 """Variants whose embeddings differ little from the plain one for a good face."""
 
 
@@ -338,7 +337,7 @@ def plain_sample(photo: AnalyzedPhoto, face: Face, *, thumbnail: bool) -> NewSam
         landmarks=face.landmarks,
         detection_score=face.detection_score,
         quality=face.quality,
-        path=lasting_source(photo.photo.path),
+        path=absolute_path(photo.photo.path),
         content_hash=photo.photo.content_hash,
         quarter_turns=photo.quarter_turns,
         taken_at=photo.photo.taken_at,
@@ -364,14 +363,14 @@ def complete_sample(sample: NewSample, face: Face, crop: RGBImage, analyzer: Fac
     analyzer
         The pack's analyzer.
     """
-    variants = analyzer.embed_variants(crop, sorted({*STEADYING, *ENROLLED_VARIANTS}))
-    quality = add_stability(face.assessment, face.embedding, np.stack([variants[name] for name in STEADYING]))
-    return replace(sample, quality=quality.score, vectors=_kept(face, variants))
+    variants = analyzer.embed_variants(crop, sorted({*STABILITY_VARIANTS, *ENROLLED_VARIANTS}))
+    quality = add_stability(face.assessment, face.embedding, np.stack([variants[name] for name in STABILITY_VARIANTS]))
+    return replace(sample, quality=quality.score, vectors=_vectors_to_store(face, variants))
 
 
 def enrolled_vectors(face: Face, crop: RGBImage, analyzer: FaceAnalyzer) -> dict[str, FloatArray]:
     """Return all embeddings to store for a face, by variant; for `crop` see `complete_sample`."""
-    return _kept(face, analyzer.embed_variants(crop, ENROLLED_VARIANTS))
+    return _vectors_to_store(face, analyzer.embed_variants(crop, ENROLLED_VARIANTS))
 
 
 def variant_key(variant: str) -> str:
@@ -379,5 +378,5 @@ def variant_key(variant: str) -> str:
     return variant if variant == "flip" else f"augmented:{variant}"
 
 
-def _kept(face: Face, variants: dict[str, FloatArray]) -> dict[str, FloatArray]:
+def _vectors_to_store(face: Face, variants: dict[str, FloatArray]) -> dict[str, FloatArray]:
     return {"plain": face.embedding, **{variant_key(name): variants[name] for name in ENROLLED_VARIANTS}}

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 EmbedCrops: TypeAlias = "Callable[[NDArray[np.uint8]], FloatArray]"
 """Embeds RGB ``uint8`` crops ``(N, S, S, 3)`` as L2-normalized ``float32`` ``(N, D)``."""
 
-LEAST_SCALE = 0.02
+MIN_SCALE = 0.02
 """Minimum change of similarity represented by the strongest color."""
 
 _LOWERS, _RAISES = (213, 94, 0), (0, 114, 178)  # vermilion and blue of Okabe and Ito (2008)
-_MOST_OPAQUE = 0.85
+_MAX_OPACITY = 0.85
 _GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 _FACE = 336  # pixels of a face's side in the picture
@@ -53,7 +53,7 @@ _TITLE, _TEXT = 26, 17
 _WIDTH = 2 * _MARGIN + 2 * _FACE + _GAP
 _WHITE, _INK, _KEY_GRAY = (255, 255, 255), 20, 170
 _KEY_HEIGHT, _SPACE = 22, 6
-_SMALLEST_CHANGE = 0.0005
+_MIN_SHOWN_CHANGE = 0.0005
 _COMMENT = "Annotated by facebank"  # marker of annotated photos: the file may be replaced
 
 
@@ -138,7 +138,7 @@ class Explanation:
     @property
     def scale(self) -> float:
         """The change represented by the strongest color on both maps."""
-        return max(self.largest_drop, self.largest_rise, LEAST_SCALE)
+        return max(self.largest_drop, self.largest_rise, MIN_SCALE)
 
     def overlays(self, crops: tuple[RGBImage, RGBImage]) -> tuple[RGBImage, RGBImage]:
         """Overlay both maps on their faces, with a common scale: see `overlay`."""
@@ -178,16 +178,16 @@ def explain(
     hidden = np.concatenate([patches, _blur_masks(np.stack(list(regions.values())))])
     embedded = [embed(np.concatenate([crop[None], hide(crop, hidden, occluder.filling)])) for crop in (first, second)]
     similarity = float(embedded[0][0] @ embedded[1][0])
-    falls = [similarity - embedded[0][1:] @ embedded[1][0], similarity - embedded[1][1:] @ embedded[0][0]]
+    decreases = [similarity - embedded[0][1:] @ embedded[1][0], similarity - embedded[1][1:] @ embedded[0][0]]
     weights = patches / patches.sum(axis=0)
-    drops = [np.tensordot(fall[: len(patches)], weights, axes=1).astype(np.float32) for fall in falls]
-    of_regions = zip(falls[0][len(patches) :].tolist(), falls[1][len(patches) :].tolist(), strict=True)
+    drops = [np.tensordot(decrease[: len(patches)], weights, axes=1).astype(np.float32) for decrease in decreases]
+    region_drops = zip(decreases[0][len(patches) :].tolist(), decreases[1][len(patches) :].tolist(), strict=True)
     return Explanation(
         similarity,
         (drops[0], drops[1]),
         tuple(
-            RegionDrop(name, float(mask.mean()), both)
-            for (name, mask), both in zip(regions.items(), of_regions, strict=True)
+            RegionDrop(name, float(mask.mean()), pair)
+            for (name, mask), pair in zip(regions.items(), region_drops, strict=True)
         ),
     )
 
@@ -197,9 +197,9 @@ def hide(crop: RGBImage, masks: FloatArray, filling: Filling) -> NDArray[np.uint
 
     `masks` are opacities, 0..1: ``float32`` of shape ``(N, S, S)``.
     """
-    seen = crop.astype(np.float32)
-    instead = _fill(crop, filling)
-    return np.stack([np.rint(seen + mask[..., None] * (instead - seen)).astype(np.uint8) for mask in masks])
+    pixels = crop.astype(np.float32)
+    replacement = _fill(crop, filling)
+    return np.stack([np.rint(pixels + mask[..., None] * (replacement - pixels)).astype(np.uint8) for mask in masks])
 
 
 def region_masks(template: str, size: int) -> dict[str, NDArray[np.bool_]]:
@@ -214,7 +214,7 @@ def region_masks(template: str, size: int) -> dict[str, NDArray[np.bool_]]:
     top, bottom = eyes[1] - 1.1 * unit, mouth[1] + 0.75 * unit
     outside = ((x - eyes[0]) / (1.15 * unit)) ** 2 + ((2 * y - top - bottom) / (bottom - top)) ** 2 > 1
     under_nose = nose[1] + 0.2 * unit
-    places = {
+    regions = {
         "around the face": outside,
         "forehead and brows": y < eyes[1] - 0.25 * unit,
         "eyes": y < eyes[1] + 0.25 * unit,
@@ -224,12 +224,12 @@ def region_masks(template: str, size: int) -> dict[str, NDArray[np.bool_]]:
         & (y < mouth[1] + 0.3 * unit),
         "cheeks and chin": np.ones((size, size), dtype=bool),
     }
-    found, taken = {}, np.zeros((size, size), dtype=np.bool_)
-    for name, place in places.items():
-        found[name] = np.asarray(place & ~taken, dtype=np.bool_)
-        taken |= place
+    masks, covered = {}, np.zeros((size, size), dtype=np.bool_)
+    for name, mask in regions.items():
+        masks[name] = np.asarray(mask & ~covered, dtype=np.bool_)
+        covered |= mask
     order = ("forehead and brows", "eyes", "nose", "mouth", "cheeks and chin", "around the face")
-    return {name: found[name] for name in order}
+    return {name: masks[name] for name in order}
 
 
 def overlay(crop: RGBImage, drops: FloatArray, scale: float | None = None) -> RGBImage:
@@ -248,14 +248,14 @@ def overlay(crop: RGBImage, drops: FloatArray, scale: float | None = None) -> RG
     """
     import cv2
 
-    scale = max(float(np.abs(drops).max()), LEAST_SCALE) if scale is None else scale
+    scale = max(float(np.abs(drops).max()), MIN_SCALE) if scale is None else scale
     if drops.shape != crop.shape[:2]:
         drops = np.asarray(cv2.resize(drops, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR), dtype=np.float32)
     gray = np.repeat((crop.astype(np.float32) @ _GRAY_WEIGHTS)[..., None], 3, axis=2)
-    return tinted(gray, drops / scale)
+    return tint(gray, drops / scale)
 
 
-def tinted(gray: FloatArray, strength: FloatArray) -> RGBImage:
+def tint(gray: FloatArray, strength: FloatArray) -> RGBImage:
     """Tint a grayscale picture ``(H, W, 3)``, ``float32`` 0..255, by strength ``(H, W)``.
 
     The strength is 1 for the densest orange, 0 for none, -1 for the densest blue.
@@ -263,7 +263,7 @@ def tinted(gray: FloatArray, strength: FloatArray) -> RGBImage:
     strength = np.clip(strength, -1, 1)[..., None]
     lowers, raises = (np.array(color, dtype=np.float32) for color in (_LOWERS, _RAISES))
     color = np.where(strength > 0, lowers, raises)
-    opacity = _MOST_OPAQUE * np.abs(strength)
+    opacity = _MAX_OPACITY * np.abs(strength)
     return np.asarray(np.rint(gray * (1 - opacity) + color * opacity), dtype=np.uint8)
 
 
@@ -302,7 +302,7 @@ class ExplainedPair:
 def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPair:
     """Explain the similarity of the largest faces of two photos; raises `PhotoError` if one has no face."""
     photos, analyzer = [open_photo(a), open_photo(b)], engine.analyzer
-    first, second = (analyzer.crop(each.photo, largest_face(each)) for each in analyzer.analyze(photos))
+    first, second = (analyzer.crop(analyzed.photo, largest_face(analyzed)) for analyzed in analyzer.analyze(photos))
     explanation = explain(analyzer.embedder.embed, first, second, template=analyzer.embedder.template)
     similarity, threshold = explanation.similarity, engine.thresholds.verify
     verification = Verification(photos[0].path, photos[1].path, similarity, threshold, similarity >= threshold)
@@ -332,7 +332,7 @@ def nearest_samples(gallery: Gallery, embedding: FloatArray, name: str, most: in
         return []
     similarities = gallery.vectors_of([sample.id for sample in samples]) @ embedding
     order = np.argsort(-similarities, kind="stable")[:most]
-    return [(samples[place], float(similarities[place])) for place in order.tolist()]
+    return [(samples[index], float(similarities[index])) for index in order.tolist()]
 
 
 def check_target(target: Path, photos: Sequence[Path]) -> None:
@@ -373,42 +373,42 @@ def draw_picture(pair: ExplainedPair) -> Image:
     """Draw both aligned faces with their maps, the similarity, and a color key."""
     from PIL import Image as Pictures
 
-    found, explanation = pair.verification, pair.explanation
+    verification, explanation = pair.verification, pair.explanation
     title, text = LabelPainter(_TITLE), LabelPainter(_TEXT)
     rows: list[list[Image]] = [
-        [_written(title, f"Similarity {found.similarity:.3f}: {answer(found)}")],
-        [_written(text, f"The threshold for the same person is {found.threshold:.3f}.")],
+        [_draw_line(title, f"Similarity {verification.similarity:.3f}: {answer(verification)}")],
+        [_draw_line(text, f"The threshold for the same person is {verification.threshold:.3f}.")],
     ]
     overlays = explanation.overlays((_enlarge(pair.crops[0]), _enlarge(pair.crops[1])))
-    sides = zip(("A", "B"), (found.a, found.b), pair.crops, overlays, strict=True)
-    for letter, source, crop, tinted_face in sides:
+    sides = zip(("A", "B"), (verification.a, verification.b), pair.crops, overlays, strict=True)
+    for letter, path, crop, tinted_face in sides:
         rows += [
-            [_written(text, f"{letter}: {Path(source).name or source}")],
+            [_draw_line(text, f"{letter}: {Path(path).name or path}")],
             [Pictures.fromarray(_enlarge(crop)), Pictures.fromarray(tinted_face)],
         ]
     rows += [
-        [_written(text, "How the similarity changes where a part is hidden:")],
-        [_key(explanation)],
-        [_key_numbers(text, explanation)],
-        *([_written(text, line)] for line in _legend_lines(explanation)),
+        [_draw_line(text, "How the similarity changes where a part is hidden:")],
+        [_draw_key(explanation)],
+        [_draw_key_numbers(text, explanation)],
+        *([_draw_line(text, line)] for line in _legend_lines(explanation)),
     ]
     return _stack(rows)
 
 
-def answer(found: Verification) -> str:
+def answer(verification: Verification) -> str:
     """Return the decision in the words of ``facebank verify``."""
-    return "the same person" if found.same else "different people"
+    return "the same person" if verification.same else "different people"
 
 
 def _legend_lines(explanation: Explanation) -> list[str]:
     fall, rise = explanation.largest_drop, explanation.largest_rise
     words = [f"Orange: hiding this lowers the similarity, by up to {max(fall, 0):.3f}."]
-    if rise >= _SMALLEST_CHANGE:
+    if rise >= _MIN_SHOWN_CHANGE:
         words.append(f"Blue: hiding this raises it, by up to {rise:.3f}.")
     return [*words, "Gray: hiding this changes nothing. One scale for both faces."]
 
 
-def _written(painter: LabelPainter, text: str) -> Image:
+def _draw_line(painter: LabelPainter, text: str) -> Image:
     """Draw a line of text without the plate's padding."""
     line = painter.paint(text, _WHITE, _WIDTH - 2 * _MARGIN).convert("RGB")
     left, _, right, _ = line.convert("L").point(lambda gray: 255 - gray).getbbox() or (0, 0, *line.size)
@@ -421,14 +421,14 @@ def _enlarge(crop: RGBImage) -> RGBImage:
     return np.asarray(cv2.resize(crop, (_FACE, _FACE), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
-def _key(explanation: Explanation) -> Image:
+def _draw_key(explanation: Explanation) -> Image:
     """Draw the range of colors used by the maps, on gray, with a line at zero."""
     from PIL import Image as Pictures
 
     low, high = -explanation.largest_rise / explanation.scale, explanation.largest_drop / explanation.scale
     strength = np.linspace(low, max(high, low), _WIDTH - 2 * _MARGIN, dtype=np.float32)
     strengths = np.broadcast_to(strength, (_KEY_HEIGHT, len(strength)))
-    colors = tinted(np.full((*strengths.shape, 3), _KEY_GRAY, dtype=np.float32), strengths)
+    colors = tint(np.full((*strengths.shape, 3), _KEY_GRAY, dtype=np.float32), strengths)
     zero = round(_zero(explanation) * (len(strength) - 1))
     colors[:, max(0, zero - 1) : zero + 1] = _INK
     return Pictures.fromarray(colors)
@@ -440,14 +440,14 @@ def _zero(explanation: Explanation) -> float:
     return rise / (rise + fall) if rise + fall else 0.0
 
 
-def _key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
+def _draw_key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
     """Draw the changes of similarity at the ends of the key and at zero."""
     from PIL import Image as Pictures
 
     width, rise, fall = _WIDTH - 2 * _MARGIN, explanation.largest_rise, explanation.largest_drop
-    raised = _written(painter, f"+{rise:.3f}") if rise >= _SMALLEST_CHANGE else None
-    lowered = _written(painter, f"-{fall:.3f}") if fall >= _SMALLEST_CHANGE else None
-    zero = _written(painter, "0")
+    raised = _draw_line(painter, f"+{rise:.3f}") if rise >= _MIN_SHOWN_CHANGE else None
+    lowered = _draw_line(painter, f"-{fall:.3f}") if fall >= _MIN_SHOWN_CHANGE else None
+    zero = _draw_line(painter, "0")
     strip = Pictures.new("RGB", (width, zero.height), _WHITE)
     first, last = 0, width - zero.width
     if raised is not None:

@@ -10,8 +10,8 @@ from facebank.errors import PersonNotFoundError, UsageError
 from facebank.gallery import name_key, normalize_name
 from facebank.index.gallery_index import read_with_retry
 from facebank.operations.enroll import complete_sample, plain_sample
-from facebank.operations.guard import TAKEN, GuardedFace, PersonGuard
-from facebank.operations.inputs import point_at
+from facebank.operations.guard import ACCEPTED, GuardedFace, PersonGuard
+from facebank.operations.inputs import select_face
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
     from facebank.operations.guard import Judgment
-    from facebank.operations.inputs import PointedFace
+    from facebank.operations.inputs import SelectedFace
     from facebank.types import FloatArray, Person
 
 
@@ -92,23 +92,23 @@ def confirm(
         Whether to create a person who is not enrolled yet, instead of raising `PersonNotFoundError`; raises
         `InvalidNameError` if the name is not valid.
     """
-    found = _found_person(gallery, name, new=new)
-    person = normalize_name(name) if found is None else found.name
-    pointed = point_at(engine, photo, face_number)
-    is_denied = found is not None and found.id in gallery.denials_of(pointed.key)
-    also = "; it is no longer denied" if is_denied else ""
-    quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
+    existing = _find_person(gallery, name, new=new)
+    person = normalize_name(name) if existing is None else existing.name
+    selected = select_face(engine, photo, face_number)
+    is_denied = existing is not None and existing.id in gallery.denials_of(selected.key)
+    note = "; it is no longer denied" if is_denied else ""
+    quality, needed = selected.face.quality, engine.thresholds.minimum_quality
     if quality < needed:
         if is_denied:
-            gallery.withdraw_denial(person, pointed.key)
-        detail = f"the face was not enrolled, {_too_poor(quality, needed)}{also}"
-        return _feedback(pointed, person, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
-    judgment = TAKEN if force else _judge(gallery, engine, pointed, person)
+            gallery.withdraw_denial(person, selected.key)
+        detail = f"the face was not enrolled, {_describe_low_quality(quality, needed)}{note}"
+        return _feedback(selected, person, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
+    judgment = ACCEPTED if force else _judge(gallery, engine, selected, person)
     if judgment.refusal is not None:
-        return _feedback(pointed, person, FeedbackReason(judgment.refusal.value), judgment.detail, accepted=False)
+        return _feedback(selected, person, FeedbackReason(judgment.refusal.value), judgment.detail, accepted=False)
     strangers = len(gallery.stranger_faces())
-    thumbnail = found is None or _keeps_thumbnails(gallery, person)
-    (outcome,) = gallery.enroll(person, [_sample(pointed, engine, thumbnail=thumbnail)])
+    thumbnail = existing is None or _keeps_thumbnails(gallery, person)
+    (outcome,) = gallery.enroll(person, [_sample(selected, engine, thumbnail=thumbnail)])
     owner = outcome.duplicate_of_person
     if owner is None:
         reason, detail = FeedbackReason.ENROLLED, f"the face is a sample of {printable(person)} now"
@@ -120,13 +120,13 @@ def confirm(
             f"`facebank people remove-sample {outcome.sample_id}`"
         )
     if len(gallery.stranger_faces()) < strangers:
-        also += "; it is no longer remembered as a stranger"
+        note += "; it is no longer remembered as a stranger"
     if judgment.warning is not None:
-        also += f"; {judgment.warning}"
-    return _feedback(pointed, person, reason, f"{detail}{also}", sample_id=outcome.sample_id)
+        note += f"; {judgment.warning}"
+    return _feedback(selected, person, reason, f"{detail}{note}", sample_id=outcome.sample_id)
 
 
-def _found_person(gallery: Gallery, name: str, *, new: bool) -> Person | None:
+def _find_person(gallery: Gallery, name: str, *, new: bool) -> Person | None:
     try:
         return gallery.person(name)
     except PersonNotFoundError:
@@ -135,14 +135,14 @@ def _found_person(gallery: Gallery, name: str, *, new: bool) -> Person | None:
         return None
 
 
-def _judge(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str) -> Judgment:
-    face = GuardedFace.of(pointed.photo.found, pointed.face_number - 1)
+def _judge(gallery: Gallery, engine: Engine, selected: SelectedFace, person: str) -> Judgment:
+    face = GuardedFace.from_photo(selected.photo.without_pixels, selected.face_number - 1)
 
-    def judged() -> Judgment:
+    def judge() -> Judgment:
         (judgment,) = PersonGuard(gallery, person, engine.thresholds.verify).judge([face])
         return judgment
 
-    return read_with_retry(judged)
+    return read_with_retry(judge)
 
 
 def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, face_number: int | None = None) -> Feedback:
@@ -151,12 +151,12 @@ def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, face_nu
     Parameters and errors as for `confirm`; also raises `UsageError` if the face is a sample of the person.
     """
     person = gallery.person(name).name
-    pointed = point_at(engine, photo, face_number)
-    if gallery.deny(person, pointed.key, pointed.face.embedding):
+    selected = select_face(engine, photo, face_number)
+    if gallery.deny(person, selected.key, selected.face.embedding):
         reason, detail = FeedbackReason.DENIED, f"{printable(person)} is not offered for this face any more"
     else:
         reason, detail = FeedbackReason.ALREADY_DENIED, f"{printable(person)} was denied for this face before"
-    return _feedback(pointed, person, reason, detail)
+    return _feedback(selected, person, reason, detail)
 
 
 def deny_everybody(gallery: Gallery, engine: Engine, photo: PhotoInput, face_number: int | None = None) -> Feedback:
@@ -164,21 +164,21 @@ def deny_everybody(gallery: Gallery, engine: Engine, photo: PhotoInput, face_num
 
     Parameters and errors as for `confirm`; also raises `UsageError` if the face is a person's sample.
     """
-    pointed = point_at(engine, photo, face_number)
-    quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
+    selected = select_face(engine, photo, face_number)
+    quality, needed = selected.face.quality, engine.thresholds.minimum_quality
     if quality < needed:
-        detail = f"the face was not remembered, {_too_poor(quality, needed)}"
-        return _feedback(pointed, None, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
-    stranger, is_new = gallery.remember_stranger(plain_sample(pointed.photo, pointed.face, thumbnail=False))
+        detail = f"the face was not remembered, {_describe_low_quality(quality, needed)}"
+        return _feedback(selected, None, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
+    stranger, is_new = gallery.remember_stranger(plain_sample(selected.photo, selected.face, thumbnail=False))
     if is_new:
         reason, detail = FeedbackReason.REMEMBERED, f"the face is remembered as stranger {stranger}"
     else:
         reason, detail = FeedbackReason.ALREADY_REMEMBERED, f"the face was remembered as stranger {stranger} before"
-    return _feedback(pointed, None, reason, detail, stranger_id=stranger)
+    return _feedback(selected, None, reason, detail, stranger_id=stranger)
 
 
-def _sample(pointed: PointedFace, engine: Engine, *, thumbnail: bool) -> NewSample:
-    photo, face = pointed.photo, pointed.face
+def _sample(selected: SelectedFace, engine: Engine, *, thumbnail: bool) -> NewSample:
+    photo, face = selected.photo, selected.face
     crop = engine.analyzer.crop(photo.photo, face)
     return complete_sample(plain_sample(photo, face, thumbnail=thumbnail), face, crop, engine.analyzer)
 
@@ -189,12 +189,12 @@ def _keeps_thumbnails(gallery: Gallery, person: str) -> bool:
     return not samples or any(sample.has_thumbnail for sample in samples)
 
 
-def _too_poor(quality: float, needed: float) -> str:
+def _describe_low_quality(quality: float, needed: float) -> str:
     return f"its quality is too low to recognize others by ({quality:.2f}, at least {needed:.2f} is needed)"
 
 
 def _feedback(
-    pointed: PointedFace,
+    selected: SelectedFace,
     person: str | None,
     reason: FeedbackReason,
     detail: str,
@@ -203,5 +203,5 @@ def _feedback(
     sample_id: int | None = None,
     stranger_id: int | None = None,
 ) -> Feedback:
-    number, box = pointed.face_number, pointed.face.box
-    return Feedback(pointed.path, number, box, person, accepted, reason, detail, sample_id, stranger_id)
+    number, box = selected.face_number, selected.face.box
+    return Feedback(selected.path, number, box, person, accepted, reason, detail, sample_id, stranger_id)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, Photo, Sample
 
 
-_NAMED_SAMPLES = 5
+_MAX_LISTED_SAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,13 +58,13 @@ class GuardedFace:
     others: Mapping[int, FloatArray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, photo: Photo, place: int) -> Self:
+    def from_photo(cls, photo: Photo, index: int) -> Self:
         """Return the face with an index in a photo."""
-        face = photo.faces[place]
+        face = photo.faces[index]
         others = {
             number: other.embedding
             for number, other in enumerate(photo.faces, start=1)
-            if number != place + 1 and not other.assessment.mouth_hidden
+            if number != index + 1 and not other.assessment.mouth_hidden
         }
         return cls(
             face.embedding,
@@ -84,7 +84,7 @@ class Judgment:
     warning: str | None = None  # a warning about an accepted face in one sentence, or None
 
 
-TAKEN = Judgment()
+ACCEPTED = Judgment()
 
 
 class EnrolledFaces:
@@ -128,8 +128,8 @@ class EnrolledFaces:
 
     def name(self, number: int) -> str:
         """Return the name of the person with a number."""
-        known = self._names.get(number)
-        return self._index.names[number] if known is None else known
+        name = self._names.get(number)
+        return self._index.names[number] if name is None else name
 
     def samples(self, name: str) -> tuple[list[int], FloatArray]:
         """Return the numbers of a person's unmasked samples, and their embeddings ``(N, D)``."""
@@ -139,24 +139,24 @@ class EnrolledFaces:
     def nearest(self, embeddings: FloatArray, people: Iterable[str]) -> str | None:
         """Return which of some people is most similar to faces ``(N, D)``; None if none has unmasked samples."""
         mean = embeddings.mean(axis=0)
-        found = {name: self.samples(name)[1] for name in people if self.number(name) >= 0}
-        similar = {name: float(products(mean, own).mean()) for name, own in found.items() if len(own)}
-        best = max(similar, key=lambda name: similar[name], default=None)
+        samples = {name: self.samples(name)[1] for name in people if self.number(name) >= 0}
+        similarities = {name: float(products(mean, own).mean()) for name, own in samples.items() if len(own)}
+        best = max(similarities, key=lambda name: similarities[name], default=None)
         return None if best is None else self._gallery.person(best).name
 
-    def without(self, numbers: Collection[int]) -> OtherPeople:
+    def exclude(self, numbers: Collection[int]) -> OtherPeople:
         """Return all people except those with the given numbers."""
         further = {number: own for number, own in self._enrolled.items() if number not in numbers and len(own)}
         return OtherPeople(self._index.people, {*numbers, *self._enrolled}, further)
 
-    def has(self, embedding: FloatArray, apart: Collection[int]) -> bool:
-        """Return whether this very face is a sample of a person other than `apart`."""
-        others = [own for number, own in self._enrolled.items() if number not in apart]
+    def has(self, embedding: FloatArray, ignored: Collection[int]) -> bool:
+        """Return whether this very face is a sample of a person whose number is not in `ignored`."""
+        others = [own for number, own in self._enrolled.items() if number not in ignored]
         people = self._index.people
         if people is not None:
             rows = people.samples_within(embedding, 1.0 - SAME_VECTOR)
             numbers = people.people[people.owners(rows)]
-            others.append(people.vectors(rows[~np.isin(numbers, [*apart, *self._enrolled])]))
+            others.append(people.vectors(rows[~np.isin(numbers, [*ignored, *self._enrolled])]))
         return any((np.linalg.norm(own - embedding, axis=1) <= SAME_VECTOR).any() for own in others)
 
 
@@ -215,8 +215,8 @@ class PersonGuard:
         The pack's verification threshold.
     enrolled
         The gallery's faces if they have been read already.
-    apart
-        People whose samples are the offered faces, who do not count as other people.
+    ignored
+        People whose samples are offered; they do not count as other people.
 
     Attributes
     ----------
@@ -233,19 +233,19 @@ class PersonGuard:
         verify: float,
         *,
         enrolled: EnrolledFaces | None = None,
-        apart: Collection[str] = (),
+        ignored: Collection[str] = (),
     ) -> None:
         self._enrolled = EnrolledFaces(gallery) if enrolled is None else enrolled
         self._enrolled.follow()
         number = self._enrolled.number(name)
-        self._apart = {self._enrolled.number(other) for other in apart} - {number, -1}
+        self._ignored = {self._enrolled.number(other) for other in ignored} - {number, -1}
         self.name = name if number < 0 else gallery.person(name).name
         self._verify = verify
         self._own_ids: list[int] = []
         self.own: FloatArray = np.empty((0, gallery.pack.dimension), dtype=np.float32)
         if number >= 0:
             self._own_ids, self.own = self._enrolled.samples(self.name)
-        self._others = self._enrolled.without({number, *self._apart})
+        self._others = self._enrolled.exclude({number, *self._ignored})
         samples = {sample.id: sample for sample in gallery.samples(self.name)} if number >= 0 else {}
         self._own_keys = {number: FaceKey.from_sample(sample) for number, sample in samples.items()}
         self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
@@ -256,33 +256,35 @@ class PersonGuard:
 
         Faces that are samples already are accepted here, because the gallery reports those.
         """
-        is_known = [self._enrolled.has(face.embedding, self._apart) for face in faces]
-        judgments = self._compare(faces, is_known)
-        for place, face in enumerate(faces):
-            other = None if is_known[place] else self._other_face(face)
+        is_enrolled = [self._enrolled.has(face.embedding, self._ignored) for face in faces]
+        judgments = self._compare(faces, is_enrolled)
+        for index, face in enumerate(faces):
+            other = None if is_enrolled[index] else self._describe_other_face(face)
             if other is not None:
-                judgments[place] = self._with_other_person(other, judgments[place])
+                judgments[index] = self._add_other_face(other, judgments[index])
         return judgments
 
-    def _compare(self, faces: Sequence[GuardedFace], is_known: Sequence[bool]) -> list[Judgment]:
-        judgments = [TAKEN] * len(faces)
-        places: dict[bytes, list[int]] = {}
-        for place, face in enumerate(faces):
-            if face.is_comparable and not is_known[place]:
-                places.setdefault(face.embedding.tobytes(), []).append(place)
-        if not places:
+    def _compare(self, faces: Sequence[GuardedFace], is_enrolled: Sequence[bool]) -> list[Judgment]:
+        judgments = [ACCEPTED] * len(faces)
+        indices: dict[bytes, list[int]] = {}
+        for index, face in enumerate(faces):
+            if face.is_comparable and not is_enrolled[index]:
+                indices.setdefault(face.embedding.tobytes(), []).append(index)
+        if not indices:
             return judgments
-        once = [faces[alike[0]] for alike in places.values()]
-        found = compare(np.stack([face.embedding for face in once]), self.own, self._others, self._verify)
-        dates = [face.photographed_at for face in once] + self._own_dates
-        similar = self._similar(found)
-        for number, (doubt, alike) in enumerate(zip(found.doubts, places.values(), strict=True)):
-            judgment = Judgment(warning=similar) if doubt is None else self._judgment(doubt, found, number, dates)
-            for place in alike:
-                judgments[place] = judgment
+        distinct = [faces[equal[0]] for equal in indices.values()]
+        comparison = compare(np.stack([face.embedding for face in distinct]), self.own, self._others, self._verify)
+        dates = [face.photographed_at for face in distinct] + self._own_dates
+        warning = self._similarity_warning(comparison)
+        for number, (doubt, equal) in enumerate(zip(comparison.doubts, indices.values(), strict=True)):
+            judgment = (
+                Judgment(warning=warning) if doubt is None else self._judge_doubt(doubt, comparison, number, dates)
+            )
+            for index in equal:
+                judgments[index] = judgment
         return judgments
 
-    def _other_face(self, face: GuardedFace) -> str | None:
+    def _describe_other_face(self, face: GuardedFace) -> str | None:
         """Describe which other face of the photo is the person's, or return None."""
         person = printable(self.name)
         for sample, key in self._own_keys.items():
@@ -298,7 +300,7 @@ class PersonGuard:
             return None
         return f"face {numbers[best]} looks like {person} (similarity {means[best]:.2f}), not this one"
 
-    def _with_other_person(self, other: str, judgment: Judgment) -> Judgment:
+    def _add_other_face(self, other: str, judgment: Judgment) -> Judgment:
         if judgment.refusal is not None:
             return replace(judgment, detail=f"{other}; {judgment.detail}")
         detail = f"{other}: use --force if this one is {printable(self.name)} too"
@@ -316,71 +318,75 @@ class PersonGuard:
             return False
         return is_one_person(embeddings[largest], self.own, self._verify)
 
-    def _judgment(
-        self, doubt: Doubt, found: FaceSetComparison, face: int, dates: Sequence[datetime | None]
+    def _judge_doubt(
+        self, doubt: Doubt, comparison: FaceSetComparison, face: int, dates: Sequence[datetime | None]
     ) -> Judgment:
         person = printable(self.name)
         if doubt.kind is Kind.ANOTHER:
-            return Judgment(EnrollReason.NEARER_TO_ANOTHER, self._nearer(doubt))
+            return Judgment(EnrollReason.NEARER_TO_ANOTHER, self._describe_nearer_person(doubt))
         similarity = doubt.own or 0.0
-        if similarity >= LIKE_NOBODY * self._verify and self._is_explained(found, face, dates):
+        if similarity >= LIKE_NOBODY * self._verify and self._is_explained_by_age(comparison, face, dates):
             return Judgment(
                 warning=f"the face is unlike {person}'s others (similarity {similarity:.2f}), which the years between "
                 f"the photos may explain: if it is not {person}, remove the sample"
             )
-        why = f"the face is unlike {person}'s other photos (similarity {similarity:.2f})"
+        problem = f"the face is unlike {person}'s other photos (similarity {similarity:.2f})"
         advice = f"use --force if it is {person} anyway"
         if doubt.kind is Kind.UNDECIDED:
-            why = f"the face is unlike the other photos (similarity {similarity:.2f}), and none shows who {person} is"
+            problem = (
+                f"the face is unlike the other photos (similarity {similarity:.2f}), and none shows who {person} is"
+            )
             advice = f"add a photo that does, or use --force if it is {person}"
         elif doubt.kind is Kind.OUTVOTED:
-            is_main = found.is_main[-len(self._own_ids) :].tolist()
-            odd = [sample for sample, is_kept in zip(self._own_ids, is_main, strict=True) if is_kept]
-            listed = ", ".join(map(str, odd[:_NAMED_SAMPLES]))
-            more = " and others" if len(odd) > _NAMED_SAMPLES else ""
-            why = f"{why}, but like most photos given with it"
+            is_main = comparison.is_main[-len(self._own_ids) :].tolist()
+            samples = [sample for sample, in_main in zip(self._own_ids, is_main, strict=True) if in_main]
+            listed = ", ".join(map(str, samples[:_MAX_LISTED_SAMPLES]))
+            more = " and others" if len(samples) > _MAX_LISTED_SAMPLES else ""
+            problem = f"{problem}, but like most photos given with it"
             advice = (
                 f"if a sample is wrong, remove it with `facebank people remove-sample` (sample {listed}{more}); "
                 f"use --force if all are {person}"
             )
-        return Judgment(EnrollReason.UNLIKE_THE_PERSON, f"{why}: {advice}")
+        return Judgment(EnrollReason.UNLIKE_THE_PERSON, f"{problem}: {advice}")
 
-    def _nearer(self, doubt: Doubt) -> str:
+    def _describe_nearer_person(self, doubt: Doubt) -> str:
         person, other = (
             printable(self.name),
             "" if doubt.person is None else printable(self._enrolled.name(doubt.person)),
         )
         similarity = f"similarity {doubt.other or 0:.2f}"
         if doubt.own is None:
-            why = f"the face is clearly {other}'s ({similarity}), and {person} has no other sample"
+            problem = f"the face is clearly {other}'s ({similarity}), and {person} has no other sample"
         else:
-            why = f"the face is nearer to {other} ({similarity}) than to {person} ({doubt.own:.2f})"
-        return f"{why}: use --force if it is {person} anyway"
+            problem = f"the face is nearer to {other} ({similarity}) than to {person} ({doubt.own:.2f})"
+        return f"{problem}: use --force if it is {person} anyway"
 
-    def _similar(self, found: FaceSetComparison) -> str | None:
+    def _similarity_warning(self, comparison: FaceSetComparison) -> str | None:
         person = printable(self.name)
-        if found.is_split:
+        if comparison.is_split:
             return f"{person}'s photos are in halves of low similarity: if these are two people, remove the other's"
-        if found.similar_other is None:
+        if comparison.similar_other is None:
             return None
-        number, similarity = found.similar_other
+        number, similarity = comparison.similar_other
         other = printable(self._enrolled.name(number))
         return (
             f"{person}'s photos look as much like {other} as like each other (similarity {similarity:.2f}): "
             "if that is one person, join them with `facebank people merge`"
         )
 
-    def _is_explained(self, found: FaceSetComparison, face: int, dates: Sequence[datetime | None]) -> bool:
+    def _is_explained_by_age(self, comparison: FaceSetComparison, face: int, dates: Sequence[datetime | None]) -> bool:
         """Return whether the years between a face and the person's other photos may explain the difference."""
-        others = found.is_main & (found.sets != found.sets[face])
+        others = comparison.is_main & (comparison.sets != comparison.sets[face])
         if not others.any():
-            others = found.is_main.copy()
+            others = comparison.is_main.copy()
             others[face] = False
-        known = [date for date, is_other in zip(dates, others.tolist(), strict=True) if is_other and date is not None]
+        other_dates = [
+            date for date, is_other in zip(dates, others.tolist(), strict=True) if is_other and date is not None
+        ]
         date = dates[face]
-        if date is None or not known:
+        if date is None or not other_dates:
             return False
-        return all(may_look_different(date, other, self._born) for other in known)
+        return all(may_look_different(date, other, self._born) for other in other_dates)
 
 
 def _camera_date(sample: Sample | None) -> datetime | None:

@@ -116,14 +116,14 @@ def _prepare(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Id
     if people is None:
         nobody = ClassifierChoice(settings.classifier, "nobody is enrolled")
         return Identification(basis, None, nobody, calibrated=False)
-    choice = _choice(gallery, people, pack_calibration, settings, index.revision)
+    choice = _choose_classifier(gallery, people, pack_calibration, settings, index.revision)
     further = _album_people(gallery, people)
     if further is None:
         warn_of_unusable_people(gallery.path, gallery.pack.digest, people.dimension)
     recognizer = build_recognizer(
         people,
         index.names,
-        _scorer(choice.classifier, people, pack_calibration, gallery, index.revision),
+        _build_scorer(choice.classifier, people, pack_calibration, gallery, index.revision),
         classifier=choice.classifier,
         pack_calibration=pack_calibration,
         thresholds=engine.thresholds,
@@ -157,27 +157,27 @@ class AlbumFacts:
     named: StrangersNamed | None
 
 
-def other_people(gallery: Gallery) -> int:
+def count_other_people(gallery: Gallery) -> int:
     """Return the number of other people in a gallery's album, for an enrolled person; 0 if nobody is enrolled."""
 
-    def counted() -> int:
+    def count() -> int:
         people = open_index(gallery).people
         if people is None:
             return 0
         further = _album_people(gallery, people)
         return len(people.people) - 1 + (0 if further is None else len(further))
 
-    return read_with_retry(counted)
+    return read_with_retry(count)
 
 
 def describe_others(others: int, in_scan: int = 0) -> str:
     """Describe the numbers of an `AlbumFacts` in words."""
     if not others:
         return "no other people; scores are plain similarities"
-    counted = count_in_words(others)
+    others_text = count_in_words(others)
     if in_scan:
-        counted += ", only in the scan" if others == 1 else f", {in_scan} of them only in the scan"
-    return f"{counted}; scores are corrected by what other people look like"
+        others_text += ", only in the scan" if others == 1 else f", {in_scan} of them only in the scan"
+    return f"{others_text}; scores are corrected by what other people look like"
 
 
 def count_in_words(others: int) -> str:
@@ -245,7 +245,7 @@ def build_recognizer(
     further
         Mean embeddings of the album's people who are not enrolled, ``(G, D)``; None for none.
     """
-    calibrator = None if pack_calibration.calibration is None else pack_calibration.calibration.of(classifier)
+    calibrator = None if pack_calibration.calibration is None else pack_calibration.calibration.calibrator(classifier)
     correction = NO_CORRECTION if calibrator is None else calibrator.correction
     cohort = Cohort(people, further, correction)
     common = max(cohort.common, common_background(pack_calibration.background))
@@ -254,7 +254,7 @@ def build_recognizer(
         people,
         names,
         scorer,
-        _rule(calibrator, people.counts, thresholds, settings, 0 if further is None else len(further)),
+        _build_rule(calibrator, people.counts, thresholds, settings, 0 if further is None else len(further)),
         strangers=strangers,
         confusables=Confusables(people, pairs, common),
         hidden_mouth_scorer=None if masked is None or classifier != "prototype" else masked_scorer(masked),
@@ -262,13 +262,13 @@ def build_recognizer(
     )
 
 
-def identified_photo(photo: Photo, gallery: Gallery, identification: Callable[[], Identification]) -> Photo:
+def identify_photo(photo: Photo, gallery: Gallery, identification: Callable[[], Identification]) -> Photo:
     """Identify the faces of a photo with the current identification and the gallery's denials."""
-    identities = read_with_retry(lambda: _identities(photo, gallery, identification()))
+    identities = read_with_retry(lambda: _identify_faces(photo, gallery, identification()))
     return replace(photo, opener=open_photo).identified(identities)
 
 
-def _identities(photo: Photo, gallery: Gallery, identification: Identification) -> list[Identity]:
+def _identify_faces(photo: Photo, gallery: Gallery, identification: Identification) -> list[Identity]:
     recognizer, faces = identification.recognizer, photo.faces
     if recognizer is None:
         return empty_gallery_identities(faces)
@@ -280,7 +280,7 @@ def _identities(photo: Photo, gallery: Gallery, identification: Identification) 
     return identify_without_unborn(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
 
 
-def identified_tracks(
+def identify_tracks(
     tracks: Sequence[Sequence[Face]], identification: Callable[[], Identification], together: Sequence[Sequence[int]]
 ) -> list[Identity]:
     """Identify people from several faces each, such as tracks of a video.
@@ -295,16 +295,16 @@ def identified_tracks(
         Groups of indices of simultaneous tracks, which get different names.
     """
 
-    def decided() -> list[Identity]:
+    def identify() -> list[Identity]:
         recognizer = identification().recognizer
         if recognizer is None:
             return empty_gallery_identities([faces[0] for faces in tracks])
         return recognizer.identify_tracks(tracks, together)
 
-    return read_with_retry(decided)
+    return read_with_retry(identify)
 
 
-def _choice(
+def _choose_classifier(
     gallery: Gallery,
     people: PeopleIndex,
     pack_calibration: PackCalibration,
@@ -313,18 +313,18 @@ def _choice(
 ) -> ClassifierChoice:
     if settings.classifier != AUTOMATIC:
         return ClassifierChoice(settings.classifier, "set explicitly")
-    kinds = _classifiers_to_compare(pack_calibration)
-    made_for = {
+    classifiers = _classifiers_to_compare(pack_calibration)
+    basis = {
         "revision": revision,
         "background": pack_calibration.background and pack_calibration.background.digest(),
     }
-    kept = gallery.read_setting(_CHOICE_SETTING)
-    if isinstance(kept, dict) and made_for.items() <= kept.items() and kept.get("classifier") in kinds:
-        return ClassifierChoice(str(kept["classifier"]), str(kept.get("why", "")))
-    choice = choose_classifier(Enrolled.from_index(people), pack_calibration.background, kinds)
+    stored = gallery.read_setting(_CHOICE_SETTING)
+    if isinstance(stored, dict) and basis.items() <= stored.items() and stored.get("classifier") in classifiers:
+        return ClassifierChoice(str(stored["classifier"]), str(stored.get("why", "")))
+    choice = choose_classifier(Enrolled.from_index(people), pack_calibration.background, classifiers)
     if not gallery.read_only:
         try:
-            gallery.write_setting(_CHOICE_SETTING, {**made_for, "classifier": choice.classifier, "why": choice.why})
+            gallery.write_setting(_CHOICE_SETTING, {**basis, "classifier": choice.classifier, "why": choice.why})
         except GalleryError:
             return choice  # another process is writing: choose again next time
     return choice
@@ -332,11 +332,15 @@ def _choice(
 
 def _classifiers_to_compare(pack_calibration: PackCalibration) -> list[str]:
     """Return the classifiers to choose from: calibrated ones if there are any."""
-    known = pack_calibration.calibration
-    return [kind for kind in COMPARED if kind == DEFAULT_CLASSIFIER or known is None or known.of(kind) is not None]
+    calibration = pack_calibration.calibration
+    return [
+        classifier
+        for classifier in COMPARED
+        if classifier == DEFAULT_CLASSIFIER or calibration is None or calibration.calibrator(classifier) is not None
+    ]
 
 
-def _scorer(
+def _build_scorer(
     classifier: str, people: PeopleIndex, pack_calibration: PackCalibration, gallery: Gallery, revision: int
 ) -> PersonScorer:
     if classifier == "prototype":
@@ -361,7 +365,7 @@ def _scorer(
     return fitted.scorer()
 
 
-def _rule(
+def _build_rule(
     calibrator: Calibrator | None,
     samples: NDArray[np.int64],
     thresholds: Thresholds,

@@ -25,7 +25,7 @@ INVALID_NAME = "invalid_name"
 NO_IMAGE = "no_image"
 """Reason code: the service does not return the example's image."""
 
-_TOGETHER, _BYTES_TOGETHER = 32, 128 << 20  # images of one person that are analyzed together
+_MAX_BATCH_IMAGES, _MAX_BATCH_BYTES = 32, 128 << 20  # images of one person that are analyzed together
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ def import_examples(
     by_subject: dict[str, list[Example]] = {name: [] for name in client.subjects()}
     for example in client.examples():
         by_subject.setdefault(example.subject, []).append(example)
-    known = {sample.path: sample for some in gallery.samples_by_person().values() for sample in some}
+    imported = {sample.path: sample for samples in gallery.samples_by_person().values() for sample in samples}
     progress.begin("Importing", sum(map(len, by_subject.values())))
     results: list[ImportedExample] = []
     for subject, examples in by_subject.items():
-        for result in _import_example(client, subject, examples, known, enroll):
+        for result in _import_subject(client, subject, examples, imported, enroll):
             results.append(result)
             progress.report(result)
             if result.image_id is not None:
@@ -86,25 +86,25 @@ def import_examples(
     return results
 
 
-def _import_example(
+def _import_subject(
     client: CompreFaceClient,
     subject: str,
     examples: Sequence[Example],
-    known: dict[str, Sample],
+    imported: dict[str, Sample],
     enroll: Callable[[str, Sequence[io.BytesIO]], EnrollReport],
 ) -> Iterator[ImportedExample]:
     try:
         person = normalize_name(subject)
     except InvalidNameError as error:
-        nobody: list[str | None] = [None]
-        for image_id in [example.image_id for example in examples] or nobody:
+        image_ids: list[str | None] = [example.image_id for example in examples]
+        for image_id in image_ids or [None]:
             yield ImportedExample(image_id, subject, None, False, INVALID_NAME, str(error))
         return
     if not examples:
         yield ImportedExample(None, subject, person, False, EnrollReason.NO_PHOTOS, "the service has no example")
     new = []
     for example in examples:
-        sample = known.get(_label(example))
+        sample = imported.get(_label(example))
         if sample is None:
             new.append(example)
         else:
@@ -115,10 +115,10 @@ def _import_example(
     for batch in _batches(client, new):
         images = {example.image_id: _Image(data, _label(example)) for example, data in batch if isinstance(data, bytes)}
         report = enroll(person, list(images.values())) if images else None
-        fates = dict(zip(images, () if report is None else report.photos, strict=True))
+        results = dict(zip(images, () if report is None else report.photos, strict=True))
         for example, data in batch:
             if isinstance(data, bytes):
-                yield _enrolled_example(example, fates[example.image_id])
+                yield _enrolled_example(example, results[example.image_id])
             else:
                 yield ImportedExample(example.image_id, subject, person, False, NO_IMAGE, data)
 
@@ -134,7 +134,7 @@ def _batches(client: CompreFaceClient, examples: Iterable[Example]) -> Iterator[
             data = str(error)
         batch.append((example, data))
         size += len(data)
-        if len(batch) == _TOGETHER or size >= _BYTES_TOGETHER:
+        if len(batch) == _MAX_BATCH_IMAGES or size >= _MAX_BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:

@@ -39,7 +39,7 @@ Photos: TypeAlias = "PhotoInput | Iterable[PhotoInput]"
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class GatheredPhotos:
     """The photos of files and folders, each file once."""
 
     photos: tuple[Path, ...]
@@ -53,47 +53,47 @@ class Gathered:
         return SkippedCounts(Counter(kind.code for _, kind in self.skipped), self.videos, self.annotated)
 
 
-def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True, shard: Shard | None = None) -> Gathered:
+def gather_photos(paths: Sequence[Path], *, skip_annotated: bool = True, shard: Shard | None = None) -> GatheredPhotos:
     """List the photos of files and folders; a photo named twice counts once.
 
-    A missing file is listed, and fails when it is read. With `knows_annotated` annotated copies are skipped in
+    A missing file is listed, and fails when it is read. With `skip_annotated` annotated copies are skipped in
     folders, for which every photo is opened. With `shard` only that shard of the files is listed.
     """
-    roots = [] if shard is None else outermost(places)
+    roots = [] if shard is None else outermost(paths)
     photos: dict[Path, Path] = {}
     annotated: set[Path] = set()
     videos: set[Path] = set()
     skipped: dict[Path, tuple[Path, SkippedKind]] = {}
-    for place in places:
-        found = look_through(place) if is_folder(place) else FolderContents(photos=(place,))
+    for root in paths:
+        contents = look_through(root) if is_folder(root) else FolderContents(photos=(root,))
         if shard is not None:
-            found = shard.select(found, roots)
-        for photo in found.photos:
-            if knows_annotated and photo != place and is_annotated(photo):
+            contents = shard.select(contents, roots)
+        for photo in contents.photos:
+            if skip_annotated and photo != root and is_annotated(photo):
                 annotated.add(_identity(photo))
             else:
                 photos.setdefault(_identity(photo), photo)
-        videos.update(map(_identity, found.videos))
-        skipped |= {_identity(path): (path, kind) for path, kind in found.skipped}
-    return Gathered(tuple(photos.values()), len(videos), tuple(skipped.values()), len(annotated - photos.keys()))
+        videos.update(map(_identity, contents.videos))
+        skipped |= {_identity(path): (path, kind) for path, kind in contents.skipped}
+    return GatheredPhotos(tuple(photos.values()), len(videos), tuple(skipped.values()), len(annotated - photos.keys()))
 
 
-def require_places(places: Sequence[Path | str]) -> None:
+def check_any_exists(paths: Sequence[Path | str]) -> None:
     """Raise `PhotoNotFoundError` if none of the files and folders exists, or none is named.
 
     Buckets count as existing: listing one reports the error.
     """
-    if not places:
-        raise nothing_there(places)
-    if not any(map(_is_there, places)):
-        raise PhotoNotFoundError(f"there is no such file or folder: {_places_text(places)}")
+    if not paths:
+        raise no_photos_error(paths)
+    if not any(map(_exists, paths)):
+        raise PhotoNotFoundError(f"there is no such file or folder: {_format_paths(paths)}")
 
 
-def _is_there(place: Path | str) -> bool:
-    if is_bucket_url(place):
+def _exists(path: Path | str) -> bool:
+    if is_bucket_url(path):
         return True
     try:
-        Path(place).lstat()
+        Path(path).lstat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     except OSError:  # it exists: reading it reports the error
@@ -122,62 +122,62 @@ def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
     tuple[list[PhotoInput], SkippedCounts]
         Photos, paths as `pathlib.Path`, folders expanded in natural order; and the counts.
     """
-    several = _several(photos)
-    found: list[PhotoInput] = []
+    inputs = _list_photos(photos)
+    listed: list[PhotoInput] = []
     videos, annotated, skipped = set[Path](), set[Path](), dict[Path, str]()
-    for photo in several:
+    for photo in inputs:
         if not isinstance(photo, str | os.PathLike):
-            found.append(photo)
+            listed.append(photo)
             continue
-        place = named_path(photo)
-        if not is_folder(place):
-            found.append(place)
+        path = named_path(photo)
+        if not is_folder(path):
+            listed.append(path)
             continue
-        contents = look_through(place)
-        drawn = {path for path in contents.photos if is_annotated(path)}
-        found += [path for path in contents.photos if path not in drawn]
+        contents = look_through(path)
+        annotated_copies = {path for path in contents.photos if is_annotated(path)}
+        listed += [path for path in contents.photos if path not in annotated_copies]
         videos.update(map(_identity, contents.videos))
-        annotated.update(map(_identity, drawn))
+        annotated.update(map(_identity, annotated_copies))
         skipped |= {_identity(path): kind.code for path, kind in contents.skipped}
-    if not found:
-        raise nothing_there(several)
-    return found, SkippedCounts(Counter(skipped.values()), len(videos), len(annotated))
+    if not listed:
+        raise no_photos_error(inputs)
+    return listed, SkippedCounts(Counter(skipped.values()), len(videos), len(annotated))
 
 
 def existing_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
     """List photos as `require_photos` does; also raises `PhotoNotFoundError` if all are files and none exists."""
-    found, skipped = require_photos(photos)
-    files = [photo for photo in found if isinstance(photo, Path)]
-    if len(files) == len(found):
-        require_places(files)
-    return found, skipped
+    listed, skipped = require_photos(photos)
+    files = [photo for photo in listed if isinstance(photo, Path)]
+    if len(files) == len(listed):
+        check_any_exists(files)
+    return listed, skipped
 
 
-def each_photo(photos: Photos) -> Iterable[PhotoInput]:
+def iterate_photos(photos: Photos) -> Iterable[PhotoInput]:
     """List photos as `existing_photos` does; an iterator is consumed lazily."""
-    if isinstance(photos, Iterator) and _are_several(photos):
+    if isinstance(photos, Iterator) and _is_collection(photos):
         return chain.from_iterable(require_photos(photo)[0] for photo in photos)
     return existing_photos(photos)[0]
 
 
-def nothing_there(places: Sequence[PhotoInput]) -> PhotoNotFoundError:
-    """Return the error for places without photos, with the unsupported pictures found there."""
-    files = (Path(place) for place in _paths(places) if not is_bucket_url(place))
-    gathered = gather_photos([place for place in files if is_folder(place)])
+def no_photos_error(photos: Sequence[PhotoInput]) -> PhotoNotFoundError:
+    """Return the error for files and folders without photos, with the unsupported pictures found there."""
+    files = (Path(path) for path in _path_texts(photos) if not is_bucket_url(path))
+    gathered = gather_photos([path for path in files if is_folder(path)])
     instead = describe_skipped(kind for _, kind in gathered.skipped)
     only = f", only {instead}; convert them to JPEG or PNG" if instead else ""
-    return PhotoNotFoundError(f"{_places_text(places)}: no photos there{only}")
+    return PhotoNotFoundError(f"{_format_paths(photos)}: no photos there{only}")
 
 
-def _paths(photos: Iterable[PhotoInput]) -> list[str]:
-    named = (os.fspath(photo) for photo in photos if isinstance(photo, str | os.PathLike))
-    return [place if is_bucket_url(place) else str(Path(place)) for place in named]
+def _path_texts(photos: Iterable[PhotoInput]) -> list[str]:
+    paths = (os.fspath(photo) for photo in photos if isinstance(photo, str | os.PathLike))
+    return [path if is_bucket_url(path) else str(Path(path)) for path in paths]
 
 
-def _places_text(places: Sequence[PhotoInput]) -> str:
-    named = list(map(printable, _paths(places)))
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return f"{', '.join(named[:3]) or 'nothing given'}{more}"
+def _format_paths(photos: Sequence[PhotoInput]) -> str:
+    paths = list(map(printable, _path_texts(photos)))
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return f"{', '.join(paths[:3]) or 'nothing given'}{more}"
 
 
 def largest_face(analyzed: AnalyzedPhoto) -> Face:
@@ -187,26 +187,26 @@ def largest_face(analyzed: AnalyzedPhoto) -> Face:
     return analyzed.faces[0]
 
 
-def lasting_source(source: str) -> str:
+def absolute_path(path: str) -> str:
     """Return a photo's absolute path; labels of photos without a file, and addresses, are unchanged."""
-    path = Path(source)
-    return str(path.absolute()) if not is_bucket_url(source) and path.is_file() else source
+    file = Path(path)
+    return str(file.absolute()) if not is_bucket_url(path) and file.is_file() else path
 
 
-def _are_several(photos: object) -> bool:
+def _is_collection(photos: object) -> bool:
     is_one = photo_label(photos) is not None or isinstance(photos, Mapping | TextIOBase)
     return not is_one and isinstance(photos, Iterable)
 
 
-def _several(photos: Photos) -> list[PhotoInput]:
+def _list_photos(photos: Photos) -> list[PhotoInput]:
     """Return photos as a list of at least one, checking each."""
-    if not _are_several(photos):
+    if not _is_collection(photos):
         check_photo(photos)
         return [cast("PhotoInput", photos)]
-    several = list(cast("Iterable[PhotoInput]", photos))
-    for photo in several:
+    listed = list(cast("Iterable[PhotoInput]", photos))
+    for photo in listed:
         check_photo(photo)
-    return several
+    return listed
 
 
 def analyze_readable(
@@ -217,10 +217,10 @@ def analyze_readable(
     readable = _readable(photos, unread, channels)
     first = list(islice(readable, 1))  # while the networks are loading
     for analyzed in engine.analyzer.analyze(chain(first, readable)):
-        while (problem := unread.popleft()) is not None:
-            yield problem
+        while (unreadable := unread.popleft()) is not None:
+            yield unreadable
         yield analyzed
-    yield from (problem for problem in unread if problem is not None)
+    yield from (unreadable for unreadable in unread if unreadable is not None)
 
 
 def _readable(photos: Iterable[PhotoInput], unread: deque[Photo | None], channels: Channels) -> Iterator[DecodedPhoto]:
@@ -235,11 +235,11 @@ def _readable(photos: Iterable[PhotoInput], unread: deque[Photo | None], channel
             yield opened
 
 
-_LISTED = 12
+_MAX_LISTED_FACES = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PointedFace:
+class SelectedFace:
     """A selected face of a photo."""
 
     photo: AnalyzedPhoto  # the photo and all its faces
@@ -261,13 +261,13 @@ class PointedFace:
         return self.photo.photo.path
 
 
-def point_at(engine: Engine, photo: PhotoInput, face_number: int | None = None) -> PointedFace:
+def select_face(engine: Engine, photo: PhotoInput, face_number: int | None = None) -> SelectedFace:
     """Select the face of a photo by its number, from 1, largest first; None for a photo with one face.
 
     Raises `PhotoError` (the photo cannot be read or has no face) or `UsageError` (it shows several faces and no number
     is given, or there is no face with the number; the message lists the faces).
     """
-    if face_number is not None and not _is_whole(face_number):
+    if face_number is not None and not _is_integer(face_number):
         raise UsageError(f"face_number must be an integer from 1, not {printable(repr(face_number))}")
     (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
     largest_face(analyzed)
@@ -276,19 +276,19 @@ def point_at(engine: Engine, photo: PhotoInput, face_number: int | None = None) 
         raise UsageError(f"{name} shows {count} faces, choose one with --face: {_list_faces(analyzed.faces)}")
     if face_number is not None and not 1 <= face_number <= count:
         raise UsageError(f"{name} has no face {face_number}, only {_list_faces(analyzed.faces)}")
-    return PointedFace(analyzed, 1 if face_number is None else face_number)
+    return SelectedFace(analyzed, 1 if face_number is None else face_number)
 
 
-def _is_whole(number: object) -> bool:
+def _is_integer(number: object) -> bool:
     return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def _list_faces(faces: tuple[Face, ...]) -> str:
-    listed = [f"{number} {_place(face)}" for number, face in enumerate(faces[:_LISTED], 1)]
-    more = f" and {len(faces) - _LISTED} smaller ones" if len(faces) > _LISTED else ""
+    listed = [f"{number} {_format_box(face)}" for number, face in enumerate(faces[:_MAX_LISTED_FACES], 1)]
+    more = f" and {len(faces) - _MAX_LISTED_FACES} smaller ones" if len(faces) > _MAX_LISTED_FACES else ""
     return f"{', '.join(listed)}{more}"
 
 
-def _place(face: Face) -> str:
+def _format_box(face: Face) -> str:
     x1, y1, x2, y2 = (round(float(edge)) for edge in face.box)
     return f"(x {x1} to {x2}, y {y1} to {y2})"

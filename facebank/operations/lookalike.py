@@ -15,7 +15,7 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.index.exact import products
 from facebank.index.gallery_index import open_index, read_with_retry
-from facebank.operations.inputs import point_at
+from facebank.operations.inputs import select_face
 from facebank.recognition.enrolled import check_embeddings
 from facebank.storage.text import printable
 
@@ -61,12 +61,12 @@ def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[
     similarities = np.maximum.reduceat(products(probe, people.vectors()), people.starts[:-1]).clip(-1.0, 1.0)
     weights = np.exp((similarities - similarities.max()) / TEMPERATURE)
     shares = weights / weights.sum()
-    called = dict(names.items())
-    found = [
-        Resemblance(called[int(number)], float(similarity), float(share))
+    names_by_number = dict(names.items())
+    ranking = [
+        Resemblance(names_by_number[int(number)], float(similarity), float(share))
         for number, similarity, share in zip(people.people, similarities, shares, strict=True)
     ]
-    return sorted(found, key=lambda match: (-match.similarity, match.person))
+    return sorted(ranking, key=lambda match: (-match.similarity, match.person))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,17 +87,17 @@ def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, face_nu
     or no person has samples).
     """
     if open_index(gallery).people is None:
-        raise _nobody_in(gallery)
-    pointed = point_at(engine, photo, face_number)
+        raise _no_samples_error(gallery)
+    selected = select_face(engine, photo, face_number)
 
-    def ranked() -> list[Resemblance]:
+    def rank() -> list[Resemblance]:
         index = open_index(gallery)
         if index.people is None:
-            raise _nobody_in(gallery)
-        return rank_resemblance(pointed.face.embedding, index.people, index.names)
+            raise _no_samples_error(gallery)
+        return rank_resemblance(selected.face.embedding, index.people, index.names)
 
-    return Lookalikes(pointed.path, pointed.face_number, pointed.face.box, tuple(read_with_retry(ranked)))
+    return Lookalikes(selected.path, selected.face_number, selected.face.box, tuple(read_with_retry(rank)))
 
 
-def _nobody_in(gallery: Gallery) -> UsageError:
+def _no_samples_error(gallery: Gallery) -> UsageError:
     return UsageError(f"nobody in {printable(str(gallery.path))} has a sample: add some with `facebank enroll`")

@@ -40,13 +40,13 @@ def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: fl
         The pack's verification threshold.
     """
 
-    def found() -> str | None:
+    def find_refusal() -> str | None:
         with gallery.snapshot():
             return next(filter(None, (_refusal(gallery, source, sources, into, verify) for source in sources)), None)
 
-    why = read_with_retry(found)
-    if why is not None:
-        raise UsageError(why)
+    refusal = read_with_retry(find_refusal)
+    if refusal is not None:
+        raise UsageError(refusal)
     return gallery.merge(sources, into)
 
 
@@ -56,13 +56,13 @@ def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
     Raises `PersonNotFoundError` (not enrolled) or `UsageError` (there are no such halves).
     """
     person = gallery.person(name)
-    found = find_halves(gallery, verify, person.name)
-    if not found:
+    halves = find_halves(gallery, verify, person.name)
+    if not halves:
         raise UsageError(
             f"the samples of {printable(person.name)} do not form two halves that look like two people: name those of "
             "the other person, by the numbers that `facebank people show` lists"
         )
-    return found[0].smaller
+    return halves[0].smaller
 
 
 def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, verify: float) -> str | None:
@@ -85,7 +85,7 @@ def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, v
         if beside is not None:
             return f"{both} are two faces of {printable(sample.path)} (samples {sample.id} and {beside.id}): {advice}"
     enrolled = EnrolledFaces(gallery)
-    guard = PersonGuard(gallery, into, verify, enrolled=enrolled, apart=sources)
+    guard = PersonGuard(gallery, into, verify, enrolled=enrolled, ignored=sources)
     dates = {sample.id: sample.taken_at if sample.camera_dated else None for sample in samples}
     faces = [
         GuardedFace(embedding, dates[number]) for number, embedding in zip(*enrolled.samples(other.name), strict=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facebank.operations.engine import Engine
     from facebank.types import FloatArray
 
-_SAME_FACE = 0.4  # intersection over union of the two boxes
+_MIN_IOU = 0.4  # intersection over union of the two boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +84,23 @@ def re_embed(
         Another process has changed the samples or strangers meanwhile.
     """
     with gallery.snapshot():
-        owned = gallery.samples_by_person()
-        samples = [sample for person in gallery.people() for sample in owned.get(person.id, [])]
+        samples_by_person = gallery.samples_by_person()
+        samples = [sample for person in gallery.people() for sample in samples_by_person.get(person.id, [])]
     strangers = gallery.stranger_faces()
     faces_and_paths = [(FaceKey.from_sample(sample), sample.path) for sample in samples]
     faces_and_paths += [(stranger.face, stranger.path) for stranger in strangers]
     progress.begin("Embedding", len(faces_and_paths))
-    found = _new_embeddings(faces_and_paths, engine, progress)
+    results = _new_embeddings(faces_and_paths, engine, progress)
     vectors: dict[int, dict[str, FloatArray]] = {}
     lost: list[LostSample] = []
-    for sample, outcome in zip(samples, found[: len(samples)], strict=True):
+    for sample, outcome in zip(samples, results[: len(samples)], strict=True):
         if isinstance(outcome, str):
             lost.append(LostSample(sample.id, sample.person, sample.path, outcome))
         else:
             vectors[sample.id] = outcome
     new_vectors_of_strangers = {
         stranger.id: None if isinstance(outcome, str) else outcome["plain"]
-        for stranger, outcome in zip(strangers, found[len(samples) :], strict=True)
+        for stranger, outcome in zip(strangers, results[len(samples) :], strict=True)
     }
     forgotten = tuple(stranger.path for stranger in strangers if new_vectors_of_strangers[stranger.id] is None)
     pack = engine.identity
@@ -125,30 +125,30 @@ def _new_embeddings(
     faces_and_paths: Sequence[tuple[FaceKey, str]], engine: Engine, progress: Progress
 ) -> list[dict[str, FloatArray] | str]:
     """Return the new embeddings of faces, by variant, or the reason why there are none."""
-    found: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(faces_and_paths)
+    results: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(faces_and_paths)
     readable: list[int] = []
 
     def photos() -> Iterator[DecodedPhoto]:
         for position, (key, path) in enumerate(faces_and_paths):
             try:
-                photo = _photo_of(key, path)
+                photo = _read_unchanged(key, path)
             except PhotoError as error:
-                found[position] = str(error)
+                results[position] = str(error)
             else:
                 readable.append(position)
                 yield photo
             progress.advance()
 
-    for order, analyzed in enumerate(engine.analyzer.analyze(photos())):
-        position = readable[order]
-        face = _same_face(faces_and_paths[position][0], analyzed.faces)
+    for number, analyzed in enumerate(engine.analyzer.analyze(photos())):
+        position = readable[number]
+        face = _find_face(faces_and_paths[position][0], analyzed.faces)
         if face is not None:
             crop = engine.analyzer.crop(analyzed.photo, face)
-            found[position] = enrolled_vectors(face, crop, engine.analyzer)
-    return found
+            results[position] = enrolled_vectors(face, crop, engine.analyzer)
+    return results
 
 
-def _photo_of(key: FaceKey, path: str) -> DecodedPhoto:
+def _read_unchanged(key: FaceKey, path: str) -> DecodedPhoto:
     photo = read_photo(path)
     same_picture = photo.picture_hash is not None and photo.picture_hash == key.picture_hash
     if photo.content_hash != key.content_hash and not same_picture:
@@ -157,9 +157,9 @@ def _photo_of(key: FaceKey, path: str) -> DecodedPhoto:
     return DecodedPhoto(turned.path, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at)
 
 
-def _same_face(key: FaceKey, faces: tuple[Face, ...]) -> Face | None:
+def _find_face(key: FaceKey, faces: tuple[Face, ...]) -> Face | None:
     if not faces:
         return None
-    shared = overlaps(key.box, np.stack([face.box for face in faces]))
-    best = int(np.argmax(shared))
-    return faces[best] if shared[best] >= _SAME_FACE else None
+    ious = overlaps(key.box, np.stack([face.box for face in faces]))
+    best = int(np.argmax(ious))
+    return faces[best] if ious[best] >= _MIN_IOU else None

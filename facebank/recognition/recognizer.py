@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.recognition.calibration.simulation import KEPT
+from facebank.recognition.calibration.simulation import MAX_SCORES
 from facebank.recognition.confusable import MIN_EXPECTED_ERROR, Confusables, share_among_lookalikes
 from facebank.recognition.enrolled import check_embeddings
 from facebank.recognition.pairs import USUAL_ERROR, min_pair_probability
@@ -211,7 +211,7 @@ class Recognizer:
             raise UsageError(f"Expected denials for {len(embeddings)} faces, not for {len(denied)}.")
         max_denied = max(map(len, denied), default=0)
         scored: list[_Scores] = []
-        positions = self._candidates_of(embeddings, hidden, KEPT + max_denied)
+        positions = self._candidates_of(embeddings, hidden, MAX_SCORES + max_denied)
         for row, (embedding, near) in enumerate(zip(embeddings, positions, strict=True)):
             scores, similarities = self._score(embedding, near, is_hidden=bool(hidden[row]))
             if denied and denied[row]:
@@ -224,7 +224,7 @@ class Recognizer:
         near = np.arange(len(self._people))
         queries = self._queries(embeddings)
         if isinstance(self._scorer, PrototypeScorer) and queries is not None and not self._compares_masks(hidden).any():
-            (near,) = self._scorer.near((weights @ queries)[None], KEPT, self._margin_tolerance)
+            (near,) = self._scorer.near((weights @ queries)[None], MAX_SCORES, self._margin_tolerance)
         results = [
             self._score(embedding, near, is_hidden=bool(is_hidden))
             for embedding, is_hidden in zip(embeddings, hidden, strict=True)
@@ -281,7 +281,7 @@ class Recognizer:
         return scores, similarities
 
     def _rank_scores(self, scored: Sequence[_Scores]) -> Ranking:
-        best = [top_indices(candidates.scores[None], KEPT)[0] for candidates in scored]
+        best = [top_indices(candidates.scores[None], MAX_SCORES)[0] for candidates in scored]
         positions = np.stack([candidates.positions[order] for candidates, order in zip(scored, best, strict=True)])
         scores = np.stack([candidates.scores[order] for candidates, order in zip(scored, best, strict=True)])
         similarities = np.stack(

@@ -14,7 +14,7 @@ from facebank.album.scan.scanner import map_parallel
 from facebank.errors import UnreadableVideoError
 from facebank.media import encode_thumbnail
 from facebank.media.video import Frame, Video
-from facebank.operations.identify import identified_tracks
+from facebank.operations.identify import identify_tracks
 from facebank.packs import usable_cores
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -162,7 +162,7 @@ def identify_video(
     with Video(path) as video:
         followed = follow_faces(engine, video, plan, progress)
     tracks = followed.tracks
-    decisions = identified_tracks([track.faces for track in tracks], identification, group_tracks(tracks))
+    decisions = identify_tracks([track.faces for track in tracks], identification, group_tracks(tracks))
     identified = list(zip(tracks, decisions, strict=True))
     return VideoReport(
         followed.info,

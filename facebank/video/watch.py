@@ -11,7 +11,7 @@ import numpy as np
 
 from facebank.album.groups.clustering import clustering_thresholds
 from facebank.media import encode_thumbnail
-from facebank.operations.identify import identified_tracks
+from facebank.operations.identify import identify_tracks
 from facebank.types import Decision, DecodedPhoto
 from facebank.vision.tracking import Tracker, group_tracks
 
@@ -136,7 +136,7 @@ class Watch:
     def _decisions(self) -> dict[int, Identity]:
         """Identify all current and recent tracks, by track number."""
         settled = [track for track in self._tracker.live if self._is_settled(track)]
-        decisions = identified_tracks([track.faces for track in settled], self._identification, group_tracks(settled))
+        decisions = identify_tracks([track.faces for track in settled], self._identification, group_tracks(settled))
         return {track.number: decision for track, decision in zip(settled, decisions, strict=True)}
 
     def _update_visitor(

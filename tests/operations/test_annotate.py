@@ -8,7 +8,7 @@ from PIL import Image
 
 from facebank import FaceBank
 from facebank.media import Mark, annotate_photo, read_photo
-from facebank.operations.annotate import Annotator, originals
+from facebank.operations.annotate import Annotator, exclude_annotated
 from facebank.types import Photo
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
@@ -61,13 +61,13 @@ def test_circular_links_and_dotted_paths_are_resolved(tmp_path: Path, monkeypatc
     for name in ("inside/out", "inside/here"):
         (tmp_path / name).mkdir(parents=True)
     Path("loop.jpg").symlink_to("loop.jpg")
-    assert originals([Path("loop.jpg")], [Path()], Path("inside/out")) == [Path("loop.jpg")]
+    assert exclude_annotated([Path("loop.jpg")], [Path()], Path("inside/out")) == [Path("loop.jpg")]
     Image.new("RGB", (64, 48)).save("photo.jpg")
     monkeypatch.chdir(tmp_path / "inside" / "here")
     photo = Photo("../../photo.jpg", width=64, height=48)
     assert Annotator("../out", [Path()]).write(photo) == Path("../out/photo.jpg")
-    assert originals([Path("../out/photo.jpg")], [Path("..")], Path("../out")) == []
-    assert originals([Path("../out/photo.jpg")], [Path("../out/photo.jpg")], Path("../out")) != []
+    assert exclude_annotated([Path("../out/photo.jpg")], [Path("..")], Path("../out")) == []
+    assert exclude_annotated([Path("../out/photo.jpg")], [Path("../out/photo.jpg")], Path("../out")) != []
 
 
 def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ from PIL import Image
 from facebank.errors import PhotoNotFoundError, UsageError
 from facebank.gallery import PackIdentity
 from facebank.operations.calibrate import (
-    QUICK,
+    DEFAULT_CLASSIFIERS,
     AlbumPhoto,
-    LeftOut,
+    UnusedReason,
     calibrate,
     find_album,
     plan_calibration,
     read_faces,
-    wanted_classifiers,
+    select_classifiers,
 )
 from facebank.operations.engine import Engine, load_engine
 from facebank.recognition.calibration.calibration import Calibration
@@ -109,11 +109,11 @@ def test_read_faces_counts_unused_photos_by_reason(tmp_path: Path) -> None:
     assert (faces.people, faces.strangers) == (2, 0)
     assert faces.identities.people.tolist() == [0, 0, 1]
     assert faces.left_out == {
-        LeftOut.UNREADABLE: 1,
-        LeftOut.NO_FACE: 1,
-        LeftOut.TOO_POOR: 1,
-        LeftOut.SAME_PHOTO: 1,
-        LeftOut.TWO_PEOPLE: 0,
+        UnusedReason.UNREADABLE: 1,
+        UnusedReason.NO_FACE: 1,
+        UnusedReason.TOO_POOR: 1,
+        UnusedReason.SAME_PHOTO: 1,
+        UnusedReason.TWO_PEOPLE: 0,
     }
     assert faces.two_people == ()
 
@@ -139,7 +139,7 @@ def test_a_face_in_two_folders_is_not_used(tmp_path: Path) -> None:
     assert (pair.first.person, pair.second.person) == ("Barack", "Eileen")
     assert pair.first.path.name == pair.second.path.name == PORTRAIT
     assert faces.identities.people.tolist() == [0, 1]
-    assert faces.left_out[LeftOut.TWO_PEOPLE] == 2
+    assert faces.left_out[UnusedReason.TWO_PEOPLE] == 2
 
 
 def test_a_person_among_the_strangers_counts_as_the_person(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_person_among_the_strangers_counts_as_the_person(tmp_path: Path) -> No
     assert (faces.people, faces.strangers) == (1, 1)
     (pair,) = faces.two_people
     assert (pair.first.person, pair.second.person) == ("Barack", None)
-    assert (faces.left_out[LeftOut.TWO_PEOPLE], faces.left_out[LeftOut.SAME_PHOTO]) == (1, 1)
+    assert (faces.left_out[UnusedReason.TWO_PEOPLE], faces.left_out[UnusedReason.SAME_PHOTO]) == (1, 1)
 
 
 def test_photos_without_usable_faces_are_rejected(tmp_path: Path) -> None:
@@ -164,11 +164,11 @@ def test_photos_without_usable_faces_are_rejected(tmp_path: Path) -> None:
 
 
 def test_classifiers_are_chosen_by_name() -> None:
-    assert wanted_classifiers(None) == wanted_classifiers([]) == QUICK
-    assert wanted_classifiers(["all", "knn"]) == CLASSIFIERS
-    assert wanted_classifiers(["svm", "knn", "svm"]) == ("knn", "svm")
+    assert select_classifiers(None) == select_classifiers([]) == DEFAULT_CLASSIFIERS
+    assert select_classifiers(["all", "knn"]) == CLASSIFIERS
+    assert select_classifiers(["svm", "knn", "svm"]) == ("knn", "svm")
     with pytest.raises(UsageError, match="unknown classifier oracle: choose"):
-        wanted_classifiers(["knn", "oracle"])
+        select_classifiers(["knn", "oracle"])
 
 
 def test_too_few_people_are_rejected_with_advice() -> None:
@@ -180,13 +180,13 @@ def test_too_few_people_are_rejected_with_advice() -> None:
 
 
 def test_strangers_count_as_people() -> None:
-    assert plan_calibration(make_people(20, singles=20)).classifiers == QUICK
+    assert plan_calibration(make_people(20, singles=20)).classifiers == DEFAULT_CLASSIFIERS
 
 
 def test_classifiers_that_need_a_background_require_enough_people() -> None:
     few, enough = make_people(45), make_people(45, singles=5)
     plan = plan_calibration(few, ["all"], TINY)
-    assert plan.classifiers == QUICK
+    assert plan.classifiers == DEFAULT_CLASSIFIERS
     assert set(plan.left_out) == {"svm", "svm-rbf", "logistic"}
     assert all("needs 50 people; there are 45" in reason for reason in plan.left_out.values())
     assert calibrate(few, PACK, plan.classifiers, "a test", effort=TINY).background is None
@@ -247,7 +247,7 @@ def test_a_calibration_from_real_photos_is_used(lfw: Lfw, tmp_path: Path, monkey
     assert loaded.calibrators[: len(result.calibration.calibrators)] == result.calibration.calibrators
     # other classifiers keep the pack's calibration
     assert {calibrator.classifier for calibrator in loaded.calibrators} == set(CLASSIFIERS)
-    prototype = result.calibration.of("prototype")
+    prototype = result.calibration.calibrator("prototype")
     assert prototype is not None
     # Two photos of one person are hardly ever less alike than this, and of two people hardly ever more.
     samples = np.ones(10, np.int64)

@@ -13,7 +13,7 @@ from facebank.errors import NoFaceError, PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, GalleryHealth, inspect_gallery
 from facebank.index.indexed_samples import MASK
 from facebank.operations.feedback import FeedbackReason
-from facebank.operations.inputs import point_at
+from facebank.operations.inputs import select_face
 from facebank.types import AnalyzedPhoto, DecodedPhoto
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
@@ -63,7 +63,7 @@ def test_a_rotated_photo_has_different_face_keys(bank: FaceBank) -> None:
     sideways = DecodedPhoto(
         "side", np.rot90(upright.pixels).copy(), upright.content_hash, has_orientation=False, taken_at=None
     )
-    first, second = point_at(bank.engine, upright), point_at(bank.engine, sideways)
+    first, second = select_face(bank.engine, upright), select_face(bank.engine, sideways)
     assert (first.key.quarter_turns, second.key.quarter_turns) == (0, 3)
     bank.deny(sideways, "Barack Obama")
     assert bank.gallery.denials_of(second.key) == {1}

@@ -21,7 +21,7 @@ from facebank.gallery import FaceKey, Gallery, NewSample
 from facebank.gallery.derived import derived_file
 from facebank.index.indexed_samples import MASK
 from facebank.operations.engine import Engine, load_engine
-from facebank.operations.identify import describe_others, identified_photo, prepare_identification
+from facebank.operations.identify import describe_others, identify_photo, prepare_identification
 from facebank.packs import load_pack
 from facebank.recognition import coefficient_cache
 from facebank.recognition.calibration.files import CALIBRATION_NAME, user_folder
@@ -210,7 +210,7 @@ def test_an_empty_gallery_names_nobody(people: Sequence[int], make: MakeGallery,
     gallery = make(*people)
     identification = prepare_identification(gallery, engine, DEFAULTS)
     assert (identification.recognizer, identification.calibrated) == (None, False)
-    photo = identified_photo(make_photo(embed(0), embed(1)).found, gallery, lambda: identification)
+    photo = identify_photo(make_photo(embed(0), embed(1)).without_pixels, gallery, lambda: identification)
     assert [face.reason for face in photo.faces] == [Reason.GALLERY_EMPTY] * 2
 
 
@@ -258,7 +258,7 @@ def test_a_denial_applies_to_one_face(make: MakeGallery, engine: Engine) -> None
     gallery = make(2, 2)
     photo = make_photo(embed(0, 50), embed(0, 51))
     gallery.deny("Ada", FaceKey.from_analysis(photo, photo.faces[0]))
-    result = identified_photo(photo.found, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
+    result = identify_photo(photo.without_pixels, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
     denied, other = result.faces
     assert "Ada" not in {candidate.person for candidate in denied.candidates}
     assert (denied.person, other.person) == (None, "Ada")
@@ -267,13 +267,13 @@ def test_a_denial_applies_to_one_face(make: MakeGallery, engine: Engine) -> None
 
 def set_date(photo: AnalyzedPhoto, day: str, *, by_camera: bool = True) -> Photo:
     """Return a photo result with the given date."""
-    return replace(photo.found, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
+    return replace(photo.without_pixels, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
 
 
 def decide_photo(
     photo: Photo, gallery: Gallery, engine: Engine
 ) -> list[tuple[Decision | None, Reason | None, str | None]]:
-    result = identified_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
+    result = identify_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
     return [(face.decision, face.reason, face.person) for face in result.faces]
 
 
@@ -289,14 +289,14 @@ def test_nobody_is_named_before_birth(make: MakeGallery, engine: Engine) -> None
     assert decide_photo(set_date(photo, "2015-05-30"), gallery, engine) == [UNBORN, KNOWN_BEN]
     assert decide_photo(set_date(photo, "2015-05-31"), gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
     assert decide_photo(set_date(photo, "2010-01-01", by_camera=False), gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
-    assert decide_photo(photo.found, gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
+    assert decide_photo(photo.without_pixels, gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
 
 
 def test_unborn_people_are_not_candidates(make: MakeGallery, engine: Engine) -> None:
     gallery = make(2, 2, 2)
     gallery.describe("Ada", born="2015")
     photo = set_date(make_photo(embed(0, 50), embed(99)), "2010-01-01")
-    result = identified_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
+    result = identify_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
     for face in result.faces:
         assert "Ada" not in {candidate.person for candidate in face.candidates}
     assert result.faces[1].reason is Reason.BELOW_THRESHOLD
@@ -307,7 +307,7 @@ def test_a_face_like_an_unborn_person_is_not_named(make: MakeGallery, engine: En
     mother = 0.55 * embed(0, 0, 1.0) + 0.8 * embed(20, 0, 1.0)
     gallery.enroll("Eve", [make_sample(np.asarray(mother / np.linalg.norm(mother), np.float32))])
     photo = make_photo(embed(0, 50))
-    assert decide_photo(photo.found, gallery, engine) == [KNOWN_ADA]
+    assert decide_photo(photo.without_pixels, gallery, engine) == [KNOWN_ADA]
     gallery.describe("Ada", born="2015")
     assert decide_photo(set_date(photo, "2010-01-01"), gallery, engine) == [UNBORN]
     gallery.deny("Ada", FaceKey.from_analysis(photo, photo.faces[0]))

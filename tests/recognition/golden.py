@@ -18,7 +18,7 @@ import numpy as np
 
 from facebank.gallery import FaceKey, Gallery, NewSample
 from facebank.operations.engine import load_engine
-from facebank.operations.identify import identified_photo, prepare_identification
+from facebank.operations.identify import identify_photo, prepare_identification
 from facebank.recognition.settings import DecisionSettings
 from facebank.types import Face, Photo, Quality
 
@@ -179,7 +179,7 @@ def decide(path: Path, engine: Engine, case: Case) -> dict[str, list[dict[str, A
         return {
             name: [
                 to_record(face)
-                for face in identified_photo(make_photo(name, faces), gallery, lambda: identification).faces
+                for face in identify_photo(make_photo(name, faces), gallery, lambda: identification).faces
             ]
             for name, faces in make_probes(engine.identity.dimension, case.people).items()
         }

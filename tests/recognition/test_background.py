@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import StorageError, UsageError
-from facebank.recognition.calibration.background import LEAST_IDENTITIES, Background
+from facebank.recognition.calibration.background import MIN_BACKGROUND_PEOPLE, Background
 
 DIMENSION = 8
 
@@ -47,16 +47,16 @@ def test_every_person_has_the_same_weight() -> None:
 
 def test_covariance_of_few_people_is_shrunk() -> None:
     generator = np.random.default_rng(0)
-    rows = generator.normal(size=(LEAST_IDENTITIES, 128))
+    rows = generator.normal(size=(MIN_BACKGROUND_PEOPLE, 128))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    background = Background.measure(rows.astype(np.float32), np.arange(LEAST_IDENTITIES))
+    background = Background.measure(rows.astype(np.float32), np.arange(MIN_BACKGROUND_PEOPLE))
     assert np.linalg.eigvalsh(background.covariance)[0] > 1e-4
     assert np.trace(background.covariance) == pytest.approx(float(rows.var(axis=0).sum()), rel=1e-3)
 
 
 def test_too_few_people_are_refused() -> None:
     with pytest.raises(UsageError, match="50 people"):
-        Background.measure(*make_faces(LEAST_IDENTITIES - 1, photos=10))
+        Background.measure(*make_faces(MIN_BACKGROUND_PEOPLE - 1, photos=10))
 
 
 def test_mismatched_identities_are_refused() -> None:

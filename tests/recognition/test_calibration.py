@@ -215,7 +215,7 @@ def test_unmeasured_rate_is_refused(fpir: float) -> None:
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_embedded_packs_thresholds_are_sensible_for_any_size(classifier: str) -> None:
-    calibrator = embedded_calibration().of(classifier)
+    calibrator = embedded_calibration().calibrator(classifier)
     if calibrator is None:
         assert classifier == "svm-rbf"  # too slow for simulations of large galleries
         return

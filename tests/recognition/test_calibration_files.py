@@ -36,7 +36,7 @@ def test_calibration_round_trips(drawn: list[Calibrator], words: str, people: in
     assert Calibration.from_json(calibration.to_json()) == calibration
     assert Calibration.from_json(calibration.to_json().encode()) == calibration
     for kind in CLASSIFIERS:
-        assert calibration.of(kind) == next(
+        assert calibration.calibrator(kind) == next(
             (calibrator for calibrator in renamed if calibrator.classifier == kind), None
         )
 

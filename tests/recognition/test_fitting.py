@@ -15,7 +15,7 @@ from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibra
 from facebank.recognition.calibration.fitting import (
     CORRECTION,
     FURTHER,
-    LEAST_PEOPLE,
+    MIN_PEOPLE,
     SIZES,
     SIZES_OF_FITTED,
     Effort,
@@ -210,7 +210,7 @@ def test_about_two_thirds_stay_strangers_in_simulated_galleries(
     assert set(expected) <= set(SIZES)
 
 
-@pytest.mark.parametrize(("several", "singles"), [(0, 1), (LEAST_PEOPLE - 1, 500), (LEAST_PEOPLE, LEAST_PEOPLE - 1)])
+@pytest.mark.parametrize(("several", "singles"), [(0, 1), (MIN_PEOPLE - 1, 500), (MIN_PEOPLE, MIN_PEOPLE - 1)])
 def test_too_few_people_are_refused(several: int, singles: int) -> None:
     with pytest.raises(UsageError, match=rf"needs 40 people, 20 of them .* {several + singles}, {several} of them"):
         fit_calibrator(make_people(several, 2, singles=singles), "prototype", None, effort=TINY)
@@ -261,7 +261,7 @@ def test_basis_matches_the_calibrators_interpolation() -> None:
 
 def test_thresholds_never_fall_with_gallery_size() -> None:
     first, second = fit_small().tables[:2]
-    adjusted = fitting._never_falling_with_size([second, first])
+    adjusted = fitting._make_thresholds_monotonic([second, first])
     assert adjusted[1].thresholds == second.thresholds
     assert adjusted[1].evidence == first.evidence
     assert len(adjusted[0].thresholds) == len(RATES)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facebank.index.people_index import QUALITY_FLOOR
 from facebank.recognition import Recognizer, Rule
-from facebank.recognition.calibration.simulation import KEPT
+from facebank.recognition.calibration.simulation import MAX_SCORES
 from facebank.recognition.cohort import Cohort, Correction
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
@@ -77,7 +77,7 @@ def test_order_of_samples_changes_neither_people_nor_owners(numbers: list[int], 
 
 
 def test_equal_scores_are_ranked_in_order_of_people() -> None:
-    count = KEPT + 7
+    count = MAX_SCORES + 7
     enrolled = Enrolled(
         np.eye(1, DIMENSION, dtype=np.float32).repeat(count, 0), np.arange(count), np.ones(count, np.float32)
     )

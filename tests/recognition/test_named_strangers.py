@@ -43,7 +43,7 @@ def test_rate_lies_between_the_lowest_and_the_requested_rate(
 
 @given(st.integers(2, 300), st.floats(0.05, 0.95))
 def test_sole_candidate_at_the_reported_rate_has_the_least_probability(people: int, share: float) -> None:
-    calibrator = embedded_calibration().of("prototype")
+    calibrator = embedded_calibration().calibrator("prototype")
     assert calibrator is not None
     result = measure(calibrator, [1] * people, 0.2, share, 0.5)
     if result.is_below:

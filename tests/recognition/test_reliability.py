@@ -9,7 +9,12 @@ import pytest
 
 from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibrator, SizeTable
 from facebank.recognition.calibration.fitting import Effort, fit_calibrator
-from facebank.recognition.calibration.reliability import cross_fit, galleries_of, reliability, simulated_galleries
+from facebank.recognition.calibration.reliability import (
+    count_cross_fit_galleries,
+    count_fit_galleries,
+    cross_fit,
+    measure_reliability,
+)
 from facebank.recognition.calibration.simulation import Identities, Searches
 from tests.recorder import Recorder
 
@@ -50,7 +55,7 @@ def make_searches(scores: list[float], own: list[int]) -> Searches:
 def test_figures_match_hand_computed_values() -> None:
     # Probability 0.9 for scores from 0 and 0.1 below; three photos of the person, one missed, and four strangers.
     searches = make_searches([0.5, 0.6, -0.5, -0.5, -0.5, 0.3, 0.7], [0, 0, 0, -1, -1, -1, -1])
-    figures = reliability([([searches], make_calibrator(9.0, 0.4))])
+    figures = measure_reliability([([searches], make_calibrator(9.0, 0.4))])
     assert figures.size == 1
     assert figures.fpir == pytest.approx(1 / 4)
     hits, missed, refused, named = 1 / 3, 1 / 6, 1 / 4, 1 / 4
@@ -63,7 +68,9 @@ def test_figures_match_hand_computed_values() -> None:
 
 def test_overconfident_calibrator_is_detected() -> None:
     searches = make_searches([0.5] * 8 + [-0.5] * 8, [0] * 6 + [-1] * 2 + [0] * 2 + [-1] * 6)
-    calibrated, overconfident = (reliability([([searches], make_calibrator(odds, 0.9))]) for odds in (3.0, 999.0))
+    calibrated, overconfident = (
+        measure_reliability([([searches], make_calibrator(odds, 0.9))]) for odds in (3.0, 999.0)
+    )
     assert calibrated.ece == pytest.approx(0, abs=1e-6)
     assert overconfident.ece > 0.2
     assert overconfident.log_loss > calibrated.log_loss
@@ -76,7 +83,7 @@ def test_cross_fitting_on_halves_confirms_the_calibration(classifier: str) -> No
     progress = Recorder()
     figures = cross_fit(identities, classifier, effort=TINY, progress=progress)
     assert [entry.size for entry in figures] == ([1, 10] if classifier == "svm" else [1, 3, 10, 30])
-    assert progress.advances == galleries_of(identities, classifier, effort=TINY)
+    assert progress.advances == count_cross_fit_galleries(identities, classifier, effort=TINY)
     for entry in figures:
         assert 0 <= entry.fpir < 0.04
         assert entry.ece < 0.05
@@ -87,14 +94,14 @@ def test_cross_fitting_on_halves_confirms_the_calibration(classifier: str) -> No
 def test_too_few_people_to_halve_give_no_figures() -> None:
     for identities, classifier in ((make_people(20, singles=20), "prototype"), (make_people(45), "svm")):
         assert cross_fit(identities, classifier, effort=TINY) == ()
-        assert galleries_of(identities, classifier, effort=TINY) == 0
+        assert count_cross_fit_galleries(identities, classifier, effort=TINY) == 0
 
 
 def test_number_of_galleries_is_known_beforehand() -> None:
     identities = make_people(40, 2, singles=40)
     progress = Recorder()
     fit_calibrator(identities, "prototype", None, effort=TINY, progress=progress)
-    assert progress.advances == simulated_galleries(identities, "prototype", TINY)
+    assert progress.advances == count_fit_galleries(identities, "prototype", TINY)
 
 
 def test_same_seed_gives_same_figures() -> None:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from facebank.errors import UsageError
 from facebank.recognition.calibration import simulation
 from facebank.recognition.calibration.background import Background
-from facebank.recognition.calibration.simulation import KEPT, PROBES_EACH, GalleryPlan, Identities, Searches, simulate
+from facebank.recognition.calibration.simulation import (
+    MAX_PROBES,
+    MAX_SCORES,
+    GalleryPlan,
+    Identities,
+    Searches,
+    simulate,
+)
 from facebank.recognition.scoring import CLASSIFIERS, PersonScorer
 from facebank.recognition.training import build_scorer
 
@@ -119,7 +126,7 @@ def test_planned_samples_leave_one_photo_to_search(case: tuple[list[int], Galler
     assert sorted(searches.enrolled.tolist()) == sorted(samples.values())
     searched = identities.people[photo_numbers(identities, probes)][searches.mated].tolist()
     for person, count in samples.items():
-        assert searched.count(person) == min(PROBES_EACH, photos[person] - count)
+        assert searched.count(person) == min(MAX_PROBES, photos[person] - count)
 
 
 @given(plans(), seeds)
@@ -138,7 +145,7 @@ def test_scores_are_sorted_and_own_column_is_the_probes_person(
     photos, plan = case
     identities, searches, enrolled, probes = run_simulation(photos, plan, seed, kind, noise=0.6)
     scores = build_scorer(kind, enrolled, BACKGROUND).scores(probes)
-    width = min(KEPT, plan.size)
+    width = min(MAX_SCORES, plan.size)
     assert searches.scores.shape == searches.samples.shape == (len(probes), width)
     np.testing.assert_array_equal(searches.scores, -np.sort(-scores, axis=1)[:, :width])
     owner_of_sample = identities.people[photo_numbers(identities, enrolled.matrix)]
@@ -164,8 +171,8 @@ def test_probe_whose_person_is_cut_off_is_marked() -> None:
         for seed in range(3)
     ]
     own = np.concatenate([searches.own for searches in runs])
-    assert {-1, KEPT} < set(own.tolist())
-    assert own.max() == KEPT
+    assert {-1, MAX_SCORES} < set(own.tolist())
+    assert own.max() == MAX_SCORES
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)

@@ -183,7 +183,7 @@ def owner_of(
 
 def _guarded_face(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:
     photo, index = scan_file.locate_face(face)
-    return replace(GuardedFace.of(photo, index), embedding=embedding)
+    return replace(GuardedFace.from_photo(photo, index), embedding=embedding)
 
 
 def _refused_faces(

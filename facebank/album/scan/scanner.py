@@ -34,7 +34,7 @@ from facebank.media import (
     read_object,
     read_photo_file,
 )
-from facebank.operations.inputs import Gathered, nothing_there, require_places
+from facebank.operations.inputs import GatheredPhotos, check_any_exists, no_photos_error
 from facebank.packs import usable_cores
 from facebank.storage.bucket_urls import is_bucket_url
 from facebank.storage.concurrency import hold_lock_file
@@ -93,7 +93,8 @@ class ScanPlan:
     shard: Shard | None = None  # the photos to scan; None for all
     whole: tuple[str, ...] = ()  # places that are folders and were listed completely
     begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    in_buckets: Gathered = field(default_factory=lambda: Gathered((), 0))  # skipped objects, which `skipped` has too
+    # skipped objects, which `skipped` has too
+    in_buckets: GatheredPhotos = field(default_factory=lambda: GatheredPhotos((), 0))
 
 
 class KnownFiles(Protocol):
@@ -173,9 +174,9 @@ def plan_scan(
                 file.path for file in known.values() if file.error is not None or not contents.may_contain(file.path)
             ]
     if not has_anything and (needs_photos or not videos):
-        raise nothing_there(places)
+        raise no_photos_error(places)
     counts = SkippedCounts(skipped, videos, annotated)
-    skipped_objects = Gathered((), bucket_videos, tuple(in_buckets))
+    skipped_objects = GatheredPhotos((), bucket_videos, tuple(in_buckets))
     return ScanPlan(
         *(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied)),
         *(counts, shard, tuple(whole), begun_at, skipped_objects),
@@ -400,7 +401,7 @@ class PhotoScanner:
 
         for analyzed in self._analyzer.analyze(photos()):
             index = indices.popleft()
-            results[index] = replace(results[index], found=analyzed.found)
+            results[index] = replace(results[index], found=analyzed.without_pixels)
         return results
 
     def _open_file(self, path: str, state: FileState) -> tuple[ScannedFile, DecodedPhoto | None]:
@@ -421,7 +422,7 @@ class PhotoScanner:
             readers = None if content_hash is None else decoder_versions()  # retry files that could not be opened
             return ScannedFile(path, state, content_hash, str(error), None, readers), None
         if bytes.fromhex(photo.picture_hash or "") in self._pictures:
-            edited = AnalyzedPhoto(photo, ()).found
+            edited = AnalyzedPhoto(photo, ()).without_pixels
             return ScannedFile(path, state, content_hash, None, None, edited=edited), None
         return ScannedFile(path, state, content_hash, None, None), photo
 
@@ -507,7 +508,7 @@ def lock_scan(path: Path, lock: str = "lock") -> Iterator[None]:
 def _require_existing(scan_file: KnownFiles, places: Sequence[Path | str], roots: Sequence[str]) -> None:
     """Raise `PhotoNotFoundError` if no place exists; the message states whether the scan has photos of them."""
     try:
-        require_places(places)
+        check_any_exists(places)
     except PhotoNotFoundError as error:
         known = sum(scan_file.count_in(root) for root in roots)
         if not known:

@@ -155,7 +155,7 @@ def _offer(photo: Photo, face: int, names: Sequence[str]) -> TagOffer | Imported
         person = normalize_name(names[0])
     except InvalidNameError as error:
         return ImportedTag(photo.path, names[0], False, TagReason.NO_NAME_OF_A_PERSON, str(error))
-    return TagOffer(person, replace(photo, faces=()), photo.faces[face], GuardedFace.of(photo, face))
+    return TagOffer(person, replace(photo, faces=()), photo.faces[face], GuardedFace.from_photo(photo, face))
 
 
 def enroll_tags(

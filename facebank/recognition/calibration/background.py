@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-LEAST_IDENTITIES = 50  # with fewer, people could be recognized in the statistics
-_LARGEST_DIMENSION = 4096
+MIN_BACKGROUND_PEOPLE = 50  # with fewer, people could be recognized in the statistics
+_MAX_DIMENSION = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,12 +43,12 @@ class Background:
 
     def __post_init__(self) -> None:
         mean = np.asarray(self.mean)
-        if mean.ndim != 1 or not 0 < len(mean) <= _LARGEST_DIMENSION or not np.isfinite(mean).all():
+        if mean.ndim != 1 or not 0 < len(mean) <= _MAX_DIMENSION or not np.isfinite(mean).all():
             raise UsageError(f"A background's mean {mean.shape} must be a vector of finite numbers.")
         object.__setattr__(self, "mean", mean.astype(np.float32, copy=False))
-        object.__setattr__(self, "covariance", _checked_covariance(self.covariance, len(mean)))
+        object.__setattr__(self, "covariance", _check_covariance(self.covariance, len(mean)))
         if self.within is not None:
-            object.__setattr__(self, "within", _checked_covariance(self.within, len(mean)))
+            object.__setattr__(self, "within", _check_covariance(self.within, len(mean)))
 
     @property
     def dimension(self) -> int:
@@ -70,21 +70,21 @@ class Background:
         Raises
         ------
         UsageError
-            The shapes do not match, a number is not finite, or there are fewer than `LEAST_IDENTITIES` people.
+            The shapes do not match, a number is not finite, or there are fewer than `MIN_BACKGROUND_PEOPLE` people.
 
         Notes
         -----
         The covariance is that of single photos, between and within people, because a stranger comes with one photo. The
-        one within people uses those with two photos or more, if there are `LEAST_IDENTITIES` of them. Both are shrunken
-        towards a sphere by Oracle Approximating Shrinkage (Chen, Wiesel, Eldar and Hero, "Shrinkage algorithms for MMSE
-        covariance estimation", 2010, equation 23).
+        one within people uses those with two photos or more, if there are `MIN_BACKGROUND_PEOPLE` of them. Both are
+        shrunken towards a sphere by Oracle Approximating Shrinkage (Chen, Wiesel, Eldar and Hero, "Shrinkage algorithms
+        for MMSE covariance estimation", 2010, equation 23).
         """
         matrix = check_embeddings(matrix, "the background's embeddings")
         _, owners, sizes = np.unique(np.asarray(identities), return_inverse=True, return_counts=True)
         if owners.shape != (len(matrix),):
             raise UsageError(f"Expected {len(matrix)} identities, one for each embedding.")
-        if len(sizes) < LEAST_IDENTITIES:
-            raise UsageError(f"A background needs {LEAST_IDENTITIES} people at least, not {len(sizes)}.")
+        if len(sizes) < MIN_BACKGROUND_PEOPLE:
+            raise UsageError(f"A background needs at least {MIN_BACKGROUND_PEOPLE} people, not {len(sizes)}.")
         weights = (1.0 / (len(sizes) * sizes))[owners]
         rows = matrix.astype(np.float64)
         mean = weights @ rows
@@ -92,7 +92,7 @@ class Background:
         return cls(
             mean.astype(np.float32),
             _shrink(covariance, len(sizes)).astype(np.float32),
-            _within(rows, owners, sizes),
+            _covariance_within(rows, owners, sizes),
         )
 
     def draw(self, count: int, seed: int = 0) -> FloatArray:
@@ -108,8 +108,10 @@ class Background:
         try:
             with path.open("wb") as file:
                 arrays = {"mean": self.mean, "covariance": self.covariance, "within": self.within}
-                known: dict[str, Any] = {name: one.astype("<f4") for name, one in arrays.items() if one is not None}
-                write_arrays(file, known)
+                present: dict[str, Any] = {
+                    name: array.astype("<f4") for name, array in arrays.items() if array is not None
+                }
+                write_arrays(file, present)
         except OSError as error:
             raise StorageError(f"cannot write {printable(str(path))}: {error.strerror or error}") from error
 
@@ -130,7 +132,7 @@ class Background:
             raise UsageError(f"{printable(str(path))} is not a background of {dimension} dimensions.") from error
 
 
-def _checked_covariance(covariance: FloatArray, dimension: int) -> FloatArray:
+def _check_covariance(covariance: FloatArray, dimension: int) -> FloatArray:
     matrix = np.asarray(covariance)
     if matrix.shape != (dimension, dimension):
         raise UsageError(f"A background's covariance {matrix.shape} does not fit its mean ({dimension},).")
@@ -142,15 +144,17 @@ def _checked_covariance(covariance: FloatArray, dimension: int) -> FloatArray:
     return matrix.astype(np.float32, copy=False)
 
 
-def _within(rows: NDArray[np.float64], owners: NDArray[np.int64], sizes: NDArray[np.int64]) -> FloatArray | None:
-    several = int((sizes > 1).sum())
-    if several < LEAST_IDENTITIES:
+def _covariance_within(
+    rows: NDArray[np.float64], owners: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> FloatArray | None:
+    count = int((sizes > 1).sum())
+    if count < MIN_BACKGROUND_PEOPLE:
         return None
     means = np.zeros((len(sizes), rows.shape[1]))
     np.add.at(means, owners, rows)
-    apart = rows - (means / sizes[:, None])[owners]
-    weights = np.where(sizes > 1, 1.0 / (several * np.maximum(sizes - 1, 1)), 0.0)[owners]
-    return _shrink(apart.T @ (apart * weights[:, None]), several).astype(np.float32)
+    deviations = rows - (means / sizes[:, None])[owners]
+    weights = np.where(sizes > 1, 1.0 / (count * np.maximum(sizes - 1, 1)), 0.0)[owners]
+    return _shrink(deviations.T @ (deviations * weights[:, None]), count).astype(np.float32)
 
 
 def _shrink(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:

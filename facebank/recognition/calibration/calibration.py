@@ -100,9 +100,11 @@ class Calibrator:
             return tabulated + spread * table.thresholds_per_sample
 
         shares = [self._share_of_second(row, len(samples), further) for row in self._rows]
-        found = [(1 - share) * at(row[0]) + share * at(row[-1]) for row, share in zip(self._rows, shares, strict=True)]
+        thresholds = [
+            (1 - share) * at(row[0]) + share * at(row[-1]) for row, share in zip(self._rows, shares, strict=True)
+        ]
         # With a correction, more people correct more, so that a larger gallery may need a lower threshold.
-        return found if self.correction.share else list(itertools.accumulate(found, max))
+        return thresholds if self.correction.share else list(itertools.accumulate(thresholds, max))
 
     def evidence(
         self, scores: FloatArray, samples: NDArray[np.int64], size: int, further: int = 0
@@ -157,11 +159,11 @@ class Calibrator:
         rows = self._rows
         lower, share = _between(math.log(size), [math.log(row[0].size) for row in rows])
         upper = min(lower + 1, len(rows) - 1)
-        found = []
-        for part, row in ((1 - share, rows[lower]), (share, rows[upper])):
+        weighted = []
+        for weight, row in ((1 - share, rows[lower]), (share, rows[upper])):
             second = self._share_of_second(row, size, further)
-            found += [(part * (1 - second), row[0]), (part * second, row[-1])]
-        return [(part, table) for part, table in found if part > 0]
+            weighted += [(weight * (1 - second), row[0]), (weight * second, row[-1])]
+        return [(weight, table) for weight, table in weighted if weight > 0]
 
     def _share_of_second(self, row: list[SizeTable], size: int, further: int) -> float:
         """Return the weight of the table with further people, by the weight of the correction; 0..1."""
@@ -184,9 +186,9 @@ class Calibration:
     calibrators: tuple[Calibrator, ...]  # one for each classifier
     pairs: PairModel | None = None  # the pair model; None if it was not measured
 
-    def of(self, classifier: str) -> Calibrator | None:
+    def calibrator(self, classifier: str) -> Calibrator | None:
         """Return the calibrator of a classifier; None if it is not calibrated."""
-        return next((found for found in self.calibrators if found.classifier == classifier), None)
+        return next((calibrator for calibrator in self.calibrators if calibrator.classifier == classifier), None)
 
     def to_json(self) -> str:
         """Return the calibration as JSON for `from_json`."""
@@ -196,7 +198,7 @@ class Calibration:
     def from_json(cls, text: str | bytes, label: str = "calibration") -> Self:
         """Return the calibration of untrusted JSON; raises `UsageError`, with the file's `label`, if it is invalid."""
         try:
-            content = _of_this_format(json.loads(text))
+            content = _check_format(json.loads(text))
             return cls(
                 pack_digest=_text(content["pack_digest"]),
                 made_from=printable(_text(content["made_from"])),
@@ -214,7 +216,7 @@ def prior_shares(candidates: int, size: int, stranger_share: float) -> NDArray[n
     return np.append(np.full(candidates, (1 - stranger_share) / size), stranger_share)
 
 
-def _of_this_format(content: object) -> dict[str, Any]:
+def _check_format(content: object) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") not in {1, FORMAT}:
         raise ValueError("unsupported format")
     return content
@@ -222,8 +224,8 @@ def _of_this_format(content: object) -> dict[str, Any]:
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the softmax along the last axis."""
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: NDArray[np.float64] = raised / raised.sum(axis=-1, keepdims=True)
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return shares
 
 
@@ -234,16 +236,16 @@ def sample_spread(samples: NDArray[np.int64]) -> float:
 
 def sample_shares(samples: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the weight of each of the curves for `SAMPLES`, ``(3, ...)``; they sum to one."""
-    places = np.interp(np.log(np.maximum(samples, 1)), np.log(SAMPLES), np.arange(len(SAMPLES)))
-    shares: NDArray[np.float64] = np.stack([np.clip(1 - np.abs(places - i), 0, 1) for i in range(len(SAMPLES))])
+    positions = np.interp(np.log(np.maximum(samples, 1)), np.log(SAMPLES), np.arange(len(SAMPLES)))
+    shares: NDArray[np.float64] = np.stack([np.clip(1 - np.abs(positions - i), 0, 1) for i in range(len(SAMPLES))])
     return shares
 
 
 def _between(value: float, points: list[float]) -> tuple[int, float]:
     """Return the index of the point below a value and the fraction of the way to the next, both clamped."""
-    place = float(np.interp(value, points, np.arange(len(points))))
-    lower = int(place)
-    return lower, place - lower
+    position = float(np.interp(value, points, np.arange(len(points))))
+    lower = int(position)
+    return lower, position - lower
 
 
 def _read_calibrator(entry: Mapping[str, Any]) -> Calibrator:
@@ -352,21 +354,21 @@ def named_strangers(
     further
         Number of further people in the album.
     """
-    each, people = np.unique(samples, return_counts=True)
+    counts, people = np.unique(samples, return_counts=True)
 
-    def reached(rate: float) -> NDArray[np.bool_]:
-        scores = np.full((len(each), 1), calibrator.threshold(samples, rate, further), dtype=np.float32)
-        predicted = calibrator.probabilities(scores, each[:, None], len(samples), stranger_share, further)
+    def reaches_probability(rate: float) -> NDArray[np.bool_]:
+        scores = np.full((len(counts), 1), calibrator.threshold(samples, rate, further), dtype=np.float32)
+        predicted = calibrator.probabilities(scores, counts[:, None], len(samples), stranger_share, further)
         return np.asarray(predicted[:, 0] >= least_probability)
 
-    lowest, highest = np.full(len(each), math.log(RATES[0])), np.full(len(each), math.log(fpir))
-    lowest[reached(fpir)] = math.log(fpir)
-    measured = reached(RATES[0])
-    for place in np.flatnonzero(measured & (lowest < highest)):
+    lowest, highest = np.full(len(counts), math.log(RATES[0])), np.full(len(counts), math.log(fpir))
+    lowest[reaches_probability(fpir)] = math.log(fpir)
+    reaches_at_lowest = reaches_probability(RATES[0])
+    for index in np.flatnonzero(reaches_at_lowest & (lowest < highest)):
         for _ in range(_HALVINGS):  # a higher rate means a lower score and a lower probability
-            middle = (lowest[place] + highest[place]) / 2
-            if reached(math.exp(middle))[place]:
-                lowest[place] = middle
+            middle = (lowest[index] + highest[index]) / 2
+            if reaches_probability(math.exp(middle))[index]:
+                lowest[index] = middle
             else:
-                highest[place] = middle
-    return StrangersNamed(float(np.average(np.exp(lowest), weights=people)), is_below=not measured.any())
+                highest[index] = middle
+    return StrangersNamed(float(np.average(np.exp(lowest), weights=people)), is_below=not reaches_at_lowest.any())

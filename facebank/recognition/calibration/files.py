@@ -23,7 +23,7 @@ CALIBRATION_NAME = "calibration.json"
 BACKGROUND_NAME = "background.npz"
 
 _Content = TypeVar("_Content")
-_LARGEST = 8 << 20
+_MAX_BYTES = 8 << 20
 _MODE = 0o666  # minus the umask: a calibration contains no faces
 _ADVICE = "free some space, or set FACEBANK_CALIBRATIONS to a writable folder"
 
@@ -42,25 +42,29 @@ def find_pack_calibration(pack: PackIdentity, folder: Path | None) -> PackCalibr
 
     Files made for another pack are ignored. Raises `PackIntegrityError` if one is damaged.
     """
-    places = [place for place in (user_folder(pack), folder) if place is not None]
-    found = [
-        (place, calibration)
-        for place in places
-        if is_file(place / CALIBRATION_NAME)
-        and (calibration := _read(pack, place, _read_calibration, CALIBRATION_NAME)).pack_digest == pack.digest
+    folders = [candidate for candidate in (user_folder(pack), folder) if candidate is not None]
+    calibrations = [
+        (candidate, calibration)
+        for candidate in folders
+        if is_file(candidate / CALIBRATION_NAME)
+        and (calibration := _read(pack, candidate, _read_calibration, CALIBRATION_NAME)).pack_digest == pack.digest
     ]
-    if not found:
+    if not calibrations:
         return PackCalibration()
     # The calibration of a fitted classifier is valid only with the background that it was measured with.
-    fitted = [place for place, calibration in found if any(calibration.of(kind) is not None for kind in FITTED)]
-    first = [*fitted, *(place for place, _ in found), *places]
-    background = next((place for place in first if is_file(place / BACKGROUND_NAME)), None)
+    fitted = [
+        candidate
+        for candidate, calibration in calibrations
+        if any(calibration.calibrator(kind) is not None for kind in FITTED)
+    ]
+    ordered = [*fitted, *(candidate for candidate, _ in calibrations), *folders]
+    background = next((candidate for candidate in ordered if is_file(candidate / BACKGROUND_NAME)), None)
     return PackCalibration(
-        _join([calibration for _, calibration in found]),
+        _join([calibration for _, calibration in calibrations]),
         None
         if background is None
         else _read(pack, background, lambda path: Background.read(path, pack.dimension), BACKGROUND_NAME),
-        found[0][0],
+        calibrations[0][0],
     )
 
 
@@ -82,21 +86,23 @@ class CachedPackCalibration:
         """Return the current calibration; raises `PackIntegrityError` if it is damaged."""
         folders = [folder for folder in (user_folder(self._pack), self._folder) if folder is not None]
         version = [(path, file_version(path)) for folder in folders for path in _files_in(folder)]
-        known = self._read
-        if known is None or known[0] != version:
-            known = self._read = version, find_pack_calibration(self._pack, self._folder)
-        return known[1]
+        cached = self._read
+        if cached is None or cached[0] != version:
+            cached = self._read = version, find_pack_calibration(self._pack, self._folder)
+        return cached[1]
 
 
 def _files_in(folder: Path) -> tuple[Path, Path]:
     return folder / CALIBRATION_NAME, folder / BACKGROUND_NAME
 
 
-def _join(found: list[Calibration]) -> Calibration:
+def _join(calibrations: list[Calibration]) -> Calibration:
     """Return the first calibration, completed by further classifiers of the later ones."""
-    first, *others = found
+    first, *others = calibrations
     for other in others:
-        missing = tuple(calibrator for calibrator in other.calibrators if first.of(calibrator.classifier) is None)
+        missing = tuple(
+            calibrator for calibrator in other.calibrators if first.calibrator(calibrator.classifier) is None
+        )
         first = replace(first, calibrators=first.calibrators + missing)
     return first
 
@@ -114,26 +120,26 @@ def save_pack_calibration(calibration: Calibration, background: Background | Non
     """
     require_folder(folder)
     target = folder / BACKGROUND_NAME
-    with _translated_write_errors(target):
+    with _translate_write_errors(target):
         if background is None:
             target.unlink(missing_ok=True)
         else:
             with new_file(target, mode=_MODE) as part:
                 background.write(part.path)
     target = folder / CALIBRATION_NAME
-    with _translated_write_errors(target):
+    with _translate_write_errors(target):
         write_file(target, calibration.to_json().encode(), mode=_MODE)
 
 
 def require_folder(folder: Path) -> None:
     """Create a folder for a calibration; raises `StorageError` if it is not writable."""
     target = folder / CALIBRATION_NAME
-    with _translated_write_errors(target), new_folder(target):
+    with _translate_write_errors(target), new_folder(target):
         pass
 
 
 @contextmanager
-def _translated_write_errors(target: Path) -> Iterator[None]:
+def _translate_write_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -152,7 +158,7 @@ def _read(pack: PackIdentity, folder: Path, reader: Callable[[Path], _Content], 
 
 def _read_calibration(path: Path) -> Calibration:
     with path.open("rb") as file:
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise UsageError(f"{printable(str(path))} is larger than {_LARGEST >> 20} MiB")
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise UsageError(f"{printable(str(path))} is larger than {_MAX_BYTES >> 20} MiB")
     return Calibration.from_json(data, str(path))

@@ -36,15 +36,15 @@ SIZES_OF_FITTED = (1, 10, 100, 1000)  # the same for classifiers of `FITTED`, wh
 CORRECTION = Correction(share=0.75, level=1.0)  # default correction by the album's other people
 FURTHER = 100  # number of further people in simulated albums with further people
 RELATIVES_SHARE = 0.03  # fraction of strangers who are siblings of enrolled people, if families are known
-LEAST_PEOPLE = 20  # with two photos or more, and in total besides the enrolled ones
+MIN_PEOPLE = 20  # with two photos or more, and in total besides the enrolled ones
 _KNOTS = 16
-_WIDEST_GAP = 0.05
+_MAX_GAP = 0.05
 _SMOOTHNESS = 1e-4
-_LEAST_SPREAD = 0.5  # of mean logarithms of numbers of samples; below it a fit is not reliable
-_LEAST_LAPSE = 5e-4
+_MIN_SPREAD = 0.5  # of mean logarithms of numbers of samples; below it a fit is not reliable
+_MIN_LAPSE = 5e-4
 _STRANGER_SHARE = 0.5
 _SPARE = 50
-_LEAST_DIFFERENCE = 1e-6
+_MIN_DIFFERENCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,10 @@ class Population:
     weight: float = 1.0
     prior: float = 1.0  # frequency of searches of the kind for probabilities, above 0
 
-    def sizes(self, wanted: Sequence[int]) -> list[int]:
+    def sizes(self, sizes: Sequence[int]) -> list[int]:
         """Return the sizes of galleries that can be simulated: about half of the people may be enrolled."""
         people = len((self.identities if self.others is None else self.others).photos)
-        return [size for size in wanted if 2 * size <= people + 1]
+        return [size for size in sizes if 2 * size <= people + 1]
 
 
 def fit_calibrator(
@@ -94,7 +94,7 @@ def fit_calibrator(
     Parameters
     ----------
     known
-        People, at least `LEAST_PEOPLE` of them with two photos. Each of several populations contributes at every size
+        People, at least `MIN_PEOPLE` of them with two photos. Each of several populations contributes at every size
         that it allows; the first determines the sizes.
     classifier
         One of `facebank.recognition.scoring.CLASSIFIERS`.
@@ -119,28 +119,30 @@ def fit_calibrator(
     def search(number: int, plan: GalleryPlan, gallery: int) -> Searches:
         random = np.random.default_rng([seed, plan.size, plan.samples_each, gallery, number, plan.further])
         population = populations[number]
-        found = simulate(
+        searches = simulate(
             population.identities, plan, classifier, background, random, correction=correction, others=population.others
         )
         progress.advance()
-        return found
+        return searches
 
     sizes = calibrated_sizes(populations[0].identities, classifier)
-    if np.ptp(populations[0].identities.embeddings, axis=0).max() < _LEAST_DIFFERENCE:
+    if np.ptp(populations[0].identities.embeddings, axis=0).max() < _MIN_DIFFERENCE:
         raise UsageError("Cannot calibrate: all embeddings are the same.")
     groups = {
         (size, further): [
-            _Group(population.weight, population.prior, _searches_of(size, further, effort, number, search))
+            _Group(population.weight, population.prior, _simulate_searches(size, further, effort, number, search))
             for number, population in enumerate(populations)
             if number == 0 or size in population.sizes(sizes)
         ]
         for size in sizes
         for further in ((0, FURTHER) if correction.share else (0,))
     }
-    knots = _knots([found for several in groups.values() for group in several for found in group.searches])
-    tables = [_table(size, further, several, knots) for (size, further), several in groups.items()]
+    knots = _knots(
+        [searches for size_groups in groups.values() for group in size_groups for searches in group.searches]
+    )
+    tables = [_table(size, further, size_groups, knots) for (size, further), size_groups in groups.items()]
     if not correction.share:
-        tables = _never_falling_with_size(tables)
+        tables = _make_thresholds_monotonic(tables)
     return Calibrator(classifier, tuple(float(knot) for knot in knots), tuple(tables), correction)
 
 
@@ -150,15 +152,15 @@ def calibrated_sizes(identities: Identities, classifier: str) -> list[int]:
     Raises `UsageError` if there are too few people.
     """
     photos = identities.photos
-    several = int((photos > 1).sum())
-    if several < LEAST_PEOPLE or len(photos) < 2 * LEAST_PEOPLE:
+    repeated = int((photos > 1).sum())
+    if repeated < MIN_PEOPLE or len(photos) < 2 * MIN_PEOPLE:
         raise UsageError(
-            f"A calibration needs {2 * LEAST_PEOPLE} people, {LEAST_PEOPLE} of them with two photos or more; "
-            f"there are {len(photos)}, {several} of them with two or more."
+            f"A calibration needs {2 * MIN_PEOPLE} people, {MIN_PEOPLE} of them with two photos or more; "
+            f"there are {len(photos)}, {repeated} of them with two or more."
         )
     sizes = SIZES_OF_FITTED if classifier in FITTED else SIZES
-    most = MAX_KERNEL_SAMPLES // max(SAMPLES) if classifier == "svm-rbf" else max(sizes)
-    return [size for size in sizes if size <= most and 3 * size <= len(photos) + _SPARE]
+    max_size = MAX_KERNEL_SAMPLES // max(SAMPLES) if classifier == "svm-rbf" else max(sizes)
+    return [size for size in sizes if size <= max_size and 3 * size <= len(photos) + _SPARE]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,47 +171,47 @@ class _Group:
     prior: float
     searches: Sequence[Searches]
 
-    def with_samples(self, place: int) -> Sequence[Searches]:
-        share = len(self.searches) // len(SAMPLES)
-        return self.searches[place * share : (place + 1) * share]
+    def with_samples(self, index: int) -> Sequence[Searches]:
+        count = len(self.searches) // len(SAMPLES)
+        return self.searches[index * count : (index + 1) * count]
 
 
-def _searches_of(
+def _simulate_searches(
     size: int, further: int, effort: Effort, number: int, search: Callable[[int, GalleryPlan, int], Searches]
 ) -> list[Searches]:
-    found = []
+    searches = []
     for samples_each in SAMPLES:
         galleries, plan = effort.plan(size, samples_each, further)
-        found += [search(number, plan, gallery) for gallery in range(galleries)]
-    return found
+        searches += [search(number, plan, gallery) for gallery in range(galleries)]
+    return searches
 
 
 def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
     """Return knots spread over the best scores of strangers and the scores of mated probes."""
-    strangers = np.concatenate([found.scores[found.strangers, 0] for found in searches])
-    own = np.concatenate([found.scores[found.right, 0] for found in searches])
-    places = np.concatenate(
+    strangers = np.concatenate([search.scores[search.strangers, 0] for search in searches])
+    own = np.concatenate([search.scores[search.right, 0] for search in searches])
+    quantiles = np.concatenate(
         [
             np.quantile(strangers, np.linspace(0.02, 0.999, _KNOTS // 2)),
             np.quantile(own, np.linspace(0.005, 0.9, _KNOTS // 2)),
         ]
     )
-    low, high = float(places.min()), float(places.max())
-    knots = np.unique(np.round(np.sort(places), 4))
-    apart = (high - low) / (4 * _KNOTS)
-    kept = [knots[0]]
+    low, high = float(quantiles.min()), float(quantiles.max())
+    knots = np.unique(np.round(np.sort(quantiles), 4))
+    min_gap = (high - low) / (4 * _KNOTS)
+    spaced = [knots[0]]
     for knot in knots[1:]:
-        if knot - kept[-1] >= apart:
-            kept.append(knot)
-    if len(kept) < 2:
+        if knot - spaced[-1] >= min_gap:
+            spaced.append(knot)
+    if len(spaced) < 2:
         raise UsageError("Cannot calibrate: all scores are the same.")
-    return _fill_gaps(np.array(kept, dtype=np.float64))
+    return _fill_gaps(np.array(spaced, dtype=np.float64))
 
 
 def _fill_gaps(knots: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fill wide gaps between knots: scores are rare there, but decisive."""
     parts = [
-        np.linspace(low, high, max(1, round((high - low) / _WIDEST_GAP)), endpoint=False)
+        np.linspace(low, high, max(1, round((high - low) / _MAX_GAP)), endpoint=False)
         for low, high in itertools.pairwise(knots)
     ]
     return np.round(np.concatenate([*parts, knots[-1:]]), 4)
@@ -224,20 +226,20 @@ def _table(size: int, further: int, groups: Sequence[_Group], knots: NDArray[np.
 def _thresholds(groups: Sequence[_Group]) -> tuple[tuple[float, ...], float]:
     """Return the thresholds for galleries of one sample each, and their increase with more."""
     spreads, quantiles = [], []
-    for place in range(len(SAMPLES)):
+    for index in range(len(SAMPLES)):
         best, weights, spread = [], [], []
         for group in groups:
-            searches = group.with_samples(place)
-            scores = np.concatenate([found.scores[found.strangers, 0] for found in searches])
+            searches = group.with_samples(index)
+            scores = np.concatenate([search.scores[search.strangers, 0] for search in searches])
             best.append(scores)
             weights.append(np.full(len(scores), group.weight / max(len(scores), 1)))
-            spread += [sample_spread(found.enrolled) for found in searches]
+            spread += [sample_spread(search.enrolled) for search in searches]
         quantiles.append(_upper_quantiles(np.concatenate(best), np.concatenate(weights)))
         spreads.append(float(np.mean(spread)))
-    one = RATES.index(0.01)
+    reference = RATES.index(0.01)
     centered = np.array(spreads) - np.mean(spreads)
-    at_one = np.array([values[one] for values in quantiles])
-    slope = float(centered @ at_one / max(centered @ centered, 1e-9)) if np.ptp(spreads) >= _LEAST_SPREAD else 0.0
+    at_reference = np.array([values[reference] for values in quantiles])
+    slope = float(centered @ at_reference / max(centered @ centered, 1e-9)) if np.ptp(spreads) >= _MIN_SPREAD else 0.0
     base = np.mean([values - slope * spread for values, spread in zip(quantiles, spreads, strict=True)], axis=0)
     return tuple(float(value) for value in np.round(np.minimum.accumulate(base), 5)), round(slope, 5)
 
@@ -292,7 +294,7 @@ def _evidence(
     from scipy.optimize import minimize
 
     parts = [_weighted_searches(group) for group in groups]
-    scores, samples, own, weights = (np.concatenate([part[place] for part in parts]) for place in range(4))
+    scores, samples, own, weights = (np.concatenate([part[index] for part in parts]) for index in range(4))
     mated = own >= 0
     weights[mated] *= (1 - _STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
     weights[~mated] *= _STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
@@ -307,17 +309,17 @@ def _evidence(
     )
     rises = len(knots) - 1
     start = np.tile(np.concatenate([[-4.0], np.full(rises, 16.0 / rises)]), (len(SAMPLES), 1))
-    bounds = [(_LEAST_LAPSE, 0.1), *([(-30.0, 30.0), *[(0.0, 30.0)] * rises] * len(SAMPLES))]
-    found = minimize(
+    bounds = [(_MIN_LAPSE, 0.1), *([(-30.0, 30.0), *[(0.0, 30.0)] * rises] * len(SAMPLES))]
+    fit = minimize(
         likelihood,
-        np.append(2 * _LEAST_LAPSE, start.ravel()),
+        np.append(2 * _MIN_LAPSE, start.ravel()),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
         options={"maxiter": 400},
     )
-    curves = likelihood.curves(found.x)
-    return tuple(tuple(float(value) for value in np.round(curve, 4)) for curve in curves), float(round(found.x[0], 6))
+    curves = likelihood.curves(fit.x)
+    return tuple(tuple(float(value) for value in np.round(curve, 4)) for curve in curves), float(round(fit.x[0], 6))
 
 
 def _weighted_searches(
@@ -327,9 +329,11 @@ def _weighted_searches(
 
     Mated probes and strangers are each weighted by the population's prior; relatives by `RELATIVES_SHARE`.
     """
-    usable = [found.own < found.scores.shape[1] for found in group.searches]
+    usable = [search.own < search.scores.shape[1] for search in group.searches]
     scores, samples, own, weights, relatives = (
-        np.concatenate([getattr(found, name)[good] for found, good in zip(group.searches, usable, strict=True)])
+        np.concatenate(
+            [getattr(search, name)[is_usable] for search, is_usable in zip(group.searches, usable, strict=True)]
+        )
         for name in ("scores", "samples", "own", "weights", "relatives")
     )
     mated = own >= 0
@@ -343,29 +347,29 @@ def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArr
     """Return the weight of each curve's value at each knot for each score, ``(M * K, curves * knots)``."""
     from scipy.sparse import csr_matrix
 
-    places = np.interp(scores.ravel(), knots, np.arange(len(knots)))  # the first knot for excluded people
-    below = np.minimum(places.astype(np.int64), len(knots) - 2)
-    above_share = places - below
+    positions = np.interp(scores.ravel(), knots, np.arange(len(knots)))  # the first knot for excluded people
+    below = np.minimum(positions.astype(np.int64), len(knots) - 2)
+    above_share = positions - below
     shares = sample_shares(samples.ravel())
-    rows = np.arange(len(places))
+    rows = np.arange(len(positions))
     values, columns = [], []
     for curve, share in enumerate(shares):
         values += [share * (1 - above_share), share * above_share]
         columns += [curve * len(knots) + below, curve * len(knots) + below + 1]
     basis = csr_matrix(
         (np.concatenate(values), (np.tile(rows, len(values)), np.concatenate(columns))),
-        shape=(len(places), len(shares) * len(knots)),
+        shape=(len(positions), len(shares) * len(knots)),
     )
     basis.eliminate_zeros()
     return basis
 
 
-def _never_falling_with_size(tables: Sequence[SizeTable]) -> list[SizeTable]:
+def _make_thresholds_monotonic(tables: Sequence[SizeTable]) -> list[SizeTable]:
     """Raise thresholds that are below those of smaller galleries by chance; corrected scores may decrease."""
-    kept: list[SizeTable] = []
+    monotonic: list[SizeTable] = []
     for table in tables:
         thresholds = table.thresholds
-        if kept:
-            thresholds = tuple(max(pair) for pair in zip(thresholds, kept[-1].thresholds, strict=True))
-        kept.append(replace(table, thresholds=thresholds))
-    return kept
+        if monotonic:
+            thresholds = tuple(max(pair) for pair in zip(thresholds, monotonic[-1].thresholds, strict=True))
+        monotonic.append(replace(table, thresholds=thresholds))
+    return monotonic

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.recognition.calibration.background import LEAST_IDENTITIES, Background
+from facebank.recognition.calibration.background import MIN_BACKGROUND_PEOPLE, Background
 from facebank.recognition.calibration.calibration import SAMPLES
 from facebank.recognition.calibration.fitting import Effort, calibrated_sizes, fit_calibrator
 from facebank.recognition.calibration.simulation import Identities, Searches, simulate
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 FPIR = 0.01  # target fraction of strangers named
 STRANGER_SHARE = 0.5  # prior fraction of strangers' faces
-USUAL = Effort()  # default amount of simulation
+DEFAULT_EFFORT = Effort()  # default amount of simulation
 _BINS = 15
-_SHARE_OF_EFFORT = 2
+_EFFORT_DIVISOR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def cross_fit(
     classifier: str,
     *,
     seed: int = 0,
-    effort: Effort = USUAL,
+    effort: Effort = DEFAULT_EFFORT,
     progress: Progress = SILENT,
 ) -> tuple[Reliability, ...]:
     """Return one measurement for each gallery size that half of the people allow, ascending; may be empty.
@@ -67,61 +67,63 @@ def cross_fit(
     halves, sizes = _halves(identities, classifier, seed)
     if not sizes:
         return ()
-    lessened = _reduce(effort)
+    reduced = _reduce(effort)
     calibrators = []
     for half in halves:
-        known = Background.measure(half.embeddings, half.people) if classifier in FITTED else None
-        fitted = fit_calibrator(half, classifier, known, seed=seed, effort=lessened, progress=progress)
-        calibrators.append((fitted, known))
+        background = Background.measure(half.embeddings, half.people) if classifier in FITTED else None
+        fitted = fit_calibrator(half, classifier, background, seed=seed, effort=reduced, progress=progress)
+        calibrators.append((fitted, background))
 
-    def searched(number: int, size: int) -> list[Searches]:
-        found = []
+    def search(number: int, size: int) -> list[Searches]:
+        searches = []
         for samples_each in SAMPLES:
-            count, plan = lessened.plan(size, samples_each)
+            count, plan = reduced.plan(size, samples_each)
             for gallery in range(count):
                 random = np.random.default_rng([seed, 1 + number, size, samples_each, gallery])
-                fitted, known = calibrators[number]
-                found.append(
-                    simulate(halves[1 - number], plan, classifier, known, random, correction=fitted.correction)
+                fitted, background = calibrators[number]
+                searches.append(
+                    simulate(halves[1 - number], plan, classifier, background, random, correction=fitted.correction)
                 )
                 progress.advance()
-        return found
+        return searches
 
     return tuple(
-        reliability([(searched(number, size), calibrators[number][0]) for number in range(len(halves))])
+        measure_reliability([(search(number, size), calibrators[number][0]) for number in range(len(halves))])
         for size in sizes
     )
 
 
-def galleries_of(identities: Identities, classifier: str, *, seed: int = 0, effort: Effort = USUAL) -> int:
+def count_cross_fit_galleries(
+    identities: Identities, classifier: str, *, seed: int = 0, effort: Effort = DEFAULT_EFFORT
+) -> int:
     """Return the number of galleries that `cross_fit` simulates."""
     halves, sizes = _halves(identities, classifier, seed)
     if not sizes:
         return 0
-    fitted = sum(simulated_galleries(half, classifier, _reduce(effort)) for half in halves)
-    counted = sum(_reduce(effort).plan(*kind)[0] for kind in product(sizes, SAMPLES))
-    return fitted + len(halves) * counted
+    fitted = sum(count_fit_galleries(half, classifier, _reduce(effort)) for half in halves)
+    searched = sum(_reduce(effort).plan(*kind)[0] for kind in product(sizes, SAMPLES))
+    return fitted + len(halves) * searched
 
 
-def simulated_galleries(identities: Identities, classifier: str, effort: Effort = USUAL) -> int:
+def count_fit_galleries(identities: Identities, classifier: str, effort: Effort = DEFAULT_EFFORT) -> int:
     """Return the number of galleries that `facebank.recognition.calibration.fitting.fit_calibrator` simulates."""
     kinds = product(calibrated_sizes(identities, classifier), SAMPLES)
     return 2 * sum(effort.plan(*kind)[0] for kind in kinds)  # with and without further people
 
 
-def reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reliability:
+def measure_reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reliability:
     """Return the measurements of at least one gallery of one size, with the calibrators to evaluate."""
-    judged = [(found, calibrator) for several, calibrator in groups for found in several]
-    probabilities = np.concatenate([_probabilities(found, calibrator)[:, 0] for found, calibrator in judged])
-    right = np.concatenate([found.right for found, _ in judged])
-    mated = np.concatenate([found.mated for found, _ in judged])
-    named = np.concatenate([_is_named(found, calibrator) for found, calibrator in judged])
-    weights = np.concatenate([found.weights for found, _ in judged])
+    evaluated = [(searches, calibrator) for group, calibrator in groups for searches in group]
+    probabilities = np.concatenate([_probabilities(searches, calibrator)[:, 0] for searches, calibrator in evaluated])
+    right = np.concatenate([searches.right for searches, _ in evaluated])
+    mated = np.concatenate([searches.mated for searches, _ in evaluated])
+    named = np.concatenate([_is_named(searches, calibrator) for searches, calibrator in evaluated])
+    weights = np.concatenate([searches.weights for searches, _ in evaluated])
     weights[mated] *= (1 - STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
     weights[~mated] *= STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
     likelihood = np.maximum(np.where(right, probabilities, 1 - probabilities), 1e-15)
     return Reliability(
-        size=judged[0][0].size,
+        size=evaluated[0][0].size,
         fpir=float(named[~mated].mean()),
         brier=float(weights @ (probabilities - right) ** 2),
         log_loss=-float(weights @ np.log(likelihood)),
@@ -129,14 +131,14 @@ def reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reli
     )
 
 
-def _probabilities(found: Searches, calibrator: Calibrator) -> NDArray[np.float64]:
-    return calibrator.probabilities(found.scores, found.samples, found.size, STRANGER_SHARE, found.further)
+def _probabilities(searches: Searches, calibrator: Calibrator) -> NDArray[np.float64]:
+    return calibrator.probabilities(searches.scores, searches.samples, searches.size, STRANGER_SHARE, searches.further)
 
 
-def _is_named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
-    named: NDArray[np.bool_] = found.scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR, found.further)
-    probabilities = _probabilities(found, calibrator)
-    if found.scores.shape[1] > 1:
+def _is_named(searches: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
+    named: NDArray[np.bool_] = searches.scores[:, 0] >= calibrator.threshold(searches.enrolled, FPIR, searches.further)
+    probabilities = _probabilities(searches, calibrator)
+    if searches.scores.shape[1] > 1:
         named &= probabilities[:, 0] >= MIN_ODDS * probabilities[:, 1]
     return named
 
@@ -154,8 +156,8 @@ def _halves(
     """Return two halves of the people, photos spread evenly, and the gallery sizes that both allow."""
     mixed = np.random.default_rng(seed).permutation(len(identities.photos))
     mixed = mixed[np.argsort(identities.photos[mixed] == 1, kind="stable")]
-    halves = identities.of(mixed[::2]), identities.of(mixed[1::2])
-    if classifier in FITTED and min(len(half.photos) for half in halves) < LEAST_IDENTITIES:
+    halves = identities.select(mixed[::2]), identities.select(mixed[1::2])
+    if classifier in FITTED and min(len(half.photos) for half in halves) < MIN_BACKGROUND_PEOPLE:
         return halves, ()
     try:
         sizes = [calibrated_sizes(half, classifier) for half in halves]
@@ -166,10 +168,10 @@ def _halves(
 
 def _reduce(effort: Effort) -> Effort:
     """Return the amount of simulation for each of four steps: two fits and two measurements."""
-    least, most = effort.galleries
+    min_galleries, max_galleries = effort.galleries
     return replace(
         effort,
-        enrolled=effort.enrolled // _SHARE_OF_EFFORT,
-        strangers=effort.strangers // _SHARE_OF_EFFORT,
-        galleries=(max(1, least // _SHARE_OF_EFFORT), max(1, most // _SHARE_OF_EFFORT)),
+        enrolled=effort.enrolled // _EFFORT_DIVISOR,
+        strangers=effort.strangers // _EFFORT_DIVISOR,
+        galleries=(max(1, min_galleries // _EFFORT_DIVISOR), max(1, max_galleries // _EFFORT_DIVISOR)),
     )

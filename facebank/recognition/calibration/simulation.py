@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from facebank.recognition.calibration.background import Background
     from facebank.types import FloatArray
 
-PROBES_EACH = 5  # maximum number of searched photos of an enrolled person
-KEPT = 10  # number of best scores kept for a probe; the rest are negligible
+MAX_PROBES = 5  # maximum number of searched photos of an enrolled person
+MAX_SCORES = 10  # number of best scores kept for a probe; the rest are negligible
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,12 +59,12 @@ class Identities:
         """Number of photos of each person, ``int64`` of shape ``(P,)``."""
         return np.bincount(self.people).astype(np.int64)
 
-    def of(self, people: NDArray[np.int64]) -> Identities:
+    def select(self, people: NDArray[np.int64]) -> Identities:
         """Return some of the people, renumbered in ascending order."""
-        chosen = np.isin(self.people, people)
-        kept, owners = np.unique(self.people[chosen], return_inverse=True)
-        families = None if self.families is None else self.families[kept]
-        return Identities(self.embeddings[chosen], owners.astype(np.int64), self.qualities[chosen], families)
+        is_selected = np.isin(self.people, people)
+        numbers, owners = np.unique(self.people[is_selected], return_inverse=True)
+        families = None if self.families is None else self.families[numbers]
+        return Identities(self.embeddings[is_selected], owners.astype(np.int64), self.qualities[is_selected], families)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,40 +155,40 @@ def simulate(
         If given, a gallery is one or two members of one family of the identities among these people, who are never
         searched.
     """
-    everybody = identities if others is None else _join(identities, others)
+    all_people = identities if others is None else _join(identities, others)
     if others is None:
         roles = _random_gallery(identities, plan, random)
     else:
-        roles = _family_gallery(identities, everybody, plan, random)
-    photos = everybody.photos
-    shuffled = _shuffled_photos(everybody, random)
+        roles = _family_gallery(identities, all_people, plan, random)
+    photos = all_people.photos
+    shuffled = _shuffled_photos(all_people, random)
     samples = [shuffled[person][: max(1, min(plan.samples_each, photos[person] - 1))] for person in roles.enrolled]
-    rest = [
-        shuffled[person][len(taken) : len(taken) + PROBES_EACH] if searched else shuffled[person][:0]
-        for person, taken, searched in zip(roles.enrolled, samples, roles.searched, strict=True)
+    probe_rows = [
+        shuffled[person][len(rows) : len(rows) + MAX_PROBES] if searched else shuffled[person][:0]
+        for person, rows, searched in zip(roles.enrolled, samples, roles.searched, strict=True)
     ]
-    places = np.concatenate(samples)
-    counts = np.array([len(taken) for taken in samples])
+    sample_rows = np.concatenate(samples)
+    counts = np.array([len(rows) for rows in samples])
     enrolled = Enrolled(
-        everybody.embeddings[places], np.repeat(np.arange(plan.size), counts), everybody.qualities[places]
+        all_people.embeddings[sample_rows], np.repeat(np.arange(plan.size), counts), all_people.qualities[sample_rows]
     )
     scorer = build_scorer(classifier, enrolled, background)
-    probed = np.array([len(probes) for probes in rest])
+    probed = np.array([len(probes) for probes in probe_rows])
     strangers = np.array([shuffled[person][0] for person in roles.strangers], dtype=np.int64)
     own = np.concatenate([np.repeat(np.arange(plan.size), probed), np.full(len(strangers), -1)])
     weights = np.concatenate([np.repeat(1 / np.maximum(probed, 1), probed), np.ones(len(strangers))])
-    probes = everybody.embeddings[np.concatenate([*rest, strangers]).astype(np.int64)]
+    probes = all_people.embeddings[np.concatenate([*probe_rows, strangers]).astype(np.int64)]
     scores = scorer.scores(probes)
     if correction.share:
-        further = _means(everybody, roles.further, shuffled, plan.samples_each)
-        cohort, everybody_known = Cohort(enrolled.index, further, correction), np.arange(plan.size)
-        scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, everybody_known)
-    scores, relatives = _without_relatives(scores, own, everybody.families, roles)
-    order, place = _best(scores, own)
+        further = _means(all_people, roles.further, shuffled, plan.samples_each)
+        cohort, numbers = Cohort(enrolled.index, further, correction), np.arange(plan.size)
+        scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, numbers)
+    scores, relatives = _exclude_relatives(scores, own, all_people.families, roles)
+    order, columns = _best_columns(scores, own)
     return Searches(
         scores=np.take_along_axis(scores, order, axis=1),
         samples=counts[order].astype(np.int64),
-        own=place,
+        own=columns,
         weights=weights,
         enrolled=counts.astype(np.int64),
         further=len(roles.further),
@@ -201,36 +201,36 @@ def _random_gallery(identities: Identities, plan: GalleryPlan, random: np.random
     if len(photos) <= plan.size:
         raise UsageError(f"{len(photos)} people are too few to enroll {plan.size} of them and search for strangers.")
     enough = np.flatnonzero(photos > plan.samples_each)
-    choice = enough if len(enough) >= 2 * plan.size else np.arange(len(photos))
-    enrolled = random.permutation(choice)[: plan.size]
-    left = random.permutation(np.setdiff1d(np.arange(len(photos)), enrolled))
-    further = min(plan.further, len(left) // 2)
-    strangers = left[further : further + plan.strangers]
-    return _GalleryPeople(enrolled, np.ones(plan.size, dtype=bool), strangers, left[:further])
+    candidates = enough if len(enough) >= 2 * plan.size else np.arange(len(photos))
+    enrolled = random.permutation(candidates)[: plan.size]
+    remaining = random.permutation(np.setdiff1d(np.arange(len(photos)), enrolled))
+    further = min(plan.further, len(remaining) // 2)
+    strangers = remaining[further : further + plan.strangers]
+    return _GalleryPeople(enrolled, np.ones(plan.size, dtype=bool), strangers, remaining[:further])
 
 
 def _family_gallery(
-    identities: Identities, everybody: Identities, plan: GalleryPlan, random: np.random.Generator
+    identities: Identities, all_people: Identities, plan: GalleryPlan, random: np.random.Generator
 ) -> _GalleryPeople:
     families = identities.families
     if families is None:
         raise UsageError("Galleries of one family need identities with families.")
-    known = len(identities.photos)
-    several = np.flatnonzero(identities.photos > 1)
-    first = int(random.choice(several))
-    second = random.permutation(several[(families[several] == families[first]) & (several != first)])
+    count = len(identities.photos)
+    repeated = np.flatnonzero(identities.photos > 1)
+    first = int(random.choice(repeated))
+    second = random.permutation(repeated[(families[repeated] == families[first]) & (repeated != first)])
     members = np.array([first, *second[: min(int(random.integers(2)), plan.size - 1)]])
-    adults = np.arange(known, len(everybody.photos))
-    enough = adults[everybody.photos[adults] > plan.samples_each]
+    adults = np.arange(count, len(all_people.photos))
+    enough = adults[all_people.photos[adults] > plan.samples_each]
     missing = plan.size - len(members)
     chosen = random.permutation(enough if len(enough) >= 2 * missing else adults)[:missing]
     if len(chosen) < missing:
         raise UsageError(f"{len(adults)} people are too few to fill a gallery of {plan.size}.")
-    left = random.permutation(np.setdiff1d(adults, chosen))
-    strangers = random.permutation(np.setdiff1d(np.arange(known), members))[: plan.strangers]
+    remaining = random.permutation(np.setdiff1d(adults, chosen))
+    strangers = random.permutation(np.setdiff1d(np.arange(count), members))[: plan.strangers]
     searched = np.arange(plan.size) < len(members)
     return _GalleryPeople(
-        np.concatenate([members, chosen]), searched, strangers, left[: min(plan.further, len(left) // 2)]
+        np.concatenate([members, chosen]), searched, strangers, remaining[: min(plan.further, len(remaining) // 2)]
     )
 
 
@@ -249,18 +249,18 @@ def _join(first: Identities, second: Identities) -> Identities:
 
 
 def _means(
-    everybody: Identities, people: NDArray[np.int64], shuffled: list[NDArray[np.int64]], samples_each: int
+    all_people: Identities, people: NDArray[np.int64], shuffled: list[NDArray[np.int64]], samples_each: int
 ) -> FloatArray | None:
     """Return the mean of some photos of each person, ``(G, D)``; None without people."""
     if not len(people):
         return None
     samples = [shuffled[person][:samples_each] for person in people]
-    places = np.concatenate(samples)
-    owners = np.repeat(np.arange(len(people)), [len(taken) for taken in samples])
-    return Enrolled(everybody.embeddings[places], owners, everybody.qualities[places]).index.prototypes
+    rows = np.concatenate(samples)
+    owners = np.repeat(np.arange(len(people)), [len(person_rows) for person_rows in samples])
+    return Enrolled(all_people.embeddings[rows], owners, all_people.qualities[rows]).index.prototypes
 
 
-def _without_relatives(
+def _exclude_relatives(
     scores: FloatArray, own: NDArray[np.int64], families: NDArray[np.int64] | None, roles: _GalleryPeople
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Return scores without enrolled relatives of mated probes, and the strangers related to the enrolled."""
@@ -269,10 +269,10 @@ def _without_relatives(
         return scores, relatives
     enrolled = families[roles.enrolled]
     mated = own >= 0
-    theirs = enrolled[own[mated], None] == enrolled[None]
-    theirs[np.arange(len(theirs)), own[mated]] = False
+    is_relative = enrolled[own[mated], None] == enrolled[None]
+    is_relative[np.arange(len(is_relative)), own[mated]] = False
     scores = scores.copy()
-    scores[mated] = np.where(theirs, -np.inf, scores[mated])
+    scores[mated] = np.where(is_relative, -np.inf, scores[mated])
     relatives[~mated] = np.isin(families[roles.strangers], enrolled)
     return scores, relatives
 
@@ -283,10 +283,10 @@ def _shuffled_photos(identities: Identities, random: np.random.Generator) -> lis
     return np.split(together, np.cumsum(identities.photos)[:-1])
 
 
-def _best(scores: FloatArray, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _best_columns(scores: FloatArray, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the places of each row's best scores, and `Searches.own`."""
-    kept = min(KEPT, scores.shape[1])
-    order = top_indices(scores, kept)
+    width = min(MAX_SCORES, scores.shape[1])
+    order = top_indices(scores, width)
     is_own = order == own[:, None]
-    place = np.where(is_own.any(axis=1), is_own.argmax(axis=1), kept)
-    return order, np.where(own < 0, -1, place).astype(np.int64)
+    columns = np.where(is_own.any(axis=1), is_own.argmax(axis=1), width)
+    return order, np.where(own < 0, -1, columns).astype(np.int64)
