@@ -867,7 +867,7 @@ class FaceBank:
         return Album(self, path)
 
     def video(self, path: Place, *, rate: float = 5.0, start: float = 0.0, end: float | None = None) -> VideoReport:
-        """Return who appears in a video, and when.
+        """Return the people who appear in a video, and the times.
 
         Parameters
         ----------

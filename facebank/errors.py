@@ -201,7 +201,14 @@ class PhotoNotFoundError(PhotoError):
 
 
 class UnreadablePhotoError(PhotoError):
-    """The file is not an image, or a damaged one."""
+    """The file is not an image, or a damaged one.
+
+    Examples
+    --------
+    >>> bank.verify("broken.jpg", "joe.jpg")
+    Traceback (most recent call last):
+    facebank.errors.UnreadablePhotoError: broken.jpg is not a photo: unknown file format
+    """
 
 
 class UnsupportedPhotoError(PhotoError):
@@ -242,11 +249,25 @@ class VideoError(FacebankError):
 
 
 class VideoNotFoundError(VideoError):
-    """The file does not exist."""
+    """The file does not exist.
+
+    Examples
+    --------
+    >>> bank.video("absent.mp4")
+    Traceback (most recent call last):
+    facebank.errors.VideoNotFoundError: there is no video absent.mp4; check the path
+    """
 
 
 class UnreadableVideoError(VideoError):
-    """The file is not a video, or none of its frames can be read."""
+    """The file is not a video, or none of its frames can be read.
+
+    Examples
+    --------
+    >>> bank.video("joe.jpg")
+    Traceback (most recent call last):
+    facebank.errors.UnreadableVideoError: ...
+    """
 
 
 class VideoTooLargeError(VideoError):
@@ -254,7 +275,14 @@ class VideoTooLargeError(VideoError):
 
 
 class StreamError(VideoError):
-    """A camera or a stream cannot be opened."""
+    """A camera or a stream cannot be opened.
+
+    Examples
+    --------
+    >>> bank.watch("rtsp://127.0.0.1:1/front", print)
+    Traceback (most recent call last):
+    facebank.errors.StreamError: ...
+    """
 
 
 class PackError(FacebankError):
@@ -272,11 +300,30 @@ class PackError(FacebankError):
 
 
 class PackNotFoundError(PackError):
-    """No pack of this name is installed or known."""
+    """No pack of this name is installed or known.
+
+    Examples
+    --------
+    >>> from facebank import load_pack
+    >>> load_pack("no-such-pack")
+    Traceback (most recent call last):
+    facebank.errors.PackNotFoundError: ...
+    """
 
 
 class ManifestError(PackError):
-    """A ``pack.toml`` is missing or invalid."""
+    """A ``pack.toml`` is missing or invalid.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from facebank import load_pack
+    >>> Path("pack").mkdir()
+    >>> Path("pack/pack.toml").touch()
+    >>> load_pack(Path("pack"))
+    Traceback (most recent call last):
+    facebank.errors.ManifestError: ...
+    """
 
 
 class PackIntegrityError(PackError):
@@ -296,11 +343,25 @@ class ScanError(FacebankError):
 
 
 class ScanNotFoundError(ScanError):
-    """The scan file does not exist yet."""
+    """The scan file does not exist yet.
+
+    Examples
+    --------
+    >>> bank.album().find(["Joe"])
+    Traceback (most recent call last):
+    facebank.errors.ScanNotFoundError: ...
+    """
 
 
 class ScanFormatError(ScanError):
-    """The file is not a scan file, is damaged, or was written by a newer facebank."""
+    """The file is not a scan file, is damaged, or was written by a newer facebank.
+
+    Examples
+    --------
+    >>> bank.album("joe.jpg").find(["Joe"])
+    Traceback (most recent call last):
+    facebank.errors.ScanFormatError: ...
+    """
 
 
 class ScanBusyError(ScanError):
@@ -334,7 +395,15 @@ class GalleryNotFoundError(GalleryError):
 
 
 class GalleryFormatError(GalleryError):
-    """The file is not a gallery, or it is damaged."""
+    """The file is not a gallery, or it is damaged.
+
+    Examples
+    --------
+    >>> from facebank import FaceBank
+    >>> FaceBank.open("party.jpg").people()
+    Traceback (most recent call last):
+    facebank.errors.GalleryFormatError: ...
+    """
 
 
 class GalleryVersionError(GalleryError):
@@ -383,7 +452,14 @@ class InvalidNameError(GalleryError):
 
 
 class ExchangeError(GalleryError):
-    """An export is incomplete or altered, or the folder is not an export."""
+    """An export is incomplete or altered, or the folder is not an export.
+
+    Examples
+    --------
+    >>> bank.import_people(".")
+    Traceback (most recent call last):
+    facebank.errors.ExchangeError: ...
+    """
 
 
 def was_interrupted(error: BaseException) -> bool:

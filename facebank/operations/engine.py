@@ -89,15 +89,15 @@ def load_engine_of(
     if _is_missing_or_empty(gallery):
         return load_engine(None, device, threads, runtime)
     with Gallery.open(gallery, read_only=True) as opened:
-        bound = opened.pack.name
+        pack_name = opened.pack.name
     try:
-        return load_engine(bound, device, threads, runtime)
+        return load_engine(pack_name, device, threads, runtime)
     except PackNotFoundError as error:
         from facebank.packs import known_packs
 
-        install = ("install", bound) if bound in known_packs() else ("add", "FOLDER")
+        install = ("install", pack_name) if pack_name in known_packs() else ("add", "FOLDER")
         raise PackNotFoundError(
-            f"the gallery {printable(str(gallery))} was made with the pack {printable(bound)!r}, which is not "
+            f"the gallery {printable(str(gallery))} was made with the pack {printable(pack_name)!r}, which is not "
             f"installed: name its folder with --pack, or install it with `{shell_command('packs', *install)}`"
         ) from error
 

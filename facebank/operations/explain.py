@@ -429,12 +429,12 @@ def _draw_key(explanation: Explanation) -> Image:
     strength = np.linspace(low, max(high, low), _WIDTH - 2 * _MARGIN, dtype=np.float32)
     strengths = np.broadcast_to(strength, (_KEY_HEIGHT, len(strength)))
     colors = tint(np.full((*strengths.shape, 3), _KEY_GRAY, dtype=np.float32), strengths)
-    zero = round(_zero(explanation) * (len(strength) - 1))
+    zero = round(_zero_position(explanation) * (len(strength) - 1))
     colors[:, max(0, zero - 1) : zero + 1] = _INK
     return Pictures.fromarray(colors)
 
 
-def _zero(explanation: Explanation) -> float:
+def _zero_position(explanation: Explanation) -> float:
     """Return the position of zero on the key, from 0 at its left end to 1 at its right end."""
     rise, fall = explanation.largest_rise, max(explanation.largest_drop, 0.0)
     return rise / (rise + fall) if rise + fall else 0.0
@@ -456,7 +456,7 @@ def _draw_key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
     if lowered is not None:
         strip.paste(lowered, (width - lowered.width, 0))
         last -= lowered.width + _GAP // 2
-    center = round(_zero(explanation) * width - zero.width / 2)
+    center = round(_zero_position(explanation) * width - zero.width / 2)
     strip.paste(zero, (min(max(center, first), last), 0))
     return strip
 

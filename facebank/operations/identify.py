@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
     from facebank.packs import Thresholds
-    from facebank.recognition.calibration.calibration import Calibrator, StrangersNamed
+    from facebank.recognition.calibration.calibration import Calibrator, NamedStrangerBound
     from facebank.recognition.calibration.files import PackCalibration
     from facebank.recognition.scoring import PersonScorer
     from facebank.types import FloatArray, Identity
@@ -154,7 +154,7 @@ class AlbumFacts:
     in_scan: int  # number of them who are people of the scan and not enrolled
     # upper bound on the fraction of strangers named; None if nobody is enrolled or the classifier is not
     # calibrated
-    named: StrangersNamed | None
+    named: NamedStrangerBound | None
 
 
 def count_other_people(gallery: Gallery) -> int:

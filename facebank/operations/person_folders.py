@@ -51,31 +51,31 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
     bucket = next((argument for argument in arguments if is_bucket_url(argument)), None)
     if bucket is not None:
         raise UsageError(bucket_file_message(bucket))
-    typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
-    if not typed:
+    stripped = [argument.rstrip(_SLASHES) or argument for argument in arguments]
+    if not stripped:
         raise UsageError("nothing to enroll: name a person's folder, or a person and photos")
-    if not all(typed):
-        nameless = not typed[0] and name is None and not tree
+    if not all(stripped):
+        nameless = not stripped[0] and name is None and not tree
         raise UsageError(f"{'the name' if nameless else 'a path'} is empty: type `facebank enroll NAME PHOTO`")
     if name is not None and tree:
         raise UsageError("--name is for one person and --tree for many: use one of the two")
     if name is not None:
-        return [PersonPhotos(name, tuple(map(Path, typed)))]
+        return [PersonPhotos(name, tuple(map(Path, stripped)))]
     if tree:
         return [
             person
-            for folder in typed
+            for folder in stripped
             for person in people_in_tree(Path(folder), "omit --tree if its photos are of one person")
         ]
-    if _is_folder(typed[0]):
-        return _people_of_folders(typed)
-    has_slash, is_path = typed[0] != arguments[0], _is_path(typed[0])
-    if (is_path or len(typed) == 1) if has_slash else (is_path and len(typed) == 1):
+    if _is_folder(stripped[0]):
+        return _people_of_folders(stripped)
+    has_slash, is_path = stripped[0] != arguments[0], _is_path(stripped[0])
+    if (is_path or len(stripped) == 1) if has_slash else (is_path and len(stripped) == 1):
         raise PhotoNotFoundError(f"there is no such file or folder: {printable(arguments[0])}")
-    person = _person_of_name(typed)
+    person = _person_of_name(stripped)
     if not has_slash:
         return [person]
-    note = f"there is no folder {printable(arguments[0])}: the photos are enrolled as {printable(typed[0])}'s"
+    note = f"there is no folder {printable(arguments[0])}: the photos are enrolled as {printable(stripped[0])}'s"
     return [replace(person, note=note)]
 
 
@@ -113,8 +113,8 @@ def _people_of_folders(typed: Sequence[str]) -> list[PersonPhotos]:
     raise UsageError(_generic_folder_message(people, named))
 
 
-def _with_generic(person: PersonPhotos, more: Sequence[PersonPhotos]) -> PersonPhotos:
-    folders = tuple(folder for generic in more for folder in generic.paths)
+def _with_generic(person: PersonPhotos, generic_people: Sequence[PersonPhotos]) -> PersonPhotos:
+    folders = tuple(folder for generic in generic_people for folder in generic.paths)
     listed = " and ".join(printable(str(folder)) for folder in folders)
     kind = "a folder" if len(folders) == 1 else "folders"
     note = f"{listed}: taken for {kind} with photos of {printable(person.name)}, not for a person"
@@ -133,10 +133,10 @@ def _generic_folder_message(people: Sequence[PersonPhotos], named: Sequence[Pers
 
 def _refuse_tree(folder: Path) -> None:
     """Raise `UsageError` for a folder whose photos are all in several subfolders that may be people."""
-    inside = [photo.relative_to(folder).parts for photo in find_photos(folder)]
-    if any(len(parts) < 2 for parts in inside):
+    relative_parts = [photo.relative_to(folder).parts for photo in find_photos(folder)]
+    if any(len(parts) < 2 for parts in relative_parts):
         return
-    names = list(dict.fromkeys(parts[0] for parts in inside))
+    names = list(dict.fromkeys(parts[0] for parts in relative_parts))
     if len(names) > 1 and not all(map(is_generic, names)):
         listed = ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
         raise UsageError(
@@ -161,8 +161,8 @@ def _person_of_name(typed: Sequence[str]) -> PersonPhotos:
 
 def _is_path(argument: str) -> bool:
     """Return whether a missing path was meant as a path, not a name: it has a slash or a photo's suffix."""
-    holds_slash = any(slash in argument for slash in _SLASHES)
-    return not _is_file(argument) and (holds_slash or Path(argument).suffix.lower() in PHOTO_SUFFIXES)
+    has_slash = any(slash in argument for slash in _SLASHES)
+    return not _is_file(argument) and (has_slash or Path(argument).suffix.lower() in PHOTO_SUFFIXES)
 
 
 def _is_folder(argument: str) -> bool:

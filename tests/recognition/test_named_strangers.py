@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.recognition.calibration.calibration import RATES, Calibrator, StrangersNamed, named_strangers
+from facebank.recognition.calibration.calibration import RATES, Calibrator, NamedStrangerBound, named_strangers
 
 from .synthetic import CALIBRATOR
 from .synthetic_calibrators import calibrators, counts, embedded_calibration, equal_counts, shares
@@ -17,7 +17,7 @@ rates = st.floats(RATES[0], RATES[-1])
 
 def measure(
     calibrator: Calibrator, samples: list[int], fpir: float, share: float, least_probability: float
-) -> StrangersNamed:
+) -> NamedStrangerBound:
     return named_strangers(
         calibrator, np.array(samples), fpir=fpir, stranger_share=share, least_probability=least_probability
     )

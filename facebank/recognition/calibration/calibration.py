@@ -321,7 +321,7 @@ _HALVINGS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class StrangersNamed:
+class NamedStrangerBound:
     """An upper bound on the fraction of strangers named, 0..1, and whether it is the lowest measured rate."""
 
     share: float
@@ -336,7 +336,7 @@ def named_strangers(
     stranger_share: float,
     least_probability: float,
     further: int = 0,
-) -> StrangersNamed:
+) -> NamedStrangerBound:
     """Return an upper bound on the fraction of strangers who reach the score and the probability of a name.
 
     The fraction that reaches the higher of the two limits is read off the calibrator's thresholds for each number of
@@ -371,4 +371,4 @@ def named_strangers(
                 lowest[index] = middle
             else:
                 highest[index] = middle
-    return StrangersNamed(float(np.average(np.exp(lowest), weights=people)), is_below=not reaches_at_lowest.any())
+    return NamedStrangerBound(float(np.average(np.exp(lowest), weights=people)), is_below=not reaches_at_lowest.any())

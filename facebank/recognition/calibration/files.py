@@ -52,12 +52,12 @@ def find_pack_calibration(pack: PackIdentity, folder: Path | None) -> PackCalibr
     if not calibrations:
         return PackCalibration()
     # The calibration of a fitted classifier is valid only with the background that it was measured with.
-    fitted = [
+    fitted_folders = [
         candidate
         for candidate, calibration in calibrations
         if any(calibration.calibrator(kind) is not None for kind in FITTED)
     ]
-    ordered = [*fitted, *(candidate for candidate, _ in calibrations), *folders]
+    ordered = [*fitted_folders, *(candidate for candidate, _ in calibrations), *folders]
     background = next((candidate for candidate in ordered if is_file(candidate / BACKGROUND_NAME)), None)
     return PackCalibration(
         _join([calibration for _, calibration in calibrations]),

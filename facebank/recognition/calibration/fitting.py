@@ -80,7 +80,7 @@ class Population:
 
 
 def fit_calibrator(
-    known: Identities | Sequence[Population],
+    people: Identities | Sequence[Population],
     classifier: str,
     background: Background | None,
     *,
@@ -93,7 +93,7 @@ def fit_calibrator(
 
     Parameters
     ----------
-    known
+    people
         People, at least `MIN_PEOPLE` of them with two photos. Each of several populations contributes at every size
         that it allows; the first determines the sizes.
     classifier
@@ -114,7 +114,7 @@ def fit_calibrator(
     UsageError
         There are too few people, or all embeddings are the same.
     """
-    populations = [Population(known)] if isinstance(known, Identities) else list(known)
+    populations = [Population(people)] if isinstance(people, Identities) else list(people)
 
     def search(number: int, plan: GalleryPlan, gallery: int) -> Searches:
         random = np.random.default_rng([seed, plan.size, plan.samples_each, gallery, number, plan.further])
