@@ -132,9 +132,9 @@ class EnrolledFaces:
         return self._index.names[number] if name is None else name
 
     def samples(self, name: str) -> tuple[list[int], FloatArray]:
-        """Return the numbers of a person's unmasked samples, and their embeddings ``(N, D)``."""
-        numbers = [sample.id for sample in self._gallery.samples(name) if not sample.masked]
-        return numbers, self._gallery.vectors_of(numbers)
+        """Return the ids of a person's unmasked samples, and their embeddings ``(N, D)``."""
+        ids = [sample.id for sample in self._gallery.samples(name) if not sample.masked]
+        return ids, self._gallery.vectors_of(ids)
 
     def nearest(self, embeddings: FloatArray, people: Iterable[str]) -> str | None:
         """Return which of some people is most similar to faces ``(N, D)``; None if none has unmasked samples."""
@@ -144,7 +144,7 @@ class EnrolledFaces:
         best = max(similarities, key=lambda name: similarities[name], default=None)
         return None if best is None else self._gallery.person(best).name
 
-    def exclude(self, numbers: Collection[int]) -> OtherPeople:
+    def other_people(self, numbers: Collection[int]) -> OtherPeople:
         """Return all people except those with the given numbers."""
         further = {number: own for number, own in self._enrolled.items() if number not in numbers and len(own)}
         return OtherPeople(self._index.people, {*numbers, *self._enrolled}, further)
@@ -245,9 +245,9 @@ class PersonGuard:
         self.own: FloatArray = np.empty((0, gallery.pack.dimension), dtype=np.float32)
         if number >= 0:
             self._own_ids, self.own = self._enrolled.samples(self.name)
-        self._others = self._enrolled.exclude({number, *self._ignored})
+        self._others = self._enrolled.other_people({number, *self._ignored})
         samples = {sample.id: sample for sample in gallery.samples(self.name)} if number >= 0 else {}
-        self._own_keys = {number: FaceKey.from_sample(sample) for number, sample in samples.items()}
+        self._own_keys = {sample_id: FaceKey.from_sample(sample) for sample_id, sample in samples.items()}
         self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
         self._born = gallery.person(self.name).born if number >= 0 else None
 
@@ -272,24 +272,24 @@ class PersonGuard:
                 indices.setdefault(face.embedding.tobytes(), []).append(index)
         if not indices:
             return judgments
-        distinct = [faces[equal[0]] for equal in indices.values()]
+        distinct = [faces[duplicates[0]] for duplicates in indices.values()]
         comparison = compare(np.stack([face.embedding for face in distinct]), self.own, self._others, self._verify)
         dates = [face.photographed_at for face in distinct] + self._own_dates
         warning = self._similarity_warning(comparison)
-        for number, (doubt, equal) in enumerate(zip(comparison.doubts, indices.values(), strict=True)):
+        for number, (doubt, duplicates) in enumerate(zip(comparison.doubts, indices.values(), strict=True)):
             judgment = (
                 Judgment(warning=warning) if doubt is None else self._judge_doubt(doubt, comparison, number, dates)
             )
-            for index in equal:
+            for index in duplicates:
                 judgments[index] = judgment
         return judgments
 
     def _describe_other_face(self, face: GuardedFace) -> str | None:
         """Describe which other face of the photo is the person's, or return None."""
         person = printable(self.name)
-        for sample, key in self._own_keys.items():
+        for sample_id, key in self._own_keys.items():
             if face.key is not None and is_other_place(key, face.key):
-                return f"another face of the photo is a sample of {person} already (sample {sample}), not this one"
+                return f"another face of the photo is a sample of {person} already (sample {sample_id}), not this one"
         if not face.others or not len(self.own):
             return None
         numbers, others = list(face.others), np.stack(list(face.others.values()))

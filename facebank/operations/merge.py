@@ -74,7 +74,7 @@ def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, v
     advice = f"use --force if {both} are one person anyway"
     samples, own = gallery.samples(other.name), gallery.samples(person.name)
     for sample in samples:
-        beside = next(
+        other_face = next(
             (
                 existing
                 for existing in own
@@ -82,13 +82,16 @@ def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, v
             ),
             None,
         )
-        if beside is not None:
-            return f"{both} are two faces of {printable(sample.path)} (samples {sample.id} and {beside.id}): {advice}"
+        if other_face is not None:
+            return (
+                f"{both} are two faces of {printable(sample.path)} (samples {sample.id} and {other_face.id}): {advice}"
+            )
     enrolled = EnrolledFaces(gallery)
     guard = PersonGuard(gallery, into, verify, enrolled=enrolled, ignored=sources)
     dates = {sample.id: sample.taken_at if sample.camera_dated else None for sample in samples}
     faces = [
-        GuardedFace(embedding, dates[number]) for number, embedding in zip(*enrolled.samples(other.name), strict=True)
+        GuardedFace(embedding, dates[sample_id])
+        for sample_id, embedding in zip(*enrolled.samples(other.name), strict=True)
     ]
     if not faces or not len(guard.own):
         return None  # masked faces are not comparable

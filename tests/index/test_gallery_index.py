@@ -302,9 +302,9 @@ def test_enrolled_faces_are_reloaded_after_the_index_was_overwritten(gallery: Ga
     path.unlink()
     probe = Faces(9).vector()
     with pytest.raises(GalleryBusyError):
-        faces.exclude([]).nearest(probe)
+        faces.other_people([]).nearest(probe)
     faces.follow()
-    assert faces.exclude([]).nearest(probe) == OtherPeople(open_in_memory(gallery).people).nearest(probe)
+    assert faces.other_people([]).nearest(probe) == OtherPeople(open_in_memory(gallery).people).nearest(probe)
 
 
 def test_a_full_disk_leaves_no_file(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

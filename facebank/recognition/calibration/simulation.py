@@ -284,7 +284,7 @@ def _shuffled_photos(identities: Identities, random: np.random.Generator) -> lis
 
 
 def _best_columns(scores: FloatArray, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the places of each row's best scores, and `Searches.own`."""
+    """Return the columns of each row's best scores, and `Searches.own`."""
     width = min(MAX_SCORES, scores.shape[1])
     order = top_indices(scores, width)
     is_own = order == own[:, None]
