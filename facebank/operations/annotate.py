@@ -51,19 +51,19 @@ class Annotator:
             as in its place, with a number if the name is taken; a PNG if the photo is one or is too large for a JPEG.
         """
         photo = turn_photo(read_photo(identified.path), identified.quarter_turns)
-        source = Path(identified.path)
-        folder = self._folder / self._subfolder(source)
+        path = Path(identified.path)
+        folder = self._folder / self._subfolder(path)
         if not self._named.contains(folder):
             return None
         make_folder(folder)
-        self._taken.add(_resolve(source))
-        target = free_name(folder, source.stem, _suffix(source, photo), self._taken)
+        self._taken.add(_resolve(path))
+        target = free_name(folder, path.stem, _suffix(path, photo), self._taken)
         annotate_photo(photo, [_mark(number, face) for number, face in enumerate(identified.faces, 1)], target)
         self._taken.add(_resolve(target))
         return target
 
-    def _subfolder(self, source: Path) -> Path:
-        folder = Path(os.path.abspath(source.parent))  # noqa: PTH100 - as above
+    def _subfolder(self, path: Path) -> Path:
+        folder = Path(os.path.abspath(path.parent))  # noqa: PTH100 - as above
         subfolders = (folder.relative_to(root) for root in self._roots if folder.is_relative_to(root))
         return next(subfolders, Path())
 
@@ -104,10 +104,10 @@ def _resolve(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve() fails on circular links
 
 
-def _suffix(source: Path, photo: DecodedPhoto) -> str:
+def _suffix(path: Path, photo: DecodedPhoto) -> str:
     if max(photo.width, photo.height) > MAX_JPEG_SIDE:
         return ".png"
-    return source.suffix if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
+    return path.suffix if path.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
 
 
 def _mark(number: int, face: Face) -> Mark:

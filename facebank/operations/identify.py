@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 _CHOICE_SETTING = "chosen_classifier"
 _ENOUGH_SAMPLES = 5000
-"""Number of enrolled samples from which the album's other people are ignored: the enrolled people suffice."""
+"""Number of enrolled samples above which the album's other people are ignored: the enrolled people suffice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class Identification:
     basis: DecisionBasis
     recognizer: Recognizer | None  # None if nobody is enrolled
     choice: ClassifierChoice  # the classifier and the reason for it
-    # whether probabilities and the threshold were measured for this classifier; otherwise uses the pack's own
-    # threshold, without probabilities
+    # whether probabilities and the threshold were measured for this classifier; otherwise the pack's own threshold
+    # applies, without probabilities
     calibrated: bool
     births: BirthDates = field(default_factory=BirthDates)  # known birth dates
     # number of other people in the correction of scores: the other enrolled people, and people of the gallery's scan

@@ -78,7 +78,7 @@ def add_training(model: ModelProto, tensor: TensorProto) -> None:
     model.training_info.add().algorithm.initializer.append(tensor)
 
 
-PLACES: Mapping[str, Change] = {
+TENSOR_ADDERS: Mapping[str, Change] = {
     **{
         change.__name__: change
         for change in (add_initializer, add_sparse_values, add_sparse_indices, add_constant, add_list_of_tensors)
@@ -94,11 +94,11 @@ PLACES: Mapping[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", TENSOR_ADDERS)
 @pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/passwd", "*/_ORT_MEM_ADDR_/*"])
-def test_external_weights_are_an_error_at_any_place(place: str, location: str, tmp_path: Path) -> None:
+def test_external_weights_are_rejected(kind: str, location: str, tmp_path: Path) -> None:
     model = ModelProto.FromString(small_embedder())
-    PLACES[place](model, external("w", location))
+    TENSOR_ADDERS[kind](model, external("w", location))
     path = tmp_path / "e.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(PackIntegrityError, match=r"e\.onnx cannot be used: it keeps weights in another file"):
