@@ -172,16 +172,23 @@ def test_documents_are_in_us_english(document: str) -> None:
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/index.md", "docs/enroll.md", "docs/scikit-learn.md"])
-def test_python_examples_run(document: str, example_bank: FaceBank, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_examples_run(
+    document: str, example_bank: FaceBank, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     example_bank.close()
     for path in Path().glob("*.facebank*"):
         path.unlink()
     for copy in ("ada1.jpg", "ada2.jpg"):
         shutil.copy(copy.replace("ada", "barack"), copy)
-    names: dict[str, Any] = {}
+    for person, photos in {"Ada": ("barack1.jpg", "barack2.jpg"), "Grace": ("joe.jpg", "joe.jpg")}.items():
+        for number, photo in enumerate(photos):
+            (Path("people") / person).mkdir(parents=True, exist_ok=True)
+            shutil.copy(photo, Path("people") / person / f"{number}.jpg")
+    monkeypatch.setenv("FACEBANK_GALLERY", "example.facebank")
     output = None
     for kind, text in BLOCK.findall(DOCUMENTS[document]):
         if kind == "python":
+            names: dict[str, Any] = {}  # a block may be copied alone
             exec(compile(text, document, "exec"), names)
             output = capsys.readouterr().out
         elif kind == "text":
