@@ -67,7 +67,7 @@ def test_the_installation_names_extras() -> None:
 
 def test_the_broker_runs_with_the_configuration_of_the_guide(tmp_path: Path) -> None:
     (configuration,) = (block for block in find_blocks("") if block.startswith("listener"))
-    (line,) = (line for line in LINES if line.startswith("mosquitto_passwd"))
+    (line,) = (line.removeprefix("sudo ") for line in LINES if line.startswith("sudo mosquitto_passwd"))
     passwords = tmp_path / "passwords"
     name, *arguments = shlex.split(line.replace("/etc/mosquitto/passwords", str(passwords)))
     subprocess.run([find_program(name), *arguments], check=True, capture_output=True)
