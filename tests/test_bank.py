@@ -366,7 +366,7 @@ def test_preloading_errors_are_raised_on_use(tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text("utf-8").replace('input = "data"', 'input = "pixels"'), "utf-8")
     bank = FaceBank.open(tmp_path / "none.facebank", pack=str(folder), device="cpu")
     bank.preload()
-    with pytest.raises(ManifestError, match=r"has the inputs data, but pack\.toml says pixels"):
+    with pytest.raises(ManifestError, match=r"has the inputs data, but pack\.toml states pixels"):
         bank.verify(OBAMA, SPEECH)
 
 

@@ -133,7 +133,7 @@ def escape_path(path: str) -> str:
 
     Examples
     --------
-    >>> shown_path("caf\udce9.jpg")
+    >>> escape_path("caf\udce9.jpg")
     'caf\\xe9.jpg'
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")

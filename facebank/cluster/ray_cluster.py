@@ -124,8 +124,8 @@ def check_address(address: str) -> None:
     match = _ADDRESS.fullmatch(address)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise UsageError(
-            f"{_redact(address)} is not the address of a Ray cluster: use HOST:PORT as printed by 'ray start "
-            f"--head', or {LOCAL} for this machine"
+            f"{_redact(address)} is not the address of a Ray cluster, HOST:PORT, or {LOCAL} for this machine: "
+            "use the address that 'ray start --head' printed"
         )
 
 

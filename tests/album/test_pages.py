@@ -130,7 +130,7 @@ def test_found_photos_are_grouped_by_year_and_month_with_file_dates_last(tmp_pat
 
 
 def test_a_page_has_a_limited_number_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "MOST_PICTURES", 2)
+    monkeypatch.setattr(pages, "MAX_PICTURES", 2)
     photo = found_photo(DEMO_PHOTOS / "eileen_collins.jpg", datetime(2019, 6, 1), camera_dated=True)
     write_found_page([photo] * 5, "Photos of Ada", tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text("utf-8"))

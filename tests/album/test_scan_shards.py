@@ -146,7 +146,7 @@ def test_scans_that_cannot_be_merged_are_reported(bank: FaceBank, scans: list[Pa
         with pytest.raises(error, match=message):
             album.merge(paths)
         assert not target.exists()
-    with pytest.raises(UsageError, match="moved is"):
+    with pytest.raises(UsageError, match="moved must be"):
         album.merge([first], moved="x")  # type: ignore[arg-type]
     shutil.copy(first, tmp_path / "copied.scan")
     with pytest.raises(UsageError, match="are both shard 1/3"):

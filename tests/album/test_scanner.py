@@ -197,7 +197,7 @@ def test_photos_of_a_missing_disk_are_kept(engine: Engine, scan_file: ScanFile, 
     rescan(engine, scan_file, folder)
     elsewhere = folder.with_name("elsewhere")
     folder.rename(elsewhere)
-    with pytest.raises(PhotoNotFoundError, match=r"no such file or folder: .*knows 3 photos"):
+    with pytest.raises(PhotoNotFoundError, match=r"no such file or folder: .*the scan has 3 photos"):
         plan_scan(scan_file, [folder])
     folder.mkdir()
     plan = plan_scan(scan_file, [folder])

@@ -80,7 +80,7 @@ def test_results_of_a_deleted_folder_are_kept_until_forgotten(run: Run, two_peop
     (album / "clip.mp4").write_bytes(b"a video")
     assert "1 video skipped" in run("scan", album).err
     shutil.rmtree(album)
-    assert "knows 5 photos in it" in run("scan", album, code=2).err
+    assert "the scan has 5 photos in it" in run("scan", album, code=2).err
     assert len(run("identify", "--scan", "--json").records) == 5
     assert "5 files forgotten" in run("scan", album, "--forget").err
     assert run("identify", "--scan", "--json").records == []

@@ -150,7 +150,7 @@ def test_another_version_of_facebank_or_a_decoder_is_a_problem() -> None:
             ScanWorker(fetch).prepare(job(decoders=job_decoders), [unexpected_fetch, no_hashes, no_hashes]).problem
         )
         assert problem is not None
-        assert f"it has {name} {versions[name]}, but the machine that started the job {version}" in problem
+        assert f"it has {name} {versions[name]}, but the machine that started the job has {version}" in problem
 
 
 def test_missing_photos_are_a_problem(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ ROUTES = {
     None: """
         GET /api/v1/health
         GET /api/v1/openapi.json
-        GET /api/v1/static/{rest:path}
+        GET /api/v1/static/{path:path}
         GET /sign-in
         POST /sign-in
     """,
@@ -56,7 +56,7 @@ ROUTES = {
         POST /api/v1/recognition/faces/{image_id}/verify
         GET /
         GET /looking
-        GET /people/{number}
+        GET /people/{person_id}
         GET /look-alikes
         GET /add
         POST /add/ask
@@ -90,10 +90,10 @@ ROUTES = {
         POST /api/v1/recognition/faces/delete
         DELETE /api/v1/recognition/faces/{image_id}
         POST /add/enroll
-        POST /people/{number}/rename
-        POST /people/{number}/describe
-        POST /people/{number}/merge
-        POST /people/{number}/unmerge
+        POST /people/{person_id}/rename
+        POST /people/{person_id}/describe
+        POST /people/{person_id}/merge
+        POST /people/{person_id}/unmerge
         POST /samples/{sample_id}/remove
         POST /photos/{content_hash}/answers
         POST /answers/undo
@@ -109,8 +109,8 @@ ROUTES = {
         DELETE /api/v1/recognition/subjects/
         DELETE /api/v1/recognition/subjects/{subject}
         DELETE /api/v1/recognition/faces
-        GET /people/{number}/copies
-        POST /people/{number}/forget
+        GET /people/{person_id}/copies
+        POST /people/{person_id}/forget
         POST /settings
     """,
 }
@@ -120,7 +120,7 @@ VALUES = {
     "subject": "Nobody",
     "image_id": "00000000-0000-8000-8000-000000000000",
     "content_hash": "0" * 64,
-    "rest:path": "x",
+    "path:path": "x",
     "side": "320",
 }
 READS = {route for route in ROLE_OF_ROUTE if route.startswith("GET ")}

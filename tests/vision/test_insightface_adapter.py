@@ -88,6 +88,10 @@ def test_external_weights_are_an_error_before_loading(folder: Path, name: str, m
     (folder / name).write_bytes(model.SerializeToString())
     package = open_package(f"insightface:{folder}")
     assert package.digest != digest
-    monkeypatch.setattr("facebank.vision.insightface_adapter._import_face_analysis", lambda: pytest.fail("loaded"))
+
+    def load_networks(**_: object) -> None:
+        pytest.fail("loaded")
+
+    monkeypatch.setattr("facebank.vision.insightface_adapter._import_face_analysis", lambda: load_networks)
     with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
         package.load("cpu")

@@ -156,7 +156,7 @@ def truncate(name: str, size: int) -> str:
 
     Examples
     --------
-    >>> shortened("Zoë", 3)
+    >>> truncate("Zoë", 3)
     'Zo'
     """
     data = name.encode("utf-8", "surrogatepass")
