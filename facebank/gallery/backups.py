@@ -40,25 +40,34 @@ _WRITE_ERRORS = {
 _COMPANION = re.compile(rf"-(wal|shm|journal)|{QUEUE}|{RESERVE}|{_AUTOMATIC.pattern}")
 
 
-def back_up(connection: sqlite3.Connection, gallery: Path, target: str | os.PathLike[str]) -> Path:
-    """Copy an open gallery, as of one moment, into a new file that only its owner can read.
+def backup_path(gallery: Path, target: str | os.PathLike[str]) -> Path:
+    """Return the path of a new copy of a gallery.
 
-    Raises `UsageError` (the file exists, its folder is missing, or the name is reserved for files that belong to the
-    gallery) or `StorageError` (the copy cannot be written).
+    Raises `UsageError` if the file exists, its folder is missing, or the name is reserved for files that belong to the
+    gallery.
     """
     path = file_path(target, "the path of the copy")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {printable(str(path.absolute().parent))} for the copy: create it first.")
     if _is_companion(path, gallery):
         raise UsageError(f"{printable(str(path))} is a name reserved for the gallery's own files: choose another.")
+    if os.path.lexists(path):
+        raise _exists_error(path)
+    return path
+
+
+def back_up(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy an open gallery, as of one moment, into a new file that only its owner can read.
+
+    Raises `UsageError` if the file exists and `StorageError` if the copy cannot be written.
+    """
     try:
         with new_file(path, mode=PRIVATE_FILE, replaces=False) as part:
             _copy(connection, part)
     except FileExistsError:
-        raise UsageError(f"{printable(str(path))} already exists: choose another file.") from None
+        raise _exists_error(path) from None
     except OSError as error:
         raise StorageError(f"{printable(str(path))} cannot be written: {error.strerror}.") from error
-    return path
 
 
 def back_up_before(gallery: Path, version: int) -> Path:
@@ -133,6 +142,10 @@ def _copy(connection: sqlite3.Connection, part: Part) -> None:
             raise
     part.stream.seek(_JOURNAL_FORMAT)
     part.stream.write(b"\x01\x01")  # rollback journal: the copy can be read without a log
+
+
+def _exists_error(path: Path) -> UsageError:
+    return UsageError(f"{printable(str(path))} already exists: choose another file.")
 
 
 def _no_space_error(gallery: Path, error: OSError) -> StorageError:

@@ -699,8 +699,11 @@ class Gallery:
 
         Raises `UsageError` (the file exists, or its folder does not) or `StorageError` (it cannot be written).
         """
-        path = self._file.back_up(target)
-        self.note_written(PlaceKind.BACKUP, path)
+        from facebank.gallery.backups import backup_path
+
+        path = backup_path(self.path, target)
+        self.note_written(PlaceKind.BACKUP, path)  # first, so that the copy knows of itself if it is restored
+        self._file.back_up(path)
         return path
 
     def automatic_backups(self) -> list[Path]:

@@ -100,8 +100,9 @@ class GalleryPlaces:
             self._file.write_setting(WRITTEN_PLACES_SETTING, after)
 
     def written(self) -> list[WrittenPlace]:
-        """Return the recorded places that still exist, latest first."""
-        return [place for place in self._recorded() if os.path.lexists(place.path)]
+        """Return the recorded places that still exist, latest first, without the gallery itself (an opened backup)."""
+        own = Path(os.path.abspath(self._file.path))  # noqa: PTH100 - resolve() follows links
+        return [place for place in self._recorded() if place.path != own and os.path.lexists(place.path)]
 
     def derived(self) -> list[Path]:
         """Return the existing files in the caches."""

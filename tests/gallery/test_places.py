@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from facebank.errors import UsageError
 from facebank.gallery import Gallery, PlaceKind, export_gallery
 from facebank.gallery.derived import derived_file
 from facebank.gallery.places import WRITTEN_PLACES_SETTING, add_place
@@ -45,6 +47,26 @@ def test_exports_are_recorded(gallery: Gallery, faces: Faces, tmp_path: Path) ->
     assert list_places(gallery) == [("export", "backup")]
     gallery.forget("Ada")
     assert list_places(gallery) == [("export", "backup")]
+
+
+def test_a_restored_backup_lists_itself(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+    gallery.enroll("Ada", faces.samples(1))
+    backup = gallery.back_up(tmp_path / "backup.facebank")
+    gallery.close()
+    with Gallery.open(backup) as opened:
+        assert list_places(opened) == []
+    for companion in ("-wal", "-shm"):
+        gallery.path.with_name(f"{gallery.path.name}{companion}").unlink(missing_ok=True)
+    shutil.copyfile(backup, gallery.path)
+    with Gallery.open(gallery.path) as restored:
+        assert list_places(restored) == [("backup", "backup.facebank")]
+
+
+def test_existing_files_are_not_recorded_as_backups(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(UsageError, match="already exists"):
+        gallery.back_up(tmp_path / "photo.jpg")
+    assert list_places(gallery) == []
 
 
 def test_places_named_after_a_person_are_forgotten(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:

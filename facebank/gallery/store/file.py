@@ -43,7 +43,6 @@ from facebank.storage.sqlite import (
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     from facebank.gallery.records import PackIdentity
@@ -175,12 +174,12 @@ class GalleryFile:
             finally:
                 clear_cache(connection)
 
-    def back_up(self, target: str | os.PathLike[str]) -> Path:
+    def back_up(self, path: Path) -> None:
         """Copy the file as of one moment: see `facebank.gallery.backups.back_up`."""
         from facebank.gallery.backups import back_up
 
         with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
-            return back_up(connection, self.path, target)
+            back_up(connection, path)
 
     def read_setting(self, key: str) -> Any:
         """Return a setting's value, decoded from JSON; None if it is not set."""
