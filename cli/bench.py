@@ -22,7 +22,7 @@ from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .help_layout import CommandApp, HelpGroup
 from .options import AsOneJson
-from .output import pluralize, say, write_json, write_line, write_table
+from .output import say, write_json, write_line, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def forget(as_json: AsOneJson = False) -> int:
     if as_json:
         write_json({"folder": str(evaluation_folder()), "bytes": freed})
     else:
-        write_line(f"{freed / 1e6:.1f} MB removed from {evaluation_folder()}")
+        size = f"{freed / 1e6:,.1f} MB" if freed >= 1e6 else f"{freed / 1e3:,.1f} kB"
+        write_line(f"{size} removed from {evaluation_folder()}")
     return 0
 
 
@@ -212,6 +213,10 @@ def _exit_code(report: Report) -> int:
 
     unused = [failure for failure in report.failures if failure.reason != NO_FACE]
     if unused:
-        example = f"such as {unused[0].entry}: {unused[0].reason}"
-        say(f"{pluralize(len(unused), 'item')} left out, {example}; the report lists all")
+        example = f"{unused[0].entry} ({unused[0].reason})"
+        say(
+            f"1 item left out: {example}"
+            if len(unused) == 1
+            else f"{len(unused):,} items left out, such as {example}; the report lists all"
+        )
     return SOME_FAILED if unused or report.failed_checks else 0

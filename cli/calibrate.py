@@ -10,7 +10,7 @@ import typer
 
 from .global_options import global_options
 from .options import AsOneJson
-from .output import say, write_json, write_line, write_table
+from .output import say, short_path, write_json, write_line, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -69,20 +69,24 @@ def calibrate(
     simulated galleries of these people. The reliability is measured by calibrating with one half of the people and
     testing with the other.
     """
+    from facebank.errors import UsageError
     from facebank.operations.calibrate import calibrate, find_album, plan_calibration, read_faces, select_classifiers
     from facebank.operations.engine import load_engine
-    from facebank.recognition.calibration.files import require_folder, save_pack_calibration, user_folder
+    from facebank.recognition.calibration.files import check_folder, save_pack_calibration, user_folder
 
     classifiers = select_classifiers(classifier)
     album = find_album(photos, strangers)
     options = global_options(ctx)
     engine = load_engine(pack, options.device, runtime=options.runtime)
     folder = out or user_folder(engine.identity)
-    require_folder(folder)
+    check_folder(folder)
     with ProgressBar(writes_lines=as_json) as bar:
         faces = read_faces(album, engine, bar)
     _report_mislabelled(faces)
-    plan = plan_calibration(faces.identities, classifiers)
+    try:
+        plan = plan_calibration(faces.identities, classifiers)
+    except UsageError as error:
+        raise UsageError(f"{short_path(str(photos))}: {error}") from error
     with ProgressBar(writes_lines=as_json) as bar:
         made_from = _provenance(photos, strangers)
         result = calibrate(faces.identities, engine.identity, plan.classifiers, made_from, progress=bar)

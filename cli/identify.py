@@ -160,8 +160,8 @@ def report_classifier(identification: Identification) -> None:
         say(f"classifier {identification.choice.classifier}: {identification.choice.why}")
     if identification.recognizer is not None and not identification.calibrated:
         say(
-            f"uncalibrated: {identification.choice.classifier!r} uses the threshold of the pack, and there are no "
-            "probabilities; 'facebank packs calibrate' estimates both"
+            f"the pack is not calibrated for the classifier {identification.choice.classifier!r}: faces are named from "
+            "the threshold in its pack.toml on, without probabilities; 'facebank packs calibrate' estimates both"
         )
 
 

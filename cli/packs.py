@@ -79,10 +79,11 @@ def show(
         for key, value in record.items():
             _print_field(key, value)
             if key == "commercial_use" and value is None and pack.manifest is not None:
-                _print_field(
-                    key,
-                    "not known: the license allows it, but the terms of the training data do not state it",
+                stated = pack.manifest.training_data is not None
+                reason = (
+                    "the terms of the training data do not" if stated else "pack.toml does not name the training data"
                 )
+                _print_field(key, f"not known: the license allows it, but {reason}")
         if calibration is not None:
             _print_field("calibrated", _describe_calibration(calibration))
     return BROKEN if pack.problem or (calibration is not None and calibration["problem"]) else 0
@@ -259,7 +260,7 @@ def _describe_calibration(calibration: dict[str, Any]) -> str:
     if calibration["problem"]:
         return str(calibration["problem"])
     if calibration["state"] == "uncalibrated":
-        return "uncalibrated: calibrate it with 'facebank packs calibrate'"
+        return "uncalibrated, so decisions have no probabilities; calibrate it with 'facebank packs calibrate'"
     owner = "your own" if calibration["state"] == "own" else "with the pack"
     origin = f"{calibration['people']} people, {calibration['photos']} photos: {calibration['made_from']}"
     return f"for {', '.join(calibration['classifiers'])}; {owner}, in {calibration['folder']}; {origin}"

@@ -160,7 +160,9 @@ def remove(
                     write_json(_removed_record(removed))
                 if removed.error is not None:
                     say(removed.error)
-    if not as_json:
+    if not (as_json or names or remaining or failed or outside):
+        write_line(f"no file {'' if paths else 'that the scan records '}has the name {name}")
+    elif not as_json:
         outcome = "would be removed" if dry_run else "removed"
         kept = f", {remaining:,} kept that facebank did not write" if remaining else ""
         failures = f", {pluralize(failed, 'photo')} failed" if failed else ""
@@ -228,7 +230,8 @@ class _WriteResults:
         self.failed = 0
         self.outside: list[str] = []
         self._as_json = as_json
-        self._files = self._regions = self._conflicts = self._unsure = self._removed = self._left = 0
+        self._photos = self._sidecars = 0  # files that were written
+        self._regions = self._conflicts = self._unsure = self._removed = self._left = 0
 
     def add(self, photo: TaggedPhoto) -> None:
         """Count the result of a photo, and report conflicts and errors."""
@@ -237,7 +240,9 @@ class _WriteResults:
         self._unsure += sum(face.action == "unsure" for face in photo.faces)
         self._removed += len(photo.removed)
         self._left += len(photo.left)
-        self._files += len(photo.files)
+        sidecars = sum(file.lower().endswith(".xmp") for file in photo.files)
+        self._sidecars += sidecars
+        self._photos += len(photo.files) - sidecars
         self._regions += len(changed)
         self._conflicts += len(conflicts)
         self.failed += photo.error is not None
@@ -259,7 +264,9 @@ class _WriteResults:
         left = f", {self._conflicts:,} kept with another name" if self._conflicts else ""
         unsure = f", {pluralize(self._unsure, 'name')} too uncertain (see --least-probability)" if self._unsure else ""
         failed = f", {pluralize(self.failed, 'photo')} failed" if self.failed else ""
-        written = f"{pluralize(self._regions, 'region')} {outcome} into {pluralize(self._files, 'file')}"
+        counts = ((self._photos, "photo"), (self._sidecars, "sidecar"))
+        files = " and ".join(pluralize(count, noun) for count, noun in counts if count)
+        written = f"{pluralize(self._regions, 'region')} {outcome} into {files or '0 files'}"
         return f"{written}{removed}{inside}{left}{unsure}{failed}"
 
 

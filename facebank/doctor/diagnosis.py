@@ -391,7 +391,9 @@ def _pack_finding(health: PackHealth) -> Finding:
     pack = health.pack
     name = printable(pack.name)
     if health.ok and pack.manifest:
-        return Finding(f"Pack {name}", f"{pack.manifest.version}, {len(health.files)} files as published")
+        return Finding(
+            f"Pack {name}", f"{pack.manifest.version}, {len(health.files)} files match the hashes in pack.toml"
+        )
     broken = ", ".join(f"{file} is {state}" for file, state in health.files.items() if state != "ok")
     return Finding(f"Pack {name}", pack.problem or broken, Severity.PROBLEM, _pack_command(pack.name, pack.embedded))
 
@@ -424,7 +426,7 @@ def _foreign_pack_finding(pack: str) -> Finding:
     broken = ", ".join(f"{file} is {state}" for file, state in states.items() if state is not FileState.OK)
     if broken:
         return Finding(subject, broken, Severity.PROBLEM)
-    return Finding(subject, f"{loaded.manifest.version}, {len(states)} files as published")
+    return Finding(subject, f"{loaded.manifest.version}, {len(states)} files match the hashes in pack.toml")
 
 
 def _gallery_pack_finding(path: Path, pack_name: str | None, digest: str | None, pack: str | None) -> Finding:

@@ -42,7 +42,7 @@ class CopyKind(StrEnum):
     """How a probe copies an enrolled photo."""
 
     CONTENT = "the same file"
-    IMAGE = "the same image, saved in another way"
+    IMAGE = "the same picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,7 @@ def leak_entries(faces: FaceSet, leaks: Sequence[Leak]) -> tuple[SkippedEntry, .
     """Return leaks as entries for a report's list of failures."""
     photos = faces.dataset.photos
     return tuple(
-        SkippedEntry(
-            photos[leak.probe].name, f"leakage: {photos[leak.enrolled].name}, which is enrolled, is {leak.kind}"
-        )
+        SkippedEntry(photos[leak.probe].name, f"{leak.kind} as {photos[leak.enrolled].name}, which is enrolled")
         for leak in leaks
     )
 

@@ -251,7 +251,7 @@ def plan_calibration(
     try:
         calibrated_sizes(identities, selected[0])
     except UsageError as error:
-        raise UsageError(f"{str(error).rstrip('.')}: strangers count as people with one photo") from error
+        raise UsageError(f"{error} Add photos of more people; strangers count as people with one photo.") from error
     left_out = {
         name: f"its background needs {MIN_BACKGROUND_PEOPLE} people; there are {people}"
         for name in selected

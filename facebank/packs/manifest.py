@@ -244,11 +244,15 @@ def terms_notice(manifest: PackManifest) -> str | None:
     """Return one line that states the restrictions of a pack, shown at its first use; None if there are none."""
     if manifest.commercial_use_known:
         return None
-    restriction = (
-        "the license of its weights allows commercial use, but the terms of its training data may not"
-        if manifest.commercial_use
-        else f"it is not for commercial use ({manifest.license})"
-    )
+    if not manifest.commercial_use:
+        restriction = f"it is not for commercial use ({manifest.license})"
+    elif manifest.training_data is None:
+        restriction = (
+            "the license of its weights allows commercial use, but pack.toml does not state its training data, "
+            "so whether their terms allow it is not known"
+        )
+    else:
+        restriction = "the license of its weights allows commercial use, but the terms of its training data may not"
     return f"using the pack {manifest.name!r}: {restriction}; see `{shell_command('packs', 'show', manifest.name)}`"
 
 

@@ -6,7 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-# All in seconds.
+# In seconds unless noted.
+_MIN_STEPS = 3  # steps; the first also loads networks
 _MIN_PAUSE = 0.1
 _MIN_TIME = 2.0
 _MARK_INTERVAL = 1.0
@@ -50,5 +51,7 @@ class Pace:
         began, before = self._marks[0] if self._marks else (self._began, 0)
         passed, done = self._last - began, self.done - before
         if done < 1 or (not self._marks and passed < _MIN_TIME):
+            return None
+        if self.done < self.total and (done < _MIN_STEPS or passed < _MIN_TIME):
             return None
         return passed / done * (self.total - self.done)

@@ -114,8 +114,9 @@ def test_too_few_people_and_mislabeled_photos_are_reported(run: Run, small_album
     assert result.out == ""
     mislabeled, too_few = result.err.splitlines()
     assert "two names" in mislabeled
-    assert "needs 40 people" in too_few
+    assert too_few.startswith("facebank: few: A calibration needs 40 people")
     assert "strangers" in too_few
+    assert not (small_album.parent / "calibrations").exists()
     assert show_calibration(run, validate) == before
 
 

@@ -49,6 +49,18 @@ def test_the_first_batch_gives_an_estimate() -> None:
     assert pace.seconds_left() == pytest.approx(0.1 * 3168)
 
 
+def test_the_first_steps_give_no_estimate() -> None:
+    clock = Clock()
+    pace = Pace(16, clock)
+    estimates = []
+    for seconds in (20.0, 0.3, 0.3, 0.3):  # the first photo also loads the networks
+        clock.now += seconds
+        pace.step()
+        estimates.append(pace.seconds_left())
+    assert estimates[:2] == [None, None]
+    assert estimates[2] == pytest.approx(20.6 / 3 * 13)
+
+
 def test_fast_steady_steps_give_an_estimate() -> None:
     clock = Clock()
     pace = Pace(10_000, clock)

@@ -174,7 +174,7 @@ def test_embedding_names_changes_neither_picture_nor_scan(run: Run, album: Path,
     os.utime(photo, ns=(10**18, 10**18))
     run("scan", album)
     before = read_photo(photo)
-    assert run("tags", "write", album, "--embed").out == "3 regions written into 3 files\n"
+    assert run("tags", "write", album, "--embed").out == "3 regions written into 3 photos\n"
     after = read_photo(photo)
     assert np.array_equal(before.pixels, after.pixels)
     assert before.taken_at == after.taken_at
@@ -199,7 +199,7 @@ def test_embedding_names_changes_neither_picture_nor_scan(run: Run, album: Path,
 
 def test_sidecar_regions_are_embedded_on_request(run: Run, album: Path) -> None:
     run("tags", "write", album)
-    assert run("tags", "write", album, "--embed").out == "2 regions written into 2 files\n"
+    assert run("tags", "write", album, "--embed").out == "2 regions written into 2 photos\n"
     assert regions(album / COLLINS) == [("Eileen Collins", "Face")] * 2
 
 
@@ -214,7 +214,7 @@ def test_regions_refer_to_the_stored_picture(run: Run, two_people: Path, tmp_pat
         stored = Image.fromarray(apply_orientation(pixels, INVERSE_ORIENTATIONS.get(orientation, orientation)))
         stored.save(folder / f"{orientation}.jpg", quality=95, exif=exif.tobytes())
     run("scan", folder)
-    assert run("tags", "write", folder).out == "8 regions written into 8 files\n"
+    assert run("tags", "write", folder).out == "8 regions written into 8 sidecars\n"
     face_boxes = [record["faces"][0]["box"] for record in run("identify", "--scan", "--json").records]
     region_boxes = [record["regions"][0]["box"] for record in run("tags", "show", folder, "--json").records]
     assert np.array(region_boxes) == pytest.approx(np.array(face_boxes), abs=0.05)
@@ -605,7 +605,8 @@ def test_only_names_written_by_facebank_are_removed(run: Run, album: Path) -> No
     assert run("tags", "remove", "eileen collins", album).out == "1 name removed from 1 file\n"
     assert regions(photo) == [("Barack Obama", "Face"), ("", "Face")], "a region of another program loses its name only"
     assert regions(album / OBAMA) == []
-    assert run("tags", "remove", "Nobody", album).out == "0 names removed from 0 files\n"
+    assert run("tags", "remove", "Nobody", album).out == "no file has the name Nobody\n"
+    assert run("tags", "remove", "Nobody").out == "no file that the scan records has the name Nobody\n"
 
 
 def test_names_from_another_gallery_are_kept(run: Run, album: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from facebank.recognition.calibration.files import (
     BACKGROUND_NAME,
     CALIBRATION_NAME,
     PackCalibration,
+    check_folder,
     find_pack_calibration,
-    require_folder,
     save_pack_calibration,
     user_folder,
 )
@@ -155,16 +155,16 @@ def test_damaged_own_calibration_is_an_error(pack_folder: Path, own_folder: Path
 
 def test_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for function in (require_folder, lambda folder: save_pack_calibration(CALIBRATION, BACKGROUND, folder)):
+    for function in (check_folder, lambda folder: save_pack_calibration(CALIBRATION, BACKGROUND, folder)):
         with pytest.raises(StorageError, match=r"cannot write .*FACEBANK_CALIBRATIONS"):
             function(tmp_path / "file" / "below")
     assert (tmp_path / "file").read_bytes() == b""
 
 
 def test_checking_the_folder_leaves_it_unchanged(tmp_path: Path, pack_folder: Path) -> None:
-    require_folder(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+    check_folder(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
     before = (pack_folder / CALIBRATION_NAME).read_bytes()
-    require_folder(pack_folder)
+    check_folder(pack_folder)
     assert (pack_folder / CALIBRATION_NAME).read_bytes() == before
     assert len(list(pack_folder.iterdir())) == 2

@@ -154,7 +154,11 @@ def openset(
         _by_size(sizes, figures),
         _hardest(bench, faces, trials[-1].gallery, conditions[-1]),
     )
-    untested = [f"Not tested with {photos} enrolled photos: nobody has more." for photos in shots if photos not in used]
+    untested = [
+        f"Not tested with {photos} enrolled photo{'s' * (photos != 1)}: nobody has {photos + 1} or more."
+        for photos in shots
+        if photos not in used
+    ]
     return bench.report(
         "openset",
         "Open-set identification: enrolled people and strangers",

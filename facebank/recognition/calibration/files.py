@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -118,7 +119,7 @@ def save_pack_calibration(calibration: Calibration, background: Background | Non
     Without a background, an older one is removed. The folder is created if missing; the files have ordinary
     permissions. Raises `StorageError` if they cannot be written.
     """
-    require_folder(folder)
+    _create_folder(folder)
     target = folder / BACKGROUND_NAME
     with _translate_write_errors(target):
         if background is None:
@@ -131,8 +132,18 @@ def save_pack_calibration(calibration: Calibration, background: Background | Non
         write_file(target, calibration.to_json().encode(), mode=_MODE)
 
 
-def require_folder(folder: Path) -> None:
-    """Create a folder for a calibration; raises `StorageError` if it is not writable."""
+def check_folder(folder: Path) -> None:
+    """Raise `StorageError` if a folder for a calibration cannot be created or written; leaves it as it was."""
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    try:
+        _create_folder(folder)
+    finally:
+        for path in missing:
+            with suppress(OSError):  # another process may use it now
+                path.rmdir()
+
+
+def _create_folder(folder: Path) -> None:
     target = folder / CALIBRATION_NAME
     with _translate_write_errors(target), new_folder(target):
         pass
