@@ -29,7 +29,7 @@ from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.files import (
     BACKGROUND_NAME,
     CALIBRATION_NAME,
-    require_folder,
+    check_folder,
     save_pack_calibration,
 )
 from facebank.recognition.calibration.fitting import Effort, Population, fit_calibrator
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder, such as the pack's")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
-    require_folder(arguments.out)
+    check_folder(arguments.out)
     groups = populations(arguments.data, pack)
     adults = groups[0].identities
     background = Background.measure(adults.embeddings, adults.people)
