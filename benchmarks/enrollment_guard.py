@@ -40,7 +40,7 @@ ACCEPTED = "enrolled"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Faces:
+class RelatedFaces:
     """Faces of people in families."""
 
     embeddings: FloatArray  # of shape ``(N, D)``
@@ -61,14 +61,14 @@ Decision = tuple[int, str]
 """Number of the person's family (or own number), and the reason for accepting or refusing one photo."""
 
 
-def check_faces(faces: Faces, indices: NDArray[np.int64], others: OtherPeople, verify: float) -> list[str]:
+def check_faces(faces: RelatedFaces, indices: NDArray[np.int64], others: OtherPeople, verify: float) -> list[str]:
     """Return the reason for each of some faces that are enrolled together as a new person."""
     embeddings = faces.embeddings[indices]
     doubts = compare(embeddings, embeddings[:0], others, verify).doubts
     return [ACCEPTED if doubt is None else doubt.kind.name.lower() for doubt in doubts]
 
 
-def enroll_correct_photos(faces: Faces, max_photos: int, verify: float) -> Iterator[Decision]:
+def enroll_correct_photos(faces: RelatedFaces, max_photos: int, verify: float) -> Iterator[Decision]:
     """Enroll all people in random order, and yield the outcome of each photo."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
@@ -81,7 +81,7 @@ def enroll_correct_photos(faces: Faces, max_photos: int, verify: float) -> Itera
 
 
 def enroll_wrong_photos(
-    faces: Faces, max_photos: int, verify: float, *, of_family: bool, is_enrolled: bool
+    faces: RelatedFaces, max_photos: int, verify: float, *, of_family: bool, is_enrolled: bool
 ) -> Iterator[Decision]:
     """Enroll one to four photos of a person with one of another person, and yield the outcome of the latter."""
     for seed in range(ORDERS):
@@ -130,22 +130,22 @@ def summarize(decisions: Iterator[Decision]) -> dict[str, object]:
     }
 
 
-def lfw_people(data: Path, pack: Pack, listing: str) -> Faces:
+def lfw_people(data: Path, pack: Pack, listing: str) -> RelatedFaces:
     """Return the faces of people of an LFW list with two or more photos."""
     faces = lfw_faces(data, pack).select_people(read_people(data, listing))
     faces = faces.where(faces.has_face)
     counts = np.bincount(faces.people)
     faces = faces.where(counts[faces.people] >= 2)
-    return Faces(faces.embeddings, faces.people, faces.people)
+    return RelatedFaces(faces.embeddings, faces.people, faces.people)
 
 
-def hard_people(data: Path, name: str, parity: int) -> Faces:
+def hard_people(data: Path, name: str, parity: int) -> RelatedFaces:
     """Return the people of a file in ``hard`` whose family number (or own number) is even or odd."""
     with np.load(data / "hard" / name) as arrays:
         people = arrays["person"].astype(np.int64)
         families = arrays["family"].astype(np.int64) if "family" in arrays else people
         chosen = families % 2 == parity
-        return Faces(arrays["embedding"][chosen], people[chosen], families[chosen])
+        return RelatedFaces(arrays["embedding"][chosen], people[chosen], families[chosen])
 
 
 def main() -> None:

@@ -42,14 +42,14 @@ FORGET = "import sys; from facebank.gallery import Gallery; Gallery.open(sys.arg
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class CommandCost:
     """Wall seconds and peak memory of one run, in megabytes."""
 
     seconds: float
     megabytes: float
 
 
-def run(program: Path, folder: Path, *arguments: str | Path) -> Run:
+def run(program: Path, folder: Path, *arguments: str | Path) -> CommandCost:
     """Run a command with its own caches; exits on failure."""
     cache_folders = {f"FACEBANK_{name.upper()}": str(folder / name) for name in ("cache", "packs", "calibrations")}
     start = time.perf_counter()
@@ -59,7 +59,7 @@ def run(program: Path, folder: Path, *arguments: str | Path) -> Run:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in {0, 1}:  # 1: some photos failed, such as those without a face
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Run(time.perf_counter() - start, usage.ru_maxrss / 1024)
+    return CommandCost(time.perf_counter() - start, usage.ru_maxrss / 1024)
 
 
 def create_galleries(version: Path, folder: Path, tree: Path, sizes: Sequence[int]) -> dict[str, Path]:
@@ -79,7 +79,7 @@ def measure_identification(
 ) -> list[dict[str, object]]:
     """Measure cold identifications in alternation."""
     cases = [(name, size, classifier) for name in versions for size in galleries[name] for classifier in CLASSIFIERS]
-    results: dict[tuple[str, str, str], list[Run]] = {case: [] for case in cases}
+    results: dict[tuple[str, str, str], list[CommandCost]] = {case: [] for case in cases}
     for _ in range(runs + 1):
         for name, size, classifier in cases:
             command = ("--gallery", galleries[name][size], "identify", photo, "--classifier", classifier, "--json")
@@ -106,7 +106,7 @@ def measure_after_changes(
 ) -> list[dict[str, object]]:
     """Measure cold identifications in alternation, each after enrolling one more synthetic person."""
     cases = [(name, size) for name in versions for size in list(galleries[name])[1:]]
-    results: dict[tuple[str, str], list[Run]] = {case: [] for case in cases}
+    results: dict[tuple[str, str], list[CommandCost]] = {case: [] for case in cases}
     numbers = [str(10**9 + run) for run in range(runs)]
     for number in numbers:
         for name, size in cases:

@@ -32,18 +32,18 @@ MAX_PHOTOS = 8  # per person
 ENROLLED = 5
 MASKED, UPPER, HIDDEN = "masked", "upper", "hidden"
 PROBE_SHAPES = (MaskShape.CLOTH, MaskShape.RESPIRATOR, MaskShape.SCARF)
-PROBE_COLORS = ("red", "navy", "grey", "black", "green", "pink")
+PROBE_COLORS = ("red", "navy", "gray", "black", "green", "pink")
 _GRAY = 128
 _UPPER_FRACTION = 66 / 112  # below the nose bridge, where every mask covers the face
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Faces:
+class VariantFaces:
     """Embeddings of photos, ordered by person.
 
     Attributes
     ----------
-    owners
+    person_numbers
         Number of the person, ``int64`` of shape ``(N,)``; -1 for strangers.
     order
         Number of the photo within its person, of shape ``(N,)``; photos below `ENROLLED` may be enrolled.
@@ -53,25 +53,25 @@ class Faces:
         Score of a hidden mouth in the unaltered and in the masked photo, ``(2, N)``.
     """
 
-    owners: NDArray[np.int64]
+    person_numbers: NDArray[np.int64]
     order: NDArray[np.int64]
     vectors: Mapping[str, FloatArray]
     hidden: FloatArray
 
 
-def load_faces(data: Path, pack: Pack, listing: str, people: int, strangers: int) -> Faces:
+def load_faces(data: Path, pack: Pack, listing: str, people: int, strangers: int) -> VariantFaces:
     """Embed photos unaltered, masked and as variants; results are cached.
 
     People are ordered by number of photos, largest first; strangers are people with a single photo.
     """
-    name = f"masks-{Path(listing).stem}-{people}-{strangers}-{pack.digest[:16]}.npz"
+    name = f"masked-{Path(listing).stem}-{people}-{strangers}-{pack.digest[:16]}.npz"
     cache_path = cache_folder() / "benchmarks" / name
     if not cache_path.is_file():
         cache_path.parent.mkdir(parents=True, exist_ok=True)
         _embed_all(data, listing, pack, people=people, strangers=strangers, cache_path=cache_path)
     with np.load(cache_path, allow_pickle=False) as arrays:
-        vectors = {name: arrays[name] for name in arrays.files if name not in ("owners", "order", HIDDEN)}
-        return Faces(arrays["owners"], arrays["order"], vectors, arrays[HIDDEN])
+        vectors = {name: arrays[name] for name in arrays.files if name not in ("person_numbers", "order", HIDDEN)}
+        return VariantFaces(arrays["person_numbers"], arrays["order"], vectors, arrays[HIDDEN])
 
 
 def _embed_all(data: Path, listing: str, pack: Pack, *, people: int, strangers: int, cache_path: Path) -> None:
@@ -87,12 +87,12 @@ def _embed_all(data: Path, listing: str, pack: Pack, *, people: int, strangers: 
     ]
     chosen += [(photos[unique[i]][0], -1, ENROLLED) for i in random.permutation(len(unique))[:strangers]]
     paths = [path for path, _, _ in chosen]
-    counts = np.bincount([owner for _, owner, _ in chosen if owner >= 0])
-    enrollable = np.array([owner >= 0 and order < min(ENROLLED, counts[owner] - 1) for _, owner, order in chosen])
+    counts = np.bincount([number for _, number, _ in chosen if number >= 0])
+    enrollable = np.array([number >= 0 and order < min(ENROLLED, counts[number] - 1) for _, number, order in chosen])
     vectors, hidden = _embed_photos(paths, enrollable, pack)
     np.savez(
         cache_path,
-        owners=np.array([owner for _, owner, _ in chosen], dtype=np.int64),
+        person_numbers=np.array([number for _, number, _ in chosen], dtype=np.int64),
         order=np.array([order for _, _, order in chosen], dtype=np.int64),
         hidden=hidden,
         **vectors,  # type: ignore[arg-type]

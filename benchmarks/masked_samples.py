@@ -41,7 +41,7 @@ MAX_PROBES, MAX_BARE = 5, 12  # per person
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Faces:
+class MaskedFaces:
     """Embeddings of N bare and M masked faces."""
 
     bare: FloatArray  # of shape ``(N, D)``
@@ -53,7 +53,7 @@ class Faces:
     masked_photos: NDArray[np.str_]  # of shape ``(M,)``
 
 
-def load(data: Path, pack: Pack, listing: str) -> Faces:
+def load(data: Path, pack: Pack, listing: str) -> MaskedFaces:
     """Embed the bare and masked faces of an LFW list of people."""
     embedder = build_embedder(pack, "auto")
     bare = load_bare_faces(data, pack, listing)
@@ -64,10 +64,10 @@ def load(data: Path, pack: Pack, listing: str) -> Faces:
     for row in np.concatenate(rows):
         drawn[row] = embedder.embed(augment(bare.crops[row], embedder.template, "mask")[None])[0]
     bare_vectors, masked_vectors = _embed(embedder, bare.crops), _embed(embedder, masked.crops)
-    return Faces(bare_vectors, drawn, bare.people, bare.photos, masked_vectors, masked.people, masked.photos)
+    return MaskedFaces(bare_vectors, drawn, bare.people, bare.photos, masked_vectors, masked.people, masked.photos)
 
 
-def measure(faces: Faces, photos: int) -> dict[str, object]:
+def measure(faces: MaskedFaces, photos: int) -> dict[str, object]:
     """Enroll people with `photos` bare photos each, and search for their masked photos and for masked strangers."""
     random = np.random.default_rng(0)
     prototypes: dict[str, list[FloatArray]] = {"bare": [], "drawn mask": [], "and worn mask": [], "worn mask alone": []}

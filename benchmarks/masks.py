@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING
-from benchmarks.masked_faces import ENROLLED, MASKED, UPPER, Faces, load_faces
+from benchmarks.masked_faces import ENROLLED, MASKED, UPPER, VariantFaces, load_faces
 from facebank.packs import load_pack
 from facebank.storage.arrays import normalized
 from facebank.vision.augmentation import VARIANTS
@@ -39,14 +39,14 @@ MAX_LOSS = 0.05  # percentage points of FNIR on unmasked probes
 
 Scores: TypeAlias = "Callable[[NDArray[np.int64], bool], FloatArray]"
 """Returns scores for each enrolled person, given the indices of probes and whether they are masked."""
-Method: TypeAlias = "Callable[[Faces, Sequence[NDArray[np.int64]]], Scores]"
+Method: TypeAlias = "Callable[[VariantFaces, Sequence[NDArray[np.int64]]], Scores]"
 """Enrolls people, given the indices of their samples."""
 
 
 # Methods --------------------------------------------------------------------------------------------------------------
 
 
-def prototypes(faces: Faces, enrolled: Sequence[NDArray[np.int64]], weights: Mapping[str, float]) -> FloatArray:
+def prototypes(faces: VariantFaces, enrolled: Sequence[NDArray[np.int64]], weights: Mapping[str, float]) -> FloatArray:
     """Return each person's prototype, the L2-normalized weighted mean of embeddings and variants."""
     means: NDArray[np.float32] = np.stack(
         [
@@ -57,7 +57,7 @@ def prototypes(faces: Faces, enrolled: Sequence[NDArray[np.int64]], weights: Map
     return normalized(means)
 
 
-def probe_embeddings(faces: Faces, masked: bool) -> FloatArray:
+def probe_embeddings(faces: VariantFaces, masked: bool) -> FloatArray:
     """Return the embeddings of all photos as probes, ``(N, D)``."""
     return faces.vectors[MASKED if masked else "plain"]
 
@@ -65,7 +65,7 @@ def probe_embeddings(faces: Faces, masked: bool) -> FloatArray:
 def mix(**weights: float) -> Method:
     """Return a method with one prototype, the weighted mean of plain embeddings and variants."""
 
-    def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
+    def enroll(faces: VariantFaces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         people = prototypes(faces, enrolled, {"plain": 1.0, **weights})
         return lambda indices, masked: probe_embeddings(faces, masked)[indices] @ people.T
 
@@ -75,7 +75,7 @@ def mix(**weights: float) -> Method:
 def keep_two_prototypes(rule: str) -> Method:
     """Return a method with a plain and a masked prototype, chosen by maximum score, by the detector or by the truth."""
 
-    def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
+    def enroll(faces: VariantFaces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain_prototypes = prototypes(faces, enrolled, {"plain": 1.0})
         masked_prototypes = prototypes(faces, enrolled, {"mask": 1.0})
 
@@ -95,7 +95,7 @@ def keep_two_prototypes(rule: str) -> Method:
 def mix_if_masked(rule: str, **weights: float) -> Method:
     """Return a method with plain prototypes, and with mixed ones for probes whose mouth is hidden."""
 
-    def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
+    def enroll(faces: VariantFaces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
         mixed = prototypes(faces, enrolled, {"plain": 1.0, **weights})
 
@@ -112,7 +112,7 @@ def mix_if_masked(rule: str, **weights: float) -> Method:
 def compare_upper_faces() -> Method:
     """Return a method that compares masked probes by the upper face only."""
 
-    def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
+    def enroll(faces: VariantFaces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
         upper = prototypes(faces, enrolled, {UPPER: 1.0})
         return lambda indices, masked: (
@@ -146,17 +146,17 @@ def methods() -> dict[str, Method]:
 # Measurement ----------------------------------------------------------------------------------------------------------
 
 
-def searches(faces: Faces, photos: int) -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int64]]]:
+def searches(faces: VariantFaces, photos: int) -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int64]]]:
     """Yield the sample indices of each enrolled person, and the indices of the probes, all their other photos."""
-    indices = [np.flatnonzero(faces.owners == person) for person in range(int(faces.owners.max()) + 1)]
+    indices = [np.flatnonzero(faces.person_numbers == person) for person in range(int(faces.person_numbers.max()) + 1)]
     samples = [rows[np.any(faces.vectors["flip"][rows] != 0, axis=1)] for rows in indices]
     for start in range(ENROLLED if photos == 1 else 1):
         chosen = [rows[start : start + photos] for rows in samples if len(rows) >= start + photos]
-        probes = [np.setdiff1d(indices[int(faces.owners[rows[0]])], rows) for rows in chosen]
+        probes = [np.setdiff1d(indices[int(faces.person_numbers[rows[0]])], rows) for rows in chosen]
         yield chosen, np.concatenate(probes)
 
 
-def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.float64]]:
+def measure(faces: VariantFaces, photos: int, method: Method) -> dict[str, NDArray[np.float64]]:
     """Count the probes and the misses of each kind for each person.
 
     Returns
@@ -166,18 +166,18 @@ def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.f
         ``missed`` at the threshold of their own strangers; ``masked operational`` at that of unmasked strangers.
         ``stranger`` holds the masked strangers' FPIR there.
     """
-    people = int(faces.owners.max()) + 1
-    strangers = np.flatnonzero(faces.owners < 0)
+    people = int(faces.person_numbers.max()) + 1
+    strangers = np.flatnonzero(faces.person_numbers < 0)
     counts: dict[str, NDArray[np.float64]] = {}
 
     def count(title: str, rows: NDArray[np.int64]) -> None:
-        counts[title] = counts.get(title, np.zeros(people)) + np.bincount(faces.owners[rows], minlength=people)
+        counts[title] = counts.get(title, np.zeros(people)) + np.bincount(faces.person_numbers[rows], minlength=people)
 
     rates = []
     for enrolled, probes in searches(faces, photos):
         scores = method(faces, enrolled)
-        columns = {int(faces.owners[rows[0]]): column for column, rows in enumerate(enrolled)}
-        own_columns = np.array([columns[int(owner)] for owner in faces.owners[probes]])
+        columns = {int(faces.person_numbers[rows[0]]): column for column, rows in enumerate(enrolled)}
+        own_columns = np.array([columns[int(number)] for number in faces.person_numbers[probes]])
         count("probes", probes)
         operational = 0.0
         for masked in (False, True):
@@ -240,12 +240,12 @@ def _percent(fraction: float) -> float:
     return round(100 * float(fraction), 3)
 
 
-def evaluate(faces: Faces) -> tuple[dict[str, object], list[dict[str, dict[str, object]]]]:
+def evaluate(faces: VariantFaces) -> tuple[dict[str, object], list[dict[str, dict[str, object]]]]:
     """Return all measurements on some people, and the tables of methods for one and five enrolled photos."""
     has_face = np.any(faces.vectors["plain"] != 0, axis=1)
     report: dict[str, object] = {
-        "people": int(faces.owners.max()) + 1,
-        "strangers": int((faces.owners < 0).sum()),
+        "people": int(faces.person_numbers.max()) + 1,
+        "strangers": int((faces.person_numbers < 0).sum()),
         "photos": len(has_face),
         "faces not found": int((~has_face).sum()),
         "masked faces not found": _percent(1 - np.any(faces.vectors[MASKED][has_face] != 0, axis=1).mean()),

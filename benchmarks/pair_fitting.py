@@ -43,7 +43,7 @@ MIN_TWIN_PHOTOS, MAX_TWIN_PHOTOS = 10, 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Faces:
+class FamilyFaces:
     """Faces of people in families of at least two."""
 
     embeddings: FloatArray  # of shape ``(N, D)``
@@ -61,14 +61,14 @@ class Trial:
     second: tuple[float, ...]  # margins of the second person's photos
 
 
-def read_siblings(data: Path, remainder: int) -> Faces:
+def read_siblings(data: Path, remainder: int) -> FamilyFaces:
     """Read the families with even or odd numbers."""
     with np.load(data / "hard" / "siblings.npz", allow_pickle=False) as arrays:
         chosen = arrays["family"] % 2 == remainder
-        return Faces(*(arrays[name][chosen] for name in ("embedding", "quality", "person", "family")))
+        return FamilyFaces(*(arrays[name][chosen] for name in ("embedding", "quality", "person", "family")))
 
 
-def make_twins(data: Path, listing: str) -> Faces:
+def make_twins(data: Path, listing: str) -> FamilyFaces:
     """Return pairs of indistinguishable people, made by splitting people of LFW in two."""
     faces = lfw_faces(data, load_pack())
     faces = faces.select_people(read_people(data, listing))
@@ -82,10 +82,12 @@ def make_twins(data: Path, listing: str) -> Faces:
             people.append(2 * person + (np.arange(len(person_rows)) % 2))
             families.append(np.full(len(person_rows), person))
     chosen = np.concatenate(rows)
-    return Faces(faces.embeddings[chosen], faces.qualities[chosen], np.concatenate(people), np.concatenate(families))
+    return FamilyFaces(
+        faces.embeddings[chosen], faces.qualities[chosen], np.concatenate(people), np.concatenate(families)
+    )
 
 
-def draw_trials(faces: Faces, photos: tuple[int, int], mixed: bool, draws: int = DRAWS) -> Iterator[Trial]:
+def draw_trials(faces: FamilyFaces, photos: tuple[int, int], mixed: bool, draws: int = DRAWS) -> Iterator[Trial]:
     """Enroll two people of each family and yield the margins of their other photos."""
     random = np.random.default_rng([7, *photos, mixed])
     for _ in range(draws):
@@ -114,7 +116,7 @@ def _swap_photos(folders: Sequence[NDArray[np.int64]], random: np.random.Generat
     return [random.permutation(rows[owner == side]) for side in (0, 1)]
 
 
-def _prototype(faces: Faces, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def _prototype(faces: FamilyFaces, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     weights = np.maximum(faces.qualities[rows], QUALITY_FLOOR).astype(np.float64)
     mean: NDArray[np.float64] = (faces.embeddings[rows] * weights[:, None]).sum(axis=0)
     return mean / np.linalg.norm(mean)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.enrollment_guard import Faces, hard_people, lfw_people
+from benchmarks.enrollment_guard import RelatedFaces, hard_people, lfw_people
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from facebank.packs import load_pack
 from facebank.recognition.resemblance import halves
@@ -31,7 +31,7 @@ SIZES = (4, 6, 10)
 MERGED_COUNTS = ((2, 2), (3, 3), (5, 5), (5, 2))
 
 
-def draw_single(faces: Faces, count: int, random: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def draw_single(faces: RelatedFaces, count: int, random: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     """Yield random sets of `count` photos of each person with enough photos."""
     for person in np.unique(faces.people).tolist():
         rows = np.flatnonzero(faces.people == person)
@@ -41,7 +41,7 @@ def draw_single(faces: Faces, count: int, random: np.random.Generator) -> Iterat
 
 
 def draw_merged(
-    faces: Faces, counts: tuple[int, int], random: np.random.Generator, *, related: bool
+    faces: RelatedFaces, counts: tuple[int, int], random: np.random.Generator, *, related: bool
 ) -> Iterator[NDArray[np.int64]]:
     """Yield random photos of pairs of people, those of the first person first."""
     rows_of = {person: np.flatnonzero(faces.people == person) for person in np.unique(faces.people).tolist()}
@@ -60,7 +60,7 @@ def draw_merged(
 
 
 def split_rates(
-    faces: Faces, chosen: Iterator[NDArray[np.int64]], first: int | None, verify: float
+    faces: RelatedFaces, chosen: Iterator[NDArray[np.int64]], first: int | None, verify: float
 ) -> dict[str, object]:
     """Return the fraction of sets that are split, and the mean fraction of correctly assigned samples."""
     is_split, right = list[bool](), list[float]()
@@ -74,7 +74,7 @@ def split_rates(
     return {"people": len(is_split), "found": found, "right half": right_half}
 
 
-def evaluate(faces: Faces, verify: float, *, with_relatives: bool) -> dict[str, object]:
+def evaluate(faces: RelatedFaces, verify: float, *, with_relatives: bool) -> dict[str, object]:
     """Return the rates for merged people and for single people."""
     random = np.random.default_rng(0)
     results: dict[str, object] = {

@@ -94,18 +94,18 @@ def check_contract(detector: InsightFaceDetector, embedder: InsightFaceEmbedder)
     for height, width in ((1, 1), (31, 33), (97, 352)):
         black = np.zeros((height, width, 3), dtype=np.uint8)
         yield f"no faces in {width}x{height} black pixels", detector.detect(black) == []
-    no_vectors = embedder.embed(np.empty((0, embedder.size, embedder.size, 3), dtype=np.uint8))
-    yield "no embeddings from no crops", no_vectors.shape == (0, embedder.dimension)
+    no_embeddings = embedder.embed(np.empty((0, embedder.size, embedder.size, 3), dtype=np.uint8))
+    yield "no embeddings from no crops", no_embeddings.shape == (0, embedder.dimension)
     noise = np.random.default_rng(0).integers(0, 256, (19, embedder.size, embedder.size, 3), dtype=np.uint8)
-    vectors = embedder.embed(noise)
+    embeddings = embedder.embed(noise)
     yield (
         "one embedding per crop for more crops than fit in a batch",
-        vectors.shape == (19, embedder.dimension) and vectors.dtype == np.float32,
+        embeddings.shape == (19, embedder.dimension) and embeddings.dtype == np.float32,
     )
-    yield "embeddings have length 1", bool(np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5))
+    yield "embeddings have length 1", bool(np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5))
     yield (
         "embeddings from a batch equal those of single crops",
-        bool(np.allclose(vectors[-1], embedder.embed(noise[-1:])[0], atol=1e-4)),
+        bool(np.allclose(embeddings[-1], embedder.embed(noise[-1:])[0], atol=1e-4)),
     )
 
 
@@ -138,7 +138,9 @@ def check_embeddings(
     """Compare the embeddings of one photo, if recorded."""
     if f"{photo['key']}_embeddings" not in golden:
         return
-    crops = [align(pixels, points, "arcface", embedder.size) for points in golden[f"{photo['key']}_640x640_landmarks"]]
+    crops = [
+        align(pixels, landmarks, "arcface", embedder.size) for landmarks in golden[f"{photo['key']}_640x640_landmarks"]
+    ]
     expected: FloatArray = golden[f"{photo['key']}_embeddings"]
     cosine = float(np.sum(embedder.embed(np.stack(crops)) * expected, axis=1).min())
     yield f"{photo['path']}: cosine of embeddings {cosine:.6f}", cosine > 0.999

@@ -34,7 +34,7 @@ HANGING, CRASHING = "hangs.jpg", "crashes.jpg"
 _TIME_LIMIT = "10"
 
 
-class Run:
+class ClusterScan:
     """A running ``facebank scan --ray``.
 
     Parameters
@@ -105,12 +105,12 @@ def add_comment(path: Path, comment: str) -> bytes:
     return data[:2] + b"\xff\xfe" + (2 + len(note)).to_bytes(2, "big") + note + data[2:]
 
 
-def kill_workers(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
+def kill_workers(nodes: RayNodes, work: Path, kills: int) -> tuple[list[ClusterScan], dict[str, object]]:
     """Kill workers with SIGKILL, one after another."""
     nodes.start_head()
     nodes.add()
     nodes.wait_for_nodes(2)
-    run, killed = Run(nodes, work), 0
+    run, killed = ClusterScan(nodes, work), 0
     rng = random.Random(5)
     for _ in range(kills):
         process_ids = run.wait_for_workers(nodes, 2)
@@ -123,12 +123,12 @@ def kill_workers(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], di
     return [run], {"killed": killed, "exit_codes": [code]}
 
 
-def replace_nodes(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
+def replace_nodes(nodes: RayNodes, work: Path, kills: int) -> tuple[list[ClusterScan], dict[str, object]]:
     """Kill a node with all of its processes and add another one, several times."""
     nodes.start_head()
     node, removed = nodes.add(), 0
     nodes.wait_for_nodes(2)
-    run = Run(nodes, work)
+    run = ClusterScan(nodes, work)
     run.wait_for_workers(nodes, 2)
     for _ in range(max(1, kills // 3)):
         time.sleep(2)
@@ -143,22 +143,22 @@ def replace_nodes(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], d
     return [run], {"removed": removed, "exit_codes": [code]}
 
 
-def scan_fatal_photos(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+def scan_fatal_photos(nodes: RayNodes, work: Path, _: int) -> tuple[list[ClusterScan], dict[str, object]]:
     """Scan photos of which one hangs its decoder and one crashes it."""
     nodes.start_head(2)
     _add_fatal_photos(work)
-    run = Run(nodes, work)
+    run = ClusterScan(nodes, work)
     code, errors = run.finish()
     return [run], {**_failure_report(run, work, errors), "exit_codes": [code]}
 
 
-def kill_cluster(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
+def kill_cluster(nodes: RayNodes, work: Path, kills: int) -> tuple[list[ClusterScan], dict[str, object]]:
     """Kill head, node and command at once, and repeat the command on a new head until it is complete."""
-    runs, codes = list[Run](), list[int]()
+    runs, codes = list[ClusterScan](), list[int]()
     for trial in range(max(1, kills // 3) + 1):
         head, node = nodes.start_head(), nodes.add()
         nodes.wait_for_nodes(2)
-        run = Run(nodes, work)
+        run = ClusterScan(nodes, work)
         runs.append(run)
         if trial < max(1, kills // 3):
             wait_for_shards(run, work, _count(work / "cluster.shards") + 1)
@@ -170,10 +170,10 @@ def kill_cluster(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], di
     return runs, {"exit_codes": codes}
 
 
-def kill_head(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+def kill_head(nodes: RayNodes, work: Path, _: int) -> tuple[list[ClusterScan], dict[str, object]]:
     """Kill only the head, as if on a different machine than the command, and repeat the command on a new head."""
     head = nodes.start_head()
-    first = Run(nodes, work)
+    first = ClusterScan(nodes, work)
     first.wait_for_workers(nodes, 1)
     time.sleep(2)
     started = time.monotonic()
@@ -181,17 +181,17 @@ def kill_head(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str,
     code, errors = first.finish()
     seconds = time.monotonic() - started
     nodes.start_head()
-    second = Run(nodes, work)
+    second = ClusterScan(nodes, work)
     second_code = second.finish()[0]
     last_lines = errors.strip().splitlines()[-1:]
     codes = [code, second_code]
     return [first, second], {"exit_codes": codes, "seconds_until_said": round(seconds, 1), "said": last_lines}
 
 
-def interrupt(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+def interrupt(nodes: RayNodes, work: Path, _: int) -> tuple[list[ClusterScan], dict[str, object]]:
     """Interrupt the command, truncate a shard, and repeat the command."""
     nodes.start_head(2)
-    first = Run(nodes, work)
+    first = ClusterScan(nodes, work)
     wait_for_shards(first, work, 1)
     first.signal(signal.SIGINT)
     code, errors = first.finish()
@@ -203,7 +203,7 @@ def interrupt(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str,
             lost.update(file.path for file in shard.read())
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     first.records = [record for record in first.records if record["image"] not in lost]
-    second = Run(nodes, work)
+    second = ClusterScan(nodes, work)
     second_code, later_errors = second.finish()
     messages = [line for line in later_errors.splitlines() if "damaged" in line and "parquet" in line]
     return [first, second], {
@@ -224,13 +224,13 @@ def kill_worker(process_ids: list[int]) -> bool:
     return False
 
 
-def combine_faults(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+def combine_faults(nodes: RayNodes, work: Path, _: int) -> tuple[list[ClusterScan], dict[str, object]]:
     """Kill a worker and a node, and add a node, while one photo hangs its decoder and another crashes it."""
     nodes.start_head()
     node = nodes.add()
     nodes.wait_for_nodes(2)
     _add_fatal_photos(work)
-    run = Run(nodes, work)
+    run = ClusterScan(nodes, work)
     process_ids, killed, removed = run.wait_for_workers(nodes, 2), 0, 0
     time.sleep(2)
     if process_ids and run.is_running:
@@ -244,7 +244,7 @@ def combine_faults(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict
     return [run], {"killed": killed, "removed": removed, **_failure_report(run, work, errors), "exit_codes": [code]}
 
 
-def wait_for_shards(run: Run, work: Path, count: int) -> None:
+def wait_for_shards(run: ClusterScan, work: Path, count: int) -> None:
     """Wait until there are `count` shards, or the run has ended."""
     deadline = time.monotonic() + 90
     while _count(work / "cluster.shards") < count and run.is_running and time.monotonic() < deadline:
@@ -257,14 +257,14 @@ def _add_fatal_photos(work: Path) -> None:
     (work / "photos" / CRASHING).write_bytes(add_comment(source, "crash"))
 
 
-def _failure_report(run: Run, work: Path, errors: str) -> dict[str, object]:
+def _failure_report(run: ClusterScan, work: Path, errors: str) -> dict[str, object]:
     records = {str(record["image"]): record for record in run.records}
     given_up = [name for name in (HANGING, CRASHING) if records[str(work / "photos" / name)]["status"] == "unreadable"]
     messages = [line for line in errors.splitlines() if HANGING in line or CRASHING in line]
     return {"given_up": given_up, "said": [line.rpartition("/")[2] for line in messages]}
 
 
-TRIALS: dict[str, Callable[[RayNodes, Path, int], tuple[list[Run], dict[str, object]]]] = {
+TRIALS: dict[str, Callable[[RayNodes, Path, int], tuple[list[ClusterScan], dict[str, object]]]] = {
     "all at once": combine_faults,
     "workers killed": kill_workers,
     "node removed and added": replace_nodes,

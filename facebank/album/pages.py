@@ -7,7 +7,6 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from io import TextIOWrapper
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +20,7 @@ from facebank.media import encode_thumbnail
 from facebank.storage.dates import format_photo_date
 from facebank.storage.files import face_file_mode, new_file
 from facebank.storage.progress import SILENT, Progress
-from facebank.storage.text import format_probability, printable
+from facebank.storage.text import escape_html, format_probability, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -138,7 +137,7 @@ def new_page(target: Path, title: str, introduction: str = "") -> Iterator[Calla
             )
         with new_file(target, mode=face_file_mode()) as part:
             page = TextIOWrapper(part.stream, encoding="utf-8", write_through=True)
-            page.write(_HEAD.format(style=_STYLE, generator=_GENERATOR, title=as_html(title)) + introduction)
+            page.write(_HEAD.format(style=_STYLE, generator=_GENERATOR, title=escape_html(title)) + introduction)
             yield page.write
             page.write(_FOOT)
             page.detach()
@@ -165,7 +164,7 @@ def figure(
     frames
         Faces to frame.
     """
-    text = caption + "".join(f"<span>{as_html(line)}</span>" for line in lines if line)
+    text = caption + "".join(f"<span>{escape_html(line)}</span>" for line in lines if line)
     image = "" if picture is None else _image(picture, alternative, frames)
     return f"<li><figure>{image}<figcaption>{text}</figcaption></figure></li>\n"
 
@@ -178,32 +177,21 @@ def link(path: str) -> str:
     >>> link("party.jpg")
     'party.jpg'
     """
-    name = as_html(Path(path).name or path)
+    name = escape_html(Path(path).name or path)
     if not Path(path).is_absolute():
         return name
-    return f'<a href="{escape(Path(path).as_uri())}" title="{as_html(path)}">{name}</a>'
-
-
-def as_html(text: str) -> str:
-    """Return text as HTML, with invisible and direction-changing characters escaped.
-
-    Examples
-    --------
-    >>> as_html("Ada & Grace")
-    'Ada &amp; Grace'
-    """
-    return escape(printable(text), quote=True)
+    return f'<a href="{escape_html(Path(path).as_uri())}" title="{escape_html(path)}">{name}</a>'
 
 
 def _image(picture: bytes, alternative: str, frames: Sequence[FaceFrame]) -> str:
     overlay = "".join(
         f'<i style="left:{left:.2%};top:{top:.2%};width:{width:.2%};height:{height:.2%}" '
-        f'title="{as_html(frame.name)}"></i>'
+        f'title="{escape_html(frame.name)}"></i>'
         for frame in frames
         for left, top, width, height in [frame.box]
     )
     data = base64.b64encode(picture).decode("ascii")
-    image = f'<img src="data:image/jpeg;base64,{data}" alt="{as_html(alternative)}">'
+    image = f'<img src="data:image/jpeg;base64,{data}" alt="{escape_html(alternative)}">'
     return f'<span class="picture">{image}{overlay}</span>'
 
 
@@ -233,7 +221,7 @@ def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, pro
         target, title, f"<p>{_count_text(photos)}. Names of files lead to the photos on this computer.</p>\n"
     ) as add:
         for year, of_year in groupby(ordered, _year):
-            add(f"<section>\n<h2>{as_html(year)}</h2>\n")
+            add(f"<section>\n<h2>{escape_html(year)}</h2>\n")
             for month, of_month in groupby(of_year, _month):
                 add(f'<h3>{month}</h3>\n<ol class="photos">\n' if month else '<ol class="photos">\n')
                 for photo in of_month:
@@ -386,5 +374,5 @@ def _face_figure(scan_file: ScanFile, face: int, name: str) -> str:
     try:
         picture = face_picture(photo, index + 1, _FACE_SIDE)
     except PhotoError as error:
-        return figure(None, "", f"{name}: {as_html(str(error))}")
+        return figure(None, "", f"{name}: {escape_html(str(error))}")
     return figure(picture, f"Face {name}", f"{name} {link(photo.path)}")

@@ -1,7 +1,8 @@
-"""Escaping of untrusted text (file names, people's names) for terminals, shells and spreadsheets."""
+"""Escaping of untrusted text (file names, people's names) for terminals, shells, spreadsheets and web pages."""
 
 from __future__ import annotations
 
+import html
 import math
 import os
 import re
@@ -58,6 +59,17 @@ def is_formula(text: str) -> bool:
 def spreadsheet_cell(text: str) -> str:
     """Return a printable CSV cell, with a quote before text that a spreadsheet would treat as a formula."""
     return f"'{printable(text)}" if is_formula(text) else printable(text)
+
+
+def escape_html(text: str) -> str:
+    """Return printable text with HTML markup escaped.
+
+    Examples
+    --------
+    >>> escape_html("Ada & Grace")
+    'Ada &amp; Grace'
+    """
+    return html.escape(printable(text), quote=True)
 
 
 def _joins(text: str, index: int) -> bool:

@@ -109,7 +109,7 @@ class Tracker:
 
     Parameters
     ----------
-    verify
+    threshold
         The pack's threshold for the similarity of two faces of one person.
     patience
         Seconds after which a track without a new sighting ends.
@@ -117,13 +117,13 @@ class Tracker:
     Raises
     ------
     UsageError
-        `verify` or `patience` is not above 0.
+        `threshold` or `patience` is not above 0.
     """
 
-    def __init__(self, verify: float, patience: float = PATIENCE) -> None:
-        if verify <= 0 or patience <= 0:
-            raise UsageError("verify and patience must be above 0")
-        self._verify = verify
+    def __init__(self, threshold: float, patience: float = PATIENCE) -> None:
+        if threshold <= 0 or patience <= 0:
+            raise UsageError("threshold and patience must be above 0")
+        self._threshold = threshold
         self._patience = patience
         self._live: list[Track] = []
         self._begun = 0
@@ -183,7 +183,7 @@ class Tracker:
         if not _is_within_reach(last_box, box, time - track.last.time):
             return -1.0
         trust = min(face.quality, track.best.face.quality)
-        similarity = float(track.mean @ face.embedding) / self._verify - 0.5
+        similarity = float(track.mean @ face.embedding) / self._threshold - 0.5
         return float(overlaps(last_box, box[None])[0]) + trust * float(np.clip(similarity, -1.0, 1.0))
 
 

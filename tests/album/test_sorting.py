@@ -26,26 +26,26 @@ KEY = bytes(range(32))
 
 def make_plan(folder: Path, mode: SortMode) -> SortPlan:
     """Return a plan for one photo of two people."""
-    source = folder / "album" / "photo.jpg"
-    source.parent.mkdir()
-    source.write_bytes(b"photo")
+    path = folder / "album" / "photo.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"photo")
     identities = [Identity(Decision.KNOWN, Reason.MATCH, name, 0.9, 0.9, ()) for name in ("Ada", "Bob")]
     box, landmarks, embedding = np.zeros(4, np.float32), np.zeros((5, 2), np.float32), np.zeros(4, np.float32)
     face = Face(box, landmarks, 1.0, Quality(1.0, 100.0, 1.0, 1.0), embedding)
     photo = Photo(
-        str(source), (face, face), content_hash=sha256(b"photo").hexdigest(), picture_hash="ab" * 32
+        str(path), (face, face), content_hash=sha256(b"photo").hexdigest(), picture_hash="ab" * 32
     ).identified(identities)
-    return plan_sorting([photo], ["Ada", "Bob"], source.parent, folder / "out", mode)
+    return plan_sorting([photo], ["Ada", "Bob"], path.parent, folder / "out", mode)
 
 
 @pytest.mark.parametrize("mode", SortMode)
 def test_a_plan_is_run_in_its_own_mode_into_its_own_folder(tmp_path: Path, mode: SortMode) -> None:
     plan = make_plan(tmp_path, mode)
     sort_photos(plan, KEY)
-    source, out = tmp_path / "album" / "photo.jpg", tmp_path / "out"
+    photo_path, out = tmp_path / "album" / "photo.jpg", tmp_path / "out"
     people = ["Ada"] if mode is SortMode.MOVE else ["Ada", "Bob"]
     assert sorted(path.parent.name for path in out.glob("*/photo.jpg")) == people
-    assert source.exists() is (mode is not SortMode.MOVE)
+    assert photo_path.exists() is (mode is not SortMode.MOVE)
     assert (out / "Ada" / "photo.jpg").stat().st_nlink == (3 if mode is SortMode.LINK else 1)
     assert {entry.mode for entry in read_journal(out, KEY).entries} == {mode}
 

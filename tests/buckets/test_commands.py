@@ -43,14 +43,14 @@ class CommandResult(NamedTuple):
     code: int
 
 
-class Run(Protocol):
+class RunCommands(Protocol):
     """Runs commands one after the other in one process, in the test's folder with the test's gallery."""
 
     def __call__(self, *commands: Sequence[str | Path]) -> list[CommandResult]: ...
 
 
 @pytest.fixture
-def run(tmp_path: Path, credentials: None) -> Run:
+def run(tmp_path: Path, credentials: None) -> RunCommands:
     """Run commands."""
 
     def run_commands(*commands: Sequence[str | Path]) -> list[CommandResult]:
@@ -93,7 +93,7 @@ ENROLL = ("enroll", "Joe Biden", DEMO / "joe_biden_blue_room.jpg")
 
 
 def test_commands_that_need_no_files_work_on_a_scanned_bucket(
-    run: Run, demo: Bucket, s3: Relay, tmp_path: Path
+    run: RunCommands, demo: Bucket, s3: Relay, tmp_path: Path
 ) -> None:
     eileen, joe = f"{PLACE}/eileen_collins.jpg", f"{PLACE}/joe_biden_blue_room.jpg"
     all_photos = {f"{PLACE}/{path.name}" for path in DEMO.glob("*.jpg")}
@@ -130,7 +130,7 @@ def test_commands_that_need_no_files_work_on_a_scanned_bucket(
 
 
 def test_buckets_and_folders_can_be_in_one_scan_and_its_shards(
-    run: Run, filled_bucket: Bucket, folder: Path, s3: Relay
+    run: RunCommands, filled_bucket: Bucket, folder: Path, s3: Relay
 ) -> None:
     parts = [("scan", PLACE, folder, "--shard", f"{number}/2", "--scan-file", f"{number}.scan") for number in (1, 2)]
     *_, merged = run(*parts, ("scan", "--merge", "1.scan", "2.scan", "--scan-file", "both.scan"))
@@ -152,7 +152,7 @@ REFUSED_COMMANDS = (
 )
 
 
-def test_commands_that_need_files_refuse_a_bucket_by_name(run: Run, tmp_path: Path) -> None:
+def test_commands_that_need_files_refuse_a_bucket_by_name(run: RunCommands, tmp_path: Path) -> None:
     run(ENROLL, ("scan", DEMO))
     before = sorted(tmp_path.iterdir())
     for arguments, result in zip(REFUSED_COMMANDS, run(*REFUSED_COMMANDS), strict=True):
@@ -173,27 +173,27 @@ def test_a_gallery_in_a_bucket_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_credentials_in_an_address_are_refused_and_not_printed(run: Run) -> None:
+def test_credentials_in_an_address_are_refused_and_not_printed(run: RunCommands) -> None:
     for result in run(("scan", "s3://AKIA:s3cr3t@family/x"), ("identify", "s3://AKIA:s3cr3t@family/x.jpg")):
         assert result.code == 2
         assert "s3://…@family/x" in result.err
 
 
-def test_videos_of_buckets_are_not_read(run: Run, filled_bucket: Bucket) -> None:
+def test_videos_of_buckets_are_not_read(run: RunCommands, filled_bucket: Bucket) -> None:
     refused, scanned = run(("scan", PLACE, "--videos"), ("scan", PLACE, "--json"))
     assert "--videos excludes buckets" in refused.err
     assert "facebank: 1 video skipped\nfacebank: 1 camera raw file skipped" in scanned.err
     assert f"{PLACE}/raw.cr2" in images(scanned)
 
 
-def test_a_missing_bucket_leaves_no_scan(run: Run, s3: Relay, tmp_path: Path) -> None:
+def test_a_missing_bucket_leaves_no_scan(run: RunCommands, s3: Relay, tmp_path: Path) -> None:
     missing, empty = run(("scan", "s3://nobodys/photos"), ("scan", PLACE))
     assert "there is no bucket s3://nobodys" in missing.err
     assert f"{PLACE}: no photos there" in empty.err
     assert not list(tmp_path.glob("*.scan"))
 
 
-def test_pages_omit_photos_in_buckets_with_the_reason(run: Run, demo: Bucket, tmp_path: Path) -> None:
+def test_pages_omit_photos_in_buckets_with_the_reason(run: RunCommands, demo: Bucket, tmp_path: Path) -> None:
     *_, refused = run(
         ENROLL,
         ("scan", PLACE),

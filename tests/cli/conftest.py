@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 
@@ -31,6 +31,10 @@ class RunResult:
     def records(self) -> list[dict[str, Any]]:
         """The JSON objects on standard output, one per line."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+Validate: TypeAlias = Callable[[str, Sequence[dict[str, Any]]], None]
+"""Checks JSON objects against the schema of a command, by its name."""
 
 
 class Run(Protocol):
@@ -167,6 +171,6 @@ def check_schema(name: str, records: Sequence[dict[str, Any]]) -> None:
 
 
 @pytest.fixture
-def validate() -> Callable[[str, Sequence[dict[str, Any]]], None]:
+def validate() -> Validate:
     """Check JSON against the schema of a command."""
     return check_schema

@@ -5,24 +5,22 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from .conftest import DEMO_PHOTOS, Run
+from .conftest import DEMO_PHOTOS, Run, Validate
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None and "FACEBANK_CI_CLUSTER" not in os.environ,
     reason="the extra cluster is not installed",
 )
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
 
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """A folder of six photographs, two of them of one person."""
+    """A folder of the package's photographs, one of them in two formats."""
     folder = tmp_path / "album"
     shutil.copytree(DEMO_PHOTOS, folder, ignore=shutil.ignore_patterns("*.txt"))
     with Image.open(folder / "eileen_collins.jpg") as photo:

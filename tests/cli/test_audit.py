@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from .conftest import Run
+from .conftest import Run, Validate
 from .test_identify import run_on_terminal
-
-Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 
 def test_people_with_one_sample_are_found(run: Run, two_people: Path, validate: Validate) -> None:

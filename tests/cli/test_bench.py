@@ -6,16 +6,14 @@ import csv
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from .conftest import Run
+from .conftest import Run, Validate
 
-Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
 STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama", "Al_Gore")
 

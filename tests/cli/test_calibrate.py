@@ -6,19 +6,18 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import pytest
 
 from facebank import schemas
 from facebank.packs import load_pack
 
-from .conftest import DEMO_PHOTOS
+from .conftest import DEMO_PHOTOS, Validate
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run, RunResult
 
-Validate: TypeAlias = Callable[..., None]
 SIZES = [1, 10, 100, 1000]
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from .conftest import Run
+from .conftest import Run, Validate
 
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
 PEOPLE = {"Serena_Williams": 12, "Andre_Agassi": 9, "Lleyton_Hewitt": 6}
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from .conftest import DEMO_PHOTOS, Run
+from .conftest import DEMO_PHOTOS, Run, Validate
 
-Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 PORTRAIT, SPEECH = (
     next(DEMO_PHOTOS.rglob(f"{name}*")) for name in ("barack_obama_portrait_2012", "barack_obama_speech")
 )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageFilter
 
-from .conftest import DEMO_PHOTOS, Run
-
-Validate = Callable[[str, Sequence[dict[str, Any]]], None]
+from .conftest import DEMO_PHOTOS, Run, Validate
 
 pytestmark = pytest.mark.usefixtures("two_people")
 

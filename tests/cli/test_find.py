@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +16,7 @@ import pytest
 from facebank.media import read_photo
 from tests.video_files import clip_path, cut_to_three_shots
 
-from .conftest import DEMO_PHOTOS, Run
-
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
+from .conftest import DEMO_PHOTOS, Run, Validate
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .conftest import Run
+from .conftest import Run, Validate
 
 PART = ".facebank-4194399-0123456789abcdef.part"
 
@@ -34,7 +33,7 @@ def run_on_terminal(program: Sequence[str], environment: dict[str, str], answer:
 
 
 def test_forget_lists_remaining_copies_and_wipes_caches(
-    run: Run, two_people: Path, speech: Path, tmp_path: Path, validate: Callable[[str, Sequence[dict[str, Any]]], None]
+    run: Run, two_people: Path, speech: Path, tmp_path: Path, validate: Validate
 ) -> None:
     run("people", "export", tmp_path / "backup")
     run("identify", speech, "--annotate", tmp_path / "drawn")

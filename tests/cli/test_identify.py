@@ -9,17 +9,14 @@ import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import Run
-
-Validate = Callable[[str, Sequence[dict[str, Any]]], None]
+from .conftest import Run, Validate
 
 
 def test_json_has_exactly_the_documented_keys(

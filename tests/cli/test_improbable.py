@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,9 +12,7 @@ from facebank import FaceBank
 from facebank.album.album import Album
 from facebank.album.confirmed import known_faces
 
-from .conftest import DEMO_PHOTOS, Run
-
-Validate = Callable[[str, Sequence[dict[str, Any]]], None]
+from .conftest import DEMO_PHOTOS, Run, Validate
 
 OBAMA = "Barack Obama"
 SPEECH = "barack_obama_speech.jpg"

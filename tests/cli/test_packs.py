@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import pytest
 from onnx import ModelProto
@@ -20,9 +20,7 @@ from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
 from tests.small_networks import EMBEDDING, external, small_detector, small_embedder
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Run, RunResult
-
-Validate: TypeAlias = Callable[..., None]
+    from tests.cli.conftest import Run, RunResult, Validate
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

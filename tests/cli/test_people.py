@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from .conftest import DEMO_PHOTOS, PROJECT, Run
-
-Validate = Callable[[str, Sequence[dict[str, Any]]], None]
+from .conftest import DEMO_PHOTOS, PROJECT, Run, Validate
 
 pytestmark = pytest.mark.usefixtures("two_people")
 

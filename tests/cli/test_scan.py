@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -18,9 +18,7 @@ from PIL import Image
 
 from facebank.album.scan.scanner import lock_scan
 
-from .conftest import DEMO_PHOTOS, Run
-
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
+from .conftest import DEMO_PHOTOS, Run, Validate
 
 
 @pytest.fixture

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from .conftest import DEMO_PHOTOS, Run
-
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
+from .conftest import DEMO_PHOTOS, Run, Validate
 
 
 @pytest.fixture

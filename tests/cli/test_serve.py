@@ -8,16 +8,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from .conftest import Run
-
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
+from .conftest import Run, Validate
 
 
 @contextmanager

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .conftest import Run
-
-Validate = Callable[[str, Sequence[dict[str, Any]]], None]
+from .conftest import Run, Validate
 
 DEFAULTS = {
     "fpir": 0.01,

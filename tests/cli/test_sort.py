@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from facebank.album.sort.journal import JOURNAL
 from facebank.gallery import Gallery
 from facebank.media import read_photo
 
-from .conftest import DEMO_PHOTOS, Run
+from .conftest import DEMO_PHOTOS, Run, Validate
 
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
 EMPTY_XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,7 @@ from facebank.media.pixels import apply_orientation
 
 from ..album.test_xmp_packets import embed, extended_xmp  # noqa: TID252
 from ..album.xmp_samples import region, with_regions  # noqa: TID252 - tests are not installed
-from .conftest import DEMO_PHOTOS, Run
-
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
+from .conftest import DEMO_PHOTOS, Run, Validate
 
 OBAMA, COLLINS = "barack_obama_speech.jpg", "eileen_collins.jpg"
 # The other EXIF orientations are their own inverses.

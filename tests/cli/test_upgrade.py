@@ -1,4 +1,4 @@
-"""Galleries of earlier versions, which the first command that writes upgrades."""
+"""Upgrades of galleries that earlier versions wrote."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import pytest
 from facebank.gallery.store.migrations import MIGRATIONS, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
-    from typing import Any
 
-    from .conftest import Run
+    from .conftest import Run, Validate
 
 TABLES = ("packs", "gallery", "people", "samples", "thumbnails", "vectors", "settings")
 UPGRADE_MESSAGE = "was brought up to date: "
@@ -45,9 +43,7 @@ def older_gallery(two_people: Path) -> Path:
     return two_people
 
 
-def test_people_list_reports_the_upgrade_once(
-    run: Run, older_gallery: Path, validate: Callable[[str, Sequence[dict[str, Any]]], None]
-) -> None:
+def test_people_list_reports_the_upgrade_once(run: Run, older_gallery: Path, validate: Validate) -> None:
     first, second = run("people", "list", "--json"), run("people", "list", "--json")
     assert f"{older_gallery} {UPGRADE_MESSAGE}" in first.err
     assert OTHER_RULES in first.err

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from .conftest import Run
-
-Validate = Callable[[str, Sequence[dict[str, Any]]], None]
+from .conftest import Run, Validate
 
 
 def test_two_photos_of_one_person_are_the_same_person(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,7 @@ import pytest
 from facebank.media.video import Video
 from tests.video_files import clip_path, move_index_first, remove_video_track
 
-from .conftest import Run
-
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
+from .conftest import Run, Validate
 
 pytestmark = pytest.mark.usefixtures("two_people")
 

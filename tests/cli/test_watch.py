@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,9 +21,7 @@ from facebank.media.live import LiveVideo, SourceKind, StreamChange, Timeouts, l
 from facebank.media.video_writing import VideoFile
 from tests.video_files import clip_path, move_index_first
 
-from .conftest import Run
-
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
+from .conftest import Run, Validate
 
 
 class Camera:

@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,9 @@ from facebank.video.watch import Visitor, VisitorChange
 from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
 from tests.video_files import CLIP_RATE, CUTS, clip_path
 
-from .conftest import Run
+from .conftest import Run, Validate
 from .test_watch import Camera
 
-Validate = Callable[[str, Sequence[dict[str, object]]], None]
 PERSON = "barack-obama-d8f758500c5d"
 
 

@@ -25,7 +25,7 @@ WORKER = Path(__file__).with_name("worker.py")
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
-class Faces:
+class FaceFactory:
     """Generator of distinct faces, reproducible by its seed."""
 
     dimension = 16
@@ -66,15 +66,15 @@ class Faces:
 
 
 @pytest.fixture(scope="session")
-def random_faces() -> type[Faces]:
+def random_faces() -> type[FaceFactory]:
     """The class that generates faces from a seed."""
-    return Faces
+    return FaceFactory
 
 
 @pytest.fixture
-def faces() -> Faces:
+def faces() -> FaceFactory:
     """A generator of faces."""
-    return Faces()
+    return FaceFactory()
 
 
 @pytest.fixture
@@ -86,19 +86,19 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def gallery(path: Path) -> Iterator[Gallery]:
     """An empty gallery with a short lock timeout."""
-    with Gallery.open(path, Faces.pack, create=True, busy_timeout=0.2) as opened:
+    with Gallery.open(path, FaceFactory.pack, create=True, busy_timeout=0.2) as opened:
         yield opened
 
 
 @pytest.fixture
-def other(tmp_path: Path, random_faces: type[Faces]) -> Iterator[Gallery]:
+def other(tmp_path: Path, random_faces: type[FaceFactory]) -> Iterator[Gallery]:
     """Another empty gallery of the same pack."""
     with Gallery.open(tmp_path / "other.facebank", random_faces.pack, create=True) as opened:
         yield opened
 
 
 @pytest.fixture
-def exported(gallery: Gallery, faces: Faces, tmp_path: Path) -> Path:
+def exported(gallery: Gallery, faces: FaceFactory, tmp_path: Path) -> Path:
     """An export of three people, one without samples."""
     gallery.enroll("Ada", [*faces.samples(3), faces.sample(path="/ph\udcffotos/é.jpg", taken_at=None, thumbnail=None)])
     gallery.enroll("Zoë Straße", [faces.sample(vectors={"plain": faces.vector(), "augmented:shift": faces.vector()})])

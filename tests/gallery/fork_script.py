@@ -16,7 +16,7 @@ from facebank.gallery.store import file
 from facebank.index import search as search_module
 from facebank.index.codes import encode
 from facebank.index.search import CodedPart, CodedSearch
-from tests.gallery.conftest import Faces
+from tests.gallery.conftest import FaceFactory
 
 
 def fork(work: Callable[[], None]) -> int:
@@ -52,20 +52,20 @@ def enroll_in_both(path: Path, journal: str) -> None:
     """Enroll in both processes after the fork; the parent closes while the child is enrolling."""
     if journal == "delete":
         vars(file)["choose_journal"] = lambda *_, **__: "delete"
-    gallery = Gallery.open(path, Faces.pack, create=True)
-    gallery.enroll("Ada", Faces(1).samples(1))
+    gallery = Gallery.open(path, FaceFactory.pack, create=True)
+    gallery.enroll("Ada", FaceFactory(1).samples(1))
 
     def enroll() -> None:
-        faces = Faces(2)
+        faces = FaceFactory(2)
         for _ in range(30):
             gallery.enroll("Bob", faces.samples(1))
         print("child", gallery.person("Bob").sample_count + gallery.person("Ada").sample_count)
 
-    child, faces = fork(enroll), Faces(3)
+    child, faces = fork(enroll), FaceFactory(3)
     for _ in range(10):
         gallery.enroll("Carl", faces.samples(1))
     gallery.close()
-    reopened = Gallery.open(path, Faces.pack)
+    reopened = Gallery.open(path, FaceFactory.pack)
     for _ in range(20):
         reopened.enroll("Carl", faces.samples(1))
     wait(child)
@@ -74,7 +74,7 @@ def enroll_in_both(path: Path, journal: str) -> None:
 
 def fork_during_read(path: Path) -> None:
     """Fork while another thread is reading."""
-    gallery = Gallery.open(path, Faces.pack, create=True)
+    gallery = Gallery.open(path, FaceFactory.pack, create=True)
     is_reading, done = threading.Event(), threading.Event()
 
     def read() -> None:
@@ -88,11 +88,11 @@ def fork_during_read(path: Path) -> None:
 
     def use() -> None:
         report("child using", gallery.people)
-        report("child inside", lambda: gallery.enroll("Ada", Faces(1).samples(1)))
-        report("child opening", lambda: Gallery.open(path, Faces.pack))
+        report("child inside", lambda: gallery.enroll("Ada", FaceFactory(1).samples(1)))
+        report("child opening", lambda: Gallery.open(path, FaceFactory.pack))
 
     child = fork(use)
-    gallery.enroll("Ada", Faces(1).samples(3))
+    gallery.enroll("Ada", FaceFactory(1).samples(3))
     wait(child)
     done.set()
     reader.join()
@@ -101,8 +101,8 @@ def fork_during_read(path: Path) -> None:
 
 def fork_in_snapshot(path: Path) -> None:
     """Fork inside a snapshot, which both processes leave."""
-    gallery = Gallery.open(path, Faces.pack, create=True)
-    gallery.enroll("Ada", Faces(1).samples(1))
+    gallery = Gallery.open(path, FaceFactory.pack, create=True)
+    gallery.enroll("Ada", FaceFactory(1).samples(1))
     child = 0
     try:
         with gallery.snapshot():
@@ -114,13 +114,13 @@ def fork_in_snapshot(path: Path) -> None:
     if not child:
         sys.exit(0)  # frees the inherited objects
     wait(child)
-    gallery.enroll("Ada", Faces(2).samples(1))
+    gallery.enroll("Ada", FaceFactory(2).samples(1))
     print("parent:", gallery.person("Ada").sample_count)
 
 
 def fork_repeatedly(path: Path) -> None:
     """Fork repeatedly while threads write; each child writes too or is refused."""
-    gallery = Gallery.open(path, Faces.pack, create=True)
+    gallery = Gallery.open(path, FaceFactory.pack, create=True)
     stop, counts = threading.Event(), [0, 0, 0]
 
     def write(number: int) -> None:
@@ -151,8 +151,8 @@ def fork_repeatedly(path: Path) -> None:
 
 def search_with_faiss(path: Path) -> None:
     """Search with FAISS in both processes."""
-    gallery = Gallery.open(path, Faces.pack, create=True)
-    gallery.enroll("Ada", Faces(1).samples(300))
+    gallery = Gallery.open(path, FaceFactory.pack, create=True)
+    gallery.enroll("Ada", FaceFactory(1).samples(300))
     queries = gallery.vectors().matrix
     scale, codes = encode(queries)
     coded = CodedSearch([CodedPart(scale, codes)])

@@ -17,12 +17,12 @@ from facebank.gallery.names import NAMES_PER_BLOCK, NameTable, are_plain, normal
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 2, 3, 100])
 def test_vectors_and_qualities_are_consistent(
-    gallery: Gallery, faces: Faces, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+    gallery: Gallery, faces: FaceFactory, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, count in (("Ada", 2), ("Bob", 3), ("Ada", 1)):
         gallery.enroll(name, faces.samples(count))
@@ -44,7 +44,7 @@ def test_an_empty_gallery_is_read(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize("damaged", ["'x'", "x'00'", "-1"])
-def test_a_damaged_quality_names_the_person(gallery: Gallery, faces: Faces, damaged: str) -> None:
+def test_a_damaged_quality_names_the_person(gallery: Gallery, faces: FaceFactory, damaged: str) -> None:
     gallery.enroll("Ada", faces.samples(2))
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute(f"UPDATE samples SET quality = {damaged} WHERE id = 1")
@@ -52,7 +52,7 @@ def test_a_damaged_quality_names_the_person(gallery: Gallery, faces: Faces, dama
         gallery.rated_vectors()
 
 
-def test_name_table_equals_names(gallery: Gallery, faces: Faces) -> None:
+def test_name_table_equals_names(gallery: Gallery, faces: FaceFactory) -> None:
     names = [f"person {number}" for number in range(2 * NAMES_PER_BLOCK)]
     names[3], names[NAMES_PER_BLOCK + 1] = "Zoë Straße", "علی\u200cرضا"
     gallery.enroll_people([(name, []) for name in names])
@@ -66,7 +66,7 @@ def test_name_table_equals_names(gallery: Gallery, faces: Faces) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "", ".", "..", " a", "a\nb", "x" * 201])
-def test_a_damaged_name_is_reported(gallery: Gallery, faces: Faces, name: str) -> None:
+def test_a_damaged_name_is_reported(gallery: Gallery, faces: FaceFactory, name: str) -> None:
     gallery.enroll("Ada", faces.samples(1))
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("UPDATE people SET name = ?", (name,))

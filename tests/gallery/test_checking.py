@@ -20,11 +20,11 @@ from facebank.gallery.store.schema import TABLES
 from tests.recorder import Recorder
 
 if TYPE_CHECKING:
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 @pytest.fixture
-def closed_gallery(gallery: Gallery, faces: Faces) -> Path:
+def closed_gallery(gallery: Gallery, faces: FaceFactory) -> Path:
     """A closed gallery of two people, a denial, a stranger and a setting."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", [*faces.samples(2), faces.sample(masked=True)])
@@ -84,7 +84,7 @@ def test_damage_is_detected_and_reported(closed_gallery: Path, statement: str, k
 
 
 @pytest.mark.parametrize("statement", ["UPDATE thumbnails SET sample_id = 1000", "DELETE FROM thumbnails"])
-def test_misplaced_and_lost_thumbnails_are_detected(closed_gallery: Path, faces: Faces, statement: str) -> None:
+def test_misplaced_and_lost_thumbnails_are_detected(closed_gallery: Path, faces: FaceFactory, statement: str) -> None:
     tamper(closed_gallery, f"{statement} WHERE sample_id = 2")
     with Gallery.open(closed_gallery, faces.pack) as gallery, pytest.raises(GalleryFormatError, match="thumbnail"):
         gallery.thumbnail(2)
@@ -113,7 +113,7 @@ def test_a_flipped_bit_is_repaired(closed_gallery: Path) -> None:
     assert check_gallery(closed_gallery).damage == ()
 
 
-def test_losses_are_reported_and_nothing_is_invented(closed_gallery: Path, faces: Faces) -> None:
+def test_losses_are_reported_and_nothing_is_invented(closed_gallery: Path, faces: FaceFactory) -> None:
     with Gallery.open(closed_gallery) as gallery:
         paths = [sample.path for sample in gallery.samples("Ada")]
         revision = gallery.revision
@@ -151,7 +151,7 @@ def test_damaged_indexes_are_rebuilt(closed_gallery: Path) -> None:
     assert read_rows(closed_gallery) == before
 
 
-def test_flipped_bits_are_never_silent(closed_gallery: Path, faces: Faces) -> None:
+def test_flipped_bits_are_never_silent(closed_gallery: Path, faces: FaceFactory) -> None:
     """After sixty random bit flips, answers are unchanged or an error, and a repair adds nothing."""
     original, before = closed_gallery.read_bytes(), read_rows(closed_gallery)
     expected, generator, errors = read_everything(closed_gallery, faces), random.Random(5), 0
@@ -177,7 +177,7 @@ def test_flipped_bits_are_never_silent(closed_gallery: Path, faces: Faces) -> No
     closed_gallery.write_bytes(original)
 
 
-def read_everything(path: Path, faces: Faces) -> object:
+def read_everything(path: Path, faces: FaceFactory) -> object:
     with Gallery.open(path, faces.pack) as gallery:
         table, qualities = gallery.rated_vectors()
         return (
@@ -195,7 +195,7 @@ def read_everything(path: Path, faces: Faces) -> object:
         )
 
 
-def test_a_gallery_in_use_can_be_copied(closed_gallery: Path, faces: Faces, tmp_path: Path) -> None:
+def test_a_gallery_in_use_can_be_copied(closed_gallery: Path, faces: FaceFactory, tmp_path: Path) -> None:
     target = tmp_path / "copy.facebank"
     with Gallery.open(closed_gallery, faces.pack) as gallery:
         gallery.enroll("Carl", faces.samples(1))  # only in the log

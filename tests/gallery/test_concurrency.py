@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
     Start = Callable[..., subprocess.Popen[str]]
 
@@ -43,7 +43,7 @@ def test_writers_take_turns(gallery: Gallery, start_worker: Start) -> None:
     assert inspect_gallery(gallery.path).problems == ()
 
 
-def test_a_snapshot_is_consistent_during_writes(gallery: Gallery, faces: Faces, start_worker: Start) -> None:
+def test_a_snapshot_is_consistent_during_writes(gallery: Gallery, faces: FaceFactory, start_worker: Start) -> None:
     gallery.enroll("Ada", faces.samples(2))
     reader = start_worker("read", gallery.path)
     assert read_lines(reader, 2) == ["ready", "reading"]
@@ -66,7 +66,7 @@ def test_the_index_follows_another_process(gallery: Gallery, start_worker: Start
     assert all(count >= printed for printed, count in enumerate(counts, start=1))
 
 
-def test_a_gallery_can_be_created_concurrently(path: Path, faces: Faces, start_worker: Start) -> None:
+def test_a_gallery_can_be_created_concurrently(path: Path, faces: FaceFactory, start_worker: Start) -> None:
     workers = [start_worker("create", path, f"Person {number}", 1) for number in range(6)]
     for worker in workers:
         finish(worker)
@@ -79,7 +79,7 @@ def test_a_gallery_can_be_created_concurrently(path: Path, faces: Faces, start_w
 @pytest.mark.parametrize("action", ["enroll", "bulk"])
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_an_interrupted_enrollment_keeps_completed_photos(
-    gallery: Gallery, faces: Faces, start_worker: Start, action: str, name: str
+    gallery: Gallery, faces: FaceFactory, start_worker: Start, action: str, name: str
 ) -> None:
     gallery.enroll("Ada", faces.samples(2))
     worker = start_worker(action, gallery.path, "Bob", 100_000 if action == "enroll" else 8000)
@@ -103,7 +103,7 @@ def test_an_interrupted_enrollment_keeps_completed_photos(
 
 @POSIX_SIGNALS
 def test_an_interrupted_creation_is_completed_by_the_next_process(
-    tmp_path: Path, faces: Faces, start_worker: Start
+    tmp_path: Path, faces: FaceFactory, start_worker: Start
 ) -> None:
     for attempt in range(5):
         path = tmp_path / f"{attempt}.facebank"

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from facebank.gallery import NewSample
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 def replace_box(sample: NewSample, x1: float, y1: float, x2: float, y2: float) -> NewSample:
     return replace(sample, box=np.array([x1, y1, x2, y2], dtype=np.float32))
 
 
-def test_enrolled_samples_are_returned_unchanged(gallery: Gallery, faces: Faces) -> None:
+def test_enrolled_samples_are_returned_unchanged(gallery: Gallery, faces: FaceFactory) -> None:
     new = faces.sample(taken_at=datetime(1999, 12, 31, 23, 59, tzinfo=UTC))
     (enrolled,) = gallery.enroll("Ada", [new])
     (sample,) = gallery.samples("Ada")
@@ -48,7 +48,7 @@ def test_enrolled_samples_are_returned_unchanged(gallery: Gallery, faces: Faces)
     assert gallery.variants() == ["flip", "plain"]
 
 
-def test_samples_persist(gallery: Gallery, faces: Faces) -> None:
+def test_samples_persist(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))
     people, vectors = gallery.people(), gallery.vectors()
@@ -60,7 +60,7 @@ def test_samples_persist(gallery: Gallery, faces: Faces) -> None:
         assert len(reopened.vectors().sample_ids) == 5
 
 
-def test_thumbnail_and_time_are_optional(gallery: Gallery, faces: Faces) -> None:
+def test_thumbnail_and_time_are_optional(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", [faces.sample(thumbnail=None, taken_at=None)])
     (sample,) = gallery.samples("Ada")
     assert not sample.has_thumbnail
@@ -72,20 +72,20 @@ def test_thumbnail_and_time_are_optional(gallery: Gallery, faces: Faces) -> None
 @pytest.mark.parametrize(
     "location", ["/photos/\udcff\udce9.jpg", "C:\\photos\\愛達.jpg", "line\nbreak", 'it\'s "x"; --']
 )
-def test_paths_of_any_form_are_stored(gallery: Gallery, faces: Faces, location: str) -> None:
+def test_paths_of_any_form_are_stored(gallery: Gallery, faces: FaceFactory, location: str) -> None:
     gallery.enroll("Robert'); DROP TABLE people;--", [faces.sample(path=location)])
     (person,) = gallery.people()
     assert gallery.samples(person.name)[0].path == location
 
 
-def test_names_are_found_regardless_of_case_and_normal_form(gallery: Gallery, faces: Faces) -> None:
+def test_names_are_found_regardless_of_case_and_normal_form(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Zo\u00eb  Straße", faces.samples(1))
     gallery.enroll("ZOE\u0308 STRASSE", faces.samples(1))
     assert [person.name for person in gallery.people()] == ["Zo\u00eb Straße"]
     assert gallery.person("zoë strasse").sample_count == 2
 
 
-def test_people_are_ordered_by_name(gallery: Gallery, faces: Faces) -> None:
+def test_people_are_ordered_by_name(gallery: Gallery, faces: FaceFactory) -> None:
     for name in ("bob", "Ada", "Carl"):
         gallery.enroll(name, faces.samples(1))
     assert [person.name for person in gallery.people()] == ["Ada", "bob", "Carl"]
@@ -100,7 +100,7 @@ def test_a_person_can_have_no_samples(gallery: Gallery) -> None:
     assert gallery.samples("Ada") == []
 
 
-def test_enrolling_several_people_is_atomic(gallery: Gallery, faces: Faces) -> None:
+def test_enrolling_several_people_is_atomic(gallery: Gallery, faces: FaceFactory) -> None:
     good, twin = faces.samples(2)
     outcomes = gallery.enroll_people([("Ada", [good]), ("Bob", [twin, good])])
     assert [[outcome.duplicate_of_person for outcome in person] for person in outcomes] == [[None], [None, "Ada"]]
@@ -129,13 +129,15 @@ def test_enrolling_several_people_is_atomic(gallery: Gallery, faces: Faces) -> N
         ({"landmarks": np.zeros((5, 3), np.float32)}, r"shape \(5, 2\)"),
     ],
 )
-def test_invalid_samples_are_rejected(gallery: Gallery, faces: Faces, change: dict[str, Any], message: str) -> None:
+def test_invalid_samples_are_rejected(
+    gallery: Gallery, faces: FaceFactory, change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         gallery.enroll("Ada", [faces.sample(), faces.sample(**change)])
     assert gallery.people() == []
 
 
-def test_the_same_face_is_enrolled_once(gallery: Gallery, faces: Faces) -> None:
+def test_the_same_face_is_enrolled_once(gallery: Gallery, faces: FaceFactory) -> None:
     samples = faces.samples(3)
     first = gallery.enroll("Ada", samples)
     revision = gallery.revision
@@ -146,14 +148,14 @@ def test_the_same_face_is_enrolled_once(gallery: Gallery, faces: Faces) -> None:
     assert gallery.revision == revision
 
 
-def test_the_same_face_within_one_call_is_enrolled_once(gallery: Gallery, faces: Faces) -> None:
+def test_the_same_face_within_one_call_is_enrolled_once(gallery: Gallery, faces: FaceFactory) -> None:
     sample = faces.sample()
     outcomes = gallery.enroll("Ada", [sample, sample])
     assert [outcome.duplicate_of_person for outcome in outcomes] == [None, "Ada"]
     assert gallery.person("Ada").sample_count == 1
 
 
-def test_a_face_of_another_person_names_the_owner(gallery: Gallery, faces: Faces) -> None:
+def test_a_face_of_another_person_names_the_owner(gallery: Gallery, faces: FaceFactory) -> None:
     sample = faces.sample()
     (ada,) = gallery.enroll("Ada", [sample])
     assert gallery.enroll("Bob", [sample]) == [EnrolledSample(ada.sample_id, "Ada")]
@@ -161,7 +163,7 @@ def test_a_face_of_another_person_names_the_owner(gallery: Gallery, faces: Faces
         gallery.person("Bob")
 
 
-def test_the_same_box_of_the_same_photo_is_the_same_face(gallery: Gallery, faces: Faces) -> None:
+def test_the_same_box_of_the_same_photo_is_the_same_face(gallery: Gallery, faces: FaceFactory) -> None:
     sample = faces.sample()
     gallery.enroll("Ada", [replace_box(sample, 100, 100, 200, 220)])
     moved = replace(replace_box(sample, 104, 98, 207, 222), vectors={"plain": faces.vector()})
@@ -169,14 +171,14 @@ def test_the_same_box_of_the_same_photo_is_the_same_face(gallery: Gallery, faces
 
 
 @pytest.mark.parametrize("box", [(300, 100, 400, 220), (160, 100, 260, 220), (100, 100, 130, 130)])
-def test_two_faces_of_one_photo_are_two_samples(gallery: Gallery, faces: Faces, box: tuple[float, ...]) -> None:
+def test_two_faces_of_one_photo_are_two_samples(gallery: Gallery, faces: FaceFactory, box: tuple[float, ...]) -> None:
     sample = faces.sample()
     gallery.enroll("Ada", [replace_box(sample, 100, 100, 200, 220)])
     other = replace(replace_box(sample, *box), vectors={"plain": faces.vector()})
     assert gallery.enroll("Bob", [other])[0].duplicate_of_person is None
 
 
-def test_boxes_of_differently_rotated_photos_are_not_compared(gallery: Gallery, faces: Faces) -> None:
+def test_boxes_of_differently_rotated_photos_are_not_compared(gallery: Gallery, faces: FaceFactory) -> None:
     sample = faces.sample(quarter_turns=0)
     gallery.enroll("Ada", [sample])
     rotated = replace(sample, quarter_turns=1, vectors={"plain": faces.vector()})
@@ -184,7 +186,9 @@ def test_boxes_of_differently_rotated_photos_are_not_compared(gallery: Gallery, 
 
 
 @pytest.mark.parametrize(("distance", "same"), [(0.0, True), (0.5e-4, True), (2e-4, False)])
-def test_nearly_equal_embeddings_are_one_face(gallery: Gallery, faces: Faces, distance: float, same: bool) -> None:
+def test_nearly_equal_embeddings_are_one_face(
+    gallery: Gallery, faces: FaceFactory, distance: float, same: bool
+) -> None:
     for _ in range(30):
         gallery.enroll("Others", faces.samples(1))
     vector = faces.vector().astype(np.float64)

@@ -19,7 +19,7 @@ from facebank.errors import ExchangeError, PersonNotFoundError, StorageError
 from facebank.gallery import Gallery, Imported, export_gallery, import_gallery
 
 if TYPE_CHECKING:
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 def contents(gallery: Gallery) -> dict[str, list[Any]]:
@@ -56,7 +56,7 @@ def test_exports_are_imported_unchanged(gallery: Gallery, other: Gallery, export
     assert len(other.vectors().sample_ids) == 5
 
 
-def test_facts_and_metadata_are_exported(gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_facts_and_metadata_are_exported(gallery: Gallery, other: Gallery, faces: FaceFactory, tmp_path: Path) -> None:
     gallery.enroll("Ada", [faces.sample(masked=True), faces.sample(camera_dated=True), faces.sample()])
     gallery.describe("Ada", born="1985-06", note="\U0001f600" * 2000)
     gallery.enroll("Bob", faces.samples(1))
@@ -67,7 +67,7 @@ def test_facts_and_metadata_are_exported(gallery: Gallery, other: Gallery, faces
     assert other.birth_dates() == {other.person("Ada").id: "1985-06"}
 
 
-def test_imports_add_missing_facts(gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_imports_add_missing_facts(gallery: Gallery, other: Gallery, faces: FaceFactory, tmp_path: Path) -> None:
     gallery.enroll("Ada", faces.samples(1))
     gallery.enroll("Bob", [])
     gallery.describe("Ada", born="1985-06", note="from the sea")
@@ -105,7 +105,7 @@ def test_a_second_import_adds_nothing(other: Gallery, exported: Path) -> None:
     assert contents(other) == before
 
 
-def test_imports_merge_people_of_one_name(other: Gallery, exported: Path, random_faces: type[Faces]) -> None:
+def test_imports_merge_people_of_one_name(other: Gallery, exported: Path, random_faces: type[FaceFactory]) -> None:
     faces = random_faces(1)
     other.enroll("ADA", faces.samples(2))
     assert import_gallery(other, exported).people == 2
@@ -145,7 +145,7 @@ def test_an_empty_gallery_is_exported_too(gallery: Gallery, other: Gallery, tmp_
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(0, 4), max_size=5), thumbnails=st.booleans())
 def test_any_population_is_exported_and_imported(
-    random_faces: type[Faces], seed: int, counts: list[int], thumbnails: bool
+    random_faces: type[FaceFactory], seed: int, counts: list[int], thumbnails: bool
 ) -> None:
     faces = random_faces(seed)
     options = {} if thumbnails else {"thumbnail": None}

@@ -24,7 +24,7 @@ from facebank.gallery import Gallery, PackIdentity, export_gallery, import_galle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda manifest: None) -> None:
@@ -37,7 +37,9 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda man
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_exports_of_another_pack_are_rejected(gallery: Gallery, exported: Path, faces: Faces, tmp_path: Path) -> None:
+def test_exports_of_another_pack_are_rejected(
+    gallery: Gallery, exported: Path, faces: FaceFactory, tmp_path: Path
+) -> None:
     with (
         Gallery.open(tmp_path / "buffalo", faces.other_pack, create=True) as buffalo,
         pytest.raises(PackMismatchError, match=r"'opencv'.*'buffalo_l'.*re-embed"),
@@ -289,7 +291,7 @@ def test_a_file_larger_than_its_arrays_is_refused(other: Gallery, exported: Path
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_altered_exports_raise_typed_errors_only(random_faces: type[Faces], data: st.DataObject) -> None:
+def test_altered_exports_raise_typed_errors_only(random_faces: type[FaceFactory], data: st.DataObject) -> None:
     """The hashes match; only the readers of the files can detect the change."""
     faces = random_faces(0)
     with tempfile.TemporaryDirectory() as folder:

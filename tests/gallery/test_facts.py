@@ -12,11 +12,11 @@ from facebank.gallery import Gallery
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 @pytest.fixture
-def ada(gallery: Gallery, faces: Faces) -> Gallery:
+def ada(gallery: Gallery, faces: FaceFactory) -> Gallery:
     """A gallery with Ada, born 1985-06, who has a note."""
     gallery.enroll("Ada", faces.samples(2))
     gallery.describe("Ada", born="1985-06", note="from the sea")
@@ -83,7 +83,7 @@ def test_facts_cannot_be_changed_in_a_read_only_gallery(ada: Gallery, path: Path
         reader.describe("Ada", born="1985")
 
 
-def test_facts_are_kept_when_renaming_and_re_embedding(ada: Gallery, faces: Faces) -> None:
+def test_facts_are_kept_when_renaming_and_re_embedding(ada: Gallery, faces: FaceFactory) -> None:
     ada.rename("Ada", "Ada Lovelace")
     vectors = {sample.id: {"plain": faces.vector(24)} for sample in ada.samples("Ada Lovelace")}
     ada.rebind(faces.other_pack, vectors)

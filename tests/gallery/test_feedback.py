@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facebank.gallery import NewSample
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 def move(face: FaceKey, by: float) -> FaceKey:
@@ -24,7 +24,7 @@ def move(face: FaceKey, by: float) -> FaceKey:
 
 
 @pytest.fixture
-def family(gallery: Gallery, faces: Faces) -> Gallery:
+def family(gallery: Gallery, faces: FaceFactory) -> Gallery:
     """A gallery of Ada (ID 1) and Bob (ID 2)."""
     for name in ("Ada", "Bob"):
         gallery.enroll(name, faces.samples(2))
@@ -32,7 +32,7 @@ def family(gallery: Gallery, faces: Faces) -> Gallery:
 
 
 @pytest.fixture
-def probe(faces: Faces) -> NewSample:
+def probe(faces: FaceFactory) -> NewSample:
     """A face that is not enrolled."""
     return faces.sample()
 
@@ -54,7 +54,7 @@ def test_a_denial_applies_to_one_person_and_one_face(family: Gallery, probe: New
         assert reopened.denials_of(face) == {1, 2}
 
 
-def test_face_keys_of_an_analyzed_photo(probe: NewSample, faces: Faces) -> None:
+def test_face_keys_of_an_analyzed_photo(probe: NewSample, faces: FaceFactory) -> None:
     photo = DecodedPhoto("x", np.zeros((9, 9, 3), np.uint8), probe.content_hash, has_orientation=True, taken_at=None)
     face = Face(probe.box, probe.landmarks, probe.detection_score, Quality(1.0, 90.0, 1.0, 1.0), faces.vector())
     key = FaceKey.from_analysis(AnalyzedPhoto(photo, (face,), probe.quarter_turns), face)
@@ -95,7 +95,7 @@ def test_enrolling_a_face_drops_its_denial(family: Gallery, probe: NewSample) ->
     assert family.denials_of(FaceKey.from_sample(copy)) == set()
 
 
-def test_denials_follow_their_person(family: Gallery, probe: NewSample, faces: Faces) -> None:
+def test_denials_follow_their_person(family: Gallery, probe: NewSample, faces: FaceFactory) -> None:
     other = FaceKey.from_sample(faces.sample())
     family.deny("Ada", FaceKey.from_sample(probe))
     family.deny("Bob", FaceKey.from_sample(probe))
@@ -110,7 +110,7 @@ def test_denials_follow_their_person(family: Gallery, probe: NewSample, faces: F
     assert family.denials_of(other) == set()
 
 
-def test_merging_drops_denials_of_samples(family: Gallery, probe: NewSample, faces: Faces) -> None:
+def test_merging_drops_denials_of_samples(family: Gallery, probe: NewSample, faces: FaceFactory) -> None:
     other = faces.sample()
     family.enroll("Ada", [probe])
     family.enroll("Bob", [other])
@@ -147,7 +147,7 @@ def test_unknown_names_raise(family: Gallery, probe: NewSample) -> None:
             method("Carl", FaceKey.from_sample(probe))
 
 
-def test_a_stranger_is_a_face_with_its_photo(family: Gallery, faces: Faces) -> None:
+def test_a_stranger_is_a_face_with_its_photo(family: Gallery, faces: FaceFactory) -> None:
     probe, other = faces.sample(path="/ph\udcffotos/é.jpg"), faces.sample()
     revision = family.revision
     assert family.remember_stranger(probe) == (1, True)
@@ -178,7 +178,7 @@ def test_a_sample_cannot_be_a_stranger(family: Gallery, probe: NewSample) -> Non
         family.remember_stranger(replace(probe, content_hash="x"))
 
 
-def test_enrolling_a_stranger_forgets_the_stranger(family: Gallery, faces: Faces) -> None:
+def test_enrolling_a_stranger_forgets_the_stranger(family: Gallery, faces: FaceFactory) -> None:
     strangers = faces.samples(3)
     for sample in strangers:
         family.remember_stranger(sample)
@@ -186,7 +186,7 @@ def test_enrolling_a_stranger_forgets_the_stranger(family: Gallery, faces: Faces
     assert family.strangers().stranger_ids.tolist() == [2]
 
 
-def test_numbers_of_forgotten_strangers_are_not_reused(family: Gallery, faces: Faces) -> None:
+def test_numbers_of_forgotten_strangers_are_not_reused(family: Gallery, faces: FaceFactory) -> None:
     probe = faces.sample()
     family.remember_stranger(probe)
     revision = family.revision
@@ -198,7 +198,7 @@ def test_numbers_of_forgotten_strangers_are_not_reused(family: Gallery, faces: F
     assert family.remember_stranger(probe) == (2, True)
 
 
-def test_strangers_are_re_embedded(family: Gallery, faces: Faces) -> None:
+def test_strangers_are_re_embedded(family: Gallery, faces: FaceFactory) -> None:
     for sample in faces.samples(2):
         family.remember_stranger(sample)
     vectors = {number: {"plain": faces.vector(24)} for number in (1, 2, 3, 4)}
@@ -225,7 +225,7 @@ def test_a_read_only_gallery_refuses_feedback(family: Gallery, probe: NewSample)
                 change()
 
 
-def test_exports_contain_no_feedback(family: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_exports_contain_no_feedback(family: Gallery, other: Gallery, faces: FaceFactory, tmp_path: Path) -> None:
     denied, stranger = faces.samples(2)
     family.deny("Ada", FaceKey.from_sample(denied))
     family.remember_stranger(stranger)

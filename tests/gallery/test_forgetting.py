@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from facebank.gallery import NewSample
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 PIECE_SIZE = 16  # bytes; short enough to find parts of an embedding
 
@@ -71,7 +71,7 @@ def find_pieces(path: Path, traces: Iterable[bytes]) -> list[bytes]:
     return [piece for piece in traces if piece in data]
 
 
-def test_enrolled_data_is_in_the_files(gallery: Gallery, faces: Faces) -> None:
+def test_enrolled_data_is_in_the_files(gallery: Gallery, faces: FaceFactory) -> None:
     """The search that the other tests use finds existing bytes."""
     samples = faces.samples(5)
     gallery.enroll("Augusta Ada King", samples)
@@ -81,7 +81,7 @@ def test_enrolled_data_is_in_the_files(gallery: Gallery, faces: Faces) -> None:
     assert len(find_pieces(gallery.path, traces)) > 0.9 * len(traces)
 
 
-def test_forgetting_a_person_erases_all_bytes(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_a_person_erases_all_bytes(gallery: Gallery, faces: FaceFactory) -> None:
     samples = faces.samples(5)
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(5))
@@ -93,7 +93,7 @@ def test_forgetting_a_person_erases_all_bytes(gallery: Gallery, faces: Faces) ->
 
 @pytest.mark.parametrize("action", ["forget", "remove_sample", "rebind"])
 def test_forgetting_erases_the_search_index(
-    gallery: Gallery, faces: Faces, action: str, monkeypatch: pytest.MonkeyPatch
+    gallery: Gallery, faces: FaceFactory, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = faces.samples(2)
     monkeypatch.setattr(gallery_index, "MIN_CACHED_SAMPLES", 10)
@@ -122,7 +122,7 @@ def test_forgetting_erases_the_search_index(
     assert (find_pieces(gallery.path, vectors) == []) == (action != "remove_sample")
 
 
-def test_forgetting_erases_earlier_names(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_erases_earlier_names(gallery: Gallery, faces: FaceFactory) -> None:
     names = ["First Name Of All", "Second Name Of All", "Third Name Of All", "Somebody Merged"]
     samples = faces.samples(4)
     gallery.enroll(names[0], samples[:2])
@@ -134,7 +134,7 @@ def test_forgetting_erases_earlier_names(gallery: Gallery, faces: Faces) -> None
     assert find_pieces(gallery.path, [*name_pieces(*names), *sample_pieces(samples)]) == []
 
 
-def test_removing_a_sample_erases_all_bytes(gallery: Gallery, faces: Faces) -> None:
+def test_removing_a_sample_erases_all_bytes(gallery: Gallery, faces: FaceFactory) -> None:
     samples = faces.samples(6)
     gallery.enroll("Ada", samples)
     gallery.remove_sample(2)
@@ -142,7 +142,7 @@ def test_removing_a_sample_erases_all_bytes(gallery: Gallery, faces: Faces) -> N
     assert find_pieces(gallery.path, sample_pieces(samples[:1])) != []
 
 
-def test_forgetting_several_people_is_atomic(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_several_people_is_atomic(gallery: Gallery, faces: FaceFactory) -> None:
     samples = faces.samples(6)
     for number, name in enumerate(("First Of Two", "Second Of Two", "Bob")):
         gallery.enroll(name, samples[2 * number : 2 * number + 2])
@@ -158,7 +158,7 @@ def test_forgetting_several_people_is_atomic(gallery: Gallery, faces: Faces) -> 
     assert find_pieces(gallery.path, [*name_pieces("First Of Two", "Second Of Two"), *sample_pieces(samples)]) == []
 
 
-def test_re_embedding_erases_old_embeddings(gallery: Gallery, faces: Faces) -> None:
+def test_re_embedding_erases_old_embeddings(gallery: Gallery, faces: FaceFactory) -> None:
     samples = faces.samples(4)
     gallery.enroll("Ada", samples)
     gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in (1, 2, 3)}, dropped=[4])
@@ -166,7 +166,7 @@ def test_re_embedding_erases_old_embeddings(gallery: Gallery, faces: Faces) -> N
     assert find_pieces(gallery.path, [*old, *sample_pieces(samples[3:])]) == []
 
 
-def test_forgetting_erases_denials(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_erases_denials(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Augusta Ada King", faces.samples(2))
     gallery.enroll("Bob", faces.samples(2))
     denied, shared = faces.samples(20), faces.sample()
@@ -182,7 +182,7 @@ def test_forgetting_erases_denials(gallery: Gallery, faces: Faces) -> None:
     assert find_pieces(gallery.path, traces) == []
 
 
-def test_forgetting_a_stranger_erases_all_bytes(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_a_stranger_erases_all_bytes(gallery: Gallery, faces: FaceFactory) -> None:
     strangers = faces.samples(30)
     for sample in strangers:
         gallery.remember_stranger(sample)
@@ -197,7 +197,7 @@ def test_forgetting_a_stranger_erases_all_bytes(gallery: Gallery, faces: Faces) 
     assert find_pieces(gallery.path, traces) == []
 
 
-def test_strangers_are_stored_without_thumbnail_and_variants(gallery: Gallery, faces: Faces) -> None:
+def test_strangers_are_stored_without_thumbnail_and_variants(gallery: Gallery, faces: FaceFactory) -> None:
     sample = faces.sample()
     gallery.remember_stranger(sample)
     unneeded = [*split(sample.thumbnail or b""), *split(sample.landmarks.tobytes())]
@@ -211,7 +211,7 @@ def traces_of_stranger(sample: NewSample) -> list[bytes]:
     return [*pieces, *split(sample.vectors["plain"].tobytes())]
 
 
-def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces: Faces) -> None:
+def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces: FaceFactory) -> None:
     kept, dropped = faces.samples(2)
     for sample in (kept, dropped):
         gallery.remember_stranger(sample)
@@ -221,7 +221,7 @@ def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_moved_rows_leave_no_copies(gallery: Gallery, random_faces: type[Faces], seed: int) -> None:
+def test_moved_rows_leave_no_copies(gallery: Gallery, random_faces: type[FaceFactory], seed: int) -> None:
     """With ``secure_delete`` alone, some of these galleries leave copies in unused parts of pages."""
     faces, random = random_faces(seed), Random(seed)
     names = [f"Person {random.randbytes(9).hex()}" for _ in range(60)]
@@ -249,7 +249,7 @@ def test_moved_rows_leave_no_copies(gallery: Gallery, random_faces: type[Faces],
     data=st.data(),
 )
 def test_forgetting_erases_random_people(
-    random_faces: type[Faces], seed: int, people: list[int], rounds: int, data: st.DataObject
+    random_faces: type[FaceFactory], seed: int, people: list[int], rounds: int, data: st.DataObject
 ) -> None:
     faces = random_faces(seed)
     names = {f"Person Number {number:05d} Of {seed}": count for number, count in enumerate(people)}
@@ -277,7 +277,7 @@ def test_forgetting_erases_random_people(
         assert len(find_pieces(path, name_pieces(*kept))) == 2 * len(kept)
 
 
-def test_forgetting_erases_all_bytes_with_a_rollback_journal(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_erases_all_bytes_with_a_rollback_journal(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.close()
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -293,7 +293,7 @@ def test_forgetting_erases_all_bytes_with_a_rollback_journal(gallery: Gallery, f
 
 
 def test_a_busy_reader_is_reported_and_not_disturbed(
-    gallery: Gallery, faces: Faces, start_worker: Callable[..., subprocess.Popen[str]]
+    gallery: Gallery, faces: FaceFactory, start_worker: Callable[..., subprocess.Popen[str]]
 ) -> None:
     samples = faces.samples(4)
     gallery.enroll("Augusta Ada King", samples)

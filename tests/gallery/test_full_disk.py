@@ -17,7 +17,7 @@ from facebank.gallery import Gallery, export_gallery, inspect_gallery
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 resource = pytest.importorskip("resource", reason="needs POSIX process limits")
 
@@ -43,7 +43,7 @@ def file_limit() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def fill(gallery: Gallery, faces: Faces) -> int:
+def fill(gallery: Gallery, faces: FaceFactory) -> int:
     """Enroll until the disk is full and return the number of enrolled samples."""
     for enrolled in range(1000):
         try:
@@ -54,7 +54,7 @@ def fill(gallery: Gallery, faces: Faces) -> int:
     raise AssertionError("the disk never became full")
 
 
-def test_a_full_disk_loses_nothing(small_disk: Path, faces: Faces) -> None:
+def test_a_full_disk_loses_nothing(small_disk: Path, faces: FaceFactory) -> None:
     path = small_disk / "family.facebank"
     with Gallery.open(path, faces.pack, create=True) as gallery:
         enrolled = fill(gallery, faces)
@@ -67,7 +67,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, faces: Faces) -> None:
     assert inspect_gallery(path).problems == ()
 
 
-def test_creating_a_gallery_on_a_full_disk_is_an_error(small_disk: Path, faces: Faces) -> None:
+def test_creating_a_gallery_on_a_full_disk_is_an_error(small_disk: Path, faces: FaceFactory) -> None:
     filler = small_disk / "filler"
     try:
         with filler.open("wb") as stream:
@@ -83,7 +83,7 @@ def test_creating_a_gallery_on_a_full_disk_is_an_error(small_disk: Path, faces: 
     assert inspect_gallery(path).problems == ()
 
 
-def test_forgetting_on_a_full_disk_is_cleaned_later(small_disk: Path, faces: Faces) -> None:
+def test_forgetting_on_a_full_disk_is_cleaned_later(small_disk: Path, faces: FaceFactory) -> None:
     path, filler = small_disk / "family.facebank", small_disk / "filler"
     marker = "/photos/of/somebody/who/is/forgotten.jpg"
     with Gallery.open(path, faces.pack, create=True) as gallery:
@@ -107,7 +107,7 @@ def test_forgetting_on_a_full_disk_is_cleaned_later(small_disk: Path, faces: Fac
 
 @pytest.mark.parametrize("small_disk", [4], indirect=True)
 @pytest.mark.parametrize("count", [1, 60])
-def test_forgetting_needs_no_free_byte(small_disk: Path, faces: Faces, count: int) -> None:
+def test_forgetting_needs_no_free_byte(small_disk: Path, faces: FaceFactory, count: int) -> None:
     """Sixty samples do not fit into the log together."""
     path, filler = small_disk / "family.facebank", small_disk / "filler"
     marker = "/photos/of/somebody/who/is/forgotten"
@@ -133,7 +133,7 @@ def test_forgetting_needs_no_free_byte(small_disk: Path, faces: Faces, count: in
 
 
 @pytest.mark.usefixtures("file_limit")
-def test_a_file_size_limit_loses_nothing(gallery: Gallery, faces: Faces) -> None:
+def test_a_file_size_limit_loses_nothing(gallery: Gallery, faces: FaceFactory) -> None:
     enrolled = fill(gallery, faces)
     assert enrolled > 3
     assert gallery.person("Ada").sample_count == len(gallery.vectors().sample_ids) == enrolled
@@ -144,7 +144,7 @@ def test_a_file_size_limit_loses_nothing(gallery: Gallery, faces: Faces) -> None
 
 
 @pytest.mark.usefixtures("file_limit")
-def test_a_failed_export_leaves_nothing(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_a_failed_export_leaves_nothing(gallery: Gallery, faces: FaceFactory, tmp_path: Path) -> None:
     for _ in range(3):
         gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
     resource.setrlimit(resource.RLIMIT_FSIZE, (40 * 1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))

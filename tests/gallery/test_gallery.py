@@ -22,10 +22,10 @@ from tests.index.nearest import nearest_person
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
-def test_renaming_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
+def test_renaming_keeps_every_sample(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(2))
     before = [sample.id for sample in gallery.samples("Ada")]
     renamed = gallery.rename("ada", "  Augusta Ada ")
@@ -35,13 +35,13 @@ def test_renaming_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
         gallery.person("Ada")
 
 
-def test_only_the_case_of_a_name_can_be_changed(gallery: Gallery, faces: Faces) -> None:
+def test_only_the_case_of_a_name_can_be_changed(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("ada", faces.samples(1))
     assert gallery.rename("ada", "ADA").name == "ADA"
     assert gallery.names() == {1: "ADA"}
 
 
-def test_two_people_cannot_have_one_name(gallery: Gallery, faces: Faces) -> None:
+def test_two_people_cannot_have_one_name(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(1))
     gallery.enroll("Bob", faces.samples(1))
     with pytest.raises(PersonExistsError, match="merge"):
@@ -51,7 +51,7 @@ def test_two_people_cannot_have_one_name(gallery: Gallery, faces: Faces) -> None
     assert list(gallery.names().values()) == ["Ada", "Bob"]
 
 
-def test_merging_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
+def test_merging_keeps_every_sample(gallery: Gallery, faces: FaceFactory) -> None:
     for name, count in (("Ada", 2), ("Augusta", 3), ("Lady L.", 1), ("Bob", 1)):
         gallery.enroll(name, faces.samples(count))
     merged = gallery.merge(["augusta", "Lady L.", "Ada"], into="ada")
@@ -60,7 +60,7 @@ def test_merging_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
     assert len(gallery.vectors().sample_ids) == 7
 
 
-def test_merging_an_unknown_person_changes_nothing(gallery: Gallery, faces: Faces) -> None:
+def test_merging_an_unknown_person_changes_nothing(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(1))
     gallery.enroll("Bob", faces.samples(1))
     revision = gallery.revision
@@ -75,7 +75,7 @@ def test_merging_an_unknown_person_changes_nothing(gallery: Gallery, faces: Face
     assert list(gallery.names().values()) == ["Ada", "Bob"]
 
 
-def test_a_forgotten_person_is_gone(gallery: Gallery, faces: Faces) -> None:
+def test_a_forgotten_person_is_gone(gallery: Gallery, faces: FaceFactory) -> None:
     samples = faces.samples(3)
     gallery.enroll("Ada", samples)
     gallery.enroll("Bob", faces.samples(1))
@@ -88,7 +88,7 @@ def test_a_forgotten_person_is_gone(gallery: Gallery, faces: Faces) -> None:
         gallery.forget("Ada")
 
 
-def test_a_forgotten_person_is_enrolled_with_new_ids(gallery: Gallery, faces: Faces) -> None:
+def test_a_forgotten_person_is_enrolled_with_new_ids(gallery: Gallery, faces: FaceFactory) -> None:
     samples = faces.samples(2)
     gallery.enroll("Ada", samples)
     gallery.forget("Ada")
@@ -97,7 +97,7 @@ def test_a_forgotten_person_is_enrolled_with_new_ids(gallery: Gallery, faces: Fa
     assert [outcome.sample_id for outcome in outcomes] == [3, 4]
 
 
-def test_removing_a_sample_keeps_the_person(gallery: Gallery, faces: Faces) -> None:
+def test_removing_a_sample_keeps_the_person(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(2))
     assert gallery.remove_sample(1).samples == 1
     assert [sample.id for sample in gallery.samples("Ada")] == [2]
@@ -108,7 +108,7 @@ def test_removing_a_sample_keeps_the_person(gallery: Gallery, faces: Faces) -> N
         gallery.remove_sample(2)
 
 
-def test_every_change_advances_the_revision(gallery: Gallery, faces: Faces) -> None:
+def test_every_change_advances_the_revision(gallery: Gallery, faces: FaceFactory) -> None:
     revisions = [gallery.revision]
     for change in (
         lambda: gallery.enroll("Ada", faces.samples(2)),
@@ -123,7 +123,7 @@ def test_every_change_advances_the_revision(gallery: Gallery, faces: Faces) -> N
     assert revisions == sorted(set(revisions))
 
 
-def test_the_index_follows_the_gallery(gallery: Gallery, faces: Faces) -> None:
+def test_the_index_follows_the_gallery(gallery: Gallery, faces: FaceFactory) -> None:
     ada, bob = faces.samples(2), faces.samples(1)
     assert len(gallery.vectors().sample_ids) == 0
     gallery.enroll("Ada", ada)
@@ -139,7 +139,7 @@ def test_the_index_follows_the_gallery(gallery: Gallery, faces: Faces) -> None:
     assert index.people.count == 2
 
 
-def test_the_index_follows_other_connections(gallery: Gallery, faces: Faces) -> None:
+def test_the_index_follows_other_connections(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(2))
     assert len(gallery.vectors().sample_ids) == 2
     with Gallery.open(gallery.path, faces.pack) as other:
@@ -149,7 +149,7 @@ def test_the_index_follows_other_connections(gallery: Gallery, faces: Faces) -> 
         assert open_index(gallery).revision == gallery.revision == other.revision
 
 
-def test_a_snapshot_does_not_change(gallery: Gallery, faces: Faces) -> None:
+def test_a_snapshot_does_not_change(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(1))
     with Gallery.open(gallery.path, faces.pack) as other, gallery.snapshot():
         before = gallery.revision
@@ -161,7 +161,7 @@ def test_a_snapshot_does_not_change(gallery: Gallery, faces: Faces) -> None:
     assert len(gallery.vectors().sample_ids) == 3
 
 
-def test_another_pack_is_rejected_with_advice(gallery: Gallery, faces: Faces) -> None:
+def test_another_pack_is_rejected_with_advice(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.close()
     with pytest.raises(PackMismatchError, match=r"'opencv' .*'buffalo_l'.*--pack opencv.*people re-embed"):
         Gallery.open(gallery.path, faces.other_pack)
@@ -170,7 +170,7 @@ def test_another_pack_is_rejected_with_advice(gallery: Gallery, faces: Faces) ->
             assert opened.pack == faces.pack
 
 
-def test_a_gallery_is_re_embedded_with_another_pack(gallery: Gallery, faces: Faces) -> None:
+def test_a_gallery_is_re_embedded_with_another_pack(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(2))
     gallery.enroll("Bob", faces.samples(1))
     vectors = {sample_id: {"plain": faces.vector(24)} for sample_id in (1, 3)}
@@ -187,7 +187,7 @@ def test_a_gallery_is_re_embedded_with_another_pack(gallery: Gallery, faces: Fac
         Gallery.open(gallery.path, faces.pack)
 
 
-def test_a_gallery_is_re_embedded_with_the_same_pack(gallery: Gallery, faces: Faces) -> None:
+def test_a_gallery_is_re_embedded_with_the_same_pack(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(1))
     assert len(gallery.vectors().sample_ids) == 1
     vector = faces.vector()
@@ -197,7 +197,7 @@ def test_a_gallery_is_re_embedded_with_the_same_pack(gallery: Gallery, faces: Fa
 
 @pytest.mark.parametrize(("embedded", "dropped"), [([1], []), ([1, 2, 3], []), ([1, 2], [2]), ([1], [2, 3])])
 def test_re_embedding_must_account_for_every_sample(
-    gallery: Gallery, faces: Faces, embedded: list[int], dropped: list[int]
+    gallery: Gallery, faces: FaceFactory, embedded: list[int], dropped: list[int]
 ) -> None:
     gallery.enroll("Ada", faces.samples(2))
     with pytest.raises(UsageError, match="changed"):
@@ -208,7 +208,7 @@ def test_re_embedding_must_account_for_every_sample(
     assert len(gallery.vectors().sample_ids) == 2
 
 
-def test_users_of_the_old_pack_get_an_error(gallery: Gallery, faces: Faces) -> None:
+def test_users_of_the_old_pack_get_an_error(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(1))
     with Gallery.open(gallery.path, faces.pack) as other:
         other.rebind(faces.other_pack, {1: {"plain": faces.vector(24)}})
@@ -236,7 +236,7 @@ def test_invalid_settings_are_rejected(gallery: Gallery, value: object) -> None:
         gallery.write_setting("key", value)
 
 
-def test_a_read_only_gallery_refuses_changes(gallery: Gallery, faces: Faces) -> None:
+def test_a_read_only_gallery_refuses_changes(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(1))
     with Gallery.open(gallery.path, faces.pack, read_only=True) as reader:
         assert reader.read_only

@@ -14,10 +14,10 @@ from facebank.gallery.store.migrations import SCHEMA_VERSION
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
-def test_a_healthy_gallery_is_described(gallery: Gallery, faces: Faces) -> None:
+def test_a_healthy_gallery_is_described(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(1))
     expected = GalleryHealth(gallery.path, True, SCHEMA_VERSION, "opencv", "ab" * 32, 2, 4, "wal", ())
@@ -65,7 +65,7 @@ def test_readable_permissions_are_a_problem(gallery: Gallery) -> None:
         "UPDATE strangers SET remembered_at = 'then'",
     ],
 )
-def test_damage_is_found(gallery: Gallery, faces: Faces, statement: str) -> None:
+def test_damage_is_found(gallery: Gallery, faces: FaceFactory, statement: str) -> None:
     gallery.enroll("Ada", faces.samples(3))
     gallery.deny("Ada", FaceKey.from_sample(faces.sample()))
     gallery.remember_stranger(faces.sample())
@@ -78,7 +78,7 @@ def test_damage_is_found(gallery: Gallery, faces: Faces, statement: str) -> None
     assert all("damaged" in problem for problem in problems)
 
 
-def test_an_inconsistent_index_is_found(gallery: Gallery, faces: Faces) -> None:
+def test_an_inconsistent_index_is_found(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(30))
     gallery.close()
     content = bytearray(gallery.path.read_bytes())

@@ -11,7 +11,7 @@ from facebank.errors import PersonExistsError, PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, Gallery, export_gallery, inspect_gallery
 
 if TYPE_CHECKING:
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 def read_state(gallery: Gallery) -> dict[str, tuple[object, ...]]:
@@ -27,13 +27,13 @@ def read_state(gallery: Gallery) -> dict[str, tuple[object, ...]]:
     }
 
 
-def make_key(faces: Faces, number: int) -> FaceKey:
+def make_key(faces: FaceFactory, number: int) -> FaceKey:
     """Return the key of a face in a photo with this number."""
     return FaceKey(f"{number:064x}", 0, faces.sample().box)
 
 
 @pytest.fixture
-def people(gallery: Gallery, faces: Faces) -> Gallery:
+def people(gallery: Gallery, faces: FaceFactory) -> Gallery:
     """Ada, Bea and Cleo with two samples each, and facts about them."""
     for name in ("Ada", "Bea", "Cleo"):
         gallery.enroll(name, faces.samples(2))
@@ -42,7 +42,7 @@ def people(gallery: Gallery, faces: Faces) -> Gallery:
     return gallery
 
 
-def test_a_merge_is_undone_completely(people: Gallery, faces: Faces) -> None:
+def test_a_merge_is_undone_completely(people: Gallery, faces: FaceFactory) -> None:
     only_bea, both, only_ada = (make_key(faces, number) for number in (1, 2, 3))
     people.deny("Bea", only_bea)
     for name in ("Ada", "Bea"):
@@ -77,7 +77,7 @@ def test_merges_are_undone_in_reverse_order(people: Gallery) -> None:
     assert read_state(people) == first
 
 
-def test_nested_merges_are_undone(people: Gallery, faces: Faces) -> None:
+def test_nested_merges_are_undone(people: Gallery, faces: FaceFactory) -> None:
     people.enroll("Dora", faces.samples(1))
     states = [read_state(people)]
     for source, into in (("Dora", "Cleo"), ("Cleo", "Bea"), ("Bea", "Ada")):
@@ -90,7 +90,7 @@ def test_nested_merges_are_undone(people: Gallery, faces: Faces) -> None:
     assert inspect_gallery(people.path).problems == ()
 
 
-def test_later_changes_are_kept(people: Gallery, faces: Faces) -> None:
+def test_later_changes_are_kept(people: Gallery, faces: FaceFactory) -> None:
     people.merge(["Bea"], "Ada")
     people.enroll("Ada", faces.samples(1))
     people.describe("Ada", note="third")
@@ -104,7 +104,7 @@ def test_later_changes_are_kept(people: Gallery, faces: Faces) -> None:
     }
 
 
-def test_undoing_a_merge_requires_a_free_name(people: Gallery, faces: Faces) -> None:
+def test_undoing_a_merge_requires_a_free_name(people: Gallery, faces: FaceFactory) -> None:
     people.merge(["Bea"], "Ada")
     people.enroll("bea", faces.samples(1))
     before = read_state(people)

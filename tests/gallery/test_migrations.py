@@ -19,7 +19,7 @@ from facebank.gallery.store.schema import APPLICATION_ID, schema_version
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_new_migrations_are_applied_to_existing_data(connection: sqlite3.Connect
 
 
 def test_older_galleries_are_upgraded_on_opening(
-    gallery: Gallery, faces: Faces, path: Path, monkeypatch: pytest.MonkeyPatch
+    gallery: Gallery, faces: FaceFactory, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery.enroll("Ada", faces.samples(2))
     gallery.close()
@@ -93,7 +93,7 @@ def restore(dump: str, path: Path) -> Path:
     return path
 
 
-def test_version_1_is_read_without_an_upgrade(first_gallery: Path, faces: Faces) -> None:
+def test_version_1_is_read_without_an_upgrade(first_gallery: Path, faces: FaceFactory) -> None:
     before = first_gallery.read_bytes()
     with Gallery.open(first_gallery, read_only=True) as gallery:
         assert {person.name: person.sample_count for person in gallery.people()} == {"Ada": 2, "Bob": 1}
@@ -206,7 +206,7 @@ def test_older_samples_with_camera_dates_are_recognized(
     assert connection.execute("SELECT camera_dated, masked FROM samples").fetchall() == [(is_dated, 0)]
 
 
-def test_new_galleries_report_no_upgrade(path: Path, faces: Faces) -> None:
+def test_new_galleries_report_no_upgrade(path: Path, faces: FaceFactory) -> None:
     upgrades: list[Upgrade] = []
     for _ in range(2):
         Gallery.open(path, faces.pack, create=True, on_upgrade=upgrades.append).close()

@@ -32,7 +32,7 @@ from facebank.index.gallery_index import open_index
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
 
@@ -47,7 +47,7 @@ def connect_unchecked(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def closed_gallery(gallery: Gallery, faces: Faces) -> Path:
+def closed_gallery(gallery: Gallery, faces: FaceFactory) -> Path:
     """A closed gallery of two people."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))
@@ -55,14 +55,14 @@ def closed_gallery(gallery: Gallery, faces: Faces) -> Path:
     return gallery.path
 
 
-def test_a_missing_gallery_raises(path: Path, faces: Faces) -> None:
+def test_a_missing_gallery_raises(path: Path, faces: FaceFactory) -> None:
     for missing in (path, path / "deeper"):
         with pytest.raises(GalleryNotFoundError, match="enroll"):
             Gallery.open(missing, faces.pack)
     assert list(path.parent.iterdir()) == []
 
 
-def test_an_empty_file_becomes_a_gallery_when_created(path: Path, faces: Faces) -> None:
+def test_an_empty_file_becomes_a_gallery_when_created(path: Path, faces: FaceFactory) -> None:
     path.touch()
     with pytest.raises(GalleryNotFoundError, match="empty"):
         Gallery.open(path, faces.pack)
@@ -72,7 +72,7 @@ def test_an_empty_file_becomes_a_gallery_when_created(path: Path, faces: Faces) 
 
 
 @POSIX
-def test_only_its_owner_can_read_a_new_gallery(tmp_path: Path, faces: Faces) -> None:
+def test_only_its_owner_can_read_a_new_gallery(tmp_path: Path, faces: FaceFactory) -> None:
     umask = os.umask(0)
     try:
         path = tmp_path / "new folder" / "family.facebank"
@@ -92,12 +92,12 @@ def test_a_closed_gallery_is_one_file_with_a_reserve(closed_gallery: Path) -> No
     ]
 
 
-def test_opening_keeps_the_existing_gallery(closed_gallery: Path, faces: Faces) -> None:
+def test_opening_keeps_the_existing_gallery(closed_gallery: Path, faces: FaceFactory) -> None:
     with Gallery.open(closed_gallery, faces.pack, create=True) as gallery:
         assert len(gallery.people()) == 2
 
 
-def test_failed_creation_is_an_error(path: Path, faces: Faces) -> None:
+def test_failed_creation_is_an_error(path: Path, faces: FaceFactory) -> None:
     path.touch()
     with pytest.raises(StorageError, match="cannot be created"):
         Gallery.open(path / "below a file", faces.pack, create=True)
@@ -108,7 +108,7 @@ def test_failed_creation_is_an_error(path: Path, faces: Faces) -> None:
         Gallery.open(path, PackIdentity("x", "ab" * 32, 0), create=True)
 
 
-def test_an_interrupted_creation_can_be_repeated(path: Path, faces: Faces) -> None:
+def test_an_interrupted_creation_can_be_repeated(path: Path, faces: FaceFactory) -> None:
     """SQLite rolls back the journal of a killed process, and the gallery is created again."""
     source = path.with_name("source")
     with closing(sqlite3.connect(source, isolation_level=None)) as connection:
@@ -127,7 +127,7 @@ def test_an_interrupted_creation_can_be_repeated(path: Path, faces: Faces) -> No
 
 @pytest.mark.parametrize("content", [b"x", b"no gallery at all" * 1000, b"SQLite format 3", b"\0" * 8192])
 @pytest.mark.parametrize("create", [False, True])
-def test_other_files_are_rejected_and_kept(path: Path, faces: Faces, content: bytes, create: bool) -> None:
+def test_other_files_are_rejected_and_kept(path: Path, faces: FaceFactory, content: bytes, create: bool) -> None:
     path.write_bytes(content)
     with pytest.raises(GalleryFormatError, match="is not a gallery"):
         Gallery.open(path, faces.pack, create=create)
@@ -138,7 +138,7 @@ def test_other_files_are_rejected_and_kept(path: Path, faces: Faces, content: by
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 @pytest.mark.parametrize("application_id", [0, 252006674])
 def test_files_of_other_programs_are_rejected_and_kept(
-    path: Path, faces: Faces, mode: str, application_id: int
+    path: Path, faces: FaceFactory, mode: str, application_id: int
 ) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA journal_mode = {mode}")
@@ -151,7 +151,7 @@ def test_files_of_other_programs_are_rejected_and_kept(
 
 
 @POSIX
-def test_folders_and_pipes_are_rejected_immediately(tmp_path: Path, faces: Faces) -> None:
+def test_folders_and_pipes_are_rejected_immediately(tmp_path: Path, faces: FaceFactory) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (tmp_path, pipe, Path("/dev/zero")):
@@ -160,7 +160,7 @@ def test_folders_and_pipes_are_rejected_immediately(tmp_path: Path, faces: Faces
                 Gallery.open(path, faces.pack, create=create)
 
 
-def test_newer_galleries_are_rejected(closed_gallery: Path, faces: Faces) -> None:
+def test_newer_galleries_are_rejected(closed_gallery: Path, faces: FaceFactory) -> None:
     with connect_unchecked(closed_gallery) as connection:
         connection.execute("INSERT INTO migrations VALUES (99, 'dreams', 'later')")
         connection.execute("CREATE TABLE dreams (x)")
@@ -168,7 +168,7 @@ def test_newer_galleries_are_rejected(closed_gallery: Path, faces: Faces) -> Non
         Gallery.open(closed_gallery, faces.pack)
 
 
-def test_control_characters_are_escaped_in_messages(tmp_path: Path, faces: Faces) -> None:
+def test_control_characters_are_escaped_in_messages(tmp_path: Path, faces: FaceFactory) -> None:
     path = tmp_path / "a\x1b[31m\n\u202eb"
     path.write_bytes(b"text")
     with pytest.raises(GalleryFormatError) as caught:
@@ -190,7 +190,7 @@ def test_control_characters_are_escaped_in_messages(tmp_path: Path, faces: Faces
         "UPDATE migrations SET number = -number",
     ],
 )
-def test_foreign_schemas_are_rejected(closed_gallery: Path, faces: Faces, statement: str) -> None:
+def test_foreign_schemas_are_rejected(closed_gallery: Path, faces: FaceFactory, statement: str) -> None:
     with connect_unchecked(closed_gallery) as connection:
         connection.execute(statement)
     with pytest.raises(GalleryFormatError, match="damaged"):
@@ -238,7 +238,7 @@ def test_foreign_schemas_are_rejected(closed_gallery: Path, faces: Faces, statem
         "UPDATE thumbnails SET jpeg = 'text'",
     ],
 )
-def test_invalid_rows_are_rejected(closed_gallery: Path, faces: Faces, statement: str) -> None:
+def test_invalid_rows_are_rejected(closed_gallery: Path, faces: FaceFactory, statement: str) -> None:
     with connect_unchecked(closed_gallery) as connection:
         connection.execute(statement)
     with pytest.raises(GalleryFormatError, match=r"damaged") as caught:
@@ -258,7 +258,7 @@ def read_everything(path: Path, pack: PackIdentity) -> None:
         assert (0 if index.people is None else index.people.count) == len(gallery.vectors().sample_ids)
 
 
-def test_settings_must_be_json(closed_gallery: Path, faces: Faces) -> None:
+def test_settings_must_be_json(closed_gallery: Path, faces: FaceFactory) -> None:
     with connect_unchecked(closed_gallery) as connection:
         connection.execute("INSERT INTO settings (key, value) VALUES ('one', '{'), ('deep', ?)", ("[" * 60_000,))
         seal_table(connection, "settings")
@@ -269,7 +269,7 @@ def test_settings_must_be_json(closed_gallery: Path, faces: Faces) -> None:
 
 
 @pytest.mark.parametrize("size", [50, 100, 512, 4096, 8192, 20_000])
-def test_truncated_galleries_are_rejected(closed_gallery: Path, faces: Faces, size: int) -> None:
+def test_truncated_galleries_are_rejected(closed_gallery: Path, faces: FaceFactory, size: int) -> None:
     os.truncate(closed_gallery, size)
     with pytest.raises(GalleryFormatError):
         read_everything(closed_gallery, faces.pack)
@@ -278,7 +278,7 @@ def test_truncated_galleries_are_rejected(closed_gallery: Path, faces: Faces, si
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_damaged_galleries_raise_typed_errors_only(random_faces: type[Faces], data: st.DataObject) -> None:
+def test_damaged_galleries_raise_typed_errors_only(random_faces: type[FaceFactory], data: st.DataObject) -> None:
     faces = random_faces(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "damaged.facebank"
@@ -298,7 +298,7 @@ def test_damaged_galleries_raise_typed_errors_only(random_faces: type[Faces], da
 
 
 def test_a_locked_gallery_raises_after_the_timeout(
-    gallery: Gallery, faces: Faces, start_worker: Callable[..., subprocess.Popen[str]]
+    gallery: Gallery, faces: FaceFactory, start_worker: Callable[..., subprocess.Popen[str]]
 ) -> None:
     gallery.enroll("Ada", faces.samples(1))
     writer = start_worker("write", gallery.path)
@@ -330,7 +330,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_gallery_on_a_read_only_medium_can_be_read(
-    closed_gallery: Path, faces: Faces, mount: Callable[[str], Path], read_only: bool
+    closed_gallery: Path, faces: FaceFactory, mount: Callable[[str], Path], read_only: bool
 ) -> None:
     medium = mount("size=4m")
     path = Path(shutil.copy(closed_gallery, medium))
@@ -345,7 +345,7 @@ def test_a_gallery_on_a_read_only_medium_can_be_read(
         Gallery.open(medium / "new.facebank", faces.pack, create=True)
 
 
-def test_logs_on_read_only_media_are_read(gallery: Gallery, faces: Faces, mount: Callable[[str], Path]) -> None:
+def test_logs_on_read_only_media_are_read(gallery: Gallery, faces: FaceFactory, mount: Callable[[str], Path]) -> None:
     gallery.enroll("Ada", faces.samples(1))
     medium = mount("size=4m")
     for file in gallery.path.parent.glob("family.facebank*"):
@@ -357,7 +357,7 @@ def test_logs_on_read_only_media_are_read(gallery: Gallery, faces: Faces, mount:
 
 @POSIX
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root has every permission")
-def test_missing_permissions_are_reported(closed_gallery: Path, faces: Faces) -> None:
+def test_missing_permissions_are_reported(closed_gallery: Path, faces: FaceFactory) -> None:
     closed_gallery.chmod(0o400)
     with Gallery.open(closed_gallery, faces.pack) as gallery:
         assert gallery.read_only

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facebank.gallery import NewSample
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 PICTURE, OTHER_PICTURE = "ab" * 32, "cd" * 32
 EDITED = "ef" * 32
 
 
 @pytest.fixture
-def probe(faces: Faces) -> NewSample:
+def probe(faces: FaceFactory) -> NewSample:
     """A face of a photo with a known picture hash."""
     return faces.sample(picture_hash=PICTURE)
 
@@ -41,14 +41,14 @@ def test_faces_match_by_bytes_or_by_picture(probe: NewSample) -> None:
     assert not is_same_place(face, replace(edit(face), quarter_turns=(face.quarter_turns + 1) % 4))
 
 
-def test_copies_of_a_photo_are_counted_once(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
+def test_copies_of_a_photo_are_counted_once(gallery: Gallery, faces: FaceFactory, probe: NewSample) -> None:
     copies = [faces.sample(picture_hash=PICTURE, content_hash=content) for content in (EDITED, "12" * 32)]
     gallery.enroll("Ada", [probe, *copies, *faces.samples(2)])
     gallery.enroll("Grace", faces.samples(1))
     assert sorted(gallery.photo_counts().values()) == [1, 3]
 
 
-def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
+def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: FaceFactory, probe: NewSample) -> None:
     gallery.enroll("Ada", faces.samples(2))
     face = FaceKey.from_sample(probe)
     assert gallery.deny("Ada", face)
@@ -59,7 +59,7 @@ def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, pro
     assert gallery.denials_of(face) == set()
 
 
-def test_older_rows_get_picture_hashes(gallery: Gallery, faces: Faces, probe: NewSample, path: Path) -> None:
+def test_older_rows_get_picture_hashes(gallery: Gallery, faces: FaceFactory, probe: NewSample, path: Path) -> None:
     old, enrolled = (
         replace(FaceKey.from_sample(probe), picture_hash=None),
         faces.sample(content_hash=probe.content_hash),
@@ -83,7 +83,7 @@ def test_older_rows_get_picture_hashes(gallery: Gallery, faces: Faces, probe: Ne
         assert reopened.denials_of(edit(old)) == {1}
 
 
-def test_repeated_feedback_adds_the_picture_hash(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
+def test_repeated_feedback_adds_the_picture_hash(gallery: Gallery, faces: FaceFactory, probe: NewSample) -> None:
     gallery.enroll("Ada", faces.samples(1))
     old = replace(FaceKey.from_sample(probe), picture_hash=None)
     assert gallery.deny("Ada", old)
@@ -91,7 +91,9 @@ def test_repeated_feedback_adds_the_picture_hash(gallery: Gallery, faces: Faces,
     assert gallery.denials_of(edit(old)) == {1}
 
 
-def test_an_edited_copy_of_an_enrolled_photo_is_the_same_face(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
+def test_an_edited_copy_of_an_enrolled_photo_is_the_same_face(
+    gallery: Gallery, faces: FaceFactory, probe: NewSample
+) -> None:
     (enrolled,) = gallery.enroll("Ada", [probe])
     copy = replace(probe, content_hash=EDITED, vectors={"plain": faces.vector()})
     (outcome,) = gallery.enroll("Bob", [copy])
@@ -102,7 +104,9 @@ def test_an_edited_copy_of_an_enrolled_photo_is_the_same_face(gallery: Gallery, 
         gallery.remember_stranger(copy)
 
 
-def test_an_edited_photo_of_a_stranger_is_the_same_stranger(gallery: Gallery, faces: Faces, probe: NewSample) -> None:
+def test_an_edited_photo_of_a_stranger_is_the_same_stranger(
+    gallery: Gallery, faces: FaceFactory, probe: NewSample
+) -> None:
     number, is_new = gallery.remember_stranger(probe)
     assert is_new
     copy = replace(probe, content_hash=EDITED, vectors={"plain": faces.vector()})

@@ -16,7 +16,7 @@ from facebank.gallery.derived import derived_file
 from facebank.gallery.places import WRITTEN_PLACES_SETTING, add_place
 
 if TYPE_CHECKING:
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 PART = ".facebank-4194399-0123456789abcdef.part"
 
@@ -41,7 +41,7 @@ def test_existing_places_are_listed_latest_first(gallery: Gallery, tmp_path: Pat
     assert list_places(gallery) == [("names in photos", "one"), ("annotated photos", "two")]
 
 
-def test_exports_are_recorded(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_exports_are_recorded(gallery: Gallery, faces: FaceFactory, tmp_path: Path) -> None:
     gallery.enroll("Ada", faces.samples(1))
     export_gallery(gallery, tmp_path / "backup")
     assert list_places(gallery) == [("export", "backup")]
@@ -49,7 +49,7 @@ def test_exports_are_recorded(gallery: Gallery, faces: Faces, tmp_path: Path) ->
     assert list_places(gallery) == [("export", "backup")]
 
 
-def test_a_restored_backup_lists_itself(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_a_restored_backup_lists_itself(gallery: Gallery, faces: FaceFactory, tmp_path: Path) -> None:
     gallery.enroll("Ada", faces.samples(1))
     backup = gallery.back_up(tmp_path / "backup.facebank")
     gallery.close()
@@ -69,7 +69,7 @@ def test_existing_files_are_not_recorded_as_backups(gallery: Gallery, tmp_path: 
     assert list_places(gallery) == []
 
 
-def test_places_named_after_a_person_are_forgotten(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_places_named_after_a_person_are_forgotten(gallery: Gallery, faces: FaceFactory, tmp_path: Path) -> None:
     gallery.enroll("Augusta Ada King", faces.samples(1))
     for name in ("for augusta ada KING.html", "page.html"):
         (tmp_path / name).touch()
@@ -109,7 +109,7 @@ def test_read_only_galleries_record_nothing(gallery: Gallery, tmp_path: Path) ->
 
 
 def test_files_in_another_cache_are_wiped_too(
-    gallery: Gallery, faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gallery: Gallery, faces: FaceFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery.enroll("Ada", faces.samples(1))
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "elsewhere"))
@@ -125,7 +125,7 @@ def test_files_in_another_cache_are_wiped_too(
     assert list(coefficients.parent.iterdir()) == [other]
 
 
-def test_leftovers_are_wiped_in_all_recorded_folders(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_leftovers_are_wiped_in_all_recorded_folders(gallery: Gallery, faces: FaceFactory, tmp_path: Path) -> None:
     gallery.enroll("Ada", faces.samples(2))
     deep = tmp_path / "annotated" / "2019"
     deep.mkdir(parents=True)

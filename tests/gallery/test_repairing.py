@@ -18,7 +18,7 @@ from facebank.gallery import Gallery, check_gallery, repair_gallery
 from facebank.gallery.records import FaceKey
 
 if TYPE_CHECKING:
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 KILLED_COPY = """
 import os, signal, sys
@@ -35,7 +35,7 @@ with Gallery.open(sys.argv[1]) as gallery:
 
 
 @pytest.fixture
-def closed_gallery(gallery: Gallery, faces: Faces) -> Path:
+def closed_gallery(gallery: Gallery, faces: FaceFactory) -> Path:
     """A closed gallery of two people and a denial."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))

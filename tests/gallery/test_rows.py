@@ -19,7 +19,7 @@ from facebank.gallery.store.schema import TABLES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 
 def read_checksums(path: Path) -> dict[str, object]:
@@ -47,7 +47,7 @@ def compute_checksums(path: Path) -> dict[str, object]:
         return fetch_checksums(connection)
 
 
-def test_rows_are_sealed_and_summed_after_all_changes(gallery: Gallery, faces: Faces) -> None:
+def test_rows_are_sealed_and_summed_after_all_changes(gallery: Gallery, faces: FaceFactory) -> None:
     masked, face = faces.sample(masked=True), faces.sample()
     changes = (
         lambda: gallery.enroll("Ada", [*faces.samples(3), masked]),
@@ -81,7 +81,7 @@ def test_rows_are_sealed_and_summed_after_all_changes(gallery: Gallery, faces: F
         assert read_checksums(gallery.path) == compute_checksums(gallery.path)
 
 
-def test_new_and_upgraded_galleries_have_equal_seals(path: Path, faces: Faces) -> None:
+def test_new_and_upgraded_galleries_have_equal_seals(path: Path, faces: FaceFactory) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         migrate(connection, MIGRATIONS[:3])
         connection.execute("INSERT INTO packs VALUES (1, 'opencv', ?, 16)", (faces.pack.digest,))
@@ -125,7 +125,7 @@ def test_all_columns_except_derived_ones_are_sealed() -> None:
         "UPDATE sums SET row_count = 9 WHERE name = 'people'",
     ],
 )
-def test_damaged_rows_are_not_resealed(gallery: Gallery, faces: Faces, statement: str) -> None:
+def test_damaged_rows_are_not_resealed(gallery: Gallery, faces: FaceFactory, statement: str) -> None:
     gallery.enroll("Ada", faces.samples(2))
     gallery.close()
     with closing(sqlite3.connect(gallery.path)) as connection, connection:
@@ -136,7 +136,7 @@ def test_damaged_rows_are_not_resealed(gallery: Gallery, faces: Faces, statement
     assert read_checksums(gallery.path) == before
 
 
-def test_forgetting_ignores_damaged_indexes(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_ignores_damaged_indexes(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(1))
     gallery.close()
@@ -163,7 +163,7 @@ def test_sums_depend_on_the_table() -> None:
 
 
 @pytest.mark.parametrize("earlier", [0, 20])
-def test_a_damaged_index_of_names_is_detected(gallery: Gallery, faces: Faces, earlier: int) -> None:
+def test_a_damaged_index_of_names_is_detected(gallery: Gallery, faces: FaceFactory, earlier: int) -> None:
     for name in ("Ada", "Bob"):
         gallery.enroll(name, faces.samples(1))
     gallery.close()
@@ -184,7 +184,7 @@ def test_a_damaged_index_of_names_is_detected(gallery: Gallery, faces: Faces, ea
 
 
 @pytest.mark.parametrize("earlier", [0, 20])
-def test_a_damaged_index_of_samples_is_detected(gallery: Gallery, faces: Faces, earlier: int) -> None:
+def test_a_damaged_index_of_samples_is_detected(gallery: Gallery, faces: FaceFactory, earlier: int) -> None:
     gallery.enroll("Ada", faces.samples(3))
     for number in range(earlier):
         gallery.enroll(f"Person {number}", faces.samples(1))

@@ -19,7 +19,7 @@ from facebank.index.gallery_index import open_index
 
 if TYPE_CHECKING:
     from facebank.gallery import NewSample
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 NAMES = st.sampled_from(["Ada", "ADA", "ada", "Bob", "Zoë", "Zoe\u0308", "Carl", "Straße", "STRASSE", "d'Arc; --"])
 
@@ -27,7 +27,7 @@ NAMES = st.sampled_from(["Ada", "ADA", "ada", "Bob", "Zoë", "Zoe\u0308", "Carl"
 class GalleryMachine(RuleBasedStateMachine):
     """Runs the same operations on a gallery and on a dictionary of people's samples."""
 
-    faces_class: type[Faces]
+    faces_class: type[FaceFactory]
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,6 +233,6 @@ class GalleryMachine(RuleBasedStateMachine):
         np.testing.assert_array_equal(table.matrix, np.array(expected_rows).reshape(-1, self.faces.dimension))
 
 
-def test_a_gallery_behaves_like_a_dictionary(random_faces: type[Faces]) -> None:
+def test_a_gallery_behaves_like_a_dictionary(random_faces: type[FaceFactory]) -> None:
     GalleryMachine.faces_class = random_faces
     run_state_machine_as_test(GalleryMachine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))

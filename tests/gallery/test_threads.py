@@ -24,7 +24,7 @@ from facebank.storage.connections import is_open_here
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.gallery.conftest import Faces
+    from tests.gallery.conftest import FaceFactory
 
 THREADS = 16
 SCRIPT = Path(__file__).with_name("fork_script.py")
@@ -32,7 +32,7 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
-def shared_gallery(path: Path, faces: Faces) -> Gallery:
+def shared_gallery(path: Path, faces: FaceFactory) -> Gallery:
     return Gallery.open(path, faces.pack, create=True)
 
 
@@ -60,7 +60,7 @@ def run_together(work: Callable[[int], object], threads: int = THREADS) -> list[
         return list(pool.map(start, range(threads)))
 
 
-def test_changes_of_sixteen_threads_are_kept(shared_gallery: Gallery, random_faces: type[Faces]) -> None:
+def test_changes_of_sixteen_threads_are_kept(shared_gallery: Gallery, random_faces: type[FaceFactory]) -> None:
     def work(number: int) -> None:
         faces, name = random_faces(number), f"Person {number}"
         for _ in range(3):
@@ -83,7 +83,7 @@ def test_changes_of_sixteen_threads_are_kept(shared_gallery: Gallery, random_fac
     assert inspect_gallery(gallery.path).problems == ()
 
 
-def test_a_snapshot_belongs_to_its_thread(shared_gallery: Gallery, faces: Faces) -> None:
+def test_a_snapshot_belongs_to_its_thread(shared_gallery: Gallery, faces: FaceFactory) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool, gallery.snapshot():
         assert gallery.people() == []
         pool.submit(gallery.enroll, "Ada", faces.samples(1)).result()
@@ -102,7 +102,7 @@ def test_ended_threads_leave_no_connections(shared_gallery: Gallery) -> None:
     assert not is_open_here(gallery.path)
 
 
-def test_closing_applies_to_all_threads(shared_gallery: Gallery, faces: Faces) -> None:
+def test_closing_applies_to_all_threads(shared_gallery: Gallery, faces: FaceFactory) -> None:
     gallery = shared_gallery
     gallery.enroll("Ada", faces.samples(200))
     started = threading.Semaphore(0)
@@ -133,7 +133,7 @@ def test_closing_applies_to_all_threads(shared_gallery: Gallery, faces: Faces) -
         gallery.people()
 
 
-def test_closing_interrupts_running_calls(shared_gallery: Gallery, faces: Faces) -> None:
+def test_closing_interrupts_running_calls(shared_gallery: Gallery, faces: FaceFactory) -> None:
     gallery = shared_gallery
     gallery.enroll("Ada", faces.samples(3))
     is_reading, closed = threading.Event(), threading.Event()
@@ -160,7 +160,7 @@ def test_a_gallery_open_in_this_process_is_not_repaired(shared_gallery: Gallery)
         repair_gallery(gallery.path)
 
 
-def test_a_replaced_file_raises(shared_gallery: Gallery, tmp_path: Path, faces: Faces) -> None:
+def test_a_replaced_file_raises(shared_gallery: Gallery, tmp_path: Path, faces: FaceFactory) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
         copy = gallery.back_up(tmp_path / "copy.facebank")
         copy.replace(gallery.path)
@@ -170,7 +170,7 @@ def test_a_replaced_file_raises(shared_gallery: Gallery, tmp_path: Path, faces: 
 
 @pytest.mark.parametrize("is_replaced", [False, True])
 def test_a_removed_file_is_not_written(
-    shared_gallery: Gallery, tmp_path: Path, faces: Faces, is_replaced: bool
+    shared_gallery: Gallery, tmp_path: Path, faces: FaceFactory, is_replaced: bool
 ) -> None:
     with shared_gallery as gallery:
         gallery.enroll("Ada", faces.samples(1))
@@ -184,7 +184,7 @@ def test_a_removed_file_is_not_written(
     assert gallery.path.exists() == is_replaced
 
 
-def test_a_running_change_completes_in_its_file(shared_gallery: Gallery, tmp_path: Path, faces: Faces) -> None:
+def test_a_running_change_completes_in_its_file(shared_gallery: Gallery, tmp_path: Path, faces: FaceFactory) -> None:
     away = tmp_path / "away.facebank"
     with shared_gallery as gallery:
         gallery.enroll("Ada", faces.samples(1))
@@ -195,7 +195,7 @@ def test_a_running_change_completes_in_its_file(shared_gallery: Gallery, tmp_pat
         assert [person.name for person in gallery.people()] == ["Ada"]
 
 
-def test_each_thread_has_its_own_index(shared_gallery: Gallery, faces: Faces) -> None:
+def test_each_thread_has_its_own_index(shared_gallery: Gallery, faces: FaceFactory) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
         gallery.enroll("Ada", faces.samples(2))
         mine = open_index(gallery).people
@@ -206,7 +206,7 @@ def test_each_thread_has_its_own_index(shared_gallery: Gallery, faces: Faces) ->
         assert (mine.count, theirs.count) == (2, 3)
 
 
-def test_a_second_opening_releases_no_lock(path: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_opening_releases_no_lock(path: Path, faces: FaceFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(file), "choose_journal", lambda *_, **__: "delete")
     program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
     with Gallery.open(path, faces.pack, create=True) as gallery, gallery._file.changing():

@@ -13,12 +13,12 @@ from facebank.gallery import Gallery
 from facebank.index.gallery_index import open_index, read_with_retry
 from facebank.index.milvus import milvus_mirror
 from facebank.index.milvus_address import MilvusAddress
-from tests.gallery.conftest import Faces
+from tests.gallery.conftest import FaceFactory
 
 
 def main(path: str, address: str, seed: int) -> None:
     """Enroll five people and check that each is found immediately."""
-    faces = Faces(seed)
+    faces = FaceFactory(seed)
     with Gallery.open(path) as gallery:
         gallery.mirror = milvus_mirror(MilvusAddress.parse(address))
         for number in range(5):

@@ -22,7 +22,7 @@ from facebank.index.gallery_index import GalleryIndex, open_index, read_with_ret
 from facebank.index.indexed_samples import MASK, follow_samples
 from facebank.operations.guard import EnrolledFaces
 from facebank.recognition.resemblance import OtherPeople
-from tests.gallery.conftest import Faces
+from tests.gallery.conftest import FaceFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
     """A gallery of people with one to five samples, drawn and worn masks, birth dates and a stranger."""
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
-    faces, random = Faces(), np.random.default_rng(1)
+    faces, random = FaceFactory(), np.random.default_rng(1)
     opened = Gallery.open(tmp_path / "family.facebank", faces.pack, create=True)
     for number in range(30):
         samples = faces.samples(int(random.integers(1, 6)))
@@ -111,7 +111,7 @@ def test_the_cached_index_equals_the_one_in_memory(gallery: Gallery) -> None:
 def test_the_nearest_are_found_in_the_cache(gallery: Gallery, search: str) -> None:
     people = open_index(gallery).people
     assert people is not None
-    probes = np.stack([Faces(9).vector() for _ in range(5)])
+    probes = np.stack([FaceFactory(9).vector() for _ in range(5)])
     vectors = people.prototypes if search == "nearest_people" else people.vectors()
     for probe, rows_found in zip(probes, getattr(people, search).near(probes.astype(np.float64), 5), strict=True):
         assert np.isin(np.argsort(-(vectors @ probe))[:5], rows_found).all()
@@ -120,7 +120,7 @@ def test_the_nearest_are_found_in_the_cache(gallery: Gallery, search: str) -> No
 def test_people_with_one_sample_share_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(gallery_index, "MIN_CACHED_SAMPLES", 10)
-    faces = Faces(4)
+    faces = FaceFactory(4)
     with Gallery.open(tmp_path / "g.facebank", faces.pack, create=True) as gallery:
         gallery.enroll_people([(f"P{number}", faces.samples(1)) for number in range(40)])
         people = open_index(gallery).people
@@ -207,7 +207,7 @@ def read_sections(gallery: Gallery) -> dict[str, bytes]:
     return {name: file.read(name).tobytes() for name in file._placements}
 
 
-CHANGES: dict[str, Callable[[Gallery, Faces], object]] = {
+CHANGES: dict[str, Callable[[Gallery, FaceFactory], object]] = {
     "a new person": lambda gallery, faces: gallery.enroll("Ada", faces.samples(2)),
     "a person without samples, who gets one": lambda gallery, faces: (
         gallery.enroll("Ada", []),
@@ -236,7 +236,7 @@ CHANGES: dict[str, Callable[[Gallery, Faces], object]] = {
 def test_an_updated_index_equals_a_rebuilt_one(
     gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, are_mixed: bool
 ) -> None:
-    faces, updated = Faces(9), gallery
+    faces, updated = FaceFactory(9), gallery
     if not are_mixed:
         updated = Gallery.open(tmp_path / "bare.facebank", faces.pack, create=True)
         for number in range(10):
@@ -267,7 +267,7 @@ def test_an_index_is_not_updated_after_a_removal(gallery: Gallery) -> None:
 
 def test_a_damaged_new_embedding_is_an_error(gallery: Gallery) -> None:
     open_index(gallery)
-    (added,) = gallery.enroll("Ada", Faces(7).samples(1))
+    (added,) = gallery.enroll("Ada", FaceFactory(7).samples(1))
     with sqlite3.connect(gallery.path) as connection:
         connection.execute(
             "UPDATE vectors SET vector = (SELECT vector FROM vectors WHERE sample_id = 1) WHERE sample_id = ?",
@@ -280,14 +280,14 @@ def test_a_damaged_new_embedding_is_an_error(gallery: Gallery) -> None:
 def test_a_restored_backup_at_the_same_revision_gets_its_own_index(gallery: Gallery, tmp_path: Path) -> None:
     open_index(gallery)
     copy = gallery.back_up(tmp_path / "copy.facebank")
-    gallery.enroll("Ada", Faces(7).samples(1))
+    gallery.enroll("Ada", FaceFactory(7).samples(1))
     open_index(gallery)
     gallery.close()
     copy.replace(gallery.path)
     for companion in ("-wal", "-shm"):
         gallery.path.with_name(f"{gallery.path.name}{companion}").unlink(missing_ok=True)
     with Gallery.open(gallery.path) as restored:
-        restored.enroll("Ben", Faces(8).samples(1))
+        restored.enroll("Ben", FaceFactory(8).samples(1))
         people = open_index(restored)
         assert people.people is not None
         assert "Ben" in dict(people.names.items()).values()
@@ -300,7 +300,7 @@ def test_enrolled_faces_are_reloaded_after_the_index_was_overwritten(gallery: Ga
     path = index_file(gallery.path)
     path.write_bytes(bytes(path.stat().st_size))
     path.unlink()
-    probe = Faces(9).vector()
+    probe = FaceFactory(9).vector()
     with pytest.raises(GalleryBusyError):
         faces.other_people([]).nearest(probe)
     faces.follow()
@@ -318,7 +318,7 @@ def test_a_full_disk_leaves_no_file(small_disk: Path, monkeypatch: pytest.Monkey
         yield np.full(1 << 20, 7, np.uint8)
 
     section = Section("codes", "|u1", ((1 << 20) + (1 << 16),), parts())
-    key = FileKey.draw(Faces.pack, 1)
+    key = FileKey.draw(FaceFactory.pack, 1)
     assert not write_derived_file(small_disk / "indexes" / "x.vectors", key, [section], nullcontext())
     assert not list((small_disk / "indexes").iterdir())
 
@@ -326,10 +326,10 @@ def test_a_full_disk_leaves_no_file(small_disk: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("start", [0, 4096, 12288])
 def test_rows_are_read_into_an_array(tmp_path: Path, start: int) -> None:
     stored = np.random.default_rng(2).random((20_000, 3), np.float32)
-    key = FileKey.draw(Faces.pack, 1)
+    key = FileKey.draw(FaceFactory.pack, 1)
     section = Section("rows", "<f4", stored.shape, [stored[:7_001], stored[7_001:]], IN_PIECES)
     assert write_derived_file(tmp_path / "x.vectors", key, [section], nullcontext())
-    file = derived_file.read_derived_file(tmp_path / "x.vectors", Faces.pack, key.token)
+    file = derived_file.read_derived_file(tmp_path / "x.vectors", FaceFactory.pack, key.token)
     assert file is not None
     for count in (1, 341, 342, 4096, 7_712):
         rows = np.zeros((count, 3), np.float32)
@@ -343,7 +343,7 @@ def test_rows_are_read_into_an_array(tmp_path: Path, start: int) -> None:
 
 def test_a_file_of_another_gallery_is_not_used(gallery: Gallery, tmp_path: Path) -> None:
     open_index(gallery)
-    faces = Faces(5)
+    faces = FaceFactory(5)
     with Gallery.open(tmp_path / "other.facebank", faces.pack, create=True) as other:
         other.enroll("Ada", faces.samples(20))
         open_index(other)

@@ -24,7 +24,7 @@ from facebank.index.milvus_address import MilvusAddress
 from facebank.index.mirror import GalleryMirror
 from facebank.index.mirrored_rows import rows_to_mirror
 from facebank.index.vector_store import Answers, UnreachableError
-from tests.gallery.conftest import Faces
+from tests.gallery.conftest import FaceFactory
 from tests.index.conftest import client_problem, skip_on
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _seeds = count(1000)  # unique: tests look for the vectors in Milvus's files
 def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]:
     """A gallery of people with one to three samples, some in masks."""
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
-    faces, random = Faces(next(_seeds)), np.random.default_rng(1)
+    faces, random = FaceFactory(next(_seeds)), np.random.default_rng(1)
     with Gallery.open(tmp_path / "family.facebank", faces.pack, create=True) as opened:
         groups = []
         for number in range(PEOPLE):
@@ -71,7 +71,7 @@ def search_all(index: GalleryIndex, queries: FloatArray) -> list[list[list[int]]
 
 def check_mirror(gallery: Gallery) -> None:
     """Check that the mirror and the local index find the same, and that Milvus holds exactly the expected rows."""
-    queries = np.stack([Faces(99).vector() for _ in range(6)])
+    queries = np.stack([FaceFactory(99).vector() for _ in range(6)])
     remote, local = open_index(gallery), open_local_index(gallery)
     assert local.people is not None
     queries = np.concatenate([queries, local.people.vectors()[:4]])
@@ -95,7 +95,7 @@ def open_store(gallery: Gallery) -> MilvusStore:
 def test_every_change_is_mirrored(gallery: Gallery, milvus_address: str) -> None:
     set_mirror(gallery, milvus_address)
     check_mirror(gallery)
-    faces = Faces(7)
+    faces = FaceFactory(7)
     for change in (
         lambda: gallery.enroll("Person 1", faces.samples(1)),
         lambda: gallery.enroll("Ada", faces.samples(1)),
@@ -115,7 +115,7 @@ def test_a_large_gallery_is_updated_from_cached_rows(
     open_index(gallery)
     with monkeypatch.context() as patch:
         patch.delattr(MilvusStore, "list_keys")  # not called
-        gallery.enroll("Ada", Faces(7).samples(2))
+        gallery.enroll("Ada", FaceFactory(7).samples(2))
         open_index(gallery)
     check_mirror(gallery)
 
@@ -138,7 +138,7 @@ def test_concurrent_writers_lose_nothing(gallery: Gallery, server_address: str) 
 
 def test_a_search_is_repeated_after_another_process_changed_the_mirror(gallery: Gallery, server_address: str) -> None:
     set_mirror(gallery, server_address)
-    before, ada = open_index(gallery), Faces(7)
+    before, ada = open_index(gallery), FaceFactory(7)
     with Gallery.open(gallery.path) as other:
         (new,) = other.enroll("Ada", ada.samples(1))
         open_index(set_mirror(other, server_address))
@@ -159,11 +159,11 @@ def test_a_search_is_repeated_after_another_process_changed_the_mirror(gallery: 
 def test_a_collection_of_another_gallery_or_pack_is_an_error(
     gallery: Gallery, milvus_address: str, tmp_path: Path, message: str
 ) -> None:
-    pack = Faces.pack if message == "another gallery" else Faces.other_pack
+    pack = FaceFactory.pack if message == "another gallery" else FaceFactory.other_pack
     other = Gallery.open(tmp_path / "other.facebank", pack, create=True)
     if message == "a different pack":
         other.write_setting("mirror_identity", gallery.keep_setting("mirror_identity", "12" * 16))
-    faces = Faces(5)
+    faces = FaceFactory(5)
     other.enroll("Ada", [replace(faces.sample(), vectors={"plain": faces.vector(pack.dimension)})])
     open_index(set_mirror(other, milvus_address))
     with pytest.raises(ServiceError, match=message):
@@ -194,7 +194,7 @@ def test_a_server_that_stops_is_an_error_or_falls_back(
     gallery: Gallery, milvus_server: MilvusServer, server_address: str
 ) -> None:
     address = server_address
-    queries = np.stack([Faces(99).vector() for _ in range(3)])
+    queries = np.stack([FaceFactory(99).vector() for _ in range(3)])
     strict, lenient = open_index(set_mirror(gallery, address)), open_index(set_mirror(gallery, address, fallback=True))
     milvus_server.halt()
     try:
@@ -246,7 +246,7 @@ def test_wrong_answers_are_errors(
     with monkeypatch.context() as patch:
         patch.setattr(MilvusStore, "nearest", answer_wrongly)
         with pytest.raises(ServiceError, match=message):
-            search_all(index, Faces(99).vector()[None])
+            search_all(index, FaceFactory(99).vector()[None])
     assert [note.token for note in gallery.mirrors()] == [None]
     check_mirror(gallery)
 
@@ -266,11 +266,11 @@ def test_a_restored_backup_is_mirrored(gallery: Gallery, lite_address: str, tmp_
     address = lite_address
     check_mirror(set_mirror(gallery, address))
     copy = gallery.back_up(tmp_path / "copy.facebank")
-    gallery.enroll("Ada", Faces(7).samples(2))
+    gallery.enroll("Ada", FaceFactory(7).samples(2))
     check_mirror(gallery)
     with Gallery.open(copy) as restored:
         check_mirror(set_mirror(restored, address))
-        restored.enroll("Ben", Faces(8).samples(2))
+        restored.enroll("Ben", FaceFactory(8).samples(2))
         check_mirror(restored)
 
 

@@ -71,8 +71,8 @@ def test_large_album_is_answered_from_stored_decisions(
     def search_all() -> list[dict[str, Any]]:
         return [scanned_client.get("/api/v1/album/find", params=search).json() for search in searches]
 
-    def names(response: dict[str, Any]) -> set[str]:
-        return {Path(photo["image"]).name for photo in response["photos"]}
+    def names(reply: dict[str, Any]) -> set[str]:
+        return {Path(photo["image"]).name for photo in reply["photos"]}
 
     expected = search_all()
     monkeypatch.setattr(albums, "_MAX_IDENTIFIED", 0)

@@ -24,10 +24,10 @@ from facebank.evaluation.report.model import (
     bin_values,
     check_report,
 )
-from facebank.evaluation.report.rendering import as_markdown, as_page, escape_html, escape_markdown
+from facebank.evaluation.report.rendering import as_markdown, as_page, escape_markdown
 from facebank.evaluation.report.wording import arrange, machine, versions
 from facebank.storage.files import write_file
-from facebank.storage.text import printable, spreadsheet_cell
+from facebank.storage.text import escape_html, printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from html import escape
 from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ import numpy as np
 from facebank.evaluation.report.drawing import draw
 from facebank.evaluation.report.model import ContactSheet, Table
 from facebank.evaluation.report.wording import Code, as_table, similarity
-from facebank.storage.text import printable
+from facebank.storage.text import escape_html, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -83,11 +82,6 @@ def as_page(title: str, chapters: Sequence[Chapter]) -> str:
     parts = [_chapter(number, chapter) for number, chapter in enumerate(chapters)]
     content = "\n".join([*parts[:1], _contents(chapters), *parts[1:]])
     return page.format(policy=policy, title=escape_html(title), style=style, content=content)
-
-
-def escape_html(text: str) -> str:
-    """Return printable text with HTML markup escaped."""
-    return escape(printable(text), quote=True)
 
 
 def _words(text: str) -> str:

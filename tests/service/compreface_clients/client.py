@@ -1,7 +1,8 @@
-"""Runs calls of CompreFace's published Python client: ``python client.py SERVER PORT KEY < steps.json > results.json``.
+"""Runs calls of CompreFace's published Python client: ``python client.py SERVER PORT KEY < request.json``.
 
-A step is ``["part.method", argument, ...]``; an argument ``{"file": PATH}`` is replaced by the file's bytes. Runs in a
-virtual environment with the client and without facebank.
+The request is ``{"options": {...}, "steps": [...]}``: the options of the client, and the calls in order. A step is
+``["part.method", argument, ...]``; an argument ``{"file": PATH}`` is replaced by the file's bytes. Prints the results
+as JSON. Runs in a virtual environment with the client and without facebank.
 """
 
 from __future__ import annotations
