@@ -56,7 +56,7 @@ def make_scans(folder: Path, count: int) -> None:
 
 
 def merge(folder: Path) -> dict[str, float]:
-    """Merge the scans; return wall seconds, processor seconds, and peak memory in MB."""
+    """Merge the scans; return wall seconds, CPU seconds, and peak memory in MB."""
     started, processor_started = time.perf_counter(), time.process_time()
     with ExitStack() as opened:
         scans = [opened.enter_context(ScanFile.open(_path(folder, shard), PACK, read_only=True)) for shard in SHARDS]

@@ -5,7 +5,7 @@
 The photos are synthetic, with two faces each and random embeddings, in 16 shards. Each step runs in a new process:
 writing the shards, verifying them, and merging them into a scan file; then ``Album.to_arrow``, ``find`` for one person
 of the demo photos, and ``cluster``, on the shards and on the scan file. Times exclude imports; on a busy machine, use
-the processor seconds.
+the CPU seconds.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _verify(path: Path) -> int:
 
 
 def measure(step: str, folder: Path, source: Path, photos: int) -> dict[str, object]:
-    """Run a step; return its wall seconds, processor seconds, peak memory in MB, and result."""
+    """Run a step; return its wall seconds, CPU seconds, peak memory in MB, and result."""
     started, processor_started = time.perf_counter(), time.process_time()
     result = run(step, folder, source, photos)
     return {

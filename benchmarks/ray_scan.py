@@ -4,7 +4,7 @@
 
 The nodes are separate processes on this machine. Complete commands alternate on folders of two sizes; the difference of
 their times gives the time per photo, and the rest is startup time. ``--growth`` scans larger folders on the nodes only,
-and reports the processor seconds of the workers and of the command. ``--driver`` measures the cost of a result for the
+and reports the CPU seconds of the workers and of the command. ``--driver`` measures the cost of a result for the
 command. ``--same`` compares the files, hashes, statuses, boxes and embeddings of both scans.
 """
 
@@ -43,14 +43,14 @@ class Cost:
 
     photos: int
     seconds: float  # wall time
-    command_processor: float  # processor seconds of the command
-    workers_processor: float = 0.0  # processor seconds of the workers
+    command_processor: float  # CPU seconds of the command
+    workers_processor: float = 0.0  # CPU seconds of the workers
     command_memory_mb: int = 0  # peak memory of the command
 
 
 @dataclass(slots=True)
 class _WorkerTimes:
-    """Samples the processor seconds of workers, which exit before the command does."""
+    """Samples the CPU seconds of workers, which exit before the command does."""
 
     nodes: RayNodes
     seconds: dict[int, float] = field(default_factory=dict)

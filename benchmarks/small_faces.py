@@ -141,7 +141,7 @@ def copy_without_hints(folder: Path) -> Path:
 
 
 def detection_seconds(spec: DetectorSpec, images: list[RGBImage]) -> float:
-    """Return the processor seconds of detection on one thread."""
+    """Return the CPU seconds of detection on one thread."""
     finder = FaceFinder.from_spec(build_detector(load_pack(), "cpu", 1), spec)
     finder.find(images[0])
     started = time.thread_time()

@@ -157,7 +157,7 @@ def _open_album(bank: FaceBank, scan_file: Path | None) -> Album:
 def report_classifier(identification: Identification) -> None:
     """Report the classifier that 'auto' chose, and whether it lacks a calibration, on standard error."""
     if identification.settings.classifier == "auto":
-        say(f"classifier {identification.choice.classifier}: {identification.choice.why}")
+        say(f"classifier {identification.choice.classifier}: {identification.choice.reason}")
     if identification.recognizer is not None and not identification.calibrated:
         say(
             f"the pack is not calibrated for the classifier {identification.choice.classifier!r}: faces are named from "

@@ -175,13 +175,13 @@ class _SortProgress(ProgressBar):
     def report(self, result: object) -> None:
         """Report the result for a photo that was to be sorted or put back."""
         from facebank.album.sort.run import SortedPhoto
-        from facebank.album.sort.undo import Undone
+        from facebank.album.sort.undo import UndoResult
 
         if isinstance(result, SortedPhoto):
             step = result.step
-            self._count(str(step.source), str(step.target), step.person, result.why)
-        elif isinstance(result, Undone):
-            self._count(result.entry.target, result.entry.source, None, result.why, result.sidecars)
+            self._count(str(step.source), str(step.target), step.person, result.reason)
+        elif isinstance(result, UndoResult):
+            self._count(result.entry.target, result.entry.source, None, result.reason, result.sidecars)
             self._returned_sidecars += result.sidecars
 
     def report_outside(self, plan: SortPlan) -> None:

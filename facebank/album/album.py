@@ -614,7 +614,7 @@ class Album:
         journal
             As `sort_journal` returns it.
         progress
-            Receives a `facebank.album.sort.undo.Undone` for each photo.
+            Receives a `facebank.album.sort.undo.UndoResult` for each photo.
         dry_run
             Whether files stay unchanged, and the results are only reported.
 

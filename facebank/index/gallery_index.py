@@ -168,8 +168,8 @@ def index_masked_people(
     _, numbers = np.unique(person_ids, return_inverse=True)
     counted = np.maximum(weights, QUALITY_FLOOR).astype(np.float64)
     is_worn = np.arange(len(numbers)) >= people.count
-    share = np.bincount(numbers, counted * is_worn) / np.bincount(numbers, counted)
-    return index, share.astype(np.float32)
+    fractions = np.bincount(numbers, counted * is_worn) / np.bincount(numbers, counted)
+    return index, fractions.astype(np.float32)
 
 
 def _build_index(gallery: Gallery, revision: int, before: DerivedFile | None = None) -> GalleryIndex:

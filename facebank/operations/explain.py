@@ -286,8 +286,8 @@ def _blur_masks(masks: NDArray[np.bool_]) -> FloatArray:
 
 def _soft_edge(inside: NDArray[np.float64], width: float) -> FloatArray:
     """Return a smooth step from 0 to 1 as the distance inside goes from -width to width."""
-    share = np.clip(inside / (2 * width) + 0.5, 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), dtype=np.float32)
+    step = np.clip(inside / (2 * width) + 0.5, 0, 1)
+    return np.asarray(step * step * (3 - 2 * step), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -324,7 +324,7 @@ def _choose_classifier(
     choice = choose_classifier(Enrolled.from_index(people), pack_calibration.background, classifiers)
     if not gallery.read_only:
         try:
-            gallery.write_setting(_CHOICE_SETTING, {**basis, "classifier": choice.classifier, "why": choice.why})
+            gallery.write_setting(_CHOICE_SETTING, {**basis, "classifier": choice.classifier, "why": choice.reason})
         except GalleryError:
             return choice  # another process is writing: choose again next time
     return choice

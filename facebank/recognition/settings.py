@@ -260,15 +260,16 @@ def _display(value: object) -> str:
 
 _CHECKS: dict[str, Callable[[object], Value]] = {
     "confusable_error": _number_check(
-        "confusable_error must be a fraction above 0 and at most 0.5, such as 0.04", lambda share: 0 < share <= 0.5
+        "confusable_error must be a fraction above 0 and at most 0.5, such as 0.04",
+        lambda fraction: 0 < fraction <= 0.5,
     ),
     "fpir": _number_check(
         f"fpir must be a fraction from {MIN_FPIR} to {MAX_FPIR}, such as 0.01",
-        lambda share: MIN_FPIR <= share <= MAX_FPIR,
+        lambda fraction: MIN_FPIR <= fraction <= MAX_FPIR,
     ),
     "classifier": _classifier,
     "stranger_share": _number_check(
-        "stranger_share must be a fraction above 0 and below 1, such as 0.5", lambda share: 0 < share < 1
+        "stranger_share must be a fraction above 0 and below 1, such as 0.5", lambda fraction: 0 < fraction < 1
     ),
     "least_probability": _number_check(
         "least_probability must be 0 or more and below 1, such as 0.5", lambda least: 0 <= least < 1

@@ -80,24 +80,24 @@ def separate(
     """
     sizes = np.bincount(owners)
     table = np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1).astype(np.float32, copy=False)
-    shares = np.concatenate([1.0 / sizes[owners], np.ones(len(rows) - len(owners))]).astype(np.float32)
+    weights = np.concatenate([1.0 / sizes[owners], np.ones(len(rows) - len(owners))]).astype(np.float32)
     planes = np.empty((len(sizes), table.shape[1]), dtype=np.float32)
     step = max(1, _MAX_BLOCK_SIZE // len(rows))
     for start in range(0, len(sizes), step):
         people = slice(start, min(start + step, len(sizes)))
-        planes[people] = _Task(table, shares, owners, people).solve(_PENALTIES[loss], strength, tolerance)
+        planes[people] = _Task(table, weights, owners, people).solve(_PENALTIES[loss], strength, tolerance)
     return planes[:, :-1], planes[:, -1]
 
 
 class _Task:
-    def __init__(self, table: FloatArray, shares: FloatArray, owners: NDArray[np.int64], people: slice) -> None:
+    def __init__(self, table: FloatArray, weights: FloatArray, owners: NDArray[np.int64], people: slice) -> None:
         self._table = table
         self._own_rows = np.flatnonzero((owners >= people.start) & (owners < people.stop))
         self._own_people = owners[self._own_rows] - people.start
         self._count = people.stop - people.start
-        others = float(shares.sum(dtype=np.float64)) - 1.0  # a person's own rows have a total weight of one
-        self._below = (0.5 / others * shares)[:, None]
-        self._above = 0.5 * shares[self._own_rows]
+        others = float(weights.sum(dtype=np.float64)) - 1.0  # a person's own rows have a total weight of one
+        self._below = (0.5 / others * weights)[:, None]
+        self._above = 0.5 * weights[self._own_rows]
 
     def solve(self, penalty: _Penalty, strength: float, tolerance: float) -> FloatArray:
         """Return the hyperplanes, ``(people, columns)``."""

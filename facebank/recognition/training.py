@@ -170,7 +170,7 @@ class ClassifierChoice:
     """One of `facebank.recognition.scoring.CLASSIFIERS`, and the reason in words."""
 
     classifier: str
-    why: str
+    reason: str
 
 
 def choose_classifier(

@@ -94,7 +94,10 @@ class BoundedBodies:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, deadline - loop.time()))
             except TimeoutError as error:
-                raise RequestError(408, "TooSlow", "the request took too long to arrive") from error
+                seconds = self._limits.upload_seconds
+                raise RequestError(
+                    408, "TooSlow", f"the request did not arrive within {seconds:g} s: send fewer or smaller photos"
+                ) from error
             body = message.get("body", b"")
             received += len(body)
             self._held += len(body)
@@ -104,7 +107,9 @@ class BoundedBodies:
                 raise RequestError(503, "Busy", "too many bytes are being received: try again", _CLOSE)
             values += sum(map(body.count, _BEFORE_VALUES)) if is_json else 0
             if values > _MAX_JSON_VALUES:
-                raise RequestError(413, "TooLarge", f"the JSON may have at most {_MAX_JSON_VALUES:,} values", _CLOSE)
+                raise RequestError(
+                    413, "TooLarge", f"the JSON has more than {_MAX_JSON_VALUES:,} values: split the request", _CLOSE
+                )
             is_whole = not message.get("more_body", False)
             return message
 
@@ -115,4 +120,5 @@ class BoundedBodies:
 
 
 def _too_large(max_bytes: int) -> RequestError:
-    return RequestError(413, "TooLarge", f"a request may have at most {max_bytes:,} bytes", _CLOSE)
+    message = f"the request is larger than {max_bytes:,} bytes: send fewer or smaller photos"
+    return RequestError(413, "TooLarge", message, _CLOSE)

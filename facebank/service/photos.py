@@ -101,7 +101,9 @@ async def read_content(request: Request, limits: Limits) -> RequestContent:
             sent.photos["photo"] = [UploadedPhoto(data, request.headers.get("x-photo-name", "photo"))]
     count = sum(map(len, sent.photos.values()))
     if count > limits.photos:
-        raise RequestError(413, "TooMany", f"a request may have at most {limits.photos} photos")
+        raise RequestError(
+            413, "TooMany", f"the request has {count} photos, the limit is {limits.photos}: send several requests"
+        )
     return sent
 
 

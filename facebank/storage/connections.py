@@ -84,8 +84,8 @@ class UnusableError(sqlite3.ProgrammingError):
 class WasClosedError(UnusableError):
     """A connection was closed, perhaps by another thread during a statement, or lost its file."""
 
-    def __init__(self, why: str = "was closed: open it again") -> None:
-        super().__init__(why)
+    def __init__(self, reason: str = "was closed: open it again") -> None:
+        super().__init__(reason)
 
 
 class BoundedConnection(sqlite3.Connection):

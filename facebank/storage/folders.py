@@ -287,10 +287,10 @@ def skipped_files_message(paths: Sequence[str], what: str = "photo", *, as_targe
     more = f" and {len(paths) - _MAX_SHOWN:,} more" if len(paths) > _MAX_SHOWN else ""
     counted = f"1 {what} is" if len(paths) == 1 else f"{len(paths):,} {what}s are"
     them, they = ("it", "it") if len(paths) == 1 else ("them", "they")
-    why, advice = f"to {them}", f"name the folder that holds {them}"
+    place, advice = f"to {them}", f"name the folder that holds {them}"
     if as_targets:
-        why, advice = f"where {they} would be written", "remove the links"
-    return f"{counted} skipped, because links lead out of the named folders {why} ({shown}{more}): {advice}"
+        place, advice = f"where {they} would be written", "remove the links"
+    return f"{counted} skipped, because links lead out of the named folders {place} ({shown}{more}): {advice}"
 
 
 def _sidecars(photo: Path) -> tuple[str, str]:

@@ -87,9 +87,9 @@ class SqliteKind:
         """Return the error for a file without content."""
         return self.missing_error(f"{self.named(path)} is empty: {self.empty}.")
 
-    def damage_error(self, path: Path, why: str = "") -> FacebankError:
+    def damage_error(self, path: Path, reason: str = "") -> FacebankError:
         """Return the error for a damaged file, with advice."""
-        shown = printable(why)[:_MAX_REASON]
+        shown = printable(reason)[:_MAX_REASON]
         return self.format_error(f"{self.named(path)} is damaged{f' ({shown})' if shown else ''}: {self.repair}.")
 
     @contextmanager
@@ -186,8 +186,8 @@ class SqliteKind:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if isinstance(error, sqlite3.ProgrammingError):
             kind = ClosedError if isinstance(error, WasClosedError) else UsageError
-            why = str(error) if isinstance(error, UnusableError) else f"cannot be used in this way ({error})"
-            return kind(f"{self.named(path)} {why}.")
+            reason = str(error) if isinstance(error, UnusableError) else f"cannot be used in this way ({error})"
+            return kind(f"{self.named(path)} {reason}.")
         if code == sqlite3.SQLITE_IOERR_SHORT_READ:
             return self.damage_error(path, "it is truncated")
         if code & 0xFF == sqlite3.SQLITE_INTERRUPT:

@@ -7,7 +7,6 @@ import re
 import shutil
 import stat
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -18,32 +17,14 @@ from facebank.album.finding import FoundPhoto, KnownPerson
 from facebank.album.pages import FaceFrame, figure, link, new_page, write_found_page
 from facebank.errors import StorageError, UsageError
 from facebank.media import read_photo
+from tests.page_parser import PageParser
 from tests.recorder import Recorder
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 HOSTILE = "</title><script>alert(1)</script>\"'&\u202egpj"
 
 
-class Page(HTMLParser):
-    """Parser of a page's tags, attributes and texts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data.strip())
-
-    def attributes(self, tag: str, name: str) -> list[str]:
-        return [str(attributes[name]) for found_tag, attributes in self.tags if found_tag == tag and name in attributes]
-
-
-def require_harmless(page: Page) -> None:
+def require_harmless(page: PageParser) -> None:
     """Check that a page has no scripts and no requests."""
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "iframe", "object", "embed", "form", "link", "base"})
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
@@ -64,7 +45,7 @@ def test_a_page_is_complete_private_and_replaces_only_pages(tmp_path: Path) -> N
         with new_page(page, HOSTILE) as add:
             add(text)
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
-    parsed = Page(page.read_text("utf-8"))
+    parsed = PageParser(page.read_text("utf-8"))
     require_harmless(parsed)
     assert "second" in parsed.texts
     assert "first" not in parsed.texts
@@ -83,12 +64,12 @@ def test_a_page_is_complete_private_and_replaces_only_pages(tmp_path: Path) -> N
 
 def test_file_names_are_escaped_links() -> None:
     path = os.fsdecode(b"/a b/<b onclick=x>#?%\"'\xff.jpg")
-    page = Page(link(path))
+    page = PageParser(link(path))
     (target,) = page.attributes("a", "href")
     assert unquote_to_bytes(urlsplit(target).path) == os.fsencode(path)
     assert [tag for tag, _ in page.tags] == ["a"]
-    assert Page(link("<bytes>")).tags == []
-    captioned = Page(
+    assert PageParser(link("<bytes>")).tags == []
+    captioned = PageParser(
         figure(b"\xff\xd8\xff", HOSTILE, link(path), [HOSTILE], frames=[FaceFrame(HOSTILE, (0.1, 0.2, 0.3, 0.4))])
     )
     assert [tag for tag, _ in captioned.tags] == ["li", "figure", "span", "img", "i", "figcaption", "a", "span"]
@@ -116,7 +97,7 @@ def test_found_photos_are_grouped_by_year_and_month_with_file_dates_last(tmp_pat
         recorder,
     )
     text = (tmp_path / "page.html").read_text("utf-8")
-    page = Page(text)
+    page = PageParser(text)
     require_harmless(page)
     assert re.findall(r"<h[23]>(.*?)</h[23]>", text) == [
         *("2012", "May", "2019", "June", "July", "2018, by the files&#x27; dates", "January", "Without a date"),
@@ -133,6 +114,6 @@ def test_a_page_has_a_limited_number_of_pictures(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(pages, "MAX_PICTURES", 2)
     photo = found_photo(DEMO_PHOTOS / "eileen_collins.jpg", datetime(2019, 6, 1), camera_dated=True)
     write_found_page([photo] * 5, "Photos of Ada", tmp_path / "page.html")
-    page = Page((tmp_path / "page.html").read_text("utf-8"))
+    page = PageParser((tmp_path / "page.html").read_text("utf-8"))
     assert (len(page.attributes("img", "src")), len(page.attributes("a", "href"))) == (2, 5)
     assert any(text.startswith("5 photos, the first 2 with pictures") for text in page.texts)

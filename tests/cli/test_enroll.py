@@ -191,9 +191,9 @@ def test_several_faces_are_refused_unless_one_matches_the_other_photos(run: Run,
     assert {Path(record["image"]).name for record in records if record["accepted"]} == {pair.name, portrait.name}
 
 
-@pytest.mark.parametrize(("pick", "share"), [("largest", (0.0, 0.4)), ("central", (0.4, 0.6))])
+@pytest.mark.parametrize(("pick", "fractions"), [("largest", (0.0, 0.4)), ("central", (0.4, 0.6))])
 def test_one_of_several_faces_can_be_picked(
-    run: Run, portrait: Path, stranger: Path, tmp_path: Path, pick: str, share: tuple[float, float]
+    run: Run, portrait: Path, stranger: Path, tmp_path: Path, pick: str, fractions: tuple[float, float]
 ) -> None:
     width = 1500
     together = Image.new("RGB", (width, 600))
@@ -205,7 +205,7 @@ def test_one_of_several_faces_can_be_picked(
     (record,) = run("enroll", "Barack", tmp_path / "large_left_small_central.png", "--pick", pick, "--json").records
     assert record["accepted"]
     left, _, right, _ = run("people", "show", "Barack", "--json").records[0]["box"]
-    assert share[0] < (left + right) / 2 / width < share[1]
+    assert fractions[0] < (left + right) / 2 / width < fractions[1]
 
 
 def test_thumbnails_can_be_left_out(run: Run, portrait: Path, stranger: Path) -> None:

@@ -55,8 +55,8 @@ def test_interval_has_its_nominal_coverage() -> None:
     random = np.random.default_rng(3)
     covered = 0
     for _ in range(200):
-        shares = random.beta(2, 18, size=60)  # rates differ between people; the mean is 0.1
-        wrong = (random.random((60, 10)) < shares[:, None]).ravel()
+        rates = random.beta(2, 18, size=60)  # rates differ between people; the mean is 0.1
+        wrong = (random.random((60, 10)) < rates[:, None]).ravel()
         low, high = rate(wrong, np.repeat(np.arange(60), 10)).interval or (0, 0)
         covered += low <= 0.1 <= high
     assert 178 <= covered <= 200

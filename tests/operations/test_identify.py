@@ -168,7 +168,7 @@ def test_classifiers_missing_in_the_calibration_are_uncalibrated(
 
 def test_auto_chooses_calibrated_classifiers_only(make: MakeGallery, uncalibrated: Engine, engine: Engine) -> None:
     gallery, automatic = make(10, 10, 10, 10), DecisionSettings(classifier="auto")
-    assert "knn" in prepare_identification(gallery, engine, automatic).choice.why
+    assert "knn" in prepare_identification(gallery, engine, automatic).choice.reason
     calibration = engine.pack_calibration.calibration
     assert calibration is not None
     folder = user_folder(engine.identity)
@@ -176,7 +176,7 @@ def test_auto_chooses_calibrated_classifiers_only(make: MakeGallery, uncalibrate
     (folder / CALIBRATION_NAME).write_text(replace(calibration, calibrators=calibration.calibrators[:1]).to_json())
     gallery.enroll("Eve", [make_sample(embed(4, 1))])
     identification = prepare_identification(gallery, uncalibrated, automatic)
-    assert (identification.calibrated, identification.choice.classifier, "knn" in identification.choice.why) == (
+    assert (identification.calibrated, identification.choice.classifier, "knn" in identification.choice.reason) == (
         True,
         "prototype",
         False,
@@ -373,13 +373,13 @@ def test_the_automatic_choice_is_stored_until_a_change(
     revision = gallery.revision
     first = prepare_identification(gallery, engine, automatic).choice
     assert first.classifier in CLASSIFIERS
-    assert "40 samples" in first.why
+    assert "40 samples" in first.reason
     assert gallery.revision == revision
     with monkeypatch.context() as patch:
         patch.delattr("facebank.operations.identify.choose_classifier")
         assert prepare_identification(gallery, engine, automatic).choice == first
     gallery.enroll("Eve", [make_sample(embed(4, photo)) for photo in range(10)])
-    assert "50 samples" in prepare_identification(gallery, engine, automatic).choice.why
+    assert "50 samples" in prepare_identification(gallery, engine, automatic).choice.reason
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_an_invalid_stored_choice_is_ignored(stored: object, make: MakeGallery, 
     gallery = make(2, 2)
     gallery.write_setting("chosen_classifier", stored)
     choice = prepare_identification(gallery, engine, DecisionSettings(classifier="auto")).choice
-    assert (choice.classifier, "too few" in choice.why) == ("prototype", True)
+    assert (choice.classifier, "too few" in choice.reason) == ("prototype", True)
 
 
 @pytest.mark.parametrize("kind", ["auto", *CLASSIFIERS])

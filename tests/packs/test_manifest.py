@@ -61,7 +61,7 @@ hashes = st.text("0123456789abcdef", min_size=64, max_size=64)
 numbers = st.floats(-1e6, 1e6)
 per_channel = st.tuples(numbers, numbers, numbers)
 colors = st.sampled_from(["RGB", "BGR"])
-shares = st.floats(0, 1)
+fractions = st.floats(0, 1)
 similarities = st.floats(-1, 1)
 detectors = st.builds(
     DetectorSpec,
@@ -72,8 +72,8 @@ detectors = st.builds(
     mean=per_channel,
     scale=per_channel,
     color=colors,
-    score_threshold=shares,
-    nms_threshold=shares,
+    score_threshold=fractions,
+    nms_threshold=fractions,
     upright_score=st.floats(0, 1),
     hint_score=st.none() | st.floats(0, 1),
     refine=st.booleans(),
@@ -113,7 +113,7 @@ manifests = st.builds(
         known=similarities,
         margin=st.floats(0, 2),
         verify=similarities,
-        minimum_quality=shares,
+        minimum_quality=fractions,
         calibrated_on=texts,
     ),
     training_data=st.none() | data_terms,

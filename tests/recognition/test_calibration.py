@@ -17,9 +17,9 @@ from facebank.recognition.calibration.calibration import (
     SAMPLES,
     Calibrator,
     SizeTable,
-    prior_shares,
-    sample_shares,
+    prior_probabilities,
     sample_spread,
+    sample_weights,
     softmax,
 )
 from facebank.recognition.cohort import NO_CORRECTION
@@ -124,7 +124,7 @@ def test_softmax_sums_to_one_and_depends_on_differences_only(logits: list[float]
 
 @given(st.integers(1, 1000), shares)
 def test_prior_is_uniform(size: int, stranger_share: float) -> None:
-    prior = prior_shares(size, size, stranger_share)
+    prior = prior_probabilities(size, size, stranger_share)
     assert (prior[:-1] == prior[0]).all()
     assert prior[-1] == stranger_share
     assert prior.sum() == pytest.approx(1)
@@ -166,7 +166,7 @@ def test_evidence_is_constant_beyond_the_knots(calibrator: Calibrator, size: int
 
 @given(st.integers(1, 500))
 def test_interpolation_weights_of_sample_counts_sum_to_one(samples: int) -> None:
-    actual = sample_shares(np.array([samples]))[:, 0]
+    actual = sample_weights(np.array([samples]))[:, 0]
     assert actual.sum() == pytest.approx(1)
     assert (actual >= 0).all()
     assert (actual > 1e-12).sum() <= 2

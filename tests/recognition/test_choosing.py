@@ -53,29 +53,29 @@ def make_two_faced_people(people: int = 10, samples: int = 10, seed: int = 0) ->
 def test_default_is_chosen_with_too_few_samples(counts: list[int]) -> None:
     choice = choose_classifier(make_people(counts), BACKGROUND)
     assert choice.classifier == DEFAULT_CLASSIFIER
-    assert "too few" in choice.why
+    assert "too few" in choice.reason
 
 
 def test_large_galleries_are_not_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(training, "build_scorer")
     choice = choose_classifier(make_people([10] * (MAX_SAMPLES // 10 + 1)), BACKGROUND)
-    assert (choice.classifier, "too many" in choice.why) == (DEFAULT_CLASSIFIER, True)
+    assert (choice.classifier, "too many" in choice.reason) == (DEFAULT_CLASSIFIER, True)
 
 
 @pytest.mark.parametrize("background", [BACKGROUND, None], ids=["background", "no background"])
 def test_default_is_chosen_when_all_are_right(background: Background | None) -> None:
     choice = choose_classifier(make_people([5] * 10, noise=0.05), background)
     assert choice.classifier == DEFAULT_CLASSIFIER
-    assert "none was clearly better" in choice.why
-    assert all(f"{kind} 100.0%" in choice.why for kind in COMPARED)
+    assert "none was clearly better" in choice.reason
+    assert all(f"{kind} 100.0%" in choice.reason for kind in COMPARED)
 
 
 def test_clearly_better_classifier_is_chosen() -> None:
     choice = choose_classifier(make_two_faced_people(), BACKGROUND)
     assert choice.classifier == "knn"
-    assert "correct most often on 100 samples" in choice.why
-    assert "knn 100.0%" in choice.why
-    assert "knn" not in choose_classifier(make_two_faced_people(), BACKGROUND, [DEFAULT_CLASSIFIER, "svm"]).why
+    assert "correct most often on 100 samples" in choice.reason
+    assert "knn 100.0%" in choice.reason
+    assert "knn" not in choose_classifier(make_two_faced_people(), BACKGROUND, [DEFAULT_CLASSIFIER, "svm"]).reason
 
 
 @settings(max_examples=15)

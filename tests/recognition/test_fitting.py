@@ -11,7 +11,7 @@ from scipy.optimize import check_grad
 from facebank.errors import UsageError
 from facebank.recognition.calibration import fitting
 from facebank.recognition.calibration.background import Background
-from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibration, Calibrator, prior_shares
+from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibration, Calibrator, prior_probabilities
 from facebank.recognition.calibration.fitting import (
     CORRECTION,
     FURTHER,
@@ -240,7 +240,7 @@ def test_likelihood_slope_matches_finite_differences(seed: int, lapse: float) ->
         basis=fitting._basis(scores, generator.integers(1, 8, scores.shape), knots),
         own=generator.integers(0, candidates + 1, probes),
         weights=generator.uniform(0.1, 1, probes) / probes,
-        prior=prior_shares(candidates, 10, 0.5),
+        prior=prior_probabilities(candidates, 10, 0.5),
         shape=(len(SAMPLES), len(knots)),
     )
     curves = np.concatenate([generator.normal(-3, 1, (len(SAMPLES), 1)), generator.uniform(0, 3, (3, 4))], axis=1)

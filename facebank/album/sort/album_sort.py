@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facebank.album.sort.journal import JournalContent
     from facebank.album.sort.plan import SortPlan
     from facebank.album.sort.run import SortedPhoto
-    from facebank.album.sort.undo import Undone
+    from facebank.album.sort.undo import UndoResult
     from facebank.media import Place
     from facebank.types import Photo
 
@@ -123,7 +123,7 @@ class _MoveCollector(Progress):
         self._progress.advance(amount)
 
     def report(self, result: object) -> None:
-        paths = cast("SortedPhoto | Undone", result).moved
+        paths = cast("SortedPhoto | UndoResult", result).moved
         if paths is not None:
             self.moved.append(paths)
         self._progress.report(result)

@@ -28,7 +28,7 @@ class SortedPhoto(NamedTuple):
 
     step: Step
     mode: SortMode
-    why: str | None  # why the step failed; None if it succeeded
+    reason: str | None  # why the step failed; None if it succeeded
 
     @property
     def moved(self) -> tuple[str, str] | None:
@@ -59,13 +59,13 @@ def sort_photos(plan: SortPlan, key: bytes, progress: Progress = SILENT) -> None
         progress.begin("Sorting", len(plan.steps))
         for step in plan.steps:
             with uninterrupted():  # an interruption must not separate a photo, its sidecars and their report
-                why = _run(journal, step, plan)
-                progress.report(SortedPhoto(step, plan.mode, why))
+                reason = _run(journal, step, plan)
+                progress.report(SortedPhoto(step, plan.mode, reason))
                 progress.advance()
 
 
 def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
-    """Run a step; return why it failed, or None."""
+    """Run a step; return the reason for its failure, or None."""
     source = step.source
     if plan.mode is SortMode.MOVE and source.is_symlink():
         return f"{printable(str(source))} is a link to another file and is not moved: use --copy or --link"

@@ -23,22 +23,26 @@ if TYPE_CHECKING:
     from facebank.album.sort.journal import JournalContent
 
 
-class _StaysError(Exception):
-    """A file stays where it is; the message is the reason."""
+_FREE_PATH = "move or rename that file, and undo again"
+_KEEP_OR_DELETE = "move it elsewhere or delete it, and undo again"
+
+
+class _KeptFileError(Exception):
+    """A file is kept where it is; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
+class UndoResult:
     """The result of undoing the sort of a photo."""
 
     entry: Entry  # the journal's
-    why: str | None  # reason why it is not undone; None if it is
+    reason: str | None  # why it is not undone; None if it is
     sidecars: tuple[str, ...] = ()  # current paths of the returned sidecars that were changed since the sort
 
     @property
     def moved(self) -> tuple[str, str] | None:
         """The old and the new path of a photo that was moved back; None if it was not."""
-        is_moved = self.why is None and self.entry.mode is SortMode.MOVE
+        is_moved = self.reason is None and self.entry.mode is SortMode.MOVE
         return (self.entry.target, self.entry.source) if is_moved else None
 
 
@@ -55,9 +59,9 @@ def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_ru
     journal
         The journal of the folder.
     progress
-        Receives an `Undone` for each photo that was put back, or could not be.
+        Receives an `UndoResult` for each photo that was put back, or could not be.
     dry_run
-        Whether files stay unchanged, and the results are only reported.
+        Whether files remain unchanged, and the results are only reported.
     """
     out = journal.out
     if not journal.is_there:
@@ -70,10 +74,10 @@ def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_ru
         photos = list(_photos(journal))
         progress.begin("Undoing", len(photos))
         for photo in reversed(photos):
-            undone = photo.undo(dry_run=dry_run)
-            if undone is not None:
-                failed = failed or undone.why is not None
-                progress.report(undone)
+            result = photo.undo(dry_run=dry_run)
+            if result is not None:
+                failed = failed or result.reason is not None
+                progress.report(result)
             progress.advance()
         if dry_run:
             return
@@ -94,47 +98,58 @@ class _SortedPhoto:
     folder: Path  # the sorted folder from which it came
     journal: JournalContent
 
-    def undo(self, *, dry_run: bool) -> Undone | None:
+    def undo(self, *, dry_run: bool) -> UndoResult | None:
         """Undo the sort of the photo; None if there was nothing to do."""
         entry = self.entry
         try:
             undo = self._undo_move if entry.mode is SortMode.MOVE else self._undo_copy
             changed = undo(dry_run=dry_run)
-        except _StaysError as stays:
-            return Undone(entry, str(stays))
+        except _KeptFileError as error:
+            return UndoResult(entry, str(error))
         except OSError as error:
-            return Undone(entry, f"{printable(entry.target)} cannot be undone: {error.strerror or error}")
-        return None if changed is None else Undone(entry, None, tuple(changed))
+            return UndoResult(
+                entry, f"the sort of {printable(entry.target)} cannot be undone: {error.strerror or error}"
+            )
+        return None if changed is None else UndoResult(entry, None, tuple(changed))
 
     def _undo_move(self, *, dry_run: bool) -> list[str] | None:
         """Put a moved photo and its sidecars back; return the sidecars changed since, None if it was back already."""
         entry = self.entry
-        source, target = Path(entry.source), Path(entry.target)
-        with _try_open_location(self.journal.out, target) as location, _try_open_location(self.folder, source) as home:
-            is_present, is_home = location is not None and location.is_taken, home is not None and home.is_taken
-            if location is not None and home is not None and location.is_same_location(home):
+        original_path, target = Path(entry.source), Path(entry.target)
+        with (
+            _try_open_location(self.journal.out, target) as location,
+            _try_open_location(self.folder, original_path) as original,
+        ):
+            is_present = location is not None and location.is_taken
+            is_back = original is not None and original.is_taken
+            if location is not None and original is not None and location.is_same_location(original):
                 return None  # a link has made both folders the same
             sidecars = _sidecars_beside(location, target)
             if is_present and location is not None:
                 self._require_same(location)
-                if is_home and home is not None and digest_of(home) != digest_of(location):
-                    raise _StaysError(f"{printable(entry.source)} is another file now: {printable(entry.target)} stays")
-            elif not is_home:
-                raise _StaysError(f"{printable(entry.source)} cannot be moved back: {printable(entry.target)} is gone")
-            elif home is None or not sidecars or not self._is_same(home):
+                if is_back and original is not None and digest_of(original) != digest_of(location):
+                    raise _KeptFileError(
+                        f"{printable(entry.target)} is kept, because {printable(entry.source)} is another file now: "
+                        f"{_FREE_PATH}"
+                    )
+            elif not is_back:
+                raise _KeptFileError(
+                    f"{printable(entry.source)} cannot be moved back, because {printable(entry.target)} is gone: "
+                    f"restore one of them from a backup"
+                )
+            elif original is None or not sidecars or not self._is_same(original):
                 return None  # it was never moved, or the user put it back
-            homes = [self._home_of(sidecar) for sidecar in sidecars]
-            pairs = list(zip(sidecars, homes, strict=True))
+            pairs = [(sidecar, self._original_path_of(sidecar)) for sidecar in sidecars]
             for sidecar, path in pairs:
                 self._require_free(sidecar, path)
             changed = [path for sidecar, path in pairs if not self._is_as_sorted(sidecar)]
             if dry_run:
                 return list(map(str, changed)) if is_present else None
-            with open_location(self.folder, source, create=True) as back:
+            with open_location(self.folder, original_path, create=True) as destination:
                 if is_present and location is not None:
-                    _put_back(location, back)
+                    _put_back(location, destination)
                 for sidecar, path in pairs:
-                    _put_back(sidecar, FileLocation(back.folder, path.name))
+                    _put_back(sidecar, FileLocation(destination.folder, path.name))
             return list(map(str, changed)) if is_present else None
 
     def _undo_copy(self, *, dry_run: bool) -> list[str] | None:
@@ -149,46 +164,52 @@ class _SortedPhoto:
             if is_present:
                 self._require_same(location, alone=True)
             if not self._has_original():
-                raise _StaysError(f"{printable(entry.target)} stays: its original has changed or is gone")
-            homes = {sidecar.name: home for sidecar in sidecars if (home := self._copy_home(sidecar)) is not None}
+                raise _KeptFileError(
+                    f"{printable(entry.target)} is kept, because its original has changed or is gone: "
+                    f"delete it if it is not needed"
+                )
+            paths = {sidecar.name: path for sidecar in sidecars if (path := self._free_path_of(sidecar)) is not None}
             changed = [
-                str(homes[sidecar.name])
+                str(paths[sidecar.name])
                 for sidecar in sidecars
-                if sidecar.name in homes and not self._is_as_sorted(sidecar)
+                if sidecar.name in paths and not self._is_as_sorted(sidecar)
             ]
             if not dry_run:
                 for sidecar in sidecars:
-                    self._remove_sidecar(sidecar, homes.get(sidecar.name))
+                    self._remove_sidecar(sidecar, paths.get(sidecar.name))
                 if is_present:
                     location.remove()
             return changed if is_present else None
 
-    def _copy_home(self, sidecar: FileLocation) -> Path | None:
+    def _free_path_of(self, sidecar: FileLocation) -> Path | None:
         """Return the path for a copy's sidecar beside the original; None if the original has the same sidecar."""
-        home = self._home_of(sidecar)
-        if not os.path.lexists(home):
-            return home
+        path = self._original_path_of(sidecar)
+        if not os.path.lexists(path):
+            return path
         if not (self._is_as_sorted(sidecar) or self._is_rewritten(sidecar)):
-            self._require_free(sidecar, home)
+            self._require_free(sidecar, path)
         return None
 
-    def _remove_sidecar(self, sidecar: FileLocation, home: Path | None) -> None:
-        if home is None:
+    def _remove_sidecar(self, sidecar: FileLocation, path: Path | None) -> None:
+        """Move a sidecar to a path beside the original; None removes it."""
+        if path is None:
             sidecar.remove()
             return
-        with open_location(self.folder, home, create=True) as back:
-            move_file(sidecar, back)
+        with open_location(self.folder, path, create=True) as destination:
+            move_file(sidecar, destination)
 
     def _require_same(self, location: FileLocation, *, alone: bool = False) -> None:
-        """Raise `_StaysError` unless a file is the sorted photo; with `alone`, its metadata must be unchanged too."""
+        """Raise `_KeptFileError` unless a file is the sorted photo, with unchanged metadata if `alone`."""
         name = printable(self.entry.target)
         if digest_of(location) != self.entry.content_hash and not self._is_rewritten(location):
             if not self._has_picture(location):
-                raise _StaysError(f"{name} has changed since: it stays")
+                raise _KeptFileError(f"{name} is kept, because it has changed since it was sorted: {_KEEP_OR_DELETE}")
             if alone:
-                raise _StaysError(f"the metadata of {name} has changed since: it stays")
+                raise _KeptFileError(
+                    f"{name} is kept, because its metadata has changed since it was sorted: {_KEEP_OR_DELETE}"
+                )
         if not is_photo_or_sidecar(location, by_name=not self.journal.is_signed):
-            raise _StaysError(f"{name} is not a photo: it stays")
+            raise _KeptFileError(f"{name} is kept, because it is not a photo: delete it if it is not needed")
 
     def _is_same(self, location: FileLocation) -> bool:
         if digest_of(location) == self.entry.content_hash:
@@ -209,16 +230,19 @@ class _SortedPhoto:
         recorded = {Path(entry.target).name: entry.content_hash for entry in self.sidecars}
         return sidecar.name in recorded and digest_of(sidecar) == recorded[sidecar.name]
 
-    def _home_of(self, sidecar: FileLocation) -> Path:
+    def _original_path_of(self, sidecar: FileLocation) -> Path:
         """Return the path of a sidecar beside the original."""
-        source, target = Path(self.entry.source), Path(self.entry.target)
-        return sidecar_of(source) if sidecar.name == sidecar_of(target).name else source.with_suffix(SUFFIX)
+        original_path, target = Path(self.entry.source), Path(self.entry.target)
+        is_named_in_full = sidecar.name == sidecar_of(target).name
+        return sidecar_of(original_path) if is_named_in_full else original_path.with_suffix(SUFFIX)
 
     def _require_free(self, sidecar: FileLocation, path: Path) -> None:
-        with _try_open_location(self.folder, path) as home:
-            if home is not None and home.is_taken and digest_of(home) != digest_of(sidecar):
-                name = printable(str(sidecar.path))
-                raise _StaysError(f"{printable(str(path))} is another file now: {name} stays, with its photo")
+        with _try_open_location(self.folder, path) as existing:
+            if existing is not None and existing.is_taken and digest_of(existing) != digest_of(sidecar):
+                name, other = printable(str(sidecar.path)), printable(str(path))
+                raise _KeptFileError(
+                    f"{name} and its photo are kept, because {other} is another file now: {_FREE_PATH}"
+                )
 
     def _is_original(self, location: FileLocation) -> bool:
         """Return whether a location is the original's, because a link has made both folders the same."""
@@ -265,11 +289,11 @@ def _sidecars_beside(location: FileLocation | None, photo: Path) -> list[FileLoc
     return [FileLocation(location.folder, path.name) for path in own_sidecars(photo)]
 
 
-def _put_back(location: FileLocation, home: FileLocation) -> None:
+def _put_back(location: FileLocation, original: FileLocation) -> None:
     """Move a file back, or remove it if the same file is there already."""
-    if home.is_same_location(location):
+    if original.is_same_location(location):
         return
-    if home.is_taken:
+    if original.is_taken:
         location.remove()
     else:
-        move_file(location, home)
+        move_file(location, original)

@@ -161,5 +161,5 @@ def _shrink(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     size = len(covariance)
     trace, square = float(np.trace(covariance)), float((covariance**2).sum())
     spread = (count + 1 - 2 / size) * (square - trace**2 / size)
-    share = 1.0 if spread <= 0 else min(1.0, ((1 - 2 / size) * square + trace**2) / spread)
-    return (1 - share) * covariance + share * trace / size * np.eye(size)
+    shrinkage = 1.0 if spread <= 0 else min(1.0, ((1 - 2 / size) * square + trace**2) / spread)
+    return (1 - shrinkage) * covariance + shrinkage * trace / size * np.eye(size)

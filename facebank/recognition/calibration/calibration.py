@@ -99,9 +99,9 @@ class Calibrator:
             tabulated = float(np.interp(math.log(fpir), np.log(RATES), table.thresholds))
             return tabulated + spread * table.thresholds_per_sample
 
-        shares = [self._share_of_second(row, len(samples), further) for row in self._rows]
+        weights = [self._weight_of_second(row, len(samples), further) for row in self._rows]
         thresholds = [
-            (1 - share) * at(row[0]) + share * at(row[-1]) for row, share in zip(self._rows, shares, strict=True)
+            (1 - weight) * at(row[0]) + weight * at(row[-1]) for row, weight in zip(self._rows, weights, strict=True)
         ]
         # With a correction, more people correct more, so that a larger gallery may need a lower threshold.
         return thresholds if self.correction.share else list(itertools.accumulate(thresholds, max))
@@ -118,9 +118,9 @@ class Calibrator:
         size, further
             Numbers of enrolled people and of further people in the album.
         """
-        at_size = np.sum([share * np.array(table.evidence) for share, table in self._mixture(size, further)], axis=0)
+        at_size = np.sum([weight * np.array(table.evidence) for weight, table in self._mixture(size, further)], axis=0)
         curves = np.stack([np.interp(scores, self.knots, curve) for curve in at_size])
-        combined: NDArray[np.float64] = np.sum(sample_shares(samples) * curves, axis=0)
+        combined: NDArray[np.float64] = np.sum(sample_weights(samples) * curves, axis=0)
         return combined
 
     def probabilities(
@@ -141,12 +141,12 @@ class Calibrator:
         """
         if not 0 < stranger_share < 1:
             raise UsageError(f"The share of strangers must be above 0 and below 1, not {stranger_share}.")
-        shares = prior_shares(scores.shape[1], size, stranger_share)
+        priors = prior_probabilities(scores.shape[1], size, stranger_share)
         possible = np.pad(scores > -np.inf, ((0, 0), (0, 1)), constant_values=True)
-        logits = self.evidence(scores, samples, size, further) + math.log(shares[0] / stranger_share)
+        logits = self.evidence(scores, samples, size, further) + math.log(priors[0] / stranger_share)
         predicted = softmax(np.where(possible, np.pad(logits, ((0, 0), (0, 1))), -np.inf))
-        prior = np.where(possible, shares, 0.0)
-        lapse = sum(share * table.lapse for share, table in self._mixture(size, further))
+        prior = np.where(possible, priors, 0.0)
+        lapse = sum(weight * table.lapse for weight, table in self._mixture(size, further))
         mixed: NDArray[np.float64] = (1 - lapse) * predicted + lapse * prior / prior.sum(axis=1, keepdims=True)
         return mixed
 
@@ -157,15 +157,15 @@ class Calibrator:
     def _mixture(self, size: int, further: int) -> list[tuple[float, SizeTable]]:
         """Return the tables for a gallery with their weights, which sum to one."""
         rows = self._rows
-        lower, share = _between(math.log(size), [math.log(row[0].size) for row in rows])
+        lower, fraction = _between(math.log(size), [math.log(row[0].size) for row in rows])
         upper = min(lower + 1, len(rows) - 1)
         weighted = []
-        for weight, row in ((1 - share, rows[lower]), (share, rows[upper])):
-            second = self._share_of_second(row, size, further)
+        for weight, row in ((1 - fraction, rows[lower]), (fraction, rows[upper])):
+            second = self._weight_of_second(row, size, further)
             weighted += [(weight * (1 - second), row[0]), (weight * second, row[-1])]
         return [(weight, table) for weight, table in weighted if weight > 0]
 
-    def _share_of_second(self, row: list[SizeTable], size: int, further: int) -> float:
+    def _weight_of_second(self, row: list[SizeTable], size: int, further: int) -> float:
         """Return the weight of the table with further people, by the weight of the correction; 0..1."""
         if len(row) == 1 or not further:
             return 0.0
@@ -211,7 +211,7 @@ class Calibration:
             raise UsageError(f"{printable(label)} is not a calibration of a pack: {printable(str(error))}") from error
 
 
-def prior_shares(candidates: int, size: int, stranger_share: float) -> NDArray[np.float64]:
+def prior_probabilities(candidates: int, size: int, stranger_share: float) -> NDArray[np.float64]:
     """Return the prior probabilities of each candidate and a stranger, ``(candidates + 1,)``."""
     return np.append(np.full(candidates, (1 - stranger_share) / size), stranger_share)
 
@@ -225,8 +225,8 @@ def _check_format(content: object) -> dict[str, Any]:
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the softmax along the last axis."""
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return shares
+    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 def sample_spread(samples: NDArray[np.int64]) -> float:
@@ -234,11 +234,11 @@ def sample_spread(samples: NDArray[np.int64]) -> float:
     return float(np.log(np.minimum(samples, SAMPLES[-1])).mean())
 
 
-def sample_shares(samples: NDArray[np.int64]) -> NDArray[np.float64]:
+def sample_weights(samples: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the weight of each of the curves for `SAMPLES`, ``(3, ...)``; they sum to one."""
     positions = np.interp(np.log(np.maximum(samples, 1)), np.log(SAMPLES), np.arange(len(SAMPLES)))
-    shares: NDArray[np.float64] = np.stack([np.clip(1 - np.abs(positions - i), 0, 1) for i in range(len(SAMPLES))])
-    return shares
+    weights: NDArray[np.float64] = np.stack([np.clip(1 - np.abs(positions - i), 0, 1) for i in range(len(SAMPLES))])
+    return weights
 
 
 def _between(value: float, points: list[float]) -> tuple[int, float]:

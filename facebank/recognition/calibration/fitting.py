@@ -15,9 +15,9 @@ from facebank.recognition.calibration.calibration import (
     SAMPLES,
     Calibrator,
     SizeTable,
-    prior_shares,
-    sample_shares,
+    prior_probabilities,
     sample_spread,
+    sample_weights,
     softmax,
 )
 from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
@@ -299,7 +299,7 @@ def _evidence(
     weights[mated] *= (1 - _STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
     weights[~mated] *= _STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
     shape = (len(SAMPLES), len(knots))
-    prior = prior_shares(scores.shape[1], size, _STRANGER_SHARE)
+    prior = prior_probabilities(scores.shape[1], size, _STRANGER_SHARE)
     likelihood = _Likelihood(
         basis=_basis(scores, samples, knots),
         own=np.where(mated, own, scores.shape[1]),
@@ -337,8 +337,8 @@ def _weighted_searches(
         for name in ("scores", "samples", "own", "weights", "relatives")
     )
     mated = own >= 0
-    share = RELATIVES_SHARE if relatives.any() else 0.0
-    for chosen, part in ((mated, 1.0), (~mated & ~relatives, 1.0 - share), (relatives, share)):
+    relatives_weight = RELATIVES_SHARE if relatives.any() else 0.0
+    for chosen, part in ((mated, 1.0), (~mated & ~relatives, 1.0 - relatives_weight), (relatives, relatives_weight)):
         weights[chosen] *= group.prior * part / max(weights[chosen].sum(), 1e-12)
     return scores, samples, own, weights
 
@@ -349,16 +349,16 @@ def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArr
 
     positions = np.interp(scores.ravel(), knots, np.arange(len(knots)))  # the first knot for excluded people
     below = np.minimum(positions.astype(np.int64), len(knots) - 2)
-    above_share = positions - below
-    shares = sample_shares(samples.ravel())
+    above_weight = positions - below
+    curve_weights = sample_weights(samples.ravel())
     rows = np.arange(len(positions))
     values, columns = [], []
-    for curve, share in enumerate(shares):
-        values += [share * (1 - above_share), share * above_share]
+    for curve, weight in enumerate(curve_weights):
+        values += [weight * (1 - above_weight), weight * above_weight]
         columns += [curve * len(knots) + below, curve * len(knots) + below + 1]
     basis = csr_matrix(
         (np.concatenate(values), (np.tile(rows, len(values)), np.concatenate(columns))),
-        shape=(len(positions), len(shares) * len(knots)),
+        shape=(len(positions), len(curve_weights) * len(knots)),
     )
     basis.eliminate_zeros()
     return basis

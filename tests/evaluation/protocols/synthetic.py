@@ -35,22 +35,22 @@ def dataset(path: Path, embedding: NDArray[np.float64], person: NDArray[Any], **
     return read_embeddings(write(path, embedding, person, **arrays))
 
 
-def families(path: Path, share: float, count: int = 24, photos: int = 7) -> Dataset:
+def families(path: Path, fraction: float, count: int = 24, photos: int = 7) -> Dataset:
     """Return families of two people who share a fraction `share` of their direction."""
     random = np.random.default_rng(1)
     common = np.repeat(normalize(random.normal(size=(count, DIMENSION))), 2, axis=0)
     own = normalize(random.normal(size=(2 * count, DIMENSION)))
-    people = normalize(np.sqrt(share) * common + np.sqrt(1 - share) * own)
+    people = normalize(np.sqrt(fraction) * common + np.sqrt(1 - fraction) * own)
     person = np.repeat(np.arange(2 * count), photos)
     return dataset(path, sample_photos(people, photos, random), person, family=person // 2)
 
 
-def two_groups(path: Path, shares: Mapping[str, float], size: int = 24, photos: int = 4) -> Dataset:
+def two_groups(path: Path, fractions: Mapping[str, float], size: int = 24, photos: int = 4) -> Dataset:
     """Return groups of `size` people who share the given fraction of their direction within the group."""
     random, parts = np.random.default_rng(2), []
-    for share in shares.values():
+    for fraction in fractions.values():
         common, own = (normalize(random.normal(size=(count, DIMENSION))) for count in (1, size))
-        parts.append(sample_photos(normalize(np.sqrt(share) * common + np.sqrt(1 - share) * own), photos, random))
-    person = np.repeat(np.arange(len(shares) * size), photos)
-    group = np.repeat(list(shares), size * photos)
+        parts.append(sample_photos(normalize(np.sqrt(fraction) * common + np.sqrt(1 - fraction) * own), photos, random))
+    person = np.repeat(np.arange(len(fractions) * size), photos)
+    group = np.repeat(list(fractions), size * photos)
     return dataset(path, np.concatenate(parts), person, group_of=group)

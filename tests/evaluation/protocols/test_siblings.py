@@ -78,8 +78,10 @@ def test_identical_people_are_distinguished_by_chance_only(bench: Bench, tmp_pat
 
 def test_confusion_of_siblings_rises_with_similarity(bench: Bench, tmp_path: Path) -> None:
     absent = [
-        siblings(bench, families(tmp_path / "a.npz", share), draws=1, others=0).figures["absent_sibling_named_3"].value
-        for share in (0.0, 0.4, 0.8)
+        siblings(bench, families(tmp_path / "a.npz", fraction), draws=1, others=0)
+        .figures["absent_sibling_named_3"]
+        .value
+        for fraction in (0.0, 0.4, 0.8)
     ]
     assert absent == sorted(absent)
     assert absent[0] < absent[-1]

@@ -24,8 +24,8 @@ HOSTILE = "<script>alert('1')</script>\"|`*_$x^{$ \u202etxt.\x1b[31m & \ud800 å
 
 @pytest.fixture(scope="session")
 def curves() -> Curves:
-    shares = np.array([0.0, 1e-4, 1e-3, 0.01, 0.1, 1.0])
-    line = Line(f"_{HOSTILE}", shares, shares[::-1], shares[::-1] * 0.9, np.minimum(1, shares[::-1] * 1.1))
+    rates = np.array([0.0, 1e-4, 1e-3, 0.01, 0.1, 1.0])
+    line = Line(f"_{HOSTILE}", rates, rates[::-1], rates[::-1] * 0.9, np.minimum(1, rates[::-1] * 1.1))
     return Curves("DET", "FMR", "FNMR", (line,), "probit", "probit", markers=(("Shipped threshold", 0.001, 0.02),))
 
 

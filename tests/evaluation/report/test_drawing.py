@@ -15,7 +15,7 @@ from facebank.evaluation.report import Curves, Histogram, Line, Matrix, Report, 
 from facebank.evaluation.report.drawing import draw, draw_curves, draw_histogram, draw_matrix, plot_style
 from facebank.evaluation.report.model import bin_values
 
-SHARES = np.array([1e-4, 1e-3, 0.01, 0.1, 0.4])
+FRACTIONS = np.array([1e-4, 1e-3, 0.01, 0.1, 0.4])
 
 
 def confusions(people: int) -> Matrix:
@@ -32,17 +32,17 @@ def test_det_curve_has_probit_axes_in_percent(curves: Curves) -> None:
     assert {"0.1 %", "1 %", "5 %"} & set(labels)
     assert all(label.endswith(" %") for label in labels)
     transform = axes.transData.transform
-    middle, left, right = (transform((share, 0.1))[0] for share in (0.5, 0.1, 0.9))
+    middle, left, right = (transform((fraction, 0.1))[0] for fraction in (0.5, 0.1, 0.9))
     assert right - middle == pytest.approx(middle - left)
 
 
 def test_log_axes_of_rates_are_in_percent_and_others_plain() -> None:
     people = np.array([10, 100, 1000.0])
-    share = draw_curves(Curves("ROC", "FMR", "TAR", (Line("a", SHARES, 1 - SHARES),), "log")).axes[0]
-    plain = draw_curves(Curves("Size", "People", "FNIR", (Line("a", people, people / 1e5),), "log")).axes[0]
-    assert share.get_xscale() == plain.get_xscale() == "log"
-    assert "0.1 %" in [label.get_text() for label in share.get_xticklabels()]
-    assert [label.get_text() for label in plain.get_xticklabels()] == ["10", "100", "1,000"]
+    rate_axes = draw_curves(Curves("ROC", "FMR", "TAR", (Line("a", FRACTIONS, 1 - FRACTIONS),), "log")).axes[0]
+    plain_axes = draw_curves(Curves("Size", "People", "FNIR", (Line("a", people, people / 1e5),), "log")).axes[0]
+    assert rate_axes.get_xscale() == plain_axes.get_xscale() == "log"
+    assert "0.1 %" in [label.get_text() for label in rate_axes.get_xticklabels()]
+    assert [label.get_text() for label in plain_axes.get_xticklabels()] == ["10", "100", "1,000"]
 
 
 def test_values_missing_from_a_log_axis_are_noted() -> None:
@@ -90,7 +90,7 @@ def test_few_steps_are_used_as_ticks() -> None:
 
 
 def test_diagonal_band_and_markers_are_drawn(curves: Curves) -> None:
-    plain = Curves("R", "x", "y", (Line("a", SHARES, SHARES, SHARES - 0.01, SHARES + 0.01),), diagonal=True)
+    plain = Curves("R", "x", "y", (Line("a", FRACTIONS, FRACTIONS, FRACTIONS - 0.01, FRACTIONS + 0.01),), diagonal=True)
     axes = draw_curves(plain).axes[0]
     assert len(axes.lines) == 2
     assert np.array_equal(axes.lines[1].get_xdata(), axes.lines[1].get_ydata())

@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from facebank.evaluation.report import (
     WrittenReport,
     write_report,
 )
+from tests.page_parser import PageParser
 
 COMMAND = "facebank bench verify photos/lfw --pairs 'my pairs.csv' --out report"
 
@@ -48,22 +48,6 @@ def report_files(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Wr
 def record(report_files: WrittenReport) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(report_files.json.read_text("ascii"))
     return loaded
-
-
-class Page(HTMLParser):
-    """Parser that collects tags and text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
 
 
 def validate(record: object) -> None:
@@ -142,7 +126,7 @@ def test_report_discloses_nothing_about_the_machine(report_files: WrittenReport)
 
 
 def test_page_is_self_contained(report_files: WrittenReport) -> None:
-    page = Page(report_files.html.read_text("utf-8"))
+    page = PageParser(report_files.html.read_text("utf-8"))
     names = {tag for tag, _ in page.tags}
     assert not names & {"script", "link", "iframe", "object", "form", "base", "embed", "svg"}
     for tag, attributes in page.tags:
@@ -156,7 +140,7 @@ def test_page_is_self_contained(report_files: WrittenReport) -> None:
 
 
 def test_page_is_safe_and_accessible(report_files: WrittenReport) -> None:
-    page = Page(report_files.html.read_text("utf-8"))
+    page = PageParser(report_files.html.read_text("utf-8"))
     policies = [
         attributes["content"]
         for tag, attributes in page.tags
@@ -171,8 +155,9 @@ def test_page_is_safe_and_accessible(report_files: WrittenReport) -> None:
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(images) == 5 + 2 * 4
     assert all(attributes["alt"] for attributes in images)
-    assert "prefers-color-scheme" in page.words
-    assert "@media print" in page.words
+    page_text = "".join(page.texts)
+    assert "prefers-color-scheme" in page_text
+    assert "@media print" in page_text
 
 
 def test_numbers_do_not_wrap_and_file_names_break_between_parts(report: Report, tmp_path: Path) -> None:
@@ -198,7 +183,7 @@ def test_names_are_escaped(report_files: WrittenReport, name: str) -> None:
 
 
 def test_page_displays_names_unchanged(report_files: WrittenReport) -> None:
-    assert "<script>alert('1')</script>\"|`*_$x^{$" in Page(report_files.html.read_text("utf-8")).words
+    assert "<script>alert('1')</script>\"|`*_$x^{$" in "".join(PageParser(report_files.html.read_text("utf-8")).texts)
 
 
 def test_markdown_tables_are_well_formed(report_files: WrittenReport) -> None:

@@ -42,11 +42,11 @@ def test_names_of_figures_are_readable(name: str, title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "text"),
+    ("fraction", "text"),
     [(0, "0.00 %"), (1, "100.00 %"), (0.00045, "0.045 %"), (1.234e-6, "0.00012 %"), (0.0123, "1.23 %")],
 )
-def test_small_rates_are_not_rounded_to_zero(share: float, text: str) -> None:
-    assert percent(share) == text
+def test_small_rates_are_not_rounded_to_zero(fraction: float, text: str) -> None:
+    assert percent(fraction) == text
 
 
 def test_numbers_intervals_and_counts_are_worded() -> None:
