@@ -17,7 +17,7 @@ def export(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Folder to create.")],
     person: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this person; may be repeated.")] = None,
-    thumbnails: Annotated[bool, typer.Option(help="Include the small pictures of the faces.")] = True,
+    thumbnails: Annotated[bool, typer.Option(help="Include the thumbnails of the faces.")] = True,
     as_json: AsJson = False,
 ) -> int:
     """Write people into a new folder, as JSON Lines and npz.

@@ -35,7 +35,7 @@ Force: TypeAlias = Annotated[
     ),
 ]
 
-Thumbnails: TypeAlias = Annotated[bool, typer.Option(help="Keep a small picture of each face in the gallery.")]
+Thumbnails: TypeAlias = Annotated[bool, typer.Option(help="Keep a thumbnail of each face in the gallery.")]
 
 DECISIONS = "Decisions, for this run instead of the gallery's settings"
 """Help section of the options that override `facebank settings` for one run."""

@@ -85,7 +85,7 @@ def watch(
     thumbnails: Annotated[
         bool,
         typer.Option(
-            "--thumbnails", help="Also send pictures of the faces of people who come.", rich_help_panel=_MESSAGES
+            "--thumbnails", help="Also send thumbnails of the faces of people who come.", rich_help_panel=_MESSAGES
         ),
     ] = False,
     announce: Annotated[

@@ -803,7 +803,7 @@ class FaceBank:
     def forget(self, name: str) -> Forgotten:
         """Permanently remove a person with all samples, embeddings and thumbnails; freed bytes are overwritten.
 
-        The person's small pictures are wiped from the scanned videos of the gallery's album, too.
+        The person's thumbnails are wiped from the scanned videos of the gallery's album, too.
 
         Raises
         ------

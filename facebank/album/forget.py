@@ -20,7 +20,7 @@ _MIN_SIMILARITY = 0.2  # two faces of a person are more alike than this in every
 
 
 def forget_person(gallery: Gallery, name: str) -> Forgotten:
-    """Forget a person as `Gallery.forget` does, and wipe the person's small pictures from the scanned videos.
+    """Forget a person as `Gallery.forget` does, and wipe the person's thumbnails from the scanned videos.
 
     These are the pictures of every shot with a face that is most similar to a sample of the person, as they show whole
     frames. They stay if the scan cannot be changed, for example because another program is writing to it.

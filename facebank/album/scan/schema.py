@@ -14,7 +14,7 @@
     videos    a video's path, its size and time, and its content, or why it cannot be read (since 5)
     tracks    a face that is followed through a shot of a video, and when it is visible (since 5)
     track_faces     the best sightings of a track (since 5)
-    track_pictures  a small picture of the frame with the best sighting (since 5)
+    track_pictures  a thumbnail of the frame with the best sighting (since 5)
 
 Since version 2, photos have a flag for dates from a camera. Since 3, every row has a digest, a photo the hash of its
 pixels and the number of its faces, and an unreadable file the versions of the decoders that failed.

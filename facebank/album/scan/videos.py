@@ -1,4 +1,4 @@
-"""The videos of a scan file: the times at which each face is visible, its best sightings and a small picture."""
+"""The videos of a scan file: the times at which each face is visible, its best sightings and a thumbnail."""
 
 from __future__ import annotations
 
