@@ -227,7 +227,7 @@ def wait_until_ready(gallery: Gallery) -> None:
 
 WRONG_ANSWERS: dict[str, Callable[[Answers], Answers]] = {
     "that the gallery does not have": lambda answers: answers._replace(keys=answers.keys + (1 << 40)),
-    "that are no numbers": lambda answers: answers._replace(products=answers.products * np.nan),
+    "that are not finite numbers": lambda answers: answers._replace(products=answers.products * np.nan),
     "vectors where": lambda answers: Answers(answers.keys[1:], answers.products[1:]),
     "one vector twice": lambda answers: answers._replace(keys=np.repeat(answers.keys[:1], len(answers.keys))),
 }
