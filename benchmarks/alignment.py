@@ -85,7 +85,7 @@ def embed(paths: list[Path], analyzer: FaceAnalyzer) -> tuple[FloatArray, NDArra
         if (face := central_face(analyzed)) is not None
     ]
     people = np.unique([name for _, name in faces], return_inverse=True)[1]
-    return np.stack([vector for vector, _ in faces]), people
+    return np.stack([embedding for embedding, _ in faces]), people
 
 
 def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> float:

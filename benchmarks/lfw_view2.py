@@ -156,7 +156,7 @@ def main() -> None:
         "landmarks": arguments.landmarks,
         "flip": arguments.flip,
         "photos": len(embeddings),
-        "failed_detections": sorted(photo for photo, vector in embeddings.items() if vector is None),
+        "failed_detections": sorted(photo for photo, embedding in embeddings.items() if embedding is None),
         "accuracy": float(accuracies.mean()),
         "standard_error": float(accuracies.std(ddof=1) / np.sqrt(FOLDS)),
         "folds": accuracies.tolist(),

@@ -47,7 +47,7 @@ class VariantFaces:
         Number of the person, ``int64`` of shape ``(N,)``; -1 for strangers.
     order
         Number of the photo within its person, of shape ``(N,)``; photos below `ENROLLED` may be enrolled.
-    vectors
+    embeddings
         Embeddings by variant, ``float32`` of shape ``(N, D)``; zeros if missing.
     hidden
         Score of a hidden mouth in the unaltered and in the masked photo, ``(2, N)``.
@@ -55,7 +55,7 @@ class VariantFaces:
 
     person_numbers: NDArray[np.int64]
     order: NDArray[np.int64]
-    vectors: Mapping[str, FloatArray]
+    embeddings: Mapping[str, FloatArray]
     hidden: FloatArray
 
 
@@ -70,8 +70,8 @@ def load_faces(data: Path, pack: Pack, listing: str, people: int, strangers: int
         cache_path.parent.mkdir(parents=True, exist_ok=True)
         _embed_all(data, listing, pack, people=people, strangers=strangers, cache_path=cache_path)
     with np.load(cache_path, allow_pickle=False) as arrays:
-        vectors = {name: arrays[name] for name in arrays.files if name not in ("person_numbers", "order", HIDDEN)}
-        return VariantFaces(arrays["person_numbers"], arrays["order"], vectors, arrays[HIDDEN])
+        embeddings = {name: arrays[name] for name in arrays.files if name not in ("person_numbers", "order", HIDDEN)}
+        return VariantFaces(arrays["person_numbers"], arrays["order"], embeddings, arrays[HIDDEN])
 
 
 def _embed_all(data: Path, listing: str, pack: Pack, *, people: int, strangers: int, cache_path: Path) -> None:
@@ -89,13 +89,13 @@ def _embed_all(data: Path, listing: str, pack: Pack, *, people: int, strangers: 
     paths = [path for path, _, _ in chosen]
     counts = np.bincount([number for _, number, _ in chosen if number >= 0])
     enrollable = np.array([number >= 0 and order < min(ENROLLED, counts[number] - 1) for _, number, order in chosen])
-    vectors, hidden = _embed_photos(paths, enrollable, pack)
+    embeddings, hidden = _embed_photos(paths, enrollable, pack)
     np.savez(
         cache_path,
         person_numbers=np.array([number for _, number, _ in chosen], dtype=np.int64),
         order=np.array([order for _, _, order in chosen], dtype=np.int64),
         hidden=hidden,
-        **vectors,  # type: ignore[arg-type]
+        **embeddings,  # type: ignore[arg-type]
     )
 
 
@@ -104,7 +104,7 @@ def _embed_photos(
 ) -> tuple[dict[str, FloatArray], FloatArray]:
     analyzer, embedder = FaceAnalyzer.from_pack(pack), build_embedder(pack, "auto")
     variants = ["plain", MASKED, "masked-upper", UPPER, *VARIANTS]
-    vectors = {name: np.zeros((len(paths), embedder.dimension), dtype=np.float32) for name in variants}
+    embeddings = {name: np.zeros((len(paths), embedder.dimension), dtype=np.float32) for name in variants}
     hidden = np.zeros((2, len(paths)), dtype=np.float32)
     for i, path in enumerate(paths):
         if i % 100 == 0:
@@ -119,16 +119,16 @@ def _embed_photos(
             crops = {name: augment(crop, embedder.template, name) for name in VARIANTS}
             crops[UPPER] = _gray_lower_half(crop)
         masked = _detect_masked_face(analyzer, photo, face, path)
-        vectors["plain"][i], hidden[0, i] = face.embedding, hidden_parts(crop)[0]
+        embeddings["plain"][i], hidden[0, i] = face.embedding, hidden_parts(crop)[0]
         if masked is not None:
             masked_photo, masked_face = masked
             masked_crop = align(masked_photo.pixels, masked_face.landmarks, embedder.template, embedder.size)
-            vectors[MASKED][i], hidden[1, i] = masked_face.embedding, hidden_parts(masked_crop)[0]
+            embeddings[MASKED][i], hidden[1, i] = masked_face.embedding, hidden_parts(masked_crop)[0]
             crops["masked-upper"] = _gray_lower_half(masked_crop)
         if crops:
-            for name, vector in zip(crops, embedder.embed(np.stack(list(crops.values()))), strict=True):
-                vectors[name][i] = vector
-    return vectors, hidden
+            for name, embedding in zip(crops, embedder.embed(np.stack(list(crops.values()))), strict=True):
+                embeddings[name][i] = embedding
+    return embeddings, hidden
 
 
 def _detect_masked_face(

@@ -63,8 +63,10 @@ def load(data: Path, pack: Pack, listing: str) -> MaskedFaces:
     rows = [np.flatnonzero(bare.people == name)[:MAX_BARE] for name in people[counts > 1]]
     for row in np.concatenate(rows):
         drawn[row] = embedder.embed(augment(bare.crops[row], embedder.template, "mask")[None])[0]
-    bare_vectors, masked_vectors = _embed(embedder, bare.crops), _embed(embedder, masked.crops)
-    return MaskedFaces(bare_vectors, drawn, bare.people, bare.photos, masked_vectors, masked.people, masked.photos)
+    bare_embeddings, masked_embeddings = _embed(embedder, bare.crops), _embed(embedder, masked.crops)
+    return MaskedFaces(
+        bare_embeddings, drawn, bare.people, bare.photos, masked_embeddings, masked.people, masked.photos
+    )
 
 
 def measure(faces: MaskedFaces, photos: int) -> dict[str, object]:

@@ -50,7 +50,7 @@ def prototypes(faces: VariantFaces, enrolled: Sequence[NDArray[np.int64]], weigh
     """Return each person's prototype, the L2-normalized weighted mean of embeddings and variants."""
     means: NDArray[np.float32] = np.stack(
         [
-            sum((weight * faces.vectors[name][rows].mean(axis=0) for name, weight in weights.items()), np.float32(0))
+            sum((weight * faces.embeddings[name][rows].mean(axis=0) for name, weight in weights.items()), np.float32(0))
             for rows in enrolled
         ]
     )
@@ -59,7 +59,7 @@ def prototypes(faces: VariantFaces, enrolled: Sequence[NDArray[np.int64]], weigh
 
 def probe_embeddings(faces: VariantFaces, masked: bool) -> FloatArray:
     """Return the embeddings of all photos as probes, ``(N, D)``."""
-    return faces.vectors[MASKED if masked else "plain"]
+    return faces.embeddings[MASKED if masked else "plain"]
 
 
 def mix(**weights: float) -> Method:
@@ -116,7 +116,9 @@ def compare_upper_faces() -> Method:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
         upper = prototypes(faces, enrolled, {UPPER: 1.0})
         return lambda indices, masked: (
-            faces.vectors["masked-upper"][indices] @ upper.T if masked else faces.vectors["plain"][indices] @ plain.T
+            faces.embeddings["masked-upper"][indices] @ upper.T
+            if masked
+            else faces.embeddings["plain"][indices] @ plain.T
         )
 
     return enroll
@@ -149,7 +151,7 @@ def methods() -> dict[str, Method]:
 def searches(faces: VariantFaces, photos: int) -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int64]]]:
     """Yield the sample indices of each enrolled person, and the indices of the probes, all their other photos."""
     indices = [np.flatnonzero(faces.person_numbers == person) for person in range(int(faces.person_numbers.max()) + 1)]
-    samples = [rows[np.any(faces.vectors["flip"][rows] != 0, axis=1)] for rows in indices]
+    samples = [rows[np.any(faces.embeddings["flip"][rows] != 0, axis=1)] for rows in indices]
     for start in range(ENROLLED if photos == 1 else 1):
         chosen = [rows[start : start + photos] for rows in samples if len(rows) >= start + photos]
         probes = [np.setdiff1d(indices[int(faces.person_numbers[rows[0]])], rows) for rows in chosen]
@@ -242,13 +244,13 @@ def _percent(fraction: float) -> float:
 
 def evaluate(faces: VariantFaces) -> tuple[dict[str, object], list[dict[str, dict[str, object]]]]:
     """Return all measurements on some people, and the tables of methods for one and five enrolled photos."""
-    has_face = np.any(faces.vectors["plain"] != 0, axis=1)
+    has_face = np.any(faces.embeddings["plain"] != 0, axis=1)
     report: dict[str, object] = {
         "people": int(faces.person_numbers.max()) + 1,
         "strangers": int((faces.person_numbers < 0).sum()),
         "photos": len(has_face),
         "faces not found": int((~has_face).sum()),
-        "masked faces not found": _percent(1 - np.any(faces.vectors[MASKED][has_face] != 0, axis=1).mean()),
+        "masked faces not found": _percent(1 - np.any(faces.embeddings[MASKED][has_face] != 0, axis=1).mean()),
         "mask detector, hits": _percent((faces.hidden[1][has_face] > 0.5).mean()),
         "mask detector, false alarms": _percent((faces.hidden[0][has_face] > 0.5).mean()),
     }

@@ -80,8 +80,8 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
         return 0
     _print(settings, as_json=False)
     if facts is not None and facts.named is not None:
-        share = f"{100 * facts.named.share:.2g} %"
-        limit = f"below {share}" if facts.named.is_below else f"{share} at most"
+        fraction = f"{100 * facts.named.share:.2g} %"
+        limit = f"below {fraction}" if facts.named.is_below else f"{fraction} at most"
         write_line(f"strangers named with this gallery, by fpir and least_probability together: {limit}")
         write_line(f"your album: {describe_others(facts.others, facts.in_scan)}")
     return 0

@@ -27,9 +27,9 @@ from facebank.gallery import export_gallery
 from facebank.operations.person_folders import PersonPhotos
 from facebank.packs import add_pack, load_pack
 from facebank.types import Decision, DecodedPhoto, EnrollReason, SkippedCounts
+from tests.demo_photos import DEMO_PHOTOS
 from tests.recorder import Recorder
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

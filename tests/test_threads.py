@@ -17,11 +17,11 @@ from facebank.album.album import Album
 from facebank.errors import ClosedError
 from facebank.gallery import FaceKey, inspect_gallery
 from facebank.types import Photo
+from tests.demo_photos import DEMO_PHOTOS
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = Path(__file__).with_name("fork_script.py")
 THREADS = 16
-DEMO_PHOTOS = PROJECT / "facebank" / "demo" / "photos"
 
 
 @pytest.fixture(scope="module")

@@ -126,9 +126,9 @@ def align_faces(bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> list[
     return [norm_crop(bgr, points) for points in landmarks]
 
 
-def normalize(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalize(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rows scaled to length 1."""
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+    return np.asarray(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), dtype=np.float32)
 
 
 def sha256_hex(path: Path) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from facebank.operations.engine import Engine, load_engine
-
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+from tests.demo_photos import DEMO_PHOTOS
 
 
 @pytest.fixture(scope="session")

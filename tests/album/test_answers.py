@@ -20,8 +20,7 @@ from facebank.errors import GroupNotFoundError, PersonNotFoundError, PhotoError,
 from facebank.gallery import inspect_gallery
 from facebank.recognition.settings import DecisionSettings
 from facebank.types import Photo, Reason
-
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+from tests.demo_photos import DEMO_PHOTOS
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.files import save_pack_calibration, user_folder
 from facebank.recognition.cohort import write_album_people
 from facebank.recognition.settings import change_settings
-
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+from tests.demo_photos import DEMO_PHOTOS
 
 
 @pytest.fixture

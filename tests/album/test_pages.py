@@ -17,10 +17,10 @@ from facebank.album.finding import FoundPhoto, KnownPerson
 from facebank.album.pages import FaceFrame, figure, link, new_page, write_found_page
 from facebank.errors import StorageError, UsageError
 from facebank.media import read_photo
+from tests.demo_photos import DEMO_PHOTOS
 from tests.page_parser import PageParser
 from tests.recorder import Recorder
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 HOSTILE = "</title><script>alert(1)</script>\"'&\u202egpj"
 
 

@@ -26,8 +26,8 @@ from facebank.errors import (
 from facebank.gallery import PackIdentity
 from facebank.media import Shard
 from facebank.storage.progress import Progress
-from tests.album.conftest import DEMO_PHOTOS
 from tests.album.test_scan_damage import comparable_photo
+from tests.demo_photos import DEMO_PHOTOS
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "photos"
 

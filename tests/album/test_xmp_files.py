@@ -16,8 +16,8 @@ from facebank.album.tags.xmp_document import MAX_BYTES, XmpDocument
 from facebank.album.tags.xmp_files import embed, read_photo_xmp, write_sidecar
 from facebank.errors import PhotoNotFoundError, StorageError, XmpError
 from facebank.media import PhotoFile, read_header, read_photo, read_photo_bytes, read_photo_file
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import DEMO_PHOTOS
 from .xmp_samples import DIGIKAM, LIGHTROOM, PICASA, region, with_regions
 
 

@@ -15,8 +15,9 @@ from typing import Any, Protocol, TypeAlias
 
 import pytest
 
+from tests.demo_photos import DEMO_PHOTOS
+
 PROJECT = Path(__file__).resolve().parents[2]
-DEMO_PHOTOS = PROJECT / "facebank" / "demo" / "photos"
 
 
 @dataclass(frozen=True, slots=True)

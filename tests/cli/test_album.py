@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from .conftest import DEMO_PHOTOS, Run, Validate
+from tests.demo_photos import DEMO_PHOTOS
+
+from .conftest import Run, Validate
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None and "FACEBANK_CI_CLUSTER" not in os.environ,

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import DEMO_PHOTOS, PROJECT, Run, RunResult
+from tests.demo_photos import DEMO_PHOTOS
+
+from .conftest import PROJECT, Run, RunResult
 
 
 def sentence(result: RunResult) -> str:

@@ -12,8 +12,9 @@ import pytest
 
 from facebank import schemas
 from facebank.packs import load_pack
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import DEMO_PHOTOS, Validate
+from .conftest import Validate
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run, RunResult

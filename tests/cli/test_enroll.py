@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter
 
-from .conftest import DEMO_PHOTOS, Run, Validate
+from tests.demo_photos import DEMO_PHOTOS
+
+from .conftest import Run, Validate
 
 
 @pytest.fixture

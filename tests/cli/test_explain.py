@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from .conftest import DEMO_PHOTOS, Run, Validate
+from tests.demo_photos import DEMO_PHOTOS
+
+from .conftest import Run, Validate
 
 PORTRAIT, SPEECH = (
     next(DEMO_PHOTOS.rglob(f"{name}*")) for name in ("barack_obama_portrait_2012", "barack_obama_speech")

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageFilter
 
-from .conftest import DEMO_PHOTOS, Run, Validate
+from tests.demo_photos import DEMO_PHOTOS
+
+from .conftest import Run, Validate
 
 pytestmark = pytest.mark.usefixtures("two_people")
 

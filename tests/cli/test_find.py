@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from facebank.media import read_photo
+from tests.demo_photos import DEMO_PHOTOS
 from tests.video_files import clip_path, cut_to_three_shots
 
-from .conftest import DEMO_PHOTOS, Run, Validate
+from .conftest import Run, Validate
 
 
 @pytest.fixture

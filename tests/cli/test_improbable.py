@@ -11,8 +11,9 @@ import pytest
 from facebank import FaceBank
 from facebank.album.album import Album
 from facebank.album.confirmed import known_faces
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import DEMO_PHOTOS, Run, Validate
+from .conftest import Run, Validate
 
 OBAMA = "Barack Obama"
 SPEECH = "barack_obama_speech.jpg"

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from .conftest import DEMO_PHOTOS, PROJECT, Run, Validate
+from tests.demo_photos import DEMO_PHOTOS
+
+from .conftest import PROJECT, Run, Validate
 
 pytestmark = pytest.mark.usefixtures("two_people")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from facebank.gallery import Gallery
+from tests.demo_photos import DEMO_PHOTOS
 from tests.unprivileged import drop_privileges, read_only
 
-from .conftest import DEMO_PHOTOS, Run
+from .conftest import Run
 
 
 @pytest.fixture

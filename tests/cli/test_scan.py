@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from facebank.album.scan.scanner import lock_scan
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import DEMO_PHOTOS, Run, Validate
+from .conftest import Run, Validate
 
 
 @pytest.fixture

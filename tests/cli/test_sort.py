@@ -14,8 +14,9 @@ import pytest
 from facebank.album.sort.journal import JOURNAL
 from facebank.gallery import Gallery
 from facebank.media import read_photo
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import DEMO_PHOTOS, Run, Validate
+from .conftest import Run, Validate
 
 EMPTY_XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'

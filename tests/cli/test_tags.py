@@ -16,10 +16,11 @@ from facebank.album.tags.xmp_document import XmpDocument
 from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.media import read_photo
 from facebank.media.pixels import apply_orientation
+from tests.demo_photos import DEMO_PHOTOS
 
 from ..album.test_xmp_packets import embed, extended_xmp  # noqa: TID252
 from ..album.xmp_samples import region, with_regions  # noqa: TID252 - tests are not installed
-from .conftest import DEMO_PHOTOS, Run, Validate
+from .conftest import Run, Validate
 
 OBAMA, COLLINS = "barack_obama_speech.jpg", "eileen_collins.jpg"
 # The other EXIF orientations are their own inverses.

@@ -22,8 +22,8 @@ from facebank.errors import PackIntegrityError
 from facebank.media import decoder_versions
 from facebank.operations.engine import load_engine
 from facebank.packs import load_pack
+from tests.demo_photos import DEMO_PHOTOS
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 HASHES = {hashlib.sha256(bytes([number])).digest() for number in range(50)} | {b"\0" * 32, b"\1" + b"\0" * 31}
 
 

@@ -83,7 +83,7 @@ def test_creating_a_gallery_on_a_full_disk_is_an_error(small_disk: Path, faces: 
     assert inspect_gallery(path).problems == ()
 
 
-def test_forgetting_on_a_full_disk_is_cleaned_later(small_disk: Path, faces: FaceFactory) -> None:
+def test_traces_that_remain_on_a_full_disk_are_wiped_later(small_disk: Path, faces: FaceFactory) -> None:
     path, filler = small_disk / "family.facebank", small_disk / "filler"
     marker = "/photos/of/somebody/who/is/forgotten.jpg"
     with Gallery.open(path, faces.pack, create=True) as gallery:

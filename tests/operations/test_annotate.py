@@ -10,8 +10,7 @@ from facebank import FaceBank
 from facebank.media import Mark, annotate_photo, read_photo
 from facebank.operations.annotate import Annotator, exclude_annotated
 from facebank.types import Photo
-
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+from tests.demo_photos import DEMO_PHOTOS
 
 
 @pytest.mark.parametrize(

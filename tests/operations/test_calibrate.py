@@ -30,9 +30,9 @@ from facebank.recognition.calibration.fitting import Effort
 from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import FITTED
+from tests.demo_photos import DEMO_PHOTOS
 from tests.recorder import Recorder
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PORTRAIT, SPEECH, COLLINS = "barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg", "eileen_collins.jpg"
 TINY = Effort(enrolled=60, strangers=600, galleries=(2, 6))
 DIMENSION = 24

@@ -9,8 +9,8 @@ import pytest
 
 from facebank import FaceBank
 from facebank.errors import NoFaceError, PhotoError, UsageError
+from tests.demo_photos import DEMO_PHOTOS
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PORTRAIT, SPEECH = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_speech.jpg"
 
 

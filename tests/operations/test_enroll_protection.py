@@ -13,8 +13,8 @@ from facebank import FaceBank
 from facebank.operations.person_folders import PersonPhotos
 from facebank.types import EnrolledPhoto, EnrollReason
 from facebank.vision.augmentation import ENROLLED_VARIANTS
+from tests.demo_photos import DEMO_PHOTOS
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

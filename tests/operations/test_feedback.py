@@ -15,8 +15,8 @@ from facebank.index.indexed_samples import MASK
 from facebank.operations.feedback import FeedbackReason
 from facebank.operations.inputs import select_face
 from facebank.types import AnalyzedPhoto, DecodedPhoto
+from tests.demo_photos import DEMO_PHOTOS
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

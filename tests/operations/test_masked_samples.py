@@ -16,8 +16,8 @@ from facebank.recognition.audit import FindingKind, audit_gallery
 from facebank.recognition.settings import DecisionSettings
 from facebank.types import Decision, EnrollReason
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
+from tests.demo_photos import DEMO_PHOTOS
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

@@ -13,8 +13,8 @@ from facebank.gallery import export_gallery
 from facebank.operations.engine import Engine, load_engine
 from facebank.operations.feedback import FeedbackReason
 from facebank.recognition.audit import FindingKind, audit_gallery, find_halves
+from tests.demo_photos import DEMO_PHOTOS
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

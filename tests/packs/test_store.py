@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).parents[2] / "models" / "manifests"
 
 
-def test_the_embedded_pack_is_whole() -> None:
+def test_the_embedded_pack_is_intact() -> None:
     health = verify_pack()
     assert health.ok
     assert health.pack.embedded
@@ -97,7 +97,7 @@ def test_a_pack_is_replaced_only_on_request(pack_folder: Path) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("nth", [1, 2], ids=["the old pack is moved away", "the new one is moved in"])
-def test_an_interrupted_replacement_leaves_a_whole_pack(
+def test_an_interrupted_replacement_leaves_an_intact_pack(
     pack_folder: Path, folders: Folders, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
 ) -> None:
     add_pack(pack_folder)

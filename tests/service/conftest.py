@@ -19,8 +19,8 @@ from facebank import FaceBank
 from facebank.service.application import make_app
 from facebank.service.options import ServiceOptions
 from facebank.service.server import Server, listen
+from tests.demo_photos import DEMO_PHOTOS
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 BARACK = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg"
 EILEEN = DEMO_PHOTOS / "eileen_collins.jpg"
 

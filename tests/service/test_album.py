@@ -19,8 +19,9 @@ from facebank import FaceBank
 from facebank.schemas import load
 from facebank.service.api import albums
 from facebank.service.options import ServiceOptions
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import DEMO_PHOTOS, Serve, wait_for_scan
+from .conftest import Serve, wait_for_scan
 
 GROUPS = "/api/v1/album/groups"
 

@@ -6,8 +6,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from facebank.service.options import ServiceOptions
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import DEMO_PHOTOS, Serve
+from .conftest import Serve
 
 PHOTOS = sorted(DEMO_PHOTOS.glob("*.jpg"))
 REQUESTS = 64

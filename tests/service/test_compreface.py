@@ -19,8 +19,9 @@ from facebank.gallery.derived import derived_file, index_file
 from facebank.service.compreface.image_ids import image_id_of
 from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve
+from .conftest import BARACK, EILEEN, Serve
 from .test_access import send_raw
 
 RECOGNITION = "/api/v1/recognition"

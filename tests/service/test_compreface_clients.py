@@ -23,8 +23,9 @@ from facebank import FaceBank
 from facebank.service.compreface.image_ids import image_id_of
 from facebank.service.keys import KeyFile, Role
 from facebank.service.options import ServiceOptions
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve
+from .conftest import BARACK, EILEEN, Serve
 
 PROGRAMS = Path(__file__).with_name("compreface_clients")
 SPEECH, BLUE_ROOM, JOE = (

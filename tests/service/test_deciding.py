@@ -11,8 +11,9 @@ import pytest
 from facebank.recognition.settings import DecisionSettings
 from facebank.schemas import load
 from facebank.service.api.bodies import SettingsBody
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import BARACK, DEMO_PHOTOS, EILEEN
+from .conftest import BARACK, EILEEN
 
 PARTY = DEMO_PHOTOS / "barack_obama_blue_room.jpg"
 

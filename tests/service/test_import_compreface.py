@@ -29,8 +29,9 @@ from facebank.service.compreface.image_ids import image_id_of
 from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
 from facebank.storage.progress import SILENT, Progress
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve, run_service
+from .conftest import BARACK, EILEEN, Serve, run_service
 
 NETWORK = ServiceOptions(hosts=("photos.home",))
 QUICK = ClientLimits(timeout=1.0, seconds=2.0, attempts=2, pause=0.01)

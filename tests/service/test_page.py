@@ -22,7 +22,8 @@ from facebank.errors import GalleryBusyError
 from facebank.service.options import Limits, ServiceOptions
 from facebank.service.page import memory, who
 from facebank.service.page.wording import NOBODY_EXPLANATION
-from tests.service.conftest import DEMO_PHOTOS, Serve, side_by_side, wait_for_photos
+from tests.demo_photos import DEMO_PHOTOS
+from tests.service.conftest import Serve, side_by_side, wait_for_photos
 
 TOKEN = "a-token-of-more-than-twenty-characters"
 

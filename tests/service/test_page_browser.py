@@ -17,7 +17,8 @@ import pytest
 
 from facebank import FaceBank
 from facebank.service.options import ServiceOptions
-from tests.service.conftest import DEMO_PHOTOS, Serve, side_by_side, wait_for_photos
+from tests.demo_photos import DEMO_PHOTOS
+from tests.service.conftest import Serve, side_by_side, wait_for_photos
 
 sync_api = pytest.importorskip("playwright.sync_api")
 

@@ -20,8 +20,9 @@ from facebank.gallery import PlaceKind
 from facebank.schemas import load
 from facebank.service.keys import KeyFile, Role
 from facebank.service.options import ServiceOptions
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve
+from .conftest import BARACK, EILEEN, Serve
 
 PHOTO = DEMO_PHOTOS / "barack_obama_speech.jpg"
 PEOPLE = "/api/v1/people"

@@ -14,8 +14,9 @@ from facebank import FaceBank
 from facebank.schemas import load
 from facebank.schemas.records import photo_record
 from facebank.service.options import Limits, ServiceOptions
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve
+from .conftest import BARACK, EILEEN, Serve
 
 PHOTOS = sorted(DEMO_PHOTOS.glob("*.jpg"))
 

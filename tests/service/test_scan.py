@@ -15,8 +15,9 @@ from facebank.errors import PhotoNotFoundError
 from facebank.service.folders import AlbumFolders
 from facebank.service.options import ServiceOptions
 from facebank.service.problems import RequestError
+from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import DEMO_PHOTOS, NAMES, Serve, wait_for_scan
+from .conftest import NAMES, Serve, wait_for_scan
 
 
 def events(client: httpx.Client) -> list[tuple[str, dict[str, object]]]:

@@ -10,9 +10,9 @@ from facebank.media import read_photo
 from facebank.packs import Pack, assemble_pack, load_pack
 from facebank.types import DecodedPhoto
 from facebank.vision import FaceAnalyzer
+from tests.demo_photos import DEMO_PHOTOS
 
 PROJECT = Path(__file__).resolve().parents[2]
-DEMO_PHOTOS = PROJECT / "facebank" / "demo" / "photos"
 MANIFESTS = PROJECT / "models" / "manifests"
 
 

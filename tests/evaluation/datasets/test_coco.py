@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, Region
 from facebank.evaluation.datasets.annotations import read_coco
 
-WritePhotos = Callable[..., Path]
+from .conftest import WritePhotos
 
 PEOPLE = [{"id": 0, "name": "Ada", "supercategory": "person"}, {"id": 1, "name": "Bea"}]
 

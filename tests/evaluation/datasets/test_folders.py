@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, SkippedEntry, read_pixels
 from facebank.evaluation.datasets.folders import read_folders
 
-WritePhotos = Callable[..., Path]
+from .conftest import WritePhotos
 
 
 def test_each_folder_is_a_person(write_photos: WritePhotos) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from facebank.evaluation.datasets import find_pairs, find_wrong_pairs, read_erra
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import is_lfw, read_pairs
 
-WritePhotos = Callable[..., Path]
+from .conftest import WritePhotos
 
 PHOTOS = ("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg", "lfw/Cleo/Cleo_0001.jpg")
 PAIRS = "2\t1\nAda\t1\t2\nAda\t1\tBert\t1\nBert\t1\t2\nCleo\t1\tDora\t7\n"

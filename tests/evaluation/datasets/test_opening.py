@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.datasets import open_dataset, select_listed
 from facebank.evaluation.datasets.opening import read_names
 
-WritePhotos = Callable[..., Path]
+from .conftest import WritePhotos
 
 BOX = {"left": 1, "top": 1, "width": 4, "height": 3}
 VOTT = json.dumps({"assets": {"k": {"asset": {"name": "a.jpg"}, "regions": [{"tags": ["Ada"], "boundingBox": BOX}]}}})

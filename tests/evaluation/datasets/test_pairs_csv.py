@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pair
 from facebank.evaluation.datasets.pairs_csv import read_pairs_csv
 
-WritePhotos = Callable[..., Path]
+from .conftest import WritePhotos
 
 PHOTOS = ("Ada/1.jpg", "Ada/2.jpg", "Bert/1.jpg")
 

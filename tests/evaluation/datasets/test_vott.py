@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, Region, read_pixels
 from facebank.evaluation.datasets.annotations import read_vott_csv, read_vott_json
 
-WritePhotos = Callable[..., Path]
+from .conftest import WritePhotos
 
 
 def asset(name: str, *regions: dict[str, Any], **fields: Any) -> dict[str, Any]:
