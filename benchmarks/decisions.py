@@ -36,7 +36,7 @@ from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.calibration import Calibration, Calibrator
 from facebank.recognition.calibration.files import PackCalibration, find_pack_calibration
 from facebank.recognition.calibration.fitting import fit_calibrator
-from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
+from facebank.recognition.calibration.simulation import GalleryPlan, Identities, SimulatedSearches, simulate
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.recognizer import MIN_ODDS, MIN_PROBABILITY, Recognizer
@@ -166,7 +166,7 @@ def make_recognizer(enrolled: Enrolled, names: dict[int, str], pack: Pack, calib
 
 def simulate_galleries(
     people: Identities, plan: GalleryPlan, calibrator: Calibrator, pack_calibration: PackCalibration
-) -> list[Searches]:
+) -> list[SimulatedSearches]:
     """Simulate galleries of one size with the calibrator's classifier and correction."""
     return [
         simulate(
@@ -186,7 +186,7 @@ def plan_key(plan: GalleryPlan) -> tuple[int, int]:
     return plan.size, plan.samples_each
 
 
-def strangers_named(searches: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
+def strangers_named(searches: SimulatedSearches, calibrator: Calibrator) -> NDArray[np.bool_]:
     """Return whether each stranger is named at the operating point."""
     strangers = ~searches.mated
     scores = searches.scores[strangers]
@@ -235,7 +235,7 @@ class Outcomes:
         return sum(fraction * abs(predicted - right) for fraction, predicted, right in self.reliability())
 
 
-def pool_outcomes(galleries: Sequence[Searches], calibrator: Calibrator, stranger_fraction: float) -> Outcomes:
+def pool_outcomes(galleries: Sequence[SimulatedSearches], calibrator: Calibrator, stranger_fraction: float) -> Outcomes:
     """Pool the searches of several galleries, weighted so that strangers make up `stranger_fraction`."""
     probabilities = [
         calibrator.probabilities(searches.scores, searches.samples, searches.size, stranger_fraction)[:, 0]
@@ -278,7 +278,9 @@ def _entropy(right: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray
     return entropy
 
 
-def bootstrap(galleries: Sequence[Searches], figure: Callable[[Sequence[Searches]], float]) -> list[float]:
+def bootstrap(
+    galleries: Sequence[SimulatedSearches], figure: Callable[[Sequence[SimulatedSearches]], float]
+) -> list[float]:
     """Return a figure and the ends of its bootstrap interval over galleries."""
     random = np.random.default_rng(1)
     draws = [
@@ -289,7 +291,7 @@ def bootstrap(galleries: Sequence[Searches], figure: Callable[[Sequence[Searches
 
 
 def calibration_figures(
-    reporting: Sequence[Searches], development: Sequence[Searches], calibrator: Calibrator
+    reporting: Sequence[SimulatedSearches], development: Sequence[SimulatedSearches], calibrator: Calibrator
 ) -> dict[str, object]:
     """Return the calibration figures of galleries of one size, for each fraction of strangers."""
     figures: dict[str, object] = {}
@@ -297,7 +299,7 @@ def calibration_figures(
         judged = pool_outcomes(reporting, calibrator, fraction)
         fitted = pool_outcomes(development, calibrator, fraction)
 
-        def loss(galleries: Sequence[Searches], fraction: float = fraction) -> float:
+        def loss(galleries: Sequence[SimulatedSearches], fraction: float = fraction) -> float:
             return pool_outcomes(galleries, calibrator, fraction).log_loss
 
         figures[f"{fraction:g}"] = {
@@ -380,7 +382,7 @@ def main() -> None:
             title = f"{plan.size} people, {plan.samples_each} each"
             galleries = simulate_galleries(reporting, plan, calibrator, pack_calibration)
 
-            def named_fraction(galleries: Sequence[Searches], calibrator: Calibrator = calibrator) -> float:
+            def named_fraction(galleries: Sequence[SimulatedSearches], calibrator: Calibrator = calibrator) -> float:
                 return float(np.mean([strangers_named(searches, calibrator).mean() for searches in galleries]))
 
             rates = bootstrap(galleries, named_fraction)

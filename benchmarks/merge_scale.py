@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.memory import peak_megabytes
-from facebank.album.scan.rows import FileState, ShardRow
+from facebank.album.scan.rows import FileStamp, ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.gallery import PackIdentity
 from facebank.media import Shard
@@ -46,7 +46,7 @@ def make_scans(folder: Path, count: int) -> None:
             content = f"{number + 1:064x}"
             faces = tuple(synthetic_face(random) for _ in range(2))
             photo = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
-            files[shard].append(ScannedFile(path, FileState(2_000_000, number), content, None, photo))
+            files[shard].append(ScannedFile(path, FileStamp(2_000_000, number), content, None, photo))
             if len(files[shard]) == _BATCH:
                 scans[shard].keep(files[shard])
                 files[shard] = []

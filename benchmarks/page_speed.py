@@ -27,7 +27,7 @@ import numpy as np
 
 from facebank import FaceBank
 from facebank.album.own_album import default_scan_path
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.gallery import NewSample
 from facebank.service.application import make_app
@@ -111,7 +111,7 @@ def make_photos(folder: Path, count: int, centers: FloatArray, random: np.random
             taken_at=start + timedelta(hours=6 * number),
             camera_dated=True,
         )
-        yield ScannedFile(str(path), FileState(1_000, number), content, None, photo)
+        yield ScannedFile(str(path), FileStamp(1_000, number), content, None, photo)
 
 
 def make_album(bank: FaceBank, folder: Path, count: int, people: int) -> None:

@@ -27,7 +27,7 @@ from benchmarks.merge_scale import synthetic_face
 from facebank import FaceBank
 from facebank.album.scan.parquet_shards import ParquetShard, ShardHeader, write_parquet_shard
 from facebank.album.scan.parquet_source import shards_in
-from facebank.album.scan.rows import FileState, ShardRow
+from facebank.album.scan.rows import FileStamp, ShardRow
 from facebank.album.scan.scan_file import ScannedFile
 from facebank.media import Shard
 from facebank.types import Photo
@@ -47,7 +47,7 @@ def synthetic_files(shard: Shard, photos: int) -> Iterator[ScannedFile]:
             content = f"{number + 1:064x}"
             faces = tuple(synthetic_face(random) for _ in range(2))
             photo = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
-            yield ScannedFile(path, FileState(2_000_000, number), content, None, photo)
+            yield ScannedFile(path, FileStamp(2_000_000, number), content, None, photo)
 
 
 def run(step: str, folder: Path, source: Path, photos: int) -> object:

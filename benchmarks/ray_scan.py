@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.robustness.ray_faults import add_comment
 from benchmarks.robustness.ray_nodes import RayNodes, compare_scans
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.cluster.shard_folder import ShardFolder
 from facebank.gallery import PackIdentity
@@ -108,7 +108,7 @@ def measure_driver(folder: Path, count: int = 4_000) -> dict[str, float]:
         path, content = f"/photos/{number // 500:05}/IMG_{number:07}.jpg", f"{number + 1:064x}"
         faces = tuple(_face(random) for _ in range(2))
         photo = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
-        files.append(ScannedFile(path, FileState(2_000_000, number), content, None, photo))
+        files.append(ScannedFile(path, FileStamp(2_000_000, number), content, None, photo))
     batches = [dumps(files[start : start + 16]) for start in range(0, count, 16)]
     shards = ShardFolder(folder / "shards", _PACK, "onnxruntime")
     times = [time.process_time()]

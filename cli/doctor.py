@@ -16,7 +16,7 @@ from .output import pluralize, say, shows_colors, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.doctor.diagnosis import Diagnosis
-    from facebank.doctor.installation import Finding
+    from facebank.doctor.installation import InstallationFinding
 
 UNHEALTHY = 1
 
@@ -97,7 +97,7 @@ def _summary(diagnosis: Diagnosis) -> str:
     return "No problems"
 
 
-def _print_finding(finding: Finding, width: int) -> None:
+def _print_finding(finding: InstallationFinding, width: int) -> None:
     severity = finding.severity.value
     sign = f"{_SIGNS[severity]:<7}"
     if shows_colors():

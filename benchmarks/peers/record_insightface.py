@@ -123,7 +123,7 @@ def align_faces(bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> list[
     """Return aligned crops by InsightFace's ``norm_crop``."""
     from insightface.utils.face_align import norm_crop
 
-    return [norm_crop(bgr, points) for points in landmarks]
+    return [norm_crop(bgr, face_landmarks) for face_landmarks in landmarks]
 
 
 def normalize(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facebank.album.album import Album
     from facebank.album.finding import Period
     from facebank.album.gallery_access import GalleryAccess
-    from facebank.album.scan.rows import FileState
+    from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.videos import ScannedVideo, VideoRow
     from facebank.recognition.settings import DecisionSettings
     from facebank.types import Identity
@@ -48,7 +48,7 @@ class SeenVideo:
 
     path: str  # absolute
     content_hash: str  # SHA-256 of the bytes, in hex
-    state: FileState
+    state: FileStamp
     seconds: float  # duration
     visits: tuple[Visit, ...]  # in the order of their beginnings
 

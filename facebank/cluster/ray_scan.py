@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from facebank.album.gallery_access import GalleryAccess
-    from facebank.album.scan.rows import FileState
+    from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.scan_file import ScanFile, ScannedFile
     from facebank.album.scan.scanner import FileTask, ScanPlan
     from facebank.media import Place
@@ -173,7 +173,7 @@ class _Job:
             )
             return job.scan(todo, photos, pictures, by_size)
 
-    def _has(self, path: str, state: FileState) -> bool:
+    def _has(self, path: str, state: FileStamp) -> bool:
         return self._folder.has(path, state, decoder_versions())
 
     def _report_notes(self, notes: Iterable[str]) -> None:
@@ -188,7 +188,7 @@ class _Job:
         return ScanReport(plan.unchanged, looked_at, known, len(plan.gone), unreadable, plan.skipped)
 
 
-def _stored_states(album: Album, places: Iterable[Place]) -> dict[str, FileState]:
+def _stored_states(album: Album, places: Iterable[Place]) -> dict[str, FileStamp]:
     return {path: state for place in places for path, state in album.scan_file.files(place_path(place)).items()}
 
 

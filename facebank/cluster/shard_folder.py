@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facebank.album.scan.parquet_rows import FileRecord
-    from facebank.album.scan.rows import FileState
+    from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.scan_file import ScannedFile
     from facebank.album.scan.scanner import FileTask
     from facebank.gallery import PackIdentity
@@ -32,7 +32,7 @@ _NAME = re.compile(r"part-([0-9]{6,12})\.parquet")
 
 
 class _FileEntry(NamedTuple):
-    state: FileState
+    state: FileStamp
     content_hash: str | None
     error: str | None
     readers: str | None
@@ -130,12 +130,12 @@ class ShardFolder:
         """Return the reasons why files below a folder are unreadable, by path."""
         return {file.path: file.error for file in self.known_files(place) if file.error is not None}
 
-    def has(self, path: str, state: FileState, readers: str) -> bool:
+    def has(self, path: str, state: FileStamp, readers: str) -> bool:
         """Return whether a file was scanned in this state, and by the same decoders if it was unreadable."""
         entry = self._files.get(path)
         return entry is not None and entry.state == state and (entry.error is None or entry.readers == readers)
 
-    def contents(self) -> Iterator[tuple[FileState, bytes]]:
+    def contents(self) -> Iterator[tuple[FileStamp, bytes]]:
         """Yield the state and SHA-256 of each readable file."""
         for entry in self._files.values():
             if entry.content_hash is not None and entry.error is None:
@@ -151,7 +151,7 @@ class ShardFolder:
                 file.state, file.content_hash, file.error, file.readers, number, file.found is not None
             )
 
-    def read(self, paths: Mapping[str, FileState]) -> Iterator[ScannedFile]:
+    def read(self, paths: Mapping[str, FileStamp]) -> Iterator[ScannedFile]:
         """Yield the results of files in the given states, a photo before its copies; also of files that changed."""
         for number, path in self._shards():
             with ParquetShard.open(path, self._pack) as shard:
@@ -186,7 +186,7 @@ class ShardFolder:
                     files = [file for file, is_current in zip(shard.read(), current, strict=True) if is_current]
                     write_parquet_shard(path, files, shard.header)
 
-    def remove_stored(self, states: Mapping[str, FileState]) -> None:
+    def remove_stored(self, states: Mapping[str, FileStamp]) -> None:
         """Remove the shards whose files are all stored elsewhere in the given states."""
         needed = {entry.shard for path, entry in self._files.items() if states.get(path) != entry.state}
         for number, path in self._shards():

@@ -22,7 +22,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.album.scan.rows import FileState
+    from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.scan_file import ScannedFile
     from facebank.album.scan.scanner import FileTask
     from facebank.vision import FaceAnalyzer
@@ -163,7 +163,7 @@ def _difference(job: Job) -> str | None:
     return None
 
 
-def _file_difference(path: str, state: FileState) -> str | None:
+def _file_difference(path: str, state: FileStamp) -> str | None:
     """Return why a file or object has another state here than on the machine that started the job, or None."""
     advice = "mount the same folder there, at the same path"
     try:

@@ -19,7 +19,7 @@ from facebank.doctor.installation import (
     FAMILIES,
     OPTIONAL,
     RUNTIME,
-    Finding,
+    InstallationFinding,
     Installed,
     Severity,
     examine_installation,
@@ -51,21 +51,21 @@ _WITHOUT_CACHE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class DiagnosisSection:
     """Findings on one topic."""
 
     title: str
-    findings: tuple[Finding, ...]
+    findings: tuple[InstallationFinding, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """All findings by section: software, installation, device, packs, folders, gallery."""
 
-    sections: tuple[Section, ...]
+    sections: tuple[DiagnosisSection, ...]
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[InstallationFinding, ...]:
         """The findings of all sections."""
         return tuple(finding for section in self.sections for finding in section.findings)
 
@@ -94,22 +94,26 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
     )
 
 
-def list_software(installed: Installed) -> tuple[Finding, ...]:
+def list_software(installed: Installed) -> tuple[InstallationFinding, ...]:
     """Return the versions of Python, facebank and its libraries, and the optional libraries not installed."""
     versions = [
-        Finding("facebank", __version__),
-        Finding("Python", f"{platform.python_version()} ({platform.system()} {platform.machine()}), {sys.executable}"),
+        InstallationFinding("facebank", __version__),
+        InstallationFinding(
+            "Python", f"{platform.python_version()} ({platform.system()} {platform.machine()}), {sys.executable}"
+        ),
     ]
     libraries = ((name, installed.version(name)) for name in (*CORE, *(library.name for library in OPTIONAL)))
     absent = (
-        Finding(library.name, f"not installed; for {library.purpose}: {install_command(f'facebank[{library.extra}]')}")
+        InstallationFinding(
+            library.name, f"not installed; for {library.purpose}: {install_command(f'facebank[{library.extra}]')}"
+        )
         for library in OPTIONAL
         if library.extra is not None and installed.version(library.name) is None
     )
-    return (*versions, *(Finding(name, version) for name, version in libraries if version), *absent)
+    return (*versions, *(InstallationFinding(name, version) for name, version in libraries if version), *absent)
 
 
-def examine_imports(installed: Installed) -> tuple[Finding, ...]:
+def examine_imports(installed: Installed) -> tuple[InstallationFinding, ...]:
     """Import every installed library; return a finding with a repair command for each failure."""
     modules = {**CORE, **{library.name: library.module for library in OPTIONAL if library.module}}
     libraries = [
@@ -123,28 +127,28 @@ def examine_imports(installed: Installed) -> tuple[Finding, ...]:
         if installed.owners(family.module)
     ]
     return tuple(
-        Finding(title, f"cannot be imported: {problem}", Severity.PROBLEM, command)
+        InstallationFinding(title, f"cannot be imported: {problem}", Severity.PROBLEM, command)
         for title, module, command in libraries
         if (problem := _import_problem(module))
     )
 
 
-def examine_device(device: str, installed: Installed) -> tuple[Finding, ...]:
+def examine_device(device: str, installed: Installed) -> tuple[InstallationFinding, ...]:
     """Run a small network on ``auto``, ``cpu`` or ``cuda``; return the execution providers and the device used."""
     from facebank.packs import load_runtime, try_device
 
     try:
-        providers = Finding("Execution providers", ", ".join(load_runtime().get_available_providers()))
+        providers = InstallationFinding("Execution providers", ", ".join(load_runtime().get_available_providers()))
         trial = try_device(device)
     except MissingDependencyError:
         detail = "not run: ONNX Runtime is missing or incomplete; install facebank[cpu] or facebank[gpu]"
-        return (Finding("Small network", detail, Severity.PROBLEM, repair_command(RUNTIME, installed)),)
+        return (InstallationFinding("Small network", detail, Severity.PROBLEM, repair_command(RUNTIME, installed)),)
     except UsageError as error:
-        return providers, Finding("Small network", f"not run: {error}", Severity.PROBLEM)
+        return providers, InstallationFinding("Small network", f"not run: {error}", Severity.PROBLEM)
     return providers, _trial_finding(trial, providers.detail, installed), *_runtime_findings()
 
 
-def _runtime_findings() -> Iterator[Finding]:
+def _runtime_findings() -> Iterator[InstallationFinding]:
     """Yield a finding on the runtime that embeds faces in scans with the embedded pack, if OpenVINO is installed."""
     from facebank.packs import has_openvino, load_openvino, load_pack, read_choice
 
@@ -154,17 +158,17 @@ def _runtime_findings() -> Iterator[Finding]:
         load_openvino()
     except MissingDependencyError as error:
         command = install_command("--force-reinstall", "openvino")
-        yield Finding("OpenVINO", str(error), Severity.WARNING, command)
+        yield InstallationFinding("OpenVINO", str(error), Severity.WARNING, command)
         return
     subject, choice = "Embedder's runtime", read_choice(load_pack().manifest.embedder.sha256, threads=1)
     if choice is None:
-        yield Finding(subject, "not measured yet; measured by the first `facebank scan` without --runtime")
+        yield InstallationFinding(subject, "not measured yet; measured by the first `facebank scan` without --runtime")
     else:
         detail = f"OpenVINO takes {choice.openvino:g} ms, ONNX Runtime {choice.onnxruntime:g} ms"
-        yield Finding(subject, f"{choice.title} for long work: {detail}")
+        yield InstallationFinding(subject, f"{choice.title} for long work: {detail}")
 
 
-def examine_packs(pack: str | None) -> tuple[Finding, ...]:
+def examine_packs(pack: str | None) -> tuple[InstallationFinding, ...]:
     """Verify the files of all installed packs and of the pack in use by their hashes."""
     from facebank.packs import list_packs, verify_pack
 
@@ -174,11 +178,11 @@ def examine_packs(pack: str | None) -> tuple[Finding, ...]:
         if pack is not None and pack not in names:
             findings.append(_foreign_pack_finding(pack))
     except FacebankError as error:
-        return (Finding("Packs", str(error), Severity.PROBLEM),)
+        return (InstallationFinding("Packs", str(error), Severity.PROBLEM),)
     return tuple(findings)
 
 
-def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ...]:
+def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[InstallationFinding, ...]:
     """Check whether the gallery is readable and belongs to the pack in use."""
     from facebank.gallery import default_gallery_path, inspect_gallery
 
@@ -186,11 +190,11 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ..
     label = printable(str(path))
     health = inspect_gallery(path)
     if not health.exists:
-        return (Finding("Gallery", f"{label}: does not exist yet; created by the first enrollment"),)
+        return (InstallationFinding("Gallery", f"{label}: does not exist yet; created by the first enrollment"),)
     findings = [_gallery_problem(label, problem) for problem in health.problems]
     if health.people is not None:
         detail = f"{label}: {health.people} people, {health.samples} samples, {health.journal_mode} journal"
-        findings.append(Finding("Gallery", detail))
+        findings.append(InstallationFinding("Gallery", detail))
         findings.append(_gallery_pack_finding(path, health.pack_name, health.pack_digest, pack))
         findings += _album_findings(path)
         findings += _mirror_findings(path)
@@ -198,7 +202,7 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ..
     return tuple(findings)
 
 
-def examine_folders(gallery: Path | None) -> tuple[Finding, ...]:
+def examine_folders(gallery: Path | None) -> tuple[InstallationFinding, ...]:
     """Check whether cache, pack folder, calibration folder, gallery and scan are writable."""
     from facebank.gallery import default_gallery_path
 
@@ -228,7 +232,7 @@ def examine_folders(gallery: Path | None) -> tuple[Finding, ...]:
     )
 
 
-def examine_leftovers(gallery: Path | None) -> tuple[Finding, ...]:
+def examine_leftovers(gallery: Path | None) -> tuple[InstallationFinding, ...]:
     """Return a finding on incomplete files left by killed runs, if there are any."""
     paths = _leftovers(gallery)
     if not paths:
@@ -240,7 +244,7 @@ def examine_leftovers(gallery: Path | None) -> tuple[Finding, ...]:
     count = "1 incomplete file" if len(paths) == 1 else f"{len(paths):,} incomplete files"
     detail = f"{count} of killed runs, possibly with faces or names, in {folder_names}"
     option = () if gallery is None else ("--gallery", gallery)
-    return (Finding("Leftovers", detail, Severity.WARNING, shell_command(*option, "doctor", "--clean")),)
+    return (InstallationFinding("Leftovers", detail, Severity.WARNING, shell_command(*option, "doctor", "--clean")),)
 
 
 def clean(gallery: Path | None = None) -> tuple[list[Path], list[Path]]:
@@ -253,19 +257,19 @@ def clean(gallery: Path | None = None) -> tuple[list[Path], list[Path]]:
     return remove_leftovers(dict.fromkeys(path.parent for path in _leftovers(gallery)))
 
 
-def _folder_finding(subject: str, folder: Path, consequence: str) -> Finding:
+def _folder_finding(subject: str, folder: Path, consequence: str) -> InstallationFinding:
     label = printable(str(folder))
     if can_be_written(folder):
-        return Finding(subject, f"{label}: writable")
-    return Finding(subject, f"{label}: not writable, so {consequence}", Severity.WARNING)
+        return InstallationFinding(subject, f"{label}: writable")
+    return InstallationFinding(subject, f"{label}: not writable, so {consequence}", Severity.WARNING)
 
 
-def _file_finding(subject: str, path: Path, read_only: str, not_creatable: str) -> Finding:
+def _file_finding(subject: str, path: Path, read_only: str, not_creatable: str) -> InstallationFinding:
     label = printable(str(path))
     if is_writable(path) if path.exists() else can_be_written(path.parent):
-        return Finding(subject, f"{label}: writable")
+        return InstallationFinding(subject, f"{label}: writable")
     detail = f"read-only: {read_only}" if path.exists() else f"its folder is not writable, so {not_creatable}"
-    return Finding(subject, f"{label}: {detail}", Severity.WARNING)
+    return InstallationFinding(subject, f"{label}: {detail}", Severity.WARNING)
 
 
 def _leftovers(gallery: Path | None) -> list[Path]:
@@ -279,7 +283,7 @@ def _leftovers(gallery: Path | None) -> list[Path]:
     return [leftover for folder in folders_with_leftovers(path) for leftover in find_leftovers(folder)]
 
 
-def _album_findings(path: Path) -> list[Finding]:
+def _album_findings(path: Path) -> list[InstallationFinding]:
     """Return findings on the other people of the album and their file; empty if the gallery is unreadable."""
     from facebank.gallery import Gallery
     from facebank.operations.identify import count_in_words, count_other_people
@@ -291,11 +295,11 @@ def _album_findings(path: Path) -> list[Finding]:
             problem = album_people_problem(path, gallery.pack.digest, gallery.pack.dimension)
     except FacebankError:  # reported by another finding
         return []
-    findings = [Finding("Album", f"your album: {count_in_words(others)}")]
-    return findings if problem is None else [*findings, Finding("Album", problem, Severity.WARNING)]
+    findings = [InstallationFinding("Album", f"your album: {count_in_words(others)}")]
+    return findings if problem is None else [*findings, InstallationFinding("Album", problem, Severity.WARNING)]
 
 
-def _mirror_findings(path: Path) -> list[Finding]:
+def _mirror_findings(path: Path) -> list[InstallationFinding]:
     """Return a finding for each index outside of the gallery in which people are searched."""
     from facebank.gallery import Gallery
 
@@ -309,58 +313,60 @@ def _mirror_findings(path: Path) -> list[Finding]:
         if note.needs_cleaning:
             state = "may still hold embeddings of what was removed"
             command = shell_command("--gallery", str(path), "--index", note.address, "people", "check")
-            findings.append(Finding("Mirror", f"{note.address}: {state}", Severity.WARNING, command))
+            findings.append(InstallationFinding("Mirror", f"{note.address}: {state}", Severity.WARNING, command))
         else:
             is_behind = note.token is None or note.revision != revision
             state = "is brought up to date by the next command with --index" if is_behind else "is up to date"
-            findings.append(Finding("Mirror", f"{note.address}: {state}"))
+            findings.append(InstallationFinding("Mirror", f"{note.address}: {state}"))
     return findings
 
 
-def _gallery_problem(label: str, problem: str) -> Finding:
+def _gallery_problem(label: str, problem: str) -> InstallationFinding:
     command = _QUOTED_COMMAND.search(problem)
-    return Finding("Gallery", f"{label}: {problem}", Severity.PROBLEM, command[1] if command else None)
+    return InstallationFinding("Gallery", f"{label}: {problem}", Severity.PROBLEM, command[1] if command else None)
 
 
-def _section(title: str, examine_section: Callable[[], tuple[Finding, ...]]) -> Section:
+def _section(title: str, examine_section: Callable[[], tuple[InstallationFinding, ...]]) -> DiagnosisSection:
     try:
-        return Section(title, examine_section())
+        return DiagnosisSection(title, examine_section())
     except ImportError as error:
         detail = f"not examined: {_first_line(error)}, see Installation"
     except Exception as error:  # noqa: BLE001 - the other sections must still be examined
         detail = f"not examined: {_first_line(error)}"
-    return Section(title, (Finding(title, detail, Severity.PROBLEM),))
+    return DiagnosisSection(title, (InstallationFinding(title, detail, Severity.PROBLEM),))
 
 
-def _trial_finding(trial: DeviceTrial, providers: str, installed: Installed) -> Finding:
+def _trial_finding(trial: DeviceTrial, providers: str, installed: Installed) -> InstallationFinding:
     detail = f"requested {trial.device}, ran on: {', '.join(sorted(trial.ran_on)) or 'nothing'}"
     wants_cuda = trial.device == "cuda" or (trial.device == "auto" and "CUDAExecutionProvider" in providers)
     if wants_cuda and trial.ran_on != {"cuda"}:
         problem = _cuda_problem(detail, trial.problem, installed)
         return replace(problem, severity=Severity.WARNING) if trial.device == "auto" and trial.ran_on else problem
     if not trial.ran_on:
-        return Finding("Small network", f"{detail}: {trial.problem}", Severity.PROBLEM)
-    return Finding("Small network", detail)
+        return InstallationFinding("Small network", f"{detail}: {trial.problem}", Severity.PROBLEM)
+    return InstallationFinding("Small network", detail)
 
 
-def _cuda_problem(detail: str, reason: str | None, installed: Installed) -> Finding:
+def _cuda_problem(detail: str, reason: str | None, installed: Installed) -> InstallationFinding:
     """Return a finding with the likely reason why CUDA does not work."""
     subject = "Small network"
     runtimes = installed.owners("onnxruntime")
     majors = [major for name in runtimes if (major := installed.cuda_major(name)) is not None]
     if not majors:
         command = replace_command([*runtimes, *installed.owners("faiss")], install_command("facebank[gpu]"))
-        return Finding(subject, f"{detail}; {', '.join(runtimes)} is not built for CUDA", Severity.PROBLEM, command)
+        return InstallationFinding(
+            subject, f"{detail}; {', '.join(runtimes)} is not built for CUDA", Severity.PROBLEM, command
+        )
     detail = f"{detail}: {reason}" if reason else detail
     if sys.platform == "linux":
         if not _can_load("libcuda.so.1"):
             detail = f"{detail}; no NVIDIA driver is installed (nvidia-smi must work); until then use --device cpu"
-            return Finding(subject, detail, Severity.PROBLEM)
+            return InstallationFinding(subject, detail, Severity.PROBLEM)
         required = (f"libcudart.so.{majors[0]}", f"libcublas.so.{majors[0]}", "libcudnn.so.9")
         missing = [library for library in required if not _can_load(library)]
         if missing:
             detail = f"{detail}; these libraries are missing: {', '.join(missing)}"
-    return Finding(subject, detail, Severity.PROBLEM, install_command("--upgrade", "facebank[gpu]"))
+    return InstallationFinding(subject, detail, Severity.PROBLEM, install_command("--upgrade", "facebank[gpu]"))
 
 
 def _import_problem(module: str) -> str | None:
@@ -387,15 +393,17 @@ def _can_load(library: str) -> bool:
     return True
 
 
-def _pack_finding(health: PackHealth) -> Finding:
+def _pack_finding(health: PackHealth) -> InstallationFinding:
     pack = health.pack
     name = printable(pack.name)
     if health.ok and pack.manifest:
-        return Finding(
+        return InstallationFinding(
             f"Pack {name}", f"{pack.manifest.version}, {len(health.files)} files match the hashes in pack.toml"
         )
     broken = ", ".join(f"{file} is {state}" for file, state in health.files.items() if state != "ok")
-    return Finding(f"Pack {name}", pack.problem or broken, Severity.PROBLEM, _pack_command(pack.name, pack.embedded))
+    return InstallationFinding(
+        f"Pack {name}", pack.problem or broken, Severity.PROBLEM, _pack_command(pack.name, pack.embedded)
+    )
 
 
 def _pack_command(name: str, embedded: bool) -> str | None:
@@ -408,7 +416,7 @@ def _pack_command(name: str, embedded: bool) -> str | None:
     return shell_command("packs", "remove", name)
 
 
-def _foreign_pack_finding(pack: str) -> Finding:
+def _foreign_pack_finding(pack: str) -> InstallationFinding:
     """Return a finding on a pack that is used from its folder."""
     from facebank.packs import FileState, file_state, load_pack
     from facebank.vision.insightface_adapter import PREFIX, open_package
@@ -418,26 +426,28 @@ def _foreign_pack_finding(pack: str) -> Finding:
         if pack.startswith(PREFIX):
             package = open_package(pack)
             detail = f"run by the insightface library; thresholds calibrated on: {package.thresholds.calibrated_on}"
-            return Finding(subject, detail, Severity.WARNING)
+            return InstallationFinding(subject, detail, Severity.WARNING)
         loaded = load_pack(pack)
     except FacebankError as error:
-        return Finding(subject, str(error), Severity.PROBLEM, "facebank packs list")
+        return InstallationFinding(subject, str(error), Severity.PROBLEM, "facebank packs list")
     states = {file: file_state(loaded.folder / file, sha256) for file, sha256 in loaded.manifest.files.items()}
     broken = ", ".join(f"{file} is {state}" for file, state in states.items() if state is not FileState.OK)
     if broken:
-        return Finding(subject, broken, Severity.PROBLEM)
-    return Finding(subject, f"{loaded.manifest.version}, {len(states)} files match the hashes in pack.toml")
+        return InstallationFinding(subject, broken, Severity.PROBLEM)
+    return InstallationFinding(subject, f"{loaded.manifest.version}, {len(states)} files match the hashes in pack.toml")
 
 
-def _gallery_pack_finding(path: Path, pack_name: str | None, digest: str | None, pack: str | None) -> Finding:
+def _gallery_pack_finding(
+    path: Path, pack_name: str | None, digest: str | None, pack: str | None
+) -> InstallationFinding:
     try:
         name, in_use = _pack_identity(pack)
     except FacebankError as error:
-        return Finding("Gallery's pack", f"cannot be compared: {error}", Severity.WARNING)
+        return InstallationFinding("Gallery's pack", f"cannot be compared: {error}", Severity.WARNING)
     if digest in (in_use, None):
-        return Finding("Gallery's pack", name)
+        return InstallationFinding("Gallery's pack", name)
     option = () if pack is None else ("--pack", pack)
-    return Finding(
+    return InstallationFinding(
         "Gallery's pack",
         f"its embeddings were made by the pack {printable(pack_name or '?')}, but {printable(name)} is in use; pass "
         "that pack with --pack, or compute the embeddings again from the photos",
@@ -446,7 +456,7 @@ def _gallery_pack_finding(path: Path, pack_name: str | None, digest: str | None,
     )
 
 
-def _calibration_problems(pack: str | None) -> Iterator[Finding]:
+def _calibration_problems(pack: str | None) -> Iterator[InstallationFinding]:
     """Yield a finding on a calibration that cannot be used, which prevents identification."""
     from facebank.gallery import PackIdentity
     from facebank.packs import load_pack
@@ -460,7 +470,7 @@ def _calibration_problems(pack: str | None) -> Iterator[Finding]:
     try:
         find_pack_calibration(identity, loaded.folder)
     except FacebankError as error:
-        yield Finding("Calibration", str(error), Severity.PROBLEM)
+        yield InstallationFinding("Calibration", str(error), Severity.PROBLEM)
 
 
 def _pack_identity(pack: str | None) -> tuple[str, str]:

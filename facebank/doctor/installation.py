@@ -40,7 +40,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class InstallationFinding:
     """Result of a check: subject, one-line detail, and the command that repairs it, if any is needed."""
 
     subject: str
@@ -156,7 +156,7 @@ class Installed:
         return sum(not Path(str(distribution.locate_file(file))).exists() for file in files)
 
 
-def examine_installation(installed: Installed) -> tuple[Finding, ...]:
+def examine_installation(installed: Installed) -> tuple[InstallationFinding, ...]:
     """Return findings on missing, duplicate or conflicting distributions, with repair commands."""
     findings = [_examine_family(family, installed) for family in FAMILIES]
     findings += _examine_cuda(installed)
@@ -193,25 +193,27 @@ def repair_command(family: Family, installed: Installed) -> str:
     return replace_command(owners, install_command(f"{remaining}=={version}" if version else remaining))
 
 
-def _examine_family(family: Family, installed: Installed) -> Finding:
+def _examine_family(family: Family, installed: Installed) -> InstallationFinding:
     owners = installed.owners(family.module)
     command = repair_command(family, installed)
     if not owners:
-        return Finding(family.title, f"not installed; install {family.requirement}", Severity.PROBLEM, command)
+        return InstallationFinding(
+            family.title, f"not installed; install {family.requirement}", Severity.PROBLEM, command
+        )
     versions = ", ".join(f"{name} {installed.version(name)}" for name in owners)
     if len(owners) > 1:
         required = "insightface" in installed.distributions and family.module != "faiss"
         cause = " (insightface requires onnxruntime and opencv-python)" if required else ""
         detail = f"{versions} overwrite each other{cause}; only one may be installed"
-        return Finding(family.title, detail, Severity.PROBLEM, command)
+        return InstallationFinding(family.title, detail, Severity.PROBLEM, command)
     missing = installed.missing_files(owners[0], family.module)
     if missing:
         detail = f"{versions} lacks {missing} of its files, probably after the removal of another package of this kind"
-        return Finding(family.title, detail, Severity.PROBLEM, command)
-    return Finding(family.title, versions)
+        return InstallationFinding(family.title, detail, Severity.PROBLEM, command)
+    return InstallationFinding(family.title, versions)
 
 
-def _examine_cuda(installed: Installed) -> list[Finding]:
+def _examine_cuda(installed: Installed) -> list[InstallationFinding]:
     majors = {
         name: major
         for family in (RUNTIME, FAISS)
@@ -222,16 +224,20 @@ def _examine_cuda(installed: Installed) -> list[Finding]:
         return []
     detail = ", ".join(f"{name} {installed.version(name)} needs CUDA {major}" for name, major in majors.items())
     if len(set(majors.values())) == 1:
-        return [Finding("CUDA", detail)]
+        return [InstallationFinding("CUDA", detail)]
     command = replace_command(majors, install_command("facebank[gpu]"))
-    return [Finding("CUDA", f"{detail}; the major versions must be equal", Severity.PROBLEM, command)]
+    return [InstallationFinding("CUDA", f"{detail}; the major versions must be equal", Severity.PROBLEM, command)]
 
 
-def _examine_core(installed: Installed) -> list[Finding]:
+def _examine_core(installed: Installed) -> list[InstallationFinding]:
     absent = [name for name in CORE if installed.version(name) is None]
     if not absent:
         return []
-    return [Finding("Packages", f"not installed: {', '.join(absent)}", Severity.PROBLEM, install_command(*absent))]
+    return [
+        InstallationFinding(
+            "Packages", f"not installed: {', '.join(absent)}", Severity.PROBLEM, install_command(*absent)
+        )
+    ]
 
 
 def _name(distribution: metadata.Distribution) -> str | None:

@@ -133,7 +133,7 @@ def _map_values(pixels: RGBImage, values: NDArray[np.floating]) -> RGBImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChangeStep:
     """One condition of probes: `name` and `label` as in `Condition`, its position on the axis, and the change."""
 
     name: str
@@ -148,25 +148,29 @@ class Axis:
 
     label: str
     plain: float | None
-    steps: tuple[Step, ...]
+    steps: tuple[ChangeStep, ...]
 
 
-def _mask_step(number: int, shape: MaskShape, color: str) -> Step:
-    return Step(f"mask_{shape}_{color}".replace(" ", "_"), f"{shape} mask, {color}", number, DrawnMask(shape, color))
+def _mask_step(number: int, shape: MaskShape, color: str) -> ChangeStep:
+    return ChangeStep(
+        f"mask_{shape}_{color}".replace(" ", "_"), f"{shape} mask, {color}", number, DrawnMask(shape, color)
+    )
 
 
-def _blur_step(per_mille: int) -> Step:
+def _blur_step(per_mille: int) -> ChangeStep:
     percent = per_mille / 10
-    return Step(f"blur_{per_mille}_per_mille", f"blurred by {percent:g} %", percent, GaussianBlur(per_mille / 1000))
+    return ChangeStep(
+        f"blur_{per_mille}_per_mille", f"blurred by {percent:g} %", percent, GaussianBlur(per_mille / 1000)
+    )
 
 
-def _exposure_step(stops: int) -> Step:
+def _exposure_step(stops: int) -> ChangeStep:
     direction, amount = "darker" if stops < 0 else "brighter", f"{abs(stops)} stop" + "s" * (abs(stops) != 1)
-    return Step(f"{direction}_{amount}".replace(" ", "_"), f"{amount} {direction}", stops, ExposureShift(stops))
+    return ChangeStep(f"{direction}_{amount}".replace(" ", "_"), f"{amount} {direction}", stops, ExposureShift(stops))
 
 
-def _contrast_step(percent: int) -> Step:
-    return Step(
+def _contrast_step(percent: int) -> ChangeStep:
+    return ChangeStep(
         f"contrast_{percent}_per_cent", f"{percent} % of the contrast", percent, ContrastReduction(percent / 100)
     )
 
@@ -188,7 +192,7 @@ SIZES = (
     Axis(
         "longer side of the face in pixels",
         None,
-        tuple(Step(f"size_{size}", f"{size} pixels", size, Shrink(size)) for size in (112, 80, 56, 40, 28, 20)),
+        tuple(ChangeStep(f"size_{size}", f"{size} pixels", size, Shrink(size)) for size in (112, 80, 56, 40, 28, 20)),
     ),
 )
 BLUR = (Axis("standard deviation of the blur, percent of the face", 0, tuple(map(_blur_step, (10, 20, 30, 45, 65)))),)

@@ -48,7 +48,7 @@ class Pick(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class LabeledRegion:
     """A tagged box in pixels of the upright photo; its enclosing square, clipped to the photo, is used."""
 
     left: float
@@ -75,7 +75,7 @@ class DatasetPhoto:
     name: str
     person: str | None
     content: PhotoContent
-    region: Region | None = None
+    region: LabeledRegion | None = None
     split: str | None = None
     group: str = ""
     traits: Mapping[str, str] = field(default_factory=dict)
@@ -182,7 +182,7 @@ def pixels_digest(pixels: NDArray[np.uint8]) -> str:
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
-def cut_square(pixels: RGBImage, region: Region) -> RGBImage:
+def cut_square(pixels: RGBImage, region: LabeledRegion) -> RGBImage:
     """Return the smallest square around a box, clipped to the photo."""
     side = max(region.width, region.height)
     middle_x, middle_y = region.left + region.width / 2, region.top + region.height / 2

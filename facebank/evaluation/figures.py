@@ -28,7 +28,7 @@ _LEVEL = (0.025, 0.975)
 _SEED = 19795
 
 
-class Kind(StrEnum):
+class FigureKind(StrEnum):
     """The kind of a figure."""
 
     RATE = "rate"
@@ -77,7 +77,7 @@ class Figure:
     interval: tuple[float, float] | None = None
     count: int = 0
     events: int | None = None
-    kind: Kind = Kind.RATE
+    kind: FigureKind = FigureKind.RATE
     descriptive: bool = False
     standard_error: float | None = None
     published: str | None = None
@@ -91,7 +91,7 @@ class Figure:
         """Whether fewer than ten events, or fewer than ten non-events, were seen or expected."""
         if self.expected is not None and self.expected < MIN_EVENTS:
             return True
-        if self.kind is not Kind.RATE or self.events is None:
+        if self.kind is not FigureKind.RATE or self.events is None:
             return self.distinct is not None and self.distinct < MIN_EVENTS
         count = min(self.events, self.count - self.events) if self.distinct is None else self.distinct
         return count < MIN_EVENTS
@@ -101,7 +101,7 @@ class Figure:
         if self.points:
             note = " (insufficient)" if self.insufficient else ""
             return f"{format_points(self.value)}{_points_interval(self.interval)} points{note}"
-        if self.kind is Kind.NUMBER:
+        if self.kind is FigureKind.NUMBER:
             note = " (insufficient)" if self.insufficient else ""
             return format_number(self.value) + _format_interval(self.interval, 1, "") + note
         text = f"{self.value:.2%}".replace("%", " %") + _format_interval(self.interval, 100, "")
@@ -263,7 +263,7 @@ def pair_mean(values: NDArray[np.float64], first: NDArray[np.int64], second: NDA
     """Return the mean of the pairs' values, with its 95 % interval as in `pair_rate`."""
     weights = PairWeights.of(first, second)
     means = weights.sums(values) / np.maximum(weights.sums(np.ones(len(values))), 1e-12)
-    return Figure(float(values.mean()), _interval(means), len(values), kind=Kind.NUMBER)
+    return Figure(float(values.mean()), _interval(means), len(values), kind=FigureKind.NUMBER)
 
 
 def mean_figure(
@@ -283,7 +283,7 @@ def mean_figure(
     if figure is not None:
         means = np.array([figure(mean) for mean in means])
     value = float(values.mean()) if figure is None else figure(values.mean())
-    return Figure(value, resamples.interval(means), len(values), kind=Kind.NUMBER, meaning=meaning)
+    return Figure(value, resamples.interval(means), len(values), kind=FigureKind.NUMBER, meaning=meaning)
 
 
 def difference(

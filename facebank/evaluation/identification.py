@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.dataset import Pick, SkippedEntry
-from facebank.evaluation.figures import Figure, Kind, Resamples, mean_figure, rate, sampling_units
+from facebank.evaluation.figures import Figure, FigureKind, Resamples, mean_figure, rate, sampling_units
 from facebank.evaluation.report import Curves, Line, Matrix, Section, Table
 from facebank.evaluation.searches import NOBODY, Searches
 from facebank.recognition.settings import DecisionSettings
@@ -182,7 +182,7 @@ def calibration_error(
     gaps = [(bins == number) * weights * (predicted - outcomes) for number in range(BINS)]
     resampled = sum(np.abs(resamples.sums(gap)) for gap in gaps) / np.maximum(resamples.sums(weights), 1e-12)
     value = sum(abs(float(gap.sum())) for gap in gaps) / float(weights.sum())
-    return Figure(value, resamples.interval(resampled), len(predicted), kind=Kind.NUMBER, meaning=meaning)
+    return Figure(value, resamples.interval(resampled), len(predicted), kind=FigureKind.NUMBER, meaning=meaning)
 
 
 def reliability_line(

@@ -10,7 +10,7 @@ import numpy as np
 
 from facebank.evaluation.bench import MAX_CASES
 from facebank.evaluation.curves import Comparisons, ErrorCurve, add_band, equal_error_rate
-from facebank.evaluation.figures import MIN_EVENTS, Figure, Kind, pair_mean, rate
+from facebank.evaluation.figures import MIN_EVENTS, Figure, FigureKind, pair_mean, rate
 from facebank.evaluation.report import PAIR_SCORES, ContactSheet, Curves, Histogram, Line, Section, Table, format_score
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def area_under_roc(comparisons: Comparisons) -> Figure:
     return Figure(
         ErrorCurve.of(comparisons).area_under_roc,
         count=len(comparisons.same),
-        kind=Kind.NUMBER,
+        kind=FigureKind.NUMBER,
         descriptive=True,
         meaning="How often a pair of one person is more similar than a pair of different people.",
         distinct=_count_misordered(comparisons),

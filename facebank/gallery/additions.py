@@ -1,7 +1,7 @@
 """Rows added to a gallery since a mark, with proof that nothing else changed; call inside a transaction.
 
-A `Mark` holds the checksums and highest row numbers of one moment; row numbers are never reused. If the marked checksum
-plus the digests of the newer rows equals the current checksum, the older rows are unchanged.
+A `GalleryMark` holds the checksums and highest row numbers of one moment; row numbers are never reused. If the marked
+checksum plus the digests of the newer rows equals the current checksum, the older rows are unchanged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TABLES = ("people", "samples", "vectors")
 _LAST_ROWS = f"SELECT {', '.join(f'(SELECT coalesce(max(rowid), 0) FROM {table})' for table in _TABLES)}"  # noqa: S608
 
 
-class Mark(NamedTuple):
+class GalleryMark(NamedTuple):
     """The state of a gallery at one moment: its checksums by name, and the highest row number of each table."""
 
     sums: Mapping[str, Sum]
@@ -56,19 +56,19 @@ class Additions(NamedTuple):
     names: Mapping[int, str] | None
 
 
-def mark(connection: sqlite3.Connection, variants: Iterable[str]) -> Mark | None:
+def mark(connection: sqlite3.Connection, variants: Iterable[str]) -> GalleryMark | None:
     """Return the current mark for some variants; None for a file without seals, from before they were introduced."""
     if not has_seals(connection):
         return None
     names = [sum_name("vectors", group=variant) for variant in variants]
     (*last_rows,) = connection.execute(_LAST_ROWS).fetchone()
-    return Mark(
+    return GalleryMark(
         {name: read_sum(connection, name) for name in (*names, _OWNERS, _NAMES)},
         dict(zip(_TABLES, map(integer, last_rows), strict=True)),
     )
 
 
-def added_since(connection: sqlite3.Connection, bound: Binding, before: Mark) -> Additions | None:
+def added_since(connection: sqlite3.Connection, bound: Binding, before: GalleryMark) -> Additions | None:
     """Return what was added since a mark; None if existing embeddings changed."""
     vectors = {}
     for name, checksum in before.sums.items():

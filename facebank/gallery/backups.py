@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    from facebank.storage.files import Part
+    from facebank.storage.files import PartialFile
 
 _WAIT = 5.0  # seconds
 _AUTOMATIC = re.compile(r"\.(before-schema-[0-9]{1,6}|damaged-[0-9]{8}T[0-9]{6}Z)\.backup")
@@ -131,7 +131,7 @@ def _is_companion(path: Path, gallery: Path) -> bool:
     )
 
 
-def _copy(connection: sqlite3.Connection, part: Part) -> None:
+def _copy(connection: sqlite3.Connection, part: PartialFile) -> None:
     """Copy a database into an empty file."""
     with closing(connect_new(part.path)) as copy:
         try:

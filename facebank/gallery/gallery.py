@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from types import EllipsisType, TracebackType
     from typing import Self
 
-    from facebank.gallery.additions import Additions, Mark
+    from facebank.gallery.additions import Additions, GalleryMark
     from facebank.gallery.mirrors import Mirror, MirrorNote
     from facebank.gallery.names import NameTable
     from facebank.gallery.places import WrittenPlace
@@ -503,12 +503,12 @@ class Gallery:
         with self._reading() as connection:
             return vectors.rated_vectors(connection, self._bound, PLAIN, masked=masked)
 
-    def mark(self, variants: Sequence[str]) -> Mark | None:
+    def mark(self, variants: Sequence[str]) -> GalleryMark | None:
         """Return the current state of the gallery for `added_since`; None for a file of an old version."""
         with self._reading() as connection:
             return additions.mark(connection, variants)
 
-    def added_since(self, mark: Mark) -> Additions | None:
+    def added_since(self, mark: GalleryMark) -> Additions | None:
         """Return what was added since a mark, for its variants; None if existing embeddings changed."""
         with self._reading() as connection:
             return additions.added_since(connection, self._bound, mark)

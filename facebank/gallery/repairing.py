@@ -21,7 +21,7 @@ from facebank.gallery.backups import back_up_damaged, link_target
 from facebank.gallery.checking import Damage, damage_to
 from facebank.gallery.derived import INDEX_FILE_SETTING, wipe_derived
 from facebank.gallery.records import PLAIN
-from facebank.gallery.store.digests import Kind
+from facebank.gallery.store.digests import ColumnKind
 from facebank.gallery.store.file import GALLERY_FILE
 from facebank.gallery.store.migrations import SCHEMA_VERSION, migrate
 from facebank.gallery.store.rows import describe_row, is_sum_of, seal_of, seal_table
@@ -49,11 +49,11 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _DAMAGED_GALLERY_FILE = replace(GALLERY_FILE, repair="too little of it is intact for a repair, restore a backup")
 _PARENTS_FIRST = sorted(TABLES, key=lambda table: len(TABLES[table].parents) + 2 * table.startswith("merged_"))
 
-_CODECS: Mapping[Kind, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = {
-    Kind.WHOLE: (lambda value: struct.pack("<q", value), lambda data: struct.unpack("<q", data)[0]),
-    Kind.REAL: (lambda value: struct.pack("<d", value), lambda data: struct.unpack("<d", data)[0]),
-    Kind.TEXT: (lambda value: value.encode("utf-8", "surrogateescape"), lambda data: data.decode("utf-8")),
-    Kind.BYTES: (bytes, bytes),
+_CODECS: Mapping[ColumnKind, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = {
+    ColumnKind.WHOLE: (lambda value: struct.pack("<q", value), lambda data: struct.unpack("<q", data)[0]),
+    ColumnKind.REAL: (lambda value: struct.pack("<d", value), lambda data: struct.unpack("<d", data)[0]),
+    ColumnKind.TEXT: (lambda value: value.encode("utf-8", "surrogateescape"), lambda data: data.decode("utf-8")),
+    ColumnKind.BYTES: (bytes, bytes),
 }
 
 
@@ -336,7 +336,7 @@ def _seal_of(table: str, row: Row) -> int | None:
         return None
 
 
-def _flip_each_bit(value: Any, kind: Kind) -> Iterator[Any]:
+def _flip_each_bit(value: Any, kind: ColumnKind) -> Iterator[Any]:
     encode, decode = _CODECS[kind]
     if type(value) not in kind.types:
         return

@@ -73,7 +73,7 @@ class FileKey:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Section:
+class FileSection:
     """An array to write: its name, NumPy dtype, shape, rows in parts, and block size (`WHOLE` or `IN_PIECES`)."""
 
     name: str
@@ -222,7 +222,7 @@ class DerivedFile:
 
 
 def write_derived_file(
-    path: Path, key: FileKey, sections: Sequence[Section], appearing: AbstractContextManager[object]
+    path: Path, key: FileKey, sections: Sequence[FileSection], appearing: AbstractContextManager[object]
 ) -> bool:
     """Write a file; returns False and changes nothing if there is no space or permission.
 
@@ -321,7 +321,7 @@ def _placements(descriptions: Sequence[Sequence[Any]], start: int) -> tuple[dict
     return placements, start
 
 
-def _write_blocks(stream: IO[bytes], section: Section) -> Iterator[bytes]:
+def _write_blocks(stream: IO[bytes], section: FileSection) -> Iterator[bytes]:
     """Write a section and yield the digests of its blocks."""
     pending = bytearray()
     size = 0

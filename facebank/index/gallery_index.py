@@ -17,7 +17,7 @@ from facebank.gallery.derived import INDEX_FILE_SETTING, index_file
 from facebank.gallery.names import NamesInOrder
 from facebank.gallery.store.file import ReadAgainError
 from facebank.index.codes import PART_SIZE, CodeScale, encode
-from facebank.index.derived_file import IN_PIECES, FileKey, Section, read_derived_file, write_derived_file
+from facebank.index.derived_file import IN_PIECES, FileKey, FileSection, read_derived_file, write_derived_file
 from facebank.index.exact import lengths
 from facebank.index.indexed_samples import EncodedNames, Origin, follow_samples, read_samples
 from facebank.index.people_index import QUALITY_FLOOR, PeopleIndex
@@ -223,7 +223,7 @@ def _publish(gallery: Gallery, path: Path, key: FileKey, before: object) -> Iter
             wipe_file(replaced)
 
 
-def _sections(index: GalleryIndex) -> Iterator[Section]:
+def _sections(index: GalleryIndex) -> Iterator[FileSection]:
     people = index.people
     assert people is not None  # noqa: S101 - an index with samples has people
     names = EncodedNames.of(index.names, people.people)
@@ -242,7 +242,7 @@ def _sections(index: GalleryIndex) -> Iterator[Section]:
         yield from _people_sections("masked", masked)
 
 
-def _people_sections(group: str, index: PeopleIndex) -> Iterator[Section]:
+def _people_sections(group: str, index: PeopleIndex) -> Iterator[FileSection]:
     shape = (index.count, index.dimension)
     rows = [np.arange(start, min(start + PART_SIZE, index.count)) for start in range(0, index.count, PART_SIZE)]
     has_prototypes = len(index.people) < index.count
@@ -250,7 +250,7 @@ def _people_sections(group: str, index: PeopleIndex) -> Iterator[Section]:
     yield _section(f"{group}.starts", "<i8", index.starts)
     yield _section(f"{group}.summary", "<f8", summary)
     yield _section(f"{group}.qualities", "<f4", index.qualities(np.arange(index.count)), IN_PIECES)
-    yield Section(f"{group}.vectors", "<f4", shape, (index.vectors(block) for block in rows), IN_PIECES)
+    yield FileSection(f"{group}.vectors", "<f4", shape, (index.vectors(block) for block in rows), IN_PIECES)
     yield from _code_sections(f"{group}.samples", index, rows, prototypes=False)
     if has_prototypes:
         positions = np.arange(len(index.people))
@@ -260,7 +260,7 @@ def _people_sections(group: str, index: PeopleIndex) -> Iterator[Section]:
 
 def _code_sections(
     name: str, index: PeopleIndex, parts: list[NDArray[np.int64]], *, prototypes: bool
-) -> Iterator[Section]:
+) -> Iterator[FileSection]:
     scales: list[CodeScale] = []
 
     def encode_part(part: NDArray[np.int64]) -> tuple[CodeScale, NDArray[np.uint8]]:
@@ -285,9 +285,9 @@ def _code_sections(
         yield np.array([[scale.residual, scale.reach, scale.length] for scale in scales])
 
     count, dimension = sum(map(len, parts)), index.dimension
-    yield Section(f"{name}.codes", "|u1", (count, dimension), all_codes())
-    yield Section(f"{name}.scales", "<f4", (len(parts), 2, dimension), scale_arrays())
-    yield Section(f"{name}.bounds", "<f8", (len(parts), 3), bound_arrays())
+    yield FileSection(f"{name}.codes", "|u1", (count, dimension), all_codes())
+    yield FileSection(f"{name}.scales", "<f4", (len(parts), 2, dimension), scale_arrays())
+    yield FileSection(f"{name}.bounds", "<f8", (len(parts), 3), bound_arrays())
 
 
 def _widen_bounds(scale: CodeScale, distance: float) -> CodeScale:
@@ -296,9 +296,13 @@ def _widen_bounds(scale: CodeScale, distance: float) -> CodeScale:
     return CodeScale(scale.scale, scale.center, scale.residual + margin, scale.reach, scale.length + margin)
 
 
-def _section(name: str, kind: str, array: NDArray[Any], block: int | None = None) -> Section:
+def _section(name: str, kind: str, array: NDArray[Any], block: int | None = None) -> FileSection:
     rows = np.atleast_1d(array)
-    return Section(name, kind, rows.shape, [rows]) if block is None else Section(name, kind, rows.shape, [rows], block)
+    return (
+        FileSection(name, kind, rows.shape, [rows])
+        if block is None
+        else FileSection(name, kind, rows.shape, [rows], block)
+    )
 
 
 def _stored_file(gallery: Gallery, token: object) -> DerivedFile | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from facebank.gallery.additions import Mark
+from facebank.gallery.additions import GalleryMark
 from facebank.gallery.names import NamesInOrder, NameTable
 from facebank.gallery.records import PLAIN
 from facebank.gallery.samples import Owners
@@ -40,7 +40,7 @@ _ROWS_PER_BLOCK = 16_384
 class Origin(NamedTuple):
     """State of the gallery that an index was built from, to build a later index from it."""
 
-    mark: Mark
+    mark: GalleryMark
     is_mixed: bool  # whether any embedding is mixed with a drawn mask
     sample_ids: NDArray[np.int64]
 
@@ -54,7 +54,7 @@ class Origin(NamedTuple):
         if "origin" not in file:
             return None
         content = json.loads(file.read("origin").tobytes())
-        return cls(Mark.from_json(content["mark"]), bool(content["is_mixed"]), file.read("sample_ids"))
+        return cls(GalleryMark.from_json(content["mark"]), bool(content["is_mixed"]), file.read("sample_ids"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,7 @@ import numpy as np
 
 from facebank.errors import MissingDependencyError, ServiceError
 from facebank.index.mirror import GalleryMirror
-from facebank.index.vector_store import Answers, Group, StoreIdentity, UnreachableError
+from facebank.index.vector_store import Answers, StoreIdentity, UnreachableError, VectorGroup
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class MilvusStore:
             self._client.create_collection(
                 self._name, schema=schema, index_params=index, consistency_level="Strong", timeout=_SECONDS_TO_WORK
             )
-            for name in (_STATE, *map(_partition, Group)):
+            for name in (_STATE, *map(_partition, VectorGroup)):
                 self._client.create_partition(self._name, name, timeout=_SECONDS_TO_WORK)
             self._client.load_collection(self._name, timeout=_SECONDS_TO_WORK)
             states = ((_FORMAT, _VERSION), (_GALLERY, identity.gallery), (_PACK, identity.pack), (_TOKEN, 0))
@@ -171,14 +171,14 @@ class MilvusStore:
     def delete(self, keys: NDArray[np.int64]) -> None:
         """Delete the vectors with the given keys."""
         with self._translate_errors():
-            for group in Group:
-                group_keys = keys[keys % len(Group) == group]
+            for group in VectorGroup:
+                group_keys = keys[keys % len(VectorGroup) == group]
                 for start in range(0, len(group_keys), _KEYS_PER_DELETE):
                     batch = group_keys[start : start + _KEYS_PER_DELETE].tolist()
                     partition = _partition(group)
                     self._client.delete(self._name, ids=batch, partition_name=partition, timeout=_SECONDS_TO_WRITE)
 
-    def add(self, group: Group, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
+    def add(self, group: VectorGroup, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
         """Add ``float32`` vectors ``(N, D)``."""
         step = max(1, _BYTES_PER_INSERT // (4 * vectors.shape[1]))
         with self._translate_errors():
@@ -188,7 +188,7 @@ class MilvusStore:
                 partition = _partition(group)
                 self._client.insert(self._name, list(rows), partition_name=partition, timeout=_SECONDS_TO_WRITE)
 
-    def nearest(self, groups: Sequence[Group], queries: FloatArray, limit: int, written: int) -> list[Answers]:
+    def nearest(self, groups: Sequence[VectorGroup], queries: FloatArray, limit: int, written: int) -> list[Answers]:
         """Return the answers to ``float32`` queries ``(M, D)``, best first."""
         params = {} if self.is_exact else {"nprobe": self._address.probes}
         with self._translate_errors():
@@ -297,7 +297,7 @@ def _translate(error: Exception) -> ServiceError:
     return ServiceError(f"Milvus refuses: {message[:300]}")
 
 
-def _partition(group: Group) -> str:
+def _partition(group: VectorGroup) -> str:
     return group.name.lower()
 
 

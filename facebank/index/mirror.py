@@ -29,10 +29,10 @@ from facebank.index.vector_store import (
     PROTOTYPES,
     SAMPLES,
     BadAnswerError,
-    Group,
     StoreIdentity,
     StoreSearch,
     UnreachableError,
+    VectorGroup,
 )
 from facebank.storage.concurrency import LockFile, SharedLock
 from facebank.storage.text import printable
@@ -298,16 +298,16 @@ class _MirrorSearches:
         self._local = local
         self._note, self._rows = synchronized
 
-    def create(self, groups: Sequence[Group], people: PeopleIndex, local: Callable[[], Search]) -> Search:
+    def create(self, groups: Sequence[VectorGroup], people: PeopleIndex, local: Callable[[], Search]) -> Search:
         """Return a search of the given groups of vectors, with `local` as its fallback."""
 
-        def find_positions(group: Group, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-            if group in {Group.PROTOTYPE, Group.MASKED}:
+        def find_positions(group: VectorGroup, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+            if group in {VectorGroup.PROTOTYPE, VectorGroup.MASKED}:
                 return people.people.searchsorted(ids)
             sample_ids = _sample_ids(self._gallery, self._local)
             order = np.argsort(sample_ids, kind="stable")
             rows = order[sample_ids.searchsorted(ids, sorter=order)]
-            return rows if Group.SEVERAL in groups else people.owners(rows)
+            return rows if VectorGroup.SEVERAL in groups else people.owners(rows)
 
         search = StoreSearch(
             self._store,

@@ -16,10 +16,10 @@ import numpy as np
 from facebank.errors import GalleryError, StorageError
 from facebank.gallery.derived import index_file
 from facebank.gallery.store.file import ReadAgainError
-from facebank.index.derived_file import FileKey, Section, read_derived_file, write_derived_file
+from facebank.index.derived_file import FileKey, FileSection, read_derived_file, write_derived_file
 from facebank.index.exact import lengths
 from facebank.index.gallery_index import MIN_CACHED_SAMPLES
-from facebank.index.vector_store import Group, KeyPlaces
+from facebank.index.vector_store import KeyPlaces, VectorGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,14 +63,16 @@ class StoredRows(NamedTuple):
         return removed, added
 
     def locate(
-        self, groups: Sequence[Group], find_positions: Callable[[Group, NDArray[np.int64]], NDArray[np.int64]]
+        self,
+        groups: Sequence[VectorGroup],
+        find_positions: Callable[[VectorGroup, NDArray[np.int64]], NDArray[np.int64]],
     ) -> KeyPlaces:
         """Return the keys of some groups with their positions, as `find_positions` returns for a group's ids."""
-        keys = self.keys[np.isin(self.keys % len(Group), groups)]
+        keys = self.keys[np.isin(self.keys % len(VectorGroup), groups)]
         positions = np.empty(len(keys), np.int64)
         for group in groups:
-            in_group = keys % len(Group) == group
-            positions[in_group] = find_positions(group, keys[in_group] // len(Group))
+            in_group = keys % len(VectorGroup) == group
+            positions[in_group] = find_positions(group, keys[in_group] // len(VectorGroup))
         return KeyPlaces(keys, positions)
 
 
@@ -89,8 +91,8 @@ class MirroredRows:
 
     def add_to(self, store: VectorStore, is_wanted: NDArray[np.bool_]) -> None:
         """Add the rows chosen by a mask ``(N,)`` to a store, in blocks."""
-        for group in Group:
-            rows = np.flatnonzero(is_wanted & (self.keys % len(Group) == group))
+        for group in VectorGroup:
+            rows = np.flatnonzero(is_wanted & (self.keys % len(VectorGroup) == group))
             rows = rows[np.argsort(self.positions[rows], kind="stable")]  # reads the index file sequentially
             for start in range(0, len(rows), _ROWS_PER_BLOCK):
                 batch = rows[start : start + _ROWS_PER_BLOCK]
@@ -110,12 +112,12 @@ def rows_to_mirror(sample_ids: NDArray[np.int64], index: GalleryIndex) -> Mirror
         is_odd = np.abs(lengths(vectors) - 1.0) > _MAX_NORM_ERROR
         is_only[people.owners(rows[is_odd])] = False
     owners = people.owners(np.arange(people.count))
-    groups = np.where(is_only[owners], Group.SINGLE, Group.SEVERAL)
+    groups = np.where(is_only[owners], VectorGroup.SINGLE, VectorGroup.SEVERAL)
     several = np.flatnonzero(~is_only)
     parts = [
-        (sample_ids * len(Group) + groups, digests, np.arange(people.count)),
+        (sample_ids * len(VectorGroup) + groups, digests, np.arange(people.count)),
         (
-            people.people[several] * len(Group) + Group.PROTOTYPE,
+            people.people[several] * len(VectorGroup) + VectorGroup.PROTOTYPE,
             _prototype_digests(people, several),
             several,
         ),
@@ -123,18 +125,20 @@ def rows_to_mirror(sample_ids: NDArray[np.int64], index: GalleryIndex) -> Mirror
     if index.masked is not None:
         masked = index.masked[0]
         positions = np.arange(len(masked.people))
-        parts.append((masked.people * len(Group) + Group.MASKED, _prototype_digests(masked, positions), positions))
+        parts.append(
+            (masked.people * len(VectorGroup) + VectorGroup.MASKED, _prototype_digests(masked, positions), positions)
+        )
     keys, digests, positions = (np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True))
     order = np.argsort(keys, kind="stable")
     return MirroredRows(keys[order], digests[order], positions[order], index)
 
 
-def _vectors_of(index: GalleryIndex, group: Group) -> Callable[[NDArray[np.int64]], FloatArray]:
+def _vectors_of(index: GalleryIndex, group: VectorGroup) -> Callable[[NDArray[np.int64]], FloatArray]:
     assert index.people is not None  # noqa: S101 - there are rows
-    if group is Group.MASKED:
+    if group is VectorGroup.MASKED:
         assert index.masked is not None  # noqa: S101 - likewise
         return index.masked[0].prototypes_of
-    return index.people.prototypes_of if group is Group.PROTOTYPE else index.people.vectors
+    return index.people.prototypes_of if group is VectorGroup.PROTOTYPE else index.people.vectors
 
 
 def _prototype_digests(people: PeopleIndex, positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -172,8 +176,8 @@ def cache_rows(gallery: Gallery, note: MirrorNote, rows: StoredRows) -> None:
         return
     key = FileKey(FileKey.draw(gallery.pack, note.revision).pack, note.revision, _token(note))
     sections = [
-        Section("keys", "<i8", rows.keys.shape, [rows.keys]),
-        Section("digests", "<i8", rows.keys.shape, [rows.digests]),
+        FileSection("keys", "<i8", rows.keys.shape, [rows.keys]),
+        FileSection("digests", "<i8", rows.keys.shape, [rows.digests]),
     ]
     try:
         gallery.note_place()  # first, so that the file can be found and wiped

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_ANSWERS = 16_384  # results of a query; a limit of Milvus
 
 
-class Group(IntEnum):
+class VectorGroup(IntEnum):
     """Kind of a mirrored vector; its key is ``number * len(Group) + group``, with the id of the sample or person."""
 
     SINGLE = 0  # a person's only sample, which serves as the prototype too
@@ -36,9 +36,9 @@ class Group(IntEnum):
     MASKED = 3  # the prototype of a person in a mask
 
 
-SAMPLES = (Group.SINGLE, Group.SEVERAL)
-PROTOTYPES = (Group.SINGLE, Group.PROTOTYPE)
-IN_MASKS = (Group.MASKED,)
+SAMPLES = (VectorGroup.SINGLE, VectorGroup.SEVERAL)
+PROTOTYPES = (VectorGroup.SINGLE, VectorGroup.PROTOTYPE)
+IN_MASKS = (VectorGroup.MASKED,)
 
 
 class StoreIdentity(NamedTuple):
@@ -94,11 +94,11 @@ class VectorStore(Protocol):
         """Delete the vectors with the given keys."""
         ...
 
-    def add(self, group: Group, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
+    def add(self, group: VectorGroup, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
         """Add ``float32`` vectors ``(N, D)`` with new keys, and with the digests by which they are compared."""
         ...
 
-    def nearest(self, groups: Sequence[Group], queries: FloatArray, limit: int, written: int) -> list[Answers]:
+    def nearest(self, groups: Sequence[VectorGroup], queries: FloatArray, limit: int, written: int) -> list[Answers]:
         """Return the answers to ``float32`` queries ``(M, D)``, best first.
 
         Includes all vectors written up to the timestamp `written`. `limit` is at most `MAX_ANSWERS`.
@@ -148,7 +148,7 @@ class StoreSearch:
     def __init__(
         self,
         store: VectorStore,
-        groups: Sequence[Group],
+        groups: Sequence[VectorGroup],
         known: KeyPlaces,
         written: int,
         *,

@@ -34,7 +34,7 @@ _EPSILON = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RuntimeChoice:
     """Measured times of a network's run on both runtimes, in milliseconds, and the smallest cosine of their outputs."""
 
     onnxruntime: float
@@ -106,17 +106,17 @@ def open_network(
     return openvino if choice.runtime == "openvino" else session
 
 
-def read_choice(sha256: str, threads: int | None = None) -> Choice | None:
+def read_choice(sha256: str, threads: int | None = None) -> RuntimeChoice | None:
     """Return the cached choice for a network on this machine; None if none was measured."""
     try:
         with _measurement_path(sha256, threads).open("rb") as file:
             content = json.loads(file.read(_MAX_BYTES))
-        return Choice(float(content["onnxruntime"]), float(content["openvino"]), float(content["cosine"]))
+        return RuntimeChoice(float(content["onnxruntime"]), float(content["openvino"]), float(content["cosine"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _measure(onnxruntime: Session, openvino: Session, threads: int | None, shape: tuple[int, ...]) -> Choice:
+def _measure(onnxruntime: Session, openvino: Session, threads: int | None, shape: tuple[int, ...]) -> RuntimeChoice:
     """Return the measured choice of two sessions, run in turns with as many concurrent runs as there are cores for."""
     import statistics
     from concurrent.futures import ThreadPoolExecutor
@@ -140,10 +140,10 @@ def _measure(onnxruntime: Session, openvino: Session, threads: int | None, shape
                     run.result()
                 times.append((time.perf_counter() - started) / len(runs))
     medians = [1000 * statistics.median(times[1:]) for times in seconds.values()]  # the first round warms up
-    return Choice(round(medians[0], 3), round(medians[1], 3), min(cosines))
+    return RuntimeChoice(round(medians[0], 3), round(medians[1], 3), min(cosines))
 
 
-def _cache_choice(sha256: str, threads: int | None, choice: Choice) -> None:
+def _cache_choice(sha256: str, threads: int | None, choice: RuntimeChoice) -> None:
     with contextlib.suppress(StorageError):  # it is measured again next time
         write_file(_measurement_path(sha256, threads), json.dumps(asdict(choice)).encode(), advice=_ADVICE)
 

@@ -36,21 +36,21 @@ class ConnectionLimit:
         self.limits = limits
         self._drop_timer: asyncio.TimerHandle | None = None
 
-    def accept(self, connection: BoundedConnection) -> bool:
+    def accept(self, connection: BoundedHttpConnection) -> bool:
         """Return whether to accept a new connection; schedules drops if there are too many."""
         excess = len(connection.connections) - self.limits.connections
         if excess > 0 and self._drop_timer is None:
             self._drop_timer = connection.loop.call_later(_CHECK_DELAY, self._drop_excess, connection)
         return excess <= _MAX_EXCESS
 
-    def _drop_excess(self, newest: BoundedConnection) -> None:
+    def _drop_excess(self, newest: BoundedHttpConnection) -> None:
         self._drop_timer = None
-        connections = cast("set[BoundedConnection]", newest.connections)  # of the server
+        connections = cast("set[BoundedHttpConnection]", newest.connections)  # of the server
         excess = len(connections) - self.limits.connections
         if excess <= 0:
             return
         counts: dict[str, int] = defaultdict(int)
-        waiting: dict[str, list[BoundedConnection]] = defaultdict(list)
+        waiting: dict[str, list[BoundedHttpConnection]] = defaultdict(list)
         for connection in connections:
             counts[connection.network] += 1
             if connection.waiting_since is not None:
@@ -68,7 +68,7 @@ class ConnectionLimit:
                 heapq.heappush(largest, (count + 1, network))
 
 
-class BoundedConnection(H11Protocol):
+class BoundedHttpConnection(H11Protocol):
     """A connection that is dropped above the limit, or if its client stops sending a request or reading the response.
 
     Attributes

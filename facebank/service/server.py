@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 
 from facebank.errors import ServiceError
-from facebank.service.connections import BoundedConnection, ConnectionLimit
+from facebank.service.connections import BoundedHttpConnection, ConnectionLimit
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Server(uvicorn.Server):
                 access_log=False,  # it would reveal who searched for whom
                 server_header=False,
                 ws="none",
-                http=cast("type[asyncio.Protocol]", partial(BoundedConnection, ConnectionLimit(limits))),
+                http=cast("type[asyncio.Protocol]", partial(BoundedHttpConnection, ConnectionLimit(limits))),
                 loop="asyncio",
                 proxy_headers=False,
                 backlog=_ACCEPT_BATCH,

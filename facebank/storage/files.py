@@ -34,7 +34,7 @@ _ATTEMPTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartialFile:
     """A file being written."""
 
     path: Path  # temporary path until the rename, for code that needs a path
@@ -98,7 +98,7 @@ def new_file(
     suffix: str = "",
     sync: bool = True,
     appearing: AbstractContextManager[object] | None = None,
-) -> Iterator[Part]:
+) -> Iterator[PartialFile]:
     """Write a file atomically: it appears when the ``with`` block ends, or not at all if the block fails.
 
     Partial files of killed processes in the same folder are removed first. Raises `FileExistsError` if the target
@@ -125,7 +125,7 @@ def new_file(
     try:
         with os.fdopen(handle, "w+b") as stream:
             try:
-                yield Part(path, stream)
+                yield PartialFile(path, stream)
                 stream.flush()
                 if sync:
                     os.fsync(stream.fileno())

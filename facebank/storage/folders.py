@@ -38,7 +38,7 @@ _CACHE_SIZE = 1024
 class OpenFolder:
     """An open folder. Use `open` or `folder`, and ``with`` to close it.
 
-    Names are looked up in the folder itself, wherever its path leads by now, and links are not followed. Systems
+    Names are looked up in the folder itself, wherever its path leads now, and links are not followed. Systems
     without directory handles (Windows) check each name before use.
     """
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from facebank.album.album import Album
     from facebank.album.gallery_access import GalleryAccess
-    from facebank.album.scan.rows import FileState
+    from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.videos import ScanVideos
     from facebank.media import Place
     from facebank.operations.engine import Engine
@@ -52,7 +52,7 @@ _CHANGED = "changed while it was read: scan again"
 class VideoScanPlan:
     """The plan of a scan for videos."""
 
-    todo: tuple[tuple[str, FileState], ...]  # new and changed files, and those unreadable with another decoder version
+    todo: tuple[tuple[str, FileStamp], ...]  # new and changed files, and those unreadable with another decoder version
     unchanged: int  # number of known, unchanged readable videos
     gone: tuple[str, ...]  # known videos that are missing, absolute
 
@@ -133,7 +133,7 @@ def plan_video_scan(scan_file: ScanFile, places: Iterable[Path], within: NamedFo
 
     Nothing is removed for a folder without photos and videos: its disk is more likely missing.
     """
-    todo: list[tuple[str, FileState]] = []
+    todo: list[tuple[str, FileStamp]] = []
     gone = list[str]()
     unchanged = 0
     for root in outermost(places):
@@ -169,7 +169,7 @@ class _VideoScanner:
     within: NamedFolders | None
     progress: Progress
 
-    def look_through(self, path: str, state: FileState) -> ScannedVideo | None:
+    def look_through(self, path: str, state: FileStamp) -> ScannedVideo | None:
         """Analyze and store a video, and return it, or None if its content is known already."""
         advance = _ByteProgress(self.progress, state)
         content_hash = None
@@ -252,7 +252,7 @@ def _best(track: Track) -> list[Sighting]:
 class _ByteProgress(Progress):
     """Converts progress in seconds of a video to bytes of its file."""
 
-    def __init__(self, progress: Progress, state: FileState) -> None:
+    def __init__(self, progress: Progress, state: FileStamp) -> None:
         self._progress = progress
         self._remaining = float(max(state.size, 0))
         self._bytes_per_second = 0.0

@@ -223,7 +223,9 @@ class YuNet(NetworkDetector):
     def _decode(self, outputs: list[FloatArray], width: int, score_threshold: float) -> Candidates:
         levels = []
         for level, stride in enumerate(_STRIDES):
-            classes, objectness, offsets, points = outputs[level * len(_YUNET_HEADS) : (level + 1) * len(_YUNET_HEADS)]
+            classes, objectness, offsets, landmarks = outputs[
+                level * len(_YUNET_HEADS) : (level + 1) * len(_YUNET_HEADS)
+            ]
             scores = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objectness[:, 0], 0, 1))
             selected = np.flatnonzero(scores >= score_threshold)
             cells = _cells(selected, width // stride)
@@ -232,7 +234,7 @@ class YuNet(NetworkDetector):
             levels.append(
                 Candidates(
                     np.concatenate([centers - halves, centers + halves], axis=1).astype(np.float32),
-                    (points[selected].reshape(-1, 5, 2) + cells[:, None]) * stride,
+                    (landmarks[selected].reshape(-1, 5, 2) + cells[:, None]) * stride,
                     scores[selected],
                 )
             )

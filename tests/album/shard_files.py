@@ -8,13 +8,13 @@ import os
 import numpy as np
 import pytest
 
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import ScannedFile
 from facebank.gallery import PackIdentity
 from facebank.types import Face, Photo, Quality
 
 PACK = PackIdentity("test", "ab" * 32, 8)
-STATE = FileState(1000, 5)
+STATE = FileStamp(1000, 5)
 
 needs_pyarrow = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None and "FACEBANK_CI_CLUSTER" not in os.environ,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from facebank.album.scan.merging import MergeReport
-from facebank.album.scan.rows import COLUMNS, FileState, ShardRow, TagRow
+from facebank.album.scan.rows import COLUMNS, FileStamp, ShardRow, TagRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.album.scan.schema import SCAN_FILE
 from facebank.errors import FacebankError, ScanFormatError, UsageError
@@ -259,7 +259,7 @@ def test_a_damaged_scan_changes_nothing(make: Make, target: Path) -> None:
             *all_files(),
             make_file("/b/copy.jpg", 1),
             ScannedFile("/b/torn.jpg", STATE, None, "truncated", None),
-            ScannedFile("/b/none.jpg", FileState(1, 1), f"{98:064x}", None, make_photo(98, faces=0)),
+            ScannedFile("/b/none.jpg", FileStamp(1, 1), f"{98:064x}", None, make_photo(98, faces=0)),
         ],
         [ShardRow("/a", Shard(2, 3), WHEN)],
     )

@@ -25,7 +25,7 @@ from facebank.album.scan.parquet_shards import (
     is_parquet,
     write_parquet_shard,
 )
-from facebank.album.scan.rows import FileState, ShardRow
+from facebank.album.scan.rows import FileStamp, ShardRow
 from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError, UsageError
 from facebank.gallery import PackIdentity
@@ -93,7 +93,7 @@ def faces(draw: st.DrawFn) -> Face:
 def scanned_files(draw: st.DrawFn) -> ScannedFile:
     path = os.fsdecode(b"/photos/" + draw(names))
     whole = st.integers(-(2**63), 2**63 - 1)
-    state, content_hash = FileState(draw(whole), draw(whole)), draw(hashes)
+    state, content_hash = FileStamp(draw(whole), draw(whole)), draw(hashes)
     readers = draw(st.none() | words)
     kind = draw(st.sampled_from(("scanned", "known", "edited", "unreadable")))
     if kind == "unreadable":
@@ -186,7 +186,7 @@ def test_the_error_for_an_unwritable_folder_names_the_file(tmp_path: Path) -> No
         (made_up_file("/a/../b.jpg", 1), "invalid path"),
         (replace(made_up_file("/1.jpg", 1), content_hash="ab"), "content hash"),
         (ScannedFile("/1.jpg", STATE, None, None, None), "invalid file"),
-        (replace(made_up_file("/1.jpg", 1), state=FileState(2**70, 0)), "int"),
+        (replace(made_up_file("/1.jpg", 1), state=FileStamp(2**70, 0)), "int"),
     ],
 )
 def test_invalid_files_are_not_written(path: Path, file: ScannedFile, message: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facebank.album.tags.region_views import RegionView, TurnFinder
-from facebank.album.tags.regions import Box, Frame, Vocabulary, unturn_box
+from facebank.album.tags.regions import Box, PhotoFrame, Vocabulary, unturn_box
 from facebank.album.tags.xmp_document import XmpDocument
 from facebank.album.tags.xmp_files import XmpSource
 
@@ -40,7 +40,7 @@ def regions_document(faces: Sequence[Box], turn: int, dimensions: tuple[int, int
     return XmpSource(Path("photo.jpg.xmp"), XmpDocument.parse(with_regions(text, dimensions), "photo.jpg.xmp"))
 
 
-def views(faces: Sequence[Box], frame: Frame, *sources: XmpSource) -> list[RegionView]:
+def views(faces: Sequence[Box], frame: PhotoFrame, *sources: XmpSource) -> list[RegionView]:
     finder = TurnFinder(frame, faces, sources)
     return [RegionView.of(source, frame, faces, finder) for source in sources]
 
@@ -53,7 +53,7 @@ def names(view: RegionView) -> dict[int, str]:
 def test_regions_of_the_stored_and_the_upright_picture_match_the_right_faces(photo: str) -> None:
     faces, (width, height) = fractions(photo), PHOTOS[photo][0]
     for orientation, is_stored, dimensions in product(range(1, 9), (True, False), ("right", "swapped", "none")):
-        frame, turn = Frame.of_upright(width, height, orientation), orientation if is_stored else 1
+        frame, turn = PhotoFrame.of_upright(width, height, orientation), orientation if is_stored else 1
         size = frame.size_of(turn)
         stated = {"right": size, "swapped": size[::-1], "none": None}[dimensions]
         (view,) = views(faces, frame, regions_document(faces, turn, stated))
@@ -69,7 +69,7 @@ def test_real_photos_of_two_people_are_clear() -> None:
     for photo in ("two side by side", "two, close"):
         faces, (width, height) = fractions(photo), PHOTOS[photo][0]
         for orientation, is_stored in product(range(1, 9), (True, False)):
-            frame, turn = Frame.of_upright(width, height, orientation), orientation if is_stored else 1
+            frame, turn = PhotoFrame.of_upright(width, height, orientation), orientation if is_stored else 1
             (view,) = views(faces, frame, regions_document(faces, turn))
             assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, turn), (photo, orientation, is_stored)
 
@@ -81,7 +81,7 @@ SYMMETRIC = [(0.15, 0.4, 0.35, 0.6), (0.65, 0.4, 0.85, 0.6)]
 def test_regions_that_match_different_faces_in_two_orientations_are_refused(
     orientation: int, dimensions: tuple[int, int] | None
 ) -> None:
-    (view,) = views(SYMMETRIC, Frame.of_upright(400, 300, orientation), regions_document(SYMMETRIC, 1, dimensions))
+    (view,) = views(SYMMETRIC, PhotoFrame.of_upright(400, 300, orientation), regions_document(SYMMETRIC, 1, dimensions))
     assert view.turn.is_unclear
     assert names(view) == {}
     assert f"(EXIF {orientation})" in str(view.problem)
@@ -90,15 +90,15 @@ def test_regions_that_match_different_faces_in_two_orientations_are_refused(
 def test_one_face_is_named_in_any_orientation_but_no_region_is_added() -> None:
     face = [(0.4, 0.4, 0.6, 0.6)]
     for orientation in range(2, 9):
-        (view,) = views(face, Frame.of_upright(400, 400, orientation), regions_document(face, 1))
+        (view,) = views(face, PhotoFrame.of_upright(400, 400, orientation), regions_document(face, 1))
         assert (names(view), view.turn.written, view.turn.is_unclear) == ({0: "Ada"}, None, False)
-    (view,) = views(face, Frame.of_upright(300, 400, 6), regions_document(face, 6, (400, 300)))
+    (view,) = views(face, PhotoFrame.of_upright(300, 400, 6), regions_document(face, 6, (400, 300)))
     assert view.turn.written == 6, "dimensions are a hint where the faces leave it open"
 
 
 def test_regions_of_a_photo_turned_since_are_read_if_all_match() -> None:
     faces = fractions("two side by side")
-    frame = Frame.of_upright(1126, 661, 1)
+    frame = PhotoFrame.of_upright(1126, 661, 1)
     (view,) = views(faces, frame, regions_document(faces, 6))
     assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, 6)
     (view,) = views(faces, frame, regions_document(faces[:1], 6))
@@ -107,7 +107,7 @@ def test_regions_of_a_photo_turned_since_are_read_if_all_match() -> None:
 
 def test_each_document_of_a_photo_has_its_own_orientation() -> None:
     faces = fractions("three")
-    frame = Frame.of_upright(2000, 1428, 6)
+    frame = PhotoFrame.of_upright(2000, 1428, 6)
     stored, seen = views(faces, frame, regions_document(faces, 6), regions_document(faces, 1))
     assert (stored.turn.written, seen.turn.written) == (6, 1)
     assert names(stored) == names(seen) == dict(enumerate(NAMES))
@@ -115,7 +115,7 @@ def test_each_document_of_a_photo_has_its_own_orientation() -> None:
 
 def test_all_documents_together_decide_an_unclear_one() -> None:
     faces = [*SYMMETRIC, (0.1, 0.05, 0.2, 0.15), (0.4, 0.05, 0.5, 0.15)]
-    frame = Frame.of_upright(400, 300, 3)
+    frame = PhotoFrame.of_upright(400, 300, 3)
     unclear = regions_document(SYMMETRIC, 3)
     assert views(faces, frame, unclear)[0].turn.is_unclear
     together, _ = views(faces, frame, unclear, regions_document(faces[2:], 3))
@@ -125,9 +125,9 @@ def test_all_documents_together_decide_an_unclear_one() -> None:
 
 def test_no_region_is_added_to_a_turned_photo_without_matches() -> None:
     faces, nowhere = fractions("one"), [(0.0, 0.9, 0.05, 1.0)]
-    (view,) = views(faces, Frame.of_upright(1480, 832, 1), regions_document(nowhere, 1))
+    (view,) = views(faces, PhotoFrame.of_upright(1480, 832, 1), regions_document(nowhere, 1))
     assert view.turn.written == 1
-    (view,) = views(faces, Frame.of_upright(1480, 832, 6), regions_document(nowhere, 6, (832, 1480)))
+    (view,) = views(faces, PhotoFrame.of_upright(1480, 832, 6), regions_document(nowhere, 6, (832, 1480)))
     assert (view.turn.written, view.turn.is_unclear) == (None, False)
     assert "no face was found" in str(view.problem)
 
@@ -136,7 +136,7 @@ def test_regions_of_facebank_refer_to_the_stored_picture() -> None:
     source = XmpSource(Path("a.xmp"), XmpDocument.empty("a.xmp"))
     for name, box in zip(NAMES, SYMMETRIC, strict=False):
         source.document.add_region(unturn_box(box, 3), name, (400, 300))
-    (view,) = views(SYMMETRIC, Frame.of_upright(400, 300, 3), source)
+    (view,) = views(SYMMETRIC, PhotoFrame.of_upright(400, 300, 3), source)
     assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, 3)
 
 
@@ -153,7 +153,7 @@ def test_round_regions_are_read() -> None:
     )
     for text in texts:
         parsed = XmpDocument.parse(with_regions(text, (491, 1137)), "round")
-        (view,) = views(fractions("one in a corner"), Frame.of_upright(491, 1137, 1), XmpSource(Path("r"), parsed))
+        (view,) = views(fractions("one in a corner"), PhotoFrame.of_upright(491, 1137, 1), XmpSource(Path("r"), parsed))
         assert names(view) == {0: "Ada"}
         (box,) = view.boxes
         assert box == pytest.approx((0, (y - 130) / 1137, (x + 130) / 491, (y + 130) / 1137))

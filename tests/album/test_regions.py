@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from facebank.album.tags.regions import (
     Box,
-    Frame,
+    PhotoFrame,
     clip_box,
     face_boxes,
     frame_of,
@@ -44,8 +44,8 @@ def test_a_box_turns_like_the_pixels(orientation: int) -> None:
     x1, y1, x2, y2 = turn_box((4 / 40, 6 / 30, 20 / 40, 12 / 30), orientation)
     (top, left), (bottom, right) = white.min(axis=0), white.max(axis=0) + 1
     assert (x1 * width, y1 * height, x2 * width, y2 * height) == pytest.approx((left, top, right, bottom))
-    assert Frame(40, 30, orientation).upright_size == (width, height)
-    assert Frame.of_upright(width, height, orientation) == Frame(40, 30, orientation)
+    assert PhotoFrame(40, 30, orientation).upright_size == (width, height)
+    assert PhotoFrame.of_upright(width, height, orientation) == PhotoFrame(40, 30, orientation)
 
 
 @given(boxes(), ORIENTATIONS)
@@ -75,8 +75,8 @@ def test_boxes_of_turned_photos_match_the_file(quarter_turns: int) -> None:
     photo = photo_with_face((left, top, right, bottom), analyzed.width, analyzed.height, quarter_turns)
     (box,) = face_boxes(photo)
     assert box == pytest.approx((4 / 40, 6 / 30, 20 / 40, 12 / 30))
-    assert frame_of(photo, 1) == Frame(40, 30, 1)
-    assert frame_of(photo, 6) == Frame(30, 40, 6)
+    assert frame_of(photo, 1) == PhotoFrame(40, 30, 1)
+    assert frame_of(photo, 6) == PhotoFrame(30, 40, 6)
 
 
 def test_a_face_beyond_the_edge_is_clipped() -> None:
@@ -98,11 +98,11 @@ def test_a_face_beyond_the_edge_is_clipped() -> None:
 def test_regions_refer_to_the_stored_picture_unless_only_the_upright_one_fits(
     dimensions: tuple[float, float] | None, turn: int | None
 ) -> None:
-    assert Frame(4000, 3000, 6).turn_of(dimensions) == turn
+    assert PhotoFrame(4000, 3000, 6).turn_of(dimensions) == turn
 
 
 def test_square_dimensions_refer_to_the_stored_picture() -> None:
-    assert Frame(300, 300, 6).turn_of((512, 512)) == 6
+    assert PhotoFrame(300, 300, 6).turn_of((512, 512)) == 6
 
 
 def test_each_face_has_at_most_one_region() -> None:

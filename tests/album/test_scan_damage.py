@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from facebank.album.groups.face_groups import groups_of
-from facebank.album.scan.rows import COLUMNS, FileState, ShardRow, TagRow
+from facebank.album.scan.rows import COLUMNS, FileStamp, ShardRow, TagRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.album.scan.videos import ScannedVideo
 from facebank.errors import FacebankError, ScanFormatError
@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
         scan_file.keep(
             [make_file("/b/copy.jpg", 1, known=True), ScannedFile("/b/torn.jpg", STATE, None, "truncated", None)]
         )
-        scan_file.keep([ScannedFile("/b/none.jpg", FileState(1, 1), f"{99:064x}", None, make_photo(99, faces=0))])
+        scan_file.keep([ScannedFile("/b/none.jpg", FileStamp(1, 1), f"{99:064x}", None, make_photo(99, faces=0))])
         scan_file.keep_groups({1: [1, 3, 5], 2: [2, 4]})
         scan_file.tell_apart([(1, 2)])
         scan_file.keep_tags("/a/1.jpg", {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)})

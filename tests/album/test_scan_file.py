@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from facebank.album.groups.face_groups import groups_of
-from facebank.album.scan.rows import COLUMNS, FileState, TagRow
+from facebank.album.scan.rows import COLUMNS, FileStamp, TagRow
 from facebank.album.scan.scan_file import UNSETTLED, Counts, ScanFile, ScannedFile
 from facebank.album.scan.schema import SCAN_FILE
 from facebank.album.scan.videos import ScannedTrack, ScannedVideo
@@ -26,7 +26,7 @@ from facebank.storage.values import register_row_digest
 from facebank.types import Detection, Face, Photo, Quality
 
 PACK = PackIdentity("test", "ab" * 32, 8)
-STATE = FileState(1000, 5)
+STATE = FileStamp(1000, 5)
 WHEN = datetime(2020, 5, 17, 12, 30, tzinfo=UTC)
 
 
@@ -208,7 +208,7 @@ def test_forgotten_photos_leave_no_data(scan_file: ScanFile, path: Path) -> None
 
 
 def test_a_batch_is_stored_atomically(scan_file: ScanFile) -> None:
-    invalid = ScannedFile("/a/2.jpg", FileState(2**70, 0), None, None, None)
+    invalid = ScannedFile("/a/2.jpg", FileStamp(2**70, 0), None, None, None)
     with pytest.raises(OverflowError):
         scan_file.keep([make_file("/a/1.jpg", 1), invalid])
     assert scan_file.count().files == 0
@@ -298,7 +298,7 @@ def edited_file(path: str, number: int) -> ScannedFile:
     photo = replace(
         make_photo(number, faces=0, path=path), quarter_turns=0, taken_at=WHEN, camera_dated=True, picture_hash=PICTURE
     )
-    return ScannedFile(path, FileState(2000, 6), photo.content_hash, None, None, edited=photo)
+    return ScannedFile(path, FileStamp(2000, 6), photo.content_hash, None, None, edited=photo)
 
 
 def test_a_photo_with_other_metadata_keeps_its_faces_and_groups(scan_file: ScanFile, tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_videos_are_read_back_with_their_tracks(scan_file: ScanFile, path: Path)
 def test_a_copy_of_a_video_has_its_tracks_and_pictures(scan_file: ScanFile) -> None:
     scan_file.videos.keep(make_video("/a/1.mp4", 1))
     assert not scan_file.videos.keep_copy("/a/none.mp4", STATE, f"{5:064x}")
-    assert scan_file.videos.keep_copy("/b/copy.mp4", FileState(1000, 6), f"{1:064x}")
+    assert scan_file.videos.keep_copy("/b/copy.mp4", FileStamp(1000, 6), f"{1:064x}")
     version = scan_file.videos.version()
     assert scan_file.videos.forget(["/a/1.mp4", "/a/none.mp4"]) == 1
     assert scan_file.videos.version() != version

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import UNSETTLED, ScanFile, ScannedFile
 from facebank.album.scan.scanner import FileTask, PhotoScanner, ScanReport, plan_scan, scan, state_of
 from facebank.errors import PhotoNotFoundError
@@ -265,7 +265,7 @@ def test_a_file_that_changes_while_it_is_read_is_analyzed_again(
     engine: Engine, scan_file: ScanFile, folder: Path
 ) -> None:
     path = str(folder / "biden.jpg")
-    before = FileState(1, 1)
+    before = FileStamp(1, 1)
     assert before != state_of(path)
     (file,) = PhotoScanner(engine.analyzer, set(), 1).scan([(path, before)])
     assert file.error is not None
@@ -301,7 +301,7 @@ def test_photos_with_paths_that_are_not_utf_8_are_scanned(engine: Engine, scan_f
 def test_only_a_few_tasks_are_in_memory(engine: Engine, folder: Path) -> None:
     yielded = 0
 
-    def files() -> Iterator[tuple[str, FileState]]:
+    def files() -> Iterator[tuple[str, FileStamp]]:
         nonlocal yielded
         path = str(folder / "biden.jpg")
         for _ in range(200):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from facebank.album.tags import xmp_document
-from facebank.album.tags.regions import Box, Frame, Vocabulary, turn_box, unturn_box
+from facebank.album.tags.regions import Box, PhotoFrame, Vocabulary, turn_box, unturn_box
 from facebank.album.tags.xmp_document import XmpDocument
 from facebank.errors import XmpError
 from facebank.gallery import normalize_name
@@ -84,7 +84,7 @@ def test_a_region_is_named_in_its_own_form(program: str) -> None:
 
 @given(st.lists(st.tuples(boxes(), NAMES.filter(is_name)), max_size=4), ORIENTATIONS)
 def test_regions_are_read_as_they_were_written(faces: list[tuple[Box, str]], orientation: int) -> None:
-    frame = Frame(4000, 3000, orientation)
+    frame = PhotoFrame(4000, 3000, orientation)
     document = XmpDocument.empty("photo.xmp")
     for box, name in faces:
         document.add_region(unturn_box(box, orientation), normalize_name(name), (frame.width, frame.height))

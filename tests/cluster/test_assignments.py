@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileStamp
 from facebank.cluster.assignments import MAX_DEATHS, Assignments, Batch
 from facebank.media import decoder_versions
 
-FILES = [(f"/photos/{number}.jpg", FileState(number, number)) for number in range(100)]
+FILES = [(f"/photos/{number}.jpg", FileStamp(number, number)) for number in range(100)]
 
 
 def take_all(assignments: Assignments, workers: int = 2) -> list[Batch]:

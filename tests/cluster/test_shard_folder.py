@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
 from facebank.cluster.shard_folder import ShardFolder
 from facebank.errors import PackMismatchError, ScanBusyError, StorageError
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 PACK = PackIdentity("test", "ab" * 32, 8)
-STATE = FileState(1000, 5)
+STATE = FileStamp(1000, 5)
 
 
 def make_file(path: str, number: int) -> ScannedFile:
@@ -66,7 +66,7 @@ def test_written_files_are_known_after_opening_again(shard_path: Path) -> None:
     assert (folder.count_in("/p"), folder.count_in("/elsewhere")) == (3, 0)
     assert folder.unreadable("/p") == {"/p/d.jpg": "/p/d.jpg is empty"}
     assert folder.has("/p/a.jpg", STATE, "others")
-    assert not folder.has("/p/a.jpg", FileState(1000, 6), "others")
+    assert not folder.has("/p/a.jpg", FileStamp(1000, 6), "others")
     assert folder.has("/p/d.jpg", STATE, "decoders")
     assert not folder.has("/p/d.jpg", STATE, "others")
     assert len(list(folder.contents())) == 3
@@ -89,7 +89,7 @@ def test_a_damaged_shard_is_set_aside_and_its_copies_are_dropped(shard_path: Pat
 
 
 def test_a_later_shard_replaces_an_earlier_result(shard_path: Path) -> None:
-    folder, changed = open_folder(shard_path), replace(make_file("/p/a.jpg", 7), state=FileState(1, 1))
+    folder, changed = open_folder(shard_path), replace(make_file("/p/a.jpg", 7), state=FileStamp(1, 1))
     folder.write([changed])
     folder = open_folder(shard_path)
     (file,) = folder.read({"/p/a.jpg": changed.state})
@@ -109,7 +109,7 @@ def test_removed_files_leave_the_shards_and_orphaned_copies_are_returned(shard_p
 
 def test_shards_are_removed_when_all_their_files_are_stored_elsewhere(shard_path: Path) -> None:
     folder = open_folder(shard_path)
-    folder.remove_stored({"/p/a.jpg": STATE, "/p/b.jpg": STATE, "/p/c.jpg": FileState(0, 0), "/p/d.jpg": STATE})
+    folder.remove_stored({"/p/a.jpg": STATE, "/p/b.jpg": STATE, "/p/c.jpg": FileStamp(0, 0), "/p/d.jpg": STATE})
     assert [path.name for path in shard_path.iterdir()] == ["part-000002.parquet"]
     folder.remove_stored({"/p/c.jpg": STATE, "/p/d.jpg": STATE})
     folder.remove_if_empty()

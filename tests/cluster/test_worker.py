@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scanner import PhotoScanner, state_of
 from facebank.cluster import worker as workers
 from facebank.cluster.pack_files import MANIFEST, PackName, ensure_pack, read_pack_files
@@ -154,7 +154,7 @@ def test_another_version_of_facebank_or_a_decoder_is_a_problem() -> None:
 
 
 def test_missing_photos_are_a_problem(tmp_path: Path) -> None:
-    seen = ((str(tmp_path / "party.jpg"), FileState(5, 5)),)
+    seen = ((str(tmp_path / "party.jpg"), FileStamp(5, 5)),)
     problem = ScanWorker(fetch).prepare(job(probe_files=seen), [unexpected_fetch, no_hashes, no_hashes]).problem
     assert problem is not None
     assert "does not see" in problem

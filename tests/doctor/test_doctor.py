@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from facebank.doctor.diagnosis import examine, examine_device, examine_gallery, examine_packs
-from facebank.doctor.installation import Finding, Installed, Severity
+from facebank.doctor.installation import InstallationFinding, Installed, Severity
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import EMBEDDED_FOLDER, load_pack
@@ -47,7 +47,7 @@ def damage_network(folder: Path) -> str:
     return network.name
 
 
-def findings_by_subject(findings: tuple[Finding, ...]) -> dict[str, Finding]:
+def findings_by_subject(findings: tuple[InstallationFinding, ...]) -> dict[str, InstallationFinding]:
     return {finding.subject: finding for finding in findings}
 
 

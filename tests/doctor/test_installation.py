@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from facebank.doctor.diagnosis import examine_imports, list_software
-from facebank.doctor.installation import CORE, FAMILIES, OPTIONAL, Finding, Installed, Severity, examine_installation
+from facebank.doctor.installation import (
+    CORE,
+    FAMILIES,
+    OPTIONAL,
+    InstallationFinding,
+    Installed,
+    Severity,
+    examine_installation,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -53,11 +61,11 @@ def healthy(install: Install) -> None:
         install(name)
 
 
-def examine(site: Path) -> dict[str, Finding]:
+def examine(site: Path) -> dict[str, InstallationFinding]:
     return {finding.subject: finding for finding in examine_installation(Installed.read([str(site)]))}
 
 
-def parse_command(finding: Finding) -> tuple[set[str], list[str]]:
+def parse_command(finding: InstallationFinding) -> tuple[set[str], list[str]]:
     """Return the packages that the command of a finding removes and installs."""
     assert finding.command is not None
     words = shlex.split(finding.command)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick, Region, cut_square, read_pixels
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, LabeledRegion, Pair, Pick, cut_square, read_pixels
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
 from facebank.operations.engine import Engine, load_engine
@@ -91,7 +91,7 @@ def test_region_selects_its_face(engine: Engine, photos: Dataset) -> None:
     first, second = (read_pixels(photos.photos[index]).pixels for index in (0, 2))
     both = np.concatenate([first, second], axis=1)
     tagged = tuple(
-        DatasetPhoto(str(left), None, both, region=Region(left, 0, 250, 250), group="both") for left in (0, 250)
+        DatasetPhoto(str(left), None, both, region=LabeledRegion(left, 0, 250, 250), group="both") for left in (0, 250)
     )
     tagged_faces = FaceReader(engine).read(Dataset("tagged", tagged))
     untagged_faces = FaceReader(engine).read(photos)
@@ -101,8 +101,10 @@ def test_region_selects_its_face(engine: Engine, photos: Dataset) -> None:
     assert tagged_faces.groups[0] == tagged_faces.groups[1]
 
 
-@pytest.mark.parametrize("region", [Region(-50, -50, 20, 20), Region(900, 900, 10, 400), Region(99, 99, 0, 0)])
-def test_region_outside_the_photo_is_clipped(region: Region) -> None:
+@pytest.mark.parametrize(
+    "region", [LabeledRegion(-50, -50, 20, 20), LabeledRegion(900, 900, 10, 400), LabeledRegion(99, 99, 0, 0)]
+)
+def test_region_outside_the_photo_is_clipped(region: LabeledRegion) -> None:
     cut = cut_square(np.zeros((100, 100, 3), dtype=np.uint8), region)
     assert min(cut.shape) >= 1
 

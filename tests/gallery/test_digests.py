@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.gallery.store.digests import Kind, Value, row_digest, row_digests, signed, sum_digests
+from facebank.gallery.store.digests import ColumnKind, Value, row_digest, row_digests, signed, sum_digests
 from facebank.storage.values import InvalidValueError
 
-KINDS = {"id": Kind.WHOLE, "share": Kind.REAL, "name": Kind.TEXT, "vector": Kind.BYTES}
+KINDS = {"id": ColumnKind.WHOLE, "share": ColumnKind.REAL, "name": ColumnKind.TEXT, "vector": ColumnKind.BYTES}
 ROWS = st.lists(
     st.fixed_dictionaries(
         {

@@ -15,7 +15,7 @@ from facebank.errors import ServiceError
 from facebank.index.exact import max_length
 from facebank.index.milvus import MilvusStore
 from facebank.index.milvus_address import MilvusAddress
-from facebank.index.vector_store import Group, KeyPlaces, StoreIdentity, StoreSearch
+from facebank.index.vector_store import KeyPlaces, StoreIdentity, StoreSearch, VectorGroup
 from tests.index.milvus_server import MilvusServer, server_problem
 
 if TYPE_CHECKING:
@@ -96,14 +96,14 @@ class StoredRows:
     def __call__(self, rows: FloatArray) -> PaddedSearch:
         """Return a search of vectors ``(N, D)``, D at most 128."""
         self._store.delete(self._keys)
-        self._keys = (self._next + np.arange(len(rows))) * len(Group)
+        self._keys = (self._next + np.arange(len(rows))) * len(VectorGroup)
         self._next += len(rows)
         padded = np.zeros((len(rows), _DIMENSION), np.float32)
         padded[:, : rows.shape[1]] = rows
-        self._store.add(Group.SINGLE, self._keys, np.arange(len(rows)), padded)
+        self._store.add(VectorGroup.SINGLE, self._keys, np.arange(len(rows)), padded)
         token = self._store.set_token(1)
         places = KeyPlaces(self._keys, np.arange(len(rows)))
-        return PaddedSearch(StoreSearch(self._store, (Group.SINGLE,), places, token, max_length=max_length(rows)))
+        return PaddedSearch(StoreSearch(self._store, (VectorGroup.SINGLE,), places, token, max_length=max_length(rows)))
 
 
 class PaddedSearch:

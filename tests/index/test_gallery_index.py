@@ -17,7 +17,7 @@ from facebank.gallery import Gallery
 from facebank.gallery.derived import DERIVED_PLACES_SETTING, INDEX_FILE_SETTING, index_file
 from facebank.gallery.store.rows import delete
 from facebank.index import derived_file, gallery_index
-from facebank.index.derived_file import IN_PIECES, FileKey, Section, write_derived_file
+from facebank.index.derived_file import IN_PIECES, FileKey, FileSection, write_derived_file
 from facebank.index.gallery_index import GalleryIndex, open_index, read_with_retry
 from facebank.index.indexed_samples import MASK, follow_samples
 from facebank.operations.guard import EnrolledFaces
@@ -317,7 +317,7 @@ def test_a_full_disk_leaves_no_file(small_disk: Path, monkeypatch: pytest.Monkey
                 file.write(bytes(4096))
         yield np.full(1 << 20, 7, np.uint8)
 
-    section = Section("codes", "|u1", ((1 << 20) + (1 << 16),), parts())
+    section = FileSection("codes", "|u1", ((1 << 20) + (1 << 16),), parts())
     key = FileKey.draw(FaceFactory.pack, 1)
     assert not write_derived_file(small_disk / "indexes" / "x.vectors", key, [section], nullcontext())
     assert not list((small_disk / "indexes").iterdir())
@@ -327,7 +327,7 @@ def test_a_full_disk_leaves_no_file(small_disk: Path, monkeypatch: pytest.Monkey
 def test_rows_are_read_into_an_array(tmp_path: Path, start: int) -> None:
     stored = np.random.default_rng(2).random((20_000, 3), np.float32)
     key = FileKey.draw(FaceFactory.pack, 1)
-    section = Section("rows", "<f4", stored.shape, [stored[:7_001], stored[7_001:]], IN_PIECES)
+    section = FileSection("rows", "<f4", stored.shape, [stored[:7_001], stored[7_001:]], IN_PIECES)
     assert write_derived_file(tmp_path / "x.vectors", key, [section], nullcontext())
     file = derived_file.read_derived_file(tmp_path / "x.vectors", FaceFactory.pack, key.token)
     assert file is not None

@@ -14,7 +14,7 @@ import pytest
 
 from facebank.errors import DeviceError, PackError, PackIntegrityError, UsageError
 from facebank.packs import Session, has_openvino, load_pack, open_network, session_device
-from facebank.packs.runtime_choice import Choice, _measurement_path, read_choice
+from facebank.packs.runtime_choice import RuntimeChoice, _measurement_path, read_choice
 
 needs_openvino = pytest.mark.skipif(
     not has_openvino() and "FACEBANK_CI_OPENVINO" not in os.environ,
@@ -100,9 +100,9 @@ def test_an_unknown_runtime_is_an_error() -> None:
 
 
 def test_a_choice_needs_a_gain_and_equal_outputs() -> None:
-    assert Choice(onnxruntime=10, openvino=9, cosine=1).runtime == "openvino"
-    assert Choice(onnxruntime=10, openvino=9.8, cosine=1).runtime == "onnxruntime"
-    assert Choice(onnxruntime=10, openvino=5, cosine=0.99).runtime == "onnxruntime"
+    assert RuntimeChoice(onnxruntime=10, openvino=9, cosine=1).runtime == "openvino"
+    assert RuntimeChoice(onnxruntime=10, openvino=9.8, cosine=1).runtime == "onnxruntime"
+    assert RuntimeChoice(onnxruntime=10, openvino=5, cosine=0.99).runtime == "onnxruntime"
 
 
 @pytest.mark.skipif(has_openvino(), reason="OpenVINO is installed")

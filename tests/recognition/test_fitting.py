@@ -23,7 +23,7 @@ from facebank.recognition.calibration.fitting import (
     calibrated_sizes,
     fit_calibrator,
 )
-from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
+from facebank.recognition.calibration.simulation import GalleryPlan, Identities, SimulatedSearches, simulate
 from facebank.recognition.cohort import Correction
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import MAX_KERNEL_SAMPLES
@@ -52,7 +52,7 @@ def fit_small() -> Calibrator:
 
 
 @cache
-def simulate_searches(size: int, samples_each: int) -> tuple[Searches, ...]:
+def simulate_searches(size: int, samples_each: int) -> tuple[SimulatedSearches, ...]:
     """Return searches in galleries of other people."""
     others = make_people(700, seed=99)
     plan = GalleryPlan(size, samples_each, strangers=600)

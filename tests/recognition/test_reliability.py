@@ -15,7 +15,7 @@ from facebank.recognition.calibration.reliability import (
     cross_fit,
     measure_reliability,
 )
-from facebank.recognition.calibration.simulation import Identities, Searches
+from facebank.recognition.calibration.simulation import Identities, SimulatedSearches
 from tests.recorder import Recorder
 
 DIMENSION = 24
@@ -39,9 +39,9 @@ def make_calibrator(odds: float, threshold: float) -> Calibrator:
     return Calibrator("prototype", (-1.0, -1e-6, 0.0, 1.0), (table,))
 
 
-def make_searches(scores: list[float], own: list[int]) -> Searches:
+def make_searches(scores: list[float], own: list[int]) -> SimulatedSearches:
     """Return searches in a gallery of one person with one sample."""
-    return Searches(
+    return SimulatedSearches(
         scores=np.array(scores, np.float32)[:, None],
         samples=np.ones((len(scores), 1), np.int64),
         own=np.array(own, np.int64),

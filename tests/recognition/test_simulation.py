@@ -17,7 +17,7 @@ from facebank.recognition.calibration.simulation import (
     MAX_SCORES,
     GalleryPlan,
     Identities,
-    Searches,
+    SimulatedSearches,
     simulate,
 )
 from facebank.recognition.scoring import CLASSIFIERS, PersonScorer
@@ -69,7 +69,7 @@ class RecordingBuilder:
 
 def run_simulation(
     photos: Sequence[int], plan: GalleryPlan, seed: int = 0, kind: str = "prototype", **options: Any
-) -> tuple[Identities, Searches, Enrolled, FloatArray]:
+) -> tuple[Identities, SimulatedSearches, Enrolled, FloatArray]:
     """Simulate a gallery and return the searches with the enrolled and searched embeddings."""
     identities, recorder = make_identities(photos, **options), RecordingBuilder()
     with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,7 @@ import pytest
 
 from facebank import FaceBank
 from facebank.album.album import Album
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import UNSETTLED
 from facebank.album.scan.videos import ScannedTrack, ScannedVideo
 from facebank.album.videos import VideoOverview, visits_of
@@ -274,7 +274,7 @@ def test_nearby_tracks_form_one_visit() -> None:
         make_track(6, 12.0, 13.0),
     )
     identities = [make_identity(name) for name in ("Ada", "Ada", "Ada", "Bea", None, "Cleo")]
-    video = ScannedVideo("/a.mp4", FileState(1, 1), "a" * 64, 13.0, tracks)
+    video = ScannedVideo("/a.mp4", FileStamp(1, 1), "a" * 64, 13.0, tracks)
     visits = visits_of(video, identities, {"Ada": 1, "Bea": 2})
     assert [(visit.person, visit.start, visit.end, visit.track) for visit in visits] == [
         (1, 0.0, 6.0, 2),

@@ -22,10 +22,10 @@ def transform(angle: float, scale: float, x: float, y: float) -> np.ndarray:
 
 @given(angles, scales, shifts, shifts)
 def test_a_similarity_transform_is_recovered(angle: float, scale: float, x: float, y: float) -> None:
-    points = template_landmarks("arcface", 112)
+    landmarks = template_landmarks("arcface", 112)
     matrix = transform(angle, scale, x, y)
-    moved = points @ matrix[:, :2].T + matrix[:, 2]
-    np.testing.assert_allclose(similarity_transform(points, moved.astype(np.float32)), matrix, atol=1e-3)
+    moved = landmarks @ matrix[:, :2].T + matrix[:, 2]
+    np.testing.assert_allclose(similarity_transform(landmarks, moved.astype(np.float32)), matrix, atol=1e-3)
 
 
 @given(st.lists(st.tuples(shifts, shifts), min_size=5, max_size=5), angles)

@@ -129,7 +129,7 @@ def test_embeddings_are_the_same(
     landmarks = golden[f"{photo['key']}_640x640_landmarks"]
     if source == "our landmarks":
         landmarks = [detection.landmarks for detection in detect(detector, pixels, (640, 640))]
-    crops = np.stack([align(pixels, points, "arcface", 112) for points in landmarks])
+    crops = np.stack([align(pixels, face_landmarks, "arcface", 112) for face_landmarks in landmarks])
     cosines = np.sum(embedder.embed(crops) * golden[f"{photo['key']}_embeddings"], axis=1)
     assert len(cosines) > 0
     assert cosines.min() > 0.999

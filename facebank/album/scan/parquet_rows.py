@@ -32,7 +32,7 @@ import numpy as np
 from facebank.album.scan.parquet_pages import MAX_FACES
 from facebank.album.scan.rows import (
     FaceRow,
-    FileState,
+    FileStamp,
     PhotoRow,
     error_or_none,
     numbers_of,
@@ -65,7 +65,7 @@ class FileRecord(NamedTuple):
     """A row without its faces; the fields are columns of the same names."""
 
     path: str
-    state: FileState
+    state: FileStamp
     status: str  # `SCANNED`, `KNOWN`, `EDITED` or `UNREADABLE`
     content_hash: str | None  # in hex
     error: str | None
@@ -160,7 +160,7 @@ def _check_values(values: Sequence[Any]) -> FileRecord:
         raise InvalidValueError("it holds an invalid file")
     return FileRecord(
         path_of(path),
-        FileState(integer(size), integer(modified)),
+        FileStamp(integer(size), integer(modified)),
         text(status),
         file_hash,
         error_or_none(error),

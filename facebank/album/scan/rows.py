@@ -63,7 +63,7 @@ _MAX_WEAKNESSES, _MAX_WEAKNESS_LENGTH, _MAX_WEAKNESSES_LENGTH = 20, 100, 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class FileState:
+class FileStamp:
     """Size and modification time of a file, to detect changes.
 
     For an object of a bucket they are those of `facebank.media.ObjectState`.
@@ -77,7 +77,7 @@ class FileRow(NamedTuple):
     """A file of a scan."""
 
     path: str  # absolute
-    state: FileState
+    state: FileStamp
     photo: int | None  # number of the photo; None if the file cannot be read
     error: str | None  # why it cannot be read, or None
     readers: str | None  # versions of the decoders that failed; None to retry in any case
@@ -191,7 +191,7 @@ def file_row(row: Sequence[object]) -> FileRow:
     path, size, modified, photo, error, readers = verify_row("files", row)
     number = None if photo is None else integer(photo)
     return FileRow(
-        path_of(path), FileState(integer(size), integer(modified)), number, error_or_none(error), text_or_none(readers)
+        path_of(path), FileStamp(integer(size), integer(modified)), number, error_or_none(error), text_or_none(readers)
     )
 
 

@@ -23,7 +23,7 @@ from facebank.album.scan.merging import MergeReport, is_inside, join_shards, mer
 from facebank.album.scan.rows import (
     FaceRow,
     FileRow,
-    FileState,
+    FileStamp,
     PhotoRow,
     ShardRow,
     TagRow,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from facebank.storage.connections import BoundedConnection
     from facebank.types import FloatArray
 
-UNSETTLED = FileState(-1, -1)
+UNSETTLED = FileStamp(-1, -1)
 """The state of a file that the next scan has to read again."""
 
 _EVERYWHERE = (b"", b"\x00", b"\xff" * 8)
@@ -73,7 +73,7 @@ class ScannedFile:
     """The result of scanning a file."""
 
     path: str  # absolute
-    state: FileState  # as it was before the file was read
+    state: FileStamp  # as it was before the file was read
     content_hash: str | None  # SHA-256 of its bytes, in hex; None if it cannot be read
     error: str | None  # why it cannot be decoded, or None
     found: Photo | None  # the photo with its faces; None for known content or on an error
@@ -152,7 +152,7 @@ class ScanFile:
         files = ((file, os.fsencode(file.path)) for file in self._tables.all_files())
         return [file for file, path in files if path == exact or below < path < above]
 
-    def files(self, place: str) -> dict[str, FileState]:
+    def files(self, place: str) -> dict[str, FileStamp]:
         """Return the states of the files known below a folder, or of the single file, by path."""
         return {file.path: file.state for file in self.known_files(place)}
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from facebank.album.scan.rows import FileState, ShardRow
+from facebank.album.scan.rows import FileStamp, ShardRow
 from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
 from facebank.errors import PhotoError, PhotoNotFoundError, ScanBusyError, StorageError
 from facebank.media import (
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from facebank.types import DecodedPhoto
     from facebank.vision import FaceAnalyzer
 
-FileTask: TypeAlias = tuple[str, FileState]
+FileTask: TypeAlias = tuple[str, FileStamp]
 """A file's absolute path or an object's address, and its state before it is read."""
 
 ScanElsewhere: TypeAlias = "Callable[[ScanFile, Sequence[FileTask]], Iterator[ScannedFile]]"
@@ -209,7 +209,7 @@ class _Folder:
             *(tuple(map(str, contents.photos)), len(contents.videos), contents.skipped), has_photos, is_complete, within
         )
 
-    def state(self, path: str) -> FileState:
+    def state(self, path: str) -> FileStamp:
         """Return the state of a photo."""
         return state_of(path)
 
@@ -252,8 +252,8 @@ class _Bucket:
             others=contents.others,
         )
 
-    def state(self, path: str) -> FileState:
-        return FileState(*self.states[path])
+    def state(self, path: str) -> FileStamp:
+        return FileStamp(*self.states[path])
 
     def is_annotated(self, _: str) -> bool:
         """Return False: objects are read once, when they are scanned."""
@@ -404,7 +404,7 @@ class PhotoScanner:
             results[index] = replace(results[index], found=analyzed.without_pixels)
         return results
 
-    def _open_file(self, path: str, state: FileState) -> tuple[ScannedFile, DecodedPhoto | None]:
+    def _open_file(self, path: str, state: FileStamp) -> tuple[ScannedFile, DecodedPhoto | None]:
         """Return the result of a file without faces, and the photo if it has to be analyzed."""
         content_hash = None
         try:
@@ -435,25 +435,25 @@ class PhotoScanner:
             return True
 
 
-def _read(path: str, state: FileState, within: NamedFolders | None) -> PhotoFile:
+def _read(path: str, state: FileStamp, within: NamedFolders | None) -> PhotoFile:
     if is_bucket_url(path):
         return read_object(path, ObjectState(state.size, state.modified))
     return read_photo_file(path, within=within)
 
 
-def state_of(path: str) -> FileState:
+def state_of(path: str) -> FileStamp:
     """Return size and time of a file or object; `UNSETTLED` if they cannot be read.
 
     Raises `ServiceError` or `MissingDependencyError`: the bucket of an object cannot be read.
     """
     if is_bucket_url(path):
         state = object_state(path)
-        return UNSETTLED if state is None else FileState(*state)
+        return UNSETTLED if state is None else FileStamp(*state)
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
         return UNSETTLED
-    return FileState(status.st_size, status.st_mtime_ns)
+    return FileStamp(status.st_size, status.st_mtime_ns)
 
 
 def map_parallel(work: Callable[[_Task], _Result], tasks: Iterable[_Task], workers: int) -> Iterator[_Result]:

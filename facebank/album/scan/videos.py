@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from facebank.album.scan.rows import (
     FaceRow,
-    FileState,
+    FileStamp,
     error_or_none,
     face_row,
     face_values,
@@ -55,7 +55,7 @@ class ScannedVideo:
     """The result of scanning a video."""
 
     path: str  # absolute
-    state: FileState  # as it was before the file was read
+    state: FileStamp  # as it was before the file was read
     content_hash: str | None  # SHA-256 of its bytes, in hex; None if it cannot be read
     seconds: float = 0.0
     tracks: tuple[ScannedTrack, ...] = ()
@@ -69,7 +69,7 @@ class VideoRow(NamedTuple):
 
     id: int
     path: str
-    state: FileState
+    state: FileStamp
     content_hash: str | None
     seconds: float
     error: str | None
@@ -148,7 +148,7 @@ class ScanVideos:
             for track in video.tracks:
                 self._add_track(number, track)
 
-    def keep_copy(self, path: str, state: FileState, content_hash: str) -> bool:
+    def keep_copy(self, path: str, state: FileStamp, content_hash: str) -> bool:
         """Store a copy of a known video under another path; return False if no readable video has these bytes."""
         with self._tables.changing() as changed:
             rows = self._tables.rows(
@@ -244,7 +244,7 @@ def _video_row(row: Sequence[object]) -> VideoRow:
     return VideoRow(
         integer(number),
         path_of(path),
-        FileState(integer(size), integer(modified)),
+        FileStamp(integer(size), integer(modified)),
         None if content_hash is None else hex_digest(content_hash),
         _seconds(seconds),
         error_or_none(error),

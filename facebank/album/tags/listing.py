@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from facebank.album.tags.regions import Box, Frame, Vocabulary, turn_box
+from facebank.album.tags.regions import Box, PhotoFrame, Vocabulary, turn_box
 from facebank.album.tags.xmp_files import XmpSource, read_photo_xmp
 from facebank.errors import PhotoError
 
@@ -46,14 +46,14 @@ def list_tags(path: Path) -> ShownPhoto:
     try:
         xmp = read_photo_xmp(path, to_change=False)
         header = xmp.header
-        frame = Frame.of_upright(header.width, header.height, header.orientation)
+        frame = PhotoFrame.of_upright(header.width, header.height, header.orientation)
         regions = tuple(shown for source in xmp.sources for shown in _list_regions(source, frame))
     except PhotoError as error:
         return ShownPhoto(str(path), None, None, str(error), ())
     return ShownPhoto(str(path), header.width, header.height, None, regions)
 
 
-def _list_regions(source: XmpSource, frame: Frame) -> Iterator[ShownRegion]:
+def _list_regions(source: XmpSource, frame: PhotoFrame) -> Iterator[ShownRegion]:
     dimensions = source.document.dimensions
     for region in source.document.regions:
         is_mwg = region.vocabulary is Vocabulary.MWG

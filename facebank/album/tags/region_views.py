@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from facebank.album.tags.regions import Box, Frame, Region, Vocabulary, match_faces, turn_box
+from facebank.album.tags.regions import Box, PhotoFrame, Region, Vocabulary, match_faces, turn_box
 from facebank.album.tags.xmp_files import XmpSource
 from facebank.gallery import name_key
 from facebank.storage.concurrency import computed
@@ -52,7 +52,7 @@ class TurnFinder:
         All documents about the photo.
     """
 
-    def __init__(self, frame: Frame, faces: Sequence[Box], sources: Sequence[XmpSource]) -> None:
+    def __init__(self, frame: PhotoFrame, faces: Sequence[Box], sources: Sequence[XmpSource]) -> None:
         self._frame = frame
         self._faces = faces
         self._sources = sources
@@ -171,7 +171,7 @@ class RegionView:
     faces: tuple[Box, ...]  # boxes of the faces in the upright picture
 
     @classmethod
-    def of(cls, source: XmpSource, frame: Frame, faces: Sequence[Box], finder: TurnFinder) -> RegionView:
+    def of(cls, source: XmpSource, frame: PhotoFrame, faces: Sequence[Box], finder: TurnFinder) -> RegionView:
         """Return the view of a document; the parameters are as of `TurnFinder`."""
         regions, turn = source.document.regions, finder.of(source)
         fits_photo = frame.may_have(source.document.dimensions)

@@ -85,7 +85,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class PhotoFrame:
     """The size of a photo's stored picture in pixels, and its EXIF orientation, 1..8."""
 
     width: int
@@ -136,11 +136,11 @@ class Frame:
         return 1 if _same_shape(dimensions, self.upright_size) else None
 
 
-def frame_of(photo: Photo, orientation: int) -> Frame:
+def frame_of(photo: Photo, orientation: int) -> PhotoFrame:
     """Return the frame of a scanned photo with an EXIF orientation, 1..8."""
     is_turned = photo.quarter_turns % 2 == 1
     width, height = (photo.height, photo.width) if is_turned else (photo.width, photo.height)
-    return Frame.of_upright(width, height, orientation)
+    return PhotoFrame.of_upright(width, height, orientation)
 
 
 def turn_box(box: Box, orientation: int) -> Box:

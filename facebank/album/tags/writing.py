@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.tags.region_views import RegionView, TurnFinder
-from facebank.album.tags.regions import Box, Frame, Vocabulary, face_boxes, frame_of, unturn_box
+from facebank.album.tags.regions import Box, PhotoFrame, Vocabulary, face_boxes, frame_of, unturn_box
 from facebank.album.tags.sidecars import has_unique_stem, sidecar_of
 from facebank.album.tags.written_names import TagMarks
 from facebank.album.tags.xmp_document import XmpDocument
@@ -262,7 +262,9 @@ def _plan(
     return TaggedFace(face, person, Action.RENAMED if name else Action.NAMED, name or None)
 
 
-def _apply(plans: Sequence[TaggedFace], view: RegionView, frame: Frame, boxes: Sequence[Box], marks: TagMarks) -> None:
+def _apply(
+    plans: Sequence[TaggedFace], view: RegionView, frame: PhotoFrame, boxes: Sequence[Box], marks: TagMarks
+) -> None:
     document = view.source.document
     for plan in plans:
         if plan.action is Action.ADDED:

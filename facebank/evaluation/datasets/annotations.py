@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, SkippedEntry
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, LabeledRegion, Pick, SkippedEntry
 from facebank.evaluation.datasets.checking import (
     CsvRow,
     People,
     PhotoFolder,
-    UnusableError,
+    UnusableEntryError,
     check_photos,
     file_error,
     parse_split,
@@ -33,7 +33,7 @@ from facebank.storage.text import printable
 VOTT_COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "label")
 _COCO_LISTS = ("images", "annotations", "categories")
 
-_Tagged: TypeAlias = "dict[tuple[Path, Region], tuple[TaggedBox, set[str]]]"
+_Tagged: TypeAlias = "dict[tuple[Path, LabeledRegion], tuple[TaggedBox, set[str]]]"
 """Boxes by photo and region, each with all its tags."""
 
 
@@ -132,17 +132,17 @@ def _dataset(
         try:
             index, tags = (_find(folder, box), _region(box)), {people.add(tag) for tag in box.tags}
             _add_box(tagged, index, box, tags)
-        except UnusableError as error:
+        except UnusableEntryError as error:
             notes.append(SkippedEntry(box.location, str(error)))
     selected = _photos(folder, tagged, notes)
     check_photos(path, selected, notes)
     return Dataset(dataset_title(path), tuple(selected), pick=Pick.CENTRAL, skipped=(*notes, *people.notes))
 
 
-def _add_box(tagged: _Tagged, index: tuple[Path, Region], box: TaggedBox, tags: set[str]) -> None:
+def _add_box(tagged: _Tagged, index: tuple[Path, LabeledRegion], box: TaggedBox, tags: set[str]) -> None:
     first, known_tags = tagged.setdefault(index, (box, set()))
     if first is not box and tags <= known_tags:
-        raise UnusableError(f"repeats the box of {first.location}")
+        raise UnusableEntryError(f"repeats the box of {first.location}")
     known_tags |= tags
 
 
@@ -167,29 +167,29 @@ def _photos(folder: PhotoFolder, tagged: _Tagged, notes: list[SkippedEntry]) -> 
 def _find(folder: PhotoFolder, box: TaggedBox) -> Path:
     try:
         return folder.find_any(box.files)
-    except UnusableError as error:
-        raise UnusableError(f"{shorten(box.files[0]) or 'a photo without a name'}: {error}") from error
+    except UnusableEntryError as error:
+        raise UnusableEntryError(f"{shorten(box.files[0]) or 'a photo without a name'}: {error}") from error
 
 
-def _region(box: TaggedBox) -> Region:
+def _region(box: TaggedBox) -> LabeledRegion:
     left, top, width, height = box.box
     if width <= 0 or height <= 0:
-        raise UnusableError(f"the box is {width:g} pixels wide and {height:g} high")
+        raise UnusableEntryError(f"the box is {width:g} pixels wide and {height:g} high")
     limits = box.size or (math.inf, math.inf)
     if left >= limits[0] or top >= limits[1] or left + width <= 0 or top + height <= 0:
-        raise UnusableError("the box is outside the photo")
-    return Region(left, top, width, height)
+        raise UnusableEntryError("the box is outside the photo")
+    return LabeledRegion(left, top, width, height)
 
 
 def _parse_number(value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise UnusableError(f"'{shorten(value)}' is not a number")
+        raise UnusableEntryError(f"'{shorten(value)}' is not a number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise UnusableError("a number is too large")
+        raise UnusableEntryError("a number is too large")
     return number
 
 
@@ -207,7 +207,7 @@ def _vott_boxes(key: str, entry: Any) -> Iterator[TaggedBox | SkippedEntry]:
         region_location = f"{location}, region {index + 1}"
         try:
             yield _vott_box(region_location, asset, region)
-        except UnusableError as error:
+        except UnusableEntryError as error:
             yield SkippedEntry(region_location, str(error))
 
 
@@ -215,9 +215,9 @@ def _vott_box(location: str, asset: Mapping[str, Any], region: Any) -> TaggedBox
     box = region.get("boundingBox") if isinstance(region, dict) else None
     tags = region.get("tags") if isinstance(region, dict) else None
     if not isinstance(box, dict):
-        raise UnusableError("'boundingBox' is missing")
+        raise UnusableEntryError("'boundingBox' is missing")
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise UnusableError("'tags' is missing or not a list of strings")
+        raise UnusableEntryError("'tags' is missing or not a list of strings")
     left, top, width, height = (_parse_number(box.get(key)) for key in ("left", "top", "width", "height"))
     return TaggedBox(
         location, _files(asset), (left, top, width, height), tuple(tags), _video_name(asset), _size(asset.get("size"))
@@ -228,7 +228,7 @@ def _files(asset: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the possible file names of an asset, in all variants that VoTT versions write."""
     paths = [text for text in (asset.get("name"), asset.get("path")) if isinstance(text, str) and text]
     if not paths:
-        raise UnusableError("the photo has no name")
+        raise UnusableEntryError("the photo has no name")
     last = [text.replace("\\", "/").rpartition("/")[2] for text in paths]
     decoded = [unquote(name).replace("\\", "/").rpartition("/")[2] for name in last]
     names = [name for name in (*last, *decoded) if name]
@@ -254,7 +254,7 @@ def _parse_row(row: CsvRow) -> TaggedBox | SkippedEntry:
     try:
         left, top, right, bottom = (_parse_decimal(row.values[column]) for column in VOTT_COLUMNS[1:5])
         files = _files({"name": row.values["image"]})
-    except UnusableError as error:
+    except UnusableEntryError as error:
         return SkippedEntry(location, str(error))
     video, is_frame, _ = row.values["image"].partition("#t=")
     tags = (row.values["label"],) if row.values["label"] else ()
@@ -267,7 +267,7 @@ def _parse_decimal(text: str) -> float:
     try:
         return _parse_number(float(text))
     except ValueError:
-        raise UnusableError(f"'{shorten(text)}' is not a number") from None
+        raise UnusableEntryError(f"'{shorten(text)}' is not a number") from None
 
 
 def _index_by_id(entries: list[Any], kind: str, skipped: list[SkippedEntry]) -> dict[int | str, Mapping[str, Any]]:
@@ -290,7 +290,7 @@ def _coco_boxes(
         location = f"annotation {index}"
         try:
             yield _coco_box(location, annotation, images, categories)
-        except UnusableError as error:
+        except UnusableEntryError as error:
             yield SkippedEntry(location, str(error))
 
 
@@ -301,15 +301,15 @@ def _coco_box(
     category = _look_up(annotation, "category_id", categories)
     if image is None or category is None:
         kind = "image" if image is None else "category"
-        raise UnusableError(f"no {kind} has the stated id")
+        raise UnusableEntryError(f"no {kind} has the stated id")
     if annotation.get("iscrowd") not in (None, 0):
-        raise UnusableError("a crowd is not a single person")
+        raise UnusableEntryError("a crowd is not a single person")
     box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
-        raise UnusableError("'bbox' is missing or does not have four numbers")
+        raise UnusableEntryError("'bbox' is missing or does not have four numbers")
     file_name, person = image.get("file_name"), category.get("name")
     if not isinstance(file_name, str) or not file_name or not isinstance(person, str):
-        raise UnusableError("the image has no 'file_name', or the category no 'name'")
+        raise UnusableEntryError("the image has no 'file_name', or the category no 'name'")
     left, top, width, height = map(_parse_number, box)
     return TaggedBox(location, (file_name,), (left, top, width, height), (person,), size=_size(image))
 

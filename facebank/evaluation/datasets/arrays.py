@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, PhotoContent, Pick
-from facebank.evaluation.datasets.checking import People, UnusableError, parse_split, shorten
+from facebank.evaluation.datasets.checking import People, UnusableEntryError, parse_split, shorten
 from facebank.evaluation.datasets.folders import dataset_title
 from facebank.evaluation.datasets.npz import (
     MAX_TOTAL,
@@ -100,9 +100,11 @@ class _Arrays:
         member = self.members[name]
         shape = member.shape
         if member.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape[1:]:
-            raise UnusableError(f"the array {name} is {member.dtype} of shape {shape}; expected uint8 (N, H, W, 3)")
+            raise UnusableEntryError(
+                f"the array {name} is {member.dtype} of shape {shape}; expected uint8 (N, H, W, 3)"
+            )
         if shape[0] > MAX_IMAGES:
-            raise UnusableError(f"the array {name} has {shape[0]:,} images; the limit is {MAX_IMAGES:,}")
+            raise UnusableEntryError(f"the array {name} has {shape[0]:,} images; the limit is {MAX_IMAGES:,}")
         if not ImageArray.can_read(member):
             return list(member.read(self.archive))
         array = ImageArray(self.path, member)
@@ -133,14 +135,14 @@ def _image_dataset(path: Path, parts: list[_Part], pick: Pick) -> Dataset:
                 DatasetPhoto(name, person, image, None, _parse_split(name, split), printable(part.groups[index]))
             )
     if not photos:
-        raise UnusableError("it has no images")
+        raise UnusableEntryError("it has no images")
     return Dataset(dataset_title(path), tuple(photos), pick=pick, skipped=tuple(people.notes))
 
 
 def _parse_split(name: str, text: str) -> str | None:
     split = parse_split(text)
     if split is None and text.strip():
-        raise UnusableError(f"the split of {name} is '{shorten(text)}'; expected train, validation or test")
+        raise UnusableEntryError(f"the split of {name} is '{shorten(text)}'; expected train, validation or test")
     return split
 
 
@@ -155,17 +157,17 @@ def _parts(arrays: _Arrays) -> Iterator[_Part]:
             count = len(images)
             yield _Part(images, arrays.texts(labels, count), [split] * count, [""] * count)
     else:
-        raise UnusableError("expected the arrays images and labels, or arr_0 to arr_3")
+        raise UnusableEntryError("expected the arrays images and labels, or arr_0 to arr_3")
 
 
 def _read_texts(member: Member, archive: zipfile.ZipFile, count: int) -> list[str]:
     """Return an array of strings or integers as strings; other dtypes are rejected before reading."""
     if len(member.shape) != 1 or member.dtype.kind not in "USiu":
-        raise UnusableError(
+        raise UnusableEntryError(
             f"the array {member.name} is {member.dtype} of shape {member.shape}; expected (N,) strings or integers"
         )
     if member.shape[0] != count:
-        raise UnusableError(f"the array {member.name} has {member.shape[0]:,} values for {count:,} images")
+        raise UnusableEntryError(f"the array {member.name} has {member.shape[0]:,} values for {count:,} images")
     array = member.read(archive)
     if array.dtype.kind == "S":
         return [bytes(text).decode("utf-8") for text in array]
@@ -177,14 +179,14 @@ def _read_pick(arrays: _Arrays) -> Pick:
     if member is None:
         return Pick.LARGEST
     if member.dtype != np.bool_ or member.size != 1:
-        raise UnusableError("the array aligned is not a single boolean")
+        raise UnusableEntryError("the array aligned is not a single boolean")
     return Pick.ALIGNED if bool(member.read(arrays.archive).reshape(-1)[0]) else Pick.LARGEST
 
 
 def _embeddings(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Member]) -> Dataset:
     missing = next((name for name in _REQUIRED_ARRAYS if name not in arrays), None)
     if missing is not None:
-        raise UnusableError(f"the array {missing} is missing")
+        raise UnusableEntryError(f"the array {missing} is missing")
     vectors = _read_vectors(arrays["embedding"], archive)
     count = len(vectors)
     numbers = {
@@ -218,18 +220,18 @@ def _embeddings(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Membe
 def _read_vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
     shape = member.shape
     if member.dtype.kind != "f" or len(shape) != 2 or not 0 < shape[1] <= MAX_DIMENSION:
-        raise UnusableError(f"the array embedding is {member.dtype} of shape {shape}; expected float32 (N, D)")
+        raise UnusableEntryError(f"the array embedding is {member.dtype} of shape {shape}; expected float32 (N, D)")
     if not 0 < shape[0] <= MAX_EMBEDDINGS:
-        raise UnusableError(f"{shape[0]:,} embeddings; expected 1 to {MAX_EMBEDDINGS:,}")
+        raise UnusableEntryError(f"{shape[0]:,} embeddings; expected 1 to {MAX_EMBEDDINGS:,}")
     if 4 * shape[0] * shape[1] > MAX_TOTAL:
-        raise UnusableError(f"the embeddings have {4 * shape[0] * shape[1]:,} bytes; the limit is {MAX_TOTAL:,}")
+        raise UnusableEntryError(f"the embeddings have {4 * shape[0] * shape[1]:,} bytes; the limit is {MAX_TOTAL:,}")
     vectors, start = np.empty(shape, dtype=np.float32), 0
     for block in member.blocks(archive):
         lengths = np.linalg.norm(block.astype(np.float64), axis=1)
         invalid = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
         if len(invalid):
             row = int(invalid[0])
-            raise UnusableError(
+            raise UnusableEntryError(
                 f"embedding {start + row + 1} has length {lengths[row]:.3g}; expected L2-normalized embeddings, as "
                 "the pack returns them"
             )
@@ -242,13 +244,13 @@ def _read_numbers(member: Member | None, archive: zipfile.ZipFile, count: int, d
     if member is None:
         return np.full(count, default)
     if member.dtype.kind not in "fiu" or member.shape != (count,):
-        raise UnusableError(
+        raise UnusableEntryError(
             f"the array {member.name} is {member.dtype} of shape {member.shape}; expected {count:,} numbers"
         )
     numbers = member.read(archive).astype(np.float64)
     maximum = np.inf if member.name == "size" else 1.0
     if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > maximum + 1e-6:
-        raise UnusableError(f"the array {member.name} has values outside 0 to {maximum:g}")
+        raise UnusableEntryError(f"the array {member.name} has values outside 0 to {maximum:g}")
     return np.minimum(numbers, maximum)
 
 
@@ -265,7 +267,9 @@ def _read_pack(member: Member | None, archive: zipfile.ZipFile) -> str:
     if member is None:
         return ""
     if math.prod(member.shape) != 1 or member.dtype.kind not in "US":
-        raise UnusableError("the array pack is not a single string, the digest of the pack that made the embeddings")
+        raise UnusableEntryError(
+            "the array pack is not a single string, the digest of the pack that made the embeddings"
+        )
     value = member.read(archive).reshape(-1)[0]
     text = bytes(value).decode("utf-8") if member.dtype.kind == "S" else str(value)
     return text.strip().lower()

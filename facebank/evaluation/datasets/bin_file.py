@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick
-from facebank.evaluation.datasets.checking import UnusableError, file_error, shorten
+from facebank.evaluation.datasets.checking import UnusableEntryError, file_error, shorten
 from facebank.evaluation.datasets.folders import dataset_title
 
 MAX_FILE = 2 * 1024**3
@@ -38,7 +38,7 @@ def read_bin(path: Path) -> Dataset:
             raise file_error(path, f"exceeds the limit of {MAX_FILE:,} bytes")
         with path.open("rb") as stream:
             images, same = parse_bin(stream)
-    except UnusableError as error:
+    except UnusableEntryError as error:
         raise file_error(path, f"not a face verification file: {error}") from error
     except OSError as error:
         raise file_error(path, f"cannot be read: {error.strerror}") from error
@@ -53,15 +53,15 @@ def read_bin(path: Path) -> Dataset:
 
 
 def parse_bin(stream: BinaryIO) -> tuple[list[bytes], list[bool]]:
-    """Return the bytes of the images, two per pair, and whether each pair shows one person; raises `UnusableError`."""
+    """Return the bytes of two images per pair, and whether each pair is of one person; raises `UnusableEntryError`."""
     reader = _PickleReader()
     try:
         for opcode, argument, _ in pickletools.genops(_LimitedFile(stream)):  # type: ignore[arg-type]
             reader.interpret(opcode.name, argument)
     except (ValueError, OverflowError, IndexError, KeyError, TypeError, EOFError) as error:
-        raise UnusableError(f"damaged, or not a pickle ({shorten(error) or 'too few values'})") from error
+        raise UnusableEntryError(f"damaged, or not a pickle ({shorten(error) or 'too few values'})") from error
     if stream.read(1):
-        raise UnusableError("data after the end of the pickle")
+        raise UnusableEntryError("data after the end of the pickle")
     return _check_content(reader.result())
 
 
@@ -88,7 +88,7 @@ class _PickleReader:
     def interpret(self, name: str, argument: object) -> None:
         self._opcodes += 1
         if self._opcodes > _MAX_OPCODES:
-            raise UnusableError("too many opcodes")
+            raise UnusableEntryError("too many opcodes")
         if name in _IGNORED:
             return
         if name in _STRINGS:
@@ -108,7 +108,7 @@ class _PickleReader:
 
     def result(self) -> object:
         if len(self._stack) != 1:
-            raise UnusableError("the pickle does not end with one value")
+            raise UnusableEntryError("the pickle does not end with one value")
         return self._stack[0]
 
     def _build(self, name: str, argument: object) -> None:
@@ -122,23 +122,23 @@ class _PickleReader:
             items = self._pop(1) if name == "APPEND" else self._pop_to_mark()
             target = self._stack[-1]
             if not isinstance(target, list):
-                raise UnusableError("it appends to an object that is not a list")
+                raise UnusableEntryError("it appends to an object that is not a list")
             target.extend(items)
         elif name == "GLOBAL" and argument == "_codecs encode":
             self._stack.append(_ENCODER)
         elif name == "REDUCE":
             self._decode()
         else:
-            raise UnusableError(self._unsupported_message(name, argument))
+            raise UnusableEntryError(self._unsupported_message(name, argument))
 
     def _decode(self) -> None:
         function, arguments = self._pop(2)
         is_bytes = function is _ENCODER and isinstance(arguments, tuple) and len(arguments) == 2
         if not is_bytes or not isinstance(arguments, tuple) or arguments[1] not in ("latin1", "latin-1"):
-            raise UnusableError("it calls a function")
+            raise UnusableEntryError("it calls a function")
         text = arguments[0]
         if not isinstance(text, str):
-            raise UnusableError("unsupported encoding of bytes")
+            raise UnusableEntryError("unsupported encoding of bytes")
         self._stack.append(text.encode("latin-1"))
 
     def _unsupported_message(self, name: str, argument: object) -> str:
@@ -151,7 +151,7 @@ class _PickleReader:
 
     def _pop(self, count: int) -> list[object]:
         if len(self._stack) < count or any(value is _MARK for value in self._stack[len(self._stack) - count :]):
-            raise UnusableError("damaged (too few values)")
+            raise UnusableEntryError("damaged (too few values)")
         values = self._stack[len(self._stack) - count :]
         del self._stack[len(self._stack) - count :]
         return values
@@ -190,13 +190,13 @@ class _LimitedFile:
     def read(self, size: int) -> bytes:
         # Protocol 2 stores bytes from 128 on as two.
         if size > 2 * MAX_IMAGE:
-            raise UnusableError(f"an image of {size:,} bytes exceeds the limit of {MAX_IMAGE:,}")
+            raise UnusableEntryError(f"an image of {size:,} bytes exceeds the limit of {MAX_IMAGE:,}")
         return self.stream.read(size)
 
     def readline(self) -> bytes:
         line = self.stream.readline(_MAX_LINE)
         if len(line) == _MAX_LINE:
-            raise UnusableError("a line is too long")
+            raise UnusableEntryError("a line is too long")
         return line
 
     def tell(self) -> int:
@@ -205,31 +205,31 @@ class _LimitedFile:
 
 def _check_content(value: object) -> tuple[list[bytes], list[bool]]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise UnusableError("expected two lists, of images and of booleans")
+        raise UnusableEntryError("expected two lists, of images and of booleans")
     images, same = value
     if not isinstance(images, (tuple, list)) or not isinstance(same, (tuple, list)):
-        raise UnusableError("expected two lists, of images and of booleans")
+        raise UnusableEntryError("expected two lists, of images and of booleans")
     if not same:
-        raise UnusableError("the list of pairs is empty")
+        raise UnusableEntryError("the list of pairs is empty")
     if len(images) != 2 * len(same):
-        raise UnusableError(f"{len(images):,} images for {len(same):,} pairs; expected two per pair")
+        raise UnusableEntryError(f"{len(images):,} images for {len(same):,} pairs; expected two per pair")
     if len(images) > MAX_IMAGES:
-        raise UnusableError(f"more than {MAX_IMAGES:,} images")
+        raise UnusableEntryError(f"more than {MAX_IMAGES:,} images")
     contents = [_check_image(number, image) for number, image in enumerate(images, start=1)]
     return contents, [_check_label(number, label) for number, label in enumerate(same, start=1)]
 
 
 def _check_image(number: int, value: object) -> bytes:
     if not isinstance(value, bytes):
-        raise UnusableError(f"image {number} is {type(value).__name__}, not bytes")
+        raise UnusableEntryError(f"image {number} is {type(value).__name__}, not bytes")
     if len(value) > MAX_IMAGE:
-        raise UnusableError(f"image {number} of {len(value):,} bytes exceeds the limit of {MAX_IMAGE:,}")
+        raise UnusableEntryError(f"image {number} of {len(value):,} bytes exceeds the limit of {MAX_IMAGE:,}")
     return value
 
 
 def _check_label(number: int, value: object) -> bool:
     if not isinstance(value, int) or value not in (0, 1):
-        raise UnusableError(f"the label of pair {number} is not a boolean")
+        raise UnusableEntryError(f"the label of pair {number} is not a boolean")
     return bool(value)
 
 

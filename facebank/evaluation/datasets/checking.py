@@ -32,7 +32,7 @@ _SPLITS = {
 }
 
 
-class UnusableError(Exception):
+class UnusableEntryError(Exception):
     """Raised for one unusable entry of a dataset, which the reader then skips."""
 
 
@@ -109,11 +109,11 @@ class People:
     _spellings: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def add(self, text: str) -> str:
-        """Record a spelling of a person's name and return the first one; raises `UnusableError` for an invalid name."""
+        """Record a spelling of a name and return the first one; raises `UnusableEntryError` for an invalid name."""
         try:
             name = normalize_name(text)
         except InvalidNameError as error:
-            raise UnusableError(str(error).removesuffix(".")) from error
+            raise UnusableEntryError(str(error).removesuffix(".")) from error
         key = name_key(name)
         self._spellings.setdefault(key, {})[text] = None
         return self._first.setdefault(key, name)
@@ -148,43 +148,43 @@ class PhotoFolder:
             raise file_error(self.folder, "no such folder of photos")
 
     def find(self, name: str) -> Path:
-        """Return the photo at a path below the folder, links resolved; raises `UnusableError` if missing or outside."""
+        """Return the photo at a path in the folder, links resolved; raises `UnusableEntryError` if absent or outside."""
         if not name or "\0" in name:
-            raise UnusableError("the path is empty" if not name else "not a valid path")
+            raise UnusableEntryError("the path is empty" if not name else "not a valid path")
         try:
             relative = (self._root / name).resolve().relative_to(self._root)
         except ValueError:
-            raise UnusableError(f"outside the folder {printable(self.folder.name or str(self._root))}") from None
+            raise UnusableEntryError(f"outside the folder {printable(self.folder.name or str(self._root))}") from None
         except (OSError, RuntimeError):
-            raise UnusableError("the path cannot be resolved") from None
+            raise UnusableEntryError("the path cannot be resolved") from None
         path = self.folder / relative
         try:
             exists = path.is_file()
         except OSError:
             exists = False
         if not exists:
-            raise UnusableError("no such photo")
+            raise UnusableEntryError("no such photo")
         return path
 
     def find_any(self, names: Iterable[str]) -> Path:
         """Return the photo at the first existing path, else the only photo below the folder with that file name.
 
-        Raises `UnusableError` if there is none, or several have the name.
+        Raises `UnusableEntryError` if there is none, or several have the name.
         """
         candidates = tuple(dict.fromkeys(names))
         reasons = list[str]()
         for name in candidates:
             try:
                 return self.find(name)
-            except UnusableError as error:
+            except UnusableEntryError as error:
                 reasons.append(str(error))
         for name in candidates:
             paths = self._paths_named(name.replace("\\", "/").rpartition("/")[2])
             if len(paths) > 1:
-                raise UnusableError("several photos have this name")
+                raise UnusableEntryError("several photos have this name")
             if paths:
                 return self.find(paths[0].relative_to(self.folder).as_posix())
-        raise UnusableError(reasons[0] if reasons else "the path is empty")
+        raise UnusableEntryError(reasons[0] if reasons else "the path is empty")
 
     def label(self, path: Path) -> str:
         """Return a photo's printable path relative to the folder."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from facebank.errors import PhotoNotFoundError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, SkippedEntry
-from facebank.evaluation.datasets.checking import People, UnusableError, file_error, parse_split
+from facebank.evaluation.datasets.checking import People, UnusableEntryError, file_error, parse_split
 from facebank.media import find_photos
 from facebank.storage.text import printable
 
@@ -64,7 +64,7 @@ class _FolderReader:
         split = parse_split(parts[0]) if parts and parts[0] in self.splits else None
         try:
             person = self._person(parts[1:] if split else parts, split)
-        except UnusableError as error:
+        except UnusableEntryError as error:
             self._reasons.setdefault(str(error), []).append(name)
             return
         self._names[name] += 1
@@ -82,9 +82,9 @@ class _FolderReader:
 
     def _person(self, inner: tuple[str, ...], split: str | None) -> str:
         if len(inner) < 2:
-            raise UnusableError("it is not in a folder of a person")
+            raise UnusableEntryError("it is not in a folder of a person")
         if self.splits and split is None:
-            raise UnusableError(f"its folder is next to {', '.join(sorted(self.splits))} and belongs to no split")
+            raise UnusableEntryError(f"its folder is next to {', '.join(sorted(self.splits))} and belongs to no split")
         return self._people.add(inner[0])
 
 

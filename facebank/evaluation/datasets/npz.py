@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import PhotoError
-from facebank.evaluation.datasets.checking import UnusableError, file_error, shorten
+from facebank.evaluation.datasets.checking import UnusableEntryError, file_error, shorten
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def npz_errors(path: Path) -> Iterator[None]:
         raise file_error(path, "no such file")
     try:
         yield
-    except UnusableError as error:
+    except UnusableEntryError as error:
         raise file_error(path, str(error)) from error
     except OSError as error:
         raise file_error(path, f"cannot be read: {error.strerror or shorten(error)}") from error
@@ -87,15 +87,17 @@ class Member:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self, archive: zipfile.ZipFile, max_bytes: int | None = None) -> NDArray[Any]:
-        """Return all values; raises `UnusableError` if they exceed `max_bytes` (default `MAX_WHOLE`)."""
+        """Return all values; raises `UnusableEntryError` if they exceed `max_bytes` (default `MAX_WHOLE`)."""
         limit = MAX_WHOLE if max_bytes is None else max_bytes
         if self.size > limit:
-            raise UnusableError(f"the array {self.name} has {self.size:,} uncompressed bytes; the limit is {limit:,}")
+            raise UnusableEntryError(
+                f"the array {self.name} has {self.size:,} uncompressed bytes; the limit is {limit:,}"
+            )
         with archive.open(self.info) as stream:
             stream.read(self.start)
             data = stream.read(self.size)
             if len(data) != self.size or stream.read(1):
-                raise UnusableError(f"the array {self.name} is truncated")
+                raise UnusableEntryError(f"the array {self.name} is truncated")
         array: NDArray[Any] = np.frombuffer(data, dtype=self.dtype)
         return array.reshape(self.shape, order="F" if self.is_fortran_order else "C")
 
@@ -112,11 +114,11 @@ class Member:
                 rows = min(remaining, max(1, _BLOCK // row))
                 data = stream.read(rows * row)
                 if len(data) != rows * row:
-                    raise UnusableError(f"the array {self.name} is truncated")
+                    raise UnusableEntryError(f"the array {self.name} is truncated")
                 yield np.frombuffer(data, dtype=self.dtype).reshape(rows, *self.shape[1:])
                 remaining -= rows
             if stream.read(1):
-                raise UnusableError(f"the array {self.name} is truncated")
+                raise UnusableEntryError(f"the array {self.name} is truncated")
 
 
 def member_names(archive: zipfile.ZipFile) -> list[str]:
@@ -125,16 +127,16 @@ def member_names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def find_members(archive: zipfile.ZipFile, names: Collection[str]) -> dict[str, Member]:
-    """Return arrays by name, with validated headers and sizes; raises `UnusableError`."""
+    """Return arrays by name, with validated headers and sizes; raises `UnusableEntryError`."""
     members = archive.infolist()
     if len(members) > _MAX_MEMBERS:
-        raise UnusableError(f"{len(members):,} files exceed the limit of {_MAX_MEMBERS}")
+        raise UnusableEntryError(f"{len(members):,} files exceed the limit of {_MAX_MEMBERS}")
     selected = [member for member in members if member.filename.removesuffix(".npy") in names]
     if len({member.filename.removesuffix(".npy") for member in selected}) != len(selected):
-        raise UnusableError("an array occurs twice")
+        raise UnusableEntryError("an array occurs twice")
     total = sum(member.file_size for member in selected)
     if total > MAX_TOTAL:
-        raise UnusableError(f"the arrays have {total:,} uncompressed bytes; the limit is {MAX_TOTAL:,}")
+        raise UnusableEntryError(f"the arrays have {total:,} uncompressed bytes; the limit is {MAX_TOTAL:,}")
     arrays = {}
     for info in selected:
         name = info.filename.removesuffix(".npy")
@@ -142,7 +144,7 @@ def find_members(archive: zipfile.ZipFile, names: Collection[str]) -> dict[str, 
             shape, is_fortran_order, dtype, start = _read_header(stream, name)
         member = Member(name, info, shape, dtype, is_fortran_order, start)
         if member.size + start != info.file_size:
-            raise UnusableError(f"the size of the array {name} does not match its header")
+            raise UnusableEntryError(f"the size of the array {name} does not match its header")
         arrays[name] = member
     return arrays
 
@@ -151,13 +153,13 @@ def _read_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, n
     start = stream.read(len(_MAGIC) + 2)
     width = _LENGTH_BYTES.get(start[-2:])
     if not start.startswith(_MAGIC) or width is None:
-        raise UnusableError(f"the array {name} is not a NumPy array of a supported version")
+        raise UnusableEntryError(f"the array {name} is not a NumPy array of a supported version")
     length = min(_MAX_HEADER, int.from_bytes(stream.read(width), "little"))
     header = stream.read(length)
     # Matched by a regular expression, since parsing the header as Python is unsafe.
     match = _HEADER.fullmatch(header.decode("latin-1"))
     if match is None:
-        raise UnusableError(f"the array {name} has Python objects or an unsupported dtype")
+        raise UnusableEntryError(f"the array {name} has Python objects or an unsupported dtype")
     shape = tuple(int(length.strip().rstrip("L")) for length in match[3].split(",") if length.strip())
     return shape, match[2] == "True", np.dtype(match[1]), len(start) + width + length
 
@@ -166,7 +168,7 @@ class ImageArray:
     """Images of an npz, ``uint8`` of shape ``(N, H, W, 3)``, read one at a time from the open file.
 
     The array is decompressed once to verify it, saving the decompressor's state every 16 MB as a restart point. Raises
-    `UnusableError` if the array is truncated or damaged.
+    `UnusableEntryError` if the array is truncated or damaged.
     """
 
     def __init__(self, path: Path, member: Member) -> None:
@@ -208,7 +210,7 @@ class ImageArray:
         self._stream.seek(self.member.info.header_offset)
         start = self._stream.read(_LOCAL_HEADER.size)
         if len(start) != _LOCAL_HEADER.size or not start.startswith(b"PK\x03\x04"):
-            raise UnusableError(f"the array {self.member.name} is truncated")
+            raise UnusableEntryError(f"the array {self.member.name} is truncated")
         _, name, extra = _LOCAL_HEADER.unpack(start)
         return int(self.member.info.header_offset + _LOCAL_HEADER.size + name + extra)
 
@@ -223,14 +225,14 @@ class ImageArray:
         while total < info.file_size:
             data = self._read_next(min(_BLOCK, info.file_size - total))
             if not data:
-                raise UnusableError(f"the array {self.member.name} is truncated")
+                raise UnusableEntryError(f"the array {self.member.name} is truncated")
             checksum = zlib.crc32(data, checksum)
             total += len(data)
             if not self._is_stored and total - last_point >= _RESTART_INTERVAL:
                 self._points.append((total, self._stream.tell(), self._decompressor.copy()))
                 last_point = total
         if self._read_next(1) and not self._is_stored:
-            raise UnusableError(f"the array {self.member.name} is truncated")
+            raise UnusableEntryError(f"the array {self.member.name} is truncated")
         if checksum != info.CRC:
             raise zipfile.BadZipFile(f"Bad CRC-32 for file '{info.filename}'")
         self._position = info.file_size

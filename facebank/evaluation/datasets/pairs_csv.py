@@ -12,7 +12,7 @@ from facebank.evaluation.datasets.checking import (
     CsvTable,
     People,
     PhotoFolder,
-    UnusableError,
+    UnusableEntryError,
     check_photos,
     file_error,
     read_table,
@@ -68,7 +68,7 @@ def _add_all(reader: _PairReader, table: CsvTable) -> list[SkippedEntry]:
     for row in table.rows:
         try:
             reader.add(row)
-        except UnusableError as error:
+        except UnusableEntryError as error:
             skipped.append(SkippedEntry(f"line {row.line}", str(error)))
     return skipped
 
@@ -86,17 +86,17 @@ class _PairReader:
     _lines: dict[frozenset[Path], int] = field(default_factory=dict)
 
     def add(self, row: CsvRow) -> None:
-        """Add a pair; raises `UnusableError` before anything is changed."""
+        """Add a pair; raises `UnusableEntryError` before anything is changed."""
         paths = [self._find(row.values[column]) for column in ("first", "second")]
         if paths[0] == paths[1]:
-            raise UnusableError(f"{self.folder.label(paths[0])} is paired with itself")
+            raise UnusableEntryError(f"{self.folder.label(paths[0])} is paired with itself")
         same, fold = _parse_same(row.values["same"]), _parse_fold(row.values.get("fold", ""))
         earlier_line = self._lines.get(frozenset(paths))
         if earlier_line is not None:
-            raise UnusableError(f"same pair as in line {earlier_line}")
+            raise UnusableEntryError(f"same pair as in line {earlier_line}")
         people = [self._person(row, column, path) for column, path in zip(("first", "second"), paths, strict=True)]
         if None not in people and (people[0] == people[1]) != same:
-            raise UnusableError("same is yes for two people" if same else "same is no for one person")
+            raise UnusableEntryError("same is yes for two people" if same else "same is no for one person")
         first, second = (self._index(path, person) for path, person in zip(paths, people, strict=True))
         self._lines[frozenset(paths)] = row.line
         self.pairs.append(Pair(first, second, same, fold))
@@ -115,14 +115,14 @@ class _PairReader:
     def _find(self, path_text: str) -> Path:
         try:
             return self.folder.find(path_text)
-        except UnusableError as error:
+        except UnusableEntryError as error:
             hint = "; use / in paths, not \\" if self._exists_with_slashes(path_text) else ""
-            raise UnusableError(f"{shorten(path_text) or 'a photo'}: {error}{hint}") from error
+            raise UnusableEntryError(f"{shorten(path_text) or 'a photo'}: {error}{hint}") from error
 
     def _exists_with_slashes(self, path_text: str) -> bool:
         try:
             return "\\" in path_text and self.folder.find(path_text.replace("\\", "/")).exists()
-        except UnusableError:
+        except UnusableEntryError:
             return False
 
     def _person(self, row: CsvRow, column: str, path: Path) -> str | None:
@@ -133,7 +133,7 @@ class _PairReader:
             return person if index is None else self.photos[index].person
         earlier_person = self.photos[index].person
         if earlier_person not in (None, person):
-            raise UnusableError(
+            raise UnusableEntryError(
                 f"{self.photos[index].name} is labeled {person}, but {earlier_person} in an earlier line"
             )
         return person
@@ -150,7 +150,7 @@ class _PairReader:
         parts = photo.content.relative_to(self.folder.folder).parts if isinstance(photo.content, Path) else ()
         try:
             return self.people.add(parts[-2]) if len(parts) > 1 else None
-        except UnusableError:
+        except UnusableEntryError:
             return None
 
 
@@ -158,10 +158,10 @@ def _parse_same(text: str) -> bool:
     try:
         return _SAME[text.casefold()]
     except KeyError:
-        raise UnusableError(f"same is '{shorten(text)}'; expected 1 or 0") from None
+        raise UnusableEntryError(f"same is '{shorten(text)}'; expected 1 or 0") from None
 
 
 def _parse_fold(text: str) -> int:
     if not re.fullmatch("[0-9]{0,4}", text):
-        raise UnusableError(f"fold is '{shorten(text)}'; expected an integer from 0")
+        raise UnusableEntryError(f"fold is '{shorten(text)}'; expected an integer from 0")
     return int(text or 0)

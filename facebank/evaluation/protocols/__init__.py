@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Run = TypeVar("Run", bound="Callable[..., Report]")
 
 
-class Entry(NamedTuple):
+class ProtocolEntry(NamedTuple):
     """Module of a protocol in this package, and its one-line summary."""
 
     module: str
@@ -29,25 +29,25 @@ class Entry(NamedTuple):
 
 
 CONTENTS = {
-    "lfw": Entry("lfw", "Run LFW's View 2."),
-    "verify": Entry("verify", "Compare pairs of photos: do both show one person?"),
-    "fewshot": Entry("fewshot", "Measure accuracy by number of enrolled photos."),
-    "openset": Entry("openset", "Search for enrolled people and strangers."),
-    "twins": Entry("twins", "Measure confusion between people who look alike."),
-    "siblings": Entry("siblings", "Measure confusion between siblings."),
-    "groups": Entry("groups", "Compare error rates of groups, such as ages."),
-    "sanity": Entry("sanity", "Check the harness itself for leaks and bias."),
-    "compare": Entry("compare", "Compare packs or classifiers."),
-    "masks": Entry("degraded", "Search for faces with drawn masks."),
-    "sizes": Entry("degraded", "Search for small faces, downsized step by step."),
-    "blur": Entry("degraded", "Search for faces blurred step by step."),
-    "pose": Entry("degraded", "Search for turned heads in unaltered photos."),
-    "exposure": Entry("degraded", "Search for under- and overexposed faces."),
-    "twins-2020": Entry("experiments", "Rerun of 2020: two people who look alike."),
-    "athletes-2019": Entry("experiments", "Rerun of 2019: seven athletes and strangers."),
-    "celebrities-2018": Entry("experiments", "Rerun of 2018: three footballers."),
-    "lfw5-2021": Entry("experiments", "Rerun of 2021: five people of LFW."),
-    "sisters-2021": Entry("experiments", "Rerun of 2021: two sisters, masks and poses."),
+    "lfw": ProtocolEntry("lfw", "Run LFW's View 2."),
+    "verify": ProtocolEntry("verify", "Compare pairs of photos: do both show one person?"),
+    "fewshot": ProtocolEntry("fewshot", "Measure accuracy by number of enrolled photos."),
+    "openset": ProtocolEntry("openset", "Search for enrolled people and strangers."),
+    "twins": ProtocolEntry("twins", "Measure confusion between people who look alike."),
+    "siblings": ProtocolEntry("siblings", "Measure confusion between siblings."),
+    "groups": ProtocolEntry("groups", "Compare error rates of groups, such as ages."),
+    "sanity": ProtocolEntry("sanity", "Check the harness itself for leaks and bias."),
+    "compare": ProtocolEntry("compare", "Compare packs or classifiers."),
+    "masks": ProtocolEntry("degraded", "Search for faces with drawn masks."),
+    "sizes": ProtocolEntry("degraded", "Search for small faces, downsized step by step."),
+    "blur": ProtocolEntry("degraded", "Search for faces blurred step by step."),
+    "pose": ProtocolEntry("degraded", "Search for turned heads in unaltered photos."),
+    "exposure": ProtocolEntry("degraded", "Search for under- and overexposed faces."),
+    "twins-2020": ProtocolEntry("experiments", "Rerun of 2020: two people who look alike."),
+    "athletes-2019": ProtocolEntry("experiments", "Rerun of 2019: seven athletes and strangers."),
+    "celebrities-2018": ProtocolEntry("experiments", "Rerun of 2018: three footballers."),
+    "lfw5-2021": ProtocolEntry("experiments", "Rerun of 2021: five people of LFW."),
+    "sisters-2021": ProtocolEntry("experiments", "Rerun of 2021: two sisters, masks and poses."),
 }
 """Protocols by command name, in the order of the help."""
 

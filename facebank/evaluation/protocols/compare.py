@@ -15,7 +15,7 @@ from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate, resample_weights
 from facebank.evaluation.dataset import Dataset, SkippedEntry
-from facebank.evaluation.figures import Figure, Kind, difference, pair_rate, rate
+from facebank.evaluation.figures import Figure, FigureKind, difference, pair_rate, rate
 from facebank.evaluation.identification import Condition, searches_table, strangers_table
 from facebank.evaluation.pairing import ComparedPairs, bootstrap_units, compare_faces, pairs_of, select_compared
 from facebank.evaluation.protocols import Option, protocol
@@ -264,7 +264,7 @@ def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
         difference_of_rates(None),
         (float(low), float(high)),
         len(ours.same),
-        kind=Kind.NUMBER,
+        kind=FigureKind.NUMBER,
         points=True,
         distinct=min(equal_error_rate(comparisons).distinct or 0 for comparisons in (ours, theirs)),
         descriptive=True,

@@ -13,7 +13,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, SkippedEntry
-from facebank.evaluation.figures import Figure, Kind, Resamples
+from facebank.evaluation.figures import Figure, FigureKind, Resamples
 from facebank.evaluation.identification import (
     CALIBRATION,
     calibration_section,
@@ -302,7 +302,7 @@ def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> d
                 float(ratio(values)[0]),
                 (float(low), float(high)),
                 len(measured),
-                kind=Kind.NUMBER,
+                kind=FigureKind.NUMBER,
                 meaning=f"The highest {rate} of a group divided by the {words} of all groups; 1 means no difference.",
                 distinct=distinct,
             )

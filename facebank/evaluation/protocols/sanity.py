@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.figures import Figure, Kind
+from facebank.evaluation.figures import Figure, FigureKind
 from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.options import open_all
 from facebank.evaluation.protocols.sanity_checks import (
@@ -80,7 +80,9 @@ def sanity(bench: Bench, dataset: Dataset) -> Report:
 
 def _passed_figure(checks: Sequence[Check]) -> Figure:
     passed = sum(check.passed for check in checks)
-    return Figure(passed, count=len(checks), kind=Kind.NUMBER, meaning=f"Number of passed checks, of {len(checks)}.")
+    return Figure(
+        passed, count=len(checks), kind=FigureKind.NUMBER, meaning=f"Number of passed checks, of {len(checks)}."
+    )
 
 
 def _summary(checks: Sequence[Check], skipped: Sequence[tuple[str, str]]) -> tuple[str, ...]:

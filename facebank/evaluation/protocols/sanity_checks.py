@@ -17,7 +17,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.changes import CORNERS, Corner, Drawing, Shape
 from facebank.evaluation.curves import Comparisons, ErrorCurve
 from facebank.evaluation.dataset import Dataset, DatasetPhoto
-from facebank.evaluation.figures import Figure, Kind, difference, mean_figure, rate
+from facebank.evaluation.figures import Figure, FigureKind, difference, mean_figure, rate
 from facebank.evaluation.leakage import Leak, find_leakage, leak_entries
 from facebank.evaluation.report import Table
 from facebank.evaluation.searches import enroll
@@ -149,7 +149,7 @@ def _rank_check(hits: list[NDArray[np.bool_]], true_hits: NDArray[np.bool_], peo
 
 def _pairs_check(rates: NDArray[np.float64], true: float) -> Check:
     meaning = "Mean over the shuffles; chance is one half."
-    shuffled = replace(mean_figure(rates, np.arange(len(rates)), meaning), kind=Kind.RATE, descriptive=True)
+    shuffled = replace(mean_figure(rates, np.arange(len(rates)), meaning), kind=FigureKind.RATE, descriptive=True)
     return Check(
         "Shuffled labels, verification",
         "the equal error rate is chance: 50 %",

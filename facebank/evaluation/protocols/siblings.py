@@ -21,10 +21,10 @@ from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.options import DEFAULT_FPIR, Enrolled, Fpir, People, RelativesFile, open_people
 from facebank.evaluation.protocols.siblings_trials import (
     ONE_ENROLLED,
-    Answers,
     Named,
     PairSetup,
     PairTrial,
+    SiblingAnswers,
     SiblingPair,
     count_other_families,
     try_pair,
@@ -194,7 +194,7 @@ def _answer_groups(
         (alone, f"{photos}", enrolled),
         (among, f"{photos}_among_{setup.others}", f"{enrolled} among {setup.others} others"),
     )
-    joined = ((Answers.concatenate(parts), suffix, label) for parts, suffix, label in galleries if parts)
+    joined = ((SiblingAnswers.concatenate(parts), suffix, label) for parts, suffix, label in galleries if parts)
     return [AnswerGroup(suffix, label, answers, setup.faces) for answers, suffix, label in joined if len(answers)]
 
 
@@ -213,15 +213,20 @@ def _hardest(trials: Sequence[PairTrial]) -> Table:
     """Return a table of the most confused pairs."""
     rows = [
         (trial.pair.label, f"{trial.pair.enrolled}", *_counts(trial.alone["both"]))
-        for trial in sorted(trials, key=lambda trial: float(Choice.of(trial.alone["both"]).right.mean()))
+        for trial in sorted(trials, key=lambda trial: float(SiblingChoice.of(trial.alone["both"]).right.mean()))
         if len(trial.alone["both"])
     ]
     headings = ("pair", "enrolled", "searches", "likelier one right", *_NAMED)
     return Table(f"The {min(_SHOWN_PAIRS, len(rows))} most confused pairs", headings, tuple(rows[:_SHOWN_PAIRS]))
 
 
-def _counts(answers: Answers) -> tuple[str, ...]:
-    events = (Choice.of(answers).right, answers.named == Named.SHOWN, answers.named == Named.SIBLING, answers.uncertain)
+def _counts(answers: SiblingAnswers) -> tuple[str, ...]:
+    events = (
+        SiblingChoice.of(answers).right,
+        answers.named == Named.SHOWN,
+        answers.named == Named.SIBLING,
+        answers.uncertain,
+    )
     return f"{len(answers):,}", *(f"{int(event.sum()):,}" for event in events)
 
 
@@ -292,7 +297,7 @@ class AnswerGroup:
 
     suffix: str
     label: str
-    answers: Answers
+    answers: SiblingAnswers
     faces: FaceSet
 
     @property
@@ -306,7 +311,7 @@ class AnswerGroup:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class SiblingChoice:
     """The sibling with the larger probability in each answer.
 
     Attributes
@@ -325,7 +330,7 @@ class Choice:
     calibrated: bool
 
     @classmethod
-    def of(cls, answers: Answers) -> Choice:
+    def of(cls, answers: SiblingAnswers) -> SiblingChoice:
         """Compare the probabilities of the two siblings."""
         calibrated = not (np.isnan(answers.own).any() or np.isnan(answers.other).any())
         is_nearer = answers.own_similarity > answers.other_similarity
@@ -343,7 +348,7 @@ class Choice:
 def both_enrolled_figures(group: AnswerGroup) -> dict[str, Figure]:
     """Return the figures of searches for two enrolled siblings."""
     answers, end = group.answers, group.suffix
-    choice = Choice.of(answers)
+    choice = SiblingChoice.of(answers)
     named = answers.named != Named.NOBODY
     figures = {
         f"two_class_accuracy_{end}": group.rate(
@@ -404,7 +409,7 @@ def one_enrolled_figures(present: AnswerGroup, absent: AnswerGroup) -> dict[str,
     return figures
 
 
-def accuracy_at_coverage(group: AnswerGroup, choice: Choice, coverage: float) -> Figure:
+def accuracy_at_coverage(group: AnswerGroup, choice: SiblingChoice, coverage: float) -> Figure:
     """Return the accuracy of the most confident answers; ties share their errors."""
     order = np.argsort(-np.nan_to_num(choice.confidences, nan=-np.inf), kind="stable")
     risk = risk_coverage(choice.confidences, ~choice.right).risk
@@ -431,8 +436,8 @@ def accuracy_at_coverage(group: AnswerGroup, choice: Choice, coverage: float) ->
     )
 
 
-def calibration_error(group: AnswerGroup, choice: Choice) -> Figure | None:
-    """Return the expected calibration error of `Choice.confidences`, over ten bins of equal count.
+def calibration_error(group: AnswerGroup, choice: SiblingChoice) -> Figure | None:
+    """Return the expected calibration error of `SiblingChoice.confidences`, over ten bins of equal count.
 
     None without a calibration, or if no answer has a sibling among its candidates.
     """
@@ -456,10 +461,10 @@ def _bins(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def reliability_between(groups: Sequence[AnswerGroup]) -> Curves:
-    """Return the reliability diagram of `Choice.confidences`, in bins of equal count."""
+    """Return the reliability diagram of `SiblingChoice.confidences`, in bins of equal count."""
     lines = []
     for group in groups:
-        choice = Choice.of(group.answers)
+        choice = SiblingChoice.of(group.answers)
         has_sibling = np.isfinite(choice.confidences)
         if choice.calibrated and has_sibling.any():
             predicted, outcomes = choice.confidences[has_sibling], choice.right[has_sibling].astype(np.float64)
@@ -472,7 +477,7 @@ def risk_curves(groups: Sequence[AnswerGroup]) -> Curves:
     """Return the risk-coverage curves."""
     lines = []
     for group in groups:
-        choice = Choice.of(group.answers)
+        choice = SiblingChoice.of(group.answers)
         lines.append(risk_coverage(choice.confidences, ~choice.right).line(group.label))
     return Curves("Wrong sibling among the answers given", "fraction answered", "fraction wrong", tuple(lines))
 

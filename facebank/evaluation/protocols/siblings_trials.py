@@ -61,7 +61,7 @@ class SiblingPair:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
+class SiblingAnswers:
     """Answers to N searches, arrays of shape ``(N,)``.
 
     Attributes
@@ -102,9 +102,9 @@ class Answers:
         """Concatenate several results."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
-    def select(self, mask: NDArray[np.bool_]) -> Answers:
+    def select(self, mask: NDArray[np.bool_]) -> SiblingAnswers:
         """Return the answers for which `mask` is true."""
-        return Answers(*(getattr(self, column.name)[mask] for column in fields(self)))
+        return SiblingAnswers(*(getattr(self, column.name)[mask] for column in fields(self)))
 
     def __len__(self) -> int:
         """Return the number of answers."""
@@ -140,8 +140,8 @@ class PairTrial:
     """
 
     pair: SiblingPair
-    alone: dict[str, Answers]
-    among: dict[str, Answers]
+    alone: dict[str, SiblingAnswers]
+    among: dict[str, SiblingAnswers]
 
 
 def count_other_families(setup: PairSetup, photos: int) -> int:
@@ -157,8 +157,8 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
 
     The draws are seeded by `number`. Both people need more photos than are enrolled.
     """
-    alone_parts: dict[str, list[Answers]] = {}
-    among_parts: dict[str, list[Answers]] = {}
+    alone_parts: dict[str, list[SiblingAnswers]] = {}
+    among_parts: dict[str, list[SiblingAnswers]] = {}
     for turn in range(draws):
         others, families = _others(bench, setup, number, pair, turn)
         strangers = _strangers(bench, setup, number, families, turn)
@@ -174,7 +174,8 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
         for enrolled in (0, 1):
             _try_one(bench, setup, (number, turn, enrolled), pair, conditions)
     alone, among = (
-        {name: Answers.concatenate(parts) for name, parts in kinds.items()} for kinds in (alone_parts, among_parts)
+        {name: SiblingAnswers.concatenate(parts) for name, parts in kinds.items()}
+        for kinds in (alone_parts, among_parts)
     )
     return PairTrial(pair, alone, among)
 
@@ -184,7 +185,7 @@ def _try_one(
     setup: PairSetup,
     key: tuple[int, int, int],
     pair: SiblingPair,
-    conditions: Sequence[tuple[dict[str, list[Answers]], NDArray[np.int64]]],
+    conditions: Sequence[tuple[dict[str, list[SiblingAnswers]], NDArray[np.int64]]],
 ) -> None:
     """Enroll one of two people and search for both; ``key`` is the pair, the draw, and 0 or 1 for the enrolled one."""
     dataset, enrolled = setup.faces.dataset, key[2]
@@ -225,7 +226,7 @@ def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], 
     return random.permutation(first_per_person(owners, strangers))[:STRANGERS]
 
 
-def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: NDArray[np.int64]) -> Answers:
+def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: NDArray[np.int64]) -> SiblingAnswers:
     """Search for photos, and return the answers with respect to the two siblings."""
     dataset, decisions = setup.faces.dataset, trial.decide(indices)
     rows = [
@@ -235,7 +236,7 @@ def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: 
     owners = dataset.owners[indices]
     shown = np.where(owners >= 0, setup.families[np.maximum(owners, 0)], -1)
     numbers = np.array([row[:4] for row in rows], dtype=np.float64).reshape(-1, 4)
-    return Answers(
+    return SiblingAnswers(
         np.full(len(indices), pair.family, dtype=np.int64),
         shown.astype(np.int64),
         indices,

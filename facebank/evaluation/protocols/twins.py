@@ -14,13 +14,13 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import risk_coverage
 from facebank.evaluation.dataset import Dataset, SkippedEntry
 from facebank.evaluation.datasets import open_dataset
-from facebank.evaluation.figures import Figure, Kind, Resamples
+from facebank.evaluation.figures import Figure, FigureKind, Resamples
 from facebank.evaluation.identification import classification_report, confusion_matrix, decision_note
 from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.draws import count_photos, draw_photos, pooled_rate, units_of
 from facebank.evaluation.protocols.options import Person, RelativesFile
 from facebank.evaluation.protocols.twins_pairs import (
-    Group,
+    TwinGroup,
     compare_pairs,
     count_photos_with_face,
     groups_of,
@@ -54,7 +54,7 @@ class Trial:
     ``own`` is the probability of the person shown, ``float64``, NaN without a face or a calibration.
     """
 
-    group: Group
+    group: TwinGroup
     photos: int
     searches: Searches
     own: NDArray[np.float64]
@@ -140,7 +140,7 @@ def _trial_sections(
     }
     middle = max((photos for photos in trials_by_shots if photos <= 3), default=min(trials_by_shots))
     risk, trials = _risk(faces, trials_by_shots[middle], middle), trials_by_shots[middle]
-    items = (Table("Group by group", _HEADINGS, rows), *_matrices(trials), *_wrong_photos(faces, trials))
+    items = (Table("TwinGroup by group", _HEADINGS, rows), *_matrices(trials), *_wrong_photos(faces, trials))
     strangers = _STRANGER_TEXT if any(name.startswith("fpir") for name in rates) else _NO_STRANGERS
     return rates | risk, (
         Section("Confusion", (f"{_METHOD} {strangers}", _CAVEAT), tuple(rates), items),
@@ -151,7 +151,7 @@ def _trial_sections(
 def _run_trials(
     bench: Bench,
     faces: FaceSet,
-    groups: Sequence[Group],
+    groups: Sequence[TwinGroup],
     shots: Sequence[int],
     *,
     draws: int,
@@ -197,7 +197,7 @@ def _strangers(bench: Bench, faces: FaceSet, lookalikes: set[str]) -> NDArray[np
 
 
 def _run_trial(
-    bench: Bench, faces: FaceSet, group: Group, photos: int, *, draws: int, strangers: NDArray[np.int64]
+    bench: Bench, faces: FaceSet, group: TwinGroup, photos: int, *, draws: int, strangers: NDArray[np.int64]
 ) -> Trial | None:
     """Draw, enroll and search; None if all other photos of a person share a source with enrolled ones."""
     number = sum(map(ord, "".join(group.people))) % 2**16
@@ -277,7 +277,7 @@ def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fig
         risk_coverage(confidences, wrong).area,
         (float(low), float(high)) if wrong.any() and resamples.draws.shape[1] > 1 else None,
         len(wrong),
-        kind=Kind.NUMBER,
+        kind=FigureKind.NUMBER,
         descriptive=True,
         meaning=f"Mean fraction wrong over all coverages, {photos} enrolled; lower is better.",
     )

@@ -63,12 +63,12 @@ class ReferenceSimilarities:
 class GroupPairs:
     """Pairs of photos of different people of each group: indices (``int64``) and similarities (``float64``)."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[TwinGroup, ...]
     pairs: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
     values: tuple[NDArray[np.float64], ...]
 
     @classmethod
-    def of(cls, bench: Bench, faces: FaceSet, groups: Sequence[Group]) -> GroupPairs:
+    def of(cls, bench: Bench, faces: FaceSet, groups: Sequence[TwinGroup]) -> GroupPairs:
         """Compare the photos of the people of each group; groups without a pair are omitted."""
         random, counts, embeddings = bench.random(_PAIRS), count_photos_with_face(faces), faces.embeddings
         compared = []
@@ -95,7 +95,7 @@ def reference_similarities(bench: Bench, unrelated: NDArray[np.float64]) -> Refe
 
 
 def compare_pairs(
-    bench: Bench, faces: FaceSet, groups: Sequence[Group], named: set[str], shots: Sequence[int]
+    bench: Bench, faces: FaceSet, groups: Sequence[TwinGroup], named: set[str], shots: Sequence[int]
 ) -> tuple[dict[str, Figure], tuple[Section, Section], tuple[str, ...]]:
     """Compare pairs of photos, and count the photos that are missing for a test of confusion.
 
@@ -159,7 +159,7 @@ def _of_one_person(faces: FaceSet, people: set[str]) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
-def _missing_table(faces: FaceSet, groups: Sequence[Group], shots: Sequence[int]) -> Table:
+def _missing_table(faces: FaceSet, groups: Sequence[TwinGroup], shots: Sequence[int]) -> Table:
     counts = count_photos_with_face(faces)
     rows = tuple(
         (group.label, ", ".join(f"{counts.get(person, 0):,}" for person in group.people),
@@ -170,14 +170,14 @@ def _missing_table(faces: FaceSet, groups: Sequence[Group], shots: Sequence[int]
     return Table("Missing photos", headings, rows)
 
 
-def _missing(group: Group, counts: dict[str, int], photos: int) -> str:
+def _missing(group: TwinGroup, counts: dict[str, int], photos: int) -> str:
     """Return the photos that are missing to enroll `photos` of each and search for one; "" for none."""
     missing = ((person, photos + 1 - counts.get(person, 0)) for person in group.people)
     return ", ".join(f"{number:,} of {printable(person)}" for person, number in missing if number > 0)
 
 
 def _sentences(
-    faces: FaceSet, groups: Sequence[Group], compared: GroupPairs, reference: ReferenceSimilarities
+    faces: FaceSet, groups: Sequence[TwinGroup], compared: GroupPairs, reference: ReferenceSimilarities
 ) -> tuple[str, ...]:
     """Return a sentence for each of the first groups that cannot be tested for lack of photos."""
     counts = count_photos_with_face(faces)
@@ -239,7 +239,7 @@ def _at_thresholds(
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class TwinGroup:
     """People who look alike, and their relation."""
 
     people: tuple[str, ...]
@@ -251,7 +251,9 @@ class Group:
         return pair_label(self.people, self.relation)
 
 
-def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequence[RelatedPair] | None) -> list[Group]:
+def groups_of(
+    dataset: Dataset, people: Sequence[str] | None, relatives: Sequence[RelatedPair] | None
+) -> list[TwinGroup]:
     """Return groups of people who look alike: listed pairs, else the given people, else all of a small dataset.
 
     Raises
@@ -260,7 +262,7 @@ def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequenc
         No person is given and there are too many, a person is not in the dataset, or there is only one.
     """
     if relatives is not None:
-        return [Group((pair.first, pair.second), pair.relation) for pair in relatives]
+        return [TwinGroup((pair.first, pair.second), pair.relation) for pair in relatives]
     if people is None and len(dataset.people) > MAX_PEOPLE:
         raise DatasetError(
             f"{printable(dataset.title)}: the dataset has {len(dataset.people)} people; select those who look "
@@ -272,12 +274,12 @@ def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequenc
         raise DatasetError(f"{printable(dataset.title)}: no person is called {printable(missing[0])!r}")
     if len(selected) < 2:
         raise DatasetError(f"{printable(dataset.title)}: two people are needed; one is given")
-    return [Group(selected)]
+    return [TwinGroup(selected)]
 
 
 def select_comparable(
-    dataset: Dataset, groups: Sequence[Group], counts: dict[str, int], noun: str
-) -> tuple[list[Group], list[SkippedEntry]]:
+    dataset: Dataset, groups: Sequence[TwinGroup], counts: dict[str, int], noun: str
+) -> tuple[list[TwinGroup], list[SkippedEntry]]:
     """Return the groups in which two people have a counted photo, and entries for the others.
 
     Raises
@@ -285,7 +287,7 @@ def select_comparable(
     DatasetError
         No group is left.
     """
-    comparable, untested = list[Group](), list[SkippedEntry]()
+    comparable, untested = list[TwinGroup](), list[SkippedEntry]()
     for group in groups:
         if sum(counts.get(person, 0) > 0 for person in group.people) >= 2:
             comparable.append(group)
@@ -297,10 +299,10 @@ def select_comparable(
 
 
 def select_testable(
-    groups: Sequence[Group], counts: dict[str, int], noun: str
-) -> tuple[list[Group], list[SkippedEntry]]:
+    groups: Sequence[TwinGroup], counts: dict[str, int], noun: str
+) -> tuple[list[TwinGroup], list[SkippedEntry]]:
     """Return the groups with two photos of each person, and entries for the others."""
-    tested, untested = list[Group](), list[SkippedEntry]()
+    tested, untested = list[TwinGroup](), list[SkippedEntry]()
     for group in groups:
         if min(counts.get(person, 0) for person in group.people) >= 2:
             tested.append(group)
@@ -311,7 +313,7 @@ def select_testable(
     return tested, untested
 
 
-def untested_reason(group: Group, counts: dict[str, int], noun: str = "photos with a face") -> str:
+def untested_reason(group: TwinGroup, counts: dict[str, int], noun: str = "photos with a face") -> str:
     """Return the reason for skipping a group: the number of photos of each person."""
     return f"not tested: {' and '.join(f'{counts.get(person, 0):,}' for person in group.people)} {noun}"
 

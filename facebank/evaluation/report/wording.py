@@ -15,7 +15,7 @@ import numpy as np
 
 from facebank import __version__
 from facebank.doctor.installation import Installed
-from facebank.evaluation.figures import Kind, format_number, format_points
+from facebank.evaluation.figures import FigureKind, format_number, format_points
 from facebank.evaluation.report.model import Curves, Histogram, Matrix, Table, finite, top_confusions
 
 if TYPE_CHECKING:
@@ -260,10 +260,10 @@ def _format_figure(figure: Figure, value: float) -> str:
     return format_points(value) if figure.points and math.isfinite(value) else _format_value(value, figure.kind)
 
 
-def _format_value(value: float, kind: Kind) -> str:
+def _format_value(value: float, kind: FigureKind) -> str:
     if not math.isfinite(value):
         return "not measurable"
-    return number(value) if kind is Kind.NUMBER else percent(value)
+    return number(value) if kind is FigureKind.NUMBER else percent(value)
 
 
 def percent(fraction: float) -> str:

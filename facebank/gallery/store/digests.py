@@ -35,7 +35,7 @@ _FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # factors and shifts of split
 _DOUBLE = struct.Struct("<d")
 
 
-class Kind(Enum):
+class ColumnKind(Enum):
     """The type of a column."""
 
     WHOLE = ("a whole number", int, bool)
@@ -52,7 +52,7 @@ class Kind(Enum):
         return InvalidValueError(f"it contains a value that is not {self.label}")
 
 
-def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:
+def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, ColumnKind]) -> int:
     """Return a row's digest, a signed 64-bit number.
 
     Raises `InvalidValueError` if a value is not of its column's type.
@@ -72,7 +72,7 @@ def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]
 def row_digests(
     name: str,
     columns: Mapping[str, Column],
-    kinds: Mapping[str, Kind],
+    kinds: Mapping[str, ColumnKind],
     count: int,
     shared: Mapping[str, Value] | None = None,
 ) -> NDArray[np.int64]:
@@ -105,7 +105,7 @@ def _seed(name: str, column: str = "") -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _total(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:
+def _total(name: str, values: Mapping[str, Value], kinds: Mapping[str, ColumnKind]) -> int:
     total = _seed(name)
     for column, value in values.items():
         if value is not None:
@@ -125,13 +125,13 @@ def _mix_all(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return numbers ^ numbers >> np.uint64(31)
 
 
-def _number(value: Value, kind: Kind) -> int:
+def _number(value: Value, kind: ColumnKind) -> int:
     if type(value) not in kind.types:
         raise kind.type_error()
     if isinstance(value, (str, bytes)):
         data = value.encode("utf-8") if isinstance(value, str) else value
         return crc32(data) | len(data) << 32
-    if kind is Kind.REAL:
+    if kind is ColumnKind.REAL:
         return int.from_bytes(_DOUBLE.pack(value), "little")
     return int(value or 0) & _BITS
 
@@ -141,7 +141,7 @@ def _encode(texts: Column) -> list[bytes]:
     return encoded if len(encoded) == len(texts) else [text.encode("utf-8") for text in texts]
 
 
-def _numbers(values: Column, kind: Kind) -> tuple[NDArray[np.bool_] | None, NDArray[np.uint64]]:
+def _numbers(values: Column, kind: ColumnKind) -> tuple[NDArray[np.bool_] | None, NDArray[np.uint64]]:
     """Return which rows have a value (None: all), and numbers for those values."""
     present = None
     if not isinstance(values, np.ndarray):
@@ -150,10 +150,10 @@ def _numbers(values: Column, kind: Kind) -> tuple[NDArray[np.bool_] | None, NDAr
             values = [value for value in values if value is not None]
         if not set(map(type, values)) <= kind.types:
             raise kind.type_error()
-    if kind is Kind.WHOLE:
+    if kind is ColumnKind.WHOLE:
         return present, np.array(values, dtype=np.int64).view(np.uint64)
-    if kind is Kind.REAL:
+    if kind is ColumnKind.REAL:
         return present, np.array(values, dtype=np.float64).view(np.uint64)
-    texts = _encode(values) if kind is Kind.TEXT else values
+    texts = _encode(values) if kind is ColumnKind.TEXT else values
     sums = np.fromiter(map(crc32, texts), dtype=np.uint64, count=len(texts))
     return present, sums | np.fromiter(map(len, texts), dtype=np.uint64, count=len(texts)) << np.uint64(32)

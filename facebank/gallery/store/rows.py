@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from facebank.gallery.store.codec import integer_array, real_array
-from facebank.gallery.store.digests import Kind, row_digest, row_digests, signed, sum_digests
+from facebank.gallery.store.digests import ColumnKind, row_digest, row_digests, signed, sum_digests
 from facebank.gallery.store.schema import SEALS_SINCE, TABLES, has_seals, schema_version
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
@@ -480,10 +480,10 @@ def _check_seals(connection: sqlite3.Connection, table: str, rows: list[Row], se
     return sum(seals)
 
 
-def _array(values: Sequence[Any], kind: Kind) -> Column:
-    if kind is Kind.REAL:
+def _array(values: Sequence[Any], kind: ColumnKind) -> Column:
+    if kind is ColumnKind.REAL:
         return real_array(values)
-    return integer_array(values) if kind is Kind.WHOLE else values
+    return integer_array(values) if kind is ColumnKind.WHOLE else values
 
 
 def unchecked_rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from facebank.gallery.store.digests import Kind
+from facebank.gallery.store.digests import ColumnKind
 from facebank.storage.sqlite import has_any_table
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableSchema:
     """A table whose rows are sealed: each has a digest in its column ``seal``."""
 
     key: tuple[str, ...]  # the columns that identify a row
-    columns: Mapping[str, Kind]  # the sealed columns and their types: all but derived ones
+    columns: Mapping[str, ColumnKind]  # the sealed columns and their types: all but derived ones
     # the columns newer than the table, with the version that introduced each
     later: Mapping[str, int] = field(default_factory=dict)
     # the parent tables of foreign keys: a row is deleted with its parent
@@ -100,22 +100,22 @@ class Table:
         return tuple(column for column in self.columns if self.later.get(column, 0) <= version)
 
 
-def _columns(*, whole: str = "", real: str = "", text: str = "", data: str = "") -> dict[str, Kind]:
-    kinds = {Kind.WHOLE: whole, Kind.REAL: real, Kind.TEXT: text, Kind.BYTES: data}
+def _columns(*, whole: str = "", real: str = "", text: str = "", data: str = "") -> dict[str, ColumnKind]:
+    kinds = {ColumnKind.WHOLE: whole, ColumnKind.REAL: real, ColumnKind.TEXT: text, ColumnKind.BYTES: data}
     return {name: kind for kind, names in kinds.items() for name in names.split()}
 
 
-TABLES: Mapping[str, Table] = MappingProxyType(
+TABLES: Mapping[str, TableSchema] = MappingProxyType(
     {
-        "packs": Table(("id",), _columns(whole="id dimension", text="name digest")),
-        "gallery": Table(("id",), _columns(whole="id pack_id revision traces"), is_summed=False),
-        "people": Table(
+        "packs": TableSchema(("id",), _columns(whole="id dimension", text="name digest")),
+        "gallery": TableSchema(("id",), _columns(whole="id pack_id revision traces"), is_summed=False),
+        "people": TableSchema(
             ("id",),
             _columns(whole="id", text="name key created_at born note"),
             later={"born": 3, "note": 3},
             parts={"names": Part(("id", "name")), "births": Part(("id", "born"), having="born")},
         ),
-        "samples": Table(
+        "samples": TableSchema(
             ("id",),
             _columns(
                 whole="id person_id quarter_turns masked camera_dated",
@@ -129,22 +129,24 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 "owners": Part(("id", "person_id", "quality", "masked"), by="masked", index="samples_by_owner", since=6)
             },
         ),
-        "thumbnails": Table(("sample_id",), _columns(whole="sample_id", data="jpeg"), parents={"sample_id": "samples"}),
-        "vectors": Table(
+        "thumbnails": TableSchema(
+            ("sample_id",), _columns(whole="sample_id", data="jpeg"), parents={"sample_id": "samples"}
+        ),
+        "vectors": TableSchema(
             ("sample_id", "pack_id", "variant"),
             _columns(whole="sample_id pack_id revision", text="variant", data="vector"),
             parents={"sample_id": "samples"},
             by="variant",
         ),
-        "settings": Table(("key",), _columns(text="key value")),
-        "denials": Table(
+        "settings": TableSchema(("key",), _columns(text="key value")),
+        "denials": TableSchema(
             ("id",),
             _columns(whole="id person_id quarter_turns", text="content_hash denied_at picture_hash", data="box"),
             later={"picture_hash": 4},
             parents={"person_id": "people"},
             since=2,
         ),
-        "strangers": Table(
+        "strangers": TableSchema(
             ("id",),
             _columns(
                 whole="id quarter_turns", text="content_hash remembered_at picture_hash", data="source box vector"
@@ -152,7 +154,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             later={"picture_hash": 4},
             since=2,
         ),
-        "merges": Table(
+        "merges": TableSchema(
             ("id",),
             _columns(
                 whole="id person_id batch came_with", text="name created_at born note kept_born kept_note merged_at"
@@ -160,19 +162,19 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             parents={"person_id": "people"},
             since=5,
         ),
-        "merged_samples": Table(
+        "merged_samples": TableSchema(
             ("merge_id", "sample_id"),
             _columns(whole="merge_id sample_id"),
             parents={"merge_id": "merges", "sample_id": "samples"},
             since=5,
         ),
-        "merged_denials": Table(
+        "merged_denials": TableSchema(
             ("merge_id", "denial_id"),
             _columns(whole="merge_id denial_id is_shared"),
             parents={"merge_id": "merges", "denial_id": "denials"},
             since=5,
         ),
-        "sums": Table(("name",), _columns(whole="row_count total", text="name"), since=4, is_summed=False),
+        "sums": TableSchema(("name",), _columns(whole="row_count total", text="name"), since=4, is_summed=False),
     }
 )
 """All tables but ``migrations``."""

@@ -20,7 +20,7 @@ from facebank.recognition.calibration.calibration import (
     sample_weights,
     softmax,
 )
-from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
+from facebank.recognition.calibration.simulation import GalleryPlan, Identities, SimulatedSearches, simulate
 from facebank.recognition.cohort import Correction
 from facebank.recognition.training import FITTED, MAX_KERNEL_SAMPLES
 from facebank.storage.progress import SILENT, Progress
@@ -116,7 +116,7 @@ def fit_calibrator(
     """
     populations = [Population(people)] if isinstance(people, Identities) else list(people)
 
-    def search(number: int, plan: GalleryPlan, gallery: int) -> Searches:
+    def search(number: int, plan: GalleryPlan, gallery: int) -> SimulatedSearches:
         random = np.random.default_rng([seed, plan.size, plan.samples_each, gallery, number, plan.further])
         population = populations[number]
         searches = simulate(
@@ -169,16 +169,16 @@ class _Group:
 
     weight: float
     prior: float
-    searches: Sequence[Searches]
+    searches: Sequence[SimulatedSearches]
 
-    def with_samples(self, index: int) -> Sequence[Searches]:
+    def with_samples(self, index: int) -> Sequence[SimulatedSearches]:
         count = len(self.searches) // len(SAMPLES)
         return self.searches[index * count : (index + 1) * count]
 
 
 def _simulate_searches(
-    size: int, further: int, effort: Effort, number: int, search: Callable[[int, GalleryPlan, int], Searches]
-) -> list[Searches]:
+    size: int, further: int, effort: Effort, number: int, search: Callable[[int, GalleryPlan, int], SimulatedSearches]
+) -> list[SimulatedSearches]:
     searches = []
     for samples_each in SAMPLES:
         galleries, plan = effort.plan(size, samples_each, further)
@@ -186,7 +186,7 @@ def _simulate_searches(
     return searches
 
 
-def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
+def _knots(searches: Sequence[SimulatedSearches]) -> NDArray[np.float64]:
     """Return knots spread over the best scores of strangers and the scores of mated probes."""
     strangers = np.concatenate([search.scores[search.strangers, 0] for search in searches])
     own = np.concatenate([search.scores[search.right, 0] for search in searches])

@@ -13,7 +13,7 @@ from facebank.errors import UsageError
 from facebank.recognition.calibration.background import MIN_BACKGROUND_PEOPLE, Background
 from facebank.recognition.calibration.calibration import SAMPLES
 from facebank.recognition.calibration.fitting import Effort, calibrated_sizes, fit_calibrator
-from facebank.recognition.calibration.simulation import Identities, Searches, simulate
+from facebank.recognition.calibration.simulation import Identities, SimulatedSearches, simulate
 from facebank.recognition.recognizer import MIN_ODDS
 from facebank.recognition.training import FITTED
 from facebank.storage.progress import SILENT, Progress
@@ -74,7 +74,7 @@ def cross_fit(
         fitted = fit_calibrator(half, classifier, background, seed=seed, effort=reduced, progress=progress)
         calibrators.append((fitted, background))
 
-    def search(number: int, size: int) -> list[Searches]:
+    def search(number: int, size: int) -> list[SimulatedSearches]:
         searches = []
         for samples_each in SAMPLES:
             count, plan = reduced.plan(size, samples_each)
@@ -111,7 +111,7 @@ def count_fit_galleries(identities: Identities, classifier: str, effort: Effort 
     return 2 * sum(effort.plan(*kind)[0] for kind in kinds)  # with and without further people
 
 
-def measure_reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reliability:
+def measure_reliability(groups: Sequence[tuple[Sequence[SimulatedSearches], Calibrator]]) -> Reliability:
     """Return the measurements of at least one gallery of one size, with the calibrators to evaluate."""
     evaluated = [(searches, calibrator) for group, calibrator in groups for searches in group]
     probabilities = np.concatenate([_probabilities(searches, calibrator)[:, 0] for searches, calibrator in evaluated])
@@ -131,11 +131,11 @@ def measure_reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]])
     )
 
 
-def _probabilities(searches: Searches, calibrator: Calibrator) -> NDArray[np.float64]:
+def _probabilities(searches: SimulatedSearches, calibrator: Calibrator) -> NDArray[np.float64]:
     return calibrator.probabilities(searches.scores, searches.samples, searches.size, STRANGER_SHARE, searches.further)
 
 
-def _is_named(searches: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
+def _is_named(searches: SimulatedSearches, calibrator: Calibrator) -> NDArray[np.bool_]:
     named: NDArray[np.bool_] = searches.scores[:, 0] >= calibrator.threshold(searches.enrolled, FPIR, searches.further)
     probabilities = _probabilities(searches, calibrator)
     if searches.scores.shape[1] > 1:

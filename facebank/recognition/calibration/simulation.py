@@ -68,7 +68,7 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Searches:
+class SimulatedSearches:
     """The results of M probes in a simulated gallery: the K best scores of each, best first."""
 
     # ``float32`` of shape ``(M, K)``; minus infinity for an enrolled relative of a mated probe's person
@@ -134,7 +134,7 @@ def simulate(
     *,
     correction: Correction = NO_CORRECTION,
     others: Identities | None = None,
-) -> Searches:
+) -> SimulatedSearches:
     """Enroll random people and search for them and for strangers; raises `UsageError` for too few people.
 
     Parameters
@@ -185,7 +185,7 @@ def simulate(
         scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, numbers)
     scores, relatives = _exclude_relatives(scores, own, all_people.families, roles)
     order, columns = _best_columns(scores, own)
-    return Searches(
+    return SimulatedSearches(
         scores=np.take_along_axis(scores, order, axis=1),
         samples=counts[order].astype(np.int64),
         own=columns,
@@ -284,7 +284,7 @@ def _shuffled_photos(identities: Identities, random: np.random.Generator) -> lis
 
 
 def _best_columns(scores: FloatArray, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the columns of each row's best scores, and `Searches.own`."""
+    """Return the columns of each row's best scores, and `SimulatedSearches.own`."""
     width = min(MAX_SCORES, scores.shape[1])
     order = top_indices(scores, width)
     is_own = order == own[:, None]

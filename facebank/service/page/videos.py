@@ -16,7 +16,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileStamp
 from facebank.errors import VideoNotFoundError
 from facebank.service.access import Reader
 from facebank.service.page.memory import MemoryDep
@@ -139,7 +139,7 @@ class _OpenVideo:
         self.size = status.st_size
         self.is_playable = _type_of(head, _PLAYABLE) is not None
         self.media_type = _type_of(head, _PLAYABLE + _DOWNLOADABLE)
-        if FileState(status.st_size, status.st_mtime_ns) != video.state or self.media_type is None:
+        if FileStamp(status.st_size, status.st_mtime_ns) != video.state or self.media_type is None:
             self.close()
             raise VideoNotFoundError(_GONE)
 

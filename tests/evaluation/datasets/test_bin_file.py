@@ -18,7 +18,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, read_pixels
 from facebank.evaluation.datasets import bin_file
 from facebank.evaluation.datasets.bin_file import MAX_IMAGE, parse_bin, read_bin
-from facebank.evaluation.datasets.checking import UnusableError
+from facebank.evaluation.datasets.checking import UnusableEntryError
 
 PROTOCOLS = (2, 3, 4, 5)
 # No empty bytes: protocol 2 cannot represent them, so Python 3 writes a call.
@@ -71,7 +71,7 @@ def test_long_list_is_read() -> None:
 @given(st.binary())
 def test_arbitrary_bytes_are_an_error(data: bytes) -> None:
     for start in (b"", b"\x80\x02", b"\x80\x04(", b"\x80\x02]q\x01("):
-        with pytest.raises(UnusableError):
+        with pytest.raises(UnusableEntryError):
             parse_bin(io.BytesIO(start + data))
 
 
@@ -82,14 +82,14 @@ OPCODES = st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletoo
     st.lists(st.one_of(OPCODES, st.sampled_from([b"K\x01", b"q\x01", b"h\x01", b"U\x01a", b"C\x01a", b"X\0\0\0\0"])))
 )
 def test_arbitrary_opcodes_are_an_error(steps: list[bytes]) -> None:
-    with pytest.raises(UnusableError):
+    with pytest.raises(UnusableEntryError):
         parse_bin(io.BytesIO(b"\x80\x04" + b"".join(steps) + b"."))
 
 
 @given(entries=ENTRIES, protocol=st.sampled_from(PROTOCOLS), index=st.floats(0, 1, exclude_max=True))
 def test_truncated_file_is_an_error(entries: list[tuple[bytes, bytes, bool]], protocol: int, index: float) -> None:
     data = pickle.dumps(flatten(entries), protocol)
-    with pytest.raises(UnusableError):
+    with pytest.raises(UnusableEntryError):
         parse_bin(io.BytesIO(data[: int(index * len(data))]))
 
 
@@ -117,7 +117,7 @@ def test_hostile_pickle_is_refused_and_not_executed(tmp_path: Path, protocol: in
 def test_only_bytes_objects_may_reference_the_encoder() -> None:
     data = pickle.dumps(([b"\xff", b"b"], [True]), 2)
     assert b"latin1" in data
-    with pytest.raises(UnusableError, match="it calls a function"):
+    with pytest.raises(UnusableEntryError, match="it calls a function"):
         parse_bin(io.BytesIO(data.replace(b"X\x06\x00\x00\x00latin1", b"X\x05\x00\x00\x00rot13")))
 
 
@@ -128,7 +128,7 @@ def test_only_the_encoder_builds_bytes() -> None:
         if image:
             assert parse_bin(data) == ([b"a", b"a"], [True])
         else:
-            with pytest.raises(UnusableError, match="it calls a function"):
+            with pytest.raises(UnusableEntryError, match="it calls a function"):
                 parse_bin(data)
 
 
@@ -148,12 +148,12 @@ def test_only_the_encoder_builds_bytes() -> None:
     ],
 )
 def test_other_values_are_refused(value: object, message: str) -> None:
-    with pytest.raises(UnusableError, match=message):
+    with pytest.raises(UnusableEntryError, match=message):
         parse_bin(io.BytesIO(pickle.dumps(value, 4)))
 
 
 def test_trailing_data_is_refused() -> None:
-    with pytest.raises(UnusableError, match="data after the end"):
+    with pytest.raises(UnusableEntryError, match="data after the end"):
         parse_bin(io.BytesIO(pickle.dumps(([b"a", b"b"], [True])) + b"x"))
 
 
@@ -170,21 +170,21 @@ class CountingStream(io.BytesIO):
 )
 def test_declared_length_is_checked(start: bytes) -> None:
     stream = CountingStream(start + b"abc")
-    with pytest.raises(UnusableError, match="an image of"):
+    with pytest.raises(UnusableEntryError, match="an image of"):
         parse_bin(stream)
     assert stream.max_size <= 16
 
 
 def test_too_large_image_is_refused() -> None:
-    with pytest.raises(UnusableError, match="image 1 of"):
+    with pytest.raises(UnusableEntryError, match="image 1 of"):
         parse_bin(io.BytesIO(pickle.dumps(([bytes(MAX_IMAGE + 1), b"b"], [True]))))
 
 
 def test_deeply_nested_value_is_refused() -> None:
     data = b"\x80\x02" + b"]" + b"\x85" * 200_000 + b"."
-    with pytest.raises(UnusableError, match="expected two lists"):
+    with pytest.raises(UnusableEntryError, match="expected two lists"):
         parse_bin(io.BytesIO(data))
-    with pytest.raises(UnusableError):
+    with pytest.raises(UnusableEntryError):
         parse_bin(io.BytesIO(b"\x80\x04" + b"]" + b"\x85" * 200_000 + b"]\x93."))
 
 
@@ -213,7 +213,7 @@ def test_missing_file_is_an_error(tmp_path: Path) -> None:
 
 def test_number_of_opcodes_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bin_file, "_MAX_OPCODES", 1000)
-    with pytest.raises(UnusableError, match="too many opcodes"):
+    with pytest.raises(UnusableEntryError, match="too many opcodes"):
         parse_bin(io.BytesIO(b"\x80\x02]" + b"]a" * 1000 + b"."))
 
 

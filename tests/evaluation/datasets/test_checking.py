@@ -7,7 +7,7 @@ import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.datasets import checking
-from facebank.evaluation.datasets.checking import PhotoFolder, UnusableError, read_json, read_text, shorten
+from facebank.evaluation.datasets.checking import PhotoFolder, UnusableEntryError, read_json, read_text, shorten
 
 
 def test_file_size_is_checked_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,9 +51,9 @@ def test_links_inside_the_folder_count_once_and_links_out_are_skipped(tmp_path: 
     photos = PhotoFolder(folder)
     assert photos.find("again.jpg") == photos.find("./a.jpg") == folder / "a.jpg"
     for path in ("out.jpg", "up/secret.jpg", "round.jpg", "x" * 5000, "", "a\0", ".", "a.jpg/b"):
-        with pytest.raises(UnusableError):
+        with pytest.raises(UnusableEntryError):
             photos.find(path)
-        with pytest.raises(UnusableError):
+        with pytest.raises(UnusableEntryError):
             photos.find_any([path])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Pick, Region
+from facebank.evaluation.dataset import LabeledRegion, Pick
 from facebank.evaluation.datasets.annotations import read_coco
 
 from .conftest import WritePhotos
@@ -39,7 +39,7 @@ def test_categories_are_people(write_photos: WritePhotos, location: str) -> None
         ("images/a.jpg#2", "Bea", "images/a.jpg"),
         ("images/b.jpg#1", "Bea", "images/b.jpg"),
     ]
-    assert dataset.photos[0].region == Region(1, 1, 4, 3)
+    assert dataset.photos[0].region == LabeledRegion(1, 1, 4, 3)
     assert dataset.pick is Pick.CENTRAL
     assert dataset.skipped == ()
 

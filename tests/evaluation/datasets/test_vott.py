@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Pick, Region, read_pixels
+from facebank.evaluation.dataset import LabeledRegion, Pick, read_pixels
 from facebank.evaluation.datasets.annotations import read_vott_csv, read_vott_json
 
 from .conftest import WritePhotos
@@ -59,7 +59,7 @@ def test_each_box_is_a_photo(write_photos: WritePhotos) -> None:
         ("a.jpg#2", "Bea", "a.jpg"),
         ("b.jpg#1", "Bea", "b.jpg"),
     ]
-    assert dataset.photos[0].region == Region(1, 1, 4, 3)
+    assert dataset.photos[0].region == LabeledRegion(1, 1, 4, 3)
     assert dataset.pick is Pick.CENTRAL
     assert dataset.skipped == ()
     assert read_pixels(dataset.photos[0]).pixels.shape == (4, 4, 3)
@@ -202,7 +202,7 @@ def test_csv_export_is_read(write_photos: WritePhotos) -> None:
         ("a.jpg#1", "Ada", "a.jpg"),
         ("film.mp4#t=1.5.jpg#1", "Bea", "film.mp4"),
     ]
-    assert dataset.photos[0].region == Region(1.5, 1, 3.5, 3)
+    assert dataset.photos[0].region == LabeledRegion(1.5, 1, 3.5, 3)
     assert {note.entry: note.reason for note in dataset.skipped} == {
         "line 3": "the box has 2 tags (Ada, Bea); expected one",
         "line 6": "a number is too large",

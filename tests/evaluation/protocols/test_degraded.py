@@ -9,7 +9,7 @@ import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.changes import Axis, ContrastReduction, GaussianBlur, Step
+from facebank.evaluation.changes import Axis, ChangeStep, ContrastReduction, GaussianBlur
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.protocols.degraded import degrade, masks, pose, sizes, split_by_frontality
 from facebank.evaluation.searches import choose_roles
@@ -52,7 +52,10 @@ def test_undetectable_face_is_reported_as_missed(bench: Bench, dataset: Dataset)
     axis = Axis(
         "contrast",
         0,
-        (Step("gray", "gray", 1, ContrastReduction(0.0)), Step("blurred", "blurred", 2, GaussianBlur(0.05))),
+        (
+            ChangeStep("gray", "gray", 1, ContrastReduction(0.0)),
+            ChangeStep("blurred", "blurred", 2, GaussianBlur(0.05)),
+        ),
     )
     (plain, gray, blurred), (plot,) = degrade(bench, faces, roles, (axis,))
     assert plain.searches.acquired.all()

@@ -13,7 +13,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation import leakage
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import CORNERS, Drawing, Shape
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, read_pixels
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, LabeledRegion, Pick, read_pixels
 from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.leakage import CopyKind, find_leakage, leak_entries
 from facebank.evaluation.protocols.sanity import sanity
@@ -81,7 +81,7 @@ def test_leaks_are_found_regardless_of_label(bench: Bench, album: Dataset) -> No
 
 def test_two_people_in_one_photo_are_not_a_leak(bench: Bench) -> None:
     pixels = np.zeros((8, 8, 3), dtype=np.uint8)
-    left, same, right = Region(0, 0, 4, 8), Region(0.5, 0, 4, 8), Region(4, 0, 4, 8)
+    left, same, right = LabeledRegion(0, 0, 4, 8), LabeledRegion(0.5, 0, 4, 8), LabeledRegion(4, 0, 4, 8)
     photos = tuple(DatasetPhoto(str(number), "A", pixels, region) for number, region in enumerate((left, same, right)))
     faces = FaceSet(Dataset("one photo", photos), (None,) * 3, (0,) * 3, ("x",) * 3, 4, ())
     leaks = find_leakage(bench.reader, faces, np.array([0]), np.array([1, 2]))

@@ -15,12 +15,12 @@ from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets.arrays import read_embeddings
 from facebank.evaluation.protocols.siblings import (
     AnswerGroup,
-    Choice,
+    SiblingChoice,
     accuracy_at_coverage,
     calibration_error,
     siblings,
 )
-from facebank.evaluation.protocols.siblings_trials import Answers
+from facebank.evaluation.protocols.siblings_trials import SiblingAnswers
 from facebank.evaluation.relatives import RelatedPair
 from facebank.evaluation.report import Report, Table
 
@@ -31,11 +31,11 @@ def find_table(report: Report, start: str) -> Table:
     return next(i for s in report.sections for i in s.items if isinstance(i, Table) and i.title.startswith(start))
 
 
-def answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> Answers:
+def answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> SiblingAnswers:
     """Return answers about photos that are each searched once."""
     count = len(own)
     indices = np.arange(count)
-    return Answers(
+    return SiblingAnswers(
         indices % 30, indices % 30, indices, own, other, own, other, np.zeros(count, dtype=np.int64),
         np.zeros(count, dtype=bool), np.ones(count, dtype=bool), np.full(count, ""),
     )  # fmt: skip
@@ -135,7 +135,7 @@ def test_accuracy_at_full_coverage_is_the_plain_accuracy(answer_group: AnswerGro
     random = np.random.default_rng(0)
     own = random.uniform(size=336)
     group = replace(answer_group, answers=answers(own, 1 - own))
-    choice = Choice.of(group.answers)
+    choice = SiblingChoice.of(group.answers)
     assert accuracy_at_coverage(group, choice, 1.0).value == pytest.approx(choice.right.mean())
     half = accuracy_at_coverage(group, choice, 0.5)
     most_confident = np.argsort(-choice.confidences, kind="stable")[:168]
@@ -151,7 +151,7 @@ def test_right_probabilities_have_no_calibration_error(answer_group: AnswerGroup
     for probability, error in ((0.7, 0.0), (0.9, 0.2)):
         own = np.where(right, probability, 1 - probability)[:330]
         group = replace(answer_group, answers=answers(own, 1 - own))
-        figure = calibration_error(group, Choice.of(group.answers))
+        figure = calibration_error(group, SiblingChoice.of(group.answers))
         assert figure is not None
         assert figure.value == pytest.approx(error, abs=0.05)
 
@@ -161,14 +161,14 @@ def test_more_similar_person_is_chosen_without_a_calibration(answer_group: Answe
     group_answers = replace(
         answers(unknown, unknown), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
     )
-    choice = Choice.of(group_answers)
+    choice = SiblingChoice.of(group_answers)
     assert choice.right.tolist() == [True, False, True, False]
     assert choice.confidences == pytest.approx([0.15, 0.25, 0.05, 0.05])
     assert calibration_error(replace(answer_group, answers=group_answers), choice) is None
 
 
 def test_answer_for_neither_is_wrong_and_least_certain() -> None:
-    choice = Choice.of(answers(np.array([0.0, 0.6, 1.0]), np.array([0.0, 0.2, 1.0])))
+    choice = SiblingChoice.of(answers(np.array([0.0, 0.6, 1.0]), np.array([0.0, 0.2, 1.0])))
     assert choice.right.tolist() == [False, True, False]
     assert np.isnan(choice.confidences[0])
     assert choice.confidences[1:].tolist() == pytest.approx([0.75, 0.5])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facebank.evaluation.dataset import SkippedEntry
-from facebank.evaluation.figures import Figure, Kind
+from facebank.evaluation.figures import Figure, FigureKind
 from facebank.evaluation.report import (
     ContactSheet,
     Curves,
@@ -52,7 +52,7 @@ def report(curves: Curves) -> Report:
         "accuracy": Figure(0.9948, (0.993, 0.996), 6000, 5969, standard_error=0.0011, published="99.60 %, elsewhere"),
         "fpir": Figure(0.0, (0.0, 0.003), 1000, 0, meaning=f"Of {HOSTILE}"),
         "eer": Figure(0.0123, (0.01, 0.02), 6000, descriptive=True),
-        "loss": Figure(float("nan"), (float("-inf"), 1.0), kind=Kind.NUMBER),
+        "loss": Figure(float("nan"), (float("-inf"), 1.0), kind=FigureKind.NUMBER),
     }
     return Report(
         protocol="verify",

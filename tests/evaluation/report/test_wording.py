@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facebank.evaluation.figures import Figure, Kind
+from facebank.evaluation.figures import Figure, FigureKind
 from facebank.evaluation.report import Curves, Line, Matrix
 from facebank.evaluation.report.model import top_confusions
 from facebank.evaluation.report.rendering import escape_markdown
@@ -55,7 +55,7 @@ def test_numbers_intervals_and_counts_are_worded() -> None:
     assert value_of(figure) == "0.00 % (insufficient)"
     assert interval_of(figure) == "0.00 % to 0.30 %"
     assert count_of(figure) == "0 of 1,000"
-    assert value_of(Figure(float("inf"), kind=Kind.NUMBER)) == "not measurable"
+    assert value_of(Figure(float("inf"), kind=FigureKind.NUMBER)) == "not measurable"
 
 
 def test_similarities_have_three_decimals() -> None:
