@@ -148,7 +148,7 @@ class PhotoFolder:
             raise file_error(self.folder, "no such folder of photos")
 
     def find(self, name: str) -> Path:
-        """Return the photo at a path in the folder, links resolved; raises `UnusableEntryError` if absent or outside."""
+        """Return the photo at a path in the folder, links resolved; raises `UnusableEntryError` unless it is inside."""
         if not name or "\0" in name:
             raise UnusableEntryError("the path is empty" if not name else "not a valid path")
         try:
