@@ -139,7 +139,7 @@ def remove(
 ) -> int:
     """Remove a name from files that facebank wrote it into.
 
-    The person need not be enrolled any more. By default, the files are those that the scan records as written for this
+    The person no longer needs to be enrolled. By default, the files are those that the scan records as written for this
     person, or for people who are forgotten. Metadata that another program wrote or somebody changed is kept.
     """
     from facebank.album.album import Album

@@ -71,7 +71,9 @@ def back_up(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def back_up_before(gallery: Path, version: int) -> Path:
-    """Copy a gallery before it is upgraded to a version; replaces an older copy of the same version.
+    """Copy a gallery before it is upgraded to a version, and return the backup's path.
+
+    Replaces an older backup of the same version. Raises `StorageError` if the backup cannot be written.
 
     The caller holds a write transaction without changes, which keeps other processes from upgrading. SQLite cannot copy
     through a connection that writes, so the file is opened a second time.
@@ -82,12 +84,15 @@ def back_up_before(gallery: Path, version: int) -> Path:
         with new_file(path, mode=PRIVATE_FILE) as part, closing(connect(gallery, busy_timeout=_WAIT)) as source:
             _copy(source, part)
     except OSError as error:
-        raise _no_space_error(gallery, error) from error
+        raise _backup_error(gallery, error) from error
     return path
 
 
 def back_up_damaged(gallery: Path, stream: IO[bytes]) -> Path:
-    """Copy a damaged gallery byte by byte before it is repaired."""
+    """Copy a damaged gallery byte by byte before it is repaired, and return the backup's path.
+
+    Raises `StorageError` if the backup cannot be written.
+    """
     file = link_target(gallery)
     path = file.with_name(f"{file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup")
     try:
@@ -95,12 +100,12 @@ def back_up_damaged(gallery: Path, stream: IO[bytes]) -> Path:
             stream.seek(0)
             shutil.copyfileobj(stream, part.stream)
     except OSError as error:
-        raise _no_space_error(gallery, error) from error
+        raise _backup_error(gallery, error) from error
     return path
 
 
 def automatic_backups(gallery: Path) -> list[Path]:
-    """Return the automatic copies beside a gallery, found by its current name."""
+    """Return the automatic backups beside a gallery, found by its current name."""
     file = link_target(gallery)
     try:
         paths = sorted(file.absolute().parent.iterdir())
@@ -148,8 +153,10 @@ def _exists_error(path: Path) -> UsageError:
     return UsageError(f"{printable(str(path))} already exists: choose another file.")
 
 
-def _no_space_error(gallery: Path, error: OSError) -> StorageError:
+def _backup_error(gallery: Path, error: OSError) -> StorageError:
+    is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    advice = "free some disk space" if is_full else "check that its folder can be written"
     return StorageError(
         f"The gallery {printable(str(gallery))} was not changed, because no backup can be written beside it "
-        f"({error.strerror}): free some disk space."
+        f"({error.strerror}): {advice}."
     )

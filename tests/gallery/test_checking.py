@@ -15,6 +15,7 @@ import pytest
 
 from facebank.errors import FacebankError, GalleryFormatError, StorageError, UsageError
 from facebank.gallery import Gallery, PlaceKind, check_gallery, inspect_gallery, repair_gallery
+from facebank.gallery.backups import back_up_before
 from facebank.gallery.records import FaceKey
 from facebank.gallery.store.schema import TABLES
 from tests.recorder import Recorder
@@ -264,3 +265,9 @@ def test_invalid_embeddings_with_intact_seals_are_detected(closed_gallery: Path)
         connection.execute("UPDATE vectors SET vector = ?, first = 2, second = 2 WHERE sample_id = 1", (vector,))
         seal_table(connection, "vectors")
     assert {damage.kind for damage in check_gallery(closed_gallery).damage} == {"value"}
+
+
+def test_a_backup_that_cannot_be_written_is_explained(gallery: Gallery) -> None:
+    gallery.path.with_name(f"{gallery.path.name}.before-schema-9.backup").mkdir()
+    with pytest.raises(StorageError, match=r"no backup can be written .* check that its folder"):
+        back_up_before(gallery.path, 9)

@@ -149,8 +149,8 @@ def test_a_jpeg_with_many_segments_is_read() -> None:
 def test_a_jpeg_followed_by_a_video_is_read() -> None:
     # Phones write motion photos like this; the bytes of this video look like a thousand scans.
     jpeg = FILES["jpeg"]
-    film = b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\2" * 1000
-    np.testing.assert_array_equal(read_photo_bytes(jpeg + film).pixels, read_photo_bytes(jpeg).pixels)
+    video = b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\2" * 1000
+    np.testing.assert_array_equal(read_photo_bytes(jpeg + video).pixels, read_photo_bytes(jpeg).pixels)
 
 
 def test_a_flood_of_exif_is_rejected() -> None:

@@ -1,4 +1,4 @@
-"""A manifest that does not fit its networks is a `ManifestError`, not an error of the runtime."""
+"""A manifest that does not match its networks raises `ManifestError`, not an error of the runtime."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class ParquetArchive:
             return self._index
 
     def path_of(self, group: RowGroup) -> Path:
-        """Return the shard of a row group."""
+        """Return the path of a row group's shard."""
         return self._paths[group.shard]
 
     def records(self, group: RowGroup) -> list[FileRecord]:
@@ -181,11 +181,11 @@ class ArchiveIndex:
         """Return the number of the first face of a photo, given by the row that has its faces."""
         return int(self._first_faces[np.searchsorted(self.photos, photo)])
 
-    def photo_of(self, face: int) -> int:
+    def photo_of(self, face_number: int) -> int:
         """Return the row with the photo of a face; raises `KeyError` if there is no such face."""
-        if not 1 <= face <= self.face_count:
-            raise KeyError(face)
-        return int(self.photos[np.searchsorted(self._first_faces, face, side="right") - 1])
+        if not 1 <= face_number <= self.face_count:
+            raise KeyError(face_number)
+        return int(self.photos[np.searchsorted(self._first_faces, face_number, side="right") - 1])
 
     def file_of(self, photo: int) -> int:
         """Return the first current row that is a file of a photo."""

@@ -242,7 +242,7 @@ class ScanTables:
         changed.update(photos=1, faces=len(faces))
 
     def add_edited(self, path: str, edited: Photo, changed: Counter[str]) -> bool:
-        """Store a photo whose pixels are known under other bytes, with the known faces; return False if not known.
+        """Store a photo that has the pixels of a stored one, with that one's faces; return whether either is stored.
 
         A photo without another file keeps its number, its faces and their groups.
         """

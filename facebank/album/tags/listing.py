@@ -61,7 +61,7 @@ def _list_regions(source: XmpSource, frame: PhotoFrame) -> Iterator[ShownRegion]
         box, problem = None, None
         stated = region.box_in(frame.size_of(turn or frame.orientation))
         if stated is None:
-            problem = "it states no possible area"
+            problem = "the region's area is missing or invalid"
         elif turn is None:
             width, height = dimensions or (0, 0)
             problem = f"it describes a picture of {width:g} x {height:g} pixels, and the photo now has another shape"

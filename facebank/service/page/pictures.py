@@ -88,7 +88,7 @@ def _check_side(side: int, sides: tuple[int, ...]) -> None:
         raise RequestError(404, "NoPicture", f"pictures have sides of {', '.join(map(str, sides))} pixels")
 
 
-def reencode(jpeg: bytes, side: int) -> bytes:
-    """Re-encode an untrusted stored picture, which may not be a JPEG or may contain metadata, with a longer side."""
-    photo = read_photo_bytes(jpeg)
+def reencode(data: bytes, side: int) -> bytes:
+    """Return an untrusted stored picture re-encoded as a JPEG without metadata; `side` is its longer side in pixels."""
+    photo = read_photo_bytes(data)
     return encode_thumbnail(photo, np.array([0, 0, photo.width, photo.height], np.float32), side)
