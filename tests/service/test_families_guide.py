@@ -28,7 +28,7 @@ def environment(gallery: Path, tmp_path: Path) -> dict[str, str]:
 
 def test_commands_of_the_guide_work_in_sequence(environment: dict[str, str]) -> None:
     guide_commands = commands()
-    assert len(guide_commands) == 4
+    assert len(guide_commands) == 5
     for command in guide_commands:
         words = shlex.split(command.replace("~", environment["HOME"]).replace(" --open", ""))
         if "keys" in words:

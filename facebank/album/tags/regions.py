@@ -98,8 +98,8 @@ class PhotoFrame:
 
         Examples
         --------
-        >>> Frame.of_upright(300, 400, orientation=6)
-        Frame(width=400, height=300, orientation=6)
+        >>> PhotoFrame.of_upright(300, 400, orientation=6)
+        PhotoFrame(width=400, height=300, orientation=6)
         """
         is_sideways = orientation in _SIDEWAYS
         return cls(height, width, orientation) if is_sideways else cls(width, height, orientation)

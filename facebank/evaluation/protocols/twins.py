@@ -140,7 +140,7 @@ def _trial_sections(
     }
     middle = max((photos for photos in trials_by_shots if photos <= 3), default=min(trials_by_shots))
     risk, trials = _risk(faces, trials_by_shots[middle], middle), trials_by_shots[middle]
-    items = (Table("TwinGroup by group", _HEADINGS, rows), *_matrices(trials), *_wrong_photos(faces, trials))
+    items = (Table("Group by group", _HEADINGS, rows), *_matrices(trials), *_wrong_photos(faces, trials))
     strangers = _STRANGER_TEXT if any(name.startswith("fpir") for name in rates) else _NO_STRANGERS
     return rates | risk, (
         Section("Confusion", (f"{_METHOD} {strangers}", _CAVEAT), tuple(rates), items),
