@@ -9,7 +9,8 @@ decisions, candidates and similarities must be bitwise equal. With ``--ivf``, IV
 of enrolled probes whose nearest person it misses and the interval of its recall.
 
 Without ``--address``, the tests' server is started (requires the package ``milvus==2.3.5``): one local process with the
-vectors in memory. ``--folder FOLDER`` keeps the local index between runs.
+vectors in memory, or in mapped files with ``--server-setting queryNode.mmapDirPath=FOLDER``. ``--folder FOLDER`` keeps
+the local index between runs.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 PROBES = 200  # every second one is of a stranger
 RUNS = 3
+_BLOCK = 100_000  # embeddings that are drawn at once
 _PACK = PackIdentity("opencv", "ab" * 32, 128)
 
 
@@ -74,17 +76,25 @@ def load_probes(folder: Path, people: int) -> FloatArray:
     indices = random.integers(people, size=PROBES // 2)
     noise = normalize(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
     noise *= random.uniform(0.2, 3.0, (PROBES // 2, 1)).astype(np.float32)
-    mated = normalize(embeddings(people)[indices] + noise)
+    mated = normalize(load_embeddings(folder, people)[indices] + noise)
     strangers = normalize(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
     probes = np.stack([mated, strangers], axis=1).reshape(PROBES, -1)
     np.save(path, probes)
     return probes
 
 
-def embeddings(people: int) -> FloatArray:
-    """Return the embeddings of all people, ``float32`` of shape ``(people, D)``."""
-    random = np.random.default_rng(1)
-    return normalize(random.standard_normal((people, _PACK.dimension), np.float32))
+def load_embeddings(folder: Path, people: int) -> FloatArray:
+    """Return the embeddings of all people from a mapped file, ``float32`` of shape ``(people, D)``; created if missing."""
+    path = folder / f"{people}.embeddings.npy"
+    if not path.exists():
+        random = np.random.default_rng(1)
+        rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(people, _PACK.dimension))
+        for start in range(0, people, _BLOCK):
+            count = min(_BLOCK, people - start)
+            rows[start : start + count] = normalize(random.standard_normal((count, _PACK.dimension), np.float32))
+        rows.flush()
+    saved: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return saved
 
 
 class Names(dict[int, str]):
@@ -99,7 +109,7 @@ def load_local_index(folder: Path, people: int) -> GalleryIndex:
     path, token = folder / f"{people}.vectors", f"{people:032x}"
     if not path.exists():
         numbers = np.arange(1, people + 1)
-        index = GalleryIndex(1, PeopleIndex.from_samples(embeddings(people), numbers, np.ones(people, "f4")), Names())
+        index = GalleryIndex(1, PeopleIndex.from_samples(load_embeddings(folder, people), numbers, np.ones(people, "f4")), Names())
         index = replace(index, names={number: f"Person {number}" for number in numbers.tolist()})
         key = FileKey(FileKey.draw(_PACK, 1).pack, 1, token)
         assert write_derived_file(path, key, list(gallery_index._sections(index)), nullcontext())
@@ -273,6 +283,7 @@ def main() -> None:
     parser.add_argument("--address", help="server address without a collection, milvus://HOST:PORT")
     parser.add_argument("--ivf", action="store_true", help="also measure IVF_FLAT")
     parser.add_argument("--folder", type=Path, help="folder of the local index; default: a temporary folder")
+    parser.add_argument("--server-setting", nargs="+", default=[], metavar="KEY=VALUE", help="of the tests' server")
     parser.add_argument("--out", type=Path, help="path of the report, without suffix")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -283,7 +294,8 @@ def main() -> None:
             return
         from tests.index.milvus_server import MilvusServer
 
-        server = None if arguments.address else MilvusServer(Path(temporary, "server"))
+        settings = dict(setting.split("=", 1) for setting in arguments.server_setting)
+        server = None if arguments.address else MilvusServer(Path(temporary, "server"), settings)
         context: AbstractContextManager[object] = nullcontext() if server is None else server
         with context:
             address = arguments.address or (server.address if server is not None else "")

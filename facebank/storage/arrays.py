@@ -39,9 +39,10 @@ def contained(box: FloatArray, boxes: FloatArray) -> FloatArray:
 
 
 def _intersections(box: FloatArray, boxes: FloatArray) -> FloatArray:
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    return np.asarray(np.prod(np.clip(sides, 0, None), axis=1), dtype=np.float32)
+    sides = np.maximum(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]), 0)
+    return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)
 
 
 def _areas(boxes: FloatArray) -> FloatArray:
-    return np.asarray(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), dtype=np.float32)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return np.asarray(sides[:, 0] * sides[:, 1], dtype=np.float32)

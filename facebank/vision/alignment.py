@@ -41,12 +41,17 @@ def similarity_transform(source: FloatArray, target: FloatArray) -> NDArray[np.f
     form in complex numbers.
     """
     center_source, center_target = source.mean(axis=0), target.mean(axis=0)
-    a = (source - center_source).astype(np.float64) @ np.array([1, 1j])
-    b = (target - center_target).astype(np.float64) @ np.array([1, 1j])
+    a, b = _as_complex(source - center_source), _as_complex(target - center_target)
     spread = float(np.sum(np.abs(a) ** 2))
     factor = np.sum(np.conj(a) * b) / spread if spread > 0 else 1.0 + 0j
-    linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-    return np.column_stack([linear, center_target - linear @ center_source])
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = (factor.real, -factor.imag), (factor.imag, factor.real)
+    matrix[:, 2] = center_target - matrix[:, :2] @ center_source
+    return matrix
+
+
+def _as_complex(points: FloatArray) -> NDArray[np.complex128]:
+    return points.astype(np.float64, order="C").view(np.complex128)[:, 0]
 
 
 def align(pixels: RGBImage, landmarks: FloatArray, template: str, size: int) -> RGBImage:

@@ -17,7 +17,6 @@ import numpy as np
 from facebank.errors import ManifestError
 from facebank.storage.arrays import overlaps
 from facebank.types import Detection
-from facebank.vision.geometry import pad_to_multiple
 from facebank.vision.network import check_input, network_input, run
 
 if TYPE_CHECKING:
@@ -213,10 +212,10 @@ class YuNet(NetworkDetector):
 
     def propose(self, images: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
         """Return the candidates; see `NetworkDetector.propose`."""
-        padded = pad_to_multiple(images, max(_STRIDES))
-        outputs = run(self._session, network_input(padded, self._spec), _YUNET_OUTPUTS)
+        tensor = network_input(images, self._spec, max(_STRIDES))
+        outputs = run(self._session, tensor, _YUNET_OUTPUTS)
         return [
-            self._decode([output[i] for output in outputs], padded.shape[2], score_threshold)
+            self._decode([output[i] for output in outputs], tensor.shape[3], score_threshold)
             for i in range(len(images))
         ]
 
@@ -228,6 +227,8 @@ class YuNet(NetworkDetector):
             ]
             scores = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objectness[:, 0], 0, 1))
             selected = np.flatnonzero(scores >= score_threshold)
+            if not len(selected):
+                continue
             cells = _cells(selected, width // stride)
             centers = (cells + offsets[selected, :2]) * stride
             halves = np.exp(np.minimum(offsets[selected, 2:], 16)) * (stride / 2)
@@ -259,13 +260,8 @@ class Scrfd(NetworkDetector):
 
     def propose(self, images: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
         """Return the candidates; see `NetworkDetector.propose`."""
-        padded = pad_to_multiple(images, max(_STRIDES))
-        return [
-            self._decode(
-                run(self._session, network_input(padded[i : i + 1], self._spec)), padded.shape[2], score_threshold
-            )
-            for i in range(len(padded))
-        ]
+        tensors = (network_input(image[None], self._spec, max(_STRIDES)) for image in images)
+        return [self._decode(run(self._session, tensor), tensor.shape[3], score_threshold) for tensor in tensors]
 
     def _decode(self, outputs: list[FloatArray], width: int, score_threshold: float) -> Candidates:
         levels = []
@@ -273,6 +269,8 @@ class Scrfd(NetworkDetector):
             scores, distances, points = (outputs[head * len(_STRIDES) + level] for head in range(3))
             scores = scores.reshape(-1)
             selected = np.flatnonzero(scores >= score_threshold)
+            if not len(selected):
+                continue
             centers = _cells(selected // _SCRFD_ANCHORS, width // stride) * stride
             sides = distances.reshape(-1, 4)[selected] * stride
             levels.append(
@@ -286,4 +284,6 @@ class Scrfd(NetworkDetector):
 
 
 def _cells(indices: NDArray[np.intp], columns: int) -> FloatArray:
-    return np.stack([indices % columns, indices // columns], axis=1).astype(np.float32)
+    cells = np.empty((len(indices), 2), dtype=np.float32)
+    cells[:, 1], cells[:, 0] = np.divmod(indices, columns)
+    return cells

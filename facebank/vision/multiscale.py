@@ -132,6 +132,8 @@ class HintedDetector(MultiScaleDetector):
         """Return the candidates of small faces in a part of an image, except those that the part's edges may cut."""
         left, top, right, bottom = part
         (candidates,) = self._network.propose(image[None, top:bottom, left:right], self._network.score_threshold)
+        if not len(candidates):
+            return candidates
         moved = candidates.transform(1.0, (left, top))
         low = np.array([start + _FACE_MARGIN if start > 0 else -_MAX_HEIGHT for start in (left, top)])
         ends = np.array([right, bottom])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from facebank.errors import ManifestError, PackError
@@ -19,15 +20,21 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 
-def network_input(images: NDArray[np.uint8], spec: DetectorSpec | EmbedderSpec) -> FloatArray:
-    """Return a network's input for RGB ``uint8`` ``(n, h, w, 3)``: contiguous ``float32`` of shape ``(n, 3, h, w)``.
+def network_input(images: NDArray[np.uint8], spec: DetectorSpec | EmbedderSpec, multiple: int = 1) -> FloatArray:
+    """Return a network's input for RGB ``uint8`` ``(n, h, w, 3)``: contiguous ``float32`` of shape ``(n, 3, H, W)``.
 
-    `spec` has the mean, scale and color order.
+    The images are padded with black on the right and below, to multiples of `multiple`. `spec` has the mean, scale and
+    color order.
     """
     count, height, width, channels = images.shape
-    planes = np.empty((count, channels, height, width), dtype=np.float32)
-    for plane in range(channels):  # plane by plane takes half the time of a transposition
-        planes[:, plane] = images[..., plane if spec.color == "RGB" else channels - 1 - plane]
+    padded_size = height + -height % multiple, width + -width % multiple
+    planes = np.empty((count, channels, *padded_size), dtype=np.float32)
+    planes[..., height:, :] = 0
+    planes[..., :height, width:] = 0
+    for image, image_planes in zip(images, planes[..., :height, :width], strict=True):
+        colors = cv2.split(image)  # converting contiguous planes takes half the time of converting strided ones
+        for plane, color in zip(image_planes, colors if spec.color == "RGB" else colors[::-1], strict=True):
+            plane[:] = color
     if any(spec.mean):
         planes -= np.asarray(spec.mean, dtype=np.float32).reshape(1, 3, 1, 1)
     if any(factor != 1 for factor in spec.scale):

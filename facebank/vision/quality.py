@@ -9,6 +9,7 @@ masks and to unmasked faces.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -68,6 +69,7 @@ _CHEEKS = ((0.52, 0.59, 0.25, 0.375), (0.52, 0.59, 0.625, 0.75))
 _FOREHEAD = (0.215, 0.34, 0.36, 0.64)
 _EYES = ((0.41, 0.51, 0.25, 0.43), (0.41, 0.51, 0.57, 0.75))
 _TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], dtype=np.float32)
+_TO_RELATIVE_XYZ = (_TO_XYZ / _TO_XYZ.sum(axis=1, keepdims=True)).T
 _LINEAR_UP_TO, _CUBE_ROOT_FROM = 0.04045, (6 / 29) ** 3
 
 
@@ -99,7 +101,7 @@ def remaining_similarity(detection: Detection, crop: RGBImage) -> dict[str, floa
     mouth, eyes = hidden_parts(crop)
     return {
         "hardly a face": plausibility(detection),
-        "small": float(np.clip(detection.size / _FULL_SIZE, 0.0, 1.0)) ** 0.5,
+        "small": _clip(detection.size / _FULL_SIZE, 0.0, 1.0) ** 0.5,
         "blurred": sharpness(crop),
         "turned away": min(1.0, _TURNED_KEEP + _TURN_LOSS * frontality(detection.landmarks)),
         "looking down": uprightness(detection.landmarks),
@@ -119,7 +121,7 @@ def plausibility(detection: Detection) -> float:
 def quality_score(remaining: Mapping[str, float]) -> float:
     """Return the score, 0..1, of the result of `remaining_similarity`."""
     similarity = float(np.prod(list(remaining.values())))
-    return float(np.clip((similarity - _STRANGERS) / (1 - _STRANGERS), 0.0, 1.0))
+    return _clip((similarity - _STRANGERS) / (1 - _STRANGERS), 0.0, 1.0)
 
 
 def add_stability(quality: Quality, embedding: FloatArray, others: FloatArray) -> Quality:
@@ -134,7 +136,7 @@ def add_stability(quality: Quality, embedding: FloatArray, others: FloatArray) -
     others
         Embeddings of the face mirrored and slightly moved, ``(n, dimension)`` with n >= 1; all L2-normalized.
     """
-    stability = float(np.clip((others @ embedding).mean(), -1.0, 1.0))
+    stability = _clip((others @ embedding).mean(), -1.0, 1.0)
     fraction = _ramp(stability, _UNSTABLE, _STABLE)
     weaknesses = (*quality.weaknesses, "embedding unsteady") if stability < _UNSTEADY else quality.weaknesses
     return replace(quality, score=quality.score * fraction, stability=stability, weaknesses=weaknesses)
@@ -153,7 +155,7 @@ def sharpness(crop: RGBImage) -> float:
     fine = _detail(gray, _FINE)
     if fine < _MIN_DETAIL:
         return 0.0
-    return float(np.clip((_BLURRED - _detail(gray, _COARSE) / fine) / (_BLURRED - _SHARP), 0.0, 1.0))
+    return _clip((_BLURRED - _detail(gray, _COARSE) / fine) / (_BLURRED - _SHARP), 0.0, 1.0)
 
 
 def _detail(gray: FloatArray, sigma: float) -> float:
@@ -171,7 +173,7 @@ def frontality(landmarks: FloatArray) -> float:
         return 0.0
     middle = (landmarks[0] + landmarks[1] + landmarks[3] + landmarks[4]) / 4
     offset = float(np.dot(landmarks[2] - middle, across)) / width**2
-    return float(np.clip((_TURN_PROFILE - abs(offset)) / (_TURN_PROFILE - _TURN_FREE), 0.0, 1.0))
+    return _clip((_TURN_PROFILE - abs(offset)) / (_TURN_PROFILE - _TURN_FREE), 0.0, 1.0)
 
 
 def uprightness(landmarks: FloatArray) -> float:
@@ -181,7 +183,7 @@ def uprightness(landmarks: FloatArray) -> float:
     if height < 1e-6:
         return 0.5
     nose = float(np.dot(landmarks[2] - eyes, mouth - eyes)) / height**2
-    return float(np.clip(1 - _NOD_LOSS * (_NOSE_LOW - nose), 0.5, 1.0))
+    return _clip(1 - _NOD_LOSS * (_NOSE_LOW - nose), 0.5, 1.0)
 
 
 def exposure(crop: RGBImage) -> float:
@@ -190,16 +192,30 @@ def exposure(crop: RGBImage) -> float:
     A dark face loses little as long as it has some contrast.
     """
     gray = cv2.cvtColor(np.ascontiguousarray(_part(crop, _FACE)), cv2.COLOR_RGB2GRAY)
-    darkest, brightest = np.percentile(gray, [5, 95])
+    ordered = np.sort(gray, axis=None)
+    darkest, brightest = (_percentile(ordered, percent) for percent in (5, 95))
     white = float((gray >= _WHITE).mean())
     return float((1 - _WHITE_LOSS * white) * (1 - np.exp(-(brightest - darkest) / _CONTRAST)))
 
 
+def _percentile(ordered: NDArray[np.uint8], percent: int) -> float:
+    """Return a percentile of sorted values, with linear interpolation; np.percentile takes five times as long."""
+    position = (len(ordered) - 1) * (percent / 100)
+    below, above = (float(ordered[rounded]) for rounded in (math.floor(position), math.ceil(position)))
+    return below + (above - below) * (position % 1)
+
+
+def _median(values: FloatArray) -> FloatArray:
+    """Return the median along the first axis; np.median takes twice as long."""
+    ordered = np.sort(values, axis=0)
+    return np.asarray((ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2)
+
+
 def hidden_parts(crop: RGBImage) -> tuple[float, float]:
     """Return how far the mouth (mask, scarf, hand) and the eyes (dark glasses) appear hidden: 0 (free) to 1 each."""
-    light = max(float(np.median(_lab_of_parts(crop, *_CHEEKS, _FOREHEAD)[:, 0])), 5.0)
+    light = max(float(_median(_lab_of_parts(crop, *_CHEEKS, _FOREHEAD)[:, 0])), 5.0)
     eyes = _lab_of_parts(crop, *_EYES)[:, 0] / light
-    eyes_hidden = _ramp(-float(np.median(eyes)), -0.35, -0.25) * _ramp(-float(eyes.std()), -0.09, -0.04)
+    eyes_hidden = _ramp(-float(_median(eyes)), -0.35, -0.25) * _ramp(-float(eyes.std()), -0.09, -0.04)
     return hidden_mouth(crop), eyes_hidden
 
 
@@ -214,8 +230,12 @@ def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
     return crop[top:bottom, left:right]
 
 
+def _clip(value: float, low: float, high: float) -> float:
+    return min(max(float(value), low), high)  # np.clip takes ten times as long for one number
+
+
 def _ramp(value: float, none: float, full: float) -> float:
-    return float(np.clip((value - none) / (full - none), 0.0, 1.0))
+    return _clip((value - none) / (full - none), 0.0, 1.0)
 
 
 class _MouthModel(NamedTuple):
@@ -231,7 +251,7 @@ def hidden_mouth(crop: RGBImage) -> float:
     """
     model = _mouth_model()
     excess = float(lower_face(crop) @ model.weights) + model.intercept - model.threshold
-    return float(np.clip((excess + _BELOW) / (_BELOW + _ABOVE), 0.0, 1.0))
+    return _clip((excess + _BELOW) / (_BELOW + _ABOVE), 0.0, 1.0)
 
 
 def lower_face(crop: RGBImage) -> FloatArray:
@@ -253,7 +273,7 @@ def provenance() -> str:
 
 def _cell_colors(face: RGBImage) -> list[FloatArray]:
     lab = rgb_to_lab(np.asarray(cv2.resize(face, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA), np.uint8))
-    skin = np.median(np.concatenate([lab[part].reshape(-1, 3) for part in _BARE_SKIN]), axis=0)
+    skin = _median(np.concatenate([lab[part].reshape(-1, 3) for part in _BARE_SKIN]))
     top, left, side = _TOP // 4, _LEFT // 4, _CELL // 4
     lower = lab[top : top + side * _ROWS, left : left + side * _COLUMNS]
     cells = lower.reshape(_ROWS, side, _COLUMNS, side, 3)
@@ -301,12 +321,15 @@ def rgb_to_lab(pixels: RGBImage) -> FloatArray:
     The channels are lightness (0..100), green to red, and blue to yellow (about -128..127). Sources: IEC 61966-2-1
     (sRGB) and ISO/CIE 11664-4, for white D65. OpenCV's conversion takes 80 ms at its first use to build tables.
     """
-    xyz = _linear_light()[pixels] @ (_TO_XYZ / _TO_XYZ.sum(axis=1, keepdims=True)).T
+    xyz = _linear_light()[pixels] @ _TO_RELATIVE_XYZ
     steps = np.where(xyz > _CUBE_ROOT_FROM, np.cbrt(xyz), xyz * np.float32(841 / 108) + np.float32(4 / 29))
-    x, y, z = np.moveaxis(steps, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
+    x, y, z = (steps[..., axis] for axis in range(3))
+    lab = np.empty_like(steps)
+    lab[..., 0], lab[..., 1], lab[..., 2] = 116 * y - 16, 500 * (x - y), 200 * (y - z)
+    return lab
 
 
+@cache
 def _linear_light() -> FloatArray:
     """Return the linear light, 0..1, of the 256 values of an sRGB channel."""
     values = np.arange(256) / 255
