@@ -192,7 +192,7 @@ def exposure(crop: RGBImage) -> float:
     A dark face loses little as long as it has some contrast.
     """
     gray = cv2.cvtColor(np.ascontiguousarray(_part(crop, _FACE)), cv2.COLOR_RGB2GRAY)
-    ordered = np.sort(gray, axis=None)
+    ordered = np.sort(np.asarray(gray, np.uint8), axis=None)
     darkest, brightest = (_percentile(ordered, percent) for percent in (5, 95))
     white = float((gray >= _WHITE).mean())
     return float((1 - _WHITE_LOSS * white) * (1 - np.exp(-(brightest - darkest) / _CONTRAST)))
@@ -324,7 +324,7 @@ def rgb_to_lab(pixels: RGBImage) -> FloatArray:
     xyz = _linear_light()[pixels] @ _TO_RELATIVE_XYZ
     steps = np.where(xyz > _CUBE_ROOT_FROM, np.cbrt(xyz), xyz * np.float32(841 / 108) + np.float32(4 / 29))
     x, y, z = (steps[..., axis] for axis in range(3))
-    lab = np.empty_like(steps)
+    lab: FloatArray = np.empty_like(steps)
     lab[..., 0], lab[..., 1], lab[..., 2] = 116 * y - 16, 500 * (x - y), 200 * (y - z)
     return lab
 
