@@ -9,8 +9,7 @@ decisions, candidates and similarities must be bitwise equal. With ``--ivf``, IV
 of enrolled probes whose nearest person it misses and the interval of its recall.
 
 Without ``--address``, the tests' server is started (requires the package ``milvus==2.3.5``): one local process with the
-vectors in memory, or in mapped files with ``--server-setting queryNode.mmapDirPath=FOLDER``. ``--folder FOLDER`` keeps
-the local index between runs.
+vectors in memory. ``--folder FOLDER`` keeps the local index between runs.
 """
 
 from __future__ import annotations
@@ -283,7 +282,6 @@ def main() -> None:
     parser.add_argument("--address", help="server address without a collection, milvus://HOST:PORT")
     parser.add_argument("--ivf", action="store_true", help="also measure IVF_FLAT")
     parser.add_argument("--folder", type=Path, help="folder of the local index; default: a temporary folder")
-    parser.add_argument("--server-setting", nargs="+", default=[], metavar="KEY=VALUE", help="of the tests' server")
     parser.add_argument("--out", type=Path, help="path of the report, without suffix")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -294,8 +292,7 @@ def main() -> None:
             return
         from tests.index.milvus_server import MilvusServer
 
-        settings = dict(setting.split("=", 1) for setting in arguments.server_setting)
-        server = None if arguments.address else MilvusServer(Path(temporary, "server"), settings)
+        server = None if arguments.address else MilvusServer(Path(temporary, "server"))
         context: AbstractContextManager[object] = nullcontext() if server is None else server
         with context:
             address = arguments.address or (server.address if server is not None else "")
