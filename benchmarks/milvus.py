@@ -83,7 +83,7 @@ def load_probes(folder: Path, people: int) -> FloatArray:
 
 
 def load_embeddings(folder: Path, people: int) -> FloatArray:
-    """Return the embeddings of all people from a mapped file, ``float32`` of shape ``(people, D)``; created if missing."""
+    """Return the embeddings of all people, a mapped ``float32`` file of shape ``(people, D)``; created if missing."""
     path = folder / f"{people}.embeddings.npy"
     if not path.exists():
         random = np.random.default_rng(1)
@@ -108,7 +108,8 @@ def load_local_index(folder: Path, people: int) -> GalleryIndex:
     path, token = folder / f"{people}.vectors", f"{people:032x}"
     if not path.exists():
         numbers = np.arange(1, people + 1)
-        index = GalleryIndex(1, PeopleIndex.from_samples(load_embeddings(folder, people), numbers, np.ones(people, "f4")), Names())
+        people_index = PeopleIndex.from_samples(load_embeddings(folder, people), numbers, np.ones(people, "f4"))
+        index = GalleryIndex(1, people_index, Names())
         index = replace(index, names={number: f"Person {number}" for number in numbers.tolist()})
         key = FileKey(FileKey.draw(_PACK, 1).pack, 1, token)
         assert write_derived_file(path, key, list(gallery_index._sections(index)), nullcontext())
