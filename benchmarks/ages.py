@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.resampling import bootstrap_interval
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = (1.0, 2.0, 4.0, np.inf)
 FMR = 0.01
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +60,17 @@ def read_faces(path: Path) -> AgedFaces:
 
 
 def prototype(faces: AgedFaces, rows: NDArray[np.bool_], weight: float) -> FloatArray:
-    """Return the quality-weighted mean of faces, with an extra weight for young ones; infinity excludes adults."""
+    """Return the normalized quality-weighted mean of the faces at some rows, ``float32`` of shape ``(D,)``.
+
+    Parameters
+    ----------
+    faces
+        All faces.
+    rows
+        Mask of the faces to use, of shape ``(N,)``.
+    weight
+        Additional weight of young faces; infinity excludes all others.
+    """
     selected = rows & faces.young if np.isinf(weight) else rows
     age_weights = np.where(faces.young, 1.0 if np.isinf(weight) else weight, 1.0)
     mean = (faces.qualities * age_weights * selected) @ faces.embeddings
@@ -67,7 +78,15 @@ def prototype(faces: AgedFaces, rows: NDArray[np.bool_], weight: float) -> Float
 
 
 def search(faces: AgedFaces, weight: float) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return the index of each young face's person, and its similarities with all prototypes, ``(N, people)``."""
+    """Search for each young face among all people, enrolled with their other faces.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Index of the person of each of the N young faces, ``(N,)``.
+    FloatArray
+        Similarities with the prototypes of all P people, ``(N, P)``.
+    """
     people = np.unique(faces.people)
     prototypes = np.stack([prototype(faces, faces.people == person, weight) for person in people])
     owners, rows = [], []
@@ -85,22 +104,12 @@ def search(faces: AgedFaces, weight: float) -> tuple[NDArray[np.int64], FloatArr
 def evaluate_weight(
     owners: NDArray[np.int64], similarities: FloatArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return for each probe whether its person is the most similar, and whether the probe is missed at the FMR."""
+    """Return for each of N probes, as 0 or 1, whether its person is the most similar, and whether `FMR` misses it."""
     own = similarities[np.arange(len(owners)), owners]
     others = np.ones(similarities.shape, dtype=bool)
     others[np.arange(len(owners)), owners] = False
     threshold = np.quantile(similarities[others], 1 - FMR)
     return (similarities.argmax(axis=1) == owners).astype(float), (own < threshold).astype(float)
-
-
-def interval(differences: NDArray[np.float64], owners: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval over people of a mean over probes."""
-    random = np.random.default_rng(0)
-    sums, counts = np.bincount(owners, differences), np.bincount(owners)
-    people = np.flatnonzero(counts)
-    draws = random.choice(people, (RESAMPLES, len(people)))
-    low, high = np.quantile(sums[draws].sum(axis=1) / counts[draws].sum(axis=1), [0.025, 0.975])
-    return float(low), float(high)
 
 
 def report(label: str, faces: AgedFaces) -> None:
@@ -112,7 +121,7 @@ def report(label: str, faces: AgedFaces) -> None:
         cells = []
         results = evaluate_weight(owners, similarities)
         for metric, values, equal in zip(("first", "FNMR"), results, baseline, strict=True):
-            low, high = interval(values - equal, owners)
+            low, high = bootstrap_interval(values - equal, owners)
             cells.append(f"{metric} {values.mean():6.1%} ({low:+.1%} to {high:+.1%})")
         genuine = similarities[np.arange(len(owners)), owners].mean()
         weighting = "young only" if np.isinf(weight) else f"young x {weight:g}"

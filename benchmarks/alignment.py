@@ -11,9 +11,7 @@ distance between the means of genuine and impostor similarities in standard devi
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,9 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, central_face, read_people
-from benchmarks.thresholds import MAX_PHOTOS, verification
-from facebank import read_photo
+from benchmarks.json_report import write_json_report
+from benchmarks.lfw import DEVELOPMENT, central_face, read_people, read_with_progress
+from benchmarks.thresholds import MAX_PHOTOS
+from benchmarks.verification import separation, verification
 from facebank.packs import Pack, load_pack, open_session
 from facebank.vision import FaceAnalyzer, FaceFinder, MultiScaleDetector, NetworkEmbedder, build_detector
 from facebank.vision.finder import LandmarkRefiner
@@ -31,7 +30,7 @@ from facebank.vision.finder import LandmarkRefiner
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.types import DecodedPhoto, FloatArray
+    from facebank.types import FloatArray
 
 
 def enlargement_passes(factor: float, side: int) -> list[float]:
@@ -61,8 +60,8 @@ STEPS: dict[str, Callable[[Pack], FaceAnalyzer]] = {
 }
 
 
-def development_photos(data: Path) -> list[Path]:
-    """Return the photos of development people with two or more photos, at most `MAX_PHOTOS` of each."""
+def development_paths(data: Path) -> list[Path]:
+    """Return the paths of development people's photos, at most `MAX_PHOTOS` of each; omits people with one photo."""
     paths: list[Path] = []
     for name in sorted(read_people(data, DEVELOPMENT)):
         person_paths = sorted((data / "lfw" / name).glob("*.jpg"))[:MAX_PHOTOS]
@@ -71,34 +70,17 @@ def development_photos(data: Path) -> list[Path]:
 
 
 def embed(paths: list[Path], analyzer: FaceAnalyzer) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Embed the central face of each photo; photos without a face are omitted."""
+    """Return the embeddings of the central faces, ``(N, D)``, and the numbers of their people, ``(N,)``.
 
-    def decode() -> Iterator[DecodedPhoto]:
-        for i, path in enumerate(paths):
-            if i % 500 == 0:
-                print(f"{i} of {len(paths)} photos", file=sys.stderr, flush=True)
-            yield read_photo(path)
-
+    Photos without a face are omitted.
+    """
     faces = [
         (face.embedding, path.parent.name)
-        for path, analyzed in zip(paths, analyzer.analyze(decode()), strict=True)
+        for path, analyzed in zip(paths, analyzer.analyze(read_with_progress(paths)), strict=True)
         if (face := central_face(analyzed)) is not None
     ]
     people = np.unique([name for _, name in faces], return_inverse=True)[1]
     return np.stack([embedding for embedding, _ in faces]), people
-
-
-def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> float:
-    """Return d' of genuine and impostor similarities."""
-    upper = np.triu_indices(len(people), 1)
-    similarities = (embeddings @ embeddings.T)[upper]
-    same = people[upper[0]] == people[upper[1]]
-    photos = np.bincount(people)[people[upper[0]][same]]
-    weights = 1 / (photos * (photos - 1))
-    mean = np.average(similarities[same], weights=weights)
-    variance = np.average((similarities[same] - mean) ** 2, weights=weights)
-    impostors = similarities[~same]
-    return float((mean - impostors.mean()) / np.sqrt((variance + impostors.var()) / 2))
 
 
 def main() -> None:
@@ -108,7 +90,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="use every n-th person")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
-    paths = development_photos(arguments.data)
+    paths = development_paths(arguments.data)
     people_folders = sorted({path.parent for path in paths})[:: arguments.every]
     paths = [path for path in paths if path.parent in people_folders]
     report: dict[str, object] = {"people": len(people_folders), "photos": len(paths)}
@@ -118,8 +100,7 @@ def main() -> None:
         figures = {"d_prime": separation(embeddings, people), "fnmr": {rate: rates[rate]["fnmr"] for rate in rates}}
         report[step] = figures
         print(f"{step}: {figures}", flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

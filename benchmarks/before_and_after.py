@@ -12,7 +12,6 @@ of an interval exceeds ``--max-ratio``. ``--only TEXT`` selects commands by part
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from benchmarks.json_report import write_json_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -274,9 +275,7 @@ def main() -> int:
             comparisons.append(compare(task, versions[0], versions[1], runs=arguments.runs))
             print(table(comparisons[-1:]).splitlines()[-1], flush=True)
     if arguments.out is not None:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        figures = json.dumps([asdict(comparison) for comparison in comparisons], indent=1)
-        arguments.out.with_suffix(".json").write_text(figures + "\n", encoding="utf-8")
+        write_json_report(arguments.out, [asdict(comparison) for comparison in comparisons])
         arguments.out.with_suffix(".md").write_text(table(comparisons) + "\n", encoding="utf-8")
     return 0 if all(comparison.high <= arguments.max_ratio for comparison in comparisons) else 1
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, read_people
 from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster, clustering_thresholds
 from facebank.packs import load_pack
@@ -124,8 +125,7 @@ def main() -> None:
         "everybody": asdict(measure_quality(faces, chosen)),
         "cost": [asdict(measure_cost(faces, chosen, count)) for count in SIZES],
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

@@ -3,7 +3,7 @@
 Run from the project's root, with facebank installed in the running Python and the peers' environment set up
 (``benchmarks/peers/README.md``)::
 
-    python benchmarks/cold_start.py --shared ../shared --peer benchmarks/peers/.venv/bin/python --out benchmarks/reports
+    python -m benchmarks.cold_start --shared ../shared --peer benchmarks/peers/.venv/bin/python --out benchmarks/reports
 
 Checks three requirements, the first two by the medians of alternating runs of two commands:
 
@@ -18,7 +18,6 @@ Writes ``cold_start.json`` and ``cold_start.md``; exits with 1 if a requirement 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -30,6 +29,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+
+from benchmarks.json_report import write_json_report
 
 PEER_SCRIPT = Path(__file__).resolve().parent / "peers" / "insightface_faces.py"
 PHOTO = "data/photos/probe/obama1.jpg"
@@ -162,8 +163,7 @@ def write_report(folder: Path, comparisons: Sequence[Comparison], heavy: Sequenc
     }
     figures = [{**asdict(pair), "ratio": pair.ratio, "met": pair.is_met} for pair in comparisons]
     report = {"machine": machine, "comparisons": figures, "heavy_imports": list(heavy)}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "cold_start.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(folder / "cold_start", report)
     (folder / "cold_start.md").write_text(format_markdown(comparisons, heavy, machine), encoding="utf-8")
 
 

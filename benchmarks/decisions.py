@@ -7,7 +7,7 @@ reporting people (``peopleDevTest.txt``), except for the 62 people with 20 photo
 probes and strangers of each list are decided by a calibration made from the other list.
 
 - ``operating point``: the 62 people with 5 photos or one photo enrolled, drawn five times; all their other photos and
-  1,500 strangers with one photo each are searched, with the decisions of ``facebank identify``.
+  1,500 strangers with one photo each are searched for, with the decisions of ``facebank identify``.
 - ``fpir``: for every classifier, galleries of 10, 100 and 1,000 reporting people: the fraction of strangers named at a
   requested FPIR of 1 %.
 - ``calibration``: the probability of the best candidate compared with its frequency of being right, next to the best
@@ -19,7 +19,6 @@ Intervals are 95 % bootstrap intervals over people or galleries.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.calibrate import EFFORT, populations
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, read_people
+from benchmarks.probes import make_probe
+from benchmarks.resampling import bootstrap_interval
 from facebank.gallery import PackIdentity
 from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
@@ -42,7 +44,7 @@ from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.recognizer import MIN_ODDS, MIN_PROBABILITY, Recognizer
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
-from facebank.types import Decision, Face, Identity, Quality
+from facebank.types import Decision, Identity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +57,7 @@ FPIR = 0.01
 STRANGER_FRACTIONS = (0.1, 0.5, 0.9)
 PLANS = tuple(GalleryPlan(size, samples) for size in (10, 100, 1000) for samples in (1, 5))
 BINS = 15
-RESAMPLES = 1000
+GALLERY_RESAMPLES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +75,17 @@ class Rate:
         return f"{self.value:.2%} [{self.low:.2%}, {self.high:.2%}] ({self.events} of {self.count})"
 
 
-def rate(wrong: NDArray[np.bool_], groups: NDArray[np.int64]) -> Rate:
-    """Return the pooled fraction with a bootstrap interval over groups; the rule of three bounds zero events."""
-    numbers, indices = np.unique(groups, return_inverse=True)
-    events, counts = np.bincount(indices, weights=wrong), np.bincount(indices)
-    draws = np.random.default_rng(0).integers(len(numbers), size=(RESAMPLES, len(numbers)))
-    fractions = events[draws].sum(axis=1) / counts[draws].sum(axis=1)
-    low, high = np.quantile(fractions, [0.025, 0.975])
-    if not wrong.any():
-        high = 3 / len(numbers)
-    return Rate(float(wrong.mean()), float(low), float(high), int(wrong.sum()), len(wrong))
+def rate(events: NDArray[np.bool_], units: NDArray[np.int64]) -> Rate:
+    """Return the fraction of events with a bootstrap interval over units; the rule of three bounds zero events."""
+    low, high = bootstrap_interval(events, units)
+    if not events.any():
+        high = 3 / len(np.unique(units))
+    return Rate(float(events.mean()), low, high, int(events.sum()), len(events))
 
 
 def identities(faces: LfwFaces) -> Identities:
     """Return the faces in the form used by gallery simulations."""
     return Identities(faces.embeddings, faces.people, faces.qualities)
-
-
-def probe(faces: LfwFaces, index: int) -> Face:
-    """Return one of LFW's faces as a probe, with an empty box."""
-    quality = float(faces.qualities[index])
-    return Face(
-        np.zeros(4, np.float32),
-        np.zeros((5, 2), np.float32),
-        1.0,
-        Quality(quality, 100.0, quality, 1.0),
-        faces.embeddings[index],
-    )
 
 
 def operating_point(
@@ -143,7 +129,8 @@ def operating_point(
 
 def decide(recognizer: Recognizer, faces: LfwFaces, indices: NDArray[np.int64]) -> list[Identity]:
     """Return the decision on each photo, made independently of the others."""
-    return [recognizer.identify([probe(faces, int(index))])[0] for index in indices]
+    probes = (make_probe(faces.embeddings[index], float(faces.qualities[index])) for index in indices)
+    return [recognizer.identify([probe])[0] for probe in probes]
 
 
 def other_list(person: str, lists: dict[str, frozenset[str]]) -> str:
@@ -182,7 +169,7 @@ def simulate_galleries(
 
 
 def plan_key(plan: GalleryPlan) -> tuple[int, int]:
-    """Return the seed of a plan."""
+    """Return the numbers that seed the galleries of a plan."""
     return plan.size, plan.samples_each
 
 
@@ -285,7 +272,7 @@ def bootstrap(
     random = np.random.default_rng(1)
     draws = [
         figure([galleries[i] for i in random.integers(len(galleries), size=len(galleries))])
-        for _ in range(RESAMPLES // 10)
+        for _ in range(GALLERY_RESAMPLES)
     ]
     return [figure(galleries), *(float(value) for value in np.quantile(draws, [0.025, 0.975]))]
 
@@ -319,13 +306,7 @@ def decision_milliseconds(reporting: Identities, pack: Pack, calibrator: Calibra
     enrolled = Enrolled(reporting.embeddings[firsts], np.arange(people), reporting.qualities[firsts])
     names_by_number = {number: str(number) for number in range(people)}
     recognizer = make_recognizer(enrolled, names_by_number, pack, calibrator)
-    face = Face(
-        np.zeros(4, np.float32),
-        np.zeros((5, 2), np.float32),
-        1.0,
-        Quality(1.0, 100.0, 1.0, 1.0),
-        reporting.embeddings[-1],
-    )
+    face = make_probe(reporting.embeddings[-1], 1.0)
     times = []
     for _ in range(200):
         start = time.perf_counter()
@@ -337,6 +318,42 @@ def decision_milliseconds(reporting: Identities, pack: Pack, calibrator: Calibra
 def fit_reporting_people(data: Path, pack: Pack) -> Calibrator:
     """Fit a calibrator like the shipped one to the reporting people instead of the development people."""
     return fit_calibrator(populations(data, pack, REPORTING), "prototype", None, effort=EFFORT)
+
+
+def measure_plans(
+    calibrator: Calibrator, pack_calibration: PackCalibration, development: Identities, reporting: Identities
+) -> tuple[dict[str, list[float]], dict[str, object]]:
+    """Simulate galleries of all sizes that a classifier is calibrated for, and print the results.
+
+    Returns
+    -------
+    dict[str, list[float]]
+        FPIR of reporting people and the ends of its interval, 0..1, by size.
+    dict[str, object]
+        Calibration figures by size; empty except for the prototype classifier.
+    """
+    fpir: dict[str, list[float]] = {}
+    calibration: dict[str, object] = {}
+
+    def named_fraction(galleries: Sequence[SimulatedSearches]) -> float:
+        return float(np.mean([strangers_named(searches, calibrator).mean() for searches in galleries]))
+
+    for plan in PLANS:
+        if plan.size > calibrator.tables[-1].size:
+            continue
+        title = f"{plan.size} people, {plan.samples_each} each"
+        galleries = simulate_galleries(reporting, plan, calibrator, pack_calibration)
+        fpir[title] = bootstrap(galleries, named_fraction)
+        value, low, high = fpir[title]
+        line = f"{calibrator.classifier}, {title}: FPIR {value:.2%} [{low:.2%}, {high:.2%}]"
+        if calibrator.classifier == "prototype":
+            development_galleries = simulate_galleries(development, plan, calibrator, pack_calibration)
+            by_fraction = calibration_figures(galleries, development_galleries, calibrator)
+            calibration[title] = by_fraction
+            for fraction, values in by_fraction.items():
+                line += f"\n    strangers {fraction}: " + format_figures(values)
+        print(line, flush=True)
+    return fpir, calibration
 
 
 def main() -> None:
@@ -351,14 +368,17 @@ def main() -> None:
     pack_calibration = find_pack_calibration(PackIdentity(pack.name, pack.digest, dimension), pack.folder)
     shipped = pack_calibration.calibration
     if shipped is None:
-        parser.error(f"The pack {pack.name} is not calibrated.")
+        parser.error(f"The pack {pack.name} is not calibrated; run 'facebank packs calibrate {pack.name} PHOTOS'.")
     faces = lfw_faces(arguments.data, pack)
     faces = faces.where(faces.has_face)
     lists = {listing: read_people(arguments.data, listing) for listing in (DEVELOPMENT, REPORTING)}
     development, reporting = (identities(faces.select_people(lists[listing])) for listing in (DEVELOPMENT, REPORTING))
     prototype = shipped.calibrator("prototype")
     if prototype is None:
-        parser.error(f"The pack {pack.name} has no calibration of the prototype classifier.")
+        parser.error(
+            f"The pack {pack.name} has no calibration of the classifier prototype; "
+            f"run 'facebank packs calibrate {pack.name} PHOTOS'."
+        )
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
 
     calibrators = {DEVELOPMENT: prototype, REPORTING: fit_reporting_people(arguments.data, pack)}
@@ -375,30 +395,11 @@ def main() -> None:
     fpir: dict[str, dict[str, list[float]]] = {}
     calibration: dict[str, dict[str, object]] = {}
     for calibrator in shipped.calibrators:
-        fpir[calibrator.classifier], calibration[calibrator.classifier] = {}, {}
-        for plan in PLANS:
-            if plan.size > calibrator.tables[-1].size:
-                continue
-            title = f"{plan.size} people, {plan.samples_each} each"
-            galleries = simulate_galleries(reporting, plan, calibrator, pack_calibration)
-
-            def named_fraction(galleries: Sequence[SimulatedSearches], calibrator: Calibrator = calibrator) -> float:
-                return float(np.mean([strangers_named(searches, calibrator).mean() for searches in galleries]))
-
-            rates = bootstrap(galleries, named_fraction)
-            fpir[calibrator.classifier][title] = rates
-            line = f"{calibrator.classifier}, {title}: FPIR {rates[0]:.2%} [{rates[1]:.2%}, {rates[2]:.2%}]"
-            if calibrator.classifier == "prototype":
-                development_galleries = simulate_galleries(development, plan, calibrator, pack_calibration)
-                by_fraction = calibration_figures(galleries, development_galleries, calibrator)
-                calibration[calibrator.classifier][title] = by_fraction
-                for fraction, values in by_fraction.items():
-                    line += f"\n    strangers {fraction}: " + format_figures(values)
-            print(line, flush=True)
+        name = calibrator.classifier
+        fpir[name], calibration[name] = measure_plans(calibrator, pack_calibration, development, reporting)
     report["fpir_where_1_percent_was_asked"] = fpir
     report["calibration"] = calibration
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     draw_reliability(calibration, arguments.out.with_name(arguments.out.name + "_reliability.png"))
 
 

@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, read_people
+from benchmarks.resampling import bootstrap_interval
 from facebank import FaceBank
 from facebank.packs import load_pack
 from facebank.recognition.resemblance import OtherPeople, compare
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 ORDERS = 3
-BOOTSTRAPS = 1000
 ACCEPTED = "enrolled"
 
 
@@ -107,25 +108,21 @@ def enroll_files(data: Path, people: list[str]) -> Iterator[Decision]:
     """Enroll people of LFW from files, and yield the outcome of each photo."""
     with tempfile.TemporaryDirectory() as folder, FaceBank.open(Path(folder) / "guard.facebank") as bank:
         for number, name in enumerate(people):
-            photos = sorted((data / "lfw" / name).glob("*.jpg"))[:5]
-            yield from ((number, photo.reason.value) for photo in bank.enroll(name, list(photos)).photos)
+            paths = sorted((data / "lfw" / name).glob("*.jpg"))[:5]
+            yield from ((number, photo.reason.value) for photo in bank.enroll(name, paths).photos)
 
 
 def summarize(decisions: Iterator[Decision]) -> dict[str, object]:
-    """Return the counts of reasons, and the fraction refused with its interval."""
+    """Return the counts of reasons, and the fraction refused (0..1) with its interval."""
     outcomes = list(decisions)
     groups = np.array([group for group, _ in outcomes])
     refused = np.array([reason not in (ACCEPTED, "already_enrolled") for _, reason in outcomes])
-    _, owners = np.unique(groups, return_inverse=True)
-    totals, counts = np.bincount(owners), np.bincount(owners, weights=refused)
-    draws = np.random.default_rng(0).integers(len(totals), size=(BOOTSTRAPS, len(totals)))
-    rates = counts[draws].sum(axis=1) / totals[draws].sum(axis=1)
-    low, high = np.percentile(rates, [2.5, 97.5])
+    low, high = bootstrap_interval(refused, groups)
     return {
         "photos": len(outcomes),
-        "groups": len(totals),
+        "groups": len(np.unique(groups)),
         "refused": round(float(refused.mean()), 4),
-        "interval": [round(float(low), 4), round(float(high), 4)],
+        "interval": [round(low, 4), round(high, 4)],
         "reasons": dict(sorted(Counter(reason for _, reason in outcomes).items())),
     }
 
@@ -183,8 +180,7 @@ def main() -> None:
             chosen = np.random.default_rng(0).permutation(candidates)[: arguments.raw].tolist()
             results["true: adults, from files, all reasons"] = summarize(enroll_files(arguments.data, chosen))
         report[label] = results
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

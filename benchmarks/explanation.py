@@ -3,19 +3,17 @@
     python -m benchmarks.explanation ../shared/data --out benchmarks/reports/explanation
 
 Maps are computed with a soft-edged patch and tested with hard-edged cells (1/14 of the crop per side) filled with the
-face's mean color or noise. Cells of one face are deleted in steps of a tenth, in the order of the map or another order,
-and the area under the curve of the similarity to the other, intact face is computed; the mean of both faces is
-reported. A smaller area means that important parts were deleted earlier. Other orders are random cells, random patches
-as coherent as a map, the reversed map, the mean map of other people, and the map of another pair. Differences are
-paired, with 95 % bootstrap intervals over pairs of distinct people. The patch was chosen on development people by
-`rank_occluders`.
+face's mean color or noise. Cells of one face are deleted in steps of a tenth, in the order of the map or another order.
+The figure is the area under the curve of the similarity to the other, intact face, averaged over both faces. A smaller
+area means that important parts were deleted earlier. Other orders are random cells, random patches as coherent as a
+map, the reversed map, the mean map of other people, and the map of another pair. Differences are paired, with 95 %
+bootstrap intervals over pairs of distinct people. The patch was chosen on development people by `rank_occluders`.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, read_people
 from facebank import read_photo
 from facebank.operations.explain import SHIPPED_OCCLUDER, Filling, Occluder, explain
@@ -55,7 +54,7 @@ CANDIDATES = tuple(
 class FacePair:
     """Two faces to explain: paths of the photos relative to LFW's folder, and aligned crops."""
 
-    photos: tuple[str, str]
+    paths: tuple[str, str]
     crops: Crops
 
 
@@ -107,21 +106,21 @@ def delete_cells(crop: RGBImage, order: FloatArray, filling: str) -> NDArray[np.
 
 
 def average_in_cells(drops: FloatArray) -> FloatArray:
-    """Return the mean of a map in each cell."""
+    """Return the mean of a map in each cell, ``(CELLS, CELLS)``."""
     return np.asarray(cv2.resize(drops, (CELLS, CELLS), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def random_orders(random: np.random.Generator, *, coherent: bool) -> tuple[FloatArray, FloatArray]:
-    """Return a random order for each face, by cells, or by patches about as large as those of a map."""
+def random_orders(random: np.random.Generator, *, is_coherent: bool) -> tuple[FloatArray, FloatArray]:
+    """Return a random order of cells for each face, ``(CELLS, CELLS)``; if `is_coherent`, neighbors are close in it."""
     orders = random.normal(size=(2, CELLS, CELLS)).astype(np.float32)
-    if coherent:
+    if is_coherent:
         deviation = SHIPPED_OCCLUDER.radius * CELLS / 1.5
         orders = np.stack([cv2.GaussianBlur(order, (0, 0), deviation) for order in orders])
     return orders[0], orders[1]
 
 
 def cell_maps(pair: FacePair, analyzer: FaceAnalyzer, occluder: Occluder) -> tuple[FloatArray, FloatArray]:
-    """Return both maps of a pair, averaged in cells."""
+    """Return both maps of a pair, averaged in cells: ``(CELLS, CELLS)`` each."""
     template = analyzer.embedder.template
     drops = explain(analyzer.embedder.embed, *pair.crops, template=template, occluder=occluder).drops
     return average_in_cells(drops[0]), average_in_cells(drops[1])
@@ -131,17 +130,17 @@ def cell_maps(pair: FacePair, analyzer: FaceAnalyzer, occluder: Occluder) -> tup
 
 
 def mated_pairs(faces: LfwFaces, count: int) -> list[tuple[str, str]]:
-    """Return one pair of photos of each of some random people."""
+    """Return the paths of one pair of photos of each of `count` random people."""
     random = np.random.default_rng(SEED)
     faces = faces.where(faces.has_face)
     people, counts = np.unique(faces.names, return_counts=True)
     chosen = random.permutation(people[counts > 1])[:count]
-    drawn = (random.permutation(faces.photos[faces.names == person])[:2] for person in chosen)
+    drawn = (random.permutation(faces.paths[faces.names == person])[:2] for person in chosen)
     return [(str(first), str(second)) for first, second in drawn]
 
 
 def hard_pairs(faces: LfwFaces, count: int) -> list[tuple[str, str]]:
-    """Return the most similar photos of different people, each person in one pair at most."""
+    """Return the paths of the `count` most similar photos of different people, each person in one pair at most."""
     faces = faces.where(faces.has_face)
     similarities = faces.embeddings @ faces.embeddings.T
     similarities[faces.people[:, None] == faces.people[None]] = -1
@@ -153,7 +152,7 @@ def hard_pairs(faces: LfwFaces, count: int) -> list[tuple[str, str]]:
         pair = {str(faces.names[first]), str(faces.names[second])}
         if not pair & paired:
             paired |= pair
-            chosen.append((str(faces.photos[first]), str(faces.photos[second])))
+            chosen.append((str(faces.paths[first]), str(faces.paths[second])))
         if len(chosen) == count:
             break
     return chosen
@@ -163,7 +162,7 @@ def crop_pairs(folder: Path, pairs: Sequence[tuple[str, str]], analyzer: FaceAna
     """Yield the aligned crops of pairs of photos in which both faces are found."""
     for first, second in pairs:
         crops = []
-        for analyzed in analyzer.analyze(read_photo(folder / photo) for photo in (first, second)):
+        for analyzed in analyzer.analyze(read_photo(folder / path) for path in (first, second)):
             face = central_face(analyzed)
             if face is not None:
                 crops.append(analyzer.crop(analyzed.photo, face))
@@ -212,7 +211,7 @@ def rank_occluders(pairs: Sequence[FacePair], analyzer: FaceAnalyzer) -> tuple[l
 def measure_areas(
     pairs: Sequence[FacePair], analyzer: FaceAnalyzer, mean_map: FloatArray
 ) -> dict[str, dict[str, Doubles]]:
-    """Return the area of each pair, by filling and order."""
+    """Return the area of each of the N pairs, of shape ``(N,)``, by filling and order."""
     deletion, random = Deletion(analyzer), np.random.default_rng(SEED)
     maps = []
     for number, pair in enumerate(pairs):
@@ -221,8 +220,8 @@ def measure_areas(
     areas: dict[str, dict[str, list[float]]] = {}
     for number, (pair, cells) in enumerate(zip(pairs, maps, strict=True)):
         drawn = {
-            kind: [random_orders(random, coherent=kind == "patches") for _ in range(RANDOM_ORDERS)]
-            for kind in ("cells", "patches")
+            parts: [random_orders(random, is_coherent=parts == "patches") for _ in range(RANDOM_ORDERS)]
+            for parts in ("cells", "patches")
         }
         orders = {"map": [cells], "random cells": drawn["cells"], "random patches": drawn["patches"]}
         other_orders = {
@@ -273,17 +272,17 @@ def main() -> None:
     )
     reporting = faces.select_people(read_people(arguments.data, REPORTING))
     report: dict[str, object] = {"pack": pack.name, "chosen_on_development_people": candidates}
-    for kind, photos in (
+    for label, path_pairs in (
         ("mated", mated_pairs(reporting, MATED_PAIRS)),
         ("non_mated", hard_pairs(reporting, NON_MATED_PAIRS)),
     ):
-        pairs = list(crop_pairs(folder, photos, analyzer))
+        pairs = list(crop_pairs(folder, path_pairs, analyzer))
         areas = measure_areas(pairs, analyzer, mean_map)
-        report[kind] = {
+        report[label] = {
             "pairs": len(pairs),
             **{filling: compare_areas(by_order) for filling, by_order in areas.items()},
         }
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     arguments.out.with_suffix(".md").write_text(format_markdown(report), encoding="utf-8")
 
 
@@ -297,11 +296,11 @@ def format_markdown(report: Mapping[str, object]) -> str:
         "A smaller area means that important parts were removed earlier. The parts are covered by a different occluder",
         "than that of the maps. Differences are paired, with 95 % bootstrap intervals over pairs.",
     ]
-    for kind, title in (
+    for label, title in (
         ("mated", "Two photos of one person"),
         ("non_mated", "The most similar photos of different people"),
     ):
-        section = report[kind]
+        section = report[label]
         if not isinstance(section, dict):
             continue
         lines += ["", f"## {title}: {section['pairs']} pairs"]

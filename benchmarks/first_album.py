@@ -3,11 +3,11 @@
     python -m benchmarks.first_album ../shared
 
 Serves an album of ``data/photos`` and 300 LFW photos (30 people with 10 photos each) with an empty gallery. In Debian's
-``chromium`` it presses "Look through my photos", opens "Who is this?", names the first person there, confirms or
-denies each further face for which the page asks about this person, names nobody else, and opens the person's page.
-Before each click or key it waits two seconds, and a quarter of a second for each letter, as a person would. Requires
-the extra ``test``. Writes ``benchmarks/reports/first_album.json``: the seconds of each step, the number of clicks and
-keys, and how many photos of the person the page shows, by the labels of LFW.
+``chromium`` it presses "Look through my photos", opens "Who is this?" and names the first person there. It confirms or
+denies all further faces about which the page asks whether they are this person, names nobody else, and opens the
+person's page. Before each click or key it waits two seconds, and a quarter of a second for each letter, as a person
+would. Requires the extra ``test``. Writes ``benchmarks/reports/first_album.json``: the seconds of each step, the number
+of clicks and keys, and how many photos of the person the page shows, by the labels of LFW.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.json_report import write_json_report
 from benchmarks.page_pictures import CHROMIUM_ARGS
 from benchmarks.robustness.serving import run_service
 
-REPORT = Path(__file__).parent / "reports" / "first_album.json"
+REPORT = Path(__file__).parent / "reports" / "first_album"  # without suffix
 PEOPLE, PHOTOS = 30, 10
 PAUSE, LETTER = 2.0, 0.25  # seconds before a click or key, and for each letter of a name
 MAX_QUESTIONS = 20
@@ -65,13 +66,13 @@ class Visitor:
 
 def make_album(data: Path, album: Path) -> dict[str, str]:
     """Copy the photos; return the person of each LFW photo by its SHA-256."""
-    people = sorted(folder for folder in (data / "lfw").iterdir() if len(list(folder.glob("*.jpg"))) >= PHOTOS)
-    step = len(people) // PEOPLE
+    folders = sorted(folder for folder in (data / "lfw").iterdir() if len(list(folder.glob("*.jpg"))) >= PHOTOS)
+    step = len(folders) // PEOPLE
     labels = dict[str, str]()
-    for person in people[::step][:PEOPLE]:
-        for photo in sorted(person.glob("*.jpg"))[:PHOTOS]:
-            shutil.copyfile(photo, album / photo.name)
-            labels[hashlib.sha256(photo.read_bytes()).hexdigest()] = person.name.replace("_", " ")
+    for person_folder in folders[::step][:PEOPLE]:
+        for path in sorted(person_folder.glob("*.jpg"))[:PHOTOS]:
+            shutil.copyfile(path, album / path.name)
+            labels[hashlib.sha256(path.read_bytes()).hexdigest()] = person_folder.name.replace("_", " ")
     shutil.copytree(data / "photos", album / "photos", copy_function=shutil.copyfile)
     return labels
 
@@ -114,13 +115,13 @@ def find_person(visitor: Visitor, labels: dict[str, str]) -> dict[str, Any]:
         (link.get_attribute("href") or "").rsplit("/", 1)[-1]
         for link in page.locator(".photos a[href^='/photos/']").all()
     }
-    photos_of_person = {photo for photo, name in labels.items() if name == person}
+    hashes_of_person = {content_hash for content_hash, name in labels.items() if name == person}
     return {
         "seconds": visitor.seconds,
         "clicks_and_keys": visitor.actions,
-        "photos_of_the_person": len(photos_of_person),
-        "shown_for_sure": len(shown & photos_of_person),
-        "wrong": len(shown - photos_of_person),
+        "photos_of_the_person": len(hashes_of_person),
+        "shown_for_sure": len(shown & hashes_of_person),
+        "wrong": len(shown - hashes_of_person),
         "perhaps": page.locator("[aria-labelledby=unsure] li").count(),
     }
 
@@ -143,9 +144,8 @@ def main() -> None:
             page.goto(service.address, wait_until="load")
             report = {"start_of_the_service_seconds": started, **find_person(Visitor(page), labels)}
             browser.close()
-    text = json.dumps(report, indent=2) + "\n"
-    REPORT.write_text(text)
-    print(text, end="")
+    write_json_report(REPORT, report)
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Error rates of the decision whether two folders show one person, as made by `facebank enroll A/ B/`.
+"""Error rates of the decision whether two folders show one person, as made by ``facebank enroll A/ B/``.
 
     python -m benchmarks.folders_of_one_person ../shared/data --out benchmarks/reports/folders_of_one_person
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from facebank.packs import load_pack
 from facebank.recognition.resemblance import is_one_person
 
@@ -77,8 +78,7 @@ def main() -> None:
             )
             for count in SIZES
         }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

@@ -3,16 +3,15 @@
     python -m benchmarks.gpu ../shared/data --out benchmarks/reports/gpu
     python -m benchmarks.gpu ../shared/data --device cpu --quick --out /tmp/gpu
 
-Requires the extra ``gpu``. Compares embeddings and decisions on LFW between the device and the CPU. Measures scans, the
-detector and the embedder in batches of 1 to 64, with plain runs and with IO binding (the input stays in device memory,
-or is copied into one buffer of it), and FAISS's exact search on the device and the CPU. ``--device cpu`` runs
-everything on the CPU twice, to test the script.
+Requires the extra ``gpu``. Compares embeddings and decisions on LFW between the device and the CPU. Measures scans,
+FAISS's exact search, and the detector and the embedder in batches of 1 to 64. The networks run plainly and with IO
+binding, in which the input stays in device memory or is copied into one buffer of it. ``--device cpu`` runs everything
+on the CPU twice, to test the script.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.scan_speed import scan
 from facebank import FaceBank
 from facebank.errors import DeviceError, MissingDependencyError
@@ -95,15 +95,15 @@ def compare_faces(people: dict[str, list[Path]], device: str, max_photos: int) -
     }
 
 
-def scan_rates(pack: Pack, kinds: dict[str, list[Path]], device: str, runs: int) -> Iterator[Row]:
-    """Yield the photos per second of alternating scans on the device and the CPU, by kind of photo."""
-    for kind, photos in kinds.items():
+def scan_rates(pack: Pack, paths_by_title: dict[str, list[Path]], device: str, runs: int) -> Iterator[Row]:
+    """Yield the photos per second of alternating scans on the device and the CPU, for each group of photos."""
+    for title, paths in paths_by_title.items():
         seconds: dict[str, list[float]] = {"device": [], "cpu": []}
         for _ in range(runs):
             for name, device_name in (("device", device), ("cpu", "cpu")):
-                seconds[name].append(scan(photos, FaceAnalyzer.from_pack(pack, device_name, 1))[0])
-        rates = {name: round(len(photos) / median(times), 2) for name, times in seconds.items()}
-        yield {"photos": kind, "count": len(photos), **rates}
+                seconds[name].append(scan(paths, FaceAnalyzer.from_pack(pack, device_name, 1))[0])
+        rates = {name: round(len(paths) / median(times), 2) for name, times in seconds.items()}
+        yield {"photos": title, "count": len(paths), **rates}
 
 
 def noise(*shape: int) -> FloatArray:
@@ -205,17 +205,17 @@ def main() -> None:
     started = time.perf_counter()
     pack = load_pack()
     people = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted((arguments.data / "lfw").iterdir())}
-    photos = [path for paths in people.values() for path in paths]
+    small = [path for paths in people.values() for path in paths]
     large = sorted(path for path in (arguments.data / "photos").rglob("*") if path.suffix in _LARGE_SUFFIXES)
-    if not photos or not large:
+    if not small or not large:
         sys.exit(f"{arguments.data} must contain photos in lfw/ and photos/.")
     max_photos, scan_count, runs = (40, 20, 1) if arguments.quick else (1000, 300, 3)
     sizes, counts = (BATCHES[:3], (20_000,)) if arguments.quick else (BATCHES, (100_000, 1_000_000))
-    small, large = photos[:: len(photos) // scan_count][:scan_count], large[: 4 if arguments.quick else None]
-    kinds = {"LFW": small, "photographs": large}
+    small, large = small[:: len(small) // scan_count][:scan_count], large[: 4 if arguments.quick else None]
+    paths_by_title = {"LFW": small, "photographs": large}
     parts: dict[str, list[Row]] = {
         "equality": [compare_faces(people, arguments.device, max_photos)],
-        "scans, photos a second": list(scan_rates(pack, kinds, arguments.device, runs)),
+        "scans, photos a second": list(scan_rates(pack, paths_by_title, arguments.device, runs)),
         "networks, for each picture": list(batch_times(pack, arguments.device, sizes, 3 * runs)),
         "exact search": list(search_times(arguments.device, counts, pack.manifest.embedder.dimension, 3 * runs)),
     }
@@ -230,8 +230,7 @@ def main() -> None:
     header = f"{arguments.device}, ONNX Runtime {runtime}, {cores} cores, {seconds} s\n"
     text = "\n\n".join([header, *(f"## {title}\n\n{table(rows)}" for title, rows in parts.items())]) + "\n"
     print(text)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     arguments.out.with_suffix(".md").write_text(text, encoding="utf-8")
 
 

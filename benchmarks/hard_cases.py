@@ -14,8 +14,8 @@ Intervals are 95 % bootstrap intervals over families or people.
 - ``look-alikes``: two of four similar people of LFW, chosen by the prototypes of all their photos.
 - ``LFW, n people``: adults; ``LFW, 62 people``: those with 20 photos or more, from both lists.
 
-``named`` is the fraction of strangers who are named, ``right`` that of mated probes with the right name, and ``wrong
-among names`` that of wrong names among all names of mated probes. The calibration error is that of the first
+The report has these fractions: ``named`` of strangers who are named, ``right`` of mated probes with the right name, and
+``wrong among names`` of wrong names among all names of mated probes. The calibration error is that of the first
 candidate's probability over ten bins of equal count, for mated probes and strangers together; ``between`` is the same
 for the larger of two siblings' probabilities, normalized to a sum of 1.
 
@@ -25,7 +25,6 @@ for the larger of two siblings' probabilities, normalized to a sum of 1.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +32,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, read_people
+from benchmarks.probes import make_probe
+from benchmarks.resampling import bootstrap_interval
 from facebank.gallery import PackIdentity
 from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
@@ -43,14 +45,13 @@ from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
-from facebank.types import Decision, Face, Identity, Quality
+from facebank.types import Decision, Face, Identity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.types import FloatArray
 
-RESAMPLES = 1000
 BINS = 10
 COVERAGES = (0.5, 0.7, 0.8, 0.9)
 MAX_STRANGERS = 80
@@ -97,17 +98,8 @@ class People:
         return np.flatnonzero([len(rows) >= count for rows in self.photos])
 
     def faces(self, rows: Sequence[int] | NDArray[np.int64]) -> list[Face]:
-        """Return the faces at some rows as probes, with empty boxes."""
-        return [
-            Face(
-                np.zeros(4, np.float32),
-                np.zeros((5, 2), np.float32),
-                1.0,
-                Quality(float(self.qualities[row]), 100.0, 1.0, 1.0),
-                self.embeddings[row],
-            )
-            for row in rows
-        ]
+        """Return the faces at some rows as probes."""
+        return [make_probe(self.embeddings[row], float(self.qualities[row])) for row in rows]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +109,11 @@ class Search:
     decision: Identity
     owner: str | None  # name of the probe's person, None for a stranger
     unit: int  # number of the family or person, the unit of resampling
-    kind: str = "stranger"  # or "mated"
+
+    @property
+    def is_mated(self) -> bool:
+        """Whether the probe's person is enrolled."""
+        return self.owner is not None
 
 
 class Engine:
@@ -129,17 +125,17 @@ class Engine:
         The pack and its calibration.
     settings
         Settings of the decisions.
-    pairs
+    uses_margins
         Whether look-alikes are compared by their margins.
     """
 
     def __init__(
-        self, pack: Pack, pack_calibration: PackCalibration, settings: DecisionSettings, *, pairs: bool = True
+        self, pack: Pack, pack_calibration: PackCalibration, settings: DecisionSettings, *, uses_margins: bool = True
     ) -> None:
         self._pack = pack
         self._pack_calibration = pack_calibration
         self._settings = settings
-        self._pairs = pairs
+        self._uses_margins = uses_margins
 
     def search(self, enrolled: dict[str, tuple[FloatArray, FloatArray]], faces: list[Face]) -> list[Identity]:
         """Enroll people (embeddings and qualities by name), and return the independent decision on each face."""
@@ -157,7 +153,7 @@ class Engine:
             thresholds=self._pack.manifest.thresholds,
             settings=self._settings,
         )
-        if not self._pairs:
+        if not self._uses_margins:
             recognizer._confusables = None
         return [recognizer.identify([face])[0] for face in faces]
 
@@ -198,7 +194,7 @@ def search_siblings(engine: Engine, people: People, adults: People, adult_count:
             enrolled |= draw_gallery(adults, chosen_adults, 4, random, "adult ")[0]
             for name, rows in probes.items():
                 for decision in engine.search(enrolled, people.faces(rows)):
-                    yield Search(decision, name, int(family), "mated")
+                    yield Search(decision, name, int(family))
             stranger_rows = np.concatenate([people.photos[p] for p in np.flatnonzero(people.families != family)])
             rows = random.permutation(stranger_rows)[:MAX_STRANGERS]
             for decision in engine.search(enrolled, people.faces(rows)):
@@ -218,7 +214,7 @@ def search_relatives(engine: Engine, people: People, adults: People, adult_count
             chosen_adults = random.permutation(adults.with_photos(3))[:adult_count]
             enrolled |= draw_gallery(adults, chosen_adults, 3, random, "adult ")[0]
             for decision in engine.search(enrolled, people.faces(probes[f"{first}"])):
-                yield Search(decision, f"{first}", int(family), "mated")
+                yield Search(decision, f"{first}", int(family))
             rows = np.concatenate([people.photos[person] for person in members if person != first])
             for decision in engine.search(enrolled, people.faces(rows)):
                 yield Search(decision, None, int(family))
@@ -234,7 +230,7 @@ def search_group(
         enrolled, probes = draw_gallery(people, chosen, samples, random)
         for person, (name, rows) in zip(chosen, probes.items(), strict=True):
             for decision in engine.search(enrolled, people.faces(rows[:20])):
-                yield Search(decision, name, int(person), "mated")
+                yield Search(decision, name, int(person))
         strangers = random.permutation(np.setdiff1d(np.arange(len(people.photos)), chosen))[:max_strangers]
         rows = np.array([random.choice(people.photos[person]) for person in strangers], dtype=np.int64)
         for person, decision in zip(strangers, engine.search(enrolled, people.faces(rows)), strict=True):
@@ -258,16 +254,16 @@ def search_look_alikes(engine: Engine, people: People, groups: int) -> Iterator[
         enrolled, probes = draw_gallery(people, candidates[group[:2]], 2, random)
         for name, rows in probes.items():
             for decision in engine.search(enrolled, people.faces(rows[:20])):
-                yield Search(decision, name, number, "mated")
+                yield Search(decision, name, number)
         for stranger in candidates[group[2:]]:
             for decision in engine.search(enrolled, people.faces(people.photos[stranger][:20])):
                 yield Search(decision, None, number)
 
 
-def evaluate(searches: list[Search], between: bool) -> dict[str, object]:
-    """Return the figures of a case, and of the choice between two siblings if `between`."""
-    mated = [search for search in searches if search.kind == "mated"]
-    strangers = [search for search in searches if search.kind == "stranger"]
+def evaluate(searches: list[Search], *, with_choice: bool) -> dict[str, object]:
+    """Return the figures of a case, and of the choice between two siblings if `with_choice`."""
+    mated = [search for search in searches if search.is_mated]
+    strangers = [search for search in searches if not search.is_mated]
     named = [search for search in mated if search.decision.decision is Decision.KNOWN]
     result: dict[str, object] = {
         "right": fraction([search.decision.person == search.owner for search in mated], mated),
@@ -276,7 +272,7 @@ def evaluate(searches: list[Search], between: bool) -> dict[str, object]:
         "calibration error": round(first_candidate_error(searches), 4),
         "reasons": reason_fractions(mated),
     }
-    if between:
+    if with_choice:
         result |= evaluate_choice(mated)
     return result
 
@@ -285,15 +281,11 @@ def fraction(events: list[bool], searches: list[Search]) -> dict[str, float]:
     """Return the fraction of true events with its bootstrap interval over families or people."""
     if not events:
         return {"value": 0.0, "low": 0.0, "high": 0.0, "count": 0}
-    units, indices = np.unique([search.unit for search in searches], return_inverse=True)
-    hits, counts = np.bincount(indices, weights=events), np.bincount(indices)
-    draws = np.random.default_rng(0).integers(len(units), size=(RESAMPLES, len(units)))
-    fractions = hits[draws].sum(axis=1) / counts[draws].sum(axis=1)
-    low, high = np.quantile(fractions, [0.025, 0.975])
+    low, high = bootstrap_interval(events, [search.unit for search in searches])
     return {
         "value": round(float(np.mean(events)), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
         "count": len(events),
     }
 
@@ -467,17 +459,16 @@ def main() -> None:
         calibration = Calibration.from_json(arguments.calibration.read_bytes(), str(arguments.calibration))
         pack_calibration = replace(pack_calibration, calibration=calibration)
     settings = DecisionSettings(least_probability=arguments.least_probability)
-    engine = Engine(pack, pack_calibration, settings, pairs=not arguments.without_pairs)
+    engine = Engine(pack, pack_calibration, settings, uses_margins=not arguments.without_pairs)
     data = read_groups(arguments.data, pack, arguments.people)
     report: dict[str, object] = {"people": arguments.people, "pack": pack.name, "pack_digest": pack.digest}
     for name, case in cases(engine, data, arguments.people, arguments.draws).items():
         if arguments.case and not any(name.startswith(prefix) for prefix in arguments.case):
             continue
-        result = evaluate(list(case()), between=name.startswith("siblings"))
+        result = evaluate(list(case()), with_choice=name.startswith("siblings"))
         report[name] = result
         print(f"{name}: {format_figures(result)}", flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 def format_figures(figures: dict[str, object]) -> str:

@@ -3,11 +3,11 @@
     python -m benchmarks.large_gallery ../shared/data --before OLD/bin/facebank --after NEW/bin/facebank \
         --out benchmarks/reports/large_gallery
 
-Galleries have five people with photos, and in addition many synthetic people with one random unit vector each. Cold
+One gallery has five people with photos, the large ones many synthetic people with one random unit vector each. Cold
 runs of ``facebank identify`` with one photo alternate between versions and galleries, after a first run of each that
-fills the caches and is reported separately. Then they are repeated after changes of the large galleries (an additional
-synthetic person, who is forgotten at the end), and photos of 100 people are enrolled into an empty gallery, the one of
-five people, and the smallest large one. Reports medians, peak memory, and median ratios to the run with five people.
+fills the caches and is reported separately. They are repeated after an additional synthetic person was enrolled into
+the large galleries. Finally photos of 100 people are enrolled into an empty gallery, the one of five people, and the
+smallest large one. Reports medians, peak memory, and median ratios to the run with five people.
 ``--people 100000`` omits the gallery of a million people, which takes minutes and 3 GB of disk; ``--folder FOLDER``
 keeps and reuses the galleries.
 """
@@ -15,7 +15,6 @@ keeps and reuses the galleries.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.before_and_after import CREATE_LARGE_GALLERY
+from benchmarks.json_report import write_json_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,14 +75,14 @@ def create_galleries(version: Path, folder: Path, tree: Path, sizes: Sequence[in
 
 
 def measure_identification(
-    versions: dict[str, Path], folders: dict[str, Path], galleries: dict[str, dict[str, Path]], photo: Path, runs: int
+    versions: dict[str, Path], folders: dict[str, Path], galleries: dict[str, dict[str, Path]], probe: Path, runs: int
 ) -> list[dict[str, object]]:
-    """Measure cold identifications in alternation."""
+    """Return the figures of cold identifications, which alternate between versions, galleries and classifiers."""
     cases = [(name, size, classifier) for name in versions for size in galleries[name] for classifier in CLASSIFIERS]
     results: dict[tuple[str, str, str], list[CommandCost]] = {case: [] for case in cases}
     for _ in range(runs + 1):
         for name, size, classifier in cases:
-            command = ("--gallery", galleries[name][size], "identify", photo, "--classifier", classifier, "--json")
+            command = ("--gallery", galleries[name][size], "identify", probe, "--classifier", classifier, "--json")
             results[name, size, classifier].append(run(versions[name], folders[name], *command))
     rows: list[dict[str, object]] = []
     for (name, size, classifier), (first, *later) in results.items():
@@ -102,9 +102,9 @@ def measure_identification(
 
 
 def measure_after_changes(
-    versions: dict[str, Path], folders: dict[str, Path], galleries: dict[str, dict[str, Path]], photo: Path, runs: int
+    versions: dict[str, Path], folders: dict[str, Path], galleries: dict[str, dict[str, Path]], probe: Path, runs: int
 ) -> list[dict[str, object]]:
-    """Measure cold identifications in alternation, each after enrolling one more synthetic person."""
+    """Return the figures of alternating cold identifications, each after one more synthetic person was enrolled."""
     cases = [(name, size) for name in versions for size in list(galleries[name])[1:]]
     results: dict[tuple[str, str], list[CommandCost]] = {case: [] for case in cases}
     numbers = [str(10**9 + run) for run in range(runs)]
@@ -112,7 +112,7 @@ def measure_after_changes(
         for name, size in cases:
             path, python = galleries[name][size], versions[name].with_name("python")
             run(python, folders[name], "-c", ADD_PERSON, path, number)
-            command = ("--gallery", path, "identify", photo, "--json")
+            command = ("--gallery", path, "identify", probe, "--json")
             results[name, size].append(run(versions[name], folders[name], *command))
     rows: list[dict[str, object]] = []
     for (name, size), case_results in results.items():
@@ -126,9 +126,9 @@ def measure_after_changes(
 
 
 def measure_enrollment(
-    versions: dict[str, Path], folders: dict[str, Path], galleries: dict[str, dict[str, Path]], photos: Path
+    versions: dict[str, Path], folders: dict[str, Path], galleries: dict[str, dict[str, Path]], tree: Path
 ) -> list[dict[str, object]]:
-    """Measure the enrollment of 100 people with one photo each into each gallery, and into an empty one."""
+    """Return the seconds of enrolling 100 people with one photo each into an empty and the two smallest galleries."""
     rows: list[dict[str, object]] = []
     for name, program in versions.items():
         seconds = {}
@@ -138,7 +138,7 @@ def measure_enrollment(
             copy.unlink(missing_ok=True)
             if path.exists():
                 shutil.copyfile(path, copy)
-            seconds[size] = run(program, folders[name], "--gallery", copy, "enroll", "--tree", photos).seconds
+            seconds[size] = run(program, folders[name], "--gallery", copy, "enroll", "--tree", tree).seconds
             row = {"version": name, "people": size, "enrolling": round(seconds[size], 2)}
             rows.append({**row, "beside none": round(seconds[size] / seconds["0"], 3)})
             print(rows[-1], flush=True)
@@ -147,10 +147,10 @@ def measure_enrollment(
 
 def make_tree(lfw: Path, folder: Path) -> Path:
     """Create a folder per person with one photo of LFW each; return `folder`."""
-    people = [path for path in sorted(lfw.iterdir()) if path.is_dir()][:ENROLLED_PHOTOS]
-    for person in people:
-        (folder / person.name).mkdir(parents=True)
-        shutil.copyfile(min(person.glob("*.jpg")), folder / person.name / "photo.jpg")
+    person_folders = [path for path in sorted(lfw.iterdir()) if path.is_dir()][:ENROLLED_PHOTOS]
+    for person_folder in person_folders:
+        (folder / person_folder.name).mkdir(parents=True)
+        shutil.copyfile(min(person_folder.glob("*.jpg")), folder / person_folder.name / "photo.jpg")
     return folder
 
 
@@ -175,18 +175,18 @@ def main() -> None:
         for version_folder in folders.values():
             version_folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(version_folder / "cache", ignore_errors=True)
-        tree, photo = arguments.data / "photos" / "enrol", arguments.data / "photos" / "probe" / "obama_and_biden.jpg"
+        tree, probe = arguments.data / "photos" / "enrol", arguments.data / "photos" / "probe" / "obama_and_biden.jpg"
         galleries = {
             name: create_galleries(program, folders[name], tree, arguments.people) for name, program in versions.items()
         }
-        photos = make_tree(arguments.data / "lfw", Path(folder, "tree"))
+        large_tree = make_tree(arguments.data / "lfw", Path(folder, "tree"))
         report = {
             "runs": arguments.runs,
-            "identify": measure_identification(versions, folders, galleries, photo, arguments.runs),
-            "changed": measure_after_changes(versions, folders, galleries, photo, arguments.runs),
-            "enroll": measure_enrollment(versions, folders, galleries, photos),
+            "identify": measure_identification(versions, folders, galleries, probe, arguments.runs),
+            "changed": measure_after_changes(versions, folders, galleries, probe, arguments.runs),
+            "enroll": measure_enrollment(versions, folders, galleries, large_tree),
         }
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

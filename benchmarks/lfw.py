@@ -1,13 +1,13 @@
 """Cached embeddings of all central faces of Labeled Faces in the Wild, and LFW's split of people.
 
-Settings are chosen on the development people (``peopleDevTrain.txt``) and reported on others
-(``peopleDevTest.txt``). LFW's person is the face nearest to the center of the photo.
+Settings are chosen on the development people (``peopleDevTrain.txt``) and reported on others (``peopleDevTest.txt``).
+The face nearest to the center of a photo is that of the person whom LFW names.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ class LfwFaces:
 
     Attributes
     ----------
-    photos
+    paths
         Sorted paths of the N photos, relative to LFW's folder: ``NAME/NAME_0001.jpg``.
     embeddings
         ``float32`` of shape ``(N, D)``; zeros without a face.
@@ -41,14 +41,14 @@ class LfwFaces:
         ``float32`` of shape ``(N,)``; 0 without a face.
     """
 
-    photos: NDArray[np.str_]
+    paths: NDArray[np.str_]
     embeddings: FloatArray
     qualities: FloatArray
 
     @property
     def names(self) -> NDArray[np.str_]:
         """Name of the person shown in each photo, of shape ``(N,)``."""
-        return np.array([photo.split("/")[0] for photo in self.photos])
+        return np.array([path.split("/")[0] for path in self.paths])
 
     @property
     def people(self) -> NDArray[np.int64]:
@@ -67,7 +67,7 @@ class LfwFaces:
 
     def where(self, chosen: NDArray[np.bool_]) -> LfwFaces:
         """Return the faces at which the mask `chosen` is true."""
-        return LfwFaces(self.photos[chosen], self.embeddings[chosen], self.qualities[chosen])
+        return LfwFaces(self.paths[chosen], self.embeddings[chosen], self.qualities[chosen])
 
 
 def read_people(data: Path, listing: str) -> frozenset[str]:
@@ -86,16 +86,24 @@ def lfw_faces(data: Path, pack: Pack) -> LfwFaces:
     pack
         Pack that detects and embeds the faces.
     """
-    photos = np.array([str(path.relative_to(data / "lfw")) for path in sorted((data / "lfw").glob("*/*.jpg"))])
+    paths = np.array([str(path.relative_to(data / "lfw")) for path in sorted((data / "lfw").glob("*/*.jpg"))])
     cache_path = cache_folder() / "benchmarks" / f"lfw-{pack.digest[:16]}.npz"
     if cache_path.is_file():
         with np.load(cache_path, allow_pickle=False) as arrays:
-            if np.array_equal(arrays["photos"], photos):
+            if np.array_equal(arrays["photos"], paths):
                 return LfwFaces(arrays["photos"], arrays["embeddings"], arrays["qualities"])
-    faces = _embed(data / "lfw", photos, FaceAnalyzer.from_pack(pack))
+    faces = _embed(data / "lfw", paths, FaceAnalyzer.from_pack(pack))
     cache_path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(cache_path, photos=faces.photos, embeddings=faces.embeddings, qualities=faces.qualities)
+    np.savez(cache_path, photos=faces.paths, embeddings=faces.embeddings, qualities=faces.qualities)
     return faces
+
+
+def read_with_progress(paths: Sequence[Path]) -> Iterator[DecodedPhoto]:
+    """Yield the decoded photos, printing progress to standard error."""
+    for number, path in enumerate(paths):
+        if number % 500 == 0:
+            print(f"{number} of {len(paths)} photos", file=sys.stderr, flush=True)
+        yield read_photo(path)
 
 
 def central_face(analyzed: AnalyzedPhoto) -> Face | None:
@@ -108,17 +116,12 @@ def central_face(analyzed: AnalyzedPhoto) -> Face | None:
     return analyzed.faces[int(np.argmin(distances))]
 
 
-def _embed(folder: Path, photos: NDArray[np.str_], analyzer: FaceAnalyzer) -> LfwFaces:
-    def decode() -> Iterator[DecodedPhoto]:
-        for i, photo in enumerate(photos):
-            if i % 500 == 0:
-                print(f"{i} of {len(photos)} photos", file=sys.stderr, flush=True)
-            yield read_photo(folder / photo)
-
-    embeddings = np.zeros((len(photos), analyzer.embedder.dimension), dtype=np.float32)
-    qualities = np.zeros(len(photos), dtype=np.float32)
-    for i, analyzed in enumerate(analyzer.analyze(decode())):
+def _embed(folder: Path, paths: NDArray[np.str_], analyzer: FaceAnalyzer) -> LfwFaces:
+    embeddings = np.zeros((len(paths), analyzer.embedder.dimension), dtype=np.float32)
+    qualities = np.zeros(len(paths), dtype=np.float32)
+    photos = read_with_progress([folder / path for path in paths])
+    for number, analyzed in enumerate(analyzer.analyze(photos)):
         face = central_face(analyzed)
         if face is not None:
-            embeddings[i], qualities[i] = face.embedding, face.quality
-    return LfwFaces(photos, embeddings, qualities)
+            embeddings[number], qualities[number] = face.embedding, face.quality
+    return LfwFaces(paths, embeddings, qualities)

@@ -3,8 +3,8 @@
     python -m benchmarks.lfw_view2 ../shared/data --out benchmarks/reports/lfw_view2
 
 In the protocol of G. B. Huang et al., "Labeled Faces in the Wild", UMass 07-49, 2007, each fold uses the best threshold
-of the other nine; the result is the mean accuracy over the folds with its standard error. LFW's person is the face
-nearest to the center of the photo. A pair in which a face was not found counts as an error.
+of the other nine; the result is the mean accuracy over the folds with its standard error. The face nearest to the
+center of a photo is compared. A pair in which a face was not found counts as an error.
 
 ``--landmarks detector`` and ``--flip`` measure the effect of single steps. No part of facebank was tuned on these pairs
 (see ``thresholds.py``).
@@ -13,25 +13,24 @@ nearest to the center of the photo. A pair in which a face was not found counts 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import central_face
-from facebank import read_photo
+from benchmarks.json_report import write_json_report
+from benchmarks.lfw import central_face, read_with_progress
 from facebank.packs import Pack, load_pack
 from facebank.vision import FaceAnalyzer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.types import AnalyzedPhoto, DecodedPhoto, FloatArray
+    from facebank.types import AnalyzedPhoto, FloatArray
 
 FOLDS = 10
 # As in the reference evaluations of FaceNet and InsightFace: squared distances of 0 to 4 in steps of 0.01.
@@ -80,22 +79,15 @@ def central_embedding(analyzed: AnalyzedPhoto) -> FloatArray | None:
     return None if face is None else face.embedding
 
 
-def embed(analyzer: FaceAnalyzer, folder: Path, photos: Iterable[str]) -> dict[str, FloatArray | None]:
-    """Embed the central face of each photo, printing progress to standard error."""
-    photos = list(dict.fromkeys(photos))
-
-    def decode() -> Iterator[DecodedPhoto]:
-        for i, photo in enumerate(photos):
-            if i % 500 == 0:
-                print(f"{i} of {len(photos)} photos", file=sys.stderr, flush=True)
-            yield read_photo(folder / photo)
-
-    results = analyzer.analyze(decode())
-    return {photo: central_embedding(analyzed) for photo, analyzed in zip(photos, results, strict=True)}
+def embed(analyzer: FaceAnalyzer, folder: Path, paths: Iterable[str]) -> dict[str, FloatArray | None]:
+    """Return the embedding of the central face by path, None without a face; prints progress to standard error."""
+    paths = list(dict.fromkeys(paths))
+    results = analyzer.analyze(read_with_progress([folder / path for path in paths]))
+    return {path: central_embedding(analyzed) for path, analyzed in zip(paths, results, strict=True)}
 
 
 def similarities(pairs: Pairs, embeddings: dict[str, FloatArray | None]) -> NDArray[np.float64]:
-    """Return the similarities of the pairs, NaN if a face is missing."""
+    """Return the similarities of the N pairs, of shape ``(N,)``; NaN if a face is missing."""
     values = np.full(len(pairs.same), np.nan)
     for i, (a, b) in enumerate(zip(pairs.first, pairs.second, strict=True)):
         first, second = embeddings[a], embeddings[b]
@@ -105,7 +97,7 @@ def similarities(pairs: Pairs, embeddings: dict[str, FloatArray | None]) -> NDAr
 
 
 def fold_accuracies(values: NDArray[np.float64], same: NDArray[np.bool_]) -> tuple[NDArray[np.float64], list[float]]:
-    """Return the accuracy of each fold, and the best threshold of its other folds."""
+    """Return the accuracy of each fold, of shape ``(FOLDS,)``, and the best threshold of the other folds."""
     failed = np.isnan(values)
     right = ((values[:, None] > THRESHOLDS) == same[:, None]) & ~failed[:, None]
     folds = right.reshape(FOLDS, -1, len(THRESHOLDS))
@@ -117,8 +109,8 @@ def fold_accuracies(values: NDArray[np.float64], same: NDArray[np.bool_]) -> tup
     return np.array(accuracies), thresholds
 
 
-def build_analyzer(pack: Pack, landmarks: str, flip: bool) -> FaceAnalyzer:
-    """Load the pack's networks with the given alignment and flip averaging."""
+def build_analyzer(pack: Pack, landmarks: str, *, flip: bool) -> FaceAnalyzer:
+    """Return an analyzer of the pack with the given landmarks and flip averaging."""
     manifest = pack.manifest
     detector = replace(manifest.detector, refine=landmarks == "refined")
     embedder = replace(manifest.embedder, flip=flip)
@@ -143,9 +135,8 @@ def main() -> None:
     pairs = read_pairs(arguments.data / "lfw-meta" / "pairs.txt")
     pack = load_pack(arguments.pack)
     started = time.perf_counter()
-    embeddings = embed(
-        build_analyzer(pack, arguments.landmarks, arguments.flip), arguments.data / "lfw", pairs.first + pairs.second
-    )
+    analyzer = build_analyzer(pack, arguments.landmarks, flip=arguments.flip)
+    embeddings = embed(analyzer, arguments.data / "lfw", pairs.first + pairs.second)
     seconds = time.perf_counter() - started
     values = similarities(pairs, embeddings)
     accuracies, thresholds = fold_accuracies(values, pairs.same)
@@ -156,15 +147,14 @@ def main() -> None:
         "landmarks": arguments.landmarks,
         "flip": arguments.flip,
         "photos": len(embeddings),
-        "failed_detections": sorted(photo for photo, embedding in embeddings.items() if embedding is None),
+        "failed_detections": sorted(path for path, embedding in embeddings.items() if embedding is None),
         "accuracy": float(accuracies.mean()),
         "standard_error": float(accuracies.std(ddof=1) / np.sqrt(FOLDS)),
         "folds": accuracies.tolist(),
         "thresholds": thresholds,
         "seconds": round(seconds, 1),
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(f"accuracy {report['accuracy']:.4%} +- {report['standard_error']:.4%}, {len(embeddings)} photos")
 
 

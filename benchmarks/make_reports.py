@@ -64,13 +64,13 @@ def hard_case_specs(shared: Path) -> Iterator[ReportSpec]:
         ("siblings", "family", ("siblings",)),
         ("ages", "person", ("groups", "--column", "young")),
     ):
-        data = shared / "data/hard" / f"{stem}.npz"
-        if data.is_file():
-            with np.load(data, allow_pickle=False) as arrays:
+        path = shared / "data/hard" / f"{stem}.npz"
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as arrays:
                 people = sorted({int(person) for person in arrays["person"][arrays[column] % 2 == 1]})
             list_path = BUILD_FOLDER / f"{stem}.txt"
             (PROJECT / list_path).write_text("".join(f"{person}\n" for person in people), encoding="utf-8")
-            yield ReportSpec(arguments[0], (arguments[0], str(data), *arguments[1:], "--people", str(list_path)))
+            yield ReportSpec(arguments[0], (arguments[0], str(path), *arguments[1:], "--people", str(list_path)))
 
 
 def video_option(shared: Path) -> tuple[str, ...]:
@@ -89,8 +89,8 @@ def build_packs(shared: Path) -> dict[str, Path]:
         folder.mkdir(parents=True, exist_ok=True)
         text = (PROJECT / "models/manifests" / f"{manifest}.toml").read_text(encoding="utf-8")
         (folder / "pack.toml").write_text(text, encoding="utf-8")
-        for file in (line.split('"')[1] for line in text.splitlines() if line.startswith("file = ")):
-            shutil.copy(weights[file], folder / file)
+        for file_name in (line.split('"')[1] for line in text.splitlines() if line.startswith("file = ")):
+            shutil.copy(weights[file_name], folder / file_name)
     return folders
 
 

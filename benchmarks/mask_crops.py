@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from benchmarks.lfw import central_face, read_people
+from benchmarks.lfw import central_face, read_people, read_with_progress
 from facebank import read_photo
 from facebank.storage.paths import cache_folder
 from facebank.types import DecodedPhoto
@@ -37,7 +36,7 @@ class Crops:
 
     Attributes
     ----------
-    photos
+    paths
         Paths of the N photos, relative to LFW's folder: ``NAME/NAME_0001.jpg``.
     crops
         RGB ``uint8`` of shape ``(N, 112, 112, 3)``.
@@ -45,35 +44,35 @@ class Crops:
         Landmarks in the photo, ``float32`` of shape ``(N, 5, 2)``.
     """
 
-    photos: NDArray[np.str_]
+    paths: NDArray[np.str_]
     crops: NDArray[np.uint8]
     landmarks: FloatArray
 
     @property
     def people(self) -> NDArray[np.str_]:
-        """The person shown in each photo."""
-        return np.array([photo.split("/")[0] for photo in self.photos])
+        """Name of the person shown in each photo, of shape ``(N,)``."""
+        return np.array([path.split("/")[0] for path in self.paths])
 
     def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Crops:
         """Return the crops at which the mask `chosen` is true, or with these indices."""
-        return Crops(self.photos[chosen], self.crops[chosen], self.landmarks[chosen])
+        return Crops(self.paths[chosen], self.crops[chosen], self.landmarks[chosen])
 
 
 def load_bare_faces(data: Path, pack: Pack, listing: str) -> Crops:
     """Return the central faces of all photos of an LFW list of people, cached in the user's cache folder."""
     people = sorted(read_people(data, listing))
-    photos = [f"{name}/{path.name}" for name in people for path in sorted((data / "lfw" / name).glob("*.jpg"))]
-    return _load_cached(f"crops-{Path(listing).stem}-{pack.digest[:16]}.npz", _detect_faces(data, pack, photos, {}))
+    paths = [f"{name}/{path.name}" for name in people for path in sorted((data / "lfw" / name).glob("*.jpg"))]
+    return _load_cached(f"crops-{Path(listing).stem}-{pack.digest[:16]}.npz", _detect_faces(data, pack, paths, {}))
 
 
 def load_drawn_masks(data: Path, pack: Pack, faces: Crops, listing: str) -> Crops:
     """Return faces detected in photos with drawn masks of many shapes, colors and patterns."""
     random = np.random.default_rng(5)
-    chosen = faces.where(np.sort(random.permutation(len(faces.photos))[:DRAWN_MASKS]))
-    landmarks = dict(zip(chosen.photos.tolist(), chosen.landmarks, strict=True))
+    chosen = faces.where(np.sort(random.permutation(len(faces.paths))[:DRAWN_MASKS]))
+    landmarks = dict(zip(chosen.paths.tolist(), chosen.landmarks, strict=True))
     return _load_cached(
         f"crops-drawn-{DRAWN_MASKS}-{Path(listing).stem}-{pack.digest[:16]}.npz",
-        _detect_faces(data, pack, chosen.photos.tolist(), landmarks),
+        _detect_faces(data, pack, chosen.paths.tolist(), landmarks),
     )
 
 
@@ -131,28 +130,26 @@ def replace_background(bare: RGBImage, random: np.random.Generator) -> RGBImage:
 def _load_cached(name: str, faces: Iterator[tuple[str, RGBImage, FloatArray]]) -> Crops:
     cache_path = cache_folder() / "benchmarks" / name
     if not cache_path.is_file():
-        photos, crops, landmarks = zip(*faces, strict=True)
+        paths, crops, landmarks = zip(*faces, strict=True)
         cache_path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache_path, photos=np.array(photos), crops=np.stack(crops), landmarks=np.stack(landmarks))
+        np.savez(cache_path, photos=np.array(paths), crops=np.stack(crops), landmarks=np.stack(landmarks))
     with np.load(cache_path, allow_pickle=False) as arrays:
         return Crops(arrays["photos"], arrays["crops"], arrays["landmarks"])
 
 
 def _detect_faces(
-    data: Path, pack: Pack, photos: Sequence[str], masked: dict[str, FloatArray]
+    data: Path, pack: Pack, paths: Sequence[str], masked: dict[str, FloatArray]
 ) -> Iterator[tuple[str, RGBImage, FloatArray]]:
     """Yield path, crop and landmarks of each photo's central face; masks are drawn at the landmarks in `masked`."""
     analyzer, random = FaceAnalyzer.from_pack(pack), np.random.default_rng(5)
 
     def decode() -> Iterator[DecodedPhoto]:
-        for i, photo_path in enumerate(photos):
-            if i % 500 == 0:
-                print(f"{i} of {len(photos)} photos", file=sys.stderr, flush=True)
-            photo = read_photo(data / "lfw" / photo_path)
+        photos = read_with_progress([data / "lfw" / path for path in paths])
+        for path, photo in zip(paths, photos, strict=True):
             pixels = photo.pixels
-            if photo_path in masked:
-                pixels = _draw_random_mask(pixels, masked[photo_path], random)
-            yield DecodedPhoto(photo_path, pixels, photo.content_hash, has_orientation=True, taken_at=None)
+            if path in masked:
+                pixels = _draw_random_mask(pixels, masked[path], random)
+            yield DecodedPhoto(path, pixels, photo.content_hash, has_orientation=True, taken_at=None)
 
     for analyzed in analyzer.analyze(decode()):
         face = central_face(analyzed)
@@ -161,11 +158,11 @@ def _detect_faces(
 
 
 def _draw_random_mask(pixels: RGBImage, landmarks: FloatArray, random: np.random.Generator) -> RGBImage:
-    kind = random.random()
-    if kind < _USUAL_COLOR:
+    draw = random.random()
+    if draw < _USUAL_COLOR:
         color = np.array(list(MASK_COLORS.values())[random.integers(len(MASK_COLORS))])
     else:
-        color = np.full(3, random.integers(200, 256)) if kind < _USUAL_COLOR + _WHITE else random.integers(10, 256, 3)
+        color = np.full(3, random.integers(200, 256)) if draw < _USUAL_COLOR + _WHITE else random.integers(10, 256, 3)
     shape = list(_SHAPE_FRACTIONS)[random.choice(len(_SHAPE_FRACTIONS), p=list(_SHAPE_FRACTIONS.values()))]
     red, green, blue = (int(value) for value in np.clip(color + random.normal(0, 8, 3), 0, 255))
     masked = draw_mask(pixels, landmarks, shape, (red, green, blue), int(random.integers(2**31)))
@@ -176,23 +173,23 @@ def _draw_random_mask(pixels: RGBImage, landmarks: FloatArray, random: np.random
 
 
 def _pattern(shape: tuple[int, ...], random: np.random.Generator) -> FloatArray:
-    """Return a pattern of checks, stripes, blots or tiles with values of about -1..1."""
+    """Return checks, stripes, blots or tiles of the given shape, with values of about -1..1."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     width = random.uniform(2, 8)
     tiles = np.sin(columns / width * np.pi) * np.sin(rows / width * np.pi)
-    kind = random.integers(4)
-    if kind == 0:
+    choice = random.integers(4)
+    if choice == 0:
         return np.asarray(tiles, np.float32)
-    if kind == 1:
+    if choice == 1:
         return np.asarray(np.sin((columns * 0.54 + rows * 0.84) / width * np.pi), np.float32)
-    if kind == 2:
+    if choice == 2:
         blots = cv2.GaussianBlur(random.normal(size=shape).astype(np.float32), (0, 0), width)
         return np.asarray(blots / blots.std(), np.float32)
     return np.asarray(np.sign(tiles), np.float32)
 
 
 def _skin_color(face: RGBImage) -> NDArray[np.float64]:
-    """Return the mean color of forehead and upper cheeks."""
+    """Return the median color of forehead and upper cheeks, of shape ``(3,)``."""
     patches = (face[24:40, 40:72], face[56:62, 30:84])
     return np.asarray(np.median(np.concatenate([patch.reshape(-1, 3) for patch in patches]), axis=0), np.float64)
 

@@ -46,11 +46,11 @@ class VariantFaces:
     person_numbers
         Number of the person, ``int64`` of shape ``(N,)``; -1 for strangers.
     order
-        Number of the photo within its person, of shape ``(N,)``; photos below `ENROLLED` may be enrolled.
+        Number of each photo among its person's, from 0, of shape ``(N,)``; those below `ENROLLED` may be enrolled.
     embeddings
         Embeddings by variant, ``float32`` of shape ``(N, D)``; zeros if missing.
     hidden
-        Score of a hidden mouth in the unaltered and in the masked photo, ``(2, N)``.
+        Score of a hidden mouth, 0..1, in the unaltered and in the masked photo, ``(2, N)``.
     """
 
     person_numbers: NDArray[np.int64]
@@ -60,7 +60,7 @@ class VariantFaces:
 
 
 def load_faces(data: Path, pack: Pack, listing: str, people: int, strangers: int) -> VariantFaces:
-    """Embed photos unaltered, masked and as variants; results are cached.
+    """Return the embeddings of photos unaltered, masked and as variants, cached in the user's cache folder.
 
     People are ordered by number of photos, largest first; strangers are people with a single photo.
     """
@@ -77,15 +77,17 @@ def load_faces(data: Path, pack: Pack, listing: str, people: int, strangers: int
 def _embed_all(data: Path, listing: str, pack: Pack, *, people: int, strangers: int, cache_path: Path) -> None:
     names = sorted(read_people(data, listing))
     random = np.random.default_rng(7)
-    photos = {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in names}
-    repeated = sorted((name for name in names if len(photos[name]) > 1), key=lambda name: (-len(photos[name]), name))
-    unique = [name for name in names if len(photos[name]) == 1]
+    paths_of = {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in names}
+    repeated = sorted(
+        (name for name in names if len(paths_of[name]) > 1), key=lambda name: (-len(paths_of[name]), name)
+    )
+    unique = [name for name in names if len(paths_of[name]) == 1]
     chosen = [
         (path, number, order)
         for number, name in enumerate(repeated[:people])
-        for order, path in enumerate(random.permutation(np.array(photos[name], dtype=object))[:MAX_PHOTOS])
+        for order, path in enumerate(random.permutation(np.array(paths_of[name], dtype=object))[:MAX_PHOTOS])
     ]
-    chosen += [(photos[unique[i]][0], -1, ENROLLED) for i in random.permutation(len(unique))[:strangers]]
+    chosen += [(paths_of[unique[i]][0], -1, ENROLLED) for i in random.permutation(len(unique))[:strangers]]
     paths = [path for path, _, _ in chosen]
     counts = np.bincount([number for _, number, _ in chosen if number >= 0])
     enrollable = np.array([number >= 0 and order < min(ENROLLED, counts[number] - 1) for _, number, order in chosen])

@@ -1,4 +1,4 @@
-"""Effect of enrolling masked photos on searches for masked people and masked strangers.
+"""Effect of enrolled photos in masks on searches for masked people and masked strangers.
 
     python -m benchmarks.masked_samples ../shared/data --out benchmarks/reports/masked_samples
 
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.mask_crops import load_bare_faces, load_drawn_masks
 from facebank.index.indexed_samples import mix_masks
@@ -47,10 +48,10 @@ class MaskedFaces:
     bare: FloatArray  # of shape ``(N, D)``
     drawn: FloatArray  # of the same crops with a drawn mask, of shape ``(N, D)``; zeros if not computed
     people: NDArray[np.str_]  # names, of shape ``(N,)``
-    photos: NDArray[np.str_]  # relative paths, of shape ``(N,)``
+    paths: NDArray[np.str_]  # relative to LFW's folder, of shape ``(N,)``
     masked: FloatArray  # of faces detected in photos with a drawn mask, of shape ``(M, D)``
     masked_people: NDArray[np.str_]  # of shape ``(M,)``
-    masked_photos: NDArray[np.str_]  # of shape ``(M,)``
+    masked_paths: NDArray[np.str_]  # of shape ``(M,)``
 
 
 def load(data: Path, pack: Pack, listing: str) -> MaskedFaces:
@@ -59,14 +60,12 @@ def load(data: Path, pack: Pack, listing: str) -> MaskedFaces:
     bare = load_bare_faces(data, pack, listing)
     masked = load_drawn_masks(data, pack, bare, listing)
     people, counts = np.unique(masked.people, return_counts=True)
-    drawn = np.zeros((len(bare.photos), embedder.dimension), np.float32)
+    drawn = np.zeros((len(bare.paths), embedder.dimension), np.float32)
     rows = [np.flatnonzero(bare.people == name)[:MAX_BARE] for name in people[counts > 1]]
     for row in np.concatenate(rows):
         drawn[row] = embedder.embed(augment(bare.crops[row], embedder.template, "mask")[None])[0]
     bare_embeddings, masked_embeddings = _embed(embedder, bare.crops), _embed(embedder, masked.crops)
-    return MaskedFaces(
-        bare_embeddings, drawn, bare.people, bare.photos, masked_embeddings, masked.people, masked.photos
-    )
+    return MaskedFaces(bare_embeddings, drawn, bare.people, bare.paths, masked_embeddings, masked.people, masked.paths)
 
 
 def measure(faces: MaskedFaces, photos: int) -> dict[str, object]:
@@ -77,7 +76,7 @@ def measure(faces: MaskedFaces, photos: int) -> dict[str, object]:
     for name in np.unique(faces.masked_people):
         masked = random.permutation(np.flatnonzero(faces.masked_people == name))[: MAX_PROBES + 1]
         usable = (faces.people == name) & np.any(faces.drawn != 0, axis=1)
-        usable &= ~np.isin(faces.photos, faces.masked_photos[masked])
+        usable &= ~np.isin(faces.paths, faces.masked_paths[masked])
         if len(masked) < 2 or int(usable.sum()) < photos:
             continue
         rows = random.permutation(np.flatnonzero(usable))[:photos]
@@ -131,8 +130,7 @@ def main() -> None:
         faces = load(arguments.data, pack, listing)
         report[label] = {f"{photos} bare": measure(faces, photos) for photos in (1, 3)}
         print(label, json.dumps(report[label], indent=2), flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

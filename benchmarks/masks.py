@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.masked_faces import ENROLLED, MASKED, UPPER, VariantFaces, load_faces
 from facebank.packs import load_pack
@@ -281,8 +282,7 @@ def main() -> None:
             report["chosen on development"] = chosen = choose(tables)
         for photos, table in zip((1, ENROLLED), tables, strict=True):
             print(label, f"{photos} enrolled, {chosen}:", json.dumps(table[chosen]))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Peak memory of the running process."""
+"""Memory of processes, from the ``/proc`` file system of Linux."""
 
 from __future__ import annotations
 
@@ -7,11 +7,27 @@ from pathlib import Path
 
 
 def peak_megabytes() -> int:
-    """Return the peak resident memory of this process in MB (Linux only).
+    """Return the peak resident memory of this process in MB.
 
     ``ru_maxrss`` starts from the peak of the parent process, ``VmHWM`` does not.
     """
-    match = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii", errors="replace"))
+    return round(_read_megabytes("self", "VmHWM"))
+
+
+def resident_megabytes(process_id: int) -> float:
+    """Return the resident memory of a process in MB.
+
+    Raises
+    ------
+    OSError
+        If the process has ended.
+    """
+    return _read_megabytes(str(process_id), "VmRSS")
+
+
+def _read_megabytes(process: str, field: str) -> float:
+    status = Path("/proc", process, "status").read_text(encoding="ascii", errors="replace")
+    match = re.search(rf"{field}:\s+(\d+)", status)
     if match is None:
-        raise RuntimeError("/proc/self/status has no VmHWM.")
-    return round(int(match[1]) / 1024)
+        raise ProcessLookupError(f"/proc/{process}/status has no {field}: the process has ended.")
+    return int(match[1]) / 1024

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.memory import peak_megabytes
 from facebank.album.scan.rows import FileStamp, ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
@@ -104,7 +105,7 @@ def main() -> None:
     report = {"photos": arguments.photos, "faces": 2 * arguments.photos, "scans_mb": round(size / 1e6)}
     report |= {"first": first, "again": second}
     if arguments.out is not None:
-        arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

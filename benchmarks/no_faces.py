@@ -2,10 +2,10 @@
 
     python -m benchmarks.no_faces ../shared/data --out benchmarks/reports/no_faces
 
-False detections come from the margins of LFW's photos, rotated and enlarged; they were inspected, and those that show
-an ear, a hand, fabric, a pattern or the like are listed in ``no_faces.tsv``. Faces are LFW's, unaltered and degraded
-as in ``benchmarks.quality`` but detected again. Reports the fraction below the pack's minimum quality, without and
-with the weakness "hardly a face".
+False detections come from the margins of LFW's photos, rotated and enlarged. They were inspected, and those that show
+no face (but an ear, a hand, fabric or a pattern) are listed in ``no_faces.tsv``. Faces are LFW's, unaltered and
+degraded as in ``benchmarks.quality`` but detected again. Reports the fraction below the pack's minimum quality, without
+and with the weakness "hardly a face".
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, central_face, read_people
 from benchmarks.quality import degradations
 from facebank import read_photo
@@ -48,8 +49,8 @@ def make_photo(pixels: RGBImage, *, has_orientation: bool = True) -> DecodedPhot
     return DecodedPhoto("photo", np.ascontiguousarray(pixels), "0" * 64, has_orientation, None)
 
 
-def qualities(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tuple[float, float]:
-    """Return a face's quality without and with the weakness "hardly a face"."""
+def assess_twice(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tuple[float, float]:
+    """Return a face's quality without and with the weakness "hardly a face", 0..1."""
     similarities = remaining_similarity(face, analyzer.crop(analyzed.photo, face))
     without = {weakness: value for weakness, value in similarities.items() if weakness != HARDLY_A_FACE}
     return quality_score(without), quality_score(similarities)
@@ -58,17 +59,17 @@ def qualities(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tu
 def read_false_detections(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Iterator[tuple[float, float]]:
     """Yield the qualities of the listed false detections in photos of some people."""
     for line in FALSE_DETECTIONS.read_text(encoding="utf-8").splitlines()[1:]:
-        photo, strip, quarter_turns, *corners = line.split("\t")
-        person = photo.rsplit("_", 1)[0]
+        file_name, strip, quarter_turns, *corners = line.split("\t")
+        person = file_name.rsplit("_", 1)[0]
         if person not in names:
             continue
-        pixels = read_photo(data / "lfw" / person / photo).pixels[STRIPS[strip]]
+        pixels = read_photo(data / "lfw" / person / file_name).pixels[STRIPS[strip]]
         enlarged = cv2.resize(np.ascontiguousarray(np.rot90(pixels, int(quarter_turns))), None, fx=2, fy=2)
         analyzed = next(analyzer.analyze([make_photo(np.asarray(enlarged, dtype=np.uint8))]))
         box = np.array([float(corner) for corner in corners], dtype=np.float32)
         for face in analyzed.faces:
             if overlaps(box, face.box[None])[0] > 0.5:
-                yield qualities(analyzer, analyzed, face)
+                yield assess_twice(analyzer, analyzed, face)
 
 
 def read_faces(
@@ -82,14 +83,14 @@ def read_faces(
         face = central_face(analyzed)
         if face is None:
             continue
-        yield "as photographed", analyzed.quarter_turns, *qualities(analyzer, analyzed, face)
+        yield "as photographed", analyzed.quarter_turns, *assess_twice(analyzer, analyzed, face)
         if order >= DEGRADED_PHOTOS:
             continue
         for condition, pixels, _ in degradations(analyzed.photo.pixels, face, order):
             degraded = next(analyzer.analyze([make_photo(pixels)]))
             degraded_face = central_face(degraded)
             if degraded_face is not None and condition != "plain":
-                yield condition, degraded.quarter_turns, *qualities(analyzer, degraded, degraded_face)
+                yield condition, degraded.quarter_turns, *assess_twice(analyzer, degraded, degraded_face)
 
 
 def rejection_rates(qualities: list[tuple[float, float]], minimum: float) -> dict[str, float]:
@@ -116,8 +117,7 @@ def main() -> None:
             table[condition] = rejection_rates([(a, b) for name, _, a, b in faces if name == condition], minimum)
         report[label] = {**table, "turned": sum(turns > 0 for name, turns, *_ in faces if name == "as photographed")}
         print(f"{label}: {json.dumps(report[label])}", flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

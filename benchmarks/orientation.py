@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, read_people
 from facebank import read_photo
 from facebank.media import turn_photo
@@ -162,8 +163,7 @@ def main() -> None:
     for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
         report[label] = count_mistakes(finder, make_images(arguments.data, listing))
         print(f"{label}: {json.dumps(report[label])}", flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

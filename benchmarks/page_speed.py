@@ -25,6 +25,7 @@ import cv2
 import httpx
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from facebank import FaceBank
 from facebank.album.own_album import default_scan_path
 from facebank.album.scan.rows import FileStamp
@@ -180,7 +181,7 @@ def main() -> None:
             report = measure_service(bank, folder)
     report = {"photos": arguments.photos, "people": arguments.people, "required_ms": 1000 * MAX_SECONDS, **report}
     if arguments.out is not None:
-        arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

@@ -15,7 +15,6 @@ calibration error (ten bins of equal count), and the correct and wrong names abo
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.hard_cases import COVERAGES, bins_error
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, read_people
 from facebank.index.people_index import QUALITY_FLOOR
 from facebank.packs import load_pack
@@ -198,8 +198,7 @@ def main() -> None:
                 figures = evaluate(own_probabilities(model, trials))
                 report[f"{part}, {photos[0]} and {photos[1]} photos, {condition}"] = figures
                 print(f"{part}, {photos}, {condition}: {figures}", flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ sufficiently similar embeddings are compared as by `facebank.evaluation.leakage`
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.datasets import read_people
 from facebank.evaluation.faces import FaceReader, FaceSet
@@ -123,8 +123,7 @@ def main() -> None:
         "pairs_reported": [[photos[index].name for index in pair] for pair in reported_pairs],
     }
     print(f"{len(reported_pairs)} of {pair_count:,} pairs of real photos reported; {len(pairs)} were compared")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

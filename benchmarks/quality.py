@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, read_people
 from facebank import read_photo
 from facebank.packs import load_pack
@@ -122,16 +123,19 @@ def make_probes(data: Path, names: list[str], faces: LfwFaces, pack: Pack) -> li
     random = np.random.default_rng(11)
     chosen: list[tuple[int, str, Detection, RGBImage, str]] = []
     for number, name in enumerate(names):
-        paths = random.permutation(np.array(faces.photos[faces.names == name], dtype=object))[:MAX_PHOTOS]
-        decoded = [(path, read_photo(data / "lfw" / path)) for path in paths]
-        analyzed = [(path, photo, central_face(next(analyzer.analyze([photo])))) for path, photo in decoded]
-        detected = [(str(path), photo.pixels, face) for path, photo, face in analyzed if face is not None]
+        paths = random.permutation(np.array(faces.paths[faces.names == name], dtype=object))[:MAX_PHOTOS]
+        detected: list[tuple[Detection, RGBImage, str]] = []
+        for path in paths:
+            photo = read_photo(data / "lfw" / path)
+            face = central_face(next(analyzer.analyze([photo])))
+            if face is not None:
+                detected.append((face, photo.pixels, str(path)))
         if len(detected) < 3:
             continue
-        turned = min(detected[1:], key=lambda photo_face: frontality(photo_face[2].landmarks))
-        chosen.append((number, "plain", detected[0][2], detected[0][1], detected[0][0]))
-        if frontality(turned[2].landmarks) < MAX_TURNED_FRONTALITY:
-            chosen.append((number, "turned", turned[2], turned[1], turned[0]))
+        turned = min(detected[1:], key=lambda photo_face: frontality(photo_face[0].landmarks))
+        chosen.append((number, "plain", *detected[0]))
+        if frontality(turned[0].landmarks) < MAX_TURNED_FRONTALITY:
+            chosen.append((number, "turned", *turned))
     probes: list[Probe] = []
     for index, (person, condition, detection, pixels, path) in enumerate(chosen):
         if index % 20 == 0:
@@ -152,11 +156,11 @@ def make_probes(data: Path, names: list[str], faces: LfwFaces, pack: Pack) -> li
     return probes
 
 
-def _means(faces: LfwFaces, names: list[str], excluded_photo: str) -> FloatArray:
-    """Return the mean embedding of each person, excluding one photo."""
+def _means(faces: LfwFaces, names: list[str], excluded_path: str) -> FloatArray:
+    """Return the normalized mean embedding of each person, ``(people, D)``, excluding one photo."""
     means = []
     for name in names:
-        rows = faces.embeddings[(faces.names == name) & (faces.photos != excluded_photo) & faces.has_face]
+        rows = faces.embeddings[(faces.names == name) & (faces.paths != excluded_path) & faces.has_face]
         mean = rows.mean(axis=0)
         means.append(mean / np.linalg.norm(mean))
     return np.asarray(np.stack(means), dtype=np.float32)
@@ -256,8 +260,7 @@ def main() -> None:
         names, counts = np.unique(list_faces.names[list_faces.has_face], return_counts=True)
         chosen = np.random.default_rng(3).permutation(names[counts >= 3])[: arguments.people]
         report[label] = evaluate(make_probes(arguments.data, [str(name) for name in chosen], list_faces, pack))
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json_report(arguments.out, report)
     print(json.dumps(report))
 
 

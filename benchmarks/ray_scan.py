@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.robustness.ray_faults import add_comment
+from benchmarks.json_report import write_json_report
+from benchmarks.robustness.inputs import add_comment
 from benchmarks.robustness.ray_nodes import RayNodes, compare_scans
 from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
@@ -182,7 +183,7 @@ def main() -> None:
     if arguments.out is not None:
         path = arguments.out.with_suffix(".json")
         earlier = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        path.write_text(json.dumps(earlier | report, indent=2) + "\n", encoding="utf-8")
+        write_json_report(arguments.out, earlier | report)
     print(json.dumps(report, indent=2))
 
 

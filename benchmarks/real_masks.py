@@ -3,14 +3,15 @@
     python -m benchmarks.real_masks ../shared/data --out benchmarks/reports/real_masks [--fit]
 
 The classifier of `facebank.vision.quality` is fitted to drawn masks on LFW's development people, to real masks (aligned
-crops, also combined with other people's upper faces), and to bare faces of development people. To separate the mask
-from the source and background of its images, some real masks are covered by bare mouths, and bare faces get other
-backgrounds and lighting. The weights are fitted on half of the development people; the threshold is the score reached
-by the fraction `FALSE_ALARMS` of the augmented faces of the other half.
+crops, also combined with other people's upper faces), and to bare faces of development people. Some real masks are
+covered by bare mouths, and bare faces get other backgrounds and lighting, so that the classifier depends on the mask
+rather than on the source of its images. The weights are fitted on half of the development people; the threshold is the
+score reached by the fraction `FALSE_ALARMS` of the augmented faces of the other half.
 
-Reports the detection rate on real masks of classifiers fitted to the other half of them and to drawn masks only, the
-false alarms on all faces of the reporting people (with mouths covered by other objects, found by eye, counted
-separately), and the same of the previous rule. ``--fit`` writes the shipped parameters, fitted to all real masks.
+Reports the detection rate on real masks of classifiers fitted to the other half of them and to drawn masks only, and
+the false alarms on all faces of the reporting people; mouths covered by other objects, found by eye, are counted
+separately. The previous rule is measured in the same way. ``--fit`` writes the shipped parameters, fitted to all real
+masks.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.mask_crops import (
     augment,
@@ -235,7 +237,7 @@ def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
 
 
 def percentage(count: int, total: int) -> dict[str, object]:
-    """Return a fraction in percent with its 95 % Wilson interval."""
+    """Return a fraction in percent with its counts and 95 % Wilson interval."""
     rate, z = count / total, 1.96
     center = (rate + z * z / (2 * total)) / (1 + z * z / total)
     half_width = z * np.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total)) / (1 + z * z / total)
@@ -244,16 +246,16 @@ def percentage(count: int, total: int) -> dict[str, object]:
     return {"count": count, "of": total, "percent": round(100 * rate, 2), "interval": interval}
 
 
-def count_false_alarms(photos: Sequence[str], is_alarm: Sequence[bool] | NDArray[np.bool_]) -> dict[str, object]:
+def count_false_alarms(paths: Sequence[str], is_alarm: Sequence[bool] | NDArray[np.bool_]) -> dict[str, object]:
     """Count false alarms on faces of LFW; covered mouths (`COVERED`) are counted separately."""
-    alarms = [photo for photo, alarm in zip(photos, is_alarm, strict=True) if alarm]
-    covered = [photo for photo in photos if photo in COVERED]
-    bare_alarms = [photo for photo in alarms if photo not in COVERED]
+    alarms = [path for path, alarm in zip(paths, is_alarm, strict=True) if alarm]
+    covered = [path for path in paths if path in COVERED]
+    bare_alarms = [path for path in alarms if path not in COVERED]
     return {
-        **percentage(len(bare_alarms), len(photos) - len(covered)),
+        **percentage(len(bare_alarms), len(paths) - len(covered)),
         "faces": bare_alarms,
-        "covered mouths noticed": dict(Counter(COVERED[photo] for photo in alarms if photo in COVERED)),
-        "covered mouths seen by eye": dict(Counter(COVERED[photo] for photo in covered)),
+        "covered mouths noticed": dict(Counter(COVERED[path] for path in alarms if path in COVERED)),
+        "covered mouths seen by eye": dict(Counter(COVERED[path] for path in covered)),
     }
 
 
@@ -284,7 +286,7 @@ def evaluate(data: Path, training: TrainingData, people: frozenset[str], classif
     half_scores = cross_validated_scores(training, people, groups)
     reporting = load_bare_faces(data, pack, REPORTING)
     faces = features_of(reporting.crops)
-    scores, photos = classifier.scores(faces), reporting.photos.tolist()
+    scores, paths = classifier.scores(faces), reporting.paths.tolist()
     other_faces = list(_other_faces(data, FaceAnalyzer.from_pack(pack)))
     owners, drawn = training.drawn["as drawn"]
 
@@ -300,11 +302,11 @@ def evaluate(data: Path, training: TrainingData, people: frozenset[str], classif
         },
         "drawn masks noticed": positive_rate(classifier.scores(drawn[~np.isin(owners, list(people))])),
         "bare faces of LFW, reporting people": {
-            "as shipped": count_false_alarms(photos, scores > 0),
-            "fitted to drawn masks only": count_false_alarms(photos, drawn_only.scores(faces) > 0),
-            "the rule before": count_false_alarms(photos, apply_previous_rule(reporting.crops)),
+            "as shipped": count_false_alarms(paths, scores > 0),
+            "fitted to drawn masks only": count_false_alarms(paths, drawn_only.scores(faces) > 0),
+            "the rule before": count_false_alarms(paths, apply_previous_rule(reporting.crops)),
             "like masked ones, by eye": [
-                {"face": photos[row], "score": round(float(scores[row]), 2), "at the mouth": COVERED.get(photos[row])}
+                {"face": paths[row], "score": round(float(scores[row]), 2), "at the mouth": COVERED.get(paths[row])}
                 for row in np.argsort(-scores)[:60].tolist()
             ],
         },
@@ -347,8 +349,7 @@ def main() -> None:
             provenance=np.array(PROVENANCE),
         )
     report = evaluate(arguments.data, training, people, classifier)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps({key: report[key] for key in ("real masks noticed", "milliseconds a face")}, indent=2))
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks.json_report import write_json_report
 from facebank import Album, FaceBank, load_pack
 from facebank.packs import Session, open_network
 from facebank.types import Face
@@ -148,10 +149,9 @@ def main() -> None:
         "scan": measure_scans(scanned, arguments.runs),
         "decisions": compare_decisions(people, arguments.photos),
     }
-    text = json.dumps(report, indent=1)
-    print(text)
+    print(json.dumps(report, indent=2))
     if arguments.out is not None:
-        arguments.out.with_suffix(".json").write_text(text + "\n")
+        write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.make_reports import build_packs
+from benchmarks.memory import resident_megabytes
 
 PROJECT = Path(__file__).resolve().parent.parent
 WARMUP_PHOTOS = 1_000
@@ -41,19 +44,12 @@ def scan(arguments: list[str]) -> tuple[float, list[tuple[float, float]]]:
     started, samples = time.perf_counter(), list[tuple[float, float]]()
     process = subprocess.Popen([sys.executable, "-m", "cli", *arguments], cwd=PROJECT, stdout=subprocess.DEVNULL)
     while process.poll() is None:
-        samples.append((time.perf_counter() - started, _resident_megabytes(process.pid)))
-        time.sleep(1.0 if samples[-1][0] > 10 else 0.1)
+        with suppress(OSError):  # the process ended in between
+            samples.append((time.perf_counter() - started, resident_megabytes(process.pid)))
+        time.sleep(1.0 if time.perf_counter() - started > 10 else 0.1)
     if process.returncode != 0:
-        raise SystemExit(f"facebank {' '.join(arguments)} exited {process.returncode}")
+        raise SystemExit(f"facebank {' '.join(arguments)} exited with {process.returncode}")
     return time.perf_counter() - started, samples
-
-
-def _resident_megabytes(pid: int) -> float:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
 
 
 def main() -> None:
@@ -83,7 +79,7 @@ def main() -> None:
         "second_scan_seconds": second,
         "second_scan_photos_a_second": arguments.photos / second,
     }
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

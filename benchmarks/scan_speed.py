@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.make_reports import build_packs
 from facebank.album.scan.scanner import PhotoScanner, state_of
 from facebank.media import read_photo
@@ -65,9 +66,10 @@ class PeerSizeDetector:
     def detect(self, pixels: RGBImage) -> list[Detection]:
         """Find faces; see `facebank.vision.Detector.detect`."""
         frame, scale = letterbox(pixels, PEER_SIZE, PEER_SIZE)
+        factor = np.float32(scale)
         return [
-            Detection(found.box / np.float32(scale), found.landmarks / np.float32(scale), found.detection_score)
-            for found in self._detector.detect(frame)
+            Detection(detection.box / factor, detection.landmarks / factor, detection.detection_score)
+            for detection in self._detector.detect(frame)
         ]
 
 
@@ -87,8 +89,8 @@ def scan(paths: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Pho
     started = time.perf_counter()
     files = list(PhotoScanner(analyzer, set()).scan(tasks))
     seconds = time.perf_counter() - started
-    by_path = {file.path: file.found for file in files}
-    return seconds, [found for path in paths if (found := by_path[str(path)]) is not None]
+    photos = {file.path: file.found for file in files}
+    return seconds, [photo for path in paths if (photo := photos[str(path)]) is not None]
 
 
 class RecordingSession:
@@ -210,14 +212,19 @@ def measure(pack: Pack, arguments: argparse.Namespace, paths: Sequence[Path], *,
     }
 
 
+def copy_deepface_weights(pack: Pack, home: Path) -> None:
+    """Copy the embedded pack's networks into ``DEEPFACE_HOME``, under deepface's names."""
+    weights = home / ".deepface" / "weights"
+    weights.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(pack.detector_path(), weights / "face_detection_yunet_2023mar.onnx")
+    shutil.copyfile(pack.embedder_path(), weights / "face_recognition_sface_2021dec.onnx")
+
+
 def compare_deepface(arguments: argparse.Namespace, paths: Sequence[Path]) -> dict[str, object]:
     """Return the comparison of the embedded pack with deepface on the same networks."""
     pack = load_pack()
     with tempfile.TemporaryDirectory() as home:
-        weights = Path(home) / ".deepface" / "weights"
-        weights.mkdir(parents=True)
-        shutil.copy(pack.detector_path(), weights / "face_detection_yunet_2023mar.onnx")
-        shutil.copy(pack.embedder_path(), weights / "face_recognition_sface_2021dec.onnx")
+        copy_deepface_weights(pack, Path(home))
         command = [arguments.deepface, PEERS / "deepface_scan.py"]
         our_seconds, their_seconds = alternate(
             arguments.runs,
@@ -245,7 +252,7 @@ def main() -> None:
         "--deepface", type=Path, default=None, help="Python interpreter with deepface; default: no comparison"
     )
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each (default 5)")
+    parser.add_argument("--runs", type=int, default=5, help="number of runs of each (default 5)")
     parser.add_argument("--photos", type=int, default=300, help="number of photos of LFW (default 300)")
     arguments = parser.parse_args()
     arguments.shared = arguments.shared.resolve()
@@ -266,7 +273,7 @@ def main() -> None:
     if arguments.deepface is not None:
         report["lfw_beside_deepface"] = compare_deepface(arguments, lfw_sample)
         report["album_beside_deepface"] = compare_deepface(arguments, album_paths)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -28,7 +27,9 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.json_report import write_json_report
 from benchmarks.robustness.serving import run_service
+from benchmarks.scan_speed import copy_deepface_weights
 from facebank import FaceBank, load_pack
 from facebank.schemas.records import face_record
 
@@ -83,11 +84,7 @@ def measure_concurrent(address: str, paths: list[Path]) -> float:
 @contextmanager
 def run_deepface(python: Path, folder: Path) -> Iterator[str]:
     """Run deepface's API with the networks of the embedded pack within the block; yields its URL."""
-    weights = folder / ".deepface" / "weights"
-    weights.mkdir(parents=True, exist_ok=True)
-    pack = load_pack()
-    shutil.copyfile(pack.detector_path(), weights / "face_detection_yunet_2023mar.onnx")
-    shutil.copyfile(pack.embedder_path(), weights / "face_recognition_sface_2021dec.onnx")
+    copy_deepface_weights(load_pack(), folder)
     environment = {
         **os.environ,
         "DEEPFACE_HOME": str(folder),
@@ -129,7 +126,9 @@ def compare_with_deepface(python: Path, address: str, paths: list[Path], folder:
                 success_count = list(pool.map(represent, paths)).count(200)
                 seconds = time.perf_counter() - started
             if success_count < len(paths) / 2:
-                raise RuntimeError(f"deepface answered only {success_count} of {len(paths)} requests")
+                raise RuntimeError(
+                    f"deepface answered only {success_count} of {len(paths)} requests; is it up to date?"
+                )
             return len(paths) / seconds
 
         rate()  # not measured
@@ -187,7 +186,7 @@ def main() -> None:
         report["photos a second, scan"] = statistics.median(b for _, b in rates)
         report["clients beside scan"] = statistics.median(a / b for a, b in rates)
     print(report)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

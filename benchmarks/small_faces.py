@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, read_people
 from benchmarks.orientation import head
 from facebank import FaceBank, read_photo
@@ -222,10 +223,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     report = compare(arguments.data, arguments.people, arguments.pictures)
-    text = json.dumps(report, indent=1)
-    print(text)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, read_people
-from facebank.packs import Pack, load_pack
+from benchmarks.json_report import write_json_report
+from benchmarks.lfw import DEVELOPMENT, lfw_faces, read_people
+from benchmarks.verification import people_with_pairs, verification
+from facebank.packs import load_pack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,34 +42,13 @@ class GalleryFigures:
     fnir: list[float]  # 0..1, for each of `THRESHOLDS`
 
 
-def development_faces(data: Path, pack: Pack) -> LfwFaces:
-    """Return the faces of development people with two or more photos, at most `MAX_PHOTOS` of each."""
-    faces = lfw_faces(data, pack).select_people(read_people(data, DEVELOPMENT))
-    people = faces.people
-    number = np.arange(len(people)) - np.searchsorted(people, people)
-    return faces.where((np.bincount(people)[people] > 1) & (number < MAX_PHOTOS) & faces.has_face)
-
-
-def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str, dict[str, float]]:
-    """Return the threshold and FNMR at FMRs of 1e-2 to 1e-5, by FMR."""
-    pairs = np.triu_indices(len(people), 1)
-    similarities = (embeddings @ embeddings.T)[pairs]
-    same = people[pairs[0]] == people[pairs[1]]
-    photos = np.bincount(people)[people[pairs[0]][same]]
-    weights = 1 / (photos * (photos - 1))
-    impostors = np.sort(similarities[~same])[::-1]
-    figures = {}
-    for fmr in (1e-2, 1e-3, 1e-4, 1e-5):
-        threshold = float(impostors[int(fmr * len(impostors))])
-        fnmr = float(weights[similarities[same] < threshold].sum() / weights.sum())
-        figures[f"{fmr:g}"] = {"threshold": threshold, "fnmr": fnmr}
-    return figures
-
-
 def simulate_galleries(
     embeddings: FloatArray, people: NDArray[np.int64], size: int, photos_each: int, margin: float
 ) -> GalleryFigures:
-    """Enroll random people, and search for another photo of each and one photo of every other person."""
+    """Return the rates of galleries of `size` random people.
+
+    Searches for another photo of each person, and for one photo of every other person.
+    """
     random = np.random.default_rng(20_240_501)
     thresholds = np.array(THRESHOLDS)
     counts = np.bincount(people)
@@ -106,7 +87,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
-    faces = development_faces(arguments.data, pack)
+    development = lfw_faces(arguments.data, pack).select_people(read_people(arguments.data, DEVELOPMENT))
+    faces = people_with_pairs(development, MAX_PHOTOS)
     embeddings, people = faces.embeddings, faces.people
     margin = pack.manifest.thresholds.margin
     galleries = [
@@ -122,8 +104,7 @@ def main() -> None:
         "thresholds": THRESHOLDS,
         "galleries": [asdict(figures) for figures in galleries],
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps(report["verification"], indent=2))
     for figures in galleries:
         rates = ", ".join(

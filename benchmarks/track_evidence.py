@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.decisions import FPIR
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import REPORTING, LfwFaces, lfw_faces, read_people
 from facebank.gallery import PackIdentity
 from facebank.packs import load_pack
@@ -66,15 +67,15 @@ def score_track(
 def draw_gallery(
     faces: LfwFaces, names: NDArray[np.str_], random: np.random.Generator
 ) -> tuple[Enrolled, list[tuple[int, NDArray[np.int64]]]]:
-    """Draw a gallery and its tracks, each as the index of the person (-1 for a stranger) and the indices of faces."""
+    """Draw a gallery and its tracks, each as the number of the person (-1 for a stranger) and the indices of faces."""
     people, counts = np.unique(names, return_counts=True)
     frequent = random.permutation(people[counts > FACES])
     enrolled, strangers = frequent[: len(frequent) // 2], frequent[len(frequent) // 2 :]
     others = random.permutation(people[counts <= FACES])[: SIZE - len(enrolled)]
-    photos = {person: random.permutation(np.flatnonzero(names == person)) for person in (*frequent, *others)}
-    samples = np.array([photos[person][0] for person in (*enrolled, *others)])
-    tracks = [(index, photos[person][1 : FACES + 1]) for index, person in enumerate(enrolled)]
-    tracks += [(-1, photos[person][:FACES]) for person in strangers]
+    indices = {person: random.permutation(np.flatnonzero(names == person)) for person in (*frequent, *others)}
+    samples = np.array([indices[person][0] for person in (*enrolled, *others)])
+    tracks = [(number, indices[person][1 : FACES + 1]) for number, person in enumerate(enrolled)]
+    tracks += [(-1, indices[person][:FACES]) for person in strangers]
     return Enrolled(faces.embeddings[samples], np.arange(len(samples)), faces.qualities[samples]), tracks
 
 
@@ -125,9 +126,12 @@ def main() -> None:
     calibration = find_pack_calibration(identity, pack.folder).calibration
     calibrator = None if calibration is None else calibration.calibrator("prototype")
     if calibrator is None:
-        parser.error(f"The pack {pack.name} has no calibration of the prototype classifier.")
+        parser.error(
+            f"The pack {pack.name} has no calibration of the classifier prototype; "
+            f"run 'facebank packs calibrate {pack.name} PHOTOS'."
+        )
     report = {"pack": pack.name, "people": SIZE, "faces_a_track": FACES, **evaluate(faces, calibrator)}
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

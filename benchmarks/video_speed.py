@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from benchmarks.json_report import write_json_report
 from facebank import FaceBank
 from facebank.media.video import Video
 from facebank.packs import load_pack
@@ -208,7 +209,7 @@ def main() -> None:
         "shares": {name: value / sum(stage_medians.values()) for name, value in stage_medians.items()},
         "decoders_milliseconds_a_frame": compare_decoders(clip, arguments.runs) if find_spec("av") else None,
     }
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.enrollment_guard import RelatedFaces, hard_people, lfw_people
+from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from facebank.packs import load_pack
 from facebank.recognition.resemblance import halves
@@ -105,8 +106,7 @@ def main() -> None:
             "people with brothers and sisters": evaluate(siblings, verify, with_relatives=True),
             "people as children and adults": evaluate(ages, verify, with_relatives=False),
         }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))
 
 

@@ -1,9 +1,7 @@
 """Robustness of facebank's files against single flipped bits.
 
-From the project's root, with facebank installed in the Python that runs this::
-
-    python benchmarks/robustness/flips.py                        # 2,000 random and 2,000 aimed flips of each file
-    python benchmarks/robustness/flips.py --flips 100 --only scan --json
+    python -m benchmarks.robustness.flips                        # 2,000 random and 2,000 aimed flips of each file
+    python -m benchmarks.robustness.flips --flips 100 --only scan --json
 
 Random flips hit any byte of the file, aimed ones a byte in the rows of a table or index. After each flip, all queries
 that affect decisions are repeated in a new process, and one of these outcomes is counted:
@@ -37,6 +35,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED
 from facebank import FaceBank
 from facebank.album.album import Album
 from facebank.errors import FacebankError
@@ -47,11 +46,8 @@ from facebank.operations.inputs import analyze_readable
 from facebank.recognition.settings import DecisionSettings, change_setting
 from facebank.types import AnalyzedPhoto, Photo
 
-PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PEOPLE = {
-    "Barack Obama": PHOTOS / "barack_obama_portrait_2012.jpg",
-    "Eileen Collins": PHOTOS / "eileen_collins.jpg",
-    "Joe Biden": PHOTOS / "joe_biden_blue_room.jpg",
+    name: DEMO_PHOTOS / file_name for name, file_name in {**ENROLLED, "Joe Biden": "joe_biden_blue_room.jpg"}.items()
 }
 OUTCOMES = ("same", "noticed", "silent", "crashed", "hung")
 FAILURES = OUTCOMES[2:]
@@ -70,34 +66,38 @@ class DamagedFile:
     ----------
     path
         The file.
-    ask
+    query
         Runs all queries and returns the answers.
     """
 
     path: Path
-    ask: Callable[[], Any]
+    query: Callable[[], Any]
 
 
 def make_gallery(folder: Path) -> DamagedFile:
     """Return a gallery with three people, a denied face and a stranger, queried with all five photos."""
     path = folder / "family.facebank"
     with FaceBank.open(path, threads=1) as bank:
-        for person, photo in PEOPLE.items():
-            bank.enroll(person, photo)
+        _enroll_everybody(bank)
         bank.gallery.describe("Barack Obama", born="1961-08-04", note="of Honolulu")
-        bank.deny(PHOTOS / "barack_obama_speech.jpg", "Joe Biden")
-        bank.deny_everybody(PHOTOS / "barack_obama_blue_room.jpg")
+        bank.deny(DEMO_PHOTOS / "barack_obama_speech.jpg", "Joe Biden")
+        bank.deny_everybody(DEMO_PHOTOS / "barack_obama_blue_room.jpg")
         change_setting(bank.gallery, "fpir", "0.01")
         engine = bank.engine
         probes = [
             photo.without_pixels
-            for photo in analyze_readable(engine, sorted(PHOTOS.glob("*.jpg")))
+            for photo in analyze_readable(engine, sorted(DEMO_PHOTOS.glob("*.jpg")))
             if isinstance(photo, AnalyzedPhoto)
         ]
-    return DamagedFile(path, partial(ask_gallery, path, engine, probes))
+    return DamagedFile(path, partial(query_gallery, path, engine, probes))
 
 
-def ask_gallery(path: Path, engine: Engine, probes: Sequence[Photo]) -> Any:
+def _enroll_everybody(bank: FaceBank) -> None:
+    for person, path in PEOPLE.items():
+        bank.enroll(person, path)
+
+
+def query_gallery(path: Path, engine: Engine, probes: Sequence[Photo]) -> Any:
     """Return the decisions on some photos, and the enrolled people with their samples."""
     with Gallery.open(path, engine.identity) as gallery:
         identification = prepare_identification(gallery, engine, DecisionSettings.from_gallery(gallery))
@@ -113,12 +113,11 @@ def make_scan(folder: Path) -> DamagedFile:
     """Return a scan of a few photos, including groups of unnamed people, queried with a gallery of three people."""
     path = folder / "family.facebank"
     with FaceBank.open(path, threads=1) as bank:
-        for person, photo in PEOPLE.items():
-            bank.enroll(person, photo)
+        _enroll_everybody(bank)
     for number in range(3):
-        for photo in PHOTOS.glob("*.jpg"):
-            (folder / f"{number}").mkdir(exist_ok=True)
-            (folder / f"{number}" / photo.name).write_bytes(photo.read_bytes() + bytes(number))
+        (folder / f"{number}").mkdir()
+        for demo_path in DEMO_PHOTOS.glob("*.jpg"):
+            (folder / f"{number}" / demo_path.name).write_bytes(demo_path.read_bytes() + bytes(number))
     (folder / "0" / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
     bank = FaceBank.open(path, threads=1)
     with Album(bank) as album:
@@ -128,10 +127,10 @@ def make_scan(folder: Path) -> DamagedFile:
     with Album(other_bank, path.with_suffix(".scan")) as album:
         album.cluster()
         album.tell_apart("1.1", "2.1")
-    return DamagedFile(path.with_suffix(".scan"), partial(ask_scan, bank, folder))
+    return DamagedFile(path.with_suffix(".scan"), partial(query_scan, bank, folder))
 
 
-def ask_scan(bank: FaceBank, folder: Path) -> Any:
+def query_scan(bank: FaceBank, folder: Path) -> Any:
     """Return the people by photo, and the answers of all other queries of a scan."""
     with Album(bank) as album:
         scan_file = album.scan_file
@@ -174,7 +173,7 @@ def flip(subject: DamagedFile, flips: int, seed: int, *, aimed: bool, limit: flo
     limit
         Seconds after which the queries count as hung.
     """
-    content, expected, counts = subject.path.read_bytes(), subject.ask(), Counter[str]()
+    content, expected, counts = subject.path.read_bytes(), subject.query(), Counter[str]()
     random = Random(seed)
     offsets = list(bytes_of_rows(content)) if aimed else range(len(content))
     try:
@@ -187,8 +186,8 @@ def flip(subject: DamagedFile, flips: int, seed: int, *, aimed: bool, limit: flo
             if outcome in FAILURES:
                 print(f"byte {offset}, bit {bit}: {outcome}", file=sys.stderr)
             counts[outcome] += 1
-            for companion in ("-wal", "-shm", "-journal", "-queue"):
-                subject.path.with_name(subject.path.name + companion).unlink(missing_ok=True)
+            for suffix in ("-wal", "-shm", "-journal", "-queue"):
+                subject.path.with_name(subject.path.name + suffix).unlink(missing_ok=True)
     finally:
         subject.path.write_bytes(content)
     return counts
@@ -202,7 +201,7 @@ def run_queries(subject: DamagedFile, expected: Any, limit: float) -> str:
     if not child:
         outcome = OUTCOMES.index("crashed")
         try:
-            outcome = OUTCOMES.index("same" if subject.ask() == expected else "silent")
+            outcome = OUTCOMES.index("same" if subject.query() == expected else "silent")
         except FacebankError:
             outcome = OUTCOMES.index("noticed")
         except BaseException:  # noqa: BLE001 - all exceptions are outcomes

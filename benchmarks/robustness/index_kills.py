@@ -2,9 +2,9 @@
 
     python -m benchmarks.robustness.index_kills --kills 100 --seconds 60
 
-The gallery has 6,000 synthetic people and two from the demo photos. First `facebank identify` is killed with SIGKILL
+The gallery has 6,000 synthetic people and two from the demo photos. First ``facebank identify`` is killed with SIGKILL
 while it writes the index (see `benchmarks.robustness.killing`): the next run must return the same names and leave no
-incomplete files, and after `people forget` no byte of the person may remain, with the same or another cache folder.
+incomplete files, and after ``people forget`` no byte of the person may remain, with the same or another cache folder.
 Then processes identify, find, compare, enroll, confirm, merge and list look-alikes while another one enrolls and
 forgets a person. Every call must succeed, and no call that begins after `forget` has returned may name the person.
 Prints counts as JSON; exits with 1 if anything was wrong.
@@ -29,13 +29,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.robustness.inputs import DEMO_PHOTOS, OTHER_PERSON, PERSON
 from benchmarks.robustness.killing import Killer, Outcome, Trial
+from benchmarks.robustness.traces import PersonTraces, find_leftovers
 from facebank import FaceBank
 from facebank.errors import UsageError
 from facebank.gallery import Gallery, NewSample, PackIdentity
 from facebank.operations.identify import identify_photo
 from facebank.packs import load_pack
-from facebank.storage.leftovers import is_leftover_name
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -43,13 +44,10 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray, Photo
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
-PERSON, OTHER_PERSON = "Barack Obama", "Eileen Collins"
 PORTRAIT, SPEECH = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_speech.jpg"
 OTHER_PORTRAIT, JOE = DEMO_PHOTOS / "eileen_collins.jpg", DEMO_PHOTOS / "joe_biden_blue_room.jpg"
 GALLERY, ALBUM, CACHE, OTHER_CACHE = "test.facebank", "album", "cache", "elsewhere"
 _BATCH = 3_000
-_TRACE_BYTES = 64  # leading bytes by which an embedding is recognized
 _EXIT_TIMEOUT = 120.0  # seconds
 
 
@@ -93,14 +91,12 @@ class Checks:
     """Checks after a kill."""
 
     def __init__(self, work: Path) -> None:
-        with Gallery.open(work / GALLERY, read_only=True) as gallery:
-            vectors = gallery.vectors_of([sample.id for sample in gallery.samples(PERSON)])
-        self._traces = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_TRACE_BYTES] for row in vectors)]
+        self._traces = PersonTraces(work / GALLERY, PERSON)
         self.leftover_count = 0
 
     def count(self, work: Path) -> str | None:
         """Count the incomplete files left by a kill, which are not an error."""
-        self.leftover_count += len(_find_leftovers(work))
+        self.leftover_count += len(find_leftovers(work))
         return None
 
     def check_answers(self, work: Path) -> str | None:
@@ -108,14 +104,13 @@ class Checks:
         output = work.with_name("output.txt").read_text(encoding="utf-8")
         if not (PERSON in output and OTHER_PERSON in output):
             return f"printed {output}"
-        leftovers = _find_leftovers(work)
+        leftovers = find_leftovers(work)
         return f"left {leftovers}" if leftovers else None
 
     def check_forgotten(self, work: Path) -> str | None:
         """Return the files with data of the forgotten person as a fault, or None."""
-        paths = (path for path in work.rglob("*") if path.is_file() and path.parent.name != ALBUM)
-        containing = [str(path.relative_to(work)) for path in paths if self._contains_person(path)]
-        return f"data of the forgotten person remains in {containing}" if containing else None
+        paths = self._traces.find_files(work, frozenset({ALBUM}))
+        return f"data of the forgotten person remains in {paths}" if paths else None
 
     def check_forgotten_elsewhere(self, work: Path) -> str | None:
         """Forget the person with another cache folder, then check as `check_forgotten`."""
@@ -123,28 +118,20 @@ class Checks:
             gallery.forget(PERSON)
         return self.check_forgotten(work)
 
-    def _contains_person(self, path: Path) -> bool:
-        data = path.read_bytes()
-        return any(trace in data for trace in self._traces)
-
-
-def _find_leftovers(work: Path) -> list[str]:
-    return sorted(str(path.relative_to(work)) for path in work.rglob("*") if is_leftover_name(path.name))
-
 
 def kill(folder: Path, kills: int, people: int, seed: int = 0) -> tuple[dict[str, Outcome], int]:
     """Run the kill trials in a folder; return the outcomes by name, and the number of leftovers."""
     work = folder / "work"
     (work / ALBUM).mkdir(parents=True)
-    for photo in (SPEECH, OTHER_PORTRAIT):
-        shutil.copyfile(photo, work / ALBUM / photo.name)
+    for path in (SPEECH, OTHER_PORTRAIT):
+        shutil.copyfile(path, work / ALBUM / path.name)
     enroll_synthetic(work / GALLERY, people)
     paths = {"GALLERY": work / GALLERY, "CACHE": work / CACHE, "PACKS": work / "packs"}
     environment = {f"FACEBANK_{name}": str(path) for name, path in paths.items()}
     killer = Killer(work, environment | {"FACEBANK_CALIBRATIONS": str(work / "calibrations")})
     with use_cache_folder(work / OTHER_CACHE), FaceBank.open(work / GALLERY) as bank:
-        for name, photo in ((PERSON, PORTRAIT), (OTHER_PERSON, OTHER_PORTRAIT)):
-            bank.enroll(name, [photo])
+        for name, path in ((PERSON, PORTRAIT), (OTHER_PERSON, OTHER_PORTRAIT)):
+            bank.enroll(name, [path])
     killer.prepare([])
     checks = Checks(work)
     identify, forget = ["identify", ALBUM], (["people", "forget", PERSON], checks.check_forgotten)

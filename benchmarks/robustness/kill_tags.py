@@ -1,4 +1,7 @@
-"""Kills ``facebank tags write --embed`` after a denial: the name must not return, and no photo may be damaged."""
+"""Trial that kills ``facebank tags write --embed`` after a denial.
+
+The denied name must not return, and no photo may be damaged.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, OTHER_PERSON, PERSON
 from benchmarks.robustness.killing import Outcome
 from facebank import FaceBank
 from facebank.album.album import Album
@@ -26,10 +30,9 @@ from facebank.album.tags.writing import TagOptions
 from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.media import picture_hash, read_photo, read_photo_bytes
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 DEADLINE = 120.0  # seconds
 NAME = "deny, then tags write --embed"
-DENIED, KNOWN = "Barack Obama", "Eileen Collins"
+DENIED, KNOWN = PERSON, OTHER_PERSON
 
 
 def run_trials(rounds: int, rng: random.Random) -> Outcome:
@@ -69,15 +72,15 @@ def _prepare(template: Path, work: Path) -> dict[str, str]:
     }
     work.mkdir()
     shutil.copytree(album, work / "album")
-    for person, portrait in ((DENIED, "barack_obama_portrait_2012.jpg"), (KNOWN, "eileen_collins.jpg")):
-        _run(_facebank("enroll", "--name", person, DEMO_PHOTOS / portrait), environment)
+    for person, file_name in ENROLLED.items():
+        _run(_facebank("enroll", "--name", person, DEMO_PHOTOS / file_name), environment)
     _run(_facebank("scan", work / "album"), environment)
-    for photo in sorted((work / "album").iterdir()):
-        record = json.loads(_run(_facebank("identify", photo, "--json"), environment))
+    for path in sorted((work / "album").iterdir()):
+        record = json.loads(_run(_facebank("identify", path, "--json"), environment))
         people = [face["person"] for face in record["faces"]]
         if sorted(filter(None, people)) != sorted((DENIED, KNOWN)):
-            raise SystemExit(f"{photo} must show {DENIED} and {KNOWN}, but facebank found {people}")
-        _run(_facebank("deny", photo, DENIED, "--face", str(people.index(DENIED) + 1)), environment)
+            raise SystemExit(f"{path} must show {DENIED} and {KNOWN}, but facebank identified {people}")
+        _run(_facebank("deny", path, DENIED, "--face", str(people.index(DENIED) + 1)), environment)
     shutil.rmtree(template)
     shutil.copytree(work, template)
     return environment
@@ -88,18 +91,18 @@ def _run_trial(
 ) -> None:
     """Kill the command after `seconds`, or, if None, shortly after it has replaced a photo's file."""
     folder = work / "album"
-    photos = sorted(folder.iterdir())
-    hashes = {photo: picture_hash(photo.read_bytes()) for photo in photos}
-    contents = {photo: photo.read_bytes() for photo in photos}
+    paths = sorted(folder.iterdir())
+    contents = {path: path.read_bytes() for path in paths}
+    hashes = {path: picture_hash(content) for path, content in contents.items()}
     if seconds is None:
-        due = _due_after_replacement([rng.choice(photos)], rng.choice((0.0, 0.0, 0.001, 0.003, 0.01)))
+        is_due = _due_after_replacement([rng.choice(paths)], rng.choice((0.0, 0.0, 0.001, 0.003, 0.01)))
     else:
-        due = _due_after(seconds)
-    killed = _run_and_kill(_facebank("tags", "write", folder, "--embed"), environment, due)
-    written = [photo for photo in photos if photo.read_bytes() != contents[photo]]
+        is_due = _due_after(seconds)
+    is_killed = _run_and_kill(_facebank("tags", "write", folder, "--embed"), environment, is_due)
+    written = [path for path in paths if path.read_bytes() != contents[path]]
     trial_counts = Counter[str]()
-    trial_counts["killed" if killed else "ended before it was killed"] += 1
-    trial_counts["killed between the first photo and the last"] += killed and 0 < len(written) < len(photos)
+    trial_counts["killed" if is_killed else "ended before it was killed"] += 1
+    trial_counts["killed between the first photo and the last"] += is_killed and 0 < len(written) < len(paths)
     trial_counts["photos written before the kill"] += len(written)
     _check_photos(hashes, trial_counts)
     with FaceBank.open(work / "trial.facebank", threads=1) as bank, Album(bank) as album:
@@ -111,23 +114,22 @@ def _run_trial(
         trial_counts["BROKEN: a photo was analyzed again"] += report.looked_at
         _check_names(bank, album, folder, trial_counts, "after another tags write and scan")
     _check_photos(hashes, trial_counts)
-    for photo in photos:
-        names = [region.name for source in read_photo_xmp(photo).sources for region in source.document.regions]
+    for path in paths:
+        names = [region.name for source in read_photo_xmp(path).sources for region in source.document.regions]
         trial_counts["BROKEN: wrong names in a photo"] += names != [KNOWN]
     counts.update({outcome: count for outcome, count in trial_counts.items() if count})
 
 
 def _check_photos(hashes: dict[Path, str], counts: Counter[str]) -> None:
-    for photo, image_hash in hashes.items():
-        data = photo.read_bytes()
-        counts["BROKEN: a photo's picture changed"] += picture_hash(data) != image_hash
+    for path, expected_hash in hashes.items():
+        data = path.read_bytes()
+        counts["BROKEN: a photo's picture changed"] += picture_hash(data) != expected_hash
         counts["BROKEN: a photo cannot be read whole"] += not np.array_equal(
-            read_photo(photo).pixels, read_photo_bytes(data).pixels
+            read_photo(path).pixels, read_photo_bytes(data).pixels
         )
 
 
 def _check_names(bank: FaceBank, album: Album, folder: Path, counts: Counter[str], when: str) -> None:
-    """Check the names in the files and in the scan."""
     for photos in (bank.identify(folder), album.identify([folder])):
         for photo in photos:
             people = [face.person for face in photo.faces]
@@ -137,7 +139,6 @@ def _check_names(bank: FaceBank, album: Album, folder: Path, counts: Counter[str
 
 
 def _facebank(*arguments: str | Path) -> list[str]:
-    """Return the command line of facebank in the running Python."""
     program = Path(sys.executable).with_name("facebank")
     start = [str(program)] if program.exists() else [sys.executable, "-m", "facebank_cli"]
     return [*start, *map(str, arguments)]
@@ -151,25 +152,23 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> str:
     return completed.stdout
 
 
-def _run_and_kill(command: Sequence[str], environment: dict[str, str], due: Callable[[float], bool]) -> bool:
-    """Run a command and kill it when `due` returns true.
-
-    Parameters
-    ----------
-    command, environment
-        Command line and environment.
-    due
-        Called repeatedly with the seconds since the start; the command is killed when it returns true.
+def _run_and_kill(command: Sequence[str], environment: dict[str, str], is_due: Callable[[float], bool]) -> bool:
+    """Run a command, and kill it when `is_due` is true of the seconds since the start.
 
     Returns
     -------
     bool
         Whether it was killed; False if it ended before.
+
+    Raises
+    ------
+    TimeoutError
+        If it did not end within `DEADLINE`.
     """
     started = time.monotonic()
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            if due(time.monotonic() - started):
+            if is_due(time.monotonic() - started):
                 process.kill()
                 process.wait()
                 return True
@@ -180,22 +179,21 @@ def _run_and_kill(command: Sequence[str], environment: dict[str, str], due: Call
 
 
 def _due_after(seconds: float) -> Callable[[float], bool]:
-    """Return a condition that is due after some seconds."""
     return lambda elapsed: elapsed >= seconds
 
 
 def _due_after_replacement(paths: Sequence[Path], delay: float = 0.0) -> Callable[[float], bool]:
-    """Return a condition that is due some seconds after one of the files was replaced."""
+    """Return a condition that becomes true `delay` seconds after one of the files was replaced."""
     inodes = [_inode(path) for path in paths]
     replaced_at: list[float] = []
 
-    def due(elapsed: float) -> bool:
+    def is_due(elapsed: float) -> bool:
         pairs = zip(paths, inodes, strict=True)
         if not replaced_at and any(_inode(path) not in (None, inode) for path, inode in pairs):
             replaced_at.append(elapsed)
         return bool(replaced_at) and elapsed >= replaced_at[0] + delay
 
-    return due
+    return is_due
 
 
 def _inode(path: Path) -> int | None:

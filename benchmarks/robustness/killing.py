@@ -54,7 +54,7 @@ class Trial:
         Arguments of the following runs, each with a check of the work folder that returns a fault or None.
     previous_runs
         Arguments of runs before the one to kill.
-    on_other_disk
+    is_on_other_disk
         Whether hard links between folders fail, as between two disks, so that files are copied.
     """
 
@@ -63,7 +63,7 @@ class Trial:
     start_file: str
     next_runs: Sequence[tuple[Sequence[str], Check]]
     previous_runs: Sequence[Sequence[str]] = ()
-    on_other_disk: bool = False
+    is_on_other_disk: bool = False
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class Killer:
         self._work = work
         self._initial, self._template = (work.with_name(f"{work.name}.{name}") for name in ("initial", "template"))
         self._environment = {**os.environ, **environment}
-        self._on_other_disk = False
+        self._is_on_other_disk = False
         for name in _PRELOADED_MODULES:
             import_module(name)
 
@@ -111,7 +111,7 @@ class Killer:
     def run_trial(self, trial: Trial, kills: int, seed: int = 0) -> Outcome:
         """Kill a run `kills` times, and check the runs that follow."""
         rng, outcome = random.Random(f"{seed} {trial.name}"), Outcome()
-        self._on_other_disk = trial.on_other_disk
+        self._is_on_other_disk = trial.is_on_other_disk
         _copy(self._initial, self._work)
         self._run_all(trial.previous_runs)
         _copy(self._work, self._template)
@@ -134,7 +134,7 @@ class Killer:
         return outcome
 
     def _measure(self, trial: Trial) -> tuple[int, float]:
-        """Return the number of file changes of a run after its first opening of `Trial.start_file`, and its seconds."""
+        """Return the number of file changes of a run after it first opened `Trial.start_file`, and its seconds."""
         read_end, write_end = os.pipe()
         child = self._fork(trial.command, trial.start_file, None, write_end)
         os.close(write_end)
@@ -185,7 +185,7 @@ class Killer:
         sys.argv = ["facebank", *arguments]
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the process ends
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        if self._on_other_disk:
+        if self._is_on_other_disk:
             sys.addaudithook(_refuse_links)
         if start_file is not None and pipe is not None:
             _add_audit_hook(start_file, point, pipe)

@@ -17,11 +17,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.robustness import kill_tags
+from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, add_comment
 from benchmarks.robustness.killing import Killer, Outcome, Trial, difference, read_tree
 from facebank.album.sort.journal import JOURNAL
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
-ENROLLED = {"Barack Obama": "barack_obama_portrait_2012.jpg", "Eileen Collins": "eileen_collins.jpg"}
 PHOTOS = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg")
 ALBUM, SORTED = "album", "sorted"
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/><!--{}--></x:xmpmeta>'
@@ -38,11 +37,9 @@ def make_album(work: Path, photos: int) -> dict[str, bytes | str]:
         Number of photos, which differ by a JPEG comment.
     """
     for number in range(photos):
-        data = (DEMO_PHOTOS / PHOTOS[number % len(PHOTOS)]).read_bytes()
-        note = f"{number:06}".encode()
         path = work / ALBUM / f"{number % 2}" / f"photo {number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data[:2] + b"\xff\xfe\0" + bytes([2 + len(note)]) + note + data[2:])
+        path.write_bytes(add_comment(DEMO_PHOTOS / PHOTOS[number % len(PHOTOS)], f"{number:06}"))
         path.with_name(f"{path.name}.xmp").write_text(XMP.format(f"beside {number}"))
         if number % 3 == 0:
             path.with_suffix(".xmp").write_text(XMP.format(f"Adobe's {number}"))
@@ -50,7 +47,7 @@ def make_album(work: Path, photos: int) -> dict[str, bytes | str]:
 
 
 def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
-    """Return the trials of `facebank sort` in each mode, and of its undo."""
+    """Return the trials of ``facebank sort`` in each mode, and of its undo."""
 
     def check_album(work: Path) -> str | None:
         if (work / SORTED).exists():
@@ -76,19 +73,19 @@ def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
         trials.append(Trial(f"sort {mode}, then undo", sort, JOURNAL, [(undo, check_album)]))
         if mode == "--move":
             name = "sort --move to another disk, then sort and undo"
-            trials.append(Trial(name, sort, JOURNAL, next_runs, on_other_disk=True))
+            trials.append(Trial(name, sort, JOURNAL, next_runs, is_on_other_disk=True))
     return trials
 
 
-def undo_trial(album: dict[str, bytes | str], mode: str, *, on_other_disk: bool = False) -> Trial:
-    """Return the trial of `facebank sort --undo` after a sort."""
+def undo_trial(album: dict[str, bytes | str], mode: str, *, is_on_other_disk: bool = False) -> Trial:
+    """Return the trial of ``facebank sort --undo`` after a sort."""
 
     def check_album(work: Path) -> str | None:
         return difference(read_tree(work / ALBUM), album)
 
     undo = ["sort", SORTED, "--undo"]
-    name = f"undo of {mode}{' to another disk' if on_other_disk else ''}"
-    return Trial(name, undo, JOURNAL, [(undo, check_album)], [["sort", ALBUM, SORTED, mode]], on_other_disk)
+    name = f"undo of {mode}{' to another disk' if is_on_other_disk else ''}"
+    return Trial(name, undo, JOURNAL, [(undo, check_album)], [["sort", ALBUM, SORTED, mode]], is_on_other_disk)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,10 +116,10 @@ def run(folder: Path, kills: int, photos: int, seed: int = 0, only: str = "") ->
     album = make_album(work, photos)
     environment = {"FACEBANK_GALLERY": str(work / "test.facebank"), "FACEBANK_CACHE": str(folder / "cache")}
     killer = Killer(work, environment)
-    enrollments = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
+    enrollments = [["enroll", "--name", name, str(DEMO_PHOTOS / file_name)] for name, file_name in ENROLLED.items()]
     killer.prepare([*enrollments, ["scan", ALBUM]])
     trials = [*sort_trials(album), *(undo_trial(album, mode) for mode in ("--move", "--copy", "--link"))]
-    trials.append(undo_trial(album, "--move", on_other_disk=True))
+    trials.append(undo_trial(album, "--move", is_on_other_disk=True))
     outcomes = {trial.name: killer.run_trial(trial, kills, seed) for trial in trials if only in trial.name}
     if only in kill_tags.NAME:
         outcomes[kill_tags.NAME] = kill_tags.run_trials(kills, random.Random(seed))

@@ -14,22 +14,17 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, PERSON, copy_embedded_pack
 from benchmarks.robustness.killing import Killer, Outcome, Trial
-from facebank.gallery import Gallery
-from facebank.packs import EMBEDDED_FOLDER
-from facebank.storage.leftovers import is_leftover_name
+from benchmarks.robustness.traces import PersonTraces, find_leftovers
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
-PERSON, OTHER = "Barack Obama", "Eileen Collins"
-ENROLLED = {PERSON: "barack_obama_portrait_2012.jpg", OTHER: "eileen_collins.jpg"}
-ALBUM, NEW_PHOTOS, REQUESTED = "album", "more", "wanted"
+ALBUM, NEW_PHOTOS, REQUESTED = "album", "more", "requested"
 _PART = ".facebank-"
-_TRACE_BYTES = 64  # leading bytes by which an embedding is recognized
 
 
 class _Command(NamedTuple):
@@ -47,40 +42,23 @@ class LeftoverCounter:
     def __init__(self, work: Path) -> None:
         self._work = work
         self.left_by_kills = self.left_by_next_runs = 0
-        with Gallery.open(work / "test.facebank", read_only=True) as gallery:
-            ids = {sample.id for sample in gallery.samples(PERSON)}
-            table = gallery.vectors()
-            rows = [row for row, sample_id in zip(table.matrix, table.sample_ids, strict=True) if int(sample_id) in ids]
-        self._traces = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_TRACE_BYTES] for row in rows)]
+        self._traces = PersonTraces(work / "test.facebank", PERSON)
 
     def count(self, _: Path) -> str | None:
         """Count the incomplete files left by a kill, which are not an error."""
-        self.left_by_kills += len(list(self._leftovers()))
+        self.left_by_kills += len(find_leftovers(self._work))
         return None
 
     def check_leftovers(self, _: Path) -> str | None:
         """Return the incomplete files left by the next run as a fault, or None."""
-        leftovers = sorted(str(path.relative_to(self._work)) for path in self._leftovers())
+        leftovers = find_leftovers(self._work)
         self.left_by_next_runs += len(leftovers)
         return f"left {leftovers}" if leftovers else None
 
     def check_forgotten(self, work: Path) -> str | None:
         """Return the files with data of a forgotten person, except requested ones, as a fault, or None."""
-        containing = [
-            str(path.relative_to(work))
-            for path in work.rglob("*")
-            if path.is_file()
-            and not {REQUESTED, ALBUM, NEW_PHOTOS} & set(path.relative_to(work).parts[:1])
-            and self._contains_person(path)
-        ]
-        return f"data of the forgotten person remains in {containing}" if containing else self.check_leftovers(work)
-
-    def _leftovers(self) -> Iterator[Path]:
-        return (path for path in self._work.rglob("*") if is_leftover_name(path.name))
-
-    def _contains_person(self, path: Path) -> bool:
-        data = path.read_bytes()
-        return any(trace in data for trace in self._traces)
+        paths = self._traces.find_files(work, frozenset({REQUESTED, ALBUM, NEW_PHOTOS}))
+        return f"data of the forgotten person remains in {paths}" if paths else self.check_leftovers(work)
 
 
 def trials(counter: LeftoverCounter) -> list[Trial]:
@@ -123,9 +101,7 @@ def make_album(work: Path) -> None:
         file.write(b"\0")  # another file with the same face
     (work / NEW_PHOTOS).mkdir()
     shutil.copyfile(DEMO_PHOTOS / "barack_obama_blue_room.jpg", work / NEW_PHOTOS / "3.jpg")
-    shutil.copytree(EMBEDDED_FOLDER, work / "mine")
-    manifest = (work / "mine" / "pack.toml").read_text(encoding="utf-8")
-    (work / "mine" / "pack.toml").write_text(manifest.replace('name = "opencv"', 'name = "mine"', 1), encoding="utf-8")
+    copy_embedded_pack(work / "mine", "mine")
 
 
 def run(folder: Path, kills: int, seed: int = 0, only: str = "") -> tuple[dict[str, Outcome], dict[str, int]]:
@@ -136,7 +112,7 @@ def run(folder: Path, kills: int, seed: int = 0, only: str = "") -> tuple[dict[s
     environment = {f"FACEBANK_{name}": str(path) for name, path in paths.items()}
     environment |= {"FACEBANK_CALIBRATIONS": str(work / "calibrations"), "HOME": str(folder / "home")}
     killer = Killer(work, environment)
-    enrollments = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
+    enrollments = [["enroll", "--name", name, str(DEMO_PHOTOS / file_name)] for name, file_name in ENROLLED.items()]
     killer.prepare([*enrollments, ["scan", ALBUM]])
     counter = LeftoverCounter(work)
     chosen = filter(lambda trial: only in trial.name, trials(counter))

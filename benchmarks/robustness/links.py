@@ -3,7 +3,7 @@
     python -m benchmarks.robustness.links --trees 20
 
 Each tree is an album with links of all kinds (to files, folders and sidecars, chained, circular, broken) to photos and
-sidecars outside, and output folders with links under the names that commands will write. All commands that write files
+sidecars outside. Its output folders have links under the names that commands will write. All commands that write files
 run on it. Counts the runs, and the outside files that were changed, created, removed, linked, or whose permissions
 changed. Exits with 1 if there are any.
 """
@@ -20,9 +20,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, add_comment, copy_embedded_pack
 from benchmarks.robustness.killing import Killer
-from benchmarks.robustness.kills import DEMO_PHOTOS, ENROLLED, XMP
-from facebank.packs import EMBEDDED_FOLDER
+from benchmarks.robustness.kills import XMP
 
 PHOTOS = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg", "joe_biden_blue_room.jpg")
 PEOPLE = tuple(ENROLLED)
@@ -81,8 +81,7 @@ EXCLUDED: Mapping[str, str] = {
 }
 """Commands that are not run, with the reason."""
 
-
-_PHOTOS = 8
+_PHOTO_COUNT = 8
 
 
 def make_tree(folder: Path, seed: int) -> None:
@@ -92,44 +91,39 @@ def make_tree(folder: Path, seed: int) -> None:
     folders = (out / name for name in ("report", "faces", "demo"))
     for new_folder in (album / "sub", outside / "deep", folder / "packs", *folders):
         new_folder.mkdir(parents=True)
-    for number in range(_PHOTOS):
-        data = (DEMO_PHOTOS / PHOTOS[number % len(PHOTOS)]).read_bytes()
-        note = f"{seed:04}{number:04}".encode()
+    for number in range(_PHOTO_COUNT):
+        original = DEMO_PHOTOS / PHOTOS[number % len(PHOTOS)]
         outside_folder = outside if number % 2 else outside / "deep"
         for photo_folder in (album if number % 3 else album / "sub", outside_folder):
-            note = note[::-1]
-            data = data[:2] + b"\xff\xfe\0" + bytes([2 + len(note)]) + note + data[2:]
-            (photo_folder / f"photo {number}.jpg").write_bytes(data)
+            content = add_comment(original, f"{seed:04}{number:04} {photo_folder.name}")
+            (photo_folder / f"photo {number}.jpg").write_bytes(content)
         (outside_folder / f"photo {number}.jpg.xmp").write_text(XMP.format(number))
-    for person, photos in (("Ada", PHOTOS[:2]), ("Bea", PHOTOS[2:])):
+    for person, file_names in (("Ada", PHOTOS[:2]), ("Bea", PHOTOS[2:])):
         (folder / "people" / person).mkdir(parents=True)
-        for photo in photos:
-            shutil.copy(DEMO_PHOTOS / photo, folder / "people" / person / photo)
+        for file_name in file_names:
+            shutil.copy(DEMO_PHOTOS / file_name, folder / "people" / person / file_name)
     (outside / "page.html").write_text("mine")
     for make_link in _link_makers(album, outside):
         if rng.random() < 0.7:
             make_link()
     _make_clip(folder / "clip.avi")
-    _make_pack(folder / "mine")
-    link_paths = [*(out / person for person in PEOPLE), out / "sheet.html", out / "why.png"]
-    link_paths += [
-        out / "export",
-        *(out / name for name in ("clip.mp4", "found.html", "person.html", "copy.facebank", "album.scan")),
-        out / "faces" / "stranger 1 00m00.jpg",
-        out / "faces" / "Barack Obama 00m00.jpg",
-        *(out / "demo" / name for name in ("demo.jpg", "demo.png")),
-        *(out / f".facebank-{number}-{number:016}.part" for number in (1, 2)),
-        *(out / f".facebank-3-{3:016}.part{suffix}" for suffix in (".jpg", ".html")),
-        folder / "packs" / "mine",
-        *(out / "report" / f"report.{kind}" for kind in ("json", "md", "html")),
-        out / "report" / "scores.csv",
-        *(out / f"photo {number}.jpg" for number in range(_PHOTOS)),
-        out / "sub",
-    ]
-    for path in link_paths:
+    copy_embedded_pack(folder / "mine", "mine")
+    for path in (*_output_paths(out), folder / "packs" / "mine"):
         if rng.random() < 0.4:
             is_folder = path.suffix == ""
             path.symlink_to(outside / ("deep" if is_folder else rng.choice(("page.html", "photo 1.jpg", "none"))))
+
+
+def _output_paths(out: Path) -> Iterator[Path]:
+    """Yield the paths of files and folders that the commands write."""
+    yield from (out / name for name in (*PEOPLE, "export", "sub"))
+    yield from (out / name for name in ("sheet.html", "why.png", "clip.mp4", "found.html", "person.html"))
+    yield from (out / name for name in ("copy.facebank", "album.scan", "demo/demo.jpg", "demo/demo.png"))
+    yield from (out / "faces" / f"{label} 00m00.jpg" for label in ("stranger 1", "Barack Obama"))
+    yield from (out / f".facebank-{number}-{number:016}.part" for number in (1, 2))
+    yield from (out / f".facebank-3-{3:016}.part{suffix}" for suffix in (".jpg", ".html"))
+    yield from (out / "report" / name for name in ("report.json", "report.md", "report.html", "scores.csv"))
+    yield from (out / f"photo {number}.jpg" for number in range(_PHOTO_COUNT))
 
 
 def _make_clip(path: Path) -> None:
@@ -144,13 +138,6 @@ def _make_clip(path: Path) -> None:
     for _ in range(10):
         video.write(frame)
     video.release()
-
-
-def _make_pack(folder: Path) -> None:
-    """Write a copy of the embedded pack under another name."""
-    shutil.copytree(EMBEDDED_FOLDER, folder)
-    manifest = folder / "pack.toml"
-    manifest.write_text(manifest.read_text().replace('name = "opencv"', 'name = "mine"', 1))
 
 
 def _link_makers(album: Path, outside: Path) -> Iterator[Callable[[], None]]:
@@ -196,8 +183,8 @@ def try_tree(folder: Path, seed: int, commands: Sequence[str] = tuple(COMMANDS))
         "FACEBANK_CALIBRATIONS": str(work / "calibrations"),
     }
     killer, before = Killer(work, environment), read_state(work / "outside")
-    for name, photo in ENROLLED.items():
-        killer.run(("enroll", "--name", name, str(DEMO_PHOTOS / photo)))
+    for name, file_name in ENROLLED.items():
+        killer.run(("enroll", "--name", name, str(DEMO_PHOTOS / file_name)))
     killer.run(("scan", "album"))
     wrong = list[str]()
     for name in commands:

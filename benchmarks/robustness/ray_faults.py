@@ -26,10 +26,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.json_report import write_json_report
+from benchmarks.robustness.inputs import DEMO_PHOTOS, add_comment
 from benchmarks.robustness.ray_nodes import FAULTS, RayNodes, compare_scans
 from facebank.album.scan.parquet_shards import ParquetShard
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 HANGING, CRASHING = "hangs.jpg", "crashes.jpg"
 _TIME_LIMIT = "10"
 
@@ -85,24 +86,19 @@ class ClusterScan:
 
 def make_photos(source: Path, folder: Path, count: int) -> list[Path]:
     """Copy `count` photos, two copies of one, and a broken one into a folder; return all paths."""
-    sources = sorted(source.rglob("*.jpg"))[:count] if source.is_dir() else []
+    originals = sorted(source.rglob("*.jpg"))[:count] if source.is_dir() else []
     folder.mkdir(parents=True)
-    for number, path in enumerate(sources):
+    for number, path in enumerate(originals):
         shutil.copyfile(path, folder / f"{number:05}.jpg")
-    if not sources:
-        demo = sorted(DEMO_PHOTOS.glob("*.jpg"))
+    if not originals:
+        demo_paths = sorted(DEMO_PHOTOS.glob("*.jpg"))
         for number in range(count):
-            (folder / f"{number:05}.jpg").write_bytes(add_comment(demo[number % len(demo)], f"{number}"))
+            path = demo_paths[number % len(demo_paths)]
+            (folder / f"{number:05}.jpg").write_bytes(add_comment(path, f"{number}"))
     for number in (0, 1):
         shutil.copyfile(folder / "00000.jpg", folder / f"copy {number}.jpg")
     (folder / "broken.jpg").write_bytes((folder / "00001.jpg").read_bytes()[:2000])
     return sorted(folder.iterdir())
-
-
-def add_comment(path: Path, comment: str) -> bytes:
-    """Return a JPEG's bytes with a comment, which makes its content distinct."""
-    data, note = path.read_bytes(), comment.encode()
-    return data[:2] + b"\xff\xfe" + (2 + len(note)).to_bytes(2, "big") + note + data[2:]
 
 
 def kill_workers(nodes: RayNodes, work: Path, kills: int) -> tuple[list[ClusterScan], dict[str, object]]:
@@ -252,9 +248,9 @@ def wait_for_shards(run: ClusterScan, work: Path, count: int) -> None:
 
 
 def _add_fatal_photos(work: Path) -> None:
-    source = DEMO_PHOTOS / "eileen_collins.jpg"
-    (work / "photos" / HANGING).write_bytes(add_comment(source, "hang"))
-    (work / "photos" / CRASHING).write_bytes(add_comment(source, "crash"))
+    path = DEMO_PHOTOS / "eileen_collins.jpg"
+    (work / "photos" / HANGING).write_bytes(add_comment(path, "hang"))
+    (work / "photos" / CRASHING).write_bytes(add_comment(path, "crash"))
 
 
 def _failure_report(run: ClusterScan, work: Path, errors: str) -> dict[str, object]:
@@ -293,11 +289,7 @@ def trials(source: Path, photos: int, kills: int, only: str | None = None) -> It
             counts = Counter(str(record["image"]) for run in runs for record in run.records)
             options = ["--gallery", str(work / "none.facebank"), "--runtime", "onnxruntime"]
             scan = ["scan", str(work / "photos"), "--scan-file", str(work / "alone.scan")]
-            subprocess.run(
-                [sys.executable, "-m", "facebank_cli", *options, *scan],
-                check=False,
-                capture_output=True,
-            )
+            subprocess.run([sys.executable, "-m", "facebank_cli", *options, *scan], check=False, capture_output=True)
             is_counted = name != "head and command killed"  # a killed command may not have listed all saved files
             difference = compare_scans(work / "cluster.scan", work / "alone.scan")
             yield {
@@ -340,7 +332,7 @@ def main() -> int:
         results.append(trial | {"right": is_right(trial)})
         print(json.dumps(results[-1]), flush=True)
     if arguments.out is not None:
-        arguments.out.with_suffix(".json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_json_report(arguments.out, results)
     return 0 if all(trial["right"] for trial in results) else 1
 
 

@@ -25,11 +25,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, PERSON
 from benchmarks.robustness.serving import Service, run_service
 from facebank import FaceBank
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
-ENROLLED = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg"
 PROBE = DEMO_PHOTOS / "barack_obama_speech.jpg"
 PEOPLE = "/api/v1/people"
 PARTIAL_REQUESTS = (
@@ -146,7 +145,7 @@ def main() -> int:
     """Run the trial, print its outcome and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=10_000, help="number of connections (default 10,000)")
-    parser.add_argument("--seconds", type=float, default=30.0, help="seconds for which connections are held")
+    parser.add_argument("--seconds", type=float, default=30.0, help="seconds to hold the connections (default 30)")
     parser.add_argument("--growth", type=float, default=40.0, help="largest allowed growth of memory, in megabytes")
     arguments = parser.parse_args()
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -154,7 +153,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         gallery = Path(folder) / "crowd.facebank"
         with FaceBank.open(gallery) as bank:
-            bank.enroll("Barack Obama", ENROLLED)
+            bank.enroll(PERSON, DEMO_PHOTOS / ENROLLED[PERSON])
         (Path(folder) / "token.txt").write_text(TOKEN)
         with run_service(gallery, "--token-file", f"{folder}/token.txt") as service:
             with make_client(service.address) as client:

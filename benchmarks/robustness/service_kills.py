@@ -64,18 +64,30 @@ class ChangeLog:
 
 
 class Client:
-    """Enrolls, describes, forgets and identifies until the service is killed."""
+    """A client that enrolls, describes, forgets and identifies until the service is killed.
 
-    def __init__(self, address: str, log: ChangeLog, people: list[Path], seed: int) -> None:
+    Parameters
+    ----------
+    address
+        URL of the service.
+    log
+        Record of the changes, shared by all clients.
+    folders
+        Folders of people to enroll, named after them; shared by all clients, which remove what they enroll.
+    seed
+        Seed of the choice of requests.
+    """
+
+    def __init__(self, address: str, log: ChangeLog, folders: list[Path], seed: int) -> None:
         self._http = httpx.Client(base_url=address, timeout=60, trust_env=False)
-        self._log, self._people = log, people
+        self._log, self._folders = log, folders
         self._random = random.Random(seed)
         self._own: list[str] = []
 
     def run(self) -> None:
         """Send requests until the service is killed."""
         with self._http:
-            while self._people:
+            while self._folders:
                 try:
                     self._random.choice((self._enroll, self._enroll, self._describe, self._forget, self._identify))()
                 except httpx.TransportError:
@@ -92,7 +104,7 @@ class Client:
         return response.is_success
 
     def _enroll(self) -> None:
-        folder = self._people.pop()
+        folder = self._folders.pop()
         files = [("photos", (path.name, path.read_bytes())) for path in sorted(folder.glob("*.jpg"))[:2]]
         if self._request_change(
             folder.name, None, lambda: self._http.post("/api/v1/people", data={"name": folder.name}, files=files)
@@ -103,34 +115,34 @@ class Client:
     def _describe(self) -> None:
         if self._own:
             name, note = self._random.choice(self._own), f"note {self._random.random()}"
-            if self._request_change(name, note, lambda: self._http.patch(_person_url(name), json={"note": note})):
+            if self._request_change(name, note, lambda: self._http.patch(_person_path(name), json={"note": note})):
                 self._log.enrolled[name] = note
 
     def _forget(self) -> None:
         if len(self._own) > 2:
             name = self._own.pop(0)
-            if self._request_change(name, "forget", lambda: self._http.delete(_person_url(name))):
+            if self._request_change(name, "forget", lambda: self._http.delete(_person_path(name))):
                 self._log.enrolled.pop(name, None)
                 self._log.forgotten.add(name)
 
     def _identify(self) -> None:
-        photo = next(self._people[-1].glob("*.jpg"), None) if self._people else None
-        if photo is not None:
-            self._http.post("/api/v1/identify", content=photo.read_bytes())
+        path = next(self._folders[-1].glob("*.jpg"), None) if self._folders else None
+        if path is not None:
+            self._http.post("/api/v1/identify", content=path.read_bytes())
 
 
-def _person_url(name: str) -> str:
+def _person_path(name: str) -> str:
     return f"/api/v1/people/{quote(name, safe='')}"
 
 
 def run(data: Path, gallery: Path, kills: int, seed: int) -> tuple[ChangeLog, list[str]]:
     """Kill a service repeatedly, and return the log of changes and the faults."""
     log, rng = ChangeLog(), random.Random(seed)
-    people = sorted((path for path in data.iterdir() if path.is_dir()), reverse=True)
+    folders = sorted((path for path in data.iterdir() if path.is_dir()), reverse=True)
     faults: list[str] = []
     for number in range(kills):
         with run_service(gallery, "--requests-a-minute", "1000000") as service:
-            clients = [Client(service.address, log, people, CLIENTS * number + index) for index in range(CLIENTS)]
+            clients = [Client(service.address, log, folders, CLIENTS * number + index) for index in range(CLIENTS)]
             threads = [threading.Thread(target=client.run) for client in clients]
             for thread in threads:
                 thread.start()

@@ -23,12 +23,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED
 from benchmarks.robustness.serving import run_service
 from facebank import FaceBank
 from facebank.schemas.records import photo_record
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
-ENROLLED = {"Barack Obama": "barack_obama_portrait_2012.jpg", "Eileen Collins": "eileen_collins.jpg"}
 TOO_BUSY = 503  # status
 TRIES = 200
 INVALID_EVERY = 10  # every tenth request is invalid
@@ -40,7 +39,7 @@ class LoadGenerator:
     def __init__(self, address: str, expected: dict[str, str]) -> None:
         self.outcomes: Counter[str] = Counter()
         self._expected = expected
-        self._photos = sorted(DEMO_PHOTOS.glob("*.jpg"))
+        self._paths = sorted(DEMO_PHOTOS.glob("*.jpg"))
         self._address = address
         self._local = threading.local()
 
@@ -52,28 +51,28 @@ class LoadGenerator:
         if number % INVALID_EVERY == 0:
             self.outcomes[self._send_invalid(client, number // INVALID_EVERY)] += 1
             return
-        photo = self._photos[number % len(self._photos)]
+        path = self._paths[number % len(self._paths)]
         for _ in range(TRIES):
-            response = client.post("/api/v1/identify", files={"photo": (photo.name, photo.read_bytes())})
+            response = client.post("/api/v1/identify", files={"photo": (path.name, path.read_bytes())})
             if response.status_code != TOO_BUSY:
                 break
             self.outcomes["told to retry"] += 1
             threading.Event().wait(0.2)
-        is_right = response.status_code == 200 and serialize(response.json()["photos"][0]) == self._expected[photo.name]
+        is_right = response.status_code == 200 and serialize(response.json()["photos"][0]) == self._expected[path.name]
         self.outcomes["right" if is_right else f"wrong ({response.status_code})"] += 1
 
     def _send_invalid(self, client: httpx.Client, number: int) -> str:
-        kind = number % 4
-        if kind == 3:
+        case = number % 4
+        if case == 3:
             url = urlsplit(self._address)
             with socket.create_connection((url.hostname or "", url.port or 0), timeout=60) as connection:
                 connection.sendall(
                     b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\nabc"
                 )
             return "cut off"
-        if kind == 0:
+        if case == 0:
             status, response = 400, client.post("/api/v1/identify")
-        elif kind == 1:
+        elif case == 1:
             status, response = 200, client.post("/api/v1/identify", content=b"\xff\xd8\xff broken")
         else:
             status, response = 403, client.get("/api/v1/health", headers={"Host": "evil.example"})
@@ -97,10 +96,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         gallery = Path(folder) / "soak.facebank"
         with FaceBank.open(gallery) as bank:
-            for name, photo in ENROLLED.items():
-                bank.enroll(name, DEMO_PHOTOS / photo)
-            photos = sorted(DEMO_PHOTOS.glob("*.jpg"))
-            records = {path.name: {**photo_record(*bank.identify(path)), "image": path.name} for path in photos}
+            for name, file_name in ENROLLED.items():
+                bank.enroll(name, DEMO_PHOTOS / file_name)
+            records = {
+                path.name: {**photo_record(*bank.identify(path)), "image": path.name}
+                for path in sorted(DEMO_PHOTOS.glob("*.jpg"))
+            }
         expected = {name: serialize(json.loads(json.dumps(record))) for name, record in records.items()}
         options = ("--exact", "--requests-a-minute", "1000000")
         with run_service(gallery, *options) as service, ThreadPoolExecutor(arguments.clients) as pool:

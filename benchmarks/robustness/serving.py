@@ -1,8 +1,9 @@
-"""Runs ``facebank serve`` as a process for trials."""
+"""Processes of ``facebank serve`` for trials."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+
+from benchmarks.memory import resident_megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +26,7 @@ class Service:
 
     def megabytes(self) -> float:
         """Return the resident memory in megabytes."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        raise ProcessLookupError(self.process.pid)
+        return resident_megabytes(self.process.pid)
 
     def kill(self) -> None:
         """Kill the service with SIGKILL."""
@@ -48,7 +48,9 @@ def run_service(gallery: Path, *options: str) -> Iterator[Service]:
                 if match is not None:
                     break
             if match is None:
-                raise RuntimeError(f"the service of {gallery} did not start: {' '.join(command)}")
+                raise RuntimeError(
+                    f"The service of {gallery} did not start. Run this to see why: {shlex.join(command)}"
+                )
             output: list[str] = []
             Thread(target=output.extend, args=(process.stderr,), daemon=True).start()
             yield Service(match[1], process, output)

@@ -1,0 +1,69 @@
+"""Comparison of all pairs of LFW's faces: FNMR at several FMRs, and the separation of similarities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchmarks.lfw import LfwFaces
+    from facebank.types import FloatArray
+
+FMRS = (1e-2, 1e-3, 1e-4, 1e-5)
+
+
+def people_with_pairs(faces: LfwFaces, max_photos: int) -> LfwFaces:
+    """Return the faces of people with two or more photos, from at most `max_photos` photos of each."""
+    people = faces.people
+    number = np.arange(len(people)) - np.searchsorted(people, people)
+    return faces.where((np.bincount(people)[people] > 1) & (number < max_photos) & faces.has_face)
+
+
+def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str, dict[str, float]]:
+    """Return the ``threshold`` and ``fnmr`` (0..1) at each of `FMRS`, by FMR.
+
+    Parameters
+    ----------
+    embeddings
+        ``float32`` of shape ``(N, D)``.
+    people
+        Number of the person of each face, of shape ``(N,)``. All people have equal weight in FNMR.
+    """
+    pairs = _all_pairs(embeddings, people)
+    impostors = np.sort(pairs.impostors)[::-1]
+    figures = {}
+    for fmr in FMRS:
+        threshold = float(impostors[int(fmr * len(impostors))])
+        fnmr = float(pairs.weights[pairs.genuine < threshold].sum() / pairs.weights.sum())
+        figures[f"{fmr:g}"] = {"threshold": threshold, "fnmr": fnmr}
+    return figures
+
+
+def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> float:
+    """Return d', the distance of the means of genuine and impostor similarities in standard deviations.
+
+    The parameters are those of `verification`.
+    """
+    genuine, impostors, weights = _all_pairs(embeddings, people)
+    mean = np.average(genuine, weights=weights)
+    variance = np.average((genuine - mean) ** 2, weights=weights)
+    return float((mean - impostors.mean()) / np.sqrt((variance + impostors.var()) / 2))
+
+
+class _Pairs(NamedTuple):
+    """Similarities of all pairs of faces."""
+
+    genuine: FloatArray
+    impostors: FloatArray
+    weights: NDArray[np.float64]  # of genuine pairs, so that people count equally
+
+
+def _all_pairs(embeddings: FloatArray, people: NDArray[np.int64]) -> _Pairs:
+    rows, columns = np.triu_indices(len(people), 1)
+    similarities = (embeddings @ embeddings.T)[rows, columns]
+    same = people[rows] == people[columns]
+    photos = np.bincount(people)[people[rows][same]]
+    return _Pairs(similarities[same], similarities[~same], 1 / (photos * (photos - 1)))
