@@ -62,7 +62,7 @@ ScanElsewhere: TypeAlias = "Callable[[ScanFile, Sequence[FileTask]], Iterator[Sc
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
-_TASKS_PER_WORKER = 2  # submitted tasks, so that workers do not wait for the caller
+_TASKS_PER_WORKER = 4  # submitted tasks, so that workers wait neither for the caller nor for a slow photo
 _BATCH_SIZE = 16  # files whose results an interruption can lose
 _CHANGED = "changed while it was read: scan again"
 
