@@ -192,7 +192,7 @@ def exposure(crop: RGBImage) -> float:
     A dark face loses little as long as it has some contrast.
     """
     gray = cv2.cvtColor(np.ascontiguousarray(_part(crop, _FACE)), cv2.COLOR_RGB2GRAY)
-    ordered = np.sort(np.asarray(gray, np.uint8), axis=None)
+    ordered = np.sort(np.asarray(gray, np.uint8), axis=None, kind="stable")  # a radix sort
     darkest, brightest = (_percentile(ordered, percent) for percent in (5, 95))
     white = float((gray >= _WHITE).mean())
     return float((1 - _WHITE_LOSS * white) * (1 - np.exp(-(brightest - darkest) / _CONTRAST)))
