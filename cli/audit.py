@@ -69,7 +69,7 @@ def audit(
 
 def _print(report: GalleryAudit) -> None:
     if not report.people:
-        write_line("nobody is enrolled yet: start with `facebank enroll`")
+        write_line("nobody is enrolled yet: start with 'facebank enroll'")
         return
     if not report.findings:
         people = pluralize(report.people, "person", "people")

@@ -140,16 +140,16 @@ def _protocol_command(name: str) -> Any:
     return typer.main.get_group(app).commands[name]
 
 
-def _parameter(kind: Any, option: Option, default: Any) -> tuple[Any, Any]:
+def _parameter(annotation: Any, option: Option, default: Any) -> tuple[Any, Any]:
     """Return a protocol's option as an annotation and a default for Typer."""
-    list_type = next((_LISTS[part] for part in (kind, *get_args(kind)) if part in _LISTS), None)
+    list_type = next((_LISTS[part] for part in (annotation, *get_args(annotation)) if part in _LISTS), None)
     if list_type is not None:
-        kind, default = list_type | None, None
+        annotation, default = list_type | None, None
     shows_default = list_type is None and default is not inspect.Parameter.empty
     typer_option = typer.Option(
         option.flag, metavar=option.metavar, help=option.help, min=option.minimum, show_default=shows_default
     )
-    return Annotated[kind, typer_option], default
+    return Annotated[annotation, typer_option], default
 
 
 def _epilog(*examples: str) -> str:
@@ -173,20 +173,20 @@ def _run(
     """Run a protocol, write its report and print the results; return the exit code."""
     from facebank.evaluation.bench import RunOptions, run
 
-    job, selected = protocol.job(data, options), global_options(ctx)
+    job, selection = protocol.job(data, options), global_options(ctx)
     with ProgressBar(writes_lines=as_json) as progress:
-        conditions = RunOptions(
+        run_options = RunOptions(
             out=out or Path(f"bench-{protocol.name}"),
             command=shell_command(*sys.argv[1:]),
-            pack=selected.pack,
-            device=selected.device,
-            runtime="onnxruntime" if selected.runtime == "auto" else selected.runtime,
+            pack=selection.pack,
+            device=selection.device,
+            runtime="onnxruntime" if selection.runtime == "auto" else selection.runtime,
             seed=seed,
             cache_faces=cache,
             progress=progress,
             scores=scores,
         )
-        report, written = run(job, conditions)
+        report, written = run(job, run_options)
     if as_json:
         write_json(json.loads(written.json.read_text(encoding="utf-8")))
     else:
@@ -208,7 +208,7 @@ def _print(report: Report, written: WrittenReport) -> None:
 
 
 def _exit_code(report: Report) -> int:
-    """Return 1 if input was left out or a check failed; a face that was not found is a result, not a failure."""
+    """Report left-out input and return the exit code; a face that was not found is a result, not a failure."""
     from facebank.evaluation.faces import NO_FACE
 
     unused = [failure for failure in report.failures if failure.reason != NO_FACE]

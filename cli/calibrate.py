@@ -102,8 +102,8 @@ def calibrate(
 
 def _provenance(photos: Path, strangers: Path | None) -> str:
     """Return the names of the folders, without their paths, because calibrations may be published."""
-    crowd = f" with strangers of {strangers.resolve().name}" if strangers else ""
-    return f"photos of {photos.resolve().name}{crowd}"
+    suffix = f" with strangers of {strangers.resolve().name}" if strangers else ""
+    return f"photos of {photos.resolve().name}{suffix}"
 
 
 def _report_mislabelled(faces: KnownFaces) -> None:
@@ -188,7 +188,7 @@ def _report_gaps(plan: CalibrationPlan, result: CalibrationResult) -> None:
     for classifier, reason in plan.left_out.items():
         say(f"{classifier} was left out: {reason}")
     if not all(result.reliability.values()):
-        say("the reliability was not measured: half of the people are too few to calibrate with")
+        say("the reliability was not measured: half of the people are too few to calibrate with; add people")
     largest = min(calibrator.tables[-1].size for calibrator in result.calibration.calibrators)
     if largest < LARGE_GALLERY:
         say(

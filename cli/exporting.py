@@ -79,7 +79,7 @@ def import_people(
 
 def backup(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="File to create.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="File to create.")],
     as_json: AsJson = False,
 ) -> int:
     """Copy the gallery into a new file, even while in use.
@@ -88,10 +88,10 @@ def backup(
     remain in it.
     """
     with global_options(ctx).open_gallery() as gallery:
-        path = gallery.back_up(file)
+        backup_path = gallery.back_up(path)
         people = len(gallery.names())
     if as_json:
-        write_json({"file": str(path), "people": people})
+        write_json({"file": str(backup_path), "people": people})
     else:
-        write_line(f"{pluralize(people, 'person', 'people')} copied to {path}")
+        write_line(f"{pluralize(people, 'person', 'people')} copied to {backup_path}")
     return 0

@@ -13,7 +13,7 @@ from facebank.storage.text import shell_command
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
-from .options import AsOneJson, FaceNumber, PersonName, PhotoFile
+from .options import AsOneJson, FaceNumber, PersonName, PhotoPath
 from .output import pluralize, say, write_json, write_line
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def register(app: typer.Typer) -> None:
 
 def confirm(
     ctx: typer.Context,
-    photo: PhotoFile,
+    path: PhotoPath,
     name: PersonName,
-    face: FaceNumber = None,
+    face_number: FaceNumber = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -63,13 +63,13 @@ def confirm(
     An earlier denial of the person for this face is withdrawn.
     """
     with global_options(ctx).open_bank() as bank:
-        feedback = bank.confirm(photo, name, face, force=force)
+        feedback = bank.confirm(path, name, face_number, force=force)
     return _print(feedback, {"sample_id": feedback.sample_id}, as_json=as_json)
 
 
 def deny(
     ctx: typer.Context,
-    photo: PhotoFile,
+    path: PhotoPath,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -79,12 +79,12 @@ def deny(
     nobody: Annotated[
         bool, typer.Option("--nobody", help="Remember the face as a stranger's: it is nobody you know.")
     ] = False,
-    face: FaceNumber = None,
+    face_number: FaceNumber = None,
     as_json: AsOneJson = False,
 ) -> int:
     """Record that a face is not this person's, or is a stranger's.
 
-    The person is no longer suggested for this face of this photo. `facebank strangers` lists and forgets strangers.
+    The person is no longer suggested for this face of this photo. 'facebank strangers' lists and forgets strangers.
     """
     if nobody == (name is not None):
         raise UsageError("give either a NAME or --nobody")
@@ -92,20 +92,20 @@ def deny(
     from facebank.album.tags.written_names import files_with_name
     from facebank.storage.paths import absolute
 
-    files: list[str] = []
+    written_paths: list[str] = []
     with global_options(ctx).open_bank() as bank:
-        feedback = bank.deny_everybody(photo, face) if name is None else bank.deny(photo, name, face)
+        feedback = bank.deny_everybody(path, face_number) if name is None else bank.deny(path, name, face_number)
         if feedback.person is not None:
             gallery = bank.gallery
             person = gallery.person(feedback.person).id
-            files = files_with_name(own_album(bank.path), gallery.pack, person, absolute(photo))
-    ids = {"stranger_id": feedback.stranger_id, "files_with_name": len(files)}
+            written_paths = files_with_name(own_album(bank.path), gallery.pack, person, absolute(path))
+    ids = {"stranger_id": feedback.stranger_id, "files_with_name": len(written_paths)}
     code = _print(feedback, ids, as_json=as_json)
-    if files:
-        embed = ("--embed",) if absolute(photo) in files else ()
+    if written_paths:
+        embed = ("--embed",) if absolute(path) in written_paths else ()
         say(
-            f"facebank wrote the name {feedback.person} into {pluralize(len(files), 'file')} of this photo: "
-            f"`{shell_command('tags', 'write', *embed, photo)}` removes it"
+            f"facebank wrote the name {feedback.person} into {pluralize(len(written_paths), 'file')} of this photo: "
+            f"`{shell_command('tags', 'write', *embed, path)}` removes it"
         )
     return code
 

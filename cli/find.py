@@ -94,7 +94,8 @@ def find(
             raise UsageError("--parquet and --videos exclude each other: the file holds photos")
     with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         settings = settings_for_run(bank, least_probability=least_probability, allow_twice=allow_twice or None)
-        photos = album.find([*names, *(others or [])], period, settings, any_of=any_of)
+        names = [*names, *(others or [])]
+        photos = album.find(names, period, settings, any_of=any_of)
         if as_json:
             for photo in photos:
                 write_json(found_photo_record(photo))
@@ -105,15 +106,14 @@ def find(
             album.note_written(PlaceKind.PAGE, parquet)
             write_found(photos, parquet)
             say(f"Parquet: {parquet}")
+        people = {person.id: person.name for person in map(bank.gallery.person, names)}
         if videos:
-            person_ids = {bank.gallery.person(name).id for name in [*names, *(others or [])]}
             _write_videos(
-                find_videos(bank, album, person_ids, period, settings, any_of=any_of),
+                find_videos(bank, album, set(people), period, settings, any_of=any_of),
                 bank.gallery.names(),
                 as_json=as_json,
             )
-        people = list(dict.fromkeys(bank.gallery.person(name).name for name in [*names, *(others or [])]))
-        title = f"Photos of {(' or ' if any_of else ' and ').join(people)}"
+        title = f"Photos of {(' or ' if any_of else ' and ').join(people.values())}"
         if photos:
             write_page(
                 bank.gallery,

@@ -33,7 +33,7 @@ def forget(
 
     Samples, embeddings, thumbnails, paths and the name are overwritten, in caches and backups of the gallery too.
 
-    Standard error lists what remains elsewhere, as far as the gallery knows: exports, annotated copies, sorted folders,
+    Standard error lists the copies elsewhere that the gallery has recorded: exports, annotated copies, sorted folders,
     names in photos. On a terminal you are asked first.
     """
     from facebank.album.copies import copies_of

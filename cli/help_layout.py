@@ -31,7 +31,7 @@ class _HelpFormatter(_Formatter):  # type: ignore[misc]  # a class of click, whi
         super().write_text(text.replace(_HYPHEN, _UNBROKEN_HYPHEN))
 
     def write_dl(self, rows: Iterable[tuple[str, str]], **options: int) -> None:
-        super().write_dl([(name, words.replace(_HYPHEN, _UNBROKEN_HYPHEN)) for name, words in rows], **options)
+        super().write_dl([(name, text.replace(_HYPHEN, _UNBROKEN_HYPHEN)) for name, text in rows], **options)
 
 
 class _HelpContext(_Context):  # type: ignore[misc]  # as above
@@ -102,14 +102,14 @@ def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
         record = parameter.get_help_record(ctx)
         if record is None:
             continue
-        name, words = record
+        name, text = record
         if parameter.param_type_name == "argument":
             title, name = "Arguments", parameter.display_name_raw
-            words = words.replace("; required]", "]").replace("  [required]", "")
+            text = text.replace("; required]", "]").replace("  [required]", "")
         else:
             title, name = "Options", _CHOICES.sub(r"\1", name)
-        words = _MINIMUM.sub(r"at least \1", _RANGE.sub(r"\1 to \2", words))
-        sections.setdefault(parameter.rich_help_panel or title, []).append((name, words))
+        text = _MINIMUM.sub(r"at least \1", _RANGE.sub(r"\1 to \2", text))
+        sections.setdefault(parameter.rich_help_panel or title, []).append((name, text))
     for title, rows in sections.items():
         if rows:
             with formatter.section(title):

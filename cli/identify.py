@@ -120,8 +120,8 @@ def identify(
             album = stack.enter_context(_open_album(bank, scan_file))
             photos, total = album.identify(paths or [], settings), album.count(paths or [])
         else:
-            files = _gather_photos(paths or [], annotate, as_json=as_json)
-            photos, total = bank.identify(files, settings), len(files)
+            photo_paths = _gather_photos(paths or [], annotate, as_json=as_json)
+            photos, total = bank.identify(photo_paths, settings), len(photo_paths)
         report_classifier(bank.identification(settings))
         copies = None if annotate is None else _AnnotatedCopies(bank, annotate, paths or [])
         results = _IdentifiedPhotos(photos, total, copies, writes_lines=as_json or as_csv)
@@ -257,16 +257,16 @@ class _AnnotatedCopies:
     def write(self, photo: Photo) -> bool:
         """Write the copy of a photo; False, with a message, if the photo no longer exists."""
         try:
-            picture = self._annotator.write(photo)
+            target = self._annotator.write(photo)
         except PhotoError as error:
             say(str(error))
             return False
-        if picture is None:
+        if target is None:
             self.outside.append(photo.path)
             return True
         self._count += 1
-        if picture.name != Path(photo.path).name:
-            say(f"the copy of {photo.path} is {picture}")
+        if target.name != Path(photo.path).name:
+            say(f"the copy of {photo.path} is {target}")
         return True
 
     def report_count(self) -> None:
@@ -281,16 +281,16 @@ class _AnnotatedCopies:
 def _rows(photo: Photo) -> Iterator[tuple[str, ...]]:
     if not photo.faces:
         yield short_path(photo.path), "", "", "no face" if photo.error is None else "unreadable", "", "", ""
-    for number, face in enumerate(photo.faces, 1):
-        yield short_path(photo.path), str(number), *_decision_columns(face)
+    for face_number, face in enumerate(photo.faces, 1):
+        yield short_path(photo.path), str(face_number), *_decision_columns(face)
 
 
 def _csv_rows(photo: Photo) -> Iterator[tuple[str, ...]]:
     if not photo.faces:
         yield photo.path, *[""] * (len(_CSV_COLUMNS) - 2), photo.error or ""
-    for number, face in enumerate(photo.faces, 1):
+    for face_number, face in enumerate(photo.faces, 1):
         box = (f"{edge:.2f}" for edge in face.box.tolist())
-        yield photo.path, str(number), *box, *_decision_columns(face), ""
+        yield photo.path, str(face_number), *box, *_decision_columns(face), ""
 
 
 def _decision_columns(face: Face) -> tuple[str, ...]:

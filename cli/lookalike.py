@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .global_options import global_options
-from .options import AsOneJson, FaceNumber, PhotoFile
+from .options import AsOneJson, FaceNumber, PhotoPath
 from .output import write_json, write_line, write_table
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def register(app: typer.Typer) -> None:
 
 def lookalike(
     ctx: typer.Context,
-    photo: PhotoFile,
+    path: PhotoPath,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of people to show.")] = 5,
-    face: FaceNumber = None,
+    face_number: FaceNumber = None,
     as_json: AsOneJson = False,
 ) -> int:
     """Rank enrolled people by resemblance to a face.
@@ -42,7 +42,7 @@ def lookalike(
     Resemblance is not identity: 'facebank identify' decides who it is.
     """
     with global_options(ctx).open_bank() as bank:
-        ranking = bank.lookalikes(photo, face)
+        ranking = bank.lookalikes(path, face_number)
     best = ranking.people[:top]
     if as_json:
         write_json(_record(ranking, best))

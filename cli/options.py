@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.recognition.settings import DecisionSettings, Value
 
-PhotoFile: TypeAlias = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False, help="The photo.")]
+PhotoPath: TypeAlias = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False, help="The photo.")]
 
 PersonName: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The enrolled person.")]
 
@@ -38,7 +38,7 @@ Force: TypeAlias = Annotated[
 Thumbnails: TypeAlias = Annotated[bool, typer.Option(help="Keep a thumbnail of each face in the gallery.")]
 
 DECISIONS = "Decisions, for this run instead of the gallery's settings"
-"""Help section of the options that override `facebank settings` for one run."""
+"""Help section of the options that override ``facebank settings`` for one run."""
 
 LeastProbability: TypeAlias = Annotated[
     float | None,

@@ -61,7 +61,7 @@ def list_(as_json: AsJson = False) -> int:
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A pack of 'packs list'.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A pack of 'facebank packs list'.", show_default=False)],
     as_json: AsJson = False,
 ) -> int:
     """Show a pack: source, license, files and calibration.
@@ -81,7 +81,7 @@ def show(
             if key == "commercial_use" and value is None and pack.manifest is not None:
                 stated = pack.manifest.training_data is not None
                 reason = (
-                    "the terms of the training data do not" if stated else "pack.toml does not name the training data"
+                    "the terms of the training data may not" if stated else "pack.toml does not name the training data"
                 )
                 _print_field(key, f"not known: the license allows it, but {reason}")
         if calibration is not None:
@@ -93,7 +93,9 @@ def install(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|URL|ZIP", help="A pack of 'packs list', an https URL, or a zip file.", show_default=False
+            metavar="NAME|URL|ZIP",
+            help="A pack of 'facebank packs list', an https URL, or a zip file.",
+            show_default=False,
         ),
     ],
     accept_license: AcceptLicense = False,
@@ -150,13 +152,14 @@ def verify(
     """
     from facebank.packs import list_packs, verify_pack
 
-    healths = [verify_pack(pack) for pack in ([name] if name else [pack.name for pack in list_packs()])]
-    for health in healths:
+    names = [name] if name else [pack.name for pack in list_packs()]
+    checks = list(map(verify_pack, names))
+    for health in checks:
         if as_json:
             write_json(_health_record(health))
         else:
             _print_health(health)
-    return 0 if all(health.ok for health in healths) else BROKEN
+    return 0 if all(health.ok for health in checks) else BROKEN
 
 
 def remove(

@@ -36,10 +36,10 @@ def write_page(
     Parameters
     ----------
     gallery
-        Gallery of the people on the page. It records the page, so that 'people forget' lists it, or wipes it if it is
-        in the cache.
+        Gallery of the people on the page. It records the page, so that ``facebank people forget`` lists it, or
+        wipes it if it is in the cache.
     out
-        File of the page; None for one in the cache.
+        Path of the page; None for one in the cache.
     write
         Writes the page to a file, with progress.
     open_page

@@ -1,4 +1,4 @@
-"""``facebank people``: the group of commands about enrolled people, and those that list, name and describe them."""
+"""``facebank people``: the command group, and its commands that list, name, show, describe and rename people."""
 
 from __future__ import annotations
 
@@ -155,7 +155,8 @@ def show(
         for other in merged:
             count = pluralize(other.samples, "sample")
             write_line(
-                f"{other.name} was joined on {_day(other.merged_at)}, with {count}: 'people unmerge' undoes the last"
+                f"{other.name} was joined on {_day(other.merged_at)}, with {count}: 'facebank people unmerge' undoes "
+                "the last join"
             )
     for warning in warnings:
         say(warning.message)

@@ -56,25 +56,26 @@ class ProgressBar(Progress):
         if sys.stderr.isatty():
             self._bar = _bar(self._columns(counts=pace is not None))
             self._bar.start()
-            self._bar.add_task(step, total=total, left="")
+            self._bar.add_task(step, total=total, time_left="")
         elif pace is not None:
             self._next_line = time.monotonic() + _FIRST_LINE
 
     def advance(self, amount: float = 1) -> None:
         """Advance the bar."""
-        left = None
+        time_left = ""
         if self._pace is not None:
             self._pace.step()
-            left = self._pace.seconds_left()
+            seconds_left = self._pace.seconds_left()
+            time_left = "" if seconds_left is None else f"{duration(seconds_left)} left"
         if self._bar is not None:
             (task,) = self._bar.task_ids
-            self._bar.update(task, advance=amount, left="" if left is None else f"{duration(left)} left")
+            self._bar.update(task, advance=amount, time_left=time_left)
         elif self._pace is not None and self._next_line is not None:
             now, done = time.monotonic(), self._pace.done
             if now >= self._next_line and done < self._pace.total:
                 self._next_line = now + _BETWEEN_LINES
-                remaining = "" if left is None else f", {duration(left)} left"
-                say(f"{self._step}: {done:,} of {self._pace.total:,}{remaining}")
+                suffix = f", {time_left}" if time_left else ""
+                say(f"{self._step}: {done:,} of {self._pace.total:,}{suffix}")
 
     def close(self) -> None:
         """Remove the bar; further steps can begin."""
@@ -86,7 +87,7 @@ class ProgressBar(Progress):
         from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
         # Rich's own estimate extrapolates from the first batch of photos, which complete all at once.
-        return (MofNCompleteColumn(), TextColumn("{task.fields[left]}")) if counts else (TimeRemainingColumn(),)
+        return (MofNCompleteColumn(), TextColumn("{task.fields[time_left]}")) if counts else (TimeRemainingColumn(),)
 
 
 class DownloadBar(ProgressBar):

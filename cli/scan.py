@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facebank.schemas.records import degrees
+
 from .exit_codes import SOME_FAILED
 from .global_options import GlobalOptions, global_options
 from .options import ScanPath
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
 _MAX_SHARDS_LISTED = 12
 _TIME_LIMIT = 300.0  # seconds for a photo on a cluster
-_DEGREES_PER_QUARTER_TURN = 90
 _SKIPPED = {"image": "", "status": "skipped", "faces": None, "turned": None}
 
 EXAMPLES = """\b
@@ -162,7 +163,7 @@ def scan(
             raise KeyboardInterrupt(f"{done} analyzed in this run; the next scan continues") from error
         progress.report_unreadable(report.unreadable)
         if video_report is not None:
-            progress.report_unreadable(video_report.unreadable, key="video")
+            progress.report_unreadable(video_report.unreadable, are_videos=True)
         if not as_json:
             write_line(_summary(report))
             _print_counts(album, cluster)
@@ -337,15 +338,14 @@ class _ScanProgress(ProgressBar):
         if self.writes_lines:
             write_json(_video_record(video))
 
-    def report_unreadable(self, unreadable: Mapping[str, str], key: str = "image") -> None:
+    def report_unreadable(self, unreadable: Mapping[str, str], *, are_videos: bool = False) -> None:
         """Report files that cannot be read, including unchanged ones from earlier scans."""
         self.close()
+        record = _unreadable_video_record if are_videos else _unreadable_record
         for path, reason in unreadable.items():
             say(reason)
             if self.writes_lines and path not in self._failed:
-                write_json(
-                    _unreadable_record(path, reason) if key == "image" else _unreadable_video_record(path, reason)
-                )
+                write_json(record(path, reason))
 
 
 def _record(file: ScannedFile) -> dict[str, object]:
@@ -353,7 +353,7 @@ def _record(file: ScannedFile) -> dict[str, object]:
         return _unreadable_record(file.path, file.error)
     status = "known" if file.found is None else "scanned"
     faces = None if file.found is None else len(file.found.faces)
-    turned = None if file.found is None else _DEGREES_PER_QUARTER_TURN * file.found.quarter_turns
+    turned = None if file.found is None else degrees(file.found.quarter_turns)
     return {"image": file.path, "status": status, "faces": faces, "turned": turned, "error": None}
 
 

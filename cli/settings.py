@@ -73,14 +73,14 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
             record = setting_record(setting)
             if setting.key == "fpir":
                 named = None if facts is None else facts.named
-                record["strangers_named"] = None if named is None else named.share
+                record["strangers_named"] = None if named is None else named.fraction
                 record["strangers_named_is_below"] = named is not None and named.is_below
                 record["other_people"] = None if facts is None else facts.others
             write_json(record)
         return 0
     _print(settings, as_json=False)
     if facts is not None and facts.named is not None:
-        fraction = f"{100 * facts.named.share:.2g} %"
+        fraction = f"{100 * facts.named.fraction:.2g} %"
         limit = f"below {fraction}" if facts.named.is_below else f"{fraction} at most"
         write_line(f"strangers named with this gallery, by fpir and least_probability together: {limit}")
         write_line(f"your album: {describe_others(facts.others, facts.in_scan)}")

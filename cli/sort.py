@@ -74,7 +74,7 @@ def sort(
         bool,
         typer.Option("--trust-journal", help="With --undo: trust OUT's journal although this gallery did not sign it."),
     ] = False,
-    least: HigherProbability = None,
+    least_probability: HigherProbability = None,
     scan_file: ScanPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each photo.")] = False,
 ) -> int:
@@ -101,7 +101,7 @@ def sort(
             raise UsageError("the target folder is missing: 'facebank sort DIR OUT'")
         if not bank.gallery.people():
             raise UsageError("nobody is enrolled, so nothing can be sorted by person: start with 'facebank enroll'")
-        settings = bank.settings.demanding(least)
+        settings = bank.settings.demanding(least_probability)
         if not dry_run:
             if trust:
                 album.trust_sort_journal(out, folder)

@@ -92,7 +92,7 @@ def write(
         bool, typer.Option("--unnamed", help="Write regions of unknown faces too, without a name.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
-    least: HigherProbability = None,
+    least_probability: HigherProbability = None,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
@@ -108,7 +108,7 @@ def write(
     options = TagOptions(into_photos=embed, unnamed=unnamed, dry_run=dry_run)
     results = _WriteResults(as_json)
     with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
-        settings = bank.settings.demanding(least)
+        settings = bank.settings.demanding(least_probability)
         total = album.count(paths)
         _report_skipped(paths, {"files": [], "faces": []} if as_json else None)
         with ProgressBar(writes_lines=as_json) as bar:
@@ -144,8 +144,8 @@ def remove(
     """
     from facebank.album.album import Album
 
-    failed = remaining = 0
-    names, files, outside = 0, list[str](), list[str]()
+    removed_names = kept_names = failed = 0
+    changed_paths, outside = list[str](), list[str]()
     with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         photos = album.photos_with_tags(name, paths or [])
         with ProgressBar(writes_lines=as_json) as bar:
@@ -153,20 +153,22 @@ def remove(
             for removed in album.remove_tags(name, photos, paths or [], dry_run=dry_run):
                 bar.advance()
                 failed += removed.error is not None
-                names, remaining = names + removed.names, remaining + removed.left
-                files += removed.files
+                removed_names += removed.names
+                kept_names += removed.left
+                changed_paths += removed.files
                 outside += removed.outside
                 if as_json and (removed.names or removed.left or removed.outside or removed.error is not None):
                     write_json(_removed_record(removed))
                 if removed.error is not None:
                     say(removed.error)
-    if not (as_json or names or remaining or failed or outside):
+    if not (as_json or removed_names or kept_names or failed or outside):
         write_line(f"no file {'' if paths else 'that the scan records '}has the name {name}")
     elif not as_json:
         outcome = "would be removed" if dry_run else "removed"
-        kept = f", {remaining:,} kept that facebank did not write" if remaining else ""
+        kept = f", {kept_names:,} kept that facebank did not write" if kept_names else ""
         failures = f", {pluralize(failed, 'photo')} failed" if failed else ""
-        write_line(f"{pluralize(names, 'name')} {outcome} from {pluralize(len(files), 'file')}{kept}{failures}")
+        counts = f"{pluralize(removed_names, 'name')} {outcome} from {pluralize(len(changed_paths), 'file')}"
+        write_line(f"{counts}{kept}{failures}")
     _report_outside(outside)
     return SOME_FAILED if failed else 0
 
@@ -215,12 +217,12 @@ def _report_skipped(paths: Sequence[Path], blank: Mapping[str, object] | None, m
         write_skipped(gathered, blank, message_key)
 
 
-def _report_outside(files: Sequence[str]) -> None:
+def _report_outside(paths: Sequence[str]) -> None:
     """Report the files that were skipped because symbolic links lead out of the folders; no-op for none."""
     from facebank.storage.folders import skipped_files_message
 
-    if files:
-        say(skipped_files_message([short_path(path) for path in dict.fromkeys(files)], "file"))
+    if paths:
+        say(skipped_files_message([short_path(path) for path in dict.fromkeys(paths)], "file"))
 
 
 class _WriteResults:
@@ -231,16 +233,18 @@ class _WriteResults:
         self.outside: list[str] = []
         self._as_json = as_json
         self._photos = self._sidecars = 0  # files that were written
-        self._regions = self._conflicts = self._unsure = self._removed = self._left = 0
+        self._regions = self._conflicts = self._unsure = self._removed = self._kept_inside = 0
 
     def add(self, photo: TaggedPhoto) -> None:
         """Count the result of a photo, and report conflicts and errors."""
+        from facebank.album.tags.sidecars import SUFFIX
+
         changed = [face for face in photo.faces if face.action in {"added", "named", "renamed"}]
         conflicts = [face for face in photo.faces if face.action == "conflict"]
         self._unsure += sum(face.action == "unsure" for face in photo.faces)
         self._removed += len(photo.removed)
-        self._left += len(photo.left)
-        sidecars = sum(file.lower().endswith(".xmp") for file in photo.files)
+        self._kept_inside += len(photo.left)
+        sidecars = sum(path.lower().endswith(SUFFIX) for path in photo.files)
         self._sidecars += sidecars
         self._photos += len(photo.files) - sidecars
         self._regions += len(changed)
@@ -260,14 +264,18 @@ class _WriteResults:
     def summary(self, outcome: str) -> str:
         """Return the counts as a line, with an outcome such as "written"."""
         removed = f", {pluralize(self._removed, 'wrong name')} removed" if self._removed else ""
-        inside = f", {pluralize(self._left, 'wrong name')} kept inside photos (see --embed)" if self._left else ""
-        left = f", {self._conflicts:,} kept with another name" if self._conflicts else ""
+        inside = (
+            f", {pluralize(self._kept_inside, 'wrong name')} kept inside photos (see --embed)"
+            if self._kept_inside
+            else ""
+        )
+        conflicts = f", {self._conflicts:,} kept with another name" if self._conflicts else ""
         unsure = f", {pluralize(self._unsure, 'name')} too uncertain (see --least-probability)" if self._unsure else ""
         failed = f", {pluralize(self.failed, 'photo')} failed" if self.failed else ""
         counts = ((self._photos, "photo"), (self._sidecars, "sidecar"))
         files = " and ".join(pluralize(count, noun) for count, noun in counts if count)
         written = f"{pluralize(self._regions, 'region')} {outcome} into {files or '0 files'}"
-        return f"{written}{removed}{inside}{left}{unsure}{failed}"
+        return f"{written}{removed}{inside}{conflicts}{unsure}{failed}"
 
 
 class _ImportResults:

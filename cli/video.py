@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def video(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="The video.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="The video.")],
     fps: Annotated[float, typer.Option(metavar="RATE", help="Frames analyzed per second of the video.")] = 5.0,
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="Start time in seconds or h:m:s, such as 90, 1:30 or 1:02:03.5.")
@@ -68,29 +68,29 @@ def video(
     from facebank.video.annotation import annotate_video, write_pictures
     from facebank.video.identify import VideoPlan, identify_video
 
-    since, until = _parse_time(start) or 0.0, _parse_time(end)
-    plan = VideoPlan(rate=fps, start=since, end=until, thumbnails=thumbnails is not None)
-    _check_outputs(file, annotate, thumbnails)
+    first_second, last_second = _parse_time(start) or 0.0, _parse_time(end)
+    plan = VideoPlan(rate=fps, start=first_second, end=last_second, thumbnails=thumbnails is not None)
+    _check_outputs(path, annotate, thumbnails)
     with global_options(ctx).open_bank(threads=1, long_running=True) as bank:
         bank.preload()
         settings = settings_for_run(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         report_classifier(bank.identification(settings))
         with ProgressBar(writes_lines=as_json) as bar:
-            report = identify_video(bank.engine, lambda: bank.identification(settings), file, plan, bar)
+            report = identify_video(bank.engine, lambda: bank.identification(settings), path, plan, bar)
         _note_written(bank, annotate, thumbnails)
-    pictures = {} if thumbnails is None else write_pictures(report.appearances, thumbnails)
+    thumbnail_paths = {} if thumbnails is None else write_pictures(report.appearances, thumbnails)
     if as_json:
         for appearance in report.appearances:
-            write_json(_record(str(file), appearance, pictures.get(appearance.track.number)))
+            write_json(_record(str(path), appearance, thumbnail_paths.get(appearance.track.number)))
     else:
         write_table(_COLUMNS, map(_row, report.appearances), _STYLES)
-        write_line(_summary(report, since))
+        write_line(_summary(report, first_second))
     if annotate is not None:
         with ProgressBar(writes_lines=as_json) as bar:
-            annotate_video(file, report.appearances, annotate, plan, bar)
+            annotate_video(path, report.appearances, annotate, plan, bar)
     if not report.ends_early:
         return 0
-    return report_cut_off(str(file), report.position, report.info.seconds)
+    return report_cut_off(str(path), report.position, report.info.seconds)
 
 
 def _note_written(bank: FaceBank, annotate: Path | None, thumbnails: Path | None) -> None:
@@ -101,31 +101,31 @@ def _note_written(bank: FaceBank, annotate: Path | None, thumbnails: Path | None
             bank.note_written(kind, path)
 
 
-def report_cut_off(name: str, position: float, seconds: float) -> int:
+def report_cut_off(label: str, position: float, seconds: float) -> int:
     """Report that a video could be read only up to a position, and return the exit code.
 
     Parameters
     ----------
-    name
-        Name of the video.
+    label
+        Path or other name of the video.
     position
         Time of the last readable frame, in seconds.
     seconds
         Length according to the file's index, in seconds.
     """
     say(
-        f"{name} ends at {clock_time(position)} instead of {clock_time(seconds)}: it is cut off or damaged there, and "
-        "was read up to there"
+        f"{label} ends at {clock_time(position)} instead of {clock_time(seconds)}: it is cut off or damaged, and the "
+        "rest was not read"
     )
     return SOME_FAILED
 
 
-def _check_outputs(file: Path, annotate: Path | None, thumbnails: Path | None) -> None:
+def _check_outputs(path: Path, annotate: Path | None, thumbnails: Path | None) -> None:
     from facebank.media.video_writing import check_target
     from facebank.video.annotation import check_folder
 
     if annotate is not None:
-        check_target(annotate, file)
+        check_target(annotate, path)
     if thumbnails is not None:
         check_folder(thumbnails)
         if annotate is not None and thumbnails.absolute() == annotate.absolute():
@@ -173,10 +173,10 @@ def _summary(report: VideoReport, start: float) -> str:
     return f"{clock_time(max(0.0, report.position - start))} of video: " + "; ".join(parts)
 
 
-def _record(video: str, appearance: Appearance, picture: Path | None) -> dict[str, object]:
+def _record(path: str, appearance: Appearance, thumbnail_path: Path | None) -> dict[str, object]:
     decision, best = appearance.identity, appearance.track.best
     return {
-        "video": video,
+        "video": path,
         "track": appearance.track.number,
         "shot": appearance.track.shot + 1,
         "label": appearance.label,
@@ -195,7 +195,7 @@ def _record(video: str, appearance: Appearance, picture: Path | None) -> dict[st
             "box": round_coordinates(best.face.box.tolist()),
             "quality": round(best.face.quality, 4),
         },
-        "thumbnail": None if picture is None else str(picture),
+        "thumbnail": None if thumbnail_path is None else str(thumbnail_path),
         "sightings": list(_sightings(appearance)),
     }
 

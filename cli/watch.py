@@ -158,11 +158,11 @@ def watch(
             summary = watch_live(
                 bank.engine, identification, live, on_visitor_change, on_frame, rate=fps, seconds=seconds
             )
-            lasted = live.now
+            watched_seconds = live.now
     if as_json:
-        write_json(_summary_record(resolved, summary, lasted, live.skipped_frames, publishing))
+        write_json(_summary_record(resolved, summary, watched_seconds, live.skipped_frames, publishing))
     else:
-        write_line(_summary_line(summary, lasted, live.skipped_frames))
+        write_line(_summary_line(summary, watched_seconds, live.skipped_frames))
         _report_undelivered(publishing)
     cut_off = live.cut_off
     return 0 if cut_off is None else report_cut_off(resolved.label, cut_off.position, cut_off.info.seconds)
@@ -179,8 +179,8 @@ def _write_visitor_line(change: VisitorChange, visitor: Visitor) -> None:
     decision = visitor.identity
     probability = "" if decision.probability is None else f" {format_probability(decision.probability)}"
     description = f"known{probability}" if decision.person is not None else f"{decision.decision}, {decision.reason}"
-    lasted = f", {clock_time(visitor.seconds)}" if change.value == "left" else ""
-    write_line(f"{_time_of_day()}  {change.value:<7}  {visitor.label}  ({description}{lasted})")
+    duration = f", {clock_time(visitor.seconds)}" if change.value == "left" else ""
+    write_line(f"{_time_of_day()}  {change.value:<7}  {visitor.label}  ({description}{duration})")
 
 
 def _json_writer(source: LiveSource) -> Callable[[VisitorChange, Visitor], None]:
@@ -215,18 +215,18 @@ def _record(
 
 
 def _summary_record(
-    source: LiveSource, summary: WatchSummary, lasted: float, passed_over: int, publishing: Publishing
+    source: LiveSource, summary: WatchSummary, seconds: float, skipped_frames: int, publishing: Publishing
 ) -> dict[str, object]:
-    people = [{"person": name, "seconds": round(seconds, 3)} for name, seconds in sorted(summary.people.items())]
+    people = [{"person": name, "seconds": round(seen, 3)} for name, seen in sorted(summary.people.items())]
     return _record(
         "ended",
         source,
-        time=round(lasted, 3),
-        seconds=round(lasted, 3),
+        time=round(seconds, 3),
+        seconds=round(seconds, 3),
         people=people,
         others=summary.strangers,
         frames=summary.frames,
-        passed_over=passed_over,
+        passed_over=skipped_frames,
         mqtt=None if publishing.mqtt is None else asdict(publishing.mqtt),
         webhook=None if publishing.webhook is None else asdict(publishing.webhook),
     )
@@ -239,12 +239,13 @@ def _report_undelivered(publishing: Publishing) -> None:
             say(f"{name}: {pluralize(deliveries.delivered, 'message')} delivered, {lost}")
 
 
-def _summary_line(summary: WatchSummary, lasted: float, passed_over: int) -> str:
-    people = ", ".join(f"{name} {clock_time(seconds)}" for name, seconds in sorted(summary.people.items()))
+def _summary_line(summary: WatchSummary, seconds: float, skipped_frames: int) -> str:
+    people = ", ".join(f"{name} {clock_time(seen)}" for name, seen in sorted(summary.people.items()))
     others = f", {summary.strangers:,} others" if summary.strangers else ""
     frames = pluralize(summary.frames, "frame")
     return (
-        f"{clock_time(lasted)} watched: {people or 'nobody known'}{others}; {frames} analyzed, {passed_over:,} skipped"
+        f"{clock_time(seconds)} watched: {people or 'nobody known'}{others}; {frames} analyzed, "
+        f"{skipped_frames:,} skipped"
     )
 
 

@@ -26,6 +26,7 @@ from facebank.service.connections import network_of
 from facebank.service.keys import PREFIX, Role
 from facebank.service.options import is_loopback
 from facebank.service.problems import RequestError, client_message, problem_of
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,6 +46,7 @@ PUBLIC_PATHS = ("/api/v1/health", "/sign-in", "/static/")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_SESSIONS = 1_000
 _MAX_CLIENTS = 10_000
+_MAX_SHOWN = 100  # characters of a host name in a message
 _KEY_PARAMETERS = frozenset({"token", "key", "api_key", "apikey", "x-api-key", "access_token", "authorization"})
 _SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -103,7 +105,14 @@ class Access:
         return self._options.is_local and self._token is None and not self._keys.keys()
 
     def caller(self, scope: Scope) -> Caller | None:
-        """Return the caller, or None without a valid key; raises `RequestError` for requests rejected in any case."""
+        """Return the caller of a request; None if it has no key but one is required.
+
+        Raises
+        ------
+        RequestError
+            The key is not valid (401), a rate limit is exceeded (429), or the host, origin, length or query of the
+            request is not allowed (400, 403).
+        """
         headers = Headers(scope=scope)
         _check_length(headers)
         self._check_host(headers.get("host", ""))
@@ -182,7 +191,7 @@ class Access:
     def _key_owner(self, token: str) -> tuple[str, Role] | None:
         if self._token is not None and hmac.compare_digest(_bytes(token), _bytes(self._token)):
             return "the token of the service", Role.ADMIN
-        return self._keys.role_of(token)
+        return self._keys.owner_of(token)
 
     def _csrf(self, session: str) -> str:
         return hmac.new(self._secret, _bytes(session), hashlib.sha256).hexdigest()
@@ -193,7 +202,11 @@ class Access:
             return
         if not is_loopback(self._options.host) and _is_address(name):  # an address, so DNS rebinding is not possible
             return
-        raise RequestError(403, "UnknownHost", "unknown host name: start the service with --allow-host to allow it")
+        raise RequestError(
+            403,
+            "UnknownHost",
+            f"unknown host name {printable(name[:_MAX_SHOWN])!r}: start the service with --allow-host to allow it",
+        )
 
     def _limit_rate(self, client: str) -> None:
         wait = self._request_rate.wait(client)
@@ -296,9 +309,10 @@ def require(role: Role) -> Callable[[Request], Awaitable[Caller]]:
     return check_caller
 
 
-Reader = Annotated[Caller, Depends(require(Role.READ))]
-Teacher = Annotated[Caller, Depends(require(Role.TEACH))]
-Admin = Annotated[Caller, Depends(require(Role.ADMIN))]
+# Callers of routes that require a role.
+ReadCaller = Annotated[Caller, Depends(require(Role.READ))]
+TeachCaller = Annotated[Caller, Depends(require(Role.TEACH))]
+AdminCaller = Annotated[Caller, Depends(require(Role.ADMIN))]
 
 
 def _check_length(headers: Headers) -> None:

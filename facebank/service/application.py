@@ -24,10 +24,10 @@ from facebank.service.metrics import CountedApp, Metrics
 from facebank.service.page import adding, look_alikes, people, photo, pictures, settings, signing_in, videos, who
 from facebank.service.page.memory import PageMemory
 from facebank.service.page.rendering import StaticFolder
+from facebank.service.pool import BoundedPool
 from facebank.service.problems import add_problem_handlers
 from facebank.service.scanning import BackgroundScan
 from facebank.service.service import Service
-from facebank.service.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,10 +56,10 @@ def make_app(bank: FaceBank, options: ServiceOptions, token: str | None = None) 
     """
     bank.open_gallery(create=True)
     limits = options.limits
-    photos = Work(
+    photos = BoundedPool(
         "photos", threads=options.workers, max_pending=limits.waiting, timeout=limits.seconds, context=share_cores
     )
-    lookups = Work("lookups", threads=_LOOKUP_THREADS, max_pending=limits.waiting, timeout=limits.seconds)
+    lookups = BoundedPool("lookups", threads=_LOOKUP_THREADS, max_pending=limits.waiting, timeout=limits.seconds)
     folders, album, keys = AlbumFolders(options.albums), bank.album(), KeyFile.of_gallery(bank.path)
     text = ClientText(folders.paths, (bank.path, album.path, keys.path))
     service = Service(
@@ -68,7 +68,7 @@ def make_app(bank: FaceBank, options: ServiceOptions, token: str | None = None) 
         Access(options, keys, token),
         photos,
         lookups,
-        Metrics(lambda: photos.under_way + lookups.under_way, lambda: len(bank.gallery.names())),
+        Metrics(lambda: photos.pending + lookups.pending, lambda: len(bank.gallery.names())),
         album,
         folders,
         BackgroundScan(bank, album, folders, options.workers, text),

@@ -83,7 +83,7 @@ class BoundedHttpConnection(H11Protocol):
     def __init__(self, limit: ConnectionLimit, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limit, self._limits = limit, limit.limits
-        self._request, self._reading = _Timeout(), _Timeout()
+        self._request_timeout, self._reading_timeout = _Timeout(), _Timeout()
         self.network = ""
         self.waiting_since: float | None = self.loop.time()
 
@@ -98,52 +98,57 @@ class BoundedHttpConnection(H11Protocol):
 
     def handle_events(self) -> None:
         """Process received data: a request's head ends the timeout, a partial one starts another."""
-        before = self.cycle
+        previous_cycle = self.cycle
         try:
             super().handle_events()
         except h11.LocalProtocolError:  # invalid data after the response has started: no other response can be sent
             self.transport.abort()
             return
         if self.cycle is not None and not self.cycle.response_complete:
-            self._request.end()
-        elif not self._request.is_on and not self.transport.is_closing():
+            self._request_timeout.end()
+        elif not self._request_timeout.is_on and not self.transport.is_closing():
             self._wait_for_request()
-        self._record_waiting(is_new=self.cycle is not before)
+        self._record_waiting(is_new=self.cycle is not previous_cycle)
 
     def on_response_complete(self) -> None:
         """End the timeout for a request; kept-alive connections have a separate one."""
-        self._request.end()
+        self._request_timeout.end()
         self._record_waiting(is_new=True)
         super().on_response_complete()
 
     def pause_writing(self) -> None:
         """Start the timeout for reading by the client."""
         super().pause_writing()
-        self._reading.begin(self.loop.call_later(self._limits.unread_seconds, self.transport.abort))
+        self._reading_timeout.begin(self.loop.call_later(self._limits.unread_seconds, self.transport.abort))
         self._record_waiting()
 
     def resume_writing(self) -> None:
         """End the timeout for reading by the client."""
-        self._reading.end()
+        self._reading_timeout.end()
         self._record_waiting()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End all timeouts."""
-        self._request.end()
-        self._reading.end()
+        self._request_timeout.end()
+        self._reading_timeout.end()
         super().connection_lost(exc)
 
     def _record_waiting(self, *, is_new: bool = False) -> None:
         """Record whether the connection waits for the client, and since when; ``is_new`` restarts the time."""
         cycle = self.cycle
-        if cycle is not None and not cycle.response_complete and not cycle.more_body and not self._reading.is_on:
+        if (
+            cycle is not None
+            and not cycle.response_complete
+            and not cycle.more_body
+            and not self._reading_timeout.is_on
+        ):
             self.waiting_since = None
         elif is_new or self.waiting_since is None:
             self.waiting_since = self.loop.time()
 
     def _wait_for_request(self) -> None:
-        self._request.begin(self.loop.call_later(self._limits.head_seconds, self.transport.abort))
+        self._request_timeout.begin(self.loop.call_later(self._limits.head_seconds, self.transport.abort))
 
 
 class _Timeout:

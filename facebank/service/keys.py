@@ -1,4 +1,4 @@
-"""Keys of a service: names, roles and hashes in a file beside the gallery; a key itself is shown only once."""
+"""Keys of a service: names, roles and hashes in a file beside the gallery; a key is shown only when it is created."""
 
 from __future__ import annotations
 
@@ -83,16 +83,26 @@ class KeyFile:
             self._signature = signature
         return self._keys
 
-    def role_of(self, token: str) -> tuple[str, Role] | None:
+    def owner_of(self, token: str) -> tuple[str, Role] | None:
         """Return the name and role of a key, or None if it is not valid."""
-        digest, match = _hash(token), None
+        digest, owner = _hash(token), None
         for key in self.keys():  # all of them, for constant time
             if hmac.compare_digest(key.hash, digest):
-                match = key.name, Role.from_name(key.role)
-        return match
+                owner = key.name, Role.from_name(key.role)
+        return owner
 
     def add(self, name: str, role: Role) -> str:
-        """Create a key and return it; the key itself is not stored and cannot be shown again."""
+        """Create a key and return it; only its hash is stored, so that it cannot be shown again.
+
+        Raises
+        ------
+        UsageError
+            The name is invalid, or a key has it already.
+        ServiceError
+            The file is invalid.
+        StorageError
+            The file cannot be written.
+        """
         if not name.strip() or len(name) > _MAX_NAME_LENGTH or not name.isprintable():
             raise UsageError(f"a key's name must have 1 to {_MAX_NAME_LENGTH} printable characters")
         if any(key.name == name for key in self.keys()):
@@ -106,7 +116,7 @@ class KeyFile:
         """Revoke a key immediately; raises `UsageError` if there is none with the name."""
         remaining = [key for key in self.keys() if key.name != name]
         if len(remaining) == len(self.keys()):
-            raise UsageError(f"there is no key {printable(name)!r}: `facebank serve keys list` lists the keys")
+            raise UsageError(f"there is no key {printable(name)!r}: 'facebank serve keys list' lists the keys")
         self._write(remaining)
 
     def _write(self, keys: Sequence[Key]) -> None:

@@ -23,13 +23,13 @@ class Metrics:
 
     Parameters
     ----------
-    under_way
+    pending
         Returns the number of requests in progress or waiting.
     people
         Returns the number of enrolled people.
     """
 
-    def __init__(self, under_way: Callable[[], float], people: Callable[[], float]) -> None:
+    def __init__(self, pending: Callable[[], float], people: Callable[[], float]) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "facebank_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
@@ -43,10 +43,12 @@ class Metrics:
         )
         self._photos = Counter("facebank_photos", "Analyzed photos.", ("outcome",), registry=self._registry)
         self._faces = Counter("facebank_faces", "Decisions about faces.", ("decision",), registry=self._registry)
-        pending = Gauge("facebank_requests_under_way", "Requests in progress or waiting.", registry=self._registry)
-        pending.set_function(under_way)
-        enrolled = Gauge("facebank_people", "People enrolled.", registry=self._registry)
-        enrolled.set_function(people)
+        pending_gauge = Gauge(
+            "facebank_requests_under_way", "Requests in progress or waiting.", registry=self._registry
+        )
+        pending_gauge.set_function(pending)
+        people_gauge = Gauge("facebank_people", "People enrolled.", registry=self._registry)
+        people_gauge.set_function(people)
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""

@@ -32,7 +32,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions:
-    """The options of a service; see `facebank serve --help`."""
+    """The options of a service; see ``facebank serve --help``."""
 
     host: str = "127.0.0.1"
     port: int = 8470

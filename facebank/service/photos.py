@@ -57,14 +57,14 @@ class RequestContent:
         return first
 
     def text(self, name: str) -> str | None:
-        """Return a text field, or None."""
+        """Return a text field, or None if missing; raises `RequestError` (422) for another type."""
         value = self.fields.get(name)
         if value is not None and not isinstance(value, str):
             raise RequestError(422, "InvalidValue", f"{name}: expected text")
         return value
 
     def number(self, name: str) -> int | None:
-        """Return an integer field, or None."""
+        """Return an integer field, or None if missing or empty; raises `RequestError` (422) for other values."""
         value = self.fields.get(name)
         if value in (None, ""):
             return None
@@ -73,7 +73,7 @@ class RequestContent:
         return int(value)
 
     def flag(self, name: str) -> bool:
-        """Return a boolean field; False if missing."""
+        """Return a boolean field, False if missing; raises `RequestError` (422) for other values."""
         value = self.fields.get(name, False)
         if isinstance(value, str) and value.lower() in {"", "true", "false"}:
             return value.lower() == "true"
@@ -87,60 +87,66 @@ async def read_content(request: Request, limits: Limits) -> RequestContent:
 
     A form has photos as files and other fields as text. JSON is an object whose ``photos`` are a list of base64 or of
     objects with ``name`` and ``data``; ``a``, ``b``, ``photo`` and ``file`` may each be a single photo. Any other
-    content is a photo itself, named by the header ``X-Photo-Name``.
+    content is one photo, named by the header ``X-Photo-Name``.
+
+    Raises
+    ------
+    RequestError
+        The content cannot be parsed (400), has more photos than `limits` allow (413), or has invalid values (422).
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
-        sent = await _parse_form(request, limits)
+        content = await _parse_form(request, limits)
     elif media_type == "application/json":
-        sent = _parse_json(await request.body())
+        content = _parse_json(await request.body())
     else:
-        sent = RequestContent()
+        content = RequestContent()
         data = await request.body()
         if data:
-            sent.photos["photo"] = [UploadedPhoto(data, request.headers.get("x-photo-name", "photo"))]
-    count = sum(map(len, sent.photos.values()))
+            content.photos["photo"] = [UploadedPhoto(data, request.headers.get("x-photo-name", "photo"))]
+    count = sum(map(len, content.photos.values()))
     if count > limits.photos:
         raise RequestError(
             413, "TooMany", f"the request has {count} photos, the limit is {limits.photos}: send several requests"
         )
-    return sent
+    return content
 
 
 async def _parse_form(request: Request, limits: Limits) -> RequestContent:
-    sent = RequestContent()
+    content = RequestContent()
     try:
-        form = request.form(max_files=limits.photos + 1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
-        async with form as content:
-            for name, value in content.multi_items():
+        async with request.form(
+            max_files=limits.photos + 1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
+        ) as form:
+            for name, value in form.multi_items():
                 if isinstance(value, UploadFile):
                     photo = UploadedPhoto(await value.read(), value.filename or "photo")
-                    sent.photos.setdefault(name, []).append(photo)
+                    content.photos.setdefault(name, []).append(photo)
                 else:
-                    sent.fields[name] = value
+                    content.fields[name] = value
     except HTTPException as error:  # raised by Starlette for a form that it cannot parse
         raise RequestError(400, "FormNotUnderstood", f"the form cannot be read: {printable(error.detail)}") from error
-    return sent
+    return content
 
 
 def _parse_json(body: bytes) -> RequestContent:
     try:
-        content = json.loads(body)
+        values = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, "JsonNotUnderstood", "the body is not JSON") from error
-    if not isinstance(content, dict):
+    if not isinstance(values, dict):
         raise RequestError(422, "InvalidValue", "the body must be a JSON object")
-    sent = RequestContent()
-    for name, value in content.items():
+    content = RequestContent()
+    for name, value in values.items():
         if name == "photos":
             if not isinstance(value, list):
                 raise RequestError(422, "InvalidValue", "photos: expected a list")
-            sent.photos[name] = [_decode(f"photo {number}", item) for number, item in enumerate(value, 1)]
+            content.photos[name] = [_decode(f"photo {number}", item) for number, item in enumerate(value, 1)]
         elif name in {"a", "b", "photo", "file", "source_image", "target_image"}:
-            sent.photos[name] = [_decode(name, value)]
+            content.photos[name] = [_decode(name, value)]
         else:
-            sent.fields[name] = value
-    return sent
+            content.fields[name] = value
+    return content
 
 
 def _decode(label: str, value: object) -> UploadedPhoto:

@@ -333,10 +333,10 @@ class _VideoProgress(Progress):
 
     def advance(self, amount: float = 1) -> None:
         self._done += amount
-        seconds = time.monotonic() - self._began
-        if self._done and seconds >= _MIN_ESTIMATE_SECONDS:
-            left = seconds / self._done * max(0.0, self._total - self._done)
-            self._scan.change(seconds_left=left)
+        elapsed = time.monotonic() - self._began
+        if self._done and elapsed >= _MIN_ESTIMATE_SECONDS:
+            seconds_left = elapsed / self._done * max(0.0, self._total - self._done)
+            self._scan.change(seconds_left=seconds_left)
         self._scan.check()
 
     def report(self, result: object) -> None:

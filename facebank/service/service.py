@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from facebank.service.folders import AlbumFolders
     from facebank.service.metrics import Metrics
     from facebank.service.options import ServiceOptions
+    from facebank.service.pool import BoundedPool
     from facebank.service.scanning import BackgroundScan
-    from facebank.service.work import Work
 
 _DIGITS = 3
 _MAX_SHOWN = dict.fromkeys(("probability", "stranger_probability"), 0.999)  # nothing is reported as certain
@@ -28,13 +28,13 @@ _ROUNDED = frozenset({"similarity", "probability", "stranger_probability", "thre
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The bank of the process, with its workers."""
+    """The bank of the process, with its thread pools and the parts that all routes share."""
 
     bank: FaceBank
     options: ServiceOptions
     access: Access
-    photos: Work  # for analyzing photos: one thread per core
-    lookups: Work  # for the gallery only: fast, and not queued behind photos
+    photos: BoundedPool  # for analyzing photos: one thread per core
+    lookups: BoundedPool  # for the gallery only: fast, and not queued behind photos
     metrics: Metrics
     album: Album
     folders: AlbumFolders

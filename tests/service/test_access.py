@@ -88,8 +88,8 @@ def test_keys_are_stored_as_hashes_for_their_owner_only(tmp_path: Path) -> None:
     assert key not in text
     assert key.removeprefix("facebank_") not in text
     assert keys.path.stat().st_mode & 0o777 == 0o600
-    assert keys.role_of(key) == ("Ada's phone", Role.TEACH)
-    assert keys.role_of(key[:-1]) is None
+    assert keys.owner_of(key) == ("Ada's phone", Role.TEACH)
+    assert keys.owner_of(key[:-1]) is None
     with pytest.raises(UsageError, match="already"):
         keys.add("Ada's phone", Role.READ)
     with pytest.raises(UsageError, match="no key 'nobody'"):

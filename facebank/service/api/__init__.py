@@ -1,12 +1,12 @@
 """The routes below ``/api/v1``, one module per subject."""
 
-from facebank.service.api import albums, deciding, people, recognition, samples, system
+from facebank.service.api import albums, decisions, people, recognition, samples, system
 
 ROUTERS = (
     recognition.router,
     people.router,
     samples.router,
-    deciding.router,
+    decisions.router,
     albums.router,
     system.router,
 )

@@ -13,7 +13,7 @@ from facebank.album.finding import Period
 from facebank.album.groups.face_groups import faces_of, group_key
 from facebank.schemas import load
 from facebank.schemas.records import found_photo_record, group_record, named_group_record
-from facebank.service.access import Admin, Reader, Teacher
+from facebank.service.access import AdminCaller, ReadCaller, TeachCaller
 from facebank.service.api.bodies import ClusterBody, Least, Limit, NameBody, Number, Offset, ScanBody
 from facebank.service.api.document import (
     FLAG,
@@ -119,7 +119,7 @@ _EVENTS = {"text/event-stream": {"schema": _EVENT}}
     "/scan", status_code=202, responses=json_responses(_SCAN, 202, description="The scan runs in the background.")
 )
 async def start_scan(
-    _: Admin, service: ServiceDep, body: Annotated[ScanBody | None, Body()] = None
+    _: AdminCaller, service: ServiceDep, body: Annotated[ScanBody | None, Body()] = None
 ) -> dict[str, object]:
     """Start scanning folders of the album in the background; all of them if none is named."""
     folders = [] if body is None else body.folders
@@ -127,13 +127,13 @@ async def start_scan(
 
 
 @router.get("/scan", responses=json_responses(_SCAN))
-async def scan_state(_: Reader, service: ServiceDep) -> dict[str, object]:
+async def scan_state(_: ReadCaller, service: ServiceDep) -> dict[str, object]:
     """Return the progress of the scan, or the result of the last one."""
     return service.scanning.state.record()
 
 
 @router.delete("/scan", responses=json_responses(_SCAN))
-async def cancel_scan(_: Admin, service: ServiceDep) -> dict[str, object]:
+async def cancel_scan(_: AdminCaller, service: ServiceDep) -> dict[str, object]:
     """Cancel the scan; its results are kept, and the next scan continues."""
     return service.scanning.cancel().record()
 
@@ -143,14 +143,14 @@ async def cancel_scan(_: Admin, service: ServiceDep) -> dict[str, object]:
     response_class=StreamingResponse,
     responses={200: {"description": "Events, each with the scan's state.", "content": _EVENTS}, **PROBLEMS},
 )
-async def scan_events(_: Reader, service: ServiceDep) -> StreamingResponse:
+async def scan_events(_: ReadCaller, service: ServiceDep) -> StreamingResponse:
     """Watch a scan: server-sent events ``progress``, and ``end`` with the result."""
     return StreamingResponse(_events(service.scanning.watch()), media_type="text/event-stream")
 
 
 @router.get("/find", responses=json_responses(_FOUND))
 async def find(
-    _: Reader,
+    _: ReadCaller,
     service: ServiceDep,
     memory: MemoryDep,
     *,
@@ -175,7 +175,7 @@ async def find(
 
 @router.get("/groups", responses=json_responses(page_of(groups=_GROUP)))
 async def groups(
-    _: Reader, service: ServiceDep, least: Least = 2, limit: Limit = 100, offset: Offset = 0
+    _: ReadCaller, service: ServiceDep, least: Least = 2, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
     """Return the last grouping of unnamed faces, largest group first."""
     large = [group for group in await service.lookups.run(service.album.groups) if len(group.faces) >= least]
@@ -188,7 +188,7 @@ async def groups(
     responses=json_responses(object_of(groups=list_of(_GROUP), named=NUMBER, poor=NUMBER, alone=NUMBER)),
 )
 async def make_groups(
-    _: Teacher, service: ServiceDep, body: Annotated[ClusterBody | None, Body()] = None
+    _: TeachCaller, service: ServiceDep, body: Annotated[ClusterBody | None, Body()] = None
 ) -> dict[str, object]:
     """Group the scanned faces without a name by person; group numbers change."""
     least = (body or ClusterBody()).least
@@ -201,14 +201,14 @@ async def make_groups(
 
 @router.get("/groups/{number}", responses=json_responses(_MEMBERS))
 async def faces_of_group(
-    _: Reader, service: ServiceDep, number: Number, limit: Limit = 100, offset: Offset = 0
+    _: ReadCaller, service: ServiceDep, number: Number, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
     """Return the faces of a group, most typical first, with photos, locations and pictures."""
     return await service.lookups.run(_list_members, service, number, limit, offset)
 
 
 @router.post("/groups/{number}", responses=json_responses(command("people-name")))
-async def name_group(_: Teacher, service: ServiceDep, number: Number, body: NameBody) -> dict[str, object]:
+async def name_group(_: TeachCaller, service: ServiceDep, number: Number, body: NameBody) -> dict[str, object]:
     """Name a group: its best and most varied faces are enrolled. If two requests are concurrent, one succeeds."""
     return await service.photos.run(_name_group, service, number, body)
 
@@ -232,14 +232,14 @@ def _list_members(service: Service, number: int, limit: int, offset: int) -> Rec
 
 
 def _member_record(service: Service, photo: Photo, face: Face) -> Record:
-    picture = f"/pictures/faces/{photo.content_hash}/{face.face_number}/{_SIDE}"
+    url = f"/pictures/faces/{photo.content_hash}/{face.face_number}/{_SIDE}"
     return {
         "image": service.folders.client_path(photo.path),
         "content_hash": photo.content_hash,
         "face": face.face_number,
         "box": [round(edge, 1) for edge in face.box.tolist()],
         "quality": round(face.quality, 3),
-        "thumbnail": picture if service.folders.contains(photo.path) else None,
+        "thumbnail": url if service.folders.contains(photo.path) else None,
     }
 
 

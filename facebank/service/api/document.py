@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 _RESPONSE = "x-response"
-_COMMANDS = "#/components/schemas/"
+_SCHEMAS = "#/components/schemas/"
 _BASE64 = {
     "oneOf": [
         {"type": "string", "description": "The file in base64; the prefix ``data:image/jpeg;base64,`` is allowed."},
@@ -56,7 +56,7 @@ FLAG: Schema = {"type": "boolean"}
 
 def command(name: str) -> Schema:
     """Return a reference to the JSON Schema of a command."""
-    return {"$ref": f"{_COMMANDS}{name}"}
+    return {"$ref": f"{_SCHEMAS}{name}"}
 
 
 def fields_of(name: str, *excluded: str) -> dict[str, Schema]:
@@ -178,6 +178,6 @@ def _replace_responses(part: Any) -> Any:
 
 def _command_names(part: Any) -> set[str]:
     if isinstance(part, dict):
-        own = {part["$ref"].removeprefix(_COMMANDS)} if isinstance(part.get("$ref"), str) else set()
+        own = {part["$ref"].removeprefix(_SCHEMAS)} if isinstance(part.get("$ref"), str) else set()
         return own.union(*map(_command_names, part.values()))
     return set().union(*map(_command_names, part)) if isinstance(part, list) else set()

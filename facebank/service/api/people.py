@@ -18,7 +18,7 @@ from facebank.schemas.records import (
     sample_record,
     warning_record,
 )
-from facebank.service.access import Admin, Reader, Teacher
+from facebank.service.access import AdminCaller, ReadCaller, TeachCaller
 from facebank.service.api.bodies import DryRun, Limit, MergeBody, Name, Offset, PersonBody
 from facebank.service.api.document import (
     FLAG,
@@ -54,7 +54,7 @@ _FIELDS: dict[str, Any] = {
 
 
 @router.get("", responses=json_responses(page_of(people=_PERSON_SUMMARY)))
-async def list_people(_: Reader, service: ServiceDep, limit: Limit = 100, offset: Offset = 0) -> dict[str, object]:
+async def list_people(_: ReadCaller, service: ServiceDep, limit: Limit = 100, offset: Offset = 0) -> dict[str, object]:
     """Return the enrolled people, by name."""
     return await service.lookups.run(_list_people, service.bank.gallery, limit, offset)
 
@@ -64,7 +64,9 @@ async def list_people(_: Reader, service: ServiceDep, limit: Limit = 100, offset
     responses=json_responses(_ENROLLED, 200, 201, description="The result for each photo; 201 if the person is new."),
     openapi_extra=photo_body(("photos",), {"name": {"type": "string"}, **_FIELDS}, required_fields=("name",)),
 )
-async def create_person(_: Teacher, service: ServiceDep, content: ContentDep, response: Response) -> dict[str, object]:
+async def create_person(
+    _: TeachCaller, service: ServiceDep, content: ContentDep, response: Response
+) -> dict[str, object]:
     """Enroll a person from photos; a photo sent twice is one sample. Fails if no photo is accepted."""
     name = content.text("name")
     if name is None:
@@ -82,7 +84,7 @@ async def create_person(_: Teacher, service: ServiceDep, content: ContentDep, re
     responses=json_responses(_ENROLLED, description="The result for each photo."),
     openapi_extra=photo_body(("photos",), _FIELDS),
 )
-async def enroll(_: Teacher, service: ServiceDep, name: Name, content: ContentDep) -> dict[str, object]:
+async def enroll(_: TeachCaller, service: ServiceDep, name: Name, content: ContentDep) -> dict[str, object]:
     """Enroll further photos of a person; a photo sent twice is one sample."""
     await service.lookups.run(service.bank.person, name)
     _is_new, record = await service.photos.run(_enroll, service, name, content)
@@ -91,7 +93,7 @@ async def enroll(_: Teacher, service: ServiceDep, name: Name, content: ContentDe
 
 @router.get("/{name:path}/samples", responses=json_responses(page_of(samples=_SAMPLE)))
 async def samples(
-    _: Reader, service: ServiceDep, name: Name, limit: Limit = 100, offset: Offset = 0
+    _: ReadCaller, service: ServiceDep, name: Name, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
     """Return a person's samples: the faces that were enrolled."""
     stored = await service.lookups.run(service.bank.samples, name)
@@ -100,25 +102,25 @@ async def samples(
 
 
 @router.post("/{name:path}/merge", responses=json_responses(command("people-merge")))
-async def merge(_: Teacher, service: ServiceDep, name: Name, body: MergeBody) -> dict[str, object]:
+async def merge(_: TeachCaller, service: ServiceDep, name: Name, body: MergeBody) -> dict[str, object]:
     """Merge people into a person; fails if their samples look like two people."""
     return person_record(await service.lookups.run(service.bank.merge, body.sources, name, force=body.force))
 
 
 @router.post("/{name:path}/unmerge", responses=json_responses(object_of(people=list_of(command("people-unmerge")))))
-async def unmerge(_: Teacher, service: ServiceDep, name: Name) -> dict[str, object]:
+async def unmerge(_: TeachCaller, service: ServiceDep, name: Name) -> dict[str, object]:
     """Undo the last merge into a person, and return the people who are separate again."""
     return {"people": list(map(person_record, await service.lookups.run(service.bank.unmerge, name)))}
 
 
 @router.get("/{name:path}", responses=json_responses(_PERSON))
-async def person(_: Reader, service: ServiceDep, name: Name) -> dict[str, object]:
+async def person(_: ReadCaller, service: ServiceDep, name: Name) -> dict[str, object]:
     """Return a person, with warnings about the samples and merged people."""
     return await service.lookups.run(_describe_person, service.bank.gallery, name)
 
 
 @router.patch("/{name:path}", responses=json_responses(command("people-set")))
-async def change_person(_: Teacher, service: ServiceDep, name: Name, body: PersonBody) -> dict[str, object]:
+async def change_person(_: TeachCaller, service: ServiceDep, name: Name, body: PersonBody) -> dict[str, object]:
     """Rename a person, or set a birth date or note; all changes or none."""
     facts = body.model_dump(exclude_unset=True, exclude={"name"})
     if not facts and body.name is None:
@@ -127,7 +129,7 @@ async def change_person(_: Teacher, service: ServiceDep, name: Name, body: Perso
 
 
 @router.delete("/{name:path}", responses=json_responses(command("people-forget")))
-async def forget(_: Admin, service: ServiceDep, name: Name, dry_run: DryRun = False) -> dict[str, object]:
+async def forget(_: AdminCaller, service: ServiceDep, name: Name, dry_run: DryRun = False) -> dict[str, object]:
     """Remove a person permanently, as ``facebank people forget`` does; returns the copies that remain elsewhere."""
     return await service.lookups.run(_forget, service.bank.gallery, name, dry_run=dry_run)
 

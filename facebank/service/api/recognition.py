@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from facebank.schemas.records import found_face_record, photo_record, verification_record
-from facebank.service.access import Reader
+from facebank.service.access import ReadCaller
 from facebank.service.api.document import Schema, command, fields_of, json_responses, list_of, object_of, photo_body
 from facebank.service.problems import RequestError
 from facebank.service.service import ContentDep, ServiceDep
@@ -24,7 +24,7 @@ _FACE = fields_of("identify")["faces"]["items"]["properties"]
 
 
 def _detection_schema(**extra: Schema) -> Schema:
-    """Return the schema of photos with faces that have no identity, but these extra fields."""
+    """Return the schema of photos whose faces have no identities, but the extra fields."""
     face = {key: _FACE[key] for key in ("box", "landmarks", "detection_score", "quality")}
     photo = {**fields_of("identify", "skipped"), "faces": list_of(object_of(**face, **extra))}
     return object_of(photos=list_of(object_of(**photo)))
@@ -33,24 +33,24 @@ def _detection_schema(**extra: Schema) -> Schema:
 @router.post(
     "/identify", responses=json_responses(object_of(photos=list_of(command("identify")))), openapi_extra=photo_body()
 )
-async def identify(_: Reader, service: ServiceDep, content: ContentDep) -> dict[str, object]:
+async def identify(_: ReadCaller, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Identify people in photos; returns the records of ``facebank identify --json``."""
     photos = [await service.photos.run(_identify, service, photo) for photo in content.all_photos()]
     return {"photos": photos}
 
 
 @router.post("/verify", responses=json_responses(command("verify")), openapi_extra=photo_body(("a", "b")))
-async def verify(_: Reader, service: ServiceDep, content: ContentDep) -> dict[str, object]:
+async def verify(_: ReadCaller, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Compare the largest faces of two photos."""
     photos = content.all_photos()
     if len(photos) != 2:
-        raise RequestError(400, "TwoPhotos", "send two photos")
+        raise RequestError(400, "TwoPhotos", "send two photos, a and b")
     verification = await service.photos.run(service.bank.verify, *photos)
     return service.client_record(verification_record(verification))
 
 
 @router.post("/detect", responses=json_responses(_detection_schema()), openapi_extra=photo_body())
-async def detect(_: Reader, service: ServiceDep, content: ContentDep) -> dict[str, object]:
+async def detect(_: ReadCaller, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Detect the faces of photos, without identifying them."""
     photos = [await service.photos.run(_analyze, service, photo) for photo in content.all_photos()]
     return {"photos": [_detection_record(service, photo, embeddings=False) for photo in photos]}
@@ -61,11 +61,13 @@ async def detect(_: Reader, service: ServiceDep, content: ContentDep) -> dict[st
     responses=json_responses(_detection_schema(embedding={"type": "array", "items": {"type": "number"}})),
     openapi_extra=photo_body(),
 )
-async def embed(_: Reader, service: ServiceDep, content: ContentDep) -> dict[str, object]:
+async def embed(_: ReadCaller, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Return the embeddings of faces; off unless the service was started with ``--embeddings``."""
     if not service.options.embeddings:
         raise RequestError(
-            403, "EmbeddingsAreOff", "faces can be reconstructed from embeddings: start the service with --embeddings"
+            403,
+            "EmbeddingsAreOff",
+            "embeddings are off, because faces can be reconstructed from them: start the service with --embeddings",
         )
     photos = [await service.photos.run(_analyze, service, photo) for photo in content.all_photos()]
     return {"photos": [_detection_record(service, photo, embeddings=True) for photo in photos]}

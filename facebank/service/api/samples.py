@@ -1,4 +1,4 @@
-"""Routes for samples: pictures and removal."""
+"""Routes for samples: thumbnails and removal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Response
 
 from facebank.album.copies import copies_of
 from facebank.schemas.records import removed_sample_record
-from facebank.service.access import Reader, Teacher
+from facebank.service.access import ReadCaller, TeachCaller
 from facebank.service.api.bodies import DryRun, Number
 from facebank.service.api.document import PROBLEMS, command, json_responses
 from facebank.service.page.pictures import reencode
@@ -37,29 +37,31 @@ _PICTURE = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
     },
 )
 async def thumbnail(
-    _: Reader, service: ServiceDep, number: Number, if_none_match: Annotated[str | None, Header()] = None
+    _: ReadCaller, service: ServiceDep, number: Number, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """Return the thumbnail of a sample, re-encoded."""
-    picture = await service.lookups.run(_read_picture, service.bank.gallery, number)
-    etag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
+    jpeg = await service.lookups.run(_read_thumbnail, service.bank.gallery, number)
+    etag = f'"{hashlib.sha256(jpeg).hexdigest()[:32]}"'
     headers = {**_CACHE_HEADERS, "ETag": etag}
     if if_none_match == etag:
         return Response(status_code=304, headers=headers)
-    return Response(await service.lookups.run(reencode, picture, _SIDE), media_type="image/jpeg", headers=headers)
+    return Response(await service.lookups.run(reencode, jpeg, _SIDE), media_type="image/jpeg", headers=headers)
 
 
 @router.delete("/{number}", responses=json_responses(command("people-remove-sample")))
-async def remove_sample(_: Teacher, service: ServiceDep, number: Number, dry_run: DryRun = False) -> dict[str, object]:
+async def remove_sample(
+    _: TeachCaller, service: ServiceDep, number: Number, dry_run: DryRun = False
+) -> dict[str, object]:
     """Remove a sample permanently; keeps its person."""
     return await service.lookups.run(_remove, service.bank.gallery, number, dry_run=dry_run)
 
 
-def _read_picture(gallery: Gallery, number: int) -> bytes:
+def _read_thumbnail(gallery: Gallery, number: int) -> bytes:
     gallery.sample(number)
-    picture = gallery.thumbnail(number)
-    if picture is None:
-        raise RequestError(404, "NoThumbnail", f"sample {number} was enrolled without a picture")
-    return picture
+    jpeg = gallery.thumbnail(number)
+    if jpeg is None:
+        raise RequestError(404, "NoThumbnail", f"sample {number} was enrolled without a thumbnail")
+    return jpeg
 
 
 def _remove(gallery: Gallery, number: int, *, dry_run: bool) -> Record:

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 import facebank
-from facebank.service.access import Reader
+from facebank.service.access import ReadCaller
 from facebank.service.api.document import PROBLEMS, TEXT, json_responses, object_of
 from facebank.service.service import ServiceDep
 
@@ -29,7 +29,7 @@ async def health(service: ServiceDep) -> dict[str, object]:
     response_class=Response,
     responses={200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": TEXT}}}, **PROBLEMS},
 )
-async def metrics(_: Reader, service: ServiceDep) -> Response:
+async def metrics(_: ReadCaller, service: ServiceDep) -> Response:
     """Return metrics of requests, photos and decisions in Prometheus' text format."""
     text = await service.lookups.run(service.metrics.text)
     return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from fastapi import APIRouter
 
 import facebank
-from facebank.service.access import Reader
+from facebank.service.access import ReadCaller
 from facebank.service.compreface.image_ids import sample_of
 from facebank.service.compreface.parameters import ClientContentDep, QueryDep
 from facebank.service.problems import RequestError
@@ -27,7 +27,9 @@ router = APIRouter(prefix="/api/v1", include_in_schema=False)
 
 
 @router.post("/recognition/recognize")
-async def recognize(_: Reader, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
+async def recognize(
+    _: ReadCaller, service: ServiceDep, query: QueryDep, content: ClientContentDep
+) -> dict[str, object]:
     """Identify the faces of a photo."""
     _check_plugins(service, query)
     photo, started = content.one_photo(), time.perf_counter()
@@ -36,7 +38,7 @@ async def recognize(_: Reader, service: ServiceDep, query: QueryDep, content: Cl
 
 
 @router.post("/detection/detect")
-async def detect(_: Reader, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
+async def detect(_: ReadCaller, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
     """Detect the faces of a photo."""
     _check_plugins(service, query)
     photo, started = content.one_photo(), time.perf_counter()
@@ -45,7 +47,7 @@ async def detect(_: Reader, service: ServiceDep, query: QueryDep, content: Clien
 
 
 @router.post("/verification/verify")
-async def verify(_: Reader, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
+async def verify(_: ReadCaller, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
     """Compare the faces of one photo with the largest of another."""
     _check_plugins(service, query)
     photos = [photo for name in ("source_image", "target_image") for photo in content.photos.get(name, [])[:1]]
@@ -58,7 +60,7 @@ async def verify(_: Reader, service: ServiceDep, query: QueryDep, content: Clien
 
 @router.post("/recognition/faces/{image_id}/verify")
 async def verify_with_example(
-    _: Reader, service: ServiceDep, image_id: str, query: QueryDep, content: ClientContentDep
+    _: ReadCaller, service: ServiceDep, image_id: str, query: QueryDep, content: ClientContentDep
 ) -> dict[str, object]:
     """Compare the faces of a photo with a sample."""
     _check_plugins(service, query)

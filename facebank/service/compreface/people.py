@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from facebank.errors import PersonNotFoundError
 from facebank.gallery import name_key
-from facebank.service.access import Admin, Reader, Teacher
+from facebank.service.access import AdminCaller, ReadCaller, TeachCaller
 from facebank.service.client_text import without_advice
 from facebank.service.compreface.faces import requested_faces
 from facebank.service.compreface.image_ids import image_id_of, sample_of
@@ -34,27 +34,29 @@ _MAX_LIST_BYTES = 64 * _MAX_IMAGES
 
 @router.get("/recognition/subjects")
 @router.get("/recognition/subjects/")
-async def list_subjects(_: Reader, service: ServiceDep) -> dict[str, object]:
+async def list_subjects(_: ReadCaller, service: ServiceDep) -> dict[str, object]:
     """List the people's names."""
     people = await service.lookups.run(service.bank.people)
     return {"subjects": [person.name for person in people]}
 
 
 @router.post("/recognition/subjects", status_code=201)
-async def add_subject(_: Teacher, service: ServiceDep, content: ClientContentDep) -> dict[str, object]:
+async def add_subject(_: TeachCaller, service: ServiceDep, content: ClientContentDep) -> dict[str, object]:
     """Add a person without photos."""
     return {"subject": await service.lookups.run(_add_subject, service.bank, _subject_name(content))}
 
 
 @router.put("/recognition/subjects/{subject}")
-async def rename_subject(_: Teacher, service: ServiceDep, subject: str, content: ClientContentDep) -> dict[str, object]:
+async def rename_subject(
+    _: TeachCaller, service: ServiceDep, subject: str, content: ClientContentDep
+) -> dict[str, object]:
     """Rename a person; merges the person with an existing one of the new name."""
     await service.lookups.run(_rename, service.bank, subject, _subject_name(content))
     return {"updated": True}
 
 
 @router.delete("/recognition/subjects/{subject}")
-async def delete_subject(_: Admin, service: ServiceDep, subject: str) -> dict[str, object]:
+async def delete_subject(_: AdminCaller, service: ServiceDep, subject: str) -> dict[str, object]:
     """Remove a person permanently."""
     person = await service.lookups.run(service.bank.person, subject)
     await service.lookups.run(service.bank.forget, person.name)
@@ -63,7 +65,7 @@ async def delete_subject(_: Admin, service: ServiceDep, subject: str) -> dict[st
 
 @router.delete("/recognition/subjects")
 @router.delete("/recognition/subjects/")
-async def delete_all_subjects(_: Admin, service: ServiceDep) -> dict[str, object]:
+async def delete_all_subjects(_: AdminCaller, service: ServiceDep) -> dict[str, object]:
     """Remove all people permanently."""
     return {"deleted": await service.lookups.run(_forget_everybody, service.bank)}
 
@@ -103,38 +105,40 @@ def _forget_everybody(bank: FaceBank) -> int:
 
 
 @router.post("/recognition/faces", status_code=201)
-async def add_example(_: Teacher, service: ServiceDep, query: QueryDep, content: ClientContentDep) -> dict[str, object]:
+async def add_example(
+    _: TeachCaller, service: ServiceDep, query: QueryDep, content: ClientContentDep
+) -> dict[str, object]:
     """Enroll a photo of a person."""
     return await service.photos.run(_add_example, service.bank, query, content.one_photo())
 
 
 @router.get("/recognition/faces")
-async def list_examples(_: Reader, service: ServiceDep, query: QueryDep) -> dict[str, object]:
+async def list_examples(_: ReadCaller, service: ServiceDep, query: QueryDep) -> dict[str, object]:
     """List samples, page by page."""
     return await service.lookups.run(_list_examples, service.bank, query)
 
 
 @router.delete("/recognition/faces")
-async def delete_examples(_: Admin, service: ServiceDep, query: QueryDep) -> dict[str, object]:
+async def delete_examples(_: AdminCaller, service: ServiceDep, query: QueryDep) -> dict[str, object]:
     """Remove all samples of a person, or of all people; keeps the people."""
     return {"deleted": await service.lookups.run(_remove_all, service.bank, query.subject)}
 
 
 @router.post("/recognition/faces/delete")
-async def delete_several_examples(_: Teacher, service: ServiceDep, request: Request) -> list[dict[str, object]]:
+async def delete_several_examples(_: TeachCaller, service: ServiceDep, request: Request) -> list[dict[str, object]]:
     """Remove samples."""
     return await service.lookups.run(_remove, service.bank, _parse_image_ids(await request.body()))
 
 
 @router.delete("/recognition/faces/{image_id}")
-async def delete_example(_: Teacher, service: ServiceDep, image_id: str) -> dict[str, object]:
+async def delete_example(_: TeachCaller, service: ServiceDep, image_id: str) -> dict[str, object]:
     """Remove a sample."""
     (example,) = await service.lookups.run(_remove, service.bank, [image_id])
     return example
 
 
 @router.get("/recognition/faces/{image_id}/img", response_class=Response)
-async def download_image(_: Reader, service: ServiceDep, image_id: str) -> Response:
+async def download_image(_: ReadCaller, service: ServiceDep, image_id: str) -> Response:
     """Return a sample's thumbnail."""
     jpeg = await service.lookups.run(_thumbnail, service.bank, image_id)
     return Response(jpeg, media_type="image/jpeg")
@@ -172,7 +176,7 @@ _REFUSALS = {
 
 
 def _list_examples(bank: FaceBank, query: Parameters) -> dict[str, object]:
-    subject, size, faces = query.subject, query.size, list[dict[str, object]]()
+    subject, size, examples = query.subject, query.size, list[dict[str, object]]()
     with bank.gallery.snapshot():
         people = [person for person in bank.people() if subject is None or name_key(person.name) == name_key(subject)]
         total, skipped = sum(person.sample_count for person in people), query.page * size
@@ -180,12 +184,12 @@ def _list_examples(bank: FaceBank, query: Parameters) -> dict[str, object]:
             if skipped >= person.sample_count:
                 skipped -= person.sample_count
                 continue
-            if len(faces) == size:
+            if len(examples) == size:
                 break
-            faces += map(_example_record, bank.samples(person.name)[skipped:][: size - len(faces)])
+            examples += map(_example_record, bank.samples(person.name)[skipped:][: size - len(examples)])
             skipped = 0
     return {
-        "faces": faces,
+        "faces": examples,
         "page_number": query.page,
         "page_size": size,
         "total_pages": -(-total // size),
@@ -195,16 +199,21 @@ def _list_examples(bank: FaceBank, query: Parameters) -> dict[str, object]:
 
 def _parse_image_ids(body: bytes) -> list[str]:
     if len(body) > _MAX_LIST_BYTES:
-        raise RequestError(400, "InvalidValue", f"a request may delete at most {_MAX_IMAGES} images")
+        raise _too_many_images_error()
     try:
         image_ids = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError(400, "InvalidValue", "the body is not JSON") from error
+        raise RequestError(400, "InvalidValue", "the body is not JSON: send a list of image ids") from error
     if not isinstance(image_ids, list) or not all(isinstance(item, str) for item in image_ids):
         raise RequestError(400, "InvalidValue", "the body must be a JSON list of image ids")
     if len(image_ids) > _MAX_IMAGES:
-        raise RequestError(400, "InvalidValue", f"a request may delete at most {_MAX_IMAGES} images")
+        raise _too_many_images_error()
     return image_ids
+
+
+def _too_many_images_error() -> RequestError:
+    message = f"the list has more than {_MAX_IMAGES:,} image ids: send several requests"
+    return RequestError(400, "InvalidValue", message)
 
 
 def _remove(bank: FaceBank, image_ids: list[str]) -> list[dict[str, object]]:
@@ -221,5 +230,5 @@ def _remove_all(bank: FaceBank, subject: str | None) -> int:
 def _thumbnail(bank: FaceBank, image_id: str) -> bytes:
     jpeg = bank.gallery.thumbnail(sample_of(bank, image_id).id)
     if jpeg is None:
-        raise RequestError(404, "ImageNotFound", f"Image {image_id} was enrolled without a picture")
+        raise RequestError(404, "ImageNotFound", f"Image {image_id} was enrolled without a thumbnail")
     return jpeg

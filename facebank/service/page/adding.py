@@ -1,4 +1,4 @@
-"""Pages to add photos one by one, to a person or just to identify them, and to scan the album."""
+"""Page to enroll people from single photos, to identify people without storing a photo, and to scan the album."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from facebank.media import encode_thumbnail, turn_photo
 from facebank.media.reading import read_photo_bytes
-from facebank.service.access import Reader, Teacher
+from facebank.service.access import ReadCaller, TeachCaller
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
 from facebank.service.page.wording import explanation, headline, likelihood, sentence
@@ -31,7 +31,7 @@ _MAX_CHOICES = 24  # faces of a photo
 
 
 @router.get("")
-async def add(caller: Reader, memory: MemoryDep) -> Response:
+async def add(caller: ReadCaller, memory: MemoryDep) -> Response:
     """Show the drop area for photos, and the album's folders."""
     names = await memory.service.lookups.run(memory.service.bank.gallery.names)
     return page(
@@ -45,13 +45,13 @@ async def add(caller: Reader, memory: MemoryDep) -> Response:
 
 
 @router.post("/ask")
-async def ask(_: Reader, memory: MemoryDep, content: ContentDep) -> dict[str, object]:
+async def ask(_: ReadCaller, memory: MemoryDep, content: ContentDep) -> dict[str, object]:
     """Identify the people in a photo, without storing it."""
     return await memory.service.photos.run(_identify, memory, content.one_photo())
 
 
 @router.post("/enroll")
-async def enroll(_: Teacher, memory: MemoryDep, content: ContentDep) -> dict[str, object]:
+async def enroll(_: TeachCaller, memory: MemoryDep, content: ContentDep) -> dict[str, object]:
     """Enroll a person from a photo; `face` is the face number in a photo with several."""
     request = _EnrollRequest(content.text("name") or "", content.flag("force"), content.number("face"))
     return await memory.service.photos.run(_enroll, memory, request, content.one_photo())
@@ -61,7 +61,7 @@ async def enroll(_: Teacher, memory: MemoryDep, content: ContentDep) -> dict[str
 class _EnrollRequest:
     name: str
     force: bool
-    face: int | None
+    face_number: int | None
 
 
 def _identify(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
@@ -88,23 +88,23 @@ def _identify(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
 
 def _enroll(memory: PageMemory, request: _EnrollRequest, upload: UploadedPhoto) -> dict[str, object]:
     bank, text = memory.service.bank, memory.service.text
-    photo: EnrolledPhoto | Feedback
-    if request.face is None:
-        (photo,) = bank.enroll(request.name, upload, force=request.force).photos
+    result: EnrolledPhoto | Feedback
+    if request.face_number is None:
+        (result,) = bank.enroll(request.name, upload, force=request.force).photos
     else:
-        photo = bank.confirm(upload, request.name, request.face, force=request.force, new=True)
+        result = bank.confirm(upload, request.name, request.face_number, force=request.force, new=True)
     memory.wake()
-    name = photo.person or request.name
-    warning = photo.warning if isinstance(photo, EnrolledPhoto) else None
+    name = result.person or request.name
+    warning = result.warning if isinstance(result, EnrolledPhoto) else None
     return {
-        "accepted": photo.accepted,
-        "reason": photo.reason.value,
-        "detail": sentence(text.strip_paths(photo.detail)),
+        "accepted": result.accepted,
+        "reason": result.reason.value,
+        "detail": sentence(text.strip_paths(result.detail)),
         "warning": sentence(text.strip_paths(warning)) if warning else None,
         "name": name,
-        "person": bank.person(name).id if photo.accepted else None,
-        "sample_id": photo.sample_id,
-        "faces": _choices(memory, upload) if photo.reason is EnrollReason.SEVERAL_FACES else [],
+        "person": bank.person(name).id if result.accepted else None,
+        "sample_id": result.sample_id,
+        "faces": _choices(memory, upload) if result.reason is EnrollReason.SEVERAL_FACES else [],
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from facebank.recognition.audit import SAME_PERSON_ERROR, FindingKind
-from facebank.service.access import Reader
+from facebank.service.access import ReadCaller
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
 
@@ -61,7 +61,7 @@ class _Hint:
 
 
 @router.get("/look-alikes")
-async def look_alikes(caller: Reader, memory: MemoryDep) -> Response:
+async def look_alikes(caller: ReadCaller, memory: MemoryDep) -> Response:
     """Show people who are easily confused, and doubtful samples."""
     listed = await memory.service.lookups.run(_list_findings, memory)
     pairs, hints, more = listed or ([], [], 0)

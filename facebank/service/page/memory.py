@@ -258,7 +258,7 @@ class PageMemory:
         with self.service.album.naming:
             undoable = self._answers.get(token)
             if undoable is None:
-                raise RequestError(404, "NothingToUndo", "this cannot be undone any more")
+                raise RequestError(404, "NothingToUndo", "this was undone already, or is from before a restart")
             is_changed = take_back(self.service.bank, undoable.answer, self.service.album)
             self._answers.pop(token, None)  # only now, so that a failed undo can be repeated
             if undoable.answer.parted is not None:
@@ -286,10 +286,10 @@ class PageMemory:
                 denied = self.service.bank.gallery.denied_faces(question.asked).values()
         undone = self._excluded.get(question.key, frozenset())
         excluded = {
-            face
-            for face, (photo, number) in faces.items()
-            if face in undone
-            or any(is_same_place(FaceKey.from_photo(photo, photo.faces[number - 1]), key) for key in denied)
+            face_id
+            for face_id, (photo, face_number) in faces.items()
+            if face_id in undone
+            or any(is_same_place(FaceKey.from_photo(photo, photo.faces[face_number - 1]), key) for key in denied)
         }
         return excluded if len(excluded) < len(faces) else set()
 

@@ -18,8 +18,8 @@ class Pages:
 
     number: int  # from 1
     count: int
-    before: str | None
-    after: str | None
+    previous_url: str | None
+    next_url: str | None
 
 
 def page_of(
@@ -41,6 +41,6 @@ def page_of(
         query = {name: value for name, value in parameters.items() if value not in (None, "")}
         return f"{path}?{urlencode({**query, 'page': page_number})}"
 
-    before = url_of(number - 1) if number > 1 else None
-    after = url_of(number + 1) if number < count else None
-    return items[(number - 1) * size : number * size], Pages(number, count, before, after)
+    previous_url = url_of(number - 1) if number > 1 else None
+    next_url = url_of(number + 1) if number < count else None
+    return items[(number - 1) * size : number * size], Pages(number, count, previous_url, next_url)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Path, Query
 
 from facebank.album.copies import ADVICE, copies_of
 from facebank.errors import PersonNotFoundError, UsageError
-from facebank.service.access import Admin, Reader, Teacher
+from facebank.service.access import AdminCaller, ReadCaller, TeachCaller
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.paging import page_of
 from facebank.service.page.rendering import PageRoute, page
@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _PEOPLE_PER_PAGE, _PHOTOS_PER_PAGE = 100, 60
-_MAX_UNSURE, _MAX_COMPANY = 24, 12
+_MAX_UNSURE, _MAX_COMPANIONS = 24, 12
 _AMBIGUOUS = (Reason.CONFUSABLE, Reason.RUNNER_UP_TOO_NEAR)
 _MAX_VIDEOS, _MAX_VISITS = 200, 8
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
@@ -66,8 +66,8 @@ class _PersonView:
     unsure: Sequence[tuple[SeenPhoto, SeenFace]]
     unsure_count: int
     is_ambiguous: bool  # whether another person is about equally likely in some of them
-    company: Sequence[tuple[int, str, int]]  # ids and names of people in the same photos and videos, with counts
-    together: int | None  # id of the person to show together
+    companions: Sequence[tuple[int, str, int]]  # ids and names of people in the same photos and videos, with counts
+    companion_id: int | None  # if given, only photos and videos that show this person too
     samples: Sequence[Sample]
     merged: Sequence[MergedPerson]
     names: Sequence[str]  # names of all other people
@@ -75,10 +75,10 @@ class _PersonView:
 
 @router.get("/")
 async def people_page(
-    caller: Reader, memory: MemoryDep, q: Annotated[str, Query(max_length=200)] = "", number: PageNumber = 1
+    caller: ReadCaller, memory: MemoryDep, q: Annotated[str, Query(max_length=200)] = "", number: PageNumber = 1
 ) -> Response:
     """Show all people, most photos first."""
-    cards, count, asks = await memory.service.lookups.run(_cards, memory, q)
+    cards, count, has_unnamed = await memory.service.lookups.run(_cards, memory, q)
     first = await memory.service.lookups.run(memory.first_steps)
     people, pages = page_of(cards, number, _PEOPLE_PER_PAGE, "/", q=q)
     return page(
@@ -90,13 +90,13 @@ async def people_page(
         per_page=_PEOPLE_PER_PAGE,
         pages=pages,
         query=q,
-        asks=asks,
+        has_unnamed=has_unnamed,
         **first,
     )
 
 
 @router.get("/looking")
-async def work_progress(_: Reader, memory: MemoryDep) -> dict[str, object]:
+async def work_progress(_: ReadCaller, memory: MemoryDep) -> dict[str, object]:
     """Return the progress of work on the photos."""
     progress = await memory.service.lookups.run(memory.progress)
     if progress is None:
@@ -106,7 +106,7 @@ async def work_progress(_: Reader, memory: MemoryDep) -> dict[str, object]:
 
 def _cards(memory: PageMemory, query: str) -> tuple[list[_Card], int, bool]:
     people, best_samples, counts = memory.service.bank.people(), memory.best_samples(), memory.overview.counts()
-    part = query.strip().casefold()
+    search = query.strip().casefold()
     cards = [
         _Card(
             person.id,
@@ -116,7 +116,7 @@ def _cards(memory: PageMemory, query: str) -> tuple[list[_Card], int, bool]:
             best_samples[person.id].id if person.id in best_samples else None,
         )
         for person in people
-        if part in person.name.casefold()
+        if search in person.name.casefold()
     ]
     cards.sort(key=lambda card: (-card.photos, card.name.casefold()))
     return cards, len(people), memory.overview.has_unnamed()
@@ -124,20 +124,20 @@ def _cards(memory: PageMemory, query: str) -> tuple[list[_Card], int, bool]:
 
 @router.get("/people/{person_id}")
 async def person_page(
-    caller: Reader,
+    caller: ReadCaller,
     memory: MemoryDep,
     person_id: PersonId,
-    together: Annotated[int | None, Query(alias="with", ge=0, le=2**62)] = None,
+    companion_id: Annotated[int | None, Query(alias="with", ge=0, le=2**62)] = None,
     page_number: PageNumber = 1,
 ) -> Response:
     """Show a person: the photos and videos of the album, oldest first, and the samples."""
-    view = await memory.service.lookups.run(_view_of, memory, person_id, together)
+    view = await memory.service.lookups.run(_view_of, memory, person_id, companion_id)
     photos, pages = page_of(
         view.photos,
         page_number,
         _PHOTOS_PER_PAGE,
         f"/people/{person_id}",
-        **{"with": together},
+        **{"with": companion_id},
     )
     return page(
         "person.html",
@@ -154,7 +154,7 @@ async def person_page(
 
 
 @router.post("/people/{person_id}/rename")
-async def rename(_: Teacher, memory: MemoryDep, person_id: PersonId, name: Name) -> dict[str, object]:
+async def rename(_: TeachCaller, memory: MemoryDep, person_id: PersonId, name: Name) -> dict[str, object]:
     """Rename a person."""
     person = await _change(memory, lambda bank: bank.rename(_name(bank, person_id), name))
     return {"message": f"The new name is {person.name}."}
@@ -162,7 +162,7 @@ async def rename(_: Teacher, memory: MemoryDep, person_id: PersonId, name: Name)
 
 @router.post("/people/{person_id}/describe")
 async def describe(
-    _: Teacher,
+    _: TeachCaller,
     memory: MemoryDep,
     person_id: PersonId,
     day: Annotated[str, Body(embed=True, max_length=10)] = "",
@@ -177,7 +177,7 @@ async def describe(
 
 @router.post("/people/{person_id}/merge")
 async def merge(
-    _: Teacher,
+    _: TeachCaller,
     memory: MemoryDep,
     person_id: PersonId,
     into: Name,
@@ -199,14 +199,14 @@ async def merge(
 
 
 @router.post("/people/{person_id}/unmerge")
-async def unmerge(_: Teacher, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
+async def unmerge(_: TeachCaller, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
     """Undo the last merge into a person."""
     people = await _change(memory, lambda bank: bank.unmerge(_name(bank, person_id)))
     return {"message": f"Separate again: {', '.join(person.name for person in people)}."}
 
 
 @router.get("/people/{person_id}/copies")
-async def copies(_: Admin, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
+async def copies(_: AdminCaller, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
     """Return what would remain after forgetting a person: exports, sorted folders, names in files, backups."""
 
     def list_copies(bank: FaceBank) -> dict[str, object]:
@@ -218,7 +218,7 @@ async def copies(_: Admin, memory: MemoryDep, person_id: PersonId) -> dict[str, 
 
 
 @router.post("/people/{person_id}/forget")
-async def forget(_: Admin, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
+async def forget(_: AdminCaller, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
     """Remove a person permanently."""
 
     def forget_person(bank: FaceBank) -> str:
@@ -232,7 +232,7 @@ async def forget(_: Admin, memory: MemoryDep, person_id: PersonId) -> dict[str, 
 
 @router.post("/samples/{sample_id}/remove")
 async def remove_sample(
-    _: Teacher, memory: MemoryDep, sample_id: Annotated[int, Path(ge=0, le=2**62)]
+    _: TeachCaller, memory: MemoryDep, sample_id: Annotated[int, Path(ge=0, le=2**62)]
 ) -> dict[str, object]:
     """Remove a sample permanently."""
 
@@ -248,7 +248,7 @@ def _full_disk_warning(removed: Forgotten) -> str:
     """Return a warning if removed bytes could not be overwritten because the disk is full; else an empty text."""
     if not removed.full_disk:
         return ""
-    return " The disk is full, so deleted data may still be in the gallery: free space and restart facebank serve."
+    return " The disk is full, so deleted data may still be in the gallery: free space and restart 'facebank serve'."
 
 
 async def _change(memory: PageMemory, change: Callable[[FaceBank], Result]) -> Result:
@@ -264,28 +264,30 @@ def _name(bank: FaceBank, person_id: int) -> str:
     return name
 
 
-def _view_of(memory: PageMemory, person_id: int, together: int | None) -> _PersonView:
+def _view_of(memory: PageMemory, person_id: int, companion_id: int | None) -> _PersonView:
     bank, overview = memory.service.bank, memory.overview
     names = bank.gallery.names()
     name = _name(bank, person_id)
     photos, unsure = overview.photos_of(person_id), overview.unsure(person_id)
     videos = memory.videos.videos_of(person_id)
-    together_with = [other for photo in photos for other in photo.people]
-    together_with += [other for video in videos for other in video.people]
-    company = Counter(other for other in together_with if other != person_id and other in names)
+    seen_ids = [other for photo in photos for other in photo.people]
+    seen_ids += [other for video in videos for other in video.people]
+    companions = Counter(other for other in seen_ids if other != person_id and other in names)
+    if companion_id not in names:
+        companion_id = None
     best_samples = memory.best_samples()
     return _PersonView(
         person=bank.person(name),
         sample_id=best_samples[person_id].id if person_id in best_samples else None,
-        photos=overview.photos_of(person_id, together) if together in names else photos,
+        photos=photos if companion_id is None else overview.photos_of(person_id, companion_id),
         photo_count=len(photos),
-        videos=memory.videos.videos_of(person_id, together if together in names else None),
+        videos=videos if companion_id is None else memory.videos.videos_of(person_id, companion_id),
         video_count=len(videos),
         unsure=unsure[:_MAX_UNSURE],
         unsure_count=len(unsure),
         is_ambiguous=any(face.reason in _AMBIGUOUS for _, face in unsure),
-        company=[(other, names[other], count) for other, count in company.most_common(_MAX_COMPANY)],
-        together=together if together in names else None,
+        companions=[(other, names[other], count) for other, count in companions.most_common(_MAX_COMPANIONS)],
+        companion_id=companion_id,
         samples=bank.samples(name),
         merged=bank.gallery.merged(name),
         names=sorted((other for key, other in names.items() if key != person_id), key=str.casefold),

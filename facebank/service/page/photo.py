@@ -15,7 +15,7 @@ from facebank.album.confirmed import identify_in_album
 from facebank.album.pictures import read_unchanged
 from facebank.gallery import FaceKey
 from facebank.operations.explain import draw_picture, explain_sample, nearest_samples
-from facebank.service.access import Reader, Teacher
+from facebank.service.access import ReadCaller, TeachCaller
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
 from facebank.service.page.wording import NOBODY, NOBODY_EXPLANATION, explanation, headline, is_offered, likelihood
@@ -69,7 +69,7 @@ class Undo(BaseModel):
 
 
 @router.get("/photos/{content_hash}")
-async def photo_page(caller: Reader, memory: MemoryDep, content_hash: ContentHash) -> Response:
+async def photo_page(caller: ReadCaller, memory: MemoryDep, content_hash: ContentHash) -> Response:
     """Show a photo with its faces."""
     photo, faces, names = await memory.service.lookups.run(_views, memory, content_hash)
     return page(
@@ -86,7 +86,7 @@ async def photo_page(caller: Reader, memory: MemoryDep, content_hash: ContentHas
 
 @router.get("/photos/{content_hash}/faces/{face_number}/nearest")
 async def nearest(
-    _: Reader, memory: MemoryDep, content_hash: ContentHash, face_number: FaceNumber
+    _: ReadCaller, memory: MemoryDep, content_hash: ContentHash, face_number: FaceNumber
 ) -> dict[str, object]:
     """Return the samples of the likeliest person that are most similar to a face."""
     return await memory.service.lookups.run(_find_nearest, memory, content_hash, face_number)
@@ -94,7 +94,7 @@ async def nearest(
 
 @router.get("/pictures/maps/{content_hash}/{face_number}/{sample_id}")
 async def explanation_map(
-    _: Reader, memory: MemoryDep, content_hash: ContentHash, face_number: FaceNumber, sample_id: int
+    _: ReadCaller, memory: MemoryDep, content_hash: ContentHash, face_number: FaceNumber, sample_id: int
 ) -> Response:
     """Return the explanation map of a face and a sample; takes seconds."""
     data = await memory.service.photos.run(_draw_map, memory, content_hash, face_number, sample_id)
@@ -102,13 +102,15 @@ async def explanation_map(
 
 
 @router.post("/photos/{content_hash}/answers")
-async def answer(caller: Teacher, memory: MemoryDep, content_hash: ContentHash, body: FaceAnswer) -> dict[str, object]:
+async def answer(
+    caller: TeachCaller, memory: MemoryDep, content_hash: ContentHash, body: FaceAnswer
+) -> dict[str, object]:
     """Learn a user's answer about a face."""
     return await memory.service.photos.run(_record_answer, memory, caller, content_hash, body)
 
 
 @router.post("/answers/undo")
-async def undo(_: Teacher, memory: MemoryDep, body: Undo) -> dict[str, object]:
+async def undo(_: TeachCaller, memory: MemoryDep, body: Undo) -> dict[str, object]:
     """Undo an answer."""
     return {"message": await memory.service.photos.run(memory.undo, body.token)}
 
@@ -181,9 +183,9 @@ def _draw_map(memory: PageMemory, content_hash: str, face_number: int, sample_id
         raise RequestError(404, "NoPhoto", "the photo of this learned face is outside of the album")
     sample_photo = read_unchanged(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
     face_photo = read_unchanged(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
-    file = io.BytesIO()
-    draw_picture(explain_sample(bank.engine, face_photo, face, sample_photo, sample)).save(file, "PNG")
-    return file.getvalue()
+    buffer = io.BytesIO()
+    draw_picture(explain_sample(bank.engine, face_photo, face, sample_photo, sample)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _record_answer(memory: PageMemory, caller: Caller, content_hash: str, body: FaceAnswer) -> dict[str, object]:
@@ -215,5 +217,5 @@ def _words(body: FaceAnswer, person: str | None) -> str:
 
 def _require_face(photo: Photo, face_number: int) -> Face:
     if face_number > len(photo.faces):
-        raise RequestError(404, "NoFace", "there is no such face")
+        raise RequestError(404, "NoFace", f"this photo has no face {face_number}")
     return photo.faces[face_number - 1]

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Path, Request
 from facebank.album.pictures import face_picture, photo_picture
 from facebank.media import encode_thumbnail
 from facebank.media.reading import read_photo_bytes
-from facebank.service.access import Reader
+from facebank.service.access import ReadCaller
 from facebank.service.page.memory import MemoryDep
-from facebank.service.page.rendering import not_modified, picture
+from facebank.service.page.rendering import not_modified, picture_response
 from facebank.service.problems import RequestError
 
 if TYPE_CHECKING:
@@ -32,22 +32,22 @@ _PHOTO_SIDES, _FACE_SIDES = (320, 640, 1600), (128, 320)
 
 @router.get("/samples/{sample_id}")
 async def sample_picture(
-    request: Request, _: Reader, memory: MemoryDep, sample_id: Annotated[int, Path(ge=0, le=2**62)]
+    request: Request, _: ReadCaller, memory: MemoryDep, sample_id: Annotated[int, Path(ge=0, le=2**62)]
 ) -> Response:
     """Return the thumbnail of a sample."""
     lookups = memory.service.lookups
     jpeg = await lookups.run(memory.service.bank.gallery.thumbnail, sample_id)  # the sample may have been removed
     if jpeg is None:
-        raise RequestError(404, "NoPicture", "there is no picture of this sample")
+        raise RequestError(404, "NoPicture", "the sample was removed, or enrolled without a thumbnail")
     etag = f'"sample-{hashlib.sha256(jpeg).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
         return not_modified(etag)
-    return picture(await lookups.run(memory.pictures.get, etag, lambda: reencode(jpeg, _SAMPLE_SIDE)), etag)
+    return picture_response(await lookups.run(memory.pictures.get, etag, lambda: reencode(jpeg, _SAMPLE_SIDE)), etag)
 
 
 @router.get("/photos/{content_hash}/{side}")
 async def picture_of_photo(
-    request: Request, _: Reader, memory: MemoryDep, content_hash: ContentHash, side: int
+    request: Request, _: ReadCaller, memory: MemoryDep, content_hash: ContentHash, side: int
 ) -> Response:
     """Return a photo of the album with the requested longer side."""
     _check_side(side, _PHOTO_SIDES)
@@ -59,7 +59,7 @@ async def picture_of_photo(
 
 @router.get("/faces/{content_hash}/{face_number}/{side}")
 async def picture_of_face(
-    request: Request, _: Reader, memory: MemoryDep, content_hash: ContentHash, face_number: int, side: int
+    request: Request, _: ReadCaller, memory: MemoryDep, content_hash: ContentHash, face_number: int, side: int
 ) -> Response:
     """Return a face of a photo of the album, with a margin."""
     _check_side(side, _FACE_SIDES)
@@ -77,10 +77,10 @@ async def _respond(
     request: Request, memory: PageMemory, content_hash: str, etag: str, make: Callable[[], bytes]
 ) -> Response:
     if memory.overview.photo(content_hash) is None:
-        raise RequestError(404, "NoPhoto", "the album has no such photo")
+        raise RequestError(404, "NoPhoto", "the album no longer has this photo")
     if request.headers.get("if-none-match") == etag:
         return not_modified(etag)
-    return picture(await memory.service.photos.run(memory.pictures.get, etag, make), etag)
+    return picture_response(await memory.service.photos.run(memory.pictures.get, etag, make), etag)
 
 
 def _check_side(side: int, sides: tuple[int, ...]) -> None:

@@ -113,9 +113,9 @@ def page(template: str, caller: Caller | None, *, status: int = 200, **values: o
     return HTMLResponse(html, status, {"Cache-Control": CACHE_CONTROL})
 
 
-def picture(data: bytes, etag: str) -> Response:
-    """Return a picture that browsers cache and revalidate."""
-    return Response(data, media_type="image/jpeg", headers={"Cache-Control": CACHE_CONTROL, "ETag": etag})
+def picture_response(jpeg: bytes, etag: str) -> Response:
+    """Return a response with a JPEG that browsers cache and revalidate."""
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": CACHE_CONTROL, "ETag": etag})
 
 
 def not_modified(etag: str) -> Response:

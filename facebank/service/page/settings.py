@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body
 from facebank.errors import ScanNotFoundError
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import AUTOMATIC, change_setting, list_settings, unset_setting
-from facebank.service.access import Admin, Reader
+from facebank.service.access import AdminCaller, ReadCaller
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
 
@@ -40,8 +40,7 @@ _METHODS = {
 _TEXTS = {
     "fpir": _SettingText(
         "Strangers with a wrong name",
-        "How many strangers may be given somebody's name by mistake. Fewer means that facebank says more often that it "
-        "does not know.",
+        "How many strangers may be given somebody's name by mistake. With fewer, more faces stay without a name.",
         (("0.001", "1 of 1,000"), ("0.01", "1 of 100"), ("0.05", "1 of 20"), ("0.1", "1 of 10")),
     ),
     "least_probability": _SettingText(
@@ -68,7 +67,7 @@ _TEXTS = {
         "How faces are compared",
         "With each person's average face, with the learned faces that are most similar, or by borders drawn between "
         "people. Leave this unless another way works better for your photos.",
-        ((AUTOMATIC, "what suits best"), *((kind, _METHODS[kind]) for kind in CLASSIFIERS)),
+        ((AUTOMATIC, "what suits best"), *((classifier, _METHODS[classifier]) for classifier in CLASSIFIERS)),
     ),
 }
 
@@ -84,7 +83,7 @@ class _SettingView:
 
 
 @router.get("")
-async def settings(caller: Reader, memory: MemoryDep) -> Response:
+async def settings(caller: ReadCaller, memory: MemoryDep) -> Response:
     """Show the settings."""
     views, facts = await memory.service.lookups.run(_views, memory)
     return page("settings.html", caller, current_path="/settings", settings=views, facts=facts)
@@ -92,7 +91,7 @@ async def settings(caller: Reader, memory: MemoryDep) -> Response:
 
 @router.post("")
 async def change(
-    _: Admin,
+    _: AdminCaller,
     memory: MemoryDep,
     key: Annotated[str, Body(max_length=100)],
     value: Annotated[str, Body(max_length=100)],

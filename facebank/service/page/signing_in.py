@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from facebank.service.access import SESSION_COOKIE, SESSION_SECONDS, Reader
+from facebank.service.access import SESSION_COOKIE, SESSION_SECONDS, ReadCaller
 from facebank.service.page.rendering import PageRoute, page
 from facebank.service.problems import RequestError
 from facebank.service.service import ServiceDep
@@ -24,7 +24,7 @@ async def ask_for_key(request: Request, to: str = "/") -> Response:
     """Show the sign-in form, unless there is a session already."""
     if request.scope["state"]["caller"] is not None:
         return RedirectResponse(_local_target(to), 303)
-    return page("sign_in.html", None, wrong=False, wait=None, to=_local_target(to))
+    return page("sign_in.html", None, is_wrong=False, wait=None, to=_local_target(to))
 
 
 @router.post("/sign-in")
@@ -36,11 +36,11 @@ async def sign_in(
         session = service.access.sign_in(key.strip(), request.client.host if request.client else "")
     except RequestError as error:
         wait = error.headers["Retry-After"]
-        rejection = page("sign_in.html", None, status=error.status, wrong=True, wait=wait, to=_local_target(to))
+        rejection = page("sign_in.html", None, status=error.status, is_wrong=True, wait=wait, to=_local_target(to))
         rejection.headers.update(error.headers)
         return rejection
     if session is None:
-        return page("sign_in.html", None, status=401, wrong=True, wait=None, to=_local_target(to))
+        return page("sign_in.html", None, status=401, is_wrong=True, wait=None, to=_local_target(to))
     service.access.sign_out(request.cookies.get(SESSION_COOKIE, ""))  # end the previous session
     response = RedirectResponse(_local_target(to), 303)
     is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
@@ -51,7 +51,7 @@ async def sign_in(
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request, _: Reader, service: ServiceDep) -> dict[str, bool]:
+async def sign_out(request: Request, _: ReadCaller, service: ServiceDep) -> dict[str, bool]:
     """End the session."""
     service.access.sign_out(request.cookies.get(SESSION_COOKIE, ""))
     return {"signed_out": True}

@@ -18,10 +18,10 @@ from starlette.responses import Response, StreamingResponse
 
 from facebank.album.scan.rows import FileStamp
 from facebank.errors import VideoNotFoundError
-from facebank.service.access import Reader
+from facebank.service.access import ReadCaller
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.pictures import reencode
-from facebank.service.page.rendering import CACHE_CONTROL, PageRoute, not_modified, page, picture
+from facebank.service.page.rendering import CACHE_CONTROL, PageRoute, not_modified, page, picture_response
 from facebank.service.problems import RequestError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class _Person:
 
 @router.get("/videos/{content_hash}")
 async def video_page(
-    caller: Reader,
+    caller: ReadCaller,
     memory: MemoryDep,
     content_hash: ContentHash,
     at: Annotated[float, Query(ge=0, le=_MAX_SECONDS, allow_inf_nan=False)] = 0.0,
@@ -78,7 +78,7 @@ async def video_page(
 
 
 @router.get("/videos/{content_hash}/file")
-async def video_file(request: Request, _: Reader, memory: MemoryDep, content_hash: ContentHash) -> Response:
+async def video_file(request: Request, _: ReadCaller, memory: MemoryDep, content_hash: ContentHash) -> Response:
     """Send a video's file, or a range of its bytes."""
     opened = await memory.service.lookups.run(_OpenVideo, memory, content_hash)
     try:
@@ -90,17 +90,17 @@ async def video_file(request: Request, _: Reader, memory: MemoryDep, content_has
 
 @router.get("/pictures/videos/{track}")
 async def video_picture(
-    request: Request, _: Reader, memory: MemoryDep, track: Annotated[int, Path(ge=0, le=2**62)]
+    request: Request, _: ReadCaller, memory: MemoryDep, track: Annotated[int, Path(ge=0, le=2**62)]
 ) -> Response:
     """Return the frame with the best face of a track."""
     lookups = memory.service.lookups
     jpeg = await lookups.run(_stored_picture, memory, track)
     if jpeg is None:
-        raise RequestError(404, "NoPicture", "there is no picture of this moment")
+        raise RequestError(404, "NoPicture", "the album no longer has this moment of a video")
     etag = f'"video-{hashlib.sha256(jpeg).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
         return not_modified(etag)
-    return picture(await lookups.run(memory.pictures.get, etag, lambda: reencode(jpeg, _SIDE)), etag)
+    return picture_response(await lookups.run(memory.pictures.get, etag, lambda: reencode(jpeg, _SIDE)), etag)
 
 
 def _stored_picture(memory: PageMemory, track: int) -> bytes | None:
@@ -126,8 +126,8 @@ class _OpenVideo:
         if video is None or not memory.service.folders.contains(video.path):
             raise VideoNotFoundError(_GONE)
         try:
-            with memory.service.folders.named.open_file(video.path) as opened:
-                self.file = os.fdopen(os.dup(opened.fileno()), "rb")  # the parent folders are closed
+            with memory.service.folders.named.open_file(video.path) as file:
+                self.file = os.fdopen(os.dup(file.fileno()), "rb")  # the parent folders are closed
         except (OSError, ValueError) as error:
             raise VideoNotFoundError(_GONE) from error
         try:

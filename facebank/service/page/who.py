@@ -18,7 +18,7 @@ from facebank.album.answers import (
     take_back,
 )
 from facebank.errors import GroupNotFoundError
-from facebank.service.access import Reader, Teacher
+from facebank.service.access import ReadCaller, TeachCaller
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page, pluralize
 from facebank.service.page.wording import is_offered, percent
@@ -68,7 +68,7 @@ class AnswerBody(SkippedQuestions):
 
 
 @router.get("")
-async def ask(caller: Teacher, memory: MemoryDep) -> Response:
+async def ask(caller: TeachCaller, memory: MemoryDep) -> Response:
     """Show the page of questions."""
     names = await memory.service.lookups.run(memory.service.bank.gallery.names)
     return page(
@@ -81,19 +81,19 @@ async def ask(caller: Teacher, memory: MemoryDep) -> Response:
 
 
 @router.post("/next")
-async def next_question(caller: Reader, memory: MemoryDep, body: SkippedQuestions) -> dict[str, object]:
+async def next_question(caller: ReadCaller, memory: MemoryDep, body: SkippedQuestions) -> dict[str, object]:
     """Return the next question."""
     return await memory.service.lookups.run(_next, memory, caller, body.skipped)
 
 
 @router.post("/faces")
-async def faces(_: Reader, memory: MemoryDep, body: QuestionKey) -> dict[str, object]:
+async def faces(_: ReadCaller, memory: MemoryDep, body: QuestionKey) -> dict[str, object]:
     """Return the faces of a question's group, up to a limit."""
     return {"faces": await memory.service.lookups.run(_list_faces, memory, body.key)}
 
 
 @router.post("/answers")
-async def answer(caller: Teacher, memory: MemoryDep, body: AnswerBody) -> dict[str, object]:
+async def answer(caller: TeachCaller, memory: MemoryDep, body: AnswerBody) -> dict[str, object]:
     """Learn an answer, and return the next question."""
     return await memory.service.photos.run(_record_answer, memory, caller, body)
 

@@ -77,8 +77,7 @@ def moment(seconds: float) -> str:
 def sentence(text: str) -> str:
     """Translate a message of the library for users of the page.
 
-    Advice about options and commands is removed, because the page has buttons instead, and so are
-    numbers for programs.
+    Removes advice about options and commands, which are buttons on the page, and numbers for programs.
     """
     text = _NUMBERS.sub("", _GROUP.sub("this group ", without_advice(text))).rstrip(".")
     for term, plain in _REPLACEMENTS:

@@ -34,8 +34,8 @@ form.addEventListener("change", (event) => {
   }
 });
 
-for (const [kind, isOver] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
-  drop.addEventListener(kind, (event) => {
+for (const [type, isOver] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
+  drop.addEventListener(type, (event) => {
     event.preventDefault();
     drop.classList.toggle("over", isOver);
   });
@@ -94,8 +94,8 @@ async function enroll(file, name, { words }, { force = false, face = null } = {}
     return;
   }
   if (answer.faces.length) {
-    const choices = answer.faces.map((face) => choice(face, name, (button) =>
-      attempt(button, () => enroll(file, name, { words }, { face: face.face })),
+    const choices = answer.faces.map((entry) => choice(entry, name, (button) =>
+      attempt(button, () => enroll(file, name, { words }, { face: entry.face })),
     ));
     showResult(words, file, make("p", {}, `Which one is ${name}?`), make("ul", { class: "faces few choices" }, ...choices));
     if (!document.activeElement?.matches("input:not([type=file])")) {
@@ -157,7 +157,8 @@ if (scan) {
     return seconds < 90 ? `, about ${Math.max(1, Math.round(seconds))} seconds left` : `, about ${minutes} minutes left`;
   };
 
-  const pluralize = (number, noun, plural = `${noun}s`) => number && `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
+  // empty for 0
+  const pluralize = (number, noun, plural = `${noun}s`) => (number ? `${number.toLocaleString("en")} ${number === 1 ? noun : plural}` : "");
 
   const show = (state) => {
     progress.hidden = false;
@@ -199,7 +200,7 @@ if (scan) {
       }
       lines.push(make("p", { class: "row" }, make("a", { class: "button main", href: "/who" }, "Who is this?"), make("a", { class: "button", href: "/" }, "People")));
     } else {
-      lines.push(make("p", { class: "warning" }, status === "canceled" ? "Stopped. What was found is kept." : `This did not work: ${error}`));
+      lines.push(make("p", { class: "warning" }, status === "canceled" ? "Stopped. The results so far are kept." : `This did not work: ${error}`));
     }
     outcome.replaceChildren(...lines);
   };

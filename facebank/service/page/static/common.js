@@ -91,6 +91,18 @@ export function make(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Returns a box with the message of an error and, if given, a button that retries; removes the form's earlier box. */
+export function problemBox(form, error, { label, retry } = {}) {
+  form.querySelector("[data-problem]")?.remove();
+  const box = make("div", { class: "warning", role: "alert", "data-problem": true }, make("p", {}, error.message));
+  if (retry) {
+    const anyway = make("button", { type: "button" }, label);
+    anyway.addEventListener("click", () => attempt(anyway, retry));
+    box.append(anyway);
+  }
+  return box;
+}
+
 /** Places frames on a picture, at fractions of its size given as data-box="x y width height". */
 export function placeFrames(root) {
   for (const frame of root.querySelectorAll("[data-box]")) {

@@ -1,17 +1,6 @@
 // Dialogs with forms, and buttons that send requests.
 
-import { attempt, leave, make, say, send } from "/static/common.js";
-
-function showProblem(form, error, retry) {
-  form.querySelector("[data-problem]")?.remove();
-  const problem = make("div", { class: "warning", role: "alert", "data-problem": true }, make("p", {}, error.message));
-  if (retry) {
-    const anyway = make("button", { type: "button" }, "Do it anyway");
-    anyway.addEventListener("click", () => attempt(anyway, retry));
-    problem.append(anyway);
-  }
-  form.prepend(problem);
-}
+import { attempt, leave, make, problemBox, say, send } from "/static/common.js";
 
 for (const form of document.querySelectorAll("[data-form]")) {
   const submit = async (force) => {
@@ -21,7 +10,7 @@ for (const form of document.querySelectorAll("[data-form]")) {
       answer = await send("POST", form.dataset.form, force ? { ...content, force: true } : content);
     } catch (error) {
       const canForce = form.dataset.form.endsWith("/merge") && error.code === "UsageError" && !force;
-      showProblem(form, error, canForce ? () => submit(true) : null);
+      form.prepend(problemBox(form, error, { label: "Do it anyway", retry: canForce ? () => submit(true) : null }));
       return;
     }
     await leave(answer.message, answer.to);

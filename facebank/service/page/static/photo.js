@@ -1,6 +1,6 @@
 // The page of a photo: answers about its faces, and explanations of their names.
 
-import { attempt, leave, make, say, send } from "/static/common.js";
+import { attempt, leave, make, problemBox, say, send } from "/static/common.js";
 
 const page = document.querySelector("[data-photo]");
 const hash = page.dataset.photo;
@@ -16,14 +16,9 @@ async function answer(form, content, force = false) {
     location.hash = `face-${face}`;
     await leave(message);
   } catch (error) {
-    form.querySelector("[data-problem]")?.remove();
-    const problem = make("div", { class: "warning", role: "alert", "data-problem": true }, make("p", {}, error.message));
-    if (error.code === "NotLearned" && content.answer === "name" && !force) {
-      const anyway = make("button", { type: "button" }, `It is ${content.name}`);
-      anyway.addEventListener("click", () => attempt(anyway, () => answer(form, content, true)));
-      problem.append(anyway);
-    }
-    form.append(problem);
+    const canForce = error.code === "NotLearned" && content.answer === "name" && !force;
+    const retry = canForce ? () => answer(form, content, true) : null;
+    form.append(problemBox(form, error, { label: `It is ${content.name}`, retry }));
   }
 }
 

@@ -12,7 +12,8 @@ let last = null;
 let question = null;
 let isBusy = false;
 
-function wait(text) {
+/** Shows what is in progress, and ignores answers meanwhile; an empty text ends this. */
+function setBusy(text) {
   isBusy = Boolean(text);
   find("busy").textContent = text;
   document.querySelector(".ask").classList.toggle("busy", isBusy);
@@ -132,17 +133,17 @@ async function answer(content, force = false) {
     return;
   }
   const asked = question;
-  wait("Learning…");
+  setBusy("Learning…");
   try {
     const result = await send("POST", "/who/answers", { key: asked.key, skipped: [...skipped], others: others(), ...content, force });
     if (result.undo) {
       history.push(null);
     }
     say(result.message);
-    wait("");
+    setBusy("");
     show(result);
   } catch (error) {
-    wait("");
+    setBusy("");
     const canForce = content.answer === "name" && !force && ["NotLearned", "UsageError"].includes(error.code);
     showProblem(error, canForce ? () => answer(content, true) : null);
   }
@@ -177,7 +178,7 @@ async function undo() {
   if (isBusy || !(history.length || last)) {
     return;
   }
-  wait("Undoing…");
+  setBusy("Undoing…");
   const skippedKey = history.pop();
   try {
     if (skippedKey) {
@@ -186,10 +187,10 @@ async function undo() {
     } else if (last) {
       say((await send("POST", "/answers/undo", { token: last.token })).message);
     }
-    wait("");
+    setBusy("");
     await ask();
   } catch (error) {
-    wait("");
+    setBusy("");
     showProblem(error);
   }
 }

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from facebank.recognition.audit import audit_gallery
 from facebank.recognition.settings import change_settings, list_settings
 from facebank.schemas.records import feedback_record, finding_record, setting_record
-from facebank.service.access import Admin, Reader, Teacher
+from facebank.service.access import AdminCaller, ReadCaller, TeachCaller
 from facebank.service.api.bodies import SettingsBody
 from facebank.service.api.document import (
     FLAG,
@@ -61,7 +61,7 @@ _ANSWERS = ("confirm", "deny", "nobody")
         required_fields=("answer",),
     ),
 )
-async def feedback(_: Teacher, service: ServiceDep, content: ContentDep) -> dict[str, object]:
+async def feedback(_: TeachCaller, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Give feedback on a face of a photo; later identifications take it into account."""
     outcome = await service.photos.run(_record_answer, service, content)
     record = {**feedback_record(outcome), "sample_id": outcome.sample_id, "stranger_id": outcome.stranger_id}
@@ -70,7 +70,7 @@ async def feedback(_: Teacher, service: ServiceDep, content: ContentDep) -> dict
 
 @router.get("/audit", tags=["audit"], responses=json_responses(object_of(findings=list_of(command("audit")))))
 async def audit(
-    _: Reader,
+    _: ReadCaller,
     service: ServiceDep,
     pairs: Annotated[int, Query(ge=0, le=_MAX_PAIRS, description="Maximum number of pairs of confusable people.")] = 20,
 ) -> dict[str, object]:
@@ -80,14 +80,14 @@ async def audit(
 
 
 @router.get("/settings", tags=["settings"], responses=json_responses(_SETTINGS))
-async def settings(_: Reader, service: ServiceDep) -> dict[str, object]:
+async def settings(_: ReadCaller, service: ServiceDep) -> dict[str, object]:
     """Return the decision settings, with their defaults."""
     values = await service.lookups.run(list_settings, service.bank.gallery)
     return {"settings": list(map(setting_record, values))}
 
 
 @router.patch("/settings", tags=["settings"], responses=json_responses(_SETTINGS))
-async def change(_: Admin, service: ServiceDep, body: SettingsBody) -> dict[str, object]:
+async def change(_: AdminCaller, service: ServiceDep, body: SettingsBody) -> dict[str, object]:
     """Change decision settings, all or none; null resets to the default."""
     changes = body.model_dump(exclude_unset=True)
     values = await service.lookups.run(change_settings, service.bank.gallery, changes)
@@ -96,16 +96,16 @@ async def change(_: Admin, service: ServiceDep, body: SettingsBody) -> dict[str,
 
 def _record_answer(service: Service, content: RequestContent) -> Feedback:
     bank, photo = service.bank, content.one_photo()
-    answer, person, face = content.text("answer"), content.text("person"), content.number("face")
+    answer, person, face_number = content.text("answer"), content.text("person"), content.number("face")
     if answer not in _ANSWERS:
         raise RequestError(422, "InvalidValue", f"answer: use one of {', '.join(_ANSWERS)}")
     if (answer == "nobody") != (person is None):
         raise RequestError(422, "InvalidValue", "person: required to confirm and deny, and not allowed for nobody")
     if person is None:
-        return bank.deny_everybody(photo, face)
+        return bank.deny_everybody(photo, face_number)
     if answer == "deny":
-        return bank.deny(photo, person, face)
-    return bank.confirm(photo, person, face, force=content.flag("force"))
+        return bank.deny(photo, person, face_number)
+    return bank.confirm(photo, person, face_number, force=content.flag("force"))
 
 
 def _audit(service: Service, pairs: int) -> tuple[Finding, ...]:

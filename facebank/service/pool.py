@@ -1,4 +1,4 @@
-"""Thread pools for requests, with a bounded number of running and waiting functions."""
+"""Thread pool for requests, with a bounded number of running and waiting functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
-class Work:
+class BoundedPool:
     """Runs functions in threads, and rejects those above a limit.
 
     Parameters
@@ -32,6 +32,11 @@ class Work:
         Seconds until a request fails; its function continues, because it may be writing.
     context
         Returns a context in which each function runs.
+
+    Attributes
+    ----------
+    pending
+        Number of running and waiting functions.
     """
 
     def __init__(
@@ -43,38 +48,40 @@ class Work:
         timeout: float,
         context: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._max_pending = max_pending
         self._timeout = timeout
         self._context = context
-        self.under_way = 0  # number of running and waiting functions
+        self.pending = 0
 
     async def run(self, function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs) -> Result:
         """Run a function and return its result; raises `RequestError` 503 (too many waiting) or 504 (timeout)."""
-        if self.under_way >= self._max_pending:
+        if self.pending >= self._max_pending:
             raise RequestError(
                 503, "Busy", "too many requests are in progress: try again", {"Retry-After": str(BUSY_SECONDS)}
             )
-        self.under_way += 1
+        self.pending += 1
 
         def call() -> Result:
             with self._context():
                 return function(*args, **kwargs)
 
-        future = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        future = asyncio.get_running_loop().run_in_executor(self._executor, call)
         future.add_done_callback(self._release)
         try:
             return await asyncio.wait_for(asyncio.shield(future), self._timeout)
         except TimeoutError as error:
             future.add_done_callback(_retrieve_exception)
-            raise RequestError(504, "TooSlow", f"the request took more than {self._timeout:g} seconds") from error
+            raise RequestError(
+                504, "TooSlow", f"the request took more than {self._timeout:g} s: send fewer photos"
+            ) from error
 
     def close(self) -> None:
         """Wait for running functions, and drop waiting ones."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _release(self, _: asyncio.Future[Result]) -> None:
-        self.under_way -= 1
+        self.pending -= 1
 
 
 def _retrieve_exception(future: asyncio.Future[Result]) -> None:
