@@ -22,7 +22,7 @@ from benchmarks.enrollment_guard import RelatedFaces, hard_people, lfw_people
 from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from facebank.packs import load_pack
-from facebank.recognition.resemblance import halves
+from facebank.recognition.resemblance import split_into_halves
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def split_rates(
     """Return the fraction of sets that are split, and the mean fraction of correctly assigned samples."""
     is_split, right = list[bool](), list[float]()
     for rows in chosen:
-        parts = halves(faces.embeddings[rows], verify)
+        parts = split_into_halves(faces.embeddings[rows], verify)
         is_split.append(parts is not None)
         if parts is not None and first is not None:
             accuracy = float((parts[0] == (np.arange(len(rows)) < first)).mean())

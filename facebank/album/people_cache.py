@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from facebank.album.own_album import own_album
 from facebank.errors import GalleryError, StorageError
-from facebank.recognition.cohort import read_album_people, write_album_people
+from facebank.recognition.cohort_file import read_album_people, write_album_people
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from facebank.doctor.installation import (
     OPTIONAL,
     RUNTIME,
     InstallationFinding,
-    Installed,
+    InstalledDistributions,
     Severity,
     examine_installation,
     install_command,
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from facebank.packs import DeviceTrial, PackHealth
 
-_QUOTED_COMMAND = re.compile(r"`([^`]+)`")
+_QUOTED_COMMAND = re.compile(r"`([^`]+)`|'(facebank [^']+)'")
 _WITHOUT_CACHE = (
-    "every run prepares networks, fits classifiers and indexes large galleries again, `facebank bench` embeds all "
+    "every run prepares networks, fits classifiers and indexes large galleries again, 'facebank bench' embeds all "
     "photos again, and scores are not corrected by the people of later scans; set FACEBANK_CACHE to a writable folder"
 )
 
@@ -81,7 +81,7 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
     `gallery` is the path of the gallery (None: the default one), `pack` the pack in use (None: the embedded one), and
     `device` (``auto``, ``cpu`` or ``cuda``) the device that runs a small test network.
     """
-    installed = Installed.read()
+    installed = InstalledDistributions.read()
     return Diagnosis(
         (
             _section("Software", lambda: list_software(installed)),
@@ -94,7 +94,7 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
     )
 
 
-def list_software(installed: Installed) -> tuple[InstallationFinding, ...]:
+def list_software(installed: InstalledDistributions) -> tuple[InstallationFinding, ...]:
     """Return the versions of Python, facebank and its libraries, and the optional libraries not installed."""
     versions = [
         InstallationFinding("facebank", __version__),
@@ -113,7 +113,7 @@ def list_software(installed: Installed) -> tuple[InstallationFinding, ...]:
     return (*versions, *(InstallationFinding(name, version) for name, version in libraries if version), *absent)
 
 
-def examine_imports(installed: Installed) -> tuple[InstallationFinding, ...]:
+def examine_imports(installed: InstalledDistributions) -> tuple[InstallationFinding, ...]:
     """Import every installed library; return a finding with a repair command for each failure."""
     modules = {**CORE, **{library.name: library.module for library in OPTIONAL if library.module}}
     libraries = [
@@ -133,7 +133,7 @@ def examine_imports(installed: Installed) -> tuple[InstallationFinding, ...]:
     )
 
 
-def examine_device(device: str, installed: Installed) -> tuple[InstallationFinding, ...]:
+def examine_device(device: str, installed: InstalledDistributions) -> tuple[InstallationFinding, ...]:
     """Run a small network on ``auto``, ``cpu`` or ``cuda``; return the execution providers and the device used."""
     from facebank.packs import load_runtime, try_device
 
@@ -162,7 +162,7 @@ def _runtime_findings() -> Iterator[InstallationFinding]:
         return
     subject, choice = "Embedder's runtime", read_choice(load_pack().manifest.embedder.sha256, threads=1)
     if choice is None:
-        yield InstallationFinding(subject, "not measured yet; measured by the first `facebank scan` without --runtime")
+        yield InstallationFinding(subject, "not measured yet; measured by the first 'facebank scan' without --runtime")
     else:
         detail = f"OpenVINO takes {choice.openvino:g} ms, ONNX Runtime {choice.onnxruntime:g} ms"
         yield InstallationFinding(subject, f"{choice.title} for long work: {detail}")
@@ -176,7 +176,7 @@ def examine_packs(pack: str | None) -> tuple[InstallationFinding, ...]:
         names = [installed.name for installed in list_packs()]
         findings = [_pack_finding(verify_pack(name)) for name in names]
         if pack is not None and pack not in names:
-            findings.append(_foreign_pack_finding(pack))
+            findings.append(_pack_folder_finding(pack))
     except FacebankError as error:
         return (InstallationFinding("Packs", str(error), Severity.PROBLEM),)
     return tuple(findings)
@@ -287,7 +287,7 @@ def _album_findings(path: Path) -> list[InstallationFinding]:
     """Return findings on the other people of the album and their file; empty if the gallery is unreadable."""
     from facebank.gallery import Gallery
     from facebank.operations.identify import count_in_words, count_other_people
-    from facebank.recognition.cohort import album_people_problem
+    from facebank.recognition.cohort_file import album_people_problem
 
     try:
         with Gallery.open(path, read_only=True) as gallery:
@@ -323,7 +323,9 @@ def _mirror_findings(path: Path) -> list[InstallationFinding]:
 
 def _gallery_problem(label: str, problem: str) -> InstallationFinding:
     command = _QUOTED_COMMAND.search(problem)
-    return InstallationFinding("Gallery", f"{label}: {problem}", Severity.PROBLEM, command[1] if command else None)
+    return InstallationFinding(
+        "Gallery", f"{label}: {problem}", Severity.PROBLEM, command[1] or command[2] if command else None
+    )
 
 
 def _section(title: str, examine_section: Callable[[], tuple[InstallationFinding, ...]]) -> DiagnosisSection:
@@ -336,10 +338,10 @@ def _section(title: str, examine_section: Callable[[], tuple[InstallationFinding
     return DiagnosisSection(title, (InstallationFinding(title, detail, Severity.PROBLEM),))
 
 
-def _trial_finding(trial: DeviceTrial, providers: str, installed: Installed) -> InstallationFinding:
+def _trial_finding(trial: DeviceTrial, providers: str, installed: InstalledDistributions) -> InstallationFinding:
     detail = f"requested {trial.device}, ran on: {', '.join(sorted(trial.ran_on)) or 'nothing'}"
-    wants_cuda = trial.device == "cuda" or (trial.device == "auto" and "CUDAExecutionProvider" in providers)
-    if wants_cuda and trial.ran_on != {"cuda"}:
+    needs_cuda = trial.device == "cuda" or (trial.device == "auto" and "CUDAExecutionProvider" in providers)
+    if needs_cuda and trial.ran_on != {"cuda"}:
         problem = _cuda_problem(detail, trial.problem, installed)
         return replace(problem, severity=Severity.WARNING) if trial.device == "auto" and trial.ran_on else problem
     if not trial.ran_on:
@@ -347,7 +349,7 @@ def _trial_finding(trial: DeviceTrial, providers: str, installed: Installed) -> 
     return InstallationFinding("Small network", detail)
 
 
-def _cuda_problem(detail: str, reason: str | None, installed: Installed) -> InstallationFinding:
+def _cuda_problem(detail: str, reason: str | None, installed: InstalledDistributions) -> InstallationFinding:
     """Return a finding with the likely reason why CUDA does not work."""
     subject = "Small network"
     runtimes = installed.owners("onnxruntime")
@@ -416,8 +418,8 @@ def _pack_command(name: str, embedded: bool) -> str | None:
     return shell_command("packs", "remove", name)
 
 
-def _foreign_pack_finding(pack: str) -> InstallationFinding:
-    """Return a finding on a pack that is used from its folder."""
+def _pack_folder_finding(pack: str) -> InstallationFinding:
+    """Return a finding on a pack that is used from its folder, or run by the insightface library."""
     from facebank.packs import FileState, file_state, load_pack
     from facebank.vision.insightface_adapter import PREFIX, open_package
 

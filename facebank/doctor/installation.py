@@ -117,13 +117,13 @@ _CUDA_REQUIREMENT = re.compile(r"nvidia-[a-z-]+-cu(\d+)\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class InstalledDistributions:
     """Distributions of a Python environment, by normalized name (lower case, dashes)."""
 
     distributions: dict[str, metadata.Distribution]
 
     @classmethod
-    def read(cls, path: Sequence[str] | None = None) -> Installed:
+    def read(cls, path: Sequence[str] | None = None) -> InstalledDistributions:
         """Read the metadata in the folders of `path` (None: ``sys.path``)."""
         by_name: dict[str, metadata.Distribution] = {}
         for distribution in metadata.distributions(path=list(sys.path if path is None else path)):
@@ -156,7 +156,7 @@ class Installed:
         return sum(not Path(str(distribution.locate_file(file))).exists() for file in files)
 
 
-def examine_installation(installed: Installed) -> tuple[InstallationFinding, ...]:
+def examine_installation(installed: InstalledDistributions) -> tuple[InstallationFinding, ...]:
     """Return findings on missing, duplicate or conflicting distributions, with repair commands."""
     findings = [_examine_family(family, installed) for family in FAMILIES]
     findings += _examine_cuda(installed)
@@ -182,7 +182,7 @@ def replace_command(remove: Iterable[str], install: str) -> str:
     return f"{python_command()} -m pip uninstall -y {' '.join(remove)} && {install}"
 
 
-def repair_command(family: Family, installed: Installed) -> str:
+def repair_command(family: Family, installed: InstalledDistributions) -> str:
     """Return the command that leaves exactly one intact distribution of a family installed."""
     owners = installed.owners(family.module)
     if not owners:
@@ -193,7 +193,7 @@ def repair_command(family: Family, installed: Installed) -> str:
     return replace_command(owners, install_command(f"{remaining}=={version}" if version else remaining))
 
 
-def _examine_family(family: Family, installed: Installed) -> InstallationFinding:
+def _examine_family(family: Family, installed: InstalledDistributions) -> InstallationFinding:
     owners = installed.owners(family.module)
     command = repair_command(family, installed)
     if not owners:
@@ -202,8 +202,8 @@ def _examine_family(family: Family, installed: Installed) -> InstallationFinding
         )
     versions = ", ".join(f"{name} {installed.version(name)}" for name in owners)
     if len(owners) > 1:
-        required = "insightface" in installed.distributions and family.module != "faiss"
-        cause = " (insightface requires onnxruntime and opencv-python)" if required else ""
+        is_required = "insightface" in installed.distributions and family.module != "faiss"
+        cause = " (insightface requires onnxruntime and opencv-python)" if is_required else ""
         detail = f"{versions} overwrite each other{cause}; only one may be installed"
         return InstallationFinding(family.title, detail, Severity.PROBLEM, command)
     missing = installed.missing_files(owners[0], family.module)
@@ -213,7 +213,7 @@ def _examine_family(family: Family, installed: Installed) -> InstallationFinding
     return InstallationFinding(family.title, versions)
 
 
-def _examine_cuda(installed: Installed) -> list[InstallationFinding]:
+def _examine_cuda(installed: InstalledDistributions) -> list[InstallationFinding]:
     majors = {
         name: major
         for family in (RUNTIME, FAISS)
@@ -229,7 +229,7 @@ def _examine_cuda(installed: Installed) -> list[InstallationFinding]:
     return [InstallationFinding("CUDA", f"{detail}; the major versions must be equal", Severity.PROBLEM, command)]
 
 
-def _examine_core(installed: Installed) -> list[InstallationFinding]:
+def _examine_core(installed: InstalledDistributions) -> list[InstallationFinding]:
     absent = [name for name in CORE if installed.version(name) is None]
     if not absent:
         return []

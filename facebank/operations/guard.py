@@ -22,8 +22,8 @@ from facebank.recognition.resemblance import (
     LIKE_NOBODY,
     LINKED,
     Doubt,
+    DoubtKind,
     FaceSetComparison,
-    Kind,
     OtherPeople,
     compare,
     is_one_person,
@@ -322,7 +322,7 @@ class PersonGuard:
         self, doubt: Doubt, comparison: FaceSetComparison, face: int, dates: Sequence[datetime | None]
     ) -> Judgment:
         person = printable(self.name)
-        if doubt.kind is Kind.ANOTHER:
+        if doubt.kind is DoubtKind.ANOTHER:
             return Judgment(EnrollReason.NEARER_TO_ANOTHER, self._describe_nearer_person(doubt))
         similarity = doubt.own or 0.0
         if similarity >= LIKE_NOBODY * self._verify and self._is_explained_by_age(comparison, face, dates):
@@ -332,12 +332,12 @@ class PersonGuard:
             )
         problem = f"the face is unlike {person}'s other photos (similarity {similarity:.2f})"
         advice = f"use --force if it is {person} anyway"
-        if doubt.kind is Kind.UNDECIDED:
+        if doubt.kind is DoubtKind.UNDECIDED:
             problem = (
                 f"the face is unlike the other photos (similarity {similarity:.2f}), and none shows who {person} is"
             )
             advice = f"add a photo that does, or use --force if it is {person}"
-        elif doubt.kind is Kind.OUTVOTED:
+        elif doubt.kind is DoubtKind.OUTVOTED:
             is_main = comparison.is_main[-len(self._own_ids) :].tolist()
             samples = [sample for sample, in_main in zip(self._own_ids, is_main, strict=True) if in_main]
             listed = ", ".join(map(str, samples[:_MAX_LISTED_SAMPLES]))

@@ -13,14 +13,14 @@ from facebank.gallery import FaceKey
 from facebank.index.gallery_index import open_index, read_with_retry
 from facebank.media import open_photo
 from facebank.operations.inputs import largest_face
-from facebank.recognition.cohort import (
-    NO_CORRECTION,
-    Cohort,
-    album_version,
-    exclude_enrolled,
-    read_album_people,
-    warn_of_unusable_people,
+from facebank.recognition.classifier_choice import (
+    COMPARED,
+    DEFAULT_CLASSIFIER,
+    ClassifierChoice,
+    choose_classifier,
 )
+from facebank.recognition.cohort import NO_CORRECTION, Cohort, exclude_enrolled
+from facebank.recognition.cohort_file import album_version, read_album_people, warn_of_unusable_people
 from facebank.recognition.confusable import Confusables, common_background
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.facts import BirthDates, identify_without_unborn
@@ -28,7 +28,6 @@ from facebank.recognition.pairs import min_pair_probability
 from facebank.recognition.recognizer import Recognizer, Rule, empty_gallery_identities
 from facebank.recognition.scoring import KnnScorer, PrototypeScorer, masked_scorer
 from facebank.recognition.settings import AUTOMATIC, DecisionSettings
-from facebank.recognition.training import COMPARED, DEFAULT_CLASSIFIER, ClassifierChoice, choose_classifier
 from facebank.types import Face, Photo, Verification
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class DecisionBasis:
 
     revision: int  # the gallery's revision
     settings: DecisionSettings
-    album_version: int  # `facebank.recognition.cohort.album_version`
+    album_version: int  # `facebank.recognition.cohort_file.album_version`
     pack_calibration: PackCalibration  # the pack's calibration
 
 

@@ -16,7 +16,7 @@ from facebank.recognition.confusable import ConfusablePair, confusable_pairs
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.facts import FactWarningCode, fact_warnings
 from facebank.recognition.neighborhood import Neighborhood, find_neighbors, nearly_equal_samples
-from facebank.recognition.resemblance import halves, may_look_different
+from facebank.recognition.resemblance import may_look_different, split_into_halves
 from facebank.storage.text import shell_command
 
 if TYPE_CHECKING:
@@ -70,7 +70,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditedSamples:
-    """The samples of a gallery with their metadata, all in one order."""
+    """The samples of a gallery with their metadata, all in one order.
+
+    Raises
+    ------
+    UsageError
+        The numbers of samples differ, or a person has no name.
+    """
 
     enrolled: Enrolled  # embeddings, owners, qualities
     sample_ids: NDArray[np.int64]  # ``int64`` of shape ``(N,)``
@@ -124,6 +130,10 @@ def audit_samples(
         *_similarity_findings(samples, neighborhood),
         *_few_sample_findings(samples),
     ]
+    return _by_kind(findings)
+
+
+def _by_kind(findings: Iterable[Finding]) -> list[Finding]:
     order = list(FindingKind)
     return sorted(findings, key=lambda finding: order.index(finding.kind))
 
@@ -206,7 +216,7 @@ def _confusable_finding(samples: AuditedSamples, pair: ConfusablePair) -> Findin
     nearer = ""
     if sample_ids:
         listing = ", ".join(map(str, sample_ids))
-        nearer = f"; samples that look like the other one: {listing} (see `facebank people show`)"
+        nearer = f"; samples that look like the other one: {listing} (see 'facebank people show')"
     return Finding(
         FindingKind.CONFUSABLE,
         (first, second),
@@ -220,7 +230,7 @@ def _confusable_finding(samples: AuditedSamples, pair: ConfusablePair) -> Findin
 
 
 def _people_to_enroll(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
-    """Return whose further photos help most: the person with less than half as many, else both."""
+    """Return the people whose further photos help most: the one with less than half as many, else both."""
     people = samples.enrolled.person_ids
     counts = {person: int((people == person).sum()) for person in (pair.first, pair.second)}
     fewest = min(counts.values())
@@ -341,7 +351,7 @@ def audit_gallery(
     only_masked = {person.id for person in people if 0 < person.sample_count == person.masked_count}
     compared = {person_id: name for person_id, name in names.items() if person_id not in only_masked}
     findings = [
-        _date_finding(person, warning)
+        _fact_finding(person, warning)
         for person in people
         for warning in fact_warnings(person, samples_by_person.get(person.id, []))
     ]
@@ -353,18 +363,16 @@ def audit_gallery(
         samples = AuditedSamples(enrolled, sample_ids, keys, compared)
         pair_model = None if calibration is None else calibration.pairs
         sample_findings = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
-        halves = [] if verify is None else find_halves(gallery, verify)
+        split_people = [] if verify is None else find_halves(gallery, verify)
         findings = [
-            *map(_two_people_finding, halves),
-            *_drop_single_samples(sample_findings, {half.person for half in halves}),
+            *map(_two_people_finding, split_people),
+            *_drop_single_samples(sample_findings, {halves.person for halves in split_people}),
             *findings,
         ]
         findings = _advise_unmerge(gallery, findings)
     else:
         findings = [*audit_people_without_samples(compared), *findings]
-    order = list(FindingKind)
-    findings.sort(key=lambda finding: order.index(finding.kind))
-    return GalleryAudit(len(names), len(faces), tuple(findings))
+    return GalleryAudit(len(names), len(faces), tuple(_by_kind(findings)))
 
 
 def _two_people_finding(halves: Halves) -> Finding:
@@ -402,7 +410,7 @@ def _advise_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Findi
     return advised
 
 
-def _date_finding(person: Person, warning: FactWarning) -> Finding:
+def _fact_finding(person: Person, warning: FactWarning) -> Finding:
     if warning.code in (FactWarningCode.OUTDATED_SAMPLES, FactWarningCode.ONLY_MASKED):
         commands = [_enroll(person.name)]
     else:
@@ -440,17 +448,17 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
         table, names = gallery.vectors(), gallery.names()
         order = np.argsort(table.person_ids, kind="stable")
         people, starts = np.unique(table.person_ids[order], return_index=True)
-        wanted_id = None if name is None else gallery.person(name).id
+        only_id = None if name is None else gallery.person(name).id
         result = []
         for person_id, rows in zip(people.tolist(), np.split(order, starts[1:]), strict=True):
-            split = halves(table.matrix[rows], verify) if wanted_id in (None, person_id) else None
+            split = split_into_halves(table.matrix[rows], verify) if only_id in (None, person_id) else None
             if split is not None:
                 is_smaller, similarity = split
                 smaller, larger = (table.sample_ids[rows[chosen]].tolist() for chosen in (is_smaller, ~is_smaller))
                 result.append(Halves(names[person_id], tuple(larger), tuple(smaller), similarity))
         merged_names = gallery.merged_into()
-        result = [half for half in result if half.person in merged_names or not _is_explained(gallery, half)]
-    return sorted(result, key=lambda half: half.similarity)
+        result = [halves for halves in result if halves.person in merged_names or not _is_explained(gallery, halves)]
+    return sorted(result, key=lambda halves: halves.similarity)
 
 
 def _is_explained(gallery: Gallery, halves: Halves) -> bool:

@@ -1,7 +1,7 @@
 """Cache of fitted coefficients, one file for each gallery, without pickle.
 
-A linear machine's weights for a person with one photo resemble that photo's embedding. So the file is readable by its
-owner only, and is wiped when a person is forgotten (`facebank.gallery.derived`).
+A linear machine's weights for a person with one photo resemble that photo's embedding. Therefore the file is readable
+by its owner only, and is wiped when a person is forgotten (`facebank.gallery.derived`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ _ADVICE = "free some space, or set FACEBANK_CACHE to a writable folder"
 
 
 def fit_cached(
-    kind: str, enrolled: Enrolled, background: Background | None, *, gallery: Path, revision: int, pack_digest: str
+    classifier: str,
+    enrolled: Enrolled,
+    background: Background | None,
+    *,
+    gallery: Path,
+    revision: int,
+    pack_digest: str,
 ) -> Coefficients:
     """Return the result of `facebank.recognition.training.fit`, cached for the same samples.
 
@@ -41,7 +47,7 @@ def fit_cached(
 
     Parameters
     ----------
-    kind, enrolled, background
+    classifier, enrolled, background
         As for `fit`.
     gallery, revision
         Path of the gallery, and its revision when the samples were read.
@@ -49,28 +55,30 @@ def fit_cached(
         Digest of the pack that made the embeddings.
     """
     path = derived_file(gallery)
-    key = _key(kind, enrolled, background, revision, pack_digest)
-    coefficients = _read(path, key, kind, enrolled, background)
+    key = _key(classifier, enrolled, background, revision, pack_digest)
+    coefficients = _read(path, key, classifier, enrolled, background)
     if coefficients is None:
-        coefficients = fit(kind, enrolled, background)
+        coefficients = fit(classifier, enrolled, background)
         with contextlib.suppress(StorageError):
             _write(path, key, coefficients)
     return coefficients
 
 
-def _key(kind: str, enrolled: Enrolled, background: Background | None, revision: int, pack_digest: str) -> bytes:
+def _key(classifier: str, enrolled: Enrolled, background: Background | None, revision: int, pack_digest: str) -> bytes:
     # Two successive galleries at one path may have equal revisions, but not equal samples.
-    drawn_from = None if background is None else background.digest()
-    parts = (_FORMAT, RECIPE, kind, revision, pack_digest, enrolled.digest(), drawn_from)
+    background_digest = None if background is None else background.digest()
+    parts = (_FORMAT, RECIPE, classifier, revision, pack_digest, enrolled.digest(), background_digest)
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
-def _read(path: Path, key: bytes, kind: str, enrolled: Enrolled, background: Background | None) -> Coefficients | None:
-    if kind not in FITTED:
+def _read(
+    path: Path, key: bytes, classifier: str, enrolled: Enrolled, background: Background | None
+) -> Coefficients | None:
+    if classifier not in FITTED:
         return None
     people, dimension = len(enrolled.people), enrolled.dimension
     draws = KERNEL_DRAWS if background is not None else 0
-    support = enrolled.count + draws if kind == "svm-rbf" else 0
+    support = enrolled.count + draws if classifier == "svm-rbf" else 0
     expected = {
         "key": ("|u1", (len(key),)),
         "people": ("<i8", (people,)),
@@ -90,7 +98,7 @@ def _read(path: Path, key: bytes, kind: str, enrolled: Enrolled, background: Bac
     is_current = arrays["key"].tobytes() == key and np.array_equal(arrays["people"], enrolled.people)
     if not is_current or not all(np.isfinite(array).all() for array in coefficients):
         return None
-    return Coefficients(kind, arrays["people"], *coefficients)
+    return Coefficients(classifier, arrays["people"], *coefficients)
 
 
 def _write(path: Path, key: bytes, coefficients: Coefficients) -> None:

@@ -130,20 +130,20 @@ def share_among_lookalikes(
         columns = [column for column in range(len(people)) if probabilities[row, column] > 0]
         while len(columns) > 1 and columns[0] < _MAX_SHARING:
             first, *rest = columns
-            shares = {
-                column: _share(confusables, people, similarities[row], probabilities[row], (first, column))
+            odds = {
+                column: _odds(confusables, people, similarities[row], probabilities[row], (first, column))
                 for column in rest
                 if confusables.margin_weight(people[first], people[column])
             }
-            columns = [column for column in rest if column not in shares]
-            if shares:
-                total = probabilities[row, [first, *shares]].sum()
-                probabilities[row, first] = total / (1.0 + sum(shares.values()))
-                for column, share in shares.items():
-                    probabilities[row, column] = share * probabilities[row, first]
+            columns = [column for column in rest if column not in odds]
+            if odds:
+                total = probabilities[row, [first, *odds]].sum()
+                probabilities[row, first] = total / (1.0 + sum(odds.values()))
+                for column, ratio in odds.items():
+                    probabilities[row, column] = ratio * probabilities[row, first]
 
 
-def _share(
+def _odds(
     confusables: Confusables,
     people: list[int],
     similarities: FloatArray,
@@ -205,7 +205,7 @@ def confusable_pairs(
     model: PairModel | None = None,
     background: Background | None = None,
     *,
-    least_error: float = MIN_EXPECTED_ERROR,
+    min_error: float = MIN_EXPECTED_ERROR,
 ) -> list[ConfusablePair]:
     """Return the people who are easily confused, highest expected error first, at most `MAX_PAIRS`.
 
@@ -217,30 +217,30 @@ def confusable_pairs(
         The pack's pair model; None for `USUAL_PAIRS`.
     background
         The pack's background, to discount the similarity common to all faces.
-    least_error
-        Least expected error of a reported pair, above 0.
+    min_error
+        Minimum expected error of a reported pair, above 0.
     """
     common = common_similarity(people, background)
     confusables = Confusables(people, model, common=common)
     pairs = []
     for a, b, similarity in _similar_pairs(people, common + VERY_ALIKE * (1 - common)):
         error = confusables.expected_error(a, b)
-        if error >= least_error:
+        if error >= min_error:
             rows = _doubtful(people, a, b)
             pairs.append(ConfusablePair(int(people.people[a]), int(people.people[b]), similarity, error, rows))
     return sorted(pairs, key=lambda pair: (-pair.expected_error, pair.first, pair.second))[:MAX_PAIRS]
 
 
-def _similar_pairs(people: PeopleIndex, least: float) -> list[tuple[int, int, float]]:
-    """Return the most similar pairs of positions, with similarities of at least `least`."""
+def _similar_pairs(people: PeopleIndex, threshold: float) -> list[tuple[int, int, float]]:
+    """Return the most similar pairs of positions, with their similarities, which are `threshold` or more."""
     best = np.empty((0, 3))
     for positions in people.blocks():
         prototypes = people.prototypes_of(positions)
-        near = people.nearest_people.within(prototypes.astype(np.float64), least)
+        near = people.nearest_people.within(prototypes.astype(np.float64), threshold)
         for a, prototype, others in zip(positions.tolist(), prototypes, near, strict=True):
             later = others[others > a]
             similarities = people.similarities(prototype, later)
             block = np.stack([np.full(len(later), a), later, similarities], axis=1)
-            best = np.concatenate([best, block[similarities >= least]])
+            best = np.concatenate([best, block[similarities >= threshold]])
         best = best[np.argsort(-best[:, 2], kind="stable")[:_MAX_MEASURED]]
     return [(int(a), int(b), float(similarity)) for a, b, similarity in best]

@@ -15,8 +15,6 @@ from facebank.storage.text import printable
 from facebank.types import Decision, Face, Identity, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from facebank.gallery import Gallery
     from facebank.recognition.recognizer import Recognizer
     from facebank.types import Person, Sample
@@ -60,10 +58,10 @@ def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None 
         warnings.append(FactWarning(FactWarningCode.OUTDATED_SAMPLES, message, (newest.id,)))
     early_ids = [sample.id for sample in samples if _is_before(sample, first_day)]
     if early_ids:
-        subject = "samples are" if len(early_ids) > 1 else "sample is"
+        noun, verb = ("samples", "are") if len(early_ids) > 1 else ("sample", "is")
         listing = ", ".join(map(str, early_ids))
         message = (
-            f"{len(early_ids)} {subject} dated before {name} was born ({person.born}): remove sample {listing}, or "
+            f"{len(early_ids)} {noun} {verb} dated before {name} was born ({person.born}): remove {noun} {listing}, or "
             "correct the date"
         )
         warnings.append(FactWarning(FactWarningCode.DATED_BEFORE_BIRTH, message, tuple(early_ids)))
@@ -83,8 +81,8 @@ def only_masked_message(name: str) -> str:
 
 
 def _known_date(sample: Sample) -> date:
-    camera = sample.taken_at if sample.camera_dated else None
-    return (camera or sample.enrolled_at).date()
+    camera_date = sample.taken_at if sample.camera_dated else None
+    return (camera_date or sample.enrolled_at).date()
 
 
 def _is_before(sample: Sample, first_day: date) -> bool:

@@ -45,7 +45,7 @@ class Neighborhood:
 
 def find_neighbors(enrolled: Enrolled, background: Background | None = None) -> Neighborhood:
     """Return the neighbors of every sample, each left out of its person; `background` is the pack's, or None."""
-    typical, owners = agreement(background), enrolled.owners
+    typical, owners = typical_agreement(background), enrolled.owners
     counts = np.bincount(owners)
     own = _own_similarities(enrolled)
     other, position = _other_similarities(enrolled)
@@ -77,7 +77,7 @@ def min_similarity(counts: NDArray[np.int64], typical: float, below: float = RAR
 
 
 def nearly_equal_samples(
-    enrolled: Enrolled, least: float = ALIKE
+    enrolled: Enrolled, threshold: float = ALIKE
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
     """Return pairs of nearly equal samples: rows of `Enrolled.index`, the lower first, and their similarities."""
     index, first_rows, second_rows, similarities = enrolled.index, [], [], []
@@ -85,12 +85,12 @@ def nearly_equal_samples(
         rows = np.arange(start, min(start + _SAMPLES_PER_BLOCK, index.count))
         vectors = index.vectors(rows)
         for row, vector, near in zip(
-            rows, vectors, index.nearest_samples.within(vectors.astype(np.float64), least), strict=True
+            rows, vectors, index.nearest_samples.within(vectors.astype(np.float64), threshold), strict=True
         ):
             later = near[near > row]
             if len(later):
                 cosines_of_row = cosines(vector, index.vectors(later))
-                is_equal = cosines_of_row >= least
+                is_equal = cosines_of_row >= threshold
                 first_rows.append(np.full(int(is_equal.sum()), row))
                 second_rows.append(later[is_equal])
                 similarities.append(cosines_of_row[is_equal])
@@ -140,7 +140,7 @@ TYPICAL_AGREEMENT = 0.65  # mean cosine of two photos of one person, if the back
 _MIN_VARIANCE = 1e-6
 
 
-def agreement(background: Background | None) -> float:
+def typical_agreement(background: Background | None) -> float:
     """Return the mean cosine of two photos of one person around the average face, 0.05..0.95."""
     if background is None or background.within is None:
         return TYPICAL_AGREEMENT

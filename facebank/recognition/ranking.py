@@ -89,8 +89,8 @@ def build_identity(decision: Decision, reason: Reason, candidates: tuple[Candida
 
 def withhold_name(alone: Identity, names: AbstractSet[str]) -> tuple[Decision, Reason]:
     """Return the decision and reason of a face that loses its name to other faces of the photo."""
-    lost = alone.reason in _LOST_TO_OTHERS and alone.candidates[0].person in names
-    if alone.decision is Decision.KNOWN or lost:
+    is_lost = alone.reason in _LOST_TO_OTHERS and alone.candidates[0].person in names
+    if alone.decision is Decision.KNOWN or is_lost:
         return Decision.UNCERTAIN, Reason.SAME_PERSON_TWICE
     return alone.decision, alone.reason
 
@@ -106,15 +106,18 @@ def least_certain(identities: Sequence[Identity]) -> Identity:
     return replace(weakest, decision=Decision.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
 
 
-def flag_people_seen_twice(decisions: Sequence[Identity], together: Sequence[Sequence[int]]) -> list[Identity]:
-    """Mark the less similar of two simultaneous faces of one person as `Reason.SAME_PERSON_TWICE`."""
-    flagged = list(decisions)
+def flag_people_seen_twice(identities: Sequence[Identity], together: Sequence[Sequence[int]]) -> list[Identity]:
+    """Return identities with `Reason.SAME_PERSON_TWICE` for the less similar of two simultaneous faces of a person.
+
+    `together` holds groups of indices of faces that are seen at the same time.
+    """
+    flagged = list(identities)
     for rows in together:
         seen = set[str]()
-        for row in sorted(rows, key=lambda row: -(decisions[row].similarity or 0.0)):
-            person = decisions[row].person
+        for row in sorted(rows, key=lambda row: -(identities[row].similarity or 0.0)):
+            person = identities[row].person
             if person is not None and person in seen:
-                flagged[row] = replace(decisions[row], reason=Reason.SAME_PERSON_TWICE)
+                flagged[row] = replace(identities[row], reason=Reason.SAME_PERSON_TWICE)
             elif person is not None:
                 seen.add(person)
     return flagged

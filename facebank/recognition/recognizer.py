@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from facebank.recognition.scoring import PersonScorer
     from facebank.types import FloatArray
 
-CANDIDATES = 5
+MAX_CANDIDATES = 5
 
 MIN_ODDS = 10.0  # minimum ratio of the probabilities of a named person and the runner-up
 HARDLY_A_FACE = "hardly a face"  # weakness of detections of a hand, an ear or a pattern
 BEYOND_DOUBT = 0.95  # probability from which a poor face is named, unless it is hardly a face
-MIN_PROBABILITY = 0.5  # default least probability of a name
+MIN_PROBABILITY = 0.5  # default minimum probability of a name
 _MIN_QUALITY = 1e-3
 _MIN_TOTAL = 1e-12
 _EVEN_CHANCE = 0.5
@@ -313,7 +313,7 @@ class Recognizer:
             return flag_people_seen_twice(alone, together)
         if not any(len(rows) > 1 for rows in together):
             return alone
-        from facebank.recognition.together import COMPETING, competing_groups
+        from facebank.recognition.joint_assignment import COMPETING, competing_groups
 
         near = ranking.scores >= self.rule.threshold
         plausible = near if ranking.probabilities is None else near | (ranking.probabilities[:, :-1] >= COMPETING)
@@ -337,19 +337,19 @@ class Recognizer:
         alone: Sequence[Identity],
     ) -> dict[int, Identity]:
         """Decide about faces that compete for people; a face that loses may keep its next candidate."""
-        from facebank.recognition.together import share_probabilities, share_similarities
+        from facebank.recognition.joint_assignment import assign_by_probabilities, assign_by_similarities
 
         rule, part = self.rule, ranking.select(group)
         if part.probabilities is None:
             near = part.scores >= rule.threshold
-            shares = share_similarities(part.positions, part.similarities, near, rule.threshold, rule.margin)
+            assignment = assign_by_similarities(part.positions, part.similarities, near, rule.threshold, rule.margin)
         else:
-            shares = share_probabilities(part.positions, part.probabilities, MIN_ODDS)
-        shared = replace(part, probabilities=shares.probabilities)
-        ordered = shared.reorder(shares.columns)
-        named = {index for index, person in enumerate(shares.clear) if person >= 0}
+            assignment = assign_by_probabilities(part.positions, part.probabilities, MIN_ODDS)
+        joint = replace(part, probabilities=assignment.probabilities)
+        ordered = joint.reorder(assignment.columns)
+        named = {index for index, person in enumerate(assignment.clear) if person >= 0}
         while True:  # a name that depends on another face's name is withdrawn with it
-            taken = {index: {int(shares.clear[other]) for other in named - {index}} for index in named}
+            taken = {index: {int(assignment.clear[other]) for other in named - {index}} for index in named}
             still_named = {
                 index
                 for index in named
@@ -361,13 +361,13 @@ class Recognizer:
             if still_named == named:
                 break
             named = still_named
-        names = {self._names[int(self._people[shares.clear[index]])] for index in named}
+        names = {self._names[int(self._people[assignment.clear[index]])] for index in named}
         decisions = {}
         for index, row in enumerate(group):
             if index in named:
                 candidates, decision, reason = self._candidates(ordered, index), Decision.KNOWN, Reason.MATCH
             else:
-                candidates = self._candidates(shared, index)
+                candidates = self._candidates(joint, index)
                 decision, reason = withhold_name(alone[row], names)
             decisions[row] = build_identity(decision, reason, candidates)
         return decisions
@@ -375,8 +375,8 @@ class Recognizer:
     def _decide(self, face: Face, ranking: Ranking, row: int, stranger_similarity: float) -> Identity:
         candidates = self._candidates(ranking, row)
         if not candidates:
-            remembered = stranger_similarity >= self.rule.stranger_similarity
-            reason = Reason.REMEMBERED_STRANGER if remembered else Reason.BELOW_THRESHOLD
+            is_remembered = stranger_similarity >= self.rule.stranger_similarity
+            reason = Reason.REMEMBERED_STRANGER if is_remembered else Reason.BELOW_THRESHOLD
             return Identity(Decision.UNKNOWN, reason, None, None, None, ())
         return build_identity(*self._outcome(face, ranking, row, stranger_similarity), candidates)
 
@@ -387,7 +387,7 @@ class Recognizer:
                 similarity=float(ranking.similarities[row, column]),
                 probability=None if ranking.probabilities is None else float(ranking.probabilities[row, column]),
             )
-            for column, position in enumerate(ranking.positions[row, :CANDIDATES])
+            for column, position in enumerate(ranking.positions[row, :MAX_CANDIDATES])
             if np.isfinite(ranking.scores[row, column])
         )
 
@@ -422,13 +422,13 @@ class Recognizer:
                 if is_near and ranking.probabilities is not None:
                     return Reason.RUNNER_UP_TOO_NEAR
             elif self._confusables is not None and self._confusables.margin_weight(first, other):
-                if self._pair_probability(ranking, row, column) < self._least_probability(first, other):
+                if self._pair_probability(ranking, row, column) < self._min_pair_probability(first, other):
                     return Reason.CONFUSABLE
             elif is_near:
                 return Reason.RUNNER_UP_TOO_NEAR
         return None
 
-    def _least_probability(self, first: int, other: int) -> float:
+    def _min_pair_probability(self, first: int, other: int) -> float:
         confusables = self._confusables
         error = 0.0 if confusables is None else confusables.expected_error(first, other)
         return self.rule.min_lookalike_probability if error >= MIN_EXPECTED_ERROR else _EVEN_CHANCE

@@ -34,7 +34,7 @@ _DAYS_OF_A_YEAR = 365.25
 LINKED = 0.42  # minimum mean similarity of sets that are joined
 UNLIKE, UNLIKE_SLOPE = 0.14, 0.22  # a face below `UNLIKE + UNLIKE_SLOPE * mean pair of the person` is unlike
 NEARER, MIN_LIKE_ANOTHER = 0.6, 0.7  # minimum lead of another person, and minimum similarity to that person
-ALIKE_SHARE = 0.4  # fraction of the difference of two people's mean pairs that is corrected
+ALIKE_FRACTION = 0.4  # fraction of the difference of two people's mean pairs that is corrected
 FIRST_LIKE_ANOTHER = 1.8  # minimum similarity of a single face to another person, to count as that person's
 
 # Maximum distance below their mean pairs, and minimum similarity, of two sets of one person.
@@ -135,7 +135,7 @@ class OtherPeople:
         return dict(zip(people.people[positions].tolist(), means.tolist(), strict=True))
 
 
-class Kind(Enum):
+class DoubtKind(Enum):
     """The kind of doubt about a face."""
 
     UNLIKE = auto()
@@ -151,7 +151,7 @@ class Kind(Enum):
 class Doubt(NamedTuple):
     """A face that may not be the person's."""
 
-    kind: Kind
+    kind: DoubtKind
     own: float | None  # mean similarity to the person's other faces; None without any
     # other, person: mean similarity to the samples of the most similar other person, and the person's number; None if
     # there is none
@@ -214,20 +214,20 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
     doubts: list[Doubt | None] = []
     for index, set_number in enumerate(sets[:count].tolist()):
         own_similarity = None if np.isnan(own[index]) else float(own[index])
-        rival = foreign.get(set_number, others.nearest(offered[index]))
-        other = None if rival is None else others.similarity(rival, offered[index])
-        more_alike = 0.0 if rival is None else own_alike - others.agreement(rival, verify)
+        other_person = foreign.get(set_number, others.nearest(offered[index]))
+        other = None if other_person is None else others.similarity(other_person, offered[index])
+        more_alike = 0.0 if other_person is None else own_alike - others.agreement(other_person, verify)
         is_new = set_number not in sets[count:]
         kind = None
         if set_number in foreign or (
             other is not None and is_nearer_to_another(own_similarity, other, more_alike, verify)
         ):
-            kind = Kind.ANOTHER
+            kind = DoubtKind.ANOTHER
         elif set_number in tied:
-            kind = Kind.UNDECIDED
+            kind = DoubtKind.UNDECIDED
         elif odd[index]:
-            kind = Kind.OUTVOTED if len(samples) and is_new and is_bigger[index] else Kind.UNLIKE
-        doubts.append(None if kind is None else Doubt(kind, own_similarity, other, rival))
+            kind = DoubtKind.OUTVOTED if len(samples) and is_new and is_bigger[index] else DoubtKind.UNLIKE
+        doubts.append(None if kind is None else Doubt(kind, own_similarity, other, other_person))
     similar = _similar_other(faces, main, others, verify)
     return FaceSetComparison(tuple(doubts), main, sets, similar, is_split)
 
@@ -248,7 +248,7 @@ def is_nearer_to_another(own: float | None, other: float, more_alike: float, ver
     """
     if own is None:
         return other >= FIRST_LIKE_ANOTHER * verify
-    nearer = other - own + ALIKE_SHARE * more_alike
+    nearer = other - own + ALIKE_FRACTION * more_alike
     return other >= MIN_LIKE_ANOTHER * verify and nearer >= NEARER * verify
 
 
@@ -263,7 +263,7 @@ def is_one_person(a: FloatArray, b: FloatArray, verify: float) -> bool:
     return similarity >= max(verify, sum(agreements) / 2 - SET_BELOW_ALIKE * verify)
 
 
-def halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] | None:
+def split_into_halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] | None:
     """Return the smaller of two halves of a person's faces that look like two people.
 
     For the rates see `facebank.recognition.audit.find_halves`.
@@ -369,10 +369,10 @@ def _nearer_to_others(
     nearer = np.zeros(len(own), dtype=np.bool_)
     agreement = _agreement(faces, main, verify)
     for index, face in enumerate(faces[: len(own)]):
-        rival = None if np.isnan(own[index]) else others.nearest(face)
-        if rival is not None:
-            other = others.similarity(rival, face)
-            more_alike = agreement - others.agreement(rival, verify)
+        other_person = None if np.isnan(own[index]) else others.nearest(face)
+        if other_person is not None:
+            other = others.similarity(other_person, face)
+            more_alike = agreement - others.agreement(other_person, verify)
             nearer[index] = is_nearer_to_another(float(own[index]), other, more_alike, verify)
     return nearer
 

@@ -123,8 +123,8 @@ class PrototypeScorer:
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
         """Return the candidates for each query's best scores."""
-        worst = 0.0 if self._penalties is None else float(self._penalties.max())
-        return self._index.nearest_people.near(queries, limit, slack + worst)
+        max_penalty = 0.0 if self._penalties is None else float(self._penalties.max())
+        return self._index.nearest_people.near(queries, limit, slack + max_penalty)
 
 
 class KnnScorer:
@@ -316,6 +316,6 @@ photo), and missed masked photos from 18.2 to 11.6 %: ``python -m benchmarks.mas
 
 
 def masked_scorer(people: MaskedPeople) -> PrototypeScorer:
-    """Return a scorer of masked faces."""
-    index, worn_share = people
-    return PrototypeScorer(index, WORN_PENALTY * worn_share if worn_share.any() else None)
+    """Return a scorer of masked faces, with penalties for people whose samples wear masks."""
+    index, worn_fraction = people
+    return PrototypeScorer(index, WORN_PENALTY * worn_fraction if worn_fraction.any() else None)

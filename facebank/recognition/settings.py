@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import GalleryFormatError, UsageError
 from facebank.recognition.calibration.calibration import RATES
+from facebank.recognition.classifier_choice import DEFAULT_CLASSIFIER
 from facebank.recognition.pairs import USUAL_ERROR
 from facebank.recognition.recognizer import MIN_PROBABILITY
 from facebank.recognition.scoring import CLASSIFIERS
-from facebank.recognition.training import DEFAULT_CLASSIFIER
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class DecisionSettings:
     Attributes
     ----------
     fpir
-        Target fraction of strangers that are named, 0.001 to 0.2, the range of calibrations.
+        Target fraction of strangers who are named, 0.001 to 0.2, the range of calibrations.
     classifier
         ``auto``, or one of `facebank.recognition.scoring.CLASSIFIERS`.
     stranger_share
@@ -91,7 +91,7 @@ class DecisionSettings:
             key = next(key for key, value in stored.items() if value is not None and not _is_valid(key, value))
             raise GalleryFormatError(
                 f"Invalid setting in gallery {printable(str(gallery.path))}: {error}; "
-                f"reset it with `facebank settings unset {key}`."
+                f"reset it with 'facebank settings unset {key}'."
             ) from error
 
     def changed(self, values: Mapping[str, Value]) -> Self:
@@ -123,7 +123,7 @@ class DecisionSettings:
             raise UsageError(
                 f"least_probability is {self.least_probability:g} in this gallery and can only be raised here, not "
                 f"lowered to {least_probability:g}: lower it with "
-                f"`facebank settings set least_probability {least_probability:g}`"
+                f"'facebank settings set least_probability {least_probability:g}'"
             )
         # at 1 no face is named, because no probability reaches it
         return self.changed({"least_probability": min(least_probability, math.nextafter(1.0, 0.0))})
@@ -238,9 +238,9 @@ def _allow_twice(value: object) -> bool:
 
 
 def _classifier(value: object) -> str:
-    kinds = (AUTOMATIC, *CLASSIFIERS)
-    if not isinstance(value, str) or value not in kinds:
-        raise UsageError(f"classifier must be one of {', '.join(kinds)}, not {_display(value)}")
+    choices = (AUTOMATIC, *CLASSIFIERS)
+    if not isinstance(value, str) or value not in choices:
+        raise UsageError(f"classifier must be one of {', '.join(choices)}, not {_display(value)}")
     return value
 
 
@@ -272,7 +272,7 @@ _CHECKS: dict[str, Callable[[object], Value]] = {
         "stranger_share must be a fraction above 0 and below 1, such as 0.5", lambda fraction: 0 < fraction < 1
     ),
     "least_probability": _number_check(
-        "least_probability must be 0 or more and below 1, such as 0.5", lambda least: 0 <= least < 1
+        "least_probability must be 0 or more and below 1, such as 0.5", lambda probability: 0 <= probability < 1
     ),
     "allow_twice": _allow_twice,
 }

@@ -31,7 +31,7 @@ _MAX_STEPS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Penalty:
+class _LossFunction:
     curvature: float  # the largest second derivative
     slope: Callable[[FloatArray], FloatArray]  # for rows that belong below the hyperplane
 
@@ -52,7 +52,7 @@ def _logistic_slope(heights: FloatArray) -> FloatArray:
     return slopes
 
 
-_PENALTIES = {"squared_hinge": _Penalty(2.0, _hinge_slope), "logistic": _Penalty(0.25, _logistic_slope)}
+_LOSSES = {"squared_hinge": _LossFunction(2.0, _hinge_slope), "logistic": _LossFunction(0.25, _logistic_slope)}
 
 
 def separate(
@@ -85,11 +85,13 @@ def separate(
     step = max(1, _MAX_BLOCK_SIZE // len(rows))
     for start in range(0, len(sizes), step):
         people = slice(start, min(start + step, len(sizes)))
-        planes[people] = _Task(table, weights, owners, people).solve(_PENALTIES[loss], strength, tolerance)
+        planes[people] = _Problems(table, weights, owners, people).solve(_LOSSES[loss], strength, tolerance)
     return planes[:, :-1], planes[:, -1]
 
 
-class _Task:
+class _Problems:
+    """The problems of a slice of the people, solved together."""
+
     def __init__(self, table: FloatArray, weights: FloatArray, owners: NDArray[np.int64], people: slice) -> None:
         self._table = table
         self._own_rows = np.flatnonzero((owners >= people.start) & (owners < people.stop))
@@ -99,14 +101,14 @@ class _Task:
         self._below = (0.5 / others * weights)[:, None]
         self._above = 0.5 * weights[self._own_rows]
 
-    def solve(self, penalty: _Penalty, strength: float, tolerance: float) -> FloatArray:
-        """Return the hyperplanes, ``(people, columns)``."""
-        max_curvature = 1.0 + strength * penalty.curvature * self._largest_moment()
+    def solve(self, loss: _LossFunction, strength: float, tolerance: float) -> FloatArray:
+        """Return the hyperplanes, ``float32`` of shape ``(people, columns)``."""
+        max_curvature = 1.0 + strength * loss.curvature * self._largest_moment()
         momentum = (np.sqrt(max_curvature) - 1) / (np.sqrt(max_curvature) + 1)
         planes = np.zeros((self._table.shape[1], self._count), dtype=np.float32)
         lookahead, first_length = planes, np.inf
         for step in range(_MAX_STEPS):
-            gradient = lookahead + self._loss_gradient(lookahead, penalty, strength)
+            gradient = lookahead + self._loss_gradient(lookahead, loss, strength)
             length = float(np.sqrt(np.einsum("dp,dp->p", gradient, gradient).max()))
             first_length = length if step == 0 else first_length
             next_planes = lookahead - gradient / np.float32(max_curvature)
@@ -116,12 +118,12 @@ class _Task:
                 break
         return planes.T
 
-    def _loss_gradient(self, planes: FloatArray, penalty: _Penalty, strength: float) -> FloatArray:
+    def _loss_gradient(self, planes: FloatArray, loss: _LossFunction, strength: float) -> FloatArray:
         heights = self._table @ planes
         own = heights[self._own_rows, self._own_people]
-        slopes = penalty.slope(heights)
+        slopes = loss.slope(heights)
         slopes *= strength * self._below
-        slopes[self._own_rows, self._own_people] = -strength * self._above * penalty.slope(-own)
+        slopes[self._own_rows, self._own_people] = -strength * self._above * loss.slope(-own)
         return self._table.T @ slopes
 
     def _largest_moment(self) -> float:

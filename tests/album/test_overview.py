@@ -17,7 +17,7 @@ from facebank.gallery import FaceKey
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.files import save_pack_calibration, user_folder
-from facebank.recognition.cohort import write_album_people
+from facebank.recognition.cohort_file import write_album_people
 from facebank.recognition.settings import change_settings
 from tests.demo_photos import DEMO_PHOTOS
 

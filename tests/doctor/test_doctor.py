@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from facebank.doctor.diagnosis import examine, examine_device, examine_gallery, examine_packs
-from facebank.doctor.installation import InstallationFinding, Installed, Severity
+from facebank.doctor.installation import InstallationFinding, InstalledDistributions, Severity
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import EMBEDDED_FOLDER, load_pack
@@ -102,7 +102,7 @@ def test_a_temporary_folder_that_cannot_be_written_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    finding = findings_by_subject(examine_device("cpu", Installed.read()))["Small network"]
+    finding = findings_by_subject(examine_device("cpu", InstalledDistributions.read()))["Small network"]
     assert finding.severity is Severity.PROBLEM
     assert "No such file" in finding.detail
 
@@ -141,7 +141,7 @@ def test_a_library_that_cannot_be_imported_is_a_problem_with_its_command(
 
 
 def test_requested_cuda_is_used_or_a_problem() -> None:
-    installed = Installed.read()
+    installed = InstalledDistributions.read()
     finding = findings_by_subject(examine_device("cuda", installed))["Small network"]
     if finding.severity is Severity.OK:
         assert finding.detail.endswith("ran on: cuda")
@@ -154,7 +154,7 @@ def test_requested_cuda_is_used_or_a_problem() -> None:
 
 
 def test_an_unknown_device_is_a_problem_not_a_crash() -> None:
-    finding = findings_by_subject(examine_device("quantum", Installed.read()))["Small network"]
+    finding = findings_by_subject(examine_device("quantum", InstalledDistributions.read()))["Small network"]
     assert finding.severity is Severity.PROBLEM
     assert "quantum" in finding.detail
 

@@ -18,7 +18,7 @@ from facebank.doctor.installation import (
     FAMILIES,
     OPTIONAL,
     InstallationFinding,
-    Installed,
+    InstalledDistributions,
     Severity,
     examine_installation,
 )
@@ -62,7 +62,7 @@ def healthy(install: Install) -> None:
 
 
 def examine(site: Path) -> dict[str, InstallationFinding]:
-    return {finding.subject: finding for finding in examine_installation(Installed.read([str(site)]))}
+    return {finding.subject: finding for finding in examine_installation(InstalledDistributions.read([str(site)]))}
 
 
 def parse_command(finding: InstallationFinding) -> tuple[set[str], list[str]]:
@@ -194,7 +194,7 @@ def test_the_optional_libraries_match_the_extras() -> None:
 
 def test_optional_libraries_are_listed_installed_or_not(site: Path, install: Install) -> None:
     install("lxml", "6.0")
-    findings = {finding.subject: finding for finding in list_software(Installed.read([str(site)]))}
+    findings = {finding.subject: finding for finding in list_software(InstalledDistributions.read([str(site)]))}
     assert findings["lxml"].detail == "6.0"
     assert "facebank[heif]" in findings["pillow-heif"].detail
     assert findings["pillow-heif"].severity is Severity.OK
@@ -206,7 +206,7 @@ def test_an_optional_library_that_cannot_be_imported_is_a_problem(
 ) -> None:
     monkeypatch.setitem(sys.modules, "lxml.etree", None)
     install("lxml", "6.0")
-    (finding,) = examine_imports(Installed.read([str(site)]))
+    (finding,) = examine_imports(InstalledDistributions.read([str(site)]))
     assert (finding.subject, finding.severity) == ("lxml", Severity.PROBLEM)
     assert finding.command is not None
     assert finding.command.endswith("lxml==6.0")

@@ -10,13 +10,13 @@ import pytest
 
 from facebank.recognition.face_choice import SeveralFaces, choose_faces
 from facebank.recognition.resemblance import (
-    Kind,
+    DoubtKind,
     OtherPeople,
     compare,
-    halves,
     is_one_person,
     linked_sets,
     may_look_different,
+    split_into_halves,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def make_faces(person: int, count: int, similarity: float = 0.6) -> FloatArray:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def find_doubts(offered: FloatArray, samples: FloatArray = NONE, others: OtherPeople = NOBODY) -> list[Kind | None]:
+def find_doubts(
+    offered: FloatArray, samples: FloatArray = NONE, others: OtherPeople = NOBODY
+) -> list[DoubtKind | None]:
     """Return the kind of doubt about each face, or None."""
     return [doubt and doubt.kind for doubt in compare(offered, samples, others, VERIFY).doubts]
 
@@ -51,19 +53,19 @@ def test_two_of_five_faces_are_unlike_in_any_order() -> None:
     offered = np.concatenate([make_faces(0, 3), make_faces(1, 2)])
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(5)
-        expected = [Kind.UNLIKE if index >= 3 else None for index in order.tolist()]
+        expected = [DoubtKind.UNLIKE if index >= 3 else None for index in order.tolist()]
         assert find_doubts(offered[order]) == expected
 
 
 def test_equally_many_faces_of_two_people_are_undecided() -> None:
     offered = np.concatenate([make_faces(0, 2), make_faces(1, 2)])
-    assert find_doubts(offered) == [Kind.UNDECIDED] * 4
+    assert find_doubts(offered) == [DoubtKind.UNDECIDED] * 4
     others = make_people(make_faces(1, 5)[2:])
-    assert find_doubts(offered, others=others) == [None, None, Kind.ANOTHER, Kind.ANOTHER]
+    assert find_doubts(offered, others=others) == [None, None, DoubtKind.ANOTHER, DoubtKind.ANOTHER]
 
 
 def test_samples_outweigh_offered_faces() -> None:
-    assert find_doubts(make_faces(1, 4), make_faces(0, 2)) == [Kind.OUTVOTED] * 4
+    assert find_doubts(make_faces(1, 4), make_faces(0, 2)) == [DoubtKind.OUTVOTED] * 4
     assert find_doubts(make_faces(0, 3)[2:], make_faces(0, 2)) == [None]
 
 
@@ -71,8 +73,8 @@ def test_a_face_nearer_to_another_person_is_reported() -> None:
     others = make_people(make_faces(1, 5)[1:], make_faces(2, 3))
     (doubt,) = compare(make_faces(1, 1), make_faces(0, 3), others, VERIFY).doubts
     assert doubt is not None
-    assert (doubt.kind, doubt.person) == (Kind.ANOTHER, 0)
-    assert find_doubts(make_faces(1, 5, 0.8)[:1], others=make_people(make_faces(1, 5, 0.8)[1:])) == [Kind.ANOTHER]
+    assert (doubt.kind, doubt.person) == (DoubtKind.ANOTHER, 0)
+    assert find_doubts(make_faces(1, 5, 0.8)[:1], others=make_people(make_faces(1, 5, 0.8)[1:])) == [DoubtKind.ANOTHER]
 
 
 def test_sets_equal_average_linkage() -> None:
@@ -126,21 +128,21 @@ def test_the_clearly_largest_face_is_chosen() -> None:
 
 def test_merged_people_have_two_halves() -> None:
     faces = np.concatenate([make_faces(0, 3), make_faces(1, 2)])
-    result = halves(faces, VERIFY)
+    result = split_into_halves(faces, VERIFY)
     assert result is not None
     assert result[0].tolist() == [False, False, False, True, True]
     assert result[1] < 0.1
     order = np.random.default_rng(0).permutation(5)
-    shuffled = halves(faces[order], VERIFY)
+    shuffled = split_into_halves(faces[order], VERIFY)
     assert shuffled is not None
     assert shuffled[0].tolist() == result[0][order].tolist()
 
 
 def test_one_person_has_no_halves() -> None:
-    assert halves(make_faces(0, 8), VERIFY) is None
-    assert halves(np.concatenate([make_faces(0, 3), make_faces(1, 1)]), VERIFY) is None  # one odd sample
-    assert halves(np.concatenate([make_faces(0, 1), make_faces(1, 1)]), VERIFY) is None
-    assert halves(NONE, VERIFY) is None
+    assert split_into_halves(make_faces(0, 8), VERIFY) is None
+    assert split_into_halves(np.concatenate([make_faces(0, 3), make_faces(1, 1)]), VERIFY) is None  # one odd sample
+    assert split_into_halves(np.concatenate([make_faces(0, 1), make_faces(1, 1)]), VERIFY) is None
+    assert split_into_halves(NONE, VERIFY) is None
 
 
 def test_folders_of_one_person_are_joined() -> None:

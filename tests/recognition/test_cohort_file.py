@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facebank.gallery.derived import cohort_file, wipe_derived
-from facebank.recognition.cohort import (
+from facebank.recognition.cohort_file import (
     MAX_PEOPLE,
     album_people_problem,
     album_version,

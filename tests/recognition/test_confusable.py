@@ -14,7 +14,7 @@ from facebank.errors import UsageError
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.confusable import MAX_PAIRS, MIN_EXPECTED_ERROR, Confusables, confusable_pairs
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.neighborhood import TYPICAL_AGREEMENT, agreement
+from facebank.recognition.neighborhood import TYPICAL_AGREEMENT, typical_agreement
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray
@@ -178,7 +178,7 @@ def test_many_samples_beside_one_give_valid_probabilities() -> None:
 
 
 def test_similarity_within_a_person_is_measured() -> None:
-    assert agreement(None) == TYPICAL_AGREEMENT
-    assert agreement(make_background()) == pytest.approx(TYPICAL_AGREEMENT, abs=0.03)
+    assert typical_agreement(None) == TYPICAL_AGREEMENT
+    assert typical_agreement(make_background()) == pytest.approx(TYPICAL_AGREEMENT, abs=0.03)
     background = Background(np.zeros(4, np.float32), np.eye(4, dtype=np.float32))
-    assert agreement(background) == TYPICAL_AGREEMENT
+    assert typical_agreement(background) == TYPICAL_AGREEMENT

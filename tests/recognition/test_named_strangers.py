@@ -34,11 +34,11 @@ def test_rate_lies_between_the_lowest_and_the_requested_rate(
     calibrator: Calibrator, samples: list[int], fpir: float, share: float, least_probability: float
 ) -> None:
     result = measure(calibrator, samples, fpir, share, least_probability)
-    assert RATES[0] * (1 - 1e-9) <= result.share <= fpir * (1 + 1e-9)
-    assert not result.is_below or result.share == pytest.approx(RATES[0])
-    assert measure(calibrator, samples, fpir, share, 0.0).share == pytest.approx(fpir)
+    assert RATES[0] * (1 - 1e-9) <= result.fraction <= fpir * (1 + 1e-9)
+    assert not result.is_below or result.fraction == pytest.approx(RATES[0])
+    assert measure(calibrator, samples, fpir, share, 0.0).fraction == pytest.approx(fpir)
     stricter = measure(calibrator, samples, fpir, share, (1 + least_probability) / 2)
-    assert stricter.share <= result.share * (1 + 1e-9)
+    assert stricter.fraction <= result.fraction * (1 + 1e-9)
 
 
 @given(st.integers(2, 300), st.floats(0.05, 0.95))
@@ -48,13 +48,13 @@ def test_sole_candidate_at_the_reported_rate_has_the_least_probability(people: i
     result = measure(calibrator, [1] * people, 0.2, share, 0.5)
     if result.is_below:
         assert probability_at(calibrator, people, RATES[0], share) < 0.5
-    elif result.share < 0.2 * (1 - 1e-9):
-        assert probability_at(calibrator, people, result.share, share) == pytest.approx(0.5, abs=0.01)
+    elif result.fraction < 0.2 * (1 - 1e-9):
+        assert probability_at(calibrator, people, result.fraction, share) == pytest.approx(0.5, abs=0.01)
     else:
         assert probability_at(calibrator, people, 0.2, share) >= 0.5
 
 
 def test_sample_counts_are_weighted_by_number_of_people() -> None:
-    few, many = (measure(CALIBRATOR, [count] * 10, 0.2, 0.5, 0.5).share for count in (1, 5))
-    mixed = measure(CALIBRATOR, [1] * 5 + [5] * 5, 0.2, 0.5, 0.5).share
+    few, many = (measure(CALIBRATOR, [count] * 10, 0.2, 0.5, 0.5).fraction for count in (1, 5))
+    mixed = measure(CALIBRATOR, [1] * 5 + [5] * 5, 0.2, 0.5, 0.5).fraction
     assert min(few, many) * 0.5 < mixed < max(few, many) * 1.5

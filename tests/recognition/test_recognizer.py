@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from facebank.errors import UsageError
 from facebank.recognition import Recognizer, Rule
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, HARDLY_A_FACE, MIN_ODDS, empty_gallery_identities
+from facebank.recognition.recognizer import (
+    BEYOND_DOUBT,
+    HARDLY_A_FACE,
+    MAX_CANDIDATES,
+    MIN_ODDS,
+    empty_gallery_identities,
+)
 from facebank.recognition.scoring import PrototypeScorer
 from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Identity, Reason
@@ -85,8 +91,8 @@ def test_naming_with_calibration_uses_the_odds_over_the_runner_up(
         elif any((probabilities[0] or 0) < MIN_ODDS * (other or 0) for other in probabilities[1:]):
             assert outcome(decision) == TOO_NEAR
         elif (probabilities[0] or 0) < rule.least_probability:
-            assert len(counts) > CANDIDATES or outcome(decision) == IMPROBABLE
-        elif len(counts) <= CANDIDATES:
+            assert len(counts) > MAX_CANDIDATES or outcome(decision) == IMPROBABLE
+        elif len(counts) <= MAX_CANDIDATES:
             assert outcome(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
 
 
@@ -133,7 +139,7 @@ def test_only_a_known_first_candidate_is_named(kind: str, rule: Rule, seed: int,
         assert decision.person in {None, first.person}
         assert (decision.similarity, decision.probability) == (first.similarity, first.probability)
         names = [candidate.person for candidate in decision.candidates]
-        assert len(names) == len(set(names)) == min(CANDIDATES, len(counts))
+        assert len(names) == len(set(names)) == min(MAX_CANDIDATES, len(counts))
         assert all(-1 <= candidate.similarity <= 1 for candidate in decision.candidates)
 
 
@@ -146,7 +152,7 @@ def test_candidates_are_sorted_by_score(kind: str, rule: Rule) -> None:
     scorer = build_scorer(kind, enrolled, BACKGROUND)
     scores = scorer.scores(np.stack([probe.embedding for probe in faces]))
     for row, decision in zip(scores, identify_separately(make_recognizer(enrolled, rule, kind), faces), strict=True):
-        expected = [f"person {index + 1}" for index in np.argsort(-row, kind="stable")[:CANDIDATES]]
+        expected = [f"person {index + 1}" for index in np.argsort(-row, kind="stable")[:MAX_CANDIDATES]]
         assert [candidate.person for candidate in decision.candidates] == expected
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.recognition import Rule
-from facebank.recognition.recognizer import CANDIDATES
+from facebank.recognition.recognizer import MAX_CANDIDATES
 from facebank.types import Decision, Identity, Reason
 
 from .synthetic import (
@@ -61,7 +61,7 @@ def test_denied_people_are_never_offered(
         offered = {candidate.person for candidate in decision.candidates}
         remaining = len(set(make_names(enrolled)) - people_denied)
         assert not offered & {f"person {number}" for number in people_denied}
-        assert len(offered) == min(CANDIDATES, remaining)
+        assert len(offered) == min(MAX_CANDIDATES, remaining)
         assert decision.person is None or decision.person in offered
         assert all(np.isfinite(candidate.similarity) for candidate in decision.candidates)
         if rule.calibrator is None or not offered:

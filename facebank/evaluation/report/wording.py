@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from facebank import __version__
-from facebank.doctor.installation import Installed
+from facebank.doctor.installation import InstalledDistributions
 from facebank.evaluation.figures import FigureKind, format_number, format_points
 from facebank.evaluation.report.model import Curves, Histogram, Matrix, Table, finite, top_confusions
 
@@ -178,7 +178,7 @@ def machine() -> dict[str, str | int | None]:
 
 def versions() -> dict[str, str | None]:
     """Return the versions of facebank and of the libraries that affect its figures, None if not installed."""
-    installed = Installed.read()
+    installed = InstalledDistributions.read()
     versions_by_name: dict[str, str | None] = {"facebank": __version__}
     for name, distributions in _DISTRIBUTIONS.items():
         candidates = (installed.version(distribution) for distribution in distributions)

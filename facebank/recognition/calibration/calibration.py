@@ -9,7 +9,7 @@ A calibrator tabulates the results of simulated searches in galleries of several
 
 Both are interpolated in the logarithms of the gallery's size and of the numbers of samples, and in the weight of the
 correction by other people (`facebank.recognition.cohort`): between galleries without and albums with many further
-people. Probabilities follow by Bayes' rule from the evidence of the best people and the assumed share of strangers,
+people. Probabilities follow by Bayes' rule from the evidence of the best people and the assumed fraction of strangers,
 with the same prior for all enrolled people. They increase with the score and with the margin over others.
 """
 
@@ -82,15 +82,15 @@ class Calibrator:
         """
         if not RATES[0] <= fpir <= RATES[-1]:
             raise UsageError(f"An FPIR must be from {RATES[0]} to {RATES[-1]}, not {fpir}.")
-        sizes = [math.log(row[0].size) for row in self._rows]
+        log_sizes = [math.log(row[0].size) for row in self._rows]
         at_sizes = self._at_sizes(fpir, samples, further)
-        value = math.log(len(samples))
-        if value <= sizes[-1] or len(sizes) < 2:
-            return float(np.interp(value, sizes, at_sizes))
+        log_size = math.log(len(samples))
+        if log_size <= log_sizes[-1] or len(log_sizes) < 2:
+            return float(np.interp(log_size, log_sizes, at_sizes))
         # extrapolate from the last two sizes, equally at all rates, so that thresholds of two rates never cross
         rises = [later[-1] - later[-2] for later in (self._at_sizes(rate, samples, further) for rate in RATES)]
-        slope = max(float(np.mean(rises)) / (sizes[-1] - sizes[-2]), 0.0)
-        return at_sizes[-1] + slope * (value - sizes[-1])
+        slope = max(float(np.mean(rises)) / (log_sizes[-1] - log_sizes[-2]), 0.0)
+        return at_sizes[-1] + slope * (log_size - log_sizes[-1])
 
     def _at_sizes(self, fpir: float, samples: NDArray[np.int64], further: int) -> list[float]:
         spread = sample_spread(samples)
@@ -140,7 +140,7 @@ class Calibrator:
             Prior fraction of strangers' faces; raises `UsageError` unless above 0 and below 1.
         """
         if not 0 < stranger_share < 1:
-            raise UsageError(f"The share of strangers must be above 0 and below 1, not {stranger_share}.")
+            raise UsageError(f"The fraction of strangers must be above 0 and below 1, not {stranger_share}.")
         priors = prior_probabilities(scores.shape[1], size, stranger_share)
         possible = np.pad(scores > -np.inf, ((0, 0), (0, 1)), constant_values=True)
         logits = self.evidence(scores, samples, size, further) + math.log(priors[0] / stranger_share)
@@ -255,9 +255,9 @@ def _read_calibrator(entry: Mapping[str, Any]) -> Calibrator:
     if not 1 <= len(entry["tables"]) <= _MAX_TABLES:
         raise ValueError("too many tables")
     tables = tuple(_read_table(table, len(knots)) for table in entry["tables"])
-    kinds = [(table.size, table.further) for table in tables]
-    sizes = [size for size, _ in kinds]
-    if sizes[0] < 1 or kinds != sorted(set(kinds)) or max(sizes.count(size) for size in sizes) > 2:
+    keys = [(table.size, table.further) for table in tables]
+    sizes = [size for size, _ in keys]
+    if sizes[0] < 1 or keys != sorted(set(keys)) or max(sizes.count(size) for size in sizes) > 2:
         raise ValueError("the sizes do not increase")
     return Calibrator(_text(entry["classifier"]), knots, tables, _read_correction(entry.get("correction")))
 
@@ -324,7 +324,7 @@ _HALVINGS = 40
 class NamedStrangerBound:
     """An upper bound on the fraction of strangers named, 0..1, and whether it is the lowest measured rate."""
 
-    share: float
+    fraction: float
     is_below: bool
 
 

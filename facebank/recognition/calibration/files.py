@@ -56,7 +56,7 @@ def find_pack_calibration(pack: PackIdentity, folder: Path | None) -> PackCalibr
     fitted_folders = [
         candidate
         for candidate, calibration in calibrations
-        if any(calibration.calibrator(kind) is not None for kind in FITTED)
+        if any(calibration.calibrator(classifier) is not None for classifier in FITTED)
     ]
     ordered = [*fitted_folders, *(candidate for candidate, _ in calibrations), *folders]
     background = next((candidate for candidate in ordered if is_file(candidate / BACKGROUND_NAME)), None)

@@ -35,7 +35,7 @@ SIZES = (1, 3, 10, 30, 100, 300, 1000)  # numbers of people in simulated galleri
 SIZES_OF_FITTED = (1, 10, 100, 1000)  # the same for classifiers of `FITTED`, which are slow
 CORRECTION = Correction(share=0.75, level=1.0)  # default correction by the album's other people
 FURTHER = 100  # number of further people in simulated albums with further people
-RELATIVES_SHARE = 0.03  # fraction of strangers who are siblings of enrolled people, if families are known
+RELATIVES_FRACTION = 0.03  # fraction of strangers who are siblings of enrolled people, if families are known
 MIN_PEOPLE = 20  # with two photos or more, and in total besides the enrolled ones
 _KNOTS = 16
 _MAX_GAP = 0.05
@@ -57,7 +57,7 @@ class Effort:
     galleries: tuple[int, int] = (12, 200)  # minimum and maximum number of galleries
 
     def plan(self, size: int, samples_each: int, further: int = 0) -> tuple[int, GalleryPlan]:
-        """Return the number and the kind of galleries."""
+        """Return the number of galleries to simulate, and their plan."""
         count = int(np.clip(self.enrolled // size, *self.galleries))
         return count, GalleryPlan(size, samples_each, int(np.clip(self.strangers // count, 200, 2000)), further)
 
@@ -327,7 +327,7 @@ def _weighted_searches(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return scores, samples, own places and weights of a population's usable searches.
 
-    Mated probes and strangers are each weighted by the population's prior; relatives by `RELATIVES_SHARE`.
+    Mated probes and strangers are each weighted by the population's prior; relatives by `RELATIVES_FRACTION`.
     """
     usable = [search.own < search.scores.shape[1] for search in group.searches]
     scores, samples, own, weights, relatives = (
@@ -337,9 +337,9 @@ def _weighted_searches(
         for name in ("scores", "samples", "own", "weights", "relatives")
     )
     mated = own >= 0
-    relatives_weight = RELATIVES_SHARE if relatives.any() else 0.0
-    for chosen, part in ((mated, 1.0), (~mated & ~relatives, 1.0 - relatives_weight), (relatives, relatives_weight)):
-        weights[chosen] *= group.prior * part / max(weights[chosen].sum(), 1e-12)
+    related = RELATIVES_FRACTION if relatives.any() else 0.0
+    for chosen, fraction in ((mated, 1.0), (~mated & ~relatives, 1.0 - related), (relatives, related)):
+        weights[chosen] *= group.prior * fraction / max(weights[chosen].sum(), 1e-12)
     return scores, samples, own, weights
 
 

@@ -101,14 +101,14 @@ def count_cross_fit_galleries(
     if not sizes:
         return 0
     fitted = sum(count_fit_galleries(half, classifier, _reduce(effort)) for half in halves)
-    searched = sum(_reduce(effort).plan(*kind)[0] for kind in product(sizes, SAMPLES))
+    searched = sum(_reduce(effort).plan(size, samples_each)[0] for size, samples_each in product(sizes, SAMPLES))
     return fitted + len(halves) * searched
 
 
 def count_fit_galleries(identities: Identities, classifier: str, effort: Effort = DEFAULT_EFFORT) -> int:
     """Return the number of galleries that `facebank.recognition.calibration.fitting.fit_calibrator` simulates."""
-    kinds = product(calibrated_sizes(identities, classifier), SAMPLES)
-    return 2 * sum(effort.plan(*kind)[0] for kind in kinds)  # with and without further people
+    plans = (effort.plan(*kind) for kind in product(calibrated_sizes(identities, classifier), SAMPLES))
+    return 2 * sum(count for count, _ in plans)  # with and without further people
 
 
 def measure_reliability(groups: Sequence[tuple[Sequence[SimulatedSearches], Calibrator]]) -> Reliability:

@@ -181,8 +181,8 @@ def simulate(
     scores = scorer.scores(probes)
     if correction.share:
         further = _means(all_people, roles.further, shuffled, plan.samples_each)
-        cohort, numbers = Cohort(enrolled.index, further, correction), np.arange(plan.size)
-        scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, numbers)
+        cohort, positions = Cohort(enrolled.index, further, correction), np.arange(plan.size)
+        scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, positions)
     scores, relatives = _exclude_relatives(scores, own, all_people.families, roles)
     order, columns = _best_columns(scores, own)
     return SimulatedSearches(
@@ -220,13 +220,13 @@ def _family_gallery(
     first = int(random.choice(repeated))
     second = random.permutation(repeated[(families[repeated] == families[first]) & (repeated != first)])
     members = np.array([first, *second[: min(int(random.integers(2)), plan.size - 1)]])
-    adults = np.arange(count, len(all_people.photos))
-    enough = adults[all_people.photos[adults] > plan.samples_each]
+    unrelated = np.arange(count, len(all_people.photos))
+    enough = unrelated[all_people.photos[unrelated] > plan.samples_each]
     missing = plan.size - len(members)
-    chosen = random.permutation(enough if len(enough) >= 2 * missing else adults)[:missing]
+    chosen = random.permutation(enough if len(enough) >= 2 * missing else unrelated)[:missing]
     if len(chosen) < missing:
-        raise UsageError(f"{len(adults)} people are too few to fill a gallery of {plan.size}.")
-    remaining = random.permutation(np.setdiff1d(adults, chosen))
+        raise UsageError(f"{len(unrelated)} people are too few to fill a gallery of {plan.size}.")
+    remaining = random.permutation(np.setdiff1d(unrelated, chosen))
     strangers = random.permutation(np.setdiff1d(np.arange(count), members))[: plan.strangers]
     searched = np.arange(plan.size) < len(members)
     return _GalleryPeople(

@@ -9,19 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facebank.recognition import training
 from facebank.recognition.calibration.background import Background
-from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import CLASSIFIERS
-from facebank.recognition.training import (
+from facebank.recognition.classifier_choice import (
     COMPARED,
     DEFAULT_CLASSIFIER,
     FOLDS,
     MAX_SAMPLES,
     MIN_SAMPLES,
     MIN_TRIALS,
+    SIGNIFICANCE,
     choose_classifier,
+    make_folds,
+    sign_test,
 )
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.scoring import CLASSIFIERS
 
 DIMENSION = 12
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
@@ -57,7 +59,7 @@ def test_default_is_chosen_with_too_few_samples(counts: list[int]) -> None:
 
 
 def test_large_galleries_are_not_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(training, "build_scorer")
+    monkeypatch.delattr("facebank.recognition.classifier_choice.build_scorer")
     choice = choose_classifier(make_people([10] * (MAX_SAMPLES // 10 + 1)), BACKGROUND)
     assert (choice.classifier, "too many" in choice.reason) == (DEFAULT_CLASSIFIER, True)
 
@@ -98,7 +100,7 @@ def test_tried_kinds_can_be_built_and_include_the_default() -> None:
 def test_each_sample_is_left_out_once_and_nobody_loses_all_samples(counts: list[int], seed: int) -> None:
     owners = make_people(counts, seed=seed).owners
     is_searched = np.bincount(owners)[owners] >= MIN_SAMPLES
-    folds = training._folds(owners, is_searched)
+    folds = make_folds(owners, is_searched)
     assert len(folds) <= FOLDS
     left_out = np.sum(folds, axis=0) if folds else np.zeros(len(owners))
     np.testing.assert_array_equal(left_out, is_searched)
@@ -109,12 +111,12 @@ def test_each_sample_is_left_out_once_and_nobody_loses_all_samples(counts: list[
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_sign_test_is_binomial(better: int, worse: int) -> None:
-    chance = training._sign_test(better, worse)
+    chance = sign_test(better, worse)
     assert 0 < chance <= 1
-    assert chance >= training._sign_test(better + 1, worse)
+    assert chance >= sign_test(better + 1, worse)
     probability = math.comb(better + worse, better) / 2 ** (better + worse)
-    assert chance + training._sign_test(worse, better) == pytest.approx(1 + probability)
+    assert chance + sign_test(worse, better) == pytest.approx(1 + probability)
 
 
 def test_five_of_five_is_significant_and_four_of_five_is_not() -> None:
-    assert training._sign_test(5, 0) == 1 / 32 < training.SIGNIFICANCE < training._sign_test(4, 1)
+    assert sign_test(5, 0) == 1 / 32 < SIGNIFICANCE < sign_test(4, 1)

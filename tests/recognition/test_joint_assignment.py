@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.recognition import Rule
+from facebank.recognition.joint_assignment import MAX_EXACT, assign_by_probabilities, competing_groups
 from facebank.recognition.recognizer import MIN_ODDS
-from facebank.recognition.together import MAX_EXACT, competing_groups, share_probabilities
 from facebank.types import Decision, Face, Identity, Reason
 
 from .synthetic import (
@@ -235,19 +235,19 @@ def draw_faces(seed: int, faces: int, candidates: int, persons: int) -> tuple[np
 @given(seeds, st.integers(2, 5), st.integers(1, 3))
 def test_probabilities_match_enumeration_of_assignments(seed: int, faces: int, candidates: int) -> None:
     indices, probabilities = draw_faces(seed, faces, candidates, 4)
-    shares = share_probabilities(indices, probabilities, MIN_ODDS)
-    assert shares.probabilities == pytest.approx(enumerate_assignments(indices, probabilities), abs=1e-9)
-    assert len(set(shares.clear[shares.clear >= 0])) == (shares.clear >= 0).sum()
+    assignment = assign_by_probabilities(indices, probabilities, MIN_ODDS)
+    assert assignment.probabilities == pytest.approx(enumerate_assignments(indices, probabilities), abs=1e-9)
+    assert len(set(assignment.clear[assignment.clear >= 0])) == (assignment.clear >= 0).sum()
 
 
 @settings(max_examples=20)
 @given(seeds)
 def test_many_faces_are_assigned_jointly(seed: int) -> None:
     indices, probabilities = draw_faces(seed, MAX_EXACT + 4, 3, 6)
-    shares = share_probabilities(indices, probabilities, MIN_ODDS)
-    assert shares.probabilities is not None
-    assert shares.probabilities.sum(axis=1) == pytest.approx(1)
-    clear = shares.clear[shares.clear >= 0]
+    assignment = assign_by_probabilities(indices, probabilities, MIN_ODDS)
+    assert assignment.probabilities is not None
+    assert assignment.probabilities.sum(axis=1) == pytest.approx(1)
+    clear = assignment.clear[assignment.clear >= 0]
     assert len(set(clear)) == len(clear)
 
 

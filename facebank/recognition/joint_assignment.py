@@ -28,13 +28,13 @@ _MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shares:
-    """The assignment of people to M faces."""
+class Assignment:
+    """The joint assignment of people to M faces with K candidates each."""
 
-    columns: NDArray[np.int64]  # each face's candidate columns, the likeliest first, the others in order
+    columns: NDArray[np.int64]  # each face's candidate columns, the likeliest first, the others in order, ``(M, K)``
     # in the given order of columns, a stranger's last, ``(M, K + 1)``; None for an uncalibrated pack
     probabilities: NDArray[np.float64] | None
-    clear: NDArray[np.int64]  # the position of the person clearly assigned to this face; -1 for none
+    clear: NDArray[np.int64]  # the position of the person clearly assigned to each face, ``(M,)``; -1 for none
 
 
 def competing_groups(
@@ -77,8 +77,10 @@ def competing_groups(
     return [members for members in groups.values() if len(members) > 1]
 
 
-def share_probabilities(positions: NDArray[np.int64], probabilities: NDArray[np.float64], least_odds: float) -> Shares:
-    """Assign people by probabilities.
+def assign_by_probabilities(
+    positions: NDArray[np.int64], probabilities: NDArray[np.float64], min_odds: float
+) -> Assignment:
+    """Return the assignment of people by probabilities.
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ def share_probabilities(positions: NDArray[np.int64], probabilities: NDArray[np.
         Each competing face's candidates, ``(M, K)``.
     probabilities
         Independent probabilities of the candidates and, last, of a stranger, ``(M, K + 1)``.
-    least_odds
+    min_odds
         Minimum ratio of a person's marginals for one face and any other, for a clear assignment.
     """
     people, columns = np.unique(positions, return_inverse=True)
@@ -107,15 +109,15 @@ def share_probabilities(positions: NDArray[np.int64], probabilities: NDArray[np.
     clear = np.full(len(positions), -1, dtype=np.int64)
     for row, person in enumerate(best):
         own, others = shared[row, person], np.delete(shared[:, person], row)
-        if own > 0 and own >= least_odds * others.max():
+        if own > 0 and own >= min_odds * others.max():
             clear[row] = people[person]
-    return Shares(_move_to_front(first, positions.shape[1]), marginals, clear)
+    return Assignment(_move_to_front(first, positions.shape[1]), marginals, clear)
 
 
-def share_similarities(
+def assign_by_similarities(
     positions: NDArray[np.int64], similarities: FloatArray, near: NDArray[np.bool_], threshold: float, margin: float
-) -> Shares:
-    """Assign people by similarities, for an uncalibrated pack.
+) -> Assignment:
+    """Return the assignment of people by similarities, for an uncalibrated pack.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def share_similarities(
         Each competing face's candidates, ``(M, K)``.
     near
         Candidates similar enough for a name, boolean ``(M, K)``.
-    least
+    threshold
         The similarity that equals a stranger's.
     margin
         Minimum lead of the total similarity over any other assignment of the face or the person.
@@ -142,7 +144,7 @@ def share_similarities(
         first[row] = np.flatnonzero(columns[row] == person)[0]
         if gap > 0 and gap >= margin:
             clear[row] = people[person]
-    return Shares(_move_to_front(first, positions.shape[1]), None, clear)
+    return Assignment(_move_to_front(first, positions.shape[1]), None, clear)
 
 
 def _move_to_front(first: NDArray[np.int64], candidates: int) -> NDArray[np.int64]:
