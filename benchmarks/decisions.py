@@ -39,7 +39,7 @@ from facebank.recognition.calibration.calibration import Calibration, Calibrator
 from facebank.recognition.calibration.files import PackCalibration, find_pack_calibration
 from facebank.recognition.calibration.fitting import fit_calibrator
 from facebank.recognition.calibration.simulation import GalleryPlan, Identities, SimulatedSearches, simulate
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.recognizer import MIN_ODDS, MIN_PROBABILITY, Recognizer
 from facebank.recognition.settings import DecisionSettings
@@ -101,7 +101,7 @@ def operating_point(
         random = np.random.default_rng(seed)
         photos_of = {person: random.permutation(np.flatnonzero(names == person)) for person in enrolled_people}
         indices = np.concatenate([photos_of[person][:samples] for person in enrolled_people])
-        enrolled = Enrolled(
+        enrolled = EnrolledSamples(
             faces.embeddings[indices], np.repeat(np.arange(len(enrolled_people)), samples), faces.qualities[indices]
         )
         names_by_number = {number: str(person) for number, person in enumerate(enrolled_people)}
@@ -138,7 +138,7 @@ def other_list(person: str, lists: dict[str, frozenset[str]]) -> str:
     return REPORTING if person in lists[DEVELOPMENT] else DEVELOPMENT
 
 
-def make_recognizer(enrolled: Enrolled, names: dict[int, str], pack: Pack, calibrator: Calibrator) -> Recognizer:
+def make_recognizer(enrolled: EnrolledSamples, names: dict[int, str], pack: Pack, calibrator: Calibrator) -> Recognizer:
     """Return the recognizer of a gallery with these samples and the shipped parameters for look-alikes."""
     return build_recognizer(
         enrolled.index,
@@ -303,7 +303,7 @@ def calibration_figures(
 def decision_milliseconds(reporting: Identities, pack: Pack, calibrator: Calibrator, people: int = 1000) -> float:
     """Return the median time of 200 decisions on one face in a gallery of `people`, in milliseconds."""
     firsts = np.unique(reporting.people, return_index=True)[1][:people]
-    enrolled = Enrolled(reporting.embeddings[firsts], np.arange(people), reporting.qualities[firsts])
+    enrolled = EnrolledSamples(reporting.embeddings[firsts], np.arange(people), reporting.qualities[firsts])
     names_by_number = {number: str(number) for number in range(people)}
     recognizer = make_recognizer(enrolled, names_by_number, pack, calibrator)
     face = make_probe(reporting.embeddings[-1], 1.0)

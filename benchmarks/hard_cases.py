@@ -42,7 +42,7 @@ from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.files import PackCalibration, find_pack_calibration
 from facebank.recognition.calibration.simulation import Identities
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Face, Identity
@@ -139,7 +139,7 @@ class Engine:
 
     def search(self, enrolled: dict[str, tuple[FloatArray, FloatArray]], faces: list[Face]) -> list[Identity]:
         """Enroll people (embeddings and qualities by name), and return the independent decision on each face."""
-        samples = Enrolled(
+        samples = EnrolledSamples(
             np.concatenate([rows for rows, _ in enrolled.values()]),
             np.repeat(np.arange(len(enrolled)), [len(rows) for rows, _ in enrolled.values()]),
             np.concatenate([quality for _, quality in enrolled.values()]),
@@ -241,7 +241,7 @@ def search_look_alikes(engine: Engine, people: People, groups: int) -> Iterator[
     """Enroll two of four similar people; search for all four."""
     random = np.random.default_rng(4)
     candidates = people.with_photos(3)
-    samples = Enrolled(
+    samples = EnrolledSamples(
         np.concatenate([people.embeddings[people.photos[person]] for person in candidates]),
         np.repeat(np.arange(len(candidates)), [len(people.photos[person]) for person in candidates]),
         np.concatenate([people.qualities[people.photos[person]] for person in candidates]),
@@ -390,10 +390,10 @@ def read_groups(data: Path, pack: Pack, people: str) -> Data:
 def exclude_people_of(adults: LfwFaces, sets: Sequence[Identities], min_similarity: float = 0.45) -> LfwFaces:
     """Exclude adults who may also be in another set, since a stranger must not be enrolled."""
     owners = adults.people
-    prototypes = Enrolled(adults.embeddings, owners, adults.qualities).index.prototypes
+    prototypes = EnrolledSamples(adults.embeddings, owners, adults.qualities).index.prototypes
     is_duplicate = np.zeros(len(prototypes), dtype=bool)
     for people in sets:
-        others = Enrolled(people.embeddings, people.people, people.qualities).index.prototypes
+        others = EnrolledSamples(people.embeddings, people.people, people.qualities).index.prototypes
         is_duplicate |= (prototypes @ others.T).max(axis=1) >= min_similarity
     return adults.where(~is_duplicate[owners])
 

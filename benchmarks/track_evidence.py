@@ -30,7 +30,7 @@ from facebank.packs import load_pack
 from facebank.recognition.calibration.files import find_pack_calibration
 from facebank.recognition.calibration.simulation import MAX_SCORES
 from facebank.recognition.cohort import Cohort
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import PrototypeScorer
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def score_track(
 
 def draw_gallery(
     faces: LfwFaces, names: NDArray[np.str_], random: np.random.Generator
-) -> tuple[Enrolled, list[tuple[int, NDArray[np.int64]]]]:
+) -> tuple[EnrolledSamples, list[tuple[int, NDArray[np.int64]]]]:
     """Draw a gallery and its tracks, each as the number of the person (-1 for a stranger) and the indices of faces."""
     people, counts = np.unique(names, return_counts=True)
     frequent = random.permutation(people[counts > FACES])
@@ -76,7 +76,7 @@ def draw_gallery(
     samples = np.array([indices[person][0] for person in (*enrolled, *others)])
     tracks = [(number, indices[person][1 : FACES + 1]) for number, person in enumerate(enrolled)]
     tracks += [(-1, indices[person][:FACES]) for person in strangers]
-    return Enrolled(faces.embeddings[samples], np.arange(len(samples)), faces.qualities[samples]), tracks
+    return EnrolledSamples(faces.embeddings[samples], np.arange(len(samples)), faces.qualities[samples]), tracks
 
 
 def evaluate(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, float]]:

@@ -18,7 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from facebank.errors import UsageError
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import NEIGHBORS, TEMPERATURE, KnnScorer, check_background
 from facebank.recognition.training import build_scorer
 
@@ -96,7 +96,7 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.appends_constant_ = self.background is None and bool((np.abs(lengths - 1) > _LENGTH_TOLERANCE).any())
         weights = np.ones(len(rows), np.float32) if qualities is None else np.asarray(qualities, dtype=np.float32)
         try:
-            enrolled = Enrolled(self._embeddings(rows), indices.astype(np.int64), weights)
+            enrolled = EnrolledSamples(self._embeddings(rows), indices.astype(np.int64), weights)
             self.scorer_ = self._scorer(enrolled)
         except UsageError as error:
             raise ValueError(f"Cannot fit {len(self.classes_)} class(es): {error}") from error
@@ -172,7 +172,7 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         proba: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return proba
 
-    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+    def _scorer(self, enrolled: EnrolledSamples) -> PersonScorer:
         raise NotImplementedError
 
     def _scores(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
@@ -210,7 +210,7 @@ class FacePrototypeClassifier(_FaceClassifier):
     def __init__(self, background: Background | None = None) -> None:
         self.background = background
 
-    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+    def _scorer(self, enrolled: EnrolledSamples) -> PersonScorer:
         return build_scorer("prototype", enrolled, self.background)
 
 
@@ -240,7 +240,7 @@ class FaceKnnClassifier(_FaceClassifier):
         self.temperature = temperature
         self.background = background
 
-    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+    def _scorer(self, enrolled: EnrolledSamples) -> PersonScorer:
         check_background(self.background, enrolled)
         return KnnScorer(enrolled.index, neighbors=self.neighbors, temperature=self.temperature)
 
@@ -268,7 +268,7 @@ class FaceSvmClassifier(_FaceClassifier):
         self.kernel = kernel
         self.background = background
 
-    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+    def _scorer(self, enrolled: EnrolledSamples) -> PersonScorer:
         kinds = {"linear": "svm", "rbf": "svm-rbf"}
         if self.kernel not in kinds:
             raise UsageError(f"kernel must be 'linear' or 'rbf', not {self.kernel!r}.")
@@ -295,5 +295,5 @@ class FaceLogisticClassifier(_FaceClassifier):
     def __init__(self, background: Background | None = None) -> None:
         self.background = background
 
-    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+    def _scorer(self, enrolled: EnrolledSamples) -> PersonScorer:
         return build_scorer("logistic", enrolled, self.background)

@@ -15,7 +15,7 @@ from facebank.index.indexed_samples import mix_masks
 from facebank.index.people_index import group_by_person
 from facebank.operations.enroll import STABILITY_VARIANTS
 from facebank.operations.identify import build_recognizer
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
 from facebank.storage.text import printable
@@ -207,7 +207,7 @@ def enroll(
         masked = mix_masks(matrix, reader.embed_variant(faces, photos, "mask"))
         _, _, order_by_person = group_by_person(people[used])
         masked = masked if order_by_person is None else masked[order_by_person]
-    enrolled = Enrolled(matrix, people[used], _qualities(faces, used, moved))
+    enrolled = EnrolledSamples(matrix, people[used], _qualities(faces, used, moved))
     engine, classifier = reader.engine, settings.classifier
     recognizer = build_recognizer(
         enrolled.index,

@@ -22,7 +22,7 @@ from facebank.recognition.classifier_choice import (
 from facebank.recognition.cohort import NO_CORRECTION, Cohort, exclude_enrolled
 from facebank.recognition.cohort_file import album_version, read_album_people, warn_of_unusable_people
 from facebank.recognition.confusable import Confusables, common_background
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.facts import BirthDates, identify_without_unborn
 from facebank.recognition.pairs import min_pair_probability
 from facebank.recognition.recognizer import Recognizer, Rule, empty_gallery_identities
@@ -320,7 +320,7 @@ def _choose_classifier(
     stored = gallery.read_setting(_CHOICE_SETTING)
     if isinstance(stored, dict) and basis.items() <= stored.items() and stored.get("classifier") in classifiers:
         return ClassifierChoice(str(stored["classifier"]), str(stored.get("why", "")))
-    choice = choose_classifier(Enrolled.from_index(people), pack_calibration.background, classifiers)
+    choice = choose_classifier(EnrolledSamples.from_index(people), pack_calibration.background, classifiers)
     if not gallery.read_only:
         try:
             gallery.write_setting(_CHOICE_SETTING, {**basis, "classifier": choice.classifier, "why": choice.reason})
@@ -353,7 +353,7 @@ def _build_scorer(
         gallery.note_place()
     fitted = fit_cached(
         classifier,
-        Enrolled.from_index(people),
+        EnrolledSamples.from_index(people),
         pack_calibration.background,
         gallery=gallery.path,
         revision=revision,

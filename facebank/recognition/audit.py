@@ -13,7 +13,7 @@ from facebank.errors import UsageError
 from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_same_place
 from facebank.recognition.confusable import ConfusablePair, confusable_pairs
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.facts import FactWarningCode, fact_warnings
 from facebank.recognition.neighborhood import Neighborhood, find_neighbors, nearly_equal_samples
 from facebank.recognition.resemblance import may_look_different, split_into_halves
@@ -78,7 +78,7 @@ class AuditedSamples:
         The numbers of samples differ, or a person has no name.
     """
 
-    enrolled: Enrolled  # embeddings, owners, qualities
+    enrolled: EnrolledSamples  # embeddings, owners, qualities
     sample_ids: NDArray[np.int64]  # ``int64`` of shape ``(N,)``
     faces: Sequence[FaceKey]  # each sample's face and photo
     names: Mapping[int, str]  # all people's names by number, including people without samples
@@ -358,7 +358,7 @@ def audit_gallery(
     if len(table.sample_ids):
         rows = np.argsort(table.person_ids, kind="stable")  # in the order of the index
         sample_ids = table.sample_ids[rows]
-        enrolled = Enrolled(table.matrix[rows], table.person_ids[rows], qualities[rows])
+        enrolled = EnrolledSamples(table.matrix[rows], table.person_ids[rows], qualities[rows])
         keys = [faces[sample_id] for sample_id in sample_ids.tolist()]
         samples = AuditedSamples(enrolled, sample_ids, keys, compared)
         pair_model = None if calibration is None else calibration.pairs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.training import build_scorer
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ClassifierChoice:
 
 
 def choose_classifier(
-    enrolled: Enrolled, background: Background | None, classifiers: Sequence[str] = COMPARED
+    enrolled: EnrolledSamples, background: Background | None, classifiers: Sequence[str] = COMPARED
 ) -> ClassifierChoice:
     """Choose a classifier for a gallery by cross-validation over its own samples.
 
@@ -72,7 +72,7 @@ def choose_classifier(
 
 
 def _is_correct(
-    enrolled: Enrolled, is_tested: NDArray[np.bool_], classifier: str, background: Background | None
+    enrolled: EnrolledSamples, is_tested: NDArray[np.bool_], classifier: str, background: Background | None
 ) -> NDArray[np.bool_]:
     """Return which of the tested samples are identified correctly when left out."""
     correct = np.zeros(enrolled.count, dtype=np.bool_)
@@ -80,7 +80,7 @@ def _is_correct(
         fitted = ~held_out
         scorer = build_scorer(
             classifier,
-            Enrolled(enrolled.matrix[fitted], enrolled.person_ids[fitted], enrolled.qualities[fitted]),
+            EnrolledSamples(enrolled.matrix[fitted], enrolled.person_ids[fitted], enrolled.qualities[fitted]),
             background,
         )
         predicted = scorer.people[scorer.scores(enrolled.matrix[held_out]).argmax(axis=1)]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facebank.recognition.calibration.background import Background
-    from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.enrolled import EnrolledSamples
 
 _FORMAT = 1
 _ADVICE = "free some space, or set FACEBANK_CACHE to a writable folder"
@@ -34,7 +34,7 @@ _ADVICE = "free some space, or set FACEBANK_CACHE to a writable folder"
 
 def fit_cached(
     classifier: str,
-    enrolled: Enrolled,
+    enrolled: EnrolledSamples,
     background: Background | None,
     *,
     gallery: Path,
@@ -64,7 +64,9 @@ def fit_cached(
     return coefficients
 
 
-def _key(classifier: str, enrolled: Enrolled, background: Background | None, revision: int, pack_digest: str) -> bytes:
+def _key(
+    classifier: str, enrolled: EnrolledSamples, background: Background | None, revision: int, pack_digest: str
+) -> bytes:
     # Two successive galleries at one path may have equal revisions, but not equal samples.
     background_digest = None if background is None else background.digest()
     parts = (_FORMAT, RECIPE, classifier, revision, pack_digest, enrolled.digest(), background_digest)
@@ -72,7 +74,7 @@ def _key(classifier: str, enrolled: Enrolled, background: Background | None, rev
 
 
 def _read(
-    path: Path, key: bytes, classifier: str, enrolled: Enrolled, background: Background | None
+    path: Path, key: bytes, classifier: str, enrolled: EnrolledSamples, background: Background | None
 ) -> Coefficients | None:
     if classifier not in FITTED:
         return None

@@ -23,7 +23,7 @@ _LENGTH_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Enrolled:
+class EnrolledSamples:
     """The enrolled samples of a gallery, in any order.
 
     Raises

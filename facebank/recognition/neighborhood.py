@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.recognition.calibration.background import Background
-    from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.enrolled import EnrolledSamples
     from facebank.types import FloatArray
 
 ALIKE = 0.97  # similarity from which two samples count as one photo; two photos of a person rarely reach it
@@ -43,7 +43,7 @@ class Neighborhood:
     too_similar: NDArray[np.bool_]  # people whose samples are all of one moment, ``(P,)``
 
 
-def find_neighbors(enrolled: Enrolled, background: Background | None = None) -> Neighborhood:
+def find_neighbors(enrolled: EnrolledSamples, background: Background | None = None) -> Neighborhood:
     """Return the neighbors of every sample, each left out of its person; `background` is the pack's, or None."""
     typical, owners = typical_agreement(background), enrolled.owners
     counts = np.bincount(owners)
@@ -77,9 +77,15 @@ def min_similarity(counts: NDArray[np.int64], typical: float, below: float = RAR
 
 
 def nearly_equal_samples(
-    enrolled: Enrolled, threshold: float = ALIKE
+    enrolled: EnrolledSamples, threshold: float = ALIKE
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return pairs of nearly equal samples: rows of `Enrolled.index`, the lower first, and their similarities."""
+    """Return pairs of samples with similarities of `threshold` or more.
+
+    Returns
+    -------
+    tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]
+        Rows of `EnrolledSamples.index`, the lower of each pair and the higher one, and the similarities, each ``(K,)``.
+    """
     index, first_rows, second_rows, similarities = enrolled.index, [], [], []
     for start in range(0, index.count, _SAMPLES_PER_BLOCK):
         rows = np.arange(start, min(start + _SAMPLES_PER_BLOCK, index.count))
@@ -102,7 +108,7 @@ def nearly_equal_samples(
     )
 
 
-def _own_similarities(enrolled: Enrolled) -> FloatArray:
+def _own_similarities(enrolled: EnrolledSamples) -> FloatArray:
     """Return each sample's cosine with the weighted mean of its person's others, NaN for a single sample."""
     owners, weighted = enrolled.owners, weight_samples(enrolled.matrix, enrolled.qualities)
     sums = np.zeros((len(enrolled.people), enrolled.dimension))
@@ -112,7 +118,7 @@ def _own_similarities(enrolled: Enrolled) -> FloatArray:
     return np.asarray(own, dtype=np.float32)
 
 
-def _other_similarities(enrolled: Enrolled) -> tuple[FloatArray, NDArray[np.int64]]:
+def _other_similarities(enrolled: EnrolledSamples) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return each sample's similarity to the nearest other person, and that person's position; -1 without one."""
     index, owners = enrolled.index, enrolled.owners
     highest = np.full(enrolled.count, -1.0, dtype=np.float32)
@@ -127,7 +133,7 @@ def _other_similarities(enrolled: Enrolled) -> tuple[FloatArray, NDArray[np.int6
     return highest, positions
 
 
-def _agreement(enrolled: Enrolled) -> FloatArray:
+def _agreement(enrolled: EnrolledSamples) -> FloatArray:
     """Return the mean cosine of two samples of each person, NaN for a single sample."""
     counts = np.bincount(enrolled.owners)
     sums = np.zeros((len(counts), enrolled.dimension))

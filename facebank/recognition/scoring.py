@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.index.gallery_index import MaskedPeople
     from facebank.index.people_index import PeopleIndex
     from facebank.recognition.calibration.background import Background
-    from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.enrolled import EnrolledSamples
     from facebank.types import FloatArray
 
 CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")  # kinds for `build_scorer`
@@ -250,7 +250,7 @@ class KernelScorer:
         return [np.arange(len(self.people))] * len(queries)
 
 
-def check_background(background: Background | None, enrolled: Enrolled) -> None:
+def check_background(background: Background | None, enrolled: EnrolledSamples) -> None:
     """Raise `UsageError` if the background has a different dimension than the samples."""
     if background is not None and background.dimension != enrolled.dimension:
         raise UsageError(

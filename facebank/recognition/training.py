@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.recognition.calibration.background import Background
-    from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.enrolled import EnrolledSamples
     from facebank.recognition.scoring import PersonScorer
     from facebank.types import FloatArray
 
@@ -47,7 +47,7 @@ RECIPE = (1, SVM_STRENGTH, LOGISTIC_STRENGTH, GAMMA, DRAWS, KERNEL_DRAWS, _JITTE
 """Cache key of the fit; changes whenever the same samples would give other coefficients. First: a code version."""
 
 
-def build_scorer(classifier: str, enrolled: Enrolled, background: Background | None = None) -> PersonScorer:
+def build_scorer(classifier: str, enrolled: EnrolledSamples, background: Background | None = None) -> PersonScorer:
     """Return the scorer of a classifier, fitted if it is one of `FITTED`.
 
     Parameters
@@ -90,7 +90,7 @@ class Coefficients:
         return LinearScorer(self.people, self.weights, self.biases, center=center)
 
 
-def fit(classifier: str, enrolled: Enrolled, background: Background | None = None) -> Coefficients:
+def fit(classifier: str, enrolled: EnrolledSamples, background: Background | None = None) -> Coefficients:
     """Fit a classifier of `FITTED`; deterministic.
 
     Without a background, people are only separated from one another.
@@ -114,7 +114,7 @@ def fit(classifier: str, enrolled: Enrolled, background: Background | None = Non
     return _fit_linear(classifier, enrolled, background)
 
 
-def _fit_linear(classifier: str, enrolled: Enrolled, background: Background | None) -> Coefficients:
+def _fit_linear(classifier: str, enrolled: EnrolledSamples, background: Background | None) -> Coefficients:
     center, rows = _rows(enrolled, background, DRAWS)
     if classifier == "svm":
         normals, _ = separate(rows, enrolled.owners, loss="squared_hinge", strength=SVM_STRENGTH)
@@ -127,7 +127,7 @@ def _fit_linear(classifier: str, enrolled: Enrolled, background: Background | No
     )
 
 
-def _fit_kernel(enrolled: Enrolled, background: Background | None) -> Coefficients:
+def _fit_kernel(enrolled: EnrolledSamples, background: Background | None) -> Coefficients:
     if enrolled.count > MAX_KERNEL_SAMPLES:
         raise UsageError(
             f"svm-rbf supports at most {MAX_KERNEL_SAMPLES} samples, and this gallery has {enrolled.count}: fitting "
@@ -144,7 +144,7 @@ def _fit_kernel(enrolled: Enrolled, background: Background | None) -> Coefficien
     return Coefficients("svm-rbf", enrolled.people, duals.astype(np.float32), biases.astype(np.float32), center, rows)
 
 
-def _rows(enrolled: Enrolled, background: Background | None, draws: int) -> tuple[FloatArray, FloatArray]:
+def _rows(enrolled: EnrolledSamples, background: Background | None, draws: int) -> tuple[FloatArray, FloatArray]:
     if background is None:
         return np.zeros(enrolled.dimension, dtype=np.float32), enrolled.matrix
     rows = np.concatenate([enrolled.matrix, background.draw(draws, _SEED)])

@@ -44,7 +44,7 @@ from facebank.types import (
 if TYPE_CHECKING:
     from facebank.operations.identify import Identification
     from facebank.recognition.calibration.background import Background
-    from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.enrolled import EnrolledSamples
     from facebank.types import FloatArray
 
 DIMENSION = 128
@@ -451,7 +451,7 @@ def test_coefficients_written_during_forgetting_are_wiped(
 ) -> None:
     gallery = make(3, 2, 1)
 
-    def forget_and_fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> Coefficients:
+    def forget_and_fit(kind: str, enrolled: EnrolledSamples, background: Background | None = None) -> Coefficients:
         with Gallery.open(gallery.path) as other:
             other.forget("Ada")
         return fit(kind, enrolled, background)

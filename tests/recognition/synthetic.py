@@ -14,7 +14,7 @@ from facebank.recognition import Recognizer, Rule
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import RATES, Calibrator, SizeTable
 from facebank.recognition.confusable import Confusables
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Detection, Face, Identity, Quality, Reason
@@ -50,20 +50,22 @@ def normalize(vectors: Any) -> FloatArray:
     return normalized
 
 
-def make_people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
+def make_people(generator: np.random.Generator, counts: Sequence[int]) -> EnrolledSamples:
     """Return a synthetic gallery of people with IDs from 1, whose samples scatter around one direction each."""
     owners = np.repeat(np.arange(1, len(counts) + 1), counts)
     centers = generator.normal(size=(len(counts), DIMENSION))
     matrix = normalize(centers[owners - 1] + 0.4 * generator.normal(size=(len(owners), DIMENSION)))
-    return Enrolled(matrix, owners, generator.uniform(size=len(owners)).astype(np.float32))
+    return EnrolledSamples(matrix, owners, generator.uniform(size=len(owners)).astype(np.float32))
 
 
-def make_names(enrolled: Enrolled) -> dict[int, str]:
+def make_names(enrolled: EnrolledSamples) -> dict[int, str]:
     """Return names of people, made from their IDs."""
     return {int(number): f"person {number}" for number in enrolled.people}
 
 
-def make_recognizer(enrolled: Enrolled, rule: Rule = PLAIN, kind: str = "prototype", **options: Any) -> Recognizer:
+def make_recognizer(
+    enrolled: EnrolledSamples, rule: Rule = PLAIN, kind: str = "prototype", **options: Any
+) -> Recognizer:
     """Return a recognizer of a gallery whose people are named after their IDs."""
     return Recognizer(enrolled.index, make_names(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
 
@@ -76,7 +78,7 @@ def make_face(embedding: FloatArray, quality: float = 0.9) -> Face:
     )
 
 
-def make_probes(generator: np.random.Generator, enrolled: Enrolled, count: int = 6) -> list[Face]:
+def make_probes(generator: np.random.Generator, enrolled: EnrolledSamples, count: int = 6) -> list[Face]:
     """Return probes, some of them near a sample and some random."""
     near = enrolled.matrix[generator.integers(enrolled.count, size=count)]
     noise = generator.uniform(0, 1.5, size=(count, 1))
@@ -98,16 +100,16 @@ def unit_vector(*cosines: float) -> FloatArray:
     return vector.astype(np.float32)
 
 
-def make_enrolled(*rows: tuple[int, FloatArray]) -> Enrolled:
+def make_enrolled(*rows: tuple[int, FloatArray]) -> EnrolledSamples:
     """Return a gallery of given samples."""
     owners = np.array([owner for owner, _ in rows], dtype=np.int64)
-    return Enrolled(np.stack([vector for _, vector in rows]), owners, np.ones(len(rows), np.float32))
+    return EnrolledSamples(np.stack([vector for _, vector in rows]), owners, np.ones(len(rows), np.float32))
 
 
 class Pairs(Confusables):
     """Look-alike pairs by ID from 1, in which the person nearer to the face has a fixed probability."""
 
-    def __init__(self, enrolled: Enrolled, pairs: set[frozenset[int]], value: float) -> None:
+    def __init__(self, enrolled: EnrolledSamples, pairs: set[frozenset[int]], value: float) -> None:
         super().__init__(enrolled.index)
         self.pairs, self.value = pairs, value
         self.queried: list[tuple[int, int]] = []

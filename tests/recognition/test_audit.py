@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey
 from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, audit_people_without_samples, audit_samples
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.neighborhood import min_similarity
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def make_samples(
     labels = [str(row) for row in range(len(matrix))] if photos is None else photos
     faces = [FaceKey(hashlib.sha256(label.encode()).hexdigest(), 0, BOX) for label in labels]
     sample_qualities = np.full(len(matrix), 0.8) if qualities is None else np.array(qualities)
-    enrolled = Enrolled(matrix, np.array(owners), sample_qualities.astype(np.float32))
+    enrolled = EnrolledSamples(matrix, np.array(owners), sample_qualities.astype(np.float32))
     person_names = {int(person): f"P{person}" for person in set(owners)} if names is None else names
     return AuditedSamples(enrolled, 101 + np.arange(len(matrix)), faces, person_names)
 

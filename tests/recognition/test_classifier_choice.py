@@ -22,7 +22,7 @@ from facebank.recognition.classifier_choice import (
     make_folds,
     sign_test,
 )
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import CLASSIFIERS
 
 DIMENSION = 12
@@ -31,16 +31,16 @@ BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSI
 sample_counts = st.lists(st.integers(1, 12), min_size=1, max_size=12)
 
 
-def make_people(counts: list[int], noise: float = 0.3, seed: int = 0) -> Enrolled:
+def make_people(counts: list[int], noise: float = 0.3, seed: int = 0) -> EnrolledSamples:
     """Return synthetic people whose samples scatter around one direction each, in random order."""
     generator = np.random.default_rng(seed)
     owners = generator.permutation(np.repeat(np.arange(len(counts)), counts))
     rows = generator.normal(size=(len(counts), DIMENSION))[owners] + noise * generator.normal(size=(len(owners), 12))
     matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return Enrolled(matrix, owners + 1, np.ones(len(owners), np.float32))
+    return EnrolledSamples(matrix, owners + 1, np.ones(len(owners), np.float32))
 
 
-def make_two_faced_people(people: int = 10, samples: int = 10, seed: int = 0) -> Enrolled:
+def make_two_faced_people(people: int = 10, samples: int = 10, seed: int = 0) -> EnrolledSamples:
     """Return people with two opposite appearances: their mean resembles nobody, and nearest samples work best."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(people), samples)
@@ -48,7 +48,7 @@ def make_two_faced_people(people: int = 10, samples: int = 10, seed: int = 0) ->
     directions = np.where(np.arange(len(owners))[:, None] % 2, looks[owners], -looks[owners])
     rows = directions + 0.2 * generator.normal(size=directions.shape)
     matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return Enrolled(matrix, owners + 1, np.ones(len(owners), np.float32))
+    return EnrolledSamples(matrix, owners + 1, np.ones(len(owners), np.float32))
 
 
 @pytest.mark.parametrize("counts", [[1] * 100, [MIN_SAMPLES - 1] * 100, [MIN_TRIALS - 1, 2, 2, 1], [500]], ids=len)
@@ -87,7 +87,7 @@ def test_choice_does_not_depend_on_names(seed: int, counts: list[int], noise: fl
     choice = choose_classifier(enrolled, BACKGROUND)
     assert choice == choose_classifier(enrolled, BACKGROUND)
     assert choice.classifier in COMPARED
-    renumbered = Enrolled(enrolled.matrix, enrolled.person_ids * 7 + 100, enrolled.qualities)
+    renumbered = EnrolledSamples(enrolled.matrix, enrolled.person_ids * 7 + 100, enrolled.qualities)
     assert choose_classifier(renumbered, BACKGROUND) == choice
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from facebank.errors import UsageError
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.confusable import MAX_PAIRS, MIN_EXPECTED_ERROR, Confusables, confusable_pairs
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.neighborhood import TYPICAL_AGREEMENT, typical_agreement
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def make_photos(person: NDArray[np.float64], count: int, seed: int = 0) -> Float
     return normalize(np.sqrt(TYPICAL_AGREEMENT) * person + np.sqrt(1 - TYPICAL_AGREEMENT) * scatter)
 
 
-def enroll(people: NDArray[np.float64], *counts: int, seed: int = 0) -> Enrolled:
+def enroll(people: NDArray[np.float64], *counts: int, seed: int = 0) -> EnrolledSamples:
     """Return a gallery of people with IDs 10, 20, … and the given numbers of photos."""
     matrix = np.concatenate(
         [make_photos(person, count, seed + i) for i, (person, count) in enumerate(zip(people, counts, strict=True))]
     )
     owners = np.repeat(10 * (1 + np.arange(len(people))), counts)
-    return Enrolled(matrix, owners, np.full(len(matrix), 0.8, np.float32))
+    return EnrolledSamples(matrix, owners, np.full(len(matrix), 0.8, np.float32))
 
 
 def make_background(seed: int = 3) -> Background:
@@ -59,7 +59,7 @@ def make_background(seed: int = 3) -> Background:
     return Background.measure(matrix, np.repeat(np.arange(300), 3))
 
 
-def margin(enrolled: Enrolled, probe: FloatArray) -> float:
+def margin(enrolled: EnrolledSamples, probe: FloatArray) -> float:
     """Return the margin of a probe towards the first of two people."""
     owners = enrolled.owners
     first, second = (normalize(enrolled.matrix[owners == owner].astype(np.float64).mean(axis=0)) for owner in (0, 1))
@@ -107,9 +107,9 @@ def test_confusion_falls_with_number_of_samples() -> None:
 
 
 def test_people_with_the_same_photo_are_confusable() -> None:
-    single = Enrolled(make_photos(draw_people(1)[0], 1), np.array([7]), np.ones(1, np.float32))
+    single = EnrolledSamples(make_photos(draw_people(1)[0], 1), np.array([7]), np.ones(1, np.float32))
     assert confusable_pairs(single.index) == []
-    twins = Enrolled(single.matrix[[0, 0]], np.array([7, 9]), np.ones(2, np.float32))
+    twins = EnrolledSamples(single.matrix[[0, 0]], np.array([7, 9]), np.ones(2, np.float32))
     (pair,) = confusable_pairs(twins.index)
     assert pair.similarity == pytest.approx(1)
     assert pair.expected_error > 0.3
@@ -119,14 +119,14 @@ def test_people_with_the_same_photo_are_confusable() -> None:
 def test_photos_resembling_the_other_person_are_listed() -> None:
     people = make_siblings(0.5, 3)
     swapped = [make_photos(people[0], 4, 1), make_photos(people[1], 1, 2), make_photos(people[1], 5, 3)]
-    enrolled = Enrolled(np.concatenate(swapped), np.repeat([10, 20], 5), np.full(10, 0.8, np.float32))
+    enrolled = EnrolledSamples(np.concatenate(swapped), np.repeat([10, 20], 5), np.full(10, 0.8, np.float32))
     (pair,) = confusable_pairs(enrolled.index)
     assert pair.doubtful == (4,)
 
 
 def test_many_look_alikes_are_reported_up_to_a_limit() -> None:
     photo = make_photos(draw_people(1)[0], 1)
-    many = Enrolled(np.repeat(photo, 1200, axis=0), np.arange(1200), np.ones(1200, np.float32))
+    many = EnrolledSamples(np.repeat(photo, 1200, axis=0), np.arange(1200), np.ones(1200, np.float32))
     pairs = confusable_pairs(many.index, background=make_background())
     assert len(pairs) == MAX_PAIRS
     assert len({(pair.first, pair.second) for pair in pairs}) == MAX_PAIRS
@@ -138,7 +138,7 @@ def test_common_component_of_all_faces_is_no_resemblance() -> None:
     people = draw_people(100)
     rows = np.concatenate([make_photos(person, 3, seed=i) for i, person in enumerate(people)])
     shifted = normalize(rows + 1.2 * common)
-    enrolled = Enrolled(shifted, np.repeat(np.arange(100), 3), np.ones(300, np.float32))
+    enrolled = EnrolledSamples(shifted, np.repeat(np.arange(100), 3), np.ones(300, np.float32))
     assert float(shifted[0] @ shifted[3]) > 0.5
     assert Confusables(enrolled.index).margin_weight(0, 1) == 0
     assert confusable_pairs(enrolled.index) == []

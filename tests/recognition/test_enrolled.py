@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import UsageError
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 
 MATRIX = np.eye(3, 4, dtype=np.float32)
 PEOPLE = np.array([7, 3, 7])
@@ -16,14 +16,14 @@ QUALITIES = np.array([0.5, 1, 0], dtype=np.float32)
 
 
 def test_people_are_unique_and_sorted() -> None:
-    enrolled = Enrolled(MATRIX, PEOPLE, QUALITIES)
+    enrolled = EnrolledSamples(MATRIX, PEOPLE, QUALITIES)
     assert enrolled.people.tolist() == [3, 7]
     assert enrolled.owners.tolist() == [1, 0, 1]
     assert (enrolled.count, enrolled.dimension) == (3, 4)
 
 
 def test_arrays_are_converted() -> None:
-    enrolled = Enrolled(MATRIX.astype(np.float64), PEOPLE.astype(np.int32), QUALITIES.astype(np.float64))
+    enrolled = EnrolledSamples(MATRIX.astype(np.float64), PEOPLE.astype(np.int32), QUALITIES.astype(np.float64))
     assert enrolled.matrix.dtype == enrolled.qualities.dtype == np.float32
     assert enrolled.person_ids.dtype == enrolled.people.dtype == enrolled.owners.dtype == np.int64
 
@@ -49,16 +49,16 @@ def test_arrays_are_converted() -> None:
 )
 def test_invalid_samples_are_refused(matrix: Any, people: Any, qualities: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Enrolled(matrix, people, qualities)
+        EnrolledSamples(matrix, people, qualities)
 
 
 def test_digest_distinguishes_samples() -> None:
-    digest = Enrolled(MATRIX, PEOPLE, QUALITIES).digest()
-    assert Enrolled(MATRIX.copy(), PEOPLE.astype(np.int32), QUALITIES).digest() == digest
+    digest = EnrolledSamples(MATRIX, PEOPLE, QUALITIES).digest()
+    assert EnrolledSamples(MATRIX.copy(), PEOPLE.astype(np.int32), QUALITIES).digest() == digest
     others = [
-        Enrolled(-MATRIX, PEOPLE, QUALITIES),
-        Enrolled(MATRIX, PEOPLE + 1, QUALITIES),
-        Enrolled(MATRIX, PEOPLE, np.float32(0.5) * QUALITIES),
-        Enrolled(MATRIX[:2], PEOPLE[:2], QUALITIES[:2]),
+        EnrolledSamples(-MATRIX, PEOPLE, QUALITIES),
+        EnrolledSamples(MATRIX, PEOPLE + 1, QUALITIES),
+        EnrolledSamples(MATRIX, PEOPLE, np.float32(0.5) * QUALITIES),
+        EnrolledSamples(MATRIX[:2], PEOPLE[:2], QUALITIES[:2]),
     ]
     assert len({digest, *(other.digest() for other in others)}) == 5

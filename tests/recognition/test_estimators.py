@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from facebank.recognition.calibration.background import Background
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.training import MAX_KERNEL_SAMPLES, build_scorer
 from facebank.sklearn import (
     FaceKnnClassifier,
@@ -68,7 +68,7 @@ def test_wrapper_and_scorer_agree(kind: str, background: Background | None, coun
     fitted = make_estimator(kind, background).fit(rows, labels, qualities=qualities)
     names, owners = np.unique(labels, return_inverse=True)
     probes, _ = make_faces([5, 5, 5], seed=3, noise=1.0)
-    scores = build_scorer(kind, Enrolled(rows, owners, qualities), background).scores(probes)
+    scores = build_scorer(kind, EnrolledSamples(rows, owners, qualities), background).scores(probes)
     expected = scores[:, 1] - scores[:, 0] if len(counts) == 2 else scores
     assert fitted.classes_.tolist() == names.tolist()
     np.testing.assert_allclose(fitted.decision_function(probes), expected, atol=1e-6)

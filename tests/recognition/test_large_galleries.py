@@ -14,7 +14,7 @@ from facebank.recognition import Recognizer, Rule
 from facebank.recognition.calibration.simulation import MAX_SCORES
 from facebank.recognition.cohort import Cohort, Correction
 from facebank.recognition.confusable import Confusables
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import LinearScorer, PrototypeScorer
 from facebank.storage.arrays import normalized
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class WholeMatrixScorer(LinearScorer):
     """Scorer that compares each probe with all prototypes at once."""
 
-    def __init__(self, enrolled: Enrolled) -> None:
+    def __init__(self, enrolled: EnrolledSamples) -> None:
         sums = np.zeros((len(enrolled.people), DIMENSION))
         weights = np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)
         np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64) * weights[:, None])
@@ -42,10 +42,10 @@ class WholeMatrixScorer(LinearScorer):
         return super().scores_of(probe, places).clip(-1.0, 1.0)
 
 
-def make_shuffled_people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
+def make_shuffled_people(generator: np.random.Generator, counts: Sequence[int]) -> EnrolledSamples:
     enrolled = make_people(generator, counts)
     order = generator.permutation(enrolled.count)
-    return Enrolled(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
+    return EnrolledSamples(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
 
 
 @rules
@@ -69,7 +69,7 @@ def test_decisions_in_chunks_equal_those_of_the_whole_matrix(rule: Rule, seed: i
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.booleans())
 def test_order_of_samples_changes_neither_people_nor_owners(numbers: list[int], in_order: bool) -> None:
     ids = np.array(sorted(numbers) if in_order else numbers, dtype=np.int64)
-    enrolled = Enrolled(np.eye(1, 4, dtype=np.float32).repeat(len(ids), 0), ids, np.ones(len(ids), np.float32))
+    enrolled = EnrolledSamples(np.eye(1, 4, dtype=np.float32).repeat(len(ids), 0), ids, np.ones(len(ids), np.float32))
     expected: tuple[NDArray[np.int64], NDArray[np.int64]] = np.unique(ids, return_inverse=True)
     assert np.array_equal(enrolled.people, expected[0])
     assert np.array_equal(enrolled.owners, expected[1])
@@ -78,7 +78,7 @@ def test_order_of_samples_changes_neither_people_nor_owners(numbers: list[int], 
 
 def test_equal_scores_are_ranked_in_order_of_people() -> None:
     count = MAX_SCORES + 7
-    enrolled = Enrolled(
+    enrolled = EnrolledSamples(
         np.eye(1, DIMENSION, dtype=np.float32).repeat(count, 0), np.arange(count), np.ones(count, np.float32)
     )
     rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_similarity=2.0)

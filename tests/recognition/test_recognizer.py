@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.recognition import Recognizer, Rule
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.recognizer import (
     BEYOND_DOUBT,
     HARDLY_A_FACE,
@@ -162,7 +162,7 @@ def test_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[in
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
     order = generator.permutation(enrolled.count)
-    shuffled = Enrolled(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
+    shuffled = EnrolledSamples(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
     faces = make_probes(generator, enrolled)
     first, second = (make_recognizer(gallery, rule).identify(faces) for gallery in (enrolled, shuffled))
     for before, after in zip(first, second, strict=True):
@@ -203,7 +203,7 @@ def test_distant_person_changes_no_name(seed: int, counts: list[int]) -> None:
     enrolled = make_people(generator, counts)
     for probe in make_probes(generator, enrolled):
         (before,) = make_recognizer(enrolled).identify([probe])
-        opposite = Enrolled(
+        opposite = EnrolledSamples(
             np.vstack([enrolled.matrix, -probe.embedding]),
             np.append(enrolled.person_ids, len(counts) + 1),
             np.append(enrolled.qualities, np.float32(1)),

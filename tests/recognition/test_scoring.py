@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from facebank.errors import UsageError
 from facebank.index.people_index import QUALITY_FLOOR
 from facebank.recognition.calibration.background import Background
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import (
     CLASSIFIERS,
     NEIGHBORS,
@@ -42,12 +42,12 @@ def normalize(rows: Any) -> FloatArray:
     return normalized
 
 
-def make_people(generator: np.random.Generator, counts: list[int], noise: float = 0.4) -> Enrolled:
+def make_people(generator: np.random.Generator, counts: list[int], noise: float = 0.4) -> EnrolledSamples:
     """Return synthetic people whose samples scatter around one direction each."""
     owners = np.repeat(np.arange(len(counts)) * 10 + 5, counts)
     centers = generator.normal(size=(len(counts), DIMENSION))
     rows = centers[owners // 10] + noise * generator.normal(size=(len(owners), DIMENSION))
-    return Enrolled(normalize(rows), owners, generator.uniform(size=len(owners)).astype(np.float32))
+    return EnrolledSamples(normalize(rows), owners, generator.uniform(size=len(owners)).astype(np.float32))
 
 
 def make_background() -> Background:
@@ -59,11 +59,11 @@ def make_background() -> Background:
 def test_scoring_does_not_load_scikit_learn() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from facebank.recognition.enrolled import Enrolled\n"
+        "from facebank.recognition.enrolled import EnrolledSamples\n"
         "from facebank.recognition.calibration.background import Background\n"
         "from facebank.recognition.scoring import CLASSIFIERS\n"
         "from facebank.recognition.training import build_scorer\n"
-        "enrolled = Enrolled(np.eye(3, 4), np.arange(3), np.ones(3))\n"
+        "enrolled = EnrolledSamples(np.eye(3, 4), np.arange(3), np.ones(3))\n"
         "background = Background(np.zeros(4), np.eye(4))\n"
         "for kind in CLASSIFIERS: build_scorer(kind, enrolled, background).scores(np.eye(4))\n"
         "print(*sorted({'sklearn', 'scipy', 'joblib', 'faiss', 'pandas'} & set(sys.modules)))\n"
@@ -106,7 +106,7 @@ def test_order_of_samples_does_not_matter(kind: str, seed: int, counts: list[int
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
     order = generator.permutation(enrolled.count)
-    shuffled = Enrolled(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
+    shuffled = EnrolledSamples(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
     probes = normalize(generator.normal(size=(5, DIMENSION)))
     first, second = (build_scorer(kind, samples, make_background()).scores(probes) for samples in (enrolled, shuffled))
     np.testing.assert_allclose(first, second, rtol=0, atol=2e-3)
@@ -134,7 +134,7 @@ def test_single_sample_is_distinguished_from_strangers(kind: str) -> None:
 @pytest.mark.parametrize("background", [make_background(), None], ids=["background", "no background"])
 def test_two_people_with_the_same_photo_have_equal_scores(kind: str, background: Background | None) -> None:
     face = normalize(np.random.default_rng(3).normal(size=(1, DIMENSION)))
-    enrolled = Enrolled(np.repeat(face, 2, axis=0), np.array([1, 2]), np.ones(2, np.float32))
+    enrolled = EnrolledSamples(np.repeat(face, 2, axis=0), np.array([1, 2]), np.ones(2, np.float32))
     scores = build_scorer(kind, enrolled, background).scores(face)
     assert np.isfinite(scores).all()
     assert scores[0, 0] == pytest.approx(scores[0, 1], abs=1e-5)
@@ -210,13 +210,13 @@ def test_prototype_is_the_quality_weighted_mean(seed: int, counts: list[int]) ->
 
 def test_prototype_without_qualities_is_the_mean() -> None:
     rows = np.eye(2, DIMENSION, dtype=np.float32)
-    scores = PrototypeScorer(Enrolled(rows, np.array([1, 1]), np.zeros(2, np.float32)).index).scores(rows)
+    scores = PrototypeScorer(EnrolledSamples(rows, np.array([1, 1]), np.zeros(2, np.float32)).index).scores(rows)
     np.testing.assert_allclose(scores[:, 0], 2**-0.5, atol=1e-6)
 
 
 def test_samples_that_cancel_out_resemble_nobody() -> None:
     rows = np.eye(1, DIMENSION, dtype=np.float32)
-    opposite = Enrolled(np.concatenate([rows, -rows]), np.array([1, 1]), np.ones(2, np.float32))
+    opposite = EnrolledSamples(np.concatenate([rows, -rows]), np.array([1, 1]), np.ones(2, np.float32))
     assert PrototypeScorer(opposite.index).scores(rows).tolist() == [[0.0]]
 
 

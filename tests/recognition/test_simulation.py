@@ -26,7 +26,7 @@ from facebank.recognition.training import build_scorer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.enrolled import EnrolledSamples
     from facebank.types import FloatArray
 
 DIMENSION = 24
@@ -51,10 +51,10 @@ class RecordingBuilder:
     """Records enrolled and searched embeddings while passing them to the real scorers."""
 
     def __init__(self) -> None:
-        self.enrolled: list[Enrolled] = []
+        self.enrolled: list[EnrolledSamples] = []
         self.probes: list[FloatArray] = []
 
-    def build(self, kind: str, enrolled: Enrolled, background: Background | None = None) -> PersonScorer:
+    def build(self, kind: str, enrolled: EnrolledSamples, background: Background | None = None) -> PersonScorer:
         self.enrolled.append(enrolled)
         scorer = build_scorer(kind, enrolled, background)
         score = scorer.scores
@@ -69,7 +69,7 @@ class RecordingBuilder:
 
 def run_simulation(
     photos: Sequence[int], plan: GalleryPlan, seed: int = 0, kind: str = "prototype", **options: Any
-) -> tuple[Identities, SimulatedSearches, Enrolled, FloatArray]:
+) -> tuple[Identities, SimulatedSearches, EnrolledSamples, FloatArray]:
     """Simulate a gallery and return the searches with the enrolled and searched embeddings."""
     identities, recorder = make_identities(photos, **options), RecordingBuilder()
     with pytest.MonkeyPatch.context() as patch:

@@ -16,7 +16,7 @@ from facebank.gallery.derived import derived_file, wipe_derived
 from facebank.recognition import coefficient_cache, solving, training
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.coefficient_cache import fit_cached
-from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.solving import separate
 from facebank.recognition.training import FITTED, MAX_KERNEL_SAMPLES, fit
 
@@ -34,13 +34,13 @@ def normalize(rows: Any) -> FloatArray:
     return normalized
 
 
-def make_people(counts: list[int], noise: float = 0.4, seed: int = 0) -> Enrolled:
+def make_people(counts: list[int], noise: float = 0.4, seed: int = 0) -> EnrolledSamples:
     """Return synthetic people whose samples scatter around one direction each."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(len(counts)), counts)
     rows = generator.normal(size=(len(counts), DIMENSION))[owners]
     rows = rows + noise * generator.normal(size=rows.shape)
-    return Enrolled(normalize(rows), owners + 1, np.ones(len(owners), np.float32))
+    return EnrolledSamples(normalize(rows), owners + 1, np.ones(len(owners), np.float32))
 
 
 BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
@@ -133,7 +133,7 @@ def test_kernel_machine_separates_people_that_no_hyperplane_separates() -> None:
     generator = np.random.default_rng(0)
     angles = np.concatenate([np.repeat([-0.9, 0.9], 20), np.zeros(40)]) + 0.1 * generator.normal(size=80)
     rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    scorer = fit("svm-rbf", Enrolled(rows, np.repeat([1, 2], 40), np.ones(80, np.float32))).scorer()
+    scorer = fit("svm-rbf", EnrolledSamples(rows, np.repeat([1, 2], 40), np.ones(80, np.float32))).scorer()
     assert (scorer.people[scorer.scores(rows).argmax(axis=1)] == np.repeat([1, 2], 40)).all()
 
 
@@ -154,7 +154,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """List of all fits that are computed."""
     kinds: list[str] = []
 
-    def record_and_fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> training.Coefficients:
+    def record_and_fit(
+        kind: str, enrolled: EnrolledSamples, background: Background | None = None
+    ) -> training.Coefficients:
         kinds.append(kind)
         return fit(kind, enrolled, background)
 
@@ -163,7 +165,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def fit_or_load(
-    gallery: Path, kind: str = "svm", enrolled: Enrolled | None = None, **changes: Any
+    gallery: Path, kind: str = "svm", enrolled: EnrolledSamples | None = None, **changes: Any
 ) -> training.Coefficients:
     """Return the coefficients of three people, fitted or from the cache."""
     options: dict[str, Any] = {"background": BACKGROUND, "revision": 7, "pack_digest": "ab" * 32, **changes}

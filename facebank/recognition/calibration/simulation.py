@@ -14,7 +14,7 @@ import numpy as np
 
 from facebank.errors import UsageError
 from facebank.recognition.cohort import NO_CORRECTION, Cohort, Correction
-from facebank.recognition.enrolled import Enrolled, check_embeddings
+from facebank.recognition.enrolled import EnrolledSamples, check_embeddings
 from facebank.recognition.scoring import top_indices
 from facebank.recognition.training import build_scorer
 
@@ -169,7 +169,7 @@ def simulate(
     ]
     sample_rows = np.concatenate(samples)
     counts = np.array([len(rows) for rows in samples])
-    enrolled = Enrolled(
+    enrolled = EnrolledSamples(
         all_people.embeddings[sample_rows], np.repeat(np.arange(plan.size), counts), all_people.qualities[sample_rows]
     )
     scorer = build_scorer(classifier, enrolled, background)
@@ -257,7 +257,7 @@ def _means(
     samples = [shuffled[person][:samples_each] for person in people]
     rows = np.concatenate(samples)
     owners = np.repeat(np.arange(len(people)), [len(person_rows) for person_rows in samples])
-    return Enrolled(all_people.embeddings[rows], owners, all_people.qualities[rows]).index.prototypes
+    return EnrolledSamples(all_people.embeddings[rows], owners, all_people.qualities[rows]).index.prototypes
 
 
 def _exclude_relatives(
