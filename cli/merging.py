@@ -33,15 +33,15 @@ def merge(
     """
     options = global_options(ctx)
     with options.open_gallery() as gallery:
-        born = {person.name: person.born for person in map(gallery.person, names)}
+        birth_dates = {person.name: person.born for person in map(gallery.person, names)}
         if force:
             person = gallery.merge(names, into)
     if not force:
         with options.open_bank() as bank:
             person = bank.merge(names, into)
-    for name, birth in born.items():
-        if birth not in (None, person.born):
-            say(f"{name} was born {birth} and {person.name} {person.born}: the date of {person.name} is kept")
+    for name, birth_date in birth_dates.items():
+        if birth_date not in (None, person.born):
+            say(f"{name} was born {birth_date} and {person.name} {person.born}: the date of {person.name} is kept")
     if as_json:
         write_json(person_record(person))
     else:

@@ -65,14 +65,14 @@ def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
     """List the enrolled people, and count samples and photos."""
     with global_options(ctx).open_gallery() as gallery, gallery.snapshot():
         people, counts = gallery.people(), gallery.photo_counts()
-    photos = [counts.get(person.id, 0) for person in people]
+    photo_counts = [counts.get(person.id, 0) for person in people]
     if as_json:
-        for person, count in zip(people, photos, strict=True):
+        for person, count in zip(people, photo_counts, strict=True):
             write_json({**person_record(person), "photos": count})
     else:
         rows = [
             (person.name, str(person.sample_count), str(count), _day(person.created_at))
-            for person, count in zip(people, photos, strict=True)
+            for person, count in zip(people, photo_counts, strict=True)
         ]
         write_table(("person", "samples", "photos", "enrolled"), rows)
     return 0

@@ -140,7 +140,7 @@ def test_a_setting_is_changed_and_reset(gallery: Gallery) -> None:
 def test_an_invalid_stored_value_names_the_command_to_reset_it(gallery: Gallery, key: str, value: object) -> None:
     gallery.write_setting(key, value)
     for read in (DecisionSettings.from_gallery, list_settings):
-        with pytest.raises(GalleryFormatError, match=f"`facebank settings unset {key}`"):
+        with pytest.raises(GalleryFormatError, match=f"'facebank settings unset {key}'"):
             read(gallery)
     change_setting(gallery, "fpir", "0.05")
     unset_setting(gallery, key)

@@ -192,22 +192,22 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
     sets = linked_sets(faces @ faces.T, LINKED * verify)
     foreign = _sets_of_others(offered, sets[:count], set(sets[count:].tolist()), others, verify)
     main, tied = _main_set(sets, count, foreign)
-    own, odd = _measure(faces, main, count, verify)
+    own, is_unlike = _measure(faces, main, count, verify)
     nearer = _sets_nearer_to_others(offered, sets[:count], tied, own, others, verify=verify)
     if nearer:
         foreign.update(nearer)
         main, tied = _main_set(sets, count, foreign)
-        own, odd = _measure(faces, main, count, verify)
+        own, is_unlike = _measure(faces, main, count, verify)
     is_split = bool(tied) and _may_be_one_person(faces, sets, tied, verify)
     if is_split:
         tied = set()
-    for drop_odd in (False, True):  # measure again without doubtful faces, first those nearer to another person
-        dropped = odd if drop_odd else _nearer_to_others(faces, main, own, others, verify)
+    for drop_unlike in (False, True):  # measure again without doubtful faces, first those nearer to another person
+        dropped = is_unlike if drop_unlike else _nearer_to_others(faces, main, own, others, verify)
         remaining = main & ~np.pad(dropped, (0, len(samples)))
         if remaining.any() and (remaining != main).any():
             main = remaining
-            own, odd = _measure(faces, main, count, verify)
-    if not len(samples) and count > 1 and odd.all():
+            own, is_unlike = _measure(faces, main, count, verify)
+    if not len(samples) and count > 1 and is_unlike.all():
         tied = set(sets.tolist())  # unlike each other, with no evidence which are the person's
     is_bigger = np.bincount(sets)[sets] > main.sum()
     own_alike = _agreement(faces, main, verify)
@@ -225,7 +225,7 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
             kind = DoubtKind.ANOTHER
         elif set_number in tied:
             kind = DoubtKind.UNDECIDED
-        elif odd[index]:
+        elif is_unlike[index]:
             kind = DoubtKind.OUTVOTED if len(samples) and is_new and is_bigger[index] else DoubtKind.UNLIKE
         doubts.append(None if kind is None else Doubt(kind, own_similarity, other, other_person))
     similar = _similar_other(faces, main, others, verify)
@@ -423,7 +423,7 @@ def _main_set(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> t
 def _measure(
     faces: FloatArray, main: NDArray[np.bool_], count: int, verify: float
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the first faces' mean similarity to the person's others (NaN if none), and which are doubtful."""
+    """Return the first `count` faces' mean similarity to the person's others (NaN if none), and which are low."""
     others = int(main.sum()) - main.astype(np.int64)
     sums = faces @ faces[main].sum(axis=0) - main
     own = np.where(others > 0, sums / np.maximum(others, 1), np.nan).astype(np.float32)[:count]

@@ -299,8 +299,8 @@ def require(role: Role) -> Callable[[Request], Awaitable[Caller]]:
         caller = caller_of(request)
         if caller.role < role:
             raise RequestError(403, "RoleTooLow", f"a key with the role '{role.name.lower()}' is required")
-        comes_from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
-        if request.method not in _SAFE_METHODS and comes_from_page and not caller.has_key:
+        is_from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
+        if request.method not in _SAFE_METHODS and is_from_page and not caller.has_key:
             token = request.headers.get(CSRF_HEADER, "")
             if not hmac.compare_digest(_bytes(token), _bytes(caller.csrf)):
                 raise RequestError(403, "PageOutdated", "the page was loaded before a restart: reload it")

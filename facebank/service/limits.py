@@ -34,8 +34,8 @@ class DrainedRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        names = {name for name, _ in scope["headers"]} if scope["type"] == "http" else frozenset()
-        if b"expect" in names or names.isdisjoint({b"content-length", b"transfer-encoding"}):
+        header_names = {name for name, _ in scope["headers"]} if scope["type"] == "http" else frozenset()
+        if b"expect" in header_names or header_names.isdisjoint({b"content-length", b"transfer-encoding"}):
             await self._app(scope, receive, send)
             return
         is_whole = False
@@ -85,10 +85,10 @@ class BoundedBodies:
         is_json = b"json" in headers.get(b"content-type", b"json").lower()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._limits.upload_seconds
-        received, values, is_whole = 0, 0, False
+        received, value_count, is_whole = 0, 0, False
 
         async def bounded_receive() -> Message:
-            nonlocal received, values, is_whole
+            nonlocal received, value_count, is_whole
             if is_whole:
                 return await receive()  # reports the client's disconnect
             try:
@@ -105,8 +105,8 @@ class BoundedBodies:
                 raise _too_large(max_bytes)
             if self._held > self._limits.bodies:
                 raise RequestError(503, "Busy", "too many bytes are being received: try again", _CLOSE)
-            values += sum(map(body.count, _BEFORE_VALUES)) if is_json else 0
-            if values > _MAX_JSON_VALUES:
+            value_count += sum(map(body.count, _BEFORE_VALUES)) if is_json else 0
+            if value_count > _MAX_JSON_VALUES:
                 raise RequestError(
                     413, "TooLarge", f"the JSON has more than {_MAX_JSON_VALUES:,} values: split the request", _CLOSE
                 )

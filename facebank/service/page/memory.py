@@ -22,12 +22,13 @@ from facebank.errors import FacebankError, PersonNotFoundError, PhotoNotFoundErr
 from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_same_place
 from facebank.recognition.audit import audit_gallery
+from facebank.service.page.picture_cache import PictureCache
 from facebank.service.page.rendering import pluralize
 from facebank.service.page.wording import scan_words
 from facebank.service.problems import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from facebank.album.answers import Answer
     from facebank.album.overview import SeenPhoto
@@ -44,7 +45,6 @@ _SETTLE_SECONDS, _SETTLE_POLL = 1.0, 0.02
 _SMALL_GALLERY = 500  # samples; smaller galleries are audited immediately
 _MAX_WAIT = 15.0  # seconds without an answer before a large album is identified again
 _LARGE_ALBUM = 500  # photos; fewer take a second or two
-_MAX_PICTURE_BYTES = 64 << 20
 
 log = logging.getLogger(__name__)
 
@@ -56,41 +56,6 @@ class WorkProgress:
     words: str  # empty for short work
     done: int  # photos
     total: int  # photos; 0 if unknown
-
-
-class PictureCache:
-    """LRU cache of encoded pictures by key, in memory only."""
-
-    def __init__(self, max_bytes: int = _MAX_PICTURE_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._size = 0
-        self._clearings = 0
-        self._pictures: OrderedDict[str, bytes] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
-        """Return a picture, created if missing."""
-        with self._lock:
-            if key in self._pictures:
-                self._pictures.move_to_end(key)
-                return self._pictures[key]
-            clearings = self._clearings
-        picture = make()
-        with self._lock:
-            if clearings != self._clearings:  # it may show a person forgotten meanwhile
-                return picture
-            self._size += len(picture) - len(self._pictures.pop(key, b""))
-            self._pictures[key] = picture
-            while self._size > self._max_bytes:
-                self._size -= len(self._pictures.popitem(last=False)[1])
-        return picture
-
-    def clear(self) -> None:
-        """Drop all pictures."""
-        with self._lock:
-            self._pictures.clear()
-            self._size = 0
-            self._clearings += 1
 
 
 @dataclass(frozen=True, slots=True)
