@@ -120,7 +120,7 @@ def test_demanding_settings_only_raise_the_probability() -> None:
     assert settings.demanding(None) == settings.demanding(0.6) == settings
     assert settings.demanding(0.9).least_probability == 0.9
     assert 0.999999 < settings.demanding(1.0).least_probability < 1
-    with pytest.raises(UsageError, match=r"is 0\.6 in.* not lowered to 0\.3: .*set least_probability 0\.3`"):
+    with pytest.raises(UsageError, match=r"is 0\.6 in.* not lowered to 0\.3: .*set least_probability 0\.3'"):
         settings.demanding(0.3)
 
 
