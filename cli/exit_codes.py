@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import typer
 
 from facebank.errors import FacebankError, was_interrupted
+from facebank.storage.files import read_reason
 from facebank.storage.text import printable
 
 from .output import discard_output, say
@@ -52,5 +53,5 @@ def exit_on_errors(*, debug: bool) -> Iterator[None]:
         if debug:
             raise
         prefix = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
-        say(f"{prefix}{error.strerror or type(error).__name__}")
+        say(f"{prefix}{read_reason(error)}")
         raise typer.Exit(NOTHING_DONE) from error

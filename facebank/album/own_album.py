@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError
-from facebank.storage.files import write_file
+from facebank.storage.files import write_file, write_reason
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def close_album(gallery: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StorageError(f"cannot remove {printable(str(note))}: {error.strerror}") from error
+        raise StorageError(f"cannot remove {printable(str(note))}: {write_reason(error)}") from error
     return True
 
 

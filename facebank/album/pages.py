@@ -18,7 +18,7 @@ from facebank.album.pictures import face_picture, read_unchanged
 from facebank.errors import PhotoError, StorageError, UsageError
 from facebank.media import encode_thumbnail
 from facebank.storage.dates import format_photo_date
-from facebank.storage.files import face_file_mode, new_file
+from facebank.storage.files import face_file_mode, new_file, write_reason
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import escape_html, format_probability, printable
 
@@ -142,7 +142,7 @@ def new_page(target: Path, title: str, introduction: str = "") -> Iterator[Calla
             page.write(_FOOT)
             page.detach()
     except OSError as error:
-        raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror or error}") from error
+        raise StorageError(f"{printable(str(target))} cannot be written: {write_reason(error)}") from error
 
 
 def figure(

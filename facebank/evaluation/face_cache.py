@@ -20,6 +20,7 @@ import numpy as np
 from facebank.errors import StorageError
 from facebank.storage.connections import connect, in_memory, is_writable
 from facebank.storage.face_rows import check_face_rows, face_from_row, face_to_row, row_width
+from facebank.storage.files import write_reason
 from facebank.storage.paths import cache_folder
 from facebank.storage.sqlite import (
     SqliteKind,
@@ -102,7 +103,7 @@ def forget_evaluated_faces() -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise StorageError(f"{printable(str(path))} cannot be removed: {error.strerror}") from error
+            raise StorageError(f"{printable(str(path))} cannot be removed: {write_reason(error)}") from error
     return freed
 
 

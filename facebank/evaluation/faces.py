@@ -24,7 +24,7 @@ from facebank.evaluation.dataset import (
 from facebank.evaluation.face_cache import round_trip
 from facebank.evaluation.report import Timing
 from facebank.media import turn_photo
-from facebank.storage.files import sha256_of
+from facebank.storage.files import read_reason, sha256_of
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto, Detection, Face
@@ -362,7 +362,7 @@ def _content_hash(photo: DatasetPhoto) -> str:
         try:
             return sha256_of(content)
         except OSError as error:
-            raise PhotoError(f"{printable(photo.name)} cannot be read: {error.strerror}") from error
+            raise PhotoError(f"{printable(photo.name)} cannot be read: {read_reason(error)}") from error
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
     return pixels_digest(load_pixels(content))

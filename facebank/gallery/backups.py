@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError, UsageError
 from facebank.storage.connections import connect, connect_new
-from facebank.storage.files import PRIVATE_FILE, new_file
+from facebank.storage.files import PRIVATE_FILE, new_file, write_reason
 from facebank.storage.paths import file_path
 from facebank.storage.reserve import RESERVE
 from facebank.storage.sqlite import QUEUE
@@ -67,7 +67,7 @@ def back_up(connection: sqlite3.Connection, path: Path) -> None:
     except FileExistsError:
         raise _exists_error(path) from None
     except OSError as error:
-        raise StorageError(f"{printable(str(path))} cannot be written: {error.strerror}.") from error
+        raise StorageError(f"{printable(str(path))} cannot be written: {write_reason(error)}.") from error
 
 
 def back_up_before(gallery: Path, version: int) -> Path:

@@ -30,7 +30,15 @@ from facebank.gallery.names import name_key, normalize_name
 from facebank.gallery.places import PlaceKind
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
 from facebank.gallery.store.codec import MAX_DIMENSION, birth_date, float_array, note, unit_length, variant_name
-from facebank.storage.files import PRIVATE_FILE, face_folder_mode, new_folder, sha256_of, sync_folder
+from facebank.storage.files import (
+    PRIVATE_FILE,
+    face_folder_mode,
+    new_folder,
+    read_reason,
+    sha256_of,
+    sync_folder,
+    write_reason,
+)
 from facebank.storage.npz import read_arrays, write_arrays
 from facebank.storage.paths import file_path, named_path
 from facebank.storage.text import printable, shell_command, shell_word
@@ -139,7 +147,7 @@ def export_gallery(
             partial.rename(target)
         sync_folder(target.parent)
     except OSError as error:
-        raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror}.") from error
+        raise StorageError(f"{printable(str(target))} cannot be written: {write_reason(error)}.") from error
     return Exported(target, len(exported), samples)
 
 
@@ -489,7 +497,7 @@ def _translated_errors(folder: Path, name: str) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError):
         raise ExchangeError(f"{printable(str(folder))} is not a complete export: {name} is missing.") from None
     except OSError as error:
-        raise StorageError(f"{file} cannot be read: {error.strerror}.") from error
+        raise StorageError(f"{file} cannot be read: {read_reason(error)}.") from error
     except KeyError as error:
         raise ExchangeError(f"{file} cannot be imported: {printable(str(error))} is missing.") from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from facebank.errors import PhotoTooLargeError, StorageError, UsageError
-from facebank.storage.files import face_file_mode, write_file
+from facebank.storage.files import face_file_mode, write_file, write_reason
 from facebank.storage.text import printable
 from facebank.types import Decision
 
@@ -110,8 +110,7 @@ def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> 
         picture.save(file, file_type, quality=_JPEG_QUALITY, subsampling="4:4:4", comment=_MARKER, pnginfo=png_info)
         write_file(target, file.getbuffer(), mode=face_file_mode())
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StorageError(f"{printable(str(target))} cannot be written: {reason}") from error
+        raise StorageError(f"{printable(str(target))} cannot be written: {write_reason(error)}") from error
 
 
 def is_annotated(path: Path, within: NamedFolders | None = None) -> bool:

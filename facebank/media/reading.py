@@ -26,6 +26,7 @@ from facebank.media.pixels import apply_orientation, to_rgb
 from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, tiff_fault, webp_canvas, webp_fault
 from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 from facebank.storage.dates import FIRST_PHOTOS, is_plausible
+from facebank.storage.files import read_reason
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto
@@ -228,7 +229,7 @@ def _read_file(path: str, limits: PhotoLimits, within: NamedFolders | None) -> t
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise PhotoNotFoundError(f"there is no photo {name}; check the path") from error
     except OSError as error:
-        raise UnreadablePhotoError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise UnreadablePhotoError(f"{name} cannot be read: {read_reason(error)}") from error
     return data, _modified_at(status.st_mtime)
 
 

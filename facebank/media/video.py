@@ -22,6 +22,7 @@ import numpy as np
 
 from facebank.errors import UnreadableVideoError, UsageError, VideoNotFoundError, VideoTooLargeError
 from facebank.media.formats import FORMATS, SIGNATURE_BYTES
+from facebank.storage.files import read_reason
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable, shell_word
 
@@ -312,8 +313,7 @@ def _check_file(path: Path, name: str) -> None:
             f"{name} has a name that is not UTF-8, which the decoder needs: rename it"
         ) from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableVideoError(f"{name} cannot be read: {reason}") from error
+        raise UnreadableVideoError(f"{name} cannot be read: {read_reason(error)}") from error
     if not head:
         raise UnreadableVideoError(f"{name} is empty: 0 bytes")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):

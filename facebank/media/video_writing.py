@@ -11,7 +11,7 @@ import numpy as np
 
 from facebank.errors import StorageError, UsageError, VideoError
 from facebank.media.video import Video, is_text, silenced
-from facebank.storage.files import face_file_mode, new_file
+from facebank.storage.files import face_file_mode, new_file, write_reason
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -139,4 +139,4 @@ def _exists_error(target: Path) -> UsageError:
 
 
 def _write_error(target: Path, error: OSError) -> StorageError:
-    return StorageError(f"{printable(str(target))} cannot be written: {error.strerror or error}")
+    return StorageError(f"{printable(str(target))} cannot be written: {write_reason(error)}")

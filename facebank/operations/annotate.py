@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError
 from facebank.media import MAX_JPEG_SIDE, Mark, Place, annotate_photo, is_annotated, read_photo, turn_photo
-from facebank.storage.files import face_folder_mode
+from facebank.storage.files import face_folder_mode, write_reason
 from facebank.storage.folders import NamedFolders
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
@@ -97,7 +97,7 @@ def make_folder(folder: Path) -> None:
     except FileExistsError as error:
         raise StorageError(f"{printable(str(folder))} is a file, not a folder") from error
     except OSError as error:
-        raise StorageError(f"{printable(str(folder))} cannot be created: {error.strerror}") from error
+        raise StorageError(f"{printable(str(folder))} cannot be created: {write_reason(error)}") from error
 
 
 def _resolve(path: Path) -> Path:

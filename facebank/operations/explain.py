@@ -21,7 +21,7 @@ import numpy as np
 from facebank.errors import StorageError, UsageError
 from facebank.media import LabelPainter, is_annotated, open_photo
 from facebank.operations.inputs import largest_face
-from facebank.storage.files import face_file_mode, write_file
+from facebank.storage.files import face_file_mode, write_file, write_reason
 from facebank.storage.text import printable
 from facebank.types import Verification
 from facebank.vision.alignment import align, template_landmarks
@@ -366,7 +366,7 @@ def write_picture(pair: ExplainedPair, target: Path) -> None:
     try:
         write_file(target, file.getbuffer(), mode=face_file_mode())
     except OSError as error:
-        raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror or error}") from error
+        raise StorageError(f"{printable(str(target))} cannot be written: {write_reason(error)}") from error
 
 
 def draw_picture(pair: ExplainedPair) -> Image:

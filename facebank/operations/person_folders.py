@@ -12,6 +12,7 @@ from pathlib import Path
 from facebank.errors import PhotoNotFoundError, UsageError
 from facebank.media import PHOTO_SUFFIXES, find_photos
 from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
+from facebank.storage.files import read_reason
 from facebank.storage.text import printable, shell_command
 
 _GENERIC = re.compile(
@@ -189,7 +190,7 @@ def people_in_tree(tree: Path, advice: str) -> list[PersonPhotos]:
     try:
         folders = sorted(entry for entry in tree.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
-        raise PhotoNotFoundError(f"{printable(str(tree))} cannot be read: {error.strerror}") from error
+        raise PhotoNotFoundError(f"{printable(str(tree))} cannot be read: {read_reason(error)}") from error
     if not folders:
         raise PhotoNotFoundError(f"{printable(str(tree))} has no subfolders: {advice}")
     return [_person_photos(folder) for folder in folders]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import ServiceError, UsageError
-from facebank.storage.files import write_file
+from facebank.storage.files import read_reason, write_file
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class KeyFile:
             self._signature, self._keys = None, ()
             return self._keys
         except OSError as error:
-            raise ServiceError(f"the keys in {printable(str(self.path))} cannot be read: {error.strerror}") from error
+            raise ServiceError(
+                f"the keys in {printable(str(self.path))} cannot be read: {read_reason(error)}"
+            ) from error
         signature = status.st_mtime_ns, status.st_size, status.st_ino
         if signature != self._signature:
             self._keys = self._read(status.st_size)

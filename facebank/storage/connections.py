@@ -23,6 +23,7 @@ from weakref import WeakSet
 
 from facebank.errors import StorageError
 from facebank.storage.concurrency import at_fork, keep_alive
+from facebank.storage.files import read_reason
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
 
@@ -334,7 +335,7 @@ def _copy(path: Path) -> BoundedConnection:
                 shutil.copyfile(part, Path(folder) / part.name)
             return copy_to_memory(_open_file(Path(folder) / path.name, "rw", 1.0))
     except OSError as error:
-        raise StorageError(f"{refusal}; making a copy failed too: {error.strerror}.") from error
+        raise StorageError(f"{refusal}; making a copy failed too: {read_reason(error)}.") from error
 
 
 def _file_id(path: Path) -> FileId:
@@ -441,7 +442,7 @@ class ThreadConnections:
         except (FileNotFoundError, IsADirectoryError) as error:
             raise WasClosedError(_REPLACED) from error
         except OSError as error:
-            raise WasClosedError(f"cannot be reopened: {error.strerror}") from error
+            raise WasClosedError(f"cannot be reopened: {read_reason(error)}") from error
         if None not in (self._file, connection.file) and connection.file != self._file:
             connection.close()
             raise WasClosedError(_REPLACED)

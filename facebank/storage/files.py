@@ -22,7 +22,7 @@ from facebank.storage.leftovers import Lock, clean_once, lock, wipe_file
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 """Permissions of a file and of a folder that only their owner can read."""
@@ -176,6 +176,48 @@ def write_error(target: Path, error: OSError, advice: str) -> StorageError:
     """Return the `StorageError` for a file that cannot be written, with the reason and advice."""
     reason = error.strerror or type(error).__name__
     return StorageError(f"cannot write {printable(str(target))}: {reason}; {advice}")
+
+
+_ADVICE = {
+    "use a shorter name": (errno.ENAMETOOLONG,),
+    "free some space": (errno.ENOSPC, errno.EDQUOT),
+    "name the file itself, not a link": (errno.ELOOP,),
+    "check the disk and its connection": (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT),
+    "close other programs": (errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
+_ADVICE_ON_READING = {
+    "check its permissions": (errno.EACCES, errno.EPERM),
+    "check the path": (errno.ENOENT, errno.ENOTDIR),
+    "name a file": (errno.EISDIR,),
+}
+_ADVICE_ON_WRITING = {
+    "choose a folder where you may write": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "choose another path": (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+}
+
+
+def read_reason(error: Exception) -> str:
+    """Return why a file cannot be read and what to do, for a message after "X cannot be read: ".
+
+    Errors other than `OSError` are returned as their text.
+
+    Examples
+    --------
+    >>> read_reason(PermissionError(errno.EACCES, "Permission denied"))
+    'Permission denied; check its permissions'
+    """
+    return _reason(error, _ADVICE | _ADVICE_ON_READING)
+
+
+def write_reason(error: Exception) -> str:
+    """Return why a file or folder cannot be created, changed or removed, and what to do; see `read_reason`."""
+    return _reason(error, _ADVICE | _ADVICE_ON_WRITING)
+
+
+def _reason(error: Exception, advice: Mapping[str, Collection[int]]) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) or type(error).__name__
+    return "; ".join([error.strerror, *(text for text, numbers in advice.items() if error.errno in numbers)])
 
 
 @contextmanager

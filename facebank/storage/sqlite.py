@@ -20,6 +20,7 @@ from time import monotonic, sleep
 from facebank.errors import ClosedError, FacebankError, StorageError, UsageError
 from facebank.storage.concurrency import LockFile
 from facebank.storage.connections import UnusableError, WasClosedError, in_memory, is_filled, is_open_here
+from facebank.storage.files import read_reason, write_reason
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
 
@@ -115,7 +116,7 @@ class SqliteKind:
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except OSError as error:
-            raise StorageError(f"{self.named(path)} cannot be created: {error.strerror}.") from error
+            raise StorageError(f"{self.named(path)} cannot be created: {write_reason(error)}.") from error
 
     def check_header(self, path: Path, *, may_be_empty: bool = False) -> None:
         """Check the type of a file by its first bytes, before SQLite opens it.
@@ -213,7 +214,7 @@ class SqliteKind:
         except (FileNotFoundError, NotADirectoryError):
             raise self.missing_error(f"There is no {self.noun} {file} yet: {self.missing}.") from None
         except OSError as error:
-            raise StorageError(f"{self.named(path)} cannot be read: {error.strerror}.") from error
+            raise StorageError(f"{self.named(path)} cannot be read: {read_reason(error)}.") from error
 
 
 def is_full(error: StorageError) -> bool:

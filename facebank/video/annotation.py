@@ -17,7 +17,7 @@ from facebank.media import LabelPainter, Mark, draw_marks
 from facebank.media.video import Video
 from facebank.media.video_writing import VideoFile
 from facebank.operations.annotate import make_folder
-from facebank.storage.files import face_file_mode, write_file
+from facebank.storage.files import face_file_mode, write_file, write_reason
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto
@@ -129,7 +129,7 @@ def _write_picture(folder: Path, stem: str, picture: bytes) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror}") from error
+            raise StorageError(f"{printable(str(target))} cannot be written: {write_reason(error)}") from error
         break
     return target
 

@@ -20,6 +20,7 @@ from facebank.errors import PhotoNotFoundError, UnreadableVideoError, VideoError
 from facebank.gallery import PlaceKind
 from facebank.media import FolderContents, look_through
 from facebank.media.video import Video
+from facebank.storage.files import read_reason
 from facebank.storage.paths import named_paths, outermost
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -230,7 +231,7 @@ def _read_block(path: str, file: BufferedReader) -> bytes:
 
 
 def _read_error(path: str, error: OSError) -> UnreadableVideoError:
-    return UnreadableVideoError(f"{printable(path)} cannot be read: {error.strerror or error}")
+    return UnreadableVideoError(f"{printable(path)} cannot be read: {read_reason(error)}")
 
 
 def _tracks(followed: FollowedVideo) -> Iterator[ScannedTrack]:

@@ -18,7 +18,7 @@ import numpy as np
 from facebank.errors import DeviceError, MissingDependencyError, PackError, PackNotFoundError, UsageError
 from facebank.packs import Thresholds, check_network, register_session
 from facebank.storage.arrays import normalized
-from facebank.storage.files import sha256_of
+from facebank.storage.files import read_reason, sha256_of
 from facebank.storage.text import printable
 from facebank.types import Detection
 from facebank.vision.detector import Candidates, NetworkDetector
@@ -213,7 +213,7 @@ def _digest(folder: Path, files: list[Path]) -> str:
     try:
         hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
     except OSError as error:
-        raise PackError(f"cannot read {printable(str(error.filename))}: {error.strerror}") from error
+        raise PackError(f"cannot read {printable(str(error.filename))}: {read_reason(error)}") from error
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 

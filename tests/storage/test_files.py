@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import stat
@@ -9,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from facebank.storage import leftovers
-from facebank.storage.files import SHARING, face_file_mode, face_folder_mode, new_file, new_folder, write_file
+from facebank.storage.files import (
+    SHARING,
+    face_file_mode,
+    face_folder_mode,
+    new_file,
+    new_folder,
+    read_reason,
+    write_file,
+    write_reason,
+)
 from facebank.storage.leftovers import clean_once, find_leftovers, remove_leftovers, wipe_file
 
 _WRITER = """
@@ -215,3 +225,23 @@ def test_wiping_a_link_keeps_its_target(tmp_path: Path) -> None:
     wipe_file(tmp_path / "link")
     wipe_file(tmp_path / "absent")
     assert (tmp_path / "file").read_bytes() == b"Ada"
+
+
+@pytest.mark.parametrize(
+    ("number", "on_reading", "on_writing"),
+    [
+        (errno.EACCES, "check its permissions", "choose a folder where you may write"),
+        (errno.ENOENT, "check the path", "choose another path"),
+        (errno.ENOSPC, "free some space", "free some space"),
+        (errno.EIO, "check the disk and its connection", "check the disk and its connection"),
+    ],
+)
+def test_the_reason_of_a_file_error_ends_with_advice(number: int, on_reading: str, on_writing: str) -> None:
+    error = OSError(number, os.strerror(number))
+    assert read_reason(error) == f"{os.strerror(number)}; {on_reading}"
+    assert write_reason(error) == f"{os.strerror(number)}; {on_writing}"
+
+
+def test_the_reason_of_other_errors_is_their_text() -> None:
+    assert read_reason(ValueError("embedded null byte")) == "embedded null byte"
+    assert write_reason(ValueError()) == "ValueError"

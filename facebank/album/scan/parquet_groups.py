@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from facebank.errors import ScanFormatError
-from facebank.storage.files import face_file_mode, write_file
+from facebank.storage.files import face_file_mode, read_reason, write_file
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ShardGroups:
         except FileNotFoundError:
             return {}, []
         except OSError as error:
-            raise ScanFormatError(f"{printable(str(self._path))} cannot be read: {error.strerror}.") from error
+            raise ScanFormatError(f"{printable(str(self._path))} cannot be read: {read_reason(error)}.") from error
         if not data.startswith(_FORMAT) or data[len(_FORMAT) : head] != _digest(data[head:]):
             raise self._damage_error
         rows = np.frombuffer(data, dtype=_ROW, offset=head)

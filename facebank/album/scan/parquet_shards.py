@@ -38,7 +38,7 @@ from facebank.album.scan.scan_file import ScannedFile
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, UsageError
 from facebank.gallery import PackIdentity
 from facebank.storage.arrow import pyarrow
-from facebank.storage.files import face_file_mode, is_file, new_file, translate_write_errors
+from facebank.storage.files import face_file_mode, is_file, new_file, read_reason, translate_write_errors
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError, hex_digest, integer_between, text
 
@@ -225,7 +225,7 @@ class ParquetShard:
                 raise ScanNotFoundError(f"There is no Parquet shard {printable(str(path))}: check the path.")
             stream = path.open("rb")
         except OSError as error:
-            raise ScanFormatError(f"{_describe(path)} cannot be read: {error.strerror}.") from error
+            raise ScanFormatError(f"{_describe(path)} cannot be read: {read_reason(error)}.") from error
         try:
             shard = cls(path, stream)
             _require_pack(path, shard.header.pack, pack)

@@ -11,6 +11,7 @@ from facebank.album.scan.parquet_shards import ParquetShard
 from facebank.album.scan.rows import FileRow
 from facebank.errors import ScanFormatError
 from facebank.storage.connections import UnusableError
+from facebank.storage.files import read_reason
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def shards_in(folder: Path) -> list[Path]:
     try:
         paths = sorted(path for path in folder.glob("*.parquet") if path.is_file())
     except OSError as error:
-        raise ScanFormatError(f"The folder {printable(str(folder))} cannot be read: {error.strerror}.") from error
+        raise ScanFormatError(f"The folder {printable(str(folder))} cannot be read: {read_reason(error)}.") from error
     if not paths:
         raise ScanFormatError(
             f"{printable(str(folder))} is a folder without Parquet shards (*.parquet): name the path of a scan."

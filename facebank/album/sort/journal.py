@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from facebank.album.sort.entries import Entry, is_valid_path, parse_entry, require_visible
 from facebank.errors import StorageError
 from facebank.storage.concurrency import is_at, try_flock
-from facebank.storage.files import write_file
+from facebank.storage.files import read_reason, write_file, write_reason
 from facebank.storage.text import printable, shell_command
 from facebank.storage.values import InvalidValueError
 
@@ -420,5 +420,5 @@ def _storage_errors(path: Path, verb: str = "written") -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        reason = "it is a link" if path.is_symlink() else error.strerror
+        reason = "it is a link" if path.is_symlink() else (read_reason if verb == "read" else write_reason)(error)
         raise StorageError(f"{printable(str(path))} cannot be {verb}: {reason}") from error

@@ -11,6 +11,7 @@ from facebank.album.sort.files import copy_file, digest_of, link_file, move_file
 from facebank.album.sort.journal import SortJournal
 from facebank.errors import StorageError
 from facebank.storage.concurrency import uninterrupted
+from facebank.storage.files import write_reason
 from facebank.storage.folders import FileLocation, NamedFolders, open_location
 from facebank.storage.leftovers import remove_leftovers
 from facebank.storage.progress import SILENT, Progress
@@ -86,7 +87,7 @@ def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
                     target = FileLocation(target_location.folder, Path(entry.target).name)
                     _TRANSFERS[entry.mode](FileLocation(source_location.folder, name), target)
     except OSError as error:
-        return f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
+        return f"{printable(str(source))} cannot be sorted: {write_reason(error)}"
     return None
 
 
@@ -112,7 +113,7 @@ def mend_sorting(journal: JournalContent, key: bytes) -> Entry | None:
             for sidecar in entries[1:]:
                 _finish(sidecar, folder, journal.out, from_start=True)
         except OSError as error:
-            raise StorageError(f"{printable(photo.source)} cannot be sorted: {error.strerror or error}") from error
+            raise StorageError(f"{printable(photo.source)} cannot be sorted: {write_reason(error)}") from error
     return photo
 
 

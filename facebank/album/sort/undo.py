@@ -15,6 +15,7 @@ from facebank.album.sort.journal import JOURNAL, lock_journal
 from facebank.album.sort.run import remove_sort_leftovers
 from facebank.album.tags.sidecars import SUFFIX, own_sidecars, sidecar_of
 from facebank.errors import UsageError
+from facebank.storage.files import write_reason
 from facebank.storage.folders import NOT_THERE, FileLocation, open_location
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -107,9 +108,7 @@ class _SortedPhoto:
         except _KeptFileError as error:
             return UndoResult(entry, str(error))
         except OSError as error:
-            return UndoResult(
-                entry, f"the sort of {printable(entry.target)} cannot be undone: {error.strerror or error}"
-            )
+            return UndoResult(entry, f"the sort of {printable(entry.target)} cannot be undone: {write_reason(error)}")
         return None if changed is None else UndoResult(entry, None, tuple(changed))
 
     def _undo_move(self, *, dry_run: bool) -> list[str] | None:

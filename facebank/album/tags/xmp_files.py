@@ -23,7 +23,7 @@ from facebank.album.tags.xmp_document import MAX_BYTES, XmpDocument
 from facebank.album.tags.xmp_packets import Packet, find_packet, is_jpeg_head, replace_packet
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.media import PhotoFile, PhotoHeader, read_header, read_photo_bytes, read_photo_file
-from facebank.storage.files import is_file, new_file
+from facebank.storage.files import is_file, new_file, read_reason, write_reason
 from facebank.storage.folders import NOT_THERE
 from facebank.storage.text import printable
 
@@ -167,7 +167,7 @@ def _link_count(path: Path) -> int:
     try:
         return path.stat().st_nlink
     except OSError as error:
-        raise StorageError(f"{printable(str(path))} cannot be written: {error.strerror or error}") from error
+        raise StorageError(f"{printable(str(path))} cannot be written: {write_reason(error)}") from error
 
 
 def _other_bytes(data: bytes, kind: str, packet: Packet | None) -> bytes:
@@ -204,7 +204,7 @@ def _read_sidecar(path: Path) -> XmpSource | None:
     except OSError as error:
         if error.errno in NOT_THERE:
             return None
-        raise XmpError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
+        raise XmpError(f"{printable(str(path))} cannot be read: {read_reason(error)}") from error
     return XmpSource(path, XmpDocument.parse(data, str(path)), data)
 
 
@@ -226,7 +226,7 @@ def _replace(
             _copy_status(part.path, like, keep_times=keep_times)
             _require_valid(name, check(part.path.read_bytes()), unchanged)
     except OSError as error:
-        raise StorageError(f"{name} cannot be written: {error.strerror or error}") from error
+        raise StorageError(f"{name} cannot be written: {write_reason(error)}") from error
     except (XmpError, StorageError):
         raise
     except PhotoError as error:

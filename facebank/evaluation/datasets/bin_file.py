@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick
 from facebank.evaluation.datasets.checking import UnusableEntryError, file_error, shorten
 from facebank.evaluation.datasets.folders import dataset_title
+from facebank.storage.files import read_reason
 
 MAX_FILE = 2 * 1024**3
 MAX_IMAGE = 16 * 1024**2
@@ -41,7 +42,7 @@ def read_bin(path: Path) -> Dataset:
     except UnusableEntryError as error:
         raise file_error(path, f"not a face verification file: {error}") from error
     except OSError as error:
-        raise file_error(path, f"cannot be read: {error.strerror}") from error
+        raise file_error(path, f"cannot be read: {read_reason(error)}") from error
     except ValueError as error:
         raise file_error(path, "not a valid path") from error
     photos = tuple(DatasetPhoto(f"image {number}", None, data) for number, data in enumerate(images, start=1))

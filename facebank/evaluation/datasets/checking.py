@@ -14,6 +14,7 @@ from facebank.errors import DatasetError, InvalidNameError
 from facebank.evaluation.dataset import SkippedEntry
 from facebank.gallery.names import name_key, normalize_name
 from facebank.media import find_photos
+from facebank.storage.files import read_reason
 from facebank.storage.text import printable
 
 MAX_TEXT = 64 * 1024**2
@@ -58,7 +59,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(max_bytes + 1)
     except OSError as error:
-        raise file_error(path, f"cannot be read: {error.strerror}") from error
+        raise file_error(path, f"cannot be read: {read_reason(error)}") from error
     except ValueError as error:
         raise file_error(path, "not a valid path") from error
     if len(data) > max_bytes:

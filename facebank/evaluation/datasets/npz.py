@@ -23,6 +23,7 @@ import numpy as np
 
 from facebank.errors import PhotoError
 from facebank.evaluation.datasets.checking import UnusableEntryError, file_error, shorten
+from facebank.storage.files import read_reason
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def npz_errors(path: Path) -> Iterator[None]:
     except UnusableEntryError as error:
         raise file_error(path, str(error)) from error
     except OSError as error:
-        raise file_error(path, f"cannot be read: {error.strerror or shorten(error)}") from error
+        raise file_error(path, f"cannot be read: {read_reason(error)}") from error
     except (*_ARCHIVE_ERRORS, ValueError, TypeError) as error:
         raise file_error(path, f"not an npz file, or damaged ({shorten(error)})") from error
 

@@ -21,6 +21,7 @@ from facebank.evaluation.datasets.checking import MAX_TEXT, file_error, read_col
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import add_pairs, is_lfw, read_people
 from facebank.evaluation.datasets.pairs_csv import PAIR_COLUMNS, read_pairs_csv
+from facebank.storage.files import read_reason
 from facebank.storage.text import printable
 
 KINDS = (
@@ -57,7 +58,7 @@ def open_dataset(path: Path, photos: Path | None = None) -> Dataset:
         if path.is_file():
             return _open_file(path, photos)
     except OSError as error:
-        raise file_error(path, f"cannot be opened: {error.strerror}") from error
+        raise file_error(path, f"cannot be opened: {read_reason(error)}") from error
     raise file_error(path, "no such file or folder")
 
 

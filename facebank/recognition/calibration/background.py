@@ -11,6 +11,7 @@ import numpy as np
 from facebank.errors import StorageError, UsageError
 from facebank.recognition.enrolled import check_embeddings
 from facebank.storage.arrays import normalized
+from facebank.storage.files import read_reason, write_reason
 from facebank.storage.npz import read_arrays, write_arrays
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
@@ -113,7 +114,7 @@ class Background:
                 }
                 write_arrays(file, present)
         except OSError as error:
-            raise StorageError(f"cannot write {printable(str(path))}: {error.strerror or error}") from error
+            raise StorageError(f"cannot write {printable(str(path))}: {write_reason(error)}") from error
 
     @classmethod
     def read(cls, path: Path, dimension: int) -> Self:
@@ -127,7 +128,7 @@ class Background:
                 except InvalidValueError:  # a background of people with one photo each
                     return cls(**read_arrays(stream, expected))
         except OSError as error:
-            raise UsageError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
+            raise UsageError(f"{printable(str(path))} cannot be read: {read_reason(error)}") from error
         except (ValueError, UsageError) as error:
             raise UsageError(f"{printable(str(path))} is not a background of {dimension} dimensions.") from error
 
