@@ -58,7 +58,7 @@ class RelatedFaces:
         return OtherPeople.from_samples(self.people[chosen], self.embeddings[chosen])
 
 
-Decision = tuple[int, str]
+PhotoOutcome = tuple[int, str]
 """Number of the person's family (or own number), and the reason for accepting or refusing one photo."""
 
 
@@ -69,7 +69,7 @@ def check_faces(faces: RelatedFaces, indices: NDArray[np.int64], others: OtherPe
     return [ACCEPTED if doubt is None else doubt.kind.name.lower() for doubt in doubts]
 
 
-def enroll_correct_photos(faces: RelatedFaces, max_photos: int, verify: float) -> Iterator[Decision]:
+def enroll_correct_photos(faces: RelatedFaces, max_photos: int, verify: float) -> Iterator[PhotoOutcome]:
     """Enroll all people in random order, and yield the outcome of each photo."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def enroll_correct_photos(faces: RelatedFaces, max_photos: int, verify: float) -
 
 def enroll_wrong_photos(
     faces: RelatedFaces, max_photos: int, verify: float, *, of_family: bool, is_enrolled: bool
-) -> Iterator[Decision]:
+) -> Iterator[PhotoOutcome]:
     """Enroll one to four photos of a person with one of another person, and yield the outcome of the latter."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def enroll_wrong_photos(
             yield family, check_faces(faces, offered, faces.enroll(enrolled), verify)[-1]
 
 
-def enroll_files(data: Path, people: list[str]) -> Iterator[Decision]:
+def enroll_files(data: Path, people: list[str]) -> Iterator[PhotoOutcome]:
     """Enroll people of LFW from files, and yield the outcome of each photo."""
     with tempfile.TemporaryDirectory() as folder, FaceBank.open(Path(folder) / "guard.facebank") as bank:
         for number, name in enumerate(people):
@@ -112,9 +112,9 @@ def enroll_files(data: Path, people: list[str]) -> Iterator[Decision]:
             yield from ((number, photo.reason.value) for photo in bank.enroll(name, paths).photos)
 
 
-def summarize(decisions: Iterator[Decision]) -> dict[str, object]:
+def summarize(photo_outcomes: Iterator[PhotoOutcome]) -> dict[str, object]:
     """Return the counts of reasons, and the fraction refused (0..1) with its interval."""
-    outcomes = list(decisions)
+    outcomes = list(photo_outcomes)
     groups = np.array([group for group, _ in outcomes])
     refused = np.array([reason not in (ACCEPTED, "already_enrolled") for _, reason in outcomes])
     low, high = bootstrap_interval(refused, groups)

@@ -96,7 +96,9 @@ def find_person(visitor: Visitor, labels: dict[str, str]) -> dict[str, Any]:
     visitor.act(lambda: page.get_by_role("main").get_by_role("link", name="Who is this?").click())
     question = current_question(page)
     if question is None:
-        raise RuntimeError("The page asks no question.")
+        raise RuntimeError(
+            "The page asks no question; check that lfw/ and photos/ of the data contain photos with faces."
+        )
     person = labels[question[1]]
     visitor.type_name(person)
     page.get_by_text(re.compile(r"Learned\.")).wait_for()

@@ -118,7 +118,7 @@ def batch_times(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Ite
     for network, path, side in networks:
         session = open_session(path, device)
         if session_device(session) != device:
-            raise DeviceError(f"The {network} does not run on {device}.")
+            raise DeviceError(f"The {network} does not run on {device}; run 'facebank doctor'.")
         for size in sizes:
             feed = noise(size, 3, side, side)
             functions = {"plain": plain_run(session, feed), **bound_runs(session, feed, device)}

@@ -116,8 +116,8 @@ class Search:
         return self.owner is not None
 
 
-class Engine:
-    """Runs searches with recognizers of a pack.
+class Searcher:
+    """Searches of galleries with recognizers of a pack.
 
     Parameters
     ----------
@@ -183,7 +183,9 @@ def draw_gallery(
     return enrolled, probes
 
 
-def search_siblings(engine: Engine, people: People, adults: People, adult_count: int, draws: int) -> Iterator[Search]:
+def search_siblings(
+    searcher: Searcher, people: People, adults: People, adult_count: int, draws: int
+) -> Iterator[Search]:
     """Enroll two siblings of each family; search for their other photos and for people of other families."""
     random = np.random.default_rng(1)
     for _ in range(draws):
@@ -193,15 +195,17 @@ def search_siblings(engine: Engine, people: People, adults: People, adult_count:
             chosen_adults = random.permutation(adults.with_photos(4))[:adult_count]
             enrolled |= draw_gallery(adults, chosen_adults, 4, random, "adult ")[0]
             for name, rows in probes.items():
-                for decision in engine.search(enrolled, people.faces(rows)):
+                for decision in searcher.search(enrolled, people.faces(rows)):
                     yield Search(decision, name, int(family))
             stranger_rows = np.concatenate([people.photos[p] for p in np.flatnonzero(people.families != family)])
             rows = random.permutation(stranger_rows)[:MAX_STRANGERS]
-            for decision in engine.search(enrolled, people.faces(rows)):
+            for decision in searcher.search(enrolled, people.faces(rows)):
                 yield Search(decision, None, int(family))
 
 
-def search_relatives(engine: Engine, people: People, adults: People, adult_count: int, draws: int) -> Iterator[Search]:
+def search_relatives(
+    searcher: Searcher, people: People, adults: People, adult_count: int, draws: int
+) -> Iterator[Search]:
     """Enroll one sibling of each family with 3 photos; search for this and the other siblings."""
     random = np.random.default_rng(2)
     for _ in range(draws):
@@ -213,15 +217,15 @@ def search_relatives(engine: Engine, people: People, adults: People, adult_count
             enrolled, probes = draw_gallery(people, [first], 3, random)
             chosen_adults = random.permutation(adults.with_photos(3))[:adult_count]
             enrolled |= draw_gallery(adults, chosen_adults, 3, random, "adult ")[0]
-            for decision in engine.search(enrolled, people.faces(probes[f"{first}"])):
+            for decision in searcher.search(enrolled, people.faces(probes[f"{first}"])):
                 yield Search(decision, f"{first}", int(family))
             rows = np.concatenate([people.photos[person] for person in members if person != first])
-            for decision in engine.search(enrolled, people.faces(rows)):
+            for decision in searcher.search(enrolled, people.faces(rows)):
                 yield Search(decision, None, int(family))
 
 
 def search_group(
-    engine: Engine, people: People, size: int, samples: int, *, draws: int, max_strangers: int = 400
+    searcher: Searcher, people: People, size: int, samples: int, *, draws: int, max_strangers: int = 400
 ) -> Iterator[Search]:
     """Enroll people of a group; search for their other photos and for one photo of each of the other people."""
     random = np.random.default_rng([3, size, samples])
@@ -229,15 +233,15 @@ def search_group(
         chosen = random.permutation(people.with_photos(samples + 1))[:size]
         enrolled, probes = draw_gallery(people, chosen, samples, random)
         for person, (name, rows) in zip(chosen, probes.items(), strict=True):
-            for decision in engine.search(enrolled, people.faces(rows[:20])):
+            for decision in searcher.search(enrolled, people.faces(rows[:20])):
                 yield Search(decision, name, int(person))
         strangers = random.permutation(np.setdiff1d(np.arange(len(people.photos)), chosen))[:max_strangers]
         rows = np.array([random.choice(people.photos[person]) for person in strangers], dtype=np.int64)
-        for person, decision in zip(strangers, engine.search(enrolled, people.faces(rows)), strict=True):
+        for person, decision in zip(strangers, searcher.search(enrolled, people.faces(rows)), strict=True):
             yield Search(decision, None, int(person))
 
 
-def search_look_alikes(engine: Engine, people: People, groups: int) -> Iterator[Search]:
+def search_look_alikes(searcher: Searcher, people: People, groups: int) -> Iterator[Search]:
     """Enroll two of four similar people; search for all four."""
     random = np.random.default_rng(4)
     candidates = people.with_photos(3)
@@ -253,10 +257,10 @@ def search_look_alikes(engine: Engine, people: People, groups: int) -> Iterator[
         group = random.permutation([first, *np.argsort(-similarities[first])[:3]])
         enrolled, probes = draw_gallery(people, candidates[group[:2]], 2, random)
         for name, rows in probes.items():
-            for decision in engine.search(enrolled, people.faces(rows[:20])):
+            for decision in searcher.search(enrolled, people.faces(rows[:20])):
                 yield Search(decision, name, number)
         for stranger in candidates[group[2:]]:
-            for decision in engine.search(enrolled, people.faces(people.photos[stranger][:20])):
+            for decision in searcher.search(enrolled, people.faces(people.photos[stranger][:20])):
                 yield Search(decision, None, number)
 
 
@@ -341,7 +345,7 @@ def evaluate_choice(mated: list[Search]) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Data:
+class PeopleGroups:
     """Groups of people, for development or for reporting."""
 
     siblings: People
@@ -352,7 +356,7 @@ class Data:
     relatives: People  # of LFW
 
 
-def read_groups(data: Path, pack: Pack, people: str) -> Data:
+def read_groups(data: Path, pack: Pack, people: str) -> PeopleGroups:
     """Read the faces of all groups."""
     faces = lfw_faces(data, pack)
     faces = faces.where(faces.has_face)
@@ -377,7 +381,7 @@ def read_groups(data: Path, pack: Pack, people: str) -> Data:
     families = People.of(siblings["embedding"], siblings["quality"], siblings["person"], siblings["family"])
     owners = np.unique(siblings["person"], return_inverse=True)[1].astype(np.int64)
     adults = exclude_people_of(adults, [Identities(siblings["embedding"], owners, siblings["quality"])])
-    return Data(
+    return PeopleGroups(
         families,
         People.of(ages["embedding"][young], ages["quality"][young], ages["person"][young]),
         People.of(ages["embedding"][~young], ages["quality"][~young], ages["person"][~young]),
@@ -408,26 +412,36 @@ def _relatives(data: Path, names: NDArray[np.str_]) -> NDArray[np.int64]:
     return families
 
 
-def cases(engine: Engine, data: Data, people: str, draws: int) -> dict[str, Callable[[], Iterator[Search]]]:
+def cases(
+    searcher: Searcher, groups: PeopleGroups, people: str, draws: int
+) -> dict[str, Callable[[], Iterator[Search]]]:
     """Return all cases by name."""
     size = 20 if people == "all" else 10
     cases_by_name: dict[str, Callable[[], Iterator[Search]]] = {
-        "siblings, nobody else": lambda: search_siblings(engine, data.siblings, data.adults, 0, draws),
-        "siblings, 20 adults": lambda: search_siblings(engine, data.siblings, data.adults, 20, draws),
-        "relative not enrolled, nobody else": lambda: search_relatives(engine, data.siblings, data.adults, 0, draws),
-        "relative not enrolled, 20 adults": lambda: search_relatives(engine, data.siblings, data.adults, 20, draws),
-        "LFW's relatives not enrolled, 20 adults": lambda: search_relatives(
-            engine, data.relatives, data.adults, 20, draws
+        "siblings, nobody else": lambda: search_siblings(searcher, groups.siblings, groups.adults, 0, draws),
+        "siblings, 20 adults": lambda: search_siblings(searcher, groups.siblings, groups.adults, 20, draws),
+        "relative not enrolled, nobody else": lambda: search_relatives(
+            searcher, groups.siblings, groups.adults, 0, draws
         ),
-        "children": lambda: search_group(engine, data.children, size, 2, draws=10 * draws),
-        "adults of the same set": lambda: search_group(engine, data.grown_children, size, 2, draws=10 * draws),
-        "look-alikes": lambda: search_look_alikes(engine, data.adults, 30),
-        "LFW, 62 people, 5 photos": lambda: search_group(engine, data.frequent, 62, 5, draws=draws, max_strangers=1500),
-        "LFW, 62 people, 1 photo": lambda: search_group(engine, data.frequent, 62, 1, draws=draws, max_strangers=1500),
+        "relative not enrolled, 20 adults": lambda: search_relatives(
+            searcher, groups.siblings, groups.adults, 20, draws
+        ),
+        "LFW's relatives not enrolled, 20 adults": lambda: search_relatives(
+            searcher, groups.relatives, groups.adults, 20, draws
+        ),
+        "children": lambda: search_group(searcher, groups.children, size, 2, draws=10 * draws),
+        "adults of the same set": lambda: search_group(searcher, groups.grown_children, size, 2, draws=10 * draws),
+        "look-alikes": lambda: search_look_alikes(searcher, groups.adults, 30),
+        "LFW, 62 people, 5 photos": lambda: search_group(
+            searcher, groups.frequent, 62, 5, draws=draws, max_strangers=1500
+        ),
+        "LFW, 62 people, 1 photo": lambda: search_group(
+            searcher, groups.frequent, 62, 1, draws=draws, max_strangers=1500
+        ),
     }
     for count, samples in ((5, 2), (10, 3), (20, 2), (40, 3)):
         cases_by_name[f"LFW, {count} people, {samples} photos"] = lambda count=count, samples=samples: search_group(  # type: ignore[misc]
-            engine, data.adults, count, samples, draws=max(draws, 80 * draws // count)
+            searcher, groups.adults, count, samples, draws=max(draws, 80 * draws // count)
         )
     return cases_by_name
 
@@ -459,10 +473,10 @@ def main() -> None:
         calibration = Calibration.from_json(arguments.calibration.read_bytes(), str(arguments.calibration))
         pack_calibration = replace(pack_calibration, calibration=calibration)
     settings = DecisionSettings(least_probability=arguments.least_probability)
-    engine = Engine(pack, pack_calibration, settings, uses_margins=not arguments.without_pairs)
-    data = read_groups(arguments.data, pack, arguments.people)
+    searcher = Searcher(pack, pack_calibration, settings, uses_margins=not arguments.without_pairs)
+    groups = read_groups(arguments.data, pack, arguments.people)
     report: dict[str, object] = {"people": arguments.people, "pack": pack.name, "pack_digest": pack.digest}
-    for name, case in cases(engine, data, arguments.people, arguments.draws).items():
+    for name, case in cases(searcher, groups, arguments.people, arguments.draws).items():
         if arguments.case and not any(name.startswith(prefix) for prefix in arguments.case):
             continue
         result = evaluate(list(case()), with_choice=name.startswith("siblings"))

@@ -59,7 +59,7 @@ def read_pairs(path: Path) -> Pairs:
     header, *lines = path.read_text(encoding="utf-8").splitlines()
     folds, pairs_per_class = (int(field) for field in header.split())
     if (folds, len(lines)) != (FOLDS, 2 * folds * pairs_per_class):
-        sys.exit(f"{path} is not LFW's pairs.txt of View 2: it has {folds} folds and {len(lines)} pairs.")
+        sys.exit(f"{path} has {folds} folds and {len(lines)} pairs; replace it by the pairs.txt of LFW's View 2.")
     rows = [line.split("\t") for line in lines]
     return Pairs(
         first=[photo_path(row[0], row[1]) for row in rows],

@@ -128,7 +128,7 @@ def main() -> None:
     finally:
         shutil.rmtree(PROJECT / BUILD_FOLDER, ignore_errors=True)
     if failed:
-        sys.exit(f"These reports failed: {', '.join(failed)}")
+        sys.exit(f"These reports failed; their errors are printed above: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 0.2
 SAMPLES, FACES = 8, 1.5  # per person; per photo
-STRANGERS = 0.15  # fraction of faces
+STRANGER_FRACTION = 0.15  # of faces
 SPREAD = 0.9  # of embeddings around their center, relative to its length 1
 _REPEATS = 15
 
 
 def make_gallery(bank: FaceBank, centers: FloatArray, random: np.random.Generator) -> None:
-    """Enroll people with `SAMPLES` samples each."""
+    """Enroll a person with `SAMPLES` samples for each of the P centers, ``(P, D)``."""
     thumbnail = cv2.imencode(".jpg", random.integers(0, 255, (128, 128, 3), dtype=np.uint8))[1].tobytes()
     people = []
     for number, center in enumerate(centers):
@@ -85,10 +85,10 @@ def make_photos(folder: Path, count: int, centers: FloatArray, random: np.random
     for number in range(count):
         faces = []
         for _ in range(max(1, random.poisson(FACES))):
-            stranger = random.uniform() < STRANGERS
+            is_stranger = random.uniform() < STRANGER_FRACTION
             center = (
                 np.asarray(normalized(random.normal(size=(1, centers.shape[1]))), np.float32)[0]
-                if stranger
+                if is_stranger
                 else centers[random.choice(len(centers), p=weights)]
             )
             left, top = random.uniform(0, 3000), random.uniform(0, 2000)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ from facebank.operations.engine import load_engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facebank.types import RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 PEOPLE = 200
 MAX_PHOTOS = 6  # per person, in pairs of real photos
@@ -79,6 +79,55 @@ def read_faces(reader: FaceReader, photos: Sequence[DatasetPhoto]) -> FaceSet:
     return reader.read(Dataset("photos", tuple(photos), pick=Pick.CENTRAL))
 
 
+def measure_copies(
+    reader: FaceReader, photos: Sequence[DatasetPhoto], real: FaceSet, gray_crops: dict[int, FloatArray]
+) -> dict[str, dict[str, int]]:
+    """Copy the first photo of each person, and count the copies and the reported ones, by method of copying.
+
+    Parameters
+    ----------
+    reader
+        Reader of faces.
+    photos, real
+        The real photos and their faces.
+    gray_crops
+        Results of `small_gray` by index of the photo; only of photos with a face.
+    """
+    firsts = [index for index in gray_crops if photos[index].name.endswith("_0001")]
+    counts = {}
+    for method, copy in COPY_METHODS.items():
+        copies = [
+            DatasetPhoto(f"copy of {photos[index].name}", None, copy(read_photo(str(photos[index].content)).pixels))
+            for index in firsts
+        ]
+        faces = read_faces(reader, copies)
+        is_near = np.einsum("nd,nd->n", faces.embeddings, real.embeddings[firsts]) >= MIN_SIMILARITY
+        reported = sum(
+            bool(is_near[number]) and are_one_image(small_gray(reader.crop(faces, number)), gray_crops[index])
+            for number, index in enumerate(firsts)
+        )
+        counts[method] = {"copies": int(faces.has_face.sum()), "reported": reported}
+        print(f"{method}: {reported} of {int(faces.has_face.sum())}", flush=True)
+    return counts
+
+
+def measure_real_pairs(
+    photos: Sequence[DatasetPhoto], real: FaceSet, gray_crops: dict[int, FloatArray]
+) -> dict[str, object]:
+    """Return the counts of pairs of real photos, and the names of the reported pairs; see `measure_copies`."""
+    indices = np.array(list(gray_crops))
+    rows, columns = np.nonzero(np.triu(real.embeddings[indices] @ real.embeddings[indices].T, 1) >= MIN_SIMILARITY)
+    pairs = [(int(indices[row]), int(indices[column])) for row, column in zip(rows, columns, strict=True)]
+    reported_pairs = [pair for pair in pairs if are_one_image(gray_crops[pair[0]], gray_crops[pair[1]])]
+    pair_count = len(indices) * (len(indices) - 1) // 2
+    print(f"{len(reported_pairs)} of {pair_count:,} pairs of real photos reported; {len(pairs)} were compared")
+    return {
+        "pairs_of_real_photos": pair_count,
+        "pairs_looked_at": len(pairs),
+        "pairs_reported": [[photos[index].name for index in pair] for pair in reported_pairs],
+    }
+
+
 def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,35 +143,12 @@ def main() -> None:
         for path in sorted(folder.glob("*.jpg"))[:MAX_PHOTOS]
     ]
     real = read_faces(reader, photos)
-    indices = np.flatnonzero(real.has_face)
-    gray_crops = {int(index): small_gray(reader.crop(real, int(index))) for index in indices}
-    firsts = [int(index) for index in indices if photos[index].name.endswith("_0001")]
-    copies: dict[str, Any] = {}
-    for method, copy in COPY_METHODS.items():
-        copied = [
-            DatasetPhoto(f"copy of {photos[index].name}", None, copy(read_photo(str(photos[index].content)).pixels))
-            for index in firsts
-        ]
-        faces = read_faces(reader, copied)
-        near = np.einsum("nd,nd->n", faces.embeddings, real.embeddings[firsts]) >= MIN_SIMILARITY
-        reported = sum(
-            bool(near[number]) and are_one_image(small_gray(reader.crop(faces, number)), gray_crops[index])
-            for number, index in enumerate(firsts)
-        )
-        copies[method] = {"copies": int(faces.has_face.sum()), "reported": reported}
-        print(f"{method}: {reported} of {int(faces.has_face.sum())}", flush=True)
-    rows, columns = np.nonzero(np.triu(real.embeddings[indices] @ real.embeddings[indices].T, 1) >= MIN_SIMILARITY)
-    pairs = [(int(indices[row]), int(indices[column])) for row, column in zip(rows, columns, strict=True)]
-    reported_pairs = [pair for pair in pairs if are_one_image(gray_crops[pair[0]], gray_crops[pair[1]])]
-    pair_count = len(indices) * (len(indices) - 1) // 2
+    gray_crops = {int(index): small_gray(reader.crop(real, int(index))) for index in np.flatnonzero(real.has_face)}
     report = {
         "people": len(folders),
-        "copies": copies,
-        "pairs_of_real_photos": pair_count,
-        "pairs_looked_at": len(pairs),
-        "pairs_reported": [[photos[index].name for index in pair] for pair in reported_pairs],
+        "copies": measure_copies(reader, photos, real, gray_crops),
+        **measure_real_pairs(photos, real, gray_crops),
     }
-    print(f"{len(reported_pairs)} of {pair_count:,} pairs of real photos reported; {len(pairs)} were compared")
     write_json_report(arguments.out, report)
 
 

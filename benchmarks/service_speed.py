@@ -127,7 +127,8 @@ def compare_with_deepface(python: Path, address: str, paths: list[Path], folder:
                 seconds = time.perf_counter() - started
             if success_count < len(paths) / 2:
                 raise RuntimeError(
-                    f"deepface answered only {success_count} of {len(paths)} requests; is it up to date?"
+                    f"deepface answered only {success_count} of {len(paths)} requests; "
+                    "install the packages that the help of this benchmark lists."
                 )
             return len(paths) / seconds
 

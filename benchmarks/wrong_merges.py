@@ -71,8 +71,8 @@ def split_rates(
         if parts is not None and first is not None:
             accuracy = float((parts[0] == (np.arange(len(rows)) < first)).mean())
             right.append(max(accuracy, 1 - accuracy))
-    found, right_half = (round(float(np.mean(values)), 4) if values else None for values in (is_split, right))
-    return {"people": len(is_split), "found": found, "right half": right_half}
+    split_rate, accuracy_rate = (round(float(np.mean(values)), 4) if values else None for values in (is_split, right))
+    return {"people": len(is_split), "found": split_rate, "right half": accuracy_rate}
 
 
 def evaluate(faces: RelatedFaces, verify: float, *, with_relatives: bool) -> dict[str, object]:

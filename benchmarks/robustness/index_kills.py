@@ -188,8 +188,8 @@ class Absence:
             return self._shared[0], self._shared[1]
 
 
-def churn(bank: FaceBank, absence: Absence) -> Callable[[], str | None]:
-    """Return a function that enrolls and forgets the person."""
+def make_enroller(bank: FaceBank, absence: Absence) -> Callable[[], str | None]:
+    """Return a function that enrolls and forgets the person; it returns a fault or None."""
 
     def enroll_and_forget() -> str | None:
         absence.end()
@@ -202,7 +202,7 @@ def churn(bank: FaceBank, absence: Absence) -> Callable[[], str | None]:
 
 
 def check_names(names: Callable[[], Sequence[str | None]], absence: Absence) -> Callable[[], str | None]:
-    """Return a function that requests names, and checks that a forgotten person is not among them."""
+    """Return a function that requests names and returns a fault if a forgotten person is among them."""
 
     def request_and_check() -> str | None:
         started = time.monotonic()
@@ -269,12 +269,12 @@ def make_writers(bank: FaceBank) -> dict[str, Callable[[], str | None]]:
     return {"enroll": enroll, "confirm": confirm, "merge": merge}
 
 
-def make_work(role: str, bank: FaceBank, photos: Sequence[Photo], absence: Absence) -> Callable[[], str | None]:
+def make_operation(role: str, bank: FaceBank, photos: Sequence[Photo], absence: Absence) -> Callable[[], str | None]:
     """Return the function that a worker of a role repeats; it returns a fault or None."""
     readers = make_readers(bank, photos)
     if role in readers:
         return check_names(readers[role], absence)
-    return churn(bank, absence) if role == "churn" else make_writers(bank)[role]
+    return make_enroller(bank, absence) if role == "churn" else make_writers(bank)[role]
 
 
 ROLES = (
@@ -289,12 +289,12 @@ def _run_worker(
     calls, wrong = 0, Counter[str]()
     with FaceBank.open(gallery, threads=1) as bank:
         photos = list(bank.analyze([SPEECH, OTHER_PORTRAIT]))
-        work = make_work(role, bank, photos, Absence(shared))
+        operation = make_operation(role, bank, photos, Absence(shared))
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             calls += 1
             try:
-                fault = work()
+                fault = operation()
             except Exception as error:  # noqa: BLE001 - all exceptions are counted
                 fault = f"{type(error).__name__}: {error}"
             if fault is not None:

@@ -61,7 +61,7 @@ class RayNodes:
         deadline = time.monotonic() + _START_TIMEOUT
         while not _listens(self.port):
             if time.monotonic() > deadline or head.poll() is not None:
-                raise RuntimeError(f"The head of Ray did not start within {_START_TIMEOUT:.0f} s")
+                raise RuntimeError("The head of Ray did not start; run 'ray start --head --block' to see why.")
             time.sleep(0.2)
         self.wait_for_nodes(1)
         return head
@@ -101,7 +101,7 @@ class RayNodes:
     def _start(self, *options: str, cores: int) -> subprocess.Popen[bytes]:
         ray = shutil.which("ray", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
         if ray is None:
-            raise RuntimeError("Ray is not installed: python -m pip install -e '.[cluster]'")
+            raise RuntimeError("Ray is not installed; run \"python -m pip install -e '.[cluster]'\".")
         process = subprocess.Popen(
             [ray, "start", "--block", f"--num-cpus={cores}", f"--object-store-memory={_OBJECT_STORE_BYTES}", *options],
             env=self.environment,
