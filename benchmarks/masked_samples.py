@@ -68,8 +68,8 @@ def load(data: Path, pack: Pack, listing: str) -> MaskedFaces:
     return MaskedFaces(bare_embeddings, drawn, bare.people, bare.paths, masked_embeddings, masked.people, masked.paths)
 
 
-def measure(faces: MaskedFaces, photos: int) -> dict[str, object]:
-    """Enroll people with `photos` bare photos each, and search for their masked photos and for masked strangers."""
+def measure(faces: MaskedFaces, photo_count: int) -> dict[str, object]:
+    """Return the rates in percent of masked people and strangers, with `photo_count` bare photos of each person."""
     random = np.random.default_rng(0)
     prototypes: dict[str, list[FloatArray]] = {"bare": [], "drawn mask": [], "and worn mask": [], "worn mask alone": []}
     probes, owners, enrolled = list["FloatArray"](), list[int](), list[str]()
@@ -77,9 +77,9 @@ def measure(faces: MaskedFaces, photos: int) -> dict[str, object]:
         masked = random.permutation(np.flatnonzero(faces.masked_people == name))[: MAX_PROBES + 1]
         usable = (faces.people == name) & np.any(faces.drawn != 0, axis=1)
         usable &= ~np.isin(faces.paths, faces.masked_paths[masked])
-        if len(masked) < 2 or int(usable.sum()) < photos:
+        if len(masked) < 2 or int(usable.sum()) < photo_count:
             continue
-        rows = random.permutation(np.flatnonzero(usable))[:photos]
+        rows = random.permutation(np.flatnonzero(usable))[:photo_count]
         mixed = mix_masks(faces.bare[rows], faces.drawn[rows]).sum(axis=0)
         prototypes["bare"].append(faces.bare[rows].sum(axis=0))
         prototypes["drawn mask"].append(mixed)
@@ -92,7 +92,7 @@ def measure(faces: MaskedFaces, photos: int) -> dict[str, object]:
     strangers = faces.masked[~np.isin(faces.masked_people, enrolled)]
     unmasked = faces.bare[~np.isin(faces.people, enrolled)]
     threshold = float(np.quantile((unmasked @ people["bare"].T).max(axis=1), 0.99))
-    weight = WORN_QUALITY / (WORN_QUALITY + photos)
+    weight = WORN_QUALITY / (WORN_QUALITY + photo_count)
     queries, columns = np.concatenate(probes), np.array(owners)
 
     def rates(method: str, penalty: float = 0.0) -> dict[str, float]:
@@ -128,7 +128,7 @@ def main() -> None:
     report: dict[str, object] = {"pack_digest": pack.digest, "penalty": WORN_PENALTY}
     for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
         faces = load(arguments.data, pack, listing)
-        report[label] = {f"{photos} bare": measure(faces, photos) for photos in (1, 3)}
+        report[label] = {f"{photo_count} bare": measure(faces, photo_count) for photo_count in (1, 3)}
         print(label, json.dumps(report[label], indent=2), flush=True)
     write_json_report(arguments.out, report)
 

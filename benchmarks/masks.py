@@ -149,17 +149,17 @@ def methods() -> dict[str, Method]:
 # Measurement ----------------------------------------------------------------------------------------------------------
 
 
-def searches(faces: VariantFaces, photos: int) -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int64]]]:
+def searches(faces: VariantFaces, photo_count: int) -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int64]]]:
     """Yield the sample indices of each enrolled person, and the indices of the probes, all their other photos."""
     indices = [np.flatnonzero(faces.person_numbers == person) for person in range(int(faces.person_numbers.max()) + 1)]
     samples = [rows[np.any(faces.embeddings["flip"][rows] != 0, axis=1)] for rows in indices]
-    for start in range(ENROLLED if photos == 1 else 1):
-        chosen = [rows[start : start + photos] for rows in samples if len(rows) >= start + photos]
+    for start in range(ENROLLED if photo_count == 1 else 1):
+        chosen = [rows[start : start + photo_count] for rows in samples if len(rows) >= start + photo_count]
         probes = [np.setdiff1d(indices[int(faces.person_numbers[rows[0]])], rows) for rows in chosen]
         yield chosen, np.concatenate(probes)
 
 
-def measure(faces: VariantFaces, photos: int, method: Method) -> dict[str, NDArray[np.float64]]:
+def measure(faces: VariantFaces, photo_count: int, method: Method) -> dict[str, NDArray[np.float64]]:
     """Count the probes and the misses of each kind for each person.
 
     Returns
@@ -177,7 +177,7 @@ def measure(faces: VariantFaces, photos: int, method: Method) -> dict[str, NDArr
         counts[title] = counts.get(title, np.zeros(people)) + np.bincount(faces.person_numbers[rows], minlength=people)
 
     rates = []
-    for enrolled, probes in searches(faces, photos):
+    for enrolled, probes in searches(faces, photo_count):
         scores = method(faces, enrolled)
         columns = {int(faces.person_numbers[rows[0]]): column for column, rows in enumerate(enrolled)}
         own_columns = np.array([columns[int(number)] for number in faces.person_numbers[probes]])
@@ -256,10 +256,10 @@ def evaluate(faces: VariantFaces) -> tuple[dict[str, object], list[dict[str, dic
         "mask detector, false alarms": _percent((faces.hidden[0][has_face] > 0.5).mean()),
     }
     tables = []
-    for photos in (1, ENROLLED):
-        plain = measure(faces, photos, mix())
-        tables.append({name: compare(measure(faces, photos, method), plain) for name, method in methods().items()})
-        report[f"enrolled with {photos}"] = {"probes": int(plain["probes"].sum()), "methods": tables[-1]}
+    for photo_count in (1, ENROLLED):
+        plain = measure(faces, photo_count, mix())
+        tables.append({name: compare(measure(faces, photo_count, method), plain) for name, method in methods().items()})
+        report[f"enrolled with {photo_count}"] = {"probes": int(plain["probes"].sum()), "methods": tables[-1]}
     return report, tables
 
 
@@ -280,8 +280,8 @@ def main() -> None:
         report[label], tables = evaluate(faces)
         if label == "development":
             report["chosen on development"] = chosen = choose(tables)
-        for photos, table in zip((1, ENROLLED), tables, strict=True):
-            print(label, f"{photos} enrolled, {chosen}:", json.dumps(table[chosen]))
+        for photo_count, table in zip((1, ENROLLED), tables, strict=True):
+            print(label, f"{photo_count} enrolled, {chosen}:", json.dumps(table[chosen]))
     write_json_report(arguments.out, report)
 
 

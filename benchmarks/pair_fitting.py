@@ -8,8 +8,8 @@ reporting. Each draw is made with clean folders, and with a tenth of both people
 pairs, as is typical of family folders. People of LFW's development list, split in two, serve as twins with a weight of
 1/4.
 
-Without ``--fit`` the shipped parameters are evaluated: accuracy, accuracy by coverage ranked by probability,
-calibration error (ten bins of equal count), and the correct and wrong names above several probabilities.
+Reports, of the fitted or the shipped parameters: accuracy, accuracy by coverage ranked by probability, calibration
+error (ten bins of equal count), and the correct and wrong names above several probabilities.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-PHOTOS = ((1, 1), (2, 2), (3, 3), (4, 4), (8, 8), (1, 4))
-DRAWS = 5
+PHOTO_COUNTS = ((1, 1), (2, 2), (3, 3), (4, 4), (8, 8), (1, 4))
+DRAWS, TWIN_DRAWS = 5, 2
 MIXED_PAIRS, MIXED_PHOTOS = 0.3, 0.1  # fraction of pairs with swapped photos, and of their photos
 MIN_PROBABILITIES = (0.5, 0.65, 0.75, 0.8, 0.85, 0.88, 0.9, 0.93, 0.97)
 TWINS_WEIGHT = 0.25
@@ -87,16 +87,30 @@ def make_twins(data: Path, listing: str) -> FamilyFaces:
     )
 
 
-def draw_trials(faces: FamilyFaces, photos: tuple[int, int], mixed: bool, draws: int = DRAWS) -> Iterator[Trial]:
-    """Enroll two people of each family and yield the margins of their other photos."""
-    random = np.random.default_rng([7, *photos, mixed])
+def draw_trials(
+    faces: FamilyFaces, photo_counts: tuple[int, int], *, is_mixed: bool, draws: int = DRAWS
+) -> Iterator[Trial]:
+    """Enroll two people of each family and yield the margins of their other photos.
+
+    Parameters
+    ----------
+    faces
+        Faces of families.
+    photo_counts
+        Numbers of photos to enroll of the two people.
+    is_mixed
+        Whether some pairs have swapped photos.
+    draws
+        Number of random draws.
+    """
+    random = np.random.default_rng([7, *photo_counts, is_mixed])
     for _ in range(draws):
         for family in np.unique(faces.families):
             members = random.permutation(np.unique(faces.people[faces.families == family]))[:2]
             folders = [random.permutation(np.flatnonzero(faces.people == person)) for person in members]
-            if mixed and random.random() < MIXED_PAIRS:
+            if is_mixed and random.random() < MIXED_PAIRS:
                 folders = _swap_photos(folders, random)
-            counts = [min(count, len(rows) - 1) for count, rows in zip(photos, folders, strict=True)]
+            counts = [min(count, len(rows) - 1) for count, rows in zip(photo_counts, folders, strict=True)]
             if min(counts) < 1:
                 continue
             enrolled = [rows[:count] for rows, count in zip(folders, counts, strict=True)]
@@ -123,7 +137,7 @@ def _prototype(faces: FamilyFaces, rows: NDArray[np.int64]) -> NDArray[np.float6
 
 
 def own_probabilities(model: PairModel, trials: Sequence[Trial]) -> NDArray[np.float64]:
-    """Return the probability of each photo's own person, given that it is one of the two."""
+    """Return the probability of each of N photos' own person, ``(N,)``, given that it is one of the two."""
     probabilities = []
     for trial in trials:
         curve = PairCurve(model, trial.pair)
@@ -150,7 +164,7 @@ def fit(groups: Sequence[tuple[float, Sequence[Trial]]]) -> PairModel:
 
 
 def evaluate(own: NDArray[np.float64]) -> dict[str, object]:
-    """Return accuracy and calibration, given the probabilities of the photos' own people."""
+    """Return accuracy and calibration, given the result of `own_probabilities`."""
     right, confidence = own > 0.5, np.maximum(own, 1 - own)
     order = np.argsort(-confidence, kind="stable")
     named = {}
@@ -181,23 +195,25 @@ def main() -> None:
     model = USUAL_PAIRS
     if arguments.fit:
         families, twins = read_siblings(arguments.data, 0), make_twins(arguments.data, DEVELOPMENT)
-        groups = [(1.0, list(draw_trials(families, photos, mixed))) for photos in PHOTOS for mixed in (False, True)]
-        groups += [(TWINS_WEIGHT, list(draw_trials(twins, photos, mixed=False, draws=2))) for photos in PHOTOS]
+        groups = []
+        for counts in PHOTO_COUNTS:
+            groups += [(1.0, list(draw_trials(families, counts, is_mixed=is_mixed))) for is_mixed in (False, True)]
+            groups.append((TWINS_WEIGHT, list(draw_trials(twins, counts, is_mixed=False, draws=TWIN_DRAWS))))
         model = fit(groups)
         print(model)
     report: dict[str, object] = {name: getattr(model, name) for name in PairModel.names()}
     for part, remainder, listing in (("development", 0, DEVELOPMENT), ("reporting", 1, REPORTING)):
         people, twins = read_siblings(arguments.data, remainder), make_twins(arguments.data, listing)
-        for photos in PHOTOS:
-            for condition, faces, mixed in (
-                ("in order", people, False),
-                ("mixed", people, True),
-                ("cut in two", twins, False),
+        for counts in PHOTO_COUNTS:
+            for condition, faces, is_mixed, draws in (
+                ("in order", people, False, DRAWS),
+                ("mixed", people, True, DRAWS),
+                ("cut in two", twins, False, TWIN_DRAWS),
             ):
-                trials = list(draw_trials(faces, photos, mixed, draws=2 if faces is twins else DRAWS))
+                trials = list(draw_trials(faces, counts, is_mixed=is_mixed, draws=draws))
                 figures = evaluate(own_probabilities(model, trials))
-                report[f"{part}, {photos[0]} and {photos[1]} photos, {condition}"] = figures
-                print(f"{part}, {photos}, {condition}: {figures}", flush=True)
+                report[f"{part}, {counts[0]} and {counts[1]} photos, {condition}"] = figures
+                print(f"{part}, {counts}, {condition}: {figures}", flush=True)
     write_json_report(arguments.out, report)
 
 

@@ -142,8 +142,8 @@ def main() -> None:
     people = {
         folder.name: sorted(folder.glob("*.jpg")) for folder in sorted(arguments.folder.iterdir()) if folder.is_dir()
     }
-    photos = [path for paths in people.values() for path in paths]
-    scanned = [photos[i * len(photos) // arguments.scanned] for i in range(arguments.scanned)]
+    all_paths = [path for paths in people.values() for path in paths]
+    scanned = [all_paths[i * len(all_paths) // arguments.scanned] for i in range(arguments.scanned)]
     report = {
         "networks": measure_networks(),
         "scan": measure_scans(scanned, arguments.runs),
