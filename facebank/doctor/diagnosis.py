@@ -36,7 +36,7 @@ from facebank.storage.paths import (
     packs_folder,
     set_matplotlib_cache,
 )
-from facebank.storage.text import printable, shell_command
+from facebank.storage.text import error_line, printable, shell_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -332,9 +332,9 @@ def _section(title: str, examine_section: Callable[[], tuple[InstallationFinding
     try:
         return DiagnosisSection(title, examine_section())
     except ImportError as error:
-        detail = f"not examined: {_first_line(error)}, see Installation"
+        detail = f"not examined: {error_line(error)}, see Installation"
     except Exception as error:  # noqa: BLE001 - the other sections must still be examined
-        detail = f"not examined: {_first_line(error)}"
+        detail = f"not examined: {error_line(error)}"
     return DiagnosisSection(title, (InstallationFinding(title, detail, Severity.PROBLEM),))
 
 
@@ -379,12 +379,8 @@ def _import_problem(module: str) -> str | None:
     except Exception as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
-        return _first_line(error)
+        return error_line(error)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
 def _can_load(library: str) -> bool:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from facebank.errors import PackIntegrityError
-from facebank.storage.text import printable
+from facebank.storage.text import error_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,9 +50,8 @@ def prepare_network(data: bytes, dynamic: DynamicAxes, label: str) -> bytes:
         _make_axes_dynamic(model.graph, dynamic)
         onnx.checker.check_model(model, full_check=True)
     except _INVALID_MODEL_ERRORS as error:
-        reason = printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
         raise PackIntegrityError(
-            f"{label} cannot be prepared ({reason}): use another export of this network"
+            f"{label} cannot be prepared ({error_line(error)}): use another export of this network"
         ) from error
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -95,6 +94,7 @@ def dequantize(
 
 
 def _spread(numbers: NDArray[np.float32], shape: tuple[int, ...], axis: int, block_size: int) -> NDArray[np.float32]:
+    """Return scales or zero points in a shape that broadcasts to `shape`."""
     if numbers.size == 1:
         return numbers.reshape(())
     axis = range(len(shape))[axis]
@@ -109,9 +109,9 @@ def _spread(numbers: NDArray[np.float32], shape: tuple[int, ...], axis: int, blo
 
 
 def _fold_dequantize(node: NodeProto, inputs: list[NDArray[np.generic]]) -> NDArray[np.generic]:
-    settings = {attribute.name: attribute.i for attribute in node.attribute}
+    attributes = {attribute.name: attribute.i for attribute in node.attribute}
     zero_points = inputs[2] if len(inputs) > 2 else None
-    return dequantize(inputs[0], inputs[1], zero_points, settings.get("axis", 1), settings.get("block_size", 0))
+    return dequantize(inputs[0], inputs[1], zero_points, attributes.get("axis", 1), attributes.get("block_size", 0))
 
 
 def _fold_reshape(_node: NodeProto, inputs: list[NDArray[np.generic]]) -> NDArray[np.generic]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from facebank.errors import MissingDependencyError, PackIntegrityError, was_interrupted
 from facebank.packs.runtime import Port, check_model, model_label, register_session, usable_cores
-from facebank.storage.text import printable
+from facebank.storage.text import error_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def has_openvino() -> bool:
 
 def load_openvino() -> ModuleType:
     """Return the module of OpenVINO; raises `MissingDependencyError` if it is missing or cannot be imported."""
-    import numpy  # noqa: F401 - imported first: interrupted within OpenVINO's import, it would look like a broken OpenVINO
+    import numpy  # noqa: F401 - an interruption of this import within OpenVINO's would look like a broken OpenVINO
 
     # Disables OpenVINO's telemetry, which is optional.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None prevents an import
@@ -60,7 +60,7 @@ class OpenVinoSession:
     model
         An ONNX file, or its content.
     threads
-        Threads of one run; None for `usable_cores`. As many runs are concurrent as there are cores for.
+        Threads of one run; None for `usable_cores`. The cores divided by it limit the number of concurrent runs.
     """
 
     def __init__(self, model: Path | bytes, threads: int | None = None) -> None:
@@ -82,9 +82,9 @@ class OpenVinoSession:
                 },
             )
         except Exception as error:
-            reason = printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
             raise PackIntegrityError(
-                f"OpenVINO {openvino.__version__} cannot run {model_label(model)} ({reason}): use --runtime onnxruntime"
+                f"OpenVINO {openvino.__version__} cannot run {model_label(model)} ({error_line(error)}): "
+                "use --runtime onnxruntime"
             ) from error
         self._inputs = [_port(node) for node in network.inputs]  # read before compilation, which may change names
         self._outputs = [_port(node) for node in network.outputs]

@@ -17,7 +17,7 @@ from weakref import WeakSet
 from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, UsageError, was_interrupted
 from facebank.packs.network_file import check_network, check_network_bytes
 from facebank.storage.concurrency import at_fork, keep_alive
-from facebank.storage.text import printable
+from facebank.storage.text import error_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ _FORKED_CUDA = (
 )
 _DEVICE_NAMES = {_CUDA: "cuda", _CPU: "cpu"}
 _FATAL_ONLY = 4
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_QUOTA_PATH = Path("/sys/fs/cgroup/cpu.max")
 _CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all algorithms for each new size of photo
     "use_tf32": "0",  # embeddings from a GPU must be comparable with those from a CPU
@@ -155,7 +155,7 @@ def try_device(device: str = "auto") -> DeviceTrial:
     try:
         with tempfile.TemporaryDirectory(prefix="facebank-trial-") as scratch:
             ran_on = _profiled_trial(network, device, options, Path(scratch))
-    except Exception as error:  # noqa: BLE001 - the user must know of any error
+    except Exception as error:  # noqa: BLE001 - any error is the result of the trial
         return DeviceTrial(device, frozenset(), _trial_problem(error))
     return DeviceTrial(device, ran_on, problem)
 
@@ -172,7 +172,7 @@ def cuda_problem() -> str | None:
     providers = [(_CUDA, _CUDA_OPTIONS)]
     try:
         _run_trial(onnxruntime.InferenceSession(_trial_network(), options, providers=providers, enable_fallback=0))
-    except Exception as error:  # noqa: BLE001 - the user must know of any error
+    except Exception as error:  # noqa: BLE001 - any error is the result of the trial
         return _trial_problem(error)
     return None
 
@@ -181,14 +181,14 @@ def usable_cores() -> int:
     """Return the number of cores that this process may use, by CPU affinity and a Linux container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        return min(cores, _quota(_QUOTA.read_text("ascii")) or cores)
+        return min(cores, _quota(_QUOTA_PATH.read_text("ascii")) or cores)
     except (OSError, ValueError):
         return cores
 
 
 def load_runtime() -> ModuleType:
     """Return the module of ONNX Runtime; raises `MissingDependencyError` if it is missing or incomplete."""
-    import numpy  # noqa: F401 - imported first: interrupted within the runtime's import, it would look like a broken runtime
+    import numpy  # noqa: F401 - an interruption of this import within the runtime's would look like a broken runtime
 
     try:
         import onnxruntime
@@ -237,7 +237,7 @@ def _cpu_session(model: Path | bytes, options: SessionOptions) -> InferenceSessi
         return onnxruntime.InferenceSession(_loadable(model), options, providers=[_CPU], enable_fallback=0)
     except Exception as error:
         raise PackIntegrityError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot run {model_label(model)} ({_first_line(error)}): "
+            f"ONNX Runtime {onnxruntime.__version__} cannot run {model_label(model)} ({error_line(error)}): "
             "install the pack again"
         ) from error
 
@@ -251,7 +251,7 @@ def _cuda_session(model: Path | bytes, options: SessionOptions) -> InferenceSess
     try:
         session = onnxruntime.InferenceSession(_loadable(model), options, providers=providers, enable_fallback=0)
     except Exception as error:
-        raise DeviceError(f"CUDA cannot run {model_label(model)} ({_first_line(error)}): {_REMEDY}") from error
+        raise DeviceError(f"CUDA cannot run {model_label(model)} ({error_line(error)}): {_REMEDY}") from error
     if session_device(session) != "cuda":
         raise DeviceError(f"CUDA was requested, but {model_label(model)} runs on the CPU: {_REMEDY}")
     return session
@@ -284,7 +284,7 @@ def _run_trial(session: InferenceSession) -> None:
 
 
 def _trial_problem(error: Exception) -> str:
-    return f"a small network did not run ({_first_line(error)})"
+    return f"a small network did not run ({error_line(error)})"
 
 
 def _trial_network() -> bytes:
@@ -331,10 +331,6 @@ def _quota(text: str) -> int | None:
     """Return the number of cores in a Linux control group's ``cpu.max``; None for ``max``."""
     allowed, period = text.split()
     return None if allowed == "max" else max(1, math.ceil(int(allowed) / int(period)))
-
-
-def _first_line(error: Exception) -> str:
-    return printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
 _sessions: WeakSet[Session] = WeakSet()

@@ -44,6 +44,11 @@ def printable(text: str) -> str:
     )
 
 
+def error_line(error: BaseException) -> str:
+    """Return the first line of an error's message, printable; the name of its class if the message is empty."""
+    return printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
+
+
 def is_formula(text: str) -> bool:
     """Return whether a spreadsheet would treat the text as a formula, full-width signs included.
 

@@ -118,7 +118,7 @@ class Watch:
         for track in current:
             if track.number in decisions:
                 yield from self._update_visitor(track, decisions[track.number], frame)
-            track.forget(_MAX_SIGHTINGS)
+            track.trim(_MAX_SIGHTINGS)
 
     def pass_time(self, now: float) -> Iterator[tuple[VisitorChange, Visitor]]:
         """Let time pass without a frame, and yield the departures of visitors not seen for three seconds."""

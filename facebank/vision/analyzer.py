@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from facebank.vision.embedding import Embedder
 
 
-_DETECTOR_SIDE = 640  # of a typical photo as the detector sees it, in pixels
-# numbers of faces and of pixels from which the photos found so far are embedded together
+_DETECTOR_SIDE = 640  # side of a typical input of the detector, in pixels
+# Pending photos are embedded together once they have this many faces or pixels.
 _CHUNK_FACES = 32
 _CHUNK_PIXELS = 64_000_000
 _DETECTORS: dict[str, type[YuNet] | type[Scrfd]] = {"yunet": YuNet, "scrfd": Scrfd}
@@ -63,7 +63,15 @@ class _DetectedFaces:
 
 
 class FaceAnalyzer:
-    """Finds and embeds the faces of any number of photos."""
+    """Finds and embeds the faces of any number of photos.
+
+    Parameters
+    ----------
+    finder
+        Finds the faces of a photo.
+    embedder
+        Embeds their aligned crops.
+    """
 
     def __init__(self, finder: FaceFinder, embedder: Embedder) -> None:
         self._finder = finder
@@ -88,10 +96,16 @@ class FaceAnalyzer:
 
         Raises
         ------
+        UsageError
+            `device` or `runtime` is unknown.
         DeviceError
-            CUDA was requested and does not work.
+            CUDA was requested and does not work, or with OpenVINO.
         MissingDependencyError
             No runtime is installed.
+        PackIntegrityError
+            A network is altered or cannot be loaded.
+        ManifestError
+            A network does not have the format that the manifest states.
         """
         detector = build_detector(pack, device, threads)
         finder = FaceFinder.from_spec(detector, pack.manifest.detector)
@@ -100,15 +114,16 @@ class FaceAnalyzer:
     def analyze(self, photos: Iterable[DecodedPhoto]) -> Iterator[AnalyzedPhoto]:
         """Yield a result with the embedded faces for each photo, in order.
 
-        `photos` are upright. They are consumed lazily; a bounded number of photos is held at a time.
+        `photos` are upright. They are consumed lazily; a bounded number of photos is held at a time. Raises `PackError`
+        if a network of the pack cannot be run.
         """
         pending: list[_DetectedFaces] = []
         for photo in photos:
             with share_cores():
                 pending.append(self._detect(photo))
-            faces = sum(len(detected.crops) for detected in pending)
-            pixels = sum(detected.photo.pixels.size // 3 for detected in pending)
-            if faces >= _CHUNK_FACES or pixels >= _CHUNK_PIXELS:
+            face_count = sum(len(detected.crops) for detected in pending)
+            pixel_count = sum(detected.photo.pixels.size // 3 for detected in pending)
+            if face_count >= _CHUNK_FACES or pixel_count >= _CHUNK_PIXELS:
                 yield from self._embed(pending)
                 pending = []
         yield from self._embed(pending)

@@ -196,7 +196,8 @@ class NetworkDetector(ABC):
     def propose(self, images: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
         """Return for each image the candidates with a score of at least `score_threshold` (0..1), several per face.
 
-        `images` are RGB ``uint8`` of shape ``(n, height, width, 3)``; candidates are in the image's pixels.
+        `images` are RGB ``uint8`` of shape ``(n, height, width, 3)``; candidates are in the image's pixels. Raises
+        `PackError` if the network cannot be run.
         """
 
 

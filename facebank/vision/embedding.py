@@ -95,7 +95,10 @@ class NetworkEmbedder:
             )
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
-        """Return the embeddings of aligned faces; see `Embedder.embed`."""
+        """Return the embeddings of aligned faces; see `Embedder.embed`.
+
+        Raises `PackError` if the network cannot be run.
+        """
         starts = range(0, len(crops), self.batch)
         batches = [self._embed_batch(crops[start : start + self.batch]) for start in starts]
         return np.concatenate(batches) if batches else np.empty((0, self.dimension), dtype=np.float32)
@@ -115,7 +118,7 @@ class NetworkEmbedder:
 
 
 def standardize(images: FloatArray) -> FloatArray:
-    """Return images ``(n, 3, height, width)`` scaled to mean 0 and standard deviation 1 each: FaceNet's preprocessing.
+    """Return ``float32`` images ``(n, 3, height, width)`` scaled to mean 0 and standard deviation 1 each, for FaceNet.
 
     As in TensorFlow's ``per_image_standardization``, the divisor is at least ``1 / sqrt(number of values)``, which
     avoids a division by zero for an image of a single color.

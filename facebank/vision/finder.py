@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 # Size of a face at which landmarks vary least; chosen on LFW's development people by benchmarks/alignment.py.
 _FACE = 256
 _WINDOW = 384
-_VOTER_SCORE = 0.2
-# A window whose bright quantile is below _DARK is scaled to _LIGHT there: at a twelfth of the light, faces score 0.5 to
-# 0.9 unchanged and 0.88 to 0.93 lightened.
+_CANDIDATE_SCORE = 0.2  # smallest score of a candidate whose landmarks are averaged
+# Detectors score dark faces low: a window whose bright quantile is below _DARK is scaled to _LIGHT at that quantile.
 _BRIGHT_QUANTILE, _DARK, _LIGHT = 0.98, 48, 160
 _BATCH = 8
 
@@ -60,7 +59,7 @@ class LandmarkRefiner:
     def _refine_batch(self, pixels: RGBImage, detections: Sequence[Detection]) -> list[Detection]:
         matrices = [_window_transform(detection.landmarks) for detection in detections]
         windows = np.stack([_lighten(_crop_window(pixels, matrix)) for matrix in matrices])
-        proposals = self._detector.propose(np.concatenate([windows, windows[:, :, ::-1]]), _VOTER_SCORE)
+        proposals = self._detector.propose(np.concatenate([windows, windows[:, :, ::-1]]), _CANDIDATE_SCORE)
         return [
             _refine_landmarks(detection, matrix, plain, mirrored.mirror(_WINDOW))
             for detection, matrix, plain, mirrored in zip(
@@ -91,7 +90,7 @@ def _refine_landmarks(
 ) -> Detection:
     box = _box_in_window(detection.box, matrix)
     second_score = float(np.mean([best_score(candidates, box) for candidates in (plain, mirrored)]))
-    means = [mean for proposed in (plain, mirrored) if (mean := mean_landmarks(proposed, box)) is not None]
+    means = [mean for candidates in (plain, mirrored) if (mean := mean_landmarks(candidates, box)) is not None]
     if not means:
         return replace(detection, second_score=second_score)
     back = cv2.invertAffineTransform(matrix)
@@ -105,9 +104,9 @@ def _box_in_window(box: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
     return np.concatenate([center - halves, center + halves]).astype(np.float32)
 
 
-# Half the size suffices to find the upper side: of 172 photos in all four turns, SCRFD mistook 2 instead of 5.
+# Both chosen on development people by benchmarks/orientation.py: the fraction of the size at which turned photos are
+# searched, and the power of the scores in the evidence for an orientation.
 _TURNED_FRACTION = 0.5
-# Power of the scores in the evidence for a side; chosen on development people by benchmarks/orientation.py.
 _POWER = 3
 _CLEAR_GAIN = 1.15  # smallest ratio of the evidence for a turn to that for the photo as it is
 
@@ -157,7 +156,8 @@ class FaceFinder:
         """Return a photo turned to make its faces upright, the number of quarter turns, and the faces.
 
         Only a photo without an orientation in its metadata is turned, and only if its faces together score clearly
-        higher on another side: detectors find faces on their side too, with wrong landmarks and a lower score.
+        higher in another orientation. Detectors also find faces lying on their side, with wrong landmarks and a lower
+        score.
 
         Returns
         -------
@@ -177,7 +177,7 @@ class FaceFinder:
     def _likely_turns(self, pixels: RGBImage, detections: Sequence[Detection]) -> int:
         """Return the number of quarter turns with the most evidence.
 
-        The photo is searched at full size if it shows no face on any side at half its size.
+        The photo is searched at full size if no face is found in any orientation at half its size.
         """
         evidence = self._evidence_of_turns(self._multiscale.scaled_images(pixels, _TURNED_FRACTION), range(4))
         if detections and not any(evidence):
@@ -194,7 +194,7 @@ class FaceFinder:
         ]
 
     def _evidence(self, detections: Sequence[Detection]) -> float:
-        """Return the evidence for a side of the photo, from the scores of the faces found on it."""
+        """Return the evidence for an orientation of the photo, from the scores of the faces found in it."""
         return math.fsum(max(0.0, detection.detection_score - self._min_score) ** _POWER for detection in detections)
 
     def _detect(self, pixels: RGBImage) -> list[Detection]:

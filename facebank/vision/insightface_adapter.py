@@ -88,8 +88,8 @@ class InsightFacePackage:
         if device not in _PROVIDERS:
             raise UsageError(f"unknown device {printable(device)!r}: use auto, cpu or cuda")
         face_analysis = _import_face_analysis()
-        for file in _networks(self.folder):
-            check_network(file)
+        for path in _network_paths(self.folder):
+            check_network(path)
         try:
             app = face_analysis(
                 name=str(self.folder),
@@ -98,8 +98,6 @@ class InsightFacePackage:
                 static_shape_sessions=False,  # otherwise the library keeps a session for each size of photo
             )
             networks = InsightFaceDetector(app.models["detection"]), InsightFaceEmbedder(app.models["recognition"])
-        except PackError:
-            raise
         except Exception as error:
             reason = printable(str(error)) or "it needs a detector and a recognizer"
             raise PackError(f"insightface cannot use {printable(str(self.folder))}: {reason}") from error
@@ -115,7 +113,9 @@ class InsightFaceDetector(NetworkDetector):
 
     def __init__(self, model: Any) -> None:
         if not model.use_kps:
-            raise PackError("its detector does not find landmarks, which are needed to align faces")
+            raise PackError(
+                "its detector does not find landmarks, which are needed to align faces; use another package"
+            )
         self._model = model
 
     @property
@@ -170,7 +170,8 @@ class InsightFaceEmbedder:
         self.size = int(model.input_size[0])
         if self.size % _TEMPLATE_SIZE:
             raise PackError(
-                f"its recognizer needs crops of {self.size} pixels, but only multiples of 112 are supported"
+                f"its recognizer needs crops of {self.size} pixels, but only multiples of 112 are supported; use "
+                "another package"
             )
         self.dimension = int(model.output_shape[-1])
         self.batch = 1 if isinstance(model.input_shape[0], int) else _BATCH
@@ -192,24 +193,24 @@ def open_package(name: str) -> InsightFacePackage:
     folder = Path(name.removeprefix(PREFIX))
     try:
         folder = folder.expanduser()
-        files = _networks(folder) if name != PREFIX and folder.is_dir() else []
+        paths = _network_paths(folder) if name != PREFIX and folder.is_dir() else []
     except (OSError, RuntimeError):  # a name that is too long, or an unknown user's home folder
-        files = []
-    if not files:
+        paths = []
+    if not paths:
         raise PackNotFoundError(
             f"{printable(str(folder))} is not a folder with ONNX files: put a FaceAnalysis package after 'insightface:'"
         )
-    return InsightFacePackage(folder, PREFIX + folder.resolve().name, _digest(folder, files), _UNCALIBRATED)
+    return InsightFacePackage(folder, PREFIX + folder.resolve().name, _digest(folder, paths), _UNCALIBRATED)
 
 
-def _networks(folder: Path) -> list[Path]:
-    """Return the ONNX files below a folder; like the library, including names that end in ``.ONNX``."""
+def _network_paths(folder: Path) -> list[Path]:
+    """Return the paths of the ONNX files below a folder, including names that end in ``.ONNX``, as in the library."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".onnx")
 
 
-def _digest(folder: Path, files: list[Path]) -> str:
+def _digest(folder: Path, network_paths: list[Path]) -> str:
     manifest = folder / "manifest.json"
-    paths = [*files, manifest] if manifest.is_file() else files
+    paths = [*network_paths, manifest] if manifest.is_file() else network_paths
     try:
         hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
     except OSError as error:
@@ -217,13 +218,13 @@ def _digest(folder: Path, files: list[Path]) -> str:
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
-def _has_normalization(network: Path) -> bool:
+def _has_normalization(path: Path) -> bool:
     """Return whether a network begins with a subtraction and a scaling; the library only checks node names."""
     import onnx
 
-    nodes = onnx.load(network, load_external_data=False).graph.node
-    kinds = [node.op_type for node in nodes[:2]]
-    return kinds in (["Sub", "Mul"], ["Sub", "Div"])
+    nodes = onnx.load(path, load_external_data=False).graph.node
+    operations = [node.op_type for node in nodes[:2]]
+    return operations in (["Sub", "Mul"], ["Sub", "Div"])
 
 
 def _import_face_analysis() -> Any:

@@ -85,7 +85,7 @@ _CHEEK = 1.02  # distance from the face's middle to the edge of the cheek, relat
 _TURN = 1.5  # narrowing of the hidden cheek with the nose's distance from the middle
 _MIN_CHEEK = 0.35
 _JITTER = 0.035
-_DAYLIGHT = 165.0
+_DAYLIGHT = 165.0  # gray value of a face in daylight, 0..255
 _SUBPIXEL_BITS = 4
 _STRAP_COLOR, _STRAP_OPACITY, _STRAP_WIDTH = (225, 225, 228), 0.85, 0.05
 _REACH = np.array([[-1.35, -0.1], [1.35, -0.1], [-1.35, 2.5], [1.35, 2.5]])  # corners of the area that masks cover
@@ -93,7 +93,11 @@ _REACH = np.array([[-1.35, -0.1], [1.35, -0.1], [-1.35, 2.5], [1.35, 2.5]])  # c
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The face's coordinate system in an image."""
+    """The face's coordinate system in an image.
+
+    `origin` is the middle of the eyes in pixels, ``(2,)``; `across` is a unit vector from left to right, `down` the
+    vector from the eyes to the mouth in pixels. `left` and `right` are the widths of the cheeks in pixels.
+    """
 
     origin: NDArray[np.float64]
     across: NDArray[np.float64]
@@ -133,7 +137,8 @@ def draw_mask(
     pixels
         RGB ``uint8`` of shape ``(height, width, 3)``.
     landmarks
-        ``(5, 2)`` in its pixels; raises `UsageError` if they are not finite, or all at one point.
+        ``(5, 2)`` in its pixels; raises `UsageError` if they are not finite, or if the eyes are at one point or at the
+        mouth.
     shape, color
         Shape, and color as RGB in daylight, 0..255 (see `MASK_COLORS`).
     seed
@@ -186,7 +191,7 @@ def _frame(landmarks: FloatArray) -> _Frame:
     eye_distance = float(np.linalg.norm(points[1] - points[0]))
     scale = max(eye_distance, height / _TEMPLATE_HEIGHT)
     if height < 1e-3 or eye_distance < 1e-3:
-        raise UsageError("a mask needs five landmarks of a face, but these are all at one point")
+        raise UsageError("a mask needs landmarks whose eyes are apart from each other and from the mouth")
     across = points[1] - points[0] + points[4] - points[3]
     across = across / max(float(np.linalg.norm(across)), 1e-9)
     turn = float(np.dot(points[2] - (eyes + mouth) / 2, across)) / scale

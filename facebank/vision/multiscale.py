@@ -60,7 +60,15 @@ def hinted_scales(side: int) -> list[float]:
 
 
 class MultiScaleDetector:
-    """Detects faces in the whole photo, at each scale."""
+    """Detects faces in the whole photo, at each scale.
+
+    Parameters
+    ----------
+    detector
+        Finds the faces at one scale.
+    choose_scales
+        Returns the scales, smallest first, for the longer side of a photo in pixels.
+    """
 
     def __init__(self, detector: Detector, choose_scales: Callable[[int], list[float]] = scales) -> None:
         self._detector = detector
@@ -69,11 +77,11 @@ class MultiScaleDetector:
     def scaled_images(self, pixels: RGBImage, fraction: float = 1.0) -> ScaledImages:
         """Return the scales of an RGB ``uint8`` photo, each with the photo at a fraction of the scale."""
         images: ScaledImages = []
-        source = pixels
+        image = pixels
         for scale in reversed(self._scales(max(pixels.shape[:2]))):
             height, width = (max(1, round(side * scale * fraction)) for side in pixels.shape[:2])
-            source = resize(source, width, height)
-            images.append((scale, source))
+            image = resize(image, width, height)
+            images.append((scale, image))
         return images[::-1]
 
     def faces(self, images: Iterable[tuple[float, RGBImage]]) -> list[Detection]:
@@ -123,7 +131,7 @@ class HintedDetector(MultiScaleDetector):
     def _faces_at(self, hints: FloatArray, image: RGBImage) -> list[Detection]:
         """Return small faces at hints ``(n, 2)``, in pixels of the image."""
         height, width = image.shape[:2]
-        parts = strips(hints, width, height)
+        parts = parts_around(hints, width, height)
         if sum((right - left) * (bottom - top) for left, top, right, bottom in parts) >= height * width:
             return self._network.detect(image)
         return self._network.select_faces(concatenate([self._proposals_in(part, image) for part in parts]))
@@ -142,7 +150,7 @@ class HintedDetector(MultiScaleDetector):
         return moved.select(is_whole & (moved.sizes <= _MAX_FACE))
 
 
-def strips(hints: FloatArray, width: int, height: int) -> list[tuple[int, int, int, int]]:
+def parts_around(hints: FloatArray, width: int, height: int) -> list[tuple[int, int, int, int]]:
     """Return parts (left, top, right, bottom) of an image that contain all hints ``(n, 2)``, with a margin.
 
     There is no margin at the edges of the image, which has `width` x `height` pixels.

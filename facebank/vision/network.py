@@ -1,4 +1,4 @@
-"""Preprocessing of network inputs, and runs of networks."""
+"""Inputs of networks: preprocessing, validation against the manifest, and runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from facebank.errors import ManifestError, PackError
 from facebank.packs import check_not_forked
-from facebank.storage.text import printable
+from facebank.storage.text import error_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +57,10 @@ def run(session: Session, tensor: FloatArray, outputs: Sequence[str] | None = No
     try:
         results: list[FloatArray] = session.run(outputs, {name: tensor})
     except Exception as error:
-        reason = printable(next(iter(str(error).splitlines()), type(error).__name__))
-        raise PackError(f"a network of the pack cannot be run as pack.toml describes it ({reason})") from error
+        raise PackError(
+            f"a network of the pack cannot be run as pack.toml describes it ({error_line(error)}): correct pack.toml, "
+            "or use --device cpu"
+        ) from error
     return results
 
 

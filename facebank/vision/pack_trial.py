@@ -52,9 +52,9 @@ def _limit(seconds: int, memory: int) -> None:
     except ImportError:  # not on Windows
         return
     limits = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_AS: memory, resource.RLIMIT_CORE: 0}
-    for kind, limit in limits.items():
-        with contextlib.suppress(OSError, ValueError):  # a lower limit is set, or the system has no such limit
-            resource.setrlimit(kind, (limit, limit))
+    for name, limit in limits.items():
+        with contextlib.suppress(OSError, ValueError):  # a lower limit is set, or the system does not support this one
+            resource.setrlimit(name, (limit, limit))
 
 
 def _try(pack: Pack) -> None:

@@ -53,11 +53,11 @@ _TURNED_KEEP, _TURN_LOSS = 0.7, 0.5
 _NOSE_LOW, _NOD_LOSS = 0.52, 2.5
 _WHITE, _WHITE_LOSS = 250, 0.75
 _CONTRAST = 7.5
-_EYES_SIMILARITY = 0.35
-_STABLE, _UNSTABLE, _UNSTEADY = 0.97, 0.77, 0.93
+_EYES_LOSS = 0.35
+_STABLE, _UNSTABLE, _UNSTEADY = 0.97, 0.77, 0.93  # the last is the threshold of the weakness "embedding unsteady"
 _STRANGERS = 0.3  # similarity of strangers, relative to that of a face to its own person
 _WEAK = 0.9
-_MOUTH_SIMILARITY = (1 - _WEAK) / HIDDEN_MOUTH  # 0.15: a mouth that counts as hidden is a weakness
+_MOUTH_LOSS = (1 - _WEAK) / HIDDEN_MOUTH  # 0.15: a mouth that counts as hidden is a weakness
 _FULL_SIZE = 30.0
 
 # The detector's second score: 90 % of hands, ears and coins are below 0.7, but only 1 % of usable faces.
@@ -97,7 +97,10 @@ def assess(detection: Detection, crop: RGBImage) -> Quality:
 
 
 def remaining_similarity(detection: Detection, crop: RGBImage) -> dict[str, float]:
-    """Return the fraction of a face's similarity that remains, by name of the weakness: 1 (no weakness) to 0."""
+    """Return the fraction of a face's similarity that remains, by name of the weakness: 1 (no weakness) to 0.
+
+    Parameters are those of `assess`.
+    """
     mouth, eyes = hidden_parts(crop)
     return {
         "hardly a face": plausibility(detection),
@@ -106,8 +109,8 @@ def remaining_similarity(detection: Detection, crop: RGBImage) -> dict[str, floa
         "turned away": min(1.0, _TURNED_KEEP + _TURN_LOSS * frontality(detection.landmarks)),
         "looking down": uprightness(detection.landmarks),
         "badly lit": exposure(crop),
-        "mouth hidden": 1 - _MOUTH_SIMILARITY * mouth,
-        "eyes hidden": 1 - _EYES_SIMILARITY * eyes,
+        "mouth hidden": 1 - _MOUTH_LOSS * mouth,
+        "eyes hidden": 1 - _EYES_LOSS * eyes,
     }
 
 
@@ -177,7 +180,10 @@ def frontality(landmarks: FloatArray) -> float:
 
 
 def uprightness(landmarks: FloatArray) -> float:
-    """Return the fraction of similarity that a nodding head keeps: 1 to 0.5, the higher the nose is in the face."""
+    """Return the fraction of similarity that a nodding head keeps, 0.5..1, from its landmarks ``(5, 2)``.
+
+    It decreases as the nose moves up between eyes and mouth.
+    """
     eyes, mouth = (landmarks[0] + landmarks[1]) / 2, (landmarks[3] + landmarks[4]) / 2
     height = float(np.linalg.norm(mouth - eyes))
     if height < 1e-6:
@@ -212,7 +218,10 @@ def _median(values: FloatArray) -> FloatArray:
 
 
 def hidden_parts(crop: RGBImage) -> tuple[float, float]:
-    """Return how far the mouth (mask, scarf, hand) and the eyes (dark glasses) appear hidden: 0 (free) to 1 each."""
+    """Return how far the mouth (mask, scarf, hand) and the eyes (dark glasses) appear hidden: 0 (free) to 1 each.
+
+    `crop` is RGB ``uint8`` of shape ``(size, size, 3)``, aligned to ``arcface``.
+    """
     light = max(float(_median(_lab_of_parts(crop, *_CHEEKS, _FOREHEAD)[:, 0])), 5.0)
     eyes = _lab_of_parts(crop, *_EYES)[:, 0] / light
     eyes_hidden = _ramp(-float(_median(eyes)), -0.35, -0.25) * _ramp(-float(eyes.std()), -0.09, -0.04)
@@ -234,8 +243,8 @@ def _clip(value: float, low: float, high: float) -> float:
     return min(max(float(value), low), high)  # np.clip takes ten times as long for one number
 
 
-def _ramp(value: float, none: float, full: float) -> float:
-    return _clip((value - none) / (full - none), 0.0, 1.0)
+def _ramp(value: float, start: float, end: float) -> float:
+    return _clip((value - start) / (end - start), 0.0, 1.0)
 
 
 class _MouthModel(NamedTuple):
@@ -294,7 +303,9 @@ def _cell_edges(face: RGBImage) -> list[FloatArray]:
     across, down = (cv2.Sobel(gray, cv2.CV_32F, *order, ksize=3)[1:-1, 1:-1] for order in ((1, 0), (0, 1)))
     strength = np.hypot(across, down)
     direction = np.floor(np.arctan2(down, across) * (_DIRECTIONS / np.pi)).astype(np.int64) % _DIRECTIONS
-    sums = np.bincount((_cell_numbers() * _DIRECTIONS + direction).ravel(), strength.ravel(), FEATURES * 3 // 10)
+    sums = np.bincount(
+        (_cell_numbers() * _DIRECTIONS + direction).ravel(), strength.ravel(), _ROWS * _COLUMNS * _DIRECTIONS
+    )
     histograms = sums.reshape(-1, _DIRECTIONS)
     norms = np.linalg.norm(histograms, axis=1, keepdims=True)
     overall = np.sqrt(histograms / (strength.mean() * _CELL**2 + 1e-3))

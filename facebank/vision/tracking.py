@@ -20,7 +20,7 @@ from facebank.storage.arrays import normalized, overlaps
 if TYPE_CHECKING:
     from facebank.types import Face, FloatArray
 
-PATIENCE = 1.5
+MAX_GAP = 1.5
 """Seconds after which a track without a new sighting ends."""
 
 _MIN_AFFINITY = 0.4  # smallest affinity at which a face continues a track
@@ -48,7 +48,7 @@ class Track:
     shot
         Number of its shot.
     sightings
-        At least one sighting, in order of time; after `forget`, only the last and the best.
+        At least one sighting, in order of time; after `trim`, only the last and the best.
     begun
         Time of the first sighting, in seconds.
     """
@@ -74,7 +74,7 @@ class Track:
 
     @property
     def mean(self) -> FloatArray:
-        """The mean embedding, weighted by quality and L2-normalized: ``float32`` of shape ``(D,)``."""
+        """The mean embedding, weighted by quality and L2-normalized: ``float32`` of shape ``(dimension,)``."""
         (mean,) = normalized(self._sum[None])
         return np.asarray(mean)
 
@@ -93,7 +93,7 @@ class Track:
         """The sighting with the best quality, then the largest face, then the earliest time."""
         return self._best  # maintained by `add`, because it is needed in each frame
 
-    def forget(self, limit: int) -> None:
+    def trim(self, limit: int) -> None:
         """Keep at most `limit` sightings: half of them the last ones, half the best of the earlier ones."""
         if len(self.sightings) <= limit:
             return
@@ -111,22 +111,22 @@ class Tracker:
     ----------
     threshold
         The pack's threshold for the similarity of two faces of one person.
-    patience
+    max_gap
         Seconds after which a track without a new sighting ends.
 
     Raises
     ------
     UsageError
-        `threshold` or `patience` is not above 0.
+        `threshold` or `max_gap` is not above 0.
     """
 
-    def __init__(self, threshold: float, patience: float = PATIENCE) -> None:
-        if threshold <= 0 or patience <= 0:
-            raise UsageError("threshold and patience must be above 0")
+    def __init__(self, threshold: float, max_gap: float = MAX_GAP) -> None:
+        if threshold <= 0 or max_gap <= 0:
+            raise UsageError("threshold and max_gap must be above 0")
         self._threshold = threshold
-        self._patience = patience
+        self._max_gap = max_gap
         self._live: list[Track] = []
-        self._begun = 0
+        self._track_count = 0
         self._shot: int | None = None
 
     @property
@@ -146,7 +146,7 @@ class Tracker:
         faces
             The faces of the frame.
         """
-        ended = [track for track in self._live if shot != self._shot or time - track.last.time > self._patience]
+        ended = [track for track in self._live if shot != self._shot or time - track.last.time > self._max_gap]
         self._live = [track for track in self._live if track not in ended]
         self._shot = shot
         continued = dict(self._assign(time, faces))
@@ -155,8 +155,8 @@ class Tracker:
             if index in continued:
                 continued[index].add(sighting)
             else:
-                self._begun += 1
-                self._live.append(Track(self._begun, shot, [sighting]))
+                self._track_count += 1
+                self._live.append(Track(self._track_count, shot, [sighting]))
         return ended
 
     def finish(self) -> list[Track]:
@@ -182,9 +182,9 @@ class Tracker:
         last_box, box = track.last.face.box, face.box
         if not _is_within_reach(last_box, box, time - track.last.time):
             return -1.0
-        trust = min(face.quality, track.best.face.quality)
+        weight = min(face.quality, track.best.face.quality)
         similarity = float(track.mean @ face.embedding) / self._threshold - 0.5
-        return float(overlaps(last_box, box[None])[0]) + trust * float(np.clip(similarity, -1.0, 1.0))
+        return float(overlaps(last_box, box[None])[0]) + weight * float(np.clip(similarity, -1.0, 1.0))
 
 
 def group_tracks(tracks: Sequence[Track]) -> list[list[int]]:
@@ -199,7 +199,11 @@ def group_spans(spans: Sequence[tuple[int, float, float]]) -> list[list[int]]:
     """Return the groups of `group_tracks` for tracks given as shot, first and last time in seconds."""
     groups = []
     for shot, begun, _ in spans:
-        group = [index for index, (other, first, last) in enumerate(spans) if other == shot and first <= begun <= last]
+        group = [
+            index
+            for index, (other_shot, first, last) in enumerate(spans)
+            if other_shot == shot and first <= begun <= last
+        ]
         if len(group) > 1 and group not in groups:
             groups.append(group)
     return groups

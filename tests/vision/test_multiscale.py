@@ -15,7 +15,7 @@ from facebank.packs import Pack
 from facebank.storage.arrays import overlaps
 from facebank.vision import MultiScaleDetector, build_detector
 from facebank.vision.geometry import resize
-from facebank.vision.multiscale import HintedDetector, hinted_scales, scales, strips
+from facebank.vision.multiscale import HintedDetector, hinted_scales, parts_around, scales
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +49,7 @@ def test_every_hint_is_in_a_strip_away_from_its_edges(
     fractions: list[tuple[float, float]], width: int, height: int
 ) -> None:
     hints = np.array(fractions, np.float32).reshape(-1, 2) * np.array([width, height], np.float32)
-    boxes = np.array(strips(hints, width, height)).reshape(-1, 4)
+    boxes = np.array(parts_around(hints, width, height)).reshape(-1, 4)
     corners, ends = boxes[:, :2], boxes[:, 2:]
     assert (corners >= 0).all()
     assert (ends <= (width, height)).all()

@@ -116,14 +116,14 @@ def test_each_face_is_in_exactly_one_track(data: st.DataObject) -> None:
 
 
 @given(st.integers(2, 40), st.integers(2, 20))
-def test_forget_keeps_the_last_and_best_sighting_and_the_mean(count: int, limit: int) -> None:
+def test_trim_keeps_the_last_and_best_sighting_and_the_mean(count: int, limit: int) -> None:
     tracker = Tracker(VERIFY)
     qualities = np.random.default_rng(count).permutation(count) / count
     for number, quality in enumerate(qualities):
         tracker.follow(number * STEP, 0, [make_face(0, 0, make_embedding(0, number), float(quality))])
     (track,) = tracker.live
     mean, best, last = track.mean, track.best, track.last
-    track.forget(limit)
+    track.trim(limit)
     assert len(track.sightings) == min(count, limit)
     assert track.last is last
     assert track.best is best
@@ -162,7 +162,7 @@ def test_the_best_sighting_is_by_quality_then_size_then_time(
     for number, (face, limit) in enumerate(faces[1:], 1):
         track.add(Sighting(number * STEP, face))
         if limit > 5:
-            track.forget(limit)
+            track.trim(limit)
         key = [(sighting.face.quality, sighting.face.size) for sighting in track.sightings]
         assert track.best is track.sightings[key.index(max(key))]
 
