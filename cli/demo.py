@@ -41,14 +41,14 @@ def demo(
             write_json(_record(result, report))
     else:
         _print(report)
-    return 0 if report.correct else WRONG_NAME
+    return 0 if report.is_correct else WRONG_NAME
 
 
 def _record(result: DemoResult, report: DemoReport) -> dict[str, object]:
     panel, face = result.panel, result.face
     return {
-        "picture": str(report.picture),
-        "photo": panel.photo,
+        "picture": str(report.path),
+        "photo": panel.file_name,
         "shows": panel.person,
         "expected": panel.expected,
         "box": [float(value) for value in face.box] if face else None,
@@ -56,12 +56,12 @@ def _record(result: DemoResult, report: DemoReport) -> dict[str, object]:
         "reason": face.reason if face else None,
         "person": face.person if face else None,
         "similarity": face.similarity if face else None,
-        "correct": result.correct,
+        "correct": result.is_correct,
     }
 
 
 def _print(report: DemoReport) -> None:
-    names = " and ".join(f"{person.name} ({person.photo})" for person in report.people)
+    names = " and ".join(f"{person.name} ({person.file_name})" for person in report.people)
     write_line(f"Enrolled from one photo each: {names}")
     write_line("")
     columns = ("face in the picture, from the left", "expected", "decision", "name", "similarity", "")
@@ -69,7 +69,7 @@ def _print(report: DemoReport) -> None:
         columns, [_row(result) for result in report.results], {"known": "green", "right": "green", "WRONG": "bold red"}
     )
     write_line("")
-    write_line(f"The picture with boxes and names: {report.picture}")
+    write_line(f"The picture with boxes and names: {report.path}")
     write_line("Your own gallery was not changed. To continue with your own photos:")
     write_line("  facebank enroll Ada ada1.jpg ada2.jpg")
     write_line("  facebank identify party.jpg")
@@ -77,9 +77,9 @@ def _print(report: DemoReport) -> None:
 
 def _row(result: DemoResult) -> tuple[str, ...]:
     panel = result.panel
-    label = f"{panel.person} ({panel.photo}{', mirrored' if panel.mirrored else ''})"
+    label = f"{panel.person} ({panel.file_name}{', mirrored' if panel.is_mirrored else ''})"
     expected = panel.expected or "a stranger"
-    verdict = "right" if result.correct else "WRONG"
+    verdict = "right" if result.is_correct else "WRONG"
     if result.face is None:
         return label, expected, "no face found", "", "", verdict
     face = result.face

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import os
 
 PICTURE_NAME = ("demo", ".jpg")
-_SEVERAL_PHOTOS = DecisionSettings(allow_twice=True)  # the picture combines several photos
+_SETTINGS = DecisionSettings(allow_twice=True)  # the picture combines several photos
 _PHOTOS = Path(__file__).with_name("photos")
 _HEIGHT = 512
 
@@ -37,27 +37,27 @@ class DemoPerson:
     """An enrolled person: name and file name of the photo."""
 
     name: str
-    photo: str
+    file_name: str
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPanel:
     """A part of the picture: rows of a photo from `top` on, with the height of the picture.
 
-    `photo` is its file name, `person` the person shown, and `enrolled` whether that person is enrolled. `mirrored` is
-    used for a person whose only photo is the enrolled one.
+    `file_name` is that of the photo, `person` the person shown, and `is_enrolled` whether that person is enrolled. The
+    photo is mirrored if it is also the enrolled one.
     """
 
-    photo: str
+    file_name: str
     person: str
-    enrolled: bool
+    is_enrolled: bool
     top: int = 0
-    mirrored: bool = False
+    is_mirrored: bool = False
 
     @property
     def expected(self) -> str | None:
         """The expected name; None for a stranger."""
-        return self.person if self.enrolled else None
+        return self.person if self.is_enrolled else None
 
 
 PEOPLE = (
@@ -65,10 +65,10 @@ PEOPLE = (
     DemoPerson("Eileen Collins", "eileen_collins.jpg"),
 )
 PANELS = (
-    DemoPanel("barack_obama_blue_room.jpg", "Barack Obama", enrolled=True),
-    DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", enrolled=False),
-    DemoPanel("eileen_collins.jpg", "Eileen Collins", enrolled=True, mirrored=True),
-    DemoPanel("barack_obama_speech.jpg", "Barack Obama", enrolled=True, top=60),
+    DemoPanel("barack_obama_blue_room.jpg", "Barack Obama", is_enrolled=True),
+    DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", is_enrolled=False),
+    DemoPanel("eileen_collins.jpg", "Eileen Collins", is_enrolled=True, is_mirrored=True),
+    DemoPanel("barack_obama_speech.jpg", "Barack Obama", is_enrolled=True, top=60),
 )
 
 
@@ -80,7 +80,7 @@ class DemoResult:
     face: Face | None
 
     @property
-    def correct(self) -> bool:
+    def is_correct(self) -> bool:
         """Whether a face was found and its name is the expected one."""
         return self.face is not None and self.face.person == self.panel.expected
 
@@ -89,14 +89,14 @@ class DemoResult:
 class DemoReport:
     """Result of the demo: path of the annotated picture, enrolled people, and results from left to right."""
 
-    picture: Path
+    path: Path
     people: tuple[DemoPerson, ...]
     results: tuple[DemoResult, ...]
 
     @property
-    def correct(self) -> bool:
+    def is_correct(self) -> bool:
         """Whether every result is correct."""
-        return all(result.correct for result in self.results)
+        return all(result.is_correct for result in self.results)
 
 
 def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device: str = "auto") -> DemoReport:
@@ -107,34 +107,35 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
     written.
     """
     target = free_name(_create_folder(named_path(folder)), *PICTURE_NAME)
-    # Windows cannot delete an open database.
-    with (
+    with (  # errors of the cleanup are ignored, because Windows cannot delete an open database
         tempfile.TemporaryDirectory(prefix="facebank-demo-", ignore_cleanup_errors=True) as scratch,
         FaceBank.open(Path(scratch) / "demo.facebank", pack=pack, device=device) as bank,
     ):
         _enroll(bank, PEOPLE)
         picture = combine_panels(PANELS)
-        faces = next(bank.identify(picture, _SEVERAL_PHOTOS)).faces
+        faces = next(bank.identify(picture, _SETTINGS)).faces
     annotate_photo(picture, [_mark(face) for face in faces], target)
     return DemoReport(target, PEOPLE, _results(PANELS, faces))
 
 
 def combine_panels(panels: Sequence[DemoPanel]) -> DecodedPhoto:
-    """Return parts of photos side by side as one picture of height 512."""
+    """Return parts of photos side by side as one picture, 512 pixels high."""
     pixels = np.concatenate([_read_panel(panel) for panel in panels], axis=1)
     return DecodedPhoto("demo picture", pixels, content_hash="", has_orientation=True, taken_at=None)
 
 
 def _enroll(bank: FaceBank, people: Sequence[DemoPerson]) -> None:
     for person in people:
-        report = bank.enroll(person.name, _PHOTOS / person.photo)
+        report = bank.enroll(person.name, _PHOTOS / person.file_name)
         if report.refused:
-            raise FacebankError(f"the demo photo {person.photo} was refused: {report.photos[0].detail}")
+            raise FacebankError(
+                f"the demo photo {person.file_name} was refused ({report.photos[0].detail}): run 'facebank doctor'"
+            )
 
 
 def _read_panel(panel: DemoPanel) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    pixels = read_photo(_PHOTOS / panel.photo).pixels[panel.top : panel.top + _HEIGHT]
-    return pixels[:, ::-1] if panel.mirrored else pixels
+    pixels = read_photo(_PHOTOS / panel.file_name).pixels[panel.top : panel.top + _HEIGHT]
+    return pixels[:, ::-1] if panel.is_mirrored else pixels
 
 
 def _results(panels: Sequence[DemoPanel], faces: Sequence[Face]) -> tuple[DemoResult, ...]:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import LicenceNotAcceptedError, PackIntegrityError, PackNotFoundError, UsageError
-from facebank.packs.download import DownloadLimits, check_address, open_download
+from facebank.packs.checked_http import check_address
+from facebank.packs.download import DownloadLimits, open_download
 from facebank.packs.manifest import (
     EMBEDDED_FOLDER,
     MANIFEST_NAME,
@@ -71,7 +72,7 @@ def install_pack(
     limits: InstallLimits | None = None,
     registry: Mapping[str, KnownPack] | None = None,
 ) -> Pack:
-    """Return a newly installed pack.
+    """Install a pack by name, from an address or from a file, and return it.
 
     Parameters
     ----------
@@ -93,13 +94,20 @@ def install_pack(
     ------
     UsageError
         The fragment of an address is not a hash.
-    PackNotFoundError, DownloadError, ManifestError, PackIntegrityError
-        The source does not exist; it cannot be downloaded; its ``pack.toml`` is wrong; the archive or a file in it is
-        partial, altered or unsafe.
+    PackNotFoundError
+        The source does not exist.
+    DownloadError
+        The source cannot be downloaded.
+    ManifestError
+        The ``pack.toml`` is wrong, or the networks do not fit it.
+    PackIntegrityError
+        The archive or a file in it is partial, altered or unsafe, or the networks failed on photos.
     LicenceNotAcceptedError
         The license has not been accepted; the message states its terms.
     PackError
-        A pack of this name is already installed.
+        A pack of this name is already installed, or the program is frozen.
+    MissingDependencyError
+        No runtime is installed, so the networks cannot be tried.
     StorageError
         The cache or the packs folder cannot be written.
     """
@@ -113,7 +121,8 @@ def install_pack(
     if is_file(Path(text)):
         return installation.from_file(Path(text), text)
     raise PackNotFoundError(
-        f"{printable(text)!r} is not the name of a known pack ({', '.join(packs)}), an address or a file"
+        f"{printable(text)!r} is not the name of a known pack, an address or a file: use one of {', '.join(packs)}, or "
+        "the https address or path of a zip archive"
     )
 
 
@@ -121,7 +130,7 @@ def install_pack(
 class _Installation:
     """Options of an installation, with a method for each kind of source."""
 
-    accept: bool
+    accept_license: bool
     replace: bool
     progress: Progress
     limits: InstallLimits
@@ -144,7 +153,9 @@ class _Installation:
         try:
             sha256 = sha256_of(path)
         except OSError as error:
-            raise PackIntegrityError(f"{printable(label)} cannot be read ({error.strerror})") from error
+            raise PackIntegrityError(
+                f"{printable(label)} cannot be read ({error.strerror}): check its permissions"
+            ) from error
         known_pack = next((pack for pack in self.registry.values() if pack.sha256 == sha256), None)
         if known_pack is None:
             return self._install_archive(path, label)
@@ -177,7 +188,7 @@ class _Installation:
 
     def _check(self, manifest: PackManifest) -> None:
         check_name_is_free(manifest.name, self.replace)
-        _require_license(manifest, self.accept)
+        _require_license(manifest, self.accept_license)
 
 
 def _split_hash(address: str) -> tuple[str, str | None]:
@@ -185,16 +196,16 @@ def _split_hash(address: str) -> tuple[str, str | None]:
     check_address(url)
     if not fragment:
         return url, None
-    stated = _HASH.fullmatch(fragment)
-    if stated is None:
+    match = _HASH.fullmatch(fragment)
+    if match is None:
         raise UsageError(
             f"{printable(address)} does not end in a hash: after #, write sha256= and 64 hexadecimal digits"
         )
-    return url, stated[1].lower()
+    return url, match[1].lower()
 
 
 def _pack_prefix(archive: Archive, label: str) -> str:
-    """Return the folder of the only ``pack.toml``, which is at the archive's top or one folder below."""
+    """Return the prefix of the pack's entries: the folder of the only ``pack.toml`` and a slash, or "" at the top."""
     manifests = [name for name in archive.names if name.split("/")[-1] == MANIFEST_NAME and name.count("/") <= 1]
     if len(manifests) != 1:
         raise PackIntegrityError(
@@ -225,13 +236,13 @@ def accepted_licenses() -> dict[str, str]:
         return {}
 
 
-def _require_license(manifest: PackManifest, accepted: bool) -> None:
+def _require_license(manifest: PackManifest, is_accepted: bool) -> None:
     """Record that a pack's license is accepted; raises `LicenceNotAcceptedError` unless it is, now or before."""
     acceptances = accepted_licenses()
     key = f"{manifest.license} <{manifest.license_url}>"
     if key in acceptances:
         return
-    if not accepted:
+    if not is_accepted:
         raise LicenceNotAcceptedError(f"{license_notice(manifest)}; to accept it, add --accept-license")
     acceptances[key] = datetime.now(UTC).isoformat(timespec="seconds")
     content = json.dumps({"accepted": acceptances}, indent=2, ensure_ascii=False)
@@ -301,7 +312,7 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path, limits: ArchiveLimits | None = None, label: str | None = None) -> Iterator[Archive]:
-    """Return an open zip archive with a validated list of entries; nothing is unpacked yet.
+    """Context manager that yields a zip archive with a validated list of entries; nothing is unpacked yet.
 
     `label` names the archive in messages, by default its file name; `limits` default to `ArchiveLimits()`. Raises
     `PackIntegrityError` if the file is not a complete zip archive, or contains absolute paths, ``..``, backslashes,

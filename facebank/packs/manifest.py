@@ -57,7 +57,7 @@ _Content = TypeVar("_Content")
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """How a pack finds faces."""
+    """The detector of a pack: its network, preprocessing and thresholds."""
 
     kind: DetectorKind  # kind of network, which determines how its outputs are decoded
     # the ONNX file in the pack's folder, and its hash
@@ -81,7 +81,7 @@ class DetectorSpec:
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSpec:
-    """How a pack embeds aligned faces; fields of the same name mean the same as in `DetectorSpec`."""
+    """The embedder of a pack; fields of the same name mean the same as in `DetectorSpec`."""
 
     file: OnnxFile
     sha256: Sha256
@@ -248,8 +248,8 @@ def terms_notice(manifest: PackManifest) -> str | None:
         restriction = f"it is not for commercial use ({manifest.license})"
     elif manifest.training_data is None:
         restriction = (
-            "the license of its weights allows commercial use, but pack.toml does not state its training data, "
-            "so whether their terms allow it is not known"
+            "the license of its weights allows commercial use, but pack.toml does not state its training data, so it "
+            "is not known whether their terms allow it"
         )
     else:
         restriction = "the license of its weights allows commercial use, but the terms of its training data may not"
@@ -265,16 +265,16 @@ def _key_error(label: str, key: str, expected: str, state: str = "is wrong") -> 
     return ManifestError(f"{label}: {key} {state}: it must be {expected}")
 
 
-def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix: str = "") -> _Content:
+def _read(content_type: type[_Content], table: Mapping[str, object], label: str, prefix: str = "") -> _Content:
     """Return a TOML table as a dataclass, with values validated by the types of the fields.
 
     `label` names the file in messages; `prefix` is the table's name and a dot, put before its keys. Raises
     `ManifestError` if a key is missing or unknown, or a value does not fit its field.
     """
-    hints = get_type_hints(kind, include_extras=True)
-    keys = {field.name: TOML_KEYS.get(field.name, field.name) for field in fields(kind)}  # type: ignore[arg-type]
+    hints = get_type_hints(content_type, include_extras=True)
+    keys = {field.name: TOML_KEYS.get(field.name, field.name) for field in fields(content_type)}  # type: ignore[arg-type]
     values: dict[str, object] = {}
-    for field in fields(kind):  # type: ignore[arg-type]
+    for field in fields(content_type):  # type: ignore[arg-type]
         key, value, hint = keys[field.name], table.get(keys[field.name]), hints[field.name]
         if value is None and field.default is not MISSING:
             continue
@@ -289,22 +289,24 @@ def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix:
         if checked is None:
             raise _key_error(label, f"{prefix}{key}", expected, "is wrong" if key in table else "is missing")
         values[field.name] = checked
-    others = sorted(set(table) - set(keys.values()))
-    if others:
-        raise ManifestError(f"{label}: unknown key {prefix}{printable(others[0])}")
-    return kind(**values)
+    unknown = sorted(set(table) - set(keys.values()))
+    if unknown:
+        raise ManifestError(f"{label}: unknown key {prefix}{printable(unknown[0])}: remove it, or correct its spelling")
+    return content_type(**values)
 
 
 def _check_value(value: object, hint: Any) -> tuple[object, str]:
     """Return a value validated by a field's type, or None if it does not fit, and a description of valid values."""
     if get_origin(hint) is Annotated:
-        base, first, second = get_args(hint)
+        base, *constraint = get_args(hint)
         if base is str:
-            return (value if isinstance(value, str) and first.fullmatch(value) else None), second
+            pattern, description = constraint
+            return (value if isinstance(value, str) and pattern.fullmatch(value) else None), description
+        minimum, maximum = constraint
         number = _finite_number(value) if base is float else value if type(value) is int else None
-        valid = number is not None and first <= number <= second
+        is_valid = number is not None and minimum <= number <= maximum
         noun = "a whole number" if base is int else "a number"
-        return number if valid else None, f"{noun} from {first} to {second}"
+        return number if is_valid else None, f"{noun} from {minimum} to {maximum}"
     if get_origin(hint) is Literal:
         return (value if value in get_args(hint) else None), " or ".join(map(repr, get_args(hint)))
     return _CHECKS[hint](value)

@@ -156,10 +156,10 @@ def _write_to_cache(prefix: Path, prepared: bytes) -> Path:
     target = prefix.with_name(f"{prefix.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
     write_file(target, prepared, advice="free some space, or set FACEBANK_CACHE to a folder that can be written")
     unversioned = prefix.name.rpartition("-v")[0]
-    for former in prefix.parent.glob(f"{unversioned}-v*.onnx"):
-        if not former.name.startswith(prefix.name):
+    for path in prefix.parent.glob(f"{unversioned}-v*.onnx"):
+        if not path.name.startswith(prefix.name):
             with contextlib.suppress(OSError):
-                former.unlink()
+                path.unlink()
     return target
 
 
@@ -188,11 +188,11 @@ def _walk(data: Buffer) -> None:
     has_graph = False
     pending = [("ModelProto", 0, len(data), 0)]
     while pending:
-        kind, offset, end, depth = pending.pop()
+        message, offset, end, depth = pending.pop()
         if depth > _MAX_DEPTH:
             raise _UnsafeNetworkError(f"its graphs are nested more than {_MAX_DEPTH} deep")
-        nested = MESSAGES[kind]
-        has_graph |= kind == "GraphProto"
+        nested = MESSAGES[message]
+        has_graph |= message == "GraphProto"
         while offset < end:
             fields += 1
             if fields > _MAX_FIELDS:
@@ -200,9 +200,9 @@ def _walk(data: Buffer) -> None:
             number, wire, value, offset = _read_field(data, offset, end)
             if wire == _BYTES and number in nested:
                 pending.append((nested[number], value, offset, depth + 1))
-            elif kind == "TensorProto":
+            elif message == "TensorProto":
                 _check_tensor_field(number, wire, value)
-            elif kind == "NodeProto" and number == _OP_TYPE and data[value:offset] == b"EPContext":
+            elif message == "NodeProto" and number == _OP_TYPE and data[value:offset] == b"EPContext":
                 raise _UnsafeNetworkError("it is compiled for another device, and may keep its weights in another file")
     if not has_graph:
         raise _UnsafeNetworkError(_NOT_A_NETWORK)

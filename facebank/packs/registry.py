@@ -45,7 +45,7 @@ class KnownPack:
 
 
 def known_packs() -> dict[str, KnownPack]:
-    """Return the packs that can be installed by name, in the order of the list."""
+    """Return the packs that can be installed by name, with their names as keys, in the order of display."""
     w600k = "w600k_r50.onnx", "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"
     scrfd_10g = "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91"
     packs = [

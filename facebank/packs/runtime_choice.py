@@ -90,10 +90,10 @@ def open_network(
             raise DeviceError("OpenVINO runs on the CPU only: use --runtime onnxruntime with --device cuda")
         return OpenVinoSession(model, threads)
     is_on_cpu = device == "cpu" or (device == "auto" and cuda_problem() is not None)
-    has_choice = runtime == "auto" and is_on_cpu and has_openvino()
-    choice = read_choice(sha256, threads) if has_choice else None
+    is_choosable = runtime == "auto" and is_on_cpu and has_openvino()
+    choice = read_choice(sha256, threads) if is_choosable else None
     openvino: Session | None = None
-    if has_choice and (choice is None or choice.runtime == "openvino"):
+    if is_choosable and (choice is None or choice.runtime == "openvino"):
         with contextlib.suppress(PackIntegrityError, MissingDependencyError):  # `facebank doctor` reports it
             openvino = OpenVinoSession(model, threads)
     if openvino is not None and choice is not None:
@@ -117,7 +117,7 @@ def read_choice(sha256: str, threads: int | None = None) -> RuntimeChoice | None
 
 
 def _measure(onnxruntime: Session, openvino: Session, threads: int | None, shape: tuple[int, ...]) -> RuntimeChoice:
-    """Return the measured choice of two sessions, run in turns with as many concurrent runs as there are cores for."""
+    """Return the measured choice of two sessions, run in turns and with concurrent runs that use all cores."""
     import statistics
     from concurrent.futures import ThreadPoolExecutor
 
@@ -135,10 +135,10 @@ def _measure(onnxruntime: Session, openvino: Session, threads: int | None, shape
         for _ in range(_ROUNDS + 1):
             for session, times in seconds.items():
                 started = time.perf_counter()
-                runs = [pool.submit(session.run, names, feeds) for _ in range(_RUNS * concurrent)]
-                for run in runs:
-                    run.result()
-                times.append((time.perf_counter() - started) / len(runs))
+                futures = [pool.submit(session.run, names, feeds) for _ in range(_RUNS * concurrent)]
+                for future in futures:
+                    future.result()
+                times.append((time.perf_counter() - started) / len(futures))
     medians = [1000 * statistics.median(times[1:]) for times in seconds.values()]  # the first round warms up
     return RuntimeChoice(round(medians[0], 3), round(medians[1], 3), min(cosines))
 
@@ -149,7 +149,7 @@ def _cache_choice(sha256: str, threads: int | None, choice: RuntimeChoice) -> No
 
 
 def _measurement_path(sha256: str, threads: int | None) -> Path:
-    """Return the cache file for a network, the processor, the number of cores and the versions of the runtimes."""
+    """Return the path of a network's cached choice, for the processor, its cores and the versions of the runtimes."""
     from importlib.metadata import version
 
     cores = usable_cores()

@@ -29,7 +29,10 @@ def open_shared(
     sha256: str,
     shape: tuple[int, ...],
 ) -> Session:
-    """Return a session as `open_network` does, for concurrent use; `network` returns the file or its content."""
+    """Return a session for concurrent use; `network` returns the path of the ONNX file, or its content.
+
+    Other parameters and errors are those of `open_network`.
+    """
     session = open_network(network(), device, threads, runtime, sha256=sha256, shape=shape)
     if session_device(session) == "cuda" or (usable_cores() if threads is None else threads) == 1:
         return session
@@ -41,24 +44,24 @@ class SharedSession:
     """A session that runs on all threads, or on one while other threads `share_cores`; implements `Session`.
 
     Concurrent runs are faster with one thread each, because the threads of a run wait for each other. Outputs do not
-    depend on this: inputs of a shape run on one thread only after its outputs for that shape were equal to the last
-    bit.
+    depend on this: concurrent runs use one thread only for input shapes for which both sessions have returned the same
+    outputs, to the last bit.
 
     Parameters
     ----------
     session
         The session that uses all threads.
-    open_on_one
+    open_single_threaded
         Callable that opens the session with one thread; called at the first concurrent run, to save memory.
     """
 
-    def __init__(self, session: Session, open_on_one: Callable[[], Session]) -> None:
+    def __init__(self, session: Session, open_single_threaded: Callable[[], Session]) -> None:
         self._session = session
-        self._open_on_one = open_on_one
-        self._on_one: Session | None = None
+        self._open_single_threaded = open_single_threaded
+        self._single_threaded: Session | None = None
         # sessions for concurrent runs, by input shapes
         self._concurrent: dict[tuple[tuple[int, ...], ...], Session] = {}
-        self._choosing = Lock()
+        self._choice_lock = Lock()
         register_session(self)
 
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
@@ -68,11 +71,11 @@ class SharedSession:
             shapes = tuple(tensor.shape for tensor in feeds.values())
             session = self._session if is_alone else self._concurrent.get(shapes, self._session)
             results = session.run(outputs, feeds)
-            if not is_alone and shapes not in self._concurrent and self._choosing.acquire(blocking=False):
+            if not is_alone and shapes not in self._concurrent and self._choice_lock.acquire(blocking=False):
                 try:
                     self._concurrent[shapes] = self._choose(outputs, feeds, results)
                 finally:
-                    self._choosing.release()
+                    self._choice_lock.release()
             return results
 
     def get_inputs(self) -> Sequence[Port]:
@@ -92,18 +95,18 @@ class SharedSession:
     ) -> Session:
         """Return the session for concurrent runs of inputs of these shapes; `results` are those of `self._session`."""
         try:
-            if self._on_one is None:
-                self._on_one = self._open_on_one()
+            if self._single_threaded is None:
+                self._single_threaded = self._open_single_threaded()
         except FacebankError:  # the pack was removed meanwhile: use the loaded session
             return self._session
-        results_on_one = self._on_one.run(outputs, feeds)
-        is_same = all(a.tobytes() == b.tobytes() for a, b in zip(results, results_on_one, strict=True))
-        return self._on_one if is_same else self._session
+        others = self._single_threaded.run(outputs, feeds)
+        is_same = all(a.tobytes() == b.tobytes() for a, b in zip(results, others, strict=True))
+        return self._single_threaded if is_same else self._session
 
 
 @contextmanager
 def share_cores() -> Iterator[None]:
-    """Register this thread, within the block, as one of those that share the cores; may be nested."""
+    """Context manager that registers this thread as one of those that share the cores; may be nested."""
     thread = get_ident()
     if thread in _sharing:
         yield

@@ -98,7 +98,7 @@ class Pack:
         >>> pack.detector_path().suffix
         '.onnx'
         """
-        return self._file(self.manifest.detector, "batch_and_size")
+        return self._path(self.manifest.detector, "batch_and_size")
 
     def embedder_path(self) -> Path:
         """Return the path of the embedder's ONNX file; see `detector_path`.
@@ -109,7 +109,7 @@ class Pack:
         >>> pack.embedder_path().suffix
         '.onnx'
         """
-        return self._file(self.manifest.embedder, "batch")
+        return self._path(self.manifest.embedder, "batch")
 
     def detector_network(self) -> Path | bytes:
         """Return the path of the detector as `detector_path` does, or its bytes if the cache cannot be written.
@@ -133,7 +133,7 @@ class Pack:
         """
         return self._network(self.manifest.embedder, "batch")
 
-    def _file(self, spec: DetectorSpec | EmbedderSpec, axes: DynamicAxes) -> Path:
+    def _path(self, spec: DetectorSpec | EmbedderSpec, axes: DynamicAxes) -> Path:
         source = self.folder / spec.file
         return prepare_model(source, spec.sha256, axes) if spec.prepare else verify_file(source, spec.sha256)
 
@@ -364,7 +364,7 @@ def assemble_pack(
 
 @contextmanager
 def staging_folder() -> Iterator[Path]:
-    """Return a new folder beside the installed packs, deleted at the end of the block; may raise `StorageError`."""
+    """Context manager that yields a new folder beside the installed packs, and deletes it; may raise `StorageError`."""
     packs = packs_folder()
     with ExitStack() as stack:
         with translate_write_errors(packs, ADVICE):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _CHILD = "facebank.vision.pack_trial"
 _MAX_BYTES = 1 << 16
-_KINDS: dict[str, type[FacebankError]] = {
-    kind.__name__: kind for kind in (ManifestError, PackError, PackIntegrityError, MissingDependencyError)
+_ERRORS: dict[str, type[FacebankError]] = {
+    error.__name__: error for error in (ManifestError, PackError, PackIntegrityError, MissingDependencyError)
 }
 
 
@@ -43,11 +43,14 @@ def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = 
     The process uses a temporary cache, which leaves nothing of a refused pack. Raises `ManifestError` (the networks
     do not fit the manifest: another input or dimension), `PackIntegrityError` (they find no face in a portrait, return
     numbers that are not finite or always the same, crash, or exceed the limits), `MissingDependencyError` (no runtime
-    is installed) or `PackError` (this is a frozen program, which has no interpreter to run a trial).
+    is installed) or `PackError` (the program is frozen, for example by PyInstaller, and cannot start an interpreter).
     """
     limits = limits or TrialLimits()
     if getattr(sys, "frozen", False):
-        raise PackError("a frozen program cannot install packs: install the pack with 'facebank' from pip")
+        raise PackError(
+            "a frozen program, such as one built with PyInstaller, cannot install packs: install the pack with "
+            "'facebank packs install' of a Python installation"
+        )
     with tempfile.TemporaryDirectory(prefix="facebank-trial-") as scratch:
         result = Path(scratch) / "result.json"
         arguments = [str(limits.processor_seconds), str(limits.memory_bytes)]
@@ -73,11 +76,11 @@ def _raise_problem(manifest: PackManifest, problem: dict[str, str] | None, code:
         raise _failure_error(manifest, _exit_reason(code, limits))
     if not problem:
         return
-    kind = _KINDS.get(problem.get("kind", ""))
+    error = _ERRORS.get(problem.get("kind", ""))
     message = printable(problem.get("message", ""))
-    if kind is None:
+    if error is None:
         raise _failure_error(manifest, message)
-    raise kind(message)
+    raise error(message)
 
 
 def _read_problem(path: Path) -> dict[str, str] | None:

@@ -54,17 +54,20 @@ def shared_cache(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("shared_cache")
 def test_a_wrong_name_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    swapped_people = (DemoPerson("Eileen Collins", PEOPLE[0].photo), DemoPerson("Barack Obama", PEOPLE[1].photo))
+    swapped_people = (
+        DemoPerson("Eileen Collins", PEOPLE[0].file_name),
+        DemoPerson("Barack Obama", PEOPLE[1].file_name),
+    )
     monkeypatch.setattr("facebank.demo.demonstration.PEOPLE", swapped_people)
     report = run_demo(tmp_path, device="cpu")
-    assert not report.correct
-    assert [result.correct for result in report.results] == [not panel.enrolled for panel in PANELS]
+    assert not report.is_correct
+    assert [result.is_correct for result in report.results] == [not panel.is_enrolled for panel in PANELS]
 
 
 @pytest.mark.usefixtures("shared_cache")
 def test_a_part_without_a_face_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    panel = DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", enrolled=False, top=288)
+    panel = DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", is_enrolled=False, top=288)
     monkeypatch.setattr("facebank.demo.demonstration.PANELS", (panel,))
     report = run_demo(tmp_path, device="cpu")
     assert report.results[0].face is None
-    assert not report.correct
+    assert not report.is_correct

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facebank.errors import DownloadError, LicenceNotAcceptedError, PackIntegrityError, StorageError
-from facebank.packs import download
-from facebank.packs.download import DownloadLimits, check_address, open_download
+from facebank.packs import checked_http
+from facebank.packs.checked_http import check_address
+from facebank.packs.download import DownloadLimits, open_download
 from tests.packs.conftest import ServedFile, run_server
 from tests.recorder import Recorder
 
@@ -265,15 +266,15 @@ def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
     trusted: Path, monkeypatch: pytest.MonkeyPatch, by_name: bool
 ) -> None:
     """127.0.0.1 stands for the internet, and 127.0.0.2 for a private network."""
-    monkeypatch.setattr(download, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(checked_http, "is_public", lambda address: address == "127.0.0.1")
     if not by_name:
-        monkeypatch.setattr(download, "_is_private", lambda _: False)
+        monkeypatch.setattr(checked_http, "_is_private", lambda _: False)
     with run_server(certificate=trusted) as public_server, run_server("127.0.0.2", trusted) as private:
         url = public_server.serve("/", ServedFile(b"", redirect=private.serve("/pack.zip", ServedFile(DATA))))
         with pytest.raises(DownloadError, match=r"redirects to 127\.0\.0\.2"), open_download(url, HASH, limits=LIMITS):
             pass
         assert private.requests == []
-        monkeypatch.setattr(download, "is_public", lambda _: False)
+        monkeypatch.setattr(checked_http, "is_public", lambda _: False)
         with open_download(url, HASH, limits=LIMITS) as path:  # the first server is private itself
             assert path.read_bytes() == DATA
 
@@ -287,7 +288,7 @@ def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
     ],
 )
 def test_public_addresses_are_recognized(address: str, is_public: bool) -> None:
-    assert download.is_public(address) is is_public
+    assert checked_http.is_public(address) is is_public
 
 
 @pytest.mark.parametrize("slow_head", [False, True])
