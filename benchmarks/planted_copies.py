@@ -3,7 +3,8 @@
     python -m benchmarks.planted_copies ../shared/data --out benchmarks/reports/planted_copies
 
 Uses development people of LFW: the first photo of each is copied in many ways, and all pairs of their real photos with
-sufficiently similar embeddings are compared as by `facebank.evaluation.leakage`.
+sufficiently similar embeddings are compared as by `facebank.evaluation.leakage`. Of 195 people, copies correlated at
+0.980 or more, and 159 inspected pairs of different shots at 0.969 or less.
 """
 
 from __future__ import annotations

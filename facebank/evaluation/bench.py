@@ -29,7 +29,7 @@ MAX_CASES = 12
 
 
 def _no_other_packs(pack: str | None) -> FaceReader:
-    raise NotImplementedError(f"this Bench has no open_reader, and cannot open the pack {pack}")
+    raise NotImplementedError(f"a Bench without open_reader cannot open the pack {pack or 'opencv'}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,7 @@ class Bench:
         return np.random.default_rng([self.seed, *purpose])
 
     def read(self, dataset: Dataset, change: Change | None = None) -> FaceSet:
-        """Find and embed the faces of a dataset; raises `DatasetError` if no photo has a face."""
+        """Return the faces of a dataset, altered by `change` if given; raises `DatasetError` if no photo has a face."""
         label = dataset.title if change is None else f"{dataset.title}, {change.name}"
         self.progress.begin(f"faces of {label}", len(dataset.photos))
         return self.reader.read(dataset, self.progress, change)
@@ -63,7 +63,7 @@ class Bench:
     def evidence(
         self, faces: FaceSet, pairs: Sequence[tuple[int, int]], verdicts: Sequence[str]
     ) -> tuple[Evidence, ...]:
-        """Explain pairs of photos, at most `MAX_CASES`; pairs without two readable faces are skipped.
+        """Return explanations of pairs of photos, at most `MAX_CASES`, without pairs that lack a readable face.
 
         `faces` are the result of `read` without a change. `pairs` are indices into ``dataset.photos``, the worst errors
         first; `verdicts` states the decision and the truth of each pair.
@@ -103,7 +103,8 @@ class Bench:
     ) -> Report:
         """Return a report, with the pack, the dataset, its failures and the timing filled in.
 
-        `failures` are added to the dataset's skipped entries and the photos without a face.
+        Parameters are those of `Report`; `failures` are added to the dataset's skipped entries and the photos without a
+        face.
         """
         engine, dataset = self.reader.engine, faces.dataset
         calibration = engine.pack_calibration.calibration
@@ -143,8 +144,9 @@ class RunOptions:
     """Options of a run.
 
     `out` is the report's folder, created if missing; `command` is the command line quoted in the report; `pack` is a
-    name or folder, None for the embedded pack; `device` and `runtime` are those of `FaceBank.open`. `cache_faces`
-    caches embeddings computed by ONNX Runtime, and `scores` writes every comparison or search to ``scores.csv``.
+    name or folder, None for the embedded pack; `device` and `runtime` are those of `FaceBank.open`. `cache_faces` is
+    whether to cache embeddings computed by ONNX Runtime, and `scores` is whether to write every comparison or search to
+    ``scores.csv``.
     """
 
     out: Path
@@ -159,7 +161,7 @@ class RunOptions:
 
 
 def run(job: Job, options: RunOptions) -> tuple[Report, WrittenReport]:
-    """Run a protocol and write its report.
+    """Run a protocol and write its report; return the report and the paths of its files.
 
     Raises `DatasetError` if the data do not suffice for the protocol, `PackError` if the pack is unknown or invalid,
     and, before any face is read, `StorageError` if the report's folder is not writable or `UsageError` if the report
@@ -173,8 +175,8 @@ def run(job: Job, options: RunOptions) -> tuple[Report, WrittenReport]:
 
             def open_reader(pack: str | None) -> FaceReader:
                 engine = load_engine(pack, options.device, runtime=options.runtime)
-                caches = options.cache_faces and options.runtime == "onnxruntime"  # a cache must not mix runtimes
-                cache = stack.enter_context(FaceCache.of(engine.identity)) if caches else None
+                is_cached = options.cache_faces and options.runtime == "onnxruntime"  # a cache must not mix runtimes
+                cache = stack.enter_context(FaceCache.of(engine.identity)) if is_cached else None
                 return FaceReader(engine, cache)
 
             report = job(Bench(open_reader(options.pack), options.seed, options.progress, options.pack, open_reader))

@@ -39,7 +39,7 @@ class DrawnMask:
 
     @property
     def name(self) -> str:
-        """``mask:cloth:black:1``."""
+        """Key of the change, such as ``mask:cloth:black:1``."""
         return f"mask:{self.shape}:{self.color}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
@@ -56,7 +56,7 @@ class Shrink:
 
     @property
     def name(self) -> str:
-        """``size:40:1``."""
+        """Key of the change, such as ``size:40:1``."""
         return f"size:{self.size}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
@@ -79,7 +79,7 @@ class GaussianBlur:
 
     @property
     def name(self) -> str:
-        """``blur:0.02:1``."""
+        """Key of the change, such as ``blur:0.02:1``."""
         return f"blur:{self.fraction:g}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
@@ -98,7 +98,7 @@ class ExposureShift:
 
     @property
     def name(self) -> str:
-        """``exposure:-2:1``."""
+        """Key of the change, such as ``exposure:-2:1``."""
         return f"exposure:{self.stops:g}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # required by Change
@@ -115,7 +115,7 @@ class ContrastReduction:
 
     @property
     def name(self) -> str:
-        """``contrast:0.25:1``."""
+        """Key of the change, such as ``contrast:0.25:1``."""
         return f"contrast:{self.contrast:g}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
@@ -215,21 +215,21 @@ class Shape(StrEnum):
 class Corner:
     """A corner of a photo."""
 
-    right: bool
-    bottom: bool
+    is_right: bool
+    is_bottom: bool
 
     def __str__(self) -> str:
-        """``top left``."""
-        return f"{'bottom' if self.bottom else 'top'} {'right' if self.right else 'left'}"
+        """Return the corner's name, such as ``top left``."""
+        return f"{'bottom' if self.is_bottom else 'top'} {'right' if self.is_right else 'left'}"
 
     def square(self, width: int, height: int) -> tuple[int, int, int, int]:
         """Return the square for the shape, in pixels: left, top, right, bottom."""
         side = max(4, round(_SIDE * min(width, height)))
-        left, top = (width - side if self.right else 0), (height - side if self.bottom else 0)
+        left, top = (width - side if self.is_right else 0), (height - side if self.is_bottom else 0)
         return left, top, left + side, top + side
 
     def is_free(self, photo: DecodedPhoto, face: Detection) -> bool:
-        """Return whether the square does not overlap the crop that is embedded."""
+        """Return whether the square and the crop that is embedded are disjoint."""
         left, top, right, bottom = self.square(photo.width, photo.height)
         middle = (face.box[:2] + face.box[2:]) / 2
         low, high = middle - _CROP_SIDE * face.size / 2, middle + _CROP_SIDE * face.size / 2
@@ -248,7 +248,7 @@ class Drawing:
 
     @property
     def name(self) -> str:
-        """``drawing:ellipse:top left:2``."""
+        """Key of the change, such as ``drawing:ellipse:top left:2``."""
         return f"drawing:{self.shape}:{self.corner}:2"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # required by Change

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.evaluation.figures import Figure, PairWeights, pair_rate
+from facebank.evaluation.figures import INTERVAL, Figure, PairWeights, pair_rate
 from facebank.evaluation.report import Line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _POINTS = 400
-_EER_RESAMPLES = 200
-_LEVEL = (0.025, 0.975)
+_RESAMPLES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +125,7 @@ def equal_error_rate(comparisons: Comparisons) -> Figure:
     If the rate is 0, the upper end of the interval is that of the rule of three.
     """
     rates = _resample(comparisons).equal_error_rates
-    low, high = np.quantile(rates, _LEVEL) if rates.size else (0.0, 1.0)
+    low, high = np.quantile(rates, INTERVAL) if rates.size else (0.0, 1.0)
     value, count = ErrorCurve.of(comparisons).equal_error_rate, _smaller_count(comparisons)
     if value == 0:
         high = max(float(high), min(1.0, 3 / count))
@@ -148,22 +147,24 @@ def _smaller_count(comparisons: Comparisons) -> int:
 def add_band(line: Line, comparisons: Comparisons) -> Line:
     """Return a DET curve with the 95 % bootstrap band of its FNMR over the people of both sides.
 
-    The band is that of the rule of three where FNMR is 0, and missing where FMR is below one pair.
+    The band is that of the rule of three where FNMR is 0, and NaN where fewer than one non-mated pair would match.
     """
     resamples = _resample(comparisons)
     if not len(resamples.fnmr):
         return line
-    pairs, others = int(comparisons.same.sum()), int((~comparisons.same).sum())
+    mated, non_mated = int(comparisons.same.sum()), int((~comparisons.same).sum())
     indices = np.searchsorted(resamples.fmr, line.x, side="right").clip(1, len(resamples.fmr)) - 1
-    low, high = np.quantile(resamples.fnmr, _LEVEL, axis=0)[:, indices]
-    high = np.where(line.y == 0, np.maximum(high, min(1.0, 3 / pairs)), high)
-    unseen = line.x < 1 / others
-    low, high = (np.where(unseen, np.nan, band) for band in (np.minimum(low, line.y), np.maximum(high, line.y)))
+    low, high = np.quantile(resamples.fnmr, INTERVAL, axis=0)[:, indices]
+    high = np.where(line.y == 0, np.maximum(high, min(1.0, 3 / mated)), high)
+    is_below_one_pair = line.x < 1 / non_mated
+    low, high = (
+        np.where(is_below_one_pair, np.nan, band) for band in (np.minimum(low, line.y), np.maximum(high, line.y))
+    )
     return replace(line, low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Resamples:
+class _ResampledCurves:
     """Equal error rates ``(R,)``, and FNMR ``(R, P)`` at increasing FMR ``(P,)``, of R bootstrap resamples."""
 
     equal_error_rates: NDArray[np.float64]
@@ -173,7 +174,7 @@ class _Resamples:
 
 def resample_weights(comparisons: Comparisons) -> Iterator[NDArray[np.float64]]:
     """Yield the weights of the pairs, ``(N,)``, for each bootstrap resample with mated and non-mated pairs."""
-    pair_weights = PairWeights.of(comparisons.first, comparisons.second, _EER_RESAMPLES)
+    pair_weights = PairWeights.of(comparisons.first, comparisons.second, _RESAMPLES)
     is_one_person = comparisons.first == comparisons.second
     for counts in pair_weights.draws:
         weights = counts[pair_weights.first] * np.where(is_one_person, 1.0, counts[pair_weights.second])
@@ -182,7 +183,7 @@ def resample_weights(comparisons: Comparisons) -> Iterator[NDArray[np.float64]]:
 
 
 @lru_cache(maxsize=4)
-def _resample(comparisons: Comparisons) -> _Resamples:
+def _resample(comparisons: Comparisons) -> _ResampledCurves:
     lowest = 1 / int((~comparisons.same).sum())
     fmr = np.concatenate([[0.0], np.geomspace(lowest, 1.0, _POINTS) if lowest < 1 else [1.0]])
     rates: list[float] = []
@@ -190,9 +191,9 @@ def _resample(comparisons: Comparisons) -> _Resamples:
     for weights in resample_weights(comparisons):
         curve = ErrorCurve.of(comparisons, weights)
         rates.append(curve.equal_error_rate)
-        # FMR decreases and FNMR increases with the threshold: use the lowest one whose FMR is not above each rate
+        # FMR decreases and FNMR increases with the threshold, so the lowest threshold for each FMR is used.
         fnmr.append(curve.fnmr[np.searchsorted(-curve.fmr, -fmr - 1e-12)])
-    return _Resamples(np.array(rates), fmr, np.array(fnmr))
+    return _ResampledCurves(np.array(rates), fmr, np.array(fnmr))
 
 
 def _thin(label: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -58,7 +59,7 @@ class LabeledRegion:
 
     @property
     def box(self) -> FloatArray:
-        """``float32`` of shape ``(4,)``: left, top, right, bottom."""
+        """The box in pixels, ``float32`` of shape ``(4,)``: left, top, right, bottom."""
         return np.array([self.left, self.top, self.left + self.width, self.top + self.height], dtype=np.float32)
 
 
@@ -119,9 +120,10 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if not self.photos:
-            raise DatasetError(f"{self.title}: the dataset has no photos")
-        if len({photo.name for photo in self.photos}) != len(self.photos):
-            raise DatasetError(f"{self.title}: two photos have the same name")
+            raise DatasetError(f"{printable(self.title)}: the dataset has no photos")
+        name, count = Counter(photo.name for photo in self.photos).most_common(1)[0]
+        if count > 1:
+            raise DatasetError(f"{printable(self.title)}: two photos have the same name, {printable(name)}")
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -153,7 +155,7 @@ class Dataset:
         return replace(self, photos=tuple(self.photos[index] for index in indices), pairs=pairs)
 
 
-def read_pixels(photo: DatasetPhoto) -> DecodedPhoto:
+def read_dataset_photo(photo: DatasetPhoto) -> DecodedPhoto:
     """Return a decoded photo, cropped to its region.
 
     Raises `PhotoError` if the photo is missing, unreadable, or only an embedding.
@@ -173,7 +175,7 @@ def read_pixels(photo: DatasetPhoto) -> DecodedPhoto:
 
 
 def load_pixels(content: NDArray[np.uint8] | PixelSource) -> NDArray[np.uint8]:
-    """Return pixels of shape ``(H, W, 3)``; raises `PhotoError` if they cannot be read."""
+    """Return pixels, RGB ``uint8`` of shape ``(H, W, 3)``; raises `PhotoError` if they cannot be read."""
     return content.pixels() if isinstance(content, PixelSource) else content
 
 
@@ -183,7 +185,7 @@ def pixels_digest(pixels: NDArray[np.uint8]) -> str:
 
 
 def cut_square(pixels: RGBImage, region: LabeledRegion) -> RGBImage:
-    """Return the smallest square around a box, clipped to the photo."""
+    """Return the pixels of the smallest square around a box, clipped to the photo: RGB ``uint8``."""
     side = max(region.width, region.height)
     middle_x, middle_y = region.left + region.width / 2, region.top + region.height / 2
     height, width = pixels.shape[:2]

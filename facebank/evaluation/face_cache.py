@@ -50,7 +50,7 @@ _INSERT = {
 
 
 class _DamagedCacheError(StorageError):
-    """Raised for a damaged or foreign file, which is then replaced."""
+    """A damaged or foreign file, which is replaced."""
 
 
 _TABLES = (
@@ -83,8 +83,8 @@ FACE_CACHE = SqliteKind(
     busy_error=StorageError,
     missing="an evaluation creates it",
     empty="an evaluation fills it",
-    another="`facebank bench forget` removes it",
-    repair="`facebank bench forget` removes it",
+    another="'facebank bench forget' removes it",
+    repair="'facebank bench forget' removes it",
 )
 
 
@@ -165,7 +165,7 @@ class FaceCache:
         self._write("photos", (key, turns, weaknesses, numbers.tobytes()))
 
     def embedding(self, key: str) -> FloatArray | None:
-        """Return the embedding of a crop; None if it is not in the cache."""
+        """Return the embedding of a crop, ``float32`` of shape ``(dimension,)``; None if it is not in the cache."""
         row = self._row("crops", key)
         if row is None or not isinstance(row[1], bytes) or len(row[1]) != 4 * self._dimension:
             return None
@@ -206,7 +206,7 @@ class FaceCache:
                     self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
                 return _open(self._path)
         database = in_memory()
-        _begin(database)
+        _create_tables(database)
         return database
 
     @contextmanager
@@ -215,8 +215,8 @@ class FaceCache:
             yield
         except (OSError, sqlite3.Error) as error:
             raise StorageError(
-                f"cannot write the embedding cache {printable(str(self._path))}: {error}; free disk space, or set "
-                f"FACEBANK_CACHE to a writable folder"
+                f"the cache of evaluated faces {printable(str(self._path))} cannot be used ({error}): free some space, "
+                "or set FACEBANK_CACHE to a folder that can be written"
             ) from error
 
 
@@ -229,7 +229,7 @@ def _open(path: Path) -> sqlite3.Connection:
         database = connect(path, busy_timeout=_BUSY_TIMEOUT)
         try:
             if not has_any_table(database):
-                _begin(database)
+                _create_tables(database)
                 choose_journal(database, log=not is_on_network(path))  # after the application id is written
             FACE_CACHE.check_tables(database, path)
         except BaseException:
@@ -238,7 +238,7 @@ def _open(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _begin(database: sqlite3.Connection) -> None:
+def _create_tables(database: sqlite3.Connection) -> None:
     with transaction(database):
         if not has_any_table(database):  # another process may have created the tables first
             database.execute(f"PRAGMA application_id = {FACE_CACHE.application_id}")

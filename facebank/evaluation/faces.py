@@ -19,7 +19,7 @@ from facebank.evaluation.dataset import (
     SkippedEntry,
     load_pixels,
     pixels_digest,
-    read_pixels,
+    read_dataset_photo,
 )
 from facebank.evaluation.face_cache import round_trip
 from facebank.evaluation.report import Timing
@@ -94,7 +94,7 @@ class FaceSet:
 
     @property
     def names(self) -> NDArray[np.str_]:
-        """Names of the photos, of shape ``(N,)``."""
+        """Names of the photos, ``str`` of shape ``(N,)``."""
         return np.array([photo.name for photo in self.dataset.photos])
 
     @property
@@ -104,8 +104,8 @@ class FaceSet:
         return np.unique(sources, return_inverse=True)[1].astype(np.int64)
 
     def upright(self, index: int) -> DecodedPhoto:
-        """Read a photo in the orientation in which its face was found; raises `PhotoError`."""
-        return turn_photo(read_pixels(self.dataset.photos[index]), self.turns[index])
+        """Return a photo in the orientation in which its face was found; raises `PhotoError` if it cannot be read."""
+        return turn_photo(read_dataset_photo(self.dataset.photos[index]), self.turns[index])
 
     def select(self, mask: NDArray[np.bool_]) -> FaceSet:
         """Return the faces of the photos for which `mask` is true."""
@@ -122,7 +122,12 @@ class FaceSet:
 class FaceReader:
     """Finds and embeds the faces of datasets, reusing results from an optional cache.
 
-    The pack's networks are loaded on the first cache miss.
+    Parameters
+    ----------
+    engine
+        The engine with the pack, whose networks are loaded on the first cache miss.
+    cache
+        The cache of the same pack; None for none.
     """
 
     def __init__(self, engine: Engine, cache: FaceCache | None = None) -> None:
@@ -140,7 +145,7 @@ class FaceReader:
         return self.engine.analyzer
 
     def read(self, dataset: Dataset, progress: Progress = SILENT, change: Change | None = None) -> FaceSet:
-        """Find and embed the face of each photo that ``dataset.pick`` selects.
+        """Return the face of each photo that ``dataset.pick`` selects.
 
         With `change`, each photo with a face is altered and its faces are detected again. Raises `DatasetError` if no
         photo has a face, the embeddings belong to another pack, or `change` is given for a dataset of embeddings.
@@ -149,24 +154,24 @@ class FaceReader:
             faces = embedded_faces(dataset, self.engine.identity, changed=change is not None)
             hashes = tuple(hashlib.sha256(face.embedding.tobytes()).hexdigest() for face in faces)
             return FaceSet(dataset, faces, (0,) * len(faces), hashes, self.engine.identity.dimension, ())
-        read = self._read_originals(dataset, progress if change is None else SILENT)
+        results = self._read_originals(dataset, progress if change is None else SILENT)
         if change is not None:
-            read = self._read_changed(dataset, read, change, progress)
+            results = self._read_changed(dataset, results, change, progress)
         failures = tuple(
             SkippedEntry(photo.name, result.reason)
-            for photo, result in zip(dataset.photos, read, strict=True)
+            for photo, result in zip(dataset.photos, results, strict=True)
             if result.face is None
         )
-        if change is None and len(failures) == len(read):
+        if change is None and len(failures) == len(results):
             raise DatasetError(
                 f"{printable(dataset.title)}: no photo shows a face; the first, {printable(failures[0].entry)}: "
                 f"{failures[0].reason}"
             )
         return FaceSet(
             dataset,
-            tuple(result.face for result in read),
-            tuple(result.turns for result in read),
-            tuple(result.content_hash for result in read),
+            tuple(result.face for result in results),
+            tuple(result.turns for result in results),
+            tuple(result.content_hash for result in results),
             self.engine.identity.dimension,
             failures,
         )
@@ -178,11 +183,11 @@ class FaceReader:
         """
         face, photo = faces.faces[index], faces.dataset.photos[index]
         if face is None:
-            raise DatasetError(f"{printable(photo.name)}: no face was found")
-        pixels = read_pixels(photo)
+            raise DatasetError(f"{printable(photo.name)}: {NO_FACE}")
+        decoded = read_dataset_photo(photo)
         if faces.dataset.pick is Pick.ALIGNED:
-            return self._resize(pixels.pixels)
-        return self._analyzer.crop(turn_photo(pixels, faces.turns[index]), face)
+            return self._resize(decoded.pixels)
+        return self._analyzer.crop(turn_photo(decoded, faces.turns[index]), face)
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
         """Return embeddings, ``float32`` of shape ``(N, D)``, of crops, RGB ``uint8`` of shape ``(N, S, S, 3)``."""
@@ -195,14 +200,14 @@ class FaceReader:
         `variant` is a key of `facebank.vision.augmentation.VARIANTS`.
         """
         photos, pick = faces.dataset.photos, faces.dataset.pick
-        keys = [f"{_key(photos[index], faces.hashes[index], pick)}:{variant}" for index in indices]
+        keys = [f"{_cache_key(photos[index], faces.hashes[index], pick)}:{variant}" for index in indices]
 
-        def crop(number: int) -> RGBImage:
+        def make_crop(number: int) -> RGBImage:
             return augment(self.crop(faces, indices[number]), self._analyzer.embedder.template, variant)
 
-        return self._embed(keys, crop, faces.dimension)
+        return self._embed(keys, make_crop, faces.dimension)
 
-    def _embed(self, keys: Sequence[str], crop: Callable[[int], RGBImage], dimension: int) -> FloatArray:
+    def _embed(self, keys: Sequence[str], make_crop: Callable[[int], RGBImage], dimension: int) -> FloatArray:
         """Return embeddings by cache key; missing crops are made and embedded in batches."""
         embeddings = np.zeros((len(keys), dimension), dtype=np.float32)
         cached = [None if self._cache is None else self._cache.embedding(key) for key in keys]
@@ -212,70 +217,74 @@ class FaceReader:
         missing = [number for number, embedding in enumerate(cached) if embedding is None]
         for start in range(0, len(missing), _BATCH):
             numbers = missing[start : start + _BATCH]
-            embeddings[numbers] = self._analyzer.embedder.embed(np.stack([crop(number) for number in numbers]))
+            embeddings[numbers] = self._analyzer.embedder.embed(np.stack([make_crop(number) for number in numbers]))
             for number in numbers:
                 if self._cache is not None:
                     self._cache.store_embedding(keys[number], embeddings[number])
         return embeddings
 
     def _read_originals(self, dataset: Dataset, progress: Progress) -> list[_ReadPhoto]:
-        read: list[_ReadPhoto] = []
+        originals: list[_ReadPhoto] = []
         for photo in dataset.photos:
             try:
-                read.append(_ReadPhoto(None, 0, _content_hash(photo)))
+                originals.append(_ReadPhoto(None, 0, _content_hash(photo)))
             except PhotoError as error:
-                read.append(_ReadPhoto(None, 0, "", str(error)))
+                originals.append(_ReadPhoto(None, 0, "", str(error)))
         keys = [
-            _key(photo, original.content_hash, dataset.pick) if original.content_hash else None
-            for photo, original in zip(dataset.photos, read, strict=True)
+            _cache_key(photo, original.content_hash, dataset.pick) if original.content_hash else None
+            for photo, original in zip(dataset.photos, originals, strict=True)
         ]
-        return self._read_faces(dataset, read, keys, lambda index: read_pixels(dataset.photos[index]), progress)
+
+        def load_photo(index: int) -> DecodedPhoto:
+            return read_dataset_photo(dataset.photos[index])
+
+        return self._read_faces(dataset, originals, keys, load_photo, progress)
 
     def _read_changed(
-        self, dataset: Dataset, read: list[_ReadPhoto], change: Change, progress: Progress
+        self, dataset: Dataset, originals: list[_ReadPhoto], change: Change, progress: Progress
     ) -> list[_ReadPhoto]:
-        def apply_change(index: int) -> DecodedPhoto:
-            face = read[index].face
-            pixels = turn_photo(read_pixels(dataset.photos[index]), read[index].turns)
-            return pixels if face is None else replace(change(pixels, face), has_orientation=True)
+        def load_changed(index: int) -> DecodedPhoto:
+            original = originals[index]
+            upright = turn_photo(read_dataset_photo(dataset.photos[index]), original.turns)
+            return upright if original.face is None else replace(change(upright, original.face), has_orientation=True)
 
         keys = [
-            None if original.face is None else f"{_key(photo, original.content_hash, dataset.pick)}:{change.name}"
-            for photo, original in zip(dataset.photos, read, strict=True)
+            None if original.face is None else f"{_cache_key(photo, original.content_hash, dataset.pick)}:{change.name}"
+            for photo, original in zip(dataset.photos, originals, strict=True)
         ]
-        return self._read_faces(dataset, read, keys, apply_change, progress)
+        return self._read_faces(dataset, originals, keys, load_changed, progress)
 
     def _read_faces(
         self,
         dataset: Dataset,
         originals: list[_ReadPhoto],
         keys: list[str | None],
-        load_pixels: Callable[[int], DecodedPhoto],
+        load_photo: Callable[[int], DecodedPhoto],
         progress: Progress,
     ) -> list[_ReadPhoto]:
         """Return the faces of photos, from the cache or by detection; entries without a key are unchanged."""
-        read, missing = list(originals), list[int]()
+        results, missing = list(originals), list[int]()
         for index, key in enumerate(keys):
             cached = None if key is None or self._cache is None else self._cache.faces(key)
             if cached is not None:
-                read[index] = _make_result(cached[0], cached[1], originals[index].content_hash)
+                results[index] = _make_result(cached[0], cached[1], originals[index].content_hash)
             elif key is not None:
                 missing.append(index)
                 continue
             progress.advance()
         began = time.perf_counter()
-        for index, turns, faces, reason in self._detect(missing, load_pixels, dataset.pick):
-            read[index] = _make_result(turns, faces, originals[index].content_hash, reason)
+        for index, turns, faces, reason in self._detect(missing, load_photo, dataset.pick):
+            results[index] = _make_result(turns, faces, originals[index].content_hash, reason)
             key = keys[index]
             if self._cache is not None and key is not None and not reason:
                 self._cache.store_faces(key, turns, faces)
             progress.advance()
         self._photos += len(missing)
         self._seconds += time.perf_counter() - began
-        return read
+        return results
 
     def _detect(
-        self, indices: list[int], load_pixels: Callable[[int], DecodedPhoto], pick: Pick
+        self, indices: list[int], load_photo: Callable[[int], DecodedPhoto], pick: Pick
     ) -> Iterator[tuple[int, int, tuple[Face, ...], str]]:
         """Yield index, quarter turns, the selected face if any, and the error of an unreadable photo."""
         analyzed_indices: list[int] = []
@@ -284,7 +293,7 @@ class FaceReader:
         def photos() -> Iterator[DecodedPhoto]:
             for index in indices:
                 try:
-                    photo = load_pixels(index)
+                    photo = load_photo(index)
                 except PhotoError as error:
                     unreadable.append((index, str(error)))
                 else:
@@ -368,10 +377,10 @@ def _content_hash(photo: DatasetPhoto) -> str:
     return pixels_digest(load_pixels(content))
 
 
-def _key(photo: DatasetPhoto, content_hash: str, pick: Pick) -> str:
+def _cache_key(photo: DatasetPhoto, content_hash: str, pick: Pick) -> str:
     region = photo.region
-    part = "" if region is None else f":{region.left:g},{region.top:g},{region.width:g},{region.height:g}"
-    return f"{content_hash}{part}:{pick}"
+    box = "" if region is None else f":{region.left:g},{region.top:g},{region.width:g},{region.height:g}"
+    return f"{content_hash}{box}:{pick}"
 
 
 def embedded_faces(dataset: Dataset, pack: PackIdentity, *, changed: bool = False) -> tuple[Face, ...]:
@@ -381,7 +390,8 @@ def embedded_faces(dataset: Dataset, pack: PackIdentity, *, changed: bool = Fals
     """
     if changed:
         raise DatasetError(
-            f"{printable(dataset.title)}: this protocol alters photos, but the file contains only embeddings"
+            f"{printable(dataset.title)}: this protocol alters photos, but the file contains only embeddings; pass the "
+            "photos"
         )
     faces = tuple(photo.content for photo in dataset.photos if isinstance(photo.content, Face))
     lengths = {len(face.embedding) for face in faces}

@@ -7,7 +7,6 @@ ISO/IEC 19795-1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -24,7 +23,8 @@ MIN_EVENTS = 10
 RESAMPLES = 1000
 MIN_PEOPLE = 20
 """With fewer people, the bootstrap resamples groups of photos instead."""
-_LEVEL = (0.025, 0.975)
+INTERVAL = (0.025, 0.975)
+"""Quantiles at the ends of a 95 % interval."""
 _SEED = 19795
 
 
@@ -54,8 +54,7 @@ class Figure:
     kind
         Rate or number.
     descriptive
-        Whether it was read off a curve at a threshold chosen on the same data, and thus is no estimate for other
-        data.
+        Whether it was read off a curve at a threshold chosen on the same data, and is no estimate for other data.
     standard_error
         Standard error over folds; None without folds.
     published
@@ -93,23 +92,28 @@ class Figure:
             return True
         if self.kind is not FigureKind.RATE or self.events is None:
             return self.distinct is not None and self.distinct < MIN_EVENTS
-        count = min(self.events, self.count - self.events) if self.distinct is None else self.distinct
-        return count < MIN_EVENTS
+        distinct = min(self.events, self.count - self.events) if self.distinct is None else self.distinct
+        return distinct < MIN_EVENTS
 
     def __str__(self) -> str:
         """Return the figure as text: ``0.45 % [0.16, 0.90], 12 of 2,650``."""
+        note = " (insufficient)" if self.insufficient else ""
         if self.points:
-            note = " (insufficient)" if self.insufficient else ""
             return f"{format_points(self.value)}{_points_interval(self.interval)} points{note}"
         if self.kind is FigureKind.NUMBER:
-            note = " (insufficient)" if self.insufficient else ""
-            return format_number(self.value) + _format_interval(self.interval, 1, "") + note
-        text = f"{self.value:.2%}".replace("%", " %") + _format_interval(self.interval, 100, "")
-        if self.standard_error is not None:
-            text = f"{self.value:.2%} ± {self.standard_error:.2%}".replace("%", " %")
+            return format_number(self.value) + _format_interval(self.interval, 1) + note
+        if self.standard_error is None:
+            text = format_percent(self.value) + _format_interval(self.interval, 100)
+        else:
+            text = f"{format_percent(self.value)} ± {format_percent(self.standard_error)}"
         if self.events is not None:
             text += f", {self.events:,} of {self.count:,}"
-        return text + (" (insufficient)" if self.insufficient else "")
+        return text + note
+
+
+def format_percent(fraction: float, decimals: int = 2) -> str:
+    """Return a fraction as a percentage, with two decimals by default: ``0.45 %``."""
+    return f"{100 * fraction:.{decimals}f} %"
 
 
 def format_number(value: float) -> str:
@@ -131,13 +135,13 @@ def _points_interval(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f" [{format_points(interval[0])}, {format_points(interval[1])}]"
 
 
-def _format_interval(interval: tuple[float, float] | None, factor: float, unit: str) -> str:
+def _format_interval(interval: tuple[float, float] | None, factor: float) -> str:
     if interval is None:
         return ""
     if math.isinf(interval[1]):
-        return f" [{format_number(factor * interval[0])} or more]{unit}"
+        return f" [{format_number(factor * interval[0])} or more]"
     low, high = (f"{factor * bound:.2f}" if factor > 1 else format_number(bound) for bound in interval)
-    return f" [{low}, {high}]{unit}"
+    return f" [{low}, {high}]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,7 +238,10 @@ def pair_rate(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairWeights:
-    """Weights of pairs in bootstrap resamples of the people of both sides."""
+    """Weights of N pairs in R bootstrap resamples of the people of both sides.
+
+    `first` and `second` are indices of people, ``int64`` of shape ``(N,)``; `draws` is as in `Resamples`.
+    """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -260,7 +267,7 @@ class PairWeights:
 
 
 def pair_mean(values: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Figure:
-    """Return the mean of the pairs' values, with its 95 % interval as in `pair_rate`."""
+    """Return the mean of N pairs' values, with its 95 % interval; `first` and `second` as in `pair_rate`."""
     weights = PairWeights.of(first, second)
     means = weights.sums(values) / np.maximum(weights.sums(np.ones(len(values))), 1e-12)
     return Figure(float(values.mean()), _interval(means), len(values), kind=FigureKind.NUMBER)
@@ -270,20 +277,14 @@ def mean_figure(
     values: NDArray[np.float64],
     units: NDArray[np.int64],
     meaning: str = "",
-    figure: Callable[[NDArray[np.float64]], float] | None = None,
 ) -> Figure:
-    """Return the mean of values of shape ``(N,)``, or a function `figure` of it, with its 95 % bootstrap interval.
-
-    Raises `UsageError` for N = 0.
-    """
+    """Return the mean of values of shape ``(N,)``, with its 95 % bootstrap interval; raises `UsageError` for N = 0."""
     if not len(values):
         raise UsageError("there are no trials to count")
     resamples = Resamples.of(units)
     means = resamples.sums(values) / np.maximum(resamples.sums(np.ones(len(values))), 1e-12)
-    if figure is not None:
-        means = np.array([figure(mean) for mean in means])
-    value = float(values.mean()) if figure is None else figure(values.mean())
-    return Figure(value, resamples.interval(means), len(values), kind=FigureKind.NUMBER, meaning=meaning)
+    interval = resamples.interval(means)
+    return Figure(float(values.mean()), interval, len(values), kind=FigureKind.NUMBER, meaning=meaning)
 
 
 def difference(
@@ -314,5 +315,5 @@ def _count_events(events: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(values, _LEVEL)
+    low, high = np.quantile(values, INTERVAL)
     return float(low), float(high)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.dataset import Pick, SkippedEntry
-from facebank.evaluation.figures import Figure, FigureKind, Resamples, mean_figure, rate, sampling_units
+from facebank.evaluation.figures import (
+    Figure,
+    FigureKind,
+    Resamples,
+    format_percent,
+    mean_figure,
+    rate,
+    sampling_units,
+)
 from facebank.evaluation.report import Curves, Line, Matrix, Section, Table
 from facebank.evaluation.searches import NOBODY, Searches
 from facebank.recognition.settings import DecisionSettings
@@ -278,13 +286,13 @@ def rate_curves(title: str, x_label: str, x: Sequence[float], conditions: Sequen
     lines = list[Line]()
     for key, label in measures:
         points = [
-            (index, figure)
-            for index, condition in zip(x, conditions, strict=True)
+            (strength, figure)
+            for strength, condition in zip(x, conditions, strict=True)
             if (figure := condition.figures().get(f"{key}_{condition.name}")) is not None
         ]
         if points:
-            lines.append(line_of(label, [index for index, _ in points], [figure for _, figure in points]))
-    return Curves(title, x_label, "share", tuple(lines))
+            lines.append(line_of(label, [strength for strength, _ in points], [figure for _, figure in points]))
+    return Curves(title, x_label, "fraction", tuple(lines))
 
 
 def line_of(label: str, x: Sequence[float], figures: Sequence[Figure]) -> Line:
@@ -355,4 +363,4 @@ def _ratios(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def _percent(fraction: float) -> str:
-    return "-" if np.isnan(fraction) else f"{100 * fraction:.2f} %"
+    return "-" if np.isnan(fraction) else format_percent(fraction)

@@ -96,9 +96,9 @@ def pairs_of(faces: FaceSet, random: np.random.Generator) -> Pairing:
     """
     dataset = faces.dataset
     pairing = _listed_pairs(faces) if dataset.pairs else _formed_pairs(faces, random)
-    kinds = {pair.same for pair in pairing.pairs}
-    if kinds != {True, False}:
-        missing = "of one person" if True not in kinds else "of different people"
+    labels = {pair.same for pair in pairing.pairs}
+    if labels != {True, False}:
+        missing = "of one person" if True not in labels else "of different people"
         skipped = dataset.skipped[0] if dataset.pairs and dataset.skipped else None
         hint = f"; skipped entries include {printable(skipped.entry)}: {printable(skipped.reason)}" if skipped else ""
         raise DatasetError(
@@ -167,7 +167,7 @@ def _formed_pairs(faces: FaceSet, random: np.random.Generator) -> Pairing:
     named = np.flatnonzero(faces.dataset.owners >= 0)
     owners = faces.dataset.owners[named]
     mated, all_mated = _mated_pairs(owners, random)
-    non_mated, all_non_mated = _non_mated_pairs(owners, len(named) * (len(named) - 1) // 2 - all_mated, random)
+    non_mated, all_non_mated = _non_mated_pairs(owners, random), len(named) * (len(named) - 1) // 2 - all_mated
     hashes = np.array(faces.hashes)[named]
     pairs = tuple(
         Pair(int(named[a]), int(named[b]), same)
@@ -203,8 +203,9 @@ def _mated_pairs(
 
 
 def _non_mated_pairs(
-    owners: NDArray[np.int64], possible: int, random: np.random.Generator
-) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], int]:
+    owners: NDArray[np.int64], random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return a sample of the pairs of different people."""
     total = len(owners) * (len(owners) - 1) // 2
     if total <= _MAX_LISTED:
         ranks = np.arange(total)
@@ -215,7 +216,7 @@ def _non_mated_pairs(
     indices = np.flatnonzero(owners[first] != owners[second])
     if len(indices) > MAX_NON_MATED:
         indices = np.sort(random.choice(indices, MAX_NON_MATED, replace=False))
-    return (first[indices], second[indices]), possible
+    return first[indices], second[indices]
 
 
 def _pair_from_rank(ranks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

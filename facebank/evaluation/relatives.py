@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 MAX_PAIRS = 10_000
 """Maximum number of related pairs; each pair gets its own galleries."""
-MAX_OF_TWO = 10_000
+MAX_PHOTO_PAIRS = 10_000
 """Maximum number of photo pairs of two people."""
 MAX_UNRELATED = 100_000
 """Maximum number of unrelated pairs, of which ten match at an FMR of 0.01 %."""
 
-_TITLES = frozenset({("person_a", "person_b"), ("person a", "person b"), ("first", "second"), ("name_a", "name_b")})
-MAX_OF_A_FAMILY = 10
+MAX_FAMILY_PAIRS = 10
 """Maximum number of pairs of one family, since eleven members would already form 55."""
 FAMILY = "family"
 """Name of the trait that holds a person's family."""
+
+_HEADERS = frozenset({("person_a", "person_b"), ("person a", "person b"), ("first", "second"), ("name_a", "name_b")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def pair_label(people: Sequence[str], relation: str) -> str:
 
 
 def read_relatives(path: Path) -> tuple[RelatedPair, ...]:
-    """Read a list of related pairs: tab- or comma-separated, optionally with a header line and ``#`` comments.
+    """Return the pairs of a tab- or comma-separated list, optionally with a header line and ``#`` comments.
 
     Columns after the two names and the relation are ignored, and so are repeated pairs.
 
@@ -70,11 +71,11 @@ def read_relatives(path: Path) -> tuple[RelatedPair, ...]:
             parts = [part.strip() for part in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
         except csv.Error as error:
             raise file_error(path, f"line {number}: {error}") from error
-        is_header = not has_content and tuple(part.casefold() for part in parts[:2]) in _TITLES
+        is_header = not has_content and tuple(part.casefold() for part in parts[:2]) in _HEADERS
         has_content = True
         if is_header:
             continue
-        pair = _pair(path, number, parts)
+        pair = _parse_pair(path, number, parts)
         pairs.setdefault(frozenset(map(name_key, (pair.first, pair.second))), pair)
         if len(pairs) > MAX_PAIRS:
             raise file_error(path, f"line {number}: more than {MAX_PAIRS:,} pairs of people are listed")
@@ -83,7 +84,7 @@ def read_relatives(path: Path) -> tuple[RelatedPair, ...]:
     return tuple(pairs.values())
 
 
-def _pair(path: Path, number: int, parts: list[str]) -> RelatedPair:
+def _parse_pair(path: Path, number: int, parts: list[str]) -> RelatedPair:
     if len(parts) < 2 or not all(parts[:2]):
         raise file_error(path, f"line {number}: expected two names, got: {shorten(', '.join(parts))}")
     try:
@@ -107,7 +108,7 @@ def pairs_between(
     firsts, seconds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for name, other in combinations(people, 2):
         total = len(photos[name]) * len(photos[other])
-        numbers = np.arange(total) if total <= MAX_OF_TWO else random.choice(total, MAX_OF_TWO, replace=False)
+        numbers = np.arange(total) if total <= MAX_PHOTO_PAIRS else random.choice(total, MAX_PHOTO_PAIRS, replace=False)
         first, second = photos[name][numbers // len(photos[other])], photos[other][numbers % len(photos[other])]
         is_tagged = np.array([faces.dataset.photos[index].region is not None for index in first], dtype=np.bool_)
         keep = (hashes[first] != hashes[second]) | is_tagged
@@ -140,9 +141,9 @@ def unrelated_similarities(
 
 def threshold_at_fmr(similarities: NDArray[np.float64], fmr: float) -> float:
     """Return the lowest threshold at which at most the fraction `fmr` of non-mated pairs match."""
-    same = np.append(np.zeros(len(similarities), dtype=np.bool_), True)  # Comparisons needs a mated pair
-    nobody = np.zeros(len(same), dtype=np.int64)
-    return Comparisons(np.append(similarities, 1.0), same, nobody, nobody).threshold_at(fmr)
+    same = np.append(np.zeros(len(similarities), dtype=np.bool_), True)  # Comparisons requires a mated pair
+    people = np.zeros(len(same), dtype=np.int64)  # do not affect the threshold
+    return Comparisons(np.append(similarities, 1.0), same, people, people).threshold_at(fmr)
 
 
 def relatives_in(dataset: Dataset, random: np.random.Generator) -> tuple[RelatedPair, ...]:
@@ -161,7 +162,7 @@ def relatives_in(dataset: Dataset, random: np.random.Generator) -> tuple[Related
     relatives = list[RelatedPair]()
     for people in members.values():
         pairs = [RelatedPair(*pair) for pair in islice(combinations(people, 2), MAX_PAIRS)]
-        chosen = random.permutation(len(pairs))[:MAX_OF_A_FAMILY]
+        chosen = random.permutation(len(pairs))[:MAX_FAMILY_PAIRS]
         relatives += [pairs[index] for index in sorted(chosen)]
     if not relatives:
         raise DatasetError(

@@ -53,7 +53,7 @@ class TrialGallery:
         return tuple(self._numbers)
 
     def search(self, indices: NDArray[np.int64], probes: FaceSet | None = None) -> Searches:
-        """Search for M faces independently, by index into `probes` (None: the gallery's own dataset)."""
+        """Return independent searches for M faces, by index into `probes` (None: the gallery's dataset)."""
         probes = self.faces if probes is None else probes
         owners = _owners(probes, self._numbers)
         return Searches.of(indices, owners[indices], self.decide(indices, probes), self._numbers)
@@ -147,7 +147,7 @@ class Searches:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Searches]) -> Searches:
-        """Concatenate several results."""
+        """Return several results as one, without ranks unless all have them."""
         ranks = [part.ranks for part in parts if part.ranks is not None]
         arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
         return replace(cls(*arrays), ranks=np.concatenate(ranks) if len(ranks) == len(parts) else None)
@@ -219,8 +219,8 @@ def enroll(
         settings=settings,
         masked=None if masked is None else index_masked_people(enrolled.index, masked, None),
     )
-    order = {name: number for number, name in enumerate(sorted(names.values()))}
-    return TrialGallery(faces, used, recognizer, classifier, order)
+    numbers = {name: number for number, name in enumerate(sorted(names.values()))}
+    return TrialGallery(faces, used, recognizer, classifier, numbers)
 
 
 def _qualities(faces: FaceSet, indices: NDArray[np.int64], others: list[FloatArray]) -> FloatArray:
@@ -309,7 +309,7 @@ def first_per_person(owners: NDArray[np.int64], indices: NDArray[np.int64]) -> N
 
 
 def round_robin(indices: list[NDArray[np.int64]], limit: int) -> NDArray[np.int64]:
-    """Interleave arrays: all first elements, then all second ones, and so on, at most `limit` in all."""
+    """Return arrays interleaved: all first elements, then all second ones, and so on, at most `limit` in all."""
     if not indices or not sum(map(len, indices)):
         return np.zeros(0, dtype=np.int64)
     turns = np.concatenate([np.arange(len(array)) for array in indices])

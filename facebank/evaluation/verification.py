@@ -10,8 +10,18 @@ import numpy as np
 
 from facebank.evaluation.bench import MAX_CASES
 from facebank.evaluation.curves import Comparisons, ErrorCurve, add_band, equal_error_rate
-from facebank.evaluation.figures import MIN_EVENTS, Figure, FigureKind, pair_mean, rate
-from facebank.evaluation.report import PAIR_SCORES, ContactSheet, Curves, Histogram, Line, Section, Table, format_score
+from facebank.evaluation.figures import MIN_EVENTS, Figure, FigureKind, format_percent, pair_mean, rate
+from facebank.evaluation.report import (
+    MAX_BANDS,
+    PAIR_SCORES,
+    ContactSheet,
+    Curves,
+    Histogram,
+    Line,
+    Section,
+    Table,
+    format_score,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,8 +32,6 @@ if TYPE_CHECKING:
 
 BANDS = "Bands are 95 % bootstrap intervals at each false match rate, resampling the people of both sides."
 NO_ERRORS = "Some threshold makes no error:\nonly an upper bound of both rates can be shown."
-MAX_BANDS = 3
-"""Bands of more lines would hide each other, and are not computed."""
 RATES = (1e-2, 1e-3, 1e-4)
 """False match rates at which FNMR is reported."""
 
@@ -86,7 +94,7 @@ def area_under_roc(comparisons: Comparisons) -> Figure:
 
 
 def _count_misordered(comparisons: Comparisons) -> int:
-    """Count the mated pairs below the most similar non-mated pair, or the reverse, whichever is fewer."""
+    """Return the number of mated pairs below the most similar non-mated pair, or of the reverse if that is smaller."""
     values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
     own, others = values[comparisons.same], values[~comparisons.same]
     return int(min((own <= others.max()).sum(), (others >= own.min()).sum()))
@@ -132,8 +140,8 @@ def to_points(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.floa
 def error_curves(lines: Sequence[tuple[str, Comparisons]], threshold: float | None = None) -> tuple[Curves, Curves]:
     """Return the DET and ROC curves of one or more labeled comparisons; a single one gets `threshold` as a marker."""
     curves = [(label, ErrorCurve.of(comparisons), comparisons) for label, comparisons in lines]
-    bands = len(lines) <= MAX_BANDS
-    dets = [add_band(curve.det(label), pairs) if bands else curve.det(label) for label, curve, pairs in curves]
+    has_bands = len(lines) <= MAX_BANDS
+    dets = [add_band(curve.det(label), pairs) if has_bands else curve.det(label) for label, curve, pairs in curves]
     det_marks: tuple[tuple[str, float, float], ...] = ()
     roc_marks = det_marks
     if threshold is not None and len(lines) == 1:
@@ -142,7 +150,7 @@ def error_curves(lines: Sequence[tuple[str, Comparisons]], threshold: float | No
         label = f"shipped threshold {threshold:g}"
         det_marks, roc_marks = ((label, fmr, fnmr),), ((label, fmr, 1 - fnmr),)
     bounds = tuple(
-        bound for label, _, pairs in curves if (bound := _errorless_marker(label, pairs, alone=len(lines) == 1))
+        bound for label, _, pairs in curves if (bound := _errorless_marker(label, pairs, is_alone=len(lines) == 1))
     )
     det = Curves(
         "Errors at all thresholds (DET)",
@@ -171,14 +179,14 @@ def complement_line(line: Line) -> Line:
     return replace(line, y=1 - line.y, low=low, high=high)
 
 
-def _errorless_marker(label: str, comparisons: Comparisons, *, alone: bool) -> tuple[str, float, float] | None:
+def _errorless_marker(label: str, comparisons: Comparisons, *, is_alone: bool) -> tuple[str, float, float] | None:
     """Return a marker at the upper bounds of FMR and FNMR if some threshold makes no error, else None."""
     curve = ErrorCurve.of(comparisons)
     if ((curve.fmr > 0) & (curve.fnmr > 0)).any():
         return None
     own, others = int(comparisons.same.sum()), int((~comparisons.same).sum())
     bound = f"no errors at {own:,} and {others:,} pairs: 95 % upper bound of each rate"
-    return (bound if alone else f"{label}: {bound}"), min(1.0, 3 / others), min(1.0, 3 / own)
+    return (bound if is_alone else f"{label}: {bound}"), min(1.0, 3 / others), min(1.0, 3 / own)
 
 
 def similarity_histogram(comparisons: Comparisons) -> Histogram:
@@ -241,7 +249,7 @@ def error_sheets(bench: Bench, compared: ComparedPairs, remarks: Mapping[int, st
         if cases:
             items.append(ContactSheet(title, cases))
     text = (
-        "Aligned faces as the network sees them, and the drop in similarity when a part is covered: orange parts make "
+        "Aligned faces, the input of the network, and the drop in similarity when a part is covered: orange parts make "
         "the faces more similar, blue parts less."
     )
     return Section("Hardest errors", (text if items else "There are no errors to show.",), items=tuple(items))
@@ -280,13 +288,13 @@ def _power(fraction: float) -> str:
     return f"1e-{round(-np.log10(fraction))}"
 
 
-def acquired_sentence(compared: ComparedPairs) -> str:
-    """Return a sentence on the photos without a face and how their pairs are counted."""
+def acquired_sentence(compared: ComparedPairs, outcome: str = "never match") -> str:
+    """Return a sentence on the photos without a face and on their pairs, which have the given outcome."""
     failures, photos = len(compared.faces.failures), len(compared.faces.faces)
     count = int(np.isnan(compared.comparisons.similarities).sum())
     if not failures:
         return f"A face was found in all {photos:,} photos."
-    return f"In {failures:,} of {photos:,} photos no face was found; the {count:,} pairs with them never match."
+    return f"In {failures:,} of {photos:,} photos no face was found; the {count:,} pairs with them {outcome}."
 
 
 def operating_sentence(figures: Mapping[str, Figure]) -> str:
@@ -300,9 +308,9 @@ def operating_sentence(figures: Mapping[str, Figure]) -> str:
 
 def rate_text(figure: Figure) -> str:
     """Return a rate as text: ``99.53 % ± 0.12 %``, ``0.45 %``, or ``0.10 % (insufficient: 3 of 3,000)``."""
-    text = f"{100 * figure.value:.2f} %"
+    text = format_percent(figure.value)
     if figure.standard_error is not None:
-        return f"{text} ± {100 * figure.standard_error:.2f} %"
+        return f"{text} ± {format_percent(figure.standard_error)}"
     if not figure.insufficient:
         return text
     return f"{text} (insufficient" + (")" if figure.events is None else f": {figure.events:,} of {figure.count:,})")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, LabeledRegion, Pair, Pick, cut_square, read_pixels
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, LabeledRegion, Pair, Pick, cut_square, read_dataset_photo
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
 from facebank.operations.engine import Engine, load_engine
@@ -88,7 +88,7 @@ def test_aligned_crop_embeds_like_its_photo(engine: Engine, photos: Dataset) -> 
 
 
 def test_region_selects_its_face(engine: Engine, photos: Dataset) -> None:
-    first, second = (read_pixels(photos.photos[index]).pixels for index in (0, 2))
+    first, second = (read_dataset_photo(photos.photos[index]).pixels for index in (0, 2))
     both = np.concatenate([first, second], axis=1)
     tagged = tuple(
         DatasetPhoto(str(left), None, both, region=LabeledRegion(left, 0, 250, 250), group="both") for left in (0, 250)

@@ -41,13 +41,13 @@ _Tagged: TypeAlias = "dict[tuple[Path, LabeledRegion], tuple[TaggedBox, set[str]
 class TaggedBox:
     """A box as stated in an export: left, top, width and height in pixels, not validated.
 
-    `location` is its position in the export, such as ``line 7``. `files` are possible names of the photo, of which the
-    first existing one is used; `group` is the name of its video, "" for a photo; `size` is the stated width and height
-    of the photo, or None.
+    `location` is its position in the export, such as ``line 7``. `file_names` are possible names of the photo, of which
+    the first existing one is used; `group` is the name of its video, "" for a photo; `size` is the stated width and
+    height of the photo, or None.
     """
 
     location: str
-    files: tuple[str, ...]
+    file_names: tuple[str, ...]
     box: tuple[float, float, float, float]
     tags: tuple[str, ...]
     group: str = ""
@@ -65,10 +65,10 @@ def is_coco(document: object) -> bool:
 
 
 def read_vott_json(path: Path, photos: Path | None = None, document: object = None) -> Dataset:
-    """Read a VoTT JSON export, in which every box with one tag is a photo of the person of that name.
+    """Return the dataset of a VoTT JSON export, in which every box with one tag is a photo of the person of that name.
 
-    Of the paths in the export only file names are used: photos are looked for in the folder `photos` (None: the
-    export's own) and below it. `document` is the export if already parsed. Raises `DatasetError` if the file is not a
+    Of the paths in the export, only file names are used: photos are looked for in the folder `photos` (None: that of
+    the export) and below it. `document` is the export if already parsed. Raises `DatasetError` if the file is not a
     VoTT export, or no box is usable; single unusable boxes are listed in `skipped`.
     """
     export = read_json(path) if document is None else document
@@ -84,7 +84,7 @@ def read_vott_json(path: Path, photos: Path | None = None, document: object = No
 
 
 def read_vott_csv(path: Path, photos: Path | None = None) -> Dataset:
-    """Read a VoTT CSV export: ``image,xmin,ymin,xmax,ymax,label``, with one row per tag of a box.
+    """Return the dataset of a VoTT CSV export: ``image,xmin,ymin,xmax,ymax,label``, with one row per tag of a box.
 
     Parameters, result and errors are as in `read_vott_json`.
     """
@@ -93,10 +93,10 @@ def read_vott_csv(path: Path, photos: Path | None = None) -> Dataset:
 
 
 def read_coco(path: Path, photos: Path | None = None, document: object = None) -> Dataset:
-    """Read a COCO file whose categories are people; every box is a photo of one person.
+    """Return the dataset of a COCO file whose categories are people; every box is a photo of one person.
 
     A photo is looked for at its ``file_name``, then by its name in the folder `photos` and below it. `photos` defaults
-    to the file's own folder, or its parent if that is called ``annotations``. `document` is the file if already parsed.
+    to the folder of the file, or to the parent of a folder ``annotations``. `document` is the file if already parsed.
     Errors are as in `read_vott_json`.
     """
     export = read_json(path) if document is None else document
@@ -130,8 +130,8 @@ def _dataset(
             notes.append(box)
             continue
         try:
-            index, tags = (_find(folder, box), _region(box)), {people.add(tag) for tag in box.tags}
-            _add_box(tagged, index, box, tags)
+            key, tags = (_find_photo(folder, box), _region(box)), {people.add(tag) for tag in box.tags}
+            _add_box(tagged, key, box, tags)
         except UnusableEntryError as error:
             notes.append(SkippedEntry(box.location, str(error)))
     selected = _photos(folder, tagged, notes)
@@ -139,8 +139,8 @@ def _dataset(
     return Dataset(dataset_title(path), tuple(selected), pick=Pick.CENTRAL, skipped=(*notes, *people.notes))
 
 
-def _add_box(tagged: _Tagged, index: tuple[Path, LabeledRegion], box: TaggedBox, tags: set[str]) -> None:
-    first, known_tags = tagged.setdefault(index, (box, set()))
+def _add_box(tagged: _Tagged, key: tuple[Path, LabeledRegion], box: TaggedBox, tags: set[str]) -> None:
+    first, known_tags = tagged.setdefault(key, (box, set()))
     if first is not box and tags <= known_tags:
         raise UnusableEntryError(f"repeats the box of {first.location}")
     known_tags |= tags
@@ -164,11 +164,11 @@ def _photos(folder: PhotoFolder, tagged: _Tagged, notes: list[SkippedEntry]) -> 
     return photos
 
 
-def _find(folder: PhotoFolder, box: TaggedBox) -> Path:
+def _find_photo(folder: PhotoFolder, box: TaggedBox) -> Path:
     try:
-        return folder.find_any(box.files)
+        return folder.find_any(box.file_names)
     except UnusableEntryError as error:
-        raise UnusableEntryError(f"{shorten(box.files[0]) or 'a photo without a name'}: {error}") from error
+        raise UnusableEntryError(f"{shorten(box.file_names[0]) or 'a photo without a name'}: {error}") from error
 
 
 def _region(box: TaggedBox) -> LabeledRegion:
@@ -220,18 +220,23 @@ def _vott_box(location: str, asset: Mapping[str, Any], region: Any) -> TaggedBox
         raise UnusableEntryError("'tags' is missing or not a list of strings")
     left, top, width, height = (_parse_number(box.get(key)) for key in ("left", "top", "width", "height"))
     return TaggedBox(
-        location, _files(asset), (left, top, width, height), tuple(tags), _video_name(asset), _size(asset.get("size"))
+        location,
+        _file_names(asset),
+        (left, top, width, height),
+        tuple(tags),
+        _video_name(asset),
+        _size(asset.get("size")),
     )
 
 
-def _files(asset: Mapping[str, Any]) -> tuple[str, ...]:
+def _file_names(asset: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the possible file names of an asset, in all variants that VoTT versions write."""
-    paths = [text for text in (asset.get("name"), asset.get("path")) if isinstance(text, str) and text]
-    if not paths:
+    stated = [text for text in (asset.get("name"), asset.get("path")) if isinstance(text, str) and text]
+    if not stated:
         raise UnusableEntryError("the photo has no name")
-    last = [text.replace("\\", "/").rpartition("/")[2] for text in paths]
-    decoded = [unquote(name).replace("\\", "/").rpartition("/")[2] for name in last]
-    names = [name for name in (*last, *decoded) if name]
+    last_parts = [text.replace("\\", "/").rpartition("/")[2] for text in stated]
+    decoded = [unquote(name).replace("\\", "/").rpartition("/")[2] for name in last_parts]
+    names = [name for name in (*last_parts, *decoded) if name]
     # A video frame is named film.mp4#t=1.5, and its file has an image suffix after that.
     frames = [f"{name}{suffix}" for name in names if "#t=" in name for suffix in (".jpg", ".jpeg", ".png")]
     return tuple(dict.fromkeys((*names, *frames))) or ("",)
@@ -253,13 +258,13 @@ def _parse_row(row: CsvRow) -> TaggedBox | SkippedEntry:
     location = f"line {row.line}"
     try:
         left, top, right, bottom = (_parse_decimal(row.values[column]) for column in VOTT_COLUMNS[1:5])
-        files = _files({"name": row.values["image"]})
+        file_names = _file_names({"name": row.values["image"]})
     except UnusableEntryError as error:
         return SkippedEntry(location, str(error))
     video, is_frame, _ = row.values["image"].partition("#t=")
     tags = (row.values["label"],) if row.values["label"] else ()
     return TaggedBox(
-        location, files, (left, top, right - left, bottom - top), tags, printable(video) if is_frame else ""
+        location, file_names, (left, top, right - left, bottom - top), tags, printable(video) if is_frame else ""
     )
 
 
@@ -270,16 +275,16 @@ def _parse_decimal(text: str) -> float:
         raise UnusableEntryError(f"'{shorten(text)}' is not a number") from None
 
 
-def _index_by_id(entries: list[Any], kind: str, skipped: list[SkippedEntry]) -> dict[int | str, Mapping[str, Any]]:
+def _index_by_id(entries: list[Any], noun: str, skipped: list[SkippedEntry]) -> dict[int | str, Mapping[str, Any]]:
     by_id: dict[int | str, Mapping[str, Any]] = {}
-    for index, entry in enumerate(entries, start=1):
-        identity = _identity(entry, "id")
-        if identity is None:
-            skipped.append(SkippedEntry(f"{kind} {index}", "'id' is missing"))
-        elif identity in by_id:
-            skipped.append(SkippedEntry(f"{kind} {index}", f"an earlier {kind} has the same id, {shorten(identity)}"))
+    for number, entry in enumerate(entries, start=1):
+        entry_id = _read_id(entry, "id")
+        if entry_id is None:
+            skipped.append(SkippedEntry(f"{noun} {number}", "'id' is missing"))
+        elif entry_id in by_id:
+            skipped.append(SkippedEntry(f"{noun} {number}", f"an earlier {noun} has the same id, {shorten(entry_id)}"))
         else:
-            by_id[identity] = entry
+            by_id[entry_id] = entry
     return by_id
 
 
@@ -300,8 +305,8 @@ def _coco_box(
     image = _look_up(annotation, "image_id", images)
     category = _look_up(annotation, "category_id", categories)
     if image is None or category is None:
-        kind = "image" if image is None else "category"
-        raise UnusableEntryError(f"no {kind} has the stated id")
+        noun = "image" if image is None else "category"
+        raise UnusableEntryError(f"no {noun} has the stated id")
     if annotation.get("iscrowd") not in (None, 0):
         raise UnusableEntryError("a crowd is not a single person")
     box = annotation.get("bbox")
@@ -315,10 +320,10 @@ def _coco_box(
 
 
 def _look_up(annotation: Any, key: str, entries: Mapping[int | str, Any]) -> Any:
-    identity = _identity(annotation, key)
-    return None if identity is None else entries.get(identity)
+    entry_id = _read_id(annotation, key)
+    return None if entry_id is None else entries.get(entry_id)
 
 
-def _identity(entry: Any, key: str) -> int | str | None:
+def _read_id(entry: Any, key: str) -> int | str | None:
     value = entry.get(key) if isinstance(entry, dict) else None
     return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None

@@ -65,7 +65,7 @@ def has_embeddings(path: Path) -> bool:
 
 
 def read_arrays(path: Path) -> Dataset:
-    """Read images and labels from an npz.
+    """Return the dataset of an npz of images and labels.
 
     ``images`` is RGB ``uint8`` of shape ``(N, H, W, 3)``; ``labels``, ``splits`` and ``groups`` are strings or integers
     of shape ``(N,)``, an empty label meaning unlabeled; ``aligned`` is a single boolean: whether all images are aligned
@@ -78,7 +78,7 @@ def read_arrays(path: Path) -> Dataset:
 
 
 def read_embeddings(path: Path) -> Dataset:
-    """Read labeled embeddings from an npz, in the format of the module's docstring; raises `DatasetError`."""
+    """Return the dataset of an npz of labeled embeddings, as described above; raises `DatasetError`."""
     with npz_errors(path), zipfile.ZipFile(path) as archive:
         names = [name for name in member_names(archive) if name in _KNOWN_ARRAYS or _TRAIT.fullmatch(name)]
         return _embeddings(path, archive, find_members(archive, names))

@@ -19,18 +19,22 @@ from facebank.evaluation.datasets.folders import dataset_title
 from facebank.storage.files import read_reason
 
 MAX_FILE = 2 * 1024**3
+"""Largest file, in bytes."""
 MAX_IMAGE = 16 * 1024**2
+"""Largest image, in bytes."""
 MAX_IMAGES = 200_000
+"""Largest number of images."""
+
 _MAX_OPCODES = 10 * MAX_IMAGES  # protocol 2 needs about 8.5 opcodes per image
 _MAX_LINE = 1024
 _FOLDS = 10
 
 
 def read_bin(path: Path) -> Dataset:
-    """Read a ``.bin`` file of pairs of aligned faces, a pickle of protocol 2 to 5; its photos are unlabeled.
+    """Return the pairs of aligned faces in a ``.bin`` file, a pickle of protocol 2 to 5; its photos are unlabeled.
 
     As in InsightFace's evaluation, consecutive pairs form ten folds whose lengths differ by at most one; fewer than
-    twenty pairs are one fold. Raises `DatasetError`.
+    twenty pairs are one fold. Raises `DatasetError` if the file cannot be read or has another content.
     """
     try:
         if not path.is_file():

@@ -34,7 +34,7 @@ _SPLITS = {
 
 
 class UnusableEntryError(Exception):
-    """Raised for one unusable entry of a dataset, which the reader then skips."""
+    """An unusable entry of a dataset, which the reader skips."""
 
 
 def file_error(path: Path, reason: str) -> DatasetError:
@@ -49,7 +49,7 @@ def shorten(value: object) -> str:
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
-    """Read a file of at most `max_bytes` bytes; raises `DatasetError` if it is missing, larger or not regular."""
+    """Return a file of at most `max_bytes` bytes; raises `DatasetError` if it is missing, larger or not regular."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -68,7 +68,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, with or without a byte order mark; raises `DatasetError`."""
+    """Return a text file in UTF-8, without its byte order mark; raises `DatasetError` if it cannot be read."""
     try:
         return read_bytes(path, MAX_TEXT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,7 +76,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> object:
-    """Read a JSON file within `MAX_TEXT`; raises `DatasetError`."""
+    """Return the content of a JSON file of at most `MAX_TEXT` bytes; raises `DatasetError` if it is invalid."""
     text = read_text(path)
     try:
         parsed: object = json.loads(text, parse_constant=_refuse_constant)
@@ -227,9 +227,9 @@ def read_columns(path: Path, first_line: str) -> tuple[tuple[str, ...], str]:
 
 
 def read_table(path: Path, required: Collection[str]) -> CsvTable:
-    """Read a UTF-8 CSV file with a header line, separated by commas, semicolons or tabs.
+    """Return a UTF-8 CSV table with a header line, separated by commas, semicolons or tabs.
 
-    `required` are columns, in lower case. Raises `DatasetError`.
+    Raises `DatasetError` if it is invalid, or lacks one of the columns `required`, which are in lower case.
     """
     text = read_text(path)
     columns, separator = read_columns(path, text.partition("\n")[0].rstrip("\r"))

@@ -14,7 +14,7 @@ from facebank.storage.text import printable
 
 
 def read_folders(folder: Path, pick: Pick = Pick.LARGEST) -> Dataset:
-    """Read a dataset with one folder per person; raises `DatasetError` if no person has a photo.
+    """Return a dataset with one folder per person; raises `DatasetError` if no person has a photo.
 
     ``Ada/ada1.jpg`` and ``Ada/2024/1.jpg`` are photos of Ada. If the people's folders lie in ``train``, ``validation``
     (or ``val``, ``valid``) and ``test``, the photos have these splits. Folders whose names differ only in case or
@@ -27,15 +27,13 @@ def read_folders(folder: Path, pick: Pick = Pick.LARGEST) -> Dataset:
         reader.add(path, parts)
     skipped = tuple(reader.notes())
     if not reader.photos:
-        reason = (
-            "the folder has no photos" if not photos else "no folders of people; put the photos of each person into one"
-        )
-        raise file_error(folder, reason)
+        reason = "no folders of people" if photos else "the folder has no photos"
+        raise file_error(folder, f"{reason}; put the photos of each person into a folder with the person's name")
     return Dataset(dataset_title(folder), tuple(reader.photos), pick=pick, skipped=skipped)
 
 
 def _photos_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
-    """List the photos of a folder, each with the parts of its relative path."""
+    """Return the paths of a folder's photos, each with the parts of its relative path."""
     try:
         if not folder.is_dir():
             raise file_error(folder, "no such folder")
@@ -63,7 +61,7 @@ class _FolderReader:
         name = printable("/".join(parts))
         split = parse_split(parts[0]) if parts and parts[0] in self.splits else None
         try:
-            person = self._person(parts[1:] if split else parts, split)
+            person = self._add_person(parts[1:] if split else parts, split)
         except UnusableEntryError as error:
             self._reasons.setdefault(str(error), []).append(name)
             return
@@ -80,12 +78,12 @@ class _FolderReader:
         ]
         return skipped + self._people.notes
 
-    def _person(self, inner: tuple[str, ...], split: str | None) -> str:
-        if len(inner) < 2:
+    def _add_person(self, parts: tuple[str, ...], split: str | None) -> str:
+        if len(parts) < 2:
             raise UnusableEntryError("it is not in a folder of a person")
         if self.splits and split is None:
             raise UnusableEntryError(f"its folder is next to {', '.join(sorted(self.splits))} and belongs to no split")
-        return self._people.add(inner[0])
+        return self._people.add(parts[0])
 
 
 def _split_folders(photos: list[tuple[Path, tuple[str, ...]]]) -> frozenset[str]:

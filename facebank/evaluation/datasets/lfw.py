@@ -54,7 +54,7 @@ class Errata:
 
 
 def read_lfw(photos: Path, pairs: Path | None = None) -> Dataset:
-    """Read LFW: all photos of a folder with ``NAME/NAME_0001.jpg``, and the pairs of a list whose photos exist.
+    """Return LFW: all photos of a folder with ``NAME/NAME_0001.jpg``, and the pairs of a list whose photos exist.
 
     `pairs` defaults to the result of `find_pairs`. Pairs with a missing photo are listed in `skipped`.
 
@@ -94,7 +94,7 @@ def find_pairs(photos: Path) -> Path | None:
 
 
 def read_pairs(path: Path) -> tuple[NamedPair, ...]:
-    """Read a list of pairs: ``pairs.txt``, ``pairsDevTrain.txt`` or ``pairsDevTest.txt``; raises `DatasetError`.
+    """Return a list of pairs: ``pairs.txt``, ``pairsDevTrain.txt`` or ``pairsDevTest.txt``; raises `DatasetError`.
 
     The first line has the number of folds and the number of matched pairs per fold, which equals that of mismatched
     ones; with a single number there is one fold.
@@ -117,7 +117,7 @@ def read_pairs(path: Path) -> tuple[NamedPair, ...]:
 
 
 def read_people(path: Path) -> tuple[ListedPerson, ...]:
-    """Read a list of people: ``people.txt``, ``peopleDevTrain.txt`` or ``peopleDevTest.txt``; raises `DatasetError`."""
+    """Return a list of people, such as ``people.txt`` or ``peopleDevTrain.txt``; raises `DatasetError`."""
     lines = _read_lines(path)
     counts = [(index, _parse_count(path, *line)) for index, line in enumerate(lines) if len(line[1]) == 1]
     people: list[ListedPerson] = []
@@ -139,7 +139,7 @@ def read_people(path: Path) -> tuple[ListedPerson, ...]:
 
 
 def read_errata(path: Path) -> Errata:
-    """Read the label errors of ``errata.txt`` that are not commented out; raises `DatasetError`."""
+    """Return the label errors of ``errata.txt`` that are not commented out; raises `DatasetError`."""
     text = re.sub(r"<!--.*?-->|<[^<>]{0,20}>|&nbsp;", " ", read_text(path), flags=re.DOTALL)
     duplicates = re.findall(r"^[ \t]+([A-Z][\w .'-]*), (\d+).*\n[ \t]+([A-Z][\w .'-]*), (\d+)", text, re.MULTILINE)
     pairs = {_sorted_pair(_photo_name(a, int(m)), _photo_name(b, int(n))) for a, m, b, n in duplicates}

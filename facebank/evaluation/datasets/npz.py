@@ -58,7 +58,7 @@ _ARCHIVE_ERRORS = (
 
 @contextmanager
 def npz_errors(path: Path) -> Iterator[None]:
-    """Convert all errors of reading an npz to `DatasetError`."""
+    """Context manager that raises all errors of reading an npz as `DatasetError`."""
     if not path.is_file():
         raise file_error(path, "no such file")
     try:
@@ -179,7 +179,7 @@ class ImageArray:
         weakref.finalize(self, self._stream.close)
         self._lock = threading.Lock()
         self._values_offset = self._find_values()
-        self._points: list[tuple[int, int, Any]] = []
+        self._restart_points: list[tuple[int, int, Any]] = []  # position, offset in the file, and decompressor
         self._position = 0
         self._decompressor: Any = None
         self._check()
@@ -230,7 +230,7 @@ class ImageArray:
             checksum = zlib.crc32(data, checksum)
             total += len(data)
             if not self._is_stored and total - last_point >= _RESTART_INTERVAL:
-                self._points.append((total, self._stream.tell(), self._decompressor.copy()))
+                self._restart_points.append((total, self._stream.tell(), self._decompressor.copy()))
                 last_point = total
         if self._read_next(1) and not self._is_stored:
             raise UnusableEntryError(f"the array {self.member.name} is truncated")
@@ -240,7 +240,7 @@ class ImageArray:
 
     def _read_at(self, start: int, size: int) -> bytes:
         """Return decompressed bytes, fewer at the end of the file."""
-        nearest = max((point[0] for point in self._points if point[0] <= start), default=0)
+        nearest = max((position for position, *_ in self._restart_points if position <= start), default=0)
         if self._is_stored or start < self._position or nearest > self._position:
             self._restart(start)
         while self._position < start:
@@ -264,7 +264,8 @@ class ImageArray:
             self._stream.seek(self._values_offset + start)
             self._position = start
             return
-        point = max((point for point in self._points if point[0] <= start), default=None, key=lambda point: point[0])
+        points = [point for point in self._restart_points if point[0] <= start]
+        point = max(points, default=None, key=lambda point: point[0])
         if point is None:
             self._position, self._decompressor = 0, zlib.decompressobj(-zlib.MAX_WBITS)
             self._stream.seek(self._values_offset)
@@ -288,11 +289,11 @@ class ImageArray:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image of an npz, read on demand."""
+    """An image of an npz, read on demand; a `PixelSource`."""
 
     array: ImageArray
     number: int
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Return ``uint8`` of shape ``(H, W, 3)``; raises `PhotoError`."""
+        """Return the image, RGB ``uint8`` of shape ``(H, W, 3)``; raises `PhotoError` if the file has changed."""
         return self.array.image(self.number)

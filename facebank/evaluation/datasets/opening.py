@@ -24,7 +24,7 @@ from facebank.evaluation.datasets.pairs_csv import PAIR_COLUMNS, read_pairs_csv
 from facebank.storage.files import read_reason
 from facebank.storage.text import printable
 
-KINDS = (
+FORMATS = (
     "a folder per person, LFW or its pairs.txt, a .bin file of InsightFace, a CSV of pairs, "
     "a VoTT export (JSON or CSV), a COCO export, or an npz of images or embeddings"
 )
@@ -35,7 +35,7 @@ _EXPORT_FOLDERS = ("vott-json-export", "vott-csv-export")
 
 
 def open_dataset(path: Path, photos: Path | None = None) -> Dataset:
-    """Open a dataset in any of the formats `KINDS`.
+    """Return a dataset in any of the formats `FORMATS`.
 
     A folder is read from its VoTT or COCO export if it has one (also in ``vott-json-export`` or ``vott-csv-export``),
     else as one folder per person. For a list of pairs, pass the path of the list.
@@ -63,7 +63,7 @@ def open_dataset(path: Path, photos: Path | None = None) -> Dataset:
 
 
 def read_names(path: Path) -> frozenset[str]:
-    """Read a list of people, in LFW's format or with one name per line; raises `DatasetError`, also if empty."""
+    """Return the people of a list, in LFW's format or with one name per line; raises `DatasetError`, also if empty."""
     lines = [line.strip() for line in read_text(path).splitlines()]
     # Names may be numbers, so LFW's format is recognized by the count after each name.
     if lines and lines[0].isdecimal() and any("\t" in line for line in lines):
@@ -108,13 +108,13 @@ def _open_folder(folder: Path, photos: Path | None) -> Dataset:
 
 
 def _exports(folder: Path) -> list[Path]:
-    """List the VoTT and COCO exports in a folder."""
+    """Return the paths of the VoTT and COCO exports in a folder."""
     if not folder.is_dir():
         return []
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
     # VoTT also writes a file per photo (*-asset.json), which is not an export.
-    tables = [path for path in files if path.suffix.lower() == ".csv" and _is_vott_table(path)]
-    documents = [path for path in files if path.suffix.lower() == ".json" and not path.stem.endswith("-asset")]
+    tables = [path for path in paths if path.suffix.lower() == ".csv" and _is_vott_table(path)]
+    documents = [path for path in paths if path.suffix.lower() == ".json" and not path.stem.endswith("-asset")]
     return [path for path in documents if path.stat().st_size <= MAX_TEXT and _is_export(path)] + tables
 
 
@@ -164,11 +164,11 @@ def _open_text(path: Path, start: bytes, photos: Path | None) -> Dataset:
         return read_vott_csv(path, photos)
     if columns & set(PAIR_COLUMNS):
         return read_pairs_csv(path, photos)
-    raise file_error(path, f"unsupported format; supported are: {KINDS}")
+    raise file_error(path, f"unsupported format; supported are: {FORMATS}")
 
 
 def _open_list(path: Path, photos: Path | None) -> Dataset:
-    """Open LFW from its list of pairs; photos are looked for next to the list, in ``lfw``, and in ``../lfw``."""
+    """Return LFW from its list of pairs; photos are looked for next to the list, in ``lfw``, and in ``../lfw``."""
     parent = path.absolute().parent
     folders = [photos] if photos else [parent, parent / "lfw", parent.parent / "lfw"]
     for folder in folders:

@@ -29,7 +29,7 @@ _SAME = {
 
 
 def read_pairs_csv(path: Path, photos: Path | None = None) -> Dataset:
-    """Read a table of pairs; unusable rows are listed in `skipped`.
+    """Return the dataset of a table of pairs; unusable rows are listed in `skipped`.
 
     The columns ``first`` and ``second`` are paths of photos; ``same`` is 1, true, yes or same, or 0, false, no or
     different; ``fold`` is an integer from 0. ``first_person`` and ``second_person`` are names or empty. Without these

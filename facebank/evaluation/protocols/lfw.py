@@ -18,7 +18,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets import Errata, find_pairs, find_wrong_pairs, open_dataset, read_lfw
-from facebank.evaluation.figures import Figure, pair_rate
+from facebank.evaluation.figures import Figure, format_percent, pair_rate
 from facebank.evaluation.pairing import ComparedPairs
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.options import find_errata
@@ -239,7 +239,7 @@ def _summary(
     sentences = [
         first,
         operating_sentence(figures),
-        acquired_sentence(compared).replace("never match", "count as errors"),
+        acquired_sentence(compared, "count as errors"),
     ]
     if len(wrong_labels):
         sentences.append(
@@ -267,7 +267,7 @@ def _accuracy_section(folds: NDArray[np.int64], by_folds: Folds | None) -> Secti
                 str(number + 1),
                 f"{int(own.sum()):,}",
                 f"{threshold:.3f}",
-                f"{accuracy:.2%}".replace("%", " %"),
+                format_percent(accuracy),
                 f"{wrong:,}",
             )
         )

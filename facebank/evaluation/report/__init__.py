@@ -2,6 +2,7 @@
 
 from facebank.evaluation.report.files import WrittenReport, check_replaceable, write_report
 from facebank.evaluation.report.model import (
+    MAX_BANDS,
     PAIR_SCORES,
     SEARCH_SCORES,
     ContactSheet,
@@ -20,6 +21,7 @@ from facebank.evaluation.report.model import (
 from facebank.evaluation.report.wording import figure_tables
 
 __all__ = [
+    "MAX_BANDS",
     "PAIR_SCORES",
     "SEARCH_SCORES",
     "ContactSheet",

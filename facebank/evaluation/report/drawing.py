@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facebank.evaluation.report.model import Curves, Histogram, Matrix, bin_values, finite, top_confusions
+from facebank.evaluation.report.model import MAX_BANDS, Curves, Histogram, Matrix, bin_values, finite, top_confusions
 from facebank.storage.paths import set_matplotlib_cache
 from facebank.storage.text import printable
 
@@ -62,7 +62,7 @@ _MARGIN = 0.12
 _WIDTH, _HEIGHT, _LEGEND_ROW = 7.2, 4.6, 0.2
 _LINE_WIDTH = 1.8
 _FEW_POINTS = 24
-_MAX_BANDS = 3  # more bands would hide each other; the table lists all
+
 _MARKERS = "oDs^vP*X"
 _PROBIT_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
 _TICK_ROOM = 0.11
@@ -106,9 +106,9 @@ def draw(item: Curves | Matrix | Histogram) -> Picture:
 
 def _encode(figure: Figure, file_format: str) -> bytes:
     omitted = ("Date", "Creator", "Format", "Type") if file_format == "svg" else ("Software",)
-    file = BytesIO()
-    figure.savefig(file, format=file_format, dpi=_DOTS_PER_INCH, metadata=dict.fromkeys(omitted))
-    return file.getvalue()
+    buffer = BytesIO()
+    figure.savefig(buffer, format=file_format, dpi=_DOTS_PER_INCH, metadata=dict.fromkeys(omitted))
+    return buffer.getvalue()
 
 
 def _alternative_text(item: Curves | Matrix | Histogram) -> str:
@@ -185,7 +185,7 @@ def draw_curves(curves: Curves) -> Figure:
     x_limits, y_limits = _set_axes(axes, curves)
     handles: list[Any] = [
         _draw_line(
-            axes, line, style, has_bands=_has_bands(curves), hidden=_count_equal(line, curves.lines[number + 1 :])
+            axes, line, style, has_bands=_has_bands(curves), equal_count=_count_equal(line, curves.lines[number + 1 :])
         )
         for number, (line, style) in enumerate(zip(curves.lines, _line_styles(len(curves.lines)), strict=True))
     ]
@@ -210,12 +210,12 @@ def draw_curves(curves: Curves) -> Figure:
 
 def _zero_note(curves: Curves, x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
     """Return a legend note for lines whose values are all 0, which logarithmic axes cannot show."""
-    hidden = (curves.x_scale == "log" and not (x > 0).any()) or (curves.y_scale == "log" and not (y > 0).any())
-    return " (0, off the scale)" if hidden and x.size else ""
+    is_hidden = (curves.x_scale == "log" and not (x > 0).any()) or (curves.y_scale == "log" and not (y > 0).any())
+    return " (0, off the scale)" if is_hidden and x.size else ""
 
 
 def _has_bands(curves: Curves) -> bool:
-    return len(curves.lines) <= _MAX_BANDS
+    return len(curves.lines) <= MAX_BANDS
 
 
 def _count_equal(line: Line, later: Sequence[Line]) -> int:
@@ -223,15 +223,15 @@ def _count_equal(line: Line, later: Sequence[Line]) -> int:
     return sum(np.array_equal(line.x, other.x) and np.array_equal(line.y, other.y, equal_nan=True) for other in later)
 
 
-def _draw_line(axes: Axes, line: Line, style: tuple[str, str], *, has_bands: bool, hidden: int) -> Line2D:
-    """Draw a line, wider than the equal lines on top of it; a single point gets its interval as a bar."""
+def _draw_line(axes: Axes, line: Line, style: tuple[str, str], *, has_bands: bool, equal_count: int) -> Line2D:
+    """Draw a line, wider than the `equal_count` equal ones on top of it; a single point gets its interval as a bar."""
     color, dash = style
     has_few_points = line.x.size <= _FEW_POINTS and line.weights is None
-    width = _LINE_WIDTH + 2.5 * hidden
+    width = _LINE_WIDTH + 2.5 * equal_count
     marker = "o" if has_few_points else ""
     (drawn,) = axes.plot(line.x, line.y, dash, color=color, marker=marker, markersize=2.2 + width, linewidth=width)
     if line.x.size == 1 and line.low is not None and line.high is not None:
-        axes.vlines(line.x, line.low, line.high, color=color, alpha=0.4, linewidth=_LINE_WIDTH + 5 * hidden)
+        axes.vlines(line.x, line.low, line.high, color=color, alpha=0.4, linewidth=_LINE_WIDTH + 5 * equal_count)
     elif has_bands and line.low is not None and line.high is not None:
         low = np.maximum(line.low, _ABOVE_ZERO) if axes.get_yscale() == "log" else line.low
         axes.fill_between(line.x, low, line.high, color=color, alpha=0.16, linewidth=0)
@@ -243,14 +243,14 @@ def _draw_line(axes: Axes, line: Line, style: tuple[str, str], *, has_bands: boo
 
 
 def _set_axes(axes: Axes, curves: Curves) -> tuple[tuple[float, float], tuple[float, float]]:
-    across = _values([line.x for line in curves.lines], [x for _, x, _ in curves.markers])
+    x_values = _values([line.x for line in curves.lines], [x for _, x, _ in curves.markers])
     banded = [line for line in curves.lines if _has_bands(curves) or line.x.size == 1]
     bands = [band for line in banded for band in (line.low, line.high) if band is not None]
-    up = _values([line.y for line in curves.lines] + bands, [y for _, _, y in curves.markers])
+    y_values = _values([line.y for line in curves.lines] + bands, [y for _, _, y in curves.markers])
     if curves.x_scale == curves.y_scale == "probit" and all(map(_is_low_error, curves.lines)):
-        across, up = across[across <= _FULL_RANGE], up[up <= _FULL_RANGE]
-    x_limits = _set_axis(axes, "x", curves.x_scale, across)
-    y_limits = _set_axis(axes, "y", curves.y_scale, up)
+        x_values, y_values = x_values[x_values <= _FULL_RANGE], y_values[y_values <= _FULL_RANGE]
+    x_limits = _set_axis(axes, "x", curves.x_scale, x_values)
+    y_limits = _set_axis(axes, "y", curves.y_scale, y_values)
     steps = np.unique(_values([line.x for line in curves.lines], []))
     if curves.x_scale != "probit" and 0 < steps.size <= _MAX_TICKS and all(len(f"{step:g}") <= 4 for step in steps):
         _set_ticks(axes, "x", [float(step) for step in steps], [f"{step:,g}" for step in steps])
@@ -327,14 +327,13 @@ def _linear_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     if not values.size:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    # Fractions that span most of 0..1 get the full axis: a detail could be mistaken for the whole.
+    # Fractions that span most of 0..1 get the full axis, because a detail could be mistaken for the whole.
     if low >= 0 and high <= 1 and high - low >= _FULL_RANGE:
         return -0.02, 1.02
-    edge = 0.06 * (high - low) or 0.05 * max(1.0, abs(high))
-    if low >= 0 and high <= 1:
-        # Fractions do not exceed 1: the margin is room for the line.
-        return max(low - edge, -0.1 * edge), min(high + edge, 1 + 0.1 * edge)
-    return low - edge, high + edge
+    margin = 0.06 * (high - low) or 0.05 * max(1.0, abs(high))
+    if low >= 0 and high <= 1:  # beyond 0 and 1, only the width of the line needs space
+        return max(low - margin, -0.1 * margin), min(high + margin, 1 + 0.1 * margin)
+    return low - margin, high + margin
 
 
 def draw_histogram(histogram: Histogram) -> Figure:
@@ -366,12 +365,12 @@ def draw_matrix(matrix: Matrix) -> Figure:
 
     rows, columns = matrix.counts.shape
     cell, size = _cell_size(max(rows, columns))
-    names = max(len(_shorten(name)) for name in (*matrix.rows, *matrix.columns)) * size / 110
-    figure = _new_figure(max(4.4, columns * cell + names + 1.4), max(3.2, rows * cell + names + 0.8))
+    label_size = max(len(_shorten(name)) for name in (*matrix.rows, *matrix.columns)) * size / 110
+    figure = _new_figure(max(4.4, columns * cell + label_size + 1.4), max(3.2, rows * cell + label_size + 0.8))
     axes = figure.add_subplot()
     sums = np.maximum(1, matrix.counts.sum(axis=1, keepdims=True))
     fractions = matrix.counts / sums
-    # Square root: makes a few errors visible among many correct answers.
+    # The square root makes a few errors visible among many correct answers.
     image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest", aspect="equal")
     axes.set_xticks(range(columns), [_shorten(name) for name in matrix.columns], rotation=90, fontsize=size)
     axes.set_yticks(range(rows), [_shorten(name) for name in matrix.rows], fontsize=size)

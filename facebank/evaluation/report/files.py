@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _DIGITS = 6
 _MAX_POINTS = 2000
 _ADVICE = "choose another folder with --out, or make this one writable"
-_MAX_BYTES = 256 * 1024**2  # bytes; larger files are not recognized as reports
+_MAX_BYTES = 256 * 1024**2  # larger files are not recognized as reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +178,16 @@ def as_json(report: Report, command: str) -> str:
         "figures": {name: _figure(figure) for name, figure in report.figures.items()},
         "failures": [{"what": failure.entry, "why": failure.reason} for failure in report.failures],
     }
-    kinds = (
+    keys = (
         ("tables", Table),
         ("curves", Curves),
         ("matrices", Matrix),
         ("histograms", Histogram),
         ("cases", ContactSheet),
     )
-    for name, kind in kinds:
-        selected = [(title, item) for title, item in items if isinstance(item, kind)]
-        record[name] = [
+    for key, item_class in keys:
+        selected = [(title, item) for title, item in items if isinstance(item, item_class)]
+        record[key] = [
             {"section": title, "title": item.title} | part for title, item in selected for part in _parts(item)
         ]
     return "{\n" + ",\n".join(f"  {_text(key)}: {_value(value)}" for key, value in record.items()) + "\n}\n"

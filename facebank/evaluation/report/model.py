@@ -35,6 +35,8 @@ SEARCH_SCORES = (
     "probability",
 )
 """Columns of ``scores.csv`` for searches."""
+MAX_BANDS = 3
+"""Largest number of lines whose bands are drawn: more bands would hide each other."""
 
 _FIGURE_NAME = re.compile(r"[a-z0-9]+([_.-][a-z0-9]+)*")
 _SCALES = ("linear", "log", "probit")

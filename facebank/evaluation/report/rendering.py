@@ -99,10 +99,10 @@ def _contents(chapters: Sequence[Chapter]) -> str:
 
 
 def _chapter(number: int, chapter: Chapter) -> str:
-    kind = ' class="summary"' if not chapter.title else ""
+    attribute = ' class="summary"' if not chapter.title else ""
     heading = f"<h2>{escape_html(chapter.title)}</h2>\n" if chapter.title else ""
     blocks = "\n".join(_block(block) for block in chapter.blocks)
-    return f'<section id="part-{number}"{kind}>\n{heading}{blocks}\n</section>'
+    return f'<section id="part-{number}"{attribute}>\n{heading}{blocks}\n</section>'
 
 
 def _block(block: Block) -> str:
@@ -126,8 +126,8 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    kind = ' class="number"' if text.strip() and _NUMBERS.fullmatch(text) else ""
-    return f'<td dir="auto"{kind}>{_words(text)}</td>'
+    attribute = ' class="number"' if text.strip() and _NUMBERS.fullmatch(text) else ""
+    return f'<td dir="auto"{attribute}>{_words(text)}</td>'
 
 
 def _plot(item: Curves | Matrix | Histogram) -> str:
@@ -171,7 +171,7 @@ def _image(pixels: RGBImage, description: str) -> str:
 
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.thumbnail((_MAX_FACE, _MAX_FACE), Image.Resampling.LANCZOS)
-    file = BytesIO()
-    image.save(file, "JPEG", quality=_JPEG_QUALITY)
-    data = base64.b64encode(file.getvalue()).decode("ascii")
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return f'<img src="data:image/jpeg;base64,{data}" alt="{escape_html(description)}" width="112" height="112">'

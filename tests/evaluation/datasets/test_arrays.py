@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import DatasetError, PhotoError
-from facebank.evaluation.dataset import Pick, read_pixels
+from facebank.evaluation.dataset import Pick, read_dataset_photo
 from facebank.evaluation.datasets import arrays, npz
 from facebank.evaluation.datasets.arrays import read_arrays
 
@@ -48,7 +48,7 @@ def test_images_and_labels_are_read(tmp_path: Path, compress: bool, in_columns: 
     assert dataset.pick is Pick.ALIGNED
     assert [note.entry for note in dataset.skipped] == ["Ada and ada"]
     for photo, image in zip(dataset.photos, IMAGES, strict=True):
-        assert np.array_equal(read_pixels(photo).pixels, image)
+        assert np.array_equal(read_dataset_photo(photo).pixels, image)
 
 
 def test_layout_of_the_tutorial_is_read(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_images_are_read_one_at_a_time(tmp_path: Path, compress: bool, monkeypat
     images = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
     dataset = read_arrays(write_arrays(tmp_path, compress, images=images, labels=np.arange(60)))
     for number in (59, 0, 1, 30, 29, 58, 7, 8):
-        assert np.array_equal(read_pixels(dataset.photos[number]).pixels, images[number])
+        assert np.array_equal(read_dataset_photo(dataset.photos[number]).pixels, images[number])
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -178,7 +178,7 @@ def test_many_images_take_little_memory(tmp_path: Path, compress: bool) -> None:
     path = write_arrays(tmp_path, compress, images=np.zeros((1000, 100, 100, 3), np.uint8), labels=np.arange(1000))
     tracemalloc.start()
     dataset = read_arrays(path)
-    hashes = {read_pixels(photo).content_hash for photo in dataset.photos}
+    hashes = {read_dataset_photo(photo).content_hash for photo in dataset.photos}
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (len(dataset.photos), len(hashes)) == (1000, 1)
@@ -218,4 +218,4 @@ def test_file_changed_while_reading_is_an_error(tmp_path: Path) -> None:
     photo = read_arrays(path).photos[2]
     os.truncate(path, 300)
     with pytest.raises(PhotoError, match=r"image 3 of .*faces.npz cannot be read: the file has changed"):
-        read_pixels(photo)
+        read_dataset_photo(photo)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Pick, read_pixels
+from facebank.evaluation.dataset import Pick, read_dataset_photo
 from facebank.evaluation.datasets import bin_file
 from facebank.evaluation.datasets.bin_file import MAX_IMAGE, parse_bin, read_bin
 from facebank.evaluation.datasets.checking import UnusableEntryError
@@ -203,7 +203,7 @@ def test_file_is_opened_as_a_dataset(
     folds = [pair.fold for pair in dataset.pairs]
     assert folds == sorted(folds)
     assert [folds.count(fold) for fold in sorted(set(folds))] == lengths
-    assert read_pixels(dataset.photos[3]).pixels.shape == (6, 8, 3)
+    assert read_dataset_photo(dataset.photos[3]).pixels.shape == (6, 8, 3)
 
 
 def test_missing_file_is_an_error(tmp_path: Path) -> None:

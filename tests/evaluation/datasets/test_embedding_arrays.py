@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import DatasetError, PhotoError
-from facebank.evaluation.dataset import Pick, read_pixels
+from facebank.evaluation.dataset import Pick, read_dataset_photo
 from facebank.evaluation.datasets import arrays, open_dataset
 from facebank.evaluation.datasets.arrays import read_embeddings
 from facebank.evaluation.faces import FaceReader, embedded_faces
@@ -49,7 +49,7 @@ def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
     assert np.array_equal(face.embedding, VECTORS[1])
     assert (face.quality, face.assessment.size) == (0.5, 90)
     with pytest.raises(PhotoError, match="has no pixels"):
-        read_pixels(data.photos[0])
+        read_dataset_photo(data.photos[0])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Pick, SkippedEntry, read_pixels
+from facebank.evaluation.dataset import Pick, SkippedEntry, read_dataset_photo
 from facebank.evaluation.datasets.folders import read_folders
 
 from .conftest import WritePhotos
@@ -24,7 +24,7 @@ def test_each_folder_is_a_person(write_photos: WritePhotos) -> None:
     assert dataset.pick is Pick.LARGEST
     assert dataset.skipped == ()
     assert {photo.split for photo in dataset.photos} == {None}
-    assert read_pixels(dataset.photos[1]).pixels.shape == (6, 8, 3)
+    assert read_dataset_photo(dataset.photos[1]).pixels.shape == (6, 8, 3)
 
 
 @pytest.mark.parametrize("validation", ["val", "valid", "Validation"])

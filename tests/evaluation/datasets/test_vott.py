@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import LabeledRegion, Pick, read_pixels
+from facebank.evaluation.dataset import LabeledRegion, Pick, read_dataset_photo
 from facebank.evaluation.datasets.annotations import read_vott_csv, read_vott_json
 
 from .conftest import WritePhotos
@@ -62,7 +62,7 @@ def test_each_box_is_a_photo(write_photos: WritePhotos) -> None:
     assert dataset.photos[0].region == LabeledRegion(1, 1, 4, 3)
     assert dataset.pick is Pick.CENTRAL
     assert dataset.skipped == ()
-    assert read_pixels(dataset.photos[0]).pixels.shape == (4, 4, 3)
+    assert read_dataset_photo(dataset.photos[0]).pixels.shape == (4, 4, 3)
 
 
 def test_frames_of_a_video_are_one_group(write_photos: WritePhotos) -> None:

@@ -13,7 +13,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation import leakage
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import CORNERS, Drawing, Shape
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, LabeledRegion, Pick, read_pixels
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, LabeledRegion, Pick, read_dataset_photo
 from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.leakage import CopyKind, find_leakage, leak_entries
 from facebank.evaluation.protocols.sanity import sanity
@@ -95,7 +95,9 @@ def test_smaller_copy_is_a_leak_and_another_photo_is_not(bench: Bench, crowd: Da
         replace(
             photo,
             name=f"smaller {photo.name}",
-            content=np.asarray(cv2.resize(read_pixels(photo).pixels, None, fx=factor, fy=factor), dtype=np.uint8),
+            content=np.asarray(
+                cv2.resize(read_dataset_photo(photo).pixels, None, fx=factor, fy=factor), dtype=np.uint8
+            ),
         )
         for photo in photos
     ]
