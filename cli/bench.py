@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from facebank.evaluation.protocols import CONTENTS, Option, Protocol, load_protocol
+from facebank.evaluation.protocols import PROTOCOLS, Option, Protocol, load_protocol
 from facebank.storage.text import shell_command
 
 from .commands import Commands
@@ -75,7 +75,7 @@ class _Bench(HelpGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         registered = self.commands
-        self.commands = Commands([*CONTENTS, *registered], _protocol_command)
+        self.commands = Commands([*PROTOCOLS, *registered], _protocol_command)
         self.commands.update(registered)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # click's signature
@@ -85,7 +85,7 @@ class _Bench(HelpGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the names and summaries of the commands."""
         rows = [
-            (name, CONTENTS[name].summary if name in CONTENTS else self.commands[name].get_short_help_str(100))
+            (name, PROTOCOLS[name].summary if name in PROTOCOLS else self.commands[name].get_short_help_str(100))
             for name in self.list_commands(ctx)
         ]
         with formatter.section("Commands"):

@@ -1,4 +1,4 @@
-"""Evaluation protocols: each module registers its functions with `protocol`, and `CONTENTS` lists them all.
+"""Evaluation protocols: each module registers its functions with `protocol`, and `PROTOCOLS` lists them all.
 
 Importing this package is cheap; `load_protocol` imports the module of a protocol.
 """
@@ -28,7 +28,7 @@ class ProtocolEntry(NamedTuple):
     summary: str
 
 
-CONTENTS = {
+PROTOCOLS = {
     "lfw": ProtocolEntry("lfw", "Run LFW's View 2."),
     "verify": ProtocolEntry("verify", "Compare pairs of photos: do both show one person?"),
     "fewshot": ProtocolEntry("fewshot", "Measure accuracy by number of enrolled photos."),
@@ -84,7 +84,7 @@ class Protocol:
     @property
     def help(self) -> str:
         """Help text: the summary and the details."""
-        return f"{CONTENTS[self.name].summary}\n\n{self.details}".strip()
+        return f"{PROTOCOLS[self.name].summary}\n\n{self.details}".strip()
 
     def options(self) -> dict[str, tuple[Any, Option, Any]]:
         """Return type, option and default (`inspect.Parameter.empty` if required) of each option, by parameter."""
@@ -122,7 +122,7 @@ def protocol(
     examples: tuple[str, ...] = (),
     has_scores: bool = False,
 ) -> Callable[[Run], Run]:
-    """Register the decorated function as the protocol `name` of `CONTENTS`; parameters as in `Protocol`."""
+    """Register the decorated function as the protocol `name` of `PROTOCOLS`; parameters as in `Protocol`."""
 
     def register(run: Run) -> Run:
         _REGISTERED[name] = Protocol(name, run, open_data, details, examples or (f"{name} people/",), has_scores)
@@ -132,6 +132,6 @@ def protocol(
 
 
 def load_protocol(name: str) -> Protocol:
-    """Return a protocol of `CONTENTS` by name."""
-    import_module(f"{__name__}.{CONTENTS[name].module}")
+    """Return a protocol of `PROTOCOLS` by name."""
+    import_module(f"{__name__}.{PROTOCOLS[name].module}")
     return _REGISTERED[name]

@@ -15,7 +15,7 @@ from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate, resample_weights
 from facebank.evaluation.dataset import Dataset, SkippedEntry
-from facebank.evaluation.figures import Figure, FigureKind, difference, pair_rate, rate
+from facebank.evaluation.figures import INTERVAL, Figure, FigureKind, difference, pair_rate, rate
 from facebank.evaluation.identification import Condition, searches_table, strangers_table
 from facebank.evaluation.pairing import ComparedPairs, bootstrap_units, compare_faces, pairs_of, select_compared
 from facebank.evaluation.protocols import Option, protocol
@@ -177,7 +177,7 @@ def _check_names(systems: Sequence[ComparedSystem]) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Content:
-    """Content of the report."""
+    """Content of the report: what was compared, the faces of each system, figures, and a section with details."""
 
     description: str
     faces: list[FaceSet]
@@ -222,8 +222,8 @@ def _right_by_folds(trial: ComparedPairs) -> NDArray[np.bool_] | None:
 
 def _pair_differences(ours: ComparedPairs, theirs: ComparedPairs) -> dict[str, Figure]:
     """Return the differences ours - theirs on the same pairs."""
-    first, second, same = ours.comparisons.first, ours.comparisons.second, ours.comparisons.same
-    a, b = ours.comparisons, theirs.comparisons
+    comparisons = (ours.comparisons, theirs.comparisons)
+    first, second, same = comparisons[0].first, comparisons[0].second, comparisons[0].same
 
     def paired_difference(
         mine: NDArray[np.bool_], other: NDArray[np.bool_], mask: NDArray[np.bool_], measure: str
@@ -242,10 +242,10 @@ def _pair_differences(ours: ComparedPairs, theirs: ComparedPairs) -> dict[str, F
     figures["fnmr_at_shipped_threshold"] = paired_difference(
         ~matched[0], ~matched[1], same, "FNMR at the shipped thresholds"
     )
-    figures["equal_error_rate"] = _eer_difference(a, b)
+    figures["equal_error_rate"] = _eer_difference(*comparisons)
     for fmr in RATES:
         if fmr * int((~same).sum()) >= 1:
-            missed = [~system.matches(system.threshold_at(fmr)) for system in (a, b)]
+            missed = [~compared.matches(compared.threshold_at(fmr)) for compared in comparisons]
             figure = paired_difference(
                 missed[0], missed[1], same, f"FNMR, each at its own threshold of an FMR of {100 * fmr:g} %"
             )
@@ -259,7 +259,7 @@ def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
         return rates[0] - rates[1]
 
     resampled = [difference_of_rates(weights) for weights in resample_weights(ours)]
-    low, high = np.quantile(resampled, [0.025, 0.975]) if resampled else (-1.0, 1.0)
+    low, high = np.quantile(resampled, INTERVAL) if resampled else (-1.0, 1.0)
     return Figure(
         difference_of_rates(None),
         (float(low), float(high)),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.faces import FaceSet
-    from facebank.evaluation.report import Curves, Report
+    from facebank.evaluation.report import Curves
     from facebank.evaluation.searches import Searches, TrialGallery
 
 PHOTOS = 3

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.figures import rate, sampling_units
+from facebank.evaluation.figures import format_percent, rate, sampling_units
 from facebank.evaluation.identification import line_of
 from facebank.evaluation.report import Curves, Line, Table
 from facebank.evaluation.searches import Searches, TrialGallery, enroll, exclude_related
@@ -39,7 +39,7 @@ def count_photos(dataset: Dataset) -> dict[str, int]:
 def draw_photos(
     faces: FaceSet, people: Sequence[str], photos: int, random: np.random.Generator, max_probes: int | None = None
 ) -> Draw:
-    """Draw `photos` photos of each person to enroll; all others, or at most `max_probes` of each person, are probes.
+    """Return a draw of `photos` photos of each person; all others, or at most `max_probes` of each, are probes.
 
     Photos that share a source with an enrolled one are excluded from the probes.
     """
@@ -92,8 +92,8 @@ def draws_table(draws: Sequence[Draw], searches: Searches, photos: int) -> Table
         part = slice(int(end) - len(draw.probes), int(end))
         total = len(draw.probes)
         first, named = (total - int(wrong[part].sum()) for wrong in (searches.not_first, searches.missed))
-        rows.append((f"{photos}", f"{number}", f"{total:,}", f"{first:,}", f"{named:,}", f"{named / total:.2%}"))
-    headings = ("photos enrolled", "draw", "searched for", "best candidate right", "named rightly", "share")
+        rows.append((f"{photos}", f"{number}", f"{total:,}", f"{first:,}", f"{named:,}", format_percent(named / total)))
+    headings = ("photos enrolled", "draw", "searched for", "best candidate right", "named rightly", "fraction")
     return Table(f"Draw by draw, {photos} enrolled", headings, tuple(rows))
 
 
@@ -103,4 +103,4 @@ def shots_curve(figures: dict[str, Figure], photos: Sequence[int]) -> Curves:
     for key, label in (("rank_1", "best candidate right"), ("fnir", "not given the right name")):
         measured = {number: figures[f"{key}_{number}"] for number in photos if f"{key}_{number}" in figures}
         lines.append(line_of(label, list(measured), list(measured.values())))
-    return Curves("Photos enrolled of each person", "photos enrolled", "share", tuple(lines))
+    return Curves("Photos enrolled of each person", "photos enrolled", "fraction", tuple(lines))

@@ -65,14 +65,17 @@ def video_frames(run: ExperimentRun) -> None:
 
 
 def side_by_side(left: RGBImage, right: RGBImage) -> RGBImage:
-    """Return two photos side by side, ``(larger height, sum of widths, 3)``, padded with black below."""
+    """Return two photos side by side, RGB ``uint8`` ``(larger height, sum of widths, 3)``, padded with black below."""
     height = max(len(left), len(right))
-    padded = [np.pad(part, ((0, height - len(part)), (0, 0), (0, 0))) for part in (left, right)]
+    padded = [np.pad(pixels, ((0, height - len(pixels)), (0, 0), (0, 0))) for pixels in (left, right)]
     return np.concatenate(padded, axis=1)
 
 
 def paste_face(pixels: RGBImage, face: Detection, other: RGBImage, other_face: Detection) -> RGBImage:
-    """Return the photo `other` with `other_face` replaced by `face` of `pixels`; body and background are kept."""
+    """Return the pixels of `other` with `other_face` replaced by `face` of `pixels`; body and background are kept.
+
+    Photos are RGB ``uint8`` of shape ``(height, width, 3)``.
+    """
     height, width = other.shape[:2]
     matrix = similarity_transform(face.landmarks, other_face.landmarks)
     moved = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -190,16 +193,16 @@ def _compare_on_other_bodies(run: ExperimentRun, pairs: Sequence[tuple[int, int]
 
 
 def _pairs(run: ExperimentRun) -> list[tuple[int, int]]:
-    """Pair photos of different people: one half two enrolled people, the other a stranger and an enrolled person."""
+    """Return pairs of photos: one half of two enrolled people, the other of a stranger and an enrolled person."""
     if run.last is None:
         return []
     faces, owners, number = run.faces, run.faces.dataset.owners, run.experiment.composites
     probes = run.last[0].probes
     probes = probes[faces.has_face[probes]]
-    turns = round_robin([probes[owners[probes] == person] for person in np.unique(owners[probes])], len(probes))
-    enrolled = [(int(a), int(b)) for a in turns for b in turns if owners[a] < owners[b]]
-    others = run.stranger_indices if len(turns) else probes
-    mixed = [(int(other), int(turns[index % len(turns)])) for index, other in enumerate(others)]
+    ordered = round_robin([probes[owners[probes] == person] for person in np.unique(owners[probes])], len(probes))
+    enrolled = [(int(a), int(b)) for a in ordered for b in ordered if owners[a] < owners[b]]
+    others = run.stranger_indices if len(ordered) else probes
+    mixed = [(int(other), int(ordered[index % len(ordered)])) for index, other in enumerate(others)]
     return enrolled[: number - number // 2] + mixed[: number // 2]
 
 
@@ -225,7 +228,7 @@ def _decision_at(face: Face, offset: int, detected: Sequence[Face], decisions: S
     if not detected:
         return None
     middle = face.landmarks.mean(axis=0) + np.array([offset, 0])
-    distances = [float(np.linalg.norm(face.landmarks.mean(axis=0) - middle)) for face in detected]
+    distances = [float(np.linalg.norm(other.landmarks.mean(axis=0) - middle)) for other in detected]
     nearest = int(np.argmin(distances))
     return decisions[nearest] if distances[nearest] < 0.25 * face.size else None
 

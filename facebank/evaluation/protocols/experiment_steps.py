@@ -11,7 +11,7 @@ import numpy as np
 
 from facebank.evaluation.changes import MASKS, SIZES
 from facebank.evaluation.dataset import SkippedEntry
-from facebank.evaluation.figures import rate
+from facebank.evaluation.figures import format_percent, rate
 from facebank.evaluation.identification import (
     Condition,
     confusion_matrix,
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from facebank.evaluation.report import Item
     from facebank.evaluation.searches import Searches, TrialGallery
 
-PARTS = ("train", "validation", "test")
-PART_FRACTIONS = (0.6, 0.2, 0.2)
+SPLITS = ("train", "validation", "test")
+SPLIT_FRACTIONS = (0.6, 0.2, 0.2)
 """Fractions of the splits that are drawn for a dataset without splits."""
 FAMILY = ("George_HW_Bush", "George_W_Bush", "Jeb_Bush")
 FAMILY_PHOTOS = 4
@@ -97,9 +97,11 @@ class Experiment:
         Pairs with their kinship, of which the closest is chosen instead.
     others
         Function that returns the people to use as strangers.
-    strangers, composites, split
-        Limits of single steps: number of strangers, of composite photos, and of enrolled photos and probes.
-    by_parts
+    strangers, composites
+        Maximum numbers of strangers and of composite photos.
+    published_sizes
+        Numbers of enrolled photos and of probes of each person in `published_split`.
+    by_splits
         Whether to enroll from the training split, and to search for the test split only.
     lists_draws, lists_errors
         Whether to list each draw, and each photo that was not given the right name.
@@ -122,17 +124,17 @@ class Experiment:
     others: Callable[[Bench, Dataset, Sequence[str], Experiment], Sequence[str]] | None = None
     strangers: int = 0
     composites: int = 0
-    split: tuple[int, int] | None = None
-    by_parts: bool = False
+    published_sizes: tuple[int, int] | None = None
+    by_splits: bool = False
     lists_draws: bool = False
     lists_errors: bool = False
 
     @property
     def min_photos(self) -> int:
         """Smallest number of photos of a person."""
-        if self.split is not None:
-            return sum(self.split)
-        return 2 if self.by_parts else max(self.photos) + 1
+        if self.published_sizes is not None:
+            return sum(self.published_sizes)
+        return 2 if self.by_splits else max(self.photos) + 1
 
 
 @dataclass(slots=True, eq=False)
@@ -207,9 +209,9 @@ def few_photos(run: ExperimentRun) -> None:
     if "accuracy" not in run.figures:
         run.figures["accuracy"] = replace(run.figures[f"rank_1_{max_photos}"], published=experiment.published)
         names = ["accuracy", *names] if is_single else [*names, "accuracy"]
-    if experiment.by_parts:
+    if experiment.by_splits:
         run.figures[f"rank_1_{max_photos}"] = run.figures["accuracy"]
-        tables.insert(0, _parts_table(faces, _parts(faces, run.bench.random(experiment.purpose, max_photos, 0))))
+        tables.insert(0, _splits_table(faces, _splits(faces, run.bench.random(experiment.purpose, max_photos, 0))))
     if not is_single:
         tables.insert(0, shots_curve(run.figures, experiment.photos))
     values = {
@@ -228,14 +230,14 @@ def few_photos(run: ExperimentRun) -> None:
 def published_split(run: ExperimentRun) -> None:
     """Enroll and search for the numbers of photos of the published split."""
     experiment, faces = run.experiment, run.faces
-    enrolled, tested = experiment.split or (0, 0)
+    enrolled, tested = experiment.published_sizes or (0, 0)
     draw = draw_photos(faces, run.people, enrolled, run.bench.random(experiment.purpose), max_probes=tested)
     searches, trial = search_draws(run.bench, faces, [draw])
-    units, ending = units_of(faces, searches), f"{enrolled} enrolled of each."
-    accuracy = rate(~searches.not_first, units, f"Photos whose best candidate is right, {ending}")
+    units = units_of(faces, searches)
+    accuracy = rate(~searches.not_first, units, f"Photos whose best candidate is right, {enrolled} enrolled of each.")
     run.figures["accuracy"] = accuracy = replace(accuracy, published=experiment.published)
     run.figures[f"fnir_{enrolled}"] = rate(
-        searches.missed, units, f"Photos that are not given the right name, {ending}"
+        searches.missed, units, f"Photos that are not given the right name, {enrolled} enrolled of each."
     )
     text = f"Of {enrolled + tested} random photos of each, {enrolled} are enrolled and {tested} searched for."
     tables = person_by_person(searches, trial.names, "Decisions")
@@ -343,40 +345,40 @@ def _rates(condition: Condition) -> dict[str, Figure]:
 
 def _draw(run: ExperimentRun, photos: int, turn: int) -> Draw:
     experiment, faces = run.experiment, run.faces
-    if not experiment.by_parts:
+    if not experiment.by_splits:
         numbers = (turn,) if len(experiment.photos) == 1 else (photos, turn)
         return draw_photos(faces, run.people, photos, run.bench.random(experiment.purpose, *numbers))
     random = run.bench.random(experiment.purpose, photos, turn)
-    parts = _parts(faces, random)
+    splits = _splits(faces, random)
     enrolled: list[NDArray[np.int64]] = []
     for person in range(len(faces.dataset.people)):
-        usable = np.flatnonzero((faces.dataset.owners == person) & (parts == 0) & faces.has_face)
+        usable = np.flatnonzero((faces.dataset.owners == person) & (splits == 0) & faces.has_face)
         enrolled.append(random.permutation(usable)[:photos])
     all_enrolled = np.concatenate(enrolled).astype(np.int64)
-    tested = np.flatnonzero((parts == 2) & (faces.dataset.owners >= 0)).astype(np.int64)
+    tested = np.flatnonzero((splits == 2) & (faces.dataset.owners >= 0)).astype(np.int64)
     return Draw(all_enrolled, exclude_related(faces, tested, all_enrolled))
 
 
-def _parts(faces: FaceSet, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return the split of each photo as an index into `PARTS`, -1 for none.
+def _splits(faces: FaceSet, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return the split of each photo as an index into `SPLITS`, ``int64`` of shape ``(N,)``, -1 for none.
 
     For a dataset without splits they are drawn per person, with photos of one source together and at least one source
     in each split.
     """
-    splits = np.array([PARTS.index(photo.split) if photo.split in PARTS else -1 for photo in faces.dataset.photos])
-    if {0, 2} <= set(splits.tolist()):
-        return splits
-    parts = np.zeros(len(faces.faces), dtype=np.int64)
+    stated = np.array([SPLITS.index(photo.split) if photo.split in SPLITS else -1 for photo in faces.dataset.photos])
+    if {0, 2} <= set(stated.tolist()):
+        return stated
+    splits = np.zeros(len(faces.faces), dtype=np.int64)
     for person in range(len(faces.dataset.people)):
         indices = np.flatnonzero(faces.dataset.owners == person)
         sources = random.permutation(np.unique(faces.groups[indices]))
-        validated, tested = (max(1, round(fraction * len(sources))) for fraction in PART_FRACTIONS[1:])
-        part_of_source = {int(source): 2 for source in sources[:tested]}
-        part_of_source |= {
+        validated, tested = (max(1, round(fraction * len(sources))) for fraction in SPLIT_FRACTIONS[1:])
+        split_of_source = {int(source): 2 for source in sources[:tested]}
+        split_of_source |= {
             int(source): 1 for source in sources[tested : tested + validated][: max(0, len(sources) - tested - 1)]
         }
-        parts[indices] = [part_of_source.get(int(source), 0) for source in faces.groups[indices]]
-    return parts
+        splits[indices] = [split_of_source.get(int(source), 0) for source in faces.groups[indices]]
+    return splits
 
 
 def _people_table(faces: FaceSet, people: Sequence[str]) -> Table:
@@ -386,13 +388,13 @@ def _people_table(faces: FaceSet, people: Sequence[str]) -> Table:
     return Table("People", ("person", "part", "photos", "with a face"), rows)
 
 
-def _parts_table(faces: FaceSet, parts: NDArray[np.int64]) -> Table:
+def _splits_table(faces: FaceSet, splits: NDArray[np.int64]) -> Table:
     owners = faces.dataset.owners
     rows = tuple(
-        (name, *(f"{int(((owners == number) & (parts == part)).sum()):,}" for part in range(len(PARTS))))
+        (name, *(f"{int(((owners == number) & (splits == split)).sum()):,}" for split in range(len(SPLITS))))
         for number, name in enumerate(faces.dataset.people)
     )
-    return Table("Splits of the first draw, in photos", ("person", *PARTS), rows)
+    return Table("Splits of the first draw, in photos", ("person", *SPLITS), rows)
 
 
 def _error_tables(
@@ -434,7 +436,7 @@ def _false_names(faces: FaceSet, trial: TrialGallery, searches: Searches) -> tup
 
 
 def _ranking(faces: FaceSet, trial: TrialGallery, stranger: str) -> tuple[Table, str]:
-    """Rank the enrolled people by resemblance to a stranger; return a table, and a sentence on the decisions."""
+    """Return a table of the enrolled people by resemblance to a stranger, and a sentence on the decisions."""
     owners, enrolled = faces.dataset.owners, trial.enrolled
     qualities = np.ones(len(enrolled), dtype=np.float32)
     people = PeopleIndex.from_samples(faces.embeddings[enrolled], owners[enrolled], qualities)
@@ -448,7 +450,7 @@ def _ranking(faces: FaceSet, trial: TrialGallery, stranger: str) -> tuple[Table,
         decision = trial.recognizer.identify([face])[0]
         outcomes.append(decision.decision.value)
         matches = rank_resemblance(face.embedding, people, names)[:3]
-        ranked = ", ".join(f"{match.person} {match.share:.1%}".replace("%", " %") for match in matches)
+        ranked = ", ".join(f"{match.person} {format_percent(match.share, 1)}" for match in matches)
         probability = "" if decision.probability is None else f"{decision.probability:.4f}"
         rows.append((str(faces.names[index]), ranked, decision.decision.value, decision.person or "", probability))
     headings = ("photo", HEADING, "decision", "named", "probability of the first")

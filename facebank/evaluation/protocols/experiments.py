@@ -100,14 +100,15 @@ def run_experiment(
     people
         People to enroll; None to apply the rule of the experiment.
     video
-        Video to search frame by frame, for experiments that include one; None skips that step.
+        Video to search frame by frame, for experiments that include one; None skips that step. An unreadable video is
+        listed as skipped.
     wrong_labels
         Names of photos documented as mislabeled, such as ``Michael_Schumacher_0008``.
 
     Raises
     ------
     DatasetError
-        Too few people have enough photos. An unreadable video is only listed as skipped.
+        Too few people have enough photos.
     """
     kinship = ""
     if people is not None:
@@ -198,7 +199,7 @@ def _choose_other_athletes(
 
 
 def _draw_others(bench: Bench, dataset: Dataset, people: Sequence[str], experiment: Experiment) -> tuple[str, ...]:
-    """Draw strangers, people with a single photo first."""
+    """Return drawn strangers, people with a single photo first."""
     counts = np.array(list(count_photos(dataset).values()))
     order = bench.random(experiment.purpose).permutation(len(dataset.people))
     ordered = order[np.argsort(counts[order] > 1, kind="stable")]
@@ -210,7 +211,7 @@ def _draw_others(bench: Bench, dataset: Dataset, people: Sequence[str], experime
 def _draw_single_photos(
     bench: Bench, dataset: Dataset, people: Sequence[str], experiment: Experiment
 ) -> tuple[str, ...]:
-    """Draw strangers among people with a single photo."""
+    """Return strangers drawn among people with a single photo."""
     candidates = [person for person, count in count_photos(dataset).items() if count == 1 and person not in people]
     order = bench.random(experiment.purpose).permutation(candidates)
     return tuple(str(person) for person in order[: experiment.strangers])
@@ -240,7 +241,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 ),
                 steps=(few_photos,),
                 relatives=SISTERS + BROTHERS,
-                by_parts=True,
+                by_splits=True,
                 lists_errors=True,
             ),
             Experiment(
@@ -322,7 +323,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 ),
                 steps=(published_split, few_photos, family),
                 number=5,
-                split=(80, 20),
+                published_sizes=(80, 20),
                 lists_draws=True,
                 lists_errors=True,
             ),

@@ -15,6 +15,7 @@ import numpy as np
 from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, SkippedEntry
+from facebank.evaluation.figures import format_percent
 from facebank.evaluation.identification import classification_report, confusion_matrix, decision_note, line_of
 from facebank.evaluation.leakage import find_leakage, leak_entries
 from facebank.evaluation.protocols import Option, protocol
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.report import Item, Report
+    from facebank.evaluation.report import Item
 
 SHOTS = (1, 2, 3, 5, 10, 20)
 REPORTED_PHOTOS = 5
@@ -110,7 +111,7 @@ def fewshot(
         sections=(
             Section(
                 "Method",
-                (_method_text(plan, drawn, strangers=len(mated.own) < len(searches.own)), decision_note(bench)),
+                (_method_text(plan, drawn, has_strangers=len(mated.own) < len(searches.own)), decision_note(bench)),
                 ("failure_to_acquire",),
             ),
             *(
@@ -233,16 +234,18 @@ def _missed_tables(faces: FaceSet, reported: _Trial) -> tuple[Table, ...]:
     return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()
 
 
-def _method_text(plan: Plan, drawn: Sequence[ShotDraw], *, strangers: bool) -> str:
+def _method_text(plan: Plan, drawn: Sequence[ShotDraw], *, has_strangers: bool) -> str:
     numbers = ", ".join(map(str, plan.shots))
     searched = len(np.unique(np.concatenate([draw.probes for draw in drawn])))
-    parts = " Training photos of the dataset are enrolled, and test photos are searched for." if plan.parts else ""
+    splits = (
+        " Training photos of the dataset are enrolled, and test photos are searched for." if plan.has_splits else ""
+    )
     return (
         f"{len(plan.people):,} people are enrolled with {numbers} photos each, in {len(drawn)} random draws; "
         f"{searched:,} different photos are searched for. People, draws and probes are the same for all numbers and "
         f"classifiers, and smaller sets of enrolled photos are subsets of larger ones. "
-        f"{_STRANGERS if strangers else _NO_STRANGERS} Bootstrap intervals resample people, or sources of photos if "
-        f"people are few.{parts}"
+        f"{_STRANGERS if has_strangers else _NO_STRANGERS} Bootstrap intervals resample people, or sources of photos "
+        f"if people are few.{splits}"
     )
 
 
@@ -273,7 +276,7 @@ def _line(trials: Sequence[_Trial], figures: dict[str, Figure], classifier: str,
 
 
 def _percent(figure: Figure | None) -> str:
-    return "refused" if figure is None else f"{100 * figure.value:.2f} %"
+    return "refused" if figure is None else format_percent(figure.value)
 
 
 def _reported_trial(trials: Sequence[_Trial]) -> _Trial:
@@ -288,8 +291,8 @@ def _summary(plan: Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -
     same_classifier = [trial for trial in trials if trial.classifier == reported.classifier]
     fewest, most = same_classifier[0], same_classifier[-1]
     same_photos = [trial for trial in trials if trial.photos == reported.photos]
-    named = figures.get(reported.name("fpir"))
-    strangers = "FPIR was not tested: there are no strangers." if named is None else f"Strangers given a name: {named}."
+    fpir = figures.get(reported.name("fpir"))
+    strangers = "FPIR was not tested: there are no strangers." if fpir is None else f"Strangers given a name: {fpir}."
     by_classifier = ", ".join(f"{trial.classifier} {_percent(figures[trial.name('rank_1')])}" for trial in same_photos)
     return (
         f"{len(plan.people):,} people enrolled with {reported.photos} photos each, {reported.classifier}: the best "
@@ -308,14 +311,14 @@ class Plan:
 
     `people` are indices into ``dataset.people``, ``int64`` of shape ``(P,)``; all others are strangers. `shots` are the
     numbers of enrolled photos, smallest first. `may_enroll` and `may_search` are masks of the photos, taken from the
-    dataset's splits if `parts`. `skipped` lists the numbers of photos and the people that are not used.
+    dataset's splits if `has_splits`. `skipped` lists the unused numbers of photos and people.
     """
 
     people: NDArray[np.int64]
     shots: tuple[int, ...]
     may_enroll: NDArray[np.bool_]
     may_search: NDArray[np.bool_]
-    parts: bool
+    has_splits: bool
     skipped: tuple[SkippedEntry, ...]
 
 
@@ -333,13 +336,16 @@ class ShotDraw:
 
 def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
     """Return the numbers of photos that enough people have, and these people; raises `DatasetError` if none."""
-    may_enroll, may_search, parts = _parts(faces.dataset)
+    may_enroll, may_search, has_splits = _split_masks(faces.dataset)
     may_enroll &= faces.has_face
     may_search &= np.array([bool(digest) for digest in faces.hashes], dtype=np.bool_)
-    room = _count(faces, may_enroll)
-    room = np.where(_count(faces, may_search & faces.has_face) > 0, room, 0) if parts else np.maximum(room - 1, 0)
+    limits = _count(faces, may_enroll)
+    if has_splits:
+        limits = np.where(_count(faces, may_search & faces.has_face) > 0, limits, 0)
+    else:
+        limits = np.maximum(limits - 1, 0)
     numbers = sorted(set(shots))
-    counts = {photos: int((room >= photos).sum()) for photos in numbers}
+    counts = {photos: int((limits >= photos).sum()) for photos in numbers}
     if counts[numbers[0]] < 2:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: {counts[numbers[0]]} people have {numbers[0] + 1} photos with a face, "
@@ -352,11 +358,11 @@ def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
         for photos in numbers
         if photos not in used
     )
-    skipped = (*dropped, *_too_few(faces, room, used[-1]))
-    return Plan(np.flatnonzero(room >= used[-1]).astype(np.int64), used, may_enroll, may_search, parts, skipped)
+    skipped = (*dropped, *_too_few(faces, limits, used[-1]))
+    return Plan(np.flatnonzero(limits >= used[-1]).astype(np.int64), used, may_enroll, may_search, has_splits, skipped)
 
 
-def _parts(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool]:
+def _split_masks(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool]:
     """Return masks of the photos to enroll and to search for, and whether they come from the dataset's splits."""
     splits = np.array([photo.split or "" for photo in dataset.photos])
     train, validation, test = (splits == name for name in ("train", "validation", "test"))
@@ -369,19 +375,23 @@ def _parts(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool
 
 
 def _count(faces: FaceSet, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the number of masked photos of each person, ``int64`` of shape ``(P,)``."""
     owners = faces.dataset.owners
     return np.bincount(owners[mask & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
 
 
-def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[SkippedEntry, ...]:
-    """Return entries for the people with too few photos, summarized if there are many."""
-    people, single = faces.dataset.people, _count(faces, faces.has_face) <= 1
-    kinds = (
-        (single, "fewer than two photos with a face, so that none is left to search for"),
-        (~single & (room < photos), f"too few photos with a face to enroll {photos} and search for another"),
+def _too_few(faces: FaceSet, limits: NDArray[np.int64], photos: int) -> tuple[SkippedEntry, ...]:
+    """Return entries for the people with too few photos, summarized if there are many.
+
+    `limits` is the largest number of photos that can be enrolled of each person, ``int64`` of shape ``(P,)``.
+    """
+    people, is_single = faces.dataset.people, _count(faces, faces.has_face) <= 1
+    reasons = (
+        (is_single, "fewer than two photos with a face, so that none is left to search for"),
+        (~is_single & (limits < photos), f"too few photos with a face to enroll {photos} and search for another"),
     )
     skipped: list[SkippedEntry] = []
-    for has_too_few, reason in kinds:
+    for has_too_few, reason in reasons:
         names = [people[person] for person in np.flatnonzero(has_too_few)]
         if len(names) > _MAX_LISTED:
             skipped.append(SkippedEntry(f"{len(names):,} people", reason))
@@ -393,7 +403,7 @@ def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[Skip
 def draw_all(
     bench: Bench, faces: FaceSet, plan: Plan, draws: int, probes_each: int
 ) -> tuple[tuple[ShotDraw, ...], tuple[SkippedEntry, ...]]:
-    """Draw photos several times; probes that copy enrolled photos are removed and returned as skipped entries.
+    """Return several draws of photos, and entries for the probes that were removed as copies of enrolled photos.
 
     Each draw has at most `probes_each` probes of each person and one of each stranger. Raises `DatasetError` if no
     probe of an enrolled person is left.
@@ -420,12 +430,12 @@ def draw_all(
 def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: int) -> ShotDraw:
     """Draw photos grouped by source, to leave as many sources as possible for probes."""
     owners, groups = faces.dataset.owners, faces.groups
-    turn = random.permutation(int(groups.max()) + 1)
+    group_ranks = random.permutation(int(groups.max()) + 1)
     orders: list[NDArray[np.int64]] = []
     probes: list[NDArray[np.int64]] = []
     for person in plan.people:
         mixed = random.permutation(np.flatnonzero(owners == person)).astype(np.int64)
-        mixed = mixed[np.argsort(turn[groups[mixed]], kind="stable")]
+        mixed = mixed[np.argsort(group_ranks[groups[mixed]], kind="stable")]
         order = mixed[plan.may_enroll[mixed]][: plan.shots[-1]]
         others = mixed[plan.may_search[mixed] & ~np.isin(groups[mixed], groups[order])]
         orders.append(order)

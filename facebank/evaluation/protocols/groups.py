@@ -13,7 +13,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, SkippedEntry
-from facebank.evaluation.figures import Figure, FigureKind, Resamples
+from facebank.evaluation.figures import INTERVAL, Figure, FigureKind, Resamples
 from facebank.evaluation.identification import (
     CALIBRATION,
     calibration_section,
@@ -23,12 +23,12 @@ from facebank.evaluation.identification import (
 )
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.groups_trials import (
-    Density,
+    GroupSimilarity,
     GroupTrial,
     PeopleGroup,
     across_figure,
-    density,
     group_photos,
+    measure_similarity,
     try_group,
 )
 from facebank.evaluation.protocols.options import DEFAULT_FPIR, Enrolled, Fpir, open_people
@@ -46,7 +46,7 @@ MIN_PEOPLE = 6
 """Smallest number of people with enough photos for a group to be compared."""
 
 _OF_PHOTOS = ("failure_to_acquire", "rank_1")
-_KINDS = (("false_positive", "FPIR", "fpir"), ("false_negative", "FNIR", "fnir"))
+_ERROR_RATES = (("false_positive", "FPIR", "fpir"), ("false_negative", "FNIR", "fnir"))
 _EPSILON = 1e-12
 
 
@@ -106,9 +106,9 @@ def groups(
         try_group(bench, faces, groups_of_people, number, size=size, settings=settings)
         for number in range(len(groups_of_people))
     ]
-    densities = [density(bench, faces, group, number) for number, group in enumerate(groups_of_people)]
+    similarities = [measure_similarity(bench, faces, group, number) for number, group in enumerate(groups_of_people)]
     all_skipped = (*grouping.skipped, *skipped)
-    return _report(bench, faces, grouping, trials, densities=densities, setup=(size, fpir), skipped=all_skipped)
+    return _report(bench, faces, grouping, trials, similarities=similarities, setup=(size, fpir), skipped=all_skipped)
 
 
 def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[PeopleGroup], list[SkippedEntry]]:
@@ -158,7 +158,7 @@ def _report(
     grouping: Grouping,
     trials: Sequence[GroupTrial],
     *,
-    densities: Sequence[Density | None],
+    similarities: Sequence[GroupSimilarity | None],
     setup: tuple[tuple[int, int, int], float],
     skipped: Sequence[SkippedEntry],
 ) -> Report:
@@ -170,10 +170,10 @@ def _report(
     rates = {name: figure for name, figure in within.items() if name not in calibration}
     ratios = differentials(trials, rates)
     across = {name: figure for trial in trials for name, figure in across_figure(faces, trial).items()}
-    dense = {
-        f"mean_similarity_{trial.group.name}": measured.mean
-        for trial, measured in zip(trials, densities, strict=True)
-        if measured is not None
+    mean_similarities = {
+        f"mean_similarity_{trial.group.name}": similarity.mean
+        for trial, similarity in zip(trials, similarities, strict=True)
+        if similarity is not None
     }
     galleries = (
         f"{draws} random galleries of each group have {people} people of the group with {photos} photos each. Probes "
@@ -187,12 +187,15 @@ def _report(
         Section("Differentials", (*_DIFFERENTIALS, *_undefined_sentences(ratios)), tuple(ratios)),
         Section("Strangers of other groups", (_ACROSS,), tuple(across)),
         Section(
-            "Similarity of different people of a group", (_DENSE,), tuple(dense), _similarity_items(trials, densities)
+            "Similarity of different people of a group",
+            (_SIMILARITY,),
+            tuple(mean_similarities),
+            _similarity_items(trials, similarities),
         ),
         calibration_section("Calibration of probabilities", (_CALIBRATION_TEXT,), conditions, calibration),
         decision_section(bench, faces),
     )
-    figures = rates | ratios | across | dense | calibration
+    figures = rates | ratios | across | mean_similarities | calibration
     return bench.report(
         "groups",
         f"Groups of people, by {grouping.column}",
@@ -204,8 +207,10 @@ def _report(
     )
 
 
-def _similarity_items(trials: Sequence[GroupTrial], densities: Sequence[Density | None]) -> tuple[Table, Histogram]:
-    measured = [(trial.group, item) for trial, item in zip(trials, densities, strict=True) if item is not None]
+def _similarity_items(
+    trials: Sequence[GroupTrial], similarities: Sequence[GroupSimilarity | None]
+) -> tuple[Table, Histogram]:
+    measured = [(trial.group, item) for trial, item in zip(trials, similarities, strict=True) if item is not None]
     rows = tuple(
         (
             group.label,
@@ -241,10 +246,10 @@ def _summary(
             if f"{key}_{name}" in figures
         ]
         sentences.append(f"Group {trial.group.label}: {'; '.join(parts)}.")
-    for kind, words in (("positive", "strangers named"), ("negative", "people missed")):
-        if f"false_{kind}_differential" in figures:
-            ratio = figures[f"false_{kind}_differential"]
-            sentences.append(f"False {kind} differential ({words}, highest group to lowest): {ratio}.")
+    for sign, words in (("positive", "strangers named"), ("negative", "people missed")):
+        if f"false_{sign}_differential" in figures:
+            ratio = figures[f"false_{sign}_differential"]
+            sentences.append(f"False {sign} differential ({words}, highest group to lowest): {ratio}.")
     if skipped:
         sentences.append(f"{skipped:,} skipped entries are listed in the report.")
     return tuple(sentences)
@@ -252,11 +257,11 @@ def _summary(
 
 def _undefined_sentences(ratios: dict[str, Figure]) -> tuple[str, ...]:
     """Return sentences on the differentials that are not defined."""
-    kinds = (("positive", "no stranger was named"), ("negative", "nobody was missed"))
+    events = (("positive", "no stranger was named"), ("negative", "nobody was missed"))
     return tuple(
-        f"The false {kind} differential is not defined: in some group {event}, and a ratio to a rate of 0 is infinite."
-        for kind, event in kinds
-        if f"false_{kind}_differential" not in ratios
+        f"The false {sign} differential is not defined: in some group {event}, and a ratio to a rate of 0 is infinite."
+        for sign, event in events
+        if f"false_{sign}_differential" not in ratios
     )
 
 
@@ -269,7 +274,7 @@ _DIFFERENTIALS = (
     "the interval has no upper end.",
 )
 _ACROSS = "The same galleries, with probes of strangers of all other groups, one photo of each person."
-_DENSE = (
+_SIMILARITY = (
     "The threshold is the same for all groups, so strangers get names more often in groups whose people are more "
     "similar to the network than the people of the calibration."
 )
@@ -285,7 +290,7 @@ def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> d
     to the lowest and to the geometric mean of all groups; 1 means no difference.
     """
     ratios: dict[str, Figure] = {}
-    for kind, rate, key in _KINDS:
+    for error, rate, key in _ERROR_RATES:
         rates = [figures.get(f"{key}_{trial.group.name}") for trial in trials]
         measured = [figure for figure in rates if figure is not None]
         if len(measured) < len(trials) or min(figure.value for figure in measured) <= 0:
@@ -297,8 +302,8 @@ def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> d
             ("", "lowest", _to_lowest),
             ("_to_geometric_mean", "geometric mean", _to_geometric_mean),
         ):
-            low, high = np.quantile(ratio(resampled), (0.025, 0.975), method="inverted_cdf")  # values may be infinite
-            ratios[f"{kind}_differential{name}"] = Figure(
+            low, high = np.quantile(ratio(resampled), INTERVAL, method="inverted_cdf")  # values may be infinite
+            ratios[f"{error}_differential{name}"] = Figure(
                 float(ratio(values)[0]),
                 (float(low), float(high)),
                 len(measured),
@@ -336,7 +341,7 @@ def _resampled_rates(trials: Sequence[GroupTrial], *, positive: bool) -> NDArray
     rates = []
     for index in range(len(trials)):
         is_of_group = (groups == index).astype(np.float64)
-        # the overall rate replaces that of a resample without people of the group
+        # The overall rate replaces that of a resample without people of the group.
         count = resamples.sums(is_of_group)
         overall = float((events * is_of_group).sum() / is_of_group.sum())
         rates.append(np.where(count > 0, resamples.sums(events * is_of_group) / np.maximum(count, _EPSILON), overall))

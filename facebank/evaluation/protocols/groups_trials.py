@@ -32,11 +32,13 @@ STRANGERS = 100
 PROBES = 10
 """Maximum number of probes of each enrolled person."""
 
+MAX_GROUPS = 20
+MAX_VALUE = 60
+"""Largest number of characters of a group's name; longer ones are cut."""
+
 _MAX_PEOPLE = 300
 _MAX_PHOTOS = 10
 _ENROLL, _STRANGERS, _SIMILARITY = 1, 2, 3
-MAX_GROUPS = 20
-MAX_VALUE = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +65,7 @@ class GroupTrial:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Density:
+class GroupSimilarity:
     """Similarity of different people of a group.
 
     `mean` is the mean similarity of two people, with equal weight for each pair of people. `similarities` are those of
@@ -84,13 +86,13 @@ def try_group(
     size: tuple[int, int, int],
     settings: DecisionSettings,
 ) -> GroupTrial:
-    """Enroll people of one group several times, and search for them and for strangers of all groups.
+    """Return the searches for people and strangers in several galleries of one group.
 
     `number` is the index of the group; `size` is the number of enrolled people, of photos each, and of galleries.
     """
     people, photos, draws = size
     group, owners = groups_of_people[number], faces.dataset.owners
-    elsewhere = np.concatenate([other.photos for index, other in enumerate(groups_of_people) if index != number])
+    other_photos = np.concatenate([other.photos for index, other in enumerate(groups_of_people) if index != number])
     within, across = list[Searches](), list[Searches]()
     for turn in range(draws):
         random = bench.random(_ENROLL, number, turn)
@@ -105,7 +107,7 @@ def try_group(
         stranger_random = bench.random(_STRANGERS, number, turn)
         own, other = (
             _draw_strangers(owners, photos_of_group, enrolled_people, stranger_random)
-            for photos_of_group in (group.photos, elsewhere)
+            for photos_of_group in (group.photos, other_photos)
         )
         probes = exclude_related(faces, np.concatenate([*mated, own]), indices)
         within.append(trial.search(probes))
@@ -127,7 +129,7 @@ def _draw_strangers(
     return round_robin([random.permutation(others[first])[:STRANGERS]], STRANGERS)
 
 
-def density(bench: Bench, faces: FaceSet, group: PeopleGroup, number: int) -> Density | None:
+def measure_similarity(bench: Bench, faces: FaceSet, group: PeopleGroup, number: int) -> GroupSimilarity | None:
     """Return the similarity of different people of a group, None for fewer than two people."""
     owners, random = faces.dataset.owners[group.photos], bench.random(_SIMILARITY, number)
     people = random.permutation(np.unique(owners))[:_MAX_PEOPLE]
@@ -146,7 +148,7 @@ def density(bench: Bench, faces: FaceSet, group: PeopleGroup, number: int) -> De
     means = sums[indices] / counts[indices]
     meaning = f"Mean similarity of two different people, {group.label}."
     mean = replace(pair_mean(means, indices // len(people), indices % len(people)), meaning=meaning)
-    return Density(mean, float(np.quantile(similarities, 0.99)), similarities)
+    return GroupSimilarity(mean, float(np.quantile(similarities, 0.99)), similarities)
 
 
 def across_figure(faces: FaceSet, trial: GroupTrial) -> dict[str, Figure]:

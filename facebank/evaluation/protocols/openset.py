@@ -15,7 +15,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.figures import Figure, Resamples, rate
+from facebank.evaluation.figures import INTERVAL, Figure, Resamples, rate
 from facebank.evaluation.identification import (
     CALIBRATION,
     Condition,
@@ -139,20 +139,20 @@ def openset(
         drawn = [_run_trial(bench, faces, (photos, probes_each, strangers), *split) for split in splits]
         conditions.append(_condition(faces, str(photos), f"{photos} enrolled", drawn))
         trials += drawn
-    sizes, of_sizes = _sizes(bench, faces)
-    leaks = {leak.probe: leak for result in (*trials, *of_sizes) for leak in result.leaks}
+    size_conditions, size_trials = _search_by_size(bench, faces)
+    leaks = {leak.probe: leak for trial in (*trials, *size_trials) for leak in trial.leaks}
     figures: dict[str, Figure] = {}
     for condition in conditions:
         figures |= _shipped_figures(condition) | descriptive_figures(condition)
-    for condition in sizes:
+    for condition in size_conditions:
         measured = condition.figures()
         names = {f"{key}_among_{condition.name}": f"{key}_{condition.name}" for key in ("fnir", "fpir", "rank_1")}
         figures |= {name: measured[key] for name, key in names.items() if key in measured}
     sections = (
         _error_section(bench, conditions, figures),
-        _calibration(conditions, figures),
-        _by_size(sizes, figures),
-        _hardest(bench, faces, trials[-1].gallery, conditions[-1]),
+        _calibration_section(conditions, figures),
+        _size_section(size_conditions, figures),
+        _hardest_section(bench, faces, trials[-1].gallery, conditions[-1]),
     )
     untested = [
         f"Not tested with {photos} enrolled photo{'s' * (photos != 1)}: nobody has {photos + 1} or more."
@@ -190,7 +190,7 @@ def _photos(faces: FaceSet) -> NDArray[np.int64]:
 
 
 def _split(faces: FaceSet, photos: int, max_people: int, random: np.random.Generator) -> Split:
-    """Split people: those with most photos are enrolled, the others are strangers.
+    """Return the people with most photos as enrolled people, and the others as strangers.
 
     With fewer than ten strangers, a third of the enrolled people become strangers. If ten people have four times as
     many photos as are enrolled, only such people are enrolled, since the others have few probes.
@@ -216,7 +216,10 @@ def _condition(faces: FaceSet, name: str, label: str, trials: Sequence[GalleryTr
 def _run_trial(
     bench: Bench, faces: FaceSet, numbers: tuple[int, int, int], split: Split, random: np.random.Generator
 ) -> GalleryTrial:
-    """Enroll photos of the known people, and search for their other photos and for strangers, without copies."""
+    """Return a gallery of the known people, and the searches for their other photos and for strangers, without copies.
+
+    `numbers` are those of enrolled photos of each person, of probes of each person at most, and of strangers at most.
+    """
     photos, probes_each, strangers = numbers
     owners = faces.dataset.owners
     enrolled: list[NDArray[np.int64]] = []
@@ -240,17 +243,17 @@ def _run_trial(
     return GalleryTrial(gallery, gallery.search(probes), leaks)
 
 
-def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[GalleryTrial]]:
-    """Search in galleries of several sizes with one enrolled photo of each person."""
+def _search_by_size(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[GalleryTrial]]:
+    """Return the searches in galleries of each size, with one enrolled photo of each person, and the galleries."""
     eligible = np.flatnonzero(_photos(faces) > 1)
     everybody = np.flatnonzero(_photos(faces) > 0)
     sizes = [size for size in SIZES if size <= len(eligible)]
-    bench.progress.begin("sizes of galleries", sum(_galleries(size) for size in sizes))
+    bench.progress.begin("sizes of galleries", sum(map(_count_galleries, sizes)))
     conditions, trials = list[Condition](), list[GalleryTrial]()
     numbers = (1, _PROBES_PER_SIZE, _STRANGERS_PER_SIZE)
     for size in sizes:
         drawn = list[GalleryTrial]()
-        for turn in range(_galleries(size)):
+        for turn in range(_count_galleries(size)):
             random = bench.random(_SIZE, size, turn)
             known = random.permutation(eligible)[:size].astype(np.int64)
             split = Split(known, np.setdiff1d(everybody, known).astype(np.int64))
@@ -260,7 +263,7 @@ def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[GalleryT
     return conditions, trials
 
 
-def _galleries(size: int) -> int:
+def _count_galleries(size: int) -> int:
     return int(np.clip(_ENROLLED_IN_ALL // size, 1, _GALLERIES))
 
 
@@ -320,7 +323,7 @@ def _det(conditions: Iterable[Condition]) -> Curves:
             thresholds = np.unique(strangers)[::-1]
             thresholds = thresholds[np.unique(np.geomspace(1, len(thresholds), _POINTS).astype(int)) - 1]
             fpir = np.searchsorted(-strangers, -thresholds, side="right") / len(strangers)
-            missed = [_is_missed(searches, threshold) for threshold in thresholds]  # one byte per search
+            missed = [_is_missed(searches, threshold) for threshold in thresholds]
             fnir, low, high = _curve_with_band(missed, condition.units[searches.mated])
             lines.append(Line(condition.label, fpir, fnir, low, high))
             if not fnir.any():
@@ -339,7 +342,7 @@ def _curve_with_band(
     resamples = Resamples.of(units, _BAND_RESAMPLES)
     counts = np.maximum(resamples.sums(np.ones(len(units))), 1e-12)
     resampled = np.array([resamples.sums(row.astype(np.float64)) / counts for row in missed])
-    low, high = np.quantile(resampled, (0.025, 0.975), axis=1)
+    low, high = np.quantile(resampled, INTERVAL, axis=1)
     fnir = np.array([row.mean() for row in missed])
     return fnir, low, np.where(fnir == 0, np.maximum(high, min(1.0, 3 / len(units))), high)
 
@@ -378,14 +381,14 @@ def _similarity_histogram(condition: Condition) -> Histogram:
 
 def _search_scores(faces: FaceSet, trials: Sequence[GalleryTrial]) -> Table:
     photos, rows = faces.dataset.photos, list[tuple[str, ...]]()
-    for number_of_gallery, trial in enumerate(trials, start=1):
+    for gallery_number, trial in enumerate(trials, start=1):
         searches, names = trial.searches, trial.gallery.names
         for number, index in enumerate(searches.indices.tolist()):
             first, named = int(searches.first[number]), int(searches.named[number])
             rows.append(
                 (
                     f"{len(trial.gallery.enrolled)}",
-                    f"{number_of_gallery}",
+                    f"{gallery_number}",
                     photos[index].name,
                     photos[index].person or "",
                     "" if first == NOBODY else names[first],
@@ -407,13 +410,13 @@ def _error_section(bench: Bench, conditions: Sequence[Condition], figures: dict[
     return Section("Error rates", (*_METHOD, decision_note(bench)), tuple(names), tuple(items))
 
 
-def _calibration(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
-    tested = any(name.startswith(CALIBRATION) for name in figures)
-    text = _CALIBRATION_TEXT if tested else ("Not tested: this requires a calibrated pack, and strangers.",)
+def _calibration_section(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
+    is_tested = any(name.startswith(CALIBRATION) for name in figures)
+    text = _CALIBRATION_TEXT if is_tested else ("Not tested: this requires a calibrated pack, and strangers.",)
     return calibration_section("Calibration of probabilities", text, conditions, figures)
 
 
-def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
+def _size_section(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
     if not conditions:
         return Section("Effect of the gallery size", ("Not tested: fewer than ten people have two photos.",))
     lines = []
@@ -427,15 +430,15 @@ def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Sec
     return Section("Effect of the gallery size", _SIZE_TEXT, names_of_size, (plot,))
 
 
-def _hardest(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condition) -> Section:
-    """Return the wrong names given in the last gallery, each next to the most similar enrolled photo."""
-    searches = trial.search(np.unique(condition.searches.indices[condition.searches.misnamed]))
+def _hardest_section(bench: Bench, faces: FaceSet, gallery: TrialGallery, condition: Condition) -> Section:
+    """Return the section with the wrong names given in a gallery, each next to the most similar enrolled photo."""
+    searches = gallery.search(np.unique(condition.searches.indices[condition.searches.misnamed]))
     searches = searches.select(searches.misnamed)
     owners, people, embeddings = faces.dataset.owners, faces.dataset.people, faces.embeddings
     errors = list[tuple[float, tuple[int, int], str]]()
     for index, number in zip(searches.indices.tolist(), searches.named.tolist(), strict=True):
-        named = trial.names[number]
-        photos = trial.enrolled[owners[trial.enrolled] == people.index(named)]
+        named = gallery.names[number]
+        photos = gallery.enrolled[owners[gallery.enrolled] == people.index(named)]
         similarities = embeddings[photos] @ embeddings[index]
         verdict = f"named {named}, but is {faces.dataset.photos[index].person or 'unlabeled'}"
         errors.append((float(similarities.max()), (index, int(photos[np.argmax(similarities)])), verdict))

@@ -87,13 +87,13 @@ def _passed_figure(checks: Sequence[Check]) -> Figure:
 
 def _summary(checks: Sequence[Check], skipped: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     failed = [check.title for check in checks if not check.passed]
-    first = (
+    verdict = (
         f"All {len(checks)} checks passed."
         if not failed
         else f"{len(failed)} of {len(checks)} checks FAILED: {', '.join(failed)}."
     )
     return (
-        first,
+        verdict,
         *(f"{check.title}: {check.observed} ({check.verdict})." for check in checks),
         *(f"{title} was not checked: {reason}." for title, reason in skipped),
     )

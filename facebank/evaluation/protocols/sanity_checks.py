@@ -17,7 +17,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.changes import CORNERS, Corner, Drawing, Shape
 from facebank.evaluation.curves import Comparisons, ErrorCurve
 from facebank.evaluation.dataset import Dataset, DatasetPhoto
-from facebank.evaluation.figures import Figure, FigureKind, difference, mean_figure, rate
+from facebank.evaluation.figures import Figure, FigureKind, difference, format_percent, mean_figure, rate
 from facebank.evaluation.leakage import Leak, find_leakage, leak_entries
 from facebank.evaluation.report import Table
 from facebank.evaluation.searches import enroll
@@ -73,7 +73,7 @@ class Subjects:
 
 
 def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
-    """Draw up to 20 people with up to 3 enrolled photos and up to 5 probes, equally many of each.
+    """Return up to 20 drawn people with up to 3 enrolled photos and up to 5 probes, equally many of each.
 
     Raises `DatasetError` if no two people have two photos each.
     """
@@ -101,7 +101,7 @@ def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
 
 
 def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
-    """Shuffle the labels 20 times: the rank-1 rate of N people must be 1/N, and the equal error rate one half.
+    """Return checks on labels shuffled 20 times: rank-1 of N people must be 1/N, and the equal error rate one half.
 
     Enrolled photos and probes are shuffled separately, which preserves the number of each person's.
     """
@@ -136,8 +136,8 @@ def _rank_check(hits: list[NDArray[np.bool_]], true_hits: NDArray[np.bool_], peo
     min_error = np.sqrt(1 / people * (1 - 1 / people) / len(all_hits))
     return Check(
         "Shuffled labels, identification",
-        f"rank-1 is chance: {1 / people:.2%}".replace("%", " %"),
-        f"rank-1 is {shuffled.value:.2%}; {true.value:.2%} with the true labels".replace("%", " %"),
+        f"rank-1 is chance: {format_percent(1 / people)}",
+        f"rank-1 is {format_percent(shuffled.value)}; {format_percent(true.value)} with the true labels",
         is_chance(np.array([part.mean() for part in hits]), 1 / people, float(min_error)),
         {"rank_1_shuffled_labels": shuffled, "rank_1_true_labels": true},
         (
@@ -153,7 +153,7 @@ def _pairs_check(rates: NDArray[np.float64], true: float) -> Check:
     return Check(
         "Shuffled labels, verification",
         "the equal error rate is chance: 50 %",
-        f"the equal error rate is {shuffled.value:.2%}; {true:.2%} with the true labels".replace("%", " %"),
+        f"the equal error rate is {format_percent(shuffled.value)}; {format_percent(true)} with the true labels",
         is_chance(rates, 0.5, 0.0025),
         {
             "equal_error_rate_shuffled_labels": shuffled,
@@ -191,7 +191,7 @@ def _equal_error_rate(faces: FaceSet, subjects: Subjects, random: np.random.Gene
 
 
 def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
-    """Plant copies of enrolled photos, saved in different ways, among the probes; all must be reported."""
+    """Return a check on copies of enrolled photos, saved in different ways, among the probes: all must be reported."""
     indices = [int(index) for index in np.concatenate([subjects.enrolled, subjects.probes])]
     photos = subjects.faces.dataset.photos
     sources = bench.random(3).permutation(subjects.enrolled)[:COPIES]
@@ -297,14 +297,17 @@ class _ShapeFeatures:
     embeddings: dict[str, NDArray[np.float32]]
     pixels: dict[str, NDArray[np.float32]]
 
-    def select(self, shapes: NDArray[np.int64], kind: str) -> NDArray[np.float32]:
-        """Return the embeddings or pixels of photos with the given shapes: 0 for ellipse, 1 for rectangle."""
-        features = self.embeddings if kind == "embeddings" else self.pixels
-        return np.where(shapes[:, None] == 0, features[Shape.ELLIPSE], features[Shape.RECTANGLE])
+    def embeddings_with(self, shapes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the embeddings of photos with the given shapes ``(N,)``: 0 for ellipse, 1 for rectangle."""
+        return np.where(shapes[:, None] == 0, self.embeddings[Shape.ELLIPSE], self.embeddings[Shape.RECTANGLE])
+
+    def pixels_with(self, shapes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the pixels of photos with the given shapes; see `embeddings_with`."""
+        return np.where(shapes[:, None] == 0, self.pixels[Shape.ELLIPSE], self.pixels[Shape.RECTANGLE])
 
 
 def check_drawings(bench: Bench, subjects: Subjects) -> list[Check]:
-    """Draw shapes on photos of the two people with most photos.
+    """Return checks on shapes drawn on photos of the two people with most photos.
 
     Raises `DatasetError` if no two people have `MIN_PHOTOS` photos with the same corner free.
     """
@@ -318,8 +321,8 @@ def _people_check(bench: Bench, features: _ShapeFeatures) -> Check:
     random = bench.random(5)
     folds = _folds(owners, random)
     without = cross_validated_hits(features.embeddings[""], owners, folds)
-    drawn = cross_validated_hits(features.select(owners, "embeddings"), owners, folds)
-    pixels = cross_validated_hits(features.select(owners, "pixels"), owners, folds)
+    drawn = cross_validated_hits(features.embeddings_with(owners), owners, folds)
+    pixels = cross_validated_hits(features.pixels_with(owners), owners, folds)
     bare = cross_validated_hits(features.pixels[""], owners, folds)
     photos = np.arange(len(owners))
     plain_hits, drawn_hits = without.astype(np.float64), drawn.astype(np.float64)
@@ -335,7 +338,7 @@ def _people_check(bench: Bench, features: _ShapeFeatures) -> Check:
     low = 0.0 if gain.interval is None else gain.interval[0]
     return Check(
         "One shape per person",
-        f"no gain for embeddings, and at least {NEARLY_ALL:.0%} for pixels".replace("%", " %"),
+        f"no gain for embeddings, and at least {format_percent(NEARLY_ALL, 0)} for pixels",
         f"embeddings gain {100 * gain.value:+.1f} points; pixels reach {_percent(figures, 'accuracy_of_pixels')} "
         f"without and {_percent(figures, 'accuracy_of_pixels_with_shapes')} with the shapes",
         low <= 0 and float(pixels.mean()) >= NEARLY_ALL,
@@ -355,22 +358,23 @@ def _shapes_check(bench: Bench, features: _ShapeFeatures) -> Check:
         own = np.flatnonzero(features.owners == person)
         shapes[random.permutation(own)[: len(own) // 2]] = 1
     folds = _folds(shapes, random)
-    by_faces = cross_validated_hits(features.select(shapes, "embeddings"), shapes, folds)
-    by_pixels = cross_validated_hits(features.select(shapes, "pixels"), shapes, folds)
+    by_embeddings = cross_validated_hits(features.embeddings_with(shapes), shapes, folds)
+    by_pixels = cross_validated_hits(features.pixels_with(shapes), shapes, folds)
     photos = np.arange(len(shapes))
     figures = {
-        "shapes_told_by_embeddings": rate(by_faces, photos, "Shapes predicted from embeddings; chance is one half."),
+        "shapes_told_by_embeddings": rate(
+            by_embeddings, photos, "Shapes predicted from embeddings; chance is one half."
+        ),
         "shapes_told_by_pixels": rate(by_pixels, photos, "Shapes predicted from pixels."),
     }
     limit = 0.5 + 3 * np.sqrt(0.25 / len(shapes))
     return Check(
         "Random shapes",
-        f"embeddings predict the shape at chance (at most {limit:.0%}), pixels at least {NEARLY_ALL:.0%}".replace(
-            "%", " %"
-        ),
+        f"embeddings predict the shape at chance (at most {format_percent(limit, 0)}), pixels at least "
+        f"{format_percent(NEARLY_ALL, 0)}",
         f"embeddings predict it in {_percent(figures, 'shapes_told_by_embeddings')}, pixels in "
         f"{_percent(figures, 'shapes_told_by_pixels')}",
-        float(by_faces.mean()) <= limit and float(by_pixels.mean()) >= NEARLY_ALL,
+        float(by_embeddings.mean()) <= limit and float(by_pixels.mean()) >= NEARLY_ALL,
         figures,
         (
             "Half of each person's photos have the ellipse and half the rectangle, and the shape is predicted. Less "
@@ -397,7 +401,7 @@ def cross_validated_hits(
 
 
 def _folds(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
-    """Assign the photos of each label evenly to folds."""
+    """Return a fold for each photo, evenly for each label."""
     folds = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         own = random.permutation(np.flatnonzero(labels == label))
@@ -414,7 +418,7 @@ def _choose_corner(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.boo
         random.permutation(np.flatnonzero(faces.has_face & (owners == person)))[: 2 * MAX_PHOTOS] for person in people
     ]
     free = {
-        corner: [[p for p in indices if _is_free(faces, int(p), corner)] for indices in candidates]
+        corner: [[index for index in indices if _is_free(faces, int(index), corner)] for indices in candidates]
         for corner in CORNERS
     }
     corner = max(CORNERS, key=lambda corner: min(len(indices) for indices in free[corner]))
@@ -462,4 +466,4 @@ def _small(photo: DecodedPhoto) -> NDArray[np.float32]:
 
 
 def _percent(figures: dict[str, Figure], name: str) -> str:
-    return f"{100 * figures[name].value:.1f} %"
+    return format_percent(figures[name].value, 1)

@@ -113,7 +113,7 @@ def siblings(
 
 
 def _pairs(
-    faces: FaceSet, relatives: Sequence[RelatedPair], families: np.ndarray[tuple[int], np.dtype[np.int64]], photos: int
+    faces: FaceSet, relatives: Sequence[RelatedPair], families: NDArray[np.int64], photos: int
 ) -> tuple[list[SiblingPair], list[SkippedEntry]]:
     """Return the testable pairs with their numbers of enrolled photos, and entries for the others."""
     counts, people = count_photos_with_face(faces), faces.dataset.people
@@ -169,7 +169,7 @@ def _report(
         Section("Probability between the two", _BETWEEN, calibration_names, (reliability_between(both_groups),)),
         Section("Strangers of other families", (_STRANGERS if fpir_names else _NO_STRANGERS,), fpir_names),
         Section("One enrolled, the other not", _ONE if absent_figures else _NO_ONE, tuple(absent_figures)),
-        Section("Pair by pair", (_PAIRS,), (), (_table_by_photos(setup, trials, used), _hardest(trials))),
+        Section("Pair by pair", (_PAIRS,), (), (_table_by_photos(setup, trials, used), _hardest_table(trials))),
         decision_section(bench, faces),
     )
     figures |= absent_figures
@@ -209,7 +209,7 @@ def _table_by_photos(setup: PairSetup, trials: Sequence[PairTrial], used: int) -
     return Table(title, ("enrolled", "pairs", "searches", "likelier one right", *_NAMED), tuple(rows))
 
 
-def _hardest(trials: Sequence[PairTrial]) -> Table:
+def _hardest_table(trials: Sequence[PairTrial]) -> Table:
     """Return a table of the most confused pairs."""
     rows = [
         (trial.pair.label, f"{trial.pair.enrolled}", *_counts(trial.alone["both"]))
@@ -234,18 +234,18 @@ def _summary(
     setup: PairSetup, figures: dict[str, Figure], trials: Sequence[PairTrial], used: int, untested: int
 ) -> tuple[str, ...]:
     full = [trial for trial in trials if trial.pair.enrolled == used]
-    end, count = f"{used}", len({trial.pair.family for trial in full})
+    count = len({trial.pair.family for trial in full})
     families = "1 family" if count == 1 else f"{count:,} families"
     pairs = "1 pair" if len(full) == 1 else f"{len(full):,} pairs"
     sentences = [
         f"{pairs} of {families}, {used} enrolled photos of each and no other people: the more probable sibling is "
-        f"right for {figures[f'two_class_accuracy_{end}']}."
+        f"right for {figures[f'two_class_accuracy_{used}']}."
     ]
-    if f"wrong_among_names_{end}" in figures:
-        sentences.append(f"Wrong names among the names given: {figures[f'wrong_among_names_{end}']}.")
-    if f"fpir_{end}" in figures:
+    if f"wrong_among_names_{used}" in figures:
+        sentences.append(f"Wrong names among the names given: {figures[f'wrong_among_names_{used}']}.")
+    if f"fpir_{used}" in figures:
         sentences.append(
-            f"FPIR for strangers of other families: {figures[f'fpir_{end}']}; {100 * setup.settings.fpir:g} % is "
+            f"FPIR for strangers of other families: {figures[f'fpir_{used}']}; {100 * setup.settings.fpir:g} % is "
             "requested."
         )
     if f"absent_sibling_named_{ONE_ENROLLED}" in figures:
@@ -321,54 +321,54 @@ class SiblingChoice:
     confidences
         The larger probability as a fraction of the sum of both, or without a calibration the difference of the
         similarities. NaN if neither is a candidate.
-    calibrated
+    is_calibrated
         Whether `confidences` are fractions.
     """
 
     right: NDArray[np.bool_]
     confidences: NDArray[np.float64]
-    calibrated: bool
+    is_calibrated: bool
 
     @classmethod
     def of(cls, answers: SiblingAnswers) -> SiblingChoice:
-        """Compare the probabilities of the two siblings."""
-        calibrated = not (np.isnan(answers.own).any() or np.isnan(answers.other).any())
+        """Return the choice between the two siblings in each answer."""
+        is_calibrated = not (np.isnan(answers.own).any() or np.isnan(answers.other).any())
         is_nearer = answers.own_similarity > answers.other_similarity
-        if not calibrated:
+        if not is_calibrated:
             gap = np.abs(answers.own_similarity - answers.other_similarity)
-            return cls(is_nearer, np.where(answers.acquired, gap, np.nan), calibrated=False)
+            return cls(is_nearer, np.where(answers.acquired, gap, np.nan), is_calibrated=False)
         total = answers.own + answers.other
         larger = np.maximum(answers.own, answers.other)
         fractions = np.divide(larger, total, out=np.full(len(total), np.nan), where=total > 0)
-        # similarity resolves equal probabilities: 0 and 0, or 1 and 1 in double precision
+        # Similarity resolves equal probabilities: 0 and 0, or 1 and 1 in double precision.
         right = (answers.own > answers.other) | ((answers.own == answers.other) & (total > 0) & is_nearer)
-        return cls(right, fractions, calibrated=True)
+        return cls(right, fractions, is_calibrated=True)
 
 
 def both_enrolled_figures(group: AnswerGroup) -> dict[str, Figure]:
     """Return the figures of searches for two enrolled siblings."""
-    answers, end = group.answers, group.suffix
+    answers, suffix = group.answers, group.suffix
     choice = SiblingChoice.of(answers)
-    named = answers.named != Named.NOBODY
+    is_named = answers.named != Named.NOBODY
     figures = {
-        f"two_class_accuracy_{end}": group.rate(
+        f"two_class_accuracy_{suffix}": group.rate(
             choice.right, "The person shown is the more probable of the two siblings"
         )
     }
     for coverage in COVERAGES:
-        figures[f"two_class_accuracy_at_coverage_{100 * coverage:.0f}_{end}"] = accuracy_at_coverage(
-            group, choice, coverage
-        )
-    figures[f"named_rightly_{end}"] = group.rate(answers.named == Named.SHOWN, "The right name is given")
-    figures[f"named_as_sibling_{end}"] = group.rate(answers.named == Named.SIBLING, "The name of the sibling is given")
-    if named.any():
-        named_group = replace(group, answers=answers.select(named))
-        figures[f"wrong_among_names_{end}"] = named_group.rate(
+        name = f"two_class_accuracy_at_coverage_{100 * coverage:.0f}_{suffix}"
+        figures[name] = accuracy_at_coverage(group, choice, coverage)
+    figures[f"named_rightly_{suffix}"] = group.rate(answers.named == Named.SHOWN, "The right name is given")
+    is_sibling = answers.named == Named.SIBLING
+    figures[f"named_as_sibling_{suffix}"] = group.rate(is_sibling, "The name of the sibling is given")
+    if is_named.any():
+        named_group = replace(group, answers=answers.select(is_named))
+        figures[f"wrong_among_names_{suffix}"] = named_group.rate(
             named_group.answers.named != Named.SHOWN, "Wrong names among the names given"
         )
-    figures[f"uncertain_{end}"] = group.rate(answers.uncertain, "The answer is uncertain")
+    figures[f"uncertain_{suffix}"] = group.rate(answers.uncertain, "The answer is uncertain")
     error = calibration_error(group, choice)
-    return figures | ({f"calibration_error_between_{end}": error} if error is not None else {})
+    return figures | ({f"calibration_error_between_{suffix}": error} if error is not None else {})
 
 
 def stranger_figures(group: AnswerGroup, fpir: float) -> dict[str, Figure]:
@@ -387,23 +387,23 @@ def stranger_figures(group: AnswerGroup, fpir: float) -> dict[str, Figure]:
 
 def one_enrolled_figures(present: AnswerGroup, absent: AnswerGroup) -> dict[str, Figure]:
     """Return the fractions of searches that name each of two siblings if only one is enrolled."""
-    end, answers = absent.suffix, absent.answers
-    named = answers.named == Named.SIBLING
+    suffix, answers = absent.suffix, absent.answers
+    is_named = answers.named == Named.SIBLING
     figures = {
-        f"enrolled_sibling_named_{end}": present.rate(
+        f"enrolled_sibling_named_{suffix}": present.rate(
             present.answers.named == Named.SHOWN, "The enrolled sibling is named"
         ),
-        f"absent_sibling_named_{end}": absent.rate(
-            named, "The sibling who is not enrolled gets the name of the enrolled one"
+        f"absent_sibling_named_{suffix}": absent.rate(
+            is_named, "The sibling who is not enrolled gets the name of the enrolled one"
         ),
     }
     if not np.isnan(answers.other).any():
-        figures[f"absent_sibling_probable_{end}"] = absent.rate(
+        figures[f"absent_sibling_probable_{suffix}"] = absent.rate(
             answers.other >= 0.5,
             "The sibling who is not enrolled is the enrolled one with a probability of 0.5 or more",
         )
-        figures[f"absent_sibling_named_and_probable_{end}"] = absent.rate(
-            named & (answers.other >= 0.5),
+        figures[f"absent_sibling_named_and_probable_{suffix}"] = absent.rate(
+            is_named & (answers.other >= 0.5),
             "The sibling who is not enrolled gets the name of the enrolled one, with a probability of 0.5 or more",
         )
     return figures
@@ -442,7 +442,7 @@ def calibration_error(group: AnswerGroup, choice: SiblingChoice) -> Figure | Non
     None without a calibration, or if no answer has a sibling among its candidates.
     """
     has_sibling = np.isfinite(choice.confidences)
-    if not choice.calibrated or not has_sibling.any():
+    if not choice.is_calibrated or not has_sibling.any():
         return None
     predicted, outcomes = choice.confidences[has_sibling], choice.right[has_sibling].astype(np.float64)
     meaning = (
@@ -466,7 +466,7 @@ def reliability_between(groups: Sequence[AnswerGroup]) -> Curves:
     for group in groups:
         choice = SiblingChoice.of(group.answers)
         has_sibling = np.isfinite(choice.confidences)
-        if choice.calibrated and has_sibling.any():
+        if choice.is_calibrated and has_sibling.any():
             predicted, outcomes = choice.confidences[has_sibling], choice.right[has_sibling].astype(np.float64)
             lines.append(reliability_line(group.label, predicted, outcomes, np.ones(len(predicted)), _bins(predicted)))
     title = "Calibration of the probability between the two"

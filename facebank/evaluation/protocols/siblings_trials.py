@@ -74,7 +74,7 @@ class SiblingAnswers:
         Index of the photo, ``int64``.
     own, other
         Probabilities of the person shown and of the sibling: 0 if not a candidate, NaN without a calibration. For a
-        stranger, ``own`` is 0 and ``other`` is the larger probability of the two siblings.
+        stranger, `own` is 0 and `other` is the larger probability of the two siblings.
     own_similarity, other_similarity
         The same as similarities, -1 if not a candidate.
     named
@@ -99,7 +99,7 @@ class SiblingAnswers:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Concatenate several results."""
+        """Return several results as one."""
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
     def select(self, mask: NDArray[np.bool_]) -> SiblingAnswers:
@@ -153,7 +153,7 @@ def count_other_families(setup: PairSetup, photos: int) -> int:
 
 
 def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, draws: int) -> PairTrial:
-    """Draw, enroll and search several times, with both siblings enrolled and with each of them alone.
+    """Return the answers of several draws, with both siblings enrolled and with each of them alone.
 
     The draws are seeded by `number`. Both people need more photos than are enrolled.
     """
@@ -164,8 +164,8 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
         strangers = _strangers(bench, setup, number, families, turn)
         conditions = [(alone_parts, others[:0])] + ([(among_parts, others)] if len(others) else [])
         draw = draw_photos(setup.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, turn))
-        for answers, others in conditions:
-            indices = np.concatenate([draw.enrolled, others])
+        for answers, enrolled_others in conditions:
+            indices = np.concatenate([draw.enrolled, enrolled_others])
             trial = enroll(bench.reader, setup.faces, indices, setup.settings)
             probes = exclude_related(setup.faces, draw.probes, indices)
             answers.setdefault("both", []).append(_answers(setup, trial, pair, probes))
@@ -174,8 +174,8 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
         for enrolled in (0, 1):
             _try_one(bench, setup, (number, turn, enrolled), pair, conditions)
     alone, among = (
-        {name: SiblingAnswers.concatenate(parts) for name, parts in kinds.items()}
-        for kinds in (alone_parts, among_parts)
+        {name: SiblingAnswers.concatenate(parts) for name, parts in parts_by_name.items()}
+        for parts_by_name in (alone_parts, among_parts)
     )
     return PairTrial(pair, alone, among)
 
@@ -187,7 +187,10 @@ def _try_one(
     pair: SiblingPair,
     conditions: Sequence[tuple[dict[str, list[SiblingAnswers]], NDArray[np.int64]]],
 ) -> None:
-    """Enroll one of two people and search for both; ``key`` is the pair, the draw, and 0 or 1 for the enrolled one."""
+    """Enroll one of two people and search for both; the answers are added to `conditions`.
+
+    `key` is the number of the pair, the draw, and 0 or 1 for the enrolled one.
+    """
     dataset, enrolled = setup.faces.dataset, key[2]
     present, absent = (dataset.people.index(pair.people[side]) for side in (enrolled, 1 - enrolled))
     if setup.counts[present] <= ONE_ENROLLED:
@@ -205,7 +208,7 @@ def _try_one(
 def _others(
     bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, turn: int
 ) -> tuple[NDArray[np.int64], set[int]]:
-    """Draw photos of other people to enroll, one per family; also return the families in the gallery."""
+    """Return drawn photos of other people to enroll, one person per family, and the families in the gallery."""
     random, counts, owners = bench.random(_OTHERS, number, turn), setup.counts, setup.faces.dataset.owners
     families, enrolled = {pair.family}, [np.zeros(0, dtype=np.int64)]
     for person in random.permutation(np.flatnonzero(counts >= pair.enrolled)):
@@ -219,7 +222,7 @@ def _others(
 
 
 def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], turn: int) -> NDArray[np.int64]:
-    """Draw one photo of each person of families that are not enrolled, and unlabeled photos."""
+    """Return one drawn photo of each person of families that are not enrolled, and unlabeled photos."""
     random, owners = bench.random(_STRANGERS, number, turn), setup.faces.dataset.owners
     mixed = random.permutation(np.flatnonzero(setup.faces.has_face))
     strangers = mixed[(owners[mixed] < 0) | ~np.isin(setup.families[owners[mixed]], list(families))]
@@ -227,7 +230,7 @@ def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], 
 
 
 def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: NDArray[np.int64]) -> SiblingAnswers:
-    """Search for photos, and return the answers with respect to the two siblings."""
+    """Return the answers to searches for photos, with respect to the two siblings."""
     dataset, decisions = setup.faces.dataset, trial.decide(indices)
     rows = [
         _row(dataset.photos[int(index)].person, pair.people, decision)
@@ -257,14 +260,14 @@ def _row(
     shown: str | None, people: tuple[str, str], decision: Identity | None
 ) -> tuple[float, float, float, float, Named, str]:
     """Return probabilities of the person shown and the other, their similarities, the name and the reason."""
-    own = {shown} & set(people)
+    own_name = shown if shown in people else None
     if decision is None:
         return 0.0, 0.0, -1.0, -1.0, Named.NOBODY, ""
     probabilities: tuple[list[float], list[float]] = ([0.0], [0.0])
     similarities: tuple[list[float], list[float]] = ([-1.0], [-1.0])
     for candidate in decision.candidates:
         if candidate.person in people:
-            side = 0 if candidate.person in own else 1
+            side = 0 if candidate.person == own_name else 1
             probabilities[side].append(np.nan if candidate.probability is None else candidate.probability)
             similarities[side].append(candidate.similarity)
     named = Named.NOBODY

@@ -14,7 +14,7 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import risk_coverage
 from facebank.evaluation.dataset import Dataset, SkippedEntry
 from facebank.evaluation.datasets import open_dataset
-from facebank.evaluation.figures import Figure, FigureKind, Resamples
+from facebank.evaluation.figures import INTERVAL, Figure, FigureKind, Resamples
 from facebank.evaluation.identification import classification_report, confusion_matrix, decision_note
 from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.draws import count_photos, draw_photos, pooled_rate, units_of
@@ -51,7 +51,7 @@ _MAX_OTHERS = 500
 class Trial:
     """Searches in the galleries of one group, for its people and for strangers.
 
-    ``own`` is the probability of the person shown, ``float64``, NaN without a face or a calibration.
+    `own` is the probability of the person shown, ``float64``, NaN without a face or a calibration.
     """
 
     group: TwinGroup
@@ -105,7 +105,7 @@ def twins(
     groups, used = groups_of(dataset, people, relatives), sorted(set(shots))
     present, absent = select_comparable(dataset, groups, count_photos(dataset), "photos")
     lookalikes = {person for group in groups for person in group.people}
-    faces = bench.read(_read_faces(bench, replace(dataset, pairs=()), lookalikes))
+    faces = bench.read(_select_photos(bench, replace(dataset, pairs=()), lookalikes))
     present, faceless = select_comparable(dataset, present, count_photos_with_face(faces), "photos with a face")
     strangers = _strangers(bench, faces, lookalikes)
     tested_groups, too_few = select_testable(present, count_photos_with_face(faces), "photos with a face")
@@ -118,14 +118,14 @@ def twins(
     ]
     skipped = (*absent, *faceless, *too_few, *untested)
     pair_figures, pair_sections, sentences = compare_pairs(bench, faces, present, lookalikes, used)
-    figures, parts = _trial_sections(faces, trials_by_shots, rows) if trials_by_shots else ({}, ())
+    figures, trial_sections = _trial_sections(faces, trials_by_shots, rows) if trials_by_shots else ({}, ())
     return bench.report(
         "twins",
         "Confusion of people who look alike",
         faces,
         summary=(*_summary(figures | pair_figures, trials_by_shots, len(skipped)), *sentences),
         figures=figures | pair_figures,
-        sections=(*parts, *pair_sections, Section("Basis of the decisions", (decision_note(bench),))),
+        sections=(*trial_sections, *pair_sections, Section("Basis of the decisions", (decision_note(bench),))),
         failures=skipped,
     )
 
@@ -157,7 +157,7 @@ def _run_trials(
     draws: int,
     strangers: NDArray[np.int64],
 ) -> tuple[dict[int, list[Trial]], tuple[tuple[str, ...], ...]]:
-    """Test every group with every number of photos; return the trials, and a table row for each combination."""
+    """Return the trials of every group with every number of photos, and a table row for each combination."""
     counts, trials_by_shots, rows = count_photos_with_face(faces), dict[int, list[Trial]](), list[tuple[str, ...]]()
     bench.progress.begin("people who look alike", len(shots) * len(groups))
     for photos in shots:
@@ -178,7 +178,7 @@ def _run_trials(
     return trials_by_shots, tuple(rows)
 
 
-def _read_faces(bench: Bench, dataset: Dataset, lookalikes: set[str]) -> Dataset:
+def _select_photos(bench: Bench, dataset: Dataset, lookalikes: set[str]) -> Dataset:
     """Return the photos of people who look alike, and one photo each of up to 500 other people."""
     is_omitted = np.array([photo.person not in lookalikes for photo in dataset.photos])
     mixed = bench.random(_OTHERS).permutation(np.flatnonzero(is_omitted))
@@ -189,7 +189,7 @@ def _read_faces(bench: Bench, dataset: Dataset, lookalikes: set[str]) -> Dataset
 
 
 def _strangers(bench: Bench, faces: FaceSet, lookalikes: set[str]) -> NDArray[np.int64]:
-    """Draw one photo of each other person, and unlabeled photos."""
+    """Return one drawn photo of each other person, and unlabeled photos."""
     owners, random = faces.dataset.owners, bench.random(_STRANGERS)
     excluded = [number for number, person in enumerate(faces.dataset.people) if person in lookalikes]
     mixed = random.permutation(np.flatnonzero(faces.has_face & ~np.isin(owners, excluded)))
@@ -199,7 +199,7 @@ def _strangers(bench: Bench, faces: FaceSet, lookalikes: set[str]) -> NDArray[np
 def _run_trial(
     bench: Bench, faces: FaceSet, group: TwinGroup, photos: int, *, draws: int, strangers: NDArray[np.int64]
 ) -> Trial | None:
-    """Draw, enroll and search; None if all other photos of a person share a source with enrolled ones."""
+    """Return the searches of several draws; None if all other photos of a person share a source with enrolled ones."""
     number = sum(map(ord, "".join(group.people))) % 2**16
     searches, own, others = [], [], []
     for turn in range(draws):
@@ -272,7 +272,7 @@ def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fig
         weights = counts[resamples.indices][order]
         answered = np.maximum(np.cumsum(weights), 1e-12)
         areas.append(float((np.cumsum(weights * wrong[order]) / answered) @ weights / answered[-1]))
-    low, high = np.quantile(areas, (0.025, 0.975))
+    low, high = np.quantile(areas, INTERVAL)
     area = Figure(
         risk_coverage(confidences, wrong).area,
         (float(low), float(high)) if wrong.any() and resamples.draws.shape[1] > 1 else None,
@@ -333,11 +333,11 @@ def _summary(figures: dict[str, Figure], trials_by_shots: dict[int, list[Trial]]
         for photos, trials in trials_by_shots.items()
         if photos in (min(trials_by_shots), max(trials_by_shots))
     ]
-    matched = next((name for name in figures if name.startswith("twin_fmr")), None)
-    if matched is not None:
+    name = next((name for name in figures if name.startswith("twin_fmr")), None)
+    if name is not None:
         unrelated = "the threshold with an FMR of 0.01 % for unrelated people"
-        threshold = unrelated if "unrelated" in matched else "the shipped threshold"
-        sentences.append(f"Pairs of photos of people who look alike that match at {threshold}: {figures[matched]}.")
+        threshold = unrelated if "unrelated" in name else "the shipped threshold"
+        sentences.append(f"Pairs of photos of people who look alike that match at {threshold}: {figures[name]}.")
     if untested:
         verb = "group was" if untested == 1 else "groups were"
         sentences.append(f"{untested} {verb} not tested, for lack of photos.")

@@ -29,12 +29,12 @@ MIN_UNRELATED = 10_000
 """Smallest number of pairs of unrelated people for a threshold at an FMR of 1e-4."""
 MIN_TYPICAL = 100
 """With fewer pairs of unrelated people, the pack's background is the reference instead."""
+MATCHES_TITLE = "Matches of pairs"
+SIMILARITIES_TITLE = "Similarities and missing photos"
 
 _UNRELATED, _PAIRS = 2, 3
 _BACKGROUND = 400
 _MAX_NAMED = 3
-AS_PAIRS = "Matches of pairs"
-SIMILARITIES = "Similarities and missing photos"
 _POOLED = "All pairs of photos have equal weight, so groups with many photos dominate; the table lists each group."
 _METHOD = (
     "One photo of each person suffices to compare their similarity with that of unrelated people. Confusion can only "
@@ -69,7 +69,7 @@ class GroupPairs:
 
     @classmethod
     def of(cls, bench: Bench, faces: FaceSet, groups: Sequence[TwinGroup]) -> GroupPairs:
-        """Compare the photos of the people of each group; groups without a pair are omitted."""
+        """Return the pairs of photos of each group; groups without a pair are omitted."""
         random, counts, embeddings = bench.random(_PAIRS), count_photos_with_face(faces), faces.embeddings
         compared = []
         for group in groups:
@@ -97,7 +97,7 @@ def reference_similarities(bench: Bench, unrelated: NDArray[np.float64]) -> Refe
 def compare_pairs(
     bench: Bench, faces: FaceSet, groups: Sequence[TwinGroup], named: set[str], shots: Sequence[int]
 ) -> tuple[dict[str, Figure], tuple[Section, Section], tuple[str, ...]]:
-    """Compare pairs of photos, and count the photos that are missing for a test of confusion.
+    """Return the results of comparing pairs of photos, and the photos that are missing for a test of confusion.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def compare_pairs(
     reference = reference_similarities(bench, unrelated)
     figures, pairs = _at_thresholds(bench, faces, compared, unrelated)
     tables = (_similarity_table(faces, compared, reference), _missing_table(faces, groups, shots))
-    section = Section(SIMILARITIES, (_METHOD,), (), tables)
+    section = Section(SIMILARITIES_TITLE, (_METHOD,), (), tables)
     return figures, (section, pairs), _sentences(faces, groups, compared, reference)
 
 
@@ -204,9 +204,9 @@ def _sentences(
 def _at_thresholds(
     bench: Bench, faces: FaceSet, compared: GroupPairs, unrelated: NDArray[np.float64]
 ) -> tuple[dict[str, Figure], Section]:
-    """Count matches at the threshold of unrelated people and at the shipped threshold."""
+    """Return figures and a section on the matches at the threshold of unrelated people and at the shipped one."""
     if not compared.groups:
-        return {}, Section(AS_PAIRS, ("Not tested: no pair of photos can be compared.",))
+        return {}, Section(MATCHES_TITLE, ("Not tested: no pair of photos can be compared.",))
     first, second = (np.concatenate(side) for side in zip(*compared.pairs, strict=True))
     photos = np.concatenate([first, second])
     units = sampling_units(faces.dataset.owners[photos], faces.groups[photos])
@@ -235,7 +235,7 @@ def _at_thresholds(
         for group, values in zip(compared.groups, compared.values, strict=True)
     )
     table = Table("Pairs that match", ("who", "pairs of photos", *(heading for heading, _ in columns)), rows)
-    return figures, Section(AS_PAIRS, (sentence, _POOLED), tuple(figures), (table,))
+    return figures, Section(MATCHES_TITLE, (sentence, _POOLED), tuple(figures), (table,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from facebank.errors import DatasetError
-from facebank.evaluation.protocols import CONTENTS, load_protocol
+from facebank.evaluation.protocols import PROTOCOLS, load_protocol
 
 
-@pytest.mark.parametrize("name", CONTENTS)
+@pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_entry_of_the_registry_is_a_protocol(name: str) -> None:
     protocol = load_protocol(name)
     assert protocol.name == name
-    assert protocol.help.startswith(CONTENTS[name].summary)
+    assert protocol.help.startswith(PROTOCOLS[name].summary)
     assert all(example.startswith(name) for example in protocol.examples)
     flags = [option.flag for _, option, _ in protocol.options().values()]
     assert len(set(flags)) == len(flags)
