@@ -107,7 +107,7 @@ def test_celebrities_have_separate_answers(bench: Bench, lfw: Path, shared: Path
 def test_five_people_and_a_too_small_family(bench: Bench, lfw: Path) -> None:
     politicians = ("Colin_Powell", "Donald_Rumsfeld", "George_W_Bush", "Gerhard_Schroeder", "Tony_Blair")
     photos = load_dataset(lfw, politicians, 4)
-    report = run(bench, photos, "lfw5-2021", photos=(1, 2), draws=2, split=(2, 1))
+    report = run(bench, photos, "lfw5-2021", photos=(1, 2), draws=2, published_sizes=(2, 1))
     check_report(report, politicians)
     assert report.figures["accuracy"].count == 5
     assert report.figures["rank_1_1"].count == 2 * 5 * 3
