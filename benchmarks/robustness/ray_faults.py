@@ -327,6 +327,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=6, help="workers to kill; a third as many nodes and heads")
     parser.add_argument("--only", help="run only trials whose name contains this text")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell lets its background jobs ignore it
     results = []
     for trial in trials(arguments.photos, arguments.count, arguments.kills, arguments.only):
         results.append(trial | {"right": is_right(trial)})
