@@ -2,10 +2,10 @@
 
     python -m benchmarks.orientation ../shared/data --out benchmarks/reports/orientation
 
-Uses unaltered and degraded photos (blurred, dark, small within a large image), contact sheets of 2 to 20 faces of
-several sizes (plain, blurred, dark, noisy), such sheets within a large image, and sheets with one larger rotated face.
-Counts upright images that are rotated, and rotated ones that are not corrected. Settings were chosen on development
-people.
+Uses unaltered and degraded photos (blurred, dark, small within a large image), and contact sheets of 2 to 20 faces of
+several sizes (plain, blurred, dark, noisy). Some sheets are placed within a large image, others get one larger rotated
+face. Counts upright images that are rotated, and rotated ones that are not corrected. Settings were chosen on
+development people.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ SINGLE_FACES, DEGRADED_FACES, HEADS = 150, 60, 900  # numbers of photos
 FOLDERS = ("demo", "photos/enrol", "photos/probe")
 LIGHTS = ("plain", "blurred", "more blurred", "dark", "noisy")
 OUTCOMES = ("upright", "upright turned", "turned", "not put right")
-# Approximate width of LFW's faces in the crop of a head.
-_FACE, _HEAD = 92, (slice(45, 225), slice(40, 210))
+_HEAD = (slice(45, 225), slice(40, 210))  # rows and columns of the head in LFW's photos
+_FACE = 92  # approximate width of LFW's faces, in pixels
 
 
 def first_photos(data: Path, listing: str, count: int, seed: int) -> list[Path]:

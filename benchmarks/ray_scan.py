@@ -76,11 +76,11 @@ def make_folder(source: Path, folder: Path, count: int) -> None:
         path.write_bytes(add_comment(portraits[number % len(portraits)], f"{number}"))
 
 
-def run(folders: list[Path], scan: Path, nodes: RayNodes | None) -> Cost:
-    """Run ``facebank scan``; return its cost."""
-    scan.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "facebank_cli", "--gallery", str(scan.with_suffix(".facebank"))]
-    command += ["--runtime", "onnxruntime", "scan", *map(str, folders), "--scan-file", str(scan)]
+def run(folders: list[Path], scan_path: Path, nodes: RayNodes | None) -> Cost:
+    """Run ``facebank scan`` on the nodes, or on this machine if None; return its cost."""
+    scan_path.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "facebank_cli", "--gallery", str(scan_path.with_suffix(".facebank"))]
+    command += ["--runtime", "onnxruntime", "scan", *map(str, folders), "--scan-file", str(scan_path)]
     sampler = None if nodes is None else _WorkerTimes(nodes)
     if nodes is not None and sampler is not None:
         command += ["--ray", nodes.address]
@@ -188,7 +188,13 @@ def main() -> None:
 
 
 def measure_speed(work: Path, nodes: RayNodes, sizes: tuple[int, int], rounds: int) -> dict[str, object]:
-    """Measure both in alternation; return the photos per second, startup seconds and ratio of the rates."""
+    """Measure scans of one machine and of two nodes in alternation.
+
+    Returns
+    -------
+    dict[str, object]
+        The seconds of each scan, and the photos per second, startup seconds and ratio of the rates.
+    """
     times: dict[str, dict[int, list[float]]] = {"one machine": {}, "two nodes": {}}
     for _ in range(rounds):
         for size in sizes:

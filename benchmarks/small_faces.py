@@ -3,8 +3,8 @@
     python -m benchmarks.small_faces ../shared/data --people reporting --out benchmarks/reports/small_faces
 
 Uses the photos of ``data/photos`` (every other one for development), unaltered, and resized to 1,000 to 4,000 pixels
-with one to eight pasted heads of LFW's people of 18 to 150 pixels; a quarter of the heads are of actors and singers
-aged 11 to 19. One photo of each of these people is enrolled. Both detections, with the manifest's ``hint_score`` and
+with one to eight pasted heads of 18 to 150 pixels. The heads are those of LFW's people, a quarter of them actors and
+singers aged 11 to 19; one photo of each person is enrolled. Both detections, with the manifest's ``hint_score`` and
 without it, run on the same images. Counts the pasted faces found by size and age, other detections, differing
 decisions, and milliseconds.
 """
@@ -89,7 +89,7 @@ def make_images(data: Path, half: str, count: int) -> Iterator[tuple[RGBImage, l
         width, height = (short, long) if random.random() < 0.3 else (long, short)
         background = read_photo(backgrounds[int(random.integers(len(backgrounds)))]).pixels
         canvas = np.asarray(cv2.resize(background, (width, height)), dtype=np.uint8)
-        occupied: list[tuple[int, int, int, int]] = []
+        occupied: list[tuple[int, int, int, int]] = []  # top, left, height, width
         pasted = []
         for _ in range(int(random.integers(1, MAX_HEADS + 1))):
             name = str(random.choice(young if random.random() < YOUNG_FRACTION else adults))
@@ -114,10 +114,23 @@ def heads_of(data: Path, half: str) -> dict[str, list[Path]]:
 def find_free_corner(
     occupied: list[tuple[int, int, int, int]], tile: tuple[int, int], size: tuple[int, int], random: np.random.Generator
 ) -> tuple[int, int] | None:
-    """Return the row and column at which a tile covers no other one in an image, None if none was found."""
+    """Return the row and column at which a tile covers none of the occupied rectangles, None if none was found.
+
+    Parameters
+    ----------
+    occupied
+        Top, left, height and width of each rectangle, in pixels.
+    tile, size
+        Height and width of the tile and of the image.
+    random
+        Generator of the tried positions.
+    """
     for _ in range(_TRIES):
         y, x = (int(random.integers(0, side - part)) for side, part in zip(size, tile, strict=True))
-        if all(y + tile[0] <= t or t + h <= y or x + tile[1] <= s or s + w <= x for t, s, h, w in occupied):
+        if all(
+            y + tile[0] <= top or top + height <= y or x + tile[1] <= left or left + width <= x
+            for top, left, height, width in occupied
+        ):
             return y, x
     return None
 
@@ -160,9 +173,9 @@ def matching_face(face: Face, others: list[Face]) -> Face | None:
 
 
 def compare(data: Path, half: str, count: int) -> dict[str, object]:
-    """Compare both detections on all images."""
+    """Return the report on both detections of all images."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    cosines, both, named, changed, renamed = list[float](), 0, 0, 0, 0
+    matches: list[tuple[Face, Face]] = []
     with tempfile.TemporaryDirectory() as scratch:
         gallery, pack_folder = Path(scratch) / "a.facebank", copy_without_hints(Path(scratch) / "pack")
         with (
@@ -175,40 +188,56 @@ def compare(data: Path, half: str, count: int) -> dict[str, object]:
                 (hint_faces,), (full_faces,) = (
                     [list(photo.faces) for photo in bank.identify([pixels])] for bank in (with_hints, without_hints)
                 )
-                for pasted_head in pasted:
-                    counts[pasted_head.group]["pasted"] += 1
-                    counts[pasted_head.group]["everywhere"] += any(pasted_head.is_at(face) for face in full_faces)
-                    counts[pasted_head.group]["where hints are"] += any(pasted_head.is_at(face) for face in hint_faces)
-                for method, faces in (("everywhere", full_faces), ("where hints are", hint_faces)):
-                    others = [face for face in faces if not any(pasted_head.is_at(face) for pasted_head in pasted)]
-                    kind = "others in pictures with heads" if pasted else "faces of photographs as they are"
-                    counts[kind][f"{method}, 30 pixels and more"] += sum(face.size >= SIZES[1] for face in others)
-                    counts[kind][method] += len(others)
-                for face in full_faces:
-                    if (match := matching_face(face, hint_faces)) is not None:
-                        both += 1
-                        cosines.append(float(face.embedding @ match.embedding))
-                        named += face.person is not None
-                        changed += any(
-                            getattr(face, name) != getattr(match, name) for name in ("person", "decision", "reason")
-                        )
-                        renamed += face.person != match.person
-    images = [pixels for pixels, _ in make_images(data, half, TIMED_IMAGES) if max(pixels.shape) > MIN_TIMED_SIDE]
-    spec = load_pack().manifest.detector
-    seconds = {
-        method: detection_seconds(detector_spec, images)
-        for method, detector_spec in (("everywhere", replace(spec, hint_score=None)), ("where hints are", spec))
-    }
+                count_faces(counts, pasted, {"everywhere": full_faces, "where hints are": hint_faces})
+                pairs = ((face, matching_face(face, hint_faces)) for face in full_faces)
+                matches += [(face, match) for face, match in pairs if match is not None]
     return {
         "people": half,
         "pictures": count,
         "found": {group: dict(counts[group]) for group in sorted(counts)},
-        "faces found both ways": both,
-        "of these named": named,
-        "other decisions or reasons": changed,
-        "other names": renamed,
+        **compare_matches(matches),
+        "milliseconds of finding": measure_milliseconds(data, half),
+    }
+
+
+def count_faces(
+    counts: dict[str, Counter[str]], pasted: list[PastedHead], faces_by_method: dict[str, list[Face]]
+) -> None:
+    """Add the pasted heads of an image that each detection finds, and the other faces, to the counts of each group."""
+    for pasted_head in pasted:
+        counts[pasted_head.group]["pasted"] += 1
+        for method, faces in faces_by_method.items():
+            counts[pasted_head.group][method] += any(pasted_head.is_at(face) for face in faces)
+    group = "others in pictures with heads" if pasted else "faces of photographs as they are"
+    for method, faces in faces_by_method.items():
+        others = [face for face in faces if not any(pasted_head.is_at(face) for pasted_head in pasted)]
+        counts[group][f"{method}, 30 pixels and more"] += sum(face.size >= SIZES[1] for face in others)
+        counts[group][method] += len(others)
+
+
+def compare_matches(matches: list[tuple[Face, Face]]) -> dict[str, object]:
+    """Return the differences of decisions and embeddings between faces that both detections found."""
+    cosines = [float(face.embedding @ match.embedding) for face, match in matches]
+    return {
+        "faces found both ways": len(matches),
+        "of these named": sum(face.person is not None for face, _ in matches),
+        "other decisions or reasons": sum(
+            (face.person, face.decision, face.reason) != (match.person, match.decision, match.reason)
+            for face, match in matches
+        ),
+        "other names": sum(face.person != match.person for face, match in matches),
         "cosine, smallest and first percentile": [min(cosines), float(np.percentile(cosines, 1))],
-        "milliseconds of finding": {method: round(1000 * total / len(images), 1) for method, total in seconds.items()},
+    }
+
+
+def measure_milliseconds(data: Path, half: str) -> dict[str, float]:
+    """Return the CPU milliseconds of detection for each large image, by method."""
+    images = [pixels for pixels, _ in make_images(data, half, TIMED_IMAGES) if max(pixels.shape) > MIN_TIMED_SIDE]
+    spec = load_pack().manifest.detector
+    specs = {"everywhere": replace(spec, hint_score=None), "where hints are": spec}
+    return {
+        method: round(1000 * detection_seconds(detector_spec, images) / len(images), 1)
+        for method, detector_spec in specs.items()
     }
 
 

@@ -54,30 +54,30 @@ def commands(command: Any, words: tuple[str, ...] = ("facebank",)) -> Iterator[s
         yield from commands(command.commands[word], (*words, word))
 
 
-def keys(schema: object, path: str) -> Iterator[str]:
-    """Yield the keys and enumerated values of a JSON Schema below `path`."""
+def keys(schema: object, prefix: str) -> Iterator[str]:
+    """Yield the keys and enumerated values of a JSON Schema below `prefix`."""
     if isinstance(schema, list):
         for element in schema:
-            yield from keys(element, path)
+            yield from keys(element, prefix)
     elif isinstance(schema, dict):
         for value in [*schema.get("enum", []), *([schema["const"]] if "const" in schema else [])]:
-            yield f"schema {path} = {json.dumps(value)}"
+            yield f"schema {prefix} = {json.dumps(value)}"
         for name, inner in schema.get("properties", {}).items():
-            yield f"schema {path}.{name}"
-            yield from keys(inner, f"{path}.{name}")
+            yield f"schema {prefix}.{name}"
+            yield from keys(inner, f"{prefix}.{name}")
         for name, inner in {**schema.get("$defs", {}), **schema.get("patternProperties", {})}.items():
-            yield from keys(inner, f"{path} {name}")
-        yield from keys(schema.get("items"), f"{path}[]")
+            yield from keys(inner, f"{prefix} {name}")
+        yield from keys(schema.get("items"), f"{prefix}[]")
         for name in ("anyOf", "oneOf", "allOf", "then", "else", "additionalProperties", "prefixItems"):
-            yield from keys(schema.get(name), path)
+            yield from keys(schema.get(name), prefix)
 
 
 def package_names() -> tuple[set[str], set[str]]:
     """Return the names defined in the package's sources, and their string constants."""
     names, strings = {"facebank"}, set()
-    for source in Path(str(files("facebank"))).rglob("*.py"):
-        names.update((source.parent.name, source.stem))
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+    for path in Path(str(files("facebank"))).rglob("*.py"):
+        names.update((path.parent.name, path.stem))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.Attribute(attr=name, ctx=ast.Store()):
                     names.add(name)

@@ -51,7 +51,15 @@ def make_client(address: str) -> httpx.Client:
 
 
 class RegularClient(threading.Thread):
-    """A client that sends requests repeatedly and counts the outcomes."""
+    """A client that sends requests repeatedly and counts the outcomes.
+
+    Parameters
+    ----------
+    address
+        URL of the service.
+    keeps_connection
+        Whether all requests use one connection, or each a new one.
+    """
 
     def __init__(self, address: str, *, keeps_connection: bool) -> None:
         super().__init__(daemon=True)
@@ -135,9 +143,9 @@ def hold_connections(service: Service, count: int, seconds: float) -> bool:
         client.end()
     for connection in connections:
         connection.close()
-    for client, kind in zip(clients, ("one connection", "a new connection each time"), strict=True):
+    for client, connection_use in zip(clients, ("one connection", "a new connection each time"), strict=True):
         times = f"median {median(client.seconds) * 1000:.0f} ms, slowest {max(client.seconds) * 1000:.0f} ms"
-        print(f"requests meanwhile, {kind}: {dict(client.outcomes)}; {times}")
+        print(f"requests meanwhile, {connection_use}: {dict(client.outcomes)}; {times}")
     return all(set(client.outcomes) == {"answered"} for client in clients)
 
 
