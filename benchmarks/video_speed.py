@@ -174,12 +174,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     parser.add_argument("--runs", type=int, default=7, help="number of runs (default 7)")
     arguments = parser.parse_args()
-    photos = arguments.shared / "data" / "photos"
-    clip, pack = photos / "probe" / "short_hamilton_clip.mp4", load_pack(None)
+    photos_folder = arguments.shared / "data" / "photos"
+    clip, pack = photos_folder / "probe" / "short_hamilton_clip.mp4", load_pack(None)
     with Video(clip) as video:
         length = video.info.seconds
     with tempfile.TemporaryDirectory() as scratch, FaceBank.open(Path(scratch) / "g.facebank", threads=1) as bank:
-        for folder in sorted((photos / "enrol").iterdir()):
+        for folder in sorted((photos_folder / "enrol").iterdir()):
             bank.enroll(folder.name, folder)
         engine, identification = bank.engine, bank.identification
         plans = {"one worker": VideoPlan(workers=1), "a worker a core": VideoPlan()}

@@ -56,7 +56,7 @@ class LoadGenerator:
             response = client.post("/api/v1/identify", files={"photo": (path.name, path.read_bytes())})
             if response.status_code != TOO_BUSY:
                 break
-            self.outcomes["told to retry"] += 1
+            self.outcomes["refused as too busy"] += 1
             threading.Event().wait(0.2)
         is_right = response.status_code == 200 and serialize(response.json()["photos"][0]) == self._expected[path.name]
         self.outcomes["right" if is_right else f"wrong ({response.status_code})"] += 1
@@ -77,7 +77,7 @@ class LoadGenerator:
         else:
             status, response = 403, client.get("/api/v1/health", headers={"Host": "evil.example"})
         if response.status_code == TOO_BUSY:
-            return "told to retry"
+            return "refused as too busy"
         return "refused" if response.status_code == status else f"wrong ({response.status_code} for {status})"
 
 
