@@ -53,7 +53,7 @@ def make_scans(folder: Path, count: int) -> None:
                 files[shard] = []
         for shard, remaining in files.items():
             scans[shard].keep(remaining)
-            scans[shard].note_looked_through([ShardRow("/photos", shard, datetime.now(UTC))])
+            scans[shard].record_shards([ShardRow("/photos", shard, datetime.now(UTC))])
 
 
 def merge(folder: Path) -> dict[str, float]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facebank.album.album import Album
-    from facebank.album.groups.face_groups import Group, Grouped
+    from facebank.album.groups.face_groups import Group, GroupingReport
 
 EXAMPLES = """\b
 Examples:
@@ -75,7 +75,7 @@ def cluster(
     return 0
 
 
-def _show(grouping: Grouped, *, as_json: bool) -> None:
+def _show(grouping: GroupingReport, *, as_json: bool) -> None:
     if as_json:
         for group in grouping.groups:
             write_json(group_record(group))

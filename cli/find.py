@@ -133,7 +133,7 @@ def _write_videos(videos: Sequence[SeenVideo], names: Mapping[int, str], *, as_j
         write_json({"videos": records})
         return
     rows = (
-        (short_path(video.path), names.get(visit.person, ""), clock_time(visit.start), clock_time(visit.end))
+        (short_path(video.path), names.get(visit.person_id, ""), clock_time(visit.start), clock_time(visit.end))
         for video in videos
         for visit in video.visits
     )

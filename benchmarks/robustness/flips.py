@@ -145,7 +145,7 @@ def query_scan(bank: FaceBank, folder: Path) -> Any:
             scan_file.unreadable(str(folder)),
             scan_file.count(),
             [scan_file.locate_face(face)[0].path for faces in scan_file.groups().values() for face in faces],
-            (table.ids.tolist(), table.photos.tolist(), table.embeddings.tobytes(), table.qualities.tobytes()),
+            (table.face_ids.tolist(), table.photo_ids.tolist(), table.embeddings.tobytes(), table.qualities.tobytes()),
         )
 
 

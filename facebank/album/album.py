@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from facebank.album.finding import FoundPhoto, Period
     from facebank.album.gallery_access import GalleryAccess
-    from facebank.album.groups.face_groups import Group, Grouped
+    from facebank.album.groups.face_groups import Group, GroupingReport
     from facebank.album.groups.naming import NamedGroup
     from facebank.album.scan.merging import MergeReport
     from facebank.album.scan.scan_file import ScanFile
@@ -285,8 +285,8 @@ class Album:
     ) -> MergeReport:
         """Merge other scans into this one, such as those of the shards of a folder: see `shard` of `scan`.
 
-        The merge is atomic, and the other scans are not changed. The entry of a file is taken from the scan that looked
-        through its folder last, and removed if that scan no longer has it. Known photos keep the groups of their faces.
+        The merge is atomic, and the other scans are not changed. The entry of a file is taken from the last scan of its
+        folder, and removed if that scan no longer has it. Known photos keep the groups of their faces.
 
         Parameters
         ----------
@@ -485,7 +485,7 @@ class Album:
         from facebank.album.confirmed import identify_if_gallery
 
         scan_file = self.scan_file
-        groups = {face: number for number, faces in scan_file.groups().items() for face in faces}
+        groups = {face_id: number for number, face_ids in scan_file.groups().items() for face_id in face_ids}
         photos = scan_file.each_photo([place_path(place) for place in named_places(places)])
         rows = identify_if_gallery(self._bank, photos, settings) if identify else photos
         return faces_table(rows, groups, self._bank.engine.identity.dimension)
@@ -637,7 +637,9 @@ class Album:
             with suppress(ScanError, GalleryError, PackError):  # the next scan finds the photos by their content
                 self.scan_file.move(moved)
 
-    def cluster(self, *, least: int = 2, known: Collection[int] | None = None, progress: Progress = SILENT) -> Grouped:
+    def cluster(
+        self, *, least: int = 2, known: Collection[int] | None = None, progress: Progress = SILENT
+    ) -> GroupingReport:
         """Group the faces of unknown people by person, and store the groups in the scan.
 
         Parameters

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from facebank.album.groups.face_groups import part_group, rejoin_group
+from facebank.album.groups.face_groups import rejoin_group, split_group
 from facebank.album.groups.naming import owner_of
 from facebank.errors import PersonNotFoundError, PhotoError, SampleNotFoundError, UsageError
 from facebank.gallery import FaceKey, NewSample, name_key
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from facebank.album.album import Album
     from facebank.album.gallery_access import GalleryAccess
-    from facebank.album.groups.face_groups import PartedGroup
+    from facebank.album.groups.face_groups import GroupSplit
     from facebank.gallery import Gallery
     from facebank.types import Face, Photo, Sample
 
@@ -44,19 +44,19 @@ class Answer:
     samples: tuple[int, ...] = ()  # numbers of the new samples
     learned: tuple[FaceKey, ...] = field(default=(), repr=False)  # the faces of the new samples
     removed: tuple[tuple[int, NewSample], ...] = field(default=(), repr=False)  # removed samples with their owners
-    made_person: int | None = None  # number of a person who was not enrolled before
+    new_person_id: int | None = None  # number of a person who was not enrolled before
     denials: tuple[tuple[int, FaceKey], ...] = ()  # new denials: the person's number and the face
     withdrawn: tuple[tuple[int, FaceKey], ...] = ()  # denials that were withdrawn, likewise
     strangers: tuple[tuple[int, FaceKey], ...] = ()  # new strangers: the stranger's number and the face
     forgotten: tuple[NewSample, ...] = field(default=(), repr=False)  # strangers that were forgotten
-    parted: PartedGroup | None = None  # the division of a group whose faces are of several people
+    split: GroupSplit | None = None  # the division of a group whose faces are of several people
 
 
 def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str, *, force: bool = False) -> Answer:
-    """Make a face a person's sample, and remove it from other people; the person is enrolled if missing.
+    """Make a face a person's sample, remove it from other people, and return the answer.
 
-    Raises `PhotoError` (the photo cannot be read, or has changed since it was scanned), `InvalidNameError` (the name is
-    not allowed) or `UsageError` (there is no such face).
+    The person is enrolled if missing. Raises `PhotoError` (the photo cannot be read, or has changed since it was
+    scanned), `InvalidNameError` (the name is not allowed) or `UsageError` (there is no such face).
 
     Parameters
     ----------
@@ -69,11 +69,11 @@ def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str,
     force
         Whether to accept a face that is unlike the person, or more similar to somebody else.
     """
-    key = FaceKey.from_photo(photo, _face(photo, face_number))
+    key = FaceKey.from_photo(photo, _face_at(photo, face_number))
     if read_photo_file(photo.path).content_hash != photo.content_hash:
         raise PhotoError(f"{printable(photo.path)} has changed since it was scanned: scan it again")
     gallery = bank.open_gallery(create=True)
-    before = _Before.of(gallery, name)
+    before = _PriorState.of(gallery, name)
     others = [sample for sample in gallery.samples_at(key) if name_key(sample.person) != name_key(name)]
     removed = _remove_samples(gallery, others)
     try:
@@ -91,7 +91,7 @@ def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str,
 
 
 def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) -> Answer:
-    """Record that faces are not a person's.
+    """Record that faces are not a person's, and return the answer.
 
     If a single face is given and is the person's sample, the sample is removed; of several faces, samples are kept.
     Raises `PersonNotFoundError` if the name is not enrolled, and `UsageError` if a copy of a single face is the
@@ -111,7 +111,7 @@ def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) 
     removed: tuple[tuple[int, NewSample], ...] = ()
     denied: list[tuple[int, FaceKey]] = []
     for photo, face_number in faces:
-        face = _face(photo, face_number)
+        face = _face_at(photo, face_number)
         key = FaceKey.from_photo(photo, face)
         if len(faces) == 1:
             own = [sample for sample in gallery.samples_at(key) if name_key(sample.person) == name_key(person.name)]
@@ -128,7 +128,7 @@ def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) 
 
 
 def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> Answer:
-    """Remember the first few faces as a stranger's, by which others of a group are recognized.
+    """Remember the first few faces as a stranger's, and return the answer; other faces are recognized by them.
 
     A face that is a sample is removed from the samples. Raises `UsageError` if a copy of a face is a sample.
 
@@ -143,7 +143,7 @@ def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> An
     removed: tuple[tuple[int, NewSample], ...] = ()
     try:
         for photo, face_number in faces[:_STRANGER_FACES]:
-            face = _face(photo, face_number)
+            face = _face_at(photo, face_number)
             key = FaceKey.from_photo(photo, face)
             removed += _remove_samples(gallery, gallery.samples_at(key))
             stranger_id, is_new = gallery.remember_stranger(_stranger(photo, face))
@@ -157,7 +157,7 @@ def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> An
 
 
 def is_remembered(gallery: Gallery, photo: Photo, face: Face) -> bool:
-    """Return whether this face itself, not only a similar one, is remembered as a stranger's."""
+    """Return whether exactly this face, not only a similar one, is remembered as a stranger's."""
     key = FaceKey.from_photo(photo, face)
     return any(is_same_place(key, stranger.face) for stranger in gallery.stranger_faces())
 
@@ -172,7 +172,7 @@ def name_group(
     key: str | None = None,
     without: Collection[int] = (),
 ) -> Answer:
-    """Name a group of faces: see `Album.name_group` for the parameters and errors.
+    """Name a group of faces, and return the answer: see `Album.name_group` for the parameters and errors.
 
     Unless `force` is set, the answer is refused if a face of the group is somebody else's sample already. Therefore,
     if several threads name a group, one of them succeeds.
@@ -182,7 +182,7 @@ def name_group(
         other = None if force else owner_of(album.scan_file, gallery, number, besides=name, without=without)
         if other is not None:
             return Answer(False, f"these faces are {printable(other)} already", other)
-        before = _Before.of(gallery, name)
+        before = _PriorState.of(gallery, name)
         named = album.name_group(number, name, force=force, key=key, without=without)
         answer = before.add_changes(gallery, Answer(bool(named.samples), "", named.person))
     if not named.samples:
@@ -199,7 +199,7 @@ def leave_out(
 ) -> Answer:
     """Take faces to which an answer does not apply out of a group, and return the answer with that change.
 
-    If the answer named the remaining faces, the name is denied for the others. Raises the errors of `part_group`.
+    If the answer named the remaining faces, the name is denied for the others. Raises the errors of `split_group`.
 
     Parameters
     ----------
@@ -208,16 +208,16 @@ def leave_out(
     answer, group
         The answer about the remaining faces, and the group's number.
     others
-        Photos and face numbers from 1 of the faces to take out, by the faces' numbers in the scan.
+        The faces to take out, by their numbers in the scan: photo, and face number from 1.
     """
-    parted = part_group(album.scan_file, group, others.keys())
+    split = split_group(album.scan_file, group, others.keys())
     name = answer.person if answer.samples else None
     denied = Answer(True, "") if name is None else deny_faces(gallery, others.values(), name)
     return replace(
         answer,
         denials=(*answer.denials, *denied.denials),
         removed=(*answer.removed, *denied.removed),
-        parted=parted,
+        split=split,
     )
 
 
@@ -234,11 +234,11 @@ def take_back(bank: GalleryAccess, answer: Answer, album: Album) -> bool:
     """
     gallery = bank.gallery
     names = gallery.names()
-    is_changed = answer.parted is not None and rejoin_group(album.scan_file, answer.parted)
+    is_changed = answer.split is not None and rejoin_group(album.scan_file, answer.split)
     added = [
-        sample_id
-        for sample, key in zip(answer.samples, answer.learned, strict=True)
-        for sample_id in _current_ids(gallery, sample, key, names.get(answer.person_id or 0))
+        current_id
+        for sample_id, key in zip(answer.samples, answer.learned, strict=True)
+        for current_id in _current_ids(gallery, sample_id, key, names.get(answer.person_id or 0))
     ]
     with suppress(UsageError):  # another process has removed them
         is_changed |= gallery.remove_samples(added).samples > 0
@@ -247,14 +247,14 @@ def take_back(bank: GalleryAccess, answer: Answer, album: Album) -> bool:
         with suppress(PersonNotFoundError):
             is_changed |= person_id in names and gallery.withdraw_denial(names[person_id], key)
     is_changed |= _restore(gallery, answer)
-    person = None if answer.made_person is None else gallery.names().get(answer.made_person)
+    person = None if answer.new_person_id is None else gallery.names().get(answer.new_person_id)
     if person is not None and not gallery.person(person).sample_count:  # no samples were added since
         gallery.forget(person)
         is_changed = True
     return is_changed
 
 
-class _Before(NamedTuple):
+class _PriorState(NamedTuple):
     """The people, denials and strangers before an answer, some of which enrolling a sample may remove."""
 
     person_ids: frozenset[int]
@@ -277,15 +277,15 @@ class _Before(NamedTuple):
         return replace(
             answer,
             person_id=person_id,
-            made_person=None if person_id in self.person_ids else person_id,
+            new_person_id=None if person_id in self.person_ids else person_id,
             withdrawn=tuple((person_id, self.denied[denial]) for denial in sorted(withdrawn)),
             forgotten=tuple(self.strangers[stranger] for stranger in sorted(forgotten)),
         )
 
 
-def _add_samples(gallery: Gallery, answer: Answer, samples: Sequence[int]) -> Answer:
-    faces = tuple(FaceKey.from_sample(gallery.sample(number)) for number in samples)
-    return replace(answer, samples=tuple(samples), learned=faces)
+def _add_samples(gallery: Gallery, answer: Answer, sample_ids: Sequence[int]) -> Answer:
+    faces = tuple(FaceKey.from_sample(gallery.sample(sample_id)) for sample_id in sample_ids)
+    return replace(answer, samples=tuple(sample_ids), learned=faces)
 
 
 def _remove_samples(gallery: Gallery, samples: Sequence[Sample]) -> tuple[tuple[int, NewSample], ...]:
@@ -318,26 +318,26 @@ def _restore(gallery: Gallery, answer: Answer) -> bool:
     return is_changed
 
 
-def _current_ids(gallery: Gallery, sample: int, key: FaceKey, owner: str | None) -> list[int]:
+def _current_ids(gallery: Gallery, sample_id: int, key: FaceKey, owner: str | None) -> list[int]:
     """Return the current number of a sample, which differs after it was removed and restored; empty if gone."""
     with suppress(SampleNotFoundError):
-        return [gallery.sample(sample).id]
-    return [current.id for current in gallery.samples_at(key) if current.person == owner]
+        return [gallery.sample(sample_id).id]
+    return [sample.id for sample in gallery.samples_at(key) if sample.person == owner]
 
 
 def _forget_strangers(gallery: Gallery, strangers: Iterable[tuple[int, FaceKey]]) -> bool:
     """Forget strangers by number, or by face if they were restored under other numbers; return whether any existed."""
     is_changed = False
-    for number, key in strangers:
+    for stranger_id, key in strangers:
         present = gallery.stranger_faces()
-        stranger_ids = (
-            [number]
-            if any(stranger.id == number for stranger in present)
+        current_ids = (
+            [stranger_id]
+            if any(stranger.id == stranger_id for stranger in present)
             else [stranger.id for stranger in present if is_same_place(stranger.face, key)]
         )
-        for stranger_id in stranger_ids:
+        for current_id in current_ids:
             with suppress(UsageError):
-                gallery.forget_stranger(stranger_id)
+                gallery.forget_stranger(current_id)
                 is_changed = True
     return is_changed
 
@@ -371,9 +371,11 @@ def _strangers(gallery: Gallery) -> dict[int, NewSample]:
     }
 
 
-def _face(photo: Photo, face_number: int) -> Face:
+def _face_at(photo: Photo, face_number: int) -> Face:
     if not 1 <= face_number <= len(photo.faces):
-        raise UsageError(f"{printable(photo.path)} has no face {face_number}")
+        raise UsageError(
+            f"{printable(photo.path)} has no face {face_number}: choose one of its {len(photo.faces)} faces"
+        )
     return photo.faces[face_number - 1]
 
 

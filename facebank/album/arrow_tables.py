@@ -57,7 +57,7 @@ def faces_table(photos: Iterable[tuple[Sequence[int], Photo]], groups: Mapping[i
     photos
         The photos, each with the numbers of its faces in the scan; consumed a few at a time.
     groups
-        The group of each grouped face, by the face's number.
+        The group of each grouped face, by the face's number in the scan.
     dimension
         Length of an embedding.
     """
@@ -143,8 +143,8 @@ def _batch_faces(
     photos: Iterable[tuple[Sequence[int], Photo]], groups: Mapping[int, int]
 ) -> Iterator[list[tuple[Photo, Face, int | None]]]:
     rows = list[tuple["Photo", "Face", "int | None"]]()
-    for numbers, photo in photos:
-        rows += [(photo, face, groups.get(number)) for number, face in zip(numbers, photo.faces, strict=True)]
+    for face_ids, photo in photos:
+        rows += [(photo, face, groups.get(face_id)) for face_id, face in zip(face_ids, photo.faces, strict=True)]
         if len(rows) >= _BATCH_FACES:
             yield rows
             rows = []

@@ -66,8 +66,8 @@ def identify_if_gallery(
     except GalleryNotFoundError:
         yield from photos
         return
-    for ids, photo in photos:
-        yield ids, identify_in_album(photo, gallery, lambda: bank.identification(settings))
+    for face_ids, photo in photos:
+        yield face_ids, identify_in_album(photo, gallery, lambda: bank.identification(settings))
 
 
 def known_faces(bank: GalleryAccess, scan_file: ScanFile) -> set[int]:
@@ -77,8 +77,8 @@ def known_faces(bank: GalleryAccess, scan_file: ScanFile) -> set[int]:
     except GalleryNotFoundError:
         return set()
     known = set[int]()
-    for ids, photo in identify_if_gallery(bank, scan_file.each_photo()):
-        known.update(number for number, face in zip(ids, photo.faces, strict=True) if face.person is not None)
+    for face_ids, photo in identify_if_gallery(bank, scan_file.each_photo()):
+        known.update(face_id for face_id, face in zip(face_ids, photo.faces, strict=True) if face.person is not None)
     return known
 
 

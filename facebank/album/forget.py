@@ -32,13 +32,13 @@ def forget_person(gallery: Gallery, name: str) -> Forgotten:
     StorageError
         The gallery cannot be written.
     """
-    tracks = list[int]()
+    track_ids = list[int]()
     with suppress(FacebankError):
-        tracks = read_with_retry(lambda: _tracks_of(gallery, name))
+        track_ids = read_with_retry(lambda: _tracks_of(gallery, name))
     forgotten = gallery.forget(name)
-    if tracks:
-        with suppress(FacebankError), ScanFile.open(own_album(gallery.path), gallery.pack) as scan:
-            scan.videos.wipe_pictures(tracks)
+    if track_ids:
+        with suppress(FacebankError), ScanFile.open(own_album(gallery.path), gallery.pack) as scan_file:
+            scan_file.videos.wipe_pictures(track_ids)
     return forgotten
 
 
@@ -47,21 +47,21 @@ def _tracks_of(gallery: Gallery, name: str) -> list[int]:
     path = own_album(gallery.path)
     if is_parquet_scan(path):  # has no videos
         return []
-    with ScanFile.open(path, gallery.pack, read_only=True) as scan:
-        tracks = [(video.path, track) for video in scan.videos.each() for track in video.tracks]
-    person, index = gallery.person(name).id, open_local_index(gallery).people if tracks else None
+    with ScanFile.open(path, gallery.pack, read_only=True) as scan_file:
+        tracks = [(video.path, track) for video in scan_file.videos.each() for track in video.tracks]
+    person_id, index = gallery.person(name).id, open_local_index(gallery).people if tracks else None
     if index is None:
         return []
     shots = {
         (path, track.shot)
         for path, track in tracks
-        if any(_nearest(index, face.embedding) == person for face in track.faces)
+        if any(_nearest_person(index, face.embedding) == person_id for face in track.faces)
     }
     return [track.number for path, track in tracks if (path, track.shot) in shots]
 
 
-def _nearest(index: PeopleIndex, embedding: FloatArray) -> int | None:
-    """Return the id of the person with the most similar sample; None if no sample is similar."""
+def _nearest_person(index: PeopleIndex, embedding: FloatArray) -> int | None:
+    """Return the number of the person with the most similar sample; None if no sample is similar."""
     near = index.samples_near(embedding)
     best = int(near.similarities.argmax())
     if near.similarities[best] < _MIN_SIMILARITY:

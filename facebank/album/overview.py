@@ -38,9 +38,9 @@ class SeenFace:
     face_number: int  # from 1, the largest
     decision: Decision
     reason: Reason
-    person: int | None  # number of the person; None unless known
-    likeliest: int | None  # number of the most similar person; None if nobody is enrolled
-    probability: float | None  # that the face is the likeliest person's, 0..1; None without a calibration
+    person_id: int | None  # number of the person; None unless known
+    likeliest_id: int | None  # number of the most similar person; None if nobody is enrolled
+    probability: float | None  # that the face is the most similar person's, 0..1; None without a calibration
     quality: float  # 0..1
 
 
@@ -58,7 +58,7 @@ class SeenPhoto:
     @property
     def people(self) -> set[int]:
         """The numbers of the people identified in it."""
-        return {face.person for face in self.faces if face.person is not None}
+        return {face.person_id for face in self.faces if face.person_id is not None}
 
     @property
     def when(self) -> datetime | None:
@@ -76,8 +76,9 @@ class _Lists:
     made_at: float  # seconds of the monotonic clock
     version: int  # of the photos
     photos: Mapping[int, Sequence[SeenPhoto]]  # by number of an identified person, oldest first
-    unsure: Mapping[int, Sequence[tuple[SeenPhoto, SeenFace]]]  # by number of the likeliest person, likeliest first
-    uncertain: Sequence[tuple[SeenPhoto, SeenFace]]  # all of `unsure`, likeliest first
+    # faces by number of the most similar person, and all of them, likeliest first
+    uncertain_by_person: Mapping[int, Sequence[tuple[SeenPhoto, SeenFace]]]
+    uncertain: Sequence[tuple[SeenPhoto, SeenFace]]
     has_unnamed: bool  # whether any face could still be named
 
 
@@ -129,12 +130,12 @@ class AlbumOverview:
 
     def counts(self) -> dict[int, int]:
         """Return the number of photos with each identified person, by the person's number."""
-        return {person: len(photos) for person, photos in self._current_lists().photos.items()}
+        return {person_id: len(photos) for person_id, photos in self._current_lists().photos.items()}
 
-    def photos_of(self, person: int, other: int | None = None) -> Sequence[SeenPhoto]:
+    def photos_of(self, person_id: int, other_id: int | None = None) -> Sequence[SeenPhoto]:
         """Return the photos of a person, or of two people together, oldest first; photos of unknown time come last."""
-        photos = self._current_lists().photos.get(person, ())
-        return photos if other is None else [photo for photo in photos if other in photo.people]
+        photos = self._current_lists().photos.get(person_id, ())
+        return photos if other_id is None else [photo for photo in photos if other_id in photo.people]
 
     def find(self, people: Collection[int], period: Period, *, any_of: bool = False) -> list[SeenPhoto]:
         """Return the photos that show all people, or any of them, in the order of `facebank.album.finding.photos_of`.
@@ -150,7 +151,7 @@ class AlbumOverview:
         """
         lists, wanted = self._current_lists(), frozenset(people)
         searched = wanted if any_of else list(wanted)[:1]
-        candidates = {photo.content_hash: photo for person in searched for photo in lists.photos.get(person, ())}
+        candidates = {photo.content_hash: photo for person_id in searched for photo in lists.photos.get(person_id, ())}
         return sorted(
             (
                 photo
@@ -160,10 +161,10 @@ class AlbumOverview:
             key=lambda photo: (moment(photo.taken_at), photo.path),
         )
 
-    def unsure(self, person: int | None = None) -> Sequence[tuple[SeenPhoto, SeenFace]]:
+    def uncertain_faces(self, person_id: int | None = None) -> Sequence[tuple[SeenPhoto, SeenFace]]:
         """Return the uncertain faces of good quality that may be a person's, or anybody's, the likeliest first."""
         lists = self._current_lists()
-        return lists.uncertain if person is None else lists.unsure.get(person, ())
+        return lists.uncertain if person_id is None else lists.uncertain_by_person.get(person_id, ())
 
     def has_unnamed(self) -> bool:
         """Return whether any photo has an unnamed face of good quality that is not a remembered stranger's."""
@@ -177,7 +178,7 @@ class AlbumOverview:
             face_id
             for photo in list(self._photos.values())
             for face_id, face in zip(photo.face_ids, photo.faces, strict=True)
-            if face.person is not None
+            if face.person_id is not None
         }
 
     def scan_version(self) -> str | None:
@@ -242,7 +243,7 @@ class AlbumOverview:
             return 0
 
     def _person_ids(self) -> dict[str, int]:
-        return {name: number for number, name in self._bank.gallery.names().items()}
+        return {name: person_id for person_id, name in self._bank.gallery.names().items()}
 
     def _state(self) -> tuple[object, ...]:
         gallery = self._bank.gallery
@@ -280,18 +281,18 @@ def _seen_photo(photo: Photo, face_ids: Sequence[int], person_ids: Mapping[str, 
 
 def _lists_of(photos: Sequence[SeenPhoto], version: int) -> _Lists:
     by_person: dict[int, list[SeenPhoto]] = defaultdict(list)
-    unsure: dict[int, list[tuple[SeenPhoto, SeenFace]]] = defaultdict(list)
+    uncertain_by_person: dict[int, list[tuple[SeenPhoto, SeenFace]]] = defaultdict(list)
     uncertain: list[tuple[SeenPhoto, SeenFace]] = []
     for photo in sorted(photos, key=_order):
-        for person in photo.people:
-            by_person[person].append(photo)
-        uncertain += [(photo, face) for face in photo.faces if _is_askable(face)]
+        for person_id in photo.people:
+            by_person[person_id].append(photo)
+        uncertain += [(photo, face) for face in photo.faces if _is_nameable(face)]
     uncertain.sort(key=lambda entry: -(entry[1].probability or 0.0))
     for entry in uncertain:
-        if entry[1].likeliest is not None:
-            unsure[entry[1].likeliest].append(entry)
+        if entry[1].likeliest_id is not None:
+            uncertain_by_person[entry[1].likeliest_id].append(entry)
     has_unnamed = bool(uncertain) or any(map(_has_unknown, photos))
-    return _Lists(time.monotonic(), version, by_person, unsure, uncertain, has_unnamed)
+    return _Lists(time.monotonic(), version, by_person, uncertain_by_person, uncertain, has_unnamed)
 
 
 def _has_unknown(photo: SeenPhoto) -> bool:
@@ -300,7 +301,7 @@ def _has_unknown(photo: SeenPhoto) -> bool:
     )
 
 
-def _is_askable(face: SeenFace) -> bool:
+def _is_nameable(face: SeenFace) -> bool:
     return face.decision is Decision.UNCERTAIN and face.reason is not Reason.FACE_TOO_POOR
 
 

@@ -195,10 +195,10 @@ def _image(picture: bytes, alternative: str, frames: Sequence[FaceFrame]) -> str
     return f'<span class="picture">{image}{overlay}</span>'
 
 
-def _is_page(page: Path) -> bool:
-    if not page.is_file() or page.is_symlink():
+def _is_page(path: Path) -> bool:
+    if not path.is_file() or path.is_symlink():
         return False
-    with page.open("rb") as file:
+    with path.open("rb") as file:
         return _GENERATOR.encode("ascii") in file.read(_HEAD_BYTES)
 
 
@@ -297,7 +297,7 @@ def _photo_figure(photo: FoundPhoto, *, has_picture: bool) -> str:
             picture = encode_thumbnail(
                 upright, np.array([0, 0, upright.width, upright.height], np.float32), _PHOTO_SIDE
             )
-            frames = [mark for person in photo.people if (mark := _face_frame(person, upright)) is not None]
+            frames = [frame for person in photo.people if (frame := _face_frame(person, upright)) is not None]
         except PhotoError as error:
             lines.append(str(error))
     names = ", ".join(person.name for person in photo.people)
@@ -360,8 +360,8 @@ def write_contact_sheet(
 
 def _group_section(scan_file: ScanFile, group: Group) -> str:
     faces = "".join(
-        _face_figure(scan_file, face, f"{group.number}.{position}")
-        for position, face in enumerate(group.faces[:MAX_GROUP_FACES], 1)
+        _face_figure(scan_file, face_id, f"{group.number}.{position}")
+        for position, face_id in enumerate(group.faces[:MAX_GROUP_FACES], 1)
     )
     title = f"Group {group.number}: {len(group.faces)} faces in {group.photos} photos"
     if group.camera_dated:
@@ -369,8 +369,8 @@ def _group_section(scan_file: ScanFile, group: Group) -> str:
     return f'<section id="group-{group.number}">\n<h2>{title}</h2>\n<ol class="faces">\n{faces}</ol>\n</section>'
 
 
-def _face_figure(scan_file: ScanFile, face: int, name: str) -> str:
-    photo, index = scan_file.locate_face(face)
+def _face_figure(scan_file: ScanFile, face_id: int, name: str) -> str:
+    photo, index = scan_file.locate_face(face_id)
     try:
         picture = face_picture(photo, index + 1, _FACE_SIDE)
     except PhotoError as error:

@@ -30,7 +30,7 @@ def read_unchanged(path: str, quarter_turns: int, content_hash: str, picture_has
     """
     photo = read_photo(path)
     if photo.content_hash != content_hash and (picture_hash is None or photo.picture_hash != picture_hash):
-        raise PhotoError(f"{printable(path)} has changed since it was scanned")
+        raise PhotoError(f"{printable(path)} has changed since it was scanned: scan again")
     return turn_photo(photo, quarter_turns)
 
 
@@ -59,7 +59,9 @@ def face_picture(photo: Photo, face_number: int, side: int) -> bytes:
         Largest length of the longer side, in pixels.
     """
     if not 1 <= face_number <= len(photo.faces):
-        raise UsageError(f"{printable(photo.path)} has no face {face_number}")
+        raise UsageError(
+            f"{printable(photo.path)} has no face {face_number}: choose one of its {len(photo.faces)} faces"
+        )
     return encode_thumbnail(_upright(photo), photo.faces[face_number - 1].box, side)
 
 

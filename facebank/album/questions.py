@@ -40,7 +40,7 @@ class Question:
     group_key: str | None = None  # `facebank.album.groups.face_groups.Group.key`
 
     @property
-    def asked(self) -> str | None:
+    def likely_person(self) -> str | None:
         """The person whom the question names; None if nobody is likely."""
         first = self.candidates[0] if self.candidates else None
         is_likely = first is not None and (first.probability is None or first.probability >= _MIN_PROBABILITY)
@@ -92,10 +92,10 @@ class Questions:
         skipped
             Keys of questions to skip.
         """
-        for key, group in self._keys():
+        for key, is_group in self._keys():
             if key in skipped or self._is_settled(key):
                 continue
-            question = self.question(key) if group else self._face_question(key)
+            question = self.question(key) if is_group else self._face_question(key)
             if question is not None:
                 return question
             with self._lock:
@@ -112,8 +112,9 @@ class Questions:
         number, _, first = suffix.partition("-")
         if kind != "group" or not number.isdecimal() or not first.isdecimal():
             return None
-        faces = self._all_groups().get(int(number), [])
-        return self._group_question(key, int(number), faces) if faces and faces[0] == int(first) else None
+        face_ids = self._all_groups().get(int(number), [])
+        is_same_group = bool(face_ids) and face_ids[0] == int(first)
+        return self._group_question(key, int(number), face_ids) if is_same_group else None
 
     def identified_person(self, key: str) -> str | None:
         """Return the person identified in most faces of a question; None if nobody is, or the question is gone."""
@@ -131,7 +132,7 @@ class Questions:
     def members(self, question: Question, most: int) -> dict[int, tuple[Photo, int]]:
         """Return up to `most` faces of a question's group that are not samples, the most typical first.
 
-        Each is its photo and its number in the photo from 1, by its number in the scan. Empty for a single face.
+        The photo and the face number from 1 of each, by its number in the scan. Empty for a single face.
         """
         if question.group is None:
             return {}
@@ -141,9 +142,9 @@ class Questions:
         """Read the groups again after faces were taken out of a question's group; `is_settled` if it is answered."""
         with self._lock:
             self._groups = None
-            faces = self._all_groups().get(question.group or 0)
-            if faces and is_settled:
-                self._settled.add(f"group-{question.group}-{faces[0]}")
+            face_ids = self._all_groups().get(question.group or 0)
+            if face_ids and is_settled:
+                self._settled.add(f"group-{question.group}-{face_ids[0]}")
 
     def count(self) -> int:
         """Return the approximate number of open questions."""
@@ -153,12 +154,14 @@ class Questions:
         return key in self._settled or key in self._closed
 
     def _keys(self) -> Iterator[tuple[str, bool]]:
+        """Yield the keys of all questions in order, each with whether it is about a group."""
         groups = self._all_groups()
-        large = [(number, faces) for number, faces in groups.items() if len(faces) > 1]
-        yield from ((f"group-{number}-{faces[0]}", True) for number, faces in large)
-        for photo, face in self._overview.unsure():
+        large = [(number, face_ids) for number, face_ids in groups.items() if len(face_ids) > 1]
+        yield from ((f"group-{number}-{face_ids[0]}", True) for number, face_ids in large)
+        for photo, face in self._overview.uncertain_faces():
             yield f"face-{photo.content_hash}-{face.face_number}", False
-        yield from ((f"group-{number}-{faces[0]}", True) for number, faces in groups.items() if len(faces) == 1)
+        single = [(number, face_ids) for number, face_ids in groups.items() if len(face_ids) == 1]
+        yield from ((f"group-{number}-{face_ids[0]}", True) for number, face_ids in single)
 
     def _all_groups(self) -> dict[int, list[int]]:
         groups = self._groups
@@ -170,44 +173,45 @@ class Questions:
             self._groups = groups
         return groups
 
-    def _locate(self, faces: list[int]) -> Iterator[tuple[int, tuple[Photo, int]]]:
-        for face in faces:
-            photo, face_number = self._album.scan_file.locate_face(face)
+    def _locate(self, face_ids: list[int]) -> Iterator[tuple[int, tuple[Photo, int]]]:
+        for face_id in face_ids:
+            photo, index = self._album.scan_file.locate_face(face_id)
             if self._overview.photo(photo.content_hash) is not None:
-                yield face, (photo, face_number + 1)
+                yield face_id, (photo, index + 1)
 
-    def _group_question(self, key: str, number: int, faces: list[int]) -> Question | None:
-        seen = {
-            face: (self._identify(photo), number) for face, (photo, number) in self._locate(faces[:MAX_GROUP_FACES])
+    def _group_question(self, key: str, number: int, face_ids: list[int]) -> Question | None:
+        typical = {
+            face_id: (self._identify(photo), face_number)
+            for face_id, (photo, face_number) in self._locate(face_ids[:MAX_GROUP_FACES])
         }
-        is_open = self._is_open_alone if len(faces) == 1 else _is_open
-        open_ones = {face: at for face, at in seen.items() if is_open(*at)}
-        if not seen or 2 * len(open_ones) < len(seen):
+        is_open = self._is_open_alone if len(face_ids) == 1 else _is_open
+        open_faces = {face_id: place for face_id, place in typical.items() if is_open(*place)}
+        if not typical or 2 * len(open_faces) < len(typical):
             return None
-        places = tuple(open_ones.values())
+        places = tuple(open_faces.values())
         return Question(
             key,
             number,
             places,
-            self._count_unowned(seen, faces),
+            self._count_unowned(typical, face_ids),
             _likeliest(places),
-            tuple(open_ones),
-            group_key(faces),
+            tuple(open_faces),
+            group_key(face_ids),
         )
 
-    def _count_unowned(self, seen: dict[int, tuple[Photo, int]], faces: list[int]) -> int:
+    def _count_unowned(self, typical: dict[int, tuple[Photo, int]], face_ids: list[int]) -> int:
         """Return the number of a group's faces that are not samples; of a large group, only typical faces are checked.
 
-        `seen` are the most typical faces.
+        `typical` are the most typical faces.
         """
-        if len(self._without_owners(seen)) == len(seen):  # naming a group makes its most typical face a sample
-            return len(faces)
-        typical = dict(self._locate(faces[:MAX_DENIED]))
-        return len(faces) - len(typical) + len(self._without_owners(typical))
+        if len(self._without_owners(typical)) == len(typical):  # naming a group makes its most typical face a sample
+            return len(face_ids)
+        checked = dict(self._locate(face_ids[:MAX_DENIED]))
+        return len(face_ids) - len(checked) + len(self._without_owners(checked))
 
     def _without_owners(self, places: dict[int, tuple[Photo, int]]) -> dict[int, tuple[Photo, int]]:
         gallery = self._bank.gallery
-        return {face: at for face, at in places.items() if owner_in_photo(*at, gallery) is None}
+        return {face_id: place for face_id, place in places.items() if owner_in_photo(*place, gallery) is None}
 
     def _face_question(self, key: str) -> Question | None:
         for photo, face_number in self._find_face(key):
@@ -229,7 +233,7 @@ class Questions:
         ]
 
     def _is_open_alone(self, photo: Photo, face_number: int) -> bool:
-        """Return whether a single face is asked about: unless it is known, or was itself answered as a stranger's.
+        """Return whether a single face is asked about: unless it is known, or exactly it is remembered as a stranger's.
 
         Similarity to a stranger does not suffice: 4 % of other people's faces are similar to one of 50 strangers
         (measured on LFW).
@@ -249,8 +253,8 @@ def _is_open(photo: Photo, face_number: int) -> bool:
 def _likeliest(faces: Sequence[tuple[Photo, int]]) -> tuple[Candidate, ...]:
     """Return the three likeliest people for faces of one person, by mean probability, then mean similarity."""
     by_person: dict[str, list[Candidate]] = defaultdict(list)
-    for photo, number in faces:
-        for candidate in photo.faces[number - 1].candidates:
+    for photo, face_number in faces:
+        for candidate in photo.faces[face_number - 1].candidates:
             by_person[candidate.person].append(candidate)
     averages = []
     for person, candidates in by_person.items():

@@ -34,7 +34,7 @@ _MAX_GAP = 2.0  # seconds within a visit without the person, such as a cut to an
 class Visit:
     """A time span in which a person is visible in a video."""
 
-    person: int  # number of the person
+    person_id: int  # number of the person
     start: float  # seconds from the beginning of the video
     end: float  # seconds from the beginning of the video
     track: int  # number in the scan of the track with the best face
@@ -55,7 +55,7 @@ class SeenVideo:
     @property
     def people(self) -> set[int]:
         """The numbers of the people identified in it."""
-        return {visit.person for visit in self.visits}
+        return {visit.person_id for visit in self.visits}
 
     @property
     def when(self) -> datetime:
@@ -65,13 +65,13 @@ class SeenVideo:
         except (OverflowError, ValueError, OSError):  # before the year 1, or after 9999
             return datetime.max.replace(tzinfo=UTC)
 
-    def visits_of(self, person: int) -> list[Visit]:
+    def visits_of(self, person_id: int) -> list[Visit]:
         """Return the visits of a person, in the order of their beginnings."""
-        return [visit for visit in self.visits if visit.person == person]
+        return [visit for visit in self.visits if visit.person_id == person_id]
 
-    def best_of(self, person: int) -> Visit:
+    def best_of(self, person_id: int) -> Visit:
         """Return a person's visit with the best face; raises `ValueError` if the person has none."""
-        return max(self.visits_of(person), key=lambda visit: visit.quality)
+        return max(self.visits_of(person_id), key=lambda visit: visit.quality)
 
 
 class VideoOverview:
@@ -109,16 +109,16 @@ class VideoOverview:
         """Return a video by the SHA-256 of its bytes, in hex; None if the album has none."""
         return self._videos.get(content_hash)
 
-    def videos_of(self, person: int, other: int | None = None) -> list[SeenVideo]:
+    def videos_of(self, person_id: int, other_id: int | None = None) -> list[SeenVideo]:
         """Return the videos of a person, or of two people together, oldest first."""
-        wanted = {person} if other is None else {person, other}
+        wanted = {person_id} if other_id is None else {person_id, other_id}
         found = [video for video in list(self._videos.values()) if wanted <= video.people]
         return sorted(found, key=lambda video: (video.state.modified, video.path))
 
     def has_track(self, track: int, people: Collection[int]) -> bool:
         """Return whether a track has the best face of a visit of one of the people."""
         return any(
-            visit.track == track and visit.person in people
+            visit.track == track and visit.person_id in people
             for video in list(self._videos.values())
             for visit in video.visits
         )
@@ -137,7 +137,7 @@ class VideoOverview:
             basis, version = self._state()
             if (basis, version) == self._current_state:
                 return True
-            person_ids = {name: number for number, name in self._bank.gallery.names().items()}
+            person_ids = {name: person_id for person_id, name in self._bank.gallery.names().items()}
             self._wipe_pictures(set(person_ids.values()))
             seen = set[str]()
             is_same_basis = self._current_state is not None and self._current_state[0] == basis
@@ -160,7 +160,9 @@ class VideoOverview:
             return True
 
     def _wipe_pictures(self, people: Collection[int]) -> None:
-        gone = {visit.track for video in self._videos.values() for visit in video.visits if visit.person not in people}
+        gone = {
+            visit.track for video in self._videos.values() for visit in video.visits if visit.person_id not in people
+        }
         if gone:
             self._album.scan_file.videos.wipe_pictures(gone)
 
@@ -226,7 +228,7 @@ def find_videos(
     any_of
         Whether one of the people is enough.
     """
-    person_ids = {name: number for number, name in bank.gallery.names().items()}
+    person_ids = {name: person_id for person_id, name in bank.gallery.names().items()}
     found: dict[str, SeenVideo] = {}
     for scanned, identities in identify_videos(bank, album, None, settings):
         video = _seen_video(scanned, identities, person_ids)
@@ -248,21 +250,21 @@ def visits_of(video: ScannedVideo, identities: Sequence[Identity], person_ids: M
     """
     by_person: dict[int, list[Visit]] = defaultdict(list)
     for track, identity in sorted(zip(video.tracks, identities, strict=True), key=lambda entry: entry[0].begun):
-        person = None if identity.person is None else person_ids.get(identity.person)
-        if person is None:
+        person_id = None if identity.person is None else person_ids.get(identity.person)
+        if person_id is None:
             continue
-        visit = Visit(person, track.begun, track.ended, track.number, track.faces[0].quality, identity.probability)
-        if by_person[person] and visit.start - by_person[person][-1].end <= _MAX_GAP:
-            visit = _join_visits(by_person[person].pop(), visit)
-        by_person[person].append(visit)
-    return tuple(sorted(chain.from_iterable(by_person.values()), key=lambda visit: (visit.start, visit.person)))
+        visit = Visit(person_id, track.begun, track.ended, track.number, track.faces[0].quality, identity.probability)
+        if by_person[person_id] and visit.start - by_person[person_id][-1].end <= _MAX_GAP:
+            visit = _join_visits(by_person[person_id].pop(), visit)
+        by_person[person_id].append(visit)
+    return tuple(sorted(chain.from_iterable(by_person.values()), key=lambda visit: (visit.start, visit.person_id)))
 
 
 def _join_visits(first: Visit, second: Visit) -> Visit:
     best = max(first, second, key=lambda visit: visit.quality)
     probabilities = [visit.probability for visit in (first, second) if visit.probability is not None]
     end = max(first.end, second.end)
-    return Visit(first.person, first.start, end, best.track, best.quality, max(probabilities, default=None))
+    return Visit(first.person_id, first.start, end, best.track, best.quality, max(probabilities, default=None))
 
 
 def _seen_video(video: ScannedVideo, identities: Sequence[Identity], person_ids: Mapping[str, int]) -> SeenVideo:

@@ -198,7 +198,7 @@ def test_faces_taken_out_of_a_group_are_asked_about_separately(
     assert bank.people() == []
     assert album.scan_file.told_apart() == []
     assert max(map(len, album.scan_file.groups().values())) == 3
-    with pytest.raises(UsageError, match="no face of group 1 is left"):
+    with pytest.raises(UsageError, match="no face of group 1 would remain"):
         name_group(album, bank, 1, "Barack", without=members.keys())
 
 
@@ -340,7 +340,7 @@ def test_a_refused_answer_changes_nothing(album: Album, bank: FaceBank) -> None:
     before = bank.gallery.revision
     answer = confirm_face(bank, find_photo(album, "eileen_collins.jpg"), 1, "Barack")
     assert not answer.accepted
-    assert answer.made_person is None
+    assert answer.new_person_id is None
     assert bank.gallery.revision == before
     assert confirm_face(bank, find_photo(album, "eileen_collins.jpg"), 1, "Barack", force=True).accepted
     with pytest.raises(UsageError, match="no face 9"):
@@ -371,7 +371,7 @@ def test_samples_keep_their_person_although_another_looks_alike(
     overview = refreshed_overview(album, bank)
     numbers = {name: number for number, name in bank.gallery.names().items()}
     assert overview.counts() == {numbers["Barack"]: 2, numbers["Barry"]: 1}
-    assert not overview.unsure()
+    assert not overview.uncertain_faces()
     asked_faces = {(photo.path, number) for question in open_questions(questions) for photo, number in question.faces}
     assert asked_faces
     assert not any("barack" in Path(path).name for path, _ in asked_faces)

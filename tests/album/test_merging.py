@@ -46,7 +46,7 @@ def make(tmp_path: Path) -> Make:
         path = tmp_path / f"{name}.scan"
         with ScanFile.open(path, PACK, create=True) as scan_file:
             scan_file.keep(list(files))
-            scan_file.note_looked_through(rows)
+            scan_file.record_shards(rows)
         return path
 
     return make_scan
@@ -80,7 +80,9 @@ def merge(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None =
 def content_of(path: Path) -> list[object]:
     """Return the photos and files of a scan, without their ids."""
     with ScanFile.open(path, PACK) as scan_file:
-        rows = [(row.path, row.state, row.error, row.readers, row.photo is None) for row in scan_file.known_files("/")]
+        rows = [
+            (row.path, row.state, row.error, row.readers, row.photo_id is None) for row in scan_file.known_files("/")
+        ]
         return [[comparable_photo(photo) for photo in scan_file.photos()], rows, scan_file.count(), scan_file.version()]
 
 
@@ -138,7 +140,7 @@ def test_remaining_photos_keep_groups_pairs_and_names(make: Make, target: Path) 
         assert scan_file.told_apart() == [(five[0], seven[1])]
         assert scan_file.locate_face(six[0])[0].path == "/a/b/6.jpg"
         assert scan_file.locate_face(seven[0])[0].content_hash == f"{700:064x}"
-        assert {tag.photo for tag in scan_file.tags()} == {"/a/5.jpg"}
+        assert {tag.photo_path for tag in scan_file.tags()} == {"/a/5.jpg"}
 
 
 def test_photos_missing_from_a_shard_are_forgotten(make: Make, target: Path) -> None:
@@ -198,7 +200,7 @@ def test_a_division_into_another_number_of_shards_starts_from_the_merged_scan(
         with ScanFile.open(half, PACK) as scan_file:
             assert len(scan_file.shards()) == 3
             scan_file.forget(["/a/3.jpg"] if shard_of("/a/3.jpg", 2) == number else [])
-            scan_file.note_looked_through([ShardRow("/a", Shard(number, 2), SECOND)])
+            scan_file.record_shards([ShardRow("/a", Shard(number, 2), SECOND)])
     for order in (halves, halves[::-1]):
         merge(target, order)
         assert content_of(target) == content_of(make("one", later))
@@ -339,9 +341,9 @@ def test_edited_photos_are_merged_with_their_originals(make: Make, target: Path)
     source = make("two", [replace(make_file("/a/2.jpg", 2), found=original)], one_shard())
     with ScanFile.open(source, PACK) as scan_file:
         scan_file.keep([edited_file("/a/2.jpg", 20)])
-        scan_file.note_looked_through(one_shard(SECOND))
-        face_ids = scan_file.face_table().ids.tolist()
+        scan_file.record_shards(one_shard(SECOND))
+        face_ids = scan_file.face_table().face_ids.tolist()
     assert merge(target, [source]).gone == 0
     with ScanFile.open(target, PACK) as scan_file:
-        assert scan_file.face_table().ids.tolist() == face_ids
+        assert scan_file.face_table().face_ids.tolist() == face_ids
     assert content_of(target) == content_of(source)

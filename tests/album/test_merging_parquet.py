@@ -42,7 +42,7 @@ def make(tmp_path: Path) -> Make:
             return path
         with ScanFile.open(path, PACK, create=True) as scan_file:
             scan_file.keep(files)
-            scan_file.note_looked_through(rows)
+            scan_file.record_shards(rows)
         return path
 
     return make_scan
@@ -82,7 +82,9 @@ def merge(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None =
 
 def content_of(path: Path) -> list[object]:
     with ScanFile.open(path, PACK) as scan_file:
-        rows = [(row.path, row.state, row.error, row.readers, row.photo is None) for row in scan_file.known_files("/")]
+        rows = [
+            (row.path, row.state, row.error, row.readers, row.photo_id is None) for row in scan_file.known_files("/")
+        ]
         return [[comparable_photo(photo) for photo in scan_file.photos()], rows, scan_file.count(), scan_file.shards()]
 
 

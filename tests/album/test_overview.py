@@ -195,4 +195,4 @@ def test_an_overview_finds_photos_of_two_people_and_known_faces(bank: FaceBank, 
         assert overview.known_faces() == known_faces(bank, album.scan_file)
         assert album.cluster(least=1, known=overview.known_faces()) == album.cluster(least=1)
         assert AlbumOverview(bank, album, [folder / "space"]).known_faces() is None
-        assert overview.unsure(ids["Barack"]) == () or overview.unsure()
+        assert overview.uncertain_faces(ids["Barack"]) == () or overview.uncertain_faces()

@@ -105,7 +105,7 @@ def test_found_photos_are_grouped_by_year_and_month_with_file_dates_last(tmp_pat
     assert recorder.advances == 5
     assert len(page.attributes("img", "src")) == len(page.attributes("i", "style")) == 3
     assert all(len(source) < 100_000 for source in page.attributes("img", "src"))
-    assert any(line.endswith("has changed since it was scanned") for line in page.texts)
+    assert any(line.endswith("has changed since it was scanned: scan again") for line in page.texts)
     assert any("gone.jpg" in line and "no photo" in line for line in page.texts)
     assert "Ada 0.999, Grace" in page.texts
 

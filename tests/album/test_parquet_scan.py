@@ -104,8 +104,8 @@ def test_each_photo_is_yielded_once_with_the_ids_of_its_faces(scan: ParquetScan)
     photos = list(scan.each_photo())
     assert len({photo.content_hash for _, photo in photos}) == len(photos) == scan.count().photos
     table = scan.face_table()
-    assert sorted(face_id for ids, _ in photos for face_id in ids) == table.ids.tolist() == list(range(1, 37))
-    embeddings = dict(zip(table.ids.tolist(), table.embeddings, strict=True))
+    assert sorted(face_id for ids, _ in photos for face_id in ids) == table.face_ids.tolist() == list(range(1, 37))
+    embeddings = dict(zip(table.face_ids.tolist(), table.embeddings, strict=True))
     for ids, photo in photos:
         for index, (face_id, face) in enumerate(zip(ids, photo.faces, strict=True)):
             assert np.array_equal(embeddings[face_id], face.embedding)

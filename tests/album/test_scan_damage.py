@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
         scan_file.keep_groups({1: [1, 3, 5], 2: [2, 4]})
         scan_file.tell_apart([(1, 2)])
         scan_file.keep_tags("/a/1.jpg", {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)})
-        scan_file.note_looked_through([ShardRow("/a", Shard(2, 3), WHEN), ShardRow("/b", Shard(1, 1), WHEN)])
+        scan_file.record_shards([ShardRow("/a", Shard(2, 3), WHEN), ShardRow("/b", Shard(1, 1), WHEN)])
         for number in range(1, 4):
             scan_file.videos.keep(make_video(f"/a/{number}.mp4", number))
         scan_file.videos.keep(ScannedVideo("/b/torn.mp4", STATE, None, error="truncated"))
@@ -51,11 +51,11 @@ def all_content(path: Path) -> list[Any]:
             sorted((faces, comparable_photo(photo)) for faces, photo in scan_file.each_photo()),
             scan_file.files("/"),
             scan_file.unreadable("/b"),
-            [(file.path, file.photo, file.readers) for file in scan_file.known_files("/")],
+            [(file.path, file.photo_id, file.readers) for file in scan_file.known_files("/")],
             sorted(scan_file.known_photos()),
             scan_file.count(),
             scan_file.count_in("/a"),
-            (table.ids.tolist(), table.photos.tolist(), table.embeddings.tobytes(), table.qualities.tobytes()),
+            (table.face_ids.tolist(), table.photo_ids.tolist(), table.embeddings.tobytes(), table.qualities.tobytes()),
             scan_file.groups(),
             groups_of(scan_file),
             scan_file.told_apart(),
@@ -252,8 +252,8 @@ def test_totals_follow_every_change(path: Path, tmp_path: Path) -> None:
         lambda scan_file: scan_file.keep_written(f"{1:064x}", make_file("/b/copy.jpg", 111)),
         lambda scan_file: scan_file.forget(["/a/5.jpg", "/a/none.jpg", "/b/torn.jpg"]),
         lambda scan_file: scan_file.keep_groups({4: [20, 21]}),
-        lambda scan_file: scan_file.note_looked_through([ShardRow("/a", Shard(1, 3), WHEN)]),
-        lambda scan_file: scan_file.forget_looked_through("/b"),
+        lambda scan_file: scan_file.record_shards([ShardRow("/a", Shard(1, 3), WHEN)]),
+        lambda scan_file: scan_file.forget_shards("/b"),
         lambda scan_file: scan_file.videos.keep(make_video("/a/1.mp4", 7, tracks=3)),
         lambda scan_file: scan_file.videos.keep_copy("/c/1.mp4", STATE, f"{7:064x}"),
         lambda scan_file: scan_file.videos.forget(["/a/2.mp4", "/a/2.mp4", "/none.mp4"]),

@@ -151,7 +151,7 @@ def test_an_older_scan_is_migrated(path: Path, version: int) -> None:
         scan_file.keep([make_file("/a/9.jpg", 9)])
     with ScanFile.open(path, PACK) as scan_file:
         assert sum(photo.camera_dated for photo in scan_file.photos()) == 3
-        assert len(scan_file.face_table().ids) == 2 * (len(OLD_DATES) + 1)
+        assert len(scan_file.face_table().face_ids) == 2 * (len(OLD_DATES) + 1)
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
@@ -343,14 +343,14 @@ def test_recorded_names_move_with_their_photos(scan_file: ScanFile) -> None:
     both = {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)}
     scan_file.keep_tags("/a/1.jpg", both)
     scan_file.keep_tags("/a/2.jpg", {TagRow("/a/2.jpg", "/a/2.jpg.xmp", 7)})
-    assert {tag for tag in scan_file.tags() if tag.photo == "/a/1.jpg"} == both
+    assert {tag for tag in scan_file.tags() if tag.photo_path == "/a/1.jpg"} == both
     scan_file.move([("/a/1.jpg", "/b/1.jpg")])
-    assert {(tag.file, tag.person) for tag in scan_file.tags() if tag.photo == "/b/1.jpg"} == {
+    assert {(tag.tagged_path, tag.person_id) for tag in scan_file.tags() if tag.photo_path == "/b/1.jpg"} == {
         ("/b/1.jpg", 7),
         ("/b/1.jpg.xmp", 8),
     }
     scan_file.forget(["/a/2.jpg"])
-    assert {tag.photo for tag in scan_file.tags()} == {"/b/1.jpg"}
+    assert {tag.photo_path for tag in scan_file.tags()} == {"/b/1.jpg"}
     scan_file.keep_tags("/b/1.jpg", set())
     assert scan_file.tags() == []
 

@@ -276,7 +276,7 @@ def test_nearby_tracks_form_one_visit() -> None:
     identities = [make_identity(name) for name in ("Ada", "Ada", "Ada", "Bea", None, "Cleo")]
     video = ScannedVideo("/a.mp4", FileStamp(1, 1), "a" * 64, 13.0, tracks)
     visits = visits_of(video, identities, {"Ada": 1, "Bea": 2})
-    assert [(visit.person, visit.start, visit.end, visit.track) for visit in visits] == [
+    assert [(visit.person_id, visit.start, visit.end, visit.track) for visit in visits] == [
         (1, 0.0, 6.0, 2),
         (2, 9.0, 10.0, 4),
     ]

@@ -42,7 +42,8 @@ def album_people(stored: StoredFaces, thresholds: Thresholds) -> FloatArray:
     no_pairs = np.empty((0, 2), dtype=np.int64)
     embeddings = stored.embeddings[good]
     labels = cluster(
-        FaceTable(embeddings, stored.photos[good], stored.qualities[good], no_pairs), clustering_thresholds(thresholds)
+        FaceTable(embeddings, stored.photo_ids[good], stored.qualities[good], no_pairs),
+        clustering_thresholds(thresholds),
     )
     sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
     sums = np.zeros((len(sizes), embeddings.shape[1]))

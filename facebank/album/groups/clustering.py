@@ -54,7 +54,7 @@ class FaceTable:
 
     embeddings: FloatArray  # L2-normalized ``float32`` of shape ``(N, D)``
     # number of each face's photo, ``int64`` of shape ``(N,)``; faces of one photo are different people
-    photos: NDArray[np.int64]
+    photo_ids: NDArray[np.int64]
     qualities: FloatArray  # 0..1, ``float32`` of shape ``(N,)``: the weights in the means of groups
     apart: NDArray[np.int64]  # pairs of indices of faces of different people, ``int64`` of shape ``(P, 2)``
 
@@ -98,7 +98,7 @@ def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progre
 
 
 def _join(faces: FaceTable, links: Pairs, threshold: float) -> NDArray[np.int64]:
-    """Return the connected components; those with two people are split by stricter thresholds."""
+    """Return the connected component of each face; those with two people are split by stricter thresholds."""
     groups = _components(faces.count, links)
     while threshold < _MAX_THRESHOLD:
         doubtful = np.isin(groups, _find_conflicts(faces, groups))
@@ -120,8 +120,8 @@ def _components(count: int, links: Pairs) -> NDArray[np.int64]:
 
 def _find_conflicts(faces: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the groups that have two faces of one photo, or a pair of `FaceTable.apart`."""
-    order = np.lexsort((faces.photos, groups))
-    same = (np.diff(groups[order]) == 0) & (np.diff(faces.photos[order]) == 0)
+    order = np.lexsort((faces.photo_ids, groups))
+    same = (np.diff(groups[order]) == 0) & (np.diff(faces.photo_ids[order]) == 0)
     apart = groups[faces.apart]
     return np.unique(np.concatenate([groups[order][1:][same], apart[apart[:, 0] == apart[:, 1], 0]]))
 

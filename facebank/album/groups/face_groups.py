@@ -44,7 +44,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Grouped:
+class GroupingReport:
     """The groups of a scan, and the numbers of faces outside of them."""
 
     groups: tuple[Group, ...]  # largest first
@@ -60,7 +60,7 @@ def group_faces(
     *,
     least: int,
     progress: Progress = SILENT,
-) -> Grouped:
+) -> GroupingReport:
     """Group the faces of a scan, and store the groups in it.
 
     Parameters
@@ -75,7 +75,7 @@ def group_faces(
         As of `facebank.album.groups.clustering.cluster`.
     """
     stored = scan_file.face_table()
-    named = np.isin(stored.ids, np.fromiter(known, dtype=np.int64))
+    named = np.isin(stored.face_ids, np.fromiter(known, dtype=np.int64))
     poor = ~named & (stored.qualities < thresholds.minimum_quality)
     indices = np.flatnonzero(~named & ~poor)
     table = _table(stored, indices, scan_file.told_apart())
@@ -83,27 +83,27 @@ def group_faces(
     sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
     large = np.flatnonzero(sizes >= least)
     groups = {
-        number: [int(stored.ids[index]) for index in _typical_first(stored, indices[labels == label])]
+        number: [int(stored.face_ids[index]) for index in _typical_first(stored, indices[labels == label])]
         for number, label in enumerate(large.tolist(), 1)
     }
     scan_file.keep_groups(groups)
     alone = len(indices) - int(sizes[large].sum())
-    return Grouped(tuple(groups_of(scan_file)), int(named.sum()), int(poor.sum()), alone)
+    return GroupingReport(tuple(groups_of(scan_file)), int(named.sum()), int(poor.sum()), alone)
 
 
 def groups_of(scan_file: ScanFile) -> list[Group]:
     """Return the stored groups, largest first."""
     groups = list[Group]()
-    for number, faces in scan_file.groups().items():
-        photos = scan_file.dates_of(faces)
-        camera_dates = [taken_at for taken_at, camera_dated in photos if camera_dated and taken_at is not None]
-        dates = camera_dates or [taken_at for taken_at, _ in photos if taken_at is not None]
+    for number, face_ids in scan_file.groups().items():
+        photo_dates = scan_file.dates_of(face_ids)
+        camera_dates = [taken_at for taken_at, camera_dated in photo_dates if camera_dated and taken_at is not None]
+        dates = camera_dates or [taken_at for taken_at, _ in photo_dates if taken_at is not None]
         first, last = min(dates, default=None), max(dates, default=None)
-        groups.append(Group(number, tuple(faces), len(photos), first, last, camera_dated=bool(camera_dates)))
+        groups.append(Group(number, tuple(face_ids), len(photo_dates), first, last, camera_dated=bool(camera_dates)))
     return groups
 
 
-def group_key(faces: Sequence[int]) -> str:
+def group_key(face_ids: Sequence[int]) -> str:
     """Return the `Group.key` of faces, given by their numbers in the scan, in any order.
 
     Examples
@@ -111,28 +111,28 @@ def group_key(faces: Sequence[int]) -> str:
     >>> group_key([7, 3]) == group_key([3, 7])
     True
     """
-    return hashlib.sha256(",".join(map(str, sorted(faces))).encode()).hexdigest()[:16]
+    return hashlib.sha256(",".join(map(str, sorted(face_ids))).encode()).hexdigest()[:16]
 
 
 def faces_of(scan_file: ScanFile, group: int, key: str | None = None) -> list[int]:
-    """Return the numbers of the faces of a group, the most typical first.
+    """Return the numbers in the scan of the faces of a group, the most typical first.
 
     Raises `GroupNotFoundError` if the group does not exist, or its `Group.key` is not `key`.
     """
-    faces = scan_file.groups().get(group)
-    if faces is None:
+    face_ids = scan_file.groups().get(group)
+    if face_ids is None:
         raise GroupNotFoundError(f"there is no group {group}: 'facebank cluster' lists the groups")
-    if key is not None and key != group_key(faces):
+    if key is not None and key != group_key(face_ids):
         raise GroupNotFoundError(f"group {group} has changed because faces were grouped again: list the groups again")
-    return faces
+    return face_ids
 
 
 def _table(stored: StoredFaces, indices: NDArray[np.int64], told_apart: list[tuple[int, int]]) -> FaceTable:
-    row_of = {int(face): row for row, face in enumerate(stored.ids[indices])}
+    row_of = {int(face_id): row for row, face_id in enumerate(stored.face_ids[indices])}
     pairs = [(row_of[first], row_of[second]) for first, second in told_apart if {first, second} <= row_of.keys()]
     return FaceTable(
         stored.embeddings[indices],
-        stored.photos[indices],
+        stored.photo_ids[indices],
         stored.qualities[indices],
         np.array(pairs, dtype=np.int64).reshape(-1, 2),
     )
@@ -147,8 +147,8 @@ def _typical_first(stored: StoredFaces, members: NDArray[np.int64]) -> NDArray[n
 
 
 @dataclass(frozen=True, slots=True)
-class PartedGroup:
-    """A group from which faces of another person were taken; faces are numbers in the scan."""
+class GroupSplit:
+    """The division of a group with faces of several people; faces are their numbers in the scan."""
 
     before: tuple[int, ...]  # all faces of the group, the most typical first
     kept: tuple[int, ...]  # the faces that stayed
@@ -156,7 +156,7 @@ class PartedGroup:
     told_apart: tuple[tuple[int, int], ...]  # newly recorded pairs of faces of different people
 
 
-def part_group(scan_file: ScanFile, group: int, taken: Collection[int]) -> PartedGroup:
+def split_group(scan_file: ScanFile, group: int, taken: Collection[int]) -> GroupSplit:
     """Move faces of a group, given by their numbers, to a new group, and record that they are another person's.
 
     Raises `GroupNotFoundError` (the group does not exist) or `UsageError` (all of its faces would be taken out).
@@ -164,28 +164,28 @@ def part_group(scan_file: ScanFile, group: int, taken: Collection[int]) -> Parte
     groups = scan_file.groups()
     if group not in groups:
         raise GroupNotFoundError(f"there is no group {group}: 'facebank cluster' lists the groups")
-    kept = tuple(face for face in groups[group] if face not in taken)
-    others = tuple(face for face in groups[group] if face in taken)
+    kept = tuple(face_id for face_id in groups[group] if face_id not in taken)
+    others = tuple(face_id for face_id in groups[group] if face_id in taken)
     if not kept:
-        raise UsageError(f"no face of group {group} is left")
+        raise UsageError(f"no face of group {group} would remain: leave out fewer faces")
     new = scan_file.tell_apart(product(kept[:_MAX_APART], others))
     if others:
         scan_file.keep_groups({**groups, group: kept, max(groups) + 1: others})
-    return PartedGroup(tuple(groups[group]), kept, others, tuple(new))
+    return GroupSplit(tuple(groups[group]), kept, others, tuple(new))
 
 
-def rejoin_group(scan_file: ScanFile, parted: PartedGroup) -> bool:
-    """Undo `part_group`, and return whether anything changed; no-op for groups if faces were grouped again since."""
-    is_changed = scan_file.withdraw_apart(parted.told_apart) > 0
+def rejoin_group(scan_file: ScanFile, split: GroupSplit) -> bool:
+    """Undo `split_group`, and return whether anything changed; the groups stay if faces were grouped again since."""
+    is_changed = scan_file.withdraw_apart(split.told_apart) > 0
     groups = scan_file.groups()
     group, other = (
-        next((number for number, faces in groups.items() if set(faces) == set(part)), None)
-        for part in (parted.kept, parted.taken)
+        next((number for number, face_ids in groups.items() if set(face_ids) == set(part)), None)
+        for part in (split.kept, split.taken)
     )
     if group is None or other is None:
         return is_changed
     del groups[other]
-    scan_file.keep_groups({**groups, group: parted.before})
+    scan_file.keep_groups({**groups, group: split.before})
     return True
 
 
@@ -202,9 +202,9 @@ def parse_face(text: str, groups: Mapping[int, Sequence[int]]) -> int:
     number, _, position = text.partition(".")
     position = position or "1"
     if number.isdecimal() and position.isdecimal():
-        faces = groups.get(int(number), ())
-        if 1 <= int(position) <= len(faces):
-            return faces[int(position) - 1]
+        face_ids = groups.get(int(number), ())
+        if 1 <= int(position) <= len(face_ids):
+            return face_ids[int(position) - 1]
     raise UsageError(
         f"there is no face {text!r}: name faces as the contact sheet does, such as 3.2 for the second of group 3"
     )

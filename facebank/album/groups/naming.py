@@ -94,8 +94,8 @@ def name_group(
 ) -> NamedGroup:
     """Enroll the best and most varied faces of a group.
 
-    Raises `GroupNotFoundError` (the group does not exist), `UsageError` (it is unlike the person, or all of its faces
-    are in `without`) or `InvalidNameError` (the name is not allowed).
+    Raises `GroupNotFoundError` (the group does not exist or has another key), `UsageError` (it is unlike the person, or
+    all of its faces are in `without`) or `InvalidNameError` (the name is not allowed).
 
     Parameters
     ----------
@@ -122,23 +122,23 @@ def name_group(
         The enrolled and the refused photos.
     """
     name = normalize_name(person)
-    faces = [face for face in faces_of(scan_file, group, key) if face not in without]
-    if not faces:
-        raise UsageError(f"no face of group {group} is left")
+    face_ids = [face_id for face_id in faces_of(scan_file, group, key) if face_id not in without]
+    if not face_ids:
+        raise UsageError(f"no face of group {group} would remain: leave out fewer faces")
     stored = scan_file.face_table()
-    rows = np.searchsorted(stored.ids, faces)
+    rows = np.searchsorted(stored.face_ids, face_ids)
     embeddings, qualities = stored.embeddings[rows], stored.qualities[rows]
-    likely = np.arange(len(faces))
+    likely = np.arange(len(face_ids))
     if not force:
-        judged = likely[:: math.ceil(len(faces) / _MAX_JUDGED)]
-        guarded = [_guarded_face(scan_file, faces[index], embeddings[index]) for index in judged.tolist()]
+        judged = likely[:: math.ceil(len(face_ids) / _MAX_JUDGED)]
+        guarded = [_guarded_face(scan_file, face_ids[index], embeddings[index]) for index in judged.tolist()]
         likely = np.delete(likely, judged[_refused_faces(gallery, engine, group, name, guarded)])
     chosen = likely[choose_varied(embeddings[likely], qualities[likely], MAX_SAMPLES)]
     progress.begin("Reading photos", len(chosen))
     samples: dict[str, NewSample] = {}
     refused: dict[str, str] = {}
-    for face in [faces[index] for index in chosen.tolist()]:
-        _add_sample(scan_file, engine, face, samples, refused)
+    for index in chosen.tolist():
+        _add_sample(scan_file, engine, face_ids[index], samples, refused)
         progress.advance()
     outcomes: Sequence[EnrolledSample] = ()
     if samples:
@@ -171,18 +171,18 @@ def owner_of(
     The person `besides` is ignored, and so are the faces `without`, given by their numbers in the scan.
     """
     other = None if besides is None else name_key(besides)
-    for face in scan_file.groups().get(group, ()):
-        if face in without:
+    for face_id in scan_file.groups().get(group, ()):
+        if face_id in without:
             continue
-        photo, index = scan_file.locate_face(face)
+        photo, index = scan_file.locate_face(face_id)
         for sample in gallery.samples_at(FaceKey.from_photo(photo, photo.faces[index])):
             if name_key(sample.person) != other:
                 return sample.person
     return None
 
 
-def _guarded_face(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:
-    photo, index = scan_file.locate_face(face)
+def _guarded_face(scan_file: ScanFile, face_id: int, embedding: FloatArray) -> GuardedFace:
+    photo, index = scan_file.locate_face(face_id)
     return replace(GuardedFace.from_photo(photo, index), embedding=embedding)
 
 
@@ -206,10 +206,10 @@ def _refused_faces(
 
 
 def _add_sample(
-    scan_file: ScanFile, engine: Engine, face: int, samples: dict[str, NewSample], refused: dict[str, str]
+    scan_file: ScanFile, engine: Engine, face_id: int, samples: dict[str, NewSample], refused: dict[str, str]
 ) -> None:
     """Read a face's photo again, and add the face to `samples`, or the reason why it cannot be used to `refused`."""
-    photo, index = scan_file.locate_face(face)
+    photo, index = scan_file.locate_face(face_id)
     try:
         (analyzed,) = engine.analyzer.analyze([read_scanned_photo(photo.path)])
     except PhotoError as error:

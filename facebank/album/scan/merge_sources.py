@@ -35,7 +35,7 @@ class MergeSource(Protocol):
         ...
 
     def shards(self) -> list[ShardRow]:
-        """Return the folders and shards of folders that were looked through."""
+        """Return the scanned folders and shards of folders."""
         ...
 
     def contents(self) -> dict[int, str]:
@@ -46,7 +46,7 @@ class MergeSource(Protocol):
         """Return all files."""
         ...
 
-    def photos_at(self, numbers: Sequence[int]) -> list[SourcePhoto]:
+    def photos_at(self, photo_ids: Sequence[int]) -> list[SourcePhoto]:
         """Return the photos with some numbers; fastest in the order of the files."""
         ...
 
@@ -85,9 +85,9 @@ class ScanSource:
         """As of `MergeSource`, in the order of their paths."""
         return self._tables.all_files()
 
-    def photos_at(self, numbers: Sequence[int]) -> list[SourcePhoto]:
+    def photos_at(self, photo_ids: Sequence[int]) -> list[SourcePhoto]:
         """As of `MergeSource`."""
-        photos = [self._tables.photo_at(number) for number in numbers]
+        photos = [self._tables.photo_at(photo_id) for photo_id in photo_ids]
         faces = [self._tables.face_rows(photo) for photo in photos]
         self._tables.read(_check_faces, [face for photo_faces in faces for face in photo_faces], self._dimension)
         return list(zip(photos, faces, strict=True))

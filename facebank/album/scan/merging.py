@@ -1,9 +1,9 @@
 """Merging scans of several machines into one, with the result of a scan by a single machine.
 
-Each scan records the folders, or shards of them, that it looked through, and when. The scan that looked through a
-path's folder last decides: if it does not have the path, the file is gone. If two scans looked through it at the same
-time, or the times are unknown, the scan that has the path decides; if both have it, the one that is named last, where
-the target of the merge comes first. Known photos keep their faces, with their numbers, groups and recorded pairs.
+Each scan records its folders, or shards of them, and when they were scanned. The last scan of a path's folder decides:
+if it does not have the path, the file is gone. If two scans of it began at the same time, or the times are unknown, the
+scan that has the path decides; if both have it, the one that is named last, where the target of the merge comes first.
+Known photos keep their faces, with their numbers, groups and recorded pairs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _BATCH_SIZE = 200  # photos whose faces are checked together
 
-Moved: TypeAlias = tuple[str, str]
+FolderMove: TypeAlias = tuple[str, str]
 """The absolute path of a folder in the merged scans, and its new absolute path."""
 
 
@@ -51,7 +51,7 @@ def merge_tables(
     target: ScanTables,
     sources: Sequence[MergeSource],
     *,
-    moved: Moved | None = None,
+    moved: FolderMove | None = None,
     progress: Progress = SILENT,
 ) -> MergeReport:
     """Merge other scans into a scan, atomically.
@@ -110,7 +110,10 @@ class _Merge:
         self._progress = progress
 
     def merge_source(self, source: MergeSource, mine: SeenFolders, rows: Sequence[ShardRow]) -> set[str]:
-        """Merge a scan, and return the paths that it could not read."""
+        """Merge a scan, and return the paths that it could not read.
+
+        `mine` are the folders of the target, `rows` those of the source.
+        """
         contents = source.contents()
         files = [self._names.file(file) for file in source.files()]
         unreadable = {file.path for file in files if file.error is not None}
@@ -118,11 +121,11 @@ class _Merge:
         self._drop_gone(mine, theirs, {file.path for file in files})
         new = list[FileRow]()
         for file in files:
-            if file.photo is not None and file.photo not in contents:
+            if file.photo_id is not None and file.photo_id not in contents:
                 raise SCAN_FILE.damage_error(source.path)
             if is_later(mine.seen_at(file.path), theirs.seen_at(file.path)):
                 self.unchanged += 1
-            elif not self._store_if_known(file, None if file.photo is None else contents[file.photo]):
+            elif not self._store_if_known(file, None if file.photo_id is None else contents[file.photo_id]):
                 new.append(file)
                 continue
             self._progress.advance()
@@ -137,16 +140,16 @@ class _Merge:
 
         Raises `UsageError` if no scan has one of the photos.
         """
-        for file, content_hash, edited, scan in self._copies.values():
+        for file, content_hash, edited, source_path in self._copies.values():
             if edited is not None:
                 self._target.add_edited(file.path, edited.with_faces(file.path, ()), self._counts)
             photo = self._target.photo_of_content(content_hash)
             if photo is None:
                 raise UsageError(
-                    f"{printable(str(scan))} lists {printable(file.path)} as a copy of a photo that none of the scans "
-                    "has: merge it together with the shard that has the photo"
+                    f"{printable(str(source_path))} lists {printable(file.path)} as a copy of a photo that none of the "
+                    "scans has: merge it together with the shard that has the photo"
                 )
-            self._target.put_file(file._replace(photo=photo.id), self._counts)
+            self._target.put_file(file._replace(photo_id=photo.id), self._counts)
 
     def _drop_gone(self, mine: SeenFolders, theirs: SeenFolders, paths: AbstractSet[str]) -> None:
         for path in [path for path in self._copies if path not in paths]:
@@ -163,7 +166,7 @@ class _Merge:
         self._copies.pop(file.path, None)
         before = self._target.file_at(file.path)
         photo = None if content_hash is None else self._target.photo_of_content(content_hash)
-        now = file._replace(photo=None if photo is None else photo.id)
+        now = file._replace(photo_id=None if photo is None else photo.id)
         is_known = content_hash is None or photo is not None
         if is_known and now == before:
             self.unchanged += 1
@@ -177,16 +180,16 @@ class _Merge:
         return is_known
 
     def _take_new(self, source: MergeSource, files: Sequence[FileRow], contents: Mapping[int, str]) -> None:
-        photos = source.photos_at([file.photo for file in files if file.photo is not None])
+        photos = source.photos_at([file.photo_id for file in files if file.photo_id is not None])
         for file, found in zip(files, photos, strict=True):
             photo, faces = (None, None) if found is None else found
             if photo is None or faces is None:
-                self._copies[file.path] = file, contents[file.photo or 0], photo, source.path
+                self._copies[file.path] = file, contents[file.photo_id or 0], photo, source.path
                 continue
             known = self._target.photo_of_content(photo.content_hash) or self._adopt_orphan(photo)
             if known is None:
                 known = self._target.add_copy(photo, faces, self._counts)
-            self._target.put_file(file._replace(photo=known.id), self._counts)
+            self._target.put_file(file._replace(photo_id=known.id), self._counts)
 
     def _adopt_orphan(self, photo: PhotoRow) -> PhotoRow | None:
         """Give a photo without files the content of one with the same pixels, and return it; None if there is none."""
@@ -205,21 +208,21 @@ class _Merge:
 
 
 class SeenFolders:
-    """The folders that a scan has looked through, except for inner folders that it could not open.
+    """The folders of a scan, except for inner folders that it could not open.
 
     Parameters
     ----------
     rows
-        The folders and shards of folders, and when they were looked through.
+        The folders and shards of folders, and when they were scanned.
     unreadable
         Absolute paths of the folders and files that could not be opened.
     """
 
     def __init__(self, rows: Iterable[ShardRow], unreadable: AbstractSet[str]) -> None:
         self._times: dict[str, dict[int, dict[int, datetime]]] = {}
-        for row in sorted(rows, key=lambda row: row.looked_through):
+        for row in sorted(rows, key=lambda row: row.scanned_at):
             times = self._times.setdefault(row.place, {}).setdefault(row.shard.count, {})
-            times[row.shard.number] = row.looked_through
+            times[row.shard.number] = row.scanned_at
         self._unreadable = unreadable
 
     @property
@@ -259,7 +262,7 @@ def is_later(time: datetime | None, other: datetime | None) -> bool:
 class _Renaming:
     """Renames files and folders of the sources as they are named in the target."""
 
-    def __init__(self, moved: Moved | None) -> None:
+    def __init__(self, moved: FolderMove | None) -> None:
         self.was_used = False
         self._moved = moved
 
@@ -289,13 +292,13 @@ class _Renaming:
 
 
 def join_shards(rows: Iterable[ShardRow], others: Iterable[ShardRow]) -> list[ShardRow]:
-    """Return the folders and shards that two scans together have looked through.
+    """Return the folders and shards of two scans together.
 
-    Each folder gets its latest division into shards, and each shard its latest time. Folders inside one that was looked
-    through as a whole at the same time or later are omitted.
+    Each folder gets its latest division into shards, and each shard its latest time. Folders inside one that was
+    scanned as a whole at the same time or later are omitted.
     """
     latest: dict[str, dict[Shard, ShardRow]] = {}
-    for row in sorted((*rows, *others), key=lambda row: (row.looked_through, row)):
+    for row in sorted((*rows, *others), key=lambda row: (row.scanned_at, row)):
         shards = latest.setdefault(row.place, {})
         if shards and next(iter(shards)).count != row.shard.count:  # all shards of a folder have one count
             shards.clear()
@@ -304,7 +307,7 @@ def join_shards(rows: Iterable[ShardRow], others: Iterable[ShardRow]) -> list[Sh
 
     def is_covered(row: ShardRow) -> bool:
         outer = (latest.get(folder, {}).get(whole) for folder in _folders_of(row.place))
-        return any(other is not None and other.looked_through >= row.looked_through for other in outer)
+        return any(other is not None and other.scanned_at >= row.scanned_at for other in outer)
 
     return sorted(row for shards in latest.values() for row in shards.values() if not is_covered(row))
 
@@ -326,36 +329,36 @@ def _rename_shards(source: MergeSource, names: _Renaming, now: datetime) -> list
         rows = source.shards()
     for row in rows:
         names.require_whole(row.place)
-    return [row._replace(place=names.path(row.place), looked_through=min(row.looked_through, now)) for row in rows]
+    return [row._replace(place=names.path(row.place), scanned_at=min(row.scanned_at, now)) for row in rows]
 
 
-def require_one_division(scans: Sequence[Path], shards: Sequence[Sequence[ShardRow]]) -> None:
+def require_one_division(paths: Sequence[Path], shards: Sequence[Sequence[ShardRow]]) -> None:
     """Raise `UsageError` if scans have the same shard, or shards of one count that belong to different folders.
 
     Parameters
     ----------
-    scans, shards
-        The files of the scans, and the shards that each has looked through.
+    paths, shards
+        The files of the scans, and the folders and shards of each.
     """
-    scan_of: dict[tuple[str, Shard], Path] = {}
+    path_of: dict[tuple[str, Shard], Path] = {}
     folders_of_count: dict[int, tuple[Path, dict[str, ShardRow]]] = {}
-    for scan, rows in zip(scans, shards, strict=True):
+    for path, rows in zip(paths, shards, strict=True):
         parts: dict[int, dict[str, ShardRow]] = {}
         for row in (row for row in rows if row.shard.count > 1):
-            other = scan_of.setdefault((row.place, row.shard), scan)
-            if other is not scan:
+            other = path_of.setdefault((row.place, row.shard), path)
+            if other is not path:
                 raise UsageError(
-                    f"{printable(str(other))} and {printable(str(scan))} are both shard {row.shard} of "
+                    f"{printable(str(other))} and {printable(str(path))} are both shard {row.shard} of "
                     f"{printable(row.place)}: name only one of them"
                 )
             parts.setdefault(row.shard.count, {})[row.place] = row
         for count, places in parts.items():
-            first, others = folders_of_count.setdefault(count, (scan, places))
+            first, others = folders_of_count.setdefault(count, (path, places))
             if places.keys().isdisjoint(others):
                 row, first_row = min(places.values()), min(others.values())
                 old, new = printable(row.place), printable(first_row.place)
                 raise UsageError(
-                    f"{printable(str(first))} is shard {first_row.shard} of {new}, and {printable(str(scan))} shard "
+                    f"{printable(str(first))} is shard {first_row.shard} of {new}, and {printable(str(path))} shard "
                     f"{row.shard} of {old}: if both are one folder, merge the second by itself with --moved {old} "
                     f"{new}; if not, merge them one after the other"
                 )

@@ -2,7 +2,7 @@
 
 About 20 bytes per file are kept in memory, in arrays; everything else is read again, a row group at a time. Rows are
 numbered from 0, in the order of the shards' names and of their rows. If several rows have one path, the current row is
-that of the shard that looked through the path's folder last, as in a merge; without such a shard, the last by name.
+that of the shard from the last scan of the path's folder, as in a merge; without such a shard, the last by name.
 """
 
 from __future__ import annotations
@@ -60,26 +60,25 @@ class ParquetArchive:
     """
 
     def __init__(self, paths: Sequence[Path], pack: PackIdentity) -> None:
-        self.looked_through: list[list[ShardRow]] = []
-        """For each shard, the folders that were looked through."""
+        self.scanned_folders: list[list[ShardRow]] = []
+        """For each Parquet shard, the scanned folders and shards of folders."""
         self.groups = list[RowGroup]()
         """All row groups, in the order of their rows."""
         self._paths, self._pack, self._lock = paths, pack, RLock()
         self._versions = [file_version(path) for path in paths]
         self._open: OrderedDict[int, ParquetShard] = OrderedDict()
-        self._read: OrderedDict[int, list[tuple[FileRecord, list[FaceRow]]]] = (
-            OrderedDict()
-        )  # by number of the group's first row
+        # by number of the group's first row
+        self._read: OrderedDict[int, list[tuple[FileRecord, list[FaceRow]]]] = OrderedDict()
         self._index: ArchiveIndex | None = None
         first = 0
         for number, path in enumerate(paths):
             with ParquetShard.open(path, pack) as shard:
-                self.looked_through.append(list(shard.header.looked_through))
+                self.scanned_folders.append(list(shard.header.shards))
                 for group, size in enumerate(shard.group_sizes):
                     self.groups.append(RowGroup(number, group, first, size))
                     first += size
         self._firsts = [group.first for group in self.groups]
-        require_one_division(paths, self.looked_through)
+        require_one_division(paths, self.scanned_folders)
 
     def close(self) -> None:
         """Close the shards."""
@@ -118,7 +117,7 @@ class ParquetArchive:
             return self._read[group.first]
 
     def row(self, number: int) -> tuple[FileRecord, list[FaceRow]]:
-        """Return a file with its faces."""
+        """Return the file of a row, with its faces."""
         group = self.groups[int(np.searchsorted(self._firsts, number, side="right")) - 1]
         return self.rows(group)[number - group.first]
 
@@ -145,14 +144,14 @@ class ArchiveIndex:
         for group in archive.groups:
             rows.add(archive, group)
         self.counts: NDArray[np.int32] = np.array(rows.counts, dtype=np.int32)
-        """Number of faces of each row, of shape ``(rows,)``."""
+        """Number of faces of each row, ``int32`` of shape ``(R,)``."""
         contents = np.array(rows.contents, dtype=np.uint64)
         is_readable, has_faces = _flags(rows.readable), _flags(rows.scanned)
         current = _last_of_each(np.array(rows.paths, dtype=np.uint64), rows.ranks(archive)) & _flags(rows.current)
         self.current: NDArray[np.bool_] = current
-        """Whether each row is current, of shape ``(rows,)``; at most one row of a path is."""
+        """Whether each row is current, ``bool`` of shape ``(R,)``; at most one row of a path is."""
         self.owners: NDArray[np.int64] = _owners(contents, np.flatnonzero(has_faces), current)
-        """For each current row the row with its faces, of shape ``(rows,)``; -1 for unreadable files and other rows."""
+        """The row with the faces of each current row, ``int64`` of shape ``(R,)``; -1 for unreadable and other rows."""
         pictures = np.array(rows.pictures, dtype=np.uint64)
         is_edited = (self.owners == _NONE) & (pictures != 0)
         self.owners[is_edited] = _owners(pictures, np.flatnonzero(has_faces & (pictures != 0)), current)[is_edited]
@@ -165,41 +164,41 @@ class ArchiveIndex:
             )
         self.owners[~(current & is_readable)] = _NONE
         used = self.owners != _NONE
-        self.photos: NDArray[np.int64] = np.unique(self.owners[used])
-        """The rows with the faces of a current photo, each photo once, ascending."""
-        self._first_faces = 1 + np.concatenate(([0], np.cumsum(self.counts[self.photos], dtype=np.int64)))
-        order = np.argsort(contents[self.photos])
-        self._contents, self._by_content = contents[self.photos][order], self.photos[order]
+        self.photo_ids: NDArray[np.int64] = np.unique(self.owners[used])
+        """Numbers of the current photos, ascending: the rows with their faces, ``int64`` of shape ``(P,)``."""
+        self._first_face_ids = 1 + np.concatenate(([0], np.cumsum(self.counts[self.photo_ids], dtype=np.int64)))
+        order = np.argsort(contents[self.photo_ids])
+        self._contents, self._by_content = contents[self.photo_ids][order], self.photo_ids[order]
         self._key = rows.key
 
     @property
     def face_count(self) -> int:
         """The number of faces of current photos."""
-        return int(self._first_faces[-1]) - 1
+        return int(self._first_face_ids[-1]) - 1
 
-    def first_face(self, photo: int) -> int:
-        """Return the number of the first face of a photo, given by the row that has its faces."""
-        return int(self._first_faces[np.searchsorted(self.photos, photo)])
+    def first_face_id(self, photo_id: int) -> int:
+        """Return the number of the first face of a photo."""
+        return int(self._first_face_ids[np.searchsorted(self.photo_ids, photo_id)])
 
-    def photo_of(self, face_number: int) -> int:
-        """Return the row with the photo of a face; raises `KeyError` if there is no such face."""
-        if not 1 <= face_number <= self.face_count:
-            raise KeyError(face_number)
-        return int(self.photos[np.searchsorted(self._first_faces, face_number, side="right") - 1])
+    def photo_of_face(self, face_id: int) -> int:
+        """Return the number of the photo of a face; raises `KeyError` if there is no such face."""
+        if not 1 <= face_id <= self.face_count:
+            raise KeyError(face_id)
+        return int(self.photo_ids[np.searchsorted(self._first_face_ids, face_id, side="right") - 1])
 
-    def file_of(self, photo: int) -> int:
+    def file_of(self, photo_id: int) -> int:
         """Return the first current row that is a file of a photo."""
-        return int(np.argmax(self.owners == photo))
+        return int(np.argmax(self.owners == photo_id))
 
     def photos_of(self, content_hashes: Collection[str]) -> dict[str, int]:
-        """Return the rows of photos by their SHA-256, in hex; unknown ones are omitted."""
-        rows = {}
+        """Return the numbers of photos by their SHA-256, in hex; unknown ones are omitted."""
+        photo_ids = {}
         for content_hash in content_hashes:
             key = self._key(bytes.fromhex(content_hash))
             index = int(np.searchsorted(self._contents, np.uint64(key)))
             if index < len(self._contents) and int(self._contents[index]) == key:
-                rows[content_hash] = int(self._by_content[index])
-        return rows
+                photo_ids[content_hash] = int(self._by_content[index])
+        return photo_ids
 
 
 class _Rows:
@@ -231,7 +230,7 @@ class _Rows:
     def ranks(self, archive: ParquetArchive) -> NDArray[np.int64]:
         """Return a rank for each row; of two rows of a path, the one with the higher rank is current."""
         never = datetime.min.replace(tzinfo=UTC)
-        times = [max((row.looked_through for row in rows), default=never) for rows in archive.looked_through]
+        times = [max((row.scanned_at for row in rows), default=never) for rows in archive.scanned_folders]
         order = sorted(range(len(times)), key=lambda shard: (times[shard], shard))
         rank = np.empty(len(times), dtype=np.int64)
         rank[order] = np.arange(len(times))
@@ -240,13 +239,13 @@ class _Rows:
     def _seen_folders(self, archive: ParquetArchive, shard: int) -> tuple[SeenFolders | None, SeenFolders]:
         """Return the folders seen by all shards together (None if no two overlap) and by one shard alone."""
         if self._seen is None:
-            rows = [row for shard_rows in archive.looked_through for row in shard_rows]
+            rows = [row for folders in archive.scanned_folders for row in folders]
             divisions = {(row.place, row.shard.count) for row in rows}
             overlap = len(outermost({place for place, _ in divisions})) < len(divisions)
             self._seen = SeenFolders(rows, frozenset()) if overlap else None, {}
         whole, own = self._seen
         if shard not in own:
-            own[shard] = SeenFolders(archive.looked_through[shard], frozenset())
+            own[shard] = SeenFolders(archive.scanned_folders[shard], frozenset())
         return whole, own[shard]
 
 

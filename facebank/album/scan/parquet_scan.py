@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from facebank.gallery import PackIdentity
     from facebank.types import Photo
 
-
 _MAX_PEOPLE_FACES = 200_000
 
 
@@ -88,8 +87,8 @@ class ParquetScan(ScanFile):
         files = []
         for number, record in self._records():
             if is_inside(record.path, place):
-                photo = None if record.error is not None else int(self._archive.index.owners[number])
-                files.append(FileRow(record.path, record.state, photo, record.error, record.readers))
+                photo_id = None if record.error is not None else int(self._archive.index.owners[number])
+                files.append(FileRow(record.path, record.state, photo_id, record.error, record.readers))
         return sorted(files, key=lambda file: os.fsencode(file.path))
 
     def unreadable(self, place: str) -> dict[str, str]:
@@ -103,7 +102,7 @@ class ParquetScan(ScanFile):
     def count(self) -> Counts:
         """As of `ScanFile`."""
         index = self._archive.index
-        return Counts(int(np.count_nonzero(index.owners >= 0)), len(index.photos), index.face_count)
+        return Counts(int(np.count_nonzero(index.owners >= 0)), len(index.photo_ids), index.face_count)
 
     def version(self) -> str:
         """Return a digest that changes whenever a shard is added, changed or removed."""
@@ -123,7 +122,7 @@ class ParquetScan(ScanFile):
 
     def shards(self) -> list[ShardRow]:
         """As of `ScanFile`."""
-        return join_shards((row for rows in self._archive.looked_through for row in rows), ())
+        return join_shards((row for rows in self._archive.scanned_folders for row in rows), ())
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
         """As of `ScanFile`, in the order of the shards."""
@@ -136,22 +135,22 @@ class ParquetScan(ScanFile):
 
     def face_table(self) -> StoredFaces:
         """As of `ScanFile`."""
-        return self._table_of(self._archive.index.photos)
+        return self._table_of(self._archive.index.photo_ids)
 
     def people_table(self) -> StoredFaces:
         """As of `ScanFile`."""
         index = self._archive.index
-        return self._table_of(index.photos[:: max(1, index.face_count // _MAX_PEOPLE_FACES)])
+        return self._table_of(index.photo_ids[:: max(1, index.face_count // _MAX_PEOPLE_FACES)])
 
-    def _table_of(self, photos: NDArray[np.int64]) -> StoredFaces:
-        """Return the faces of photos, given by the ascending numbers of the rows that have the faces."""
+    def _table_of(self, photo_ids: NDArray[np.int64]) -> StoredFaces:
+        """Return the faces of photos, given by their ascending numbers."""
         index, end = self._archive.index, 0
-        counts = index.counts[photos]
+        counts = index.counts[photo_ids]
         total = int(counts.sum())
         embeddings = np.empty((total, self._dimension), dtype=np.float32)
         qualities = np.empty(total, dtype=np.float32)
         wanted = np.zeros(len(index.counts), dtype=np.bool_)
-        wanted[photos] = True
+        wanted[photo_ids] = True
         for group in self._archive.groups:
             is_wanted = wanted[group.first : group.first + group.size]
             if not is_wanted.any():
@@ -162,38 +161,40 @@ class ParquetScan(ScanFile):
                 numbers = numbers_of(faces, self._dimension)
                 begin, end = end, end + len(faces)
                 embeddings[begin:end], qualities[begin:end] = embeddings_of(numbers), qualities_of(numbers)
-        firsts = np.array([index.first_face(photo) for photo in photos.tolist()], dtype=np.int64)
-        ids = np.repeat(firsts - np.cumsum(counts) + counts, counts) + np.arange(total)
-        return StoredFaces(ids, np.repeat(photos, counts), embeddings, qualities)
+        first_ids = np.array([index.first_face_id(photo_id) for photo_id in photo_ids.tolist()], dtype=np.int64)
+        face_ids = np.repeat(first_ids - np.cumsum(counts) + counts, counts) + np.arange(total)
+        return StoredFaces(face_ids, np.repeat(photo_ids, counts), embeddings, qualities)
 
-    def dates_of(self, faces: Iterable[int]) -> list[tuple[datetime | None, bool]]:
+    def dates_of(self, face_ids: Iterable[int]) -> list[tuple[datetime | None, bool]]:
         """As of `ScanFile`."""
-        photos = list(dict.fromkeys(map(self._photo_of, faces)))
-        if any(photo not in self._dates for photo in photos):
-            grouped = {self._photo_of(face) for group_faces in self.groups().values() for face in group_faces}
-            for number, record in self._records_at(grouped.union(photos)):
+        photo_ids = list(dict.fromkeys(map(self._photo_of, face_ids)))
+        if any(photo_id not in self._dates for photo_id in photo_ids):
+            grouped = {self._photo_of(face_id) for group in self.groups().values() for face_id in group}
+            for number, record in self._records_at(grouped.union(photo_ids)):
                 if record.photo is not None:
                     taken_at = record.photo.taken_at
                     if taken_at is not None and taken_at.tzinfo is None:
                         taken_at = taken_at.replace(tzinfo=UTC)
                     self._dates[number] = taken_at, record.photo.camera_dated
-        return [self._dates[photo] for photo in photos]
+        return [self._dates[photo_id] for photo_id in photo_ids]
 
-    def locate_face(self, face: int) -> tuple[Photo, int]:
+    def locate_face(self, face_id: int) -> tuple[Photo, int]:
         """As of `ScanFile`; of several files, the first in the shards."""
-        photo, index = self._photo_of(face), self._archive.index
-        record, faces = self._archive.row(photo)
-        path = self._archive.row(index.file_of(photo))[0].path
+        photo_id, index = self._photo_of(face_id), self._archive.index
+        record, faces = self._archive.row(photo_id)
+        path = self._archive.row(index.file_of(photo_id))[0].path
         if record.photo is None:
             raise ScanFormatError(f"{printable(str(self.path))} has lost a photo: open it again.")
         (found,) = faces_of([faces], self._dimension)
-        return record.photo.with_faces(path, found), face - index.first_face(photo)
+        return record.photo.with_faces(path, found), face_id - index.first_face_id(photo_id)
 
-    def _photo_of(self, face: int) -> int:
+    def _photo_of(self, face_id: int) -> int:
         try:
-            return self._archive.index.photo_of(face)
+            return self._archive.index.photo_of_face(face_id)
         except KeyError as error:
-            raise ScanFormatError(f"{printable(str(self.path))} has no face {face}: group the faces again.") from error
+            raise ScanFormatError(
+                f"{printable(str(self.path))} has no face {face_id}: group the faces again."
+            ) from error
 
     def _photos_in(self, places: Sequence[str], *, once: bool) -> Iterator[tuple[list[int], Photo]]:
         """Yield photos by their files, each only once if `once` is set, with the numbers of their faces."""
@@ -202,27 +203,27 @@ class ParquetScan(ScanFile):
         for group in self._archive.groups:
             wanted: list[tuple[FileRecord, PhotoRow, list[FaceRow], int]] = []
             for number, record, faces in self._rows_in(group, places):
-                photo = int(index.owners[number])
-                if once and seen[photo]:
+                photo_id = int(index.owners[number])
+                if once and seen[photo_id]:
                     continue
-                seen[photo] = True
-                owner, of_photo = (record, faces) if photo == number else self._archive.row(photo)
+                seen[photo_id] = True
+                owner, photo_faces = (record, faces) if photo_id == number else self._archive.row(photo_id)
                 row = record.photo or owner.photo
                 if row is not None:
-                    wanted.append((record, row, of_photo, index.first_face(photo)))
+                    wanted.append((record, row, photo_faces, index.first_face_id(photo_id)))
             found = faces_of([faces for _, _, faces, _ in wanted], self._dimension)
             for (record, row, _, first), faces_found in zip(wanted, found, strict=True):
                 yield list(range(first, first + len(faces_found))), row.with_faces(record.path, faces_found)
 
     def _rows_in(self, group: RowGroup, places: Sequence[str]) -> Iterator[tuple[int, FileRecord, list[FaceRow]]]:
         """Yield the current rows of a group that are photos, in some folders or in all."""
-        of_photos = self._archive.index.owners[group.first : group.first + group.size] >= 0
-        if not of_photos.any():
+        is_photo = self._archive.index.owners[group.first : group.first + group.size] >= 0
+        if not is_photo.any():
             return
         if places and not any(_is_in(record.path, places) for record in self._archive.records(group)):
             return
         for number, (record, faces) in enumerate(self._archive.rows(group), group.first):
-            if of_photos[number - group.first] and (not places or _is_in(record.path, places)):
+            if is_photo[number - group.first] and (not places or _is_in(record.path, places)):
                 yield number, record, faces
 
     def _records(self) -> Iterator[tuple[int, FileRecord]]:
@@ -246,21 +247,21 @@ class ParquetScan(ScanFile):
     def groups(self) -> dict[int, list[int]]:
         """As of `ScanFile`; faces of removed shards are omitted."""
         groups, _ = self._groups.read()
-        numbers = self._numbers({name for names in groups.values() for name in names})
-        found = {group: [numbers[name] for name in names if name in numbers] for group, names in groups.items()}
-        return {group: faces for group, faces in found.items() if faces}
+        face_ids = self._face_ids({name for names in groups.values() for name in names})
+        found = {number: [face_ids[name] for name in names if name in face_ids] for number, names in groups.items()}
+        return {number: group for number, group in found.items() if group}
 
     def told_apart(self) -> list[tuple[int, int]]:
         """As of `ScanFile`; faces of removed shards are omitted."""
         _, pairs = self._groups.read()
-        numbers = self._numbers({name for pair in pairs for name in pair})
-        present = [(numbers[first], numbers[second]) for first, second in pairs if {first, second} <= numbers.keys()]
+        ids = self._face_ids({name for pair in pairs for name in pair})
+        present = [(ids[first], ids[second]) for first, second in pairs if {first, second} <= ids.keys()]
         return sorted((min(pair), max(pair)) for pair in present)
 
     def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
         """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
-        names = self._names({face for faces in groups.values() for face in faces})
-        current = {number: [names[face] for face in faces] for number, faces in groups.items()}
+        names = self._names({face_id for face_ids in groups.values() for face_id in face_ids})
+        current = {number: [names[face_id] for face_id in face_ids] for number, face_ids in groups.items()}
         self._groups.write(current, self._groups.read()[1])
 
     def tell_apart(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -277,24 +278,27 @@ class ParquetScan(ScanFile):
         return len(recorded & withdrawn)
 
     def _keep_apart(self, pairs: Collection[tuple[int, int]]) -> None:
-        names = self._names({face for pair in pairs for face in pair})
+        names = self._names({face_id for pair in pairs for face_id in pair})
         self._groups.write(self._groups.read()[0], [(names[first], names[second]) for first, second in sorted(pairs)])
 
-    def _names(self, faces: Collection[int]) -> dict[int, FaceName]:
-        """Return the names of faces that stay the same when shards are added or removed, by number."""
+    def _names(self, face_ids: Collection[int]) -> dict[int, FaceName]:
+        """Return the names of faces, which stay the same when shards are added or removed, by number."""
         index = self._archive.index
-        photos = {face: self._photo_of(face) for face in faces}
-        hashes = {number: record.content_hash or "" for number, record in self._records_at(set(photos.values()))}
-        return {face: (hashes[photo], face - index.first_face(photo)) for face, photo in photos.items()}
+        photo_ids = {face_id: self._photo_of(face_id) for face_id in face_ids}
+        hashes = {number: record.content_hash or "" for number, record in self._records_at(set(photo_ids.values()))}
+        return {
+            face_id: (hashes[photo_id], face_id - index.first_face_id(photo_id))
+            for face_id, photo_id in photo_ids.items()
+        }
 
-    def _numbers(self, names: Collection[FaceName]) -> dict[FaceName, int]:
+    def _face_ids(self, names: Collection[FaceName]) -> dict[FaceName, int]:
         """Return the numbers of faces by name; faces of removed shards are omitted."""
         index = self._archive.index
-        photos = index.photos_of({content_hash for content_hash, _ in names})
+        photo_ids = index.photos_of({content_hash for content_hash, _ in names})
         return {
-            (content_hash, position): index.first_face(photos[content_hash]) + position
+            (content_hash, position): index.first_face_id(photo_ids[content_hash]) + position
             for content_hash, position in names
-            if content_hash in photos and position < index.counts[photos[content_hash]]
+            if content_hash in photo_ids and position < index.counts[photo_ids[content_hash]]
         }
 
 

@@ -2,7 +2,7 @@
 
 A shard has one row per file, with its faces nested in it and the embeddings as Arrow vectors; the columns are those of
 `facebank.album.scan.parquet_rows`. Its footer names the format, the pack, and the shards of folders
-(`facebank.media.Shard`) that were looked through for it. It is written atomically, and never changed.
+(`facebank.media.Shard`) that were scanned for it. It is written atomically, and never changed.
 
 Pages have checksums, and each row has digests that also cover its position. A digest of the footer, the seal, lies
 before the footer, where other programs do not read it. It is checked before the footer is parsed, because Arrow aborts
@@ -75,7 +75,7 @@ class ShardHeader:
 
     pack: PackIdentity
     # the folders, or shards of them, whose photos are all in this file; empty if it has only a part of them
-    looked_through: tuple[ShardRow, ...] = ()
+    shards: tuple[ShardRow, ...] = ()
     runtime: str = ""  # network runtime of the embeddings, such as ``onnxruntime``; empty if unknown
     version: str = ""  # version of facebank that wrote it; empty for this one
 
@@ -173,10 +173,10 @@ def _groups(files: Iterable[ScannedFile]) -> Iterator[list[ScannedFile]]:
 def _footer_of(header: ShardHeader, counts: ShardCounts) -> dict[str, str]:
     from facebank import __version__
 
-    looked_through = [[row.place, *shard_values(row)[1:]] for row in header.looked_through]
+    shards = [[row.place, *shard_values(row)[1:]] for row in header.shards]
     values = (
         *(FORMAT, header.version or __version__, header.pack.name, header.pack.digest, header.pack.dimension),
-        *(header.runtime, json.dumps(looked_through), counts.files, counts.photos, counts.faces),
+        *(header.runtime, json.dumps(shards), counts.files, counts.photos, counts.faces),
     )
     return {f"{_PREFIX}{key}": str(value) for key, value in zip(_KEYS, values, strict=True)}
 
@@ -357,12 +357,12 @@ def _header_of(parquet: Any, path: Path) -> tuple[ShardHeader, ShardCounts]:
         raise ScanFormatError(f"{_describe(path)} was written by a newer facebank: update this one.")
     if len(footer) != len(names):
         raise InvalidValueError("its footer is incomplete")
-    _, version, name, digest, dimension, runtime, looked_through, *counts = (footer[name] for name in names)
+    _, version, name, digest, dimension, runtime, folders, *counts = (footer[name] for name in names)
     pack = PackIdentity(text(name), hex_digest(digest), integer_between(_number(dimension), 1, _MAX_DIMENSION))
     files, photos, faces = (integer_between(_number(count), 0, 2**40) for count in counts)
     if max(map(len, (version, name, runtime))) > _MAX_NAME:
         raise InvalidValueError("its footer has names that are too long")
-    rows = json.loads(looked_through)
+    rows = json.loads(folders)
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 4 for row in rows):
         raise InvalidValueError("its footer has invalid folders")
     shards = tuple(shard_of_values((os.fsencode(text(place)), *values)) for place, *values in rows)

@@ -61,19 +61,19 @@ class ParquetSource:
 
     def shards(self) -> list[ShardRow]:
         """As of `MergeSource`."""
-        return list(self._header.looked_through)
+        return list(self._header.shards)
 
     def contents(self) -> dict[int, str]:
         """As of `MergeSource`."""
-        return {number: content_hash for content_hash, number in self._open.numbers.items()}
+        return {photo_id: content_hash for content_hash, photo_id in self._open.photo_ids.items()}
 
     def files(self) -> list[FileRow]:
         """As of `MergeSource`, in the order in which they were written."""
         return self._open.files
 
-    def photos_at(self, numbers: Sequence[int]) -> list[SourcePhoto]:
+    def photos_at(self, photo_ids: Sequence[int]) -> list[SourcePhoto]:
         """As of `MergeSource`."""
-        return [self._open.photo(number) for number in numbers]
+        return [self._open.photo(photo_id) for photo_id in photo_ids]
 
     @property
     def _open(self) -> _Index:
@@ -87,27 +87,27 @@ class _Index:
 
     def __init__(self, shard: ParquetShard) -> None:
         self.files = list[FileRow]()
-        self.numbers = dict[str, int]()  # by SHA-256 in hex
+        self.photo_ids = dict[str, int]()  # numbers of the photos, by SHA-256 in hex
         self._shard = shard
-        self._locations = dict[int, tuple[int, int]]()  # row group and row, by number
+        self._locations = dict[int, tuple[int, int]]()  # row group and row, by number of the photo
         self._group: tuple[int, list[tuple[FileRecord, list[FaceRow]]]] = -1, []
         for group in range(len(shard.group_sizes)):
             for row, record in enumerate(shard.records(group)):
                 self._add(record, (group, row))
 
     def _add(self, record: FileRecord, location: tuple[int, int]) -> None:
-        number = None
+        photo_id = None
         if record.content_hash is not None and record.error is None:
-            number = self.numbers.setdefault(record.content_hash, len(self.numbers))
-            if record.status == SCANNED or (record.photo is not None and number not in self._locations):
-                self._locations[number] = location
-        self.files.append(FileRow(record.path, record.state, number, record.error, record.readers))
+            photo_id = self.photo_ids.setdefault(record.content_hash, len(self.photo_ids))
+            if record.status == SCANNED or (record.photo is not None and photo_id not in self._locations):
+                self._locations[photo_id] = location
+        self.files.append(FileRow(record.path, record.state, photo_id, record.error, record.readers))
 
-    def photo(self, number: int) -> SourcePhoto:
+    def photo(self, photo_id: int) -> SourcePhoto:
         """Return the photo with a number; see `MergeSource`."""
-        if number not in self._locations:
+        if photo_id not in self._locations:
             return None
-        group, row = self._locations[number]
+        group, row = self._locations[photo_id]
         if self._group[0] != group:
             self._group = group, self._shard.records_and_faces(group)
         record, faces = self._group[1][row]

@@ -78,7 +78,7 @@ class FileRow(NamedTuple):
 
     path: str  # absolute
     state: FileStamp
-    photo: int | None  # number of the photo; None if the file cannot be read
+    photo_id: int | None  # number of the photo; None if the file cannot be read
     error: str | None  # why it cannot be read, or None
     readers: str | None  # versions of the decoders that failed; None to retry in any case
 
@@ -130,25 +130,25 @@ class FaceRow(NamedTuple):
     """A face."""
 
     id: int
-    photo: int  # number of the photo, or of the track of a video
+    photo_id: int  # number of the photo, or of the track of a video
     numbers: bytes  # box, landmarks, scores and embedding, as in `facebank.storage.face_rows`
     weaknesses: str  # JSON list of words
 
 
 class TagRow(NamedTuple):
-    """A name that facebank wrote."""
+    """A name that facebank wrote for a photo."""
 
-    photo: str  # path of the photo
-    file: str  # path of the photo or sidecar with the name
-    person: int  # number of the person
+    photo_path: str
+    tagged_path: str  # of the photo or sidecar with the name
+    person_id: int
 
 
 class ShardRow(NamedTuple):
-    """A folder, or a shard of it, that a scan has looked through."""
+    """A scanned folder, or a scanned shard of one."""
 
     place: str  # absolute path of the folder
     shard: Shard  # ``Shard(1, 1)`` for the whole folder
-    looked_through: datetime  # when the last scan of it began
+    scanned_at: datetime  # when the last scan of it began
 
 
 class Totals(NamedTuple):
@@ -166,7 +166,7 @@ class Totals(NamedTuple):
 
 @cache
 def select(tables: tuple[str, ...], clauses: str) -> str:
-    """Return a SELECT of all columns of tables, including their digests; `clauses` begins with FROM."""
+    """Return a SELECT statement for all columns of tables, with their digests; `clauses` begins with FROM."""
     columns = (f"{table}.{column}" for table in tables for column in (*COLUMNS[table], "row_digest"))
     return f"SELECT {', '.join(columns)} {clauses}"
 
@@ -188,16 +188,19 @@ def insert(connection: sqlite3.Connection, table: str, rows: Iterable[Sequence[o
 
 def file_row(row: Sequence[object]) -> FileRow:
     """Return a row of ``files``; raises `InvalidValueError` if it is invalid."""
-    path, size, modified, photo, error, readers = verify_row("files", row)
-    number = None if photo is None else integer(photo)
+    path, size, modified, photo_id, error, readers = verify_row("files", row)
     return FileRow(
-        path_of(path), FileStamp(integer(size), integer(modified)), number, error_or_none(error), text_or_none(readers)
+        path_of(path),
+        FileStamp(integer(size), integer(modified)),
+        None if photo_id is None else integer(photo_id),
+        error_or_none(error),
+        text_or_none(readers),
     )
 
 
 def file_values(file: FileRow) -> tuple[object, ...]:
     """Return the values of a file's row, without the digest."""
-    return (os.fsencode(file.path), file.state.size, file.state.modified, file.photo, file.error, file.readers)
+    return (os.fsencode(file.path), file.state.size, file.state.modified, file.photo_id, file.error, file.readers)
 
 
 def photo_row(row: Sequence[object]) -> PhotoRow:
@@ -229,15 +232,15 @@ def photo_values(photo: PhotoRow) -> tuple[object, ...]:
 
 def face_row(row: Sequence[object], table: str = "faces") -> FaceRow:
     """Return a row of ``faces`` or ``track_faces``; its numbers are validated by `faces_of` and `numbers_of`."""
-    number, photo, numbers, weaknesses = verify_row(table, row)
+    face_id, photo_id, numbers, weaknesses = verify_row(table, row)
     if not isinstance(numbers, bytes) or not isinstance(weaknesses, str):
         raise InvalidValueError("it holds an invalid face")
-    return FaceRow(integer(number), integer(photo), numbers, weaknesses)
+    return FaceRow(integer(face_id), integer(photo_id), numbers, weaknesses)
 
 
-def face_values(number: int, photo: int, face: Face) -> tuple[object, ...]:
+def face_values(face_id: int, photo_id: int, face: Face) -> tuple[object, ...]:
     """Return the values of a face's row, without the digest."""
-    return (number, photo, face_to_row(face).tobytes(), json.dumps(face.assessment.weaknesses))
+    return (face_id, photo_id, face_to_row(face).tobytes(), json.dumps(face.assessment.weaknesses))
 
 
 def numbers_of(rows: Sequence[FaceRow], dimension: int) -> FloatArray:
@@ -274,22 +277,22 @@ def weaknesses_of(text: str) -> tuple[str, ...]:
 
 
 def group_row(row: Sequence[object]) -> tuple[int, int]:
-    """Return group and face of a row of ``groups``; raises `InvalidValueError` if it is invalid."""
-    face, number, position = verify_row("groups", row)
+    """Return the numbers of the group and the face of a row of ``groups``; raises `InvalidValueError` if invalid."""
+    face_id, number, position = verify_row("groups", row)
     integer_between(position, 0, 2**62)
-    return integer_between(number, 1, 2**62), integer(face)
+    return integer_between(number, 1, 2**62), integer(face_id)
 
 
 def apart_row(row: Sequence[object]) -> tuple[int, int]:
-    """Return the two faces of a row of ``apart``; raises `InvalidValueError` if it is invalid."""
+    """Return the numbers of the two faces of a row of ``apart``; raises `InvalidValueError` if it is invalid."""
     first, second = map(integer, verify_row("apart", row))
     return first, second
 
 
 def tag_row(row: Sequence[object]) -> TagRow:
     """Return a row of ``tags``; raises `InvalidValueError` if it is invalid."""
-    photo, file, person = verify_row("tags", row)
-    return TagRow(path_of(photo), path_of(file), integer(person))
+    photo_path, tagged_path, person_id = verify_row("tags", row)
+    return TagRow(path_of(photo_path), path_of(tagged_path), integer(person_id))
 
 
 def shard_row(row: Sequence[object]) -> ShardRow:
@@ -299,17 +302,17 @@ def shard_row(row: Sequence[object]) -> ShardRow:
 
 def shard_of_values(values: Sequence[object]) -> ShardRow:
     """Return the shard of a row's values without the digest; raises `InvalidValueError` if they are invalid."""
-    place, number, count, looked_through = values
+    place, number, count, time = values
     shards = integer_between(count, 1, MAX_SHARDS)
-    time = _parse_time(looked_through)
-    if time.tzinfo is None:
+    scanned_at = _parse_time(time)
+    if scanned_at.tzinfo is None:
         raise InvalidValueError("it holds a time without a time zone")
-    return ShardRow(path_of(place), Shard(integer_between(number, 1, shards), shards), time)
+    return ShardRow(path_of(place), Shard(integer_between(number, 1, shards), shards), scanned_at)
 
 
 def shard_values(row: ShardRow) -> tuple[object, ...]:
     """Return the values of a shard's row, without the digest."""
-    return (os.fsencode(row.place), row.shard.number, row.shard.count, time_to_text(row.looked_through))
+    return (os.fsencode(row.place), row.shard.number, row.shard.count, time_to_text(row.scanned_at))
 
 
 def totals_row(row: Sequence[object]) -> Totals:

@@ -94,8 +94,8 @@ class Counts:
 class StoredFaces:
     """Faces of a scan as arrays."""
 
-    ids: NDArray[np.int64]  # numbers of the faces, ascending, shape ``(N,)``
-    photos: NDArray[np.int64]  # numbers of their photos, shape ``(N,)``
+    face_ids: NDArray[np.int64]  # numbers of the faces, ascending, ``int64`` of shape ``(N,)``
+    photo_ids: NDArray[np.int64]  # numbers of their photos, ``int64`` of shape ``(N,)``
     embeddings: FloatArray  # L2-normalized ``float32`` of shape ``(N, D)``
     qualities: FloatArray  # 0..1, ``float32`` of shape ``(N,)``
 
@@ -199,7 +199,7 @@ class ScanFile:
             return {bytes.fromhex(photo.content_hash) for photo in rows}
 
     def known_pictures(self) -> set[bytes]:
-        """Return the hashes of all photos' pixels, 32 bytes each."""
+        """Return the SHA-256 of all photos' pixels, 32 bytes each."""
         with self._tables.reading():
             rows = self._tables.whole_table("photos", "id", photo_row, "photos")
             return {bytes.fromhex(photo.picture_hash) for photo in rows if photo.picture_hash is not None}
@@ -210,12 +210,12 @@ class ScanFile:
             return self._tables.tags()
 
     def shards(self) -> list[ShardRow]:
-        """Return the folders, or shards of them, that were looked through, and when."""
+        """Return the scanned folders and shards of folders, and when they were scanned."""
         with self._tables.reading():
             return self._tables.shards()
 
     def keep(self, files: Sequence[ScannedFile]) -> None:
-        """Store the results of files, all or none."""
+        """Store the results of files atomically; raises `StorageError` if the scan file cannot be written."""
         with self._tables.changing() as changed:
             for file in files:
                 if file.found is not None:
@@ -230,7 +230,10 @@ class ScanFile:
                 )
 
     def keep_written(self, old_hash: str, file: ScannedFile) -> None:
-        """Record that a file has other bytes and the same pixels: its faces keep their numbers and groups."""
+        """Record that a file has other bytes and the same pixels, so that its faces keep their numbers and groups.
+
+        `old_hash` is the SHA-256 of the bytes before, in hex.
+        """
         with self._tables.changing() as changed:
             old = self._tables.photo_of_content(old_hash)
             if old is not None and file.content_hash is not None and old_hash != file.content_hash:
@@ -248,13 +251,13 @@ class ScanFile:
             self._tables.drop_tags(removed, changed)
             return self._tables.drop_orphans(changed)
 
-    def note_looked_through(self, rows: Iterable[ShardRow]) -> None:
-        """Record that folders, or shards of them, were looked through."""
+    def record_shards(self, rows: Iterable[ShardRow]) -> None:
+        """Record that folders, or shards of them, were scanned."""
         with self._tables.changing() as changed:
             self._tables.put_shards(join_shards(self._tables.shards(), rows), changed)
 
-    def forget_looked_through(self, place: str) -> None:
-        """Forget that a folder and the folders inside it were looked through."""
+    def forget_shards(self, place: str) -> None:
+        """Forget that a folder and the folders inside it were scanned."""
         with self._tables.changing() as changed:
             kept = [row for row in self._tables.shards() if not is_inside(row.place, place)]
             self._tables.put_shards(kept, changed)
@@ -281,25 +284,32 @@ class ScanFile:
                     self._tables.move_tags(Path(before), Path(after), changed)
 
     def learn_picture(self, content_hash: str, picture_hash: str) -> None:
-        """Record the hash of a photo's pixels, if the photo is known."""
+        """Record the SHA-256 of a photo's pixels, given both hashes in hex; no-op if the photo is unknown."""
         with self._tables.changing():
             self._tables.set_picture(content_hash, picture_hash)
 
-    def keep_tags(self, photo: str, tags: Collection[TagRow]) -> None:
-        """Replace the names that facebank wrote for a photo."""
+    def keep_tags(self, photo_path: str, tags: Collection[TagRow]) -> None:
+        """Replace the recorded names that facebank wrote for a photo."""
         with self._tables.changing() as changed:
-            self._tables.put_tags(photo, tags, changed)
+            self._tables.put_tags(photo_path, tags, changed)
 
     def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
         """Replace the groups: the numbers of their faces, the most typical first, by group number."""
-        rows = [(face, number, position) for number, faces in groups.items() for position, face in enumerate(faces)]
+        rows = [
+            (face_id, number, position)
+            for number, face_ids in groups.items()
+            for position, face_id in enumerate(face_ids)
+        ]
         with self._tables.changing() as changed:
             changed["grouped"] -= self._tables.connection.execute("DELETE FROM groups").rowcount
             insert(self._tables.connection, "groups", rows)
             changed["grouped"] += len(rows)
 
     def tell_apart(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Record pairs of faces of different people; return the new pairs, each with the smaller number first."""
+        """Record pairs of faces of different people, by their numbers, and return the new pairs.
+
+        Each pair is returned with the smaller number first.
+        """
         new = []
         with self._tables.changing() as changed:
             for pair in {(min(pair), max(pair)) for pair in pairs}:
@@ -320,7 +330,7 @@ class ScanFile:
         return count
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
-        """Yield the photos with their faces, in the order of the files' paths; of all folders if there are no places.
+        """Yield the photos of places, or all photos without places, with their faces, in the order of their paths.
 
         A photo with several files is yielded for each file.
         """
@@ -339,8 +349,8 @@ class ScanFile:
             rows = list(self._tables.whole_table("faces", "id", face_row, "faces"))
             values = self._tables.read(numbers_of, rows, self._dimension)
         return StoredFaces(
-            ids=np.array([row.id for row in rows], dtype=np.int64),
-            photos=np.array([row.photo for row in rows], dtype=np.int64),
+            face_ids=np.array([row.id for row in rows], dtype=np.int64),
+            photo_ids=np.array([row.photo_id for row in rows], dtype=np.int64),
             embeddings=np.ascontiguousarray(embeddings_of(values)),
             qualities=qualities_of(values),
         )
@@ -355,44 +365,46 @@ class ScanFile:
         with self._tables.reading():
             rows = self._tables.rows(select(("groups",), "FROM groups ORDER BY number, position"))
             self._tables.require_total(len(rows), self._tables.totals().grouped)
-        for number, face in (self._tables.read(group_row, row) for row in rows):
-            groups.setdefault(number, []).append(face)
+        for number, face_id in (self._tables.read(group_row, row) for row in rows):
+            groups.setdefault(number, []).append(face_id)
         return groups
 
-    def dates_of(self, faces: Iterable[int]) -> list[tuple[datetime | None, bool]]:
-        """Return, for each photo with one of the faces, when it was taken, and whether a camera dated it.
+    def dates_of(self, face_ids: Iterable[int]) -> list[tuple[datetime | None, bool]]:
+        """Return the date of each photo that has one of the faces, and whether it is a camera's date.
 
-        The time is None if unknown; times without a time zone count as UTC.
+        The date is None if unknown; times without a time zone count as UTC. Raises `ScanFormatError` if a face does not
+        exist.
         """
         photos: dict[int, tuple[datetime | None, bool]] = {}
         with self._tables.reading():
-            for face in faces:
-                photo = self._tables.photo_of_face(self._tables.face(face))
-                when = photo.taken_at
-                in_zone = when if when is None or when.tzinfo else when.replace(tzinfo=UTC)
-                photos[photo.id] = in_zone, photo.camera_dated
+            for face_id in face_ids:
+                photo = self._tables.photo_of_face(self._tables.face_at(face_id))
+                taken_at = photo.taken_at
+                if taken_at is not None and taken_at.tzinfo is None:
+                    taken_at = taken_at.replace(tzinfo=UTC)
+                photos[photo.id] = taken_at, photo.camera_dated
         return list(photos.values())
 
     def told_apart(self) -> list[tuple[int, int]]:
-        """Return the recorded pairs of faces of different people."""
+        """Return the recorded pairs of faces of different people, by number."""
         with self._tables.reading():
             rows = self._tables.rows(select(("apart",), "FROM apart ORDER BY first, second"))
             self._tables.require_total(len(rows), self._tables.totals().apart)
         return [self._tables.read(apart_row, row) for row in rows]
 
-    def locate_face(self, face: int) -> tuple[Photo, int]:
+    def locate_face(self, face_id: int) -> tuple[Photo, int]:
         """Return the photo of a face and the face's index in it, from 0; of several files, the first by path.
 
         Raises `ScanFormatError` if there is no such face.
         """
         with self._tables.reading():
-            photo = self._tables.photo_of_face(self._tables.face(face))
+            photo = self._tables.photo_of_face(self._tables.face_at(face_id))
             files, rows = self._tables.files_of_photo(photo.id), self._tables.face_rows(photo)
-        numbers = [row.id for row in rows]
-        if not files or face not in numbers:
+        face_ids = [row.id for row in rows]
+        if not files or face_id not in face_ids:
             raise SCAN_FILE.damage_error(self.path)
         (faces,) = self._tables.read(faces_of, [rows], self._dimension)
-        return photo.with_faces(files[0].path, faces), numbers.index(face)
+        return photo.with_faces(files[0].path, faces), face_ids.index(face_id)
 
     def _photos(self, places: Sequence[str], seen: set[int] | None = None) -> Iterator[tuple[list[FaceRow], Photo]]:
         """Yield photos by their files, each only once if `seen` is given."""
@@ -415,7 +427,7 @@ class ScanFile:
             files = [self._file_and_photo(row) for row in self._tables.rows(statement, values)]
             last = os.fsencode(files[-1][0]) if files else b""
             if seen is not None:
-                files = [(path, photo) for path, photo in files if _is_new(photo.id, seen)]
+                files = [(path, photo) for path, photo in files if _add_if_new(photo.id, seen)]
             rows = [self._tables.face_rows(photo) for _, photo in files]
         faces = self._tables.read(faces_of, rows, self._dimension)
         return last, [
@@ -426,15 +438,15 @@ class ScanFile:
     def _file_and_photo(self, row: Sequence[object]) -> tuple[str, PhotoRow]:
         file = self._tables.read(file_row, row[: column_count("files")])
         photo = self._tables.read(photo_row, row[column_count("files") :])
-        if photo.id != file.photo:
+        if photo.id != file.photo_id:
             raise SCAN_FILE.damage_error(self.path)
         return file.path, photo
 
 
-def _is_new(number: int, seen: set[int]) -> bool:
-    if number in seen:
+def _add_if_new(photo_id: int, seen: set[int]) -> bool:
+    if photo_id in seen:
         return False
-    seen.add(number)
+    seen.add(photo_id)
     return True
 
 

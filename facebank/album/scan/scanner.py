@@ -312,7 +312,7 @@ def scan(
             progress.advance()
     gone = scan_file.forget(plan.gone)
     shard = Shard(1, 1) if plan.shard is None else plan.shard
-    scan_file.note_looked_through(ShardRow(place, shard, plan.begun_at) for place in plan.whole)
+    scan_file.record_shards(ShardRow(place, shard, plan.begun_at) for place in plan.whole)
     unreadable = {
         path: reason
         for place in plan.places

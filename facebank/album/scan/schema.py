@@ -9,7 +9,7 @@
     groups    the group of a face and its position in it
     apart     two faces of different people
     tags      a file into which facebank wrote a person's name, and the photo's path (since 3)
-    shards    a folder, or one shard of it, that was looked through, and when (since 4)
+    shards    a folder, or one shard of it, and when its last scan began (since 4)
     totals    one row: the numbers of rows of the other tables (since 3)
     videos    a video's path, its size and time, and its content, or why it cannot be read (since 5)
     tracks    a face that is followed through a shot of a video, and when it is visible (since 5)

@@ -50,11 +50,11 @@ INSIDE = "(files.path = ? OR (files.path > ? AND files.path < ?))"
 """A condition on ``files`` with the values of `range_of`."""
 
 _DROP_PHOTO = {
-    "grouped": "DELETE FROM groups WHERE face IN (SELECT id FROM faces WHERE photo = :photo)",
-    "apart": "DELETE FROM apart WHERE first IN (SELECT id FROM faces WHERE photo = :photo) "
-    "OR second IN (SELECT id FROM faces WHERE photo = :photo)",
-    "faces": "DELETE FROM faces WHERE photo = :photo",
-    "photos": "DELETE FROM photos WHERE id = :photo",
+    "grouped": "DELETE FROM groups WHERE face IN (SELECT id FROM faces WHERE photo = :photo_id)",
+    "apart": "DELETE FROM apart WHERE first IN (SELECT id FROM faces WHERE photo = :photo_id) "
+    "OR second IN (SELECT id FROM faces WHERE photo = :photo_id)",
+    "faces": "DELETE FROM faces WHERE photo = :photo_id",
+    "photos": "DELETE FROM photos WHERE id = :photo_id",
 }
 _MAX_SHARDS = 20_000
 _NEXT_ID = {
@@ -195,9 +195,9 @@ class ScanTables:
         rows = self.rows(select(("files",), f"FROM files WHERE {INSIDE} ORDER BY path"), range_of(place))
         return [self.read(file_row, row) for row in rows]
 
-    def files_of_photo(self, photo: int) -> list[FileRow]:
+    def files_of_photo(self, photo_id: int) -> list[FileRow]:
         """Return the files that hold a photo, in the order of their paths."""
-        rows = self.rows(select(("files",), "FROM files WHERE photo = ? ORDER BY path"), (photo,))
+        rows = self.rows(select(("files",), "FROM files WHERE photo = ? ORDER BY path"), (photo_id,))
         return [self.read(file_row, row) for row in rows]
 
     def photo_of_content(self, content_hash: str) -> PhotoRow | None:
@@ -206,18 +206,18 @@ class ScanTables:
 
     def photo_of_face(self, face: FaceRow) -> PhotoRow:
         """Return the photo that a face is in."""
-        return self.photo_at(face.photo)
+        return self.photo_at(face.photo_id)
 
-    def photo_at(self, number: int) -> PhotoRow:
-        """Return the photo with a number."""
-        photo = self._single(photo_row, select(("photos",), "FROM photos WHERE id = ?"), number)
+    def photo_at(self, photo_id: int) -> PhotoRow:
+        """Return the photo with a number; raises `ScanFormatError` if it is lost."""
+        photo = self._single(photo_row, select(("photos",), "FROM photos WHERE id = ?"), photo_id)
         if photo is None:
             raise SCAN_FILE.damage_error(self.path)
         return photo
 
-    def face(self, number: int) -> FaceRow:
-        """Return the face with a number."""
-        face = self._single(face_row, select(("faces",), "FROM faces WHERE id = ?"), number)
+    def face_at(self, face_id: int) -> FaceRow:
+        """Return the face with a number; raises `ScanFormatError` if there is none."""
+        face = self._single(face_row, select(("faces",), "FROM faces WHERE id = ?"), face_id)
         if face is None:
             raise SCAN_FILE.damage_error(self.path)
         return face
@@ -226,18 +226,18 @@ class ScanTables:
         """Return the faces of a photo, largest first."""
         rows = self.rows(select(("faces",), "FROM faces WHERE photo = ? ORDER BY id"), (photo.id,))
         faces = [self.read(face_row, row) for row in rows]
-        if len(faces) != photo.face_count or any(face.photo != photo.id for face in faces):
+        if len(faces) != photo.face_count or any(face.photo_id != photo.id for face in faces):
             raise SCAN_FILE.damage_error(self.path)
         return faces
 
-    def add_photo(self, found: Photo, changed: Counter[str]) -> None:
+    def add_photo(self, photo: Photo, changed: Counter[str]) -> None:
         """Store an analyzed photo, unless it is known."""
-        if self.photo_of_content(found.content_hash) is not None:
+        if self.photo_of_content(photo.content_hash) is not None:
             return
-        photo = PhotoRow.of(self._next_id("photos"), found)
-        insert(self.connection, "photos", [photo_values(photo)])
-        first = self._next_id("faces")
-        faces = [face_values(number, photo.id, face) for number, face in enumerate(found.faces, first)]
+        row = PhotoRow.of(self._next_id("photos"), photo)
+        insert(self.connection, "photos", [photo_values(row)])
+        first_id = self._next_id("faces")
+        faces = [face_values(face_id, row.id, face) for face_id, face in enumerate(photo.faces, first_id)]
         insert(self.connection, "faces", faces)
         changed.update(photos=1, faces=len(faces))
 
@@ -273,7 +273,7 @@ class ScanTables:
         if new is not None:
             for file in self.files_of_photo(new.id):
                 self.drop_file(file.path, changed)
-                self.put_file(file._replace(photo=old.id), changed)
+                self.put_file(file._replace(photo_id=old.id), changed)
             self.drop_photo(new.id, changed)
         self.change_photo(old._replace(content_hash=content_hash))
 
@@ -291,7 +291,7 @@ class ScanTables:
         """Store a photo with validated faces under new numbers."""
         copy = photo._replace(id=self._next_id("photos"))
         insert(self.connection, "photos", [photo_values(copy)])
-        rows = [(number, copy.id, *face[2:]) for number, face in enumerate(faces, self._next_id("faces"))]
+        rows = [(face_id, copy.id, *face[2:]) for face_id, face in enumerate(faces, self._next_id("faces"))]
         insert(self.connection, "faces", rows)
         changed.update(photos=1, faces=len(faces))
         return copy
@@ -306,21 +306,21 @@ class ScanTables:
         """Forget a path; no-op if unknown."""
         changed["files"] -= self.connection.execute("DELETE FROM files WHERE path = ?", (os.fsencode(path),)).rowcount
 
-    def drop_photo(self, number: int, changed: Counter[str]) -> None:
+    def drop_photo(self, photo_id: int, changed: Counter[str]) -> None:
         """Forget a photo and its faces, with their groups and pairs."""
         for total, statement in _DROP_PHOTO.items():
-            changed[total] -= self.connection.execute(statement, {"photo": number}).rowcount
+            changed[total] -= self.connection.execute(statement, {"photo_id": photo_id}).rowcount
 
     def drop_orphans(self, changed: Counter[str]) -> int:
         """Forget photos without a file; return their number."""
         orphans = "SELECT id FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
-        numbers = [number for (number,) in self.rows(orphans)]
-        for number in numbers:
-            self.drop_photo(number, changed)
-        return len(numbers)
+        photo_ids = [photo_id for (photo_id,) in self.rows(orphans)]
+        for photo_id in photo_ids:
+            self.drop_photo(photo_id, changed)
+        return len(photo_ids)
 
     def shards(self) -> list[ShardRow]:
-        """Return the folders and shards of folders that were looked through."""
+        """Return the scanned folders and shards of folders."""
         total = self.totals().shards
         if total > _MAX_SHARDS:
             raise SCAN_FILE.damage_error(self.path, "it lists more folders than possible")
@@ -329,8 +329,8 @@ class ScanTables:
         return [self.read(shard_row, row) for row in rows]
 
     def put_shards(self, shards: Iterable[ShardRow], changed: Counter[str]) -> None:
-        """Replace the folders and shards of folders that were looked through; only the last 20,000 are kept."""
-        last = sorted(shards, key=lambda row: row.looked_through)[-_MAX_SHARDS:]
+        """Replace the scanned folders and shards of folders; only the last 20,000 are kept."""
+        last = sorted(shards, key=lambda row: row.scanned_at)[-_MAX_SHARDS:]
         rows = [shard_values(row) for row in sorted(last)]
         changed["shards"] += len(rows) - self.connection.execute("DELETE FROM shards").rowcount
         insert(self.connection, "shards", rows)
@@ -341,17 +341,17 @@ class ScanTables:
         self.require_total(len(rows), self.totals().tags)
         return [self.read(tag_row, row) for row in rows]
 
-    def put_tags(self, photo: str, tags: Collection[TagRow], changed: Counter[str]) -> None:
+    def put_tags(self, photo_path: str, tags: Collection[TagRow], changed: Counter[str]) -> None:
         """Replace the names recorded for a photo."""
-        self.drop_tags([photo], changed)
-        rows = sorted((os.fsencode(tag.photo), os.fsencode(tag.file), tag.person) for tag in tags)
+        self.drop_tags([photo_path], changed)
+        rows = sorted((os.fsencode(tag.photo_path), os.fsencode(tag.tagged_path), tag.person_id) for tag in tags)
         insert(self.connection, "tags", rows)
         changed["tags"] += len(rows)
 
-    def drop_tags(self, photos: Iterable[str], changed: Counter[str]) -> None:
+    def drop_tags(self, photo_paths: Iterable[str], changed: Counter[str]) -> None:
         """Forget the names recorded for photos."""
-        for photo in photos:
-            deleted = self.connection.execute("DELETE FROM tags WHERE photo = ?", (os.fsencode(photo),))
+        for path in photo_paths:
+            deleted = self.connection.execute("DELETE FROM tags WHERE photo = ?", (os.fsencode(path),))
             changed["tags"] -= deleted.rowcount
 
     def move_tags(self, before: Path, after: Path, changed: Counter[str]) -> None:
@@ -359,8 +359,8 @@ class ScanTables:
         statement = select(("tags",), "FROM tags WHERE photo = ?")
         tags = [self.read(tag_row, row) for row in self.rows(statement, (os.fsencode(before),))]
         if tags:
-            files = {str(before): str(after), str(sidecar_of(before)): str(sidecar_of(after))}
-            moved = {TagRow(str(after), files.get(tag.file, tag.file), tag.person) for tag in tags}
+            new_paths = {str(before): str(after), str(sidecar_of(before)): str(sidecar_of(after))}
+            moved = {TagRow(str(after), new_paths.get(tag.tagged_path, tag.tagged_path), tag.person_id) for tag in tags}
             self.drop_tags([str(before)], changed)
             self.put_tags(str(after), moved, changed)
 

@@ -115,7 +115,7 @@ def forget_places(bank: GalleryAccess, path: Path, scan_file: ScanFile, places: 
         videos.update(place_videos)
     scan_file.forget(paths)
     for place in places:
-        scan_file.forget_looked_through(place_path(place))
+        scan_file.forget_shards(place_path(place))
     scan_file.videos.forget(videos)
     cache_people(bank, path, scan_file)
     return len(paths) + len(videos)

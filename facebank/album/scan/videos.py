@@ -220,7 +220,7 @@ class ScanVideos:
         faces: dict[int, list[FaceRow]] = defaultdict(list)
         for row in face_rows:
             face = self._tables.read(_face_row, row)
-            faces[face.photo].append(face)
+            faces[face.photo_id].append(face)  # the track's number
         if len(tracks) != video.track_count or any(len(faces[track.id]) != track.face_count for track in tracks):
             raise SCAN_FILE.damage_error(self._tables.path, "some of its rows are lost")
         sightings = self._tables.read(faces_of, [faces[track.id] for track in tracks], self._dimension)

@@ -226,8 +226,8 @@ class PageMemory:
                 raise RequestError(404, "NothingToUndo", "this was undone already, or is from before a restart")
             is_changed = take_back(self.service.bank, undoable.answer, self.service.album)
             self._answers.pop(token, None)  # only now, so that a failed undo can be repeated
-            if undoable.answer.parted is not None:
-                self._excluded[undoable.request_key[0]] = frozenset(undoable.answer.parted.taken)
+            if undoable.answer.split is not None:
+                self._excluded[undoable.request_key[0]] = frozenset(undoable.answer.split.taken)
                 while len(self._excluded) > _MAX_ANSWERS:
                     self._excluded.popitem(last=False)
         self.questions.forget()
@@ -246,9 +246,9 @@ class PageMemory:
             The question, and its faces by id in the scan: photo and face number.
         """
         denied: Collection[FaceKey] = ()
-        if question.asked is not None:
+        if question.likely_person is not None:
             with suppress(PersonNotFoundError):  # forgotten in the meantime
-                denied = self.service.bank.gallery.denied_faces(question.asked).values()
+                denied = self.service.bank.gallery.denied_faces(question.likely_person).values()
         undone = self._excluded.get(question.key, frozenset())
         excluded = {
             face_id

@@ -268,7 +268,7 @@ def _view_of(memory: PageMemory, person_id: int, companion_id: int | None) -> _P
     bank, overview = memory.service.bank, memory.overview
     names = bank.gallery.names()
     name = _name(bank, person_id)
-    photos, unsure = overview.photos_of(person_id), overview.unsure(person_id)
+    photos, unsure = overview.photos_of(person_id), overview.uncertain_faces(person_id)
     videos = memory.videos.videos_of(person_id)
     seen_ids = [other for photo in photos for other in photo.people]
     seen_ids += [other for video in videos for other in video.people]

@@ -113,7 +113,7 @@ def _read_video(memory: PageMemory, content_hash: str) -> tuple[SeenVideo, list[
     with _OpenVideo(memory, content_hash) as opened:
         video, is_playable = opened.video, opened.is_playable
     names = memory.service.bank.gallery.names()
-    person_ids = dict.fromkeys(visit.person for visit in video.visits if visit.person in names)
+    person_ids = dict.fromkeys(visit.person_id for visit in video.visits if visit.person_id in names)
     people = [_Person(key, names[key], video.best_of(key), video.visits_of(key)) for key in person_ids]
     return video, people, is_playable
 

@@ -217,7 +217,7 @@ def _record(memory: PageMemory, question: Question) -> dict[str, object]:
     person_ids = {name: person_id for person_id, name in gallery.names().items()}
     return {
         "key": question.key,
-        "asked": question.asked,
+        "asked": question.likely_person,
         "face_count": question.face_count,
         "faces": _face_records(memory, question, _faces_with_ids(question)),
         "photo": {
