@@ -129,7 +129,7 @@ def report_remaining_copies(copies: Copies) -> None:
     """List files that keep personal data, with advice, on standard error."""
     from facebank.album.copies import ADVICE
 
-    for place in copies.stays:
+    for place in copies.remaining:
         say(f"stays: {place.path}: {ADVICE[place.kind]}")
 
 

@@ -117,7 +117,7 @@ def sort(
             with progress:
                 album.sort(plan, progress)
         progress.report_outside(plan)
-    progress.print_summary("would be sorted" if dry_run else "sorted", existing=plan.there, unsure=plan.unsure)
+    progress.print_summary("would be sorted" if dry_run else "sorted", existing=plan.existing, unsure=plan.improbable)
     return SOME_FAILED if progress.failed or unreadable else 0
 
 

@@ -154,10 +154,10 @@ def remove(
                 bar.advance()
                 failed += removed.error is not None
                 removed_names += removed.names
-                kept_names += removed.left
+                kept_names += removed.kept
                 changed_paths += removed.files
                 outside += removed.outside
-                if as_json and (removed.names or removed.left or removed.outside or removed.error is not None):
+                if as_json and (removed.names or removed.kept or removed.outside or removed.error is not None):
                     write_json(_removed_record(removed))
                 if removed.error is not None:
                     say(removed.error)
@@ -243,7 +243,7 @@ class _WriteResults:
         conflicts = [face for face in photo.faces if face.action == "conflict"]
         self._unsure += sum(face.action == "unsure" for face in photo.faces)
         self._removed += len(photo.removed)
-        self._kept_inside += len(photo.left)
+        self._kept_inside += len(photo.not_removed)
         sidecars = sum(path.lower().endswith(SUFFIX) for path in photo.files)
         self._sidecars += sidecars
         self._photos += len(photo.files) - sidecars
@@ -259,7 +259,7 @@ class _WriteResults:
             state = f"is named {face.named_as} there" if face.named_as else "had its name removed there"
             if face.named_as == face.person:
                 state = "has no name there, because another face has it,"
-            say(f"{photo.path}: face {face.face + 1} {state} and is known as {face.person}: not changed")
+            say(f"{photo.path}: face {face.face_number} {state} and is known as {face.person}: not changed")
 
     def summary(self, outcome: str) -> str:
         """Return the counts as a line, with an outcome such as "written"."""
@@ -345,7 +345,7 @@ def _region_rows(photo: ShownPhoto) -> Sequence[tuple[str, ...]]:
 def _written_record(photo: TaggedPhoto) -> dict[str, object]:
     faces = [
         {
-            "face": face.face + 1,
+            "face": face.face_number,
             "person": face.person or None,
             "action": face.action.value,
             "named_as": face.named_as,
@@ -353,7 +353,7 @@ def _written_record(photo: TaggedPhoto) -> dict[str, object]:
         for face in photo.faces
     ]
     record: dict[str, object] = {"image": photo.path, "files": list(photo.files), "error": photo.error, "faces": faces}
-    record = {**record, "removed": list(photo.removed), "left": list(photo.left)}
+    record = {**record, "removed": list(photo.removed), "left": list(photo.not_removed)}
     return {**record, "skipped": "outside"} if photo.outside else record
 
 
@@ -362,7 +362,7 @@ def _removed_record(removed: RemovedTags) -> dict[str, object]:
         "image": removed.path,
         "files": list(removed.files),
         "names": removed.names,
-        "left": removed.left,
+        "left": removed.kept,
         "error": removed.error,
     }
     return {**record, "skipped": "outside"} if removed.outside else record

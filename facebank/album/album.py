@@ -799,7 +799,7 @@ class Album:
         >>> album = bank.album()
         >>> report = album.scan("party.jpg")
         >>> for tagged in album.write_tags(["party.jpg"], TagOptions()):
-        ...     print([face.person for face in tagged.faces], [os.path.basename(file) for file in tagged.files])
+        ...     print([face.person for face in tagged.faces], [os.path.basename(path) for path in tagged.files])
         ['Barack', 'Joe'] ['party.jpg.xmp']
         """
         from facebank.album.tags.album_tags import write_album_tags
@@ -812,7 +812,7 @@ class Album:
         yield from write_album_tags(self._bank, self.scan_file, self.identify(named, once_per_photo), named, options)
 
     def photos_with_tags(self, name: str, places: Place | Iterable[Place] = ()) -> list[Path]:
-        """Return the photos into or beside which facebank may have written a name.
+        """Return the paths of the photos into or beside which facebank may have written a name.
 
         Parameters
         ----------
@@ -841,13 +841,13 @@ class Album:
 
             named = named_paths(places)
             check_any_exists(named)
-            return [Path(absolute(photo)) for photo in gather_photos(named).photos]
+            return [Path(absolute(path)) for path in gather_photos(named).photos]
         from facebank.album.tags.album_tags import recorded_photos
 
         return recorded_photos(self._bank, self.scan_file, name)
 
     def remove_tags(
-        self, name: str, photos: Sequence[Path], places: Place | Iterable[Place] = (), *, dry_run: bool = False
+        self, name: str, paths: Sequence[Path], places: Place | Iterable[Place] = (), *, dry_run: bool = False
     ) -> Iterator[RemovedTags]:
         """Remove a name from photos and sidecars into which facebank wrote it: see `facebank.album.tags.removing`.
 
@@ -855,8 +855,8 @@ class Album:
         ----------
         name
             The name, in any case.
-        photos
-            As `photos_with_tags` returns them.
+        paths
+            The photos' files, as `photos_with_tags` returns them.
         places
             The files and folders that the user named. No file is changed through a link that leads out of them.
         dry_run
@@ -884,7 +884,7 @@ class Album:
         tags: WrittenNames | None = None
         with suppress(ScanNotFoundError, GalleryNotFoundError):  # then nothing is recorded
             tags = WrittenNames(self.scan_file, self._bank.gallery)
-        yield from remove_album_tags(tags, name, photos, named, dry_run=dry_run)
+        yield from remove_album_tags(tags, name, paths, named, dry_run=dry_run)
 
     def import_tags(
         self,
@@ -904,7 +904,7 @@ class Album:
         most
             Maximum number of faces to enroll for a person; None for `facebank.album.groups.naming.MAX_SAMPLES`.
         own
-            Whether to use names that facebank itself wrote and nobody has changed since.
+            Whether to use names that facebank wrote and nobody has changed since.
         force
             Whether to enroll faces that are unlike the person's others, or more similar to somebody else.
         progress

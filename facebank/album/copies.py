@@ -40,7 +40,7 @@ class Copies:
     """The recorded copies of data about a gallery's people, before somebody is forgotten."""
 
     wiped: tuple[str, ...]  # files that are removed too: derived from the gallery, or left by killed runs
-    stays: tuple[WrittenPlace, ...]  # copies that the user has to remove
+    remaining: tuple[WrittenPlace, ...]  # copies that the user has to remove
     files_with_name: tuple[str, ...] = ()  # photos and sidecars into which facebank wrote the person's name
 
 
@@ -49,12 +49,12 @@ def copies_of(gallery: Gallery, name: str | None = None) -> Copies:
 
     Raises `PersonNotFoundError` if the name is not enrolled.
     """
-    stays = gallery.written_places()
+    remaining = gallery.written_places()
     scan = WrittenPlace(PlaceKind.SCAN, own_album(gallery.path).absolute())
-    if scan not in stays and scan.path.exists():
-        stays.append(scan)
+    if scan not in remaining and scan.path.exists():
+        remaining.append(scan)
     wiped = dict.fromkeys(map(str, [*gallery.derived_files(), *gallery.leftovers(), *gallery.automatic_backups()]))
     written: list[str] = []
     if name is not None:  # has to precede forgetting, which removes the person's number
         written = files_with_name(own_album(gallery.path), gallery.pack, gallery.person(name).id)
-    return Copies(tuple(wiped), tuple(stays), tuple(written))
+    return Copies(tuple(wiped), tuple(remaining), tuple(written))

@@ -18,7 +18,7 @@ _MAX_BYTES = 64 * 1024  # of a note
 _ADVICE = "open the album with a gallery where you may write, or name it with --scan-file each time"
 
 
-def default_scan_path(gallery: Path, shard: Shard | None = None) -> Path:
+def default_scan_path(gallery_path: Path, shard: Shard | None = None) -> Path:
     """Return the path of a gallery's own scan file, which lies beside the gallery.
 
     The name contains the shard, unless it is the only one.
@@ -33,21 +33,21 @@ def default_scan_path(gallery: Path, shard: Shard | None = None) -> Path:
     'family.3-of-16.scan'
     """
     if shard is None or shard.count == 1:
-        return gallery.with_suffix(".scan")
-    return gallery.with_suffix(f".{shard.number}-of-{shard.count}.scan")
+        return gallery_path.with_suffix(".scan")
+    return gallery_path.with_suffix(f".{shard.number}-of-{shard.count}.scan")
 
 
-def note_path(gallery: Path) -> Path:
+def note_path(gallery_path: Path) -> Path:
     """Return the file beside a gallery that stores the path of its opened scan."""
-    return gallery.with_suffix(".album")
+    return gallery_path.with_suffix(".album")
 
 
-def opened_album(gallery: Path) -> Path | None:
+def opened_album(gallery_path: Path) -> Path | None:
     """Return the scan file or folder of Parquet shards that was opened as a gallery's album; None if none was.
 
     Raises `StorageError` if the file of `note_path` is damaged.
     """
-    note = note_path(gallery)
+    note = note_path(gallery_path)
     try:
         with note.open("rb") as stream:
             path = json.loads(stream.read(_MAX_BYTES))["album"]
@@ -60,26 +60,32 @@ def opened_album(gallery: Path) -> Path | None:
     return Path(path)
 
 
-def own_album(gallery: Path) -> Path:
-    """Return the path of the scan of a gallery's album: the opened one, else its own scan file."""
-    return opened_album(gallery) or default_scan_path(gallery)
+def own_album(gallery_path: Path) -> Path:
+    """Return the path of the scan of a gallery's album: the opened one, else its own scan file.
+
+    Raises `StorageError` as `opened_album` does.
+    """
+    return opened_album(gallery_path) or default_scan_path(gallery_path)
 
 
-def open_album(gallery: Path, album: Path) -> None:
+def open_album(gallery_path: Path, scan_path: Path) -> None:
     """Store the path of a scan as a gallery's album; raises `StorageError` if the folder is not writable."""
-    path = os.path.normpath(Path.cwd() / album)
-    write_file(note_path(gallery), json.dumps({"album": path}).encode("ascii"), advice=_ADVICE)
+    path = os.path.normpath(Path.cwd() / scan_path)
+    write_file(note_path(gallery_path), json.dumps({"album": path}).encode("ascii"), advice=_ADVICE)
 
 
-def close_album(gallery: Path) -> bool:
-    """Make a gallery's own scan file its album again, and return whether another was open."""
-    note = note_path(gallery)
+def close_album(gallery_path: Path) -> bool:
+    """Make a gallery's own scan file its album again, and return whether another was open.
+
+    Raises `StorageError` if the file of `note_path` cannot be removed.
+    """
+    note = note_path(gallery_path)
     try:
         note.unlink()
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StorageError(f"cannot remove {printable(str(note))}: {write_reason(error)}") from error
+        raise StorageError(f"{printable(str(note))} cannot be removed: {write_reason(error)}") from error
     return True
 
 

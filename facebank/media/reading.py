@@ -180,7 +180,7 @@ def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> Decod
 class PhotoHeader:
     """The metadata of a photo's file before its pixels."""
 
-    kind: str  # name of the format
+    format_name: str  # of `facebank.media.recognize_format`
     # in pixels, upright
     width: int
     height: int
@@ -204,7 +204,7 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
 
 def picture_hash_of_photo(file: PhotoFile, header: PhotoHeader) -> str:
     """Return the picture hash of an undecoded photo, given its header."""
-    return picture_hash(file.data, 1 if header.kind in _TURNED_BY_DECODER else header.orientation)
+    return picture_hash(file.data, 1 if header.format_name in _TURNED_BY_DECODER else header.orientation)
 
 
 def read_photo_bytes(data: bytes, label: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:

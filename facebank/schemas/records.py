@@ -160,7 +160,7 @@ def _removal(copies: Copies, forgotten: Forgotten | None) -> Record:
         "full_disk": forgotten is not None and forgotten.full_disk,
         "dry_run": forgotten is None,
         "wiped": list(copies.wiped) if forgotten is None else list(map(str, forgotten.wiped)),
-        "stays": [{"kind": place.kind.value, "path": str(place.path)} for place in copies.stays],
+        "stays": [{"kind": place.kind.value, "path": str(place.path)} for place in copies.remaining],
         "mirrors": [] if forgotten is None else list(forgotten.mirrors),
     }
 

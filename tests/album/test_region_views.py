@@ -46,7 +46,9 @@ def views(faces: Sequence[Box], frame: PhotoFrame, *sources: XmpSource) -> list[
 
 
 def names(view: RegionView) -> dict[int, str]:
-    return {face: view.regions[region_number].name for face, region_number in view.of_face[Vocabulary.MWG].items()}
+    return {
+        face: view.regions[region_number].name for face, region_number in view.region_of_face[Vocabulary.MWG].items()
+    }
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
@@ -60,9 +62,9 @@ def test_regions_of_the_stored_and_the_upright_picture_match_the_right_faces(pho
         expected = dict(enumerate(NAMES[: len(faces)]))
         case = (orientation, is_stored, dimensions)
         assert names(view) == expected or view.turn.is_unclear, case
-        assert view.turn.written in (turn, None) or (len(faces) == 1 and dimensions == "swapped"), case
+        assert view.turn.to_write in (turn, None) or (len(faces) == 1 and dimensions == "swapped"), case
         if len(faces) > 1:
-            assert (names(view), view.turn.written) == (expected, turn), case
+            assert (names(view), view.turn.to_write) == (expected, turn), case
 
 
 def test_real_photos_of_two_people_are_clear() -> None:
@@ -71,7 +73,7 @@ def test_real_photos_of_two_people_are_clear() -> None:
         for orientation, is_stored in product(range(1, 9), (True, False)):
             frame, turn = PhotoFrame.of_upright(width, height, orientation), orientation if is_stored else 1
             (view,) = views(faces, frame, regions_document(faces, turn))
-            assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, turn), (photo, orientation, is_stored)
+            assert (names(view), view.turn.to_write) == ({0: "Ada", 1: "Bea"}, turn), (photo, orientation, is_stored)
 
 
 SYMMETRIC = [(0.15, 0.4, 0.35, 0.6), (0.65, 0.4, 0.85, 0.6)]
@@ -91,16 +93,16 @@ def test_one_face_is_named_in_any_orientation_but_no_region_is_added() -> None:
     face = [(0.4, 0.4, 0.6, 0.6)]
     for orientation in range(2, 9):
         (view,) = views(face, PhotoFrame.of_upright(400, 400, orientation), regions_document(face, 1))
-        assert (names(view), view.turn.written, view.turn.is_unclear) == ({0: "Ada"}, None, False)
+        assert (names(view), view.turn.to_write, view.turn.is_unclear) == ({0: "Ada"}, None, False)
     (view,) = views(face, PhotoFrame.of_upright(300, 400, 6), regions_document(face, 6, (400, 300)))
-    assert view.turn.written == 6, "dimensions are a hint where the faces leave it open"
+    assert view.turn.to_write == 6, "dimensions are a hint where the faces leave it open"
 
 
 def test_regions_of_a_photo_turned_since_are_read_if_all_match() -> None:
     faces = fractions("two side by side")
     frame = PhotoFrame.of_upright(1126, 661, 1)
     (view,) = views(faces, frame, regions_document(faces, 6))
-    assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, 6)
+    assert (names(view), view.turn.to_write) == ({0: "Ada", 1: "Bea"}, 6)
     (view,) = views(faces, frame, regions_document(faces[:1], 6))
     assert names(view) == {}, "one region may match a face by chance"
 
@@ -109,7 +111,7 @@ def test_each_document_of_a_photo_has_its_own_orientation() -> None:
     faces = fractions("three")
     frame = PhotoFrame.of_upright(2000, 1428, 6)
     stored, seen = views(faces, frame, regions_document(faces, 6), regions_document(faces, 1))
-    assert (stored.turn.written, seen.turn.written) == (6, 1)
+    assert (stored.turn.to_write, seen.turn.to_write) == (6, 1)
     assert names(stored) == names(seen) == dict(enumerate(NAMES))
 
 
@@ -126,9 +128,9 @@ def test_all_documents_together_decide_an_unclear_one() -> None:
 def test_no_region_is_added_to_a_turned_photo_without_matches() -> None:
     faces, nowhere = fractions("one"), [(0.0, 0.9, 0.05, 1.0)]
     (view,) = views(faces, PhotoFrame.of_upright(1480, 832, 1), regions_document(nowhere, 1))
-    assert view.turn.written == 1
+    assert view.turn.to_write == 1
     (view,) = views(faces, PhotoFrame.of_upright(1480, 832, 6), regions_document(nowhere, 6, (832, 1480)))
-    assert (view.turn.written, view.turn.is_unclear) == (None, False)
+    assert (view.turn.to_write, view.turn.is_unclear) == (None, False)
     assert "no face was found" in str(view.problem)
 
 
@@ -137,7 +139,7 @@ def test_regions_of_facebank_refer_to_the_stored_picture() -> None:
     for name, box in zip(NAMES, SYMMETRIC, strict=False):
         source.document.add_region(unturn_box(box, 3), name, (400, 300))
     (view,) = views(SYMMETRIC, PhotoFrame.of_upright(400, 300, 3), source)
-    assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, 3)
+    assert (names(view), view.turn.to_write) == ({0: "Ada", 1: "Bea"}, 3)
 
 
 def test_round_regions_are_read() -> None:

@@ -195,7 +195,7 @@ def test_a_header_has_the_size_and_orientation_of_the_photo(image_format: str, o
     Image.new("RGB", (40, 30)).save(file, image_format, exif=exif.tobytes())
     header = read_header(PhotoFile("a", file.getvalue(), None))
     decoded = read_photo_bytes(file.getvalue())
-    assert (header.kind, header.width, header.height) == (image_format, decoded.width, decoded.height)
+    assert (header.format_name, header.width, header.height) == (image_format, decoded.width, decoded.height)
     assert header.orientation == orientation
 
 

@@ -50,7 +50,7 @@ def plan_album_sort(
     target = Path(absolute(out))
     journal = read_journal(target, journal_key(bank.gallery))
     journal.require_trust()
-    return plan_sorting(photos, people, _folder_to_sort(folder), target, mode, before=journal.entries)
+    return plan_sorting(photos, people, _folder_to_sort(folder), target, mode, earlier=journal.entries)
 
 
 def run_album_sort(bank: GalleryAccess, plan: SortPlan, progress: Progress, note_moved: NoteMoved) -> None:

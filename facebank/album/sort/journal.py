@@ -50,11 +50,15 @@ def journal_key(gallery: Gallery) -> bytes | None:
 
 
 def ensure_journal_key(gallery: Gallery) -> bytes:
-    """Return the key (32 bytes) with which a gallery signs journals, created if missing."""
+    """Return the key (32 bytes) with which a gallery signs journals, created if missing.
+
+    Raises `StorageError` if the stored key is invalid.
+    """
     key = _parse_key(gallery.keep_setting(_KEY_SETTING, secrets.token_hex(_KEY_BYTES)))
     if key is None:
         raise StorageError(
-            f"the gallery {printable(str(gallery.path))} is damaged: its key for sort journals is invalid"
+            f"the gallery {printable(str(gallery.path))} is damaged: its key for sort journals is invalid; restore a "
+            "backup of the gallery"
         )
     return key
 
@@ -77,7 +81,7 @@ class JournalContent:
     refused: tuple[tuple[str, str], ...] = ()  # invalid entries, each with the reason
     is_signed: bool = False  # whether the gallery signed it
     unfinished: int = 0  # number of last entries that may be half done because the program was killed
-    # targets that facebank itself has rewritten since, each with its SHA-256 in hex
+    # targets that facebank has rewritten since, each with its SHA-256 in hex
     rewritten: frozenset[tuple[str, str]] = frozenset()
     is_there: bool = True  # whether the journal exists
     length: int = 0  # bytes of its complete lines
@@ -180,7 +184,7 @@ class SortJournal:
         self._append([entry.line for entry in entries])
 
     def note_rewritten(self, target: Path, content_hash: str) -> None:
-        """Record that facebank itself changed a sorted file, with its new SHA-256 in hex."""
+        """Record that facebank changed a sorted file, with its new SHA-256 in hex; raises `StorageError` as `write`."""
         self._append([{"rewritten": str(target), "content_hash": content_hash}])
 
     def close(self) -> None:
@@ -190,9 +194,9 @@ class SortJournal:
     def __enter__(self) -> SortJournal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None or not issubclass(kind, StorageError):
+            if error_type is None or not issubclass(error_type, StorageError):
                 self._append([{"done": True}])
         finally:
             self.close()
@@ -208,7 +212,7 @@ class SortJournal:
 
 
 def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
-    """Replace a journal for which the user vouches with a signed one.
+    """Replace a journal for which the user vouches with a signed one; raises `StorageError` if an entry is invalid.
 
     Parameters
     ----------

@@ -51,8 +51,8 @@ class SortPlan:
     out: Path  # holds the people's folders, absolute
     mode: SortMode  # whether photos are copied, linked or moved
     steps: tuple[Step, ...]
-    there: int  # photos that are in their person's folder already
-    unsure: int  # names that are too improbable to sort by, counted once per photo
+    existing: int  # photos that are in their person's folder already
+    improbable: int  # names that are too improbable to sort by, counted once per photo
     outside: tuple[Step, ...]  # skipped: a link leads out of `folder` to the photo, or out of `out` to the target
 
 
@@ -63,7 +63,7 @@ def plan_sorting(
     out: Path,
     mode: SortMode,
     *,
-    before: Sequence[Entry] = (),
+    earlier: Sequence[Entry] = (),
 ) -> SortPlan:
     """Return the plan that puts each photo into the folder of each person identified in it.
 
@@ -79,17 +79,17 @@ def plan_sorting(
         All names, in an order that does not change between runs.
     folder, out, mode
         As of `SortPlan`.
-    before
+    earlier
         Entries of the journal of `out`.
     """
-    folders = people_folders(people, {entry.person: Path(entry.target).parent.name for entry in before})
-    planner = _Planner(before)
+    folders = people_folders(people, {entry.person: Path(entry.target).parent.name for entry in earlier})
+    planner = _Planner(earlier)
     sorted_folder, out_folder = NamedFolders([folder]), NamedFolders([out])
-    steps, outside, there, unsure = list[Step](), list[Step](), 0, 0
+    steps, outside, existing, improbable = list[Step](), list[Step](), 0, 0
     for photo in photos:
         identified = dict.fromkeys(face.person for face in photo.faces if face.person is not None)
-        improbable = {face.candidates[0].person for face in photo.faces if face.reason is Reason.IMPROBABLE}
-        unsure += len(improbable - identified.keys())
+        doubtful = {face.candidates[0].person for face in photo.faces if face.reason is Reason.IMPROBABLE}
+        improbable += len(doubtful - identified.keys())
         for person in list(identified)[: 1 if mode is SortMode.MOVE else None]:
             source, target_folder = Path(photo.path), out / folders[person]
             if not (sorted_folder.contains(source) and out_folder.contains(target_folder)):
@@ -97,10 +97,10 @@ def plan_sorting(
                 continue
             step = planner.step(source, target_folder, photo.content_hash, person)
             if step is None:
-                there += 1
+                existing += 1
             else:
                 steps.append(replace(step, picture_hash=photo.picture_hash or ""))
-    return SortPlan(folder, out, mode, tuple(steps), there, unsure, tuple(outside))
+    return SortPlan(folder, out, mode, tuple(steps), existing, improbable, tuple(outside))
 
 
 def people_folders(names: Iterable[str], earlier: Mapping[str, str]) -> dict[str, str]:
@@ -135,13 +135,13 @@ def people_folders(names: Iterable[str], earlier: Mapping[str, str]) -> dict[str
 class _Planner:
     """Finds free targets, in view of earlier steps of the plan and earlier sorts."""
 
-    def __init__(self, before: Sequence[Entry]) -> None:
+    def __init__(self, earlier: Sequence[Entry]) -> None:
         self._planned: set[tuple[Path, str]] = set()
         self._taken: set[Path] = set()
         self._taken_stems: set[Path] = set()
         self._sorted: dict[tuple[Path, str], Path] = {
             (Path(entry.target).parent, entry.content_hash): Path(entry.target)
-            for entry in before
+            for entry in earlier
             if not entry.is_sidecar
         }
 
@@ -154,9 +154,10 @@ class _Planner:
         target = self._sorted.get(key)
         if target is not None and _has_hash(target, content_hash):
             return None
-        return self._free(source, folder, content_hash, person)
+        return self._free_step(source, folder, content_hash, person)
 
-    def _free(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
+    def _free_step(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
+        """Return the step to the first free name in a folder; None if one of the names has the same content."""
         for number in range(1, _MAX_NUMBER):
             target = folder / (source.name if number == 1 else f"{source.stem} ({number}){source.suffix}")
             sidecars = tuple(

@@ -1,4 +1,4 @@
-"""Records, in sort journals, of files that facebank itself rewrites in sorted folders."""
+"""Records in sort journals of the files that facebank rewrites in sorted folders."""
 
 from __future__ import annotations
 
@@ -51,11 +51,19 @@ class SortNotes:
             if opened is not None:
                 opened.journal.close()
 
-    def remember_hashes(self, photo: Path, content_hash: str) -> None:
-        """Remember the hashes of a photo and its sidecars before they are written; `content_hash` is the photo's."""
-        if self._find_journal(photo) is not None:
-            beside = {str(path): sha256_of(path) if is_file(path) else None for path in possible_sidecars(photo)}
-            self._before = {str(photo): content_hash, **beside}
+    def remember_hashes(self, path: Path, content_hash: str) -> None:
+        """Remember the hashes of a photo and its sidecars before they are written.
+
+        Parameters
+        ----------
+        path, content_hash
+            The photo's file, and the SHA-256 of its bytes in hex.
+        """
+        if self._find_journal(path) is not None:
+            sidecars = {
+                str(sidecar): sha256_of(sidecar) if is_file(sidecar) else None for sidecar in possible_sidecars(path)
+            }
+            self._before = {str(path): content_hash, **sidecars}
 
     def record(self, paths: Iterable[str]) -> None:
         """Record that files of the last photo passed to `remember_hashes` have been written."""

@@ -23,7 +23,6 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from facebank.album.sort.journal import JournalContent
 
-
 _FREE_PATH = "move or rename that file, and undo again"
 _KEEP_OR_DELETE = "move it elsewhere or delete it, and undo again"
 
@@ -100,7 +99,7 @@ class _SortedPhoto:
     journal: JournalContent
 
     def undo(self, *, dry_run: bool) -> UndoResult | None:
-        """Undo the sort of the photo; None if there was nothing to do."""
+        """Undo the sort of the photo, and return the result; None if there was nothing to do."""
         entry = self.entry
         try:
             undo = self._undo_move if entry.mode is SortMode.MOVE else self._undo_copy
@@ -134,7 +133,7 @@ class _SortedPhoto:
             elif not is_back:
                 raise _KeptFileError(
                     f"{printable(entry.source)} cannot be moved back, because {printable(entry.target)} is gone: "
-                    f"restore one of them from a backup"
+                    "restore one of them from a backup"
                 )
             elif original is None or not sidecars or not self._is_same(original):
                 return None  # it was never moved, or the user put it back
@@ -165,7 +164,7 @@ class _SortedPhoto:
             if not self._has_original():
                 raise _KeptFileError(
                     f"{printable(entry.target)} is kept, because its original has changed or is gone: "
-                    f"delete it if it is not needed"
+                    "delete it if it is not needed"
                 )
             paths = {sidecar.name: path for sidecar in sidecars if (path := self._free_path_of(sidecar)) is not None}
             changed = [
@@ -220,7 +219,7 @@ class _SortedPhoto:
         return bool(recorded) and matches_picture(stored_picture_hash(location), recorded)
 
     def _is_rewritten(self, location: FileLocation) -> bool:
-        """Return whether facebank itself wrote the file, and nobody has changed it since."""
+        """Return whether facebank wrote the file, and nobody has changed it since."""
         path = Path(self.entry.target).with_name(location.name)
         return (str(path), digest_of(location)) in self.journal.rewritten
 
@@ -282,10 +281,10 @@ def _try_open_location(root: Path, path: Path) -> Iterator[FileLocation | None]:
         yield location
 
 
-def _sidecars_beside(location: FileLocation | None, photo: Path) -> list[FileLocation]:
+def _sidecars_beside(location: FileLocation | None, path: Path) -> list[FileLocation]:
     if location is None:
         return []
-    return [FileLocation(location.folder, path.name) for path in own_sidecars(photo)]
+    return [FileLocation(location.folder, sidecar.name) for sidecar in own_sidecars(path)]
 
 
 def _put_back(location: FileLocation, original: FileLocation) -> None:

@@ -60,31 +60,31 @@ def write_album_tags(
                     _note_place(bank, Path(photo.path), places, recorded)
                 tagged = tag_photo(photo, options, tags)
                 if not options.dry_run:
-                    standing = None if tagged.error is not None else tagged.standing
-                    tags.keep(photo, tagged.content_hash, standing)
+                    remaining = None if tagged.error is not None else tagged.remaining
+                    tags.keep(photo, tagged.content_hash, remaining)
                     notes.record(tagged.files)
             yield tagged
 
 
-def _note_place(bank: GalleryAccess, photo: Path, places: Sequence[Path], recorded: set[Path]) -> None:
+def _note_place(bank: GalleryAccess, path: Path, places: Sequence[Path], recorded: set[Path]) -> None:
     """Record in the gallery, once for each place, that names were written there."""
     named = (Path(absolute(place)) for place in places)
-    place = next((place for place in named if photo.is_relative_to(place)), photo.parent)
+    place = next((place for place in named if path.is_relative_to(place)), path.parent)
     if place not in recorded:
         recorded.add(place)
         bank.note_written(PlaceKind.TAGS, place)
 
 
 def recorded_photos(bank: GalleryAccess, scan_file: ScanFile, name: str) -> list[Path]:
-    """Return the photos for which a scan records a person's name, or that of a forgotten person."""
+    """Return the paths of the photos for which a scan records a person's name, or that of a forgotten person."""
     names = bank.gallery.names()
-    others = {number for number, other in names.items() if name_key(other) != name_key(name)}
-    found = {tag.photo for tag in scan_file.tags() if tag.person not in others}
+    other_ids = {person_id for person_id, other in names.items() if name_key(other) != name_key(name)}
+    found = {tag.photo_path for tag in scan_file.tags() if tag.person_id not in other_ids}
     return sorted(map(Path, found))
 
 
 def remove_album_tags(
-    tags: WrittenNames | None, name: str, photos: Sequence[Path], places: Sequence[Path], *, dry_run: bool
+    tags: WrittenNames | None, name: str, paths: Sequence[Path], places: Sequence[Path], *, dry_run: bool
 ) -> Iterator[RemovedTags]:
     """Remove a name from photos and sidecars, and yield each photo's result.
 
@@ -92,21 +92,21 @@ def remove_album_tags(
     ----------
     tags
         Records what was removed; None without a scan or a gallery.
-    name, photos
-        The name in any case, and the photos.
+    name, paths
+        The name in any case, and the photos' files.
     places
         The files and folders that the user named; no file is changed through a link that leads out of them.
     dry_run
         Whether files stay unchanged, and the results are only reported.
     """
     folders = NamedFolders(places)
-    for photo in photos:
+    for path in paths:
         with uninterrupted():
-            removed = remove_name(photo, name, folders, dry_run=dry_run)
+            removed = remove_name(path, name, folders, dry_run=dry_run)
             if tags is not None and not dry_run:
                 before = None if removed.before is None else removed.before.content_hash
-                standing = None if removed.error is not None else removed.standing
-                tags.keep_removed(removed.path, before, removed.content_hash, standing)
+                remaining = None if removed.error is not None else removed.remaining
+                tags.keep_removed(removed.path, before, removed.content_hash, remaining)
         yield removed
 
 

@@ -82,7 +82,7 @@ def read_tags(
     photos
         As scanned.
     own
-        Whether to use names that facebank itself wrote and nobody has changed since.
+        Whether to use names that facebank wrote and nobody has changed since.
     progress
         Advanced with each photo that was read.
 
@@ -115,7 +115,7 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
         if view.turn.is_unclear:
             yield ImportedTag(photo.path, None, False, TagReason.UNCLEAR_TURN, view.problem or "")
             continue
-        matched = {index: face for indices in view.of_face.values() for face, index in indices.items()}
+        matched = {index: face for indices in view.region_of_face.values() for face, index in indices.items()}
         for index, region in enumerate(view.regions):
             if not region.is_face:
                 continue
@@ -128,8 +128,8 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
     found = {key for keys in names.values() for key in keys}
     yield from (_unmatched_tag(photo.path, name) for key, name in unmatched.items() if key not in found)
     yield from (_own_tag(photo.path, name) for key, name in ours.items() if key not in found)
-    for face, given in names.items():
-        yield _offer(photo, face, [name for key, name in given.items() if key])
+    for face_index, face_names in names.items():
+        yield _offer(photo, face_index, [name for key, name in face_names.items() if key])
 
 
 def _unmatched_tag(path: str, name: str) -> ImportedTag:
@@ -144,7 +144,7 @@ def _own_tag(path: str, name: str) -> ImportedTag:
     return ImportedTag(path, name, False, TagReason.WRITTEN_BY_FACEBANK, detail)
 
 
-def _offer(photo: Photo, face: int, names: Sequence[str]) -> TagOffer | ImportedTag:
+def _offer(photo: Photo, face_index: int, names: Sequence[str]) -> TagOffer | ImportedTag:
     if not names:
         return ImportedTag(photo.path, None, False, TagReason.NO_NAME, "a face's region has no name")
     if len(names) > 1:
@@ -155,7 +155,8 @@ def _offer(photo: Photo, face: int, names: Sequence[str]) -> TagOffer | Imported
         person = normalize_name(names[0])
     except InvalidNameError as error:
         return ImportedTag(photo.path, names[0], False, TagReason.NO_NAME_OF_A_PERSON, str(error))
-    return TagOffer(person, replace(photo, faces=()), photo.faces[face], GuardedFace.from_photo(photo, face))
+    face, guarded = photo.faces[face_index], GuardedFace.from_photo(photo, face_index)
+    return TagOffer(person, replace(photo, faces=()), face, guarded)
 
 
 def enroll_tags(
@@ -228,8 +229,8 @@ def _refusal(offer: TagOffer, judgment: Judgment | None) -> ImportedTag | None:
         return ImportedTag(offer.photo.path, offer.person, False, TagReason.NAMED_TWICE, detail)
     if judgment.refusal is None:
         return None
-    unlike = judgment.refusal is EnrollReason.UNLIKE_THE_PERSON
-    reason = TagReason.UNLIKE_THE_OTHERS if unlike else judgment.refusal
+    is_unlike = judgment.refusal is EnrollReason.UNLIKE_THE_PERSON
+    reason = TagReason.UNLIKE_THE_OTHERS if is_unlike else judgment.refusal
     return ImportedTag(offer.photo.path, offer.person, False, reason, judgment.detail)
 
 

@@ -22,7 +22,7 @@ class ShownRegion:
     kind: str  # as the file states it: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
     box: Box | None  # x1, y1, x2, y2 in pixels of the upright photo; None if it cannot be derived
     vocabulary: Vocabulary  # of the properties in which it is written
-    file: str  # the photo itself or a sidecar
+    file: str  # path of the photo or of a sidecar
     written_by_facebank: bool  # whether facebank wrote the name and nobody has changed it since
     problem: str | None  # why there is no box, or None
 

@@ -29,14 +29,14 @@ Match = dict[tuple[int, int], int]
 class Turn:
     """The EXIF orientation that makes the regions of a photo upright."""
 
-    seen: int | None  # EXIF orientation to match them with faces; None if they cannot be read
-    written: int | None  # EXIF orientation to write further regions among them; None if that is unclear
+    to_read: int | None  # EXIF orientation to match them with faces; None if they cannot be read
+    to_write: int | None  # EXIF orientation to write further regions among them; None if that is unclear
     problem: str | None = None  # why one is None, worded to follow the file's name
 
     @property
     def is_unclear(self) -> bool:
         """Whether several orientations match the regions with different faces."""
-        return self.problem is not None and self.seen is None
+        return self.problem is not None and self.to_read is None
 
 
 class TurnFinder:
@@ -57,7 +57,7 @@ class TurnFinder:
         self._faces = faces
         self._sources = sources
 
-    def of(self, source: XmpSource) -> Turn:
+    def find(self, source: XmpSource) -> Turn:
         """Return the turn of a document's regions, decided by them alone or else by all documents together."""
         document = source.document
         lists = self._lists(source)
@@ -70,8 +70,8 @@ class TurnFinder:
         ):
             width, height = document.dimensions or (0, 0)
             problem = f"has regions of a picture of {width:g} x {height:g} pixels, and the photo now has another shape"
-            seen = self._frame.orientation if own is None else own.seen
-            return Turn(seen, None, f"{problem}: write them again with the program that wrote them")
+            to_read = self._frame.orientation if own is None else own.to_read
+            return Turn(to_read, None, f"{problem}: write them again with the program that wrote them")
         if own is not None:
             return own
         if not any(lists):
@@ -97,7 +97,7 @@ class TurnFinder:
         return [regions for regions in lists if regions]
 
     def _hint(self, lists: Sequence[Sequence[Region]], dimensions: tuple[float, float] | None) -> int | None:
-        """Return the turn that a document itself implies; None if it implies none."""
+        """Return the turn that a document implies without faces; None if it implies none."""
         if all(region.written_name is not None for regions in lists for region in regions):
             return self._frame.orientation  # facebank's regions refer to the stored picture
         return self._frame.turn_of(dimensions) if self._frame.is_distinguished_by(dimensions) else None
@@ -132,7 +132,7 @@ class TurnFinder:
         """Return the total nearness of regions to faces in a turn, and the matched faces."""
         size, score, match = self._frame.size_of(turn), 0.0, Match()
         for number, regions in enumerate(lists):
-            matched = match_faces([_visible_box(region, turn, size) for region in regions], self._faces)
+            matched = match_faces([_upright_box(region, turn, size) for region in regions], self._faces)
             score += sum(nearness for _, nearness in matched.values())
             match |= {(number, index): face for index, (face, _) in matched.items()}
         return score, match
@@ -166,29 +166,30 @@ class RegionView:
     source: XmpSource
     regions: tuple[Region, ...]
     boxes: tuple[Box | None, ...]  # of the regions; None for a region without an area
-    of_face: dict[Vocabulary, dict[int, int]]  # indices of regions by the index of their face, for each vocabulary
+    # indices of regions by the index of their face, for each vocabulary
+    region_of_face: dict[Vocabulary, dict[int, int]]
     turn: Turn
     faces: tuple[Box, ...]  # boxes of the faces in the upright picture
 
     @classmethod
     def of(cls, source: XmpSource, frame: PhotoFrame, faces: Sequence[Box], finder: TurnFinder) -> RegionView:
         """Return the view of a document; the parameters are as of `TurnFinder`."""
-        regions, turn = source.document.regions, finder.of(source)
+        regions, turn = source.document.regions, finder.find(source)
         fits_photo = frame.may_have(source.document.dimensions)
         boxes = tuple(
             None
-            if turn.seen is None or not (fits_photo or region.vocabulary is Vocabulary.MICROSOFT)
-            else _visible_box(region, turn.seen, frame.size_of(turn.seen))
+            if turn.to_read is None or not (fits_photo or region.vocabulary is Vocabulary.MICROSOFT)
+            else _upright_box(region, turn.to_read, frame.size_of(turn.to_read))
             for region in regions
         )
-        of_face = {}
+        region_of_face = {}
         for vocabulary in Vocabulary:
             usable = [
                 box if region.vocabulary is vocabulary and region.is_face else None
                 for region, box in zip(regions, boxes, strict=True)
             ]
-            of_face[vocabulary] = {face: index for index, (face, _) in match_faces(usable, faces).items()}
-        return cls(source, tuple(regions), boxes, of_face, turn, tuple(faces))
+            region_of_face[vocabulary] = {face: index for index, (face, _) in match_faces(usable, faces).items()}
+        return cls(source, tuple(regions), boxes, region_of_face, turn, tuple(faces))
 
     def without_names(self, indices: Sequence[int]) -> RegionView:
         """Return the view without the names of some regions."""
@@ -200,48 +201,48 @@ class RegionView:
         """Why regions cannot be read or added, with the file's name; None if they can."""
         return None if self.turn.problem is None else f"{printable(str(self.source.path))} {self.turn.problem}"
 
-    def names_of(self, face: int) -> list[Region]:
+    def named_regions(self, face_index: int) -> list[Region]:
         """Return the named regions of a face."""
-        indices = [matched[face] for matched in self.of_face.values() if face in matched]
+        indices = [matched[face_index] for matched in self.region_of_face.values() if face_index in matched]
         return [self.regions[index] for index in indices if self.regions[index].name]
 
-    def names_another(self, face: int, person: str, known: AbstractSet[int]) -> bool:
+    def names_another(self, face_index: int, person: str, known: AbstractSet[int]) -> bool:
         """Return whether a region of another face, or of none, has the person's name.
 
         Names that facebank wrote for faces in `known`, which it can correct, do not count.
         """
-        faces = self._faces_of_regions()
+        faces = self._face_of_region()
         return any(
             region.is_face
             and box is not None
             and name_key(region.name) == name_key(person)
-            and faces.get(index) != face
+            and faces.get(index) != face_index
             and not (region.is_ours and faces.get(index) in known)
-            and not (index not in faces and self._is_inside(face, box))
+            and not (index not in faces and self._is_inside(face_index, box))
             for index, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
         )
 
-    def frames(self, face: int, person: str) -> bool:
+    def is_framed(self, face_index: int, person: str) -> bool:
         """Return whether a region without a face, such as a body's, contains this face and has the person's name."""
-        faces = self._faces_of_regions()
+        faces = self._face_of_region()
         return any(
             index not in faces
             and box is not None
             and region.vocabulary is Vocabulary.MWG
             and name_key(region.name) == name_key(person)
-            and self._is_inside(face, box)
+            and self._is_inside(face_index, box)
             for index, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
         )
 
-    def _faces_of_regions(self) -> dict[int, int]:
-        return {index: face for matched in self.of_face.values() for face, index in matched.items()}
+    def _face_of_region(self) -> dict[int, int]:
+        return {index: face for matched in self.region_of_face.values() for face, index in matched.items()}
 
-    def _is_inside(self, face: int, box: Box) -> bool:
-        x1, y1, x2, y2 = self.faces[face]
+    def _is_inside(self, face_index: int, box: Box) -> bool:
+        x1, y1, x2, y2 = self.faces[face_index]
         return box[0] <= (x1 + x2) / 2 <= box[2] and box[1] <= (y1 + y2) / 2 <= box[3]
 
 
-def _visible_box(region: Region, turn: int, size: tuple[float, float]) -> Box | None:
+def _upright_box(region: Region, turn: int, size: tuple[float, float]) -> Box | None:
     """Return the box in the upright picture of a region that refers to a picture of this size."""
     box = region.box_in(size)
     return None if box is None else turn_box(box, turn)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SUFFIX = ".xmp"
 
 
-def sidecar_of(photo: Path) -> Path:
+def sidecar_of(path: Path) -> Path:
     """Return the sidecar that facebank writes for a photo.
 
     Examples
@@ -22,36 +22,36 @@ def sidecar_of(photo: Path) -> Path:
     >>> sidecar_of(Path("photo.jpg")).name
     'photo.jpg.xmp'
     """
-    return photo.with_name(f"{photo.name}{SUFFIX}")
+    return path.with_name(f"{path.name}{SUFFIX}")
 
 
-def possible_sidecars(photo: Path) -> tuple[Path, ...]:
+def possible_sidecars(path: Path) -> tuple[Path, ...]:
     """Return the paths at which programs store a photo's sidecar: ``photo.jpg.xmp`` and Adobe's ``photo.xmp``.
 
     Examples
     --------
     >>> from pathlib import Path
-    >>> [path.name for path in possible_sidecars(Path("photo.jpg"))]
+    >>> [sidecar.name for sidecar in possible_sidecars(Path("photo.jpg"))]
     ['photo.jpg.xmp', 'photo.xmp']
     """
-    return tuple(dict.fromkeys((sidecar_of(photo), photo.with_suffix(SUFFIX))))
+    return tuple(dict.fromkeys((sidecar_of(path), path.with_suffix(SUFFIX))))
 
 
-def own_sidecars(photo: Path) -> list[Path]:
+def own_sidecars(path: Path) -> list[Path]:
     """Return the existing sidecars that belong to this photo alone, and therefore move with it."""
-    beside = sidecar_of(photo)
+    first_choice = sidecar_of(path)
     return [
-        path
-        for path in possible_sidecars(photo)
-        if is_file(path) and not path.is_symlink() and (path == beside or has_unique_stem(photo))
+        sidecar
+        for sidecar in possible_sidecars(path)
+        if is_file(sidecar) and not sidecar.is_symlink() and (sidecar == first_choice or has_unique_stem(path))
     ]
 
 
-def has_unique_stem(photo: Path) -> bool:
-    """Return whether ``photo.xmp`` cannot belong to another file, such as a raw file of the same name."""
+def has_unique_stem(path: Path) -> bool:
+    """Return whether a photo's ``photo.xmp`` cannot belong to another file, such as a raw file of the same name."""
     with suppress(OSError):
         return not any(
-            other.stem == photo.stem and other.name != photo.name and other.suffix.lower() != SUFFIX and other.is_file()
-            for other in photo.parent.iterdir()
+            other.stem == path.stem and other.name != path.name and other.suffix.lower() != SUFFIX and other.is_file()
+            for other in path.parent.iterdir()
         )
     return False

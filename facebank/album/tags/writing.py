@@ -44,11 +44,14 @@ class Action(StrEnum):
     UNSURE = "unsure"
 
 
+_ORDER = tuple(Action)
+
+
 @dataclass(frozen=True, slots=True)
 class TaggedFace:
     """The result of a face."""
 
-    face: int  # its index in the photo, from 0
+    face_number: int  # in the photo, from 1
     person: str  # the identified or improbable name; empty for a face that is only framed
     action: Action
     # the face's other name in a file; empty if a user removed facebank's name; `person` if another face has that name;
@@ -68,14 +71,11 @@ class TaggedPhoto:
     content_hash: str | None = None
     removed: tuple[str, ...] = ()  # names that were removed because they were denied or forgotten
     # names that facebank wrote and that remain, by file; None if nothing was read
-    standing: Mapping[str, tuple[str, ...]] | None = None
-    # names to remove in the photo itself, which is written only with ``into_photos``
-    left: tuple[str, ...] = ()
+    remaining: Mapping[str, tuple[str, ...]] | None = None
+    # names that should be removed from the photo, which is written only with ``into_photos``
+    not_removed: tuple[str, ...] = ()
     # files that links place outside of the named folders; if there are any, nothing is written for this photo
     outside: tuple[str, ...] = ()
-
-
-_ORDER = tuple(Action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +88,13 @@ class TagOptions:
     False
     """
 
-    into_photos: bool = False  # write into the photos themselves, not into sidecars
+    into_photos: bool = False  # write into the photos, not into sidecars
     unnamed: bool = False  # also frame unknown faces, without a name
     dry_run: bool = False  # leave files unchanged, and only report
     folders: NamedFolders | None = None  # where files may be written after links are resolved; None for anywhere
 
 
-def tag_photo(
-    photo: Photo,
-    options: TagOptions,
-    tags: WrittenNames,
-) -> TaggedPhoto:
+def tag_photo(photo: Photo, options: TagOptions, tags: WrittenNames) -> TaggedPhoto:
     """Write the names of people in a photo, and remove facebank's names that were denied or forgotten since.
 
     Raises `MissingDependencyError` if lxml is not installed.
@@ -118,8 +114,8 @@ def tag_photo(
         The written files and the action for each face.
     """
     unsure = tuple(
-        TaggedFace(index, face.candidates[0].person, Action.UNSURE)
-        for index, face in enumerate(photo.faces)
+        TaggedFace(face_number, face.candidates[0].person, Action.UNSURE)
+        for face_number, face in enumerate(photo.faces, 1)
         if face.reason is Reason.IMPROBABLE
     )
     wanted = {
@@ -163,7 +159,7 @@ def _tag(
     views = [view_without_obsolete(source)[0] for source in xmp.sources]
     _require_clear(views if wanted else ())
     had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
-    targets = _targets(xmp, [view.source for view in views if view.turn.written], into_photo=options.into_photos)
+    targets = _targets(xmp, [view.source for view in views if view.turn.to_write], into_photo=options.into_photos)
     changed, faces, removed = list[XmpSource](), dict[int, TaggedFace](), list[str]()
     for target in targets:
         view, obsolete = view_without_obsolete(target)
@@ -174,14 +170,14 @@ def _tag(
         remove_names(target, obsolete)
         if target.path == xmp.path and not had_regions:
             # regions that only a sidecar had are copied into the photo
-            copied = view.of_face[Vocabulary.MWG]
-            plans = [_at_least_added(plan) if plan.face in copied else plan for plan in plans]
+            copied = view.region_of_face[Vocabulary.MWG]
+            plans = [_at_least_added(plan) if plan.face_number - 1 in copied else plan for plan in plans]
         if _has_changes(plans) or (obsolete and any(target is source for source in xmp.sources)):
             changed.append(target)
             removed += names
         for plan in plans:
-            before = faces.get(plan.face, plan)
-            faces[plan.face] = max(before, plan, key=lambda tagged: _ORDER.index(tagged.action))
+            before = faces.get(plan.face_number, plan)
+            faces[plan.face_number] = max(before, plan, key=lambda tagged: _ORDER.index(tagged.action))
     inside = [] if xmp.embedded is None or options.into_photos else [xmp.embedded]
     planned = TaggedPhoto(
         photo.path,
@@ -189,18 +185,18 @@ def _tag(
         None,
         tuple(faces.values()),
         removed=tuple(dict.fromkeys(removed)),
-        left=tuple(
+        not_removed=tuple(
             source.document.regions[index].name for source in inside for index in view_without_obsolete(source)[1]
         ),
     )
-    planned = replace(planned, standing=standing_names([*xmp.sources, *changed]))
+    planned = replace(planned, remaining=remaining_names([*xmp.sources, *changed]))
     outside = _files_outside(changed, options.folders)
     if outside:
         return TaggedPhoto(photo.path, (), None, (), outside=outside)
     if options.dry_run:
         return planned
     if changed:
-        tags.prepare(photo, planned.standing or {})
+        tags.prepare(photo, planned.remaining or {})
     return _write(planned, xmp, changed)
 
 
@@ -222,7 +218,7 @@ def _find_obsolete(
     view: RegionView, marks: TagMarks, denied: Mapping[int, AbstractSet[str]], named: AbstractSet[int]
 ) -> list[int]:
     """Return the indices of regions whose names are to be removed; known faces are renamed instead."""
-    faces = {index: face for face, index in view.of_face[Vocabulary.MWG].items()}
+    faces = {index: face for face, index in view.region_of_face[Vocabulary.MWG].items()}
     return [
         index
         for index, region in enumerate(view.regions)
@@ -239,27 +235,29 @@ def _has_changes(plans: Sequence[TaggedFace]) -> bool:
 
 
 def _plan(
-    face: int, person: str, target: RegionView, views: Sequence[RegionView], known: AbstractSet[int]
+    face_index: int, person: str, target: RegionView, views: Sequence[RegionView], known: AbstractSet[int]
 ) -> TaggedFace:
     """Return the action for a face in the target document, in view of all documents about the photo."""
-    index = target.of_face[Vocabulary.MWG].get(face)
-    named = [region for view in views for region in view.names_of(face)]
+    face_number, index = face_index + 1, target.region_of_face[Vocabulary.MWG].get(face_index)
+    named = [region for view in views for region in view.named_regions(face_index)]
     if not person:
-        return TaggedFace(face, person, Action.ADDED if index is None and not named else Action.UNCHANGED)
+        return TaggedFace(face_number, person, Action.ADDED if index is None and not named else Action.UNCHANGED)
     others = (region.name for region in named if not region.is_ours and name_key(region.name) != name_key(person))
     other = next(others, None)
-    if other is None and any(view.names_another(face, person, known) for view in views):
+    if other is None and any(view.names_another(face_index, person, known) for view in views):
         other = person
     if other is not None:
-        return TaggedFace(face, person, Action.CONFLICT, other)
+        return TaggedFace(face_number, person, Action.CONFLICT, other)
     if index is None:
-        return TaggedFace(face, person, Action.UNCHANGED if target.frames(face, person) else Action.ADDED)
+        return TaggedFace(
+            face_number, person, Action.UNCHANGED if target.is_framed(face_index, person) else Action.ADDED
+        )
     name = target.regions[index].name
     if name_key(name) == name_key(person):
-        return TaggedFace(face, person, Action.UNCHANGED)
+        return TaggedFace(face_number, person, Action.UNCHANGED)
     if not name and target.regions[index].written_name:
-        return TaggedFace(face, person, Action.CONFLICT, "")
-    return TaggedFace(face, person, Action.RENAMED if name else Action.NAMED, name or None)
+        return TaggedFace(face_number, person, Action.CONFLICT, "")
+    return TaggedFace(face_number, person, Action.RENAMED if name else Action.NAMED, name or None)
 
 
 def _apply(
@@ -267,14 +265,15 @@ def _apply(
 ) -> None:
     document = view.source.document
     for plan in plans:
+        face_index = plan.face_number - 1
         if plan.action is Action.ADDED:
-            turn = view.turn.written
+            turn = view.turn.to_write
             if turn is None:
                 raise XmpError(view.problem or "")
-            box, mark = unturn_box(boxes[plan.face], turn), marks.mark(plan.person)
+            box, mark = unturn_box(boxes[face_index], turn), marks.mark(plan.person)
             document.add_region(box, plan.person, frame.size_of(turn), mark)
         elif plan.action in (Action.NAMED, Action.RENAMED):
-            document.name_region(view.of_face[Vocabulary.MWG][plan.face], plan.person, marks.mark(plan.person))
+            document.name_region(view.region_of_face[Vocabulary.MWG][face_index], plan.person, marks.mark(plan.person))
 
 
 def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) -> list[XmpSource]:
@@ -333,7 +332,7 @@ def save(xmp: PhotoXmp, source: XmpSource) -> str | None:
     return None
 
 
-def standing_names(sources: Sequence[XmpSource]) -> dict[str, tuple[str, ...]]:
+def remaining_names(sources: Sequence[XmpSource]) -> dict[str, tuple[str, ...]]:
     """Return the unchanged names in documents that facebank wrote, by file."""
     return {
         str(source.path): tuple(region.name for region in source.document.regions if region.is_ours and region.name)

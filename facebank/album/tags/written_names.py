@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.album.scan.rows import TagRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
@@ -83,8 +83,8 @@ def _read_key(gallery: Gallery) -> bytes | None:
     return key if len(key) == _KEY_BYTES else None
 
 
-Standing = Mapping[str, Collection[str]]
-"""Names that facebank wrote, by file."""
+NamesByFile: TypeAlias = Mapping[str, Collection[str]]
+"""Names that facebank wrote, by path of the photo or sidecar."""
 
 
 class WrittenNames:
@@ -95,23 +95,24 @@ class WrittenNames:
         self._scan_file = scan_file
         self._gallery = gallery
         self._names = gallery.names()
-        self._ids = {name_key(name): number for number, name in self._names.items()}
+        self._ids = {name_key(name): person_id for person_id, name in self._names.items()}
         self._rows: dict[str, set[TagRow]] = {}
         for row in scan_file.tags():
-            self._rows.setdefault(row.photo, set()).add(row)
+            self._rows.setdefault(row.photo_path, set()).add(row)
 
     def denied(self, photo: Photo) -> dict[int, frozenset[str]]:
         """Return the keys (`name_key`) of the names that were denied of a photo's faces, by the face's index from 0."""
         denied = {}
         for index, face in enumerate(photo.faces):
-            people = self._gallery.denials_of(FaceKey.from_photo(photo, face))
-            if people:
-                denied[index] = frozenset(name_key(self._names[number]) for number in people if number in self._names)
+            person_ids = self._gallery.denials_of(FaceKey.from_photo(photo, face))
+            if person_ids:
+                names = (self._names[person_id] for person_id in person_ids if person_id in self._names)
+                denied[index] = frozenset(map(name_key, names))
         return denied
 
     def may_have_forgotten(self, photo: Photo) -> bool:
         """Return whether the name of a forgotten person was written for a photo."""
-        return any(row.person not in self._names for row in self._rows.get(photo.path, ()))
+        return any(row.person_id not in self._names for row in self._rows.get(photo.path, ()))
 
     def learn_picture(self, photo: Photo, picture_hash: str) -> None:
         """Record the hash of a photo's pixels, by which it is recognized after its bytes change."""
@@ -119,12 +120,12 @@ class WrittenNames:
             self._scan_file.learn_picture(photo.content_hash, picture_hash)
         self._gallery.learn_picture(photo.content_hash, picture_hash)
 
-    def prepare(self, photo: Photo, standing: Standing) -> None:
+    def prepare(self, photo: Photo, remaining: NamesByFile) -> None:
         """Record names before they are written, so that a crash leaves none unrecorded."""
         before = self._rows.get(photo.path, set())
-        self._keep(photo.path, before | self._rows_of(photo.path, standing))
+        self._keep(photo.path, before | self._rows_of(photo.path, remaining))
 
-    def keep(self, photo: Photo, content_hash: str | None, standing: Standing | None) -> None:
+    def keep(self, photo: Photo, content_hash: str | None, remaining: NamesByFile | None) -> None:
         """Record what was written for a photo.
 
         Parameters
@@ -133,57 +134,61 @@ class WrittenNames:
             As it was scanned.
         content_hash
             SHA-256 of its bytes now, in hex; None if they are as scanned, or unknown.
-        standing
+        remaining
             Names that facebank wrote and that remain, by file; None to leave the record unchanged.
         """
         if content_hash is not None:
             written = replace(photo, content_hash=content_hash)
             file = ScannedFile(photo.path, state_of(photo.path), content_hash, None, written)
             self._scan_file.keep_written(photo.content_hash, file)
-        if standing is not None:
-            self._keep(photo.path, self._rows_of(photo.path, standing))
+        if remaining is not None:
+            self._keep(photo.path, self._rows_of(photo.path, remaining))
 
-    def keep_removed(self, path: str, before: str | None, content_hash: str | None, standing: Standing | None) -> None:
+    def keep_removed(
+        self, path: str, before: str | None, content_hash: str | None, remaining: NamesByFile | None
+    ) -> None:
         """Record what was removed from a photo, if the scan has it; as `keep`, with the SHA-256 before the change."""
         if content_hash is not None:
             photo = next(iter(self._scan_file.photos([path])), None)
             if photo is not None and photo.content_hash == before:
                 self.keep(photo, content_hash, None)
-        if standing is not None and path in self._rows:
-            self._keep(path, self._rows_of(path, standing))
+        if remaining is not None and path in self._rows:
+            self._keep(path, self._rows_of(path, remaining))
 
-    def _rows_of(self, photo: str, standing: Standing) -> set[TagRow]:
+    def _rows_of(self, photo_path: str, remaining: NamesByFile) -> set[TagRow]:
         """Return the rows to record; those of forgotten people stay while their file has an unknown name."""
         rows = {
-            TagRow(photo, file, self._ids[name_key(name)])
-            for file, names in standing.items()
+            TagRow(photo_path, path, self._ids[name_key(name)])
+            for path, names in remaining.items()
             for name in names
             if name_key(name) in self._ids
         }
-        unknown = {file for file, names in standing.items() if any(name_key(name) not in self._ids for name in names)}
-        before = self._rows.get(photo, ())
-        return rows | {row for row in before if row.person not in self._names and row.file in unknown}
+        has_unknown = {
+            path for path, names in remaining.items() if any(name_key(name) not in self._ids for name in names)
+        }
+        before = self._rows.get(photo_path, ())
+        return rows | {row for row in before if row.person_id not in self._names and row.tagged_path in has_unknown}
 
-    def _keep(self, photo: str, rows: set[TagRow]) -> None:
-        if rows != self._rows.get(photo, set()):
+    def _keep(self, photo_path: str, rows: set[TagRow]) -> None:
+        if rows != self._rows.get(photo_path, set()):
             with suppress(StorageError):  # the scan may be read-only
-                self._scan_file.keep_tags(photo, rows)
-            self._rows[photo] = rows
+                self._scan_file.keep_tags(photo_path, rows)
+            self._rows[photo_path] = rows
 
 
-def files_with_name(scan: Path, pack: PackIdentity, person: int, photo: str | None = None) -> list[str]:
+def files_with_name(scan_path: Path, pack: PackIdentity, person_id: int, photo_path: str | None = None) -> list[str]:
     """Return the files into which facebank wrote a person's name, according to the scan file; sorted.
 
     Parameters
     ----------
-    scan, pack
+    scan_path, pack
         The scan file, which need not exist, and the pack of its embeddings.
-    person
+    person_id
         The person's number in the gallery.
-    photo
+    photo_path
         Absolute path of the only photo to consider; None for all.
     """
-    with suppress(FacebankError), ScanFile.open(scan, pack) as scan_file:
-        tags = scan_file.tags()
-        return sorted({tag.file for tag in tags if tag.person == person and photo in (None, tag.photo)})
+    with suppress(FacebankError), ScanFile.open(scan_path, pack) as scan_file:
+        tags = (tag for tag in scan_file.tags() if tag.person_id == person_id)
+        return sorted({tag.tagged_path for tag in tags if photo_path in (None, tag.photo_path)})
     return []

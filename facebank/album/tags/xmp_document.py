@@ -56,13 +56,17 @@ _BYTE_ORDER_MARKS = (
 )
 
 
+class _InvalidRdfError(Exception):
+    """A structure is not valid RDF, so that no field can be added to it."""
+
+
 class XmpDocument:
     """An XMP document. Use `parse` or `empty`."""
 
-    def __init__(self, tree: Any, name: str, *, declared: bool = False) -> None:
+    def __init__(self, tree: Any, name: str, *, has_declaration: bool = False) -> None:
         self._tree = tree
         self._name = name
-        self._declared = declared
+        self._has_declaration = has_declaration
         self._is_new = False
         self._rdf = self._find_rdf()
 
@@ -81,7 +85,7 @@ class XmpDocument:
         (lxml is not installed).
         """
         text = _decode(data, name)
-        declared = text.startswith("<?xml ")
+        has_declaration = text.startswith("<?xml ")
         try:
             from lxml import etree
         except ImportError as error:
@@ -98,7 +102,7 @@ class XmpDocument:
             raise XmpError(f"{printable(name)} holds broken XMP: {reason}") from error
         if sum(1 for _ in root.iter()) > MAX_ELEMENTS:
             raise XmpError(f"{printable(name)} holds XMP of more than {MAX_ELEMENTS:,} elements")
-        return cls(root.getroottree(), name, declared=declared)
+        return cls(root.getroottree(), name, has_declaration=has_declaration)
 
     def _find_rdf(self) -> Any:
         root = self._tree.getroot()
@@ -113,12 +117,12 @@ class XmpDocument:
 
         if self._is_new:
             etree.indent(self._tree, space=" ")
-        written: bytes = etree.tostring(self._tree, encoding="utf-8", xml_declaration=self._declared)
+        written: bytes = etree.tostring(self._tree, encoding="utf-8", xml_declaration=self._has_declaration)
         return written if written.endswith(b"\n") else written + b"\n"
 
     def to_packet(self) -> bytes:
         """Return the document as a packet with its processing instructions, for a photo."""
-        self._declared = False
+        self._has_declaration = False
         packet = self.to_bytes()
         if packet.lstrip().startswith(b"<?xpacket"):
             return packet.strip()
@@ -158,33 +162,34 @@ class XmpDocument:
         """Whether the document has a list of the Metadata Working Group's regions, even an empty one."""
         return next(self._properties(_MWG, "Regions"), None) is not None
 
-    def name_region(self, number: int, name: str, mark: str | None = None) -> None:
-        """Name a region of the Metadata Working Group's, by its index in `regions`, and record that facebank did.
+    def name_region(self, index: int, name: str, mark: str | None = None) -> None:
+        """Name one of the Metadata Working Group's regions, by its index in `regions`, and record that facebank did.
 
-        `mark` identifies the gallery that wrote the name.
+        `mark` identifies the gallery that wrote the name. Raises `XmpError` if the document cannot hold the name.
         """
-        item = list(self._mwg_items())[number]
-        with _translate_errors(self._name, name):
+        item = list(self._mwg_items())[index]
+        with self._translate_errors(name):
             set_text(item, f"{{{_MWG}}}Name", name)
             if not text_of(item, f"{{{_MWG}}}Type"):
                 set_text(item, f"{{{_MWG}}}Type", "Face")
             self._record_name(item, name, mark)
 
-    def unname_region(self, number: int) -> None:
+    def unname_region(self, index: int) -> None:
         """Remove a name that facebank wrote, and the region if facebank added it.
 
-        `number` is its index in `regions`; later indices decrease by one if the region is removed.
+        `index` is the region's in `regions`; later indices decrease by one if the region is removed.
         """
-        item = list(self._mwg_items())[number]
+        item = list(self._mwg_items())[index]
         extensions = struct_in(item, _EXTENSIONS)
         if extensions is not None and text_of(extensions, _ADDED):
             item.getparent().remove(item)
             return
         drop(item, f"{{{_MWG}}}Name")
-        self._record_name(item, "", None)
+        with self._translate_errors(""):
+            self._record_name(item, "", None)
 
     def add_region(self, box: Box, name: str, size: tuple[int, int], mark: str | None = None) -> None:
-        """Add the region of a face to the Metadata Working Group's.
+        """Add the region of a face to the Metadata Working Group's. Raises the errors of `name_region`.
 
         Parameters
         ----------
@@ -199,7 +204,8 @@ class XmpDocument:
         """
         from lxml import etree
 
-        bag = self._bag(size)
+        with self._translate_errors(name):
+            bag = self._bag(size)
         item = etree.SubElement(bag, f"{RDF}li", {f"{RDF}parseType": "Resource"}, nsmap=_PREFIXES)
         x1, y1, x2, y2 = box
         area = etree.SubElement(item, f"{{{_MWG}}}Area", {f"{RDF}parseType": "Resource"})
@@ -208,7 +214,7 @@ class XmpDocument:
             set_text(area, f"{{{_AREA}}}{field}", f"{value:.6f}")
         set_text(area, f"{{{_AREA}}}unit", "normalized")
         set_text(item, f"{{{_MWG}}}Type", "Face")
-        with _translate_errors(self._name, name):
+        with self._translate_errors(name):
             if name:
                 set_text(item, f"{{{_MWG}}}Name", name)
             self._record_name(item, name, mark)
@@ -323,16 +329,21 @@ class XmpDocument:
         box = _box(*numbers) if len(numbers) == len(values) == 4 else None
         return Region(box, text_of(item, f"{{{_MPREG}}}PersonDisplayName"), "", Vocabulary.MICROSOFT)
 
-
-@contextmanager
-def _translate_errors(document: str, name: str) -> Iterator[None]:
-    """Translate lxml's error for a character that XML cannot hold to an `XmpError`."""
-    try:
-        yield
-    except ValueError as error:
-        raise XmpError(
-            f"{printable(document)} cannot hold the name {printable(name)!r}: a character of it cannot be in XML"
-        ) from error
+    @contextmanager
+    def _translate_errors(self, name: str) -> Iterator[None]:
+        """Translate invalid RDF, and lxml's error for a character that XML cannot hold, to an `XmpError`."""
+        document = printable(self._name)
+        try:
+            yield
+        except _InvalidRdfError as error:
+            raise XmpError(
+                f"{document} has regions that are not valid RDF: write them again with the program that wrote them"
+            ) from error
+        except ValueError as error:
+            raise XmpError(
+                f"{document} cannot hold the name {printable(name)!r}, because XML cannot hold one of its characters: "
+                "rename the person"
+            ) from error
 
 
 def _decode(data: bytes, name: str) -> str:
@@ -395,7 +406,7 @@ def items_of(element: Any) -> Iterator[Any]:
 def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | None = None) -> None:
     """Set the text of a field in its present form, or as a new element.
 
-    Raises `ValueError` (XML cannot hold a character of the text) or `XmpError` (the structure is not valid RDF).
+    Raises `ValueError` (XML cannot hold a character of the text) or `_InvalidRdfError`.
     """
     from lxml import etree
 
@@ -422,7 +433,8 @@ def drop(element: Any, field: str) -> None:
 def open_struct(element: Any) -> Any:
     """Return the element to which a structure's fields can be added.
 
-    Fields that are attributes of the property become elements, because RDF allows no elements beside them.
+    Fields that are attributes of the property become elements, because RDF allows no elements beside them. Raises
+    `_InvalidRdfError` if the element has other content.
     """
     from lxml import etree
 
@@ -430,7 +442,7 @@ def open_struct(element: Any) -> Any:
     if body is not element or body.get(_PARSE_TYPE) == "Resource":
         return body
     if len(body) or (body.text or "").strip():
-        raise XmpError("its regions are not valid RDF: they are left alone")
+        raise _InvalidRdfError
     for name, value in list(body.attrib.items()):
         if not name.startswith(RDF):
             del body.attrib[name]

@@ -37,7 +37,7 @@ _HEAD_BYTES = 512 * 1024
 class XmpSource:
     """One XMP document about a photo."""
 
-    path: Path  # the photo itself, or a sidecar
+    path: Path  # of the photo or of a sidecar
     document: XmpDocument
     data: bytes | None = None  # the bytes of an existing sidecar; None for a photo or a new sidecar
 
@@ -61,35 +61,35 @@ class PhotoXmp:
         return (*self.sidecars, *inside)
 
 
-def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
+def read_photo_xmp(path: Path, *, to_change: bool = True) -> PhotoXmp:
     """Return all XMP about a photo. Unless the photo is `to_change`, only the first part of a JPEG is read.
 
     Raises `PhotoError` (the photo cannot be read, or its XMP or a sidecar is broken; the message names the file) or
     `MissingDependencyError` (lxml is not installed).
     """
-    head = None if to_change else _jpeg_head(photo)
-    file = read_photo_file(photo) if head is None else PhotoFile(str(photo), head, None)
+    head = None if to_change else _jpeg_head(path)
+    file = read_photo_file(path) if head is None else PhotoFile(str(path), head, None)
     header = read_header(file)
-    packet = find_packet(file.data, header.kind, str(photo))
+    packet = find_packet(file.data, header.format_name, str(path))
     data = header.xmp if packet is None else packet.data
     extended = None if packet is None else packet.extended
-    found = (_read_sidecar(path) for path in possible_sidecars(photo))
+    found = map(_read_sidecar, possible_sidecars(path))
     return PhotoXmp(
-        path=photo,
+        path=path,
         file=file,
         header=header,
         packet=packet,
-        embedded=None if data is None else XmpSource(photo, XmpDocument.parse(data, str(photo))),
-        extended=None if extended is None else XmpSource(photo, XmpDocument.parse(extended, str(photo))),
+        embedded=None if data is None else XmpSource(path, XmpDocument.parse(data, str(path))),
+        extended=None if extended is None else XmpSource(path, XmpDocument.parse(extended, str(path))),
         sidecars=tuple(source for source in found if source is not None),
     )
 
 
-def _jpeg_head(photo: Path) -> bytes | None:
+def _jpeg_head(path: Path) -> bytes | None:
     """Return the first part of a JPEG with all metadata; None for other files, or if the metadata is longer."""
     with suppress(OSError, ValueError):
-        if stat.S_ISREG(photo.stat().st_mode):
-            with photo.open("rb") as file:
+        if stat.S_ISREG(path.stat().st_mode):
+            with path.open("rb") as file:
                 head = file.read(_HEAD_BYTES)
             return head if is_jpeg_head(head) else None
     return None
@@ -115,13 +115,13 @@ def write_sidecar(path: Path, document: XmpDocument, previous: bytes | None = No
     def check(written: bytes) -> bool:
         return written == data and XmpDocument.parse(written, str(path)).has_same_content(document)
 
-    def unchanged() -> bool:
+    def is_unchanged() -> bool:
         return (target.read_bytes() if is_file(target) else None) == previous
 
-    _replace(target, data, check, unchanged, like=target if is_file(target) else path.with_suffix(""))
+    _replace(target, data, check, is_unchanged, like=target if is_file(target) else path.with_suffix(""))
 
 
-def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = None) -> bytes:
+def embed(xmp: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = None) -> bytes:
     """Embed XMP in a photo, and return the bytes of the new file.
 
     The picture is not encoded again: the packet is spliced in, and the other bytes, the decoded pixels and the XMP are
@@ -131,31 +131,33 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
 
     Parameters
     ----------
-    photo
-        As `read_photo_xmp` returns it.
+    xmp
+        The photo, as `read_photo_xmp` returns it.
     document
         The new XMP.
     limits
         The largest photo to read; None for the default.
     """
-    target, name = Path(os.path.realpath(photo.path)), printable(str(photo.path))
-    kind = photo.header.kind
-    if photo.packet is None:
-        raise XmpError(f"{name} is a {kind}, in which XMP is not embedded: write a sidecar instead, without --embed")
+    target, name = Path(os.path.realpath(xmp.path)), printable(str(xmp.path))
+    format_name, old_packet = xmp.header.format_name, xmp.packet
+    if old_packet is None:
+        raise XmpError(
+            f"{name} is a {format_name}, in which XMP is not embedded: write a sidecar instead, without --embed"
+        )
     if _link_count(target) > 1:
         raise XmpError(f"{name} is linked to other names, which would keep the old file: write a sidecar instead")
     if not target.stat().st_mode & stat.S_IWUSR:
         raise XmpError(f"{name} may not be written: write a sidecar instead, or allow it")
-    old, wanted = photo.file.data, document.to_packet()
-    data = replace_packet(old, kind, photo.packet, wanted, str(photo.path))
+    old, wanted = xmp.file.data, document.to_packet()
+    data = replace_packet(old, format_name, old_packet, wanted, str(xmp.path))
 
     def check(written: bytes) -> bool:
-        packet = find_packet(written, kind, str(photo.path))
+        packet = find_packet(written, format_name, str(xmp.path))
         return (
             packet is not None
             and packet.data == wanted
-            and _other_bytes(written, kind, packet) == _other_bytes(old, kind, photo.packet)
-            and XmpDocument.parse(packet.data, str(photo.path)).has_same_content(document)
+            and _other_bytes(written, format_name, packet) == _other_bytes(old, format_name, old_packet)
+            and XmpDocument.parse(packet.data, str(xmp.path)).has_same_content(document)
             and _same_picture(old, written, limits)
         )
 
@@ -170,12 +172,10 @@ def _link_count(path: Path) -> int:
         raise StorageError(f"{printable(str(path))} cannot be written: {write_reason(error)}") from error
 
 
-def _other_bytes(data: bytes, kind: str, packet: Packet | None) -> bytes:
+def _other_bytes(data: bytes, format_name: str, packet: Packet) -> bytes:
     """Return the bytes of a file that must not change."""
-    if packet is None:
-        return data
     other = data[: packet.start] + data[packet.end :]
-    if kind != "WebP":
+    if format_name != "WebP":
         return other
     # the sizes in the RIFF header and the flags in VP8X change with the XMP
     body = other[12:]
@@ -196,7 +196,9 @@ def _read_sidecar(path: Path) -> XmpSource | None:
         if not stat.S_ISREG(status.st_mode):
             raise XmpError(f"{printable(str(path))} is not a file: move it away to make room for a sidecar")
         if status.st_size > MAX_BYTES:
-            raise XmpError(f"{printable(str(path))} has {status.st_size:,} bytes, the limit is {MAX_BYTES:,}")
+            raise XmpError(
+                f"{printable(str(path))} has {status.st_size:,} bytes, the limit is {MAX_BYTES:,}: move it away"
+            )
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except NotADirectoryError:
@@ -212,7 +214,7 @@ def _replace(
     target: Path,
     data: bytes,
     check: Callable[[bytes], bool],
-    unchanged: Callable[[], bool],
+    is_unchanged: Callable[[], bool],
     *,
     like: Path,
     keep_times: bool = False,
@@ -224,7 +226,7 @@ def _replace(
             part.stream.write(data)
             part.stream.flush()
             _copy_status(part.path, like, keep_times=keep_times)
-            _require_valid(name, check(part.path.read_bytes()), unchanged)
+            _require_valid(name, check(part.path.read_bytes()), is_unchanged)
     except OSError as error:
         raise StorageError(f"{name} cannot be written: {write_reason(error)}") from error
     except (XmpError, StorageError):
@@ -233,10 +235,10 @@ def _replace(
         raise StorageError(f"{name} could not be written correctly and is unchanged: {error}") from error
 
 
-def _require_valid(name: str, is_valid: bool, unchanged: Callable[[], bool]) -> None:
+def _require_valid(name: str, is_valid: bool, is_unchanged: Callable[[], bool]) -> None:
     if not is_valid:
         raise StorageError(f"{name} could not be written correctly and is unchanged: check the disk, and try again")
-    if not unchanged():
+    if not is_unchanged():
         raise StorageError(f"{name} was changed by another program meanwhile and is kept as it is: try again")
 
 

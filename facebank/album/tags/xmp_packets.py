@@ -42,18 +42,18 @@ class Packet:
     extended: bytes | None  # assembled Extended XMP, which did not fit into a JPEG's packet; or None
     start: int  # first byte of the file that a new packet with its framing replaces
     end: int  # byte after the last that it replaces; equal to `start` if there is no packet yet
-    locked: str | None = None  # why no packet can be written, or None
+    problem: str | None = None  # why no packet can be written, or None
 
 
-def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
+def find_packet(data: bytes, format_name: str, name: str) -> Packet | None:
     """Return the XMP of a photo.
 
     Raises `XmpError` if the file is damaged.
 
     Parameters
     ----------
-    data, kind
-        The whole file, and the name of its format as `facebank.media.recognize_format` returns it.
+    data, format_name
+        The whole file, and the name of its format as `facebank.media.PhotoHeader` has it.
     name
         The file's name in messages.
 
@@ -62,29 +62,31 @@ def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
     Packet or None
         None for a format in which XMP is not embedded.
     """
-    finder = _FINDERS.get(kind)
+    finder = _FINDERS.get(format_name)
     if finder is None:
         return None
     try:
         return finder(data)
     except (struct.error, IndexError, zlib.error, _BrokenError) as error:
-        raise XmpError(f"{printable(name)} is a damaged {kind}: its XMP cannot be found") from error
+        raise XmpError(
+            f"{printable(name)} is a damaged {format_name}, whose XMP cannot be found: use another copy"
+        ) from error
 
 
-def replace_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -> bytes:
+def replace_packet(data: bytes, format_name: str, packet: Packet, xmp: bytes, name: str) -> bytes:
     """Return a photo with `xmp` in place of the packet that `find_packet` found, all other bytes unchanged.
 
-    Raises `XmpError` if the packet is locked, or `xmp` is too large for a JPEG.
+    Raises `XmpError` if the packet has a problem, or `xmp` is too large for a JPEG.
     """
-    if packet.locked is not None:
-        raise XmpError(f"{printable(name)} {packet.locked}: {_SIDECAR}")
-    if kind == "JPEG":
+    if packet.problem is not None:
+        raise XmpError(f"{printable(name)} {packet.problem}: {_SIDECAR}")
+    if format_name == "JPEG":
         framed = _JPEG_HEADER + xmp
         if len(framed) > _MAX_SEGMENT_BYTES:
             raise XmpError(f"{printable(name)} would have more XMP than fits into one packet of a JPEG: {_SIDECAR}")
         framed = bytes((0xFF, _APP1)) + struct.pack(">H", len(framed) + 2) + framed
         return data[: packet.start] + framed + data[packet.end :]
-    if kind == "PNG":
+    if format_name == "PNG":
         body = b"iTXt" + _PNG_KEYWORD + b"\0\0\0\0" + xmp
         framed = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
         return data[: packet.start] + framed + data[packet.end :]
@@ -110,13 +112,13 @@ class _BrokenError(Exception):
 
 
 def _find_in_jpeg(data: bytes) -> Packet:
-    insertion, packets, has_pictures, locked = 2, list[tuple[int, int]](), False, None
+    insertion, packets, has_pictures, problem = 2, list[tuple[int, int]](), False, None
     portions: dict[bytes, dict[int, bytes]] = {}
     for code, start, end in _jpeg_segments(data):
         body = data[start + 4 : end]
         if code == _APP1 and body.startswith(_JPEG_HEADER):
             packets.append((start, end))
-            locked = locked or ("has its XMP behind its list of pictures" if has_pictures else None)
+            problem = problem or ("has its XMP behind its list of pictures" if has_pictures else None)
         elif code == _APP1 and body.startswith(_JPEG_EXTENSION):
             _add_portion(portions, body[len(_JPEG_EXTENSION) :])
         elif code == _APP0 or (code == _APP1 and body.startswith(_EXIF_HEADER)):
@@ -124,12 +126,12 @@ def _find_in_jpeg(data: bytes) -> Packet:
         elif code == _APP2 and body.startswith(_MULTI_PICTURE):
             has_pictures = True  # the offsets of further pictures count from here
         elif code == _APP11 and b"c2pa" in body:
-            locked = "is signed (Content Credentials), which any change breaks"
+            problem = "is signed (Content Credentials), which any change breaks"
     if len(packets) > 1:
-        locked = "has more than one packet of XMP"
+        problem = "has more than one packet of XMP"
     start, end = packets[0] if packets else (insertion, insertion)
     packet = data[start + 4 + len(_JPEG_HEADER) : end] if packets else None
-    return Packet(packet, _assemble_extended(portions, packet), start, end, locked)
+    return Packet(packet, _assemble_extended(portions, packet), start, end, problem)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -175,17 +177,17 @@ def _find_in_png(data: bytes) -> Packet:
     position, insertion, packets = 8, None, list[tuple[int, int]]()
     while position + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, position)
-        kind, end = data[position + 4 : position + 8], position + 12 + length
+        chunk, end = data[position + 4 : position + 8], position + 12 + length
         if end > len(data):
             raise _BrokenError
-        if kind == b"iTXt" and data.startswith(_PNG_KEYWORD, position + 8):
+        if chunk == b"iTXt" and data.startswith(_PNG_KEYWORD, position + 8):
             packets.append((position, end))
-        if kind == b"IDAT" and insertion is None:
+        if chunk == b"IDAT" and insertion is None:
             insertion = position
-        if kind == b"caBX":
+        if chunk == b"caBX":
             return Packet(None, None, 0, 0, "is signed (Content Credentials), which any change breaks")
         position = end
-        if kind == b"IEND":
+        if chunk == b"IEND":
             break
     if insertion is None:
         raise _BrokenError
@@ -204,20 +206,21 @@ def _find_in_webp(data: bytes) -> Packet:
     end_of_file = 8 + struct.unpack_from("<I", data, 4)[0]
     if end_of_file > len(data) or webp_canvas(data) is None:
         raise _BrokenError
-    packets, position, locked = list[tuple[int, int]](), 12, None
+    packets, position, problem = list[tuple[int, int]](), 12, None
     while position + 8 <= end_of_file:
         (length,) = struct.unpack_from("<I", data, position + 4)
         end = position + 8 + length + length % 2
         if data[position : position + 4] == b"XMP ":
             packets.append((position, end))
         if data[position : position + 4] == b"C2PA":
-            locked = "is signed (Content Credentials), which any change breaks"
+            problem = "is signed (Content Credentials), which any change breaks"
         position = end
     if position != end_of_file:
         raise _BrokenError
     start, end = packets[0] if packets else (end_of_file, end_of_file)
     packet = data[start + 8 : start + 8 + struct.unpack_from("<I", data, start + 4)[0]] if packets else None
-    return Packet(packet, None, start, end, locked or ("has more than one packet of XMP" if len(packets) > 1 else None))
+    problem = problem or ("has more than one packet of XMP" if len(packets) > 1 else None)
+    return Packet(packet, None, start, end, problem)
 
 
 def _replace_in_webp(data: bytes, packet: Packet, xmp: bytes) -> bytes:

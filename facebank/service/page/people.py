@@ -210,9 +210,9 @@ async def copies(_: AdminCaller, memory: MemoryDep, person_id: PersonId) -> dict
     """Return what would remain after forgetting a person: exports, sorted folders, names in files, backups."""
 
     def list_copies(bank: FaceBank) -> dict[str, object]:
-        remaining = copies_of(bank.gallery, _name(bank, person_id))
-        stays = [{"path": printable(str(copy.path)), "advice": ADVICE[copy.kind]} for copy in remaining.stays]
-        return {"stays": stays, "files_with_name": len(remaining.files_with_name)}
+        recorded = copies_of(bank.gallery, _name(bank, person_id))
+        stays = [{"path": printable(str(copy.path)), "advice": ADVICE[copy.kind]} for copy in recorded.remaining]
+        return {"stays": stays, "files_with_name": len(recorded.files_with_name)}
 
     return await memory.service.lookups.run(list_copies, memory.service.bank)
 
