@@ -168,8 +168,8 @@ def _summary(report: VideoReport, start: float) -> str:
         f"{len(people)} known, {len(others)} others",
         f"{pluralize(len(report.shots), 'shot')}, {pluralize(report.frames, 'frame')} analyzed",
     ]
-    if report.glimpses:
-        parts.append(f"{pluralize(report.glimpses, 'short track')} left out")
+    if report.short_tracks:
+        parts.append(f"{pluralize(report.short_tracks, 'short track')} left out")
     return f"{clock_time(max(0.0, report.position - start))} of video: " + "; ".join(parts)
 
 

@@ -144,7 +144,7 @@ def watch(
 
         def on_stream_change(change: StreamChange, wait: float) -> None:
             _report_stream_change(resolved, change, wait, as_json=as_json)
-            publishing.follow(change)
+            publishing.publish_stream_change(change)
 
         live = LiveVideo(resolved, on_stream_change)
         with live, publishing, _visitor_table(live, as_json=as_json) as draw:
@@ -164,8 +164,8 @@ def watch(
     else:
         write_line(_summary_line(summary, watched_seconds, live.skipped_frames))
         _report_undelivered(publishing)
-    cut_off = live.cut_off
-    return 0 if cut_off is None else report_cut_off(resolved.label, cut_off.position, cut_off.info.seconds)
+    video = live.truncated_video
+    return 0 if video is None else report_cut_off(resolved.label, video.position, video.info.seconds)
 
 
 def _report_stream_change(source: LiveSource, change: StreamChange, wait: float, *, as_json: bool) -> None:

@@ -974,7 +974,7 @@ class FaceBank:
         self.identification()  # refuses a bank without a gallery before a camera is opened
         self.preload()
         publishing = Publishing(plan, lambda: self.gallery, on_trouble or (lambda _: None))
-        with LiveVideo(stream, lambda change, _: publishing.follow(change)) as live, publishing:
+        with LiveVideo(stream, lambda change, _: publishing.publish_stream_change(change)) as live, publishing:
             return watch(
                 self.engine,
                 self.identification,

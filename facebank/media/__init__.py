@@ -11,12 +11,12 @@ from facebank.media.annotation import MAX_JPEG_SIDE, LabelPainter, Mark, annotat
 from facebank.media.buckets import (
     BucketContents,
     ObjectState,
-    look_through_bucket,
+    list_bucket,
     object_state,
     read_object,
     read_scanned_photo,
 )
-from facebank.media.finding import PHOTO_SUFFIXES, FolderContents, find_photos, find_videos, look_through
+from facebank.media.finding import PHOTO_SUFFIXES, FolderContents, find_photos, find_videos, list_folder
 from facebank.media.formats import (
     SIGNATURE_BYTES,
     SkippedKind,
@@ -25,7 +25,15 @@ from facebank.media.formats import (
     recognize_format,
     skipped_message,
 )
-from facebank.media.memory import Channels, PhotoInput, Place, check_channels, check_photo, open_photo, photo_label
+from facebank.media.photo_input import (
+    Channels,
+    PhotoInput,
+    Place,
+    check_channels,
+    check_photo,
+    open_photo,
+    photo_label,
+)
 from facebank.media.picture_hash import orient_hash, picture_hash, picture_hash_of_file
 from facebank.media.pixels import encode_thumbnail, turn_photo
 from facebank.media.reading import (
@@ -71,8 +79,8 @@ __all__ = [
     "find_photos",
     "find_videos",
     "is_annotated",
-    "look_through",
-    "look_through_bucket",
+    "list_bucket",
+    "list_folder",
     "object_state",
     "open_photo",
     "orient_hash",

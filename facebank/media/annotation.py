@@ -128,7 +128,7 @@ def is_annotated(path: Path, within: NamedFolders | None = None) -> bool:
 
 
 def draw_marks(photo: DecodedPhoto, marks: Sequence[Mark], painter: LabelPainter | None = None) -> RGBImage:
-    """Return a copy of a photo's pixels with frames and labels.
+    """Return a copy of a photo's pixels with frames and labels, ``uint8`` of shape ``(height, width, 3)``.
 
     `painter` paints the labels; frames of a video share one for a constant text size. None chooses a size for this
     photo.
@@ -315,10 +315,10 @@ def _strip_accents(letter: str, font: FreeTypeFont) -> str:
 def _shorten(text: str, font: FreeTypeFont, width: int) -> str:
     if font.getlength(text) <= width:
         return text
-    ending = "..." if _missing_letters("…", font) else "…"
-    while text and font.getlength(text + ending) > width:
+    ellipsis = "..." if _missing_letters("…", font) else "…"
+    while text and font.getlength(text + ellipsis) > width:
         text = text[:-1].rstrip()
-    return text + ending
+    return text + ellipsis
 
 
 def _rounded_mask(size: tuple[int, int], radius: float) -> Image:
@@ -331,7 +331,7 @@ def _rounded_mask(size: tuple[int, int], radius: float) -> Image:
 
 
 def _luminance(color: Color) -> float:
-    """Relative luminance of an sRGB color, 0..1 (WCAG 2.1)."""
+    """Return the relative luminance of an sRGB color, 0..1 (WCAG 2.1)."""
     red, green, blue = (
         value / 255 / 12.92 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in color
     )

@@ -1,6 +1,6 @@
 """Photos in buckets of S3 and of Google Cloud Storage, listed and read with fsspec.
 
-Buckets are only read. Credentials are those that s3fs and gcsfs find by themselves. Messages do not repeat the text of
+Buckets are only read. Credentials are those that s3fs and gcsfs find. Messages do not repeat the text of
 these libraries' errors, because it may contain addresses with keys.
 """
 
@@ -40,7 +40,7 @@ _SYSTEMS = {"s3": ("s3fs.core", "S3FileSystem"), "gs": ("gcsfs.core", "GCSFileSy
 _LOGGERS = ("fsspec", "s3fs", "gcsfs", "aiobotocore", "botocore", "google.auth")
 _VERSION = "?versionId="  # s3fs treats the text after it as a version, and reads another object
 _SECOND = 10**9  # nanoseconds
-_TRIES = {"s3": 2, "gs": 1}  # gcsfs itself retries an interrupted read
+_TRIES = {"s3": 2, "gs": 1}  # gcsfs retries an interrupted read
 
 _systems: dict[tuple[int, str], Any] = {}  # by process and scheme; they must not be used after a fork
 _opening_lock = Lock()
@@ -73,8 +73,8 @@ class BucketContents:
     is_folder: bool = True  # False if the key is that of one object
 
 
-def look_through_bucket(url: str) -> BucketContents:
-    """List the photos, videos and unsupported pictures below a key of a bucket.
+def list_bucket(url: str) -> BucketContents:
+    """Return the photos, videos and unsupported pictures below a key of a bucket.
 
     Kinds are recognized by suffix, and states are the listing's: no object is requested. Names with a part that begins
     with a dot, and names that end with a slash or cannot be stored, are omitted. If `url` is the address of an object,
@@ -107,7 +107,7 @@ def look_through_bucket(url: str) -> BucketContents:
 
 
 def object_state(url: str) -> ObjectState | None:
-    """Return the state of an object, None if it does not exist; raises the errors of `look_through_bucket`."""
+    """Return the state of an object, None if it does not exist; raises the errors of `list_bucket`."""
     address = BucketURL.parse(url)
     if not address.key or _VERSION in address.key:
         return None
@@ -123,7 +123,7 @@ def object_state(url: str) -> ObjectState | None:
 def read_object(url: str, state: ObjectState, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoFile:
     """Read a photo's object without decoding it, at most `state.size` bytes.
 
-    Raises the errors of `facebank.read_photo`, and those of `look_through_bucket` if the bucket can no longer be read.
+    Raises the errors of `facebank.read_photo`, and those of `list_bucket` if the bucket can no longer be read.
     """
     limits.check_bytes(state.size, url)
     data = _read(BucketURL.parse(url), state.size) if state.size else b""
@@ -185,15 +185,15 @@ def _is_hidden(name: str) -> bool:
 
 def _state(info: Mapping[str, Any]) -> ObjectState:
     """Return the state in a listing's entry or an object's headers, which differ in their keys."""
-    when = next((info[key] for key in ("LastModified", "mtime", "updated") if info.get(key)), None)
-    if isinstance(when, str):
+    modified_at = next((info[key] for key in ("LastModified", "mtime", "updated") if info.get(key)), None)
+    if isinstance(modified_at, str):
         try:
-            when = datetime.fromisoformat(when)
+            modified_at = datetime.fromisoformat(modified_at)
         except ValueError:
-            when = None
-    seconds = int(when.timestamp()) if isinstance(when, datetime) else 0
-    content = next((str(info[key]) for key in ("ETag", "generation", "etag") if info.get(key)), "").strip('"')
-    fraction = int.from_bytes(blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest()) % _SECOND
+            modified_at = None
+    seconds = int(modified_at.timestamp()) if isinstance(modified_at, datetime) else 0
+    etag = next((str(info[key]) for key in ("ETag", "generation", "etag") if info.get(key)), "").strip('"')
+    fraction = int.from_bytes(blake2b(etag.encode("utf-8", "surrogatepass"), digest_size=8).digest()) % _SECOND
     return ObjectState(int(info["size"]), seconds * _SECOND + fraction)
 
 
@@ -230,7 +230,7 @@ def _open_file_system(address: BucketURL) -> Any:
     with _translate_errors(address, "read"):
         system = system_class(**options)
     if address.scheme == "s3":
-        system.retries = 1  # botocore itself tries five times
+        system.retries = 1  # botocore tries five times
     return system
 
 
@@ -291,8 +291,8 @@ class _Problem(NamedTuple):
         """The problem in a few words, with the code."""
         return f"{'access is denied' if self.fault is _Fault.DENIED else 'the service fails'} ({printable(self.code)})"
 
-    def to_error(self, address: BucketURL, done: str) -> ServiceError:
-        """Return the error for a bucket that cannot be `done` (such as ``read``), with advice."""
+    def to_error(self, address: BucketURL, participle: str) -> ServiceError:
+        """Return the error for a bucket, with advice; `participle` is what it cannot be, such as ``read``."""
         name = printable(str(address))
         if self.fault is _Fault.MISSING:
             return ServiceError(f"there is no bucket {address.root}: check its name, the service and the account")
@@ -301,7 +301,7 @@ class _Problem(NamedTuple):
                 ("aws", "AWS_PROFILE") if address.scheme == "s3" else ("gcloud", "GOOGLE_APPLICATION_CREDENTIALS")
             )
             return ServiceError(
-                f"{name} cannot be {done}: there are no credentials for it, or they are refused "
+                f"{name} cannot be {participle}: there are no credentials for it, or they are refused "
                 f"({printable(self.code)}); set them up as for the command '{tool}', for example with {variable}"
             )
         if self.fault is _Fault.UNREACHABLE:
@@ -313,11 +313,11 @@ class _Problem(NamedTuple):
         advice = "give the credentials the right to list the bucket and to read its objects"
         if self.fault is not _Fault.DENIED:
             advice = "check the bucket's region and the service's state, and try again"
-        return ServiceError(f"{name} cannot be {done}: {self.reason}; {advice}")
+        return ServiceError(f"{name} cannot be {participle}: {self.reason}; {advice}")
 
 
 def _code(error: BaseException) -> str:
-    """Return the error code of a service, empty if there is none."""
+    """Return the error code of a service; empty if there is none."""
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else getattr(error, "code", None)
     if code is None and isinstance(error, OSError) and str(error).startswith("Forbidden"):  # of gcsfs
@@ -326,9 +326,9 @@ def _code(error: BaseException) -> str:
 
 
 @contextmanager
-def _translate_errors(address: BucketURL, done: str) -> Iterator[None]:
-    """Translate a library's exceptions to `ServiceError`; `done` is a participle for messages, such as ``read``."""
+def _translate_errors(address: BucketURL, participle: str) -> Iterator[None]:
+    """Translate a library's exceptions to `ServiceError`; `participle` is as of `_Problem.to_error`."""
     try:
         yield
     except Exception as error:
-        raise _Problem.of(error).to_error(address, done) from error
+        raise _Problem.of(error).to_error(address, participle) from error

@@ -46,11 +46,11 @@ class FolderContents:
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
     skipped: tuple[tuple[Path, SkippedKind], ...] = ()  # pictures in unsupported formats
-    closed: frozenset[Path] = frozenset()  # unreadable folders, which are also listed as photos
+    unreadable: frozenset[Path] = frozenset()  # unreadable folders, which are also listed as photos
 
 
-def look_through(path: str | os.PathLike[str], *, within: NamedFolders | None = None) -> FolderContents:
-    """List the photos, videos and unsupported pictures of a folder and its subfolders; paths start with `path`.
+def list_folder(path: str | os.PathLike[str], *, within: NamedFolders | None = None) -> FolderContents:
+    """Return the photos, videos and unsupported pictures of a folder and its subfolders; paths start with `path`.
 
     Files are recognized by suffix, those without one by their first bytes. Hidden files and folders (names with a
     leading dot) are omitted. Links are followed, but each folder is visited once. An unreadable folder is listed as a
@@ -72,11 +72,11 @@ def look_through(path: str | os.PathLike[str], *, within: NamedFolders | None = 
     if not top.is_dir():
         return FolderContents(photos=(top,))
     photos, videos = list[Path](), list[Path]()
-    skipped, closed = dict[Path, SkippedKind](), set[Path]()
+    skipped, unreadable = dict[Path, SkippedKind](), set[Path]()
     for entry, is_file in _walk(top, within):
         kind = _kind_of(entry, within) if is_file else FileKind.PHOTO
         if not is_file:
-            closed.add(entry)
+            unreadable.add(entry)
         if kind is FileKind.PHOTO:
             photos.append(entry)
         elif kind is FileKind.VIDEO:
@@ -87,19 +87,19 @@ def look_through(path: str | os.PathLike[str], *, within: NamedFolders | None = 
         tuple(_sort_paths(photos, top)),
         tuple(_sort_paths(videos, top)),
         tuple((entry, skipped[entry]) for entry in _sort_paths(skipped, top)),
-        frozenset(closed),
+        frozenset(unreadable),
     )
 
 
 def find_photos(path: str | os.PathLike[str]) -> list[Path]:
-    """List the photos of a folder and its subfolders, as `look_through` does."""
-    return list(look_through(path).photos)
+    """Return the photos of a folder and its subfolders; raises the errors of `list_folder`."""
+    return list(list_folder(path).photos)
 
 
 def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the videos of a folder and its subfolders, as `look_through` does; empty if it is not a folder."""
+    """Return the videos of a folder and its subfolders, as `list_folder` does; empty if it is not a folder."""
     top = named_path(folder)
-    return list(look_through(top).videos) if top.is_dir() else []
+    return list(list_folder(top).videos) if top.is_dir() else []
 
 
 class FileKind(Enum):

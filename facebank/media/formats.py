@@ -140,8 +140,8 @@ SKIPPED_SUFFIXES: Mapping[str, SkippedKind] = {suffix: kind for kind in SKIPPED 
 
 def unmistakable_format(head: bytes) -> PhotoFormat | None:
     """Return the format of a file if its first `SIGNATURE_BYTES` bytes are conclusive, else None."""
-    conclusive = (entry for entry in FORMATS if entry.name not in _SHORT_SIGNATURES)
-    return next((entry for entry in conclusive if entry.signature.match(head)), None)
+    conclusive = (candidate for candidate in FORMATS if candidate.name not in _SHORT_SIGNATURES)
+    return next((candidate for candidate in conclusive if candidate.signature.match(head)), None)
 
 
 def recognize_format(data: bytes, label: str) -> PhotoFormat:
@@ -156,7 +156,7 @@ def recognize_format(data: bytes, label: str) -> PhotoFormat:
             return candidate
     for name, signature in _UNSUPPORTED:
         if signature.match(head):
-            advice = ": use `facebank video` to identify the people in it"
+            advice = ": use 'facebank video' to identify the people in it"
             if name != _VIDEO:
                 advice = ", which is not supported; save it as JPEG or PNG"
             raise UnsupportedPhotoError(f"{printable(label)} is {name}{advice}")

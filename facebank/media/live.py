@@ -60,11 +60,11 @@ class LiveSource:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Timeout and pauses of a connection, in seconds; each pause is twice the previous one."""
+    """Timeout and pauses of a connection, in seconds, above 0; each pause is twice the previous one."""
 
-    first: float = 1.0  # pause before the first attempt to reconnect
-    longest: float = 30.0  # maximum pause
-    patience: float = 10.0  # timeout for connecting, and for each answer or frame
+    first_pause: float = 1.0  # before the first attempt to reconnect
+    longest_pause: float = 30.0
+    timeout: float = 10.0  # for connecting, and for each answer or frame
 
 
 class StreamChange(StrEnum):
@@ -75,7 +75,7 @@ class StreamChange(StrEnum):
 
 
 def live_source(text: str) -> LiveSource:
-    """Return the source for a text: the number of a camera, a device, an address or a file.
+    """Return the source for a camera's number, a device, an address or a file.
 
     Raises `UsageError` (an invalid address, or a scheme that is not allowed) or `StreamError` (the file or device does
     not exist).
@@ -116,7 +116,7 @@ class LiveVideo:
     ----------
     skipped_frames
         Number of frames that were never requested.
-    cut_off
+    truncated_video
         The file if its frames ended before the stated end, because it is cut off or damaged; else None.
     """
 
@@ -128,14 +128,14 @@ class LiveVideo:
     ) -> None:
         self.source = source
         self.skipped_frames = 0
-        self.cut_off: Video | None = None
+        self.truncated_video: Video | None = None
         self._on_change = on_change
         self._timeouts = Timeouts() if timeouts is None else timeouts
-        self._news = Condition()
+        self._changed = Condition()  # guards the newest frame and the end
         self._stop = Event()
         self._newest: Frame | None = None
-        self._opened = False
-        self._ended = False
+        self._is_open = False
+        self._has_ended = False
         self._error: Exception | None = None
         self._began = 0.0
         self._cuts = CutDetector()
@@ -147,9 +147,9 @@ class LiveVideo:
             pass  # before the reader thread starts
         self._began = time.monotonic()
         self._reader.start()
-        with self._news:
-            while not (self._opened or self._ended):
-                self._news.wait(0.2)
+        with self._changed:
+            while not (self._is_open or self._has_ended):
+                self._changed.wait(0.2)
         if self._error is not None:
             raise self._error
         return self
@@ -168,9 +168,9 @@ class LiveVideo:
 
         Raises the error of the reader thread, such as `VideoTooLargeError`.
         """
-        with self._news:
-            if self._newest is None and not self._ended:
-                self._news.wait(timeout)
+        with self._changed:
+            if self._newest is None and not self._has_ended:
+                self._changed.wait(timeout)
             frame, self._newest = self._newest, None
             if frame is None and self._error is not None:
                 raise self._error
@@ -178,14 +178,14 @@ class LiveVideo:
 
     def pause(self, seconds: float) -> None:
         """Wait for a number of seconds, or until the source ends."""
-        with self._news:
+        with self._changed:
             if seconds > 0:
-                self._news.wait_for(lambda: self._ended, seconds)
+                self._changed.wait_for(lambda: self._has_ended, seconds)
 
     @property
     def has_ended(self) -> bool:
         """Whether a file has ended without an error."""
-        return self._ended and self._newest is None and self._error is None
+        return self._has_ended and self._newest is None and self._error is None
 
     def _read(self) -> None:
         try:
@@ -196,9 +196,9 @@ class LiveVideo:
         except Exception as error:  # noqa: BLE001 - raised again in the thread that requests frames
             self._error = error
         finally:
-            with self._news:
-                self._ended = True
-                self._news.notify_all()
+            with self._changed:
+                self._has_ended = True
+                self._changed.notify_all()
 
     def _play(self) -> None:
         """Read a file at its own speed."""
@@ -209,7 +209,7 @@ class LiveVideo:
                     return
                 self._publish(frame.pixels[..., ::-1])
             if video.ends_early:
-                self.cut_off = video
+                self.truncated_video = video
 
     def _receive(self) -> None:
         """Read a camera or stream, and reopen it whenever it drops."""
@@ -223,15 +223,15 @@ class LiveVideo:
             capture = self._reopen()
 
     def _report_open(self) -> None:
-        with self._news:
-            self._opened = True
-            self._news.notify_all()
+        with self._changed:
+            self._is_open = True
+            self._changed.notify_all()
 
     def _drain(self, capture: VideoCapture) -> None:
         """Read until there are no more frames."""
         while not self._stop.is_set() and capture.grab():
-            intact, pixels = capture.retrieve()
-            if not intact:
+            is_intact, pixels = capture.retrieve()
+            if not is_intact:
                 continue
             _LIMITS.check_size(pixels.shape[1], pixels.shape[0], self.source.label)
             self._publish(pixels)  # type: ignore[arg-type]
@@ -239,14 +239,14 @@ class LiveVideo:
     def _publish(self, pixels: RGBImage) -> None:
         self._shot += self._cuts.is_cut(pixels)
         frame = Frame(self.now, self._shot, np.ascontiguousarray(pixels[..., ::-1]))
-        with self._news:
+        with self._changed:
             self.skipped_frames += self._newest is not None
             self._newest = frame
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def _reopen(self) -> VideoCapture | None:
         """Retry until the source is back; None if reading was stopped."""
-        lost_at, pause = self.now, self._timeouts.first
+        lost_at, pause = self.now, self._timeouts.first_pause
         while not self._stop.is_set():
             self._report(StreamChange.LOST, pause)
             if self._stop.wait(pause):
@@ -256,13 +256,13 @@ class LiveVideo:
                 self._report(StreamChange.RESUMED, self.now - lost_at)
                 self._cuts, self._shot = CutDetector(), self._shot + 1
                 return capture
-            pause = min(2 * pause, self._timeouts.longest)
+            pause = min(2 * pause, self._timeouts.longest_pause)
         return None
 
     def _open(self) -> VideoCapture | None:
         """Open the source; None if that fails."""
         capture = open_capture(
-            self.source.target, timeout=self._timeouts.patience if self.source.kind is SourceKind.STREAM else None
+            self.source.target, timeout=self._timeouts.timeout if self.source.kind is SourceKind.STREAM else None
         )
         if capture.isOpened():
             return capture

@@ -103,9 +103,10 @@ DEFAULT_LIMITS = PhotoLimits()
 
 
 def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
-    """Read a photo from a file.
+    """Return the photo in a file, decoded and upright.
 
-    JPEG, MPO, PNG, WebP, BMP, TIFF, GIF (its first frame), AVIF, binary PPM, and HEIC with the extra.
+    Supported formats are JPEG, MPO, PNG, WebP, BMP, TIFF, GIF (the first frame), AVIF, binary PPM and, with the extra
+    `heif`, HEIC.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ class PhotoFile:
 def read_photo_file(
     path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS, *, within: NamedFolders | None = None
 ) -> PhotoFile:
-    """Read a photo's file without decoding it; raises the errors of `read_photo`, also for an object in a bucket.
+    """Return a photo's file, not decoded; raises the errors of `read_photo`, also for an object in a bucket.
 
     Files outside of `within` are not read, even through links created meanwhile; None to follow all links.
     """
@@ -172,7 +173,7 @@ def read_photo_file(
 
 
 def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
-    """Decode a file from `read_photo_file`; raises the errors of `read_photo`."""
+    """Return the photo in a file from `read_photo_file`, decoded; raises the errors of `read_photo`."""
     return _read(file.data, file.path, limits, file.modified_at)
 
 
@@ -189,7 +190,7 @@ class PhotoHeader:
 
 
 def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoHeader:
-    """Read the metadata before a photo's pixels; raises the errors of `read_photo`."""
+    """Return the metadata before a photo's pixels; raises the errors of `read_photo`."""
     photo_format = recognize_format(file.data, file.path)
     with _translate_errors(photo_format, file.path):
         limits = limits.divide(photo_format.pixel_cost, photo_format.byte_cost)
@@ -203,14 +204,14 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
 
 
 def picture_hash_of_photo(file: PhotoFile, header: PhotoHeader) -> str:
-    """Return the picture hash of an undecoded photo, given its header."""
+    """Return the SHA-256 of an undecoded photo's picture in hex, given its header."""
     return picture_hash(file.data, 1 if header.format_name in _TURNED_BY_DECODER else header.orientation)
 
 
 def read_photo_bytes(data: bytes, label: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
-    """Read a photo from bytes, as `read_photo` does; `taken_at` is None without a date in EXIF.
+    """Return the photo in the bytes of a file, as `read_photo` does; `taken_at` is None without a date in EXIF.
 
-    `label` is its name in messages, and the `path` of the result.
+    `label` is its name in messages, and the `path` of the result. Raises the errors of `read_photo`.
     """
     limits.check_bytes(len(data), label)
     return _read(data, label, limits, modified_at=None)
@@ -247,7 +248,7 @@ def _modified_at(seconds: float) -> datetime | None:
 
 def _read(data: bytes, label: str, limits: PhotoLimits, modified_at: datetime | None) -> DecodedPhoto:
     if not data:
-        raise UnreadablePhotoError(f"{printable(label)} is empty")
+        raise UnreadablePhotoError(f"{printable(label)} is empty: use another copy")
     photo_format = recognize_format(data, label)
     with _translate_errors(photo_format, label):
         stored, metadata = _decode(data, photo_format, label, limits)
@@ -320,13 +321,13 @@ def _suppress_decoder_warnings() -> Iterator[None]:
     Adding and removing one filter is safe; at worst a decoder's warning is shown.
     """
     rule = ("ignore", None, Warning, re.compile(r"PIL\.|pillow_heif"), 0)
-    rules = cast("list[object]", warnings.filters)
-    rules.insert(0, rule)
+    filters = cast("list[object]", warnings.filters)
+    filters.insert(0, rule)
     try:
         yield
     finally:
         with suppress(ValueError):
-            rules.remove(rule)
+            filters.remove(rule)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class Shard:
         """Return the contents of a folder that belong to the shard; unreadable folders belong to every shard."""
 
         def is_in_shard(path: Path) -> bool:
-            return path in contents.closed or self.holds(absolute(path), places)
+            return path in contents.unreadable or self.holds(absolute(path), places)
 
         return replace(
             contents,

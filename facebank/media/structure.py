@@ -52,7 +52,7 @@ class _Entry(NamedTuple):
     """An entry of a TIFF directory."""
 
     tag: int
-    kind: int  # field type
+    field_type: int
     length: int  # number of values
     position: int  # of its values in the file, in bytes
 
@@ -67,9 +67,9 @@ def jpeg_fault(data: bytes) -> str | None:
     Every scan of a progressive JPEG passes over the whole picture and may be 30 bytes long: a file of 1 MB can take an
     hour to decode. Pillow walks segments, and junk between them, byte by byte in Python.
     """
-    position, header_ends = 2, MAX_JUNK_BYTES
+    position, header_end = 2, MAX_JUNK_BYTES
     scans = segments = 0
-    while marker := _JPEG_MARKER.search(data, position, len(data) if scans else header_ends):
+    while marker := _JPEG_MARKER.search(data, position, len(data) if scans else header_end):
         segments += 1
         code = marker[1][0]
         if code == _END_OF_IMAGE:
@@ -80,7 +80,7 @@ def jpeg_fault(data: bytes) -> str | None:
         if segments > MAX_SEGMENTS:
             return f"more than {MAX_SEGMENTS:,} segments"
         length = int.from_bytes(data[marker.end() : marker.end() + 2])
-        position, header_ends = marker.end() + length, header_ends + 2 + length
+        position, header_end = marker.end() + length, header_end + 2 + length
         if not scans and position > MAX_HEADER_BYTES:
             return f"more than {MAX_HEADER_BYTES:,} bytes before its picture"
     return None if scans else "no picture data"
@@ -161,13 +161,13 @@ def tiff_fault(data: bytes) -> str | None:
     A whole tile is allocated and decoded, however small the picture is.
     """
     order = "<" if data.startswith(b"II") else ">"
-    big = b"+" in data[2:4]
+    is_big = b"+" in data[2:4]
     try:
-        (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-        entries = _directory(data, start, order, big=big)
+        (start,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
+        entries = _directory(data, start, order, is_big=is_big)
         measures = _measures(data, entries, order)
         if _EXIF in measures:
-            _directory(data, measures[_EXIF], order, big=big)
+            _directory(data, measures[_EXIF], order, is_big=is_big)
         _check_parts(measures, entries)
     except _FaultError as fault:
         return str(fault)
@@ -176,8 +176,8 @@ def tiff_fault(data: bytes) -> str | None:
     return None
 
 
-def _directory(data: bytes, start: int, order: str, *, big: bool) -> list[_Entry]:
-    offset_format, count_format, entry_format = ("Q", "Q", "HHQQ") if big else ("I", "H", "HHII")
+def _directory(data: bytes, start: int, order: str, *, is_big: bool) -> list[_Entry]:
+    offset_format, count_format, entry_format = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
     inline_bytes = struct.calcsize(offset_format)
     entry_bytes = struct.calcsize("=" + entry_format)
     (entry_count,) = struct.unpack_from(order + count_format, data, start)
@@ -185,15 +185,16 @@ def _directory(data: bytes, start: int, order: str, *, big: bool) -> list[_Entry
         raise _FaultError(f"a directory of {entry_count:,} entries")
     entries, numbers = list[_Entry](), 0
     for number in range(entry_count):
-        at = start + struct.calcsize(count_format) + number * entry_bytes
-        tag, kind, count, offset = struct.unpack_from(order + entry_format, data, at)
-        size = count * _TYPE_SIZES.get(kind, 0)
+        entry_start = start + struct.calcsize(count_format) + number * entry_bytes
+        tag, field_type, count, offset = struct.unpack_from(order + entry_format, data, entry_start)
+        size = count * _TYPE_SIZES.get(field_type, 0)
         if size > inline_bytes and offset + size > len(data):
             raise _FaultError(f"tag {tag} is beyond the end of the file")
-        numbers += 0 if kind in _BYTE_TYPES else count
+        numbers += 0 if field_type in _BYTE_TYPES else count
         if numbers > MAX_TIFF_NUMBERS:
             raise _FaultError(f"a directory of more than {MAX_TIFF_NUMBERS:,} numbers")
-        entries.append(_Entry(tag, kind, count, offset if size > inline_bytes else at + entry_bytes - inline_bytes))
+        inline_start = entry_start + entry_bytes - inline_bytes
+        entries.append(_Entry(tag, field_type, count, offset if size > inline_bytes else inline_start))
     return entries
 
 
@@ -204,14 +205,14 @@ def _measures(data: bytes, entries: Sequence[_Entry], order: str) -> dict[int, i
             continue
         if entry.tag in measures:
             raise _FaultError(f"tag {entry.tag} occurs twice")
-        if entry.kind not in _INTEGER_FORMATS:
+        if entry.field_type not in _INTEGER_FORMATS:
             raise _FaultError(f"tag {entry.tag} is not an integer")
-        (measures[entry.tag],) = struct.unpack_from(order + _INTEGER_FORMATS[entry.kind], data, entry.position)
+        (measures[entry.tag],) = struct.unpack_from(order + _INTEGER_FORMATS[entry.field_type], data, entry.position)
     return measures
 
 
 def _check_parts(measures: dict[int, int], entries: Sequence[_Entry]) -> None:
-    """Raise for tiles or strips with far more pixels than their picture."""
+    """Raise `_FaultError` for tiles or strips with far more pixels than their picture."""
     width, height = measures.get(_WIDTH, 0), measures.get(_HEIGHT, 0)
     planes = max(1, measures.get(_SAMPLES, 1)) if measures.get(_PLANES) == _SEPARATE_PLANES else 1
     if _TILE_WIDTH in measures or _TILE_HEIGHT in measures:

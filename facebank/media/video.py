@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"[playlist]", b"<?xml", b"<MPD")
 _SEEK_BEFORE = 2.0  # seconds: in unevenly spaced files OpenCV seeks by frame number and overshoots
-_MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # how far before its stated end an intact video may end
+_MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # an intact video may end so long before its stated end
 _TOLERANCE = 1e-6
 _MIN_STEP = 1 / 1000
 _UNSUPPORTED_CODECS = {b"AV01": "AV1", b"VVC1": "H.266"}
@@ -140,7 +140,7 @@ class Video:
         limits.check_size(self.info.width, self.info.height, str(path))
         limits.check_length(self.info.seconds, self.info.frames, str(path))
         self._last_time = 0.0
-        self._read = 0
+        self._read_count = 0
         self._has_sought = False
 
     def __enter__(self) -> Self:
@@ -158,7 +158,7 @@ class Video:
     def ends_early(self) -> bool:
         """Whether the frames ended well before the stated end: the file is cut off or damaged there."""
         info = self.info
-        if not info.rate or (not self._has_sought and self._read >= info.frames):
+        if not info.rate or (not self._has_sought and self._read_count >= info.frames):
             return False
         tolerance = max(_MISSED_SECONDS, _MISSED_FRAMES / info.rate)
         return info.seconds - 1 / info.rate - self._last_time > tolerance
@@ -178,13 +178,15 @@ class Video:
             Seconds from the beginning; None for the end of the file.
         """
         if not 0 < rate <= 1000:
-            raise UsageError(f"invalid number of frames per second: {rate:g}; try 5")
+            raise UsageError(
+                f"the number of frames per second must be above 0 and at most 1000, such as 5, not {rate:g}"
+            )
         cuts, shot, due = CutDetector(), 0, start
         for time, pixels in self._decode(start, end):
-            cut = cuts.is_cut(pixels)
-            shot += cut
-            if cut or time >= due - _TOLERANCE:
-                due = time + 1 / rate if cut else _next_due(due, time, 1 / rate)
+            is_cut = cuts.is_cut(pixels)
+            shot += is_cut
+            if is_cut or time >= due - _TOLERANCE:
+                due = time + 1 / rate if is_cut else _next_due(due, time, 1 / rate)
                 yield Frame(time, shot, pixels[..., ::-1])
 
     def frames(self, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
@@ -195,7 +197,7 @@ class Video:
     def _decode(self, start: float, end: float | None) -> Iterator[tuple[float, RGBImage]]:
         """Yield times and frames in OpenCV's channel order, BGR."""
         if not (math.isfinite(start) and start >= 0 and (end is None or end > start)):
-            raise UsageError("the times must be 0 or more, and the end after the start")
+            raise UsageError("the start must be 0 seconds or more, and the end must be after the start")
         if self.info.seconds and start >= self.info.seconds:
             raise UsageError(f"{self._name} is {self.info.seconds:.1f} seconds long: choose a start before {start:g}")
         self._rewind(start)
@@ -205,8 +207,8 @@ class Video:
                 continue
             if end is not None and time >= end:
                 break
-            intact, pixels = self._capture.retrieve()
-            if intact:
+            is_intact, pixels = self._capture.retrieve()
+            if is_intact:
                 has_frames = True
                 # the size may change with each frame
                 self._limits.check_size(pixels.shape[1], pixels.shape[0], self.info.path)
@@ -217,16 +219,16 @@ class Video:
 
     def _grab_frames(self) -> Iterator[float]:
         """Grab frames and yield their times, corrected to increase if the file's do not."""
-        first = True
+        is_first = True
         while self._capture.grab():
             stated = _time_of(self._capture)
-            earliest = self._last_time + (0.0 if first else _MIN_STEP)
+            earliest = self._last_time + (0.0 if is_first else _MIN_STEP)
             time = stated if math.isfinite(stated) and stated >= earliest else earliest
-            first = False
+            is_first = False
             self._last_time = time
-            self._read += 1
+            self._read_count += 1
             try:
-                self._limits.check_length(time, self._read, self.info.path)
+                self._limits.check_length(time, self._read_count, self.info.path)
             except VideoTooLargeError:
                 self._capture.release()
                 raise
@@ -236,10 +238,10 @@ class Video:
         """Go to a frame before a time by seeking, or to the first frame if seeking fails."""
         import cv2
 
-        if self._read or start > _SEEK_BEFORE:
+        if self._read_count or start > _SEEK_BEFORE:
             self._capture.release()
             self._capture = self._open_capture()
-        self._last_time, self._read, self._has_sought = 0.0, 0, False
+        self._last_time, self._read_count, self._has_sought = 0.0, 0, False
         if start <= _SEEK_BEFORE:
             return
         self._capture.set(cv2.CAP_PROP_POS_MSEC, (start - _SEEK_BEFORE) * 1000)
@@ -297,7 +299,7 @@ def _advice(capture: VideoCapture, path: Path) -> str:
 
 
 def _check_file(path: Path, name: str) -> None:
-    """Raise for missing, empty and irregular files, and playlists, which make FFmpeg open other files or addresses."""
+    """Raise `VideoError` for missing, empty and irregular files, and playlists, which make FFmpeg open other files."""
     try:
         if path.is_dir():
             raise UnreadableVideoError(f"{name} is a folder: name a video in it")
@@ -315,7 +317,7 @@ def _check_file(path: Path, name: str) -> None:
     except (OSError, ValueError) as error:
         raise UnreadableVideoError(f"{name} cannot be read: {read_reason(error)}") from error
     if not head:
-        raise UnreadableVideoError(f"{name} is empty: 0 bytes")
+        raise UnreadableVideoError(f"{name} is empty: use another copy")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
         raise UnreadableVideoError(f"{name} is a playlist: name the videos themselves")
     for photo_format in FORMATS:
@@ -392,7 +394,6 @@ def open_capture(source: str | int, *, timeout: float | None = None) -> VideoCap
 
     if isinstance(source, str) and not is_text(source):
         raise UnreadableVideoError(f"{printable(source)} has a name that is not UTF-8: rename it")
-
     options: list[int] = []
     if timeout is not None:
         milliseconds = max(1, round(timeout * 1000))

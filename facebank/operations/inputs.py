@@ -19,7 +19,7 @@ from facebank.media import (
     check_photo,
     describe_skipped,
     is_annotated,
-    look_through,
+    list_folder,
     open_photo,
     photo_label,
 )
@@ -65,7 +65,7 @@ def gather_photos(paths: Sequence[Path], *, skip_annotated: bool = True, shard: 
     videos: set[Path] = set()
     skipped: dict[Path, tuple[Path, SkippedKind]] = {}
     for root in paths:
-        contents = look_through(root) if is_folder(root) else FolderContents(photos=(root,))
+        contents = list_folder(root) if is_folder(root) else FolderContents(photos=(root,))
         if shard is not None:
             contents = shard.select(contents, roots)
         for photo in contents.photos:
@@ -133,7 +133,7 @@ def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
         if not is_folder(path):
             listed.append(path)
             continue
-        contents = look_through(path)
+        contents = list_folder(path)
         annotated_copies = {path for path in contents.photos if is_annotated(path)}
         listed += [path for path in contents.photos if path not in annotated_copies]
         videos.update(map(_identity, contents.videos))

@@ -32,11 +32,11 @@ _MIN_TEXT_SIZE = 11  # pixels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trajectory:
-    """The boxes ``(n, 4)`` of an appearance at times ``(n,)``, in seconds."""
+    """The boxes of an appearance at the times of its sightings."""
 
     appearance: Appearance
-    times: FloatArray
-    boxes: FloatArray
+    times: FloatArray  # seconds, ``float32`` of shape ``(N,)``
+    boxes: FloatArray  # x1, y1, x2, y2 in pixels, ``float32`` of shape ``(N, 4)``
 
     def mark(self, time: float) -> Mark:
         """Return the mark at a time; the box is interpolated between analyzed frames."""

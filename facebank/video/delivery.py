@@ -48,7 +48,7 @@ def read_address(text: str, option: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Deliveries:
-    """Counts of delivered and failed messages.
+    """Counts of delivered, failed and discarded messages.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ _NOBODY: dict[str, object] = {"person": None, "at": None, "similarity": None, "p
 
 
 def topic_word(name: str) -> str:
-    """Encode a name as one topic level: letters, digits and hyphens, at most 53, unique for each name.
+    """Return a name as one topic level: letters, digits and hyphens, at most 53, unique for each name.
 
     Names of lowercase letters and digits are unchanged; others become their readable part and a hash.
 
@@ -71,12 +71,12 @@ class HomePublisher:
         The camera's name.
     enrolled
         The names of the people of the gallery.
-    announces_all
-        Whether all of them get a sensor at the start.
-    discovery
-        Home Assistant's prefix for discovery.
     on_trouble
         Called with a message when the broker becomes unavailable or available again.
+    announces_all
+        Whether all enrolled people get a sensor at the start.
+    discovery
+        Home Assistant's prefix for discovery.
     timeouts
         Timeouts and pauses; None for the defaults.
     """
@@ -96,7 +96,7 @@ class HomePublisher:
         self._lock = RLock()
         self._camera = camera
         self._base = f"{broker.prefix}/{word}"
-        # two clients with one ID disconnect each other: the ID is derived from everything that distinguishes them
+        # derived from everything that distinguishes clients, because two with one ID disconnect each other
         self._device = f"facebank-{hashlib.sha256(self._base.encode()).hexdigest()[:14]}"
         self._discovery = f"{discovery}/device/{self._device}/config"
         self._announces_all = announces_all
@@ -243,7 +243,7 @@ class HomePublisher:
 
 
 def _shorten(text: str) -> str:
-    """Return a name for an entity or device: one line of limited length."""
+    """Return text as the name of an entity or device: one line of limited length."""
     name = printable(text)
     return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
 

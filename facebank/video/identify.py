@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 RATE = 5.0
 """Default number of analyzed frames per second."""
 
-GLIMPSE = 1
-"""Maximum number of sightings of a glimpse, a track to ignore: most false detections are as short."""
-
+_MIN_SIGHTINGS = 2  # of a track; most false detections are shorter
 _BATCH_PIXELS = 4_000_000
 _THUMBNAIL_SIDE, _FRAME_SIDE = 256, 320
 
@@ -47,7 +45,7 @@ class VideoPlan:
     rate
         Frames per second; the first one of every shot is added.
     start, end
-        In seconds; None for the end of the video.
+        In seconds from the beginning; None for the end of the video.
     thumbnails
         Whether to store a thumbnail of each track's best face.
     whole_frames
@@ -83,8 +81,8 @@ class VideoReport:
         Number of analyzed frames.
     shots
         Start of each shot, in seconds.
-    glimpses
-        Number of tracks that were too short to count.
+    short_tracks
+        Number of ignored tracks, seen in a single frame.
     position
         Time of the last decoded frame, in seconds.
     ends_early
@@ -95,7 +93,7 @@ class VideoReport:
     appearances: tuple[Appearance, ...]
     frames: int
     shots: tuple[float, ...]
-    glimpses: int
+    short_tracks: int
     position: float
     ends_early: bool
 
@@ -107,8 +105,8 @@ class FollowedVideo:
     Attributes
     ----------
     tracks
-        The tracks other than glimpses, in the order of their start.
-    until
+        The tracks that were not too short, in the order of their start.
+    end_times
         End of each track in seconds, by track number.
     pictures
         JPEG thumbnails of the best faces, by track number, if requested by the plan.
@@ -116,11 +114,11 @@ class FollowedVideo:
 
     info: VideoInfo
     tracks: tuple[Track, ...]
-    until: Mapping[int, float]
+    end_times: Mapping[int, float]
     pictures: Mapping[int, bytes]
     frames: int
     shots: tuple[float, ...]
-    glimpses: int
+    short_tracks: int
     position: float
     ends_early: bool
 
@@ -162,21 +160,21 @@ def identify_video(
     with Video(path) as video:
         followed = follow_faces(engine, video, plan, progress)
     tracks = followed.tracks
-    decisions = identify_tracks([track.faces for track in tracks], identification, group_tracks(tracks))
-    identified = list(zip(tracks, decisions, strict=True))
+    identities = identify_tracks([track.faces for track in tracks], identification, group_tracks(tracks))
+    identified = list(zip(tracks, identities, strict=True))
     return VideoReport(
         followed.info,
-        label_tracks(identified, followed.until, engine.thresholds, followed.pictures),
+        label_tracks(identified, followed.end_times, engine.thresholds, followed.pictures),
         followed.frames,
         followed.shots,
-        followed.glimpses,
+        followed.short_tracks,
         followed.position,
         followed.ends_early,
     )
 
 
 def follow_faces(engine: Engine, video: Video, plan: VideoPlan, progress: Progress = SILENT) -> FollowedVideo:
-    """Detect and track the faces of a video; parameters and errors as for `identify_video`."""
+    """Return the tracked faces of a video; parameters and errors are those of `identify_video`."""
     collector = _FaceCollector(Tracker(engine.thresholds.verify), plan)
     progress.begin("Looking for faces", plan.seconds(video.info))
     last_time = plan.start
@@ -191,11 +189,11 @@ def follow_faces(engine: Engine, video: Video, plan: VideoPlan, progress: Progre
     return FollowedVideo(
         video.info,
         tuple(collector.tracks),
-        collector.until,
+        collector.end_times,
         collector.pictures,
         collector.frames,
         tuple(collector.shots),
-        collector.glimpses,
+        collector.short_tracks,
         position,
         plan.end is None and video.ends_early,
     )
@@ -207,18 +205,18 @@ class _FaceCollector:
     def __init__(self, tracker: Tracker, plan: VideoPlan) -> None:
         self._tracker = tracker
         self._plan = plan
-        self._last = -1.0
-        self._portraits: dict[int, tuple[float, bytes]] = {}
+        self._last_time = -1.0
+        self._rated_pictures: dict[int, tuple[float, bytes]] = {}  # face quality and picture, by track number
         self.frames = 0
-        self.glimpses = 0
+        self.short_tracks = 0
         self.tracks: list[Track] = []
-        self.until: dict[int, float] = {}
+        self.end_times: dict[int, float] = {}
         self.shots: list[float] = []
 
     @property
     def pictures(self) -> dict[int, bytes]:
         """JPEG thumbnails of the best faces, by track number."""
-        return {number: picture for number, (_, picture) in self._portraits.items()}
+        return {number: picture for number, (_, picture) in self._rated_pictures.items()}
 
     def add(self, analyzed: _AnalyzedFrame) -> None:
         """Process the next frame."""
@@ -227,9 +225,9 @@ class _FaceCollector:
             self.shots.append(frame.time)
         self._finish_tracks(self._tracker.follow(frame.time, frame.shot, analyzed.faces), frame.time)
         if self._plan.thumbnails:
-            self._update_portraits(frame)
+            self._update_pictures(frame)
         self.frames += 1
-        self._last = frame.time
+        self._last_time = frame.time
 
     def close(self, position: float) -> None:
         """Finish all tracks at a time in seconds."""
@@ -239,25 +237,25 @@ class _FaceCollector:
     def _finish_tracks(self, ended: list[Track], now: float) -> None:
         """Store ended tracks; one seen in the last sample of a shot lasts until the cut."""
         for track in ended:
-            if len(track.sightings) <= GLIMPSE:
-                self.glimpses += 1
-                self._portraits.pop(track.number, None)
+            if len(track.sightings) < _MIN_SIGHTINGS:
+                self.short_tracks += 1
+                self._rated_pictures.pop(track.number, None)
                 continue
             last = track.last.time
-            self.until[track.number] = min(now, last + 1 / self._plan.rate) if last == self._last else last
+            self.end_times[track.number] = min(now, last + 1 / self._plan.rate) if last == self._last_time else last
             self.tracks.append(track)
 
-    def _update_portraits(self, frame: Frame) -> None:
+    def _update_pictures(self, frame: Frame) -> None:
         """Store a thumbnail of each face that is the best of its track so far."""
         for track in self._tracker.live:
             best = track.best
-            if best.time == frame.time and best.face.quality > self._portraits.get(track.number, (-1.0, b""))[0]:
+            if best.time == frame.time and best.face.quality > self._rated_pictures.get(track.number, (-1.0, b""))[0]:
                 photo = _as_photo(frame)
                 box, side = best.face.box, _THUMBNAIL_SIDE
                 if self._plan.whole_frames:
                     box, side = np.array([0, 0, photo.width, photo.height], np.float32), _FRAME_SIDE
                 picture = encode_thumbnail(photo, box, side)
-                self._portraits[track.number] = best.face.quality, picture
+                self._rated_pictures[track.number] = best.face.quality, picture
 
 
 def _analyze_frames(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_AnalyzedFrame]:
@@ -323,7 +321,7 @@ class Appearance:
 
 def label_tracks(
     identified: Sequence[tuple[Track, Identity]],
-    until: Mapping[int, float],
+    end_times: Mapping[int, float],
     thresholds: Thresholds,
     pictures: Mapping[int, bytes],
 ) -> tuple[Appearance, ...]:
@@ -336,7 +334,7 @@ def label_tracks(
     ----------
     identified
         Tracks and their identities, in the order of their start.
-    until
+    end_times
         End of each track in seconds, by track number.
     thresholds
         The pack's thresholds.
@@ -344,7 +342,9 @@ def label_tracks(
         Thumbnails of the best faces, by track number.
     """
     appearances = [
-        Appearance(track, identity.person or "", identity, track.begun, until[track.number], pictures.get(track.number))
+        Appearance(
+            track, identity.person or "", identity, track.begun, end_times[track.number], pictures.get(track.number)
+        )
         for track, identity in identified
     ]
     strangers = [index for index, appearance in enumerate(appearances) if appearance.identity.person is None]

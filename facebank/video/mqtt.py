@@ -39,7 +39,7 @@ _CLOSE_TIMEOUT = 3.0  # seconds to deliver the last states
 _MAX_IN_FLIGHT = 20
 _MAX_EVENTS = 100
 _MAX_INHERITED = 1000
-_TIMEOUTS = Timeouts(first=1.0, longest=30.0, patience=10.0)
+_TIMEOUTS = Timeouts(first_pause=1.0, longest_pause=30.0, timeout=10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Broker:
 
     host: str
     port: int
-    encrypted: bool
+    is_encrypted: bool
     user: str | None = field(repr=False)
     password: str | None = field(repr=False)
     prefix: str  # first part of all topics
@@ -58,8 +58,8 @@ class Broker:
 def parse_broker(text: str, password: str | None = None) -> Broker:
     """Return the broker for an address ``mqtt://[USER[:PASSWORD]@]HOST[:PORT][/PREFIX]``, or ``@FILE`` to read it.
 
-    Raises `UsageError` (an invalid address; messages contain only its scheme) or
-    `MissingDependencyError` (the extra ``mqtt`` is not installed).
+    Raises `UsageError` (an invalid address; messages contain only its scheme) or `MissingDependencyError` (the extra
+    `mqtt` is not installed).
 
     Parameters
     ----------
@@ -91,18 +91,18 @@ def parse_broker(text: str, password: str | None = None) -> Broker:
     if not user:
         password = None
     if any(len(part.encode()) > 65535 for part in (user or "", password or "")):
-        raise UsageError("the broker's user or password is longer than MQTT allows, 65,535 bytes")
+        raise UsageError("the broker's user or password is longer than MQTT allows, 65,535 bytes: use a shorter one")
     path = unquote(parts.path.strip("/"))
     prefix = topic_prefix(path, "the topics' prefix after the broker's host") if path else "facebank"
     label = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return Broker(host, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user or None, password, prefix, label)
 
 
-def topic_prefix(text: str, what: str) -> str:
-    """Validate and return a topic prefix; raises `UsageError`."""
+def topic_prefix(text: str, label: str) -> str:
+    """Return a valid topic prefix; raises `UsageError` for other text. `label` is its name in messages."""
     if not text or not text.isprintable() or re.search(r"[+#]|^[$/]|//|/$", text) or len(text.encode()) > _MAX_PREFIX:
         raise UsageError(
-            f"{what} must be words separated by /, without + and #, not beginning with $, at most "
+            f"{label} must be words separated by /, without + and #, not beginning with $, at most "
             f"{_MAX_PREFIX} bytes long"
         )
     return text
@@ -139,10 +139,10 @@ class _Session:
     """The state of one connection, set by its callbacks."""
 
     began: float = field(default_factory=time.monotonic)
-    accepted: bool = False
+    is_accepted: bool = False
     refusal: str | None = None
     subscribed_at: float | None = None
-    ready: bool = False
+    is_ready: bool = False
     messages: dict[str, bytes] = field(default_factory=dict)
     in_flight: int = 0
 
@@ -195,8 +195,8 @@ class MqttConnection:
         self._was_lost = self._is_flapping = False  # whether connections keep getting lost
         self._closing = Event()
         self._close_by = 0.0
-        self._context = _tls_context() if broker.encrypted else None
-        self._thread = Thread(target=self._work, name="mqtt", daemon=True)
+        self._context = _tls_context() if broker.is_encrypted else None
+        self._thread = Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
         """Start connecting in the background."""
@@ -242,8 +242,8 @@ class MqttConnection:
         self._closing.set()
         self._thread.join(_CLOSE_TIMEOUT + 1)
 
-    def _work(self) -> None:
-        pause = self._timeouts.first
+    def _run(self) -> None:
+        pause = self._timeouts.first_pause
         while True:
             session = _Session()
             reason = self._connect_session(session)
@@ -255,15 +255,15 @@ class MqttConnection:
             if reason is None:
                 return
             self.log.fail(self._end_reason(session, reason))
-            if time.monotonic() - session.began > self._timeouts.longest:
-                pause = self._timeouts.first
+            if time.monotonic() - session.began > self._timeouts.longest_pause:
+                pause = self._timeouts.first_pause
             if self._closing.wait(pause):
                 return
-            pause = min(2 * pause, self._timeouts.longest)
+            pause = min(2 * pause, self._timeouts.longest_pause)
 
     def _end_reason(self, session: _Session, reason: str) -> str:
         """Record the end of a connection, and return the reason to report, which differs if it recurs."""
-        if not session.accepted:
+        if not session.is_accepted:
             return reason
         is_short = time.monotonic() - session.began < _MIN_STEADY
         self._is_flapping = is_short and (self._is_flapping or self._was_lost)
@@ -293,7 +293,7 @@ class MqttConnection:
         from paho.mqtt.enums import CallbackAPIVersion
 
         client = Client(CallbackAPIVersion.VERSION2, self._client_id, protocol=MQTTv311, reconnect_on_failure=False)
-        client.connect_timeout = self._timeouts.patience
+        client.connect_timeout = self._timeouts.timeout
         if self._broker.user is not None:
             client.username_pw_set(self._broker.user, self._broker.password)
         if self._context is not None:
@@ -304,14 +304,14 @@ class MqttConnection:
             if reason.is_failure:
                 session.refusal = f"it refuses the connection ({printable(str(reason))})"
             else:
-                session.accepted = True
+                session.is_accepted = True
                 client.subscribe([(topic, 1) for topic in self._inherited])
 
         def on_subscribe(*_: Any) -> None:
             session.subscribed_at = time.monotonic()
 
         def on_message(_: Client, __: object, message: MQTTMessage) -> None:
-            if message.retain and not session.ready and len(session.messages) < _MAX_INHERITED:
+            if message.retain and not session.is_ready and len(session.messages) < _MAX_INHERITED:
                 session.messages[message.topic] = bytes(message.payload)
 
         def on_publish(*_: Any) -> None:
@@ -323,7 +323,7 @@ class MqttConnection:
         return client
 
     def _run_session(self, client: Client, session: _Session) -> str | None:
-        answer_by = time.monotonic() + self._timeouts.patience
+        answer_by = time.monotonic() + self._timeouts.timeout
         while True:
             code = client.loop(_POLL_INTERVAL)
             if session.refusal is not None:
@@ -342,7 +342,7 @@ class MqttConnection:
                 return None
 
     def _continue(self, client: Client, session: _Session, now: float) -> None:
-        if not session.ready:
+        if not session.is_ready:
             self._begin(client, session)
         if self._was_lost and now - session.began > _MIN_STEADY:
             self._was_lost = self._is_flapping = False
@@ -356,7 +356,7 @@ class MqttConnection:
         with self._lock:
             self._due = {**{topic: (payload,) for topic, payload in self._retained.items()}, **self._due}
             self._due[self._availability] = (ONLINE if self._is_available else OFFLINE,)
-            self._is_ready = session.ready = True
+            self._is_ready = session.is_ready = True
 
     def _publish(self, client: Client, session: _Session) -> None:
         with self._lock:

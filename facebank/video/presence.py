@@ -97,7 +97,7 @@ class PresenceTracker:
         events = []
         present = set(self._people.values())
         if before is not None and before not in present:
-            events.append(self._leave(before, at))
+            events.append(self._record_departure(before, at))
         if after is not None and after not in self._arrivals:
             events.append(self._record_arrival(after, visitor, at))
         return events
@@ -115,11 +115,11 @@ class PresenceTracker:
         )
         return self._arrivals[person]
 
-    def _leave(self, person: str, at: datetime) -> PresenceEvent:
-        came = self._arrivals.pop(person)
-        seconds = max(0.0, (at - came.at).total_seconds())
+    def _record_departure(self, person: str, at: datetime) -> PresenceEvent:
+        arrival = self._arrivals.pop(person)
+        seconds = max(0.0, (at - arrival.at).total_seconds())
         return PresenceEvent(
-            PresenceChange.LEFT, person, self._camera, at, came.similarity, came.probability, seconds=seconds
+            PresenceChange.LEFT, person, self._camera, at, arrival.similarity, arrival.probability, seconds=seconds
         )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
 from facebank.media.live import StreamChange
+from facebank.storage.text import printable
 from facebank.video.delivery import Deliveries
 from facebank.video.home_assistant import DISCOVERY_PREFIX, HomePublisher
 from facebank.video.mqtt import Broker, parse_broker, topic_prefix
@@ -64,10 +65,10 @@ def plan_publishing(
     announces_all: bool = False,
     discovery: str = DISCOVERY_PREFIX,
 ) -> PublishPlan:
-    """Return the configuration for addresses as typed.
+    """Return the configuration of publishing for addresses as typed.
 
     Raises `UsageError` (an invalid address or camera name; messages never contain secrets of an address) or
-    `MissingDependencyError` (a broker is given and the extra ``mqtt`` is not installed).
+    `MissingDependencyError` (a broker is given and the extra `mqtt` is not installed).
 
     Parameters
     ----------
@@ -83,11 +84,11 @@ def plan_publishing(
     if camera is None:
         camera = label[:_MAX_CAMERA]
     if not isinstance(camera, str) or not camera.strip() or len(camera) > _MAX_CAMERA:
-        raise UsageError(f"a camera's name must have 1 to {_MAX_CAMERA} characters")
+        raise UsageError(f"a camera's name must have 1 to {_MAX_CAMERA} characters, not {printable(repr(camera))}")
     broker = None if mqtt is None else parse_broker(mqtt, password)
-    target = None if webhook_address is None else parse_webhook(webhook_address)
+    webhook = None if webhook_address is None else parse_webhook(webhook_address)
     topics = topic_prefix(discovery, "the discovery prefix")
-    return PublishPlan(broker, target, camera, thumbnails, announces_all, topics)
+    return PublishPlan(broker, webhook, camera, thumbnails, announces_all, topics)
 
 
 class Publishing:
@@ -146,15 +147,15 @@ class Publishing:
     def wrap(self, on_news: Callable[[VisitorChange, Visitor], None]) -> Callable[[VisitorChange, Visitor], None]:
         """Return a callback for visitor changes that calls `on_news`, then publishes presence events."""
 
-        def publish(news: VisitorChange, visitor: Visitor) -> None:
-            on_news(news, visitor)
-            for event in self._presence.update(news, visitor, datetime.now().astimezone()):
+        def publish(change: VisitorChange, visitor: Visitor) -> None:
+            on_news(change, visitor)
+            for event in self._presence.update(change, visitor, datetime.now().astimezone()):
                 for publisher in self._publishers:
                     publisher.publish(event)
 
         return publish
 
-    def follow(self, change: StreamChange) -> None:
+    def publish_stream_change(self, change: StreamChange) -> None:
         """Publish that the camera is lost, or available again."""
         if self._home is not None:
             self._home.publish_availability(change is StreamChange.RESUMED)

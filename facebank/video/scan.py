@@ -18,7 +18,7 @@ from facebank.album.scan.scanner import lock_scan, may_exist, state_of
 from facebank.album.scan.videos import ScannedTrack, ScannedVideo
 from facebank.errors import PhotoNotFoundError, UnreadableVideoError, VideoError
 from facebank.gallery import PlaceKind
-from facebank.media import FolderContents, look_through
+from facebank.media import FolderContents, list_folder
 from facebank.media.video import Video
 from facebank.storage.files import read_reason
 from facebank.storage.paths import named_paths, outermost
@@ -78,7 +78,7 @@ def scan_videos(
     within: NamedFolders | None = None,
     progress: Progress = SILENT,
 ) -> VideoScanReport:
-    """Analyze new and changed videos in folders, and remove missing ones from the scan file.
+    """Analyze new and changed videos in folders, remove missing ones from the scan file, and return a report.
 
     An interrupted scan continues with the video where it stopped.
 
@@ -116,7 +116,7 @@ def scan_videos(
         frames = VideoPlan(rate=RATE, thumbnails=True, whole_frames=True, workers=workers)
         scanner = _VideoScanner(engine, scan_file.videos, frames, within, progress)
         for path, state in plan.todo:
-            video = scanner.look_through(path, state)
+            video = scanner.scan(path, state)
             looked_at += video is not None and video.error is None
             known_by_content += video is None
         gone = scan_file.videos.forget(plan.gone)
@@ -130,7 +130,7 @@ def scan_videos(
 
 
 def plan_video_scan(scan_file: ScanFile, places: Iterable[Path], within: NamedFolders | None = None) -> VideoScanPlan:
-    """Compare the videos of folders with a scan file, by names, sizes and times only.
+    """Return the plan of a scan for videos, from the names, sizes and times of files only.
 
     Nothing is removed for a folder without photos and videos: its disk is more likely missing.
     """
@@ -141,7 +141,11 @@ def plan_video_scan(scan_file: ScanFile, places: Iterable[Path], within: NamedFo
         known, contents = scan_file.videos.known(root), _contents_of(root, within)
         for path in map(str, contents.videos):
             state, video = state_of(path), known.pop(path, None)
-            if video is None or video.state != state or (video.error is not None and video.readers != readers()):
+            if (
+                video is None
+                or video.state != state
+                or (video.error is not None and video.readers != video_decoder_versions())
+            ):
                 todo.append((path, state))
             else:
                 unchanged += video.error is None
@@ -151,7 +155,7 @@ def plan_video_scan(scan_file: ScanFile, places: Iterable[Path], within: NamedFo
 
 
 @cache
-def readers() -> str:
+def video_decoder_versions() -> str:
     """Return the versions of facebank and the decoder; with equal versions, videos are read identically."""
     import cv2
 
@@ -170,7 +174,7 @@ class _VideoScanner:
     within: NamedFolders | None
     progress: Progress
 
-    def look_through(self, path: str, state: FileStamp) -> ScannedVideo | None:
+    def scan(self, path: str, state: FileStamp) -> ScannedVideo | None:
         """Analyze and store a video, and return it, or None if its content is known already."""
         advance = _ByteProgress(self.progress, state)
         content_hash = None
@@ -187,7 +191,9 @@ class _VideoScanner:
                 with Video(path, opened=file) as video:
                     followed = follow_faces(self.engine, video, self.plan, advance)
         except VideoError as error:
-            versions = readers() if content_hash else None  # files that cannot be opened are retried each time
+            versions = (
+                video_decoder_versions() if content_hash else None
+            )  # files that cannot be opened are retried each time
             scanned = ScannedVideo(path, state, content_hash, error=str(error), readers=versions)
         else:
             scanned = ScannedVideo(path, state, content_hash, followed.position, tuple(_tracks(followed)))
@@ -219,7 +225,7 @@ def _hash_of(path: str, file: BufferedReader, progress: Progress) -> str:
     digest = hashlib.sha256()
     while block := _read_block(path, file):
         digest.update(block)
-        progress.advance(0)  # lets a progress callback cancel
+        progress.advance(0)  # a progress callback may cancel here
     return digest.hexdigest()
 
 
@@ -240,13 +246,13 @@ def _tracks(followed: FollowedVideo) -> Iterator[ScannedTrack]:
             track.shot,
             track.begun,
             track.last.time,
-            max(track.last.time, followed.until[track.number]),
-            tuple(sighting.face for sighting in _best(track)),
+            max(track.last.time, followed.end_times[track.number]),
+            tuple(sighting.face for sighting in _best_sightings(track)),
             followed.pictures[track.number],
         )
 
 
-def _best(track: Track) -> list[Sighting]:
+def _best_sightings(track: Track) -> list[Sighting]:
     return sorted(track.sightings, key=lambda sighting: -sighting.face.quality)[:KEPT_FACES]
 
 
@@ -258,7 +264,7 @@ class _ByteProgress(Progress):
         self._remaining = float(max(state.size, 0))
         self._bytes_per_second = 0.0
 
-    def begin(self, step: str, total: float | None) -> None:  # noqa: ARG002 - a video has one
+    def begin(self, step: str, total: float | None) -> None:  # noqa: ARG002 - a video has only one step
         self._bytes_per_second = self._remaining / total if total else 0.0
 
     def advance(self, amount: float = 1) -> None:
@@ -272,9 +278,9 @@ class _ByteProgress(Progress):
 
 
 def _contents_of(root: str, within: NamedFolders | None) -> FolderContents:
-    """Return the contents of a folder; empty for a file, because `look_through` would list it as a photo."""
+    """Return the contents of a folder; empty for a file, because `list_folder` would list it as a photo."""
     try:
-        return look_through(root, within=within) if Path(root).is_dir() else FolderContents()
+        return list_folder(root, within=within) if Path(root).is_dir() else FolderContents()
     except PhotoNotFoundError:  # no error, because another of the places exists
         return FolderContents()
 

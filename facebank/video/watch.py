@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, Identity
     from facebank.vision.tracking import Track
 
-_ABSENCE = 3.0  # seconds until a visitor has left; shorter if they only look aside
+_ABSENCE = 3.0  # seconds without a sighting until a visitor counts as gone, longer than a look aside
 _MIN_SIGHTINGS, _MIN_SECONDS = 3, 0.5
 _MAX_SIGHTINGS = 100
 _MAX_STRANGERS = 200
@@ -114,14 +114,14 @@ class Watch:
         current = [track for track in self._tracker.live if track.last.time == frame.time]
         for track in current:
             self._counts[track.number] = self._counts.get(track.number, 0) + 1
-        decisions = self._decisions() if any(map(self._is_settled, current)) else {}
+        identities = self._identify() if any(map(self._is_identifiable, current)) else {}
         for track in current:
-            if track.number in decisions:
-                yield from self._update_visitor(track, decisions[track.number], frame)
+            if track.number in identities:
+                yield from self._update_visitor(track, identities[track.number], frame)
             track.trim(_MAX_SIGHTINGS)
 
     def pass_time(self, now: float) -> Iterator[tuple[VisitorChange, Visitor]]:
-        """Let time pass without a frame, and yield the departures of visitors not seen for three seconds."""
+        """Advance the time without a frame, and yield the departures of visitors not seen for three seconds."""
         if all(now - track.last.time > _ABSENCE for track in self._tracker.live):
             yield from self.end()
 
@@ -129,30 +129,30 @@ class Watch:
         """Yield all visitors as left."""
         yield from self._departures(self._tracker.finish())
 
-    def _is_settled(self, track: Track) -> bool:
+    def _is_identifiable(self, track: Track) -> bool:
         has_sightings = self._counts[track.number] >= _MIN_SIGHTINGS
         return has_sightings and track.last.time - track.begun >= _MIN_SECONDS
 
-    def _decisions(self) -> dict[int, Identity]:
-        """Identify all current and recent tracks, by track number."""
-        settled = [track for track in self._tracker.live if self._is_settled(track)]
-        decisions = identify_tracks([track.faces for track in settled], self._identification, group_tracks(settled))
-        return {track.number: decision for track, decision in zip(settled, decisions, strict=True)}
+    def _identify(self) -> dict[int, Identity]:
+        """Return the identities of all current and recent tracks, by track number."""
+        tracks = [track for track in self._tracker.live if self._is_identifiable(track)]
+        identities = identify_tracks([track.faces for track in tracks], self._identification, group_tracks(tracks))
+        return {track.number: identity for track, identity in zip(tracks, identities, strict=True)}
 
     def _update_visitor(
-        self, track: Track, decision: Identity, frame: Frame
+        self, track: Track, identity: Identity, frame: Frame
     ) -> Iterator[tuple[VisitorChange, Visitor]]:
         count = self._counts[track.number]
         visitor = self._visitors.get(track.number)
         if visitor is None:
-            visitor = Visitor(track, self._label(track, decision), decision, count, frame)
+            visitor = Visitor(track, self._label(track, identity), identity, count, frame)
             self._visitors[track.number] = visitor
             yield VisitorChange.CAME, visitor
             return
-        changed = decision.person != visitor.identity.person
-        visitor.identity, visitor.sightings, visitor.frame = decision, count, frame
-        if changed:
-            visitor.label = self._label(track, decision)
+        is_changed = identity.person != visitor.identity.person
+        visitor.identity, visitor.sightings, visitor.frame = identity, count, frame
+        if is_changed:
+            visitor.label = self._label(track, identity)
             yield VisitorChange.CHANGED, visitor
 
     def _departures(self, ended: list[Track]) -> Iterator[tuple[VisitorChange, Visitor]]:
@@ -168,11 +168,11 @@ class Watch:
                 people[person] = people.get(person, 0.0) + visitor.seconds
             yield VisitorChange.LEFT, visitor
 
-    def _label(self, track: Track, decision: Identity) -> str:
-        if decision.person is not None:
-            return decision.person
+    def _label(self, track: Track, identity: Identity) -> str:
+        if identity.person is not None:
+            return identity.person
         taken = {visitor.label for visitor in self._visitors.values()}
-        word = "stranger" if decision.decision is Decision.UNKNOWN else "uncertain"
+        word = "stranger" if identity.decision is Decision.UNKNOWN else "uncertain"
         is_good = track.best.face.quality >= (1 + self._engine.thresholds.minimum_quality) / 2
         return self._labels.label(word, track.mean if is_good else None, taken)
 
@@ -186,7 +186,7 @@ class _LabelPool:
         self._faces: dict[str, FloatArray] = {}
 
     def label(self, word: str, mean: FloatArray | None, taken: set[str]) -> str:
-        """Return the label of the most similar of the absent people, else a new one."""
+        """Return the label of the absent person whose mean face is most similar, else a new one."""
         if mean is not None:
             labels = [label for label in self._faces if label.startswith(word) and label not in taken]
             similarities = [float(self._faces[label] @ mean) for label in labels]
@@ -211,7 +211,7 @@ def watch(
     rate: float = 5.0,
     seconds: float | None = None,
 ) -> WatchSummary:
-    """Report arriving and leaving visitors until the source ends, a time limit, or Ctrl-C.
+    """Report arriving and leaving visitors until the source ends, a time limit, or Ctrl-C, and return the summary.
 
     Parameters
     ----------
@@ -241,12 +241,12 @@ def watch(
             frame = live.newest()
             if frame is not None:
                 due = max(due + 1 / rate, frame.time)
-            for news, visitor in watching.pass_time(live.now) if frame is None else watching.analyze(frame):
-                on_news(news, visitor)
+            for change, visitor in watching.pass_time(live.now) if frame is None else watching.analyze(frame):
+                on_news(change, visitor)
             if on_frame is not None:
                 on_frame(watching)
     except KeyboardInterrupt:
         pass  # the usual end of a watch
-    for news, visitor in watching.end():
-        on_news(news, visitor)
+    for change, visitor in watching.end():
+        on_news(change, visitor)
     return watching.summary

@@ -74,7 +74,7 @@ def test_an_unreachable_service_is_an_error(engine: Engine, emulator: str, monke
     monkeypatch.setattr("gcsfs.retry.asyncio.sleep", _no_sleep)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     with pytest.raises(ServiceError, match=rf"^{PLACE} cannot be reached \(ClientConnectorError\): check the network"):
-        buckets.look_through_bucket(PLACE)
+        buckets.list_bucket(PLACE)
 
 
 async def _no_sleep(_: float) -> None:

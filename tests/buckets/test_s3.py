@@ -12,7 +12,7 @@ from facebank.album.scan.scanner import plan_scan, scan, state_of
 from facebank.cluster.pack_files import PackName
 from facebank.cluster.worker import Job, _difference
 from facebank.errors import PhotoTooLargeError
-from facebank.media import PhotoLimits, Shard, decoder_versions, look_through_bucket, object_state, read_object
+from facebank.media import PhotoLimits, Shard, decoder_versions, list_bucket, object_state, read_object
 from facebank.operations.engine import Engine
 
 from .bucket_servers import BUCKET, Bucket, Relay
@@ -73,7 +73,7 @@ def test_photos_are_listed_in_pages(bucket: Bucket, s3: Relay) -> None:
     s3.page_size = 5
     for number in range(12):
         bucket.put(f"photos/{number}.jpg", b"x")
-    assert list(look_through_bucket(PLACE).photos) == [f"{PLACE}/{number}.jpg" for number in range(12)]
+    assert list(list_bucket(PLACE).photos) == [f"{PLACE}/{number}.jpg" for number in range(12)]
     assert len(s3.requests) == 3
 
 
@@ -160,7 +160,7 @@ def test_hostile_names_are_scanned_or_hidden_without_effects(
 
 
 def test_objects_beyond_the_size_limit_are_not_read(filled_bucket: Bucket, s3: Relay) -> None:
-    url, state = next(iter(look_through_bucket(PLACE).photos.items()))
+    url, state = next(iter(list_bucket(PLACE).photos.items()))
     s3.clear()
     with pytest.raises(PhotoTooLargeError, match=rf"{PLACE}/.* bytes, the limit is 100; use a smaller copy"):
         read_object(url, state, PhotoLimits(max_bytes=100))
@@ -207,7 +207,7 @@ def test_shards_are_disjoint_complete_and_equal_those_of_a_folder(
 
 
 def test_workers_compare_objects_with_the_state_in_the_job(filled_bucket: Bucket, s3: Relay, engine: Engine) -> None:
-    url, state = next(iter(look_through_bucket(PLACE).photos.items()))
+    url, state = next(iter(list_bucket(PLACE).photos.items()))
     assert object_state(url) == state
     assert (state_of(url).size, state_of(url).modified) == state
     pack = PackName("x", "0" * 64)

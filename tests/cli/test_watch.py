@@ -112,7 +112,7 @@ def test_waits_grow_while_the_camera_does_not_answer(camera: Camera) -> None:
         if change is StreamChange.RESUMED:
             resumed_event.set()
 
-    waits = Timeouts(first=0.05, longest=0.2, patience=5)
+    waits = Timeouts(first_pause=0.05, longest_pause=0.2, timeout=5)
     with LiveVideo(live_source(camera.address), on_change, waits) as live:
         assert live.newest(10) is not None
         camera.refused = 4

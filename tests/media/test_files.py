@@ -111,7 +111,7 @@ def test_files_without_permission_are_unreadable(photo_path: Path) -> None:
 
 def test_empty_files_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
-    with pytest.raises(UnreadablePhotoError, match=r"is empty$"):
+    with pytest.raises(UnreadablePhotoError, match=r"is empty: use another copy$"):
         read_photo(tmp_path / "empty.jpg")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facebank.errors import PhotoNotFoundError, UnreadablePhotoError
-from facebank.media import find_photos, find_videos, look_through, read_photo
+from facebank.media import find_photos, find_videos, list_folder, read_photo
 from facebank.media.formats import SKIPPED, describe_skipped
 
 
@@ -174,7 +174,7 @@ def test_unsupported_pictures_are_listed_by_kind(tmp_path: Path) -> None:
     make_files(tmp_path, *(name for names in kinds.values() for name in names), "notes.txt", ".hidden.cr2", "README")
     (tmp_path / "b.nef").write_bytes(b"MM\0*" + bytes(60))  # most raw files start like a TIFF
     (tmp_path / "i").write_bytes(b"8BPS" + bytes(60))
-    contents = look_through(tmp_path)
+    contents = list_folder(tmp_path)
     assert contents.photos == contents.videos == ()
     names_by_kind: dict[str, list[str]] = {}
     for path, kind in contents.skipped:
@@ -190,14 +190,14 @@ def test_files_without_suffix_are_recognized_by_content(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(JPEG)
     (tmp_path / "BMW").write_bytes(b"BMW, and P5 \n")
     assert sorted(photo_names(tmp_path)) == sorted(names)
-    assert look_through(tmp_path).skipped == ()
+    assert list_folder(tmp_path).skipped == ()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_without_suffix_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "circle").symlink_to("circle")
-    assert look_through(tmp_path).photos == ()
+    assert list_folder(tmp_path).photos == ()
 
 
 def test_counts_of_skipped_kinds_are_described() -> None:

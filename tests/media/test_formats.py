@@ -279,7 +279,7 @@ def test_unsupported_formats_are_named(name: str, head: bytes) -> None:
 
 @pytest.mark.parametrize("head", VIDEOS.values(), ids=VIDEOS)
 def test_a_video_names_the_command_for_videos(head: bytes) -> None:
-    with pytest.raises(UnsupportedPhotoError, match=r"^party is a video: use `facebank video` to identify"):
+    with pytest.raises(UnsupportedPhotoError, match=r"^party is a video: use 'facebank video' to identify"):
         read_photo_bytes(head + bytes(100), "party")
 
 
@@ -296,7 +296,7 @@ def test_other_files_are_rejected(data: bytes) -> None:
 
 
 def test_empty_bytes_are_rejected() -> None:
-    with pytest.raises(UnreadablePhotoError, match=r"^party is empty$"):
+    with pytest.raises(UnreadablePhotoError, match=r"^party is empty: use another copy$"):
         read_photo_bytes(b"", "party")
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.media import MAX_SHARDS, Shard, look_through
+from facebank.media import MAX_SHARDS, Shard, list_folder
 from facebank.storage.paths import outermost
 
 NAMES = st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=12)
@@ -88,7 +88,7 @@ def test_unreadable_folders_are_in_every_shard(tmp_path: Path, monkeypatch: pyte
         return scandir(folder)  # type: ignore[call-overload]
 
     monkeypatch.setattr(os, "scandir", scan_or_refuse)  # root can open every folder
-    contents = look_through(tmp_path)
+    contents = list_folder(tmp_path)
     parts = [Shard(number, 3).select(contents, [str(tmp_path)]).photos for number in (1, 2, 3)]
     assert all(tmp_path / "closed" in part for part in parts)
     assert sum(tmp_path / "open.jpg" in part for part in parts) == 1

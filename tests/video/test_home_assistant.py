@@ -22,7 +22,7 @@ from facebank.video.mqtt import parse_broker, topic_prefix
 from facebank.video.presence import PresenceChange, PresenceEvent
 from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
 
-SHORT_WAITS = Timeouts(first=0.05, longest=0.2, patience=5)
+SHORT_WAITS = Timeouts(first_pause=0.05, longest_pause=0.2, timeout=5)
 ODD_NAMES = [
     "Ada",
     "a/b",
@@ -172,7 +172,7 @@ def test_a_silent_server_is_disconnected(tmp_path: Path) -> None:
     notices: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = parse_broker(f"mqtt://127.0.0.1:{server.getsockname()[1]}")
-        home = HomePublisher(address, "door", [], notices.append, timeouts=Timeouts(0.05, 0.2, patience=0.5))
+        home = HomePublisher(address, "door", [], notices.append, timeouts=Timeouts(0.05, 0.2, timeout=0.5))
         home.start()
         wait_until(lambda: notices)
         home.close()

@@ -202,7 +202,7 @@ def test_unreadable_videos_are_retried_with_another_decoder_only(
         assert progress.total == pytest.approx(progress.passed) == sum(path.stat().st_size for path in films.iterdir())
         assert scan_videos(bank, album, films).unreadable == report.unreadable
         assert plan_video_scan(album.scan_file, [films]).todo == ()
-        monkeypatch.setattr("facebank.video.scan.readers", lambda: "cv2=99")
+        monkeypatch.setattr("facebank.video.scan.video_decoder_versions", lambda: "cv2=99")
         assert [Path(path).name for path, _ in plan_video_scan(album.scan_file, [films]).todo] == ["torn.mp4"]
 
 

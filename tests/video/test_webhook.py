@@ -23,7 +23,7 @@ from facebank.media.live import Timeouts
 from facebank.video.presence import PresenceChange, PresenceEvent
 from facebank.video.webhook import WebhookPublisher, parse_webhook
 
-SHORT_WAITS = Timeouts(first=0.02, longest=0.05, patience=1.0)
+SHORT_WAITS = Timeouts(first_pause=0.02, longest_pause=0.05, timeout=1.0)
 
 
 class WebhookServer:
@@ -180,7 +180,7 @@ def test_proxies_of_the_environment_are_not_used(server: WebhookServer, monkeypa
 
 def test_an_endless_response_times_out(server: WebhookServer) -> None:
     server.byte_delay = 0.05
-    waits = Timeouts(first=0.02, longest=0.05, patience=0.3)
+    waits = Timeouts(first_pause=0.02, longest_pause=0.05, timeout=0.3)
     start = time.monotonic()
     publisher, notices = post_events(f"http://127.0.0.1:{server.port}", [arrival("Ada")], waits)
     assert time.monotonic() - start < 5

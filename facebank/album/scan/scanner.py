@@ -28,8 +28,8 @@ from facebank.media import (
     decode_photo,
     decoder_versions,
     is_annotated,
-    look_through,
-    look_through_bucket,
+    list_bucket,
+    list_folder,
     object_state,
     read_object,
     read_photo_file,
@@ -198,11 +198,11 @@ class _Folder:
     def of(cls, root: str, within: NamedFolders | None, shard: Shard | None) -> Self:
         """List a place; a missing one is empty, because another place exists."""
         try:
-            contents = look_through(root, within=within)
+            contents = list_folder(root, within=within)
         except PhotoNotFoundError:
             contents = FolderContents()
         has_photos = bool(contents.photos)
-        is_complete = has_photos and Path(root).is_dir() and Path(root) not in contents.closed and within is None
+        is_complete = has_photos and Path(root).is_dir() and Path(root) not in contents.unreadable and within is None
         if shard is not None:
             contents = shard.select(contents, [root])
         return cls(
@@ -237,7 +237,7 @@ class _Bucket:
     @classmethod
     def of(cls, root: str, _: NamedFolders | None, shard: Shard | None) -> Self:
         """List a place; raises `ServiceError` rather than return a part of it."""
-        contents = look_through_bucket(root)
+        contents = list_bucket(root)
 
         def is_in_shard(url: str) -> bool:
             return shard is None or shard.holds(url, [root])

@@ -67,7 +67,7 @@ def check_photo(photo: object) -> None:
         if isinstance(photo, np.ndarray):
             DecodedPhoto("<array>", photo, "", has_orientation=False, taken_at=None)  # raises for invalid pixels
         return
-    kind = type(photo).__name__
+    type_name = type(photo).__name__
     advice = ""
     if isinstance(photo, list | tuple | set | frozenset):
         advice = ": pass the photos themselves, not lists of them"
@@ -75,7 +75,7 @@ def check_photo(photo: object) -> None:
         advice = ": open the file with mode 'rb'"
     elif hasattr(photo, "numpy"):
         advice = ": convert it with .numpy()"
-    noun = "None" if photo is None else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
+    noun = "None" if photo is None else f"{'an' if type_name[0] in 'aeiouAEIOU' else 'a'} {type_name}"
     raise UsageError(f"a photo must be {_SUPPORTED_TYPES}, not {noun}{advice}")
 
 
@@ -103,8 +103,8 @@ def photo_label(photo: object) -> str | None:
 
 
 def _is_pillow(photo: object) -> TypeGuard[Image]:
-    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)  # also None while another thread imports it
-    return kind is not None and isinstance(photo, kind)
+    image_class = getattr(sys.modules.get("PIL.Image"), "Image", None)  # also None while another thread imports it
+    return image_class is not None and isinstance(photo, image_class)
 
 
 def _from_file(file: BinaryIO) -> DecodedPhoto:
@@ -129,12 +129,12 @@ def _from_image(image: Image) -> DecodedPhoto:
         raise UnreadablePhotoError(f"<image> has no pixels: its size is {image.width} x {image.height}")
     try:
         image.load()
-        oriented = _ORIENTATION in image.getexif()
+        has_orientation = _ORIENTATION in image.getexif()
         pixels = to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:
         # Pillow decodes here, and its plugins may raise any exception on hostile bytes
         raise UnreadablePhotoError(f"<image> cannot be read: {printable(str(error))}") from error
-    return _from_pixels(pixels, "<image>", has_orientation=oriented)
+    return _from_pixels(pixels, "<image>", has_orientation=has_orientation)
 
 
 def _from_pixels(pixels: RGBImage, label: str, *, has_orientation: bool = False) -> DecodedPhoto:
