@@ -41,7 +41,9 @@ def register(packs: typer.Typer) -> None:
 def calibrate(
     ctx: typer.Context,
     pack: Annotated[str, typer.Argument(metavar="PACK", help="Name or folder of a pack.")],
-    photos: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with one folder of photos for each person.")],
+    album_folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with one folder of photos for each person.")
+    ],
     strangers: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Photos of other people: each face counts as a different person's."),
@@ -75,38 +77,38 @@ def calibrate(
     from facebank.recognition.calibration.files import check_folder, save_pack_calibration, user_folder
 
     classifiers = select_classifiers(classifier)
-    album = find_album(photos, strangers)
+    album = find_album(album_folder, strangers)
     options = global_options(ctx)
     engine = load_engine(pack, options.device, runtime=options.runtime)
-    folder = out or user_folder(engine.identity)
-    check_folder(folder)
+    target = out or user_folder(engine.identity)
+    check_folder(target)
     with ProgressBar(writes_lines=as_json) as bar:
         faces = read_faces(album, engine, bar)
-    _report_mislabelled(faces)
+    _report_mislabeled(faces)
     try:
         plan = plan_calibration(faces.identities, classifiers)
     except UsageError as error:
-        raise UsageError(f"{short_path(str(photos))}: {error}") from error
+        raise UsageError(f"{short_path(str(album_folder))}: {error}") from error
     with ProgressBar(writes_lines=as_json) as bar:
-        made_from = _provenance(photos, strangers)
+        made_from = _provenance(album_folder, strangers)
         result = calibrate(faces.identities, engine.identity, plan.classifiers, made_from, progress=bar)
-    save_pack_calibration(result.calibration, result.background, folder)
+    save_pack_calibration(result.calibration, result.background, target)
     if as_json:
-        write_json({"pack": engine.identity.name, **_record(faces, plan, result), "folder": str(folder.absolute())})
+        write_json({"pack": engine.identity.name, **_record(faces, plan, result), "folder": str(target.absolute())})
     else:
         _print_summary(engine.identity.name, faces, result)
-        write_line(f"saved in {folder}" + ("" if out else ": remove that folder to undo the calibration"))
+        write_line(f"saved in {target}" + ("" if out else ": remove that folder to undo the calibration"))
         _report_gaps(plan, result)
     return 0
 
 
-def _provenance(photos: Path, strangers: Path | None) -> str:
+def _provenance(album_folder: Path, strangers: Path | None) -> str:
     """Return the names of the folders, without their paths, because calibrations may be published."""
     suffix = f" with strangers of {strangers.resolve().name}" if strangers else ""
-    return f"photos of {photos.resolve().name}{suffix}"
+    return f"photos of {album_folder.resolve().name}{suffix}"
 
 
-def _report_mislabelled(faces: KnownFaces) -> None:
+def _report_mislabeled(faces: KnownFaces) -> None:
     for pair in faces.two_people:
         if pair.second.person is None:
             say(f"{pair.second.path} is a photo of {pair.first.person}, and was left out of the strangers")

@@ -174,10 +174,10 @@ def _reassignment_message(report: EnrollReport) -> str | None:
 
 
 def _print_summary(reports: Sequence[EnrollReport]) -> None:
-    photos: dict[str, list[EnrolledPhoto]] = {}
+    results_by_person: dict[str, list[EnrolledPhoto]] = {}
     for report in reports:
-        photos.setdefault(report.person, []).extend(report.photos)
-    for person, results in photos.items():
+        results_by_person.setdefault(report.person, []).extend(report.photos)
+    for person, results in results_by_person.items():
         accepted, masked = sum(photo.accepted for photo in results), sum(photo.masked for photo in results)
         refused = f", {len(results) - accepted} refused" if accepted < len(results) else ""
         in_mask = f", {masked} in a mask" if masked else ""

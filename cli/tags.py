@@ -179,7 +179,7 @@ def import_tags(
     most: Annotated[
         int, typer.Option("--most", min=1, metavar="N", help="Maximum number of faces to enroll for each person.")
     ] = 10,
-    own: Annotated[bool, typer.Option("--own", help="Also import names that facebank itself wrote.")] = False,
+    own: Annotated[bool, typer.Option("--own", help="Also import names that facebank wrote.")] = False,
     force: Force = False,
     scan_file: ScanPath = None,
     as_json: AsJson = False,

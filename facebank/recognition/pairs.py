@@ -3,9 +3,8 @@
 A face's margin is its cosine with the first person's prototype minus that with the second's. The meaning of a margin
 depends on the pair and is estimated from the enrolled photos, each left out of its person's prototype in turn: wide
 margins give a steep curve, and photos nearer to the other person suggest misfiled photos. With few photos, typical
-values for people of such similarity prevail. Fitted by ``python -m benchmarks.pair_fitting`` to siblings, to siblings
-with a tenth of the photos in the wrong folder for three of ten pairs, and, at a quarter of the weight, to people split
-in two.
+values for people of such similarity prevail. Fitted by ``python -m benchmarks.pair_fitting`` to siblings, and to
+siblings with a tenth of the photos in the wrong folder for three of ten pairs. People split in two count a quarter.
 """
 
 from __future__ import annotations

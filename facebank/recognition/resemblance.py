@@ -301,7 +301,7 @@ def split_into_halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool
 
 
 def mean_pair(total: FloatArray, count: int, verify: float) -> float:
-    """Return the mean similarity of two of `count` faces with the sum `total`, shrunken towards `TYPICAL`."""
+    """Return the mean similarity of two of `count` faces with the sum `total`, ``(D,)``, shrunken towards `TYPICAL`."""
     similar = (float(total @ total) - count) / 2
     weight = count * (count - 1) / 2
     return (similar + TYPICAL * verify * _PAIRS_OF_TYPICAL) / (weight + _PAIRS_OF_TYPICAL)

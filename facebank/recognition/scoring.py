@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facebank.recognition.enrolled import EnrolledSamples
     from facebank.types import FloatArray
 
-CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")  # kinds for `build_scorer`
+CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")  # of `facebank.recognition.training.build_scorer`
 NEIGHBORS = 10  # maximum number of samples of a person that vote in kNN
 TEMPERATURE = 0.2  # of kNN votes: a factor of e for each 0.2 below the best similarity
 _MAX_BLOCK_SIZE = 4_000_000

@@ -131,6 +131,11 @@ class DecisionSettings:
     def write(self, gallery: Gallery) -> None:
         """Store all settings in a gallery; defaults are removed.
 
+        Raises
+        ------
+        UsageError
+            `gallery` is not a `Gallery`.
+
         Examples
         --------
         >>> DecisionSettings(fpir=0.001).write(bank.gallery)

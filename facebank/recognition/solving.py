@@ -68,7 +68,7 @@ def separate(
     Parameters
     ----------
     rows
-        ``float32`` of shape ``(N + B, D)``: N rows of people, then B rows of others, each an identity of its own.
+        ``float32`` of shape ``(N + B, D)``: N rows of people, then B rows of others, each a separate identity.
     owners
         Owners of the first N rows, ``int64`` of shape ``(N,)``: all of 0..P-1. P is at least 2 if B is 0.
     loss

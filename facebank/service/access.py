@@ -1,7 +1,7 @@
 """Access control: every request passes these checks before it reaches a route.
 
-Rejects requests with an unknown ``Host`` (DNS rebinding), from another site's page, with a key in the URL (URLs end up
-in logs), without a valid key where one is required, and above the rate limit.
+Rejects requests with an unknown ``Host`` (DNS rebinding), from another site's page, or with a key in the URL (URLs end
+up in logs). Also rejects those above the rate limit, and those without a valid key where one is required.
 """
 
 from __future__ import annotations
@@ -293,7 +293,10 @@ def _missing_key_error() -> RequestError:
 
 
 def require(role: Role) -> Callable[[Request], Awaitable[Caller]]:
-    """Return a route dependency that requires a role, and a CSRF token for changes from a page."""
+    """Return a route dependency that requires a role, and a CSRF token for changes from a page.
+
+    The dependency raises `RequestError`: 401 without a key, 403 for a lower role or an invalid token.
+    """
 
     async def check_caller(request: Request) -> Caller:
         caller = caller_of(request)

@@ -1,4 +1,4 @@
-"""Photos in requests: in a form, as the body itself, or as base64 in JSON."""
+"""Photos in requests: in a form, as the body, or as base64 in JSON."""
 
 from __future__ import annotations
 

@@ -107,8 +107,9 @@ def count_cross_fit_galleries(
 
 def count_fit_galleries(identities: Identities, classifier: str, effort: Effort = DEFAULT_EFFORT) -> int:
     """Return the number of galleries that `facebank.recognition.calibration.fitting.fit_calibrator` simulates."""
-    plans = (effort.plan(*kind) for kind in product(calibrated_sizes(identities, classifier), SAMPLES))
-    return 2 * sum(count for count, _ in plans)  # with and without further people
+    sizes = calibrated_sizes(identities, classifier)
+    galleries = sum(effort.plan(size, samples_each)[0] for size, samples_each in product(sizes, SAMPLES))
+    return 2 * galleries  # with and without further people
 
 
 def measure_reliability(groups: Sequence[tuple[Sequence[SimulatedSearches], Calibrator]]) -> Reliability:

@@ -106,7 +106,7 @@ def photo_body(
     *,
     required_fields: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return `openapi_extra` of a route that takes photos in a form, in JSON, or as the body itself.
+    """Return `openapi_extra` of a route that takes photos in a form, in JSON, or as the body.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def photo_body(
     fields
         Other fields.
     required_fields
-        Names of required fields; with any, a photo cannot be the body itself.
+        Names of required fields; with any, a photo cannot be the body.
     """
     others = fields or {}
     single, has_list = [name for name in names if name != "photos"], "photos" in names

@@ -154,7 +154,7 @@ class _OpenVideo:
         self.close()
 
     async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
-        """Yield a part of the file in chunks."""
+        """Yield a part of the file in chunks; raises OSError if the file was truncated."""
         await run_in_threadpool(self.file.seek, start)
         while length > 0:
             chunk = await run_in_threadpool(self.file.read, min(length, _CHUNK_BYTES))
