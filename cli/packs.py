@@ -159,7 +159,7 @@ def verify(
             write_json(_health_record(health))
         else:
             _print_health(health)
-    return 0 if all(health.ok for health in checks) else BROKEN
+    return 0 if all(health.is_ok for health in checks) else BROKEN
 
 
 def remove(
@@ -181,12 +181,12 @@ def _summary_record(pack: PackEntry) -> dict[str, object]:
     manifest = pack.manifest
     return {
         "name": pack.name,
-        "installed": pack.installed,
-        "embedded": pack.embedded,
+        "installed": pack.is_installed,
+        "embedded": pack.is_embedded,
         "title": manifest.title if manifest else None,
         "version": manifest.version if manifest else None,
         "licence": manifest.license if manifest else None,
-        "commercial_use": manifest.commercial_use_known if manifest else None,
+        "commercial_use": manifest.allows_commercial_use if manifest else None,
         "licence_commercial_use": manifest.commercial_use if manifest else None,
         "training_data": _terms_record(manifest.training_data) if manifest else None,
         "fitted_data": _terms_record(manifest.fitted_data) if manifest else None,
@@ -274,7 +274,7 @@ def _row(pack: PackEntry) -> tuple[str, ...]:
         return pack.name, "broken", pack.problem or "", "", "", ""
     from facebank.packs import commercial_use
 
-    installed = "with facebank" if pack.embedded else "yes" if pack.installed else "no"
+    installed = "with facebank" if pack.is_embedded else "yes" if pack.is_installed else "no"
     manifest = pack.manifest
     data = manifest.training_data.name if manifest.training_data else "not stated"
     return pack.name, installed, manifest.title, manifest.license, data, commercial_use(manifest)
@@ -309,7 +309,7 @@ def _print_installed(pack: Pack, as_json: bool) -> int:
 def _health_record(health: PackHealth) -> dict[str, object]:
     return {
         "name": health.pack.name,
-        "ok": health.ok,
+        "ok": health.is_ok,
         "problem": health.pack.problem,
         "files": [{"name": file, "state": state.value} for file, state in health.files.items()],
     }

@@ -394,13 +394,13 @@ def _can_load(library: str) -> bool:
 def _pack_finding(health: PackHealth) -> InstallationFinding:
     pack = health.pack
     name = printable(pack.name)
-    if health.ok and pack.manifest:
+    if health.is_ok and pack.manifest:
         return InstallationFinding(
             f"Pack {name}", f"{pack.manifest.version}, {len(health.files)} files match the hashes in pack.toml"
         )
     broken = ", ".join(f"{file} is {state}" for file, state in health.files.items() if state != "ok")
     return InstallationFinding(
-        f"Pack {name}", pack.problem or broken, Severity.PROBLEM, _pack_command(pack.name, pack.embedded)
+        f"Pack {name}", pack.problem or broken, Severity.PROBLEM, _pack_command(pack.name, pack.is_embedded)
     )
 
 

@@ -163,9 +163,16 @@ class RunOptions:
 def run(job: Job, options: RunOptions) -> tuple[Report, WrittenReport]:
     """Run a protocol and write its report; return the report and the paths of its files.
 
-    Raises `DatasetError` if the data do not suffice for the protocol, `PackError` if the pack is unknown or invalid,
-    and, before any face is read, `StorageError` if the report's folder is not writable or `UsageError` if the report
-    would replace a file that facebank did not write.
+    Raises
+    ------
+    DatasetError
+        The data do not suffice for the protocol.
+    PackError
+        The pack is unknown or invalid.
+    StorageError
+        The folder of the report cannot be written; raised before any face is read.
+    UsageError
+        The report would replace a file that facebank did not write; raised before any face is read.
     """
     is_new = not options.out.exists()
     _check_writable(options.out)

@@ -69,9 +69,7 @@ def open_download(
 
     If the block fails, for example because the connection was lost, the disk is full or the license is not yet
     accepted, the received data remains in the cache for a later call. There is no lock: a process claims cached data by
-    renaming its folder, and any other process starts from the beginning. Raises `DownloadError` (the address is not
-    allowed, the server refuses or cannot be reached, or the file is too large), `PackIntegrityError` (the file has a
-    different hash) or `StorageError` (the cache cannot be written).
+    renaming its folder, and any other process starts from the beginning.
 
     Parameters
     ----------
@@ -81,6 +79,15 @@ def open_download(
         Advanced by the bytes received.
     limits
         None for the defaults.
+
+    Raises
+    ------
+    DownloadError
+        The address is not allowed, the server refuses or cannot be reached, or the file is too large.
+    PackIntegrityError
+        The file has a different hash.
+    StorageError
+        The cache cannot be written.
     """
     check_address(url)
     cached = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]

@@ -138,7 +138,7 @@ class PackManifest:
     # license of the weights, and the address of its text
     license: str
     license_url: str
-    # whether that license allows commercial use; `commercial_use_known` considers the terms of the data too
+    # whether that license allows commercial use; `allows_commercial_use` considers the terms of the data too
     commercial_use: bool
     detector: DetectorSpec
     embedder: EmbedderSpec
@@ -148,7 +148,7 @@ class PackManifest:
     fitted_data: DataTerms | None = None
 
     @property
-    def commercial_use_known(self) -> bool | None:
+    def allows_commercial_use(self) -> bool | None:
         """Whether commercial use is allowed by the license and by the terms of all data.
 
         None if unknown: the license allows it, but the terms of the data do not, or are not stated.
@@ -242,7 +242,7 @@ def license_notice(manifest: PackManifest) -> str:
 
 def terms_notice(manifest: PackManifest) -> str | None:
     """Return one line that states the restrictions of a pack, shown at its first use; None if there are none."""
-    if manifest.commercial_use_known:
+    if manifest.allows_commercial_use:
         return None
     if not manifest.commercial_use:
         restriction = f"it is not for commercial use ({manifest.license})"
@@ -258,7 +258,7 @@ def terms_notice(manifest: PackManifest) -> str | None:
 
 def commercial_use(manifest: PackManifest) -> str:
     """Return whether commercial use is allowed: ``allowed``, ``not allowed`` or ``not known``."""
-    return {True: "allowed", False: "not allowed", None: "not known"}[manifest.commercial_use_known]
+    return {True: "allowed", False: "not allowed", None: "not known"}[manifest.allows_commercial_use]
 
 
 def _key_error(label: str, key: str, expected: str, state: str = "is wrong") -> ManifestError:

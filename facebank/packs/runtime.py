@@ -90,10 +90,6 @@ class DeviceTrial:
 def open_session(model: Path | bytes, device: str = "auto", threads: int | None = None) -> InferenceSession:
     """Return a session with a network.
 
-    Raises `UsageError` (unknown device), `MissingDependencyError` (no runtime is installed, or a broken one),
-    `DeviceError` (CUDA was requested and cannot run the network) or `PackIntegrityError` (the runtime cannot load the
-    file, or the file refers to weights in another file).
-
     Parameters
     ----------
     model
@@ -102,6 +98,17 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
         ``cpu``; ``cuda``, without a fallback to the CPU; or ``auto``: CUDA if it works, else the CPU.
     threads
         Threads of one network on the CPU; None for `usable_cores`.
+
+    Raises
+    ------
+    UsageError
+        The device is unknown.
+    MissingDependencyError
+        No runtime is installed, or a broken one.
+    DeviceError
+        CUDA was requested and cannot run the network.
+    PackIntegrityError
+        The runtime cannot load the file, or the file refers to weights in another file.
     """
     check_device(device)
     options = _options(threads)

@@ -152,12 +152,12 @@ class PackEntry:
     problem: str | None = None  # the error in the manifest, in one sentence; None if it is valid
 
     @property
-    def installed(self) -> bool:
+    def is_installed(self) -> bool:
         """Whether the pack is on this computer."""
         return self.folder is not None
 
     @property
-    def embedded(self) -> bool:
+    def is_embedded(self) -> bool:
         """Whether the pack is part of facebank."""
         return self.name == EMBEDDED_NAME
 
@@ -179,7 +179,7 @@ class PackHealth:
     files: dict[str, FileState]
 
     @property
-    def ok(self) -> bool:
+    def is_ok(self) -> bool:
         """Whether the manifest is valid and all files are unaltered."""
         return self.pack.problem is None and all(state is FileState.OK for state in self.files.values())
 

@@ -40,10 +40,19 @@ class TrialLimits:
 def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = None) -> None:
     """Run the networks of a verified pack's folder on photos and noise; raises an error if they do not work.
 
-    The process uses a temporary cache, which leaves nothing of a refused pack. Raises `ManifestError` (the networks
-    do not fit the manifest: another input or dimension), `PackIntegrityError` (they find no face in a portrait, return
-    numbers that are not finite or always the same, crash, or exceed the limits), `MissingDependencyError` (no runtime
-    is installed) or `PackError` (the program is frozen, for example by PyInstaller, and cannot start an interpreter).
+    The process uses a temporary cache, which leaves nothing of a refused pack.
+
+    Raises
+    ------
+    ManifestError
+        The networks do not fit the manifest: another input or dimension.
+    PackIntegrityError
+        The networks find no face in a portrait, return numbers that are not finite or always the same, crash, or exceed
+        the limits.
+    MissingDependencyError
+        No runtime is installed.
+    PackError
+        The program is frozen, for example by PyInstaller, and cannot start an interpreter.
     """
     limits = limits or TrialLimits()
     if getattr(sys, "frozen", False):

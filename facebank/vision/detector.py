@@ -246,8 +246,8 @@ class YuNet(NetworkDetector):
 class Scrfd(NetworkDetector):
     """SCRFD with keypoints, from unchanged InsightFace files; runs one image at a time.
 
-    The nine outputs are the scores, the distances from a cell to the sides of the box, and those to the five keypoints,
-    for each of three strides and in units of the stride. A cell has two anchors.
+    The nine outputs are, for each of three strides: the scores, the distances from a cell to the sides of the box, and
+    those to the five keypoints. Distances are in units of the stride, and a cell has two anchors.
     """
 
     def __init__(self, session: Session, spec: DetectorSpec) -> None:

@@ -108,7 +108,7 @@ def test_show_prints_the_manifest(run: Run, name: str, validate: Validate) -> No
     assert manifest.training_data is not None
     assert {file["name"]: file["sha256"] for file in shown["files"]} == manifest.files
     assert shown["licence_commercial_use"] is manifest.commercial_use
-    assert shown["commercial_use"] is manifest.commercial_use_known
+    assert shown["commercial_use"] is manifest.allows_commercial_use
     assert shown["training_data"] == asdict(manifest.training_data)
     assert shown["thresholds"]["known"] == manifest.thresholds.known
     output = run("packs", "show", name).out

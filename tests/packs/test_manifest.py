@@ -277,7 +277,7 @@ def test_commercial_use_needs_license_and_data_terms(
     manifest = replace(
         load_pack().manifest, commercial_use=license_allows, training_data=terms[0], fitted_data=terms[1]
     )
-    assert manifest.commercial_use_known is known
+    assert manifest.allows_commercial_use is known
 
 
 def test_terms_do_not_change_the_digest() -> None:

@@ -33,8 +33,8 @@ MANIFESTS = Path(__file__).parents[2] / "models" / "manifests"
 
 def test_the_embedded_pack_is_intact() -> None:
     health = verify_pack()
-    assert health.ok
-    assert health.pack.embedded
+    assert health.is_ok
+    assert health.pack.is_embedded
     assert list(health.files.values()) == [FileState.OK, FileState.OK]
     assert [pack.name for pack in list_packs()] == ["opencv"]
 
@@ -44,7 +44,7 @@ def test_a_pack_is_added_verified_and_removed(pack_folder: Path, folders: Folder
     pack = add_pack(pack_folder)
     assert sorted(path.name for path in pack.folder.iterdir()) == ["d.onnx", "e.onnx", MANIFEST_NAME]
     assert load_pack("small") == pack
-    assert verify_pack("small").ok
+    assert verify_pack("small").is_ok
     remove_pack("small")
     assert [pack.name for pack in list_packs()] == ["opencv"]
     assert list(folders.packs.iterdir()) == []
@@ -56,7 +56,7 @@ def test_verify_names_the_files_that_differ(pack_folder: Path) -> None:
     (pack.folder / "d.onnx").write_bytes(b"other")
     (pack.folder / "e.onnx").unlink()
     health = verify_pack("small")
-    assert not health.ok
+    assert not health.is_ok
     assert health.files == {"d.onnx": FileState.ALTERED, "e.onnx": FileState.MISSING}
     (pack.folder / "e.onnx").mkdir()
     assert verify_pack("small").files["e.onnx"] is FileState.UNREADABLE
@@ -66,7 +66,7 @@ def test_a_pack_with_a_wrong_manifest_is_listed_verified_and_removed(pack_folder
     pack = add_pack(pack_folder)
     (pack.folder / MANIFEST_NAME).write_text("nonsense")
     assert list_packs()[1].problem
-    assert not verify_pack("small").ok
+    assert not verify_pack("small").is_ok
     with pytest.raises(ManifestError):
         load_pack("small")
     remove_pack("small")
@@ -116,7 +116,7 @@ def test_an_interrupted_replacement_leaves_an_intact_pack(
     monkeypatch.setattr(Path, "replace", move_or_interrupt)
     with pytest.raises(KeyboardInterrupt):
         add_pack(pack_folder, replace=True)
-    assert verify_pack("small").ok
+    assert verify_pack("small").is_ok
     assert [path.name for path in folders.packs.iterdir()] == ["small"]
 
 
@@ -148,7 +148,7 @@ def test_a_killed_replacement_leaves_a_usable_pack(
     remove_leftovers([folders.packs])  # the next command that writes there does this
     assert "small" in installed_names()
     assert load_pack("small").embedder_path().is_file()
-    assert verify_pack("small").ok
+    assert verify_pack("small").is_ok
     with pytest.raises(PackError, match="is installed"):
         add_pack(pack_folder)
     add_pack(pack_folder, replace=True)
@@ -172,7 +172,7 @@ def test_a_dangling_link_is_replaced(pack_folder: Path, folders: Folders) -> Non
     (folders.packs / "small").symlink_to("nowhere")
     add_pack(pack_folder)
     assert [path.name for path in folders.packs.iterdir()] == ["small"]
-    assert verify_pack("small").ok
+    assert verify_pack("small").is_ok
 
 
 def test_the_embedded_pack_cannot_be_removed_or_replaced() -> None:

@@ -155,13 +155,13 @@ def compare_with(
     if classifiers and task is not Task.OPENSET:
         raise UsageError("classifiers are used in searches only; add --searches")
 
-    def name(pack: str | None) -> str:
+    def pack_name(pack: str | None) -> str:
         return "opencv" if pack is None else Path(pack).name
 
     systems = [
-        ComparedSystem("prototype" if classifiers else name(bench.pack), bench),
-        *(ComparedSystem(name(pack), bench.with_pack(pack)) for pack in packs),
-        *(ComparedSystem(kind, bench, DecisionSettings(classifier=kind)) for kind in classifiers),
+        ComparedSystem("prototype" if classifiers else pack_name(bench.pack), bench),
+        *(ComparedSystem(pack_name(pack), bench.with_pack(pack)) for pack in packs),
+        *(ComparedSystem(name, bench, DecisionSettings(classifier=name)) for name in classifiers),
     ]
     return compare(systems, dataset, task)
 

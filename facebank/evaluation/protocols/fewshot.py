@@ -1,7 +1,7 @@
 """Accuracy by number of enrolled photos and by classifier.
 
-People, probes and draws are the same for all numbers of photos and all classifiers, and smaller sets of enrolled photos
-are subsets of larger ones, which makes a curve show the effect of the number alone.
+People, probes and draws are the same for all numbers of photos and all classifiers. Smaller sets of enrolled photos are
+subsets of larger ones, so a curve shows the effect of the number alone.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from facebank.evaluation.identification import (
 )
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.groups_trials import (
+    GallerySize,
     GroupSimilarity,
     GroupTrial,
     PeopleGroup,
@@ -100,7 +101,8 @@ def groups(
     settings, grouping = DecisionSettings(fpir=fpir), group_photos(dataset, column, by)
     faces = bench.read(replace(dataset, pairs=()))
     groups_of_people, skipped = _groups_of_people(faces, grouping, photos)
-    size = (min(gallery_size, min(len(group.eligible) for group in groups_of_people) // 2), photos, draws)
+    people = min(gallery_size, min(len(group.eligible) for group in groups_of_people) // 2)
+    size = GallerySize(people, photos, draws)
     bench.progress.begin(f"groups by {grouping.column}", draws * len(groups_of_people))
     trials = [
         try_group(bench, faces, groups_of_people, number, size=size, settings=settings)
@@ -108,7 +110,7 @@ def groups(
     ]
     similarities = [measure_similarity(bench, faces, group, number) for number, group in enumerate(groups_of_people)]
     all_skipped = (*grouping.skipped, *skipped)
-    return _report(bench, faces, grouping, trials, similarities=similarities, setup=(size, fpir), skipped=all_skipped)
+    return _report(bench, faces, grouping, trials, similarities=similarities, size=size, fpir=fpir, skipped=all_skipped)
 
 
 def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[PeopleGroup], list[SkippedEntry]]:
@@ -159,10 +161,10 @@ def _report(
     trials: Sequence[GroupTrial],
     *,
     similarities: Sequence[GroupSimilarity | None],
-    setup: tuple[tuple[int, int, int], float],
+    size: GallerySize,
+    fpir: float,
     skipped: Sequence[SkippedEntry],
 ) -> Report:
-    (people, photos, draws), fpir = setup
     conditions = [trial.within for trial in trials]
     within = {name: figure for condition in conditions for name, figure in condition.figures().items()}
     within = {name: figure for name, figure in within.items() if not name.startswith(_OF_PHOTOS)}
@@ -176,10 +178,10 @@ def _report(
         if similarity is not None
     }
     galleries = (
-        f"{draws} random galleries of each group have {people} people of the group with {photos} photos each. Probes "
-        "are their other photos of the group, and one photo each of strangers of the same group, who are the most "
-        f"similar ones. The settings allow {100 * fpir:g} % of strangers to get a name, according to a calibration on "
-        "other people."
+        f"{size.draws} random galleries of each group have {size.people} people of the group with {size.photos} photos "
+        "each. Probes are their other photos of the group, and one photo each of strangers of the same group, who are "
+        f"the most similar ones. The settings allow {100 * fpir:g} % of strangers to get a name, according to a "
+        "calibration on other people."
     )
     tables = (searches_table(conditions), strangers_table(conditions))
     sections = (
@@ -200,7 +202,7 @@ def _report(
         "groups",
         f"Groups of people, by {grouping.column}",
         faces,
-        summary=_summary(trials, figures, setup, len(skipped)),
+        summary=_summary(trials, figures, size, fpir, skipped=len(skipped)),
         figures=figures,
         sections=sections,
         failures=skipped,
@@ -231,10 +233,11 @@ def _similarity_items(
 
 
 def _summary(
-    trials: Sequence[GroupTrial], figures: dict[str, Figure], setup: tuple[tuple[int, int, int], float], skipped: int
+    trials: Sequence[GroupTrial], figures: dict[str, Figure], size: GallerySize, fpir: float, *, skipped: int
 ) -> tuple[str, ...]:
-    (people, photos, _), fpir = setup
-    sentences = [f"{people} people with {photos} photos each in a gallery; an FPIR of {100 * fpir:g} % is requested."]
+    sentences = [
+        f"{size.people} people with {size.photos} photos each in a gallery; an FPIR of {100 * fpir:g} % is requested."
+    ]
     for trial in trials:
         name = trial.group.name
         parts = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,14 @@ class PeopleGroup:
     eligible: NDArray[np.int64]
 
 
+class GallerySize(NamedTuple):
+    """Numbers of enrolled people, of enrolled photos of each, and of galleries of each group."""
+
+    people: int
+    photos: int
+    draws: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupTrial:
     """Searches in the galleries of a group: `within` the group, and `across` for strangers of other groups."""
@@ -83,25 +91,24 @@ def try_group(
     groups_of_people: Sequence[PeopleGroup],
     number: int,
     *,
-    size: tuple[int, int, int],
+    size: GallerySize,
     settings: DecisionSettings,
 ) -> GroupTrial:
     """Return the searches for people and strangers in several galleries of one group.
 
-    `number` is the index of the group; `size` is the number of enrolled people, of photos each, and of galleries.
+    `number` is the index of the group.
     """
-    people, photos, draws = size
     group, owners = groups_of_people[number], faces.dataset.owners
     other_photos = np.concatenate([other.photos for index, other in enumerate(groups_of_people) if index != number])
     within, across = list[Searches](), list[Searches]()
-    for turn in range(draws):
+    for turn in range(size.draws):
         random = bench.random(_ENROLL, number, turn)
-        enrolled_people = random.permutation(group.eligible)[:people]
+        enrolled_people = random.permutation(group.eligible)[: size.people]
         enrolled, mated = [], []
         for person in enrolled_people:
             mixed = random.permutation(group.photos[owners[group.photos] == person])
-            enrolled.append(mixed[:photos])
-            mated.append(mixed[photos : photos + PROBES])
+            enrolled.append(mixed[: size.photos])
+            mated.append(mixed[size.photos : size.photos + PROBES])
         indices = np.concatenate(enrolled)
         trial = enroll(bench.reader, faces, indices, settings)
         stranger_random = bench.random(_STRANGERS, number, turn)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -80,6 +80,14 @@ class Split:
     strangers: NDArray[np.int64]
 
 
+class TrialSize(NamedTuple):
+    """Number of enrolled photos of each person, and maximum numbers of probes of each person and of strangers."""
+
+    photos: int
+    probes_each: int
+    strangers: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GalleryTrial:
     """A gallery, the searches in it, and the copies of enrolled photos that were removed from the probes."""
@@ -135,8 +143,9 @@ def openset(
     conditions, trials = list[Condition](), list[GalleryTrial]()
     bench.progress.begin("galleries", draws * len(used))
     for photos in used:
-        splits = ((split, bench.random(_DRAW, photos, turn)) for turn in range(draws))
-        drawn = [_run_trial(bench, faces, (photos, probes_each, strangers), *split) for split in splits]
+        randoms = (bench.random(_DRAW, photos, turn) for turn in range(draws))
+        size = TrialSize(photos, probes_each, strangers)
+        drawn = [_run_trial(bench, faces, size, split, random) for random in randoms]
         conditions.append(_condition(faces, str(photos), f"{photos} enrolled", drawn))
         trials += drawn
     size_conditions, size_trials = _search_by_size(bench, faces)
@@ -214,28 +223,24 @@ def _condition(faces: FaceSet, name: str, label: str, trials: Sequence[GalleryTr
 
 
 def _run_trial(
-    bench: Bench, faces: FaceSet, numbers: tuple[int, int, int], split: Split, random: np.random.Generator
+    bench: Bench, faces: FaceSet, size: TrialSize, split: Split, random: np.random.Generator
 ) -> GalleryTrial:
-    """Return a gallery of the known people, and the searches for their other photos and for strangers, without copies.
-
-    `numbers` are those of enrolled photos of each person, of probes of each person at most, and of strangers at most.
-    """
-    photos, probes_each, strangers = numbers
+    """Return a gallery of the known people, and searches for their other photos and for strangers, without copies."""
     owners = faces.dataset.owners
     enrolled: list[NDArray[np.int64]] = []
     mated: list[NDArray[np.int64]] = []
     for person in split.known:
         mixed = random.permutation(np.flatnonzero((owners == person) & faces.has_face))
-        enrolled.append(mixed[:photos])
+        enrolled.append(mixed[: size.photos])
         without_face = np.flatnonzero((owners == person) & ~faces.has_face)
-        mated.append(np.concatenate([mixed[photos:], without_face])[:probes_each])
+        mated.append(np.concatenate([mixed[size.photos :], without_face])[: size.probes_each])
     indices = np.concatenate(enrolled).astype(np.int64)
     mated_probes = exclude_related(faces, np.concatenate(mated).astype(np.int64), indices)
     others = [
         random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(split.strangers)
     ]
     others += [np.array([index]) for index in random.permutation(np.flatnonzero(owners == NOBODY))]
-    probes = np.concatenate([mated_probes, round_robin(others, strangers)])
+    probes = np.concatenate([mated_probes, round_robin(others, size.strangers)])
     leaks = find_leakage(bench.reader, faces, indices, probes)
     probes = probes[~np.isin(probes, [leak.probe for leak in leaks])]
     gallery = enroll(bench.reader, faces, indices)
@@ -250,21 +255,21 @@ def _search_by_size(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list
     sizes = [size for size in SIZES if size <= len(eligible)]
     bench.progress.begin("sizes of galleries", sum(map(_count_galleries, sizes)))
     conditions, trials = list[Condition](), list[GalleryTrial]()
-    numbers = (1, _PROBES_PER_SIZE, _STRANGERS_PER_SIZE)
-    for size in sizes:
+    trial_size = TrialSize(1, _PROBES_PER_SIZE, _STRANGERS_PER_SIZE)
+    for people in sizes:
         drawn = list[GalleryTrial]()
-        for turn in range(_count_galleries(size)):
-            random = bench.random(_SIZE, size, turn)
-            known = random.permutation(eligible)[:size].astype(np.int64)
+        for turn in range(_count_galleries(people)):
+            random = bench.random(_SIZE, people, turn)
+            known = random.permutation(eligible)[:people].astype(np.int64)
             split = Split(known, np.setdiff1d(everybody, known).astype(np.int64))
-            drawn.append(_run_trial(bench, faces, numbers, split, random))
-        conditions.append(_condition(faces, str(size), f"{size:,} people", drawn))
+            drawn.append(_run_trial(bench, faces, trial_size, split, random))
+        conditions.append(_condition(faces, str(people), f"{people:,} people", drawn))
         trials += drawn
     return conditions, trials
 
 
-def _count_galleries(size: int) -> int:
-    return int(np.clip(_ENROLLED_IN_ALL // size, 1, _GALLERIES))
+def _count_galleries(people: int) -> int:
+    return int(np.clip(_ENROLLED_IN_ALL // people, 1, _GALLERIES))
 
 
 def _shipped_figures(condition: Condition) -> dict[str, Figure]:

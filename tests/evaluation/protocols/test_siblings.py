@@ -13,12 +13,12 @@ from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets.arrays import read_embeddings
-from facebank.evaluation.protocols.siblings import (
+from facebank.evaluation.protocols.siblings import siblings
+from facebank.evaluation.protocols.siblings_figures import (
     AnswerGroup,
     SiblingChoice,
     accuracy_at_coverage,
     calibration_error,
-    siblings,
 )
 from facebank.evaluation.protocols.siblings_trials import SiblingAnswers
 from facebank.evaluation.relatives import RelatedPair
