@@ -14,7 +14,13 @@ from .output import say, short_path, write_json, write_line, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
-    from facebank.operations.calibrate import AlbumPhoto, CalibrationPlan, CalibrationResult, KnownFaces, TwoPeople
+    from facebank.operations.calibrate import (
+        AlbumPhoto,
+        CalibrationPlan,
+        CalibrationResult,
+        ConflictingPhotos,
+        KnownFaces,
+    )
     from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.calibration.reliability import Reliability
 
@@ -140,7 +146,7 @@ def _record(faces: KnownFaces, plan: CalibrationPlan, result: CalibrationResult)
     }
 
 
-def _pair_record(pair: TwoPeople) -> dict[str, object]:
+def _pair_record(pair: ConflictingPhotos) -> dict[str, object]:
     return {"first": _photo_record(pair.first), "second": _photo_record(pair.second)}
 
 

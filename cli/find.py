@@ -144,7 +144,7 @@ def _write_videos(videos: Sequence[SeenVideo], names: Mapping[int, str], *, as_j
 def _row(photo: FoundPhoto) -> tuple[str, ...]:
     from facebank.storage.dates import format_photo_date
 
-    taken = format_photo_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
+    taken = format_photo_date(photo.taken_at, camera_dated=photo.camera_dated, with_time=True)
     return short_path(photo.path), taken, ", ".join(map(_with_probability, photo.people))
 
 

@@ -17,7 +17,7 @@ from .output import is_interactive, pluralize, say, short_path, write_json, writ
 
 if TYPE_CHECKING:
     from facebank.album.copies import Copies
-    from facebank.gallery import Forgotten, Gallery
+    from facebank.gallery import ForgetReport, Gallery
     from facebank.operations.reembed import ReEmbeddingReport
 
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
@@ -133,7 +133,7 @@ def report_remaining_copies(copies: Copies) -> None:
         say(f"stays: {place.path}: {ADVICE[place.kind]}")
 
 
-def report_leftovers(removed: Forgotten | ReEmbeddingReport) -> None:
+def report_leftovers(removed: ForgetReport | ReEmbeddingReport) -> None:
     """Report removed data that is still in the gallery file or in a mirror, and when it will be gone."""
     if removed.busy_readers:
         say("another process is reading the gallery: removed data is wiped when the gallery is next opened alone")

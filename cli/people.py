@@ -127,7 +127,7 @@ def show(
     from facebank.storage.dates import format_photo_date
 
     with global_options(ctx).open_gallery() as gallery, gallery.snapshot():
-        person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged(name)
+        person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged_people(name)
     warnings = fact_warnings(person, samples)
     if as_json:
         facts = {

@@ -10,7 +10,7 @@ Barack known match
 None unknown below_threshold
 
 Names are loaded when they are first used: ``import facebank`` itself loads neither NumPy nor any network runtime.
-It sets ``ORT_DISABLE_TELEMETRY``, which ONNX Runtime reads when it is imported, by whomever.
+It sets ``ORT_DISABLE_TELEMETRY``, which ONNX Runtime reads when it is first imported.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ __all__ = [
     "read_photo",
 ]
 
-_HOMES = {
+_MODULES = {
     "Album": "facebank.album.album",
     "DecisionSettings": "facebank.recognition.settings",
     "FaceBank": "facebank.bank",
@@ -119,13 +119,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from the module that it lives in."""
+    """Return a public name, importing its module."""
     if name not in __all__:
         raise AttributeError(f"module 'facebank' has no attribute {name!r}")
-    home = _HOMES.get(name, "facebank.errors" if name.endswith("Error") else "facebank.types")
-    return getattr(import_module(home), name)
+    module = _MODULES.get(name, "facebank.errors" if name.endswith("Error") else "facebank.types")
+    return getattr(import_module(module), name)
 
 
 def __dir__() -> list[str]:
-    """List the public names without loading them."""
+    """Return the public names without loading them."""
     return sorted(__all__)

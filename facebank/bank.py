@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from facebank.album.album import Album
-    from facebank.gallery import Exported, Forgotten, Imported, PlaceKind, Upgrade
+    from facebank.gallery import ExportReport, ForgetReport, ImportReport, PlaceKind, Upgrade
     from facebank.index.milvus_address import MilvusAddress
     from facebank.media import Channels, PhotoInput, Place
     from facebank.operations.compare import Comparison
@@ -127,8 +127,8 @@ class FaceBank:
         self._identification: Identification | None = None
         self._enrolled_faces = local()  # one cache of the gallery's faces per thread
         self._is_closed = False
-        self._opening = SharedLock()
-        self._deciding = SharedLock()
+        self._opening_lock = SharedLock()
+        self._identification_lock = SharedLock()
 
     @classmethod
     def open(
@@ -193,12 +193,12 @@ class FaceBank:
         Traceback (most recent call last):
         facebank.errors.ClosedError: ...
         """
-        with self._opening:
+        with self._opening_lock:
             self._is_closed = True
             self._close_gallery()
 
     def _close_gallery(self) -> None:
-        with self._opening:
+        with self._opening_lock:
             if self._gallery is not None:
                 self._gallery.close()
             self._gallery = self._identification = None
@@ -248,7 +248,7 @@ class FaceBank:
         'opencv'
         """
         if self._engine is None:
-            with self._opening:
+            with self._opening_lock:
                 if self._engine is None:
                     self._engine = self._load_engine()
         return self._engine
@@ -267,6 +267,11 @@ class FaceBank:
     @property
     def comparing_engine(self) -> Engine:
         """The engine for operations without a gallery: the embedded pack's if the gallery cannot be read.
+
+        Raises
+        ------
+        PackError
+            The pack is unknown or broken.
 
         Examples
         --------
@@ -522,6 +527,11 @@ class FaceBank:
     def settings(self) -> DecisionSettings:
         """The gallery's settings of decisions.
 
+        Raises
+        ------
+        GalleryError
+            The gallery does not exist, or cannot be used with the pack.
+
         Examples
         --------
         >>> bank.settings.fpir
@@ -538,6 +548,13 @@ class FaceBank:
         ----------
         settings
             Settings of the decisions; None for the gallery's own.
+
+        Raises
+        ------
+        GalleryError
+            The gallery does not exist, or cannot be used with the pack.
+        UsageError
+            The gallery is too large for the classifier, or has too few people for it.
 
         Examples
         --------
@@ -558,7 +575,7 @@ class FaceBank:
 
         identification = read_cached()
         if identification is None:
-            with self._deciding:  # only one thread prepares it
+            with self._identification_lock:  # only one thread prepares it
                 identification = read_cached()
                 if identification is None:
                     identification = prepare_identification(self.gallery, self.engine, used)
@@ -652,6 +669,16 @@ class FaceBank:
         channels
             The order of an array's colors, ``RGB`` or ``BGR``.
 
+        Raises
+        ------
+        PersonNotFoundError, InvalidNameError
+            Nobody has this name; or, with `new`, it is not valid.
+        PhotoError
+            The photo cannot be read or shows no face.
+        UsageError
+            There is no face of this number, the photo shows several faces and no number is given, or the face is
+            enrolled as another person.
+
         Examples
         --------
         >>> bank.confirm("party.jpg", "Joe", 2).detail
@@ -674,6 +701,11 @@ class FaceBank:
         photo, name, face_number, channels
             As for `confirm`.
 
+        Raises
+        ------
+        PersonNotFoundError, PhotoError, UsageError
+            As for `confirm`; also `UsageError` if the face is a sample of the person.
+
         Examples
         --------
         >>> feedback = bank.deny("party.jpg", "Joe", 2)
@@ -693,6 +725,11 @@ class FaceBank:
         ----------
         photo, face_number, channels
             As for `confirm`.
+
+        Raises
+        ------
+        PhotoError, UsageError
+            As for `confirm`; also `UsageError` if the face is a person's sample.
 
         Examples
         --------
@@ -714,6 +751,11 @@ class FaceBank:
         photo, face_number, channels
             As for `confirm`.
 
+        Raises
+        ------
+        PhotoError, UsageError
+            As for `confirm`; also `UsageError` if nobody has a sample.
+
         Examples
         --------
         >>> [resemblance.person for resemblance in bank.lookalikes("eileen.jpg").people]
@@ -726,6 +768,11 @@ class FaceBank:
     def people(self) -> list[Person]:
         """Return all enrolled people, in the order of their names.
 
+        Raises
+        ------
+        GalleryNotFoundError
+            The gallery does not exist.
+
         Examples
         --------
         >>> [(person.name, person.sample_count) for person in bank.people()]
@@ -734,7 +781,12 @@ class FaceBank:
         return self.gallery.people()
 
     def person(self, name: str) -> Person:
-        """Return a person by name, regardless of case; raises `PersonNotFoundError` if there is none.
+        """Return a person by name, regardless of case.
+
+        Raises
+        ------
+        PersonNotFoundError
+            Nobody has this name.
 
         Examples
         --------
@@ -745,6 +797,11 @@ class FaceBank:
 
     def samples(self, name: str) -> list[Sample]:
         """Return the enrolled faces of a person.
+
+        Raises
+        ------
+        PersonNotFoundError
+            Nobody has this name.
 
         Examples
         --------
@@ -800,7 +857,7 @@ class FaceBank:
         """
         return self.gallery.rename(name, new)
 
-    def forget(self, name: str) -> Forgotten:
+    def forget(self, name: str) -> ForgetReport:
         """Permanently remove a person with all samples, embeddings and thumbnails; freed bytes are overwritten.
 
         The person's thumbnails are wiped from the scanned videos of the gallery's album, too.
@@ -821,7 +878,7 @@ class FaceBank:
 
         return forget_person(self.gallery, name)
 
-    def export(self, folder: Place, people: Sequence[str] | None = None, *, thumbnails: bool = True) -> Exported:
+    def export(self, folder: Place, people: Sequence[str] | None = None, *, thumbnails: bool = True) -> ExportReport:
         """Write people and their samples to a new folder for `import_people`.
 
         Parameters
@@ -1000,6 +1057,13 @@ class FaceBank:
         ReEmbeddingReport
             The results of the samples.
 
+        Raises
+        ------
+        GalleryError
+            The gallery does not exist.
+        UsageError
+            Another process has changed the samples or strangers meanwhile.
+
         Examples
         --------
         >>> bank.re_embed().embedded
@@ -1025,6 +1089,8 @@ class FaceBank:
 
         Raises
         ------
+        PersonNotFoundError
+            One of the people is not enrolled.
         UsageError
             The samples look like different people.
 
@@ -1037,7 +1103,7 @@ class FaceBank:
         from facebank.operations.merge import merge_people
 
         if not isinstance(sources, str) and not is_list_like(sources):
-            raise UsageError(f"names must be text or a list of text, not {printable(repr(sources))}")
+            raise UsageError(f"sources must be a name or a list of names, not {printable(repr(sources))}")
         names = [sources] if isinstance(sources, str) else sources
         if force:
             return self.gallery.merge(names, into)
@@ -1045,6 +1111,11 @@ class FaceBank:
 
     def unmerge(self, name: str) -> list[Person]:
         """Undo the last merge into a person, and return the separated people.
+
+        Raises
+        ------
+        PersonNotFoundError, PersonExistsError, UsageError
+            Nobody has this name; another person has one of the names by now; or there is no merge to undo.
 
         Examples
         --------
@@ -1064,6 +1135,13 @@ class FaceBank:
         samples
             Numbers of the samples to move; if empty, the smaller of two groups of similar samples.
 
+        Raises
+        ------
+        PersonNotFoundError, PersonExistsError, InvalidNameError
+            Nobody has the name `name`; a person has the name `into` already; or `into` is not valid.
+        UsageError
+            A sample is not the person's, all samples are given, or the samples do not form two groups.
+
         Examples
         --------
         >>> number = bank.samples("Barack")[0].id
@@ -1075,7 +1153,7 @@ class FaceBank:
         gallery = self.gallery
         return gallery.split(name, into, samples or find_half(gallery, name, self.engine.thresholds.verify))
 
-    def import_people(self, folder: Place, *, force: bool = False) -> Imported:
+    def import_people(self, folder: Place, *, force: bool = False) -> ImportReport:
         """Add the people of an export to the gallery, which is created if missing.
 
         Faces are left out that are unlike the samples of the person of that name in this gallery, or more similar to
@@ -1112,8 +1190,8 @@ class FaceBank:
                 return import_gallery(gallery, folder)
         check_export(folder, self.engine.identity)
         gallery = self.open_gallery(create=True)
-        judge = None if force else ImportGuard(gallery, self.engine.thresholds.verify)
-        return import_gallery(gallery, folder, judge)
+        guard = None if force else ImportGuard(gallery, self.engine.thresholds.verify)
+        return import_gallery(gallery, folder, guard)
 
     def import_compreface(
         self, url: str, key: str, *, thumbnails: bool = True, force: bool = False, progress: Progress = SILENT
@@ -1183,7 +1261,7 @@ class FaceBank:
         """
         gallery = self._gallery
         if gallery is None:
-            with self._opening:
+            with self._opening_lock:
                 self._require_open()
                 gallery = self._gallery
                 if gallery is None:

@@ -170,7 +170,7 @@ class StorageError(FacebankError):
     Examples
     --------
     >>> try:
-    ...     forgotten = bank.forget("Joe")
+    ...     report = bank.forget("Joe")
     ... except StorageError as error:
     ...     print(error)  # names the file, and whether the disk is full
     """
@@ -411,7 +411,7 @@ class GalleryVersionError(GalleryError):
 
 
 class GalleryBusyError(GalleryError):
-    """Another process holds the gallery."""
+    """Another process is using the gallery."""
 
 
 class PackMismatchError(GalleryError):
@@ -463,7 +463,7 @@ class ExchangeError(GalleryError):
 
 
 def was_interrupted(error: BaseException) -> bool:
-    """Return whether an error was caused by Ctrl-C, which an import of a compiled module turns into `ImportError`.
+    """Return whether an error was caused by Ctrl-C, which some imports of compiled modules turn into `ImportError`.
 
     Parameters
     ----------

@@ -21,6 +21,7 @@ from facebank.errors import UsageError
 from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import NEIGHBORS, TEMPERATURE, KnnScorer, check_background
 from facebank.recognition.training import build_scorer
+from facebank.storage.arrays import normalized
 
 try:
     from sklearn.utils.validation import validate_data
@@ -30,8 +31,6 @@ except ImportError:  # scikit-learn 1.5 has it as a method
         """Return the validated and converted input of an estimator."""
         return estimator._validate_data(*arrays, **options)
 
-
-from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -116,6 +115,11 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             The scorer's scores, of shape ``(M, P)`` in the order of `classes_`. For two people, following
             scikit-learn, the second score minus the first, of shape ``(M,)``.
 
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError
+            `fit` was not called; or the data is not finite or has another dimension.
+
         Examples
         --------
         >>> classifier = FacePrototypeClassifier().fit([[1, 0], [0, 1]], ["Barack", "Joe"])
@@ -138,6 +142,11 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         NDArray
             Labels, of shape ``(M,)`` and the dtype of `classes_`.
 
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError
+            As for `decision_function`.
+
         Examples
         --------
         >>> classifier = FacePrototypeClassifier().fit([[1, 0], [0, 1]], ["Barack", "Joe"])
@@ -159,7 +168,12 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Returns
         -------
         NDArray[np.float64]
-            ``softmax(scores / PROBA_TEMPERATURE)``, of shape ``(M, P)`` in the order of `classes_`.
+            ``softmax(scores / PROBA_TEMPERATURE)``, 0..1, of shape ``(M, P)`` in the order of `classes_`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError
+            As for `decision_function`.
 
         Examples
         --------
@@ -269,10 +283,10 @@ class FaceSvmClassifier(_FaceClassifier):
         self.background = background
 
     def _scorer(self, enrolled: EnrolledSamples) -> PersonScorer:
-        kinds = {"linear": "svm", "rbf": "svm-rbf"}
-        if self.kernel not in kinds:
-            raise UsageError(f"kernel must be 'linear' or 'rbf', not {self.kernel!r}.")
-        return build_scorer(kinds[self.kernel], enrolled, self.background)
+        classifiers = {"linear": "svm", "rbf": "svm-rbf"}
+        if self.kernel not in classifiers:
+            raise UsageError(f"kernel must be 'linear' or 'rbf', not {self.kernel!r}")
+        return build_scorer(classifiers[self.kernel], enrolled, self.background)
 
 
 class FaceLogisticClassifier(_FaceClassifier):

@@ -279,7 +279,7 @@ class Sample:
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to be upright.
+        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
     taken_at, enrolled_at
         When the photo was taken, if known, and when the face was enrolled.
     has_thumbnail
@@ -458,9 +458,9 @@ class Face(Detection):
     identity: Identity | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
-        corners = ", ".join(f"{edge:.0f}" for edge in self.box)
+        box = ", ".join(f"{coordinate:.0f}" for coordinate in self.box)
         decision = "" if self.identity is None else f", person={self.person!r}, decision={str(self.decision)!r}"
-        return f"Face(path={self.path!r}, face_number={self.face_number}, box=[{corners}]{decision})"
+        return f"Face(path={self.path!r}, face_number={self.face_number}, box=[{box}]{decision})"
 
     @property
     def quality(self) -> float:
@@ -669,6 +669,11 @@ class Photo:
 
     def identified(self, identities: Sequence[Identity]) -> Photo:
         """Return a copy of the photo with the identities of its faces, in the same order.
+
+        Raises
+        ------
+        ValueError
+            The number of identities is not that of the faces.
 
         Examples
         --------

@@ -100,7 +100,7 @@ def test_scanning_nothing_is_an_error(bank: FaceBank) -> None:
 @pytest.mark.parametrize("names", [None, 3, b"Barack"])
 def test_names_of_other_types_are_rejected(bank: FaceBank, names: Any) -> None:
     for use in (bank.album().find, lambda names: bank.merge(names, "Barack")):
-        with pytest.raises(UsageError, match="names must be text or a list of text, not"):
+        with pytest.raises(UsageError, match=r"must be (text|a name) or a list of (text|names), not"):
             use(names)
 
 

@@ -12,14 +12,14 @@ from facebank.errors import FacebankError
 from facebank.index.gallery_index import open_local_index, read_with_retry
 
 if TYPE_CHECKING:
-    from facebank.gallery import Forgotten, Gallery
+    from facebank.gallery import ForgetReport, Gallery
     from facebank.index.people_index import PeopleIndex
     from facebank.types import FloatArray
 
 _MIN_SIMILARITY = 0.2  # two faces of a person are more alike than this in every pack
 
 
-def forget_person(gallery: Gallery, name: str) -> Forgotten:
+def forget_person(gallery: Gallery, name: str) -> ForgetReport:
     """Forget a person as `Gallery.forget` does, and wipe the person's thumbnails from the scanned videos.
 
     These are the pictures of every shot with a face that is most similar to a sample of the person, as they show whole

@@ -288,7 +288,7 @@ def _month(photo: FoundPhoto) -> str:
 
 
 def _photo_figure(photo: FoundPhoto, *, has_picture: bool) -> str:
-    when = format_photo_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
+    when = format_photo_date(photo.taken_at, camera_dated=photo.camera_dated, with_time=True)
     lines = [when, ", ".join(map(_name_text, photo.people))]
     picture, frames = None, list[FaceFrame]()
     if has_picture:

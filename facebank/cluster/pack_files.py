@@ -86,7 +86,7 @@ def _install(folder: Path, wanted: PackName, files: Mapping[str, bytes]) -> None
 
 
 def _is_intact(pack: Pack) -> bool:
-    return all(file_state(pack.folder / name, sha) is FileState.OK for name, sha in pack.manifest.files.items())
+    return all(file_state(pack.folder / name, sha256) is FileState.OK for name, sha256 in pack.manifest.files.items())
 
 
 def _require_intact(path: Path, sha256: str) -> None:

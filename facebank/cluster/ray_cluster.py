@@ -40,8 +40,8 @@ _PROBE = """
 import json, sys
 import ray
 from ray._raylet import GcsClient
-found = GcsClient(address=sys.argv[1]).internal_kv_get(b"CLUSTER_METADATA", b"cluster")
-print(json.dumps({"metadata": json.loads(found or b"{}"), "ray": ray.__version__}))
+metadata = GcsClient(address=sys.argv[1]).internal_kv_get(b"CLUSTER_METADATA", b"cluster")
+print(json.dumps({"metadata": json.loads(metadata or b"{}"), "ray": ray.__version__}))
 """
 
 
@@ -151,8 +151,8 @@ def _connect(ray: Any, address: str, folder: Path | None) -> None:
     except Exception as error:  # Ray raises Exception itself if a node does not start in time
         if was_interrupted(error):
             raise KeyboardInterrupt from error
-        where = "on this machine" if folder is not None else f"at {address}"
-        raise ClusterError(f"Ray {where} cannot be used: {_collapse(error)}") from error
+        location = "on this machine" if folder is not None else f"at {address}"
+        raise ClusterError(f"Ray {location} cannot be used: {_collapse(error)}") from error
 
 
 def _require_answer(address: str) -> None:

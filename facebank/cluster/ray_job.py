@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facebank.album.scan.scanner import FileTask
     from facebank.cluster.assignments import Batch
     from facebank.cluster.ray_cluster import RayCluster
-    from facebank.cluster.worker import Job, Ready
+    from facebank.cluster.worker import Job, PreparationResult
     from facebank.packs import Pack
     from facebank.storage.progress import Progress
 
@@ -71,7 +71,7 @@ class RayJob:
     ----------
     cluster
         The connected cluster.
-    wanted, pack
+    job, pack
         The properties that all workers must share, and the pack for those that lack it.
     write
         Writes results, either all or none.
@@ -103,7 +103,7 @@ class RayJob:
         self._written_at = self._checked_at = self._began = time.monotonic()
         self._lost_early = 0
         self._is_waiting_reported = False
-        self._new = self._known = 0
+        self._new_count = self._known_count = 0
 
     def scan(
         self, files: Sequence[FileTask], photos: set[bytes], pictures: set[bytes], by_size: dict[int, set[bytes]]
@@ -118,6 +118,13 @@ class RayJob:
             SHA-256 hashes of known photos and of known pixels, 32 bytes each.
         by_size
             SHA-256 hashes of further known photos, 32 bytes each, by file size in bytes; results are added.
+
+        Raises
+        ------
+        ClusterError
+            The cluster's head is gone, a machine does not fit the job, or workers fail before they are ready.
+        PackIntegrityError
+            A file of the pack is missing or altered.
         """
         self._assignments = Assignments(files)
         self._by_size, self._photos = by_size, photos.union(*by_size.values())
@@ -136,7 +143,7 @@ class RayJob:
                 finally:
                     for worker in self._workers:
                         self._kill(worker)
-        return self._new, self._known
+        return self._new_count, self._known_count
 
     def _is_unfinished(self) -> bool:
         return bool(len(self._assignments)) or any(worker.assigned for worker in self._workers)
@@ -144,7 +151,7 @@ class RayJob:
     def _step(self) -> None:
         """Assign batches, wait for one result, and handle hanging and lost workers."""
         for worker in list(self._workers):
-            self._feed(worker)
+            self._assign_batches(worker)
         answers = {_pending_answer(worker): worker for worker in self._workers if _is_busy(worker)}
         if answers:
             ready, _ = self._ray.wait(list(answers), num_returns=1, timeout=_CHECK_INTERVAL)
@@ -155,7 +162,7 @@ class RayJob:
         now = time.monotonic()
         for worker in list(self._workers):
             if worker.assigned and worker.preparation is None and now - worker.started_at > self._time_limit:
-                self._lose(worker, f"takes more than {self._time_limit:g} s to read", is_certain=True)
+                self._drop_failed(worker, f"takes more than {self._time_limit:g} s to read", is_certain=True)
         if now - self._checked_at > _CLUSTER_CHECK_INTERVAL:
             self._checked_at = now
             self._cluster.require_head()
@@ -177,7 +184,7 @@ class RayJob:
             self._is_waiting_reported = True
             self._note("no core of the cluster is free: waiting")
 
-    def _feed(self, worker: _Worker) -> None:
+    def _assign_batches(self, worker: _Worker) -> None:
         while worker.preparation is None and not worker.is_refused and len(worker.assigned) < _BATCHES_AHEAD:
             batch = self._assignments.take(len(self._workers))
             if batch is None:
@@ -207,7 +214,7 @@ class RayJob:
             worker.started_at = time.monotonic()
             self._give_up(assigned.batch, f"cannot be read: {_last_line(error)}", is_certain=False)
         except RayError as error:
-            self._lose(worker, "ends the process that reads it", cause=error)
+            self._drop_failed(worker, "ends the process that reads it", cause=error)
         else:
             if worker.preparation is not None:
                 self._finish_preparation(worker, result)
@@ -216,14 +223,14 @@ class RayJob:
             worker.started_at = time.monotonic()
             self._accept(assigned.batch, result)
 
-    def _finish_preparation(self, worker: _Worker, ready: Ready) -> None:
+    def _finish_preparation(self, worker: _Worker, ready: PreparationResult) -> None:
         worker.host, worker.preparation = ready.host, None
         self._lost_early = 0
         if ready.problem is None:
             return
-        same = tuple((path, state) for path, state in self._job.probe_files if not _has_changed(path, state))
-        if len(same) < len(self._job.probe_files):  # files changed since the job began: not the machine's fault
-            self._job = replace(self._job, probe_files=same)
+        unchanged = tuple((path, state) for path, state in self._job.probe_files if not _has_changed(path, state))
+        if len(unchanged) < len(self._job.probe_files):  # files changed since the job began: not the machine's fault
+            self._job = replace(self._job, probe_files=unchanged)
             worker.preparation = worker.actor.prepare.remote(self._job, self._references)
         else:
             self._refuse(worker, ready.problem)
@@ -237,7 +244,9 @@ class RayJob:
         self._kill(worker)
         worker.preparation, worker.is_refused = None, True
 
-    def _lose(self, worker: _Worker, reason: str, *, is_certain: bool = False, cause: Exception | None = None) -> None:
+    def _drop_failed(
+        self, worker: _Worker, reason: str, *, is_certain: bool = False, cause: Exception | None = None
+    ) -> None:
         """Drop a failed worker: its current batch becomes suspect, its other batches are assigned again."""
         self._kill(worker)
         self._workers.remove(worker)
@@ -277,8 +286,8 @@ class RayJob:
                 file = replace(file, found=None, edited=None)
             self._photos.add(digest)
             self._by_size.setdefault(file.state.size, set()).add(digest)
-        self._new += file.found is not None
-        self._known += file.found is None and file.error is None
+        self._new_count += file.found is not None
+        self._known_count += file.found is None and file.error is None
         self._unwritten.append(file)
         self._progress.advance()
 

@@ -97,13 +97,17 @@ def ray_scan(
     pack = _pack_of(bank.engine)
     chosen = _runtime_for(bank.engine, pack, runtime)
     folder = ShardFolder(default_shards_folder(album.path) if shards is None else shards, bank.engine.identity, chosen)
-    job = _Job(address, pack, folder, runtime=chosen, time_limit=time_limit, progress=progress)
+    cluster_scan = _ClusterScan(address, pack, folder, runtime=chosen, time_limit=time_limit, progress=progress)
     try:
         with album, folder.lock():
             if not merges:
-                return job.scan_into_shards(named_places(places), shard, needs_photos=needs_photos)
+                return cluster_scan.scan_into_shards(named_places(places), shard, needs_photos=needs_photos)
             report = album.scan(
-                places, shard=shard, needs_photos=needs_photos, elsewhere=job.scan_through_shards, progress=progress
+                places,
+                shard=shard,
+                needs_photos=needs_photos,
+                elsewhere=cluster_scan.scan_through_shards,
+                progress=progress,
             )
             folder.remove_stored(_stored_states(album, named_places(places)))
             return report
@@ -111,7 +115,7 @@ def ray_scan(
         folder.remove_if_empty()
 
 
-class _Job:
+class _ClusterScan:
     """A scan on a cluster, with its settings and the folder of its shards."""
 
     def __init__(
@@ -144,9 +148,9 @@ class _Job:
         self._progress.report(plan)
         changed = [path for path, state in plan.todo if not self._has(path, state)]
         todo = dict(plan.todo) | dict(self._folder.forget([*plan.gone, *changed]))
-        looked_at, known = self._run(list(todo.items()), set(), set())
+        new, known = self._run(list(todo.items()), set(), set())
         self._folder.tidy()
-        return self._report(plan, looked_at, known)
+        return self._report(plan, new, known)
 
     def _run(self, files: Sequence[FileTask], photos: set[bytes], pictures: set[bytes]) -> tuple[int, int]:
         """Scan files that are not in finished shards, and return the numbers of new and of known photos."""
@@ -180,12 +184,12 @@ class _Job:
         for note in notes:
             self._progress.report(ClusterNote(note))
 
-    def _report(self, plan: ScanPlan, looked_at: int, known: int) -> ScanReport:
+    def _report(self, plan: ScanPlan, new: int, known: int) -> ScanReport:
         unreadable: dict[str, str] = {}
         for place in plan.places:
             if place not in plan.emptied:
                 unreadable |= self._folder.unreadable(place)
-        return ScanReport(plan.unchanged, looked_at, known, len(plan.gone), unreadable, plan.skipped)
+        return ScanReport(plan.unchanged, new, known, len(plan.gone), unreadable, plan.skipped)
 
 
 def _stored_states(album: Album, places: Iterable[Place]) -> dict[str, FileStamp]:

@@ -90,7 +90,7 @@ class ShardFolder:
 
         A copy whose photo was in a damaged shard is dropped, unless `is_known` is true for its SHA-256.
 
-        Raises `PackMismatchError` (a shard of another pack) or `MissingDependencyError`.
+        Raises `PackMismatchError` (a shard is of another pack) or `MissingDependencyError` (pyarrow is missing).
         """
         self._files.clear()
         notes, photos, copies = [], set[str](), dict[str, str]()

@@ -42,11 +42,11 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparationResult:
     """Result of preparing a worker."""
 
-    host: str
-    process: int
+    host: str  # name of the machine
+    process: int  # number of the worker's process
     problem: str | None = None  # why the worker cannot be used, in one sentence; None if it is ready
 
 
@@ -56,7 +56,7 @@ class SortedHashes(AbstractSet[bytes]):
     Parameters
     ----------
     hashes
-        `HASH_DTYPE` of shape ``(n,)``, sorted.
+        `HASH_DTYPE` of shape ``(N,)``, sorted.
     extra
         The small set, 32 bytes each.
     """
@@ -105,7 +105,7 @@ class ScanWorker:
         self._analyzer: FaceAnalyzer | None = None
         self._photos = self._pictures = SortedHashes(np.empty(0, HASH_DTYPE))
 
-    def prepare(self, job: Job, known: Sequence[Any]) -> Ready:
+    def prepare(self, job: Job, known: Sequence[Any]) -> PreparationResult:
         """Load the networks, after checking that this machine fits the job.
 
         Parameters
@@ -125,7 +125,7 @@ class ScanWorker:
                 self._photos, self._pictures = SortedHashes(self._fetch(photos)), SortedHashes(self._fetch(pictures))
             except (FacebankError, ImportError) as error:
                 problem = str(error)
-        return Ready(host, process, problem)
+        return PreparationResult(host, process, problem)
 
     def scan(self, files: Sequence[FileTask], known: AbstractSet[bytes]) -> list[ScannedFile]:
         """Return the results of files; photos with a known hash are not analyzed again.
@@ -136,6 +136,11 @@ class ScanWorker:
             Paths with the states seen by the machine that started the job.
         known
             SHA-256 hashes, 32 bytes each, of photos scanned meanwhile that may be among the files.
+
+        Raises
+        ------
+        RuntimeError
+            The worker was not prepared.
         """
         if self._analyzer is None:
             raise RuntimeError("the worker was not prepared")

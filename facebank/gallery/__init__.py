@@ -14,7 +14,7 @@ from facebank.gallery.places import PlaceKind, WrittenPlace, default_gallery_pat
 from facebank.gallery.records import (
     EnrolledSample,
     FaceKey,
-    Forgotten,
+    ForgetReport,
     MergedPerson,
     NewSample,
     PackIdentity,
@@ -29,8 +29,8 @@ from facebank.gallery.records import (
 if TYPE_CHECKING:
     from facebank.gallery.checking import Damage, GalleryCheck, GalleryHealth, check_gallery, inspect_gallery
     from facebank.gallery.exchange import (
-        Exported,
-        Imported,
+        ExportReport,
+        ImportReport,
         check_export,
         export_gallery,
         exported_pack,
@@ -44,9 +44,9 @@ _MODULES = {
     "Repair": "facebank.gallery.repairing",
     "check_gallery": "facebank.gallery.checking",
     "repair_gallery": "facebank.gallery.repairing",
-    "Exported": "facebank.gallery.exchange",
+    "ExportReport": "facebank.gallery.exchange",
     "GalleryHealth": "facebank.gallery.checking",
-    "Imported": "facebank.gallery.exchange",
+    "ImportReport": "facebank.gallery.exchange",
     "check_export": "facebank.gallery.exchange",
     "export_gallery": "facebank.gallery.exchange",
     "exported_pack": "facebank.gallery.exchange",
@@ -57,13 +57,13 @@ _MODULES = {
 __all__ = [
     "Damage",
     "EnrolledSample",
-    "Exported",
+    "ExportReport",
     "FaceKey",
-    "Forgotten",
+    "ForgetReport",
     "Gallery",
     "GalleryCheck",
     "GalleryHealth",
-    "Imported",
+    "ImportReport",
     "MergedPerson",
     "NewSample",
     "PackIdentity",

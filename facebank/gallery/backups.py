@@ -18,8 +18,8 @@ from facebank.errors import StorageError, UsageError
 from facebank.storage.connections import connect, connect_new
 from facebank.storage.files import PRIVATE_FILE, new_file, write_reason
 from facebank.storage.paths import file_path
-from facebank.storage.reserve import RESERVE
-from facebank.storage.sqlite import QUEUE
+from facebank.storage.reserve import RESERVE_SUFFIX
+from facebank.storage.sqlite import QUEUE_SUFFIX
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from facebank.storage.files import PartialFile
 
-_WAIT = 5.0  # seconds
+_BUSY_TIMEOUT = 5.0  # seconds
 _AUTOMATIC = re.compile(r"\.(before-schema-[0-9]{1,6}|damaged-[0-9]{8}T[0-9]{6}Z)\.backup")
 _JOURNAL_FORMAT = 18  # offset of the two bytes of SQLite's header that name the journal format
 _WRITE_ERRORS = {
@@ -37,7 +37,7 @@ _WRITE_ERRORS = {
     sqlite3.SQLITE_IOERR_FSYNC,
     sqlite3.SQLITE_IOERR_TRUNCATE,
 }
-_COMPANION = re.compile(rf"-(wal|shm|journal)|{QUEUE}|{RESERVE}|{_AUTOMATIC.pattern}")
+_COMPANION = re.compile(rf"-(wal|shm|journal)|{QUEUE_SUFFIX}|{RESERVE_SUFFIX}|{_AUTOMATIC.pattern}")
 
 
 def backup_path(gallery: Path, target: str | os.PathLike[str]) -> Path:
@@ -81,7 +81,7 @@ def back_up_before(gallery: Path, version: int) -> Path:
     file = link_target(gallery)
     path = file.with_name(f"{file.name}.before-schema-{version}.backup")
     try:
-        with new_file(path, mode=PRIVATE_FILE) as part, closing(connect(gallery, busy_timeout=_WAIT)) as source:
+        with new_file(path, mode=PRIVATE_FILE) as part, closing(connect(gallery, busy_timeout=_BUSY_TIMEOUT)) as source:
             _copy(source, part)
     except OSError as error:
         raise _backup_error(gallery, error) from error

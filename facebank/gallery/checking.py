@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from facebank.gallery.store.rows import Row
 
-_WAIT = 5.0  # seconds
-_SHORT_WAIT = 1.0  # a busy gallery counts as healthy
+_BUSY_TIMEOUT = 5.0  # seconds
+_SHORT_BUSY_TIMEOUT = 1.0  # a busy gallery counts as healthy
 _MAX_FAULTS = 100
 
 
@@ -79,13 +79,13 @@ def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> 
     path = named_path(path, "the path of the gallery")
     GALLERY_FILE.check_header(path)
     try:
-        file = GalleryFile.open(path, read_only=True, busy_timeout=_WAIT)
+        file = GalleryFile.open(path, read_only=True, busy_timeout=_BUSY_TIMEOUT)
     except GalleryFormatError as error:
         return GalleryCheck(path, None, False, 0, (Damage("file", str(error)),))
     check: GalleryCheck | None = None
     try:
         with file.reading() as connection:
-            rows, damage = examine(connection, progress)
+            rows, damage = find_damage(connection, progress)
             check = GalleryCheck(path, schema_version(connection), has_seals(connection), rows, tuple(damage))
     except GalleryFormatError as error:  # a damaged page may end the transaction
         if check is None or not check.damage:
@@ -95,7 +95,7 @@ def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> 
     return check
 
 
-def examine(connection: sqlite3.Connection, progress: Progress = SILENT) -> tuple[int, list[Damage]]:
+def find_damage(connection: sqlite3.Connection, progress: Progress = SILENT) -> tuple[int, list[Damage]]:
     """Return how many rows an open gallery has, and its faults."""
     progress.begin("Checking tables", len(TABLES))
     rows, damage = 0, [*_file_damage(connection)]
@@ -107,8 +107,8 @@ def examine(connection: sqlite3.Connection, progress: Progress = SILENT) -> tupl
     return rows, damage or [*_value_damage(connection)]
 
 
-def damage_to(connection: sqlite3.Connection, table: str, row: Row, what: str) -> Damage:
-    """Return the fault for a damaged row, with the owning person, sample and path if they can be read."""
+def damage_to(connection: sqlite3.Connection, table: str, row: Row, fault: str) -> Damage:
+    """Return the damage of a row that has a `fault`, with the owning person, sample and path if they can be read."""
     sample_id = row.get("sample_id") if table != "samples" else row.get("id")
     owner, stored_path, name = row.get("person_id"), row.get("source"), row.get("name") if table == "people" else None
     try:
@@ -122,7 +122,7 @@ def damage_to(connection: sqlite3.Connection, table: str, row: Row, what: str) -
         pass
     return Damage(
         "row",
-        f"{describe_row(connection, table, row)} {what}",
+        f"{describe_row(connection, table, row)} {fault}",
         table,
         None if name is None else str(name),
         sample_id if isinstance(sample_id, int) else None,
@@ -238,23 +238,23 @@ def inspect_gallery(path: str | os.PathLike[str]) -> GalleryHealth:
     """Read a whole gallery file and return its state; problems are returned, never raised."""
     path = named_path(path, "the path of the gallery")
     try:
-        file = GalleryFile.open(path, read_only=True, busy_timeout=_SHORT_WAIT)
+        file = GalleryFile.open(path, read_only=True, busy_timeout=_SHORT_BUSY_TIMEOUT)
     except GalleryNotFoundError:
         return GalleryHealth(path, exists=path.exists())
     except FacebankError as error:
         return GalleryHealth(path, exists=True, problems=(str(error),))
     try:
         with file.reading() as connection:
-            return _examine(path, connection)
+            return _read_health(path, connection)
     except FacebankError as error:
         return GalleryHealth(path, exists=True, problems=(str(error),))
     finally:
         file.close()
 
 
-def _examine(path: Path, connection: sqlite3.Connection) -> GalleryHealth:
+def _read_health(path: Path, connection: sqlite3.Connection) -> GalleryHealth:
     bound = binding(connection)
-    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    (journal_mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     return GalleryHealth(
         path=path,
         exists=True,
@@ -263,19 +263,19 @@ def _examine(path: Path, connection: sqlite3.Connection) -> GalleryHealth:
         pack_digest=bound.pack.digest,
         people=len(people.names(connection)),
         samples=len(samples.sample_ids(connection)),
-        journal_mode=str(mode),
+        journal_mode=str(journal_mode),
         problems=(*_damage(connection), *_exposure(path), *_traces(connection)),
     )
 
 
 def _damage(connection: sqlite3.Connection) -> list[str]:
-    return [f"The file is damaged: {damage.message}." for damage in examine(connection)[1]]
+    return [f"The file is damaged: {damage.message}." for damage in find_damage(connection)[1]]
 
 
 def _exposure(path: Path) -> list[str]:
     if os.name != "posix" or not path.stat().st_mode & 0o077:
         return []
-    return [f"Other users of this computer can read the faces: `chmod 600 {shell_word(str(path))}`."]
+    return [f"Other users of this computer can read the faces: run `chmod 600 {shell_word(str(path))}`."]
 
 
 def _traces(connection: sqlite3.Connection) -> list[str]:

@@ -28,9 +28,9 @@ _FOLDERS = ("classifiers", "cohorts", "indexes", "pages")
 _CACHE_KEY = re.compile(r"[0-9a-f]{32}")
 
 
-def derived_file(gallery: Path) -> Path:
+def classifier_file(gallery: Path) -> Path:
     """Return the path of the classifier fitted to a gallery's people."""
-    return _derived_at(cache_key(gallery))
+    return _classifier_at(cache_key(gallery))
 
 
 def cohort_file(gallery: Path) -> Path:
@@ -88,7 +88,7 @@ def derived_folders(folders: object = None) -> list[Path]:
 def wipe_derived(gallery: Path, keys: object = None, folders: object = None) -> list[Path]:
     """Overwrite and remove the files derived from a gallery's people; no-op if there are none.
 
-    Call it after the people have been removed from the gallery. Raises `StorageError` if a file cannot be removed.
+    Call it after the people have been removed from the gallery.
 
     Parameters
     ----------
@@ -103,6 +103,11 @@ def wipe_derived(gallery: Path, keys: object = None, folders: object = None) -> 
     -------
     list[Path]
         The removed files.
+
+    Raises
+    ------
+    StorageError
+        A file cannot be removed.
     """
     removed = derived_files(gallery, keys, folders)
     for path in removed:
@@ -117,14 +122,14 @@ def _paths(gallery: Path, keys: object, folders: object) -> Iterator[Path]:
     for cache in map(Path, add_cache_folder(folders)):
         for key in add_cache_key(keys, gallery):
             index = _index_at(key, cache)
-            yield _derived_at(key, cache)
+            yield _classifier_at(key, cache)
             yield _cohort_at(key, cache)
             yield _page_at(key, cache)
             for pattern in (f"{index.name}*", f".facebank-*.part.{index.stem}"):  # an earlier version's, and this one's
                 yield from sorted(index.parent.glob(pattern))
 
 
-def _derived_at(key: str, cache: Path | None = None) -> Path:
+def _classifier_at(key: str, cache: Path | None = None) -> Path:
     return (cache or cache_folder()) / "classifiers" / f"{key}.npz"
 
 

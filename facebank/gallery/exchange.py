@@ -76,7 +76,7 @@ _JPEG = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportReport:
     """The result of an export."""
 
     folder: Path
@@ -85,7 +85,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportReport:
     """The result of an import."""
 
     # how many people were new, and how many samples were added
@@ -116,11 +116,8 @@ def export_gallery(
     people: Sequence[str] | None = None,
     *,
     thumbnails: bool = True,
-) -> Exported:
+) -> ExportReport:
     """Write people and all their samples, as of one moment, into a new folder; leaves nothing behind on failure.
-
-    Raises `PersonNotFoundError` (a named person is not enrolled), `ExchangeError` (the folder exists) or `StorageError`
-    (it cannot be written).
 
     Parameters
     ----------
@@ -132,6 +129,15 @@ def export_gallery(
         Names; None for all people.
     thumbnails
         Whether thumbnails are included.
+
+    Raises
+    ------
+    PersonNotFoundError
+        A named person is not enrolled.
+    ExchangeError
+        The folder exists and is not empty.
+    StorageError
+        The folder cannot be written.
     """
     target = file_path(folder).absolute()
     try:
@@ -148,7 +154,7 @@ def export_gallery(
         sync_folder(target.parent)
     except OSError as error:
         raise StorageError(f"{printable(str(target))} cannot be written: {write_reason(error)}.") from error
-    return Exported(target, len(exported), samples)
+    return ExportReport(target, len(exported), samples)
 
 
 def exported_pack(folder: str | os.PathLike[str]) -> PackIdentity:
@@ -169,12 +175,11 @@ def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
         )
 
 
-def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: JudgeSamples | None = None) -> Imported:
+def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: JudgeSamples | None = None) -> ImportReport:
     """Add an export's people and samples to a gallery of the same pack, in one transaction.
 
     People of the same name get the samples; faces that are already enrolled are skipped. Birth dates that the gallery
-    lacks are added, and notes are joined. Raises `PackMismatchError` (another pack made the export's embeddings) or
-    `ExchangeError` (the export is partial, altered or invalid; nothing is imported then).
+    lacks are added, and notes are joined.
 
     Parameters
     ----------
@@ -184,6 +189,13 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
         The export.
     judge
         Returns which of a person's samples are refused; None to accept all.
+
+    Raises
+    ------
+    PackMismatchError
+        Another pack made the export's embeddings.
+    ExchangeError
+        The export is partial, altered or invalid; nothing is imported.
     """
     path = named_path(folder)
     check_export(path, gallery.pack)
@@ -199,7 +211,7 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
         for result in results
         if result.duplicate_of_person is not None
     ]
-    return Imported(
+    return ImportReport(
         people=len(({name_key(name) for name in groups} - before) & after),
         samples=manifest.samples - len(duplicates) - len(refused),
         duplicates=len(duplicates),
@@ -211,13 +223,13 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
 def _drop_refused(
     groups: dict[str, list[NewSample]], judge: JudgeSamples
 ) -> tuple[dict[str, list[NewSample]], tuple[RefusedSample, ...]]:
-    """Leave out refused samples, and people without any other."""
+    """Return the accepted samples by person, without people whose samples are all refused; and the refused ones."""
     accepted: dict[str, list[NewSample]] = {}
     refused: list[RefusedSample] = []
     for name, samples in groups.items():
-        verdicts = judge(name, samples) if samples else []
-        refused += [verdict for verdict in verdicts if verdict is not None]
-        remaining = [sample for sample, verdict in zip(samples, verdicts, strict=True) if verdict is None]
+        refusals = judge(name, samples) if samples else []
+        refused += [refusal for refusal in refusals if refusal is not None]
+        remaining = [sample for sample, refusal in zip(samples, refusals, strict=True) if refusal is None]
         if remaining or not samples:
             accepted[name] = remaining
     return accepted, tuple(refused)
@@ -472,7 +484,7 @@ def _open_checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[b
     with _translated_errors(folder, name), _open_regular(folder / name) as stream:
         size, sha256 = manifest.files[name]
         if os.fstat(stream.fileno()).st_size != size or sha256_of(stream) != sha256:
-            raise InvalidValueError("it is partial or was altered")
+            raise InvalidValueError("it is partial or was altered; copy it again")
         stream.seek(0)
         yield stream
 
@@ -495,7 +507,9 @@ def _translated_errors(folder: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
-        raise ExchangeError(f"{printable(str(folder))} is not a complete export: {name} is missing.") from None
+        raise ExchangeError(
+            f"{printable(str(folder))} is not a complete export: {name} is missing; copy it again."
+        ) from None
     except OSError as error:
         raise StorageError(f"{file} cannot be read: {read_reason(error)}.") from error
     except KeyError as error:

@@ -142,15 +142,14 @@ def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, t
     return moved
 
 
-def give_denial(connection: sqlite3.Connection, denial_id: int, person_id: int, *, keep: bool) -> None:
+def move_denial(connection: sqlite3.Connection, denial_id: int, person_id: int, *, keep: bool) -> None:
     """Move a denial to another person, or copy it if `keep`."""
     if not keep:
         update(connection, "denials", "id", denial_id, {"person_id": person_id})
         return
     columns = ("content_hash", "quarter_turns", "box", "denied_at", "picture_hash")
-    row = connection.execute(
-        "SELECT content_hash, quarter_turns, box, denied_at, picture_hash FROM denials WHERE id = ?", (denial_id,)
-    ).fetchone()
+    statement = f"SELECT {', '.join(columns)} FROM denials WHERE id = ?"  # noqa: S608 - constants
+    row = connection.execute(statement, (denial_id,)).fetchone()
     if row is not None:
         insert(connection, "denials", [{**dict(zip(columns, row, strict=True)), "person_id": person_id}])
 

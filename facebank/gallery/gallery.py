@@ -24,13 +24,13 @@ from facebank.gallery.records import (
     PLAIN,
     EnrolledSample,
     FaceKey,
-    Forgotten,
+    ForgetReport,
     MergedPerson,
     NewSample,
     PackIdentity,
     VectorTable,
 )
-from facebank.gallery.removal import Removal, Removed
+from facebank.gallery.removal import Removal, RemovalResult
 from facebank.gallery.same_face import is_same_place
 from facebank.gallery.store import state
 from facebank.gallery.store.codec import MAX_DIMENSION
@@ -60,22 +60,21 @@ _MAX_LOOKUPS = 20  # beyond this, reading all names is faster than single lookup
 
 
 class Gallery:
-    """The enrolled people, in one SQLite file. Use `open` to get one, and ``with`` to close it.
+    """The enrolled people, in one SQLite file. Created by `open`, and closed by ``with`` or `close`.
 
     Every change is one transaction: it is durable when the call returns, or has no effect. Several processes may use
     one file; readers never wait for a writer.
 
     Several threads may use one `Gallery`; each has its own connection. `close` closes it for all of them: calls in
     progress in other threads raise `ClosedError`. A snapshot belongs to the thread that began it. After `os.fork` both
-    processes may go on using the gallery, unless a thread was using it at that moment: then the child process may not
-    (`UsageError`).
+    processes may use the gallery; if a thread was using it at that moment, the child process gets a `UsageError`.
     """
 
     def __init__(self, file: GalleryFile, bound: state.Binding) -> None:
         self._file = file
         self._bound = bound
         self._places = GalleryPlaces(file)
-        self._all_pictured = False  # whether all samples, denials and strangers have a picture hash
+        self._has_all_picture_hashes = False  # whether all samples, denials and strangers have a picture hash
         self.mirror: Mirror | None = None  # the mirror to search; None for the local index
 
     def __reduce__(self) -> NoReturn:
@@ -94,10 +93,6 @@ class Gallery:
     ) -> Self:
         """Open a gallery.
 
-        Raises `GalleryNotFoundError` (the file is missing or empty), `GalleryFormatError` (not a gallery, or damaged),
-        `GalleryVersionError` (written by a newer facebank), `PackMismatchError` (made with another pack),
-        `GalleryBusyError` (locked by another process) or `StorageError` (the file cannot be created, read or written).
-
         Parameters
         ----------
         path
@@ -112,6 +107,21 @@ class Gallery:
             Timeout for locks of other processes, in seconds.
         on_upgrade
             Called after an upgrade of the file from an older schema version.
+
+        Raises
+        ------
+        GalleryNotFoundError
+            The file is missing or empty.
+        GalleryFormatError, GalleryVersionError
+            The file is not a gallery or is damaged; or it was written by a newer facebank.
+        PackMismatchError
+            The gallery was made with another pack.
+        GalleryBusyError
+            Another process has locked the file.
+        StorageError
+            The file cannot be created, read or written.
+        UsageError
+            The arguments are not allowed together, or the path or the pack's dimension is invalid.
         """
         if create and (pack is None or read_only):
             raise UsageError("To create a gallery, pass a pack and leave read_only=False.")
@@ -241,10 +251,6 @@ class Gallery:
     ) -> Person:
         """Set or clear a person's facts in one transaction, and return the person.
 
-        Raises `PersonNotFoundError` (`name` is not enrolled), `PersonExistsError` (`called` is another person's name),
-        `InvalidNameError` (`called` is not a valid name) or `UsageError` (the birth date is invalid, before 1850 or in
-        the future, or the note is too long).
-
         Parameters
         ----------
         name
@@ -255,6 +261,13 @@ class Gallery:
             Birth date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None or an empty text clears it, ``...`` keeps it.
         note
             Text of at most 2,000 characters; None or an empty text clears it, ``...`` keeps it.
+
+        Raises
+        ------
+        PersonNotFoundError, PersonExistsError, InvalidNameError
+            Nobody has the name `name`; `called` is another person's name; or `called` is not a valid name.
+        UsageError
+            The birth date is invalid, before 1850 or in the future, or the note is too long.
         """
         with self._changing() as connection:
             person = people.describe(connection, name, born=born, note=note)
@@ -264,27 +277,35 @@ class Gallery:
         """Merge people who are one person; `unmerge` undoes it.
 
         All samples are kept, and all denials that the samples do not contradict. The birth date is that of the
-        remaining person, else the first one found; notes are joined unless that makes them too long. Raises
-        `PersonNotFoundError` (one of them is not enrolled; nothing is merged) or `UsageError` (`sources` names nobody
-        but `into`).
+        remaining person, else the first one found; notes are joined unless that makes them too long.
 
         Parameters
         ----------
         sources
-            Names of the people to merge; `into` itself is skipped.
+            Names of the people to merge; `into` is skipped.
         into
             Name of the remaining person, who is returned.
+
+        Raises
+        ------
+        PersonNotFoundError
+            One of the people is not enrolled; nothing is merged.
+        UsageError
+            `sources` names nobody but `into`.
         """
         with self._changing() as connection:
             return people.merge(connection, self._bound, sources, into)
 
-    def merged(self, name: str) -> list[MergedPerson]:
-        """Return the people merged into a person who can be separated again, in the order of the merges."""
+    def merged_people(self, name: str) -> list[MergedPerson]:
+        """Return the people merged into a person who can be separated again, in the order of the merges.
+
+        Raises `PersonNotFoundError` if the person is not enrolled.
+        """
         with self._file.reading() as connection:
             merges = people.merges_of(connection, people.find(connection, name).id)
         return [MergedPerson(merge.name, merge.sample_count, merge.merged_at) for merge in merges]
 
-    def merged_into(self) -> set[str]:
+    def people_with_merges(self) -> set[str]:
         """Return the names of the people with merges that `unmerge` can undo."""
         with self._file.reading() as connection:
             names = people.names(connection)
@@ -304,34 +325,40 @@ class Gallery:
     def split(self, name: str, into: str, samples: Sequence[int]) -> Person:
         """Move some of a person's samples to a new person, and return that person, without birth date and note.
 
-        Raises `PersonNotFoundError` (`name` is not enrolled), `PersonExistsError` (`into` is a person's name already),
-        `InvalidNameError` (`into` is not a valid name) or `UsageError` (a sample is not this person's, or all or none
-        are given).
-
         Parameters
         ----------
         name, into
             The person's name, and the new person's name.
         samples
             Numbers of the samples to move: some, but not all.
+
+        Raises
+        ------
+        PersonNotFoundError, PersonExistsError, InvalidNameError
+            Nobody has the name `name`; a person has the name `into` already; or `into` is not a valid name.
+        UsageError
+            A sample is not this person's, or all or none are given.
         """
         with self._changing() as connection:
             return people.split(connection, name, into, samples)
 
-    def forget(self, name: str) -> Forgotten:
+    def forget(self, name: str) -> ForgetReport:
         """Remove a person and all data about the person permanently, including people merged into the person.
 
         The file is rewritten, so that no removed byte stays in the file or its log. On a full disk the removal uses the
         space reserved beside the gallery, in several steps if necessary; the bytes are then overwritten when the
-        gallery is next opened with enough space (`Forgotten.full_disk`). Raises `PersonNotFoundError` (not enrolled)
+        gallery is next opened with enough space (`ForgetReport.full_disk`). Raises `PersonNotFoundError` (not enrolled)
         or `StorageError` (the gallery cannot be written).
         """
         return self.forget_people([name])
 
-    def forget_people(self, names: Sequence[str]) -> Forgotten:
-        """Remove several people as `forget` does, in one transaction; removes nobody if one of them is not enrolled."""
+    def forget_people(self, names: Sequence[str]) -> ForgetReport:
+        """Remove several people as `forget` does, in one transaction.
+
+        Raises `PersonNotFoundError` if one of them is not enrolled; nobody is removed then.
+        """
         if not names:
-            return Forgotten(0, busy_readers=False)
+            return ForgetReport(0, busy_readers=False)
 
         def remove(connection: sqlite3.Connection) -> int:
             forgotten = {person.id: person for person in (people.find(connection, name) for name in names)}
@@ -349,9 +376,7 @@ class Gallery:
         """Add samples to a person; a face that is enrolled already is skipped.
 
         Two faces are the same if they are at the same place in the same photo, or if their plain embeddings are at most
-        1e-4 apart. Raises, without any change, `InvalidNameError` (not a valid name), `UsageError` (a sample is
-        invalid, see `NewSample`), `PackMismatchError` (another process has re-embedded the gallery),
-        `GalleryBusyError` or `StorageError` (the gallery cannot be written).
+        1e-4 apart. On an error nothing is changed.
 
         Parameters
         ----------
@@ -364,6 +389,17 @@ class Gallery:
         -------
         list[EnrolledSample]
             The result for each sample, in their order.
+
+        Raises
+        ------
+        InvalidNameError
+            The name is not valid.
+        UsageError
+            A sample is invalid: see `NewSample`.
+        PackMismatchError
+            Another process has re-embedded the gallery.
+        GalleryBusyError, StorageError
+            Another process has locked the gallery; or it cannot be written.
         """
         (results,) = self.enroll_people([(person, samples)])
         return results
@@ -379,6 +415,11 @@ class Gallery:
             Names with their faces.
         facts
             Facts by name, to add where the gallery lacks them.
+
+        Returns
+        -------
+        list[list[EnrolledSample]]
+            The results for each group, in their order.
         """
         now = datetime.now(UTC)
         normalized = [(normalize_name(name), faces) for name, faces in groups]
@@ -396,7 +437,7 @@ class Gallery:
             return results
 
     def samples(self, name: str) -> list[Sample]:
-        """Return a person's samples, in the order of their numbers."""
+        """Return a person's samples, in the order of their numbers; raises `PersonNotFoundError`."""
         with self._file.reading() as connection:
             return samples.samples_of(connection, people.find(connection, name).id)
 
@@ -449,14 +490,17 @@ class Gallery:
         with self._file.reading() as connection:
             return samples.thumbnail(connection, sample_id)
 
-    def remove_sample(self, sample_id: int) -> Forgotten:
+    def remove_sample(self, sample_id: int) -> ForgetReport:
         """Remove a sample permanently, as `forget` does; keeps its person. Raises `SampleNotFoundError`."""
         return self.remove_samples([sample_id])
 
-    def remove_samples(self, sample_ids: Sequence[int]) -> Forgotten:
-        """Remove several samples as `remove_sample` does, in one transaction; removes none if one is missing."""
+    def remove_samples(self, sample_ids: Sequence[int]) -> ForgetReport:
+        """Remove several samples as `remove_sample` does, in one transaction.
+
+        Raises `SampleNotFoundError` if one is missing; none is removed then.
+        """
         if not sample_ids:
-            return Forgotten(0, busy_readers=False)
+            return ForgetReport(0, busy_readers=False)
         unique_ids = list(dict.fromkeys(sample_ids))
 
         def remove(connection: sqlite3.Connection) -> int:
@@ -524,11 +568,8 @@ class Gallery:
         vectors: Mapping[int, Mapping[str, FloatArray]],
         dropped: Sequence[int] = (),
         strangers: Mapping[int, FloatArray | None] | None = None,
-    ) -> Forgotten:
+    ) -> ForgetReport:
         """Replace all embeddings with another pack's, in one transaction.
-
-        Raises `UsageError`, without any change, if the samples or strangers are not exactly those of the gallery,
-        which another process may have changed.
 
         Parameters
         ----------
@@ -544,22 +585,27 @@ class Gallery:
 
         Returns
         -------
-        Forgotten
+        ForgetReport
             The number of removed samples.
+
+        Raises
+        ------
+        UsageError
+            The samples or strangers are not exactly those of the gallery, which another process may have changed; or an
+            embedding is invalid. The gallery is unchanged.
         """
         check_embeddings(vectors, strangers or {}, pack.dimension)
         with self._changing() as connection:
             bound = replace_embeddings(connection, pack, vectors, dropped, strangers or {})
             mirrors.require_cleaning(connection)
         self._bound = bound
-        return self._wipe(Removed(len(dropped)))
+        return self._wipe(RemovalResult(len(dropped)))
 
     def deny(self, person: str, face: FaceKey, vector: FloatArray | None = None) -> bool:
         """Record that a face is not a person's, so that the person is never suggested for it.
 
         Denials follow a person who is renamed or merged, and are removed with the person. They increase
-        `denials_revision` but not `revision`, and are not exported. Raises `PersonNotFoundError` (not enrolled) or
-        `UsageError` (the face is one of the person's samples, or is invalid).
+        `denials_revision` but not `revision`, and are not exported.
 
         Parameters
         ----------
@@ -575,6 +621,13 @@ class Gallery:
         -------
         bool
             Whether the denial is new.
+
+        Raises
+        ------
+        PersonNotFoundError
+            The person is not enrolled.
+        UsageError
+            The face is one of the person's samples, or is invalid.
         """
         feedback.check_face(face, vector, self.pack.dimension)
         with self._changing() as connection:
@@ -583,7 +636,7 @@ class Gallery:
             return feedback.deny(connection, self._bound, denied, face, vector=vector, now=datetime.now(UTC))
 
     def withdraw_denial(self, person: str, face: FaceKey) -> bool:
-        """Withdraw a denial; returns whether there was one."""
+        """Withdraw a denial, and return whether there was one; raises `PersonNotFoundError`."""
         feedback.check_face(face, None, self.pack.dimension)
         with self._changing() as connection:
             return feedback.withdraw(connection, people.find(connection, person).id, face)
@@ -601,11 +654,11 @@ class Gallery:
 
     def learn_picture(self, content_hash: str, picture_hash: str | None) -> None:
         """Store a photo's picture hash with its samples, denials and strangers that lack it; no-op for None."""
-        if picture_hash is None or self._all_pictured:
+        if picture_hash is None or self._has_all_picture_hashes:
             return
         with self._file.reading() as connection:
-            self._all_pictured = not feedback.lacks_picture(connection)
-            if self._all_pictured or not feedback.lacks_picture(connection, content_hash):
+            self._has_all_picture_hashes = not feedback.lacks_picture(connection)
+            if self._has_all_picture_hashes or not feedback.lacks_picture(connection, content_hash):
                 return
         with self._changing() as connection:
             feedback.set_picture(connection, content_hash, picture_hash)
@@ -633,7 +686,7 @@ class Gallery:
         with self._file.reading() as connection:
             return feedback.strangers(connection)
 
-    def forget_stranger(self, stranger_id: int) -> Forgotten:
+    def forget_stranger(self, stranger_id: int) -> ForgetReport:
         """Remove a stranger permanently, as `forget` does a person; raises `UsageError` if not found."""
 
         def remove(connection: sqlite3.Connection) -> int:
@@ -653,7 +706,7 @@ class Gallery:
         return self._file.read_setting(key)
 
     def write_setting(self, key: str, value: object) -> None:
-        """Set a setting to a JSON value of at most 64 KiB; None removes it."""
+        """Set a setting to a JSON value of at most 64 KiB; None removes it. Raises `UsageError` for other values."""
         self._file.write_setting(key, value)
 
     @contextmanager
@@ -702,7 +755,7 @@ class Gallery:
         from facebank.gallery.backups import backup_path
 
         path = backup_path(self.path, target)
-        self.note_written(PlaceKind.BACKUP, path)  # first, so that the copy knows of itself if it is restored
+        self.note_written(PlaceKind.BACKUP, path)  # first, so that the copy lists its own path if it is restored
         self._file.back_up(path)
         return path
 
@@ -738,7 +791,7 @@ class Gallery:
         with self._file.changing() as connection:
             return mirrors.drop_note(connection, address)
 
-    def _remove(self, change: Callable[[sqlite3.Connection], int], names: Sequence[str] = ()) -> Removed:
+    def _remove(self, change: Callable[[sqlite3.Connection], int], names: Sequence[str] = ()) -> RemovalResult:
         """Run a change that removes samples, and optionally the named people, even on a full disk."""
         try:
             return Removal(self._file, self._places, self._changing).run(change, names)
@@ -746,7 +799,7 @@ class Gallery:
             self._file.keep_reserve()
             raise
 
-    def _wipe(self, removed: Removed) -> Forgotten:
+    def _wipe(self, removed: RemovalResult) -> ForgetReport:
         """Wipe derived files, which frees space, and the removed bytes in the gallery's file."""
         try:
             wiped = self._places.wipe()
@@ -755,10 +808,10 @@ class Gallery:
             raise
         return self._clean(removed._replace(wiped=(*removed.wiped, *wiped)))
 
-    def _clean(self, removed: Removed) -> Forgotten:
+    def _clean(self, removed: RemovalResult) -> ForgetReport:
         wiping = self._file.wipe()
         self._file.keep_reserve()
-        return Forgotten(
+        return ForgetReport(
             removed.samples,
             busy_readers=wiping is Wiping.BUSY,
             full_disk=wiping is Wiping.NO_ROOM,

@@ -74,9 +74,9 @@ def normalize_name(text: str) -> str:
     if not name.strip("\u200c\u200d"):
         raise InvalidNameError("A person's name cannot be empty.")
     if name in _FOLDERS:
-        raise InvalidNameError(f"A person cannot be called '{name}'.")
+        raise InvalidNameError(f"A person cannot be called '{name}', which names a folder.")
     if len(name) > MAX_NAME_LENGTH:
-        raise InvalidNameError(f"The name '{name[:40]}...' is longer than {MAX_NAME_LENGTH} characters.")
+        raise InvalidNameError(f"The name '{name[:40]}...' is longer than {MAX_NAME_LENGTH} characters: shorten it.")
     return name
 
 

@@ -387,7 +387,7 @@ def _separate(connection: sqlite3.Connection, merge: Merge) -> None:
         update(connection, "samples", "id", integer(sample_id), {"person_id": person_id})
     denials = connection.execute("SELECT denial_id, is_shared FROM merged_denials WHERE merge_id = ?", (merge.id,))
     for denial_id, is_shared in denials.fetchall():
-        feedback.give_denial(connection, integer(denial_id), person_id, keep=flag(is_shared))
+        feedback.move_denial(connection, integer(denial_id), person_id, keep=flag(is_shared))
     target = find(connection, merge.person)
     if PersonFacts(target.born, target.note) == _join_facts(merge.kept, merge.facts):
         update(connection, "people", "id", target.id, {"born": merge.kept.born, "note": merge.kept.note})

@@ -119,7 +119,7 @@ class GalleryPlaces:
         return automatic_backups(self._file.path)
 
     def wipe(self) -> list[Path]:
-        """Overwrite and remove derived files, leftovers and automatic backups; return the removed paths."""
+        """Overwrite and remove derived files, leftovers and automatic backups, and return their paths."""
         wiped = self.wipe_derived()
         leftovers, _ = remove_leftovers(self._folders())
         backups = self.backups()
@@ -128,7 +128,7 @@ class GalleryPlaces:
         return [*wiped, *leftovers, *backups]
 
     def wipe_derived(self) -> list[Path]:
-        """Overwrite and remove derived files alone; return the removed paths."""
+        """Overwrite and remove derived files alone, and return their paths."""
         return wipe_derived(self._file.path, *self._derived_settings())
 
     def _derived_settings(self) -> tuple[object, object]:

@@ -34,8 +34,8 @@ class Upgrade:
     """An upgrade of a gallery from an older version."""
 
     path: Path
-    before: int  # schema version
-    after: int
+    before: int  # the older schema version
+    after: int  # the current schema version
     backup: Path  # copy of the old file, beside it
     changes: tuple[str, ...]  # one clause for each newer version, such as ``merges can be undone``
     # whether the older version used other decision rules; the upgrade itself changes no decision
@@ -116,10 +116,10 @@ class RefusedSample:
 
 @dataclass(frozen=True, slots=True)
 class MergedPerson:
-    """A person who was merged into another and can be separated again, with the number of samples left."""
+    """A person who was merged into another and can be separated again."""
 
     name: str
-    samples: int
+    samples: int  # how many of the merged samples still exist
     merged_at: datetime
 
 
@@ -133,15 +133,14 @@ class EnrolledSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class ForgetReport:
     """The result of a permanent removal."""
 
     samples: int  # how many samples were removed
-    # whether another process kept the file from being cleaned at once: the removed bytes are overwritten when the
-    # gallery is next opened for writing while nothing else uses it
+    # whether another process prevented the wiping of old bytes; they are wiped when the gallery is next opened for
+    # writing while nothing else uses it
     busy_readers: bool
-    # whether the disk had too little space to clean the file at once: it is cleaned at the next such opening with space
-    full_disk: bool = False
+    full_disk: bool = False  # whether the disk was too full to wipe old bytes; they are wiped once there is space
     wiped: tuple[Path, ...] = ()  # derived files, leftovers of killed runs and automatic backups that were removed too
     mirrors: tuple[str, ...] = ()  # addresses of mirrors that may have the removed data until the next connection
 

@@ -25,10 +25,10 @@ _ROWS_PER_STEP = 16
 _TABLES_OF_PERSON = ("samples", "denials")
 
 
-class Removed(NamedTuple):
+class RemovalResult(NamedTuple):
     """The result of a removal."""
 
-    samples: int
+    samples: int  # number of removed samples
     wiped: tuple[Path, ...] = ()  # derived files that were removed to free space
 
 
@@ -45,28 +45,28 @@ class Removal:
         self._places = places
         self._changing = changing
 
-    def run(self, change: Callable[[sqlite3.Connection], int], people: Sequence[str] = ()) -> Removed:
-        """Run a change that removes rows in one transaction; returns how many samples it removed, as `change` counts.
+    def run(self, change: Callable[[sqlite3.Connection], int], people: Sequence[str] = ()) -> RemovalResult:
+        """Run a change that removes rows in one transaction and returns the number of removed samples.
 
         If the disk is full, the reserve is released and derived files are removed. If that is not enough, the samples
         and denials of `people`, who are being removed, are deleted a few at a time before the change: a process killed
         meanwhile leaves these people with fewer samples. Raises `StorageError` if the disk is still full.
         """
         try:
-            return Removed(self._run_with_retry(change))
+            return RemovalResult(self._run_with_retry(change))
         except StorageError as error:
             if not is_full(error):
                 raise
         release_reserve(self._file.path)
         wiped = tuple(self._places.wipe_derived())
         try:
-            return Removed(self._run_with_retry(change), wiped)
+            return RemovalResult(self._run_with_retry(change), wiped)
         except StorageError as error:
             if not is_full(error) or not people:
                 raise
-        with self._file.sparing_disk():
+        with self._file.temporary_files_in_memory():
             samples = sum(self._remove_rows_of(person) for person in people)
-            return Removed(samples + self._run_with_retry(change), wiped)
+            return RemovalResult(samples + self._run_with_retry(change), wiped)
 
     def _run_with_retry(self, change: Callable[[sqlite3.Connection], int]) -> int:
         """Run a change, a second time if another process has turned the freed space into a new reserve."""

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from facebank.gallery.store.rows import Row
 
-_WAIT = 5.0  # seconds
-_MAX_REPAIRED_BYTES = 16 * 1024  # bytes; larger values are not searched for a flipped bit
+_BUSY_TIMEOUT = 5.0  # seconds
+_MAX_REPAIRED_BYTES = 16 * 1024  # larger values are not searched for a flipped bit
 _MAX_ROW_ID = 10_000_000
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _DAMAGED_GALLERY_FILE = replace(GALLERY_FILE, repair="too little of it is intact for a repair, restore a backup")
@@ -99,7 +99,7 @@ def _lock_exclusively(path: Path) -> Iterator[IO[bytes]]:
     with ExitStack() as stack:
         # Closed last: closing a file releases all locks that the process has on it.
         stream = stack.enter_context(path.open("rb"))
-        connection = stack.enter_context(closing(connect(path, busy_timeout=_WAIT)))
+        connection = stack.enter_context(closing(connect(path, busy_timeout=_BUSY_TIMEOUT)))
         try:
             # Succeeds only if no other process has the file open; a log may contain rows that are not in the file yet.
             if choose_journal(connection, log=False) != "delete":
@@ -256,7 +256,7 @@ def _salvage(
     path: Path, backup: Path, target: sqlite3.Connection, progress: Progress
 ) -> tuple[int, list[str], list[Damage]]:
     """Fill a new gallery with the intact rows of a damaged one."""
-    with closing(connect(backup, busy_timeout=_WAIT)) as old:
+    with closing(connect(backup, busy_timeout=_BUSY_TIMEOUT)) as old:
         if _version(old, path) < SEALS_SINCE:
             raise GalleryFormatError(
                 f"{GALLERY_FILE.named(path)} was written by an older facebank without seals, so damaged rows "

@@ -52,7 +52,7 @@ _DIGEST_SIZE = 32
 _BLOCKS_PER_TASK = 16
 _MAX_READ_BYTES = 1 << 30
 _SPARE_SPACE = 256 << 20  # bytes to leave free on the disk
-_KINDS = frozenset({"<f4", "<f8", "<i8", "|u1"})
+_DTYPES = frozenset({"<f4", "<f8", "<i8", "|u1"})
 
 _damaged_tokens: set[str] = set()
 """Tokens of the files in which this process found a damaged or overwritten block."""
@@ -77,7 +77,7 @@ class FileSection:
     """An array to write: its name, NumPy dtype, shape, rows in parts, and block size (`WHOLE` or `IN_PIECES`)."""
 
     name: str
-    kind: str
+    dtype: str
     shape: tuple[int, ...]
     parts: Iterable[NDArray[Any]]
     block: int = WHOLE
@@ -87,7 +87,7 @@ class FileSection:
 class _Placement:
     """Position of a section in the file, and of its first digest among all digests."""
 
-    kind: str
+    dtype: str
     shape: tuple[int, ...]
     block: int
     start: int
@@ -99,7 +99,7 @@ class _Placement:
 
     @property
     def width(self) -> int:
-        return np.dtype(self.kind).itemsize * self.per_row
+        return np.dtype(self.dtype).itemsize * self.per_row
 
     @property
     def size(self) -> int:
@@ -120,7 +120,7 @@ class DerivedFile:
         weakref.finalize(self, stream.close)
         self._placements = placements
         self._digests = digests
-        self._reading = SharedLock()
+        self._reading_lock = SharedLock()
 
     def __contains__(self, name: str) -> bool:
         return name in self._placements
@@ -139,7 +139,7 @@ class DerivedFile:
         stop = placement.shape[0] if stop is None else stop
         first, last = start * placement.width // placement.block, -(-stop * placement.width // placement.block)
         data, offset = self._blocks(placement, first, last), start * placement.width - first * placement.block
-        rows = np.frombuffer(data, placement.kind, count=(stop - start) * placement.per_row, offset=offset)
+        rows = np.frombuffer(data, placement.dtype, count=(stop - start) * placement.per_row, offset=offset)
         return rows.reshape(stop - start, *placement.shape[1:])
 
     def read_into(self, name: str, start: int, rows: NDArray[Any]) -> None:
@@ -159,7 +159,7 @@ class DerivedFile:
         """Return the given rows of a section; raises as `read` does."""
         placement = self._placements[name]
         if not len(rows):
-            return np.empty((0, *placement.shape[1:]), dtype=placement.kind)
+            return np.empty((0, *placement.shape[1:]), dtype=placement.dtype)
         starts = rows * placement.width
         first, last = starts // placement.block, (starts + placement.width - 1) // placement.block
         spans = range(int((last - first).max()) + 1)
@@ -172,7 +172,7 @@ class DerivedFile:
         )
         offsets = np.searchsorted(blocks, first) * placement.block + starts - first * placement.block
         selected: NDArray[Any] = sliding_window_view(np.frombuffer(data, dtype=np.uint8), placement.width)[offsets]
-        return selected.view(placement.kind).reshape(len(rows), *placement.shape[1:])
+        return selected.view(placement.dtype).reshape(len(rows), *placement.shape[1:])
 
     def _blocks(self, placement: _Placement, first: int, last: int) -> bytearray:
         """Return the blocks ``first:last`` of a section."""
@@ -216,20 +216,20 @@ class DerivedFile:
     def _read_some(self, view: memoryview, start: int) -> int:
         if hasattr(os, "preadv"):
             return os.preadv(self._stream.fileno(), [view], start)
-        with self._reading:
+        with self._reading_lock:
             self._stream.seek(start)
             return self._stream.readinto(view) or 0
 
 
 def write_derived_file(
-    path: Path, key: FileKey, sections: Sequence[FileSection], appearing: AbstractContextManager[object]
+    path: Path, key: FileKey, sections: Sequence[FileSection], during_rename: AbstractContextManager[object]
 ) -> bool:
     """Write a file; returns False and changes nothing if there is no space or permission.
 
-    `appearing` is entered when the file is complete, and exited when it is at its path. If it raises, no file is left;
-    errors other than `OSError` propagate.
+    `during_rename` is entered when the file is complete, and exited when it is at its path. If it raises, no file is
+    left; errors other than `OSError` propagate.
     """
-    descriptions = [[section.name, section.kind, list(section.shape), section.block] for section in sections]
+    descriptions = [[section.name, section.dtype, list(section.shape), section.block] for section in sections]
     metadata = json.dumps(
         {"pack": key.pack, "revision": key.revision, "token": key.token, "sections": descriptions}
     ).encode()
@@ -239,7 +239,7 @@ def write_derived_file(
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         if shutil.disk_usage(path.parent).free < length + _SPARE_SPACE:
             return False
-        with new_file(path, suffix=f".{path.stem}", sync=False, appearing=appearing) as part:
+        with new_file(path, suffix=f".{path.stem}", sync=False, during_rename=during_rename) as part:
             digests = bytearray()
             part.stream.write(bytes(_HEADER.size + len(metadata)))  # not sparse: a full disk could not overwrite a hole
             for section in sections:
@@ -306,8 +306,8 @@ def _placements(descriptions: Sequence[Sequence[Any]], start: int) -> tuple[dict
     """Return the sections' positions from byte `start` on, and their end; raises `ValueError` if one is invalid."""
     placements: dict[str, _Placement] = {}
     digests = 0
-    for name, kind, shape, block in descriptions:
-        is_valid = kind in _KINDS and block in {WHOLE, IN_PIECES} and name not in placements
+    for name, dtype, shape, block in descriptions:
+        is_valid = dtype in _DTYPES and block in {WHOLE, IN_PIECES} and name not in placements
         if (
             not is_valid
             or not all(type(size) is int and 0 <= size < 1 << 40 for size in shape)
@@ -315,7 +315,7 @@ def _placements(descriptions: Sequence[Sequence[Any]], start: int) -> tuple[dict
         ):
             raise ValueError("invalid section")
         start += -start % _ALIGNMENT
-        placement = _Placement(kind, tuple(shape), block, start, digests)
+        placement = _Placement(dtype, tuple(shape), block, start, digests)
         start, digests = start + placement.size, digests + placement.blocks
         placements[name] = placement
     return placements, start
@@ -326,7 +326,7 @@ def _write_blocks(stream: IO[bytes], section: FileSection) -> Iterator[bytes]:
     pending = bytearray()
     size = 0
     for part in section.parts:
-        data = np.ascontiguousarray(part, dtype=section.kind).reshape(-1).view(np.uint8).data
+        data = np.ascontiguousarray(part, dtype=section.dtype).reshape(-1).view(np.uint8).data
         stream.write(data)
         size += len(data)
         completing = min(-len(pending) % section.block, len(data)) if pending else 0  # bytes up to the block's end
@@ -339,7 +339,7 @@ def _write_blocks(stream: IO[bytes], section: FileSection) -> Iterator[bytes]:
             starts = range(completing, full, section.block)
             yield from _block_digests([data[start : start + section.block] for start in starts])
             pending += data[full:]
-    if size != np.dtype(section.kind).itemsize * math.prod(section.shape):
+    if size != np.dtype(section.dtype).itemsize * math.prod(section.shape):
         raise ValueError(f"section {section.name} has {size} bytes")
     if pending:
         yield hashlib.sha256(pending).digest()

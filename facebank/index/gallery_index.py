@@ -43,7 +43,7 @@ _MIN_LOGGED_BYTES = 200 << 20  # bytes of a gallery whose index takes more than 
 _ATTEMPTS = 10
 _ROWS_PER_BLOCK = 4096
 
-_OPENING = SharedLock()
+_opening_lock = SharedLock()
 
 Value = TypeVar("Value")
 
@@ -103,7 +103,7 @@ def open_local_index(gallery: Gallery) -> GalleryIndex:
     `read_with_retry`.
     """
     may_write_cache = not (gallery.read_only or gallery.in_transaction)
-    with _OPENING:  # only one thread builds it
+    with _opening_lock:  # only one thread builds it
         with gallery.snapshot():
             revision, token, strangers = gallery.revision, gallery.read_setting(INDEX_FILE_SETTING), gallery.strangers()
             file = _stored_file(gallery, token)
@@ -212,7 +212,7 @@ def _publish(gallery: Gallery, path: Path, key: FileKey, before: object) -> Iter
     try:
         with gallery.replacing_setting(INDEX_FILE_SETTING, before, key.token, key.revision) as is_unchanged:
             if not is_unchanged:
-                raise ReadAgainError("the gallery was changed by another process while it was read: try again")
+                raise ReadAgainError
             if path.is_dir() and not path.is_symlink():
                 raise IsADirectoryError(path)
             with suppress(FileNotFoundError):
@@ -237,8 +237,8 @@ def _sections(index: GalleryIndex) -> Iterator[FileSection]:
         yield _section("origin", "|u1", np.frombuffer(index.origin.to_json(), np.uint8))
         yield _section("sample_ids", "<i8", index.origin.sample_ids)
     if index.masked is not None:
-        masked, share = index.masked
-        yield _section("worn_share", "<f4", share)
+        masked, worn_fractions = index.masked
+        yield _section("worn_share", "<f4", worn_fractions)
         yield from _people_sections("masked", masked)
 
 
@@ -291,17 +291,17 @@ def _code_sections(
 
 
 def _widen_bounds(scale: CodeScale, distance: float) -> CodeScale:
-    """Return a scale with bounds that hold for vectors up to `further` away from the encoded ones."""
+    """Return a scale with bounds that hold for vectors up to `distance` away from the encoded ones."""
     margin = distance * (1.0 + 1e-6)
     return CodeScale(scale.scale, scale.center, scale.residual + margin, scale.reach, scale.length + margin)
 
 
-def _section(name: str, kind: str, array: NDArray[Any], block: int | None = None) -> FileSection:
+def _section(name: str, dtype: str, array: NDArray[Any], block: int | None = None) -> FileSection:
     rows = np.atleast_1d(array)
     return (
-        FileSection(name, kind, rows.shape, [rows])
+        FileSection(name, dtype, rows.shape, [rows])
         if block is None
-        else FileSection(name, kind, rows.shape, [rows], block)
+        else FileSection(name, dtype, rows.shape, [rows], block)
     )
 
 
@@ -393,8 +393,8 @@ class _StoredSearches:
         has_prototypes = f"{self._group}.prototypes.codes" in self._file
         return self._search("prototypes" if has_prototypes else "samples")
 
-    def _search(self, kind: str) -> Search:
-        name, file = f"{self._group}.{kind}", self._file
+    def _search(self, codes_name: str) -> Search:
+        name, file = f"{self._group}.{codes_name}", self._file
         scales, bounds = file.read(f"{name}.scales"), file.read(f"{name}.bounds")
         count, parts = file.shape(f"{name}.codes")[0], []
         for number, ((scale, center), part_bounds) in enumerate(zip(scales, bounds.tolist(), strict=True)):

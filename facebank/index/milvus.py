@@ -27,28 +27,35 @@ if TYPE_CHECKING:
     from facebank.index.milvus_address import MilvusAddress
     from facebank.types import FloatArray
 
-TOKEN = "FACEBANK_MILVUS_TOKEN"  # noqa: S105 - the variable's name
+TOKEN_VARIABLE = "FACEBANK_MILVUS_TOKEN"  # noqa: S105 - not the token
 _STATE = "state"
 _FORMAT, _GALLERY, _PACK, _TOKEN = -1, -2, -3, -4  # keys of the rows of the partition `_STATE`
 _VERSION = 1
 _STATE_ROWS = 4
-_SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER, _SECONDS_TO_WRITE, _SECONDS_TO_WORK = 5.0, 20.0, 60.0, 600.0
+_CONNECT_TIMEOUT, _ANSWER_TIMEOUT, _WRITE_TIMEOUT, _ADMIN_TIMEOUT = 5.0, 20.0, 60.0, 600.0  # seconds
 _BYTES_PER_INSERT = 8 << 20  # embeddings in a request; Milvus accepts 64 MiB
 _KEYS_PER_DELETE, _KEYS_PER_QUERY = 8192, 1 << 18
 _CHANNEL = {"grpc.keepalive_time_ms": 60_000, "grpc.keepalive_permit_without_calls": False}  # servers reject more
-_COMPACTED, _PAUSE = "Completed", 0.2
+_COMPACTED = "Completed"  # state of a compaction
+_PAUSE = 0.2  # seconds between two checks of a compaction
 
 
 class MilvusStore:
     """A collection of a Milvus server or a Milvus Lite file; implements `facebank.index.vector_store.VectorStore`.
 
-    Raises `MissingDependencyError` (the extra is not installed), `UnreachableError` (the server does not answer) or
-    `ServiceError` (the server refuses).
-
     Parameters
     ----------
     address
         The address. A token is read from the environment variable ``FACEBANK_MILVUS_TOKEN``.
+
+    Raises
+    ------
+    MissingDependencyError
+        The extra is not installed.
+    UnreachableError
+        The server does not answer; every method may raise it, too.
+    ServiceError
+        The server refuses; every method may raise it, too.
     """
 
     def __init__(self, address: MilvusAddress) -> None:
@@ -60,9 +67,9 @@ class MilvusStore:
         with self._translate_errors():
             self._client = self._milvus.MilvusClient(
                 address.uri,
-                token=os.environ.get(TOKEN, ""),
+                token=os.environ.get(TOKEN_VARIABLE, ""),
                 db_name=address.database,
-                timeout=_SECONDS_TO_CONNECT,
+                timeout=_CONNECT_TIMEOUT,
                 grpc_options=_CHANNEL,
                 **({"server_pem_path": address.certificates} if address.certificates else {}),
             )
@@ -70,12 +77,12 @@ class MilvusStore:
     def identity(self) -> StoreIdentity | None:
         """Return what the collection was made for; None if there is none, or its creation was interrupted."""
         with self._translate_errors():
-            if not self._client.has_collection(self._name, timeout=_SECONDS_TO_ANSWER):
+            if not self._client.has_collection(self._name, timeout=_ANSWER_TIMEOUT):
                 return None
-            description = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
+            description = self._client.describe_collection(self._name, timeout=_ANSWER_TIMEOUT)
             dimension = self._dimension(description)
             self._check_index()
-            self._client.load_collection(self._name, timeout=_SECONDS_TO_WORK)
+            self._client.load_collection(self._name, timeout=_ADMIN_TIMEOUT)
             state = self._state()
         if state and state.get(_FORMAT) != _VERSION:
             raise ServiceError(f"the collection {self._name} was made by another version of facebank: name another one")
@@ -90,43 +97,43 @@ class MilvusStore:
         return int(fields["embedding"]["params"]["dim"])
 
     def _check_index(self) -> None:
-        """Raise `ServiceError` if an index is not of the kind in the address; graph indexes cannot delete vectors."""
-        for name in self._client.list_indexes(self._name, timeout=_SECONDS_TO_ANSWER):
-            description = self._client.describe_index(self._name, name, timeout=_SECONDS_TO_ANSWER) or {}
-            kind = str(description.get("index_type", self._address.index)).upper()
-            if kind != self._address.index:
+        """Raise `ServiceError` if an index is not of the type in the address; graph indexes cannot delete vectors."""
+        for name in self._client.list_indexes(self._name, timeout=_ANSWER_TIMEOUT):
+            description = self._client.describe_index(self._name, name, timeout=_ANSWER_TIMEOUT) or {}
+            index_type = str(description.get("index_type", self._address.index)).upper()
+            if index_type != self._address.index:
                 raise ServiceError(
-                    f"the collection {self._name} has an index of the kind {printable(kind)}, not "
-                    f"{self._address.index}: name another collection, or that kind"
+                    f"the collection {self._name} has an index of the type {printable(index_type)}, not "
+                    f"{self._address.index}: name another collection, or that type"
                 )
 
     def create(self, identity: StoreIdentity) -> None:
         """Create the collection; replaces one whose creation was interrupted."""
-        kind = self._milvus.DataType
+        data_type = self._milvus.DataType
         with self._translate_errors():
-            if self._client.has_collection(self._name, timeout=_SECONDS_TO_ANSWER):
-                self._client.drop_collection(self._name, timeout=_SECONDS_TO_WORK)  # its creation was interrupted
+            if self._client.has_collection(self._name, timeout=_ANSWER_TIMEOUT):
+                self._client.drop_collection(self._name, timeout=_ADMIN_TIMEOUT)  # its creation was interrupted
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-            schema.add_field("key", kind.INT64, is_primary=True)
-            schema.add_field("digest", kind.INT64)
-            schema.add_field("embedding", kind.FLOAT_VECTOR, dim=identity.dimension)
+            schema.add_field("key", data_type.INT64, is_primary=True)
+            schema.add_field("digest", data_type.INT64)
+            schema.add_field("embedding", data_type.FLOAT_VECTOR, dim=identity.dimension)
             index = self._client.prepare_index_params()
             params = {"nlist": self._address.lists} if not self.is_exact else {}
             index.add_index("embedding", index_type=self._address.index, metric_type="IP", params=params)
             self._client.create_collection(
-                self._name, schema=schema, index_params=index, consistency_level="Strong", timeout=_SECONDS_TO_WORK
+                self._name, schema=schema, index_params=index, consistency_level="Strong", timeout=_ADMIN_TIMEOUT
             )
             for name in (_STATE, *map(_partition, VectorGroup)):
-                self._client.create_partition(self._name, name, timeout=_SECONDS_TO_WORK)
-            self._client.load_collection(self._name, timeout=_SECONDS_TO_WORK)
+                self._client.create_partition(self._name, name, timeout=_ADMIN_TIMEOUT)
+            self._client.load_collection(self._name, timeout=_ADMIN_TIMEOUT)
             states = ((_FORMAT, _VERSION), (_GALLERY, identity.gallery), (_PACK, identity.pack), (_TOKEN, 0))
             rows = [_row(key, value, np.zeros(identity.dimension, np.float32)) for key, value in states]
-            self._client.insert(self._name, rows, partition_name=_STATE, timeout=_SECONDS_TO_WRITE)
+            self._client.insert(self._name, rows, partition_name=_STATE, timeout=_WRITE_TIMEOUT)
 
     def drop(self) -> None:
         """Remove the collection."""
         with self._translate_errors():
-            self._client.drop_collection(self._name, timeout=_SECONDS_TO_WORK)
+            self._client.drop_collection(self._name, timeout=_ADMIN_TIMEOUT)
 
     def token(self) -> int:
         """Return the token that was set last."""
@@ -136,16 +143,16 @@ class MilvusStore:
     def set_token(self, token: int) -> int:
         """Set the token; returns Milvus's timestamp of this write, or 0."""
         with self._translate_errors():
-            description = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
+            description = self._client.describe_collection(self._name, timeout=_ANSWER_TIMEOUT)
             row = _row(_TOKEN, token, np.zeros(self._dimension(description), np.float32))
-            self._client.upsert(self._name, [row], partition_name=_STATE, timeout=_SECONDS_TO_WRITE)
+            self._client.upsert(self._name, [row], partition_name=_STATE, timeout=_WRITE_TIMEOUT)
             return self._last_written()
 
     def count(self, written: int) -> int:
-        """Return the number of vectors."""
+        """Return the number of vectors, including all written up to the timestamp `written`."""
         with self._translate_errors():
             (row,) = self._client.query(
-                self._name, output_fields=["count(*)"], timeout=_SECONDS_TO_ANSWER, **_consistency(written)
+                self._name, output_fields=["count(*)"], timeout=_ANSWER_TIMEOUT, **_consistency(written)
             )
         return int(row["count(*)"]) - _STATE_ROWS
 
@@ -160,7 +167,7 @@ class MilvusStore:
                     filter=f"key >= {start}{upper}",
                     output_fields=["key", "digest"],
                     consistency_level="Strong" if start == 0 else "Session",
-                    timeout=_SECONDS_TO_ANSWER,
+                    timeout=_ANSWER_TIMEOUT,
                 )
                 key_blocks.append(np.array([row["key"] for row in rows], np.int64))
                 digest_blocks.append(np.array([row["digest"] for row in rows], np.int64))
@@ -176,7 +183,7 @@ class MilvusStore:
                 for start in range(0, len(group_keys), _KEYS_PER_DELETE):
                     batch = group_keys[start : start + _KEYS_PER_DELETE].tolist()
                     partition = _partition(group)
-                    self._client.delete(self._name, ids=batch, partition_name=partition, timeout=_SECONDS_TO_WRITE)
+                    self._client.delete(self._name, ids=batch, partition_name=partition, timeout=_WRITE_TIMEOUT)
 
     def add(self, group: VectorGroup, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
         """Add ``float32`` vectors ``(N, D)``."""
@@ -186,7 +193,7 @@ class MilvusStore:
                 batch = slice(start, start + step)
                 rows = map(_row, keys[batch].tolist(), digests[batch].tolist(), vectors[batch])
                 partition = _partition(group)
-                self._client.insert(self._name, list(rows), partition_name=partition, timeout=_SECONDS_TO_WRITE)
+                self._client.insert(self._name, list(rows), partition_name=partition, timeout=_WRITE_TIMEOUT)
 
     def nearest(self, groups: Sequence[VectorGroup], queries: FloatArray, limit: int, written: int) -> list[Answers]:
         """Return the answers to ``float32`` queries ``(M, D)``, best first."""
@@ -200,7 +207,7 @@ class MilvusStore:
                 output_fields=["digest"],
                 search_params={"metric_type": "IP", "params": params},
                 partition_names=[_partition(group) for group in groups],
-                timeout=_SECONDS_TO_ANSWER,
+                timeout=_ANSWER_TIMEOUT,
                 **_consistency(written),
             )
             return [
@@ -216,12 +223,12 @@ class MilvusStore:
         import time
 
         with self._translate_errors():
-            self._client.flush(self._name, timeout=_SECONDS_TO_WORK)
-            job = self._client.compact(self._name, timeout=_SECONDS_TO_ANSWER)
-            deadline = time.monotonic() + _SECONDS_TO_WORK
-            while self._client.get_compaction_state(job, timeout=_SECONDS_TO_ANSWER) != _COMPACTED:
+            self._client.flush(self._name, timeout=_ADMIN_TIMEOUT)
+            job = self._client.compact(self._name, timeout=_ANSWER_TIMEOUT)
+            deadline = time.monotonic() + _ADMIN_TIMEOUT
+            while self._client.get_compaction_state(job, timeout=_ANSWER_TIMEOUT) != _COMPACTED:
                 if time.monotonic() > deadline:
-                    raise UnreachableError(f"it has not compacted within {_SECONDS_TO_WORK:.0f} s")
+                    raise UnreachableError(f"it has not compacted within {_ADMIN_TIMEOUT:.0f} s")
                 time.sleep(_PAUSE)
 
     def _state(self) -> dict[int, int]:
@@ -231,7 +238,7 @@ class MilvusStore:
             output_fields=["key", "digest"],
             partition_names=[_STATE],
             consistency_level="Strong",
-            timeout=_SECONDS_TO_ANSWER,
+            timeout=_ANSWER_TIMEOUT,
         )
         return {int(row["key"]): int(row["digest"]) for row in rows}
 
@@ -281,7 +288,7 @@ def _import_client() -> Any:
 
 def _translate(error: Exception) -> ServiceError:
     message = " ".join(printable(str(getattr(error, "message", "") or error)).split())
-    token = os.environ.get(TOKEN)
+    token = os.environ.get(TOKEN_VARIABLE)
     if token:
         message = message.replace(token, "...")
     unreachable_messages = (

@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _PORT = 19530
 _LITE, _LITE_NAME = "milvus-lite:", "facebank"
-_KINDS = {"flat": "FLAT", "ivf_flat": "IVF_FLAT"}
+_INDEX_TYPES = {"flat": "FLAT", "ivf_flat": "IVF_FLAT"}
 _KEYS = {"index", "nlist", "nprobe", "database", "ca"}
 _MAX_LISTS = 65_536
 
@@ -39,7 +39,12 @@ class MilvusAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the parsed address; raises `UsageError` if it is invalid.
+        """Return the parsed address.
+
+        Raises
+        ------
+        UsageError
+            The address or one of its options is invalid.
 
         Examples
         --------
@@ -65,7 +70,7 @@ class MilvusAddress:
                 "environment variable FACEBANK_MILVUS_TOKEN"
             )
         options = _options(query, is_secure=parts.scheme == "milvus+tls")
-        database, kind = options.get("database", ""), options.get("index", "flat").lower()
+        database, index_name = options.get("database", ""), options.get("index", "flat").lower()
         lists = _number(options.get("nlist", "1024"), "nlist")
         return cls(
             f"{parts.scheme}://{host}:{port}/{name}{f'?database={database}' if database else ''}",
@@ -73,7 +78,7 @@ class MilvusAddress:
             name,
             database,
             options.get("ca", ""),
-            _KINDS[kind],
+            _INDEX_TYPES[index_name],
             lists,
             min(_number(options.get("nprobe", "64"), "nprobe"), lists),
         )
@@ -92,16 +97,16 @@ def _options(query: dict[str, list[str]], *, is_secure: bool) -> dict[str, str]:
     if not query.keys() <= _KEYS or any(len(texts) > 1 for texts in query.values()):
         raise UsageError(f"the options of a Milvus address are {', '.join(sorted(_KEYS))}, each at most once")
     options = {key: texts[0] for key, texts in query.items()}
-    database, kind = options.get("database", ""), options.get("index", "flat").lower()
-    if kind not in _KINDS:
+    database, index_name = options.get("database", ""), options.get("index", "flat").lower()
+    if index_name not in _INDEX_TYPES:
         raise UsageError(
-            f"the index must be flat or ivf_flat, not '{printable(kind)}': a graph index cannot remove a person"
+            f"the index must be flat or ivf_flat, not '{printable(index_name)}': a graph index cannot remove a person"
         )
     if database and not _NAME.fullmatch(database):
         raise UsageError(f"'{printable(database)}' is not a valid name of a Milvus database")
     if "ca" in options and not (is_secure and Path(options["ca"]).is_file()):
         raise UsageError(f"ca must name a file of certificates, and needs milvus+tls: {printable(options['ca'])}")
-    if _KINDS[kind] == "FLAT" and options.keys() & {"nlist", "nprobe"}:
+    if _INDEX_TYPES[index_name] == "FLAT" and options.keys() & {"nlist", "nprobe"}:
         raise UsageError("nlist and nprobe need index=ivf_flat")
     return options
 

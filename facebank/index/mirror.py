@@ -142,7 +142,8 @@ class GalleryMirror:
             return note, rows
         if gallery.read_only:
             raise UsageError(
-                f"{printable(str(gallery.path))} is read-only, so {self.address} cannot be brought up to date with it"
+                f"{self.address} is outdated, and {printable(str(gallery.path))} is read-only: run the command once "
+                "where the gallery can be written"
             )
         with self._update_lock(gallery):
             note = gallery.mirror_note(self.address)
@@ -150,7 +151,7 @@ class GalleryMirror:
             if rows is not None and note is not None:
                 return note, rows
             if gallery.revision != local.revision:
-                raise ReadAgainError("the gallery was changed by another process while it was read: try again")
+                raise ReadAgainError
             return self._mirror(gallery, store, local, note)
 
     def _rows_if_current(
@@ -197,7 +198,7 @@ class GalleryMirror:
         if stored is None:
             store.create(identity)
         store.set_token(0)
-        _log_work(len(rows.keys), int(added.sum()), self.address)
+        _log_writing(len(rows.keys), int(added.sum()), self.address)
         store.delete(old_rows.keys[removed])
         rows.add_to(store, added)
         written = store.set_token(token := secrets.randbits(62) + 1)
@@ -371,9 +372,9 @@ class _FallbackSearch:
         """Return rows: see `facebank.index.search.Search.near`."""
         return self._search_or_fall_back(lambda search: search.near(queries, limit, slack))
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
+    def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
         """Return rows: see `facebank.index.search.Search.within`."""
-        return self._search_or_fall_back(lambda search: search.within(queries, least))
+        return self._search_or_fall_back(lambda search: search.within(queries, min_product))
 
     def _search_or_fall_back(self, query: Callable[[Search], list[Rows]]) -> list[Rows]:
         try:
@@ -398,12 +399,12 @@ def _sample_ids(gallery: Gallery, local: GalleryIndex) -> NDArray[np.int64]:
     if ids is None:  # the file is from an earlier version
         with gallery.snapshot():
             if gallery.revision != local.revision:
-                raise ReadAgainError("the gallery was changed by another process while it was read: try again")
+                raise ReadAgainError
             owners = gallery.owners()
         ids = owners.sample_ids[np.lexsort((owners.sample_ids, owners.person_ids))]
     return ids
 
 
-def _log_work(count: int, new: int, address: str) -> None:
+def _log_writing(count: int, new: int, address: str) -> None:
     if new >= _MIN_LOGGED_VECTORS:
         _log.warning("writing %s of %s vectors to %s", f"{new:,}", f"{count:,}", address)

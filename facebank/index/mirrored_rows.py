@@ -181,18 +181,18 @@ def cache_rows(gallery: Gallery, note: MirrorNote, rows: StoredRows) -> None:
     ]
     try:
         gallery.note_place()  # first, so that the file can be found and wiped
-        write_derived_file(_file(gallery, note), key, sections, _appearing(gallery, note))
+        write_derived_file(_file(gallery, note), key, sections, _publish(gallery, note))
     except (GalleryError, StorageError):
         return
 
 
 @contextmanager
-def _appearing(gallery: Gallery, note: MirrorNote) -> Iterator[None]:
+def _publish(gallery: Gallery, note: MirrorNote) -> Iterator[None]:
     """Lock the gallery while a file gets its name, so that no person is forgotten meanwhile."""
     before = gallery.read_setting(_ROWS_SETTING)
     with gallery.replacing_setting(_ROWS_SETTING, before, _token(note), note.revision) as is_unchanged:
         if not is_unchanged:
-            raise ReadAgainError("the gallery was changed by another process while it was read: try again")
+            raise ReadAgainError
         yield
 
 

@@ -42,14 +42,14 @@ class Pairs:
         )
 
 
-def pairs_within(rows: FloatArray, least: float, advance: Callable[[float], None] | None = None) -> Pairs:
-    """Return all pairs of rows, each once, whose inner product in ``float32`` is at least `least`.
+def pairs_within(rows: FloatArray, min_product: float, advance: Callable[[float], None] | None = None) -> Pairs:
+    """Return all pairs of rows, each once, whose inner product in ``float32`` is at least `min_product`.
 
     Parameters
     ----------
     rows
         ``float32`` of shape ``(N, D)``.
-    least
+    min_product
         The smallest product.
     advance
         Called with the fraction of all products, 0..1, computed since the last call.
@@ -61,7 +61,7 @@ def pairs_within(rows: FloatArray, least: float, advance: Callable[[float], None
     """
     parts = []
     for start in range(0, len(rows), _ROWS):
-        for block in _blocks(rows[start : start + _ROWS], rows[start:], least):
+        for block in _blocks(rows[start : start + _ROWS], rows[start:], min_product):
             ordered = block.where(block.first < block.second)
             parts.append(Pairs(ordered.first + start, ordered.second + start, ordered.similarities))
         if advance is not None:
@@ -70,16 +70,16 @@ def pairs_within(rows: FloatArray, least: float, advance: Callable[[float], None
     return Pairs.concatenate(parts)
 
 
-def pairs_between(a: FloatArray, b: FloatArray, least: float) -> Pairs:
-    """Return all pairs of a row of `a` and a row of `b`, ``float32``, whose product is at least `least`."""
+def pairs_between(a: FloatArray, b: FloatArray, min_product: float) -> Pairs:
+    """Return all pairs of a row of `a` and a row of `b`, ``float32``, whose product is at least `min_product`."""
     parts = []
     for start in range(0, len(a), _ROWS):
-        blocks = _blocks(a[start : start + _ROWS], b, least)
+        blocks = _blocks(a[start : start + _ROWS], b, min_product)
         parts += [Pairs(block.first + start, block.second, block.similarities) for block in blocks]
     return Pairs.concatenate(parts)
 
 
-def _blocks(a: FloatArray, b: FloatArray, least: float) -> Iterator[Pairs]:
+def _blocks(a: FloatArray, b: FloatArray, min_product: float) -> Iterator[Pairs]:
     products = np.empty(len(a) * _COLUMNS, dtype=np.float32)
     mask = np.empty(len(products), dtype=np.bool_)
     for start in range(0, len(b), _COLUMNS):
@@ -87,7 +87,7 @@ def _blocks(a: FloatArray, b: FloatArray, least: float) -> Iterator[Pairs]:
         size = len(a) * len(block)
         block_products = products[:size].reshape(len(a), len(block))
         np.matmul(a, block.T, out=block_products)
-        np.greater_equal(products[:size], least, out=mask[:size])
+        np.greater_equal(products[:size], min_product, out=mask[:size])
         positions = np.flatnonzero(mask[:size])
         if len(positions):
             first, second = np.divmod(positions, len(block))

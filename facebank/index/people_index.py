@@ -133,12 +133,12 @@ class PeopleIndex:
             self._last_near = {key: near}  # replaced, not changed: other threads may read it
         return near
 
-    def samples_within(self, vector: FloatArray, least: float) -> NDArray[np.int64]:
-        """Return the rows of all samples at least `least` similar to an embedding ``(D,)``, and perhaps others."""
+    def samples_within(self, vector: FloatArray, min_similarity: float) -> NDArray[np.int64]:
+        """Return the rows of all samples of a minimal similarity to an embedding ``(D,)``, and perhaps of others."""
         near = self.samples_near(vector)
-        if least > near.complete_above:
-            return near.rows[near.similarities >= least]
-        return self.nearest_samples.within(vector.astype(np.float64)[None], least)[0]
+        if min_similarity > near.complete_above:
+            return near.rows[near.similarities >= min_similarity]
+        return self.nearest_samples.within(vector.astype(np.float64)[None], min_similarity)[0]
 
     @computed
     def prototypes(self) -> FloatArray:

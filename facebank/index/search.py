@@ -53,8 +53,11 @@ class Search(Protocol):
         """
         ...
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
-        """Return for each query the positions of all vectors whose product is at least `least`, and perhaps others."""
+    def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
+        """Return for each query the positions of all vectors with a product of at least `min_product`.
+
+        Positions are ``int64``, ascending; a few other vectors may be included.
+        """
         ...
 
 
@@ -80,9 +83,11 @@ class MatrixSearch:
             results += _rows_above(products, last - 2.0 * errors - slack)
         return results
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
+    def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
         """Find vectors: see `Search.within`."""
-        return [rows for products, errors in self._products(queries) for rows in _rows_above(products, least - errors)]
+        return [
+            rows for products, errors in self._products(queries) for rows in _rows_above(products, min_product - errors)
+        ]
 
     def _products(self, queries: NDArray[np.float64]) -> Iterator[tuple[FloatArray, NDArray[np.float64]]]:
         for block in query_blocks(queries):
@@ -101,8 +106,8 @@ class CodedPart:
 
     def load_into_faiss(self, faiss: Any) -> None:
         """Move the codes into a FAISS index."""
-        kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
-        index = faiss.IndexScalarQuantizer(len(self._scale.scale), kind, faiss.METRIC_INNER_PRODUCT)
+        code_type = faiss.ScalarQuantizer.QT_8bit_direct_signed
+        index = faiss.IndexScalarQuantizer(len(self._scale.scale), code_type, faiss.METRIC_INNER_PRODUCT)
         index.add_sa_codes(np.ascontiguousarray(self._codes))
         self._codes = index
 
@@ -128,7 +133,7 @@ class CodedSearch:
         self._starts = np.cumsum([0, *(part.count for part in parts)])
         self._scanned = 0
         self._faiss: Any = None
-        self._loading = SharedLock()
+        self._loading_lock = SharedLock()
 
     @property
     def count(self) -> int:
@@ -147,12 +152,12 @@ class CodedSearch:
             results += [self._rows_from(block[row], float(floor), parts, row) for row, floor in enumerate(floors)]
         return results
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
+    def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
         """Find vectors: see `Search.within`."""
         results: list[Rows] = []
         for block in query_blocks(queries):
             parts = self._top_products(block, SPARE)
-            results += [self._rows_from(query, least, parts, row) for row, query in enumerate(block)]
+            results += [self._rows_from(query, min_product, parts, row) for row, query in enumerate(block)]
         return results
 
     def _top_products(
@@ -189,7 +194,7 @@ class CodedSearch:
         """Return FAISS after `FAISS_FROM` scanned numbers; None before, or if it is not installed."""
         self._scanned += scanned
         if self._faiss is None and self._scanned >= FAISS_FROM:
-            with self._loading:
+            with self._loading_lock:
                 if self._faiss is None:
                     try:
                         import faiss

@@ -28,7 +28,7 @@ MAX_ANSWERS = 16_384  # results of a query; a limit of Milvus
 
 
 class VectorGroup(IntEnum):
-    """Kind of a mirrored vector; its key is ``number * len(Group) + group``, with the id of the sample or person."""
+    """Group of a mirrored vector; its key is ``id * len(VectorGroup) + group``, with the id of the sample or person."""
 
     SINGLE = 0  # a person's only sample, which serves as the prototype too
     SEVERAL = 1  # one of several samples of a person
@@ -57,7 +57,7 @@ class Answers(NamedTuple):
 
 
 class VectorStore(Protocol):
-    """A store of vectors by key. Every method raises `UnreachableError`, or `ServiceError` if the store refuses."""
+    """A store of vectors by key. Every method may raise `UnreachableError`, or `ServiceError` if the store refuses."""
 
     is_exact: bool  # whether a search is exhaustive
     cleans_in_place: bool  # whether `clean` erases deleted vectors; otherwise only `drop` does
@@ -183,13 +183,13 @@ class StoreSearch:
                 results.append(self._rows_from(rounded[row], floor, answer))
         return results
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
+    def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
         """Find vectors: see `facebank.index.search.Search.within`."""
         results: list[Rows] = []
         for block in query_blocks(queries):
             rounded, errors = self._round(block)
             for row, answer in enumerate(self._query(rounded, SPARE)):
-                results.append(self._rows_from(rounded[row], least - float(errors[row]), answer))
+                results.append(self._rows_from(rounded[row], min_product - float(errors[row]), answer))
         return results
 
     def _round(self, block: NDArray[np.float64]) -> tuple[FloatArray, NDArray[np.float64]]:
@@ -239,5 +239,5 @@ class BadAnswerError(ServiceError):
 
 
 def bad_answer_error(content: str) -> BadAnswerError:
-    """Return the error for an invalid answer."""
+    """Return the error for an invalid answer, described by its `content`."""
     return BadAnswerError(f"it answers with {content}")

@@ -27,9 +27,14 @@ class Annotator:
     Parameters
     ----------
     folder
-        Output folder, created if missing; raises `StorageError` on failure.
+        Output folder, created if missing.
     places
         Files and folders whose photos are annotated.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be created.
     """
 
     def __init__(self, folder: str | os.PathLike[str], places: Sequence[Place] = ()) -> None:
@@ -42,13 +47,18 @@ class Annotator:
     def write(self, identified: Photo) -> Path | None:
         """Write a copy of a photo, which is read again, with its faces framed, numbered and named.
 
-        Raises `PhotoError` (the photo is missing by now) or `StorageError` (the picture cannot be written).
-
         Returns
         -------
         Path or None
             Path of the picture, or None if a link leads out of the folder. Named like the photo, in the same subfolder
             as in its place, with a number if the name is taken; a PNG if the photo is one or is too large for a JPEG.
+
+        Raises
+        ------
+        PhotoError
+            The photo is missing or unreadable by now.
+        StorageError
+            The picture cannot be written.
         """
         photo = turn_photo(read_photo(identified.path), identified.quarter_turns)
         path = Path(identified.path)
@@ -68,15 +78,13 @@ class Annotator:
         return next(subfolders, Path())
 
 
-def exclude_annotated(photos: Iterable[Path], places: Collection[Path], folder: Path) -> list[Path]:
-    """Exclude earlier annotated pictures in `folder`, which may be inside one of the places.
+def exclude_annotated(paths: Iterable[Path], places: Collection[Path], folder: Path) -> list[Path]:
+    """Return photos without earlier annotated pictures in `folder`, which may be inside one of the places.
 
-    Photos that are `places` themselves are kept.
+    Photos that are also `places` are kept.
     """
     output = _resolve(folder)
-    return [
-        photo for photo in photos if photo in places or output not in _resolve(photo).parents or not is_annotated(photo)
-    ]
+    return [path for path in paths if path in places or output not in _resolve(path).parents or not is_annotated(path)]
 
 
 def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset()) -> Path:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from facebank.gallery import PackIdentity
     from facebank.operations.engine import Engine
     from facebank.recognition.calibration.fitting import Effort
-    from facebank.recognition.calibration.simulation import Identities
     from facebank.types import DecodedPhoto, Face, FloatArray
 
 
@@ -66,7 +65,7 @@ class AlbumPhoto:
 
 
 @dataclass(frozen=True, slots=True)
-class TwoPeople:
+class ConflictingPhotos:
     """Two photos of one face in the folders of two people, or of a person and the strangers."""
 
     first: AlbumPhoto
@@ -81,7 +80,7 @@ class KnownFaces:
     people: int  # number of people with a folder
     left_out: Mapping[UnusedReason, int]  # number of unused photos, or strangers' faces, by reason
     # unused faces in the folders of two people; a person's face that is also among the strangers is used
-    two_people: tuple[TwoPeople, ...]
+    two_people: tuple[ConflictingPhotos, ...]
 
     @property
     def strangers(self) -> int:
@@ -89,18 +88,29 @@ class KnownFaces:
         return len(self.identities.photos) - self.people
 
 
-def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
-    """List photos of known people and of strangers.
+def find_album(folder: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
+    """Return photos of known people and of strangers.
 
-    `photos` is a folder with one subfolder for each person (else raises `UsageError`), `strangers` a folder, or one
-    photo, of other people. Raises `PhotoNotFoundError` if there are no photos.
+    Parameters
+    ----------
+    folder
+        A folder with one subfolder for each known person.
+    strangers
+        A folder, or one photo, of other people; None for no strangers.
+
+    Raises
+    ------
+    UsageError
+        `folder` is not a folder.
+    PhotoNotFoundError
+        There are no photos, or `strangers` does not exist.
     """
-    if not photos.is_dir():
-        raise UsageError(f"{printable(str(photos))} is not a folder: name a folder with one subfolder for each person")
-    people = people_in_tree(photos, "name a folder with one subfolder for each person")
+    if not folder.is_dir():
+        raise UsageError(f"{printable(str(folder))} is not a folder: name a folder with one subfolder for each person")
+    people = people_in_tree(folder, "name a folder with one subfolder for each person")
     album = [AlbumPhoto(path, person.name) for person in people for path in gather_photos(person.paths).photos]
     if not album:
-        raise no_photos_error([photos])
+        raise no_photos_error([folder])
     if strangers is not None:
         if not strangers.exists():
             raise PhotoNotFoundError(f"there is no such file or folder: {printable(str(strangers))}")
@@ -112,9 +122,9 @@ def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
 
 
 def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SILENT) -> KnownFaces:
-    """Detect and embed the faces of an album: the largest face of a person's photo, all of a stranger's.
+    """Return the faces of an album: the largest face of a person's photo, all of a stranger's.
 
-    Raises `UsageError` without usable faces.
+    Raises `UsageError` if no face is usable. `progress` is advanced by each photo.
     """
     left_out: Counter[UnusedReason] = Counter()
     analyzed: list[AlbumPhoto] = []
@@ -168,19 +178,23 @@ def _exclude_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[Unuse
 
 def _find_unique_faces(
     entries: list[AlbumPhoto], embeddings: FloatArray, left_out: Counter[UnusedReason]
-) -> tuple[NDArray[np.bool_], list[TwoPeople]]:
+) -> tuple[NDArray[np.bool_], list[ConflictingPhotos]]:
     """Return the faces to keep: the first of each copies, unless these are in the folders of two people."""
     is_unique = np.ones(len(entries), dtype=np.bool_)
-    two_people: list[TwoPeople] = []
+    two_people: list[ConflictingPhotos] = []
     for first, copies in _near_duplicates(embeddings):
         others = [second for second in copies if is_unique[second]]
         if not is_unique[first] or not others:
             continue
         person = entries[first].person
         other_people = [second for second in others if entries[second].person not in (None, person)]
-        two_people += [TwoPeople(entries[first], entries[second]) for second in other_people]
+        two_people += [ConflictingPhotos(entries[first], entries[second]) for second in other_people]
         if person is not None:
-            two_people += [TwoPeople(entries[first], entries[s]) for s in others if entries[s].person is None]
+            two_people += [
+                ConflictingPhotos(entries[first], entries[second])
+                for second in others
+                if entries[second].person is None
+            ]
         for second in others:
             left_out[UnusedReason.TWO_PEOPLE if entries[second].person != person else UnusedReason.SAME_PHOTO] += 1
         is_unique[others] = False
@@ -279,8 +293,6 @@ def calibrate(
 ) -> CalibrationResult:
     """Calibrate a pack's scores.
 
-    Raises `UsageError` if there are too few people, or their embeddings do not distinguish them.
-
     Parameters
     ----------
     identities
@@ -295,9 +307,14 @@ def calibrate(
         Amount of simulation.
     progress
         Advanced with each simulated gallery.
+
+    Raises
+    ------
+    UsageError
+        There are too few people, or their embeddings do not distinguish them.
     """
-    enough = len(identities.photos) >= MIN_BACKGROUND_PEOPLE
-    background = Background.measure(identities.embeddings, identities.people) if enough else None
+    has_enough_people = len(identities.photos) >= MIN_BACKGROUND_PEOPLE
+    background = Background.measure(identities.embeddings, identities.people) if has_enough_people else None
     calibrators, reliability = [], {}
     progress.begin("Simulating galleries", sum(_count_galleries(identities, name, effort) for name in classifiers))
     for classifier in classifiers:

@@ -40,7 +40,7 @@ class Comparison:
 
 
 def compare_faces(engine: Engine, a: PhotoInput, b: PhotoInput) -> Comparison:
-    """Compare the largest face of a photo with all of another; raises `PhotoError` if one has no face."""
+    """Return the largest face of a photo compared with all of another; raises `PhotoError` if one has no face."""
     engine.preload()
     first, second = engine.analyzer.analyze([open_photo(a), open_photo(b)])
     source = largest_face(first)
@@ -48,7 +48,7 @@ def compare_faces(engine: Engine, a: PhotoInput, b: PhotoInput) -> Comparison:
 
 
 def compare_sample(engine: Engine, gallery: Gallery, sample: Sample, photo: PhotoInput) -> Comparison:
-    """Compare an enrolled face with all of a photo.
+    """Return an enrolled face compared with all of a photo.
 
     Raises `PhotoError` (the photo cannot be read or has no face) or `UsageError` (the sample was removed).
     """

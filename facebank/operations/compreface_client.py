@@ -70,9 +70,6 @@ class _RetryableError(Exception):
 class CompreFaceClient:
     """Client of a CompreFace service; use ``with`` to close the connection.
 
-    Raises `UsageError` for an invalid address or key. Every request raises `ServiceError` if the service
-    cannot be reached, rejects the request, or does not answer like CompreFace.
-
     Parameters
     ----------
     url
@@ -81,6 +78,13 @@ class CompreFaceClient:
         The key of the recognition service.
     limits
         Limits on requests and responses; None for the defaults.
+
+    Raises
+    ------
+    UsageError
+        The address or the key is invalid.
+    ServiceError
+        Raised by requests: the service cannot be reached, rejects the request, or does not answer like CompreFace.
     """
 
     def __init__(self, url: str, key: str, limits: ClientLimits | None = None) -> None:
@@ -101,7 +105,7 @@ class CompreFaceClient:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
 
@@ -145,8 +149,10 @@ class CompreFaceClient:
     def _label(self) -> str:
         return f"the service at {printable(self.name)}"
 
-    def _unexpected_error(self, what: str) -> ServiceError:
-        return ServiceError(f"{self._label} answers with {what}: check that a CompreFace service runs at this address")
+    def _unexpected_error(self, content: str) -> ServiceError:
+        return ServiceError(
+            f"{self._label} answers with {content}: check that a CompreFace service runs at this address"
+        )
 
     def _example(self, entry: object) -> Example:
         image_id, subject = (entry.get(name) if isinstance(entry, dict) else None for name in ("image_id", "subject"))
@@ -195,10 +201,10 @@ class CompreFaceClient:
 
     def _read(self, response: http.client.HTTPResponse, max_bytes: int) -> tuple[int, bytes]:
         if response.status in _BUSY_STATUSES:
-            raise _RetryableError(f"status {response.status}", _seconds(response.headers.get("Retry-After", "")))
+            raise _RetryableError(f"status {response.status}", _parse_seconds(response.headers.get("Retry-After", "")))
         if 300 <= response.status < 400:
-            where = printable(response.headers.get("Location", "nowhere")[:200])
-            raise ServiceError(f"{self._label} redirects to {where}, which is not followed: use the final address")
+            location = printable(response.headers.get("Location", "nowhere")[:200])
+            raise ServiceError(f"{self._label} redirects to {location}, which is not followed: use the final address")
         length = response.headers.get("Content-Length", "0")
         if length.isdigit() and (len(length) > 18 or int(length) > max_bytes):
             self._close()
@@ -219,7 +225,10 @@ class CompreFaceClient:
 
     @contextlib.contextmanager
     def _connection_with_deadline(self) -> Iterator[http.client.HTTPConnection]:
-        """Yield a connection, which is closed when the request takes too long."""
+        """Yield a connection, which is closed when the request takes too long.
+
+        Raises `ImageRefusedError` (it took too long), `ServiceError` (the certificate is invalid) or `_RetryableError`.
+        """
         connection = self._open_connection()
         timed_out = threading.Event()
 
@@ -280,7 +289,7 @@ def _is_subject(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and len(value) <= _MAX_SUBJECT_LENGTH
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     return float(text) if re.fullmatch(r"\d{1,6}", text) else 0.0
 
 

@@ -56,9 +56,7 @@ def load_engine(
     threads: int | None = None,
     runtime: str = "onnxruntime",
 ) -> Engine:
-    """Find a pack; its networks are loaded when the analyzer is first used.
-
-    Raises `PackError` if the pack is unknown or invalid.
+    """Return the engine of a pack; its networks are loaded when the analyzer is first used.
 
     Parameters
     ----------
@@ -71,6 +69,11 @@ def load_engine(
         Threads for one network on the CPU; None for as many as this process may use.
     runtime
         Runtime of the embedder: ``onnxruntime``, ``openvino``, or ``auto`` for the faster installed one.
+
+    Raises
+    ------
+    PackError
+        The pack is unknown or invalid.
     """
     if isinstance(pack, str) and pack.startswith("insightface:"):
         from facebank.vision.insightface_adapter import open_package
@@ -80,16 +83,16 @@ def load_engine(
 
 
 def load_engine_of(
-    gallery: Path, device: str = "auto", threads: int | None = None, runtime: str = "onnxruntime"
+    gallery_path: Path, device: str = "auto", threads: int | None = None, runtime: str = "onnxruntime"
 ) -> Engine:
     """Return an engine with the pack of a gallery, or with the embedded pack if there is no gallery yet.
 
     Raises `GalleryError` if the file is not a gallery, `PackError` if the pack is not installed or invalid.
     """
-    if _is_missing_or_empty(gallery):
+    if _is_missing_or_empty(gallery_path):
         return load_engine(None, device, threads, runtime)
-    with Gallery.open(gallery, read_only=True) as opened:
-        pack_name = opened.pack.name
+    with Gallery.open(gallery_path, read_only=True) as gallery:
+        pack_name = gallery.pack.name
     try:
         return load_engine(pack_name, device, threads, runtime)
     except PackNotFoundError as error:
@@ -97,15 +100,15 @@ def load_engine_of(
 
         install = ("install", pack_name) if pack_name in known_packs() else ("add", "FOLDER")
         raise PackNotFoundError(
-            f"the gallery {printable(str(gallery))} was made with the pack {printable(pack_name)!r}, which is not "
+            f"the gallery {printable(str(gallery_path))} was made with the pack {printable(pack_name)!r}, which is not "
             f"installed: name its folder with --pack, or install it with `{shell_command('packs', *install)}`"
         ) from error
 
 
-def _is_missing_or_empty(gallery: Path) -> bool:
-    """Return whether there is no gallery yet; False if that cannot be determined, which opening it will report."""
+def _is_missing_or_empty(path: Path) -> bool:
+    """Return whether there is no gallery yet; False if the file cannot be examined, which opening it will report."""
     try:
-        return not gallery.stat().st_size
+        return not path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:

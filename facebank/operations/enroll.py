@@ -27,16 +27,15 @@ from facebank.vision.quality import add_stability
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from facebank.gallery import Gallery, NewSample
+    from facebank.gallery import Gallery
     from facebank.operations.engine import Engine
-    from facebank.types import RGBImage
-
-    Pick: TypeAlias = Literal["largest", "central"]
-    from facebank.types import FloatArray
+    from facebank.types import FloatArray, RGBImage
     from facebank.vision import FaceAnalyzer
 
+    Pick: TypeAlias = Literal["largest", "central"]
 
-_MIN_FACE_SIZE = 32
+
+_MIN_FACE_SIZE = 32  # pixels of the box's longer side
 _MIN_SHARPNESS = 0.5
 
 
@@ -78,6 +77,11 @@ class Enroller:
         Whether to accept a face that is unlike the person's other faces, or more like another enrolled person.
     enrolled
         The gallery's faces if they have been read already.
+
+    Raises
+    ------
+    UsageError
+        `pick` has another value.
     """
 
     def __init__(
@@ -115,7 +119,7 @@ class Enroller:
         Parameters
         ----------
         name
-            Name of the person, created with the first accepted photo; raises `InvalidNameError`.
+            Name of the person, created with the first accepted photo.
         photos
             The photos, read and analyzed lazily.
         earlier
@@ -128,6 +132,13 @@ class Enroller:
         -------
         EnrollReport
             The results, in the order of the photos.
+
+        Raises
+        ------
+        InvalidNameError
+            The name is not valid.
+        GalleryError, StorageError
+            The gallery cannot be read or written.
         """
         named = person = self._stored_spelling(normalize_name(name))
         results: list[EnrolledPhoto | _PendingPhoto] = []
@@ -202,7 +213,7 @@ class Enroller:
 
     def _current_faces(self) -> EnrolledFaces:
         """Return the gallery's faces; reread only if another process has changed them."""
-        self._enrolled.follow()
+        self._enrolled.refresh()
         return self._enrolled
 
     def _judgments(self, guard: PersonGuard, photos: Sequence[_PendingPhoto]) -> list[Judgment]:
@@ -248,7 +259,7 @@ class Enroller:
         (outcome,) = self._gallery.enroll(person, [sample])
         owner = outcome.duplicate_of_person
         if owner is None:
-            self._enrolled.follow(person)
+            self._enrolled.refresh(person)
             reason, detail = EnrollReason.ENROLLED, "enrolled"
         elif name_key(owner) == name_key(person):
             reason, detail = EnrollReason.ALREADY_ENROLLED, "this face was enrolled before"

@@ -47,10 +47,10 @@ _LOWERS, _RAISES = (213, 94, 0), (0, 114, 178)  # vermilion and blue of Okabe an
 _MAX_OPACITY = 0.85
 _GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
-_FACE = 336  # pixels of a face's side in the picture
+_FACE_SIDE = 336  # pixels of a face in the picture
 _GAP, _MARGIN = 20, 24
 _TITLE, _TEXT = 26, 17
-_WIDTH = 2 * _MARGIN + 2 * _FACE + _GAP
+_WIDTH = 2 * _MARGIN + 2 * _FACE_SIDE + _GAP
 _WHITE, _INK, _KEY_GRAY = (255, 255, 255), 20, 170
 _KEY_HEIGHT, _SPACE = 22, 6
 _MIN_SHOWN_CHANGE = 0.0005
@@ -98,7 +98,7 @@ class RegionDrop:
     """Change of the similarity when one whole region of a face is hidden."""
 
     name: str  # such as ``eyes``
-    area: float  # the region's fraction of the crop, 0..1; larger regions tend to larger drops
+    area: float  # the region's fraction of the crop, 0..1; larger regions tend to have larger drops
     # decrease of the similarity if hidden in the first face, and in the second; negative for an increase
     drops: tuple[float, float]
 
@@ -154,7 +154,7 @@ def explain(
     template: str = "arcface",
     occluder: Occluder = SHIPPED_OCCLUDER,
 ) -> Explanation:
-    """Compute occlusion maps for the similarity of two aligned faces.
+    """Return occlusion maps for the similarity of two aligned faces.
 
     Each face is hidden part by part while the other is left unchanged. For two photos of one person the map shows which
     parts make them similar; for two people, why they are confused. It shows what the network used, not what people
@@ -165,11 +165,16 @@ def explain(
     embed
         Embeds crops, as `facebank.vision.Embedder.embed`; called once for each face.
     first, second
-        Aligned faces, RGB ``uint8`` of shape ``(S, S, 3)``; raises `UsageError` unless square and of equal size.
+        Aligned faces, RGB ``uint8`` of shape ``(S, S, 3)``, of equal size.
     template
         Their alignment: ``arcface`` or ``facenet``.
     occluder
         The patch that hides parts.
+
+    Raises
+    ------
+    UsageError
+        The faces are not square, or not of equal size.
     """
     size = first.shape[0]
     if first.shape != second.shape or first.shape != (size, size, 3):
@@ -303,27 +308,29 @@ def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPai
     """Explain the similarity of the largest faces of two photos; raises `PhotoError` if one has no face."""
     photos, analyzer = [open_photo(a), open_photo(b)], engine.analyzer
     first, second = (analyzer.crop(analyzed.photo, largest_face(analyzed)) for analyzed in analyzer.analyze(photos))
-    explanation = explain(analyzer.embedder.embed, first, second, template=analyzer.embedder.template)
-    similarity, threshold = explanation.similarity, engine.thresholds.verify
-    verification = Verification(photos[0].path, photos[1].path, similarity, threshold, similarity >= threshold)
-    return ExplainedPair(verification, (first, second), explanation)
+    return _explain_crops(engine, (first, second), (photos[0].path, photos[1].path))
 
 
-def explain_sample(engine: Engine, photo: DecodedPhoto, face: Face, own: DecodedPhoto, sample: Sample) -> ExplainedPair:
+def explain_sample(
+    engine: Engine, photo: DecodedPhoto, face: Face, sample_photo: DecodedPhoto, sample: Sample
+) -> ExplainedPair:
     """Explain the similarity of a face and a sample, from the upright photos of both."""
     analyzer = engine.analyzer
-    crops = (
-        analyzer.crop(photo, face),
-        align(own.pixels, sample.landmarks, analyzer.embedder.template, analyzer.embedder.size),
-    )
-    explanation = explain(analyzer.embedder.embed, *crops, template=analyzer.embedder.template)
-    similarity, threshold = explanation.similarity, engine.thresholds.verify
-    verification = Verification(photo.path, sample.path, similarity, threshold, similarity >= threshold)
+    first = analyzer.crop(photo, face)
+    second = align(sample_photo.pixels, sample.landmarks, analyzer.embedder.template, analyzer.embedder.size)
+    return _explain_crops(engine, (first, second), (photo.path, sample.path))
+
+
+def _explain_crops(engine: Engine, crops: tuple[RGBImage, RGBImage], paths: tuple[str, str]) -> ExplainedPair:
+    embedder, threshold = engine.analyzer.embedder, engine.thresholds.verify
+    explanation = explain(embedder.embed, *crops, template=embedder.template)
+    similarity = explanation.similarity
+    verification = Verification(*paths, similarity, threshold, similarity >= threshold)
     return ExplainedPair(verification, crops, explanation)
 
 
-def nearest_samples(gallery: Gallery, embedding: FloatArray, name: str, most: int = 3) -> list[tuple[Sample, float]]:
-    """Return a person's samples that are most similar to a face, with their similarities, the most similar first.
+def nearest_samples(gallery: Gallery, embedding: FloatArray, name: str, limit: int = 3) -> list[tuple[Sample, float]]:
+    """Return a person's samples that are most similar to a face, with their cosines, -1..1, most similar first.
 
     Raises `PersonNotFoundError` if the name is not enrolled.
     """
@@ -331,7 +338,7 @@ def nearest_samples(gallery: Gallery, embedding: FloatArray, name: str, most: in
     if not samples:
         return []
     similarities = gallery.vectors_of([sample.id for sample in samples]) @ embedding
-    order = np.argsort(-similarities, kind="stable")[:most]
+    order = np.argsort(-similarities, kind="stable")[:limit]
     return [(samples[index], float(similarities[index])) for index in order.tolist()]
 
 
@@ -360,11 +367,11 @@ def write_picture(pair: ExplainedPair, target: Path) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     check_target(target, [Path(pair.verification.a), Path(pair.verification.b)])
-    texts, file = PngInfo(), BytesIO()
-    texts.add_text("Comment", _COMMENT)
-    draw_picture(pair).save(file, "PNG", pnginfo=texts)
+    metadata, buffer = PngInfo(), BytesIO()
+    metadata.add_text("Comment", _COMMENT)
+    draw_picture(pair).save(buffer, "PNG", pnginfo=metadata)
     try:
-        write_file(target, file.getbuffer(), mode=face_file_mode())
+        write_file(target, buffer.getbuffer(), mode=face_file_mode())
     except OSError as error:
         raise StorageError(f"{printable(str(target))} cannot be written: {write_reason(error)}") from error
 
@@ -402,10 +409,10 @@ def answer(verification: Verification) -> str:
 
 def _legend_lines(explanation: Explanation) -> list[str]:
     fall, rise = explanation.largest_drop, explanation.largest_rise
-    words = [f"Orange: hiding this lowers the similarity, by up to {max(fall, 0):.3f}."]
+    lines = [f"Orange: hiding this lowers the similarity, by up to {max(fall, 0):.3f}."]
     if rise >= _MIN_SHOWN_CHANGE:
-        words.append(f"Blue: hiding this raises it, by up to {rise:.3f}.")
-    return [*words, "Gray: hiding this changes nothing. One scale for both faces."]
+        lines.append(f"Blue: hiding this raises it, by up to {rise:.3f}.")
+    return [*lines, "Gray: hiding this changes nothing. One scale for both faces."]
 
 
 def _draw_line(painter: LabelPainter, text: str) -> Image:
@@ -418,7 +425,7 @@ def _draw_line(painter: LabelPainter, text: str) -> Image:
 def _enlarge(crop: RGBImage) -> RGBImage:
     import cv2
 
-    return np.asarray(cv2.resize(crop, (_FACE, _FACE), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+    return np.asarray(cv2.resize(crop, (_FACE_SIDE, _FACE_SIDE), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
 def _draw_key(explanation: Explanation) -> Image:

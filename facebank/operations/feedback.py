@@ -70,9 +70,7 @@ def confirm(
 
     The latest statement takes effect: an earlier denial of the person for this face is withdrawn, and a stranger of
     this face is forgotten once it is a sample. A face that is unlike the person's samples, nearer to another person, or
-    beside another face of the person, is refused as at enrollment, without any change. Raises `PersonNotFoundError`
-    (the name is not enrolled), `PhotoError` (the photo cannot be read or has no face) or `UsageError` (it is unclear
-    which face is meant, or the face is enrolled as another person).
+    beside another face of the person, is refused as at enrollment, without any change.
 
     Parameters
     ----------
@@ -89,8 +87,16 @@ def confirm(
     force
         Whether to accept faces that are refused otherwise.
     new
-        Whether to create a person who is not enrolled yet, instead of raising `PersonNotFoundError`; raises
-        `InvalidNameError` if the name is not valid.
+        Whether to create a person who is not enrolled yet.
+
+    Raises
+    ------
+    PersonNotFoundError, InvalidNameError
+        The name is not enrolled; or, with `new`, it is not valid.
+    PhotoError
+        The photo cannot be read or has no face.
+    UsageError
+        It is unclear which face is meant, or the face is enrolled as another person.
     """
     existing = _find_person(gallery, name, new=new)
     person = normalize_name(name) if existing is None else existing.name

@@ -90,7 +90,7 @@ ACCEPTED = Judgment()
 class EnrolledFaces:
     """The faces of a gallery, shared by the guards of several people and read once.
 
-    Call `follow` before use. Not thread-safe.
+    Call `refresh` before use. Not thread-safe.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class EnrolledFaces:
         self._gallery = gallery
         self._revision = -1  # not read yet
 
-    def follow(self, person: str | None = None) -> None:
+    def refresh(self, person: str | None = None) -> None:
         """Update after a new sample of a person, or after changes by other processes."""
         revision = self._gallery.revision
         if person is not None and revision == self._revision + 1:
@@ -236,7 +236,7 @@ class PersonGuard:
         ignored: Collection[str] = (),
     ) -> None:
         self._enrolled = EnrolledFaces(gallery) if enrolled is None else enrolled
-        self._enrolled.follow()
+        self._enrolled.refresh()
         number = self._enrolled.number(name)
         self._ignored = {self._enrolled.number(other) for other in ignored} - {number, -1}
         self.name = name if number < 0 else gallery.person(name).name
@@ -252,7 +252,7 @@ class PersonGuard:
         self._born = gallery.person(self.name).born if number >= 0 else None
 
     def judge(self, faces: Sequence[GuardedFace]) -> list[Judgment]:
-        """Judge faces offered together; independent of their order.
+        """Return the judgments on faces offered together; independent of their order.
 
         Faces that are samples already are accepted here, because the gallery reports those.
         """
@@ -276,10 +276,10 @@ class PersonGuard:
         comparison = compare(np.stack([face.embedding for face in distinct]), self.own, self._others, self._verify)
         dates = [face.photographed_at for face in distinct] + self._own_dates
         warning = self._similarity_warning(comparison)
-        for number, (doubt, duplicates) in enumerate(zip(comparison.doubts, indices.values(), strict=True)):
-            judgment = (
-                Judgment(warning=warning) if doubt is None else self._judge_doubt(doubt, comparison, number, dates)
-            )
+        for distinct_index, (doubt, duplicates) in enumerate(zip(comparison.doubts, indices.values(), strict=True)):
+            judgment = Judgment(warning=warning)
+            if doubt is not None:
+                judgment = self._judge_doubt(doubt, comparison, distinct_index, dates)
             for index in duplicates:
                 judgments[index] = judgment
         return judgments
@@ -319,13 +319,13 @@ class PersonGuard:
         return is_one_person(embeddings[largest], self.own, self._verify)
 
     def _judge_doubt(
-        self, doubt: Doubt, comparison: FaceSetComparison, face: int, dates: Sequence[datetime | None]
+        self, doubt: Doubt, comparison: FaceSetComparison, index: int, dates: Sequence[datetime | None]
     ) -> Judgment:
         person = printable(self.name)
         if doubt.kind is DoubtKind.ANOTHER:
             return Judgment(EnrollReason.NEARER_TO_ANOTHER, self._describe_nearer_person(doubt))
         similarity = doubt.own or 0.0
-        if similarity >= LIKE_NOBODY * self._verify and self._is_explained_by_age(comparison, face, dates):
+        if similarity >= LIKE_NOBODY * self._verify and self._is_explained_by_age(comparison, index, dates):
             return Judgment(
                 warning=f"the face is unlike {person}'s others (similarity {similarity:.2f}), which the years between "
                 f"the photos may explain: if it is not {person}, remove the sample"
@@ -350,10 +350,8 @@ class PersonGuard:
         return Judgment(EnrollReason.UNLIKE_THE_PERSON, f"{problem}: {advice}")
 
     def _describe_nearer_person(self, doubt: Doubt) -> str:
-        person, other = (
-            printable(self.name),
-            "" if doubt.person is None else printable(self._enrolled.name(doubt.person)),
-        )
+        person = printable(self.name)
+        other = "" if doubt.person is None else printable(self._enrolled.name(doubt.person))
         similarity = f"similarity {doubt.other or 0:.2f}"
         if doubt.own is None:
             problem = f"the face is clearly {other}'s ({similarity}), and {person} has no other sample"
@@ -374,16 +372,16 @@ class PersonGuard:
             "if that is one person, join them with `facebank people merge`"
         )
 
-    def _is_explained_by_age(self, comparison: FaceSetComparison, face: int, dates: Sequence[datetime | None]) -> bool:
-        """Return whether the years between a face and the person's other photos may explain the difference."""
-        others = comparison.is_main & (comparison.sets != comparison.sets[face])
+    def _is_explained_by_age(self, comparison: FaceSetComparison, index: int, dates: Sequence[datetime | None]) -> bool:
+        """Return whether the years between a compared face and the person's other photos may explain the difference."""
+        others = comparison.is_main & (comparison.sets != comparison.sets[index])
         if not others.any():
             others = comparison.is_main.copy()
-            others[face] = False
+            others[index] = False
         other_dates = [
             date for date, is_other in zip(dates, others.tolist(), strict=True) if is_other and date is not None
         ]
-        date = dates[face]
+        date = dates[index]
         if date is None or not other_dates:
             return False
         return all(may_look_different(date, other, self._born) for other in other_dates)

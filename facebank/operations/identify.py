@@ -99,11 +99,25 @@ class Identification:
 
 
 def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
-    """Fit a recognizer to a gallery.
+    """Return a recognizer fitted to a gallery.
 
-    Raises `UsageError` (the gallery is too large for the classifier, or has too few people for it) or
-    `PackIntegrityError` (the pack's calibration is damaged). Later decisions may raise `ReadAgainError`: see
-    `facebank.index.gallery_index.read_with_retry`.
+    Its decisions may raise `ReadAgainError`: see `facebank.index.gallery_index.read_with_retry`.
+
+    Parameters
+    ----------
+    gallery
+        The gallery.
+    engine
+        The gallery's pack.
+    settings
+        The decision settings.
+
+    Raises
+    ------
+    UsageError
+        The gallery is too large for the classifier, or has too few people for it.
+    PackIntegrityError
+        The pack's calibration is damaged.
     """
     return read_with_retry(lambda: _prepare(gallery, engine, settings))
 
@@ -170,7 +184,7 @@ def count_other_people(gallery: Gallery) -> int:
 
 
 def describe_others(others: int, in_scan: int = 0) -> str:
-    """Describe the numbers of an `AlbumFacts` in words."""
+    """Return the numbers of an `AlbumFacts` in words."""
     if not others:
         return "no other people; scores are plain similarities"
     others_text = count_in_words(others)
@@ -180,7 +194,7 @@ def describe_others(others: int, in_scan: int = 0) -> str:
 
 
 def count_in_words(others: int) -> str:
-    """Format a number of other people."""
+    """Return a number of other people in words."""
     return "1 other person" if others == 1 else f"{others or 'no'} other people"
 
 
@@ -223,7 +237,7 @@ def build_recognizer(
     masked: MaskedPeople | None = None,
     further: FloatArray | None = None,
 ) -> Recognizer:
-    """Assemble a recognizer.
+    """Return a recognizer with the correction, confusable people and rule of its calibration.
 
     Parameters
     ----------
@@ -262,7 +276,7 @@ def build_recognizer(
 
 
 def identify_photo(photo: Photo, gallery: Gallery, identification: Callable[[], Identification]) -> Photo:
-    """Identify the faces of a photo with the current identification and the gallery's denials."""
+    """Return a photo with the identities of its faces, from the current identification and the gallery's denials."""
     identities = read_with_retry(lambda: _identify_faces(photo, gallery, identification()))
     return replace(photo, opener=open_photo).identified(identities)
 
@@ -282,7 +296,7 @@ def _identify_faces(photo: Photo, gallery: Gallery, identification: Identificati
 def identify_tracks(
     tracks: Sequence[Sequence[Face]], identification: Callable[[], Identification], together: Sequence[Sequence[int]]
 ) -> list[Identity]:
-    """Identify people from several faces each, such as tracks of a video.
+    """Return the identities of people with several faces each, such as tracks of a video.
 
     Parameters
     ----------
@@ -385,7 +399,7 @@ def _build_rule(
 
 
 def compare_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> Verification:
-    """Compare the largest faces of two photos; raises `PhotoError` if one has no face."""
+    """Return the comparison of the largest faces of two photos; raises `PhotoError` if one has no face."""
     engine.preload()
     photos = [open_photo(a), open_photo(b)]
     first, second = (largest_face(analyzed) for analyzed in engine.analyzer.analyze(photos))

@@ -32,13 +32,13 @@ _MAX_BATCH_IMAGES, _MAX_BATCH_BYTES = 32, 128 << 20  # images of one person that
 class ImportedExample:
     """The result of importing an example."""
 
-    image_id: str | None  # the id there; None for a subject without examples
-    subject: str  # the name there
-    person: str | None  # the name in the gallery; None if invalid
+    image_id: str | None  # the image's id in the service; None for a subject without examples
+    subject: str  # the person's name in the service
+    person: str | None  # the person's name in the gallery; None if invalid
     accepted: bool  # whether the person has it now, perhaps from an earlier import
-    reason: str  # of `EnrollReason`, or `INVALID_NAME` or `NO_IMAGE`
-    detail: str  # one sentence
-    sample_id: int | None = None  # the sample; None if refused
+    reason: str  # a code of `EnrollReason`, or `INVALID_NAME` or `NO_IMAGE`
+    detail: str  # an explanation in one sentence
+    sample_id: int | None = None  # number of the sample; None if refused
 
 
 class _Image(io.BytesIO):
@@ -57,8 +57,7 @@ def import_examples(
 ) -> list[ImportedExample]:
     """Enroll all subjects of a service from their example images.
 
-    Examples from an earlier import are not requested again, and are never added twice. Raises `ServiceError` if
-    the service cannot be reached: people enrolled until then are kept, and have been reported.
+    Examples from an earlier import are not requested again, and are never added twice.
 
     Parameters
     ----------
@@ -70,6 +69,16 @@ def import_examples(
         Function that enrolls images of a person, given the name.
     progress
         Advanced with each example; each `ImportedExample` is reported.
+
+    Returns
+    -------
+    list[ImportedExample]
+        The result of each example, by person.
+
+    Raises
+    ------
+    ServiceError
+        The service cannot be reached; people enrolled until then are kept, and have been reported.
     """
     by_subject: dict[str, list[Example]] = {name: [] for name in client.subjects()}
     for example in client.examples():

@@ -54,7 +54,7 @@ class GatheredPhotos:
 
 
 def gather_photos(paths: Sequence[Path], *, skip_annotated: bool = True, shard: Shard | None = None) -> GatheredPhotos:
-    """List the photos of files and folders; a photo named twice counts once.
+    """Return the photos of files and folders; a photo named twice counts once.
 
     A missing file is listed, and fails when it is read. With `skip_annotated` annotated copies are skipped in
     folders, for which every photo is opened. With `shard` only that shard of the files is listed.
@@ -107,10 +107,7 @@ def _identity(path: Path) -> Path:
 
 
 def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
-    """List the photos of files and folders, and count skipped files in folders.
-
-    Raises `PhotoNotFoundError` (there are no photos) or `UsageError` (an argument is not a photo; the message names
-    what it is).
+    """Return the photos of files and folders, and the numbers of skipped files in folders.
 
     Parameters
     ----------
@@ -121,6 +118,13 @@ def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
     -------
     tuple[list[PhotoInput], SkippedCounts]
         Photos, paths as `pathlib.Path`, folders expanded in natural order; and the counts.
+
+    Raises
+    ------
+    PhotoNotFoundError
+        There are no photos.
+    UsageError
+        An argument is not a photo; the message states its type.
     """
     inputs = _list_photos(photos)
     listed: list[PhotoInput] = []
@@ -145,7 +149,7 @@ def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
 
 
 def existing_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
-    """List photos as `require_photos` does; also raises `PhotoNotFoundError` if all are files and none exists."""
+    """Return photos as `require_photos` does; also raises `PhotoNotFoundError` if all are files and none exists."""
     listed, skipped = require_photos(photos)
     files = [photo for photo in listed if isinstance(photo, Path)]
     if len(files) == len(listed):
@@ -154,7 +158,7 @@ def existing_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
 
 
 def iterate_photos(photos: Photos) -> Iterable[PhotoInput]:
-    """List photos as `existing_photos` does; an iterator is consumed lazily."""
+    """Return photos as `existing_photos` does; an iterator is consumed lazily."""
     if isinstance(photos, Iterator) and _is_collection(photos):
         return chain.from_iterable(require_photos(photo)[0] for photo in photos)
     return existing_photos(photos)[0]
@@ -164,9 +168,9 @@ def no_photos_error(photos: Sequence[PhotoInput]) -> PhotoNotFoundError:
     """Return the error for files and folders without photos, with the unsupported pictures found there."""
     files = (Path(path) for path in _path_texts(photos) if not is_bucket_url(path))
     gathered = gather_photos([path for path in files if is_folder(path)])
-    instead = describe_skipped(kind for _, kind in gathered.skipped)
-    only = f", only {instead}; convert them to JPEG or PNG" if instead else ""
-    return PhotoNotFoundError(f"{_format_paths(photos)}: no photos there{only}")
+    skipped = describe_skipped(kind for _, kind in gathered.skipped)
+    advice = f", only {skipped}; convert them to JPEG or PNG" if skipped else ""
+    return PhotoNotFoundError(f"{_format_paths(photos)}: no photos there{advice}")
 
 
 def _path_texts(photos: Iterable[PhotoInput]) -> list[str]:
@@ -262,7 +266,7 @@ class SelectedFace:
 
 
 def select_face(engine: Engine, photo: PhotoInput, face_number: int | None = None) -> SelectedFace:
-    """Select the face of a photo by its number, from 1, largest first; None for a photo with one face.
+    """Return the face of a photo with a number, from 1, largest first; None for a photo with one face.
 
     Raises `PhotoError` (the photo cannot be read or has no face) or `UsageError` (it shows several faces and no number
     is given, or there is no face with the number; the message lists the faces).
@@ -290,5 +294,5 @@ def _list_faces(faces: tuple[Face, ...]) -> str:
 
 
 def _format_box(face: Face) -> str:
-    x1, y1, x2, y2 = (round(float(edge)) for edge in face.box)
+    x1, y1, x2, y2 = (round(float(coordinate)) for coordinate in face.box)
     return f"(x {x1} to {x2}, y {y1} to {y2})"

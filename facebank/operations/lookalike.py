@@ -51,11 +51,16 @@ def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[
     Parameters
     ----------
     embedding
-        The face's L2-normalized embedding, ``float32`` of shape ``(D,)``; raises `UsageError` if invalid.
+        The face's L2-normalized embedding, ``float32`` of shape ``(D,)``.
     people
         The enrolled people, of the same pack.
     names
         Names by person number.
+
+    Raises
+    ------
+    UsageError
+        The embedding is invalid.
     """
     (probe,) = check_embeddings(embedding[np.newaxis], "the face", people.dimension)
     similarities = np.maximum.reduceat(products(probe, people.vectors()), people.starts[:-1]).clip(-1.0, 1.0)

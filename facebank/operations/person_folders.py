@@ -117,8 +117,8 @@ def _people_of_folders(typed: Sequence[str]) -> list[PersonPhotos]:
 def _with_generic(person: PersonPhotos, generic_people: Sequence[PersonPhotos]) -> PersonPhotos:
     folders = tuple(folder for generic in generic_people for folder in generic.paths)
     listed = " and ".join(printable(str(folder)) for folder in folders)
-    kind = "a folder" if len(folders) == 1 else "folders"
-    note = f"{listed}: taken for {kind} with photos of {printable(person.name)}, not for a person"
+    noun = "a folder" if len(folders) == 1 else "folders"
+    note = f"{listed}: taken for {noun} with photos of {printable(person.name)}, not for a person"
     return replace(person, paths=(*person.paths, *folders), note=note)
 
 

@@ -82,6 +82,8 @@ def re_embed(
     ------
     UsageError
         Another process has changed the samples or strangers meanwhile.
+    StorageError
+        The gallery cannot be written.
     """
     with gallery.snapshot():
         samples_by_person = gallery.samples_by_person()
@@ -102,29 +104,29 @@ def re_embed(
         stranger.id: None if isinstance(outcome, str) else outcome["plain"]
         for stranger, outcome in zip(strangers, results[len(samples) :], strict=True)
     }
-    forgotten = tuple(stranger.path for stranger in strangers if new_vectors_of_strangers[stranger.id] is None)
+    lost_strangers = tuple(stranger.path for stranger in strangers if new_vectors_of_strangers[stranger.id] is None)
     pack = engine.identity
     if lost and not drop_missing:
         return ReEmbeddingReport(
-            changed=False, pack=pack.name, embedded=len(vectors), lost=tuple(lost), lost_strangers=forgotten
+            changed=False, pack=pack.name, embedded=len(vectors), lost=tuple(lost), lost_strangers=lost_strangers
         )
-    dropped = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost], new_vectors_of_strangers)
+    removal = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost], new_vectors_of_strangers)
     return ReEmbeddingReport(
         changed=True,
         pack=pack.name,
         embedded=len(vectors),
         lost=tuple(lost),
-        busy_readers=dropped.busy_readers,
-        lost_strangers=forgotten,
-        full_disk=dropped.full_disk,
-        mirrors=dropped.mirrors,
+        busy_readers=removal.busy_readers,
+        lost_strangers=lost_strangers,
+        full_disk=removal.full_disk,
+        mirrors=removal.mirrors,
     )
 
 
 def _new_embeddings(
     faces_and_paths: Sequence[tuple[FaceKey, str]], engine: Engine, progress: Progress
 ) -> list[dict[str, FloatArray] | str]:
-    """Return the new embeddings of faces, by variant, or the reason why there are none."""
+    """Return for each face the new embeddings by variant, or the reason why there are none."""
     results: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(faces_and_paths)
     readable: list[int] = []
 
@@ -150,8 +152,8 @@ def _new_embeddings(
 
 def _read_unchanged(key: FaceKey, path: str) -> DecodedPhoto:
     photo = read_photo(path)
-    same_picture = photo.picture_hash is not None and photo.picture_hash == key.picture_hash
-    if photo.content_hash != key.content_hash and not same_picture:
+    has_same_picture = photo.picture_hash is not None and photo.picture_hash == key.picture_hash
+    if photo.content_hash != key.content_hash and not has_same_picture:
         raise PhotoError("the file has changed since it was enrolled")
     turned = turn_photo(photo, key.quarter_turns)
     return DecodedPhoto(turned.path, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at)

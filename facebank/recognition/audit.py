@@ -399,7 +399,7 @@ def _drop_single_samples(findings: Iterable[Finding], people: Container[str]) ->
 
 def _advise_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding]:
     """Advise undoing a merge if a person looks like two and was merged."""
-    merged_names = gallery.merged_into()
+    merged_names = gallery.people_with_merges()
     kinds = FindingKind.TWO_PEOPLE, FindingKind.MISLABELED, FindingKind.DISAGREEING
     advised = []
     for finding in findings:
@@ -456,7 +456,7 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
                 is_smaller, similarity = split
                 smaller, larger = (table.sample_ids[rows[chosen]].tolist() for chosen in (is_smaller, ~is_smaller))
                 result.append(Halves(names[person_id], tuple(larger), tuple(smaller), similarity))
-        merged_names = gallery.merged_into()
+        merged_names = gallery.people_with_merges()
         result = [halves for halves in result if halves.person in merged_names or not _is_explained(gallery, halves)]
     return sorted(result, key=lambda halves: halves.similarity)
 

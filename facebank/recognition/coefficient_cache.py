@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import StorageError
-from facebank.gallery.derived import derived_file
+from facebank.gallery.derived import classifier_file
 from facebank.recognition.training import FITTED, KERNEL_DRAWS, RECIPE, Coefficients, fit
 from facebank.storage.files import write_error, write_file
 from facebank.storage.leftovers import wipe_file
@@ -54,7 +54,7 @@ def fit_cached(
     pack_digest
         Digest of the pack that made the embeddings.
     """
-    path = derived_file(gallery)
+    path = classifier_file(gallery)
     key = _key(classifier, enrolled, background, revision, pack_digest)
     coefficients = _read(path, key, classifier, enrolled, background)
     if coefficients is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from facebank.album.groups.face_groups import Group
     from facebank.album.groups.naming import NamedGroup
     from facebank.album.videos import SeenVideo
-    from facebank.gallery import Forgotten, MergedPerson
+    from facebank.gallery import ForgetReport, MergedPerson
     from facebank.operations.feedback import Feedback
     from facebank.operations.import_compreface import ImportedExample
     from facebank.recognition.audit import Finding
@@ -139,7 +139,7 @@ def person_record(person: Person) -> Record:
     }
 
 
-def forgotten_record(person: Person, copies: Copies, forgotten: Forgotten | None) -> Record:
+def forgotten_record(person: Person, copies: Copies, forgotten: ForgetReport | None) -> Record:
     """Return the outcome of forgetting a person, and the derived files; `forgotten` is None in a dry run."""
     return {
         "person": person.name,
@@ -149,12 +149,12 @@ def forgotten_record(person: Person, copies: Copies, forgotten: Forgotten | None
     }
 
 
-def removed_sample_record(sample_id: int, copies: Copies, forgotten: Forgotten | None) -> Record:
+def removed_sample_record(sample_id: int, copies: Copies, forgotten: ForgetReport | None) -> Record:
     """Return the outcome of removing a sample, and the derived files; `forgotten` is None in a dry run."""
     return {"sample_id": sample_id, **_removal(copies, forgotten)}
 
 
-def _removal(copies: Copies, forgotten: Forgotten | None) -> Record:
+def _removal(copies: Copies, forgotten: ForgetReport | None) -> Record:
     return {
         "busy_readers": forgotten is not None and forgotten.busy_readers,
         "full_disk": forgotten is not None and forgotten.full_disk,

@@ -27,7 +27,7 @@ class AlbumFolders:
 
     def __init__(self, albums: Sequence[Path]) -> None:
         self.paths = tuple(Path(absolute(album)) for album in albums)
-        self.named = NamedFolders(self.paths, remember=False)  # no cache, because a service runs for months
+        self.named = NamedFolders(self.paths, cached=False)  # no cache, because a service runs for months
 
     def contains(self, path: str | os.PathLike[str]) -> bool:
         """Return whether a path, after resolving links, is in one of the folders."""

@@ -17,7 +17,7 @@ _ZERO_LENGTH = 1e-6
 
 
 def normalized(vectors: NDArray[Floating]) -> NDArray[Floating]:
-    """Scale each row of ``(n, D)`` to length 1; rows shorter than 1e-6 become zeros."""
+    """Return the rows of ``(N, D)`` scaled to length 1, in their dtype; rows shorter than 1e-6 become zeros."""
     if vectors.dtype == np.float64:  # avoids a second matrix of squares
         lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
     else:  # pairwise summation, so that embeddings stay bit-identical
@@ -26,14 +26,14 @@ def normalized(vectors: NDArray[Floating]) -> NDArray[Floating]:
 
 
 def overlaps(box: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Return the intersection over union, 0..1, of a box ``(4,)`` (x1, y1, x2, y2) with others ``(n, 4)``: ``(n,)``."""
+    """Return the intersection over union, 0..1, of a box ``(4,)`` (x1, y1, x2, y2) with others ``(N, 4)``: ``(N,)``."""
     intersection = _intersections(box, boxes)
     union = _areas(boxes) + _areas(box[None])[0] - intersection
     return np.asarray(intersection / np.maximum(union, 1e-9), dtype=np.float32)
 
 
 def contained(box: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Return the intersection of a box ``(4,)`` with others ``(n, 4)`` over the smaller of the two, 0..1: ``(n,)``."""
+    """Return the intersection of a box ``(4,)`` with others ``(N, 4)`` over the smaller of the two, 0..1: ``(N,)``."""
     smaller = np.minimum(_areas(boxes), _areas(box[None])[0])
     return np.asarray(_intersections(box, boxes) / np.maximum(smaller, 1e-9), dtype=np.float32)
 

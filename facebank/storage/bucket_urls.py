@@ -35,7 +35,12 @@ class BucketURL(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> BucketURL:
-        """Return the parts of an address; raises `UsageError` if it is invalid.
+        """Return the parts of an address.
+
+        Raises
+        ------
+        UsageError
+            It is not a valid address of a bucket.
 
         Examples
         --------
@@ -56,7 +61,9 @@ class BucketURL(NamedTuple):
             raise UsageError(f"{_redact(text)} names no bucket: write it as {scheme}://BUCKET/FOLDER")
         key = key.rstrip("/")
         if not is_storable(key) or any(part in (".", "..") for part in key.split("/")):
-            raise UsageError(f"{_redact(text)} cannot be read: its name has a part '.' or '..', or no valid characters")
+            raise UsageError(
+                f"{_redact(text)} cannot be read: its name has a part '.' or '..', or invalid characters; rename it"
+            )
         return cls(scheme, bucket, key)
 
 
@@ -100,7 +107,7 @@ def missing_slash_message(path: str) -> str:
 
 def unsupported_address_message(path: str) -> str:
     """Return the message for an address that is neither of S3 nor of Google Cloud Storage."""
-    return f"{_redact(path)} cannot be scanned: photos are read from folders, s3:// and gs://"
+    return f"{_redact(path)} cannot be scanned: photos are read from folders, s3:// and gs://; download them first"
 
 
 def _redact(path: str) -> str:

@@ -37,7 +37,7 @@ class SharedLock:
         self._lock.acquire()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lock.release()
 
@@ -51,18 +51,18 @@ class PerProcess(Generic[Value]):
 
     def __init__(self, make: Callable[[], Value]) -> None:
         self._make = make
-        self._made: tuple[int, Value] | None = None
+        self._value: tuple[int, Value] | None = None  # with the number of the process
         self._lock = SharedLock()
 
     def get(self) -> Value:
         """Return the value."""
-        made = self._made
-        if made is None or made[0] != os.getpid():
+        value = self._value
+        if value is None or value[0] != os.getpid():
             with self._lock:
-                made = self._made
-                if made is None or made[0] != os.getpid():
-                    made = self._made = os.getpid(), self._make()
-        return made[1]
+                value = self._value
+                if value is None or value[0] != os.getpid():
+                    value = self._value = os.getpid(), self._make()
+        return value[1]
 
 
 class computed(Generic[Value]):  # noqa: N801 - a decorator, like `functools.cached_property`

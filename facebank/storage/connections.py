@@ -73,7 +73,7 @@ _MIN_STEPS = 5_000_000
 _STEPS_PER_BYTE = 100
 _STEPS_PER_CHANGE = 2_000
 _STEPS_BETWEEN_CHECKS = 100_000
-_SIZE_VALID_FOR = 1.0  # seconds
+_MEASURE_INTERVAL = 1.0  # seconds after which the file is measured again
 _MAX_COPY = 1 << 30  # bytes
 _ATTEMPTS = 3
 
@@ -82,7 +82,7 @@ class UnusableError(sqlite3.ProgrammingError):
     """A connection cannot be used; the message continues after the file's name."""
 
 
-class WasClosedError(UnusableError):
+class ConnectionClosedError(UnusableError):
     """A connection was closed, perhaps by another thread during a statement, or lost its file."""
 
     def __init__(self, reason: str = "was closed: open it again") -> None:
@@ -181,13 +181,13 @@ class BoundedConnection(sqlite3.Connection):
 
     def _allow(self) -> None:
         if self.is_ended:
-            raise WasClosedError
+            raise ConnectionClosedError
         if self._path is None:
             return
         if self.is_inherited:
             raise UnusableError(_LOST)
         now = monotonic()
-        if now - self._measured > _SIZE_VALID_FOR:
+        if now - self._measured > _MEASURE_INTERVAL:
             self._size = sum(_size_of(self._path, suffix) for suffix in ("", "-wal"))
             self._measured = now
         steps = _MIN_STEPS + _STEPS_PER_BYTE * self._size + _STEPS_PER_CHANGE * self.total_changes
@@ -335,7 +335,7 @@ def _copy(path: Path) -> BoundedConnection:
                 shutil.copyfile(part, Path(folder) / part.name)
             return copy_to_memory(_open_file(Path(folder) / path.name, "rw", 1.0))
     except OSError as error:
-        raise StorageError(f"{refusal}; making a copy failed too: {read_reason(error)}.") from error
+        raise StorageError(f"{refusal}; it cannot be copied either: {read_reason(error)}.") from error
 
 
 def _file_id(path: Path) -> FileId:
@@ -371,102 +371,102 @@ class ThreadConnections:
         self._reopen = reopen
         self._file: FileId | None = first.file
         self._is_closed = False
-        self._lent: WeakSet[_CheckedOut] = WeakSet()
-        self._mine = local()
+        self._leases: WeakSet[_Lease] = WeakSet()
+        self._local = local()
         self._keep(first)
         _all.add(self)
 
     @property
     def current(self) -> BoundedConnection | None:
         """The connection of this thread, or None."""
-        lent: _CheckedOut | None = getattr(self._mine, "lent", None)
-        return None if lent is None or lent.process != os.getpid() else lent.connection
+        lease: _Lease | None = getattr(self._local, "lease", None)
+        return None if lease is None or lease.process != os.getpid() else lease.connection
 
     @contextmanager
     def use(self) -> Iterator[BoundedConnection]:
         """Yield this thread's connection.
 
-        Raises `WasClosedError` if a thread has closed the file, or the file was deleted or replaced.
+        Raises `ConnectionClosedError` if a thread has closed the file, or the file was deleted or replaced.
         """
-        lent = self._check_out()
-        connection = lent.connection
+        lease = self._acquire()
+        connection = lease.connection
         if connection is None:
-            raise WasClosedError
+            raise ConnectionClosedError
         try:
             if not connection.in_transaction and connection.is_replaced():
-                raise WasClosedError(_REPLACED)
+                raise ConnectionClosedError(_REPLACED)
             yield connection
         except (sqlite3.Error, InvalidValueError) as error:
             if connection.is_ended and not isinstance(error, UnusableError):
-                raise WasClosedError from error
+                raise ConnectionClosedError from error
             raise
         finally:
-            self._give_back(lent)
+            self._release(lease)
 
     def renew(self) -> BoundedConnection:
         """Reopen this thread's connection, between two transactions, and return it."""
-        lent: _CheckedOut = self._mine.lent
-        if lent.connection is not None:
-            lent.connection.close()
-        lent.connection = connection = self._reopen()
+        lease: _Lease = self._local.lease
+        if lease.connection is not None:
+            lease.connection.close()
+        lease.connection = connection = self._reopen()
         self._file = connection.file
         return connection
 
     def close(self) -> None:
-        """Close the file for all threads; running calls in other threads raise `WasClosedError`."""
+        """Close the file for all threads; running calls in other threads raise `ConnectionClosedError`."""
         with OPENING:
             self._is_closed = True
-            for lent in list(self._lent):
-                if lent.users and lent.process == os.getpid():
-                    if lent.connection is not None:
-                        lent.connection.end()
+            for lease in list(self._leases):
+                if lease.users and lease.process == os.getpid():
+                    if lease.connection is not None:
+                        lease.connection.end()
                 else:
-                    lent.close()
+                    lease.close()
 
     def close_idle(self) -> None:
         """Close the connections that no thread is using; the caller holds `OPENING`."""
-        for lent in list(self._lent):
-            if not lent.users:
-                lent.close()
+        for lease in list(self._leases):
+            if not lease.users:
+                lease.close()
 
-    def _check_out(self) -> _CheckedOut:
-        lent: _CheckedOut | None = getattr(self._mine, "lent", None)
+    def _acquire(self) -> _Lease:
+        lease: _Lease | None = getattr(self._local, "lease", None)
         with OPENING:
             if self._is_closed:
-                raise WasClosedError
-            if lent is not None and lent.connection is not None and lent.process == os.getpid():
-                lent.users += 1
-                return lent
+                raise ConnectionClosedError
+            if lease is not None and lease.connection is not None and lease.process == os.getpid():
+                lease.users += 1
+                return lease
         try:
             connection = self._reopen()
         except (FileNotFoundError, IsADirectoryError) as error:
-            raise WasClosedError(_REPLACED) from error
+            raise ConnectionClosedError(_REPLACED) from error
         except OSError as error:
-            raise WasClosedError(f"cannot be reopened: {read_reason(error)}") from error
+            raise ConnectionClosedError(f"cannot be reopened: {read_reason(error)}") from error
         if None not in (self._file, connection.file) and connection.file != self._file:
             connection.close()
-            raise WasClosedError(_REPLACED)
+            raise ConnectionClosedError(_REPLACED)
         return self._keep(connection, users=1)
 
-    def _keep(self, connection: BoundedConnection, users: int = 0) -> _CheckedOut:
-        lent = _CheckedOut(connection, users)
+    def _keep(self, connection: BoundedConnection, users: int = 0) -> _Lease:
+        lease = _Lease(connection, users)
         with OPENING:
             if self._is_closed:
                 connection.close()
-                raise WasClosedError
-            self._lent.add(lent)
-        self._mine.lent = lent
-        return lent
+                raise ConnectionClosedError
+            self._leases.add(lease)
+        self._local.lease = lease
+        return lease
 
-    def _give_back(self, lent: _CheckedOut) -> None:
+    def _release(self, lease: _Lease) -> None:
         with OPENING:
-            lent.users -= 1
-            if self._is_closed and not lent.users:
-                lent.close()
+            lease.users -= 1
+            if self._is_closed and not lease.users:
+                lease.close()
 
 
-class _CheckedOut:
-    """A thread's connection, the number of calls using it, and its process."""
+class _Lease:
+    """A thread's connection, the number of calls that use it, and the process."""
 
     __slots__ = ("__weakref__", "connection", "process", "users")
 

@@ -9,6 +9,7 @@ from facebank.errors import UsageError
 from facebank.storage.text import printable
 
 EARLIEST_BIRTH = date(1850, 1, 1)
+"""Earliest birth date that is accepted."""
 
 CLOCK_RESETS = ("1899-12-30", "1900-01-01", "1904-01-01", "1969-12-31", "1970-01-01", "1980-01-01", "2000-01-01")
 """Default dates of reset clocks, in ISO 8601; a photo with such a date is treated as undated."""
@@ -24,7 +25,12 @@ _MAX_SHOWN = 40
 
 
 def earliest_day(born: str) -> date:
-    """Return the first day of a birth date ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; raises `ValueError` for other text.
+    """Return the first day of a birth date ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``.
+
+    Raises
+    ------
+    ValueError
+        The text is not such a date.
 
     Examples
     --------
@@ -57,7 +63,7 @@ def parse_birth_date(text: str, today: date | None = None) -> str:
     return born
 
 
-def format_photo_date(taken_at: datetime | None, *, camera_dated: bool, time: bool = False) -> str:
+def format_photo_date(taken_at: datetime | None, *, camera_dated: bool, with_time: bool = False) -> str:
     """Format a photo's date, with a note if it is the file's date; empty if unknown or implausible.
 
     Parameters
@@ -66,7 +72,7 @@ def format_photo_date(taken_at: datetime | None, *, camera_dated: bool, time: bo
         The time, or None if unknown.
     camera_dated
         Whether the date is from the camera.
-    time
+    with_time
         Whether to include hours and minutes.
 
     Examples
@@ -76,7 +82,7 @@ def format_photo_date(taken_at: datetime | None, *, camera_dated: bool, time: bo
     """
     if taken_at is None or not (camera_dated or is_plausible(taken_at)):
         return ""
-    text = f"{taken_at:%Y-%m-%d %H:%M}" if time else taken_at.date().isoformat()
+    text = f"{taken_at:%Y-%m-%d %H:%M}" if with_time else taken_at.date().isoformat()
     return text if camera_dated else f"{text} (file's date)"
 
 

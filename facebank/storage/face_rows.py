@@ -52,7 +52,7 @@ def face_to_row(face: Face) -> FloatArray:
 
 
 def face_from_row(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
-    """Return a face from its row, the inverse of `face_to_row`; its weaknesses are stored separately."""
+    """Return a face from its row ``(W,)``, the inverse of `face_to_row`; its weaknesses are stored separately."""
     score, size, sharpness, frontality, *optional = (float(value) for value in values[_DETECTION:][:_QUALITY])
     exposure, occlusion, stability = (None if np.isnan(value) else value for value in optional)
     return Face(

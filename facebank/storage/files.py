@@ -97,12 +97,11 @@ def new_file(
     replaces: bool = True,
     suffix: str = "",
     sync: bool = True,
-    appearing: AbstractContextManager[object] | None = None,
+    during_rename: AbstractContextManager[object] | None = None,
 ) -> Iterator[PartialFile]:
     """Write a file atomically: it appears when the ``with`` block ends, or not at all if the block fails.
 
-    Partial files of killed processes in the same folder are removed first. Raises `FileExistsError` if the target
-    exists and `replaces` is false, or `OSError` if it cannot be written.
+    Partial files of killed processes in the same folder are removed first.
 
     Parameters
     ----------
@@ -117,8 +116,15 @@ def new_file(
     sync
         Whether bytes and name are synced to the disk on return. Without it they survive a crash of the process, but
         perhaps not of the system.
-    appearing
+    during_rename
         Context entered when the file is complete, and left after the rename. If entering it fails, there is no file.
+
+    Raises
+    ------
+    FileExistsError
+        The target exists and `replaces` is false.
+    OSError
+        The file cannot be written.
     """
     clean_once(target.parent)
     path, handle, part_lock = _create(target, mode, suffix)
@@ -129,7 +135,7 @@ def new_file(
                 stream.flush()
                 if sync:
                     os.fsync(stream.fileno())
-                with nullcontext() if appearing is None else appearing:
+                with nullcontext() if during_rename is None else during_rename:
                     _publish(path, target, replaces=replaces)
             finally:
                 _drop(path)
@@ -149,8 +155,7 @@ def write_file(
 ) -> None:
     """Write bytes as `new_file` does.
 
-    With `advice`, which tells the user what to do about the file, a missing folder is created, and an `OSError` becomes
-    a `StorageError` that ends with it.
+    With `advice` to the user, a missing folder is created, and an `OSError` becomes a `StorageError` that ends with it.
     """
     try:
         if advice is not None:

@@ -36,10 +36,10 @@ _CACHE_SIZE = 1024
 
 
 class OpenFolder:
-    """An open folder. Use `open` or `folder`, and ``with`` to close it.
+    """An open folder. Created by `open` or `folder`, and closed by ``with`` or `close`.
 
     Names are looked up in the folder itself, wherever its path leads now, and links are not followed. Systems
-    without directory handles (Windows) check each name before use.
+    without directory handles (Windows) check each name before use. All methods raise `OSError` on failure.
     """
 
     def __init__(self, path: Path, handle: int | None) -> None:
@@ -216,7 +216,7 @@ class NamedFolders:
     paths
         Files and folders, which need not exist. Empty for every path that is not behind a link, except links in the
         top folder: ``/home`` and ``/tmp`` are links on some systems.
-    remember
+    cached
         Whether lookups of folders are cached. Use it for a short time only: a folder may be replaced by a link
         meanwhile.
 
@@ -228,11 +228,11 @@ class NamedFolders:
     False
     """
 
-    def __init__(self, paths: Iterable[str | os.PathLike[str]], *, remember: bool = True) -> None:
+    def __init__(self, paths: Iterable[str | os.PathLike[str]], *, cached: bool = True) -> None:
         named = [named_path(path) for path in paths]
         self._folders = tuple(_normcase(os.path.realpath(path)) for path in named)
         self._sidecar_paths = frozenset(chain.from_iterable(_sidecars(path) for path in named if not path.is_dir()))
-        self._real_folder = lru_cache(_CACHE_SIZE)(os.path.realpath) if remember else os.path.realpath
+        self._real_folder = lru_cache(_CACHE_SIZE)(os.path.realpath) if cached else os.path.realpath
 
     def contains(self, path: str | os.PathLike[str]) -> bool:
         """Return whether a path, which need not exist, leads into the named folders; False for a bucket's address."""

@@ -55,11 +55,11 @@ def lock(path: Path) -> Lock | None:
     handle = _open(path)
     if handle is None:
         return Lock(None) if os.path.lexists(path) else None
-    taken = try_flock(handle)
-    if taken is None:
+    is_locked = try_flock(handle)
+    if is_locked is None:
         os.close(handle)
         return Lock(None) if os.path.lexists(path) else None
-    if taken and is_at(handle, path):
+    if is_locked and is_at(handle, path):
         return Lock(handle)
     os.close(handle)
     return None
@@ -93,14 +93,17 @@ def remove_leftovers(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
     """Overwrite a file from its beginning, and remove it; no-op if absent.
 
-    Raises `OSError` if it cannot be overwritten or removed.
-
     Parameters
     ----------
     path
         The file. Of a symbolic link, only the link is removed.
     also_other_names
         Whether a file with other hard links is overwritten; if not, only this name is removed.
+
+    Raises
+    ------
+    OSError
+        The file cannot be overwritten or removed.
     """
     try:
         status = path.lstat()
@@ -129,8 +132,8 @@ def is_leftover_name(name: str) -> bool:
     """Return whether a name is that of a partial file or folder of facebank."""
     if not name.startswith(".") and ".vectors." not in name:  # fast path for nearly all files in a folder of photos
         return False
-    forms = (_LOCKED, _EARLIER_FILES, _EARLIER_FOLDERS, _EARLIER_EXPORT)
-    return any(form.fullmatch(name) for form in forms)
+    patterns = (_LOCKED, _EARLIER_FILES, _EARLIER_FOLDERS, _EARLIER_EXPORT)
+    return any(pattern.fullmatch(name) for pattern in patterns)
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -36,16 +36,19 @@ def write_arrays(stream: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_arrays(stream: IO[bytes], expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, NDArray[Any]]:
     """Read an npz file that must contain exactly the expected arrays.
 
-    Raises `InvalidValueError` if it is not an npz file or has other content.
-
     Parameters
     ----------
     stream
         The open file, binary.
     expected
         dtype, such as ``"<f4"``, and shape by array name.
+
+    Raises
+    ------
+    InvalidValueError
+        It is not an npz file, or has other content.
     """
-    sizes = {name: np.dtype(kind).itemsize * prod(shape) for name, (kind, shape) in expected.items()}
+    sizes = {name: np.dtype(dtype).itemsize * prod(shape) for name, (dtype, shape) in expected.items()}
     if os.fstat(stream.fileno()).st_size > sum(sizes.values()) + _ZIP_OVERHEAD:
         raise InvalidValueError("it is larger than expected")
     try:
@@ -61,7 +64,7 @@ def _check_names(archive: zipfile.ZipFile, expected: Iterable[str]) -> None:
         raise InvalidValueError("it does not contain exactly the expected arrays")
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, size: int, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _read_array(archive: zipfile.ZipFile, name: str, size: int, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     member = archive.getinfo(f"{name}.npy")
     if member.compress_type != zipfile.ZIP_STORED or not size <= member.file_size <= size + _MAX_HEADER:
         raise InvalidValueError(f"its array '{name}' is compressed or has an unexpected size")
@@ -69,10 +72,10 @@ def _read_array(archive: zipfile.ZipFile, name: str, size: int, kind: str, shape
         start = data.read(len(_MAGIC) + 2)
         header = data.read(int.from_bytes(start[-2:], "little"))
         # The expected header is compared literally, because NumPy parses headers as Python.
-        expected = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
+        expected = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
         if not start.startswith(_MAGIC) or header.strip() != expected.encode("ascii"):
             raise InvalidValueError(f"its array '{name}' has an unexpected type or shape")
         values = data.read()  # reading to the end verifies the archive's checksum
     if len(values) != size:
         raise InvalidValueError(f"its array '{name}' is partial")
-    return np.frombuffer(values, dtype=kind).reshape(shape)
+    return np.frombuffer(values, dtype=dtype).reshape(shape)

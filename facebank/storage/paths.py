@@ -27,14 +27,19 @@ if TYPE_CHECKING:
 
 
 def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
-    """Return a path; raises `UsageError` for an empty one, which Python treats as the current folder, and for a bucket.
+    """Return a path as an object, after rejecting empty ones, which Python treats as the current folder.
 
     Parameters
     ----------
     path
         Text or path object.
     what
-        Description for the error message.
+        Name of the path in error messages.
+
+    Raises
+    ------
+    UsageError
+        The path is empty, not a path, or the address of a bucket.
 
     Examples
     --------
@@ -81,7 +86,7 @@ def file_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
     """Return a path that a file can have; raises `UsageError` otherwise, as `named_path` does."""
     named = named_path(path, what)
     if not is_storable(str(named)):
-        raise UsageError(f"{what} is not valid for a file: {printable(repr(str(named)))}")
+        raise UsageError(f"{what} is not valid for a file: {printable(repr(str(named)))}; name another one")
     return named
 
 
@@ -177,7 +182,9 @@ def _user_folder(variable: str, function: str, subfolder: str) -> Path:
         try:
             return path.expanduser()
         except RuntimeError as error:
-            raise UsageError(f"{variable} names {printable(str(path))!r}, and there is no such home folder") from error
+            raise UsageError(
+                f"{variable} names {printable(str(path))!r}, and there is no such home folder: set it to another folder"
+            ) from error
     import platformdirs
 
     folder: Path = getattr(platformdirs, function)("facebank", appauthor=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-RESERVE = "-reserve"
+RESERVE_SUFFIX = "-reserve"
 """Suffix of the file that reserves the space."""
 
 _SIZE = 512 * 1024  # the index of SQLite's log, and the pages of the largest sample
@@ -44,4 +44,4 @@ def release_reserve(path: Path) -> bool:
 
 def _reserve_of(path: Path) -> Path:
     file = path.resolve() if path.is_symlink() else path
-    return file.with_name(file.name + RESERVE)
+    return file.with_name(file.name + RESERVE_SUFFIX)

@@ -19,12 +19,12 @@ from time import monotonic, sleep
 
 from facebank.errors import ClosedError, FacebankError, StorageError, UsageError
 from facebank.storage.concurrency import LockFile
-from facebank.storage.connections import UnusableError, WasClosedError, in_memory, is_filled, is_open_here
+from facebank.storage.connections import ConnectionClosedError, UnusableError, in_memory, is_filled, is_open_here
 from facebank.storage.files import read_reason, write_reason
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
 
-QUEUE = "-queue"
+QUEUE_SUFFIX = "-queue"
 """Suffix of the queue file of waiting writers; it exists only while a writer waits."""
 
 _PAUSE = 0.01  # seconds between two attempts
@@ -34,7 +34,7 @@ _FACEBANK = 0x46424E  # FBN: the first three bytes of every application id
 _MAX_OBJECTS = 200
 _MAX_REASON = 200
 _MOUNTS = Path("/proc/self/mountinfo")
-_NETWORK_KINDS = frozenset(
+_NETWORK_FILESYSTEMS = frozenset(
     {"9p", "afs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "prl_fs", "smb3", "smbfs"}
     | {"fuse.davfs2", "fuse.glusterfs", "fuse.rclone", "fuse.sshfs", "vboxsf"}
 )
@@ -49,9 +49,9 @@ _MESSAGES_BY_EXTENDED_CODE: dict[int, str] = {
 }
 _MESSAGES: dict[int, str] = {
     sqlite3.SQLITE_FULL: "cannot be written because the disk is full: free some space and try again",
-    sqlite3.SQLITE_IOERR: "cannot be read or written: the disk is full or damaged",
-    sqlite3.SQLITE_READONLY: "cannot be changed: it was opened for reading, or is write-protected",
-    sqlite3.SQLITE_PERM: "cannot be opened: permission denied",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: free some space, or check the disk for damage",
+    sqlite3.SQLITE_READONLY: "is write-protected, or was opened for reading: allow writing, or open it for writing",
+    sqlite3.SQLITE_PERM: "cannot be opened: check its permissions",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: check the permissions to read it and to write in its folder",
 }
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
@@ -140,8 +140,8 @@ class SqliteKind:
     def check_tables(self, connection: sqlite3.Connection, path: Path) -> int:
         """Return the schema version of a file; its schema must be exactly that of the version.
 
-        Reads in one transaction, so that a concurrent upgrade does not fail the check. Raises
-        `format_error` or `version_error`.
+        Reads in one transaction, so that a concurrent upgrade does not fail the check. Raises `format_error` or
+        `version_error`.
         """
         if connection.in_transaction:
             return self._check_version(connection, path)
@@ -149,9 +149,9 @@ class SqliteKind:
             return self._check_version(connection, path)
 
     def _check_version(self, connection: sqlite3.Connection, path: Path) -> int:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        if application != self.application_id:
-            raise self._other_program_error(path, application)
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        if application_id != self.application_id:
+            raise self._other_program_error(path, application_id)
         objects = _objects(connection)
         if not _named_objects(self.version_table, objects) <= self._objects_of(self.newest):
             raise self._tables_error(path)  # do not query a different table or view of that name
@@ -174,9 +174,9 @@ class SqliteKind:
     def _objects_of(self, version: int) -> frozenset[_Object]:
         return _build_objects(self.build, version)
 
-    def _other_program_error(self, path: Path, application: int) -> FacebankError:
+    def _other_program_error(self, path: Path, application_id: int) -> FacebankError:
         file = printable(str(path))
-        if application >> 8 == _FACEBANK:
+        if application_id >> 8 == _FACEBANK:
             return self.format_error(f"{file} is not a {self.noun}, but another file of facebank: {self.another}.")
         return self.format_error(f"{file} belongs to another program and is not a {self.noun}: {self.another}.")
 
@@ -186,9 +186,9 @@ class SqliteKind:
     def _translate(self, error: sqlite3.Error, path: Path) -> FacebankError:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if isinstance(error, sqlite3.ProgrammingError):
-            kind = ClosedError if isinstance(error, WasClosedError) else UsageError
+            error_class = ClosedError if isinstance(error, ConnectionClosedError) else UsageError
             reason = str(error) if isinstance(error, UnusableError) else f"cannot be used in this way ({error})"
-            return kind(f"{self.named(path)} {reason}.")
+            return error_class(f"{self.named(path)} {reason}.")
         if code == sqlite3.SQLITE_IOERR_SHORT_READ:
             return self.damage_error(path, "it is truncated")
         if code & 0xFF == sqlite3.SQLITE_INTERRUPT:
@@ -253,10 +253,10 @@ def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") 
 
 
 @contextmanager
-def write_transaction(connection: sqlite3.Connection, path: Path, patience: float) -> Iterator[None]:
+def write_transaction(connection: sqlite3.Connection, path: Path, busy_timeout: float) -> Iterator[None]:
     """Run a transaction in turn with other processes: see `begin_in_turn`."""
     with _commit(connection):
-        begin_in_turn(connection, path, patience)
+        begin_in_turn(connection, path, busy_timeout)
         yield
 
 
@@ -272,44 +272,48 @@ def _commit(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def begin_in_turn(connection: sqlite3.Connection, path: Path, patience: float) -> None:
+def begin_in_turn(connection: sqlite3.Connection, path: Path, busy_timeout: float) -> None:
     """Begin a write transaction, in turn with other writing processes.
 
     SQLite has no queue of writers: a process that writes all the time starves the others. Here the first process that
     has to wait creates a queue file beside the database. While it exists, every writer locks it before it begins and
-    releases it afterwards: the holder is next. Raises `sqlite3.OperationalError` if others are still writing after
-    `patience`.
+    releases it afterwards: the holder is next.
 
     Parameters
     ----------
     connection, path
         The database and its file.
-    patience
+    busy_timeout
         Timeout in seconds. A warning is logged after one second.
+
+    Raises
+    ------
+    sqlite3.OperationalError
+        Other processes are still writing after the timeout.
     """
     (timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")
     try:
-        queue = path.with_name(path.name + QUEUE)
+        queue = path.with_name(path.name + QUEUE_SUFFIX)
         if queue.exists() or not _try_begin(connection):
-            _wait(connection, path, queue, patience)
+            _wait(connection, path, queue, busy_timeout)
     finally:
         connection.execute(f"PRAGMA busy_timeout = {int(timeout)}")
 
 
-def _wait(connection: sqlite3.Connection, path: Path, queue: Path, patience: float) -> None:
+def _wait(connection: sqlite3.Connection, path: Path, queue: Path, busy_timeout: float) -> None:
     started, has_warned, is_next = monotonic(), False, False
     lock = LockFile(queue)
     try:
         while True:
             is_next = is_next or lock.take()
             waited = monotonic() - started
-            if is_next and _try_begin(connection, last=waited >= patience):
+            if is_next and _try_begin(connection, last=waited >= busy_timeout):
                 return
-            if waited >= patience:
+            if waited >= busy_timeout:
                 connection.execute("BEGIN IMMEDIATE")  # raises the busy error, or succeeds
                 return
-            if not has_warned and waited >= min(_WARN_AFTER, patience):
+            if not has_warned and waited >= min(_WARN_AFTER, busy_timeout):
                 has_warned = True
                 _warn(path)
             sleep(_PAUSE)
@@ -346,24 +350,24 @@ def is_on_network(path: Path) -> bool:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return False
-    return filesystem_kind(mounts, resolved) in _NETWORK_KINDS
+    return filesystem_type(mounts, resolved) in _NETWORK_FILESYSTEMS
 
 
-def filesystem_kind(mounts: str, path: str) -> str:
-    """Return the file system type of a resolved path, such as ``nfs4``, or an empty text.
+def filesystem_type(mounts: str, path: str) -> str:
+    """Return the type of the file system of a resolved path, such as ``nfs4``; empty if unknown.
 
     `mounts` is the content of ``/proc/self/mountinfo``, see proc(5).
     """
-    longest, kind = -1, ""
+    longest, filesystem = -1, ""
     for line in mounts.splitlines():
         mount, _, source = line.partition(" - ")
         fields = mount.split()
         if len(fields) < 5 or not source.strip():
             continue
-        point = _unescape(fields[4]).rstrip("/")
-        if (path == point or path.startswith(point + "/")) and len(point) >= longest:
-            longest, kind = len(point), source.split()[0]
-    return kind
+        mount_point = _unescape(fields[4]).rstrip("/")
+        if (path == mount_point or path.startswith(mount_point + "/")) and len(mount_point) >= longest:
+            longest, filesystem = len(mount_point), source.split()[0]
+    return filesystem
 
 
 def _unescape(text: str) -> str:
@@ -384,7 +388,7 @@ def _build_objects(build: Callable[[sqlite3.Connection, int], None], version: in
 
 def _objects(connection: sqlite3.Connection) -> frozenset[_Object]:
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT ?", (_MAX_OBJECTS,))
-    return frozenset((kind, name, table, _collapse_spaces(sql)) for kind, name, table, sql in rows)
+    return frozenset((object_type, name, table, _collapse_spaces(sql)) for object_type, name, table, sql in rows)
 
 
 def _collapse_spaces(sql: object) -> str | None:

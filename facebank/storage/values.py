@@ -36,11 +36,11 @@ def integer(value: object) -> int:
     return value
 
 
-def integer_between(value: object, least: int, most: int) -> int:
-    """Validate and return an integer from `least` to `most`."""
+def integer_between(value: object, minimum: int, maximum: int) -> int:
+    """Validate and return an integer from `minimum` to `maximum`."""
     number = integer(value)
-    if not least <= number <= most:
-        raise InvalidValueError(f"it contains the number {str(number)[:40]}, which is not from {least} to {most}")
+    if not minimum <= number <= maximum:
+        raise InvalidValueError(f"it contains the number {str(number)[:40]}, which is not from {minimum} to {maximum}")
     return number
 
 
@@ -116,7 +116,10 @@ def bytes_to_path(data: object) -> str:
 
 
 def row_digest(table: str, values: Iterable[object]) -> bytes:
-    """Return the digest, 16 bytes, of a row's column values, the digest excluded."""
+    """Return the digest, 16 bytes, of a row's column values, the digest excluded.
+
+    Raises `TypeError` for a value that SQLite cannot store.
+    """
     parts = [b"%d:" % len(table), table.encode()]
     for value in values:
         if isinstance(value, bytes):

@@ -328,7 +328,7 @@ def test_a_photo_of_many_faces_is_analyzed_like_others(engine: Engine, scan_file
 def test_a_folder_that_becomes_a_link_while_it_is_scanned_is_not_read(
     engine: Engine, scan_file: ScanFile, folder: Path, tmp_path: Path
 ) -> None:
-    within = NamedFolders([folder], remember=False)
+    within = NamedFolders([folder], cached=False)
     plan = plan_scan(scan_file, [folder], within)
     assert len(plan.todo) == 3
     (folder / "space").rename(tmp_path / "outside")  # the same file, with unchanged size and time

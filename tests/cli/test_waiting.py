@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from facebank.storage.sqlite import QUEUE
+from facebank.storage.sqlite import QUEUE_SUFFIX
 
 from .conftest import Run
 
 
 def test_waiting_for_another_process_is_reported(run: Run, two_people: Path) -> None:
-    queue = two_people.with_name(two_people.name + QUEUE)
+    queue = two_people.with_name(two_people.name + QUEUE_SUFFIX)
     with closing(sqlite3.connect(two_people, isolation_level=None, check_same_thread=False)) as other:
 
         def finish() -> None:

@@ -12,7 +12,7 @@ from facebank.album.scan.scanner import state_of
 from facebank.cluster.pack_files import PackName
 from facebank.cluster.ray_cluster import _connect
 from facebank.cluster.ray_job import RayJob, _Worker
-from facebank.cluster.worker import Job, Ready
+from facebank.cluster.worker import Job, PreparationResult
 from facebank.errors import ClusterError
 from facebank.storage.progress import SILENT
 
@@ -41,11 +41,11 @@ def test_a_machine_is_not_refused_for_a_file_that_changed_since_the_job_began(tm
     actor = PreparedActor()
     worker = _Worker(actor, "pending", is_first=True)
     paths[0].write_bytes(b"another photo")
-    ray_job._finish_preparation(worker, Ready("other", 1, "it does not see a.jpg as this machine does"))
+    ray_job._finish_preparation(worker, PreparationResult("other", 1, "it does not see a.jpg as this machine does"))
     assert worker.preparation == "pending"
     assert [job.probe_files for job in actor.jobs] == [job.probe_files[1:]]
     with pytest.raises(ClusterError, match="other cannot be used: it does not see b"):
-        ray_job._finish_preparation(worker, Ready("other", 1, "it does not see b.jpg as this machine does"))
+        ray_job._finish_preparation(worker, PreparationResult("other", 1, "it does not see b.jpg as this machine does"))
 
 
 def test_a_cluster_that_does_not_start_in_time_is_an_error_that_says_so(tmp_path: Path) -> None:

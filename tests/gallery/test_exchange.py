@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import ExchangeError, PersonNotFoundError, StorageError
-from facebank.gallery import Gallery, Imported, export_gallery, import_gallery
+from facebank.gallery import Gallery, ImportReport, export_gallery, import_gallery
 
 if TYPE_CHECKING:
     from tests.gallery.conftest import FaceFactory
@@ -51,7 +51,7 @@ def contents(gallery: Gallery) -> dict[str, list[Any]]:
 
 
 def test_exports_are_imported_unchanged(gallery: Gallery, other: Gallery, exported: Path) -> None:
-    assert import_gallery(other, exported) == Imported(people=3, samples=5, duplicates=0, duplicates_elsewhere=0)
+    assert import_gallery(other, exported) == ImportReport(people=3, samples=5, duplicates=0, duplicates_elsewhere=0)
     assert contents(other) == contents(gallery)
     assert len(other.vectors().sample_ids) == 5
 
@@ -94,14 +94,14 @@ def test_exports_without_birth_dates_are_read(other: Gallery, exported: Path) ->
         (exported / name).write_bytes(content)
         manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (exported / "manifest.json").write_text(json.dumps(manifest))
-    assert import_gallery(other, exported) == Imported(people=3, samples=5, duplicates=0, duplicates_elsewhere=0)
+    assert import_gallery(other, exported) == ImportReport(people=3, samples=5, duplicates=0, duplicates_elsewhere=0)
     assert {(person.born, person.note) for person in other.people()} == {(None, None)}
 
 
 def test_a_second_import_adds_nothing(other: Gallery, exported: Path) -> None:
     import_gallery(other, exported)
     before = contents(other)
-    assert import_gallery(other, exported) == Imported(people=0, samples=0, duplicates=5, duplicates_elsewhere=0)
+    assert import_gallery(other, exported) == ImportReport(people=0, samples=0, duplicates=5, duplicates_elsewhere=0)
     assert contents(other) == before
 
 
@@ -115,7 +115,7 @@ def test_imports_merge_people_of_one_name(other: Gallery, exported: Path, random
 def test_imports_report_faces_of_other_people(gallery: Gallery, other: Gallery, exported: Path) -> None:
     import_gallery(other, exported)
     other.rename("Ada", "Augusta")
-    assert import_gallery(other, exported) == Imported(people=0, samples=0, duplicates=5, duplicates_elsewhere=4)
+    assert import_gallery(other, exported) == ImportReport(people=0, samples=0, duplicates=5, duplicates_elsewhere=4)
     assert "Ada" not in other.names().values()
 
 
@@ -139,7 +139,7 @@ def test_thumbnails_are_optional(gallery: Gallery, other: Gallery, exported: Pat
 
 def test_an_empty_gallery_is_exported_too(gallery: Gallery, other: Gallery, tmp_path: Path) -> None:
     folder = export_gallery(gallery, tmp_path / "empty").folder
-    assert import_gallery(other, folder) == Imported(0, 0, 0, 0)
+    assert import_gallery(other, folder) == ImportReport(0, 0, 0, 0)
 
 
 @settings(max_examples=20, deadline=None)

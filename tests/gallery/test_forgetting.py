@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import PersonNotFoundError, UsageError
 from facebank.gallery import Gallery, inspect_gallery, name_key
-from facebank.gallery.derived import derived_file, index_file
+from facebank.gallery.derived import classifier_file, index_file
 from facebank.gallery.records import FaceKey
 from facebank.index import gallery_index
 from tests.index.nearest import nearest_person
@@ -41,7 +41,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def read_all_bytes(path: Path) -> bytes:
     """Return the content of all files of a gallery, including derived ones."""
-    derived = [derived_file(path), *index_file(path).parent.glob(index_file(path).name + "*")]
+    derived = [classifier_file(path), *index_file(path).parent.glob(index_file(path).name + "*")]
     files = [*path.parent.glob(path.name + "*"), *(file for file in derived if file.exists())]
     return b"\0".join(file.read_bytes() for file in sorted(files))
 

@@ -51,13 +51,13 @@ def test_a_merge_is_undone_completely(people: Gallery, faces: FaceFactory) -> No
     before = read_state(people)
     merged = people.merge(["Bea", "Cleo"], "Ada")
     assert (merged.sample_count, merged.born, merged.note) == (6, "1990", "first; second")
-    assert [(source.name, source.samples) for source in people.merged("Ada")] == [("Bea", 2), ("Cleo", 2)]
-    assert people.merged_into() == {"Ada"}
+    assert [(source.name, source.samples) for source in people.merged_people("Ada")] == [("Bea", 2), ("Cleo", 2)]
+    assert people.people_with_merges() == {"Ada"}
     assert [person.name for person in people.unmerge("ada")] == ["Bea", "Cleo"]
     assert read_state(people) == before
     ada, bea = people.person("Ada").id, people.person("Bea").id
     assert [people.denials_of(face) for face in (only_bea, both, only_ada)] == [{bea}, {ada, bea}, {ada}]
-    assert people.merged_into() == set()
+    assert people.people_with_merges() == set()
     assert len(people.vectors().sample_ids) == 6
     assert inspect_gallery(people.path).problems == ()
     with pytest.raises(UsageError, match="Nothing to undo"):
@@ -69,10 +69,10 @@ def test_merges_are_undone_in_reverse_order(people: Gallery) -> None:
     people.merge(["Cleo"], "Bea")
     second = read_state(people)
     people.merge(["Bea"], "Ada")
-    assert [source.name for source in people.merged("Ada")] == ["Bea"]
+    assert [source.name for source in people.merged_people("Ada")] == ["Bea"]
     people.unmerge("Ada")
     assert read_state(people) == second
-    assert [source.name for source in people.merged("Bea")] == ["Cleo"]
+    assert [source.name for source in people.merged_people("Bea")] == ["Cleo"]
     people.unmerge("Bea")
     assert read_state(people) == first
 
@@ -140,7 +140,7 @@ def test_removing_the_last_sample_erases_the_merged_name(people: Gallery) -> Non
     people.merge(["Beatrix Unlikely"], "Ada")
     for number in (3, 4):
         people.remove_sample(number)
-    assert people.merged("Ada") == []
+    assert people.merged_people("Ada") == []
     assert b"Beatrix" not in read_files(people)
 
 

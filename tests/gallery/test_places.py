@@ -12,7 +12,7 @@ import pytest
 
 from facebank.errors import UsageError
 from facebank.gallery import Gallery, PlaceKind, export_gallery
-from facebank.gallery.derived import derived_file
+from facebank.gallery.derived import classifier_file
 from facebank.gallery.places import WRITTEN_PLACES_SETTING, add_place
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def test_files_in_another_cache_are_wiped_too(
     gallery.enroll("Ada", faces.samples(1))
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "elsewhere"))
     gallery.note_place()
-    coefficients = derived_file(gallery.path)
+    coefficients = classifier_file(gallery.path)
     coefficients.parent.mkdir(parents=True)
     coefficients.write_bytes(b"coefficients of Ada")
     other = coefficients.with_name("0" * 32 + ".npz")

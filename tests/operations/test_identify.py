@@ -18,7 +18,7 @@ import pytest
 from facebank import FaceBank
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey, Gallery, NewSample
-from facebank.gallery.derived import derived_file
+from facebank.gallery.derived import classifier_file
 from facebank.index.indexed_samples import MASK
 from facebank.operations.engine import Engine, load_engine
 from facebank.operations.identify import describe_others, identify_photo, prepare_identification
@@ -408,7 +408,7 @@ def test_a_read_only_gallery_works(kind: str, make: MakeGallery, engine: Engine)
 def test_fitted_coefficients_are_cached(kind: str, make: MakeGallery, engine: Engine) -> None:
     gallery, settings = make(3, 2, 1), DecisionSettings(classifier=kind)
     first = prepare_identification(gallery, engine, settings)
-    path = derived_file(gallery.path)
+    path = classifier_file(gallery.path)
     before = path.stat()
     second = prepare_identification(gallery, engine, settings)
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -423,7 +423,7 @@ def test_fitted_coefficients_are_cached(kind: str, make: MakeGallery, engine: En
 def test_classifiers_without_fitting_write_no_cache(kind: str, make: MakeGallery, engine: Engine) -> None:
     gallery = make(3, 2, 1)
     prepare_identification(gallery, engine, DecisionSettings(classifier=kind))
-    assert not derived_file(gallery.path).exists()
+    assert not classifier_file(gallery.path).exists()
 
 
 def test_forgetting_a_person_wipes_the_coefficients(make: MakeGallery, engine: Engine) -> None:
@@ -434,7 +434,7 @@ def test_forgetting_a_person_wipes_the_coefficients(make: MakeGallery, engine: E
     ]
     for forget in forgets:
         prepare_identification(gallery, engine, settings)
-        path = derived_file(gallery.path)
+        path = classifier_file(gallery.path)
         link = path.with_name("the same bytes on the disk")
         os.link(path, link)
         size = path.stat().st_size
@@ -458,7 +458,7 @@ def test_coefficients_written_during_forgetting_are_wiped(
 
     monkeypatch.setattr(coefficient_cache, "fit", forget_and_fit)
     prepare_identification(gallery, engine, DecisionSettings(classifier="svm"))
-    assert not derived_file(gallery.path).exists()
+    assert not classifier_file(gallery.path).exists()
 
 
 def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine: Engine) -> None:

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from facebank.errors import StorageError, UsageError
-from facebank.gallery.derived import derived_file, wipe_derived
+from facebank.gallery.derived import classifier_file, wipe_derived
 from facebank.recognition import coefficient_cache, solving, training
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.coefficient_cache import fit_cached
@@ -204,7 +204,7 @@ def test_any_change_refits_and_replaces_the_file(
     fit_or_load(gallery)
     fit_or_load(gallery, **changes)
     assert len(fits) == 2
-    assert [path for path in cache.rglob("*") if path.is_file()] == [derived_file(gallery)]
+    assert [path for path in cache.rglob("*") if path.is_file()] == [classifier_file(gallery)]
     fit_or_load(gallery)
     assert len(fits) == 3
 
@@ -219,7 +219,7 @@ def test_each_gallery_has_its_own_file(gallery: Path, tmp_path: Path, fits: list
 @pytest.mark.parametrize("length", [0, 10, 500, -1])
 def test_damaged_file_is_refitted(length: int, gallery: Path, fits: list[str]) -> None:
     first = fit_or_load(gallery)
-    path = derived_file(gallery)
+    path = classifier_file(gallery)
     path.write_bytes(path.read_bytes()[:length])
     np.testing.assert_array_equal(fit_or_load(gallery).weights, first.weights)
     fit_or_load(gallery)
@@ -228,7 +228,7 @@ def test_damaged_file_is_refitted(length: int, gallery: Path, fits: list[str]) -
 
 def test_altered_file_is_refitted(gallery: Path, fits: list[str]) -> None:
     fit_or_load(gallery)
-    path = derived_file(gallery)
+    path = classifier_file(gallery)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
@@ -238,7 +238,7 @@ def test_altered_file_is_refitted(gallery: Path, fits: list[str]) -> None:
 
 def test_pickled_objects_are_not_loaded(gallery: Path, fits: list[str]) -> None:
     fit_or_load(gallery)
-    path = derived_file(gallery)
+    path = classifier_file(gallery)
     with np.load(path) as arrays:
         content = dict(arrays)
     np.savez(path.with_suffix(""), **{**content, "weights": np.array([{"a": 1}], dtype=object)})
@@ -248,7 +248,7 @@ def test_pickled_objects_are_not_loaded(gallery: Path, fits: list[str]) -> None:
 
 def test_wiped_file_is_overwritten_with_zeros(gallery: Path, cache: Path) -> None:
     fit_or_load(gallery)
-    path = derived_file(gallery)
+    path = classifier_file(gallery)
     size = path.stat().st_size
     link = path.with_name("the same bytes on the disk")
     os.link(path, link)
@@ -260,7 +260,7 @@ def test_wiped_file_is_overwritten_with_zeros(gallery: Path, cache: Path) -> Non
 
 def test_replaced_file_is_overwritten_first(gallery: Path) -> None:
     fit_or_load(gallery)
-    path = derived_file(gallery)
+    path = classifier_file(gallery)
     size = path.stat().st_size
     link = path.with_name("the same bytes on the disk")
     os.link(path, link)
@@ -271,7 +271,7 @@ def test_replaced_file_is_overwritten_first(gallery: Path) -> None:
 
 def test_file_is_readable_by_its_owner_only(gallery: Path) -> None:
     fit_or_load(gallery)
-    assert derived_file(gallery).stat().st_mode & 0o077 == 0
+    assert classifier_file(gallery).stat().st_mode & 0o077 == 0
 
 
 def test_unwritable_cache_is_not_an_error(gallery: Path, cache: Path, fits: list[str]) -> None:
@@ -282,6 +282,6 @@ def test_unwritable_cache_is_not_an_error(gallery: Path, cache: Path, fits: list
 
 
 def test_coefficients_that_cannot_be_removed_are_an_error(gallery: Path) -> None:
-    derived_file(gallery).mkdir(parents=True)
+    classifier_file(gallery).mkdir(parents=True)
     with pytest.raises(StorageError, match="forgotten"):
         wipe_derived(gallery)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from facebank import FaceBank
-from facebank.gallery.derived import derived_file, index_file
+from facebank.gallery.derived import classifier_file, index_file
 from facebank.service.compreface.image_ids import image_id_of
 from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
@@ -72,7 +72,7 @@ def test_forgotten_people_are_gone_from_the_file(client: httpx.Client, gallery: 
 
 def all_bytes(gallery: Path) -> bytes:
     """Return the content of the gallery, its log and its cache."""
-    cached = [derived_file(gallery), *index_file(gallery).parent.rglob("*")]
+    cached = [classifier_file(gallery), *index_file(gallery).parent.rglob("*")]
     files = [*gallery.parent.glob(f"{gallery.name}*"), *(file for file in cached if file.is_file())]
     return b"\0".join(file.read_bytes() for file in files)
 

@@ -74,7 +74,7 @@ def test_dates_of_reset_clocks_are_implausible(day: str) -> None:
 def test_file_dates_are_marked_and_implausible_ones_omitted() -> None:
     taken_at = datetime(2019, 6, 1, 8, 30)
     assert format_photo_date(taken_at, camera_dated=True) == "2019-06-01"
-    assert format_photo_date(taken_at, camera_dated=True, time=True) == "2019-06-01 08:30"
+    assert format_photo_date(taken_at, camera_dated=True, with_time=True) == "2019-06-01 08:30"
     assert format_photo_date(taken_at, camera_dated=False) == "2019-06-01 (file's date)"
     assert format_photo_date(datetime(2000, 1, 1, 8), camera_dated=False) == ""
     assert format_photo_date(None, camera_dated=False) == ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facebank.storage.sqlite import choose_journal, filesystem_kind, is_on_network
+from facebank.storage.sqlite import choose_journal, filesystem_type, is_on_network
 
 MOUNTS = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -33,11 +33,11 @@ nonsense
     ],
 )
 def test_the_innermost_mount_applies(path: str, kind: str) -> None:
-    assert filesystem_kind(MOUNTS, path) == kind
+    assert filesystem_type(MOUNTS, path) == kind
 
 
 def test_an_unmounted_path_has_no_type() -> None:
-    assert filesystem_kind("", "/var/family.facebank") == ""
+    assert filesystem_type("", "/var/family.facebank") == ""
 
 
 def test_a_temporary_folder_is_not_on_the_network(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_targets_outside_are_excluded(album: Path, name: str, is_inside: bool) -
 
 
 def test_without_a_cache_a_folder_replaced_by_a_link_is_excluded(album: Path) -> None:
-    folders, photo = NamedFolders([album], remember=False), album / "2019" / "mia.jpg"
+    folders, photo = NamedFolders([album], cached=False), album / "2019" / "mia.jpg"
     assert folders.contains(photo)
     (album / "2019").rename(album.parent / "elsewhere")
     (album / "2019").symlink_to(album.parent / "elsewhere")

@@ -17,7 +17,7 @@ import pytest
 
 from facebank.storage.concurrency import hold_lock_file
 from facebank.storage.connections import connect
-from facebank.storage.sqlite import QUEUE, begin_in_turn, write_transaction
+from facebank.storage.sqlite import QUEUE_SUFFIX, begin_in_turn, write_transaction
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -113,7 +113,7 @@ def test_a_waiting_writer_precedes_frequent_writers(path: Path, start: Callable[
     counts = [int(loop.communicate("stop")[0].split()[-1]) for loop in loops]
     assert all(counts)
     assert max(write_counts) <= 40  # three other writers take turns; without turns, hundreds
-    assert not path.with_name(path.name + QUEUE).exists()
+    assert not path.with_name(path.name + QUEUE_SUFFIX).exists()
 
 
 def test_waiting_is_logged_once(
@@ -139,19 +139,19 @@ def test_a_stale_queue_file_does_not_block_writers(path: Path, start: Callable[.
     holder = start(HOLD, path)
     assert read_line(holder) == "ready"
     waiter = start(ONCE, path, 1)
-    while not path.with_name(path.name + QUEUE).exists():
+    while not path.with_name(path.name + QUEUE_SUFFIX).exists():
         time.sleep(0.01)
     for process in (waiter, holder):
         process.send_signal(signal.SIGKILL)
         process.wait()
     with closing(connect(path, busy_timeout=1)) as connection, write_transaction(connection, path, 1):
         connection.execute("UPDATE t SET x = 1")
-    assert not path.with_name(path.name + QUEUE).exists()
+    assert not path.with_name(path.name + QUEUE_SUFFIX).exists()
 
 
 @pytest.mark.parametrize("obstacle", ["folder", "link"])
 def test_other_files_in_place_of_the_queue_are_kept(path: Path, obstacle: str) -> None:
-    queue, outside = path.with_name(path.name + QUEUE), path.with_name("outside")
+    queue, outside = path.with_name(path.name + QUEUE_SUFFIX), path.with_name("outside")
     outside.write_text("x")
     queue.mkdir() if obstacle == "folder" else queue.symlink_to(outside)
     with closing(connect(path, busy_timeout=1)) as connection, write_transaction(connection, path, 1):

@@ -55,8 +55,6 @@ class ColumnKind(Enum):
 def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, ColumnKind]) -> int:
     """Return a row's digest, a signed 64-bit number.
 
-    Raises `InvalidValueError` if a value is not of its column's type.
-
     Parameters
     ----------
     name
@@ -65,6 +63,11 @@ def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Colum
         Values by column.
     kinds
         Types by column, at least for the given values.
+
+    Raises
+    ------
+    InvalidValueError
+        A value is not of its column's type.
     """
     return signed(_mix(_total(name, values, kinds) & _BITS))
 

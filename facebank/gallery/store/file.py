@@ -74,9 +74,14 @@ GALLERY_FILE = SqliteKind(
 class ReadAgainError(GalleryBusyError):
     """The file changed while it was read; reading it again from the beginning succeeds."""
 
+    def __init__(
+        self, message: str = "the gallery was changed by another process while it was read: try again"
+    ) -> None:
+        super().__init__(message)
+
 
 class Wiping(Enum):
-    """Whether removed bytes have been wiped; if not, the next opening for writing tries again."""
+    """The result of wiping removed bytes; unless it is `DONE`, the next opening for writing tries again."""
 
     DONE = auto()
     BUSY = auto()  # other processes use the gallery
@@ -84,14 +89,16 @@ class Wiping(Enum):
 
 
 class GalleryFile:
-    """An open gallery's file, with one connection per thread. Use `open` to get one."""
+    """An open gallery's file, with one connection per thread. Created by `open`."""
 
-    def __init__(self, first: BoundedConnection, path: Path, *, writable: bool, patience: float) -> None:
+    def __init__(self, first: BoundedConnection, path: Path, *, writable: bool, busy_timeout: float) -> None:
         self.path = path
         self.writable = writable
         self.upgrade: Upgrade | None = None
-        self._connections = ThreadConnections(first, partial(_reopen, path, writable=writable, patience=patience))
-        self._patience = patience
+        self._connections = ThreadConnections(
+            first, partial(_reopen, path, writable=writable, busy_timeout=busy_timeout)
+        )
+        self._busy_timeout = busy_timeout
         self._keeps_reserve = False
 
     @classmethod
@@ -121,7 +128,7 @@ class GalleryFile:
         GALLERY_FILE.check_header(path, may_be_empty=new_pack is not None)
         with GALLERY_FILE.translate_errors(path):
             connection = connect(path, busy_timeout=busy_timeout)
-        file = cls(connection, path, writable=is_writable(path) and not read_only, patience=busy_timeout)
+        file = cls(connection, path, writable=is_writable(path) and not read_only, busy_timeout=busy_timeout)
         try:
             file._prepare(new_pack)
         except BaseException:
@@ -169,7 +176,7 @@ class GalleryFile:
             if connection.in_transaction:
                 raise UsageError("A gallery cannot be changed inside a snapshot: leave the snapshot first.")
             try:
-                with write_transaction(connection, self.path, self._patience):
+                with write_transaction(connection, self.path, self._busy_timeout):
                     yield connection
             finally:
                 clear_cache(connection)
@@ -192,7 +199,7 @@ class GalleryFile:
             state.write_setting(connection, key, value)
 
     @contextmanager
-    def sparing_disk(self) -> Iterator[None]:
+    def temporary_files_in_memory(self) -> Iterator[None]:
         """Keep SQLite's temporary files in memory, for this thread."""
         with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
             connection.execute("PRAGMA temp_store = MEMORY")
@@ -291,9 +298,9 @@ class GalleryFile:
                 self.wipe()
 
 
-def _reopen(path: Path, *, writable: bool, patience: float) -> BoundedConnection:
+def _reopen(path: Path, *, writable: bool, busy_timeout: float) -> BoundedConnection:
     """Return a new connection, for another thread or to see changes by other processes."""
-    connection = connect(path, busy_timeout=patience)
+    connection = connect(path, busy_timeout=busy_timeout)
     try:
         if not writable:
             connection.execute("PRAGMA query_only = ON")

@@ -168,7 +168,7 @@ def is_sum_of(name: str, table: str) -> bool:
 
 
 def read_sum(connection: sqlite3.Connection, name: str) -> Sum:
-    """Return a stored sum; `NOTHING` if there is none."""
+    """Return a stored sum; `EMPTY_SUM` if there is none."""
     row = connection.execute("SELECT row_count, total, seal FROM sums WHERE name = ?", (name,)).fetchone()
     if row is None:
         return EMPTY_SUM

@@ -112,7 +112,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
         "people": TableSchema(
             ("id",),
             _columns(whole="id", text="name key created_at born note"),
-            later={"born": 3, "note": 3},
+            later={"born": FACTS_SINCE, "note": FACTS_SINCE},
             parts={"names": Part(("id", "name")), "births": Part(("id", "born"), having="born")},
         ),
         "samples": TableSchema(
@@ -123,10 +123,12 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
                 text="content_hash taken_at enrolled_at picture_hash",
                 data="box landmarks source",
             ),
-            later={"masked": 3, "camera_dated": 3, "picture_hash": 4},
+            later={"masked": FACTS_SINCE, "camera_dated": FACTS_SINCE, "picture_hash": PICTURES_SINCE},
             parents={"person_id": "people"},
             parts={
-                "owners": Part(("id", "person_id", "quality", "masked"), by="masked", index="samples_by_owner", since=6)
+                "owners": Part(
+                    ("id", "person_id", "quality", "masked"), by="masked", index="samples_by_owner", since=OWNERS_SINCE
+                )
             },
         ),
         "thumbnails": TableSchema(
@@ -142,17 +144,17 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
         "denials": TableSchema(
             ("id",),
             _columns(whole="id person_id quarter_turns", text="content_hash denied_at picture_hash", data="box"),
-            later={"picture_hash": 4},
+            later={"picture_hash": PICTURES_SINCE},
             parents={"person_id": "people"},
-            since=2,
+            since=FEEDBACK_SINCE,
         ),
         "strangers": TableSchema(
             ("id",),
             _columns(
                 whole="id quarter_turns", text="content_hash remembered_at picture_hash", data="source box vector"
             ),
-            later={"picture_hash": 4},
-            since=2,
+            later={"picture_hash": PICTURES_SINCE},
+            since=FEEDBACK_SINCE,
         ),
         "merges": TableSchema(
             ("id",),
@@ -160,21 +162,23 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
                 whole="id person_id batch came_with", text="name created_at born note kept_born kept_note merged_at"
             ),
             parents={"person_id": "people"},
-            since=5,
+            since=MERGES_SINCE,
         ),
         "merged_samples": TableSchema(
             ("merge_id", "sample_id"),
             _columns(whole="merge_id sample_id"),
             parents={"merge_id": "merges", "sample_id": "samples"},
-            since=5,
+            since=MERGES_SINCE,
         ),
         "merged_denials": TableSchema(
             ("merge_id", "denial_id"),
             _columns(whole="merge_id denial_id is_shared"),
             parents={"merge_id": "merges", "denial_id": "denials"},
-            since=5,
+            since=MERGES_SINCE,
         ),
-        "sums": TableSchema(("name",), _columns(whole="row_count total", text="name"), since=4, is_summed=False),
+        "sums": TableSchema(
+            ("name",), _columns(whole="row_count total", text="name"), since=SEALS_SINCE, is_summed=False
+        ),
     }
 )
 """All tables but ``migrations``."""

@@ -144,7 +144,7 @@ def _list_people(gallery: Gallery, limit: int, offset: int) -> Record:
 
 def _describe_person(gallery: Gallery, name: str) -> Record:
     with gallery.snapshot():
-        person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged(name)
+        person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged_people(name)
     return {
         **person_record(person),
         "photos": len({sample.content_hash for sample in samples}),

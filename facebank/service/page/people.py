@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.album.overview import SeenFace, SeenPhoto
     from facebank.album.videos import SeenVideo
-    from facebank.gallery import Forgotten, MergedPerson
+    from facebank.gallery import ForgetReport, MergedPerson
     from facebank.service.page.memory import PageMemory
     from facebank.types import Person, Sample
 
@@ -244,7 +244,7 @@ async def remove_sample(
     return {"message": await _change(memory, remove)}
 
 
-def _full_disk_warning(removed: Forgotten) -> str:
+def _full_disk_warning(removed: ForgetReport) -> str:
     """Return a warning if removed bytes could not be overwritten because the disk is full; else an empty text."""
     if not removed.full_disk:
         return ""
@@ -289,7 +289,7 @@ def _view_of(memory: PageMemory, person_id: int, companion_id: int | None) -> _P
         companions=[(other, names[other], count) for other, count in companions.most_common(_MAX_COMPANIONS)],
         companion_id=companion_id,
         samples=bank.samples(name),
-        merged=bank.gallery.merged(name),
+        merged=bank.gallery.merged_people(name),
         names=sorted((other for key, other in names.items() if key != person_id), key=str.casefold),
     )
 
