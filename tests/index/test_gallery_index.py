@@ -296,14 +296,14 @@ def test_a_restored_backup_at_the_same_revision_gets_its_own_index(gallery: Gall
 
 def test_enrolled_faces_are_reloaded_after_the_index_was_overwritten(gallery: Gallery) -> None:
     faces = EnrolledFaces(gallery)
-    faces.follow()
+    faces.refresh()
     path = index_file(gallery.path)
     path.write_bytes(bytes(path.stat().st_size))
     path.unlink()
     probe = FaceFactory(9).vector()
     with pytest.raises(GalleryBusyError):
         faces.other_people([]).nearest(probe)
-    faces.follow()
+    faces.refresh()
     assert faces.other_people([]).nearest(probe) == OtherPeople(open_in_memory(gallery).people).nearest(probe)
 
 
