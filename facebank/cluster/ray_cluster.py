@@ -148,7 +148,7 @@ def _connect(ray: Any, address: str, folder: Path | None) -> None:
             )
         else:
             ray.init(address=address, **common)
-    except Exception as error:  # Ray raises Exception itself if a node does not start in time
+    except Exception as error:  # Ray raises a bare Exception if a node does not start in time
         if was_interrupted(error):
             raise KeyboardInterrupt from error
         location = "on this machine" if folder is not None else f"at {address}"
@@ -156,7 +156,7 @@ def _connect(ray: Any, address: str, folder: Path | None) -> None:
 
 
 def _require_answer(address: str) -> None:
-    """Raise `ClusterError` unless Ray of this version answers at the address; Ray itself would wait a minute."""
+    """Raise `ClusterError` unless Ray of this version answers at the address; ``ray.init`` would wait a minute."""
     if not _is_open(address):
         raise ClusterError(
             f"nothing listens at {address}: start Ray there with 'ray start --head', or check host, port and firewall"
@@ -212,7 +212,7 @@ def _short_folder() -> str | None:
 
 @contextmanager
 def _silence_ray() -> Iterator[None]:
-    """Keep Ray from writing to the terminal, because facebank reports such events itself."""
+    """Keep Ray from writing to the terminal, because facebank reports these events."""
     worker: Any = importlib.import_module("ray._private.worker")
     printer, logger = getattr(worker, "print_to_stdstream", None), logging.getLogger("ray")
     level = logger.level

@@ -198,7 +198,7 @@ class RayJob:
             worker.assigned.append(_AssignedBatch(batch, worker.actor.scan.remote(batch.files, hints)))
 
     def _receive(self, worker: _Worker) -> None:
-        """Process a worker's result or failure."""
+        """Process a worker's result or failure; raises `ClusterError` if its machine cannot go on."""
         from ray.exceptions import RayError, RayTaskError
 
         answer = _pending_answer(worker)
@@ -247,7 +247,10 @@ class RayJob:
     def _drop_failed(
         self, worker: _Worker, reason: str, *, is_certain: bool = False, cause: Exception | None = None
     ) -> None:
-        """Drop a failed worker: its current batch becomes suspect, its other batches are assigned again."""
+        """Drop a failed worker: its current batch becomes suspect, its other batches are assigned again.
+
+        Raises `ClusterError` if several workers in a row fail before they are ready.
+        """
         self._kill(worker)
         self._workers.remove(worker)
         if worker.preparation is not None:

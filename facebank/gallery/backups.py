@@ -137,7 +137,7 @@ def _is_companion(path: Path, gallery: Path) -> bool:
 
 
 def _copy(connection: sqlite3.Connection, part: PartialFile) -> None:
-    """Copy a database into an empty file."""
+    """Copy a database into an empty file; raises `OSError` if it cannot be written."""
     with closing(connect_new(part.path)) as copy:
         try:
             connection.backup(copy)

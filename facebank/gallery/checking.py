@@ -46,10 +46,12 @@ _MAX_FAULTS = 100
 class Damage:
     """A fault found in a gallery."""
 
-    # ``file`` for pages and indexes, ``row`` for an altered row, ``sum`` for lost or surplus rows, ``reference`` for a
-    # row without its parent, ``value`` for an impossible value, such as an embedding that is not of length 1,
-    # ``missing`` for a sample without an embedding
     kind: str
+    """The kind of damage.
+
+    ``file`` for pages and indexes, ``row`` for an altered row, ``sum`` for lost or surplus rows, ``reference`` for a
+    row without its parent, ``value`` for an invalid value, ``missing`` for a sample without an embedding.
+    """
     message: str  # one sentence
     table: str | None = None
     person: str | None = None  # the owner, if known

@@ -145,7 +145,7 @@ def replace_embeddings(
     dropped: Sequence[int],
     strangers: Mapping[int, FloatArray | None],
 ) -> Binding:
-    """Replace all embeddings with another pack's and return the new binding; see `Gallery.rebind`."""
+    """Replace all embeddings with another pack's and return the new binding; raises as `Gallery.rebind` does."""
     is_complete = {*vectors, *dropped} == sample_ids(connection) and vectors.keys().isdisjoint(dropped)
     if not is_complete or strangers.keys() != {stranger.id for stranger in feedback.strangers(connection)}:
         raise UsageError("The gallery was changed while it was re-embedded: start again.")

@@ -480,7 +480,7 @@ def _parse_boolean(value: object) -> bool:
 
 @contextmanager
 def _open_checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[bytes]]:
-    """Open a file of an export after checking its size and hash; errors in its content become `ExchangeError`."""
+    """Open a file of an export after checking its size and hash; raises `ExchangeError`, also for errors in the block."""
     with _translated_errors(folder, name), _open_regular(folder / name) as stream:
         size, sha256 = manifest.files[name]
         if os.fstat(stream.fileno()).st_size != size or sha256_of(stream) != sha256:
@@ -490,7 +490,7 @@ def _open_checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[b
 
 
 def _read_lines(stream: IO[bytes], count: int) -> Iterator[dict[str, Any]]:
-    """Yield the records of a file of JSON Lines that must have `count` of them."""
+    """Yield the `count` records of a file of JSON Lines; raises `InvalidValueError` if it has more or fewer."""
     for _ in range(count):
         line = stream.readline(_MAX_LINE_BYTES)
         if not line.endswith(b"\n"):

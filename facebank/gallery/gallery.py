@@ -148,7 +148,7 @@ class Gallery:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -312,7 +312,7 @@ class Gallery:
             return {names[number] for number in people.people_with_merges(connection)}
 
     def unmerge(self, name: str) -> list[Person]:
-        """Undo the last merge into a person; returns the people who are separate again.
+        """Undo the last merge into a person, and return the people who are separate again.
 
         They get back their samples, names, birth dates, notes and denials, except denials contradicted by samples of
         the other person. Later changes of the remaining person are kept; samples that were removed or split off since
@@ -787,7 +787,7 @@ class Gallery:
             mirrors.keep_note(connection, note)
 
     def drop_mirror(self, address: str) -> bool:
-        """Delete the record of a removed mirror; returns whether there was one."""
+        """Delete the record of a removed mirror, and return whether there was one."""
         with self._file.changing() as connection:
             return mirrors.drop_note(connection, address)
 
@@ -820,7 +820,7 @@ class Gallery:
         )
 
     def _clean_mirrors(self) -> tuple[str, ...]:
-        """Clean the mirror of this gallery; returns the addresses of mirrors with pending removals."""
+        """Clean the mirror of this gallery, and return the addresses of mirrors with pending removals."""
         pending = {note.address for note in self.mirrors() if note.needs_cleaning}
         if self.mirror is not None and self.mirror.address in pending:
             with suppress(ServiceError):

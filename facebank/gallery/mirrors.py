@@ -74,7 +74,7 @@ def keep_note(connection: sqlite3.Connection, note: MirrorNote) -> None:
 
 
 def drop_note(connection: sqlite3.Connection, address: str) -> bool:
-    """Delete the record of a removed mirror; returns whether there was one."""
+    """Delete the record of a removed mirror, and return whether there was one."""
     notes = notes_in(connection)
     removed = notes.pop(address, None)
     if removed is not None:

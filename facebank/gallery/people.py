@@ -1,7 +1,7 @@
 """People of a gallery: lookup, rename, describe, merge and split; call inside a transaction.
 
 A merge records what is needed to undo it: the merged person's facts, and which samples and denials were moved. Older
-galleries without these tables are read-only and have no merges.
+galleries without these tables are read-only and have no merges. Damage raises `InvalidValueError`.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def describe(
     born: str | EllipsisType | None = ...,
     note: str | EllipsisType | None = ...,
 ) -> Person:
-    """Set or clear a person's facts; ``...`` leaves them."""
+    """Set or clear a person's facts, except for ``...``; raises as `Gallery.describe` does."""
     person = find(connection, name)
     facts = PersonFacts(
         born=person.born if isinstance(born, EllipsisType) else _check_text(born, parse_birth_date),
@@ -206,13 +206,13 @@ def describe(
 
 
 def add_facts(connection: sqlite3.Connection, name: str, facts: PersonFacts) -> None:
-    """Add facts that a person lacks; notes are joined."""
+    """Add facts that a person lacks; notes are joined. Raises `PersonNotFoundError`."""
     person = find(connection, name)
     _set_facts(connection, person, _join_facts(PersonFacts(person.born, person.note), facts))
 
 
 def split(connection: sqlite3.Connection, name: str, into: str, sample_ids: Sequence[int]) -> Person:
-    """Move some of a person's samples to a new person, and return that person."""
+    """Move some of a person's samples to a new person, and return that person; raises as `Gallery.split` does."""
     person, new = find(connection, name), normalize_name(into)
     own_ids = {sample.id for sample in samples_of(connection, person.id)}
     moved = sorted(set(sample_ids))
@@ -274,7 +274,7 @@ def _join_facts(own: PersonFacts, others: PersonFacts) -> PersonFacts:
 
 
 def merge(connection: sqlite3.Connection, bound: Binding, sources: Sequence[str], into: str) -> Person:
-    """Move the samples and denials of people to one person, and remove the others."""
+    """Move the samples and denials of people to one person, and remove the others; raises as `Gallery.merge` does."""
     target = find(connection, into)
     others = {person.id: person for person in (find(connection, source) for source in sources)}
     others.pop(target.id, None)
@@ -309,7 +309,7 @@ def people_with_merges(connection: sqlite3.Connection) -> set[int]:
 
 
 def unmerge(connection: sqlite3.Connection, name: str) -> list[Person]:
-    """Undo the last merge into a person; returns the people who are separate again."""
+    """Undo the last merge into a person, and return the separated people; raises as `Gallery.unmerge` does."""
     target = find(connection, name)
     merges = merges_of(connection, target.id)
     if not merges:
@@ -342,7 +342,7 @@ def _merges(connection: sqlite3.Connection, clause: str = "", *values: int) -> l
 def _note_merge(
     connection: sqlite3.Connection, source: Person, target: Person, batch: int | None, now: datetime
 ) -> int | None:
-    """Record a merge before anything is moved; returns its number.
+    """Record a merge before anything is moved, and return its number.
 
     Returns None for a person without samples, because such a merge cannot be undone.
     """

@@ -91,7 +91,10 @@ def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) ->
 
 @contextmanager
 def _lock_exclusively(path: Path) -> Iterator[IO[bytes]]:
-    """Lock a gallery against all other processes and yield its open file, without a write-ahead log."""
+    """Lock a gallery against all other processes and yield its open file, without a write-ahead log.
+
+    Raises `StorageError` (it cannot be written) or `GalleryBusyError` (it is in use).
+    """
     if not is_writable(path):
         raise StorageError(f"{GALLERY_FILE.named(path)} cannot be repaired: allow writing to it and its folder.")
     if is_open_here(path):  # closing `stream` would release its locks
@@ -255,7 +258,7 @@ class _Salvage:
 def _salvage(
     path: Path, backup: Path, target: sqlite3.Connection, progress: Progress
 ) -> tuple[int, list[str], list[Damage]]:
-    """Fill a new gallery with the intact rows of a damaged one."""
+    """Fill a new gallery with the intact rows of a damaged one; raises `GalleryFormatError` if too little is intact."""
     with closing(connect(backup, busy_timeout=_BUSY_TIMEOUT)) as old:
         if _version(old, path) < SEALS_SINCE:
             raise GalleryFormatError(

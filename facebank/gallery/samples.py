@@ -1,4 +1,4 @@
-"""Samples (enrolled faces) in the gallery's tables; call inside a transaction."""
+"""Samples (enrolled faces) in the gallery's tables; call inside a transaction. Damage raises `InvalidValueError`."""
 
 from __future__ import annotations
 

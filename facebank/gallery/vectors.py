@@ -1,4 +1,4 @@
-"""Embeddings in the gallery's tables; call inside a transaction."""
+"""Embeddings in the gallery's tables; call inside a transaction. Damage raises `InvalidValueError`."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class DerivedFile:
         return data
 
     def _read_verified(self, placement: _Placement, first: int, view: memoryview) -> None:
-        """Fill a view with a section's blocks from block `first` on, and compare them with their digests."""
+        """Fill a view with a section's blocks from block `first` on; raises `ReadAgainError` if a digest differs."""
         self._read_bytes(view, placement.start + first * placement.block)
         last = first - -len(view) // placement.block
         start, end = placement.first_digest + first, placement.first_digest + last
@@ -322,7 +322,7 @@ def _placements(descriptions: Sequence[Sequence[Any]], start: int) -> tuple[dict
 
 
 def _write_blocks(stream: IO[bytes], section: FileSection) -> Iterator[bytes]:
-    """Write a section and yield the digests of its blocks."""
+    """Write a section and yield the digests of its blocks; raises `ValueError` if the rows do not have its shape."""
     pending = bytearray()
     size = 0
     for part in section.parts:

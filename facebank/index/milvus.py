@@ -264,7 +264,10 @@ class MilvusStore:
 
 
 def _import_client() -> Any:
-    """Import pymilvus without reading a ``.env`` file, and silence its loggers, which only repeat its errors."""
+    """Return pymilvus, imported without a ``.env`` file; its loggers, which only repeat its errors, are silenced.
+
+    Raises `MissingDependencyError` if it is not installed.
+    """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     disabled = os.environ.get("PYTHON_DOTENV_DISABLED")
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"

@@ -93,7 +93,7 @@ class MilvusAddress:
 
 
 def _options(query: dict[str, list[str]], *, is_secure: bool) -> dict[str, str]:
-    """Return the validated options of an address."""
+    """Return the validated options of an address; raises `UsageError`."""
     if not query.keys() <= _KEYS or any(len(texts) > 1 for texts in query.values()):
         raise UsageError(f"the options of a Milvus address are {', '.join(sorted(_KEYS))}, each at most once")
     options = {key: texts[0] for key, texts in query.items()}

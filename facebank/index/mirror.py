@@ -82,7 +82,7 @@ class GalleryMirror:
     def open_index(self, gallery: Gallery, local: GalleryIndex) -> GalleryIndex:
         """Return a copy of an index that searches people on the store, after bringing the store up to date.
 
-        Returns the local index itself in a transaction, and if the store cannot be reached and `fallback` is set.
+        Returns the local index in a transaction, and if the store cannot be reached and `fallback` is set.
         Raises `ServiceError` (the store cannot be reached, or holds another gallery's or pack's vectors), `UsageError`
         (the store is outdated and the gallery is read-only) or `ReadAgainError` (the gallery has changed meanwhile).
         """
@@ -133,7 +133,10 @@ class GalleryMirror:
             gallery.drop_mirror(self.address)
 
     def _synchronize(self, gallery: Gallery, local: GalleryIndex) -> tuple[MirrorNote, StoredRows] | None:
-        """Bring the store up to date; returns the record and the store's rows, or None to search locally."""
+        """Bring the store up to date, and return the record and the store's rows, or None to search locally.
+
+        Raises as `open_index` does.
+        """
         if gallery.in_transaction:  # a change by another process would go unnoticed
             return None
         store, note = self._open_store(), gallery.mirror_note(self.address)
@@ -394,7 +397,7 @@ def _rows(gallery: Gallery, local: GalleryIndex) -> MirroredRows:
 
 
 def _sample_ids(gallery: Gallery, local: GalleryIndex) -> NDArray[np.int64]:
-    """Return the sample ids of an index, in its order."""
+    """Return the sample ids of an index, in its order; raises `ReadAgainError` if the gallery has changed."""
     ids = local.sample_ids()
     if ids is None:  # the file is from an earlier version
         with gallery.snapshot():

@@ -188,7 +188,10 @@ def cache_rows(gallery: Gallery, note: MirrorNote, rows: StoredRows) -> None:
 
 @contextmanager
 def _publish(gallery: Gallery, note: MirrorNote) -> Iterator[None]:
-    """Lock the gallery while a file gets its name, so that no person is forgotten meanwhile."""
+    """Lock the gallery while a file gets its name, so that no person is forgotten meanwhile.
+
+    Raises `ReadAgainError` if the gallery has changed.
+    """
     before = gallery.read_setting(_ROWS_SETTING)
     with gallery.replacing_setting(_ROWS_SETTING, before, _token(note), note.revision) as is_unchanged:
         if not is_unchanged:

@@ -209,7 +209,7 @@ class StoreSearch:
         return np.sort(positions)
 
     def _query(self, queries: FloatArray, limit: int) -> list[Answers]:
-        """Return the store's validated answers."""
+        """Return the store's answers, one per query; raises `BadAnswerError` if one is invalid."""
         limit = min(limit, self.count, MAX_ANSWERS)
         answers = self._store.nearest(self._groups, queries, limit, self._written)
         self._check()

@@ -110,7 +110,7 @@ class CompreFaceClient:
         self._close()
 
     def subjects(self) -> list[str]:
-        """Return the names of all people."""
+        """Return the names of all people; raises `ServiceError`."""
         content = self._json(f"{_API}/subjects")
         names = content.get("subjects") if isinstance(content, dict) else None
         if not isinstance(names, list) or not all(map(_is_subject, names)):
@@ -118,7 +118,7 @@ class CompreFaceClient:
         return list(dict.fromkeys(names))
 
     def examples(self) -> Iterator[Example]:
-        """Yield every example once, page by page."""
+        """Yield every example once, page by page; raises `ServiceError`."""
         seen: set[str] = set()
         page, pages = 0, 1
         while page < pages:

@@ -61,7 +61,7 @@ class Filling(StrEnum):
     """The replacement of a hidden part."""
 
     BLUR = "blur"
-    """The face itself, blurred beyond recognition."""
+    """The face, blurred beyond recognition."""
     COLOR = "color"
     """The face's mean color."""
     GRAY = "gray"
@@ -342,7 +342,7 @@ def nearest_samples(gallery: Gallery, embedding: FloatArray, name: str, limit: i
     return [(samples[index], float(similarities[index])) for index in order.tolist()]
 
 
-def check_target(target: Path, photos: Sequence[Path]) -> None:
+def check_target(target: Path, photo_paths: Sequence[Path]) -> None:
     """Check in advance that a picture can be written without replacing another file.
 
     Raises `UsageError` (`target` is not a ``.png``, is one of the photos, or is a file not drawn by facebank) or
@@ -351,7 +351,7 @@ def check_target(target: Path, photos: Sequence[Path]) -> None:
     name = printable(str(target))
     if target.suffix.lower() != ".png":
         raise UsageError(f"{name}: the picture is written as PNG: use the suffix .png")
-    if os.path.realpath(target) in {os.path.realpath(photo) for photo in photos}:
+    if os.path.realpath(target) in {os.path.realpath(path) for path in photo_paths}:
         raise UsageError(f"{name} is one of the photos: choose another file for the picture")
     if not target.parent.is_dir():
         raise StorageError(f"{name} cannot be written: there is no folder {printable(str(target.parent))}")

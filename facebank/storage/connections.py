@@ -281,7 +281,10 @@ def _connect(database: str, *, uri: bool = False, busy_timeout: float = 5.0) -> 
 
 
 def _open_file(path: Path, mode: str, busy_timeout: float) -> BoundedConnection:
-    """Open a file in one of SQLite's modes: ``rw``, ``ro``, or ``ro&immutable=1`` if no process changes it."""
+    """Open a file in one of SQLite's modes: ``rw``, ``ro``, or ``ro&immutable=1`` if no process changes it.
+
+    Raises `UnusableError` if this process inherited it open from its parent.
+    """
     with OPENING:
         file = _file_id(path)
         if file in _lost:
@@ -322,7 +325,7 @@ def _is_in_wal_mode(path: Path) -> bool:
 
 
 def _copy(path: Path) -> BoundedConnection:
-    """Return a connection to a copy in memory, including the changes in the log."""
+    """Return a connection to a copy in memory, including the changes in the log; raises `StorageError`."""
     parts = [path, path.with_name(path.name + "-wal")]
     refusal = (
         f"{printable(str(path))} has unmerged changes in {printable(parts[1].name)}, and its folder is not writable"

@@ -170,7 +170,7 @@ def write_file(
 
 @contextmanager
 def translate_write_errors(target: Path, advice: str) -> Iterator[None]:
-    """Translate `OSError` in the ``with`` block to `StorageError` with `target` and `advice`."""
+    """Raise `StorageError`, with `target` and `advice`, for an `OSError` in the ``with`` block."""
     try:
         yield
     except OSError as error:

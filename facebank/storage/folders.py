@@ -50,7 +50,7 @@ class OpenFolder:
     def open(cls, path: Path, *, follow: bool = True) -> Self:
         """Open a folder by path, following links; raises `OSError` on failure.
 
-        Without `follow` the path itself must not be a link.
+        Without `follow` the path must not be a link.
         """
         if _BY_HANDLE:
             return cls(path, os.open(path, _FOLDER if follow else _FOLDER | _NO_LINK))
@@ -293,9 +293,9 @@ def skipped_files_message(paths: Sequence[str], what: str = "photo", *, as_targe
     return f"{counted} skipped, because links lead out of the named folders {place} ({shown}{more}): {advice}"
 
 
-def _sidecars(photo: Path) -> tuple[str, str]:
-    folder = os.path.realpath(photo.parent)
-    return _normcase(str(Path(folder, f"{photo.name}.xmp"))), _normcase(str(Path(folder, f"{photo.stem}.xmp")))
+def _sidecars(path: Path) -> tuple[str, str]:
+    folder = os.path.realpath(path.parent)
+    return _normcase(str(Path(folder, f"{path.name}.xmp"))), _normcase(str(Path(folder, f"{path.stem}.xmp")))
 
 
 def _normcase(path: str) -> str:

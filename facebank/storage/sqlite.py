@@ -95,7 +95,7 @@ class SqliteKind:
 
     @contextmanager
     def translate_errors(self, path: Path) -> Iterator[None]:
-        """Translate SQLite's errors, and invalid stored values, to facebank's errors with the file's name."""
+        """Raise facebank's errors, with the file's name, for SQLite's errors and invalid stored values in the block."""
         try:
             yield
         except sqlite3.Error as error:
@@ -109,7 +109,7 @@ class SqliteKind:
         """Create an empty file that only its owner can read, and its folder; no-op if the file exists.
 
         All tables are written in one transaction: if it is interrupted, the file is still empty, and the next process
-        to open it starts over.
+        to open it starts over. Raises `StorageError` if it cannot be created.
         """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -308,7 +308,7 @@ def _wait(connection: sqlite3.Connection, path: Path, queue: Path, busy_timeout:
         while True:
             is_next = is_next or lock.take()
             waited = monotonic() - started
-            if is_next and _try_begin(connection, last=waited >= busy_timeout):
+            if is_next and _try_begin(connection, is_last=waited >= busy_timeout):
                 return
             if waited >= busy_timeout:
                 connection.execute("BEGIN IMMEDIATE")  # raises the busy error, or succeeds
@@ -321,11 +321,11 @@ def _wait(connection: sqlite3.Connection, path: Path, queue: Path, busy_timeout:
         lock.release()
 
 
-def _try_begin(connection: sqlite3.Connection, *, last: bool = False) -> bool:
+def _try_begin(connection: sqlite3.Connection, *, is_last: bool = False) -> bool:
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
-        if last or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        if is_last or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
         return False
     return True

@@ -109,15 +109,15 @@ class GalleryFile:
 
         SQLite needs disk space even to read: on a full disk the reserve provides it.
         """
-        released = False
+        is_released = False
         try:
             file = cls._open(path, new_pack, read_only=read_only, busy_timeout=busy_timeout)
         except StorageError as error:
-            released = is_full(error) and is_writable(path) and release_reserve(path)
-            if not released:
+            is_released = is_full(error) and is_writable(path) and release_reserve(path)
+            if not is_released:
                 raise
             file = cls._open(path, new_pack, read_only=read_only, busy_timeout=busy_timeout)
-        file._keeps_reserve = file.writable or released
+        file._keeps_reserve = file.writable or is_released
         file.keep_reserve()
         return file
 
@@ -155,7 +155,10 @@ class GalleryFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Open a read transaction: all reads inside are of one moment."""
+        """Open a read transaction: all reads inside are of one moment.
+
+        Raises `ReadAgainError` at its end if the file changed meanwhile, which can happen if it is not writable.
+        """
         with GALLERY_FILE.translate_errors(self.path), self._connections.use() as opened:
             if opened.in_transaction:
                 yield opened
@@ -171,7 +174,10 @@ class GalleryFile:
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Open a write transaction: commits when the block ends, or rolls back on an exception."""
+        """Open a write transaction: commits when the block ends, or rolls back on an exception.
+
+        Raises `UsageError` inside a snapshot, and `GalleryBusyError` if others are still writing after the timeout.
+        """
         with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
             if connection.in_transaction:
                 raise UsageError("A gallery cannot be changed inside a snapshot: leave the snapshot first.")

@@ -11,7 +11,7 @@ Applied migrations are recorded in the table ``migrations``. Never change a rele
     thumbnails  a small JPEG of a sample
     vectors     an embedding, by sample, pack and variant
     settings    small JSON values by key
-    denials     a face that a user said is not a person's (since 2)
+    denials     a face that, according to a user, is not a person's (since 2)
     strangers   a face of "nobody I know", with its embedding (since 2)
     sums        how many rows a table has, and the sum of their seals (since 4)
     merges      a person merged into another, with the facts at that time (since 5), and
@@ -106,9 +106,8 @@ _MIGRATIONS_TABLE = """
         applied_at TEXT NOT NULL
     )"""
 
-# People's and samples' numbers are never reused (AUTOINCREMENT): a cached index that still contains a forgotten number
-# cannot name another person. "first" and "second" are an embedding's first two components, by which the same face is
-# looked up within a tolerance. "traces" is the revision of the last removal whose bytes may still be in the file, or 0.
+# AUTOINCREMENT: a cached index that still contains a forgotten number must not name another person. "first" and
+# "second" are an embedding's first two components, for lookups; "traces" is the revision of a removal: see `state`.
 _FIRST_TABLES = (
     """
     CREATE TABLE packs (

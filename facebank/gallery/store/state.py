@@ -1,4 +1,4 @@
-"""The gallery's state: revision, pack and settings; call inside a transaction."""
+"""The gallery's state: revision, pack and settings; call inside a transaction. Damage raises `InvalidValueError`."""
 
 from __future__ import annotations
 
