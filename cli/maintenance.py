@@ -76,7 +76,7 @@ def check(
 def _mirror_records(options: GlobalOptions) -> list[dict[str, object]]:
     """Return a record of each mirror of the gallery; first applies removals that are due at --index."""
     with options.open_gallery(read_only=options.index is None) as gallery:
-        if gallery.mirror is not None and gallery.mirror_note(gallery.mirror.address) is not None:
+        if gallery.mirror is not None and gallery.mirror_record(gallery.mirror.address) is not None:
             gallery.mirror.clean(gallery)
         revision = gallery.revision
         return [
@@ -202,7 +202,7 @@ def unmirror(
 
     mirror = milvus_mirror(MilvusAddress.parse(address))
     with global_options(ctx).open_gallery() as gallery:
-        is_known = gallery.mirror_note(mirror.address) is not None
+        is_known = gallery.mirror_record(mirror.address) is not None
         if gone:
             gallery.drop_mirror(mirror.address)
         else:

@@ -4,8 +4,8 @@ Scores equal those of `facebank.recognition.scoring`. ``predict_proba`` is close
 among the fitted people only, so do not use it as the probability of an identity.
 
 Rows should be L2-normalized embeddings. If fitted rows have other lengths, a constant 1 is appended to each row, which
-preserves its length, and the row is then L2-normalized. With a background, which describes embeddings, rows are only
-L2-normalized.
+preserves its length, and the row is then L2-normalized. With a background, rows are only L2-normalized, because the
+background describes embeddings.
 """
 
 from __future__ import annotations

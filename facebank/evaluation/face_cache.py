@@ -81,10 +81,10 @@ FACE_CACHE = SqliteKind(
     format_error=_DamagedCacheError,
     version_error=_DamagedCacheError,
     busy_error=StorageError,
-    missing="an evaluation creates it",
-    empty="an evaluation fills it",
-    another="'facebank bench forget' removes it",
-    repair="'facebank bench forget' removes it",
+    missing_advice="an evaluation creates it",
+    empty_advice="an evaluation fills it",
+    other_file_advice="'facebank bench forget' removes it",
+    repair_advice="'facebank bench forget' removes it",
 )
 
 

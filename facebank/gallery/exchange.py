@@ -480,7 +480,7 @@ def _parse_boolean(value: object) -> bool:
 
 @contextmanager
 def _open_checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[bytes]]:
-    """Open a file of an export after checking its size and hash; raises `ExchangeError`, also for errors in the block."""
+    """Open a file of an export after checking its size and hash; raises `ExchangeError`, also from the block."""
     with _translated_errors(folder, name), _open_regular(folder / name) as stream:
         size, sha256 = manifest.files[name]
         if os.fstat(stream.fileno()).st_size != size or sha256_of(stream) != sha256:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from facebank.gallery.additions import Additions, GalleryMark
-    from facebank.gallery.mirrors import Mirror, MirrorNote
+    from facebank.gallery.mirrors import Mirror, MirrorRecord
     from facebank.gallery.names import NameTable
     from facebank.gallery.places import WrittenPlace
     from facebank.gallery.records import PersonFacts, Stranger, StrangerTable, Upgrade
@@ -771,25 +771,25 @@ class Gallery:
         """Return partial files left by killed processes; `forget` wipes them."""
         return self._places.leftovers()
 
-    def mirrors(self) -> list[MirrorNote]:
+    def mirrors(self) -> list[MirrorRecord]:
         """Return the records of the mirrors that hold this gallery's embeddings."""
         with self._file.reading() as connection:
-            return list(mirrors.notes_in(connection).values())
+            return list(mirrors.records_in(connection).values())
 
-    def mirror_note(self, address: str) -> MirrorNote | None:
+    def mirror_record(self, address: str) -> MirrorRecord | None:
         """Return the record of one of `mirrors`; None if unknown."""
         with self._file.reading() as connection:
-            return mirrors.notes_in(connection).get(address)
+            return mirrors.records_in(connection).get(address)
 
-    def keep_mirror(self, note: MirrorNote) -> None:
+    def keep_mirror(self, record: MirrorRecord) -> None:
         """Store the record of a mirror; removals after its revision stay pending."""
         with self._file.changing() as connection:
-            mirrors.keep_note(connection, note)
+            mirrors.keep_record(connection, record)
 
     def drop_mirror(self, address: str) -> bool:
         """Delete the record of a removed mirror, and return whether there was one."""
         with self._file.changing() as connection:
-            return mirrors.drop_note(connection, address)
+            return mirrors.drop_record(connection, address)
 
     def _remove(self, change: Callable[[sqlite3.Connection], int], names: Sequence[str] = ()) -> RemovalResult:
         """Run a change that removes samples, and optionally the named people, even on a full disk."""
@@ -821,11 +821,11 @@ class Gallery:
 
     def _clean_mirrors(self) -> tuple[str, ...]:
         """Clean the mirror of this gallery, and return the addresses of mirrors with pending removals."""
-        pending = {note.address for note in self.mirrors() if note.needs_cleaning}
+        pending = {record.address for record in self.mirrors() if record.needs_cleaning}
         if self.mirror is not None and self.mirror.address in pending:
             with suppress(ServiceError):
                 self.mirror.clean(self)
-        return tuple(note.address for note in self.mirrors() if note.needs_cleaning) if pending else ()
+        return tuple(record.address for record in self.mirrors() if record.needs_cleaning) if pending else ()
 
 
 def _check_pack(path: Path, bound: PackIdentity, pack: PackIdentity) -> None:

@@ -37,7 +37,7 @@ class Mirror(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class MirrorNote:
+class MirrorRecord:
     """A gallery's record of one of its mirrors."""
 
     address: str
@@ -47,12 +47,12 @@ class MirrorNote:
     needs_cleaning: bool = False  # whether the mirror may still have embeddings that were removed from the gallery
 
 
-def notes_in(connection: sqlite3.Connection) -> dict[str, MirrorNote]:
+def records_in(connection: sqlite3.Connection) -> dict[str, MirrorRecord]:
     """Return the records of all mirrors by address; call inside a transaction."""
-    records = read_setting(connection, MIRRORS_SETTING)
-    notes = {}
-    for record in records if isinstance(records, list) else []:
-        match record:
+    entries = read_setting(connection, MIRRORS_SETTING)
+    records = {}
+    for entry in entries if isinstance(entries, list) else []:
+        match entry:
             case {
                 "address": str() as address,
                 "token": int() | None as token,
@@ -60,44 +60,44 @@ def notes_in(connection: sqlite3.Connection) -> dict[str, MirrorNote]:
                 "written": int() as written,
                 "owes": bool() as needs_cleaning,
             } if len(address) <= _MAX_ADDRESS_LENGTH:
-                notes[address] = MirrorNote(address, token, mirrored_revision, written, needs_cleaning)
-    return notes
+                records[address] = MirrorRecord(address, token, mirrored_revision, written, needs_cleaning)
+    return records
 
 
-def keep_note(connection: sqlite3.Connection, note: MirrorNote) -> None:
+def keep_record(connection: sqlite3.Connection, record: MirrorRecord) -> None:
     """Store a record; removals after its revision stay pending."""
-    notes = notes_in(connection)
-    previous = notes.pop(note.address, None)
-    if previous is not None and previous.needs_cleaning and revision(connection) != note.revision:
-        note = replace(note, needs_cleaning=True)
-    _write(connection, [*notes.values(), note][-_MAX_MIRRORS:])
+    records = records_in(connection)
+    previous = records.pop(record.address, None)
+    if previous is not None and previous.needs_cleaning and revision(connection) != record.revision:
+        record = replace(record, needs_cleaning=True)
+    _write(connection, [*records.values(), record][-_MAX_MIRRORS:])
 
 
-def drop_note(connection: sqlite3.Connection, address: str) -> bool:
+def drop_record(connection: sqlite3.Connection, address: str) -> bool:
     """Delete the record of a removed mirror, and return whether there was one."""
-    notes = notes_in(connection)
-    removed = notes.pop(address, None)
+    records = records_in(connection)
+    removed = records.pop(address, None)
     if removed is not None:
-        _write(connection, list(notes.values()))
+        _write(connection, list(records.values()))
     return removed is not None
 
 
 def require_cleaning(connection: sqlite3.Connection) -> None:
     """Record a pending removal for every mirror; call it in the transaction that removes rows from the gallery."""
-    notes = notes_in(connection)
-    if any(not note.needs_cleaning for note in notes.values()):
-        _write(connection, [replace(note, needs_cleaning=True) for note in notes.values()])
+    records = records_in(connection)
+    if any(not record.needs_cleaning for record in records.values()):
+        _write(connection, [replace(record, needs_cleaning=True) for record in records.values()])
 
 
-def _write(connection: sqlite3.Connection, notes: list[MirrorNote]) -> None:
-    records = [
+def _write(connection: sqlite3.Connection, records: list[MirrorRecord]) -> None:
+    entries = [
         {
-            "address": note.address,
-            "token": note.token,
-            "revision": note.revision,
-            "written": note.written,
-            "owes": note.needs_cleaning,
+            "address": record.address,
+            "token": record.token,
+            "revision": record.revision,
+            "written": record.written,
+            "owes": record.needs_cleaning,
         }
-        for note in notes
+        for record in records
     ]
-    write_setting(connection, MIRRORS_SETTING, records or None)
+    write_setting(connection, MIRRORS_SETTING, entries or None)

@@ -46,7 +46,7 @@ _BUSY_TIMEOUT = 5.0  # seconds
 _MAX_REPAIRED_BYTES = 16 * 1024  # larger values are not searched for a flipped bit
 _MAX_ROW_ID = 10_000_000
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_DAMAGED_GALLERY_FILE = replace(GALLERY_FILE, repair="too little of it is intact for a repair, restore a backup")
+_DAMAGED_GALLERY_FILE = replace(GALLERY_FILE, repair_advice="too little of it is intact for a repair, restore a backup")
 _PARENTS_FIRST = sorted(TABLES, key=lambda table: len(TABLES[table].parents) + 2 * table.startswith("merged_"))
 
 _CODECS: Mapping[ColumnKind, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = {

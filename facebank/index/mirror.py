@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import GalleryError, ServiceError, StorageError, UsageError
-from facebank.gallery.mirrors import MirrorNote
+from facebank.gallery.mirrors import MirrorRecord
 from facebank.gallery.store.file import ReadAgainError
 from facebank.index.gallery_index import open_local_index, read_with_retry
 from facebank.index.mirrored_rows import MAX_DEVIATION, StoredRows, cache_rows, read_cached_rows, rows_to_mirror
@@ -132,56 +132,56 @@ class GalleryMirror:
                 store.drop()
             gallery.drop_mirror(self.address)
 
-    def _synchronize(self, gallery: Gallery, local: GalleryIndex) -> tuple[MirrorNote, StoredRows] | None:
+    def _synchronize(self, gallery: Gallery, local: GalleryIndex) -> tuple[MirrorRecord, StoredRows] | None:
         """Bring the store up to date, and return the record and the store's rows, or None to search locally.
 
         Raises as `open_index` does.
         """
         if gallery.in_transaction:  # a change by another process would go unnoticed
             return None
-        store, note = self._open_store(), gallery.mirror_note(self.address)
-        rows = self._rows_if_current(gallery, store, local, note)
-        if rows is not None and note is not None:
-            return note, rows
+        store, record = self._open_store(), gallery.mirror_record(self.address)
+        rows = self._rows_if_current(gallery, store, local, record)
+        if rows is not None and record is not None:
+            return record, rows
         if gallery.read_only:
             raise UsageError(
                 f"{self.address} is outdated, and {printable(str(gallery.path))} is read-only: run the command once "
                 "where the gallery can be written"
             )
         with self._update_lock(gallery):
-            note = gallery.mirror_note(self.address)
-            rows = self._rows_if_current(gallery, store, local, note)
-            if rows is not None and note is not None:
-                return note, rows
+            record = gallery.mirror_record(self.address)
+            rows = self._rows_if_current(gallery, store, local, record)
+            if rows is not None and record is not None:
+                return record, rows
             if gallery.revision != local.revision:
                 raise ReadAgainError
-            return self._mirror(gallery, store, local, note)
+            return self._mirror(gallery, store, local, record)
 
     def _rows_if_current(
-        self, gallery: Gallery, store: VectorStore, local: GalleryIndex, note: MirrorNote | None
+        self, gallery: Gallery, store: VectorStore, local: GalleryIndex, record: MirrorRecord | None
     ) -> StoredRows | None:
         """Return the store's rows if it is up to date by record, token and count; else None."""
-        if note is None or note.token is None or note.needs_cleaning or note.revision != local.revision:
+        if record is None or record.token is None or record.needs_cleaning or record.revision != local.revision:
             return None
         identity = store.identity()
-        if identity is None or identity != self._identity(gallery) or store.token() != note.token:
+        if identity is None or identity != self._identity(gallery) or store.token() != record.token:
             return None
-        rows = read_cached_rows(gallery, note)
+        rows = read_cached_rows(gallery, record)
         if rows is None:
             rows = _rows(gallery, local).as_stored()
-        if store.count(note.written) != len(rows.keys):
+        if store.count(record.written) != len(rows.keys):
             return None
         return rows
 
     def _mirror(
-        self, gallery: Gallery, store: VectorStore, local: GalleryIndex, note: MirrorNote | None
-    ) -> tuple[MirrorNote, StoredRows]:
+        self, gallery: Gallery, store: VectorStore, local: GalleryIndex, record: MirrorRecord | None
+    ) -> tuple[MirrorRecord, StoredRows]:
         """Write an index to the store, while holding the lock."""
         rows = _rows(gallery, local)
         identity, stored = self._identity(gallery), store.identity()
         if stored is not None and stored != identity:
             self._check_owner(gallery, stored)
-            if note is None:
+            if record is None:
                 raise ServiceError(
                     "its vectors were made with a different pack than the gallery's: pass another collection to "
                     f"--index, or run `facebank people unmirror {self.address}`"
@@ -190,14 +190,14 @@ class GalleryMirror:
             stored = None
         old_rows, token_matches = StoredRows.empty(), True
         if stored is not None:
-            old_rows, token_matches = self._read_rows(gallery, store, note, int(rows.keys[-1]) + 1)
+            old_rows, token_matches = self._read_rows(gallery, store, record, int(rows.keys[-1]) + 1)
         removed, added = old_rows.compare(rows.as_stored())
-        must_clean = (note is not None and note.needs_cleaning) or bool(removed.any() and not token_matches)
+        must_clean = (record is not None and record.needs_cleaning) or bool(removed.any() and not token_matches)
         if removed.any() and must_clean and not store.cleans_in_place:
             store.drop()
             stored, old_rows = None, StoredRows.empty()
             removed, added = old_rows.compare(rows.as_stored())
-        gallery.keep_mirror(MirrorNote(self.address, None, local.revision, needs_cleaning=must_clean))
+        gallery.keep_mirror(MirrorRecord(self.address, None, local.revision, needs_cleaning=must_clean))
         if stored is None:
             store.create(identity)
         store.set_token(0)
@@ -207,15 +207,15 @@ class GalleryMirror:
         written = store.set_token(token := secrets.randbits(62) + 1)
         if must_clean:
             store.clean()
-        note = MirrorNote(self.address, token, local.revision, written)
-        gallery.keep_mirror(note)
-        cache_rows(gallery, note, rows.as_stored())
-        return note, rows.as_stored()
+        record = MirrorRecord(self.address, token, local.revision, written)
+        gallery.keep_mirror(record)
+        cache_rows(gallery, record, rows.as_stored())
+        return record, rows.as_stored()
 
     def _clean_empty(self, gallery: Gallery) -> None:
         """Drop the store of a gallery without people."""
-        note = gallery.mirror_note(self.address)
-        if note is None or gallery.in_transaction or gallery.read_only:
+        record = gallery.mirror_record(self.address)
+        if record is None or gallery.in_transaction or gallery.read_only:
             return
         with self._update_lock(gallery):
             store = self._open_store()
@@ -225,12 +225,12 @@ class GalleryMirror:
             gallery.drop_mirror(self.address)
 
     def _read_rows(
-        self, gallery: Gallery, store: VectorStore, note: MirrorNote | None, end: int
+        self, gallery: Gallery, store: VectorStore, record: MirrorRecord | None, end: int
     ) -> tuple[StoredRows, bool]:
         """Return the store's rows, from the cache if it is current, and whether its token is the recorded one."""
-        token_matches = note is not None and note.token is not None and store.token() == note.token
-        rows = read_cached_rows(gallery, note) if note is not None and token_matches else None
-        if rows is not None and note is not None and store.count(note.written) == len(rows.keys):
+        token_matches = record is not None and record.token is not None and store.token() == record.token
+        rows = read_cached_rows(gallery, record) if record is not None and token_matches else None
+        if rows is not None and record is not None and store.count(record.written) == len(rows.keys):
             return rows, True
         return StoredRows(*store.list_keys(end)), token_matches
 
@@ -293,14 +293,14 @@ class _MirrorSearches:
         store: VectorStore,
         gallery: Gallery,
         local: GalleryIndex,
-        synchronized: tuple[MirrorNote, StoredRows],
+        synchronized: tuple[MirrorRecord, StoredRows],
     ) -> None:
         self.is_outdated = False  # whether the store has changed since
         self._mirror = mirror
         self._store = store
         self._gallery = gallery
         self._local = local
-        self._note, self._rows = synchronized
+        self._record, self._rows = synchronized
 
     def create(self, groups: Sequence[VectorGroup], people: PeopleIndex, local: Callable[[], Search]) -> Search:
         """Return a search of the given groups of vectors, with `local` as its fallback."""
@@ -317,7 +317,7 @@ class _MirrorSearches:
             self._store,
             groups,
             self._rows.locate(groups, find_positions),
-            self._note.written,
+            self._record.written,
             max_length=_MAX_NORM,
             max_deviation=MAX_DEVIATION,
             check=self._check,
@@ -332,11 +332,11 @@ class _MirrorSearches:
 
     def _check(self) -> None:
         """Raise `ReadAgainError` if the gallery's record or the store's token has changed."""
-        note = self._gallery.mirror_note(self._note.address)
-        token = None if note is None else note.token
+        record = self._gallery.mirror_record(self._record.address)
+        token = None if record is None else record.token
         if self._gallery.in_transaction:  # the record is as old as the transaction
             token = self._store.token()
-        if token != self._note.token:
+        if token != self._record.token:
             self.is_outdated = True
             raise ReadAgainError("another process has just updated this gallery's mirror: try again")
 
@@ -346,7 +346,7 @@ class _MirrorSearches:
         message = f"{self._mirror.address}: {error}"
         if isinstance(error, BadAnswerError):
             with suppress(GalleryError, StorageError):
-                self._gallery.keep_mirror(replace(self._note, token=None))
+                self._gallery.keep_mirror(replace(self._record, token=None))
             raise ServiceError(
                 f"{message}; its vectors were changed by another program: run the command again to compare all vectors "
                 "with the gallery"

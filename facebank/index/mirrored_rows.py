@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.gallery import Gallery
-    from facebank.gallery.mirrors import MirrorNote
+    from facebank.gallery.mirrors import MirrorRecord
     from facebank.index.gallery_index import GalleryIndex
     from facebank.index.people_index import PeopleIndex
     from facebank.index.vector_store import VectorStore
@@ -159,10 +159,10 @@ def _blocks(count: int) -> Iterator[NDArray[np.int64]]:
     return (np.arange(start, min(start + _ROWS_PER_BLOCK, count)) for start in range(0, count, _ROWS_PER_BLOCK))
 
 
-def read_cached_rows(gallery: Gallery, note: MirrorNote) -> StoredRows | None:
-    """Return the cached rows of a mirror as of its note; None if they are not cached."""
-    file = None if note.token is None else read_derived_file(_file(gallery, note), gallery.pack, _token(note))
-    if file is None or file.key.revision != note.revision:
+def read_cached_rows(gallery: Gallery, record: MirrorRecord) -> StoredRows | None:
+    """Return the cached rows of a mirror as of its record; None if they are not cached."""
+    file = None if record.token is None else read_derived_file(_file(gallery, record), gallery.pack, _token(record))
+    if file is None or file.key.revision != record.revision:
         return None
     try:
         return StoredRows(file.read("keys").astype(np.int64), file.read("digests").astype(np.int64))
@@ -170,39 +170,39 @@ def read_cached_rows(gallery: Gallery, note: MirrorNote) -> StoredRows | None:
         return None
 
 
-def cache_rows(gallery: Gallery, note: MirrorNote, rows: StoredRows) -> None:
+def cache_rows(gallery: Gallery, record: MirrorRecord, rows: StoredRows) -> None:
     """Cache the rows of a large mirror; no-op if they cannot be written."""
-    if len(rows.keys) < MIN_CACHED_SAMPLES or note.token is None:
+    if len(rows.keys) < MIN_CACHED_SAMPLES or record.token is None:
         return
-    key = FileKey(FileKey.draw(gallery.pack, note.revision).pack, note.revision, _token(note))
+    key = FileKey(FileKey.draw(gallery.pack, record.revision).pack, record.revision, _token(record))
     sections = [
         FileSection("keys", "<i8", rows.keys.shape, [rows.keys]),
         FileSection("digests", "<i8", rows.keys.shape, [rows.digests]),
     ]
     try:
         gallery.note_place()  # first, so that the file can be found and wiped
-        write_derived_file(_file(gallery, note), key, sections, _publish(gallery, note))
+        write_derived_file(_file(gallery, record), key, sections, _publish(gallery, record))
     except (GalleryError, StorageError):
         return
 
 
 @contextmanager
-def _publish(gallery: Gallery, note: MirrorNote) -> Iterator[None]:
+def _publish(gallery: Gallery, record: MirrorRecord) -> Iterator[None]:
     """Lock the gallery while a file gets its name, so that no person is forgotten meanwhile.
 
     Raises `ReadAgainError` if the gallery has changed.
     """
     before = gallery.read_setting(_ROWS_SETTING)
-    with gallery.replacing_setting(_ROWS_SETTING, before, _token(note), note.revision) as is_unchanged:
+    with gallery.replacing_setting(_ROWS_SETTING, before, _token(record), record.revision) as is_unchanged:
         if not is_unchanged:
             raise ReadAgainError
         yield
 
 
-def _file(gallery: Gallery, note: MirrorNote) -> Path:
-    path, address_hash = index_file(gallery.path), hashlib.sha256(note.address.encode()).hexdigest()
+def _file(gallery: Gallery, record: MirrorRecord) -> Path:
+    path, address_hash = index_file(gallery.path), hashlib.sha256(record.address.encode()).hexdigest()
     return path.with_name(f"{path.name}-{address_hash[:16]}")  # wiped with the index file
 
 
-def _token(note: MirrorNote) -> str:
-    return f"{note.token or 0:032x}"
+def _token(record: MirrorRecord) -> str:
+    return f"{record.token or 0:032x}"

@@ -167,13 +167,13 @@ class ImportGuard:
     ----------
     gallery
         The importing gallery.
-    verify
+    threshold
         The pack's verification threshold.
     """
 
-    def __init__(self, gallery: Gallery, verify: float) -> None:
+    def __init__(self, gallery: Gallery, threshold: float) -> None:
         self._gallery = gallery
-        self._verify = verify
+        self._threshold = threshold
         self._enrolled = EnrolledFaces(gallery)
 
     def __call__(self, name: str, samples: Sequence[NewSample]) -> list[RefusedSample | None]:
@@ -198,7 +198,7 @@ class ImportGuard:
 
     def _judgments(self, name: str, faces: Sequence[GuardedFace]) -> tuple[list[Judgment], bool]:
         """Return the judgments, and whether the gallery has samples of the person."""
-        guard = PersonGuard(self._gallery, name, self._verify, enrolled=self._enrolled)
+        guard = PersonGuard(self._gallery, name, self._threshold, enrolled=self._enrolled)
         return guard.judge(faces), len(guard.own) > 0
 
 
@@ -211,7 +211,7 @@ class PersonGuard:
         The enrolled people.
     name
         The person's name; need not be enrolled.
-    verify
+    threshold
         The pack's verification threshold.
     enrolled
         The gallery's faces if they have been read already.
@@ -230,7 +230,7 @@ class PersonGuard:
         self,
         gallery: Gallery,
         name: str,
-        verify: float,
+        threshold: float,
         *,
         enrolled: EnrolledFaces | None = None,
         ignored: Collection[str] = (),
@@ -240,7 +240,7 @@ class PersonGuard:
         number = self._enrolled.number(name)
         self._ignored = {self._enrolled.number(other) for other in ignored} - {number, -1}
         self.name = name if number < 0 else gallery.person(name).name
-        self._verify = verify
+        self._threshold = threshold
         self._own_ids: list[int] = []
         self.own: FloatArray = np.empty((0, gallery.pack.dimension), dtype=np.float32)
         if number >= 0:
@@ -273,7 +273,7 @@ class PersonGuard:
         if not indices:
             return judgments
         distinct = [faces[duplicates[0]] for duplicates in indices.values()]
-        comparison = compare(np.stack([face.embedding for face in distinct]), self.own, self._others, self._verify)
+        comparison = compare(np.stack([face.embedding for face in distinct]), self.own, self._others, self._threshold)
         dates = [face.photographed_at for face in distinct] + self._own_dates
         warning = self._similarity_warning(comparison)
         for distinct_index, (doubt, duplicates) in enumerate(zip(comparison.doubts, indices.values(), strict=True)):
@@ -295,7 +295,7 @@ class PersonGuard:
         numbers, others = list(face.others), np.stack(list(face.others.values()))
         means = self.resemblance_of(np.concatenate([others, face.embedding[None]]))
         best = int(np.argmax(means[:-1]))
-        agrees = (others[best] @ self.own.T).max() >= self._verify
+        agrees = (others[best] @ self.own.T).max() >= self._threshold
         if not agrees or means[best] - means[-1] < CLEARLY_MORE_ALIKE:
             return None
         return f"face {numbers[best]} looks like {person} (similarity {means[best]:.2f}), not this one"
@@ -312,11 +312,11 @@ class PersonGuard:
 
     def is_person_of(self, embeddings: FloatArray) -> bool:
         """Return whether most of the faces ``(N, D)`` are as similar to the person's samples as to each other."""
-        sets = linked_sets(embeddings @ embeddings.T, LINKED * self._verify)
+        sets = linked_sets(embeddings @ embeddings.T, LINKED * self._threshold)
         largest = sets == np.bincount(sets).argmax()
         if not len(self.own) or 2 * largest.sum() <= len(embeddings):
             return False
-        return is_one_person(embeddings[largest], self.own, self._verify)
+        return is_one_person(embeddings[largest], self.own, self._threshold)
 
     def _judge_doubt(
         self, doubt: Doubt, comparison: FaceSetComparison, index: int, dates: Sequence[datetime | None]
@@ -325,7 +325,7 @@ class PersonGuard:
         if doubt.kind is DoubtKind.ANOTHER:
             return Judgment(EnrollReason.NEARER_TO_ANOTHER, self._describe_nearer_person(doubt))
         similarity = doubt.own or 0.0
-        if similarity >= LIKE_NOBODY * self._verify and self._is_explained_by_age(comparison, index, dates):
+        if similarity >= LIKE_NOBODY * self._threshold and self._is_explained_by_age(comparison, index, dates):
             return Judgment(
                 warning=f"the face is unlike {person}'s others (similarity {similarity:.2f}), which the years between "
                 f"the photos may explain: if it is not {person}, remove the sample"

@@ -21,12 +21,8 @@ if TYPE_CHECKING:
     from facebank.types import Person
 
 
-def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: float) -> Person:
+def merge_people(gallery: Gallery, sources: Sequence[str], into: str, threshold: float) -> Person:
     """Merge people into one, unless their samples contradict it.
-
-    Raises, without any change, `PersonNotFoundError` (one of them is not enrolled) or `UsageError` (`sources` names
-    nobody else; or most faces of one are unlike the other's or nearer to a third person, or the two are different faces
-    of one photo).
 
     Parameters
     ----------
@@ -36,13 +32,21 @@ def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: fl
         Names of the people to merge; `into` among them is ignored.
     into
         Name of the remaining person, who is returned.
-    verify
+    threshold
         The pack's verification threshold.
+
+    Raises
+    ------
+    PersonNotFoundError
+        One of the people is not enrolled; nothing is changed.
+    UsageError
+        `sources` names nobody else; most faces of a person are unlike the other's or nearer to a third person; or the
+        two are different faces of one photo. Nothing is changed.
     """
 
     def find_refusal() -> str | None:
         with gallery.snapshot():
-            return next(filter(None, (_refusal(gallery, source, sources, into, verify) for source in sources)), None)
+            return next(filter(None, (_refusal(gallery, source, sources, into, threshold) for source in sources)), None)
 
     refusal = read_with_retry(find_refusal)
     if refusal is not None:
@@ -50,13 +54,13 @@ def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: fl
     return gallery.merge(sources, into)
 
 
-def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
+def find_half(gallery: Gallery, name: str, threshold: float) -> tuple[int, ...]:
     """Return the sample ids of the smaller half of a person whose samples look like two people.
 
     Raises `PersonNotFoundError` (not enrolled) or `UsageError` (there are no such halves).
     """
     person = gallery.person(name)
-    halves = find_halves(gallery, verify, person.name)
+    halves = find_halves(gallery, threshold, person.name)
     if not halves:
         raise UsageError(
             f"the samples of {printable(person.name)} do not form two halves that look like two people: name those of "
@@ -65,7 +69,7 @@ def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
     return halves[0].smaller
 
 
-def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, verify: float) -> str | None:
+def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, threshold: float) -> str | None:
     """Return why two people should not be merged, or None."""
     other, person = gallery.person(source), gallery.person(into)
     if other.id == person.id:
@@ -87,7 +91,7 @@ def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, v
                 f"{both} are two faces of {printable(sample.path)} (samples {sample.id} and {other_face.id}): {advice}"
             )
     enrolled = EnrolledFaces(gallery)
-    guard = PersonGuard(gallery, into, verify, enrolled=enrolled, ignored=sources)
+    guard = PersonGuard(gallery, into, threshold, enrolled=enrolled, ignored=sources)
     dates = {sample.id: sample.taken_at if sample.camera_dated else None for sample in samples}
     faces = [
         GuardedFace(embedding, dates[sample_id])

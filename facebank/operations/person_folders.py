@@ -44,10 +44,23 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
     Folders are people, named like the folder. A first argument that is not an existing folder is a person's name, with
     or without a trailing slash, and the rest are that person's photos or folders of them. A folder with a generic name
     (``imgs``, ``DCIM``, a date) beside one person's folder belongs to that person. A folder with photos in several
-    subfolders only could be a person or a tree of people, and is rejected. With `name` all arguments are that person's
-    photos; with `tree` each has a folder for each person. Raises `UsageError` (the arguments are ambiguous or
-    invalid; the message shows what to type) or `PhotoNotFoundError` (a tree has no subfolders, or the only argument is
-    a path that does not exist).
+    subfolders only could be a person or a tree of people, and is rejected.
+
+    Parameters
+    ----------
+    arguments
+        Names and paths as typed.
+    name
+        The person of whom all arguments are photos; None to interpret the arguments.
+    tree
+        Whether each argument is a folder with a subfolder for each person.
+
+    Raises
+    ------
+    UsageError
+        The arguments are ambiguous or invalid; the message shows what to type.
+    PhotoNotFoundError
+        A tree has no subfolders, or the only argument is a path that does not exist.
     """
     bucket = next((argument for argument in arguments if is_bucket_url(argument)), None)
     if bucket is not None:

@@ -75,10 +75,10 @@ class SqliteKind:
     version_error: type[FacebankError]
     busy_error: type[FacebankError]
     # advice for a file that is missing, empty, another program's, or damaged; each ends a sentence
-    missing: str
-    empty: str
-    another: str
-    repair: str
+    missing_advice: str
+    empty_advice: str
+    other_file_advice: str
+    repair_advice: str
 
     def named(self, path: Path) -> str:
         """Return the name of a file for messages."""
@@ -86,12 +86,14 @@ class SqliteKind:
 
     def empty_file_error(self, path: Path) -> FacebankError:
         """Return the error for a file without content."""
-        return self.missing_error(f"{self.named(path)} is empty: {self.empty}.")
+        return self.missing_error(f"{self.named(path)} is empty: {self.empty_advice}.")
 
     def damage_error(self, path: Path, reason: str = "") -> FacebankError:
         """Return the error for a damaged file, with advice."""
         shown = printable(reason)[:_MAX_REASON]
-        return self.format_error(f"{self.named(path)} is damaged{f' ({shown})' if shown else ''}: {self.repair}.")
+        return self.format_error(
+            f"{self.named(path)} is damaged{f' ({shown})' if shown else ''}: {self.repair_advice}."
+        )
 
     @contextmanager
     def translate_errors(self, path: Path) -> Iterator[None]:
@@ -133,7 +135,7 @@ class SqliteKind:
         if not header or is_filled(path, "-journal"):
             return  # the header may change when SQLite rolls back an interrupted write
         if not header.startswith(_MAGIC):
-            raise self.format_error(f"{file} is not a {self.noun}: {self.another}.")
+            raise self.format_error(f"{file} is not a {self.noun}: {self.other_file_advice}.")
         if int.from_bytes(header[68:72], "big") != self.application_id:
             raise self._other_program_error(path, int.from_bytes(header[68:72], "big"))
 
@@ -177,8 +179,12 @@ class SqliteKind:
     def _other_program_error(self, path: Path, application_id: int) -> FacebankError:
         file = printable(str(path))
         if application_id >> 8 == _FACEBANK:
-            return self.format_error(f"{file} is not a {self.noun}, but another file of facebank: {self.another}.")
-        return self.format_error(f"{file} belongs to another program and is not a {self.noun}: {self.another}.")
+            return self.format_error(
+                f"{file} is not a {self.noun}, but another file of facebank: {self.other_file_advice}."
+            )
+        return self.format_error(
+            f"{file} belongs to another program and is not a {self.noun}: {self.other_file_advice}."
+        )
 
     def _tables_error(self, path: Path) -> FacebankError:
         return self.damage_error(path, f"its tables are not those of a {self.noun}")
@@ -194,7 +200,7 @@ class SqliteKind:
         if code & 0xFF == sqlite3.SQLITE_INTERRUPT:
             return self.damage_error(path, "reading it takes too many steps")
         if code & 0xFF == sqlite3.SQLITE_NOTADB:
-            return self.format_error(f"{printable(str(path))} is not a {self.noun}: {self.another}.")
+            return self.format_error(f"{printable(str(path))} is not a {self.noun}: {self.other_file_advice}.")
         if code & 0xFF in _BUSY:
             return self.busy_error(
                 f"{self.named(path)} is in use by another process: try again when that process has finished."
@@ -208,11 +214,13 @@ class SqliteKind:
         file = printable(str(path))
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise self.format_error(f"{file} is not a regular file, so it is not a {self.noun}: {self.another}.")
+                raise self.format_error(
+                    f"{file} is not a regular file, so it is not a {self.noun}: {self.other_file_advice}."
+                )
             with path.open("rb") as stream:
                 return stream.read(100)
         except (FileNotFoundError, NotADirectoryError):
-            raise self.missing_error(f"There is no {self.noun} {file} yet: {self.missing}.") from None
+            raise self.missing_error(f"There is no {self.noun} {file} yet: {self.missing_advice}.") from None
         except OSError as error:
             raise StorageError(f"{self.named(path)} cannot be read: {read_reason(error)}.") from error
 

@@ -173,10 +173,10 @@ SCAN_FILE = SqliteKind(
     format_error=ScanFormatError,
     version_error=ScanFormatError,
     busy_error=ScanBusyError,
-    missing="'facebank scan DIR' makes it",
-    empty="'facebank scan DIR' fills it",
-    another="name another file",
-    repair="remove it and scan again",
+    missing_advice="'facebank scan DIR' makes it",
+    empty_advice="'facebank scan DIR' fills it",
+    other_file_advice="name another file",
+    repair_advice="remove it and scan again",
 )
 
 

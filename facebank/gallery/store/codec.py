@@ -139,7 +139,7 @@ def person_names(values: Sequence[object]) -> list[str]:
     return list(values) if are_plain(values) else [person_name(value) for value in values]
 
 
-def only(cursor: sqlite3.Cursor) -> Any:
+def single_value(cursor: sqlite3.Cursor) -> Any:
     """Return the single value of the single row of a result."""
     row = cursor.fetchone()
     if row is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from weakref import WeakKeyDictionary
 
-from facebank.gallery.store.codec import only
+from facebank.gallery.store.codec import single_value
 
 NAMES_INDEX, OWNERS_INDEX = "sqlite_autoindex_people_1", "samples_by_person"
 
@@ -36,7 +36,7 @@ def hides_rows(connection: sqlite3.Connection, index: str, value: str | int) -> 
                 SELECT 1 FROM {table} AS b INDEXED BY {index} WHERE b.{column} = a.{column} AND b.id = a.id))
             OR (SELECT count(*) FROM {table} INDEXED BY {index}) != (SELECT count(*) FROM {table} NOT INDEXED)
             """
-    if only(connection.execute(statement, {"value": value} if ":value" in statement else {})):
+    if single_value(connection.execute(statement, {"value": value} if ":value" in statement else {})):
         return True
     checked.add(value)
     return False
