@@ -347,6 +347,8 @@ class FaceBank:
             There are no photos; no gallery is created.
         UsageError
             An item is not a photo; the message states its type.
+        GalleryError, StorageError
+            The gallery cannot be used with the pack, or cannot be written.
 
         Examples
         --------
@@ -397,6 +399,8 @@ class FaceBank:
             A name is not valid; nobody is enrolled.
         PhotoNotFoundError
             There are no photos at all, or none of the files and folders exist.
+        GalleryError, StorageError
+            The gallery cannot be used with the pack, or cannot be written.
 
         Examples
         --------

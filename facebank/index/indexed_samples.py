@@ -177,7 +177,7 @@ def follow_samples(gallery: Gallery, file: DerivedFile) -> IndexedSamples | None
 
 
 def _owners(gallery: Gallery, file: DerivedFile, before: Origin, added: Additions) -> Owners:
-    if added.owners is None:  # samples have changed hands, for example by merging people
+    if added.owners is None:  # samples belong to other people now, for example after a merge
         return gallery.owners()
     person_ids = np.repeat(file.read("people"), np.diff(file.read("bare.starts")))
     return Owners(

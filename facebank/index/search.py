@@ -74,7 +74,7 @@ class MatrixSearch:
         return len(self._matrix)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
-        """Find vectors: see `Search.near`."""
+        """Return positions: see `Search.near`."""
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
         results: list[Rows] = []
@@ -84,7 +84,7 @@ class MatrixSearch:
         return results
 
     def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
-        """Find vectors: see `Search.within`."""
+        """Return positions: see `Search.within`."""
         return [
             rows for products, errors in self._products(queries) for rows in _rows_above(products, min_product - errors)
         ]
@@ -141,7 +141,7 @@ class CodedSearch:
         return int(self._starts[-1])
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
-        """Find vectors: see `Search.near`."""
+        """Return positions: see `Search.near`."""
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
         results: list[Rows] = []
@@ -153,7 +153,7 @@ class CodedSearch:
         return results
 
     def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
-        """Find vectors: see `Search.within`."""
+        """Return positions: see `Search.within`."""
         results: list[Rows] = []
         for block in query_blocks(queries):
             parts = self._top_products(block, SPARE)

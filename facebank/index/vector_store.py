@@ -170,7 +170,7 @@ class StoreSearch:
         return len(self._known.keys)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
-        """Find vectors: see `facebank.index.search.Search.near`."""
+        """Return positions: see `facebank.index.search.Search.near`."""
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
         results: list[Rows] = []
@@ -184,7 +184,7 @@ class StoreSearch:
         return results
 
     def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
-        """Find vectors: see `facebank.index.search.Search.within`."""
+        """Return positions: see `facebank.index.search.Search.within`."""
         results: list[Rows] = []
         for block in query_blocks(queries):
             rounded, errors = self._round(block)

@@ -256,7 +256,7 @@ def select_classifiers(names: Sequence[str] | None) -> tuple[str, ...]:
 def plan_calibration(
     identities: Identities, classifiers: Sequence[str] = DEFAULT_CLASSIFIERS, effort: Effort = DEFAULT_EFFORT
 ) -> CalibrationPlan:
-    """Plan a calibration with these people and classifiers (see `select_classifiers`).
+    """Return a plan of a calibration with these people and classifiers: see `select_classifiers`.
 
     Raises `UsageError` if a classifier is unknown, or there are too few people.
     """
@@ -291,7 +291,7 @@ def calibrate(
     effort: Effort = DEFAULT_EFFORT,
     progress: Progress = SILENT,
 ) -> CalibrationResult:
-    """Calibrate a pack's scores.
+    """Return a calibration of a pack's scores.
 
     Parameters
     ----------

@@ -224,7 +224,7 @@ class Enroller:
     def _choose(
         self, person: str, guard: PersonGuard, alone: Sequence[_PendingPhoto], several: Sequence[_PendingPhoto]
     ) -> list[tuple[_PendingPhoto, EnrolledPhoto | _PendingPhoto]]:
-        """Choose the person's face in photos with several, by the samples and the photos with one face."""
+        """Return the person's face in each of `several`, or a refusal, by the samples and the photos with one face."""
         judgments = self._judgments(guard, alone)
         embeddings = [
             photo.faces[0].face.embedding

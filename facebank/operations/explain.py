@@ -43,13 +43,13 @@ EmbedCrops: TypeAlias = "Callable[[NDArray[np.uint8]], FloatArray]"
 MIN_SCALE = 0.02
 """Minimum change of similarity represented by the strongest color."""
 
-_LOWERS, _RAISES = (213, 94, 0), (0, 114, 178)  # vermilion and blue of Okabe and Ito (2008)
+_DROP_COLOR, _RISE_COLOR = (213, 94, 0), (0, 114, 178)  # vermilion and blue of Okabe and Ito (2008)
 _MAX_OPACITY = 0.85
 _GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 _FACE_SIDE = 336  # pixels of a face in the picture
 _GAP, _MARGIN = 20, 24
-_TITLE, _TEXT = 26, 17
+_TITLE_SIZE, _TEXT_SIZE = 26, 17
 _WIDTH = 2 * _MARGIN + 2 * _FACE_SIDE + _GAP
 _WHITE, _INK, _KEY_GRAY = (255, 255, 255), 20, 170
 _KEY_HEIGHT, _SPACE = 22, 6
@@ -141,7 +141,7 @@ class Explanation:
         return max(self.largest_drop, self.largest_rise, MIN_SCALE)
 
     def overlays(self, crops: tuple[RGBImage, RGBImage]) -> tuple[RGBImage, RGBImage]:
-        """Overlay both maps on their faces, with a common scale: see `overlay`."""
+        """Return both maps over their faces, with a common scale: see `overlay`."""
         first, second = (overlay(crop, drops, self.scale) for crop, drops in zip(crops, self.drops, strict=True))
         return first, second
 
@@ -238,9 +238,10 @@ def region_masks(template: str, size: int) -> dict[str, NDArray[np.bool_]]:
 
 
 def overlay(crop: RGBImage, drops: FloatArray, scale: float | None = None) -> RGBImage:
-    """Overlay a map on its grayscale face: orange where hiding decreases the similarity, blue where it increases it.
+    """Return a map over its grayscale face: orange where hiding decreases the similarity, blue where it increases it.
 
-    The colors are distinguishable with common color blindness; larger changes have denser color.
+    RGB ``uint8`` of shape ``(S, S, 3)``. The colors are distinguishable with common color blindness; larger changes
+    have denser color.
 
     Parameters
     ----------
@@ -261,13 +262,13 @@ def overlay(crop: RGBImage, drops: FloatArray, scale: float | None = None) -> RG
 
 
 def tint(gray: FloatArray, strength: FloatArray) -> RGBImage:
-    """Tint a grayscale picture ``(H, W, 3)``, ``float32`` 0..255, by strength ``(H, W)``.
+    """Return a grayscale picture ``(H, W, 3)``, ``float32`` 0..255, tinted by strength ``(H, W)``, as RGB ``uint8``.
 
     The strength is 1 for the densest orange, 0 for none, -1 for the densest blue.
     """
     strength = np.clip(strength, -1, 1)[..., None]
-    lowers, raises = (np.array(color, dtype=np.float32) for color in (_LOWERS, _RAISES))
-    color = np.where(strength > 0, lowers, raises)
+    drop_color, rise_color = (np.array(color, dtype=np.float32) for color in (_DROP_COLOR, _RISE_COLOR))
+    color = np.where(strength > 0, drop_color, rise_color)
     opacity = _MAX_OPACITY * np.abs(strength)
     return np.asarray(np.rint(gray * (1 - opacity) + color * opacity), dtype=np.uint8)
 
@@ -305,7 +306,7 @@ class ExplainedPair:
 
 
 def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPair:
-    """Explain the similarity of the largest faces of two photos; raises `PhotoError` if one has no face."""
+    """Return an explanation of the similarity of two photos' largest faces; raises `PhotoError` if one has no face."""
     photos, analyzer = [open_photo(a), open_photo(b)], engine.analyzer
     first, second = (analyzer.crop(analyzed.photo, largest_face(analyzed)) for analyzed in analyzer.analyze(photos))
     return _explain_crops(engine, (first, second), (photos[0].path, photos[1].path))
@@ -314,7 +315,7 @@ def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPai
 def explain_sample(
     engine: Engine, photo: DecodedPhoto, face: Face, sample_photo: DecodedPhoto, sample: Sample
 ) -> ExplainedPair:
-    """Explain the similarity of a face and a sample, from the upright photos of both."""
+    """Return an explanation of the similarity of a face and a sample, from the upright photos of both."""
     analyzer = engine.analyzer
     first = analyzer.crop(photo, face)
     second = align(sample_photo.pixels, sample.landmarks, analyzer.embedder.template, analyzer.embedder.size)
@@ -377,11 +378,11 @@ def write_picture(pair: ExplainedPair, target: Path) -> None:
 
 
 def draw_picture(pair: ExplainedPair) -> Image:
-    """Draw both aligned faces with their maps, the similarity, and a color key."""
+    """Return a picture of both aligned faces with their maps, the similarity, and a color key."""
     from PIL import Image as Pictures
 
     verification, explanation = pair.verification, pair.explanation
-    title, text = LabelPainter(_TITLE), LabelPainter(_TEXT)
+    title, text = LabelPainter(_TITLE_SIZE), LabelPainter(_TEXT_SIZE)
     rows: list[list[Image]] = [
         [_draw_line(title, f"Similarity {verification.similarity:.3f}: {answer(verification)}")],
         [_draw_line(text, f"The threshold for the same person is {verification.threshold:.3f}.")],
@@ -416,7 +417,7 @@ def _legend_lines(explanation: Explanation) -> list[str]:
 
 
 def _draw_line(painter: LabelPainter, text: str) -> Image:
-    """Draw a line of text without the plate's padding."""
+    """Return a picture of a line of text without the plate's padding."""
     line = painter.paint(text, _WHITE, _WIDTH - 2 * _MARGIN).convert("RGB")
     left, _, right, _ = line.convert("L").point(lambda gray: 255 - gray).getbbox() or (0, 0, *line.size)
     return line.crop((left, 0, right, line.height))
@@ -429,7 +430,7 @@ def _enlarge(crop: RGBImage) -> RGBImage:
 
 
 def _draw_key(explanation: Explanation) -> Image:
-    """Draw the range of colors used by the maps, on gray, with a line at zero."""
+    """Return a picture of the range of colors used by the maps, on gray, with a line at zero."""
     from PIL import Image as Pictures
 
     low, high = -explanation.largest_rise / explanation.scale, explanation.largest_drop / explanation.scale
@@ -448,7 +449,7 @@ def _zero_position(explanation: Explanation) -> float:
 
 
 def _draw_key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
-    """Draw the changes of similarity at the ends of the key and at zero."""
+    """Return a picture of the changes of similarity at the ends of the key and at zero."""
     from PIL import Image as Pictures
 
     width, rise, fall = _WIDTH - 2 * _MARGIN, explanation.largest_rise, explanation.largest_drop
@@ -469,7 +470,7 @@ def _draw_key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
 
 
 def _stack(rows: Sequence[Sequence[Image]]) -> Image:
-    """Stack rows of pictures on white."""
+    """Return rows of pictures, stacked on white."""
     from PIL import Image as Pictures
 
     height = 2 * _MARGIN + sum(max(part.height for part in row) + _SPACE for row in rows) - _SPACE

@@ -175,12 +175,12 @@ def deny_everybody(gallery: Gallery, engine: Engine, photo: PhotoInput, face_num
     if quality < needed:
         detail = f"the face was not remembered, {_describe_low_quality(quality, needed)}"
         return _feedback(selected, None, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
-    stranger, is_new = gallery.remember_stranger(plain_sample(selected.photo, selected.face, thumbnail=False))
+    stranger_id, is_new = gallery.remember_stranger(plain_sample(selected.photo, selected.face, thumbnail=False))
     if is_new:
-        reason, detail = FeedbackReason.REMEMBERED, f"the face is remembered as stranger {stranger}"
+        reason, detail = FeedbackReason.REMEMBERED, f"the face is remembered as stranger {stranger_id}"
     else:
-        reason, detail = FeedbackReason.ALREADY_REMEMBERED, f"the face was remembered as stranger {stranger} before"
-    return _feedback(selected, None, reason, detail, stranger_id=stranger)
+        reason, detail = FeedbackReason.ALREADY_REMEMBERED, f"the face was remembered as stranger {stranger_id} before"
+    return _feedback(selected, None, reason, detail, stranger_id=stranger_id)
 
 
 def _sample(selected: SelectedFace, engine: Engine, *, thumbnail: bool) -> NewSample:

@@ -46,7 +46,7 @@ class Resemblance:
 
 
 def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[int, str]) -> list[Resemblance]:
-    """Rank all people with samples by resemblance to a face, most similar first; ties by name.
+    """Return all people with samples, ranked by resemblance to a face, most similar first; ties by name.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Lookalikes:
 
 
 def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, face_number: int | None = None) -> Lookalikes:
-    """Rank all people by resemblance to a face; `face_number` is its number, None for a photo with one face.
+    """Return all people ranked by resemblance to a face; `face_number` is its number, None for a photo with one face.
 
     Raises `PhotoError` (the photo cannot be read or has no face) or `UsageError` (it is unclear which face is meant,
     or no person has samples).

@@ -170,7 +170,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def try_flock(handle: int) -> bool | None:
-    """Lock an open file until it is closed; False if another process holds the lock, None without file locks."""
+    """Lock an open file until it is closed; returns False if another process holds it, None without file locks."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
 

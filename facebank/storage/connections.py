@@ -95,7 +95,7 @@ class BoundedConnection(sqlite3.Connection):
     Steps are counted without Python code, so that Ctrl-C is not mistaken for an endless statement.
     """
 
-    read_as: Appearance | None = None
+    appearance: Appearance | None = None
     """The file's appearance if SQLite cannot detect changes made by other processes, else None."""
 
     file: FileId | None = None
@@ -148,11 +148,11 @@ class BoundedConnection(sqlite3.Connection):
 
     def take_over(self, other: BoundedConnection) -> None:
         """Take over the path and appearance of another connection, of which this one is a copy."""
-        self._path, self.read_as = other._path, other.read_as
+        self._path, self.appearance = other._path, other.appearance
 
     def is_outdated(self) -> bool:
         """Return whether the file has changed without SQLite noticing; reopen it then."""
-        return self.read_as is not None and self._path is not None and _appearance(self._path) != self.read_as
+        return self.appearance is not None and self._path is not None and _appearance(self._path) != self.appearance
 
     def is_replaced(self) -> bool:
         """Return whether the path now names another file, or none, so that writes would be lost.
@@ -160,7 +160,7 @@ class BoundedConnection(sqlite3.Connection):
         SQLite would also write to the log of that name, which damages the other file. Copies in memory, and files that
         cannot change, are reopened when outdated instead.
         """
-        if self._path is None or self.file is None or self.read_as is not None:
+        if self._path is None or self.file is None or self.appearance is not None:
             return False
         return _file_id(self._path) != self.file
 
@@ -196,12 +196,10 @@ class BoundedConnection(sqlite3.Connection):
 
 
 def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
-    """Open an existing file with guards against hostile content, in autocommit mode for explicit transactions.
+    """Return a connection to an existing file, with guards against hostile content, in autocommit mode.
 
     A file in a location that is not writable is read without writing beside it: in WAL mode with the ``-shm`` file of
-    the writing process, otherwise directly, or through a copy in memory if ``-wal`` holds changes. Raises
-    `StorageError` or `sqlite3.Error` if the file cannot be opened, or if changes beside a read-only file cannot be
-    copied.
+    the writing process, otherwise directly, or through a copy in memory if ``-wal`` holds changes.
 
     Parameters
     ----------
@@ -209,6 +207,11 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
         Path of the file.
     busy_timeout
         Timeout for locks of other processes, in seconds.
+
+    Raises
+    ------
+    StorageError, sqlite3.Error
+        The file cannot be opened, or changes beside a read-only file cannot be copied.
     """
     if is_writable(path):
         return _open_file(path, "rw", busy_timeout)
@@ -222,14 +225,14 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
         connection = _copy(path) if is_filled(path, "-wal") else _open_file(path, "ro&immutable=1", busy_timeout)
         if before[0] is not None and before == _appearance(path):
             connection.limit_steps(path)
-            connection.read_as = before
+            connection.appearance = before
             return connection
         connection.close()
     raise StorageError(f"{printable(str(path))} is being changed by another process: try again in a moment.")
 
 
 def connect_new(path: Path) -> BoundedConnection:
-    """Open an empty file that no other process uses, without a journal beside it."""
+    """Return a connection to an empty file that no other process uses, without a journal beside it."""
     connection = _connect(str(path))
     connection.execute("PRAGMA journal_mode = OFF")
     return connection
@@ -281,7 +284,7 @@ def _connect(database: str, *, uri: bool = False, busy_timeout: float = 5.0) -> 
 
 
 def _open_file(path: Path, mode: str, busy_timeout: float) -> BoundedConnection:
-    """Open a file in one of SQLite's modes: ``rw``, ``ro``, or ``ro&immutable=1`` if no process changes it.
+    """Return a connection in one of SQLite's modes: ``rw``, ``ro``, or ``ro&immutable=1`` for an unchanging file.
 
     Raises `UnusableError` if this process inherited it open from its parent.
     """

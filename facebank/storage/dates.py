@@ -45,7 +45,7 @@ def earliest_day(born: str) -> date:
 
 
 def parse_birth_date(text: str, today: date | None = None) -> str:
-    """Validate a birth date as typed, and return it without surrounding spaces.
+    """Return a birth date as typed, validated, without surrounding spaces.
 
     Raises `UsageError` if it is not ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``, or before 1850, or after `today` (None:
     the current date).
@@ -64,7 +64,7 @@ def parse_birth_date(text: str, today: date | None = None) -> str:
 
 
 def format_photo_date(taken_at: datetime | None, *, camera_dated: bool, with_time: bool = False) -> str:
-    """Format a photo's date, with a note if it is the file's date; empty if unknown or implausible.
+    """Return a photo's date as text, with a note if it is the file's date; empty if unknown or implausible.
 
     Parameters
     ----------

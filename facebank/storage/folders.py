@@ -48,7 +48,7 @@ class OpenFolder:
 
     @classmethod
     def open(cls, path: Path, *, follow: bool = True) -> Self:
-        """Open a folder by path, following links; raises `OSError` on failure.
+        """Return an opened folder, following links.
 
         Without `follow` the path must not be a link.
         """
@@ -71,7 +71,7 @@ class OpenFolder:
         self.close()
 
     def folder(self, name: str, *, create: bool = False) -> OpenFolder:
-        """Open a subfolder, created if missing and `create`; raises `OSError` if it is a link or not a folder."""
+        """Return an open subfolder, created if missing with `create`; raises `OSError` if it is a link or no folder."""
         at, handle = self._at(name)
         if create:
             with suppress(FileExistsError):
@@ -105,7 +105,7 @@ class OpenFolder:
         return os.path.samestat(self.status(), other.status())
 
     def read(self, name: str) -> BufferedReader:
-        """Open a regular file for reading; raises `OSError` for a link, a pipe, a device or a folder."""
+        """Return a regular file, open for reading; raises `OSError` for a link, a pipe, a device or a folder."""
         at, handle = self._at(name)
         _require_file(os.stat(at, dir_fd=handle, follow_symlinks=False), self.path / name)
         file = os.fdopen(os.open(at, os.O_RDONLY | _NO_LINK | _NO_WAITING | _BINARY, dir_fd=handle), "rb")
@@ -117,7 +117,7 @@ class OpenFolder:
         return file
 
     def create(self, name: str, mode: int = 0o600) -> BufferedWriter:
-        """Create a new file and open it for writing."""
+        """Create a new file, and return it open for writing."""
         at, handle = self._at(name)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
         return os.fdopen(os.open(at, flags, mode, dir_fd=handle), "wb")
@@ -171,7 +171,7 @@ class FileLocation:
         return mine is not None and others is not None and os.path.samestat(mine, others) and mine.st_nlink <= 1
 
     def read(self) -> BufferedReader:
-        """Open the file as `OpenFolder.read` does."""
+        """Return the open file, as `OpenFolder.read` does."""
         return self.folder.read(self.name)
 
     def remove(self) -> None:

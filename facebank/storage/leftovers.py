@@ -51,7 +51,7 @@ class Lock:
 
 
 def lock(path: Path) -> Lock | None:
-    """Lock a file or folder until the process ends; None if another process has locked or removed it."""
+    """Return a lock of a file or folder until the process ends; None if another process has locked or removed it."""
     handle = _open(path)
     if handle is None:
         return Lock(None) if os.path.lexists(path) else None
@@ -190,7 +190,7 @@ def _remove(path: Path) -> bool:
 
 
 def _open(path: Path) -> int | None:
-    """Open a file or folder to lock it; None if it cannot be opened."""
+    """Return the handle of a file or folder, opened to lock it; None if it cannot be opened."""
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     for access in (os.O_RDWR, os.O_RDONLY):  # locking on a network share requires O_RDWR, which folders lack
         with suppress(OSError):

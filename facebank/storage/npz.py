@@ -34,7 +34,7 @@ def write_arrays(stream: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_arrays(stream: IO[bytes], expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, NDArray[Any]]:
-    """Read an npz file that must contain exactly the expected arrays.
+    """Return the arrays of an npz file by name; it must contain exactly the expected ones.
 
     Parameters
     ----------

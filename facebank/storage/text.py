@@ -21,7 +21,7 @@ _JOINING = (
 
 
 def printable(text: str) -> str:
-    """Escape characters that affect a terminal or a log.
+    """Return text with characters escaped that affect a terminal or a log.
 
     Control, format (such as bidirectional overrides), surrogate and unassigned characters become backslash escapes.
     Joiners are kept within emoji and within words of scripts that need them, such as Persian and Hindi.
@@ -131,5 +131,5 @@ def _escape_bytes(character: str) -> str:
 
 
 def format_probability(probability: float) -> str:
-    """Format a probability with three decimals, rounded down: only 1 is shown as 1.000."""
+    """Return a probability with three decimals, rounded down: only 1 is shown as 1.000."""
     return f"{math.floor(probability * 1000) / 1000:.3f}"

@@ -88,12 +88,12 @@ def quarter_turns(value: object) -> int:
 
 
 def time_to_text(moment: datetime) -> str:
-    """Format a time in ISO 8601."""
+    """Return a time in ISO 8601."""
     return moment.isoformat()
 
 
 def text_to_time(value: object) -> datetime:
-    """Parse a time in ISO 8601."""
+    """Return the time of a text in ISO 8601."""
     try:
         return datetime.fromisoformat(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
@@ -101,12 +101,12 @@ def text_to_time(value: object) -> datetime:
 
 
 def path_to_bytes(path: str) -> bytes:
-    """Encode a path as bytes, because SQLite's text cannot contain its surrogates."""
+    """Return a path as bytes, because SQLite's text cannot contain its surrogates."""
     return path.encode("utf-8", "surrogatepass")
 
 
 def bytes_to_path(data: object) -> str:
-    """Decode a path encoded by `path_to_bytes`."""
+    """Return the path that was encoded by `path_to_bytes`."""
     try:
         if isinstance(data, bytes):
             return data.decode("utf-8", "surrogatepass")

@@ -34,21 +34,21 @@ def floats_to_bytes(values: FloatArray) -> bytes:
 
 
 def floats_from_bytes(data: object, shape: tuple[int, ...]) -> FloatArray:
-    """Decode finite ``float32`` values of a shape, the inverse of `floats_to_bytes`."""
+    """Return the finite ``float32`` array of a shape that was encoded by `floats_to_bytes`."""
     if not isinstance(data, bytes) or len(data) != 4 * int(np.prod(shape)):
         raise InvalidValueError(f"it contains an array that is not of shape {shape}")
     return finite(np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape))
 
 
 def finite(values: FloatArray) -> FloatArray:
-    """Check that all values are finite, and return them."""
+    """Return values after checking that all are finite."""
     if not np.isfinite(values).all():
         raise InvalidValueError("it contains numbers that are not finite")
     return values
 
 
 def float_array(values: object, shape: tuple[int, ...]) -> FloatArray:
-    """Convert numbers to a finite ``float32`` array of a shape."""
+    """Return numbers as a finite ``float32`` array of a shape."""
     try:
         with np.errstate(over="ignore"):  # too large values become infinite and are rejected below
             array = np.asarray(values, dtype=np.float32)
@@ -73,7 +73,7 @@ def unit_rows(rows: Sequence[bytes], dimension: int) -> FloatArray:
 
 
 def unit_length(matrix: FloatArray) -> FloatArray:
-    """Check that the rows of ``(N, dimension)`` are finite and of length 1, and return the matrix."""
+    """Return a matrix ``(N, dimension)`` after checking that its rows are finite and of length 1."""
     with np.errstate(over="ignore"):
         lengths = np.sqrt(np.einsum("...i,...i->...", matrix, matrix))
     if not (np.abs(lengths - 1.0) <= _NORM_TOLERANCE).all():

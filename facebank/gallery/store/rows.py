@@ -35,7 +35,7 @@ _ROWS_PER_SEALING = 2_000
 _ROWS_PER_BLOCK = 10_000
 _MIN_BATCH = 10  # fewer rows are digested faster one by one
 _FIRST_ROW = -(1 << 63)
-_ABSENT: Mapping[str, Value] = {"masked": 0, "camera_dated": 0}
+_ABSENT: Mapping[str, Value] = {"masked": 0, "camera_dated": 0}  # of columns that older versions lack; else NULL
 _ROW_NAMES = {
     "people": "the person {id} '{name}'",
     "samples": "the sample {id}",
