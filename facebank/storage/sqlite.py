@@ -49,7 +49,7 @@ _MESSAGES_BY_EXTENDED_CODE: dict[int, str] = {
 }
 _MESSAGES: dict[int, str] = {
     sqlite3.SQLITE_FULL: "cannot be written because the disk is full: free some space and try again",
-    sqlite3.SQLITE_IOERR: "cannot be read or written: free some space, or check the disk for damage",
+    sqlite3.SQLITE_IOERR: "cannot be read or written, because the disk is full or damaged: free some space",
     sqlite3.SQLITE_READONLY: "is write-protected, or was opened for reading: allow writing, or open it for writing",
     sqlite3.SQLITE_PERM: "cannot be opened: check its permissions",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: check the permissions to read it and to write in its folder",
