@@ -269,5 +269,5 @@ def _parse_face(row: Row) -> FaceKey:
 def _enrolled_error(existing: SampleOwner) -> UsageError:
     return UsageError(
         f"This face is already enrolled as {printable(existing.person)}: if that is wrong, remove it first with "
-        f"`facebank people remove-sample {existing.sample_id}`."
+        f"'facebank people remove-sample {existing.sample_id}'."
     )

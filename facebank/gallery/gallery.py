@@ -693,7 +693,7 @@ class Gallery:
             if not delete(connection, "strangers", "id", [stranger_id]):
                 raise UsageError(
                     f"There is no stranger {stranger_id} in {printable(str(self.path))}: "
-                    "`facebank strangers list` lists the strangers."
+                    "'facebank strangers list' lists the strangers."
                 )
             state.advance(connection)
             state.note_traces(connection)

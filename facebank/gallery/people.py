@@ -137,11 +137,11 @@ def _hint_for(connection: sqlite3.Connection, key: str) -> str:
     """Return a hint about a name that no person has: the person it was merged into, if any."""
     merges = [merge for merge in _merges(connection, "ORDER BY merges.id") if name_key(merge.name) == key]
     if not merges:
-        return "`facebank people list` lists the people"
+        return "'facebank people list' lists the people"
     person = merges[-1].person
     command = shell_command("people", "unmerge", person)
     explanation = f"that person was merged into {printable(person)}"
-    return f"{explanation}; `{command}` separates them, `facebank people forget` forgets both"
+    return f"{explanation}; `{command}` separates them, 'facebank people forget' forgets both"
 
 
 def _sample_counts(connection: sqlite3.Connection, *, masked: bool) -> dict[int, int]:
@@ -181,7 +181,7 @@ def rename(connection: sqlite3.Connection, old: str, new: str) -> Person:
     if other is not None and other.id != person.id:
         raise PersonExistsError(
             f"There is already a person called '{printable(other.name)}': if both are the same person, join them with "
-            "`facebank people merge`."
+            "'facebank people merge'."
         )
     update(connection, "people", "id", person.id, {"name": name, "key": name_key(name)})
     advance(connection)
@@ -219,22 +219,22 @@ def split(connection: sqlite3.Connection, name: str, into: str, sample_ids: Sequ
     foreign = next((sample_id for sample_id in moved if sample_id not in own_ids), None)
     if foreign is not None:
         raise UsageError(
-            f"Sample {foreign} does not belong to '{printable(person.name)}': `facebank people show` lists the samples."
+            f"Sample {foreign} does not belong to '{printable(person.name)}': 'facebank people show' lists the samples."
         )
     if len(own_ids) == 1:
         raise UsageError(
-            f"'{printable(person.name)}' has one sample, which cannot be split: use `facebank people rename` instead."
+            f"'{printable(person.name)}' has one sample, which cannot be split: use 'facebank people rename' instead."
         )
     if not moved or len(moved) == len(own_ids):
         raise UsageError(
             f"'{printable(person.name)}' has {len(own_ids)} samples: give some of their numbers, not all; "
-            "`facebank people rename` renames the person."
+            "'facebank people rename' renames the person."
         )
     other = find_key(connection, name_key(new))
     if other is not None:
         raise PersonExistsError(
             f"There is already a person called '{printable(other.name)}': choose another name, then join the two "
-            "with `facebank people merge`."
+            "with 'facebank people merge'."
         )
     person_id = add_person(connection, new, datetime.now(UTC))
     for sample_id in moved:
@@ -315,7 +315,7 @@ def unmerge(connection: sqlite3.Connection, name: str) -> list[Person]:
     if not merges:
         raise UsageError(
             f"Nothing to undo for '{printable(target.name)}': nobody was merged whose samples are left. "
-            "`facebank people split` makes two people of one."
+            "'facebank people split' makes two people of one."
         )
     last = max(merge.batch for merge in merges)
     undone = [merge for merge in merges if merge.batch == last]
@@ -374,7 +374,7 @@ def _separate(connection: sqlite3.Connection, merge: Merge) -> None:
     if find_key(connection, name_key(merge.name)) is not None:
         raise PersonExistsError(
             f"Another person is called '{printable(merge.name)}' now: rename that person first with "
-            "`facebank people rename`."
+            "'facebank people rename'."
         )
     person_id = add_person(connection, merge.name, merge.created_at)
     update(connection, "people", "id", person_id, {"born": merge.facts.born, "note": merge.facts.note})

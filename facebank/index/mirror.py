@@ -184,7 +184,7 @@ class GalleryMirror:
             if record is None:
                 raise ServiceError(
                     "its vectors were made with a different pack than the gallery's: pass another collection to "
-                    f"--index, or run `facebank people unmirror {self.address}`"
+                    f"--index, or run 'facebank people unmirror {self.address}'"
                 )
             store.drop()
             stored = None

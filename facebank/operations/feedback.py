@@ -123,7 +123,7 @@ def confirm(
     else:
         raise UsageError(
             f"this very face is enrolled as {printable(owner)}: if that is wrong, remove it first with "
-            f"`facebank people remove-sample {outcome.sample_id}`"
+            f"'facebank people remove-sample {outcome.sample_id}'"
         )
     if len(gallery.stranger_faces()) < strangers:
         note += "; it is no longer remembered as a stranger"

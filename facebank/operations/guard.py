@@ -344,7 +344,7 @@ class PersonGuard:
             more = " and others" if len(samples) > _MAX_LISTED_SAMPLES else ""
             problem = f"{problem}, but like most photos given with it"
             advice = (
-                f"if a sample is wrong, remove it with `facebank people remove-sample` (sample {listed}{more}); "
+                f"if a sample is wrong, remove it with 'facebank people remove-sample' (sample {listed}{more}); "
                 f"use --force if all are {person}"
             )
         return Judgment(EnrollReason.UNLIKE_THE_PERSON, f"{problem}: {advice}")
@@ -369,7 +369,7 @@ class PersonGuard:
         other = printable(self._enrolled.name(number))
         return (
             f"{person}'s photos look as much like {other} as like each other (similarity {similarity:.2f}): "
-            "if that is one person, join them with `facebank people merge`"
+            "if that is one person, join them with 'facebank people merge'"
         )
 
     def _is_explained_by_age(self, comparison: FaceSetComparison, index: int, dates: Sequence[datetime | None]) -> bool:

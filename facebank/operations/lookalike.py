@@ -105,4 +105,4 @@ def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, face_nu
 
 
 def _no_samples_error(gallery: Gallery) -> UsageError:
-    return UsageError(f"nobody in {printable(str(gallery.path))} has a sample: add some with `facebank enroll`")
+    return UsageError(f"nobody in {printable(str(gallery.path))} has a sample: add some with 'facebank enroll'")

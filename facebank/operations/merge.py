@@ -64,7 +64,7 @@ def find_half(gallery: Gallery, name: str, threshold: float) -> tuple[int, ...]:
     if not halves:
         raise UsageError(
             f"the samples of {printable(person.name)} do not form two halves that look like two people: name those of "
-            "the other person, by the numbers that `facebank people show` lists"
+            "the other person, by the numbers that 'facebank people show' lists"
         )
     return halves[0].smaller
 

@@ -70,7 +70,7 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
         raise UsageError("nothing to enroll: name a person's folder, or a person and photos")
     if not all(stripped):
         nameless = not stripped[0] and name is None and not tree
-        raise UsageError(f"{'the name' if nameless else 'a path'} is empty: type `facebank enroll NAME PHOTO`")
+        raise UsageError(f"{'the name' if nameless else 'a path'} is empty: type 'facebank enroll NAME PHOTO'")
     if name is not None and tree:
         raise UsageError("--name is for one person and --tree for many: use one of the two")
     if name is not None:
@@ -167,7 +167,7 @@ def _person_of_name(typed: Sequence[str]) -> PersonPhotos:
         )
     if not paths:
         raise UsageError(
-            f"there is no folder {printable(name)}: type `facebank enroll FOLDER`, or `{_command(name, 'PHOTO')}` "
+            f"there is no folder {printable(name)}: type 'facebank enroll FOLDER', or `{_command(name, 'PHOTO')}` "
             "for a person of that name"
         )
     return PersonPhotos(name, tuple(map(Path, paths)))

@@ -93,7 +93,7 @@ def test_confirming_withdraws_a_denial(run: Run, speech: Path) -> None:
 def test_a_sample_of_somebody_else_is_refused(run: Run, portrait: Path) -> None:
     (sample,) = samples(run, "Barack Obama")
     result = run("confirm", portrait, "Eileen Collins", code=2)
-    assert f"`facebank people remove-sample {sample['sample_id']}`" in result.err
+    assert f"'facebank people remove-sample {sample['sample_id']}'" in result.err
     assert len(samples(run, "Eileen Collins")) == 1
 
 
@@ -124,7 +124,7 @@ def test_a_denial_is_recorded_once(run: Run, stranger: Path, validate: Validate)
 
 def test_a_persons_own_sample_cannot_be_denied(run: Run, portrait: Path, tmp_path: Path) -> None:
     (sample,) = samples(run, "Barack Obama")
-    command = f"`facebank people remove-sample {sample['sample_id']}`"
+    command = f"'facebank people remove-sample {sample['sample_id']}'"
     result = run("deny", portrait, "Barack Obama", code=2)
     assert command in result.err
     assert len(result.err.splitlines()) == 1

@@ -310,7 +310,7 @@ def test_re_embed_requires_all_photos_or_drop_missing(run: Run, tmp_path: Path) 
 )
 def test_an_unknown_name_is_refused_in_one_sentence(run: Run, command: list[str]) -> None:
     result = run("people", *command, "Nobody", code=2)
-    assert result.err == "facebank: Nobody called 'Nobody' is enrolled: `facebank people list` lists the people.\n"
+    assert result.err == "facebank: Nobody called 'Nobody' is enrolled: 'facebank people list' lists the people.\n"
 
 
 def copy_pack(folder: Path) -> None:

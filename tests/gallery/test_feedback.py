@@ -73,7 +73,7 @@ def test_a_denial_can_be_withdrawn(family: Gallery, probe: NewSample) -> None:
 
 def test_a_persons_own_sample_cannot_be_denied(family: Gallery, probe: NewSample) -> None:
     (enrolled,) = family.enroll("Ada", [probe])
-    command = rf"enrolled as Ada.*`facebank people remove-sample {enrolled.sample_id}`"
+    command = rf"enrolled as Ada.*'facebank people remove-sample {enrolled.sample_id}'"
     with pytest.raises(UsageError, match=command):
         family.deny("ada", move(FaceKey.from_sample(probe), 2))
     elsewhere = replace(FaceKey.from_sample(probe), content_hash="0" * 64)

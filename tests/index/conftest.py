@@ -117,9 +117,9 @@ class PaddedSearch:
         """Return the rows near each query, as ``StoreSearch.near`` does."""
         return self._search.near(_pad(queries), limit, slack)
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
+    def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
         """Return the rows within a similarity of each query, as ``StoreSearch.within`` does."""
-        return self._search.within(_pad(queries), least)
+        return self._search.within(_pad(queries), min_product)
 
 
 def _pad(queries: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -64,10 +64,10 @@ GALLERY_FILE = SqliteKind(
     format_error=GalleryFormatError,
     version_error=GalleryVersionError,
     busy_error=GalleryBusyError,
-    missing_advice="`facebank enroll` creates it",
-    empty_advice="`facebank enroll` puts people into it",
+    missing_advice="'facebank enroll' creates it",
+    empty_advice="'facebank enroll' puts people into it",
     other_file_advice="name another file with --gallery",
-    repair_advice="repair it with `facebank people check --repair`, or restore a backup",
+    repair_advice="repair it with 'facebank people check --repair', or restore a backup",
 )
 
 
