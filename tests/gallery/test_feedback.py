@@ -172,7 +172,7 @@ def test_a_stranger_is_a_face_with_its_photo(family: Gallery, faces: FaceFactory
 def test_a_sample_cannot_be_a_stranger(family: Gallery, probe: NewSample) -> None:
     (enrolled,) = family.enroll("Ada", [probe])
     for face in (probe, replace(probe, content_hash="0" * 64)):
-        with pytest.raises(UsageError, match=rf"remove-sample {enrolled.sample_id}`"):
+        with pytest.raises(UsageError, match=rf"remove-sample {enrolled.sample_id}'"):
             family.remember_stranger(face)
     with pytest.raises(UsageError, match="SHA-256"):
         family.remember_stranger(replace(probe, content_hash="x"))

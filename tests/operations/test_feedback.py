@@ -113,11 +113,11 @@ def test_confirmed_samples_have_thumbnails_if_others_do(bank: FaceBank) -> None:
 def test_a_refusal_changes_nothing(bank: FaceBank) -> None:
     revision = bank.gallery.revision
     nobody = DecodedPhoto("nobody", np.full((200, 200, 3), 128, np.uint8), "0" * 64, True, None)
-    with pytest.raises(UsageError, match="remove-sample 1`"):
+    with pytest.raises(UsageError, match="remove-sample 1'"):
         bank.deny(OBAMA, "Barack Obama")
-    with pytest.raises(UsageError, match="remove-sample 1`"):
+    with pytest.raises(UsageError, match="remove-sample 1'"):
         bank.confirm(OBAMA, "Eileen Collins")
-    with pytest.raises(UsageError, match="remove-sample 2`"):
+    with pytest.raises(UsageError, match="remove-sample 2'"):
         bank.deny_everybody(COLLINS)
     with pytest.raises(PersonNotFoundError):
         bank.confirm(SPEECH, "Somebody")
