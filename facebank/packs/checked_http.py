@@ -53,7 +53,7 @@ class CheckedConnections:
 
     def __init__(self, timeout: float, deadline: float) -> None:
         self._timeout = timeout
-        self._watched: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []
         self._first_is_public: bool | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -69,9 +69,9 @@ class CheckedConnections:
     ) -> None:
         self._timer.cancel()
         with self._lock:
-            for watched in self._watched:
-                watched.close()
-            self._watched.clear()
+            for duplicate in self._sockets:
+                duplicate.close()
+            self._sockets.clear()
 
     @property
     def has_ended(self) -> bool:
@@ -90,7 +90,7 @@ class CheckedConnections:
     def register(self, host: str, connection: socket.socket, is_to_proxy: bool) -> None:
         """Register a new connection for the shutdown; raises `DownloadError` for a redirect to a private address."""
         with self._lock:
-            self._watched.append(connection.dup())
+            self._sockets.append(connection.dup())
             if self.has_ended:
                 raise TimeoutError("the time limit has passed")
         if is_to_proxy:
@@ -110,9 +110,9 @@ class CheckedConnections:
     def _end(self) -> None:
         self._ended.set()
         with self._lock:
-            for watched in self._watched:
+            for duplicate in self._sockets:
                 with contextlib.suppress(OSError):  # already closed
-                    watched.shutdown(socket.SHUT_RDWR)
+                    duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def is_public(address: str) -> bool:

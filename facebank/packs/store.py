@@ -282,7 +282,7 @@ def verify_pack(name: str | None = None) -> PackHealth:
     if pack.manifest is None or pack.folder is None:
         return PackHealth(pack, {})
     return PackHealth(
-        pack, {file: file_state(pack.folder / file, sha256) for file, sha256 in pack.manifest.files.items()}
+        pack, {name: file_state(pack.folder / name, sha256) for name, sha256 in pack.manifest.files.items()}
     )
 
 
@@ -299,23 +299,33 @@ def file_state(path: Path, sha256: str) -> FileState:
 def add_pack(folder: str | os.PathLike[str], *, replace: bool = False) -> Pack:
     """Copy a pack from a folder to the installed packs and return it.
 
-    Raises `ManifestError` (the ``pack.toml`` is missing or wrong), `PackIntegrityError` (a file is missing or altered),
-    `PackError` (a pack of this name is installed) or `StorageError` (the packs folder cannot be written).
-
     Parameters
     ----------
     folder
         A folder with a ``pack.toml`` and its ONNX files; other files are not copied.
     replace
         Whether to replace an installed pack of the same name.
+
+    Raises
+    ------
+    ManifestError
+        The ``pack.toml`` is missing or wrong, or the networks do not fit it.
+    PackIntegrityError
+        A file is missing or altered, or the networks failed on photos.
+    PackError
+        A pack of this name is installed, or the program is frozen.
+    MissingDependencyError
+        No runtime is installed, so the networks cannot be tried.
+    StorageError
+        The packs folder cannot be written.
     """
     source = named_path(folder)
     manifest = read_manifest(source)
     check_name_is_free(manifest.name, replace)
     with staging_folder() as staging:
         _copy(source / MANIFEST_NAME, staging / MANIFEST_NAME)
-        for file, sha256 in manifest.files.items():
-            copy_checked(source / file, staging / file, sha256)
+        for name, sha256 in manifest.files.items():
+            copy_checked(source / name, staging / name, sha256)
         return publish(staging, replace)
 
 
@@ -350,15 +360,15 @@ def assemble_pack(
     target
         The pack's folder; created if missing.
     """
-    source, folder = named_path(manifest), named_path(target)
-    content = read_manifest(source.parent, source.name)
-    sources = {file: _find_weights(named_path(weights), file, sha256) for file, sha256 in content.files.items()}
+    manifest_path, folder = named_path(manifest), named_path(target)
+    files = read_manifest(manifest_path.parent, manifest_path.name).files
+    weights_paths = {name: _find_weights(named_path(weights), name, sha256) for name, sha256 in files.items()}
     with translate_write_errors(folder, "choose another target folder"):
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, folder / MANIFEST_NAME)
-        for file, weights_file in sources.items():
-            (folder / file).unlink(missing_ok=True)
-            (folder / file).symlink_to(weights_file.resolve())
+        shutil.copyfile(manifest_path, folder / MANIFEST_NAME)
+        for name, weights_path in weights_paths.items():
+            (folder / name).unlink(missing_ok=True)
+            (folder / name).symlink_to(weights_path.resolve())
     return Pack(read_manifest(folder), folder)
 
 
@@ -379,13 +389,13 @@ def publish(staging: Path, replace: bool) -> Pack:
     file, `PackError` if a pack of this name is installed, `StorageError` if the folder cannot be moved.
     """
     manifest = read_manifest(staging)
-    for file, sha256 in manifest.files.items():
-        if file_state(staging / file, sha256) is not FileState.OK:
+    for name, sha256 in manifest.files.items():
+        if file_state(staging / name, sha256) is not FileState.OK:
             raise PackIntegrityError(
-                f"{file} of the pack {manifest.name!r} is partial or altered: its SHA-256 is not the one in pack.toml; "
+                f"{name} of the pack {manifest.name!r} is partial or altered: its SHA-256 is not the one in pack.toml; "
                 "get the pack again (nothing was installed)"
             )
-        check_network(staging / file)
+        check_network(staging / name)
     check_name_is_free(manifest.name, replace)
     from facebank.packs.trial import try_pack  # imports modules for processes
 
@@ -450,8 +460,8 @@ def _installed_name(name: str) -> str:
     return name
 
 
-def _find_weights(weights: Path, file: str, sha256: str) -> Path:
-    paths = [path for path in (weights / file, *sorted(weights.glob(f"*/{file}"))) if path.is_file()]
+def _find_weights(folder: Path, name: str, sha256: str) -> Path:
+    paths = [path for path in (folder / name, *sorted(folder.glob(f"*/{name}"))) if path.is_file()]
     if not paths:
-        raise PackIntegrityError(f"{printable(str(weights / file))} is missing: copy the file there")
+        raise PackIntegrityError(f"{printable(str(folder / name))} is missing: copy the file there")
     return verify_file(paths[0], sha256)

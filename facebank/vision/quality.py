@@ -40,25 +40,25 @@ _SMALL = _SIDE // 4
 _ROWS, _COLUMNS, _DIRECTIONS = 8, 10, 6
 _TOP, _LEFT, _CELL = 48, 16, 8  # the grid of cells from lower eyelids to chin, in pixels of a 112 x 112 crop
 _BARE_SKIN = (slice(6, 10), slice(10, 18)), (slice(14, 16), slice(7, 21))  # forehead and upper cheeks
-_MIN_LIGHTNESS, _CHROMA = 10.0, 20.0
+_MIN_LIGHTNESS, _CHROMA = 10.0, 20.0  # in L*a*b*: smallest lightness of skin that is divided by, and unit of hue
 _BELOW, _ABOVE = 2.0, 1.0  # distances of the score from the threshold at which the result reaches 0 and 1
 
 # Fraction of a face's detail that remains after a second blur: 0.13 to 0.21 for the original LFW photos.
 _SHARP, _BLURRED = 0.20, 0.70
-_FINE, _COARSE = 1.5, 5.0
+_FINE, _COARSE = 1.5, 5.0  # standard deviations of the two blurs, in pixels
 _MIN_DETAIL = 0.1
 # Turned heads keep their similarity until the nose is near the side of the face; nodding heads lose some at once.
 _TURN_FREE, _TURN_PROFILE = 0.05, 0.85
 _TURNED_KEEP, _TURN_LOSS = 0.7, 0.5
 _NOSE_LOW, _NOD_LOSS = 0.52, 2.5
 _WHITE, _WHITE_LOSS = 250, 0.75
-_CONTRAST = 7.5
+_CONTRAST = 7.5  # range of gray values at which a face keeps 63 % of its similarity
 _EYES_LOSS = 0.35
 _STABLE, _UNSTABLE, _UNSTEADY = 0.97, 0.77, 0.93  # the last is the threshold of the weakness "embedding unsteady"
 _STRANGERS = 0.3  # similarity of strangers, relative to that of a face to its own person
 _WEAK = 0.9
 _MOUTH_LOSS = (1 - _WEAK) / HIDDEN_MOUTH  # 0.15: a mouth that counts as hidden is a weakness
-_FULL_SIZE = 30.0
+_FULL_SIZE = 30.0  # smallest size of a face that keeps its similarity, in pixels
 
 # The detector's second score: 90 % of hands, ears and coins are below 0.7, but only 1 % of usable faces.
 _NO_FACE, _FACE_SEEN = 0.60, 0.80

@@ -192,7 +192,7 @@ def few_photos(run: ExperimentRun) -> None:
     tables: list[Item] = []
     names: list[str] = []
     for number in experiment.photos:
-        draws = [_draw(run, number, turn) for turn in range(experiment.draws)]
+        draws = [_draw(run, number, draw_number) for draw_number in range(experiment.draws)]
         run.bench.progress.begin(f"{number} photos enrolled", experiment.draws)
         searches, trial = search_draws(run.bench, faces, draws)
         figures = accuracies(faces, searches, number)
@@ -259,7 +259,7 @@ def family(run: ExperimentRun) -> None:
         run.failures.append(SkippedEntry("a family of three", reason))
         return
     faces = run.bench.read(run.dataset.select_people(FAMILY))
-    randoms = [run.bench.random(run.experiment.purpose, 3, turn) for turn in range(_FAMILY_DRAWS)]
+    randoms = [run.bench.random(run.experiment.purpose, 3, draw_number) for draw_number in range(_FAMILY_DRAWS)]
     draws = [draw_photos(faces, FAMILY, FAMILY_PHOTOS, random, max_probes=FAMILY_PHOTOS) for random in randoms]
     searches, trial = search_draws(run.bench, faces, draws)
     right = pooled_rate(~searches.not_first, faces, searches, "Photos of the family whose best candidate is right.")
@@ -343,12 +343,12 @@ def _rates(condition: Condition) -> dict[str, Figure]:
     return {name: figure for name, figure in condition.figures().items() if name.startswith(prefixes)}
 
 
-def _draw(run: ExperimentRun, photos: int, turn: int) -> Draw:
+def _draw(run: ExperimentRun, photos: int, draw_number: int) -> Draw:
     experiment, faces = run.experiment, run.faces
     if not experiment.by_splits:
-        numbers = (turn,) if len(experiment.photos) == 1 else (photos, turn)
+        numbers = (draw_number,) if len(experiment.photos) == 1 else (photos, draw_number)
         return draw_photos(faces, run.people, photos, run.bench.random(experiment.purpose, *numbers))
-    random = run.bench.random(experiment.purpose, photos, turn)
+    random = run.bench.random(experiment.purpose, photos, draw_number)
     splits = _splits(faces, random)
     enrolled: list[NDArray[np.int64]] = []
     for person in range(len(faces.dataset.people)):

@@ -410,8 +410,8 @@ def draw_all(
     """
     drawn, leaks = list[ShotDraw](), dict[str, SkippedEntry]()
     bench.progress.begin("draws of photos", draws)
-    for turn in range(draws):
-        draw = _draw(faces, plan, bench.random(_PURPOSE, turn), probes_each)
+    for draw_number in range(draws):
+        draw = _draw(faces, plan, bench.random(_PURPOSE, draw_number), probes_each)
         enrolled = draw.enrolled(plan.shots[-1])
         copies = find_leakage(bench.reader, faces, enrolled, draw.probes)
         leaks |= {leak.entry: leak for leak in leak_entries(faces, copies)}

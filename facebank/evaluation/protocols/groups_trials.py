@@ -101,8 +101,8 @@ def try_group(
     group, owners = groups_of_people[number], faces.dataset.owners
     other_photos = np.concatenate([other.photos for index, other in enumerate(groups_of_people) if index != number])
     within, across = list[Searches](), list[Searches]()
-    for turn in range(size.draws):
-        random = bench.random(_ENROLL, number, turn)
+    for draw_number in range(size.draws):
+        random = bench.random(_ENROLL, number, draw_number)
         enrolled_people = random.permutation(group.eligible)[: size.people]
         enrolled, mated = [], []
         for person in enrolled_people:
@@ -111,7 +111,7 @@ def try_group(
             mated.append(mixed[size.photos : size.photos + PROBES])
         indices = np.concatenate(enrolled)
         trial = enroll(bench.reader, faces, indices, settings)
-        stranger_random = bench.random(_STRANGERS, number, turn)
+        stranger_random = bench.random(_STRANGERS, number, draw_number)
         own, other = (
             _draw_strangers(owners, photos_of_group, enrolled_people, stranger_random)
             for photos_of_group in (group.photos, other_photos)

@@ -143,7 +143,7 @@ def openset(
     conditions, trials = list[Condition](), list[GalleryTrial]()
     bench.progress.begin("galleries", draws * len(used))
     for photos in used:
-        randoms = (bench.random(_DRAW, photos, turn) for turn in range(draws))
+        randoms = (bench.random(_DRAW, photos, draw_number) for draw_number in range(draws))
         size = TrialSize(photos, probes_each, strangers)
         drawn = [_run_trial(bench, faces, size, split, random) for random in randoms]
         conditions.append(_condition(faces, str(photos), f"{photos} enrolled", drawn))
@@ -258,8 +258,8 @@ def _search_by_size(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list
     trial_size = TrialSize(1, _PROBES_PER_SIZE, _STRANGERS_PER_SIZE)
     for people in sizes:
         drawn = list[GalleryTrial]()
-        for turn in range(_count_galleries(people)):
-            random = bench.random(_SIZE, people, turn)
+        for gallery_number in range(_count_galleries(people)):
+            random = bench.random(_SIZE, people, gallery_number)
             known = random.permutation(eligible)[:people].astype(np.int64)
             split = Split(known, np.setdiff1d(everybody, known).astype(np.int64))
             drawn.append(_run_trial(bench, faces, trial_size, split, random))

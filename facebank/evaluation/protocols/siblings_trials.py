@@ -159,11 +159,11 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
     """
     alone_parts: dict[str, list[SiblingAnswers]] = {}
     among_parts: dict[str, list[SiblingAnswers]] = {}
-    for turn in range(draws):
-        others, families = _others(bench, setup, number, pair, turn)
-        strangers = _strangers(bench, setup, number, families, turn)
+    for draw_number in range(draws):
+        others, families = _others(bench, setup, number, pair, draw_number)
+        strangers = _strangers(bench, setup, number, families, draw_number)
         conditions = [(alone_parts, others[:0])] + ([(among_parts, others)] if len(others) else [])
-        draw = draw_photos(setup.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, turn))
+        draw = draw_photos(setup.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, draw_number))
         for answers, enrolled_others in conditions:
             indices = np.concatenate([draw.enrolled, enrolled_others])
             trial = enroll(bench.reader, setup.faces, indices, setup.settings)
@@ -172,7 +172,7 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
             stranger_probes = exclude_related(setup.faces, strangers, indices)
             answers.setdefault("strangers", []).append(_answers(setup, trial, pair, stranger_probes))
         for enrolled in (0, 1):
-            _try_one(bench, setup, (number, turn, enrolled), pair, conditions)
+            _try_one(bench, setup, (number, draw_number, enrolled), pair, conditions)
     alone, among = (
         {name: SiblingAnswers.concatenate(parts) for name, parts in parts_by_name.items()}
         for parts_by_name in (alone_parts, among_parts)
@@ -206,10 +206,10 @@ def _try_one(
 
 
 def _others(
-    bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, turn: int
+    bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, draw_number: int
 ) -> tuple[NDArray[np.int64], set[int]]:
     """Return drawn photos of other people to enroll, one person per family, and the families in the gallery."""
-    random, counts, owners = bench.random(_OTHERS, number, turn), setup.counts, setup.faces.dataset.owners
+    random, counts, owners = bench.random(_OTHERS, number, draw_number), setup.counts, setup.faces.dataset.owners
     families, enrolled = {pair.family}, [np.zeros(0, dtype=np.int64)]
     for person in random.permutation(np.flatnonzero(counts >= pair.enrolled)):
         if len(families) > setup.others:
@@ -221,9 +221,9 @@ def _others(
     return np.concatenate(enrolled), families
 
 
-def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], turn: int) -> NDArray[np.int64]:
+def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], draw_number: int) -> NDArray[np.int64]:
     """Return one drawn photo of each person of families that are not enrolled, and unlabeled photos."""
-    random, owners = bench.random(_STRANGERS, number, turn), setup.faces.dataset.owners
+    random, owners = bench.random(_STRANGERS, number, draw_number), setup.faces.dataset.owners
     mixed = random.permutation(np.flatnonzero(setup.faces.has_face))
     strangers = mixed[(owners[mixed] < 0) | ~np.isin(setup.families[owners[mixed]], list(families))]
     return random.permutation(first_per_person(owners, strangers))[:STRANGERS]

@@ -202,11 +202,11 @@ def _run_trial(
     """Return the searches of several draws; None if all other photos of a person share a source with enrolled ones."""
     number = sum(map(ord, "".join(group.people))) % 2**16
     searches, own, others = [], [], []
-    for turn in range(draws):
-        draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, turn))
+    for draw_number in range(draws):
+        draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, draw_number))
         trial = enroll(bench.reader, faces, draw.enrolled)
         searches.append(trial.search(draw.probes))
-        stranger_probes = np.roll(strangers, -_STRANGERS_PER_DRAW * (number + turn))[:_STRANGERS_PER_DRAW]
+        stranger_probes = np.roll(strangers, -_STRANGERS_PER_DRAW * (number + draw_number))[:_STRANGERS_PER_DRAW]
         others.append(trial.search(exclude_related(faces, stranger_probes, draw.enrolled)))
         own.append(_own_probabilities(trial, searches[-1]))
     joined = Searches.concatenate(searches)
