@@ -83,7 +83,7 @@ class ErrorCurve:
 
     @classmethod
     def of(cls, comparisons: Comparisons, weights: NDArray[np.float64] | None = None) -> ErrorCurve:
-        """Compute both rates at every distinct similarity; `weights` of the pairs default to 1."""
+        """Return both rates at every distinct similarity; `weights` of the pairs, ``(N,)``, default to 1."""
         weights = np.ones(len(comparisons.same)) if weights is None else weights
         values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
         order = np.argsort(values, kind="stable")

@@ -180,12 +180,12 @@ def load_pixels(content: NDArray[np.uint8] | PixelSource) -> NDArray[np.uint8]:
 
 
 def pixels_digest(pixels: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 of pixels and their shape, in hex."""
+    """Return the SHA-256 in hex of pixels ``(H, W, 3)`` and their shape."""
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def cut_square(pixels: RGBImage, region: LabeledRegion) -> RGBImage:
-    """Return the pixels of the smallest square around a box, clipped to the photo: RGB ``uint8``."""
+    """Return the pixels of the smallest square around a box, clipped to the photo: RGB ``uint8`` ``(h, w, 3)``."""
     side = max(region.width, region.height)
     middle_x, middle_y = region.left + region.width / 2, region.top + region.height / 2
     height, width = pixels.shape[:2]

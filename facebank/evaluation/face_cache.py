@@ -172,7 +172,7 @@ class FaceCache:
         return np.frombuffer(row[1], dtype="<f4")
 
     def store_embedding(self, key: str, embedding: FloatArray) -> None:
-        """Store the embedding of a crop."""
+        """Store the embedding of a crop, of shape ``(dimension,)``."""
         self._write("crops", (key, embedding.astype("<f4").tobytes()))
 
     def _row(self, table: str, key: str) -> Any:

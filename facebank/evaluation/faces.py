@@ -108,7 +108,7 @@ class FaceSet:
         return turn_photo(read_dataset_photo(self.dataset.photos[index]), self.turns[index])
 
     def select(self, mask: NDArray[np.bool_]) -> FaceSet:
-        """Return the faces of the photos for which `mask` is true."""
+        """Return the faces of the photos for which `mask`, of shape ``(N,)``, is true."""
         indices = np.flatnonzero(mask)
         return replace(
             self,

@@ -157,7 +157,7 @@ class Resamples:
 
     @classmethod
     def of(cls, units: NDArray[np.int64], resamples: int = RESAMPLES) -> Resamples:
-        """Draw units with replacement; the result depends only on `units` and `resamples`."""
+        """Return resamples of the units of N items, ``(N,)``; they depend only on `units` and `resamples`."""
         distinct, indices = np.unique(units, return_inverse=True)
         random = np.random.default_rng(_SEED)
         count = len(distinct)
@@ -172,7 +172,7 @@ class Resamples:
         return total
 
     def interval(self, values: NDArray[np.float64]) -> tuple[float, float] | None:
-        """Return the 95 % interval of one value per resample; None if there is only one unit."""
+        """Return the 95 % interval of one value per resample, ``(R,)``; None if there is only one unit."""
         return _interval(values) if self.draws.shape[1] > 1 else None
 
 
@@ -249,7 +249,7 @@ class PairWeights:
 
     @classmethod
     def of(cls, first: NDArray[np.int64], second: NDArray[np.int64], resamples: int = RESAMPLES) -> PairWeights:
-        """Draw the people of some pairs; the result depends only on the arguments."""
+        """Return the weights of pairs of people, ``(N,)`` each; they depend only on the arguments."""
         resampled = Resamples.of(np.concatenate([first, second]), resamples)
         return cls(resampled.indices[: len(first)], resampled.indices[len(first) :], resampled.draws)
 
@@ -267,7 +267,7 @@ class PairWeights:
 
 
 def pair_mean(values: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Figure:
-    """Return the mean of N pairs' values, with its 95 % interval; `first` and `second` as in `pair_rate`."""
+    """Return the mean of pairs' values, with its 95 % interval; arrays of shape ``(N,)`` as in `pair_rate`."""
     weights = PairWeights.of(first, second)
     means = weights.sums(values) / np.maximum(weights.sums(np.ones(len(values))), 1e-12)
     return Figure(float(values.mean()), _interval(means), len(values), kind=FigureKind.NUMBER)
@@ -292,7 +292,7 @@ def difference(
 ) -> Figure:
     """Return the mean difference of two measurements of the same N items, with its paired 95 % bootstrap interval.
 
-    Raises `UsageError` if the shapes differ.
+    Arrays have shape ``(N,)``. Raises `UsageError` if the shapes differ.
     """
     if ours.shape != theirs.shape:
         raise UsageError("a paired difference needs two measurements of equal shape")

@@ -76,7 +76,7 @@ class Condition:
 
     @property
     def units(self) -> NDArray[np.int64]:
-        """The bootstrap unit of each search, ``int64``: a person, or a source of photos if people are few."""
+        """The bootstrap unit of each search, ``int64`` ``(M,)``: a person, or a source of photos if people are few."""
         searches = self.searches
         people, groups = self.faces.dataset.owners[searches.indices], self.faces.groups[searches.indices]
         if self.resamples_people:
@@ -138,6 +138,7 @@ class Condition:
 def calibration_figures(searches: Searches, units: NDArray[np.int64]) -> dict[str, Figure]:
     """Return calibration figures of the best candidates' probabilities, without searches that found no face.
 
+    `units` are those of the bootstrap, ``int64`` of shape ``(M,)``.
     Mated and non-mated searches are reweighted to the fraction of strangers that probabilities assume. The keys are
     ``brier``, ``log_loss`` and ``expected_calibration_error`` (ten equal bins); empty without a calibration, without
     mated or without non-mated searches.
@@ -185,7 +186,10 @@ def calibration_error(
     units: NDArray[np.int64],
     meaning: str,
 ) -> Figure:
-    """Return the expected calibration error of N binned probabilities, with its bootstrap interval over `units`."""
+    """Return the expected calibration error of binned probabilities, with its bootstrap interval over `units`.
+
+    Arrays have shape ``(N,)``; `outcomes` are 0 or 1, and `bins` are numbers from 0 to 9.
+    """
     resamples = Resamples.of(units)
     gaps = [(bins == number) * weights * (predicted - outcomes) for number in range(BINS)]
     resampled = sum(np.abs(resamples.sums(gap)) for gap in gaps) / np.maximum(resamples.sums(weights), 1e-12)
@@ -200,7 +204,10 @@ def reliability_line(
     weights: NDArray[np.float64],
     bins: NDArray[np.int64],
 ) -> Line:
-    """Return the observed frequency over the mean probability of each non-empty bin, with the bin's weight."""
+    """Return the observed frequency over the mean probability of each non-empty bin, with the bin's weight.
+
+    Arrays are as in `calibration_error`.
+    """
     totals = np.bincount(bins, weights, BINS).astype(np.float64)
     is_filled = totals > 0
     x, y = (

@@ -69,7 +69,10 @@ class ComparedPairs:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Whether each pair is decided correctly at the shipped threshold; false if it could not be compared."""
+        """Whether each pair is decided correctly at the shipped threshold, ``bool`` of shape ``(N,)``.
+
+        False if a pair could not be compared.
+        """
         is_right = self.comparisons.matches(self.threshold) == self.comparisons.same
         return np.asarray(is_right & ~np.isnan(self.comparisons.similarities), dtype=np.bool_)
 

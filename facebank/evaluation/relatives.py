@@ -120,7 +120,7 @@ def pairs_between(
 def unrelated_similarities(
     faces: FaceSet, excluded: Collection[str], random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return the similarities of up to 100,000 pairs of photos of different people, ``float64``.
+    """Return the similarities of up to 100,000 pairs of photos of different people, ``float64`` ``(N,)``.
 
     People in `excluded` are left out.
     """
@@ -140,7 +140,7 @@ def unrelated_similarities(
 
 
 def threshold_at_fmr(similarities: NDArray[np.float64], fmr: float) -> float:
-    """Return the lowest threshold at which at most the fraction `fmr` of non-mated pairs match."""
+    """Return the lowest threshold at which at most the fraction `fmr` of non-mated similarities ``(N,)`` match."""
     same = np.append(np.zeros(len(similarities), dtype=np.bool_), True)  # Comparisons requires a mated pair
     people = np.zeros(len(same), dtype=np.int64)  # do not affect the threshold
     return Comparisons(np.append(similarities, 1.0), same, people, people).threshold_at(fmr)

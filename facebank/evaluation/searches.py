@@ -53,7 +53,7 @@ class TrialGallery:
         return tuple(self._numbers)
 
     def search(self, indices: NDArray[np.int64], probes: FaceSet | None = None) -> Searches:
-        """Return independent searches for M faces, by index into `probes` (None: the gallery's dataset)."""
+        """Return independent searches for faces, by indices ``(M,)`` into `probes` (None: the gallery's dataset)."""
         probes = self.faces if probes is None else probes
         owners = _owners(probes, self._numbers)
         return Searches.of(indices, owners[indices], self.decide(indices, probes), self._numbers)
@@ -109,7 +109,7 @@ class Searches:
         decisions: Sequence[Identity | None],
         numbers: dict[str, int],
     ) -> Searches:
-        """Return decisions as arrays; `numbers` maps names to numbers."""
+        """Return decisions as arrays; `own` is as in `Searches`, and `numbers` maps names to numbers."""
 
         def value(number: float | None) -> float:
             return np.nan if number is None else number
@@ -154,26 +154,26 @@ class Searches:
 
     @property
     def mated(self) -> NDArray[np.bool_]:
-        """Whether the person of each probe is enrolled."""
+        """Whether the person of each probe is enrolled: ``bool`` of shape ``(M,)``."""
         return np.asarray(self.own != NOBODY, dtype=np.bool_)
 
     @property
     def missed(self) -> NDArray[np.bool_]:
-        """Whether each probe is mated and was not given its name: unknown, uncertain, misnamed or no face."""
+        """Whether each probe is mated and was not given its name, ``bool`` ``(M,)``; true also without a face."""
         return np.asarray(self.mated & (self.named != self.own), dtype=np.bool_)
 
     @property
     def misnamed(self) -> NDArray[np.bool_]:
-        """Whether each probe was given a wrong name, including any name for a stranger."""
+        """Whether each probe was given a wrong name, including any name for a stranger: ``bool`` ``(M,)``."""
         return np.asarray((self.named != NOBODY) & (self.named != self.own), dtype=np.bool_)
 
     @property
     def not_first(self) -> NDArray[np.bool_]:
-        """Whether each probe is mated and its person is not the best candidate."""
+        """Whether each probe is mated and its person is not the best candidate: ``bool`` of shape ``(M,)``."""
         return np.asarray(self.mated & (self.first != self.own), dtype=np.bool_)
 
     def select(self, mask: NDArray[np.bool_]) -> Searches:
-        """Return the searches for which `mask` is true."""
+        """Return the searches for which `mask`, of shape ``(M,)``, is true."""
         ranks = None if self.ranks is None else self.ranks[mask]
         return replace(Searches(*(getattr(self, name)[mask] for name in _ARRAYS)), ranks=ranks)
 
@@ -188,8 +188,8 @@ def enroll(
 ) -> TrialGallery:
     """Return a gallery of some photos of a dataset, as ``facebank enroll`` would build it.
 
-    Photos without a face or a name are skipped. Raises `DatasetError` if none is left, `UsageError` if the gallery is
-    too large for the classifier.
+    `indices` are those of the photos, ``(N,)``; photos without a face or a name are skipped. Raises `DatasetError` if
+    none is left, `UsageError` if the gallery is too large for the classifier.
     """
     settings = DecisionSettings() if settings is None else settings
     people = faces.dataset.owners
@@ -254,7 +254,7 @@ class Roles:
 
     @property
     def probes(self) -> NDArray[np.int64]:
-        """All probes: mated ones, then strangers."""
+        """All probes, ``int64`` of shape ``(N,)``: mated ones, then strangers."""
         return np.concatenate([self.mated, self.strangers])
 
 
@@ -292,7 +292,7 @@ def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, ran
 
 
 def exclude_related(faces: FaceSet, indices: NDArray[np.int64], enrolled: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices without photos that share a source or the content with an enrolled photo."""
+    """Return the indices ``(N,)`` without photos that share a source or the content with an enrolled one."""
     groups, hashes = faces.groups, np.array(faces.hashes)
     is_related = np.isin(groups[indices], groups[enrolled]) | (
         np.isin(hashes[indices], hashes[enrolled])
@@ -302,7 +302,7 @@ def exclude_related(faces: FaceSet, indices: NDArray[np.int64], enrolled: NDArra
 
 
 def first_per_person(owners: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the first index of each person, ordered by person, then all indices of unlabeled photos."""
+    """Return the first index ``(N,)`` of each person, ordered by person, then all those of unlabeled photos."""
     named = indices[owners[indices] >= 0]
     first = np.unique(owners[named], return_index=True)[1]
     return np.concatenate([named[first], indices[owners[indices] < 0]]).astype(np.int64)

@@ -115,7 +115,7 @@ def pair_difference(
 ) -> Figure:
     """Return the mean difference of two measurements of the same N pairs (``float64``), such as 1.0 for an error.
 
-    Each bootstrap resample draws the same people for both.
+    Arrays have shape ``(N,)``. Each bootstrap resample draws the same people for both.
     """
     figure = replace(pair_mean(ours - theirs, first, second), meaning=meaning)
     return apply_rule_of_three(to_points(figure, ours, theirs), ours, theirs)
@@ -124,7 +124,7 @@ def pair_difference(
 def apply_rule_of_three(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
     """Return a paired difference, with the rule-of-three interval if the two measurements are identical.
 
-    The bootstrap would give an interval of width 0.
+    Measurements have shape ``(N,)``. The bootstrap would give an interval of width 0.
     """
     if (ours != theirs).any():
         return figure
@@ -133,7 +133,7 @@ def apply_rule_of_three(figure: Figure, ours: NDArray[np.float64], theirs: NDArr
 
 
 def to_points(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
-    """Return a paired difference of fractions in percentage points, with the number of decisions that differ."""
+    """Return a paired difference in percentage points, with the number of decisions ``(N,)`` that differ."""
     return replace(figure, points=True, distinct=int((ours != theirs).sum()))
 
 

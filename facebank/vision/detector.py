@@ -82,7 +82,7 @@ class Candidates:
         return np.asarray((self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1, initial=0), dtype=np.float32)
 
     def select(self, selection: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
-        """Return the candidates at indices or in a mask."""
+        """Return the candidates at indices ``(m,)`` or in a mask ``(n,)``."""
         return Candidates(self.boxes[selection], self.landmarks[selection], self.scores[selection])
 
     def transform(self, scale: float, offset: tuple[float, float] = (0.0, 0.0)) -> Candidates:

@@ -75,7 +75,7 @@ class MultiScaleDetector:
         self._scales = choose_scales
 
     def scaled_images(self, pixels: RGBImage, fraction: float = 1.0) -> ScaledImages:
-        """Return the scales of an RGB ``uint8`` photo, each with the photo at a fraction of the scale."""
+        """Return the scales of an RGB ``uint8`` photo ``(h, w, 3)``, each with the photo at a fraction of the scale."""
         images: ScaledImages = []
         image = pixels
         for scale in reversed(self._scales(max(pixels.shape[:2]))):

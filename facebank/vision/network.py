@@ -43,7 +43,7 @@ def network_input(images: NDArray[np.uint8], spec: DetectorSpec | EmbedderSpec, 
 
 
 def run(session: Session, tensor: FloatArray, outputs: Sequence[str] | None = None) -> list[FloatArray]:
-    """Return the named outputs of a network with one input, in order, or all outputs.
+    """Return the named outputs of a network with one input, in order, or all outputs: ``float32``.
 
     Raises
     ------

@@ -65,12 +65,12 @@ def search_draws(bench: Bench, faces: FaceSet, draws: Sequence[Draw]) -> tuple[S
 
 
 def units_of(faces: FaceSet, searches: Searches) -> NDArray[np.int64]:
-    """Return the bootstrap unit of each search: its person, or its source of photos if people are few."""
+    """Return the bootstrap unit of each search, ``int64`` ``(M,)``: its person, or its source if people are few."""
     return sampling_units(faces.dataset.owners[searches.indices], faces.groups[searches.indices])
 
 
 def pooled_rate(events: NDArray[np.bool_], faces: FaceSet, searches: Searches, meaning: str) -> Figure:
-    """Return a rate pooled over draws, in which repeated searches for a photo count as one."""
+    """Return the rate of events ``(M,)`` pooled over draws, in which repeated searches for a photo count as one."""
     return rate(events, units_of(faces, searches), meaning, ids=searches.indices)
 
 

@@ -168,7 +168,7 @@ class ExperimentRun:
 
     @property
     def stranger_indices(self) -> NDArray[np.int64]:
-        """Indices of the strangers' photos with a face, ``int64``."""
+        """Indices of the strangers' photos with a face, ``int64`` of shape ``(N,)``."""
         is_enrolled = np.isin(
             self.faces.dataset.owners, [self.faces.dataset.people.index(person) for person in self.people]
         )

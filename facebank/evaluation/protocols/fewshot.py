@@ -324,13 +324,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShotDraw:
-    """Indices of each person's photos to enroll, in order, and of the probes, including strangers'."""
+    """Indices of each person's photos to enroll, in order, and of the probes, including strangers': ``int64``."""
 
     orders: tuple[NDArray[np.int64], ...]
     probes: NDArray[np.int64]
 
     def enrolled(self, photos: int) -> NDArray[np.int64]:
-        """Return the indices of the first `photos` photos of each person."""
+        """Return the indices of the first `photos` photos of each person, ``int64`` of shape ``(N,)``."""
         return np.concatenate([order[:photos] for order in self.orders])
 
 

@@ -118,7 +118,7 @@ def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
 
 
 def is_chance(values: NDArray[np.float64], chance: float, min_error: float) -> bool:
-    """Return whether the mean of `values`, one per shuffle, is within `TOLERANCE` standard errors of chance.
+    """Return whether the mean of `values`, one per shuffle, ``(S,)``, is within `TOLERANCE` standard errors of chance.
 
     The standard error is bounded below by `min_error`.
     """

@@ -37,17 +37,17 @@ class AnswerGroup:
 
     @property
     def units(self) -> NDArray[np.int64]:
-        """The bootstrap unit of each answer: a family, or a source of photos if families are few."""
+        """The bootstrap unit of each answer, ``int64`` ``(N,)``: a family, or a photo's source if these are few."""
         return sampling_units(self.answers.galleries, self.faces.groups[self.answers.indices])
 
     def rate(self, events: NDArray[np.bool_], meaning: str) -> Figure:
-        """Return a fraction of all answers, in which repeated searches for a photo count as one."""
+        """Return the fraction of events ``(N,)``, in which repeated searches for a photo count as one."""
         return rate(events, self.units, f"{meaning}, {self.label}.", ids=self.answers.indices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiblingChoice:
-    """The sibling with the larger probability in each answer.
+    """The sibling with the larger probability in each of N answers; arrays of shape ``(N,)``.
 
     Attributes
     ----------

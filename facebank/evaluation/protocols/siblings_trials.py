@@ -103,7 +103,7 @@ class SiblingAnswers:
         return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
     def select(self, mask: NDArray[np.bool_]) -> SiblingAnswers:
-        """Return the answers for which `mask` is true."""
+        """Return the answers for which `mask`, of shape ``(N,)``, is true."""
         return SiblingAnswers(*(getattr(self, column.name)[mask] for column in fields(self)))
 
     def __len__(self) -> int:

@@ -82,7 +82,10 @@ class GroupPairs:
 
 
 def reference_similarities(bench: Bench, unrelated: NDArray[np.float64]) -> ReferenceSimilarities:
-    """Return the similarities of unrelated people of the data, or of the pack's background if there are few."""
+    """Return the similarities of unrelated people of the data, or of the pack's background if there are few.
+
+    `unrelated` are similarities of pairs of photos, ``float64`` of shape ``(N,)``.
+    """
     if len(unrelated) >= MIN_TYPICAL:
         return ReferenceSimilarities("unrelated people of the data", unrelated)
     background = bench.reader.engine.pack_calibration.background

@@ -194,7 +194,7 @@ class Report:
 
 
 def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the finite values; NaN stands for comparisons that could not be made."""
+    """Return the finite ones of values ``(N,)``; NaN stands for comparisons that could not be made."""
     return values[np.isfinite(values)]
 
 
