@@ -63,12 +63,15 @@ def test_small_face_is_not_enlarged(photo: DecodedPhoto) -> None:
     assert Shrink(101)(photo, FACE) is photo
 
 
-def test_brightness_and_contrast_are_changed(photo: DecodedPhoto) -> None:
+def test_exposure_shift_changes_the_brightness(photo: DecodedPhoto) -> None:
     def mean(stops: float) -> float:
         return float(ExposureShift(stops)(photo, FACE).pixels.mean())
 
     assert mean(-2) < mean(-1) < mean(0) < mean(1) < mean(2)
     assert mean(0) == pytest.approx(photo.pixels.mean(), abs=1)
+
+
+def test_contrast_reduction_keeps_the_mean_brightness_of_the_face(photo: DecodedPhoto) -> None:
     flat = ContrastReduction(0.1)(photo, FACE).pixels
     assert flat.std() == pytest.approx(0.1 * photo.pixels.std(), rel=0.05)
     inside = (slice(40, 140), slice(30, 120))

@@ -15,9 +15,9 @@ from facebank.evaluation.report.wording import value_of
 from facebank.evaluation.verification import area_under_roc, error_curves, pair_difference
 
 
-def make_comparisons(own: list[float], other: list[float]) -> Comparisons:
-    values = np.array([*own, *other])
-    same = np.arange(len(values)) < len(own)
+def make_comparisons(mated: list[float], non_mated: list[float]) -> Comparisons:
+    values = np.array([*mated, *non_mated])
+    same = np.arange(len(values)) < len(mated)
     first = np.arange(len(values))
     return Comparisons(values, same, first, np.where(same, first, first + 1000))
 
@@ -41,23 +41,25 @@ def test_missing_face_is_a_false_non_match_and_never_a_match() -> None:
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=40), st.sampled_from([0.0, 0.01, 0.1, 0.5]))
-def test_threshold_passes_no_more_false_matches_than_requested(other: list[float], fmr: float) -> None:
-    comparisons = make_comparisons([0.5], other)
+def test_threshold_passes_no_more_false_matches_than_requested(non_mated: list[float], fmr: float) -> None:
+    comparisons = make_comparisons([0.5], non_mated)
     threshold = comparisons.threshold_at(fmr)
-    assert np.mean(np.array(other) >= threshold) <= fmr
+    assert np.mean(np.array(non_mated) >= threshold) <= fmr
     # A lower threshold would pass too many.
-    below = [value for value in other if value < threshold]
+    below = [value for value in non_mated if value < threshold]
     if below and fmr < 1:
-        assert np.mean(np.array(other) >= max(below)) > fmr
+        assert np.mean(np.array(non_mated) >= max(below)) > fmr
 
 
 def test_roc_and_area_match_scikit_learn() -> None:
     comparisons = draw_comparisons()
     curve = ErrorCurve.of(comparisons)
-    false, true, _ = roc_curve(comparisons.same, comparisons.similarities, drop_intermediate=False)
+    false_match_rates, true_match_rates, _ = roc_curve(
+        comparisons.same, comparisons.similarities, drop_intermediate=False
+    )
     assert curve.area_under_roc == pytest.approx(roc_auc_score(comparisons.same, comparisons.similarities))
-    assert np.allclose(curve.fmr[::-1], false)
-    assert np.allclose(1 - curve.fnmr[::-1], true)
+    assert np.allclose(curve.fmr[::-1], false_match_rates)
+    assert np.allclose(1 - curve.fnmr[::-1], true_match_rates)
 
 
 def test_rates_rise_and_fall_with_the_threshold() -> None:
@@ -99,15 +101,22 @@ def test_pairs_of_one_kind_have_no_error_rates(same: bool) -> None:
         make_comparisons([0.5] if same else [], [] if same else [0.5])
 
 
+def separated_comparisons() -> Comparisons:
+    return make_comparisons(list(np.linspace(0.6, 0.9, 300)), list(np.linspace(-0.1, 0.3, 300)))
+
+
 def test_rates_without_errors_are_insufficient_and_bounded() -> None:
-    separated = make_comparisons(list(np.linspace(0.6, 0.9, 300)), list(np.linspace(-0.1, 0.3, 300)))
+    separated = separated_comparisons()
     figure = equal_error_rate(separated)
     assert (figure.value, figure.insufficient) == (0, True)
     assert figure.interval is not None
     assert figure.interval[1] == pytest.approx(3 / 300)
     assert area_under_roc(separated).insufficient
     assert not equal_error_rate(draw_comparisons(4000)).insufficient
-    det, _ = error_curves((("pairs", separated),), 0.5)
+
+
+def test_curve_without_errors_is_marked_with_its_bounds() -> None:
+    det, _ = error_curves((("pairs", separated_comparisons()),), 0.5)
     bounds = [marker for marker in det.markers if marker[0].startswith("no errors at 300 and 300 pairs")]
     assert bounds[0][1] == bounds[0][2] == pytest.approx(0.01)
     assert "no error" in det.note
@@ -139,8 +148,13 @@ def test_differences_of_rates_are_in_percentage_points() -> None:
     assert str(figure).startswith("+0.01 [")
     assert str(figure).endswith(" points (insufficient)")
     assert value_of(figure) == "+0.01 points (insufficient)"
-    for value, text in ((8.711e-05, "0.000087"), (1.234e-8, "0.000000012"), (0.5, "0.5"), (1234.5, "1234")):
-        assert format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(8.711e-05, "0.000087"), (1.234e-8, "0.000000012"), (0.5, "0.5"), (1234.5, "1234")]
+)
+def test_numbers_are_formatted_without_exponents(value: float, text: str) -> None:
+    assert format_number(value) == text
 
 
 def test_most_certain_answers_come_first() -> None:

@@ -83,7 +83,7 @@ def test_damaged_file_is_recreated(tmp_path_factory: pytest.TempPathFactory, con
 
 
 @pytest.mark.parametrize(
-    "change",
+    "statement",
     [
         "UPDATE photos SET turns = 1",
         "UPDATE photos SET numbers = zeroblob(length(numbers))",
@@ -94,13 +94,13 @@ def test_damaged_file_is_recreated(tmp_path_factory: pytest.TempPathFactory, con
         "UPDATE photos SET turns = 'x', row_digest = row_digest('photos', key, 'x', weaknesses, numbers)",
     ],
 )
-def test_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
+def test_altered_row_is_not_used(tmp_path: Path, statement: str) -> None:
     path = tmp_path / "c.sqlite"
     with FaceCache(path, DIMENSION) as cache:
         cache.store_faces("a", 0, [make_face()])
     with closing(sqlite3.connect(path)) as connection, connection:
         register_row_digest(connection)
-        connection.execute(change)
+        connection.execute(statement)
     with FaceCache(path, DIMENSION) as cache:
         assert cache.faces("a") is None
 
@@ -150,5 +150,5 @@ def test_cache_can_be_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert forget_evaluated_faces() == 0
 
 
-def test_digest_of_the_code_is_in_hex() -> None:
+def test_digest_of_the_code_is_a_sha256_in_hex() -> None:
     assert len(bytes.fromhex(code_digest())) == 32

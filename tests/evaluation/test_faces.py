@@ -14,16 +14,12 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LabeledRegion, Pair, Pick, cut_square, read_dataset_photo
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
-from facebank.operations.engine import Engine, load_engine
+from facebank.operations.engine import Engine
 from facebank.types import DecodedPhoto, Detection
+from tests.lfw_photos import lfw_photos
 from tests.recorder import Recorder
 
 PEOPLE = ("Aaron_Peirsol", "Abdullah_Gul", "Ai_Sugiyama")
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return load_engine()
 
 
 @pytest.fixture
@@ -34,10 +30,7 @@ def cache(engine: Engine, tmp_path: Path) -> Iterator[FaceCache]:
 
 @pytest.fixture(scope="session")
 def photos(shared: Path) -> Dataset:
-    paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:2]]
-    return Dataset(
-        "three people", tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths), pick=Pick.CENTRAL
-    )
+    return Dataset("three people", lfw_photos(shared, PEOPLE, 2), pick=Pick.CENTRAL)
 
 
 class FailingEngine:
@@ -109,21 +102,31 @@ def test_region_outside_the_photo_is_clipped(region: LabeledRegion) -> None:
     assert min(cut.shape) >= 1
 
 
-def test_photos_without_a_face_are_reported(engine: Engine, photos: Dataset, tmp_path: Path) -> None:
+@pytest.fixture
+def faceless(tmp_path: Path) -> tuple[DatasetPhoto, ...]:
+    """A broken photo, a missing one and one without a face."""
     broken, missing = tmp_path / "broken.jpg", tmp_path / "missing.jpg"
     broken.write_bytes(b"no photo")
     gray = np.full((200, 200, 3), 128, dtype=np.uint8)
-    faceless = (
+    return (
         DatasetPhoto("broken", "B", broken),
         DatasetPhoto("missing", "B", missing),
         DatasetPhoto("gray", "B", gray),
     )
+
+
+def test_photos_without_a_face_are_reported(
+    engine: Engine, photos: Dataset, faceless: tuple[DatasetPhoto, ...]
+) -> None:
     faces = FaceReader(engine).read(replace(photos, photos=(*photos.photos[:1], *faceless)))
     assert faces.has_face.tolist() == [True, False, False, False]
     assert [failure.entry for failure in faces.failures] == ["broken", "missing", "gray"]
     assert "no face" in faces.failures[2].reason
     assert not faces.embeddings[1:].any()
     assert faces.qualities[1:].tolist() == [0, 0, 0]
+
+
+def test_dataset_without_a_face_is_an_error(engine: Engine, faceless: tuple[DatasetPhoto, ...]) -> None:
     with pytest.raises(DatasetError, match="no photo shows a face"):
         FaceReader(engine).read(Dataset("nothing", faceless))
 
@@ -163,5 +166,8 @@ def test_photo_names_are_unique() -> None:
     photo = DatasetPhoto("a", "A", np.zeros((9, 9, 3), dtype=np.uint8))
     with pytest.raises(DatasetError, match="the same name"):
         Dataset("twice", (photo, photo))
+
+
+def test_dataset_without_photos_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no photos"):
         Dataset("empty", ())

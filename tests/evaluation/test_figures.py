@@ -116,16 +116,16 @@ def test_paired_difference_is_narrower_than_two_rates() -> None:
     own, reference = rate(better, people), rate(hard, people)
     assert own.interval is not None
     assert reference.interval is not None
-    apart = (own.interval[1] - own.interval[0]) + (reference.interval[1] - reference.interval[0])
-    assert gain.interval[1] - gain.interval[0] < apart / 1.5
+    unpaired_width = (own.interval[1] - own.interval[0]) + (reference.interval[1] - reference.interval[0])
+    assert gain.interval[1] - gain.interval[0] < unpaired_width / 1.5
 
 
-def test_unpaired_rates_have_no_difference() -> None:
+def test_difference_of_unequal_shapes_is_an_error() -> None:
     with pytest.raises(UsageError, match="two measurements of equal shape"):
         difference(np.zeros(3), np.zeros(4), np.arange(3))
 
 
-def test_no_trials_have_no_rate() -> None:
+def test_figures_without_trials_are_an_error() -> None:
     with pytest.raises(UsageError, match="no trials to count"):
         rate(bits(), np.zeros(0, np.int64))
     with pytest.raises(UsageError, match="no trials to count"):

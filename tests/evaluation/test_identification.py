@@ -82,9 +82,12 @@ def test_strangers_do_not_narrow_intervals_of_enrolled_people() -> None:
     assert joined.figures()["fnir_plain"].interval == condition.figures()["fnir_plain"].interval
 
 
-def test_right_probabilities_have_no_loss_and_count_strangers() -> None:
+def test_correct_probabilities_have_a_brier_score_of_zero() -> None:
     right = make_searches([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [1.0, 0.0, 0.0, 0.0])
     assert calibration_figures(right, np.arange(4))["brier"].value == pytest.approx(0)
+
+
+def test_searches_are_weighted_to_the_assumed_fraction_of_strangers() -> None:
     wrong = make_searches([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [0.0, 0.0, 0.0, 0.0])
     figures = calibration_figures(wrong, np.arange(4))
     assert figures["brier"].value == pytest.approx(0.5)
@@ -99,7 +102,7 @@ def test_bins_with_ties_match_hand_computed_values() -> None:
     assert figures["brier"].value == pytest.approx((0.25**2 + 0.75**2 + 0.25**2 + 0.15**2) / 4)
 
 
-def test_searches_are_counted_by_decision() -> None:
+def test_searches_are_counted_by_probability() -> None:
     values = [0.95] * 12 + [0.05] * 3 + [1.0]
     count = len(values)
     searches = make_searches([0] * 8 + [NOBODY] * (count - 8), [NOBODY] * count, [0] * count, values)

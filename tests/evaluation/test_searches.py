@@ -15,24 +15,18 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.faces import FaceReader, FaceSet
 from facebank.evaluation.searches import NOBODY, Searches, choose_roles, enroll, round_robin
-from facebank.operations.engine import Engine, load_engine
+from facebank.operations.engine import Engine
 from facebank.recognition.settings import DecisionSettings
 from facebank.types import Face, Quality
+from tests.lfw_photos import lfw_photos
 
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe")
 STRANGERS = ("Aaron_Peirsol", "Al_Gore")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return load_engine()
-
-
-@pytest.fixture(scope="module")
 def faces(engine: Engine, shared: Path) -> FaceSet:
-    paths = [path for person in PEOPLE + STRANGERS for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
-    photos = tuple(DatasetPhoto(f"{path.parent.name}/{path.name}", path.parent.name, path) for path in paths)
-    return FaceReader(engine).read(Dataset("six people", photos))
+    return FaceReader(engine).read(Dataset("six people", lfw_photos(shared, PEOPLE + STRANGERS, 4)))
 
 
 def photo_indices(faces: FaceSet, people: tuple[str, ...], photos: slice) -> np.ndarray:
@@ -71,16 +65,16 @@ def photo_path(faces: FaceSet, index: int) -> Path:
 def test_strangers_misses_and_names_are_distinguished(engine: Engine, faces: FaceSet) -> None:
     trial = enroll(FaceReader(engine), faces, photo_indices(faces, PEOPLE, slice(0, 2)))
     searches = trial.search(photo_indices(faces, PEOPLE + STRANGERS, slice(2, 4)))
-    assert searches.mated.tolist() == [person in PEOPLE for person in owners(faces, searches)]
+    assert searches.mated.tolist() == [person in PEOPLE for person in searched_people(faces, searches)]
     assert [trial.names[own] for own in searches.own[searches.mated]] == [
-        person for person in owners(faces, searches) if person in PEOPLE
+        person for person in searched_people(faces, searches) if person in PEOPLE
     ]
     assert not searches.missed[~searches.mated].any()
     assert not searches.not_first.any()
     assert not searches.misnamed.any()
 
 
-def owners(faces: FaceSet, searches: Searches) -> list[str]:
+def searched_people(faces: FaceSet, searches: Searches) -> list[str]:
     return [faces.dataset.photos[index].person or "" for index in searches.indices]
 
 
@@ -113,8 +107,8 @@ def test_unnamed_photos_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> No
         enroll(FaceReader(engine), unnamed, np.arange(4))
 
 
-def test_largest_face_is_used_by_default(faces: FaceSet) -> None:
-    assert faces.dataset.pick is Pick.LARGEST
+def test_largest_face_is_used_by_default() -> None:
+    assert Dataset("one photo", (DatasetPhoto("a", "A", b""),)).pick is Pick.LARGEST
 
 
 FACE = Face(
@@ -146,9 +140,9 @@ def test_enrolled_and_searched_parts_are_disjoint(counts: list[int], photos: int
             choose_roles(faces, photos=photos, mated=20, strangers=30, random=random)
         return
     roles = choose_roles(faces, photos=photos, mated=20, strangers=30, random=random)
-    owners, sources = faces.dataset.owners, faces.groups
+    owners, photo_groups = faces.dataset.owners, faces.groups
     assert len(np.unique(np.concatenate([roles.enrolled, roles.probes]))) == len(roles.enrolled) + len(roles.probes)
-    assert not set(sources[roles.enrolled]) & set(sources[roles.mated])
+    assert not set(photo_groups[roles.enrolled]) & set(photo_groups[roles.mated])
     assert set(owners[roles.mated]) <= set(owners[roles.enrolled])
     assert not set(owners[roles.enrolled]) & set(owners[roles.strangers])
     assert np.all(np.unique(owners[roles.enrolled], return_counts=True)[1] == photos)

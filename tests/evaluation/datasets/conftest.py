@@ -1,4 +1,4 @@
-"""Fixtures of the reader tests: small real images."""
+"""Fixtures of the dataset tests: small JPEGs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WritePhotos = Callable[..., Path]
 
 
 def jpeg(shade: int = 100) -> bytes:
-    """Return a small JPEG."""
+    """Return a JPEG of 8 x 6 pixels of one color; `shade` modulo 256 is its red value."""
     stream = io.BytesIO()
     Image.new("RGB", (8, 6), (shade % 256, 80, 60)).save(stream, "JPEG")
     return stream.getvalue()
@@ -35,4 +35,5 @@ def write_photos(tmp_path: Path) -> WritePhotos:
 
 @pytest.fixture(scope="session")
 def draw_jpeg() -> Callable[[int], bytes]:
+    """A function that returns a small JPEG of the given shade."""
     return jpeg

@@ -96,7 +96,7 @@ def test_mismatched_arrays_are_named(tmp_path: Path, content: dict[str, Any], me
         read_arrays(write_arrays(tmp_path, **content))
 
 
-def npy(array: Any) -> bytes:
+def npy_bytes(array: Any) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array)
     return stream.getvalue()
@@ -112,7 +112,9 @@ def write_zip(path: Path, **members: bytes) -> Path:
 def test_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(npz, "MAX_TOTAL", 1_000_000)
     path = write_zip(
-        tmp_path / "bomb.npz", images=npy(np.zeros((40, 100, 100, 3), np.uint8)), labels=npy(np.arange(40))
+        tmp_path / "bomb.npz",
+        images=npy_bytes(np.zeros((40, 100, 100, 3), np.uint8)),
+        labels=npy_bytes(np.arange(40)),
     )
     assert path.stat().st_size < 10_000
     with pytest.raises(DatasetError, match=r"the arrays have 1,200,.* uncompressed bytes; the limit is 1,000,000"):
@@ -120,9 +122,8 @@ def test_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytes
 
 
 def test_false_header_is_refused(tmp_path: Path) -> None:
-    honest = npy(IMAGES)
-    forged = honest.replace(b"(4, 5, 6, 3)", b"(99999, 99999, 9999, 3)", 1).replace(b" " * 11, b"", 1)
-    path = write_zip(tmp_path / "x.npz", images=forged, labels=npy(LABELS))
+    forged = npy_bytes(IMAGES).replace(b"(4, 5, 6, 3)", b"(99999, 99999, 9999, 3)", 1).replace(b" " * 11, b"", 1)
+    path = write_zip(tmp_path / "x.npz", images=forged, labels=npy_bytes(LABELS))
     with pytest.raises(DatasetError, match="the size of the array images does not match its header"):
         read_arrays(path)
 
@@ -132,7 +133,7 @@ def test_false_header_is_refused(tmp_path: Path) -> None:
 )
 def test_invalid_array_is_an_error(tmp_path: Path, start: bytes) -> None:
     with pytest.raises(DatasetError, match="the array images"):
-        read_arrays(write_zip(tmp_path / "x.npz", images=start, labels=npy(LABELS)))
+        read_arrays(write_zip(tmp_path / "x.npz", images=start, labels=npy_bytes(LABELS)))
 
 
 def test_damaged_file_is_an_error(tmp_path: Path) -> None:
@@ -145,8 +146,11 @@ def test_damaged_file_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(data[:index] + b"\xff" + data[index + 1 :])
     with pytest.raises(DatasetError, match="not an npz file, or damaged"):
         read_arrays(path)
+
+
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
-        read_arrays(tmp_path / "nowhere.npz")
+        read_arrays(tmp_path / "missing.npz")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

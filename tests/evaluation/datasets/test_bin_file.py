@@ -39,7 +39,7 @@ def dump_like_python_2(images: list[bytes], same: list[bool]) -> bytes:
 
 
 def flatten(entries: list[tuple[bytes, bytes, bool]]) -> tuple[list[bytes], list[bool]]:
-    return [image for a, b, _ in entries for image in (a, b)], [same for _, _, same in entries]
+    return [image for first, second, _ in entries for image in (first, second)], [same for _, _, same in entries]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -81,19 +81,21 @@ OPCODES = st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletoo
 @given(
     st.lists(st.one_of(OPCODES, st.sampled_from([b"K\x01", b"q\x01", b"h\x01", b"U\x01a", b"C\x01a", b"X\0\0\0\0"])))
 )
-def test_arbitrary_opcodes_are_an_error(steps: list[bytes]) -> None:
+def test_arbitrary_opcodes_are_an_error(opcodes: list[bytes]) -> None:
     with pytest.raises(UnusableEntryError):
-        parse_bin(io.BytesIO(b"\x80\x04" + b"".join(steps) + b"."))
+        parse_bin(io.BytesIO(b"\x80\x04" + b"".join(opcodes) + b"."))
 
 
-@given(entries=ENTRIES, protocol=st.sampled_from(PROTOCOLS), index=st.floats(0, 1, exclude_max=True))
-def test_truncated_file_is_an_error(entries: list[tuple[bytes, bytes, bool]], protocol: int, index: float) -> None:
+@given(entries=ENTRIES, protocol=st.sampled_from(PROTOCOLS), fraction=st.floats(0, 1, exclude_max=True))
+def test_truncated_file_is_an_error(entries: list[tuple[bytes, bytes, bool]], protocol: int, fraction: float) -> None:
     data = pickle.dumps(flatten(entries), protocol)
     with pytest.raises(UnusableEntryError):
-        parse_bin(io.BytesIO(data[: int(index * len(data))]))
+        parse_bin(io.BytesIO(data[: int(fraction * len(data))]))
 
 
-class Hostile:
+class HostileObject:
+    """An object whose pickle runs a command that creates `target`."""
+
     def __init__(self, target: Path) -> None:
         self.target = target
 
@@ -104,7 +106,7 @@ class Hostile:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_hostile_pickle_is_refused_and_not_executed(tmp_path: Path, protocol: int) -> None:
     target, path = tmp_path / "done", tmp_path / "lfw.bin"
-    path.write_bytes(pickle.dumps(([Hostile(target), b"b"], [True]), protocol))
+    path.write_bytes(pickle.dumps(([HostileObject(target), b"b"], [True]), protocol))
     with pytest.raises(DatasetError, match=r"lfw.bin: .* it imports \w+\.system, which is not allowed"):
         read_bin(path)
     assert not target.exists()
@@ -121,15 +123,19 @@ def test_only_bytes_objects_may_reference_the_encoder() -> None:
         parse_bin(io.BytesIO(data.replace(b"X\x06\x00\x00\x00latin1", b"X\x05\x00\x00\x00rot13")))
 
 
-def test_only_the_encoder_builds_bytes() -> None:
-    text = b"X\x01\0\0\0aX\x06\0\0\0latin1\x86R"
-    for image, function in ((True, b"c_codecs\nencode\n"), (False, b"X\x01\0\0\0x")):
-        data = io.BytesIO(b"\x80\x02](" + 2 * (function + text) + b"e](\x88e\x86.")
-        if image:
-            assert parse_bin(data) == ([b"a", b"a"], [True])
-        else:
-            with pytest.raises(UnusableEntryError, match="it calls a function"):
-                parse_bin(data)
+def dump_encoded(function: bytes) -> bytes:
+    """Return a pickle of a pair whose images are calls of `function` with "a" and "latin1"."""
+    arguments = b"X\x01\0\0\0aX\x06\0\0\0latin1\x86R"
+    return b"\x80\x02](" + 2 * (function + arguments) + b"e](\x88e\x86."
+
+
+def test_encoder_builds_bytes() -> None:
+    assert parse_bin(io.BytesIO(dump_encoded(b"c_codecs\nencode\n"))) == ([b"a", b"a"], [True])
+
+
+def test_other_callables_are_refused() -> None:
+    with pytest.raises(UnusableEntryError, match="it calls a function"):
+        parse_bin(io.BytesIO(dump_encoded(b"X\x01\0\0\0x")))
 
 
 @pytest.mark.parametrize(
@@ -158,10 +164,12 @@ def test_trailing_data_is_refused() -> None:
 
 
 class CountingStream(io.BytesIO):
-    max_size = 0
+    """A stream that records the largest requested read, in bytes."""
+
+    largest_read = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.max_size = max(self.max_size, -1 if size is None else size)
+        self.largest_read = max(self.largest_read, -1 if size is None else size)
         return super().read(size)
 
 
@@ -172,7 +180,7 @@ def test_declared_length_is_checked(start: bytes) -> None:
     stream = CountingStream(start + b"abc")
     with pytest.raises(UnusableEntryError, match="an image of"):
         parse_bin(stream)
-    assert stream.max_size <= 16
+    assert stream.largest_read <= 16
 
 
 def test_too_large_image_is_refused() -> None:

@@ -15,8 +15,9 @@ from .conftest import WritePhotos
 PEOPLE = [{"id": 0, "name": "Ada", "supercategory": "person"}, {"id": 1, "name": "Bea"}]
 
 
-def annotation(image: object, category: object, *bbox: float, **fields: object) -> dict[str, Any]:
-    return {"id": 1, "image_id": image, "category_id": category, "bbox": list(bbox), "area": 9, "iscrowd": 0, **fields}
+def annotation(image_id: object, category_id: object, *bbox: float, **fields: object) -> dict[str, Any]:
+    ids = {"id": 1, "image_id": image_id, "category_id": category_id}
+    return {**ids, "bbox": list(bbox), "area": 9, "iscrowd": 0, **fields}
 
 
 def write(path: Path, annotations: list[Any], images: list[Any], categories: list[Any]) -> Path:

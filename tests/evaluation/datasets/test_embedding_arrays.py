@@ -14,8 +14,8 @@ from facebank.evaluation.dataset import Pick, read_dataset_photo
 from facebank.evaluation.datasets import arrays, open_dataset
 from facebank.evaluation.datasets.arrays import read_embeddings
 from facebank.evaluation.faces import FaceReader, embedded_faces
-from facebank.evaluation.searches import enroll
-from facebank.operations.engine import load_engine
+from facebank.evaluation.searches import NOBODY, enroll
+from facebank.operations.engine import Engine
 from facebank.types import Face
 
 VECTORS = np.eye(4, 128, dtype=np.float32)
@@ -76,21 +76,27 @@ def test_invalid_arrays_are_an_error(tmp_path: Path, content: dict[str, Any], me
         read_embeddings(write(tmp_path, **content))
 
 
-def test_missing_array_truncation_and_excess_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_array_is_an_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "faces.npz", embedding=VECTORS)
     with pytest.raises(DatasetError, match="the array person is missing"):
         read_embeddings(tmp_path / "faces.npz")
+
+
+def test_truncated_file_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DatasetError):
         open_dataset(path)
+
+
+def test_number_of_embeddings_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "MAX_EMBEDDINGS", 3)
     with pytest.raises(DatasetError, match="4 embeddings; expected"):
         read_embeddings(write(tmp_path))
 
 
-def test_embeddings_must_belong_to_the_pack(tmp_path: Path) -> None:
-    identity = load_engine().identity
+def test_embeddings_must_belong_to_the_pack(engine: Engine, tmp_path: Path) -> None:
+    identity = engine.identity
     matching = read_embeddings(write(tmp_path, pack=np.array(identity.digest)))
     assert len(embedded_faces(matching, identity)) == 4
     with pytest.raises(DatasetError, match="were made by another pack"):
@@ -98,15 +104,18 @@ def test_embeddings_must_belong_to_the_pack(tmp_path: Path) -> None:
     short = read_embeddings(write(tmp_path, embedding=np.eye(4, 64, dtype=np.float32)))
     with pytest.raises(DatasetError, match="embeddings of length 64 do not fit the pack opencv"):
         embedded_faces(short, identity)
+
+
+def test_embeddings_cannot_be_changed_like_photos(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="the file contains only embeddings"):
-        embedded_faces(matching, identity, changed=True)
+        embedded_faces(read_embeddings(write(tmp_path)), engine.identity, changed=True)
 
 
-def test_gallery_of_embeddings_identifies_faces(tmp_path: Path) -> None:
-    reader = FaceReader(load_engine())
+def test_gallery_of_embeddings_identifies_faces(engine: Engine, tmp_path: Path) -> None:
+    reader = FaceReader(engine)
     faces = reader.read(read_embeddings(write(tmp_path, quality=np.full(4, 0.9))))
     assert faces.failures == ()
     trial = enroll(reader, faces, np.array([0, 1]))
     searches = trial.search(np.array([0, 1, 2]))
     assert [trial.names[number] for number in searches.named[:2]] == ["Ada", "Bea"]
-    assert searches.named[2] == -1
+    assert searches.named[2] == NOBODY

@@ -89,16 +89,16 @@ def test_file_names_are_escaped_for_terminals(write_photos: WritePhotos) -> None
 
 
 @pytest.mark.parametrize(
-    ("names", "message"),
+    ("paths", "message"),
     [
         ((), "the folder has no photos"),
         (("a.jpg",), "no folders of people"),
         (("notes.txt",), "the folder has no photos"),
     ],
 )
-def test_folder_without_people_is_an_error(write_photos: WritePhotos, names: tuple[str, ...], message: str) -> None:
+def test_folder_without_people_is_an_error(write_photos: WritePhotos, paths: tuple[str, ...], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        read_folders(write_photos(*names))
+        read_folders(write_photos(*paths))
 
 
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:

@@ -124,19 +124,23 @@ def test_any_text_gives_pairs_or_an_error(tmp_path_factory: pytest.TempPathFacto
             assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_official_lists_are_read(shared: Path) -> None:
-    meta = shared / "data" / "lfw-meta"
-    pairs = read_pairs(meta / "pairs.txt")
+def test_official_lists_of_pairs_are_read(shared: Path) -> None:
+    folder = shared / "data" / "lfw-meta"
+    pairs = read_pairs(folder / "pairs.txt")
     assert Counter((pair.fold, pair.same) for pair in pairs) == {
         (fold, same): 300 for fold in range(10) for same in (True, False)
     }
     assert pairs[0].first == ("Abel_Pacheco", 1)
     assert pairs[-1].second == ("Sok_An", 1)
-    assert [len(read_pairs(meta / f"pairsDev{part}.txt")) for part in ("Train", "Test")] == [2200, 1000]
-    people = read_people(meta / "people.txt")
+    assert [len(read_pairs(folder / f"pairsDev{part}.txt")) for part in ("Train", "Test")] == [2200, 1000]
+
+
+def test_official_lists_of_people_are_read(shared: Path) -> None:
+    folder = shared / "data" / "lfw-meta"
+    people = read_people(folder / "people.txt")
     assert (len(people), sum(person.photos for person in people)) == (5749, 13233)
     assert {person.fold for person in people} == set(range(10))
-    halves = [{person.name for person in read_people(meta / f"peopleDev{part}.txt")} for part in ("Train", "Test")]
+    halves = [{person.name for person in read_people(folder / f"peopleDev{part}.txt")} for part in ("Train", "Test")]
     assert [len(half) for half in halves] == [4038, 1711]
     assert not halves[0] & halves[1]
 
@@ -163,6 +167,6 @@ def test_real_lfw_has_seven_wrong_pairs(shared: Path) -> None:
         assert (dataset.photos[pair.first].person == dataset.photos[pair.second].person) == pair.same
 
 
-def test_missing_errata_is_an_error(tmp_path: Path) -> None:
+def test_errata_without_photos_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no mislabeled photos are listed"):
         read_errata(write(tmp_path / "errata.txt", "All is well."))

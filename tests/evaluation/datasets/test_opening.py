@@ -40,11 +40,11 @@ def test_file_is_recognized_by_its_content(write_photos: WritePhotos, name: str,
 
 
 def test_binary_files_are_recognized_by_their_content(tmp_path: Path) -> None:
-    with (tmp_path / "one").open("wb") as stream:
+    with (tmp_path / "arrays").open("wb") as stream:
         np.savez(stream, images=np.zeros((1, 2, 2, 3), np.uint8), labels=np.array(["Ada"]))
-    (tmp_path / "two").write_bytes(pickle.dumps(([b"a", b"b"], [True])))
-    assert open_dataset(tmp_path / "one").people == ("Ada",)
-    assert open_dataset(tmp_path / "two").pick is Pick.ALIGNED
+    (tmp_path / "pairs").write_bytes(pickle.dumps(([b"a", b"b"], [True])))
+    assert open_dataset(tmp_path / "arrays").people == ("Ada",)
+    assert open_dataset(tmp_path / "pairs").pick is Pick.ALIGNED
 
 
 @pytest.mark.parametrize("location", [".", "vott-json-export"])
@@ -113,7 +113,7 @@ def test_lfw_is_opened_by_folder_or_list(write_photos: WritePhotos) -> None:
         (b"first,second\n", "line 1: the column 'same' is missing"),
     ],
 )
-def test_unknown_format_is_a_one_line_error(tmp_path: Path, data: bytes, message: str) -> None:
+def test_unreadable_file_is_a_one_line_error(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "data\x07"
     path.write_bytes(data)
     with pytest.raises(DatasetError, match=message) as caught:
@@ -126,8 +126,14 @@ def test_missing_path_is_an_error(tmp_path: Path) -> None:
         open_dataset(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match="no such file or folder"):
         open_dataset(Path("a\0b"))
+
+
+def test_folder_without_photos_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="the folder has no photos"):
         open_dataset(tmp_path)
+
+
+def test_photo_folder_is_only_accepted_with_a_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="a separate folder of photos can only be given with a file"):
         open_dataset(tmp_path, tmp_path)
 

@@ -23,10 +23,10 @@ def write(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_pairs_and_people_are_read(write_photos: WritePhotos, separator: str, end: str) -> None:
+@pytest.mark.parametrize("line_ending", ["\n", "\r\n"])
+def test_pairs_and_people_are_read(write_photos: WritePhotos, separator: str, line_ending: str) -> None:
     lines = ["First,second,SAME,fold", "Ada/1.jpg,Ada/2.jpg,yes,0", "Ada/1.jpg,Bert/1.jpg,0,1", ""]
-    path = write(write_photos(*PHOTOS), end.join(lines).replace(",", separator))
+    path = write(write_photos(*PHOTOS), line_ending.join(lines).replace(",", separator))
     dataset = read_pairs_csv(path)
     assert [(photo.name, photo.person) for photo in dataset.photos] == [
         ("Ada/1.jpg", "Ada"),
@@ -56,7 +56,7 @@ def test_same_column_accepts_several_spellings(write_photos: WritePhotos, text: 
     assert dataset.people == ()
 
 
-def test_people_are_named(write_photos: WritePhotos) -> None:
+def test_person_columns_name_the_people(write_photos: WritePhotos) -> None:
     text = (
         "first,second,same,first_person,second_person\na.jpg,b.jpg,1,Ada,ada\nc.jpg,a.jpg,0,,\nc.jpg,b.jpg,0,Bert,Ada\n"
     )
@@ -158,8 +158,11 @@ def test_binary_content_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_bytes(b"first,second,same\n\xff\xfe\n")
     with pytest.raises(DatasetError, match="not UTF-8 text: invalid byte at 18"):
         read_pairs_csv(tmp_path / "pairs.csv")
+
+
+def test_path_that_is_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be read: No such file"):
-        read_pairs_csv(tmp_path / "nowhere.csv")
+        read_pairs_csv(tmp_path / "missing.csv")
     with pytest.raises(DatasetError, match="not a regular file"):
         read_pairs_csv(tmp_path)
 

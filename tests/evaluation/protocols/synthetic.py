@@ -36,7 +36,7 @@ def dataset(path: Path, embedding: NDArray[np.float64], person: NDArray[Any], **
 
 
 def families(path: Path, fraction: float, count: int = 24, photos: int = 7) -> Dataset:
-    """Return families of two people who share a fraction `share` of their direction."""
+    """Return `count` families of two people who share a fraction, 0 to 1, of their direction."""
     random = np.random.default_rng(1)
     common = np.repeat(normalize(random.normal(size=(count, DIMENSION))), 2, axis=0)
     own = normalize(random.normal(size=(2 * count, DIMENSION)))
@@ -45,8 +45,8 @@ def families(path: Path, fraction: float, count: int = 24, photos: int = 7) -> D
     return dataset(path, sample_photos(people, photos, random), person, family=person // 2)
 
 
-def two_groups(path: Path, fractions: Mapping[str, float], size: int = 24, photos: int = 4) -> Dataset:
-    """Return groups of `size` people who share the given fraction of their direction within the group."""
+def synthetic_groups(path: Path, fractions: Mapping[str, float], size: int = 24, photos: int = 4) -> Dataset:
+    """Return a group of `size` people for each name in `fractions`, who share that fraction of their direction."""
     random, parts = np.random.default_rng(2), []
     for fraction in fractions.values():
         common, own = (normalize(random.normal(size=(count, DIMENSION))) for count in (1, size))

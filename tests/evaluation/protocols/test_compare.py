@@ -10,10 +10,13 @@ import pytest
 
 from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.dataset import Dataset, Pick
 from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.protocols.compare import ComparedSystem, Task, compare
 from facebank.recognition.settings import DecisionSettings
+from tests.lfw_photos import lfw_photos
+
+from .conftest import FREQUENT_PEOPLE
 
 
 class NoisyReader:
@@ -59,9 +62,7 @@ def test_worse_pack_has_more_errors(bench: Bench, album: Dataset) -> None:
 
 
 def test_settings_are_compared_in_the_same_searches(bench: Bench, shared: Path) -> None:
-    people = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe", "Alejandro_Toledo")
-    paths = [path for person in people for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
-    photos = tuple(DatasetPhoto(path.name, path.parent.name, path) for path in paths)
+    photos = lfw_photos(shared, FREQUENT_PEOPLE, 4)
     settings = DecisionSettings(classifier="prototype")
     systems = [
         ComparedSystem("plain", bench, settings),

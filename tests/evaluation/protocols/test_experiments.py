@@ -22,24 +22,16 @@ from facebank.evaluation.protocols.experiments import (
     run_experiment,
 )
 from facebank.evaluation.report import Matrix, Report, Table
+from tests.lfw_photos import lfw_photos
+
+from .report_items import figures_in_sections, find_items
 
 LFW_SISTERS = ("Serena_Williams", "Venus_Williams")
+CELEBRITIES = ("David_Beckham", "Roberto_Carlos", "Ronaldo_Luis_Nazario_de_Lima")
 
 
-@pytest.fixture(scope="module")
-def lfw(shared: Path) -> Path:
-    return shared / "data/lfw"
-
-
-def load_dataset(lfw: Path, people: tuple[str, ...], photos_each: int) -> Dataset:
-    paths = [path for person in people for path in sorted((lfw / person).glob("*.jpg"))[:photos_each]]
-    photos = tuple(DatasetPhoto(f"{path.parent.name}/{path.name}", path.parent.name, path) for path in paths)
-    return Dataset("some of LFW", photos, pick=Pick.CENTRAL)
-
-
-def find_tables(report: Report, title: str) -> list[Table]:
-    items = [item for section in report.sections for item in section.items if item.title == title]
-    return [item for item in items if isinstance(item, Table)]
+def load_dataset(shared: Path, people: tuple[str, ...], count: int) -> Dataset:
+    return Dataset("some of LFW", lfw_photos(shared, people, count), pick=Pick.CENTRAL)
 
 
 def run(bench: Bench, dataset: Dataset, name: str, video: Path | None = None, **changes: Any) -> Report:
@@ -48,15 +40,15 @@ def run(bench: Bench, dataset: Dataset, name: str, video: Path | None = None, **
 
 def check_report(report: Report, people: tuple[str, ...]) -> None:
     """Check that substitutes are listed, and that published results and all figures are shown."""
-    (table, *_) = find_tables(report, "People")
+    (table, *_) = find_items(report, Table, "People")
     assert {row[0] for row in table.rows} == set(people)
     assert report.figures["accuracy"].published
     assert report.figures["accuracy"].published in " ".join(report.summary)
-    assert set(report.figures) == {name for section in report.sections for name in section.figures}
+    assert set(report.figures) == figures_in_sections(report)
 
 
-def test_twins_are_tested_on_the_test_part_only(bench: Bench, lfw: Path) -> None:
-    photos = load_dataset(lfw, LFW_SISTERS, 5)
+def test_twins_are_tested_on_the_test_part_only(bench: Bench, shared: Path) -> None:
+    photos = load_dataset(shared, LFW_SISTERS, 5)
     parts = ["train", "train", "train", "validation", "test"] * 2
     split = replace(
         photos, photos=tuple(replace(photo, split=part) for photo, part in zip(photos.photos, parts, strict=True))
@@ -64,49 +56,61 @@ def test_twins_are_tested_on_the_test_part_only(bench: Bench, lfw: Path) -> None
     report = run(bench, split, "twins-2020", photos=(1, 2), draws=3)
     check_report(report, LFW_SISTERS)
     assert report.figures["accuracy"].count == 3 * 2
-    (matrix,) = [item for section in report.sections for item in section.items if isinstance(item, Matrix)]
+    (matrix,) = find_items(report, Matrix)
     assert matrix.columns == (*LFW_SISTERS, "nobody", "uncertain")
     assert matrix.counts.sum() == 3 * 2
     drawn = run(bench, photos, "twins-2020", photos=(2,), draws=2)
     assert drawn.figures["rank_1_2"].count == 2 * 2
 
 
-def test_athletes_and_an_unrelated_person(bench: Bench, lfw: Path) -> None:
+def test_unrelated_person_resembles_athletes_and_is_unknown(bench: Bench, shared: Path) -> None:
     athletes = (
         "Andre_Agassi", "David_Beckham", "Guillermo_Coria", "Jennifer_Capriati", "Juan_Carlos_Ferrero",
         "Lleyton_Hewitt", "Serena_Williams",
     )  # fmt: skip
-    photos = load_dataset(lfw, athletes, 3)
-    with_stranger = replace(photos, photos=photos.photos + load_dataset(lfw, ("Tiger_Woods",), 2).photos)
+    photos = load_dataset(shared, athletes, 3)
+    with_stranger = replace(photos, photos=photos.photos + load_dataset(shared, ("Tiger_Woods",), 2).photos)
     report = run(bench, with_stranger, "athletes-2019", photos=(2,), draws=1)
     check_report(report, athletes)
-    (ranking,) = find_tables(report, "Tiger_Woods: resemblance, not identity")
+    (ranking,) = find_items(report, Table, "Tiger_Woods: resemblance, not identity")
     assert [row[2] for row in ranking.rows] == ["unknown", "unknown"]
     assert report.figures["fpir"].count == 2
-    alone = run(bench, photos, "athletes-2019", photos=(2,), draws=1)
-    assert "Not tested" in alone.sections[-1].text[0]
+    without_stranger = run(bench, photos, "athletes-2019", photos=(2,), draws=1)
+    assert "Not tested" in without_stranger.sections[-1].text[0]
 
 
-def test_celebrities_have_separate_answers(bench: Bench, lfw: Path, shared: Path) -> None:
-    celebrities = ("David_Beckham", "Roberto_Carlos", "Ronaldo_Luis_Nazario_de_Lima")
-    photos = load_dataset(lfw, celebrities, 4)
-    photos = replace(photos, photos=photos.photos + load_dataset(lfw, ("Aaron_Peirsol", "Ai_Sugiyama"), 1).photos)
+@pytest.fixture
+def celebrity_photos(shared: Path) -> Dataset:
+    """Four photos of each of `CELEBRITIES` and one of each of two strangers."""
+    photos = load_dataset(shared, CELEBRITIES, 4)
+    return replace(photos, photos=photos.photos + load_dataset(shared, ("Aaron_Peirsol", "Ai_Sugiyama"), 1).photos)
+
+
+def test_answer_does_not_depend_on_a_second_face_or_the_body(
+    bench: Bench, celebrity_photos: Dataset, shared: Path
+) -> None:
     video = shared / "data/photos/probe/short_hamilton_clip.mp4"
-    report = run(bench, photos, "celebrities-2018", video, draws=1, composites=4)
-    check_report(report, celebrities)
+    report = run(bench, celebrity_photos, "celebrities-2018", video, draws=1, composites=4)
+    check_report(report, CELEBRITIES)
     assert report.figures["same_answer_beside_another"].value > 0.9
     assert report.figures["same_answer_on_another_body"].value > 0.9
     assert report.figures["named_as_the_body"].events == 0
-    (video_frames,) = find_tables(report, "short_hamilton_clip.mp4, frame by frame")
+    (video_frames,) = find_items(report, Table, "short_hamilton_clip.mp4, frame by frame")
     assert len(video_frames.rows) == 20
-    absent = run(bench, photos, "celebrities-2018", video.with_name("absent.mp4"), draws=1, composites=0)
-    assert "no video" in absent.failures[-1].reason
-    assert sum("not tested" in " ".join(section.text).casefold() for section in absent.sections) == 3
 
 
-def test_five_people_and_a_too_small_family(bench: Bench, lfw: Path) -> None:
+def test_parts_without_video_and_composites_are_not_tested(
+    bench: Bench, celebrity_photos: Dataset, tmp_path: Path
+) -> None:
+    video = tmp_path / "missing.mp4"
+    report = run(bench, celebrity_photos, "celebrities-2018", video, draws=1, composites=0)
+    assert "no video" in report.failures[-1].reason
+    assert sum("not tested" in " ".join(section.text).casefold() for section in report.sections) == 3
+
+
+def test_politicians_are_tested_without_a_large_enough_family(bench: Bench, shared: Path) -> None:
     politicians = ("Colin_Powell", "Donald_Rumsfeld", "George_W_Bush", "Gerhard_Schroeder", "Tony_Blair")
-    photos = load_dataset(lfw, politicians, 4)
+    photos = load_dataset(shared, politicians, 4)
     report = run(bench, photos, "lfw5-2021", photos=(1, 2), draws=2, published_sizes=(2, 1))
     check_report(report, politicians)
     assert report.figures["accuracy"].count == 5
@@ -120,9 +124,9 @@ def test_five_people_and_a_too_small_family(bench: Bench, lfw: Path) -> None:
     assert any(failure.entry == "a family of three" for failure in report.failures)
 
 
-def test_sisters_step_by_step(bench: Bench, lfw: Path) -> None:
-    photos = load_dataset(lfw, LFW_SISTERS, 3)
-    photos = replace(photos, photos=photos.photos + load_dataset(lfw, ("Aaron_Peirsol",), 1).photos)
+def test_sisters_are_tested_plain_masked_and_small(bench: Bench, shared: Path) -> None:
+    photos = load_dataset(shared, LFW_SISTERS, 3)
+    photos = replace(photos, photos=photos.photos + load_dataset(shared, ("Aaron_Peirsol",), 1).photos)
     report = run_experiment(
         bench, photos, replace(EXPERIMENTS["sisters-2021"], photos=(1, 2), draws=1), people=LFW_SISTERS
     )
@@ -130,11 +134,13 @@ def test_sisters_step_by_step(bench: Bench, lfw: Path) -> None:
     assert {"fnir_plain", "fnir_mask_cloth_black", "fnir_size_20", "fpir_plain"} <= set(report.figures)
 
 
-def test_substitutes_are_chosen_by_the_rule() -> None:
+def test_substitutes_are_relatives_or_people_with_most_photos() -> None:
     def make_dataset(counts: dict[str, int]) -> Dataset:
         return Dataset(
             "made up",
-            tuple(DatasetPhoto(f"{name}/{n}", name, b"") for name, count in counts.items() for n in range(count)),
+            tuple(
+                DatasetPhoto(f"{name}/{number}", name, b"") for name, count in counts.items() for number in range(count)
+            ),
         )
 
     dataset = make_dataset(

@@ -35,7 +35,7 @@ def test_traits_define_groups() -> None:
     assert groups.of_photo.tolist() == [0, 1, 0, -1, 0]
 
 
-def test_table_of_people(tmp_path: Path) -> None:
+def test_table_of_people_defines_groups(tmp_path: Path) -> None:
     path = write_table(tmp_path, "Person;Country\nada ;Greece\nBea;Peru\nDan;Peru\n")
     groups = group_photos(DATA, "country", path)
     assert groups.names == ("Greece", "Peru")

@@ -14,6 +14,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets.arrays import read_embeddings
+from facebank.evaluation.figures import Figure
 from facebank.evaluation.identification import Condition
 from facebank.evaluation.protocols.groups import differentials, groups
 from facebank.evaluation.protocols.groups_trials import GroupTrial, PeopleGroup
@@ -21,7 +22,8 @@ from facebank.evaluation.report import Histogram, Report, Table
 from facebank.evaluation.report.wording import interval_of
 from facebank.evaluation.searches import NOBODY, Searches
 
-from .synthetic import two_groups
+from .report_items import find_items
+from .synthetic import synthetic_groups
 
 
 def run(bench: Bench, data: Dataset, column: str = "group_of", **options: Any) -> Report:
@@ -29,7 +31,7 @@ def run(bench: Bench, data: Dataset, column: str = "group_of", **options: Any) -
 
 
 def test_similar_people_have_higher_false_match_rates(bench: Bench, tmp_path: Path) -> None:
-    report = run(bench, two_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0}), draws=8)
+    report = run(bench, synthetic_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0}), draws=8)
     figures = report.figures
     assert figures["fpir_group_of_near"].value >= figures["fpir_group_of_far"].value
     assert figures["mean_similarity_group_of_near"].value > figures["mean_similarity_group_of_far"].value + 0.2
@@ -39,28 +41,38 @@ def test_similar_people_have_higher_false_match_rates(bench: Bench, tmp_path: Pa
     # half of the 24 people are enrolled with two photos and searched with two others; 12 are strangers
     assert figures["fnir_group_of_near"].count == 8 * 12 * 2
     assert figures["fpir_group_of_near"].count == 8 * 12
-    assert any(isinstance(item, Histogram) for section in report.sections for item in section.items)
-    repeated = run(bench, two_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0}), draws=8)
-    assert figures == repeated.figures
+    assert find_items(report, Histogram)
 
 
-def make_trials(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[GroupTrial]:
-    """Return trials of groups of 24 strangers with four searched photos each; `named` counts those who get a name."""
-    faces, trials = bench.read(data), []
-    for number, (name, wrong) in enumerate(named.items()):
+def test_same_seed_gives_same_figures(bench: Bench, tmp_path: Path) -> None:
+    data = synthetic_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0})
+    first, second = (run(bench, data, draws=2).figures for _ in range(2))
+    assert first == second
+
+
+def make_trials(bench: Bench, path: Path, named_people: Mapping[str, int]) -> list[GroupTrial]:
+    """Return a trial for each group in `named_people`, which has the number of its people who get a name.
+
+    A group has 24 strangers with four searched photos each; `path` is where their embeddings are written.
+    """
+    faces, trials = bench.read(synthetic_groups(path, dict.fromkeys(named_people, 0.0))), []
+    for number, (name, count) in enumerate(named_people.items()):
         indices = np.arange(number * 96, (number + 1) * 96)
-        given = np.where(np.arange(96) < 4 * wrong, 0, NOBODY)
-        missing, everyone = np.full(96, np.nan), np.ones(96, dtype=bool)
-        searches = Searches(indices, np.full(96, NOBODY), given, given, ~everyone, everyone, missing, missing)
+        named = np.where(np.arange(96) < 4 * count, 0, NOBODY)
+        missing, acquired = np.full(96, np.nan), np.ones(96, dtype=bool)
+        searches = Searches(indices, np.full(96, NOBODY), named, named, ~acquired, acquired, missing, missing)
         group = PeopleGroup(name, name, indices, np.arange(24))
         trials.append(GroupTrial(group, Condition(name, name, faces, searches, resamples_people=True), searches))
     return trials
 
 
+def figures_of(trials: list[GroupTrial]) -> dict[str, Figure]:
+    return {name: figure for trial in trials for name, figure in trial.within.figures().items()}
+
+
 def test_differentials_are_ratios_of_rates(bench: Bench, tmp_path: Path) -> None:
-    named = {"one": 12, "two": 6, "three": 3}
-    trials = make_trials(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
-    figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
+    trials = make_trials(bench, tmp_path / "a.npz", {"one": 12, "two": 6, "three": 3})
+    figures = figures_of(trials)
     assert figures["fpir_two"].value == 0.25
     ratios = differentials(trials, figures)
     assert sorted(ratios) == ["false_positive_differential", "false_positive_differential_to_geometric_mean"]
@@ -70,18 +82,19 @@ def test_differentials_are_ratios_of_rates(bench: Bench, tmp_path: Path) -> None
     assert ratio.interval is not None
     assert 1 < ratio.interval[0] < 4 < ratio.interval[1]
     assert not ratio.insufficient  # 12 photos of the group with fewest
-    trials = make_trials(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named | {"three": 2})
-    figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
-    assert differentials(trials, figures)["false_positive_differential"].insufficient
-    assert "(insufficient)" in str(differentials(trials, figures)["false_positive_differential"])
+
+
+def test_ratio_with_too_few_events_is_insufficient(bench: Bench, tmp_path: Path) -> None:
+    trials = make_trials(bench, tmp_path / "a.npz", {"one": 12, "two": 6, "three": 2})
+    ratio = differentials(trials, figures_of(trials))["false_positive_differential"]
+    assert ratio.insufficient
+    assert "(insufficient)" in str(ratio)
 
 
 def test_ratio_may_have_no_upper_bound(bench: Bench, tmp_path: Path) -> None:
     """One person in 24 is missing from every third resample, where the rate of the group is 0."""
-    named = {"one": 12, "two": 1}
-    trials = make_trials(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
-    figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
-    for figure in differentials(trials, figures).values():
+    trials = make_trials(bench, tmp_path / "a.npz", {"one": 12, "two": 1})
+    for figure in differentials(trials, figures_of(trials)).values():
         assert figure.interval is not None
         assert np.isfinite(figure.interval[0])
         assert figure.interval[1] == np.inf
@@ -91,7 +104,7 @@ def test_ratio_may_have_no_upper_bound(bench: Bench, tmp_path: Path) -> None:
 
 def test_identical_groups_do_not_differ(bench: Bench, tmp_path: Path) -> None:
     """Rates of the same people are resampled together, and their ratio has no spread."""
-    (trial,) = make_trials(bench, two_groups(tmp_path / "a.npz", {"one": 0.0}), {"one": 6})
+    (trial,) = make_trials(bench, tmp_path / "a.npz", {"one": 6})
     figures = trial.within.figures()
     other = replace(trial, group=replace(trial.group, name="other"))
     ratio = differentials([trial, other], figures | {"fpir_other": figures["fpir_one"]})["false_positive_differential"]
@@ -99,14 +112,14 @@ def test_identical_groups_do_not_differ(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_ratio_to_zero_is_undefined(bench: Bench, tmp_path: Path) -> None:
-    report = run(bench, two_groups(tmp_path / "a.npz", {"one": 0.0, "other": 0.0}), draws=1)
+    report = run(bench, synthetic_groups(tmp_path / "a.npz", {"one": 0.0, "other": 0.0}), draws=1)
     assert report.figures["fnir_group_of_one"].events == 0
     assert "false_negative_differential" not in report.figures
     assert any("a ratio to a rate of 0 is infinite" in text for section in report.sections for text in section.text)
 
 
 def test_group_of_too_few_people_is_omitted(bench: Bench, tmp_path: Path) -> None:
-    data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1, "few": 0.1})
+    data = synthetic_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1, "few": 0.1})
     fewer = data.select(photo.traits["group_of"] != "few" or int(photo.person or 0) % 24 < 3 for photo in data.photos)
     report = run(bench, fewer, draws=1)
     assert [(failure.entry, failure.reason) for failure in report.failures] == [
@@ -119,7 +132,7 @@ def test_group_of_too_few_people_is_omitted(bench: Bench, tmp_path: Path) -> Non
 
 
 def test_galleries_have_the_requested_size(bench: Bench, tmp_path: Path) -> None:
-    data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1})
+    data = synthetic_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1})
     report = run(bench, data, draws=1, gallery_size=5, photos=3)
     assert report.figures["fnir_group_of_one"].count == 5
     assert report.summary[0] == "5 people with 3 photos each in a gallery; an FPIR of 1 % is requested."
@@ -135,5 +148,5 @@ def test_young_people_are_more_similar(bench: Bench, shared: Path) -> None:
     figures = report.figures
     assert figures["mean_similarity_young_yes"].value > figures["mean_similarity_young_no"].value
     assert figures["fpir_young_yes"].count > 20
-    rows = next(i for s in report.sections for i in s.items if isinstance(i, Table)).rows
+    rows = find_items(report, Table)[0].rows
     assert [row[0] for row in rows] == ["young: no", "young: yes"]

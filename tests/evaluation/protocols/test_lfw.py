@@ -15,6 +15,9 @@ from facebank.evaluation.curves import Comparisons
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets import Errata
 from facebank.evaluation.protocols.lfw import FINE_THRESHOLDS, THRESHOLDS, decide_folds, lfw
+from facebank.evaluation.report import ContactSheet
+
+from .report_items import find_items
 
 
 def make_comparisons(values: list[float], same: list[bool]) -> Comparisons:
@@ -36,7 +39,7 @@ def decide_by_reference(
 @given(st.lists(st.tuples(st.floats(-1, 1), st.booleans(), st.booleans()), min_size=12, max_size=60))
 def test_folds_match_the_reference_implementation(drawn: list[tuple[float, bool, bool]]) -> None:
     values = [np.nan if failed else value for value, _, failed in drawn]
-    same = [index % 3 == 0 or kind for index, (_, kind, _) in enumerate(drawn)]
+    same = [index % 3 == 0 or is_same for index, (_, is_same, _) in enumerate(drawn)]
     same[1] = False
     comparisons, folds = make_comparisons(values, same), np.arange(len(drawn)) % 4
     decisions = decide_folds(comparisons, folds)
@@ -53,8 +56,8 @@ def test_pair_without_a_face_counts_as_wrong() -> None:
 
 
 def test_threshold_of_a_fold_comes_from_the_other_folds() -> None:
-    others = make_comparisons([0.8, 0.6, 0.8, 0.6, 0.3, 0.1], [True, False, True, False, True, False])
-    decisions = decide_folds(others, np.array([0, 0, 1, 1, 2, 2]))
+    comparisons = make_comparisons([0.8, 0.6, 0.8, 0.6, 0.3, 0.1], [True, False, True, False, True, False])
+    decisions = decide_folds(comparisons, np.array([0, 0, 1, 1, 2, 2]))
     assert decisions.right.tolist() == [True, True, True, True, False, True]
 
 
@@ -65,9 +68,9 @@ def test_fine_thresholds_refine_the_coarse_ones_tenfold() -> None:
 
 def test_report_separates_label_errors(bench: Bench, album: Dataset) -> None:
     pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(album.pairs))
-    wrongly_same = next(number for number, pair in enumerate(pairs) if not pair.same)
-    pairs = tuple(replace(pair, same=True) if number == wrongly_same else pair for number, pair in enumerate(pairs))
-    pair = pairs[wrongly_same]
+    relabeled = next(number for number, pair in enumerate(pairs) if not pair.same)
+    pairs = tuple(replace(pair, same=True) if number == relabeled else pair for number, pair in enumerate(pairs))
+    pair = pairs[relabeled]
     names = sorted(
         album.photos[index].name.rpartition("/")[2].removesuffix(".jpg") for index in (pair.first, pair.second)
     )
@@ -78,8 +81,8 @@ def test_report_separates_label_errors(bench: Bench, album: Dataset) -> None:
     assert report.figures["accuracy"].standard_error is not None
     assert report.figures["accuracy_without_label_errors"].value == 1
     assert any("documented label errors" in sentence for sentence in report.summary)
-    (sheet,) = next(section for section in report.sections if section.title == "Hardest errors").items
-    (case,) = sheet.cases  # type: ignore[union-attr]
+    (sheet,) = find_items(report, ContactSheet)
+    (case,) = sheet.cases
     assert {case.first, case.second} == {album.photos[pair.first].name, album.photos[pair.second].name}
     assert "documented label error" in case.verdict
     assert case.maps is not None

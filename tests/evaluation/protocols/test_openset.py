@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.dataset import Dataset, DatasetPhoto
 from facebank.evaluation.identification import Condition
 from facebank.evaluation.protocols.openset import descriptive_figures, openset
 from facebank.evaluation.report import SEARCH_SCORES, Curves, Histogram
-from facebank.evaluation.searches import Searches
+from facebank.evaluation.searches import NOBODY, Searches
 
-PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
-STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama")
-
-
-@pytest.fixture(scope="module")
-def dataset(shared: Path) -> Dataset:
-    paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
-    paths += [path for person in STRANGERS for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:1]]
-    photos = tuple(DatasetPhoto(f"{path.parent.name}/{path.name}", path.parent.name, path) for path in paths)
-    return Dataset("six people", photos, pick=Pick.CENTRAL)
+from .conftest import FREQUENT_PEOPLE, STRANGERS
+from .report_items import figures_in_sections, find_items
 
 
-def test_separable_data_has_no_errors(bench: Bench, dataset: Dataset) -> None:
-    report = openset(bench, dataset, shots=(1, 2, 9), draws=2)
+def test_separable_data_has_no_errors(bench: Bench, album_with_strangers: Dataset) -> None:
+    report = openset(bench, album_with_strangers, shots=(1, 2, 9), draws=2)
     for photos in (1, 2):
         assert report.figures[f"rank_1_{photos}"].value == 1
         assert report.figures[f"fnir_{photos}"].value <= 0.2
@@ -38,19 +29,20 @@ def test_separable_data_has_no_errors(bench: Bench, dataset: Dataset) -> None:
     # four people with 2 of 4 photos each enrolled, two draws; a third of the people are strangers
     assert report.figures["rank_1_2"].count == 2 * 2 * 3
     assert "Not tested with 9 enrolled photos: nobody has 10 or more." in report.summary
-    shown = {name for section in report.sections for name in section.figures}
-    assert shown == set(report.figures)
+    assert figures_in_sections(report) == set(report.figures)
 
 
-def test_same_seed_gives_same_report(bench: Bench, dataset: Dataset) -> None:
-    first, second = (openset(bench, dataset, shots=(1,), draws=2).figures for _ in range(2))
+def test_same_seed_gives_same_report(bench: Bench, album_with_strangers: Dataset) -> None:
+    first, second = (openset(bench, album_with_strangers, shots=(1,), draws=2).figures for _ in range(2))
     assert first == second
 
 
-def test_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset) -> None:
+def test_photo_without_a_face_counts_as_missed(bench: Bench, album_with_strangers: Dataset) -> None:
     gray = np.full((120, 120, 3), 128, dtype=np.uint8)
-    gray_photos = tuple(DatasetPhoto(f"gray {person}", person, gray) for person in PEOPLE)
-    report = openset(bench, replace(dataset, photos=(*dataset.photos, *gray_photos)), shots=(2,), draws=1)
+    gray_photos = tuple(DatasetPhoto(f"gray {person}", person, gray) for person in FREQUENT_PEOPLE)
+    report = openset(
+        bench, replace(album_with_strangers, photos=(*album_with_strangers.photos, *gray_photos)), shots=(2,), draws=1
+    )
     # one of the four is a stranger, the gray photos of the others are searched
     assert (report.figures["failure_to_acquire_2"].events or 0) >= 3
     assert (report.figures["fnir_2"].events or 0) >= 3
@@ -58,33 +50,35 @@ def test_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset) -
     assert [failure.entry for failure in report.failures] == [photo.name for photo in gray_photos]
 
 
-def test_single_photos_cannot_be_searched(bench: Bench, dataset: Dataset) -> None:
+def test_single_photos_cannot_be_searched(bench: Bench, album_with_strangers: Dataset) -> None:
     with pytest.raises(DatasetError, match="no labeled person has 2 photos"):
-        openset(bench, dataset.select_people(STRANGERS), shots=(1,))
+        openset(bench, album_with_strangers.select_people(STRANGERS), shots=(1,))
 
 
-def test_unnamed_photos_cannot_be_enrolled(bench: Bench, dataset: Dataset) -> None:
-    unnamed = replace(dataset, photos=tuple(replace(photo, person=None) for photo in dataset.photos))
+def test_unnamed_photos_cannot_be_enrolled(bench: Bench, album_with_strangers: Dataset) -> None:
+    unnamed = replace(
+        album_with_strangers, photos=tuple(replace(photo, person=None) for photo in album_with_strangers.photos)
+    )
     with pytest.raises(DatasetError, match="no labeled person"):
         openset(bench, unnamed, shots=(1,))
 
 
-def test_two_people_leave_no_strangers(bench: Bench, dataset: Dataset) -> None:
-    report = openset(bench, dataset.select_people(PEOPLE[:2]), shots=(1,), draws=1)
+def test_two_people_leave_no_strangers(bench: Bench, album_with_strangers: Dataset) -> None:
+    report = openset(bench, album_with_strangers.select_people(FREQUENT_PEOPLE[:2]), shots=(1,), draws=1)
     assert "FPIR was not tested: the data has no strangers." in report.summary
     assert not any(name.startswith("fpir") for name in report.figures)
 
 
-def test_fnir_is_reported_at_each_fpir(dataset: Dataset, bench: Bench) -> None:
-    faces = bench.read(dataset)
+def test_fnir_is_reported_at_each_fpir(album_with_strangers: Dataset, bench: Bench) -> None:
+    faces = bench.read(album_with_strangers)
     count = 200
-    own = np.where(np.arange(count) < 100, 0, -1)
+    own = np.where(np.arange(count) < 100, 0, NOBODY)
     similarities = np.concatenate([np.linspace(0.3, 0.9, 100), np.linspace(0, 0.5, 100)])
     uncertain = np.zeros(count, dtype=bool)
     searches = Searches(
-        indices=np.arange(count) % len(dataset.photos),
+        indices=np.arange(count) % len(album_with_strangers.photos),
         own=own,
-        named=np.full(count, -1),
+        named=np.full(count, NOBODY),
         first=np.zeros(count, dtype=np.int64),
         uncertain=uncertain,
         acquired=~uncertain,
@@ -99,15 +93,14 @@ def test_fnir_is_reported_at_each_fpir(dataset: Dataset, bench: Bench) -> None:
     assert all(figure.descriptive for figure in figures.values())
 
 
-def test_candidates_scores_and_speed_are_reported(dataset: Dataset, bench: Bench) -> None:
-    report = openset(bench, dataset, shots=(1,), draws=2)
-    items = [item for section in report.sections for item in section.items]
-    cmc = next(item for item in items if isinstance(item, Curves) and "CMC" in item.title)
+def test_candidates_and_scores_are_reported(album_with_strangers: Dataset, bench: Bench) -> None:
+    report = openset(bench, album_with_strangers, shots=(1,), draws=2)
+    cmc = next(item for item in find_items(report, Curves) if "CMC" in item.title)
     (line,) = cmc.lines
     assert line.x.tolist() == [1, 2, 3, 4, 5]
     assert line.y[0] == report.figures["rank_1_1"].value
     assert (np.diff(line.y) >= 0).all()
-    assert any(isinstance(item, Histogram) and "best candidate" in item.title for item in items)
+    assert any("best candidate" in item.title for item in find_items(report, Histogram))
     assert report.scores is not None
     assert report.scores.headings == SEARCH_SCORES
     assert len(report.scores.rows) >= report.figures["rank_1_1"].count

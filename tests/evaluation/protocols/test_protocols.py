@@ -28,22 +28,25 @@ def test_every_entry_of_the_registry_is_a_protocol(name: str) -> None:
 def test_options_match_the_signatures() -> None:
     options = load_protocol("groups").options()
     assert [option.flag for _, option, _ in options.values()] == [
-        *("--people", "--column", "--by", "--enrolled", "--gallery-size", "--fpir")
-    ]
-    kind, option, default = options["gallery_size"]
-    assert (kind, option.minimum, default) == (int, 1, 20)
+        "--people", "--column", "--by", "--enrolled", "--gallery-size", "--fpir"
+    ]  # fmt: skip
+    value_type, option, default = options["gallery_size"]
+    assert (value_type, option.minimum, default) == (int, 1, 20)
     assert options["column"][2] is inspect.Parameter.empty
 
 
 def test_omitted_options_keep_their_defaults(tmp_path: Path) -> None:
     vectors = np.eye(4, 128, dtype=np.float32)
-    np.savez(tmp_path / "made.npz", embedding=vectors, person=np.arange(4) // 2)
-    job = load_protocol("openset").job(tmp_path / "made.npz", {"shots": [], "people": None})
+    np.savez(tmp_path / "embeddings.npz", embedding=vectors, person=np.arange(4) // 2)
+    job = load_protocol("openset").job(tmp_path / "embeddings.npz", {"shots": [], "people": None})
     assert set(job.keywords) == {"dataset"}  # type: ignore[attr-defined]
-    job = load_protocol("openset").job(tmp_path / "made.npz", {"shots": [2]})
+    job = load_protocol("openset").job(tmp_path / "embeddings.npz", {"shots": [2]})
     assert job.keywords["shots"] == [2]  # type: ignore[attr-defined]
+
+
+def test_missing_data_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError):
-        load_protocol("openset").job(tmp_path / "none.npz", {})
+        load_protocol("openset").job(tmp_path / "missing.npz", {})
 
 
 def test_registry_loads_without_importing_protocols() -> None:

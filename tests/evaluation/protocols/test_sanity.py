@@ -12,26 +12,25 @@ import pytest
 from facebank.errors import DatasetError
 from facebank.evaluation import leakage
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.changes import CORNERS, Drawing, Shape
+from facebank.evaluation.changes import CORNERS, Corner, Drawing, Shape
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LabeledRegion, Pick, read_dataset_photo
 from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.leakage import CopyKind, find_leakage, leak_entries
 from facebank.evaluation.protocols.sanity import sanity
 from facebank.evaluation.protocols.sanity_checks import cross_validated_hits, is_chance
 from facebank.types import DecodedPhoto, Detection
+from tests.lfw_photos import lfw_photos
 
 
 @pytest.fixture(scope="module")
-def crowd(shared: Path) -> Dataset:
+def large_album(shared: Path) -> Dataset:
     """Two people with enough photos for all checks, and a third with few."""
-    counts = (("Alejandro_Toledo", 24), ("Alvaro_Uribe", 24), ("Ai_Sugiyama", 4))
-    paths = [path for person, count in counts for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:count]]
-    photos = tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths)
+    photos = lfw_photos(shared, ("Alejandro_Toledo", "Alvaro_Uribe"), 24) + lfw_photos(shared, ("Ai_Sugiyama",), 4)
     return Dataset("three people", photos, pick=Pick.CENTRAL)
 
 
-def test_all_checks_pass_on_real_photos(bench: Bench, crowd: Dataset) -> None:
-    report = sanity(bench, crowd)
+def test_all_checks_pass_on_real_photos(bench: Bench, large_album: Dataset) -> None:
+    report = sanity(bench, large_album)
     assert report.summary[0] == "All 5 checks passed.", report.summary
     low, high = report.figures["rank_1_shuffled_labels"].interval or (0, 0)
     assert low - 0.1 < 1 / 3 < high + 0.1
@@ -56,8 +55,8 @@ def test_single_photos_cannot_be_checked(bench: Bench, album: Dataset) -> None:
         sanity(bench, replace(album, photos=album.photos[:5:4], pairs=()))
 
 
-def test_shapes_are_not_checked_with_too_few_photos(bench: Bench, crowd: Dataset) -> None:
-    few = replace(crowd, photos=crowd.photos[:12] + crowd.photos[24:36])
+def test_shapes_are_not_checked_with_too_few_photos(bench: Bench, large_album: Dataset) -> None:
+    few = replace(large_album, photos=large_album.photos[:12] + large_album.photos[24:36])
     report = sanity(bench, few)
     assert not report.failed_checks
     assert any("two people with 20 photos" in text for text in report.summary)
@@ -89,8 +88,8 @@ def test_two_people_in_one_photo_are_not_a_leak(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.75, 0.5])
-def test_smaller_copy_is_a_leak_and_another_photo_is_not(bench: Bench, crowd: Dataset, factor: float) -> None:
-    photos = crowd.photos[:12]
+def test_smaller_copy_is_a_leak_and_another_photo_is_not(bench: Bench, large_album: Dataset, factor: float) -> None:
+    photos = large_album.photos[:12]
     smaller = [
         replace(
             photo,
@@ -112,21 +111,31 @@ def test_chance_is_distinguished_from_signal() -> None:
     assert not is_chance(random.normal(0.6, 0.05, 20), 0.5, 0.001)
 
 
-def test_shape_is_drawn_in_its_corner_only() -> None:
-    photo = DecodedPhoto("p", np.zeros((100, 120, 3), dtype=np.uint8), "h", has_orientation=True, taken_at=None)
-    face = Detection(np.array([40, 30, 80, 70], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0)
+@pytest.fixture
+def photo() -> DecodedPhoto:
+    return DecodedPhoto("p", np.zeros((100, 120, 3), dtype=np.uint8), "h", has_orientation=True, taken_at=None)
+
+
+FACE = Detection(np.array([40, 30, 80, 70], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0)
+
+
+def test_shape_is_drawn_in_its_corner_only(photo: DecodedPhoto) -> None:
     for corner in CORNERS:
         left, top, right, bottom = corner.square(120, 100)
-        ellipse, rectangle = (Drawing(shape, corner)(photo, face).pixels for shape in Shape)
+        ellipse, rectangle = (Drawing(shape, corner)(photo, FACE).pixels for shape in Shape)
         for drawn in (ellipse, rectangle):
             outside = drawn.copy()
             outside[top:bottom, left:right] = 0
             assert drawn.any()
             assert not outside.any()
         assert 0 < np.count_nonzero(ellipse.any(axis=2)) < np.count_nonzero(rectangle.any(axis=2))
-        assert corner.is_free(photo, face)
-        assert not corner.is_free(photo, replace(face, box=np.array([0, 0, 119, 99], dtype=np.float32)))
     assert not photo.pixels.any()
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_corner_is_free_unless_the_face_covers_it(corner: Corner, photo: DecodedPhoto) -> None:
+    assert corner.is_free(photo, FACE)
+    assert not corner.is_free(photo, replace(FACE, box=np.array([0, 0, 119, 99], dtype=np.float32)))
 
 
 def test_only_information_in_the_values_is_learned() -> None:

@@ -24,14 +24,16 @@ from facebank.evaluation.protocols.siblings_trials import SiblingAnswers
 from facebank.evaluation.relatives import RelatedPair
 from facebank.evaluation.report import Report, Table
 
+from .conftest import limit_photos
+from .report_items import find_items
 from .synthetic import families
 
 
-def find_table(report: Report, start: str) -> Table:
-    return next(i for s in report.sections for i in s.items if isinstance(i, Table) and i.title.startswith(start))
+def find_table(report: Report, title: str) -> Table:
+    return find_items(report, Table, title)[0]
 
 
-def answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> SiblingAnswers:
+def make_answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> SiblingAnswers:
     """Return answers about photos that are each searched once."""
     count = len(own)
     indices = np.arange(count)
@@ -45,7 +47,7 @@ def answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> SiblingAnsw
 def answer_group(bench: Bench, tmp_path: Path) -> AnswerGroup:
     """A group of answers about 336 photos; tests replace the answers."""
     faces = bench.read(families(tmp_path / "made.npz", 0))
-    return AnswerGroup("4", "made", answers(np.ones(336), np.zeros(336)), faces)
+    return AnswerGroup("4", "made", make_answers(np.ones(336), np.zeros(336)), faces)
 
 
 def test_unrelated_people_are_distinguished(bench: Bench, tmp_path: Path) -> None:
@@ -89,12 +91,7 @@ def test_confusion_of_siblings_rises_with_similarity(bench: Bench, tmp_path: Pat
 
 def test_fewer_photos_are_enrolled_if_not_enough_exist(bench: Bench, tmp_path: Path) -> None:
     data = families(tmp_path / "a.npz", 0.2, count=4)
-    remaining = {"0": 2, "2": 1}
-    keep = []
-    for photo in data.photos:
-        remaining[photo.person or ""] = remaining.get(photo.person or "", 9) - 1
-        keep.append(remaining[photo.person or ""] >= 0)
-    report = siblings(bench, data.select(keep), draws=2)
+    report = siblings(bench, limit_photos(data, {"0": 2, "2": 1}), draws=2)
     rows = find_table(report, "By number of enrolled photos").rows
     assert [(row[0], row[1], row[2]) for row in rows] == [("1", "1", "14"), ("4", "2", "24")]
     assert report.figures["two_class_accuracy_4"].count == 24
@@ -114,7 +111,7 @@ def test_listed_pairs_are_tested(bench: Bench, tmp_path: Path) -> None:
     assert report.figures["fpir_4"].count == 8
 
 
-def test_sibling_pairs_from_photos(bench: Bench, album: Dataset) -> None:
+def test_siblings_in_photos_are_tested(bench: Bench, album: Dataset) -> None:
     report = siblings(bench, album, relatives=[RelatedPair("Abdullah_Gul", "Alvaro_Uribe")], photos=2, draws=1)
     assert report.figures["two_class_accuracy_2"].value == 1
     assert report.figures["fpir_2"].count == 1
@@ -134,7 +131,7 @@ def test_invalid_arguments_are_errors(bench: Bench, album: Dataset, tmp_path: Pa
 def test_accuracy_at_full_coverage_is_the_plain_accuracy(answer_group: AnswerGroup) -> None:
     random = np.random.default_rng(0)
     own = random.uniform(size=336)
-    group = replace(answer_group, answers=answers(own, 1 - own))
+    group = replace(answer_group, answers=make_answers(own, 1 - own))
     choice = SiblingChoice.of(group.answers)
     assert accuracy_at_coverage(group, choice, 1.0).value == pytest.approx(choice.right.mean())
     half = accuracy_at_coverage(group, choice, 0.5)
@@ -145,21 +142,22 @@ def test_accuracy_at_full_coverage_is_the_plain_accuracy(answer_group: AnswerGro
     assert half.interval[0] <= half.value <= half.interval[1]
 
 
-def test_right_probabilities_have_no_calibration_error(answer_group: AnswerGroup) -> None:
-    """Seven of ten answers of probability 0.7 are right, then all are given 0.9."""
-    right = np.arange(340) % 10 < 7
-    for probability, error in ((0.7, 0.0), (0.9, 0.2)):
-        own = np.where(right, probability, 1 - probability)[:330]
-        group = replace(answer_group, answers=answers(own, 1 - own))
-        figure = calibration_error(group, SiblingChoice.of(group.answers))
-        assert figure is not None
-        assert figure.value == pytest.approx(error, abs=0.05)
+@pytest.mark.parametrize(("probability", "error"), [(0.7, 0.0), (0.9, 0.2)])
+def test_calibration_error_is_the_gap_to_the_observed_frequency(
+    answer_group: AnswerGroup, probability: float, error: float
+) -> None:
+    """Seven of ten answers are right."""
+    own = np.where(np.arange(330) % 10 < 7, probability, 1 - probability)
+    group = replace(answer_group, answers=make_answers(own, 1 - own))
+    figure = calibration_error(group, SiblingChoice.of(group.answers))
+    assert figure is not None
+    assert figure.value == pytest.approx(error, abs=0.05)
 
 
 def test_more_similar_person_is_chosen_without_a_calibration(answer_group: AnswerGroup) -> None:
     unknown = np.full(4, np.nan)
     group_answers = replace(
-        answers(unknown, unknown), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
+        make_answers(unknown, unknown), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
     )
     choice = SiblingChoice.of(group_answers)
     assert choice.right.tolist() == [True, False, True, False]
@@ -168,7 +166,7 @@ def test_more_similar_person_is_chosen_without_a_calibration(answer_group: Answe
 
 
 def test_answer_for_neither_is_wrong_and_least_certain() -> None:
-    choice = SiblingChoice.of(answers(np.array([0.0, 0.6, 1.0]), np.array([0.0, 0.2, 1.0])))
+    choice = SiblingChoice.of(make_answers(np.array([0.0, 0.6, 1.0]), np.array([0.0, 0.2, 1.0])))
     assert choice.right.tolist() == [False, True, False]
     assert np.isnan(choice.confidences[0])
     assert choice.confidences[1:].tolist() == pytest.approx([0.75, 0.5])

@@ -18,21 +18,12 @@ from facebank.evaluation.protocols.twins import twins
 from facebank.evaluation.relatives import RelatedPair
 from facebank.evaluation.report import Histogram, Matrix, Report, Table
 
-PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe")
+from .conftest import PEOPLE, limit_photos
+from .report_items import find_items
 
 
 def find_table(report: Report, title: str) -> Table:
-    return next(i for s in report.sections for i in s.items if isinstance(i, Table) and i.title == title)
-
-
-def limit_photos(album: Dataset, counts: dict[str, int]) -> Dataset:
-    """Return the dataset with the given number of photos of each person."""
-    remaining = dict(counts)
-    keep = []
-    for photo in album.photos:
-        remaining[photo.person or ""] = remaining.get(photo.person or "", 9) - 1
-        keep.append(remaining[photo.person or ""] >= 0)
-    return replace(album, pairs=()).select(keep)
+    return find_items(report, Table, title)[0]
 
 
 def test_named_pair_is_distinguished(bench: Bench, album: Dataset) -> None:
@@ -56,11 +47,14 @@ def test_other_people_are_strangers(bench: Bench, album: Dataset) -> None:
     nameless = tuple(replace(photo, person=None) if photo.person == PEOPLE[2] else photo for photo in album.photos)
     report = twins(bench, replace(album, photos=nameless, pairs=()), people=PEOPLE[:2], shots=(1,), draws=3)
     assert report.figures["fpir_1"].count == 3 * 4
-    pair = replace(album, pairs=()).select(photo.person != PEOPLE[2] for photo in album.photos)
     assert "FPIR was not tested" not in " ".join(report.sections[0].text)
-    without = twins(bench, pair, people=PEOPLE[:2], shots=(1,), draws=3)
-    assert "fpir_1" not in without.figures
-    assert "FPIR was not tested" in " ".join(without.sections[0].text)
+
+
+def test_fpir_is_not_tested_without_strangers(bench: Bench, album: Dataset) -> None:
+    two_people = replace(album, pairs=()).select(photo.person != PEOPLE[2] for photo in album.photos)
+    report = twins(bench, two_people, people=PEOPLE[:2], shots=(1,), draws=3)
+    assert "fpir_1" not in report.figures
+    assert "FPIR was not tested" in " ".join(report.sections[0].text)
 
 
 def relabel_first_photo(album: Dataset) -> Dataset:
@@ -77,29 +71,28 @@ def test_named_stranger_is_counted_separately(bench: Bench, album: Dataset) -> N
 
 
 def test_strangers_do_not_affect_look_alikes(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    double = relabel_first_photo(album)
-    first, second = (twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2) for _ in range(2))
+    relabeled = relabel_first_photo(album)
+    first, second = (twins(bench, relabeled, people=PEOPLE[:2], shots=(1, 2), draws=2) for _ in range(2))
     assert first.figures == second.figures
     monkeypatch.setattr(twins_module, "_STRANGERS_PER_DRAW", 0)
-    without = twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2)
+    without = twins(bench, relabeled, people=PEOPLE[:2], shots=(1, 2), draws=2)
     assert without.figures == {name: figure for name, figure in first.figures.items() if not name.startswith("fpir")}
     assert len(without.figures) + 2 == len(first.figures)
 
 
 def test_each_draw_has_its_own_strangers(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(twins_module, "_STRANGERS_PER_DRAW", 1)
-    double = relabel_first_photo(album)
+    relabeled = relabel_first_photo(album)
     for draws, events in ((2, 1), (4, 2)):
-        figure = twins(bench, double, people=PEOPLE[:2], shots=(2,), draws=draws).figures["fpir_2"]
+        figure = twins(bench, relabeled, people=PEOPLE[:2], shots=(2,), draws=draws).figures["fpir_2"]
         assert (figure.events, figure.count) == (events, draws)
 
 
 def test_report_has_a_matrix_and_a_histogram(bench: Bench, album: Dataset) -> None:
     report = twins(bench, album, people=PEOPLE[:2], shots=(2,), draws=1)
-    items = [item for section in report.sections for item in section.items]
-    matrix = next(item for item in items if isinstance(item, Matrix))
+    matrix = find_items(report, Matrix)[0]
     assert matrix.counts.tolist() == [[2, 0, 0, 0], [0, 2, 0, 0]]
-    ((_, probabilities),) = next(item for item in items if isinstance(item, Histogram)).groups
+    ((_, probabilities),) = find_items(report, Histogram)[0].groups
     assert len(probabilities) == 4
     assert (probabilities > 0.5).all()
 
@@ -152,7 +145,7 @@ def test_unavailable_number_of_photos_has_a_row(bench: Bench, album: Dataset) ->
 
 def test_photos_of_an_enrolled_source_are_not_searched(bench: Bench, album: Dataset) -> None:
     def grouped(person: str) -> Dataset:
-        photos = (replace(p, group="film") if p.person == person else p for p in album.photos)
+        photos = (replace(photo, group="film") if photo.person == person else photo for photo in album.photos)
         return replace(album, photos=tuple(photos), pairs=())
 
     pairs = [RelatedPair(*PEOPLE[:2]), RelatedPair(*PEOPLE[1:])]
@@ -212,7 +205,8 @@ def test_unrelated_people_choose_the_threshold(bench: Bench, album: Dataset, mon
     scattered = replace(
         album,
         photos=tuple(
-            replace(p, person=f"Alone_{n}") if p.person == PEOPLE[2] else p for n, p in enumerate(album.photos)
+            replace(photo, person=f"Alone_{number}") if photo.person == PEOPLE[2] else photo
+            for number, photo in enumerate(album.photos)
         ),
         pairs=(),
     )
@@ -250,6 +244,6 @@ def test_invalid_numbers_of_photos_are_an_error(bench: Bench, album: Dataset, sh
         twins(bench, album, shots=shots, draws=draws)
 
 
-def test_relatives_without_photos_are_untested(bench: Bench, album: Dataset) -> None:
+def test_relatives_without_photos_are_an_error(bench: Bench, album: Dataset) -> None:
     with pytest.raises(DatasetError, match="no group can be tested"):
         twins(bench, album, relatives=[RelatedPair("Ada", "Byron")])

@@ -127,8 +127,9 @@ def test_pair_without_a_face_has_no_similarity() -> None:
     assert np.isnan(compare_faces(make_faces(["A", "A", "B"], pairs), pairs).similarities).all()
 
 
-def make_comparisons(others: int) -> Comparisons:
-    values = np.concatenate([np.linspace(0.2, 1, 100), np.linspace(-1, 0.4, others)])
+def make_comparisons(non_mated: int) -> Comparisons:
+    """Return comparisons of 100 mated and `non_mated` other pairs."""
+    values = np.concatenate([np.linspace(0.2, 1, 100), np.linspace(-1, 0.4, non_mated)])
     same = np.arange(len(values)) < 100
     indices = np.arange(len(values))
     return Comparisons(values, same, indices, np.where(same, indices, indices + 10_000))
@@ -146,6 +147,9 @@ def test_true_accept_rate_complements_the_false_non_match_rate() -> None:
     accepted = true_accept_figures(curve)
     assert accepted["tar_at_far_1e-2"].value == pytest.approx(1 - curve["fnmr_at_fmr_1e-2"].value)
     assert accepted["tar_at_far_1e-3"].insufficient
+
+
+def test_complement_mirrors_the_interval_and_the_events() -> None:
     assert complement(Figure(0.2, (0.1, 0.4), 10, 2)) == Figure(0.8, (0.6, 0.9), 10, 8)
 
 
@@ -154,14 +158,17 @@ def test_hardest_errors_come_first() -> None:
     errors = Comparisons(
         np.array([0.5, 0.1, -0.2, 0.6, 0.9, np.nan]), np.array([True, True, True, False, False, True]), indices, indices
     )
-    matches, misses = hardest_errors(errors, 0.3)
-    assert matches.tolist() == [4, 3]
-    assert misses.tolist() == [2, 1]
+    false_matches, false_non_matches = hardest_errors(errors, 0.3)
+    assert false_matches.tolist() == [4, 3]
+    assert false_non_matches.tolist() == [2, 1]
 
 
 def test_unobserved_paired_difference_is_not_zero() -> None:
     zeros, indices = np.zeros(60), np.arange(60)
     assert pair_difference(zeros, zeros, indices, indices).interval == (-0.05, 0.05)
-    apart = pair_difference(np.ones(60), zeros, indices, indices)
-    assert apart.value == 1
-    assert apart.interval == pytest.approx((1, 1))
+
+
+def test_constant_paired_difference_has_no_spread() -> None:
+    figure = pair_difference(np.ones(60), np.zeros(60), np.arange(60), np.arange(60))
+    assert figure.value == 1
+    assert figure.interval == pytest.approx((1, 1))
