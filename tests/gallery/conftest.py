@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -37,7 +38,7 @@ class FaceFactory:
         self._count = 0
 
     def vector(self, dimension: int = dimension) -> FloatArray:
-        """Return a random unit vector."""
+        """Return a random unit vector, ``float32`` of shape ``(dimension,)``."""
         vector = self._random.standard_normal(dimension).astype(np.float32)
         return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
@@ -91,7 +92,7 @@ def gallery(path: Path) -> Iterator[Gallery]:
 
 
 @pytest.fixture
-def other(tmp_path: Path, random_faces: type[FaceFactory]) -> Iterator[Gallery]:
+def other_gallery(tmp_path: Path, random_faces: type[FaceFactory]) -> Iterator[Gallery]:
     """Another empty gallery of the same pack."""
     with Gallery.open(tmp_path / "other.facebank", random_faces.pack, create=True) as opened:
         yield opened
@@ -126,3 +127,19 @@ def start_worker() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A function that mounts a small file system in memory and returns its folder; skips if that is not permitted."""
+    mount_point = tmp_path / "mounted"
+    mount_point.mkdir()
+
+    def mount_folder(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount_point)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a file system is not allowed here")
+        return mount_point
+
+    yield mount_folder
+    subprocess.run(["umount", str(mount_point)], capture_output=True, check=False)

@@ -19,8 +19,8 @@ from facebank.index.search import CodedPart, CodedSearch
 from tests.gallery.conftest import FaceFactory
 
 
-def fork(work: Callable[[], None]) -> int:
-    """Run a function in a forked process for at most a minute and return the process ID."""
+def fork(function: Callable[[], None]) -> int:
+    """Run a function in a forked process for at most a minute and return the ID of the process."""
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -28,7 +28,7 @@ def fork(work: Callable[[], None]) -> int:
     signal.alarm(60)
     status = 1
     try:
-        work()
+        function()
         status = 0
     finally:
         sys.stdout.flush()

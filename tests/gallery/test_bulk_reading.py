@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +12,8 @@ from hypothesis import strategies as st
 from facebank.errors import GalleryFormatError
 from facebank.gallery import vectors as vector_tables
 from facebank.gallery.names import NAMES_PER_BLOCK, NameTable, are_plain, normalize_name
+
+from .databases import connect_unchecked, execute_unchecked
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery
@@ -46,8 +46,7 @@ def test_an_empty_gallery_is_read(gallery: Gallery) -> None:
 @pytest.mark.parametrize("damaged", ["'x'", "x'00'", "-1"])
 def test_a_damaged_quality_names_the_person(gallery: Gallery, faces: FaceFactory, damaged: str) -> None:
     gallery.enroll("Ada", faces.samples(2))
-    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
-        connection.execute(f"UPDATE samples SET quality = {damaged} WHERE id = 1")
+    execute_unchecked(gallery.path, f"UPDATE samples SET quality = {damaged} WHERE id = 1")
     with pytest.raises(GalleryFormatError, match=r"sample 1 of 'Ada'.*--repair"):
         gallery.rated_vectors()
 
@@ -68,7 +67,7 @@ def test_name_table_equals_names(gallery: Gallery, faces: FaceFactory) -> None:
 @pytest.mark.parametrize("name", ["a/b", "", ".", "..", " a", "a\nb", "x" * 201])
 def test_a_damaged_name_is_reported(gallery: Gallery, faces: FaceFactory, name: str) -> None:
     gallery.enroll("Ada", faces.samples(1))
-    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
+    with connect_unchecked(gallery.path) as connection:
         connection.execute("UPDATE people SET name = ?", (name,))
     with pytest.raises(GalleryFormatError, match="invalid name of a person"):
         gallery.name_table()
@@ -90,4 +89,4 @@ def test_plain_names_are_normalized_already(text: str) -> None:
 
 def test_a_name_that_is_not_plain_is_detected() -> None:
     assert are_plain(["Ada", "O'Neil, J. (jr.)"])
-    assert not any(are_plain(["Ada", other]) for other in ("", " a", "a  b", "a/b", "..", "é", "x" * 201, 7, None))
+    assert not any(are_plain(["Ada", name]) for name in ("", " a", "a  b", "a/b", "..", "é", "x" * 201, 7, None))

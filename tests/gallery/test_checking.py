@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from facebank.errors import FacebankError, GalleryFormatError, StorageError, UsageError
-from facebank.gallery import Gallery, PlaceKind, check_gallery, inspect_gallery, repair_gallery
+from facebank.gallery import FaceKey, Gallery, PlaceKind, check_gallery, inspect_gallery, repair_gallery
 from facebank.gallery.backups import back_up_before
-from facebank.gallery.records import FaceKey
+from facebank.gallery.store.rows import seal_table
 from facebank.gallery.store.schema import TABLES
 from tests.recorder import Recorder
+
+from .databases import execute_unchecked, locate_page, restore_gallery
 
 if TYPE_CHECKING:
     from tests.gallery.conftest import FaceFactory
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def closed_gallery(gallery: Gallery, faces: FaceFactory) -> Path:
-    """A closed gallery of two people, a denial, a stranger and a setting."""
+    """Path of a closed gallery of two people, a denial, a stranger and a setting."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", [*faces.samples(2), faces.sample(masked=True)])
     gallery.deny("Bob", FaceKey.from_sample(faces.sample()))
@@ -46,18 +48,10 @@ def read_rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-def tamper(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA ignore_check_constraints = ON")
-        connection.execute("PRAGMA foreign_keys = OFF")
-        for statement in statements:
-            connection.execute(statement)
-
-
 def test_an_intact_gallery_has_no_faults(closed_gallery: Path) -> None:
-    before, steps = closed_gallery.read_bytes(), Recorder()
-    result = check_gallery(closed_gallery, steps)
-    assert (result.damage, result.is_sealed, steps.done) == ((), True, [len(TABLES)])
+    before, progress = closed_gallery.read_bytes(), Recorder()
+    result = check_gallery(closed_gallery, progress)
+    assert (result.damage, result.is_sealed, progress.done) == ((), True, [len(TABLES)])
     assert result.rows > 20
     assert closed_gallery.read_bytes() == before
     assert inspect_gallery(closed_gallery).problems == ()
@@ -78,7 +72,7 @@ def test_an_intact_gallery_has_no_faults(closed_gallery: Path) -> None:
     ],
 )
 def test_damage_is_detected_and_reported(closed_gallery: Path, statement: str, kind: str, expected: str) -> None:
-    tamper(closed_gallery, statement)
+    execute_unchecked(closed_gallery, statement)
     messages = [damage.message for damage in check_gallery(closed_gallery).damage if damage.kind == kind]
     assert any(expected in message for message in messages), check_gallery(closed_gallery).damage
     assert inspect_gallery(closed_gallery).problems
@@ -86,14 +80,14 @@ def test_damage_is_detected_and_reported(closed_gallery: Path, statement: str, k
 
 @pytest.mark.parametrize("statement", ["UPDATE thumbnails SET sample_id = 1000", "DELETE FROM thumbnails"])
 def test_misplaced_and_lost_thumbnails_are_detected(closed_gallery: Path, faces: FaceFactory, statement: str) -> None:
-    tamper(closed_gallery, f"{statement} WHERE sample_id = 2")
+    execute_unchecked(closed_gallery, f"{statement} WHERE sample_id = 2")
     with Gallery.open(closed_gallery, faces.pack) as gallery, pytest.raises(GalleryFormatError, match="thumbnail"):
         gallery.thumbnail(2)
 
 
 def test_a_flipped_bit_is_repaired(closed_gallery: Path) -> None:
     before = read_rows(closed_gallery)
-    tamper(
+    execute_unchecked(
         closed_gallery,
         "UPDATE samples SET person_id = person_id + 2 WHERE id = 1",
         "UPDATE people SET name = 'Cda' WHERE id = 1",
@@ -118,7 +112,7 @@ def test_losses_are_reported_and_nothing_is_invented(closed_gallery: Path, faces
     with Gallery.open(closed_gallery) as gallery:
         paths = [sample.path for sample in gallery.samples("Ada")]
         revision = gallery.revision
-    tamper(
+    execute_unchecked(
         closed_gallery,
         "UPDATE vectors SET vector = randomblob(64) WHERE sample_id = 1 AND variant = 'plain'",
         "UPDATE samples SET quality = 0.123 WHERE id = 2",
@@ -140,11 +134,9 @@ def test_losses_are_reported_and_nothing_is_invented(closed_gallery: Path, faces
 
 def test_damaged_indexes_are_rebuilt(closed_gallery: Path) -> None:
     before = read_rows(closed_gallery)
-    with closing(sqlite3.connect(closed_gallery, isolation_level=None)) as connection:
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'samples_by_person'").fetchone()
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    offset, _ = locate_page(closed_gallery, "samples_by_person")
     with closed_gallery.open("r+b") as stream:
-        stream.seek((root - 1) * size + 3)
+        stream.seek(offset + 3)
         stream.write(b"\0\1")
     assert check_gallery(closed_gallery).damage
     assert repair_gallery(closed_gallery).lost == ()
@@ -152,7 +144,7 @@ def test_damaged_indexes_are_rebuilt(closed_gallery: Path) -> None:
     assert read_rows(closed_gallery) == before
 
 
-def test_flipped_bits_are_never_silent(closed_gallery: Path, faces: FaceFactory) -> None:
+def test_flipped_bits_are_harmless_or_an_error(closed_gallery: Path, faces: FaceFactory) -> None:
     """After sixty random bit flips, answers are unchanged or an error, and a repair adds nothing."""
     original, before = closed_gallery.read_bytes(), read_rows(closed_gallery)
     expected, generator, errors = read_everything(closed_gallery, faces), random.Random(5), 0
@@ -200,9 +192,9 @@ def test_a_gallery_in_use_can_be_copied(closed_gallery: Path, faces: FaceFactory
     target = tmp_path / "copy.facebank"
     with Gallery.open(closed_gallery, faces.pack) as gallery:
         gallery.enroll("Carl", faces.samples(1))  # only in the log
-        with Gallery.open(closed_gallery) as other:
-            assert other.back_up(target) == target
-            assert [place.kind for place in other.written_places()] == [PlaceKind.BACKUP]
+        with Gallery.open(closed_gallery) as second:
+            assert second.back_up(target) == target
+            assert [place.kind for place in second.written_places()] == [PlaceKind.BACKUP]
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "copy.facebank",
@@ -212,8 +204,11 @@ def test_a_gallery_in_use_can_be_copied(closed_gallery: Path, faces: FaceFactory
     with Gallery.open(target, faces.pack, read_only=True) as copy:
         assert [person.name for person in copy.people()] == ["Ada", "Bob", "Carl"]
     assert check_gallery(target).damage == ()
+
+
+def test_a_backup_needs_a_new_path_in_an_existing_folder(closed_gallery: Path, tmp_path: Path) -> None:
     with Gallery.open(closed_gallery) as gallery:
-        for path in (target, tmp_path / "no" / "folder"):
+        for path in (closed_gallery, tmp_path / "no" / "folder"):
             with pytest.raises(UsageError, match=r"already exists|no folder"):
                 gallery.back_up(path)
 
@@ -227,20 +222,17 @@ def test_an_unwritable_copy_is_an_error(closed_gallery: Path, tmp_path: Path) ->
 
 
 def test_backups_before_upgrades_are_wiped_by_forgetting(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(Path(__file__).with_name("schema_2.sql").read_text(encoding="utf-8"))
-        connection.execute(f"PRAGMA application_id = {0x46424E4B}")
-    path.chmod(0o600)
+    restore_gallery(2, path)
     assert not check_gallery(path).is_sealed
     before = read_version_2(path)
     with Gallery.open(path) as gallery:
-        (copy,) = gallery.automatic_backups()
-        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-        assert read_version_2(copy) == before
+        (backup,) = gallery.automatic_backups()
+        assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+        assert read_version_2(backup) == before
         forgotten = gallery.forget("Ada")
-        assert copy in forgotten.wiped
+        assert backup in forgotten.wiped
         assert gallery.automatic_backups() == []
-    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}-reserve"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name, f"{path.name}-reserve"]
 
 
 def read_version_2(path: Path) -> object:
@@ -258,8 +250,6 @@ def test_other_files_are_not_automatic_backups(gallery: Gallery) -> None:
 
 
 def test_invalid_embeddings_with_intact_seals_are_detected(closed_gallery: Path) -> None:
-    from facebank.gallery.store.rows import seal_table
-
     with closing(sqlite3.connect(closed_gallery)) as connection, connection:
         vector = np.full(16, 2, "<f4").tobytes()
         connection.execute("UPDATE vectors SET vector = ?, first = 2, second = 2 WHERE sample_id = 1", (vector,))

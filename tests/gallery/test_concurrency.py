@@ -53,7 +53,7 @@ def test_a_snapshot_is_consistent_during_writes(gallery: Gallery, faces: FaceFac
     assert len(gallery.vectors().sample_ids) == 12
 
 
-def test_the_index_follows_another_process(gallery: Gallery, start_worker: Start) -> None:
+def test_vectors_of_another_process_are_read(gallery: Gallery, start_worker: Start) -> None:
     writer = start_worker("enroll", gallery.path, "Ada", 20)
     read_lines(writer, 1)
     counts = []
@@ -77,16 +77,15 @@ def test_a_gallery_can_be_created_concurrently(path: Path, faces: FaceFactory, s
 
 @POSIX_SIGNALS
 @pytest.mark.parametrize("action", ["enroll", "bulk"])
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+@pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGINT"])
 def test_an_interrupted_enrollment_keeps_completed_photos(
-    gallery: Gallery, faces: FaceFactory, start_worker: Start, action: str, name: str
+    gallery: Gallery, faces: FaceFactory, start_worker: Start, action: str, signal_name: str
 ) -> None:
     gallery.enroll("Ada", faces.samples(2))
     worker = start_worker(action, gallery.path, "Bob", 100_000 if action == "enroll" else 8000)
-    printed = [
-        line for line in read_lines(worker, 8 if action == "enroll" else 2) if line not in {"ready", "enrolling"}
-    ]
-    worker.send_signal(getattr(signal, name))
+    lines = read_lines(worker, 8 if action == "enroll" else 2)
+    printed = [line for line in lines if line not in {"ready", "enrolling"}]
+    worker.send_signal(getattr(signal, signal_name))
     assert worker.stdout is not None
     printed += worker.stdout.read().split()  # `communicate` would drop lines that are read into the buffer already
     assert worker.wait() != 0

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from facebank.gallery.store.digests import ColumnKind, Value, row_digest, row_digests, signed, sum_digests
 from facebank.storage.values import InvalidValueError
 
-KINDS = {"id": ColumnKind.WHOLE, "share": ColumnKind.REAL, "name": ColumnKind.TEXT, "vector": ColumnKind.BYTES}
+KINDS = {"id": ColumnKind.WHOLE, "fraction": ColumnKind.REAL, "name": ColumnKind.TEXT, "vector": ColumnKind.BYTES}
 ROWS = st.lists(
     st.fixed_dictionaries(
         {
             "id": st.integers(-(2**63), 2**63 - 1),
-            "share": st.none() | st.floats(allow_nan=False),
+            "fraction": st.none() | st.floats(allow_nan=False),
             "name": st.none() | st.text(st.characters(exclude_categories=["Cs"])),
             "vector": st.none() | st.binary(),
         }
@@ -33,7 +33,7 @@ def test_digests_of_many_rows_equal_single_digests(rows: list[dict[str, Value]])
 
 @pytest.mark.parametrize("column", list(KINDS))
 def test_every_flipped_bit_changes_the_digest(column: str) -> None:
-    row: dict[str, Value] = {"id": 5, "share": 0.75, "name": "Ada", "vector": np.arange(128, dtype="<f4").tobytes()}
+    row: dict[str, Value] = {"id": 5, "fraction": 0.75, "name": "Ada", "vector": np.arange(128, dtype="<f4").tobytes()}
     digests = {row_digest("people", row, KINDS)}
     count = {"vector": 8 * 512, "name": 7 * 3}.get(column, 64)
     for bit in range(count):
@@ -67,7 +67,7 @@ def test_null_columns_do_not_change_the_digest() -> None:
     assert row_digest("people", {"id": 1, "name": None}, KINDS) == row_digest("people", {"id": 1}, KINDS)
 
 
-@pytest.mark.parametrize("row", [{"id": "1"}, {"name": b"Ada"}, {"vector": "x"}, {"share": "x"}])
+@pytest.mark.parametrize("row", [{"id": "1"}, {"name": b"Ada"}, {"vector": "x"}, {"fraction": "x"}])
 def test_values_of_wrong_types_are_rejected(row: dict[str, Value]) -> None:
     with pytest.raises(InvalidValueError, match="that is not"):
         row_digest("people", row, KINDS)

@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import PersonNotFoundError, UsageError
-from facebank.gallery import Gallery, inspect_gallery, name_key
+from facebank.gallery import FaceKey, Gallery, inspect_gallery, name_key
 from facebank.gallery.derived import classifier_file, index_file
-from facebank.gallery.records import FaceKey
 from facebank.index import gallery_index
 from tests.index.nearest import nearest_person
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from facebank.gallery import NewSample
     from tests.gallery.conftest import FaceFactory
 
-PIECE_SIZE = 16  # bytes; short enough to find parts of an embedding
+TRACE_SIZE = 16  # bytes; short enough to find parts of an embedding
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,43 +41,44 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def read_all_bytes(path: Path) -> bytes:
     """Return the content of all files of a gallery, including derived ones."""
     derived = [classifier_file(path), *index_file(path).parent.glob(index_file(path).name + "*")]
-    files = [*path.parent.glob(path.name + "*"), *(file for file in derived if file.exists())]
-    return b"\0".join(file.read_bytes() for file in sorted(files))
+    paths = [*path.parent.glob(path.name + "*"), *(entry for entry in derived if entry.exists())]
+    return b"\0".join(entry.read_bytes() for entry in sorted(paths))
 
 
 def split(data: bytes) -> list[bytes]:
-    starts = range(0, max(1, len(data) - PIECE_SIZE), 97)
-    return [data[start : start + PIECE_SIZE] for start in starts] + [data[-PIECE_SIZE:]]
+    """Return parts of `TRACE_SIZE` bytes, among them the first and the last."""
+    starts = range(0, max(1, len(data) - TRACE_SIZE), 97)
+    return [data[start : start + TRACE_SIZE] for start in starts] + [data[-TRACE_SIZE:]]
 
 
-def sample_pieces(samples: Iterable[NewSample]) -> list[bytes]:
+def sample_traces(samples: Iterable[NewSample]) -> list[bytes]:
     """Return byte strings that would disclose samples."""
-    pieces = []
+    traces = []
     for sample in samples:
-        pieces += [sample.path.encode(), sample.content_hash.encode()]
-        pieces += split(sample.box.tobytes()) + split(sample.landmarks.tobytes())
-        pieces += [piece for vector in sample.vectors.values() for piece in split(vector.tobytes())]
-        pieces += split(sample.thumbnail or b"")
-    return [piece for piece in pieces if len(piece) >= PIECE_SIZE]
+        traces += [sample.path.encode(), sample.content_hash.encode()]
+        traces += split(sample.box.tobytes()) + split(sample.landmarks.tobytes())
+        traces += [trace for vector in sample.vectors.values() for trace in split(vector.tobytes())]
+        traces += split(sample.thumbnail or b"")
+    return [trace for trace in traces if len(trace) >= TRACE_SIZE]
 
 
-def name_pieces(*names: str) -> list[bytes]:
+def name_traces(*names: str) -> list[bytes]:
     return [spelling.encode() for name in names for spelling in (name, name_key(name))]
 
 
-def find_pieces(path: Path, traces: Iterable[bytes]) -> list[bytes]:
+def find_traces(path: Path, traces: Iterable[bytes]) -> list[bytes]:
     data = read_all_bytes(path)
-    return [piece for piece in traces if piece in data]
+    return [trace for trace in traces if trace in data]
 
 
 def test_enrolled_data_is_in_the_files(gallery: Gallery, faces: FaceFactory) -> None:
     """The search that the other tests use finds existing bytes."""
     samples = faces.samples(5)
     gallery.enroll("Augusta Ada King", samples)
-    traces = [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]
-    assert len(find_pieces(gallery.path, traces)) > 0.9 * len(traces)  # a few are split between two pages
+    traces = [*name_traces("Augusta Ada King"), *sample_traces(samples)]
+    assert len(find_traces(gallery.path, traces)) > 0.9 * len(traces)  # a few are split between two pages
     gallery.close()
-    assert len(find_pieces(gallery.path, traces)) > 0.9 * len(traces)
+    assert len(find_traces(gallery.path, traces)) > 0.9 * len(traces)
 
 
 def test_forgetting_a_person_erases_all_bytes(gallery: Gallery, faces: FaceFactory) -> None:
@@ -86,9 +86,9 @@ def test_forgetting_a_person_erases_all_bytes(gallery: Gallery, faces: FaceFacto
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(5))
     gallery.forget("Augusta Ada King")
-    assert find_pieces(gallery.path, [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]) == []
+    assert find_traces(gallery.path, [*name_traces("Augusta Ada King"), *sample_traces(samples)]) == []
     gallery.close()
-    assert find_pieces(gallery.path, [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]) == []
+    assert find_traces(gallery.path, [*name_traces("Augusta Ada King"), *sample_traces(samples)]) == []
 
 
 @pytest.mark.parametrize("action", ["forget", "remove_sample", "rebind"])
@@ -99,27 +99,27 @@ def test_forgetting_erases_the_search_index(
     monkeypatch.setattr(gallery_index, "MIN_CACHED_SAMPLES", 10)
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(38))
-    vectors = [piece for sample in samples for piece in split(sample.vectors["plain"].tobytes())]
+    vectors = [trace for sample in samples for trace in split(sample.vectors["plain"].tobytes())]
     assert nearest_person(gallery, samples[0].vectors["plain"]) == 1
-    path, copies = index_file(gallery.path), vectors
+    path, erased = index_file(gallery.path), vectors
     descriptor = os.open(path, os.O_RDONLY)  # the bytes must be overwritten and not only unlinked
-    assert any(piece in path.read_bytes() for piece in vectors)
+    assert any(trace in path.read_bytes() for trace in vectors)
     if action == "forget":
         gallery.forget("Augusta Ada King")
     elif action == "remove_sample":
         gallery.remove_sample(1)
-        copies = split(samples[0].vectors["plain"].tobytes())
+        erased = split(samples[0].vectors["plain"].tobytes())
     else:
         gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in range(1, 41)})
     assert not any(os.pread(descriptor, 1 << 20, 0))
     os.close(descriptor)
-    assert find_pieces(gallery.path, copies) == []
+    assert find_traces(gallery.path, erased) == []
     people = gallery_index.open_index(gallery).people
     assert people is not None
     assert people.count == {"forget": 38, "remove_sample": 39}.get(action, 40)
     assert index_file(gallery.path).exists()
-    assert find_pieces(gallery.path, copies) == []
-    assert (find_pieces(gallery.path, vectors) == []) == (action != "remove_sample")
+    assert find_traces(gallery.path, erased) == []
+    assert (find_traces(gallery.path, vectors) == []) == (action != "remove_sample")
 
 
 def test_forgetting_erases_earlier_names(gallery: Gallery, faces: FaceFactory) -> None:
@@ -131,15 +131,15 @@ def test_forgetting_erases_earlier_names(gallery: Gallery, faces: FaceFactory) -
     gallery.merge([names[3]], names[1])
     gallery.rename(names[1], names[2])
     gallery.forget(names[2])
-    assert find_pieces(gallery.path, [*name_pieces(*names), *sample_pieces(samples)]) == []
+    assert find_traces(gallery.path, [*name_traces(*names), *sample_traces(samples)]) == []
 
 
 def test_removing_a_sample_erases_all_bytes(gallery: Gallery, faces: FaceFactory) -> None:
     samples = faces.samples(6)
     gallery.enroll("Ada", samples)
     gallery.remove_sample(2)
-    assert find_pieces(gallery.path, sample_pieces(samples[1:2])) == []
-    assert find_pieces(gallery.path, sample_pieces(samples[:1])) != []
+    assert find_traces(gallery.path, sample_traces(samples[1:2])) == []
+    assert find_traces(gallery.path, sample_traces(samples[:1])) != []
 
 
 def test_forgetting_several_people_is_atomic(gallery: Gallery, faces: FaceFactory) -> None:
@@ -155,15 +155,15 @@ def test_forgetting_several_people_is_atomic(gallery: Gallery, faces: FaceFactor
     assert gallery.remove_samples([5, 5, 6]).samples == 2
     assert (gallery.forget_people([]).samples, gallery.remove_samples([]).samples) == (0, 0)
     assert [(person.name, person.sample_count) for person in gallery.people()] == [("Bob", 0)]
-    assert find_pieces(gallery.path, [*name_pieces("First Of Two", "Second Of Two"), *sample_pieces(samples)]) == []
+    assert find_traces(gallery.path, [*name_traces("First Of Two", "Second Of Two"), *sample_traces(samples)]) == []
 
 
 def test_re_embedding_erases_old_embeddings(gallery: Gallery, faces: FaceFactory) -> None:
     samples = faces.samples(4)
     gallery.enroll("Ada", samples)
     gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in (1, 2, 3)}, dropped=[4])
-    old = [piece for sample in samples for vector in sample.vectors.values() for piece in split(vector.tobytes())]
-    assert find_pieces(gallery.path, [*old, *sample_pieces(samples[3:])]) == []
+    old = [trace for sample in samples for vector in sample.vectors.values() for trace in split(vector.tobytes())]
+    assert find_traces(gallery.path, [*old, *sample_traces(samples[3:])]) == []
 
 
 def test_forgetting_erases_denials(gallery: Gallery, faces: FaceFactory) -> None:
@@ -173,13 +173,13 @@ def test_forgetting_erases_denials(gallery: Gallery, faces: FaceFactory) -> None
     for sample in [*denied, shared]:
         gallery.deny("Augusta Ada King", FaceKey.from_sample(sample))
     gallery.deny("Bob", FaceKey.from_sample(shared))
-    traces = [piece for sample in denied for piece in (sample.content_hash.encode(), sample.box.tobytes())]
-    assert find_pieces(gallery.path, traces) != []
+    traces = [trace for sample in denied for trace in (sample.content_hash.encode(), sample.box.tobytes())]
+    assert find_traces(gallery.path, traces) != []
     gallery.forget("Augusta Ada King")
-    assert find_pieces(gallery.path, traces) == []
+    assert find_traces(gallery.path, traces) == []
     assert gallery.denials_of(FaceKey.from_sample(shared)) == {2}
     gallery.close()
-    assert find_pieces(gallery.path, traces) == []
+    assert find_traces(gallery.path, traces) == []
 
 
 def test_forgetting_a_stranger_erases_all_bytes(gallery: Gallery, faces: FaceFactory) -> None:
@@ -187,14 +187,14 @@ def test_forgetting_a_stranger_erases_all_bytes(gallery: Gallery, faces: FaceFac
     for sample in strangers:
         gallery.remember_stranger(sample)
     stored = [replace(sample, thumbnail=None, vectors={"plain": sample.vectors["plain"]}) for sample in strangers]
-    traces = [piece for sample in stored[:20] for piece in traces_of_stranger(sample)]
-    assert len(find_pieces(gallery.path, traces)) > 0.9 * len(traces)
+    traces = [trace for sample in stored[:20] for trace in stranger_traces(sample)]
+    assert len(find_traces(gallery.path, traces)) > 0.9 * len(traces)
     for number in range(1, 21):
         assert not gallery.forget_stranger(number).busy_readers
-    assert find_pieces(gallery.path, traces) == []
+    assert find_traces(gallery.path, traces) == []
     assert gallery.strangers().stranger_ids.tolist() == list(range(21, 31))
     gallery.close()
-    assert find_pieces(gallery.path, traces) == []
+    assert find_traces(gallery.path, traces) == []
 
 
 def test_strangers_are_stored_without_thumbnail_and_variants(gallery: Gallery, faces: FaceFactory) -> None:
@@ -202,13 +202,13 @@ def test_strangers_are_stored_without_thumbnail_and_variants(gallery: Gallery, f
     gallery.remember_stranger(sample)
     unneeded = [*split(sample.thumbnail or b""), *split(sample.landmarks.tobytes())]
     unneeded += split(sample.vectors["flip"].tobytes())
-    assert find_pieces(gallery.path, unneeded) == []
-    assert find_pieces(gallery.path, traces_of_stranger(sample)) != []
+    assert find_traces(gallery.path, unneeded) == []
+    assert find_traces(gallery.path, stranger_traces(sample)) != []
 
 
-def traces_of_stranger(sample: NewSample) -> list[bytes]:
-    pieces = [sample.path.encode(), sample.content_hash.encode(), sample.box.tobytes()]
-    return [*pieces, *split(sample.vectors["plain"].tobytes())]
+def stranger_traces(sample: NewSample) -> list[bytes]:
+    traces = [sample.path.encode(), sample.content_hash.encode(), sample.box.tobytes()]
+    return [*traces, *split(sample.vectors["plain"].tobytes())]
 
 
 def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces: FaceFactory) -> None:
@@ -217,7 +217,7 @@ def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces
         gallery.remember_stranger(sample)
     gallery.rebind(faces.other_pack, {}, strangers={1: faces.vector(24), 2: None})
     old = split(kept.vectors["plain"].tobytes())
-    assert find_pieces(gallery.path, [*old, *traces_of_stranger(dropped)]) == []
+    assert find_traces(gallery.path, [*old, *stranger_traces(dropped)]) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -234,25 +234,25 @@ def test_moved_rows_leave_no_copies(gallery: Gallery, random_faces: type[FaceFac
     for name in forgotten_names:
         gallery.forget(name)
     traces = [
-        *name_pieces(*forgotten_names),
-        *sample_pieces(sample for name in forgotten_names for sample in samples[name]),
+        *name_traces(*forgotten_names),
+        *sample_traces(sample for name in forgotten_names for sample in samples[name]),
     ]
-    assert find_pieces(gallery.path, traces) == []
+    assert find_traces(gallery.path, traces) == []
     assert len(gallery.people()) == 15
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    people=st.lists(st.integers(1, 6), min_size=2, max_size=25),
+    counts=st.lists(st.integers(1, 6), min_size=2, max_size=25),
     rounds=st.integers(1, 3),
     data=st.data(),
 )
 def test_forgetting_erases_random_people(
-    random_faces: type[FaceFactory], seed: int, people: list[int], rounds: int, data: st.DataObject
+    random_faces: type[FaceFactory], seed: int, counts: list[int], rounds: int, data: st.DataObject
 ) -> None:
     faces = random_faces(seed)
-    names = {f"Person Number {number:05d} Of {seed}": count for number, count in enumerate(people)}
+    names = {f"Person Number {number:05d} Of {seed}": count for number, count in enumerate(counts)}
     samples: dict[str, list[NewSample]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "some.facebank"
@@ -267,14 +267,14 @@ def test_forgetting_erases_random_people(
             for name in forgotten_names:
                 gallery.forget(name)
             traces = [
-                *name_pieces(*forgotten_names),
-                *sample_pieces(sample for name in forgotten_names for sample in samples[name]),
+                *name_traces(*forgotten_names),
+                *sample_traces(sample for name in forgotten_names for sample in samples[name]),
             ]
-            assert find_pieces(path, traces) == []
+            assert find_traces(path, traces) == []
             assert [person.name for person in gallery.people()] == kept
             gallery.close()
-        assert find_pieces(path, traces) == []
-        assert len(find_pieces(path, name_pieces(*kept))) == 2 * len(kept)
+        assert find_traces(path, traces) == []
+        assert len(find_traces(path, name_traces(*kept))) == 2 * len(kept)
 
 
 def test_forgetting_erases_all_bytes_with_a_rollback_journal(gallery: Gallery, faces: FaceFactory) -> None:
@@ -289,7 +289,7 @@ def test_forgetting_erases_all_bytes_with_a_rollback_journal(gallery: Gallery, f
         opened.enroll("Augusta Ada King", samples)
         assert inspect_gallery(gallery.path).journal_mode == "delete"
         assert not opened.forget("Augusta Ada King").busy_readers
-        assert find_pieces(gallery.path, [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]) == []
+        assert find_traces(gallery.path, [*name_traces("Augusta Ada King"), *sample_traces(samples)]) == []
 
 
 def test_a_busy_reader_is_reported_and_not_disturbed(
@@ -298,7 +298,7 @@ def test_a_busy_reader_is_reported_and_not_disturbed(
     samples = faces.samples(4)
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(3))
-    traces = [*name_pieces("Augusta Ada King"), *sample_pieces(samples)]
+    traces = [*name_traces("Augusta Ada King"), *sample_traces(samples)]
     reader = start_worker("read", gallery.path)
     assert reader.stdout is not None
     assert [reader.stdout.readline().strip() for _ in range(2)] == ["ready", "reading"]
@@ -307,11 +307,11 @@ def test_a_busy_reader_is_reported_and_not_disturbed(
 
     assert (forgotten.samples, forgotten.busy_readers) == (4, True)
     assert [person.name for person in gallery.people()] == ["Bob"]
-    assert find_pieces(gallery.path, traces) != []  # the reader still sees her
+    assert find_traces(gallery.path, traces) != []  # the reader still sees her
     assert any("Traces" in problem for problem in inspect_gallery(gallery.path).problems)
     answer, _ = reader.communicate()
     assert answer.strip() == "7"
     with Gallery.open(gallery.path, faces.pack) as reopened:  # cleans up
-        assert find_pieces(gallery.path, traces) == []
+        assert find_traces(gallery.path, traces) == []
         assert reopened.person("Bob").sample_count == 3
         assert inspect_gallery(gallery.path).problems == ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from facebank.errors import StorageError
 from facebank.gallery import Gallery, export_gallery, inspect_gallery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.gallery.conftest import FaceFactory
 
@@ -23,15 +22,9 @@ resource = pytest.importorskip("resource", reason="needs POSIX process limits")
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A file system of 2 MiB or the requested size; skips if mounting is not permitted."""
-    point = tmp_path / "small"
-    point.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={getattr(request, 'param', 2)}m", "tmpfs", str(point)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a file system is not allowed here")
-    yield point
-    subprocess.run(["umount", str(point)], check=True)
+def small_disk(mount: Callable[[str], Path], request: pytest.FixtureRequest) -> Path:
+    """Folder of a file system of 2 MiB, or of the requested size in MiB."""
+    return mount(f"size={getattr(request, 'param', 2)}m")
 
 
 @pytest.fixture
@@ -100,8 +93,8 @@ def test_traces_that_remain_on_a_full_disk_are_wiped_later(small_disk: Path, fac
     filler.unlink()
     with Gallery.open(path, faces.pack) as gallery:
         assert gallery.person("Ada").sample_count == len(gallery.vectors().sample_ids) == 6
-        files = b"".join(file.read_bytes() for file in small_disk.iterdir())
-    assert marker.encode() not in files
+        content = b"".join(entry.read_bytes() for entry in small_disk.iterdir())
+    assert marker.encode() not in content
     assert inspect_gallery(path).problems == ()
 
 
@@ -114,7 +107,8 @@ def test_forgetting_needs_no_free_byte(small_disk: Path, faces: FaceFactory, cou
     for name in ("Gone", "Ada"):
         with Gallery.open(path, faces.pack, create=True) as gallery:
             sample_count = count if name == "Gone" else 60
-            samples = [faces.sample(path=f"{marker if name == 'Gone' else ''}/{n}.jpg") for n in range(sample_count)]
+            folder = marker if name == "Gone" else ""
+            samples = [faces.sample(path=f"{folder}/{number}.jpg") for number in range(sample_count)]
             gallery.enroll(name, [replace(sample, thumbnail=os.urandom(12_000)) for sample in samples])
     assert (small_disk / "family.facebank-reserve").stat().st_mode & 0o077 == 0
     free = shutil.disk_usage(small_disk).free
@@ -128,7 +122,7 @@ def test_forgetting_needs_no_free_byte(small_disk: Path, faces: FaceFactory, cou
     filler.unlink()
     with Gallery.open(path, faces.pack) as gallery:
         assert len(gallery.vectors().sample_ids) == 60
-        assert marker.encode() not in b"".join(file.read_bytes() for file in small_disk.iterdir())
+        assert marker.encode() not in b"".join(entry.read_bytes() for entry in small_disk.iterdir())
     assert inspect_gallery(path).problems == ()
 
 

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from facebank.gallery import Gallery, GalleryHealth, inspect_gallery
-from facebank.gallery.records import FaceKey
+from facebank.gallery import FaceKey, Gallery, GalleryHealth, inspect_gallery
 from facebank.gallery.store.migrations import SCHEMA_VERSION
+
+from .databases import execute_unchecked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +25,7 @@ def test_a_healthy_gallery_is_described(gallery: Gallery, faces: FaceFactory) ->
     before = gallery.path.read_bytes()
     assert inspect_gallery(str(gallery.path)) == expected
     assert gallery.path.read_bytes() == before
-    assert {file.name for file in gallery.path.parent.iterdir()} == {gallery.path.name, f"{gallery.path.name}-reserve"}
+    assert {path.name for path in gallery.path.parent.iterdir()} == {gallery.path.name, f"{gallery.path.name}-reserve"}
 
 
 def test_a_missing_gallery_has_no_problems(path: Path) -> None:
@@ -70,15 +69,13 @@ def test_damage_is_found(gallery: Gallery, faces: FaceFactory, statement: str) -
     gallery.deny("Ada", FaceKey.from_sample(faces.sample()))
     gallery.remember_stranger(faces.sample())
     gallery.close()
-    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA ignore_check_constraints = ON")
-        connection.execute(statement)
+    execute_unchecked(gallery.path, statement)
     problems = inspect_gallery(gallery.path).problems
     assert problems
     assert all("damaged" in problem for problem in problems)
 
 
-def test_an_inconsistent_index_is_found(gallery: Gallery, faces: FaceFactory) -> None:
+def test_an_overwritten_page_is_found(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(30))
     gallery.close()
     content = bytearray(gallery.path.read_bytes())

@@ -3,7 +3,6 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +15,11 @@ from facebank.gallery.store.file import GALLERY_FILE
 from facebank.gallery.store.migrations import MIGRATIONS, SCHEMA_VERSION, migrate
 from facebank.gallery.store.schema import APPLICATION_ID, schema_version
 
+from .databases import restore_gallery
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.gallery.conftest import FaceFactory
 
@@ -74,96 +76,88 @@ def test_older_galleries_are_upgraded_on_opening(
 
 
 @pytest.fixture
-def first_gallery(path: Path) -> Path:
-    """Write a gallery of the first version with two samples of Ada, one of Bob and a setting."""
-    return restore("schema_1.sql", path)
+def version_1(path: Path) -> Path:
+    """Path of a gallery of version 1 with two samples of Ada, one of Bob and a setting."""
+    return restore_gallery(1, path)
 
 
 @pytest.fixture
-def second_gallery(path: Path) -> Path:
-    """Write a gallery of the second version: the first one with a denial of Bob in a photo."""
-    return restore("schema_2.sql", path)
+def version_2(path: Path) -> Path:
+    """Path of the same gallery in version 2, with a denial of Bob."""
+    return restore_gallery(2, path)
 
 
-def restore(dump: str, path: Path) -> Path:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(Path(__file__).with_name(dump).read_text(encoding="utf-8"))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    path.chmod(0o600)
-    return path
-
-
-def test_version_1_is_read_without_an_upgrade(first_gallery: Path, faces: FaceFactory) -> None:
-    before = first_gallery.read_bytes()
-    with Gallery.open(first_gallery, read_only=True) as gallery:
+def test_version_1_is_read_without_an_upgrade(version_1: Path, faces: FaceFactory) -> None:
+    before = version_1.read_bytes()
+    with Gallery.open(version_1, read_only=True) as gallery:
         assert {person.name: person.sample_count for person in gallery.people()} == {"Ada": 2, "Bob": 1}
         assert gallery.read_setting("fpir") == 0.02
         assert len(gallery.vectors().sample_ids) == 3
         assert gallery.denials_of(FaceKey("ab" * 32, 0, faces.sample().box)) == set()
         assert gallery.strangers().matrix.shape == (0, 4)
         assert gallery.stranger_faces() == []
-    health = inspect_gallery(first_gallery)
+    health = inspect_gallery(version_1)
     assert (health.schema_version, health.people, health.problems) == (1, 2, ())
-    assert first_gallery.read_bytes() == before
+    assert version_1.read_bytes() == before
 
 
-def test_version_1_is_upgraded(first_gallery: Path) -> None:
-    with Gallery.open(first_gallery) as gallery:
+def test_version_1_is_upgraded(version_1: Path) -> None:
+    with Gallery.open(version_1) as gallery:
         vectors = gallery.vectors().matrix
         face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].box)
         assert gallery.deny("Bob", face)
         assert gallery.denials_of(face) == {gallery.person("Bob").id}
-    health = inspect_gallery(first_gallery)
+    health = inspect_gallery(version_1)
     assert (health.schema_version, health.people, health.samples, health.problems) == (SCHEMA_VERSION, 2, 3, ())
-    with Gallery.open(first_gallery) as gallery:
+    with Gallery.open(version_1) as gallery:
         np.testing.assert_array_equal(gallery.vectors().matrix, vectors)
         assert gallery.thumbnail(1) == b"\xff\xd8\xffpicture"
 
 
-def test_version_2_is_read_without_an_upgrade(second_gallery: Path) -> None:
-    before = second_gallery.read_bytes()
-    with Gallery.open(second_gallery, read_only=True) as gallery:
+def test_version_2_is_read_without_an_upgrade(version_2: Path) -> None:
+    before = version_2.read_bytes()
+    with Gallery.open(version_2, read_only=True) as gallery:
         assert {(person.name, person.sample_count) for person in gallery.people()} == {("Ada", 2), ("Bob", 1)}
         assert {(person.born, person.note) for person in gallery.people()} == {(None, None)}
         assert not any(sample.masked or sample.camera_dated for sample in gallery.samples("Ada"))
         assert gallery.birth_dates() == {}
         face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].box)
         assert gallery.denials_of(face) == {gallery.person("Bob").id}
-    health = inspect_gallery(second_gallery)
+    health = inspect_gallery(version_2)
     assert (health.schema_version, health.people, health.problems) == (2, 2, ())
-    assert second_gallery.read_bytes() == before
+    assert version_2.read_bytes() == before
 
 
-def test_version_2_is_upgraded_with_birth_dates(second_gallery: Path, tmp_path: Path) -> None:
-    with Gallery.open(second_gallery) as gallery:
+def test_version_2_is_upgraded_with_birth_dates(version_2: Path, tmp_path: Path) -> None:
+    with Gallery.open(version_2) as gallery:
         vectors = gallery.vectors().matrix
         assert gallery.describe("Ada", born="1985-06").born == "1985-06"
         assert all(sample.camera_dated and not sample.masked for sample in gallery.samples("Ada"))
-    health = inspect_gallery(second_gallery)
+    health = inspect_gallery(version_2)
     assert (health.schema_version, health.samples, health.problems) == (SCHEMA_VERSION, 3, ())
-    with Gallery.open(second_gallery) as gallery:
+    with Gallery.open(version_2) as gallery:
         np.testing.assert_array_equal(gallery.vectors().matrix, vectors)
         assert export_gallery(gallery, tmp_path / "export").people == 2
 
 
-@pytest.mark.parametrize("dump", ["schema_1.sql", "schema_2.sql"])
-def test_an_upgrade_is_reported_once(dump: str, path: Path) -> None:
-    restore(dump, path)
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_upgrade_is_reported_once(version: int, path: Path) -> None:
+    restore_gallery(version, path)
     upgrades: list[Upgrade] = []
     Gallery.open(path, read_only=True, on_upgrade=upgrades.append).close()
     assert upgrades == []
     for _ in range(2):
         Gallery.open(path, on_upgrade=upgrades.append).close()
     (upgrade,) = upgrades
-    assert (upgrade.path, upgrade.before, upgrade.after) == (path, int(dump[7]), SCHEMA_VERSION)
+    assert (upgrade.path, upgrade.before, upgrade.after) == (path, version, SCHEMA_VERSION)
 
 
 @pytest.mark.parametrize("before", range(1, SCHEMA_VERSION))
-def test_all_skipped_versions_are_reported(before: int, first_gallery: Path) -> None:
-    with closing(sqlite3.connect(first_gallery, isolation_level=None)) as connection:
+def test_all_skipped_versions_are_reported(before: int, version_1: Path) -> None:
+    with closing(sqlite3.connect(version_1, isolation_level=None)) as connection:
         migrate(connection, MIGRATIONS[:before])
     upgrades: list[Upgrade] = []
-    Gallery.open(first_gallery, on_upgrade=upgrades.append).close()
+    Gallery.open(version_1, on_upgrade=upgrades.append).close()
     (upgrade,) = upgrades
     assert len(upgrade.changes) == SCHEMA_VERSION - before
     assert upgrade.may_change_decisions == (before < 3)
@@ -171,29 +165,29 @@ def test_all_skipped_versions_are_reported(before: int, first_gallery: Path) -> 
         assert schema_version(connection) == before
 
 
-def test_an_existing_backup_is_kept(second_gallery: Path) -> None:
-    with Gallery.open(second_gallery) as gallery:
+def test_an_existing_backup_is_kept(version_2: Path) -> None:
+    with Gallery.open(version_2) as gallery:
         gallery._file._upgrade()
-        (copy,) = gallery.automatic_backups()
-    with closing(sqlite3.connect(copy)) as connection:
+        (backup,) = gallery.automatic_backups()
+    with closing(sqlite3.connect(backup)) as connection:
         assert schema_version(connection) == 2
 
 
 @pytest.mark.parametrize(
     ("taken_at", "is_dated"),
     [
-        ("2021-05-06T07:08:09", 1),
-        ("2021-05-06T07:08:09.125000-05:00", 1),
-        ("2021-05-06T07:08:09+00:00", 0),
-        ("1970-01-01T00:00:00", 0),
-        ("2999-01-01T00:00:00", 0),
-        ("0001-01-01T00:00:00", 0),
-        ("yesterday", 0),
-        (None, 0),
+        ("2021-05-06T07:08:09", True),
+        ("2021-05-06T07:08:09.125000-05:00", True),
+        ("2021-05-06T07:08:09+00:00", False),
+        ("1970-01-01T00:00:00", False),
+        ("2999-01-01T00:00:00", False),
+        ("0001-01-01T00:00:00", False),
+        ("yesterday", False),
+        (None, False),
     ],
 )
 def test_older_samples_with_camera_dates_are_recognized(
-    connection: sqlite3.Connection, taken_at: str | None, is_dated: int
+    connection: sqlite3.Connection, taken_at: str | None, is_dated: bool
 ) -> None:
     migrate(connection, MIGRATIONS[:2])
     connection.execute("INSERT INTO people (name, key, created_at) VALUES ('Ada', 'ada', 'then')")
@@ -203,7 +197,7 @@ def test_older_samples_with_camera_dates_are_recognized(
         ("ab" * 32, taken_at),
     )
     migrate(connection)
-    assert connection.execute("SELECT camera_dated, masked FROM samples").fetchall() == [(is_dated, 0)]
+    assert connection.execute("SELECT camera_dated, masked FROM samples").fetchall() == [(is_dated, False)]
 
 
 def test_new_galleries_report_no_upgrade(path: Path, faces: FaceFactory) -> None:

@@ -73,5 +73,8 @@ def test_direction_marks_around_names_are_ignored() -> None:
 
 def test_keys_of_different_names_differ() -> None:
     assert len({name_key(name) for name in ("Ada", "Äda", "Ada L", "Аda")}) == 4
+
+
+def test_keys_are_case_folded() -> None:
     assert name_key("STRASSE") == name_key("straße")
     assert name_key("ΣΊΣΥΦΟΣ") == name_key("σίσυφος")

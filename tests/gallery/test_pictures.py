@@ -60,11 +60,8 @@ def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: FaceFactor
 
 
 def test_older_rows_get_picture_hashes(gallery: Gallery, faces: FaceFactory, probe: NewSample, path: Path) -> None:
-    old, enrolled = (
-        replace(FaceKey.from_sample(probe), picture_hash=None),
-        faces.sample(content_hash=probe.content_hash),
-    )
-    gallery.enroll("Ada", [enrolled])
+    old = replace(FaceKey.from_sample(probe), picture_hash=None)
+    gallery.enroll("Ada", [faces.sample(content_hash=probe.content_hash)])
     gallery.deny("Ada", old)
     gallery.remember_stranger(faces.sample(content_hash=probe.content_hash))
     assert gallery.denials_of(edit(old)) == set()
@@ -115,11 +112,13 @@ def test_an_edited_photo_of_a_stranger_is_the_same_stranger(
     assert gallery.stranger_faces() == []
 
 
-def test_exports_contain_picture_hashes(gallery: Gallery, other: Gallery, probe: NewSample, tmp_path: Path) -> None:
+def test_exports_contain_picture_hashes(
+    gallery: Gallery, other_gallery: Gallery, probe: NewSample, tmp_path: Path
+) -> None:
     gallery.enroll("Ada", [probe])
     folder = export_gallery(gallery, tmp_path / "export").folder
-    import_gallery(other, folder)
-    assert [sample.picture_hash for sample in other.samples("Ada")] == [PICTURE]
+    import_gallery(other_gallery, folder)
+    assert [sample.picture_hash for sample in other_gallery.samples("Ada")] == [PICTURE]
 
 
 @pytest.mark.parametrize("invalid", ["", "AB" * 32, "ab" * 31, "g" * 64])

@@ -18,7 +18,7 @@ from facebank.gallery.places import WRITTEN_PLACES_SETTING, add_place
 if TYPE_CHECKING:
     from tests.gallery.conftest import FaceFactory
 
-PART = ".facebank-4194399-0123456789abcdef.part"
+LEFTOVER_NAME = ".facebank-4194399-0123456789abcdef.part"
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +55,8 @@ def test_a_restored_backup_lists_itself(gallery: Gallery, faces: FaceFactory, tm
     gallery.close()
     with Gallery.open(backup) as opened:
         assert list_places(opened) == []
-    for companion in ("-wal", "-shm"):
-        gallery.path.with_name(f"{gallery.path.name}{companion}").unlink(missing_ok=True)
+    for suffix in ("-wal", "-shm"):
+        gallery.path.with_name(f"{gallery.path.name}{suffix}").unlink(missing_ok=True)
     shutil.copyfile(backup, gallery.path)
     with Gallery.open(gallery.path) as restored:
         assert list_places(restored) == [("backup", "backup.facebank")]
@@ -117,12 +117,12 @@ def test_files_in_another_cache_are_wiped_too(
     coefficients = classifier_file(gallery.path)
     coefficients.parent.mkdir(parents=True)
     coefficients.write_bytes(b"coefficients of Ada")
-    other = coefficients.with_name("0" * 32 + ".npz")
-    other.write_bytes(b"coefficients of another gallery")
+    unrelated = coefficients.with_name("0" * 32 + ".npz")
+    unrelated.write_bytes(b"coefficients of another gallery")
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     assert gallery.derived_files() == [coefficients]
     assert gallery.forget("Ada").wiped == (coefficients,)
-    assert list(coefficients.parent.iterdir()) == [other]
+    assert list(coefficients.parent.iterdir()) == [unrelated]
 
 
 def test_leftovers_are_wiped_in_all_recorded_folders(gallery: Gallery, faces: FaceFactory, tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_leftovers_are_wiped_in_all_recorded_folders(gallery: Gallery, faces: Fa
     gallery.note_written(PlaceKind.ANNOTATED, tmp_path / "annotated")
     (tmp_path / "exports").mkdir()
     export_gallery(gallery, tmp_path / "exports" / "one")
-    leftovers = [gallery.path.parent / PART, deep / PART, tmp_path / "exports" / PART]
+    leftovers = [gallery.path.parent / LEFTOVER_NAME, deep / LEFTOVER_NAME, tmp_path / "exports" / LEFTOVER_NAME]
     for path in leftovers[:2]:
         path.write_bytes(b"Ada")
     leftovers[2].mkdir()
     (leftovers[2] / "people.jsonl").write_bytes(b"Ada")
     (tmp_path / "unrelated").mkdir()
-    (tmp_path / "unrelated" / PART).write_bytes(b"nobody wrote here")
+    (tmp_path / "unrelated" / LEFTOVER_NAME).write_bytes(b"nobody wrote here")
     assert set(gallery.leftovers()) == set(leftovers)
     assert set(gallery.remove_sample(1).wiped) == set(leftovers)
     assert not any(map(os.path.lexists, leftovers))
-    assert (tmp_path / "unrelated" / PART).exists()
+    assert (tmp_path / "unrelated" / LEFTOVER_NAME).exists()

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facebank.errors import GalleryBusyError, GalleryFormatError, StorageError, UsageError
-from facebank.gallery import Gallery, check_gallery, repair_gallery
-from facebank.gallery.records import FaceKey
+from facebank.gallery import FaceKey, Gallery, check_gallery, repair_gallery
+
+from .databases import execute_unchecked, locate_page
 
 if TYPE_CHECKING:
     from tests.gallery.conftest import FaceFactory
 
-KILLED_COPY = """
+KILLED_BACKUP = """
 import os, signal, sys
 from facebank.gallery import Gallery
 from facebank.storage.connections import BoundedConnection
@@ -36,7 +37,7 @@ with Gallery.open(sys.argv[1]) as gallery:
 
 @pytest.fixture
 def closed_gallery(gallery: Gallery, faces: FaceFactory) -> Path:
-    """A closed gallery of two people and a denial."""
+    """Path of a closed gallery of two people and a denial."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))
     gallery.deny("Bob", FaceKey.from_sample(faces.sample()))
@@ -44,21 +45,14 @@ def closed_gallery(gallery: Gallery, faces: FaceFactory) -> Path:
     return gallery.path
 
 
-def execute(path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(statement)
-
-
 def damage_thumbnail(path: Path) -> None:
-    execute(path, "UPDATE thumbnails SET jpeg = CAST('other' AS BLOB) WHERE sample_id = 1")
+    execute_unchecked(path, "UPDATE thumbnails SET jpeg = CAST('other' AS BLOB) WHERE sample_id = 1")
 
 
 def overwrite_page(path: Path, name: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    offset, size = locate_page(path, name)
     with path.open("r+b") as stream:
-        stream.seek((root - 1) * size)
+        stream.seek(offset)
         stream.write(b"\xa5" * size)
 
 
@@ -67,16 +61,16 @@ def dump(path: Path) -> list[str]:
         return list(connection.iterdump())
 
 
-def list_folder(path: Path) -> list[str]:
-    return sorted(other.name for other in path.parent.iterdir())
+def names_in_folder_of(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.parent.iterdir())
 
 
 def test_a_gallery_in_use_is_not_repaired(closed_gallery: Path) -> None:
     damage_thumbnail(closed_gallery)
-    with Gallery.open(closed_gallery) as other:
+    with Gallery.open(closed_gallery) as gallery:
         with pytest.raises(GalleryBusyError, match="in use"):
             repair_gallery(closed_gallery)
-        other.rename("Ada", "Grace")
+        gallery.rename("Ada", "Grace")
     repair_gallery(closed_gallery)
     with Gallery.open(closed_gallery) as gallery:
         assert [person.name for person in gallery.people()] == ["Bob", "Grace"]
@@ -114,16 +108,16 @@ def test_the_target_of_a_link_is_repaired(closed_gallery: Path, tmp_path: Path) 
     with Gallery.open(closed_gallery) as gallery:
         gallery.forget("Ada")
     assert not repaired.backup.exists()
-    assert list_folder(link) == ["link"]
+    assert names_in_folder_of(link) == ["link"]
 
 
 def test_a_failed_repair_changes_nothing(closed_gallery: Path) -> None:
-    execute(closed_gallery, "CREATE TABLE further (number INTEGER)")
-    before, files = dump(closed_gallery), list_folder(closed_gallery)
+    execute_unchecked(closed_gallery, "CREATE TABLE further (number INTEGER)")
+    before, names = dump(closed_gallery), names_in_folder_of(closed_gallery)
     with pytest.raises(GalleryFormatError, match="restore a backup") as caught:
         repair_gallery(closed_gallery)
     assert "--repair" not in str(caught.value)
-    assert (dump(closed_gallery), list_folder(closed_gallery)) == (before, files)
+    assert (dump(closed_gallery), names_in_folder_of(closed_gallery)) == (before, names)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +129,7 @@ def test_a_failed_repair_changes_nothing(closed_gallery: Path) -> None:
     ],
 )
 def test_losses_known_only_from_checksums_are_reported(closed_gallery: Path, statement: str, expected: str) -> None:
-    execute(closed_gallery, statement)
+    execute_unchecked(closed_gallery, statement)
     lost = repair_gallery(closed_gallery).lost
     assert any(expected in damage.message for damage in lost), lost
     assert check_gallery(closed_gallery).damage == ()
@@ -156,13 +150,13 @@ def test_a_damaged_page_of_rows_is_reported(closed_gallery: Path) -> None:
     assert "vectors" in {damage.table for damage in check_gallery(closed_gallery).damage}
 
 
-@pytest.mark.parametrize("name", ["-wal", "-shm", "-journal", "-queue", ".before-schema-6.backup"])
-def test_reserved_names_are_rejected_for_copies(closed_gallery: Path, name: str) -> None:
-    target = closed_gallery.with_name(closed_gallery.name + name)
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", "-queue", ".before-schema-6.backup"])
+def test_reserved_names_are_rejected_for_backups(closed_gallery: Path, suffix: str) -> None:
+    target = closed_gallery.with_name(closed_gallery.name + suffix)
     with Gallery.open(closed_gallery) as gallery, pytest.raises(UsageError):
         gallery.back_up(target)
     with Gallery.open(closed_gallery) as gallery:
-        assert gallery.back_up(closed_gallery.with_name(f"copy{name}")).exists()
+        assert gallery.back_up(closed_gallery.with_name(f"copy{suffix}")).exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs file size limits")
@@ -183,10 +177,10 @@ def test_a_full_disk_is_reported_for_the_backup(closed_gallery: Path, tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_leftovers_of_a_killed_copy_are_removed(closed_gallery: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "copies"
+def test_leftovers_of_a_killed_backup_are_removed(closed_gallery: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
     folder.mkdir()
-    command = [sys.executable, "-c", KILLED_COPY, os.fspath(closed_gallery), os.fspath(folder / "first")]
+    command = [sys.executable, "-c", KILLED_BACKUP, os.fspath(closed_gallery), os.fspath(folder / "first")]
     assert subprocess.run(command, check=False).returncode < 0
     assert any(folder.iterdir())
     with Gallery.open(closed_gallery) as gallery:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facebank.errors import GalleryFormatError
-from facebank.gallery import Gallery
-from facebank.gallery.records import FaceKey
+from facebank.gallery import FaceKey, Gallery
 from facebank.gallery.store.file import GALLERY_FILE
 from facebank.gallery.store.migrations import MIGRATIONS, SCHEMA_VERSION, migrate
 from facebank.gallery.store.rows import is_sum_of, seal_of, seal_table
@@ -162,20 +161,25 @@ def test_sums_depend_on_the_table() -> None:
     assert seal_of("settings", {"key": "a", "value": "b"}) != seal_of("settings", {"key": "b", "value": "a"})
 
 
-@pytest.mark.parametrize("earlier", [0, 20])
-def test_a_damaged_index_of_names_is_detected(gallery: Gallery, faces: FaceFactory, earlier: int) -> None:
+def replace_index(path: Path, name: str, partial: str) -> None:
+    """Replace the pages of an index by those of a partial index, which lacks rows."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"CREATE INDEX partial ON {partial}")
+        connection.execute("PRAGMA writable_schema = ON")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'partial'").fetchone()
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'partial'")
+        connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = ?", (page, name))
+
+
+@pytest.mark.parametrize("earlier_calls", [0, 20])
+def test_a_damaged_index_of_names_is_detected(gallery: Gallery, faces: FaceFactory, earlier_calls: int) -> None:
     for name in ("Ada", "Bob"):
         gallery.enroll(name, faces.samples(1))
     gallery.close()
-    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
-        connection.execute("CREATE INDEX partial ON people (key) WHERE key > 'b'")
-        connection.execute("PRAGMA writable_schema = ON")
-        (partial,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'partial'").fetchone()
-        connection.execute("DELETE FROM sqlite_schema WHERE name = 'partial'")
-        connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = 'sqlite_autoindex_people_1'", (partial,))
+    replace_index(gallery.path, "sqlite_autoindex_people_1", "people (key) WHERE key > 'b'")
     with Gallery.open(gallery.path) as reopened:
         with suppress(GalleryFormatError):
-            for number in range(earlier):
+            for number in range(earlier_calls):
                 reopened.enroll(f"Nobody {number}", [])
         with pytest.raises(GalleryFormatError, match="index of names"):
             reopened.enroll("Ada", [])
@@ -183,21 +187,16 @@ def test_a_damaged_index_of_names_is_detected(gallery: Gallery, faces: FaceFacto
         assert connection.execute("SELECT count(*) FROM people NOT INDEXED WHERE key = 'ada'").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("earlier", [0, 20])
-def test_a_damaged_index_of_samples_is_detected(gallery: Gallery, faces: FaceFactory, earlier: int) -> None:
+@pytest.mark.parametrize("earlier_calls", [0, 20])
+def test_a_damaged_index_of_samples_is_detected(gallery: Gallery, faces: FaceFactory, earlier_calls: int) -> None:
     gallery.enroll("Ada", faces.samples(3))
-    for number in range(earlier):
+    for number in range(earlier_calls):
         gallery.enroll(f"Person {number}", faces.samples(1))
     gallery.close()
-    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
-        connection.execute("CREATE INDEX partial ON samples (person_id) WHERE id != 2")
-        connection.execute("PRAGMA writable_schema = ON")
-        (partial,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'partial'").fetchone()
-        connection.execute("DELETE FROM sqlite_schema WHERE name = 'partial'")
-        connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = 'samples_by_person'", (partial,))
+    replace_index(gallery.path, "samples_by_person", "samples (person_id) WHERE id != 2")
     with Gallery.open(gallery.path) as reopened:
         with suppress(GalleryFormatError):
-            for number in range(earlier):
+            for number in range(earlier_calls):
                 reopened.samples(f"Person {number}")
         with pytest.raises(GalleryFormatError, match="index of samples"):
             reopened.samples("Ada")

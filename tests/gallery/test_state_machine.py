@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from facebank.errors import PersonExistsError, UsageError
-from facebank.gallery import Gallery, inspect_gallery, name_key
-from facebank.gallery.records import FaceKey
+from facebank.gallery import FaceKey, Gallery, inspect_gallery, name_key, normalize_name
 from facebank.index.gallery_index import open_index
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class GalleryMachine(RuleBasedStateMachine):
         outcomes = self.gallery.enroll(name, new)
         exists = name_key(name) in self.expected
         samples = self.expected.setdefault(name_key(name), {})
-        self.spelling.setdefault(name_key(name), {"Zoe\u0308": "Zoë"}.get(name, name))
+        self.spelling.setdefault(name_key(name), normalize_name(name))
         for sample, outcome in zip(new, outcomes, strict=True):
             assert outcome.duplicate_of_person is None
             assert outcome.sample_id > self.highest_id  # IDs are never reused
@@ -84,7 +83,7 @@ class GalleryMachine(RuleBasedStateMachine):
             with pytest.raises(UsageError, match="remove-sample"):
                 self.gallery.deny(self.spelling[key], FaceKey.from_sample(face))
             return
-        is_new = all(name != key or other is not face for name, other in self.denied)
+        is_new = all(person != key or other is not face for person, other in self.denied)
         assert self.gallery.deny(self.spelling[key], FaceKey.from_sample(face)) is is_new
         if is_new:
             self.denied.append((key, face))
@@ -122,25 +121,25 @@ class GalleryMachine(RuleBasedStateMachine):
         (outcome,) = self.gallery.enroll(name, [face])
         self.highest_id = outcome.sample_id
         self.expected.setdefault(name_key(name), {})[outcome.sample_id] = face
-        self.spelling.setdefault(name_key(name), {"Zoe\u0308": "Zoë"}.get(name, name))
+        self.spelling.setdefault(name_key(name), normalize_name(name))
         self.denied = [(key, other) for key, other in self.denied if key != name_key(name) or other is not face]
         self.strangers = {number: other for number, other in self.strangers.items() if other is not face}
         self.check_revision()
 
     @precondition(lambda self: self.expected)
-    @rule(new=NAMES, data=st.data())
-    def rename(self, new: str, data: st.DataObject) -> None:
+    @rule(new_name=NAMES, data=st.data())
+    def rename(self, new_name: str, data: st.DataObject) -> None:
         old = data.draw(st.sampled_from(sorted(self.expected)))
-        if name_key(new) in self.expected and name_key(new) != old:
+        if name_key(new_name) in self.expected and name_key(new_name) != old:
             with pytest.raises(PersonExistsError):
-                self.gallery.rename(old, new)
+                self.gallery.rename(old, new_name)
             return
-        self.gallery.rename(old, new)
+        self.gallery.rename(old, new_name)
         samples = self.expected.pop(old)
         del self.spelling[old]
-        self.expected[name_key(new)] = samples
-        self.spelling[name_key(new)] = {"Zoe\u0308": "Zoë"}.get(new, new)
-        self.denied = [(name_key(new) if key == old else key, face) for key, face in self.denied]
+        self.expected[name_key(new_name)] = samples
+        self.spelling[name_key(new_name)] = normalize_name(new_name)
+        self.denied = [(name_key(new_name) if key == old else key, face) for key, face in self.denied]
         self.check_revision()
 
     @precondition(lambda self: len(self.expected) > 1)
@@ -160,7 +159,7 @@ class GalleryMachine(RuleBasedStateMachine):
         for key, face in self.denied:
             owner = into if key in sources else key
             is_sample = owner == into and any(face is sample for sample in self.expected[into].values())
-            if not is_sample and all(name != owner or other is not face for name, other in denied):
+            if not is_sample and all(person != owner or other is not face for person, other in denied):
                 denied.append((owner, face))
         return denied
 
@@ -169,7 +168,7 @@ class GalleryMachine(RuleBasedStateMachine):
     def forget(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.expected)))
         assert self.gallery.forget(self.spelling.pop(key)).samples == len(self.expected.pop(key))
-        self.denied = [(name, face) for name, face in self.denied if name != key]
+        self.denied = [(person, face) for person, face in self.denied if person != key]
         self.check_revision()
 
     @precondition(lambda self: any(self.expected.values()))
@@ -197,9 +196,9 @@ class GalleryMachine(RuleBasedStateMachine):
         if people is None:
             return
         numbers = sorted(owners)
-        queries = np.stack([self.expected[owners[number]][number].vectors["plain"] for number in numbers])
-        rows_by_query = people.nearest_samples.within(queries.astype(np.float64), 1 - 1e-6)
-        for number, rows in zip(numbers, rows_by_query, strict=True):
+        probes = np.stack([self.expected[owners[number]][number].vectors["plain"] for number in numbers])
+        rows_by_probe = people.nearest_samples.within(probes.astype(np.float64), 1 - 1e-6)
+        for number, rows in zip(numbers, rows_by_probe, strict=True):
             person_indices = people.people[people.owners(rows)].tolist()
             assert [index.names[person] for person in person_indices] == [self.spelling[owners[number]]]
 

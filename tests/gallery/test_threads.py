@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from facebank.errors import ClosedError, GalleryBusyError
-from facebank.gallery import Gallery, inspect_gallery
-from facebank.gallery.repairing import repair_gallery
+from facebank.gallery import Gallery, inspect_gallery, repair_gallery
 from facebank.gallery.store import file
 from facebank.index.gallery_index import open_index
 from facebank.storage.connections import is_open_here
+
+from .conftest import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 THREADS = 16
 SCRIPT = Path(__file__).with_name("fork_script.py")
-PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ def count_descriptors(path: Path) -> int:
     return count
 
 
-def run_together(work: Callable[[int], object], threads: int = THREADS) -> list[object]:
-    """Run a function in several threads that start together."""
+def run_together(function: Callable[[int], object], threads: int = THREADS) -> list[object]:
+    """Call a function with the number of each of several threads that start together, and return the results."""
     barrier = threading.Barrier(threads)
 
     def start(number: int) -> object:
         barrier.wait()
-        return work(number)
+        return function(number)
 
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(start, range(threads)))
@@ -125,8 +125,8 @@ def test_closing_applies_to_all_threads(shared_gallery: Gallery, faces: FaceFact
         closing = threading.Thread(target=gallery.close)
         closing.start()
         closing.join()
-        output = [future.result(timeout=60) for future in futures]
-    assert set(output) == {f"The gallery {gallery.path} was closed: open it again."}
+        messages = [future.result(timeout=60) for future in futures]
+    assert set(messages) == {f"The gallery {gallery.path} was closed: open it again."}
     assert not is_open_here(gallery.path)
     assert inspect_gallery(gallery.path).problems == ()
     with pytest.raises(ClosedError):
@@ -162,8 +162,8 @@ def test_a_gallery_open_in_this_process_is_not_repaired(shared_gallery: Gallery)
 
 def test_a_replaced_file_raises(shared_gallery: Gallery, tmp_path: Path, faces: FaceFactory) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
-        copy = gallery.back_up(tmp_path / "copy.facebank")
-        copy.replace(gallery.path)
+        backup = gallery.back_up(tmp_path / "copy.facebank")
+        backup.replace(gallery.path)
         with pytest.raises(ClosedError, match="replaced by another file"):
             pool.submit(gallery.enroll, "Ada", faces.samples(1)).result()
 
@@ -174,10 +174,10 @@ def test_a_removed_file_is_not_written(
 ) -> None:
     with shared_gallery as gallery:
         gallery.enroll("Ada", faces.samples(1))
-        copy = gallery.back_up(tmp_path / "copy.facebank")
+        backup = gallery.back_up(tmp_path / "copy.facebank")
         gallery.path.rename(tmp_path / "away.facebank")
         if is_replaced:
-            copy.rename(gallery.path)
+            backup.rename(gallery.path)
         for use in (gallery.people, lambda: gallery.enroll("Bob", faces.samples(1)), lambda: gallery.forget("Ada")):
             with pytest.raises(ClosedError, match=r"was deleted, moved or replaced by another file .* open it again"):
                 use()
@@ -212,8 +212,8 @@ def test_a_second_opening_releases_no_lock(path: Path, faces: FaceFactory, monke
     with Gallery.open(path, faces.pack, create=True) as gallery, gallery._file.changing():
         with ThreadPoolExecutor(1) as pool:
             pool.submit(lambda: Gallery.open(path, read_only=True).close()).result()
-        other = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
-    assert "database is locked" in other.stderr
+        process = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
+    assert "database is locked" in process.stderr
 
 
 def run_forked(*arguments: object) -> list[str]:
@@ -251,7 +251,7 @@ def test_a_child_forked_in_a_snapshot_gets_an_error(path: Path) -> None:
     assert inspect_gallery(path).problems == ()
 
 
-def test_many_forks_with_running_threads(path: Path) -> None:
+def test_forks_with_running_threads_lose_no_person(path: Path) -> None:
     output = run_forked("fork_repeatedly", path)
     enrolled = sum(int(line.split()[1]) for line in output if line.startswith("enrolled"))
     assert {f"people {enrolled}"} == {line for line in output if line.startswith("people")}

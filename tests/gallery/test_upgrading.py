@@ -1,10 +1,9 @@
-"""Two processes upgrading a gallery concurrently; the backup has the old version."""
+"""Upgrades while other connections use the gallery, and the backups written before them."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,16 +15,17 @@ from facebank.gallery.store.schema import schema_version
 from facebank.storage import sqlite
 from facebank.storage.sqlite import transaction
 
+from .databases import restore_gallery
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.fixture
 def older_gallery(path: Path) -> Path:
-    """A gallery of the second version with a log."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(Path(__file__).with_name("schema_2.sql").read_text(encoding="utf-8"))
-        connection.execute(f"PRAGMA application_id = {0x46424E4B}")
+    """Path of a gallery of version 2 with a write-ahead log."""
+    with closing(sqlite3.connect(restore_gallery(2, path))) as connection:
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
     return path
 
@@ -49,8 +49,8 @@ def test_concurrent_upgrades_keep_the_original_backup(older_gallery: Path, monke
 
     monkeypatch.setattr(GalleryFile, "_upgrade", call_first(upgrade_in_another_process, GalleryFile._upgrade))
     with Gallery.open(older_gallery) as gallery:
-        (copy,) = gallery.automatic_backups()
-    with closing(sqlite3.connect(copy)) as connection:
+        (backup,) = gallery.automatic_backups()
+    with closing(sqlite3.connect(backup)) as connection:
         assert schema_version(connection) == 2
 
 
@@ -81,8 +81,8 @@ def test_the_backup_is_beside_the_target_of_a_link(older_gallery: Path, tmp_path
     link = elsewhere / "link"
     link.symlink_to(older_gallery)
     with Gallery.open(link) as gallery:
-        (copy,) = gallery.automatic_backups()
-    assert copy.parent == older_gallery.parent
+        (backup,) = gallery.automatic_backups()
+    assert backup.parent == older_gallery.parent
     with Gallery.open(older_gallery) as gallery:
         gallery.forget("Ada")
-    assert not copy.exists()
+    assert not backup.exists()

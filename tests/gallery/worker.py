@@ -23,7 +23,7 @@ PACK = PackIdentity("opencv", "ab" * 32, 16)
 
 
 def new_face(thumbnail_size: int = 3000) -> NewSample:
-    """Return a new random face."""
+    """Return a random face; `thumbnail_size` is in bytes."""
     random = np.random.default_rng()
     vector = random.standard_normal(PACK.dimension).astype(np.float32)
     return NewSample(
@@ -64,11 +64,11 @@ def main(action: str, path: str, name: str = "", count: str = "0") -> None:
         print_line("ready")
         if action == "read":
             with gallery.snapshot():
-                before = len(gallery.vectors().sample_ids)
+                sample_count = len(gallery.vectors().sample_ids)
                 print_line("reading")
                 sys.stdin.read()
-                assert len(gallery.vectors().sample_ids) == before
-            print_line(before)
+                assert len(gallery.vectors().sample_ids) == sample_count
+            print_line(sample_count)
         elif action == "bulk":
             faces = [new_face(thumbnail_size=100) for _ in range(int(count))]
             print_line("enrolling")
