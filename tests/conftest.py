@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Generator
+import subprocess
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -58,3 +60,19 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped although {find_shared()} exists: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A function that mounts a small file system in memory and returns its folder; skips if that is not permitted."""
+    mount_point = tmp_path / "mounted"
+    mount_point.mkdir()
+
+    def mount_folder(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount_point)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a file system is not allowed here")
+        return mount_point
+
+    yield mount_folder
+    subprocess.run(["umount", str(mount_point)], capture_output=True, check=False)

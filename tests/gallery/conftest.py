@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -127,19 +126,3 @@ def start_worker() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in started:
         process.kill()
         process.communicate()
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """A function that mounts a small file system in memory and returns its folder; skips if that is not permitted."""
-    mount_point = tmp_path / "mounted"
-    mount_point.mkdir()
-
-    def mount_folder(options: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount_point)]
-        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("mounting a file system is not allowed here")
-        return mount_point
-
-    yield mount_folder
-    subprocess.run(["umount", str(mount_point)], capture_output=True, check=False)

@@ -50,7 +50,7 @@ def client_problem() -> str | None:
 
 @pytest.fixture(scope="session")
 def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
-    """Return a running server, shared by all tests."""
+    """A running server, shared by all tests."""
     skip_on(client_problem() or server_problem())
     with MilvusServer(tmp_path_factory.mktemp("milvus"), FAST_COLLECTION) as server:
         yield server
@@ -61,14 +61,14 @@ _collection_numbers = count(1)
 
 @pytest.fixture
 def lite_address(tmp_path: Path) -> str:
-    """Return the address of a Milvus Lite file."""
+    """Address of a Milvus Lite file."""
     skip_on(client_problem())
     return f"milvus-lite:{tmp_path}/vectors.db"
 
 
 @pytest.fixture
 def server_address(milvus_server: MilvusServer) -> Iterator[str]:
-    """Return the address of a collection on the server, which is dropped after the test."""
+    """Address of a collection on the server, which is dropped after the test."""
     address = f"{milvus_server.address}/family_{next(_collection_numbers)}"
     yield address
     store = MilvusStore(MilvusAddress.parse(address))
@@ -78,7 +78,7 @@ def server_address(milvus_server: MilvusServer) -> Iterator[str]:
 
 @pytest.fixture(params=["lite", "server"])
 def milvus_address(request: pytest.FixtureRequest) -> str:
-    """Return the address of a new collection, in a file and on a server."""
+    """Address of a new collection, in a file and on a server."""
     return str(request.getfixturevalue(f"{request.param}_address"))
 
 
@@ -114,11 +114,11 @@ class PaddedSearch:
         self.count = search.count
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
-        """Return the rows near each query, as ``StoreSearch.near`` does."""
+        """Find rows: see `StoreSearch.near`."""
         return self._search.near(_pad(queries), limit, slack)
 
     def within(self, queries: NDArray[np.float64], min_product: float) -> list[Rows]:
-        """Return the rows within a similarity of each query, as ``StoreSearch.within`` does."""
+        """Find rows: see `StoreSearch.within`."""
         return self._search.within(_pad(queries), min_product)
 
 
@@ -132,16 +132,16 @@ def _pad(queries: NDArray[np.float64]) -> NDArray[np.float64]:
 def stored_rows(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], StoredRows]:
-    """Return a function that creates searches in Milvus Lite or on the server, each kind in one collection."""
+    """A function that creates searches on the backend ``lite`` or ``server``, each in one collection."""
     searches: dict[str, StoredRows] = {}
 
-    def search_rows(kind: str) -> StoredRows:
-        if kind not in searches:
-            if kind == "lite":
+    def search_rows(backend: str) -> StoredRows:
+        if backend not in searches:
+            if backend == "lite":
                 skip_on(client_problem())
-                searches[kind] = StoredRows(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/vectors.db")
+                searches[backend] = StoredRows(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/vectors.db")
             else:
-                searches[kind] = StoredRows(f"{request.getfixturevalue('milvus_server').address}/contract")
-        return searches[kind]
+                searches[backend] = StoredRows(f"{request.getfixturevalue('milvus_server').address}/contract")
+        return searches[backend]
 
     return search_rows

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ _PROXY, _HEALTH = 19530, "http://127.0.0.1:9091/healthz"
 
 
 def server_problem() -> str | None:
-    """Return a message about what the server needs and is missing; None if it can be started."""
+    """Return a message about what the server lacks; None if it can be started."""
     if importlib.util.find_spec("milvus") is None:
         return "the test server, the package milvus==2.3.5, is not installed"
     if shutil.which("unshare") is None:
@@ -133,27 +134,27 @@ def _relay(listening: socket.socket, connect: Callable[[], socket.socket]) -> No
     """Relay each connection to a new one, in both directions, until the listening socket is closed."""
     while True:
         try:
-            near, _ = listening.accept()
+            client, _ = listening.accept()
         except OSError:
             return
-        threading.Thread(target=_join, args=(near, connect), daemon=True).start()
+        threading.Thread(target=_join, args=(client, connect), daemon=True).start()
 
 
-def _join(near: socket.socket, connect: Callable[[], socket.socket]) -> None:
-    with near, contextlib.suppress(OSError), connect() as far:
-        back = threading.Thread(target=_copy, args=(far, near), daemon=True)
-        back.start()
-        _copy(near, far)
-        back.join()
+def _join(client: socket.socket, connect: Callable[[], socket.socket]) -> None:
+    with client, contextlib.suppress(OSError), connect() as server:
+        answers = threading.Thread(target=_copy, args=(server, client), daemon=True)
+        answers.start()
+        _copy(client, server)
+        answers.join()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(_BUFFER_SIZE):
             target.sendall(data)
-    for end in (source, target):
+    for connection in (source, target):
         with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _raise_loopback() -> None:
@@ -180,7 +181,7 @@ def _run_server(folder: Path, settings: Sequence[str]) -> Iterator[int]:
         server.stop()
 
 
-def main(folder: Path, path: str, settings: Sequence[str]) -> None:
+def main(folder: Path, socket_path: str, settings: Sequence[str]) -> None:
     """Run a server in this network namespace, reachable through a Unix socket, until a signal arrives."""
     _raise_loopback()
     is_stopped = threading.Event()
@@ -188,14 +189,9 @@ def main(folder: Path, path: str, settings: Sequence[str]) -> None:
         signal.signal(number, lambda *_: is_stopped.set())
     with _run_server(folder, settings) as process_id:
         (folder / "server.pid").write_text(str(process_id), encoding="ascii")
-        import urllib.request
-
         deadline = time.monotonic() + _SECONDS_TO_START
         while time.monotonic() < deadline:
-            with (
-                contextlib.suppress(OSError),
-                urllib.request.urlopen(_HEALTH, timeout=5) as page,
-            ):
+            with contextlib.suppress(OSError), urllib.request.urlopen(_HEALTH, timeout=5) as page:
                 if b"OK" in page.read():
                     break
             time.sleep(0.1)
@@ -203,7 +199,7 @@ def main(folder: Path, path: str, settings: Sequence[str]) -> None:
             sys.stdout.write("it is not healthy after a minute\n")
             return
         listening = socket.socket(socket.AF_UNIX)
-        listening.bind(path)
+        listening.bind(socket_path)
         listening.listen(64)
         threading.Thread(
             target=_relay, args=(listening, lambda: socket.create_connection(("127.0.0.1", _PROXY))), daemon=True

@@ -14,6 +14,7 @@ from facebank.index.gallery_index import open_index, read_with_retry
 from facebank.index.milvus import milvus_mirror
 from facebank.index.milvus_address import MilvusAddress
 from tests.gallery.conftest import FaceFactory
+from tests.index.nearest import nearest_name
 
 
 def main(path: str, address: str, seed: int) -> None:
@@ -25,14 +26,7 @@ def main(path: str, address: str, seed: int) -> None:
             name = f"Person {seed}-{number}"
             (sample,) = gallery.enroll(name, faces.samples(1))
             query = gallery.vectors_of([sample.sample_id]).astype(np.float64)
-
-            def search(query: np.ndarray = query) -> str:
-                index = open_index(gallery)
-                assert index.people is not None
-                (rows,) = index.people.nearest_people.near(query, 1)
-                return index.names[int(index.people.people[rows[0]])]
-
-            assert read_with_retry(search) == name
+            assert read_with_retry(lambda query=query: nearest_name(open_index(gallery), query)) == name  # type: ignore[misc]
 
 
 if __name__ == "__main__":

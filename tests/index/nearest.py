@@ -1,4 +1,4 @@
-"""Nearest person by the index of a gallery."""
+"""The nearest person in the index of a gallery."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 from facebank.index.gallery_index import open_index
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from facebank.gallery import Gallery
+    from facebank.index.gallery_index import GalleryIndex
     from facebank.types import FloatArray
 
 
@@ -21,3 +24,10 @@ def nearest_person(gallery: Gallery, vector: FloatArray) -> int | None:
     (rows,) = people.nearest_samples.near(vector.astype(np.float64)[None], 1)
     best = rows[np.argmax(people.vectors(rows) @ vector)]
     return int(people.people[people.owners(np.array([best]))[0]])
+
+
+def nearest_name(index: GalleryIndex, query: NDArray[np.float64]) -> str:
+    """Return the name of the person with the most similar prototype to a vector ``(1, D)``."""
+    assert index.people is not None
+    (rows,) = index.people.nearest_people.near(query, 1)
+    return index.names[int(index.people.people[rows[0]])]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import subprocess
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ from facebank.gallery import Gallery
 from facebank.gallery.derived import DERIVED_PLACES_SETTING, INDEX_FILE_SETTING, index_file
 from facebank.gallery.store.rows import delete
 from facebank.index import derived_file, gallery_index
-from facebank.index.derived_file import IN_PIECES, FileKey, FileSection, write_derived_file
+from facebank.index.derived_file import IN_PIECES, DerivedFile, FileKey, FileSection, write_derived_file
 from facebank.index.gallery_index import GalleryIndex, open_index, read_with_retry
 from facebank.index.indexed_samples import MASK, follow_samples
 from facebank.operations.guard import EnrolledFaces
@@ -33,18 +31,6 @@ if TYPE_CHECKING:
     from facebank.index.people_index import PeopleIndex
 
 _TABLE_BYTES = 8192  # the header, the people and their names
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB; skips the test if mounting is not permitted."""
-    point = tmp_path / "small"
-    point.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(point)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a file system is not permitted")
-    yield point
-    subprocess.run(["umount", str(point)], check=True)
 
 
 @pytest.fixture
@@ -107,13 +93,13 @@ def test_the_cached_index_equals_the_one_in_memory(gallery: Gallery) -> None:
             index.names[10**6]
 
 
-@pytest.mark.parametrize("search", ["nearest_people", "nearest_samples"])
-def test_the_nearest_are_found_in_the_cache(gallery: Gallery, search: str) -> None:
+@pytest.mark.parametrize("search_name", ["nearest_people", "nearest_samples"])
+def test_the_nearest_are_found_in_the_cache(gallery: Gallery, search_name: str) -> None:
     people = open_index(gallery).people
     assert people is not None
     probes = np.stack([FaceFactory(9).vector() for _ in range(5)])
-    vectors = people.prototypes if search == "nearest_people" else people.vectors()
-    for probe, rows_found in zip(probes, getattr(people, search).near(probes.astype(np.float64), 5), strict=True):
+    vectors = people.prototypes if search_name == "nearest_people" else people.vectors()
+    for probe, rows_found in zip(probes, getattr(people, search_name).near(probes.astype(np.float64), 5), strict=True):
         assert np.isin(np.argsort(-(vectors @ probe))[:5], rows_found).all()
 
 
@@ -142,12 +128,12 @@ def test_a_change_rebuilds_the_index(gallery: Gallery) -> None:
         before.people.prototypes_of(np.arange(5))
 
 
-@pytest.mark.parametrize("position", range(0, 100, 4))
-def test_a_flipped_byte_is_detected(gallery: Gallery, position: int) -> None:
+@pytest.mark.parametrize("percent", range(0, 100, 4))
+def test_a_flipped_byte_is_detected(gallery: Gallery, percent: int) -> None:
     expected = read_arrays(open_index(gallery).people)
     path = index_file(gallery.path)
     data = bytearray(path.read_bytes())
-    data[position * len(data) // 100] ^= 0x10
+    data[percent * len(data) // 100] ^= 0x10
     path.write_bytes(data)
     assert read_with_retry(lambda: read_arrays(open_index(gallery).people)) == expected
     assert read_arrays(open_index(gallery).people) == expected
@@ -199,11 +185,16 @@ def test_a_gallery_moved_while_open_is_refused(gallery: Gallery) -> None:
         open_index(gallery)
 
 
-def read_sections(gallery: Gallery) -> dict[str, bytes]:
+def read_index_file(gallery: Gallery) -> DerivedFile:
     file = derived_file.read_derived_file(
         index_file(gallery.path), gallery.pack, gallery.read_setting(INDEX_FILE_SETTING)
     )
     assert file is not None
+    return file
+
+
+def read_sections(gallery: Gallery) -> dict[str, bytes]:
+    file = read_index_file(gallery)
     return {name: file.read(name).tobytes() for name in file._placements}
 
 
@@ -232,13 +223,13 @@ CHANGES: dict[str, Callable[[Gallery, FaceFactory], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("are_mixed", [True, False])
+@pytest.mark.parametrize("has_masks", [True, False])
 def test_an_updated_index_equals_a_rebuilt_one(
-    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, are_mixed: bool
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, has_masks: bool
 ) -> None:
     faces, updated = FaceFactory(9), gallery
-    if not are_mixed:
-        updated = Gallery.open(tmp_path / "bare.facebank", faces.pack, create=True)
+    if not has_masks:
+        updated = Gallery.open(tmp_path / "plain.facebank", faces.pack, create=True)
         for number in range(10):
             updated.enroll(f"Person {number} \u00e9", faces.samples(3))
     open_index(updated)
@@ -254,10 +245,7 @@ def test_an_updated_index_equals_a_rebuilt_one(
 
 def test_an_index_is_not_updated_after_a_removal(gallery: Gallery) -> None:
     open_index(gallery)
-    file = derived_file.read_derived_file(
-        index_file(gallery.path), gallery.pack, gallery.read_setting(INDEX_FILE_SETTING)
-    )
-    assert file is not None
+    file = read_index_file(gallery)
     assert follow_samples(gallery, file) is not None
     removed = gallery.samples("Person 4 \u00e9")[0].id
     with gallery._changing() as connection:
@@ -279,19 +267,18 @@ def test_a_damaged_new_embedding_is_an_error(gallery: Gallery) -> None:
 
 def test_a_restored_backup_at_the_same_revision_gets_its_own_index(gallery: Gallery, tmp_path: Path) -> None:
     open_index(gallery)
-    copy = gallery.back_up(tmp_path / "copy.facebank")
+    backup = gallery.back_up(tmp_path / "copy.facebank")
     gallery.enroll("Ada", FaceFactory(7).samples(1))
     open_index(gallery)
     gallery.close()
-    copy.replace(gallery.path)
-    for companion in ("-wal", "-shm"):
-        gallery.path.with_name(f"{gallery.path.name}{companion}").unlink(missing_ok=True)
+    backup.replace(gallery.path)
+    for suffix in ("-wal", "-shm"):
+        gallery.path.with_name(f"{gallery.path.name}{suffix}").unlink(missing_ok=True)
     with Gallery.open(gallery.path) as restored:
         restored.enroll("Ben", FaceFactory(8).samples(1))
-        people = open_index(restored)
-        assert people.people is not None
-        assert "Ben" in dict(people.names.items()).values()
-        assert "Ada" not in dict(people.names.items()).values()
+        names = dict(open_index(restored).names.items()).values()
+        assert "Ben" in names
+        assert "Ada" not in names
 
 
 def test_enrolled_faces_are_reloaded_after_the_index_was_overwritten(gallery: Gallery) -> None:
@@ -307,14 +294,15 @@ def test_enrolled_faces_are_reloaded_after_the_index_was_overwritten(gallery: Ga
     assert faces.other_people([]).nearest(probe) == OtherPeople(open_in_memory(gallery).people).nearest(probe)
 
 
-def test_a_full_disk_leaves_no_file(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_file(mount: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    small_disk = mount("size=2m")
     monkeypatch.setattr(derived_file, "_SPARE_SPACE", 0)
 
     def parts() -> Iterator[NDArray[np.uint8]]:
         yield np.full(1 << 16, 7, np.uint8)
-        with suppress(OSError), (small_disk / "others").open("wb", buffering=0) as file:
+        with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as stream:
             while True:
-                file.write(bytes(4096))
+                stream.write(bytes(4096))
         yield np.full(1 << 20, 7, np.uint8)
 
     section = FileSection("codes", "|u1", ((1 << 20) + (1 << 16),), parts())

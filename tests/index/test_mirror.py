@@ -26,6 +26,7 @@ from facebank.index.mirrored_rows import rows_to_mirror
 from facebank.index.vector_store import Answers, UnreachableError
 from tests.gallery.conftest import FaceFactory
 from tests.index.conftest import client_problem, skip_on
+from tests.index.nearest import nearest_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -138,18 +139,15 @@ def test_concurrent_writers_lose_nothing(gallery: Gallery, server_address: str) 
 
 def test_a_search_is_repeated_after_another_process_changed_the_mirror(gallery: Gallery, server_address: str) -> None:
     set_mirror(gallery, server_address)
-    before, ada = open_index(gallery), FaceFactory(7)
+    before = open_index(gallery)
     with Gallery.open(gallery.path) as other:
-        (new,) = other.enroll("Ada", ada.samples(1))
+        (enrolled,) = other.enroll("Ada", FaceFactory(7).samples(1))
         open_index(set_mirror(other, server_address))
-        query = other.vectors_of([new.sample_id]).astype(np.float64)
+        query = other.vectors_of([enrolled.sample_id]).astype(np.float64)
     opened = [before]
 
     def search() -> str:
-        index = opened.pop() if opened else open_index(gallery)
-        assert index.people is not None
-        (rows,) = index.people.nearest_people.near(query, 1)
-        return index.names[int(index.people.people[rows[0]])]
+        return nearest_name(opened.pop() if opened else open_index(gallery), query)
 
     assert read_with_retry(search) == "Ada"
     assert before.is_lost
@@ -193,16 +191,16 @@ def test_an_unreachable_address_is_an_error_or_falls_back(gallery: Gallery, capl
 def test_a_server_that_stops_is_an_error_or_falls_back(
     gallery: Gallery, milvus_server: MilvusServer, server_address: str
 ) -> None:
-    address = server_address
     queries = np.stack([FaceFactory(99).vector() for _ in range(3)])
-    strict, lenient = open_index(set_mirror(gallery, address)), open_index(set_mirror(gallery, address, fallback=True))
+    strict = open_index(set_mirror(gallery, server_address))
+    lenient = open_index(set_mirror(gallery, server_address, fallback=True))
     milvus_server.halt()
     try:
         with pytest.raises(ServiceError, match="Milvus does not answer"):
             search_all(strict, queries)
         assert search_all(lenient, queries) == search_all(open_local_index(gallery), queries)
-        set_mirror(gallery, address)
-        assert gallery.forget("Person 7").mirrors == (address,)
+        set_mirror(gallery, server_address)
+        assert gallery.forget("Person 7").mirrors == (server_address,)
         assert [note.needs_cleaning for note in gallery.mirrors()] == [True]
     finally:
         milvus_server.start()
@@ -257,19 +255,21 @@ def test_vectors_removed_from_the_store_are_written_again(gallery: Gallery, milv
     keys, _ = store.list_keys(10_000)
     store.delete(keys[3:5])
     check_mirror(set_mirror(gallery, milvus_address))
-    store = open_store(gallery)
-    store.drop()
+
+
+def test_a_dropped_collection_is_written_again(gallery: Gallery, milvus_address: str) -> None:
+    check_mirror(set_mirror(gallery, milvus_address))
+    open_store(gallery).drop()
     check_mirror(set_mirror(gallery, milvus_address))
 
 
 def test_a_restored_backup_is_mirrored(gallery: Gallery, lite_address: str, tmp_path: Path) -> None:
-    address = lite_address
-    check_mirror(set_mirror(gallery, address))
-    copy = gallery.back_up(tmp_path / "copy.facebank")
+    check_mirror(set_mirror(gallery, lite_address))
+    backup = gallery.back_up(tmp_path / "copy.facebank")
     gallery.enroll("Ada", FaceFactory(7).samples(2))
     check_mirror(gallery)
-    with Gallery.open(copy) as restored:
-        check_mirror(set_mirror(restored, address))
+    with Gallery.open(backup) as restored:
+        check_mirror(set_mirror(restored, lite_address))
         restored.enroll("Ben", FaceFactory(8).samples(2))
         check_mirror(restored)
 
@@ -298,7 +298,7 @@ def test_a_forgotten_person_is_erased_from_milvus_lite(gallery: Gallery, tmp_pat
     check_mirror(gallery)
 
 
-def test_a_forgotten_person_is_erased_from_a_servers_segments(
+def test_a_forgotten_person_is_erased_from_the_segments_of_a_server(
     gallery: Gallery, milvus_server: MilvusServer, server_address: str
 ) -> None:
     open_index(set_mirror(gallery, server_address))
@@ -317,7 +317,7 @@ def test_a_forgotten_person_is_erased_from_a_servers_segments(
 
 
 def find_log_files(server: MilvusServer, vectors: FloatArray) -> set[str]:
-    """Return the files of the server's write-ahead log that contain bytes of the vectors; it keeps them for days."""
+    """Return the files of the write-ahead log, kept for days by the server, that contain bytes of the vectors."""
     return {name for name in find_files(server.folder / "data", vectors) if name.startswith("rocksmq/")}
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def examples(make: object) -> int:
+def examples(make_search: object) -> int:
     """Return the number of Hypothesis examples for a kind of search."""
-    return int(getattr(make, "examples", 60))
+    return int(getattr(make_search, "examples", 60))
 
 
 def draw_rows(generator: np.random.Generator, count: int, dimension: int) -> FloatArray:
@@ -41,9 +41,9 @@ def draw_rows(generator: np.random.Generator, count: int, dimension: int) -> Flo
     return rows.astype(np.float32)
 
 
-def search_codes(rows: FloatArray, part: int = 7) -> CodedSearch:
-    """Return a search of 8-bit codes in parts of `part` vectors."""
-    blocks = [rows[start : start + part] for start in range(0, len(rows), part)]
+def search_codes(rows: FloatArray, part_size: int = 7) -> CodedSearch:
+    """Return a search of 8-bit codes in parts of `part_size` vectors."""
+    blocks = [rows[start : start + part_size] for start in range(0, len(rows), part_size)]
     return CodedSearch([CodedPart(*encode(block)) for block in blocks])
 
 
@@ -54,10 +54,10 @@ def search_with_faiss(rows: FloatArray, monkeypatch: pytest.MonkeyPatch) -> Code
 
 
 @pytest.fixture(params=["matrix", "numpy", "faiss", "lite", "server"])
-def make(
+def make_search(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, stored_rows: Callable[[str], StoredRows]
 ) -> Callable[[FloatArray], Search]:
-    """Return a constructor for each kind of search; the last two use Milvus Lite and a Milvus server."""
+    """A function that creates each kind of search; the last two use Milvus Lite and a Milvus server."""
     if request.param in {"lite", "server"}:
         return stored_rows(request.param)
     if request.param == "matrix":
@@ -68,15 +68,15 @@ def make(
     return lambda rows: search_with_faiss(rows, monkeypatch)
 
 
-def test_the_greatest_products_are_found(make: Callable[[FloatArray], Search]) -> None:
-    @settings(max_examples=examples(make), deadline=None)
+def test_the_greatest_products_are_found(make_search: Callable[[FloatArray], Search]) -> None:
+    @settings(max_examples=examples(make_search), deadline=None)
     @given(SEEDS, st.integers(1, 60), st.integers(1, 40), st.integers(1, 12), st.floats(0, 0.3))
     def check(seed: int, count: int, dimension: int, limit: int, slack: float) -> None:
         generator = np.random.default_rng(seed)
         rows = draw_rows(generator, count, dimension)
         queries = generator.standard_normal((3, dimension)) * generator.uniform(0.1, 3)
         queries[0] = rows[generator.integers(count)]
-        for query, nearest in zip(queries, make(rows).near(queries, limit, slack), strict=True):
+        for query, nearest in zip(queries, make_search(rows).near(queries, limit, slack), strict=True):
             exact = products(query, rows)
             expected = np.flatnonzero(exact >= np.sort(exact)[-min(limit, count)] - slack)
             assert np.isin(expected, nearest).all()
@@ -86,23 +86,23 @@ def test_the_greatest_products_are_found(make: Callable[[FloatArray], Search]) -
     check()
 
 
-def test_all_vectors_above_a_similarity_are_found(make: Callable[[FloatArray], Search]) -> None:
-    @settings(max_examples=examples(make), deadline=None)
+def test_all_vectors_above_a_similarity_are_found(make_search: Callable[[FloatArray], Search]) -> None:
+    @settings(max_examples=examples(make_search), deadline=None)
     @given(SEEDS, st.integers(1, 60), st.integers(1, 40), st.floats(-1, 1))
-    def check(seed: int, count: int, dimension: int, least: float) -> None:
+    def check(seed: int, count: int, dimension: int, min_product: float) -> None:
         generator = np.random.default_rng(seed)
         rows = draw_rows(generator, count, dimension)
         queries = rows[generator.integers(count, size=4)].astype(np.float64)
-        for query, nearest in zip(queries, make(rows).within(queries, least), strict=True):
-            assert np.isin(np.flatnonzero(products(query, rows) >= least), nearest).all()
+        for query, nearest in zip(queries, make_search(rows).within(queries, min_product), strict=True):
+            assert np.isin(np.flatnonzero(products(query, rows) >= min_product), nearest).all()
 
     check()
 
 
-def test_few_extra_candidates_are_found(make: Callable[[FloatArray], Search]) -> None:
+def test_few_extra_candidates_are_found(make_search: Callable[[FloatArray], Search]) -> None:
     generator = np.random.default_rng(3)
     rows = draw_rows(generator, 3000, 64)[1000:]
-    nearest = make(rows).near(generator.standard_normal((5, 64)), 10)
+    nearest = make_search(rows).near(generator.standard_normal((5, 64)), 10)
     assert max(map(len, nearest)) < 100
 
 
@@ -139,37 +139,37 @@ def test_numpy_is_used_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 in nearest
 
 
-def test_zero_vectors_are_found(make: Callable[[FloatArray], Search]) -> None:
+def test_zero_vectors_are_found(make_search: Callable[[FloatArray], Search]) -> None:
     rows: Any = np.zeros((30, 4), dtype=np.float32)
-    assert make(rows).near(np.ones((1, 4)), 3)[0].tolist() == list(range(30))
+    assert make_search(rows).near(np.ones((1, 4)), 3)[0].tolist() == list(range(30))
 
 
 @pytest.mark.parametrize("length", [1e-20, 1e-30, 1e-41, 1e6])
-def test_vectors_of_any_length_are_found(make: Callable[[FloatArray], Search], length: float) -> None:
+def test_vectors_of_any_length_are_found(make_search: Callable[[FloatArray], Search], length: float) -> None:
     generator = np.random.default_rng(5)
     rows = (length * generator.standard_normal((300, 128))).astype(np.float32)
     queries = np.concatenate([rows[:2].astype(np.float64), generator.standard_normal((2, 128))])
-    built = make(rows)
+    built = make_search(rows)
     for row, query in enumerate(queries):
         exact = products(query, rows)
-        least = float(np.sort(exact)[-20])
-        for nearest in (built.near(queries, 20)[row], built.within(queries, least)[row]):
-            assert np.isin(np.flatnonzero(exact >= least), nearest).all()
+        min_product = float(np.sort(exact)[-20])
+        for nearest in (built.near(queries, 20)[row], built.within(queries, min_product)[row]):
+            assert np.isin(np.flatnonzero(exact >= min_product), nearest).all()
 
 
-@pytest.mark.parametrize("kind", ["equal", "one coordinate is huge", "constant dimensions", "next numbers"])
-def test_adversarial_vectors_are_found(make: Callable[[FloatArray], Search], kind: str) -> None:
+@pytest.mark.parametrize("distribution", ["equal", "one coordinate is huge", "constant dimensions", "next numbers"])
+def test_adversarial_vectors_are_found(make_search: Callable[[FloatArray], Search], distribution: str) -> None:
     generator = np.random.default_rng(6)
     rows = generator.standard_normal((200, 64)).astype(np.float32)
-    if kind == "equal":
+    if distribution == "equal":
         rows[:] = rows[0]
-    elif kind == "one coordinate is huge":
+    elif distribution == "one coordinate is huge":
         rows[:, 0] *= np.float32(1e6)
-    elif kind == "constant dimensions":
+    elif distribution == "constant dimensions":
         rows[:, ::2] = 0.25
     else:
         rows[:] = np.nextafter(rows[0], np.where(generator.random(rows.shape) < 0.5, 9, -9).astype(np.float32))
     queries = np.concatenate([rows[:2].astype(np.float64), generator.standard_normal((2, 64))])
-    for query, nearest in zip(queries, make(rows).near(queries, 9), strict=True):
+    for query, nearest in zip(queries, make_search(rows).near(queries, 9), strict=True):
         exact = products(query, rows)
         assert np.isin(np.flatnonzero(exact >= np.sort(exact)[-9]), nearest).all()

@@ -15,10 +15,13 @@ from facebank.index.milvus import milvus_mirror
 from facebank.index.milvus_address import MilvusAddress
 from tests.gallery.conftest import FaceFactory
 from tests.index.conftest import client_problem, skip_on
+from tests.index.milvus_server import MilvusServer, server_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from facebank.index.gallery_index import GalleryIndex
 
 TOKEN = "root:Milvus"  # of a new server
 
@@ -26,8 +29,6 @@ TOKEN = "root:Milvus"  # of a new server
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the certificate of an authority, ``ca.pem``, and one for 127.0.0.1 signed by it, ``server.pem``."""
-    from tests.index.milvus_server import server_problem
-
     without_openssl = None if shutil.which("openssl") else "the program openssl is not installed"
     skip_on(client_problem() or server_problem() or without_openssl)
     folder = tmp_path_factory.mktemp("certificates")
@@ -45,8 +46,6 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def secure_address(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that requires TLS and a token, with the collection ``family``."""
-    from tests.index.milvus_server import MilvusServer
-
     settings = {
         "common.security.authorizationEnabled": "true",
         "common.security.tlsMode": "1",
@@ -68,22 +67,24 @@ def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery
         yield opened
 
 
+def nearest_rows(index: GalleryIndex) -> list[list[int]]:
+    """Return the rows of the people nearest to a face."""
+    assert index.people is not None
+    query = FaceFactory(9).vector().astype("float64")[None]
+    return [rows.tolist() for rows in index.people.nearest_people.near(query, 3)]
+
+
 def search(gallery: Gallery, address: str) -> list[list[int]]:
     """Return the rows of the people nearest to a face, found on Milvus."""
     gallery.mirror = milvus_mirror(MilvusAddress.parse(address), fallback=False)
-    people = open_index(gallery).people
-    assert people is not None
-    return [rows.tolist() for rows in people.nearest_people.near(FaceFactory(9).vector().astype("float64")[None], 3)]
+    return nearest_rows(open_index(gallery))
 
 
 def test_an_encrypted_server_with_a_token_finds_the_same_people(
     gallery: Gallery, secure_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEBANK_MILVUS_TOKEN", TOKEN)
-    people = open_local_index(gallery).people
-    assert people is not None
-    local = [rows.tolist() for rows in people.nearest_people.near(FaceFactory(9).vector().astype("float64")[None], 3)]
-    assert search(gallery, secure_address) == local
+    assert search(gallery, secure_address) == nearest_rows(open_local_index(gallery))
 
 
 @pytest.mark.parametrize("token", ["", "root:a-wrong-secret"])
@@ -91,9 +92,9 @@ def test_a_server_refuses_clients_without_its_token(
     gallery: Gallery, secure_address: str, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("FACEBANK_MILVUS_TOKEN", token)
-    with pytest.raises(ServiceError) as refused:
+    with pytest.raises(ServiceError) as caught:
         search(gallery, secure_address)
-    assert "a-wrong-secret" not in str(refused.value)
+    assert "a-wrong-secret" not in str(caught.value)
 
 
 def test_a_certificate_of_another_authority_is_refused(
