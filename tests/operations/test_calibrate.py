@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,26 +29,19 @@ from facebank.recognition.calibration.fitting import Effort
 from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import FITTED
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import COLLINS, OBAMA, SPEECH
 from tests.recorder import Recorder
 
-PORTRAIT, SPEECH, COLLINS = "barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg", "eileen_collins.jpg"
 TINY = Effort(enrolled=60, strangers=600, galleries=(2, 6))
 DIMENSION = 24
 PACK = PackIdentity("small", "ab" * 32, DIMENSION)
 
 
-@cache
-def engine() -> Engine:
-    """Return the embedded pack's engine."""
-    return load_engine()
-
-
-def copy_photos(folder: Path, *photos: str) -> Path:
-    """Copy demo photos into a new folder."""
+def copy_photos(folder: Path, *paths: Path) -> Path:
+    """Copy photos into a new folder and return the folder."""
     folder.mkdir(parents=True)
-    for photo in photos:
-        shutil.copy(DEMO_PHOTOS / photo, folder / photo)
+    for path in paths:
+        shutil.copy(path, folder)
     return folder
 
 
@@ -64,15 +56,15 @@ def make_people(count: int, photos: int = 3, singles: int = 0) -> Identities:
 
 
 def test_find_album_lists_one_folder_per_person(tmp_path: Path) -> None:
-    copy_photos(tmp_path / "album" / "Barack", PORTRAIT, SPEECH)
+    copy_photos(tmp_path / "album" / "Barack", OBAMA, SPEECH)
     copy_photos(tmp_path / "album" / "Eileen" / "in space", COLLINS)
-    copy_photos(tmp_path / "crowd", SPEECH)
-    album = find_album(tmp_path / "album", tmp_path / "crowd")
+    copy_photos(tmp_path / "strangers", SPEECH)
+    album = find_album(tmp_path / "album", tmp_path / "strangers")
     assert [(photo.path.name, photo.person) for photo in album] == [
-        (PORTRAIT, "Barack"),
-        (SPEECH, "Barack"),
-        (COLLINS, "Eileen"),
-        (SPEECH, None),
+        (OBAMA.name, "Barack"),
+        (SPEECH.name, "Barack"),
+        (COLLINS.name, "Eileen"),
+        (SPEECH.name, None),
     ]
 
 
@@ -93,18 +85,18 @@ def test_invalid_albums_are_rejected(tmp_path: Path) -> None:
         find_album(tmp_path / "album", tmp_path / "album" / "Ada")
 
 
-def test_read_faces_counts_unused_photos_by_reason(tmp_path: Path) -> None:
-    barack = copy_photos(tmp_path / "Barack", PORTRAIT, SPEECH)
+def test_read_faces_counts_unused_photos_by_reason(engine: Engine, tmp_path: Path) -> None:
+    barack = copy_photos(tmp_path / "Barack", OBAMA, SPEECH)
     eileen = copy_photos(tmp_path / "Eileen", COLLINS)
-    with Image.open(barack / PORTRAIT) as photo:
-        photo.resize((photo.width * 2 // 3, photo.height * 2 // 3)).save(barack / "smaller.png")
-    with Image.open(eileen / COLLINS) as photo:
-        photo.resize((photo.width // 12, photo.height // 12)).resize(photo.size).save(eileen / "blurred.png")
+    with Image.open(OBAMA) as image:
+        image.resize((image.width * 2 // 3, image.height * 2 // 3)).save(barack / "smaller.png")
+    with Image.open(COLLINS) as image:
+        image.resize((image.width // 12, image.height // 12)).resize(image.size).save(eileen / "blurred.png")
     Image.new("RGB", (200, 200), "navy").save(eileen / "night.png")
     (eileen / "broken.jpg").write_bytes(b"\xff\xd8\xff half a photo")
     progress = Recorder()
     album = find_album(tmp_path)
-    faces = read_faces(album, engine(), progress)
+    faces = read_faces(album, engine, progress)
     assert (progress.steps, progress.done) == ([("Reading photos", 7)], [len(album)])
     assert (faces.people, faces.strangers) == (2, 0)
     assert faces.identities.people.tolist() == [0, 0, 1]
@@ -118,49 +110,49 @@ def test_read_faces_counts_unused_photos_by_reason(tmp_path: Path) -> None:
     assert faces.two_people == ()
 
 
-def test_person_photos_use_the_largest_face_and_stranger_photos_all(tmp_path: Path) -> None:
-    with Image.open(DEMO_PHOTOS / PORTRAIT) as large, Image.open(DEMO_PHOTOS / COLLINS) as small:
+def test_person_photos_use_the_largest_face_and_stranger_photos_all(engine: Engine, tmp_path: Path) -> None:
+    with Image.open(OBAMA) as large, Image.open(COLLINS) as small:
         both = Image.new("RGB", (large.width + small.width // 4, large.height))
         both.paste(large, (0, 0))
         both.paste(small.resize((small.width // 4, small.height // 4)), (large.width, 0))
         both.save(tmp_path / "both.png")
-    album, crowd = (read_faces([AlbumPhoto(tmp_path / "both.png", person)], engine()) for person in ("Barack", None))
+    album, strangers = (read_faces([AlbumPhoto(tmp_path / "both.png", person)], engine) for person in ("Barack", None))
     assert (album.people, album.strangers) == (1, 0)
-    assert (crowd.people, crowd.strangers) == (0, 2)
-    assert crowd.identities.people.tolist() == [0, 1]
-    assert np.array_equal(album.identities.embeddings[0], crowd.identities.embeddings[0])
+    assert (strangers.people, strangers.strangers) == (0, 2)
+    assert strangers.identities.people.tolist() == [0, 1]
+    assert np.array_equal(album.identities.embeddings[0], strangers.identities.embeddings[0])
 
 
-def test_a_face_in_two_folders_is_not_used(tmp_path: Path) -> None:
-    copy_photos(tmp_path / "Barack", PORTRAIT, SPEECH)
-    copy_photos(tmp_path / "Eileen", COLLINS, PORTRAIT)
-    faces = read_faces(find_album(tmp_path), engine())
+def test_a_face_in_two_folders_is_not_used(engine: Engine, tmp_path: Path) -> None:
+    copy_photos(tmp_path / "Barack", OBAMA, SPEECH)
+    copy_photos(tmp_path / "Eileen", COLLINS, OBAMA)
+    faces = read_faces(find_album(tmp_path), engine)
     (pair,) = faces.two_people
     assert (pair.first.person, pair.second.person) == ("Barack", "Eileen")
-    assert pair.first.path.name == pair.second.path.name == PORTRAIT
+    assert pair.first.path.name == pair.second.path.name == OBAMA.name
     assert faces.identities.people.tolist() == [0, 1]
     assert faces.left_out[UnusedReason.TWO_PEOPLE] == 2
 
 
-def test_a_person_among_the_strangers_counts_as_the_person(tmp_path: Path) -> None:
-    copy_photos(tmp_path / "album" / "Barack", PORTRAIT)
-    copy_photos(tmp_path / "crowd", PORTRAIT, COLLINS)
-    shutil.copy(tmp_path / "crowd" / COLLINS, tmp_path / "crowd" / "again.jpg")
-    faces = read_faces(find_album(tmp_path / "album", tmp_path / "crowd"), engine())
+def test_a_person_among_the_strangers_counts_as_the_person(engine: Engine, tmp_path: Path) -> None:
+    copy_photos(tmp_path / "album" / "Barack", OBAMA)
+    copy_photos(tmp_path / "strangers", OBAMA, COLLINS)
+    shutil.copy(COLLINS, tmp_path / "strangers" / "again.jpg")
+    faces = read_faces(find_album(tmp_path / "album", tmp_path / "strangers"), engine)
     assert (faces.people, faces.strangers) == (1, 1)
     (pair,) = faces.two_people
     assert (pair.first.person, pair.second.person) == ("Barack", None)
     assert (faces.left_out[UnusedReason.TWO_PEOPLE], faces.left_out[UnusedReason.SAME_PHOTO]) == (1, 1)
 
 
-def test_photos_without_usable_faces_are_rejected(tmp_path: Path) -> None:
+def test_photos_without_usable_faces_are_rejected(engine: Engine, tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "navy").save(tmp_path / "night.png")
     with pytest.raises(UsageError, match="sufficient quality"):
-        read_faces([AlbumPhoto(tmp_path / "night.png", "Ada")], engine())
-    copy_photos(tmp_path / "Barack", PORTRAIT)
-    copy_photos(tmp_path / "Eileen", PORTRAIT)
+        read_faces([AlbumPhoto(tmp_path / "night.png", "Ada")], engine)
+    copy_photos(tmp_path / "Barack", OBAMA)
+    copy_photos(tmp_path / "Eileen", OBAMA)
     with pytest.raises(UsageError, match="two people"):
-        read_faces(find_album(tmp_path), engine())
+        read_faces(find_album(tmp_path), engine)
 
 
 def test_classifiers_are_chosen_by_name() -> None:
@@ -223,7 +215,7 @@ class Lfw:
 
 @pytest.fixture(scope="module")
 def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Lfw:
-    """Copy the photos into a folder."""
+    """Copies of the photos."""
     folder = tmp_path_factory.mktemp("lfw") / "album"
     lines = (shared / "data" / "lfw-meta" / "peopleDevTrain.txt").read_text(encoding="utf-8").splitlines()
     names = [line.split("\t")[0] for line in lines if "\t" in line]
@@ -233,12 +225,14 @@ def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Lfw:
     return Lfw(folder, len(list(folder.glob("*/*.jpg"))))
 
 
-def test_a_calibration_from_real_photos_is_used(lfw: Lfw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_calibration_from_real_photos_is_used(
+    engine: Engine, lfw: Lfw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path))
-    faces = read_faces(find_album(lfw.folder), engine())
+    faces = read_faces(find_album(lfw.folder), engine)
     assert faces.people == 45
     assert len(faces.identities.people) + sum(faces.left_out.values()) == lfw.photos
-    identity = engine().identity
+    identity = engine.identity
     plan = plan_calibration(faces.identities, effort=TINY)
     result = calibrate(faces.identities, identity, plan.classifiers, "some of LFW", effort=TINY)
     save_pack_calibration(result.calibration, result.background, user_folder(identity))
@@ -249,7 +243,7 @@ def test_a_calibration_from_real_photos_is_used(lfw: Lfw, tmp_path: Path, monkey
     assert {calibrator.classifier for calibrator in loaded.calibrators} == set(CLASSIFIERS)
     prototype = result.calibration.calibrator("prototype")
     assert prototype is not None
-    # Two photos of one person are hardly ever less alike than this, and of two people hardly ever more.
+    # Photos of one person are rarely less similar than this, and photos of two people rarely more similar.
     samples = np.ones(10, np.int64)
     assert 0.15 < prototype.threshold(samples, 0.01) < 0.45
     probabilities = prototype.probabilities(np.array([[0.02], [0.75]], np.float32), np.ones((2, 1), np.int64), 10, 0.5)

@@ -9,26 +9,28 @@ import pytest
 
 from facebank import FaceBank
 from facebank.errors import NoFaceError, PhotoError, UsageError
-from tests.demo_photos import DEMO_PHOTOS
-
-PORTRAIT, SPEECH = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_speech.jpg"
+from tests.demo_photos import OBAMA, SPEECH
 
 
 def test_similarities_are_those_of_the_embeddings(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "a.facebank", device="cpu") as bank:
-        comparison = bank.compare(PORTRAIT, SPEECH)
-        source, other = (next(bank.analyze(path)).faces for path in (PORTRAIT, SPEECH))
-        expected = [float(source[0].embedding @ face.embedding) for face in other]
+        comparison = bank.compare(OBAMA, SPEECH)
+        (face,), compared_faces = (next(bank.analyze(path)).faces for path in (OBAMA, SPEECH))
+        expected = [float(face.embedding @ compared.embedding) for compared in compared_faces]
         assert [face.similarity for face in comparison.faces] == pytest.approx(expected, abs=1e-6)
-        assert comparison.faces[0].similarity == pytest.approx(bank.verify(PORTRAIT, SPEECH).similarity, abs=1e-6)
+        assert comparison.faces[0].similarity == pytest.approx(bank.verify(OBAMA, SPEECH).similarity, abs=1e-6)
         assert [face.same for face in comparison.faces] == [value >= comparison.threshold for value in expected]
         assert comparison.faces[0].face.crop().shape[2] == 3
 
-        bank.enroll("Barack", PORTRAIT)
+
+def test_a_sample_is_compared_like_its_photo(tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "a.facebank", device="cpu") as bank:
+        expected = [face.similarity for face in bank.compare(OBAMA, SPEECH).faces]
+        bank.enroll("Barack", OBAMA)
         (sample,) = bank.samples("Barack")
-        from_sample = bank.compare(sample, SPEECH)
-        assert from_sample.source is sample
-        assert [face.similarity for face in from_sample.faces] == pytest.approx(expected, abs=1e-5)
+        comparison = bank.compare(sample, SPEECH)
+        assert comparison.source is sample
+        assert [face.similarity for face in comparison.faces] == pytest.approx(expected, abs=1e-5)
         bank.gallery.remove_sample(sample.id)
         with pytest.raises(UsageError, match="no sample 1"):
             bank.compare(sample, SPEECH)
@@ -40,5 +42,11 @@ def test_photos_without_a_face_are_refused(tmp_path: Path) -> None:
         for pair in ((gray, SPEECH), (SPEECH, gray)):
             with pytest.raises(NoFaceError, match="no face"):
                 bank.compare(*pair)
-        with pytest.raises(PhotoError, match="not a photo"):
-            bank.compare(b"nothing", SPEECH)
+
+
+def test_bytes_that_are_not_a_photo_are_refused(tmp_path: Path) -> None:
+    with (
+        FaceBank.open(tmp_path / "a.facebank", device="cpu") as bank,
+        pytest.raises(PhotoError, match="not a photo"),
+    ):
+        bank.compare(b"nothing", SPEECH)

@@ -10,28 +10,22 @@ import pytest
 
 from facebank import FaceBank
 from facebank.errors import PhotoNotFoundError
-from facebank.operations.engine import Engine, load_engine
+from facebank.operations.engine import Engine
 from facebank.operations.person_folders import plan_enrollment
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    """The engine of the embedded pack, loaded once."""
-    return load_engine(None, "cpu")
-
-
 @pytest.fixture
-def album(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Return a function that creates folders in the current one, with one photo of a person or none."""
+def make_album(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """A function that creates folders, given with the path of their photo or "", in the current folder."""
     monkeypatch.chdir(tmp_path)
 
-    def make(folders: dict[str, str]) -> None:
-        for folder, photo in folders.items():
+    def create(folders: dict[str, str]) -> None:
+        for folder, path in folders.items():
             Path(folder).mkdir()
-            if photo:
-                shutil.copy(shared / "data" / "photos" / "enrol" / photo, folder)
+            if path:
+                shutil.copy(shared / "data" / "photos" / "enrol" / path, folder)
 
-    return make
+    return create
 
 
 @pytest.fixture
@@ -63,12 +57,12 @@ BIDEN, KIT = "biden/biden.jpg", "kit_harington/john1.jpeg"
 )
 def test_photos_are_assigned_to_people(
     bank: FaceBank,
-    album: Callable[[dict[str, str]], None],
+    make_album: Callable[[dict[str, str]], None],
     folders: dict[str, str],
     arguments: list[str],
     expected: dict[str, int],
 ) -> None:
-    album(folders)
+    make_album(folders)
     reports = bank.enroll_people(plan_enrollment(arguments))
     assert {person.name: person.sample_count for person in bank.gallery.people()} == expected
     for report in reports:
@@ -77,9 +71,9 @@ def test_photos_are_assigned_to_people(
 
 
 def test_an_enrolled_name_or_force_keeps_the_given_name(
-    bank: FaceBank, album: Callable[[dict[str, str]], None]
+    bank: FaceBank, make_album: Callable[[dict[str, str]], None]
 ) -> None:
-    album({"ada": OBAMA, "rome": OBAMA_2})
+    make_album({"ada": OBAMA, "rome": OBAMA_2})
     bank.enroll_people(plan_enrollment(["ada", "rome"]), force=True)
     assert [person.name for person in bank.gallery.people()] == ["ada", "rome"]
     reports = bank.enroll_people(plan_enrollment(["ada", "rome"]))
@@ -87,9 +81,9 @@ def test_an_enrolled_name_or_force_keeps_the_given_name(
 
 
 def test_missing_photos_raise_without_creating_a_gallery(bank: FaceBank) -> None:
-    for photos in ("nofile.jpg", ["no.jpg", "none.jpg"]):
+    for paths in (["nofile.jpg"], ["no.jpg", "none.jpg"]):
         with pytest.raises(PhotoNotFoundError, match="no such file"):
-            bank.enroll("Ada", photos)
+            bank.enroll("Ada", paths)
         with pytest.raises(PhotoNotFoundError, match="no such file"):
-            bank.enroll_people([*plan_enrollment(["Ada", *([photos] if isinstance(photos, str) else photos)])])
+            bank.enroll_people(plan_enrollment(["Ada", *paths]))
     assert not bank.path.exists()

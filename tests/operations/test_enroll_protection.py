@@ -13,12 +13,7 @@ from facebank import FaceBank
 from facebank.operations.person_folders import PersonPhotos
 from facebank.types import EnrolledPhoto, EnrollReason
 from facebank.vision.augmentation import ENROLLED_VARIANTS
-from tests.demo_photos import DEMO_PHOTOS
-
-OBAMA, SPEECH, BLUE_ROOM = (
-    DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
-)
-BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_collins.jpg"
+from tests.demo_photos import BIDEN, BLUE_ROOM, COLLINS, OBAMA, SPEECH
 
 
 @pytest.fixture
@@ -69,8 +64,8 @@ def test_own_photos_and_new_people_are_accepted(bank: FaceBank) -> None:
 
 
 def test_an_enrolled_face_is_reported_as_already_enrolled(bank: FaceBank) -> None:
-    (other,) = bank.enroll("Somebody", OBAMA).photos
-    assert other.reason is EnrollReason.ENROLLED_AS_ANOTHER
+    (photo,) = bank.enroll("Somebody", OBAMA).photos
+    assert photo.reason is EnrollReason.ENROLLED_AS_ANOTHER
     (photo,) = bank.enroll("Barack", OBAMA).photos
     assert photo.reason is EnrollReason.ALREADY_ENROLLED
 

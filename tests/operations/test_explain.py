@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.dataset import Dataset, Pick
 from facebank.evaluation.faces import FaceReader
-from facebank.operations.engine import load_engine
+from facebank.operations.engine import Engine
 from facebank.operations.explain import (
     ExplainedPair,
     Explanation,
@@ -25,13 +25,14 @@ from facebank.operations.explain import (
     region_masks,
 )
 from facebank.types import Verification
+from tests.lfw_photos import lfw_photos
 
 SIZE = 112
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo", "Ana_Guevara")
 
 
 def embed_upper_half(crops: np.ndarray) -> np.ndarray:
-    """Embed the upper half only."""
+    """Return embeddings of the upper halves of crops, ``float32`` of shape ``(N, SIZE // 2 + 1)``."""
     top = crops[:, : SIZE // 2].reshape(len(crops), SIZE // 2, -1).astype(np.float32)
     vectors = np.concatenate([top.mean(axis=2) - 60, np.ones((len(crops), 1), np.float32)], axis=1)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
@@ -80,18 +81,22 @@ def test_faces_of_different_sizes_are_rejected() -> None:
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
-def test_grid_cells_preserve_the_mean(cells: int, extra: int) -> None:
+def test_grid_cells_lie_within_the_drops(cells: int, extra: int) -> None:
     size = cells + extra
     drops = np.random.default_rng(size).random((size, size), dtype=np.float32)
-    even = np.ones((cells * 3, cells * 3), dtype=np.float32)
-    even[:3] = 4
     first, second = Explanation(0.5, (drops, -drops), ()).grid(cells)
     assert first.shape == (cells, cells)
     assert drops.min() - 1e-6 <= first.min() <= first.max() <= drops.max() + 1e-6
     np.testing.assert_allclose(first, -second, atol=1e-6)
-    top, _ = Explanation(0.5, (even, even), ()).grid(cells)
-    np.testing.assert_allclose(top[0], 4)
-    np.testing.assert_allclose(top[1:], 1)
+
+
+@given(st.integers(1, 30))
+def test_grid_cells_of_equal_pixels_have_their_value(cells: int) -> None:
+    drops = np.ones((cells * 3, cells * 3), dtype=np.float32)
+    drops[:3] = 4
+    grid, _ = Explanation(0.5, (drops, drops), ()).grid(cells)
+    np.testing.assert_allclose(grid[0], 4)
+    np.testing.assert_allclose(grid[1:], 1)
 
 
 def test_overlays_are_gray_without_changes() -> None:
@@ -104,11 +109,10 @@ def test_overlays_are_gray_without_changes() -> None:
     assert tinted[-20:, :, 2].mean() > tinted[-20:, :, 0].mean() + 50  # blue
 
 
-def test_map_order_lowers_similarity_faster_with_another_occluder(shared: Path) -> None:
+def test_map_order_lowers_similarity_faster_with_another_occluder(engine: Engine, shared: Path) -> None:
     """Noise in place of cells lowers the similarity faster in the map's order than in a random order."""
-    paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:2]]
-    photos = tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths)
-    reader = FaceReader(load_engine())
+    photos = lfw_photos(shared, PEOPLE, 2)
+    reader = FaceReader(engine)
     faces = reader.read(Dataset("six people", photos, pick=Pick.CENTRAL))
     embed, random = reader.engine.analyzer.embedder.embed, np.random.default_rng(2)
     gains = []

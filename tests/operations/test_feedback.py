@@ -15,12 +15,7 @@ from facebank.index.indexed_samples import MASK
 from facebank.operations.feedback import FeedbackReason
 from facebank.operations.inputs import select_face
 from facebank.types import AnalyzedPhoto, DecodedPhoto
-from tests.demo_photos import DEMO_PHOTOS
-
-OBAMA, SPEECH, BLUE_ROOM = (
-    DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
-)
-BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_collins.jpg"
+from tests.demo_photos import BIDEN, BLUE_ROOM, COLLINS, OBAMA, SPEECH
 
 
 @pytest.fixture
@@ -90,13 +85,13 @@ def test_a_refused_re_embedding_keeps_strangers(bank: FaceBank, tmp_path: Path) 
     lost = tmp_path / "lost.jpg"
     lost.write_bytes(BIDEN.read_bytes())
     bank.enroll("Joe", lost)
-    other = tmp_path / "other.jpg"
-    other.write_bytes(BLUE_ROOM.read_bytes())
-    bank.deny_everybody(other)
-    for path in (lost, other):
+    stranger = tmp_path / "stranger.jpg"
+    stranger.write_bytes(BLUE_ROOM.read_bytes())
+    bank.deny_everybody(stranger)
+    for path in (lost, stranger):
         path.unlink()
     report = bank.re_embed()
-    assert (report.changed, report.lost_strangers) == (False, (str(other),))
+    assert (report.changed, report.lost_strangers) == (False, (str(stranger),))
     assert len(bank.gallery.strangers().matrix) == 1
     assert bank.re_embed(drop_missing=True).changed
     assert len(bank.gallery.strangers().matrix) == 0
@@ -131,15 +126,15 @@ def test_a_refusal_changes_nothing(bank: FaceBank) -> None:
 
 
 def test_confirming_the_wrong_face_names_the_right_one(bank: FaceBank, shared: Path) -> None:
-    photo = shared / "data" / "cases" / "confirm" / "two_people.jpg"
+    path = shared / "data" / "cases" / "confirm" / "two_people.jpg"
     bank.enroll("Joe Biden", BIDEN)
-    refused = bank.confirm(photo, "Barack Obama", 1)
+    refused = bank.confirm(path, "Barack Obama", 1)
     assert (refused.accepted, refused.sample_id) == (False, None)
     assert refused.reason in (FeedbackReason.NEARER_TO_ANOTHER, FeedbackReason.UNLIKE_THE_PERSON)
     assert "face 2 looks like Barack Obama" in refused.detail
     assert "--force" in refused.detail
-    assert bank.confirm(photo, "Barack Obama", 2).accepted
-    assert bank.confirm(photo, "Barack Obama", 1, force=True).accepted
+    assert bank.confirm(path, "Barack Obama", 2).accepted
+    assert bank.confirm(path, "Barack Obama", 1, force=True).accepted
 
 
 def test_the_latest_feedback_takes_effect(bank: FaceBank) -> None:
@@ -162,11 +157,11 @@ def test_lookalikes_rank_all_people(bank: FaceBank) -> None:
 def test_confirmed_and_enrolled_samples_are_equal(bank: FaceBank, tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "enrolled.facebank", device="cpu") as other:
         other.enroll("Barack Obama", [OBAMA, SPEECH])
-        (_, enrolled), variants = other.gallery.samples("Barack Obama"), other.gallery.vectors(MASK).matrix
+        (_, enrolled), enrolled_masks = other.gallery.samples("Barack Obama"), other.gallery.vectors(MASK).matrix
     confirmed = bank.confirm(SPEECH, "Barack Obama").sample_id
     masks = bank.gallery.vectors(MASK)
     assert bank.gallery.samples("Barack Obama")[1].quality == pytest.approx(enrolled.quality, abs=1e-3)
-    np.testing.assert_allclose(masks.matrix[masks.sample_ids == confirmed][0], variants[1], atol=1e-4)
+    np.testing.assert_allclose(masks.matrix[masks.sample_ids == confirmed][0], enrolled_masks[1], atol=1e-4)
 
 
 def test_re_embedded_samples_have_all_variants(bank: FaceBank) -> None:

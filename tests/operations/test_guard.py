@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from facebank.recognition.face_choice import SeveralFaces, choose_faces
 from facebank.recognition.resemblance import (
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 VERIFY = 0.29
 NOBODY = OtherPeople.from_samples(np.zeros(0, dtype=np.int64), np.zeros((0, 64), dtype=np.float32))
-NONE = np.zeros((0, 64), dtype=np.float32)
+NO_FACES = np.zeros((0, 64), dtype=np.float32)
 
 
 def make_faces(person: int, count: int, similarity: float = 0.6) -> FloatArray:
-    """Return embeddings of a person with the given similarity; those of different people have a similarity of 0."""
+    """Return embeddings of a person, ``float32`` of shape ``(count, 64)``, with a mean similarity near `similarity`."""
     random = np.random.default_rng(person)
     basis = np.linalg.qr(np.random.default_rng(99).normal(size=(64, 64)))[0]
     noise = random.normal(size=(count, 64)) / 8
@@ -37,7 +38,7 @@ def make_faces(person: int, count: int, similarity: float = 0.6) -> FloatArray:
 
 
 def find_doubts(
-    offered: FloatArray, samples: FloatArray = NONE, others: OtherPeople = NOBODY
+    offered: FloatArray, samples: FloatArray = NO_FACES, others: OtherPeople = NOBODY
 ) -> list[DoubtKind | None]:
     """Return the kind of doubt about each face, or None."""
     return [doubt and doubt.kind for doubt in compare(offered, samples, others, VERIFY).doubts]
@@ -78,8 +79,6 @@ def test_a_face_nearer_to_another_person_is_reported() -> None:
 
 
 def test_sets_equal_average_linkage() -> None:
-    from scipy.cluster.hierarchy import fcluster, linkage
-
     faces = np.concatenate([make_faces(person, 6, 0.5) for person in range(6)])
     similarities = faces @ faces.T
     tree = linkage(1 - similarities[np.triu_indices(len(faces), 1)].astype(float), "average")
@@ -112,17 +111,17 @@ def make_photo(*faces: FloatArray, sizes: tuple[float, ...] = (100, 90)) -> Seve
 def test_the_face_common_to_photos_is_chosen() -> None:
     faces = make_faces(0, 3)
     photos = [make_photo(faces[0], make_faces(1, 1)[0]), make_photo(make_faces(2, 1)[0], faces[1])]
-    assert [choice.face_index for choice in choose_faces(photos, NONE, VERIFY)] == [0, 1]
+    assert [choice.face_index for choice in choose_faces(photos, NO_FACES, VERIFY)] == [0, 1]
     couple = [make_photo(*pair) for pair in zip(faces, make_faces(1, 3), strict=True)]
-    assert [choice.face_index for choice in choose_faces(couple, NONE, VERIFY)] == [None] * 3
+    assert [choice.face_index for choice in choose_faces(couple, NO_FACES, VERIFY)] == [None] * 3
     assert [choice.face_index for choice in choose_faces(couple, make_faces(0, 4)[3:], VERIFY)] == [0] * 3
 
 
 def test_the_clearly_largest_face_is_chosen() -> None:
     faces = make_faces(0, 1)[0], make_faces(1, 1)[0]
-    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 40))], NONE, VERIFY)
+    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 40))], NO_FACES, VERIFY)
     assert (choice.face_index, "2.5 times" in choice.reason) == (0, True)
-    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 41))], NONE, VERIFY)
+    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 41))], NO_FACES, VERIFY)
     assert choice.face_index is None
 
 
@@ -142,7 +141,7 @@ def test_one_person_has_no_halves() -> None:
     assert split_into_halves(make_faces(0, 8), VERIFY) is None
     assert split_into_halves(np.concatenate([make_faces(0, 3), make_faces(1, 1)]), VERIFY) is None  # one odd sample
     assert split_into_halves(np.concatenate([make_faces(0, 1), make_faces(1, 1)]), VERIFY) is None
-    assert split_into_halves(NONE, VERIFY) is None
+    assert split_into_halves(NO_FACES, VERIFY) is None
 
 
 def test_folders_of_one_person_are_joined() -> None:

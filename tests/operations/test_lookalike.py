@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DIMENSION = 16
 
 
-def draw_units(generator: np.random.Generator, count: int) -> FloatArray:
+def draw_vectors(generator: np.random.Generator, count: int) -> FloatArray:
     vectors = generator.standard_normal((count, DIMENSION))
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
@@ -33,20 +33,20 @@ def make_names(*numbers: int) -> dict[int, str]:
     return {number: f"person {number}" for number in numbers}
 
 
-def at(similarity: float) -> FloatArray:
-    """Return a unit vector with a cosine to the first axis."""
+def vector_at(similarity: float) -> FloatArray:
+    """Return a unit vector with the given cosine to the first axis, ``float32`` of shape ``(DIMENSION,)``."""
     vector = np.zeros(DIMENSION, np.float32)
     vector[:2] = similarity, math.sqrt(1 - similarity**2)
     return vector
 
 
-PROBE = at(1.0)
+PROBE = vector_at(1.0)
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 30), min_size=1, max_size=60))
 def test_shares_sum_to_one_and_increase_with_similarity(seed: int, people: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    matrix, (probe,) = draw_units(generator, len(people)), draw_units(generator, 1)
+    matrix, (probe,) = draw_vectors(generator, len(people)), draw_vectors(generator, 1)
     ranking = rank_resemblance(probe, make_index(people, matrix), make_names(*people))
     assert math.fsum(entry.share for entry in ranking) == pytest.approx(1, abs=1e-12)
     assert {entry.person for entry in ranking} == set(make_names(*people).values())
@@ -62,37 +62,44 @@ def test_shares_sum_to_one_and_increase_with_similarity(seed: int, people: list[
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 9), min_size=1, max_size=30))
 def test_the_order_of_samples_does_not_matter(seed: int, people: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    matrix, order = draw_units(generator, len(people)), generator.permutation(len(people))
+    matrix, order = draw_vectors(generator, len(people)), generator.permutation(len(people))
     ranking = rank_resemblance(PROBE, make_index(people, matrix), make_names(*people))
-    shuffled = rank_resemblance(PROBE, make_index([people[i] for i in order], matrix[order]), make_names(*people))
+    shuffled = rank_resemblance(
+        PROBE, make_index([people[index] for index in order], matrix[order]), make_names(*people)
+    )
     assert [entry.person for entry in shuffled] == [entry.person for entry in ranking]
     assert [entry.share for entry in shuffled] == pytest.approx([entry.share for entry in ranking], rel=1e-9)
 
 
 def test_a_similarity_higher_by_a_tenth_has_e_times_the_share() -> None:
-    table = make_index([1, 2], np.stack([at(0.4), at(0.3)]))
-    first, second = rank_resemblance(PROBE, table, make_names(1, 2))
+    index = make_index([1, 2], np.stack([vector_at(0.4), vector_at(0.3)]))
+    first, second = rank_resemblance(PROBE, index, make_names(1, 2))
     assert first.share / second.share == pytest.approx(math.e, rel=1e-5)
 
 
 def test_only_the_most_similar_sample_counts() -> None:
-    table = make_index([1, 2, 1], np.stack([at(-0.9), at(0.2), at(0.7)]))
-    first, second = rank_resemblance(PROBE, table, make_names(1, 2))
+    index = make_index([1, 2, 1], np.stack([vector_at(-0.9), vector_at(0.2), vector_at(0.7)]))
+    first, second = rank_resemblance(PROBE, index, make_names(1, 2))
     assert (first.person, second.person) == ("person 1", "person 2")
     assert first.similarity == pytest.approx(0.7, abs=1e-6)
 
 
 def test_a_single_person_has_share_one() -> None:
-    (only,) = rank_resemblance(PROBE, make_index([1], at(-1.0)[np.newaxis]), make_names(1))
+    (only,) = rank_resemblance(PROBE, make_index([1], vector_at(-1.0)[np.newaxis]), make_names(1))
     assert (only.similarity, only.share) == (-1.0, 1.0)
-    first, second = rank_resemblance(PROBE, make_index([1, 2], np.stack([at(1.0), at(-1.0)])), make_names(1, 2))
+
+
+def test_the_least_similar_person_has_a_share() -> None:
+    first, second = rank_resemblance(
+        PROBE, make_index([1, 2], np.stack([vector_at(1.0), vector_at(-1.0)])), make_names(1, 2)
+    )
     assert first.share + second.share == pytest.approx(1)
     assert second.share == pytest.approx(math.exp(-2 / TEMPERATURE), rel=1e-6)
 
 
 def test_ties_are_ordered_by_name() -> None:
-    table = make_index([1, 2, 3], np.stack([at(0.3), at(0.5), at(0.5)]))
-    ranking = rank_resemblance(PROBE, table, {1: "Ada", 2: "Zoë", 3: "Bob"})
+    index = make_index([1, 2, 3], np.stack([vector_at(0.3), vector_at(0.5), vector_at(0.5)]))
+    ranking = rank_resemblance(PROBE, index, {1: "Ada", 2: "Zoë", 3: "Bob"})
     assert [entry.person for entry in ranking] == ["Bob", "Zoë", "Ada"]
     assert ranking[0].share == ranking[1].share
 
@@ -100,4 +107,4 @@ def test_ties_are_ordered_by_name() -> None:
 @pytest.mark.parametrize("probe", [np.ones(4, np.float32), np.full(DIMENSION, np.nan, np.float32)])
 def test_invalid_embeddings_are_rejected(probe: FloatArray) -> None:
     with pytest.raises(UsageError, match="the face"):
-        rank_resemblance(probe, make_index([1], at(0.5)[np.newaxis]), make_names(1))
+        rank_resemblance(probe, make_index([1], vector_at(0.5)[np.newaxis]), make_names(1))

@@ -1,4 +1,4 @@
-"""The same check for enrollment, confirmation, merges and imports, with real networks and photos."""
+"""The check for faces unlike their person at confirmations, merges and imports, with real networks and photos."""
 
 from __future__ import annotations
 
@@ -10,21 +10,10 @@ import pytest
 from facebank import FaceBank
 from facebank.errors import UsageError
 from facebank.gallery import export_gallery
-from facebank.operations.engine import Engine, load_engine
+from facebank.operations.engine import Engine
 from facebank.operations.feedback import FeedbackReason
 from facebank.recognition.audit import FindingKind, audit_gallery, find_halves
-from tests.demo_photos import DEMO_PHOTOS
-
-OBAMA, SPEECH, BLUE_ROOM = (
-    DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
-)
-BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_collins.jpg"
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    """The engine of the embedded pack, loaded once."""
-    return load_engine(None, "cpu")
+from tests.demo_photos import BIDEN, BLUE_ROOM, COLLINS, OBAMA, SPEECH
 
 
 @pytest.fixture
@@ -41,21 +30,32 @@ def count_samples(bank: FaceBank) -> dict[str, int]:
     return {person.name: person.sample_count for person in bank.gallery.people()}
 
 
-def test_a_photo_with_another_face_of_the_person_is_refused(bank: FaceBank, shared: Path, tmp_path: Path) -> None:
-    brothers = shared / "data" / "cases" / "relatives" / "brothers.jpg"
-    lfw = shared / "data" / "lfw" / "Jeb_Bush"
-    bank.enroll("Jeb", [lfw / "Jeb_Bush_0006.jpg", lfw / "Jeb_Bush_0008.jpg"])
+@pytest.fixture
+def brothers(bank: FaceBank, shared: Path) -> Path:
+    """Path of a photo of two brothers, of whom Jeb is enrolled with other photos."""
+    folder = shared / "data" / "lfw" / "Jeb_Bush"
+    bank.enroll("Jeb", [folder / "Jeb_Bush_0006.jpg", folder / "Jeb_Bush_0008.jpg"])
+    return shared / "data" / "cases" / "relatives" / "brothers.jpg"
+
+
+def test_a_photo_with_another_face_of_the_person_is_refused(bank: FaceBank, brothers: Path) -> None:
     assert bank.confirm(brothers, "Jeb", 1).accepted
     refused = bank.confirm(brothers, "Jeb", 2)
     assert (refused.accepted, refused.reason) == (False, FeedbackReason.OTHER_FACE_IS_THE_PERSON)
     assert "another face of the photo is a sample of Jeb already" in refused.detail
     assert "--force" in refused.detail
+    assert bank.confirm(brothers, "Jeb", 2, force=True).accepted
+
+
+def test_an_edited_copy_with_another_face_of_the_person_is_refused(
+    bank: FaceBank, brothers: Path, tmp_path: Path
+) -> None:
+    assert bank.confirm(brothers, "Jeb", 1).accepted
     retitled = tmp_path / "retitled.jpg"
     retitled.write_bytes(brothers.read_bytes()[:2] + b"\xff\xfe\0\x07title" + brothers.read_bytes()[2:])
     refused = bank.confirm(retitled, "Jeb", 2)
     assert refused.reason is FeedbackReason.OTHER_FACE_IS_THE_PERSON
     assert "another face of the photo is a sample" in refused.detail
-    assert bank.confirm(brothers, "Jeb", 2, force=True).accepted
 
 
 def test_merging_different_people_requires_force(bank: FaceBank) -> None:
@@ -73,18 +73,18 @@ def test_one_person_with_two_names_is_merged(bank: FaceBank) -> None:
 def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: Path) -> None:
     bank.enroll("Kit", shared / "data" / "photos" / "enrol" / "kit_harington")
     assert find_halves(bank.gallery, bank.engine.thresholds.verify) == []
-    kit = [sample.id for sample in bank.gallery.samples("Kit")]
+    kit_ids = [sample.id for sample in bank.gallery.samples("Kit")]
     bank.merge(["Kit"], "Barack", force=True)
     audit = audit_gallery(bank.gallery, bank.engine.pack_calibration, verify=bank.engine.thresholds.verify)
     (finding,) = [finding for finding in audit.findings if finding.people == ("Barack",)]
-    assert (finding.kind, finding.samples) == (FindingKind.TWO_PEOPLE, (1, 2, *kit))
+    assert (finding.kind, finding.samples) == (FindingKind.TWO_PEOPLE, (1, 2, *kit_ids))
     assert finding.commands == (
         "facebank people show Barack",
         "facebank people unmerge Barack",
         "facebank people split Barack --into NEW_NAME",
     )
     assert bank.split("Barack", "Kit Again").sample_count == 2
-    assert [sample.id for sample in bank.gallery.samples("Kit Again")] == kit
+    assert [sample.id for sample in bank.gallery.samples("Kit Again")] == kit_ids
     with pytest.raises(UsageError, match="do not form two halves"):
         bank.split("Barack", "Somebody")
     with pytest.raises(UsageError, match="Nothing to undo"):
@@ -92,10 +92,10 @@ def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: 
 
 
 def test_people_in_one_photo_are_not_merged(bank: FaceBank, shared: Path) -> None:
-    photo = shared / "data" / "cases" / "confirm" / "two_people.jpg"
+    path = shared / "data" / "cases" / "confirm" / "two_people.jpg"
     bank.enroll("Joe", BIDEN)
     for name, face_number in (("Joe", 1), ("Barack", 2)):
-        assert bank.confirm(photo, name, face_number).accepted
+        assert bank.confirm(path, name, face_number).accepted
     with pytest.raises(UsageError, match=r"Joe and Barack are two faces of .*two_people\.jpg"):
         bank.merge(["Joe"], "Barack")
 

@@ -20,8 +20,8 @@ ABSENT = ("Alan", "none.jpg", "-x")
 
 @pytest.fixture(scope="module", autouse=True)
 def current_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The current folder, with some folders and files."""
-    folder = tmp_path_factory.mktemp("place")
+    """Path of the current folder, with some folders and files."""
+    folder = tmp_path_factory.mktemp("current")
     for name in FOLDERS:
         (folder / "tree" / name).mkdir(parents=True)
         (folder / name).mkdir()
@@ -38,40 +38,45 @@ def current_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.chdir(original)
 
 
-folders = st.sampled_from(FOLDERS)
-slashes = st.sampled_from(["", "/", "//"])
-anything = st.sampled_from([*FOLDERS, *FILES, *ABSENT])
+FOLDER_ARGUMENTS = st.sampled_from(FOLDERS)
+SLASHES = st.sampled_from(["", "/", "//"])
+ARGUMENTS = st.sampled_from([*FOLDERS, *FILES, *ABSENT])
 
 
-@given(st.lists(st.tuples(folders, slashes), min_size=1, max_size=4))
+@given(st.lists(st.tuples(FOLDER_ARGUMENTS, SLASHES), min_size=1, max_size=4))
 def test_folders_are_people_with_or_without_a_slash(arguments: list[tuple[str, str]]) -> None:
     plan = plan_enrollment([folder + slash for folder, slash in arguments])
     assert plan == [PersonPhotos(folder, (Path(folder),)) for folder, _ in arguments]
 
 
-@given(st.sampled_from(["Alan", "-x", "../up"]), st.lists(anything, min_size=1, max_size=4))
+@given(st.sampled_from(["Alan", "-x", "../up"]), st.lists(ARGUMENTS, min_size=1, max_size=4))
 def test_a_missing_first_argument_is_the_name(name: str, paths: list[str]) -> None:
     assert plan_enrollment([name, *paths]) == [PersonPhotos(name, tuple(map(Path, paths)))]
 
 
-@given(st.text(min_size=1), st.lists(anything, min_size=1, max_size=4))
+@given(st.text(min_size=1), st.lists(ARGUMENTS, min_size=1, max_size=4))
 def test_an_explicit_name_applies_to_all_arguments(name: str, paths: list[str]) -> None:
     assert plan_enrollment(paths, name=name) == [PersonPhotos(name, tuple(map(Path, paths)))]
 
 
-@given(folders, st.lists(anything, max_size=3), st.sampled_from([*FILES, *ABSENT]), st.lists(anything, max_size=2))
+@given(
+    FOLDER_ARGUMENTS,
+    st.lists(ARGUMENTS, max_size=3),
+    st.sampled_from([*FILES, *ABSENT]),
+    st.lists(ARGUMENTS, max_size=2),
+)
 def test_mixed_folders_and_files_are_rejected_with_advice(
-    folder: str, before: list[str], other: str, after: list[str]
+    folder: str, before: list[str], path: str, after: list[str]
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        plan_enrollment([folder, *before, other, *after])
+        plan_enrollment([folder, *before, path, *after])
     message = str(caught.value)
     assert message.count("facebank enroll") == 2
     assert "--name" in message
     assert message.isprintable()
 
 
-@given(st.lists(anything, min_size=1, max_size=4), st.booleans())
+@given(st.lists(ARGUMENTS, min_size=1, max_size=4), st.booleans())
 def test_any_arguments_are_parsed_or_rejected(paths: list[str], tree: bool) -> None:
     try:
         plan = plan_enrollment(paths, tree=tree)
@@ -87,7 +92,7 @@ def test_a_tree_lists_visible_folders_in_order() -> None:
     assert plan[0].paths == (Path("tree") / plan[0].name,)
 
 
-@given(st.sampled_from(["Alan/", "-x//", "Álan Æ/"]), st.lists(anything, min_size=1, max_size=4))
+@given(st.sampled_from(["Alan/", "-x//", "Álan Æ/"]), st.lists(ARGUMENTS, min_size=1, max_size=4))
 def test_a_slash_after_a_name_does_not_matter(name: str, paths: list[str]) -> None:
     (person,) = plan_enrollment([name, *paths])
     assert person == PersonPhotos(name.rstrip("/"), tuple(map(Path, paths)))
@@ -99,6 +104,9 @@ def test_a_folder_with_a_generic_name_holds_the_persons_photos() -> None:
     (person,) = plan_enrollment(["Ada Lovelace/", "imgs", "100APPLE/"])
     assert person == PersonPhotos("Ada Lovelace", (Path("Ada Lovelace"), Path("imgs"), Path("100APPLE")))
     assert person.note == "imgs and 100APPLE: taken for folders with photos of Ada Lovelace, not for a person"
+
+
+def test_later_folders_may_belong_to_an_earlier_person() -> None:
     assert [person.note for person in plan_enrollment(["Ada", "Grace"])] == [None, None]
     assert [person.may_be_earlier for person in plan_enrollment(["Ada", "Grace"])] == [False, True]
     assert [person.may_be_earlier for person in plan_enrollment(["tree"], tree=True)] == [False] * len(FOLDERS)
@@ -144,25 +152,37 @@ def test_arguments_without_a_name_are_rejected(arguments: list[str]) -> None:
         plan_enrollment(arguments)
 
 
-def test_ambiguous_nested_folders_are_rejected(tmp_path: Path) -> None:
+@pytest.fixture
+def family(tmp_path: Path) -> Path:
+    """Path of a folder with the folders of two people."""
     folder = tmp_path / "family"
-    for photo in ("Alan/a.jpg", "Bea/b.jpg"):
-        (folder / photo).parent.mkdir(parents=True)
-        (folder / photo).touch()
+    for path in (folder / "Alan" / "a.jpg", folder / "Bea" / "b.jpg"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    return folder
+
+
+def test_ambiguous_nested_folders_are_rejected(family: Path) -> None:
     with pytest.raises(UsageError, match=r"--tree .*--name NAME"):
-        plan_enrollment([str(folder)])
+        plan_enrollment([str(family)])
     with pytest.raises(UsageError, match=r"--tree"):
-        plan_enrollment(["Ada", str(folder)])
-    assert [person.name for person in plan_enrollment([str(folder)], tree=True)] == ["Alan", "Bea"]
-    assert plan_enrollment(["Alan", str(folder)]) == [PersonPhotos("Alan", (folder,))]
-    (folder / "c.jpg").touch()
-    assert plan_enrollment([str(folder)]) == [PersonPhotos("family", (folder,))]
+        plan_enrollment(["Ada", str(family)])
+
+
+def test_nested_folders_are_accepted_as_a_tree_or_with_a_name(family: Path) -> None:
+    assert [person.name for person in plan_enrollment([str(family)], tree=True)] == ["Alan", "Bea"]
+    assert plan_enrollment(["Alan", str(family)]) == [PersonPhotos("Alan", (family,))]
+
+
+def test_a_folder_with_photos_and_folders_is_one_person(family: Path) -> None:
+    (family / "c.jpg").touch()
+    assert plan_enrollment([str(family)]) == [PersonPhotos("family", (family,))]
 
 
 def test_a_folder_of_folders_with_generic_names_is_one_person(tmp_path: Path) -> None:
-    for photo in ("Ada/2019/a.jpg", "Ada/2020/b.jpg"):
-        (tmp_path / photo).parent.mkdir(parents=True)
-        (tmp_path / photo).touch()
+    for path in (tmp_path / "Ada/2019/a.jpg", tmp_path / "Ada/2020/b.jpg"):
+        path.parent.mkdir(parents=True)
+        path.touch()
     assert plan_enrollment([str(tmp_path / "Ada")]) == [PersonPhotos("Ada", (tmp_path / "Ada",))]
 
 
