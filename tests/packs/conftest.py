@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -23,6 +25,7 @@ from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
 from facebank.packs.trial import try_pack
 from tests.small_networks import EMBEDDING, small_detector, small_embedder
 
+PROJECT = Path(__file__).resolve().parents[2]
 DETECTOR = small_detector()
 EMBEDDER = small_embedder()
 
@@ -37,6 +40,7 @@ class Folders:
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
+    """Temporary folders, set in the environment, which has no proxies."""
     folders = Folders(tmp_path / "packs", tmp_path / "cache")
     monkeypatch.setenv("FACEBANK_PACKS", str(folders.packs))
     monkeypatch.setenv("FACEBANK_CACHE", str(folders.cache))
@@ -47,7 +51,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
 
 @pytest.fixture
 def run_trial() -> Callable[..., None]:
-    """Return the trial before an installation, which `skip_trial` disables."""
+    """The trial before an installation, which `skip_trial` disables."""
     return try_pack
 
 
@@ -59,7 +63,7 @@ def skip_trial(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def manifest() -> PackManifest:
-    """Return a manifest of the files `DETECTOR` and `EMBEDDER`."""
+    """A manifest of the files `DETECTOR` and `EMBEDDER`."""
     model = load_pack().manifest
     hashes = [hashlib.sha256(data).hexdigest() for data in (DETECTOR, EMBEDDER)]
     return replace(
@@ -77,12 +81,13 @@ def manifest() -> PackManifest:
 
 @pytest.fixture
 def contents(manifest: PackManifest) -> dict[str, bytes]:
-    """Return the files of a whole pack by name."""
+    """Contents of the files of a whole pack by name."""
     return {MANIFEST_NAME: manifest_toml(manifest).encode(), "d.onnx": DETECTOR, "e.onnx": EMBEDDER}
 
 
 @pytest.fixture
 def pack_folder(tmp_path: Path, contents: Mapping[str, bytes]) -> Path:
+    """Path of a folder with a whole pack."""
     folder = tmp_path / "a pack"
     folder.mkdir()
     for name, data in contents.items():
@@ -90,12 +95,18 @@ def pack_folder(tmp_path: Path, contents: Mapping[str, bytes]) -> Path:
     return folder
 
 
+def run_python(script: str, *search_paths: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process that imports from the search paths, and then from this project."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (*search_paths, PROJECT)))}
+    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+
+
 MakeZip = Callable[[Mapping[str, bytes]], bytes]
 
 
 @pytest.fixture
 def make_zip() -> MakeZip:
-    """Return a function that makes a zip archive of contents by name."""
+    """A function that makes a zip archive of contents by name."""
 
     def zip_entries(entries: Mapping[str, bytes]) -> bytes:
         buffer = io.BytesIO()
@@ -111,35 +122,36 @@ def make_zip() -> MakeZip:
 class ServedFile:
     """A file on the web server, and the server's behavior.
 
-    `cuts` are the numbers of bytes after which the connection breaks, for the first requests in turn. `drip` is the
-    number of seconds before each byte; `slow_head` applies it to the head of the response too.
+    `cuts` are the numbers of bytes after which the connection breaks, for the first requests in turn; `statuses` are
+    their HTTP statuses. `byte_delay` is the number of seconds before each byte; with `has_endless_head`, the head of
+    the response is sent so and never ends.
     """
 
     data: bytes
     etag: str | None = '"one"'
-    ranges: bool = True
-    length: bool = True
+    has_ranges: bool = True
+    has_length: bool = True
     stated_length: int | None = None
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     redirect: str | None = None
-    drip: float = 0.0
-    slow_head: bool = False
+    byte_delay: float = 0.0
+    has_endless_head: bool = False
 
 
 @dataclass
 class Site:
-    """A local web server."""
+    """A local web server, with its address, its files by path, and the path and range of each request."""
 
     port: int
-    base: str
+    address: str
     files: dict[str, ServedFile] = field(default_factory=dict)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
     def serve(self, path: str, file: ServedFile) -> str:
-        """Serve a file; returns its address."""
+        """Serve a file and return its address."""
         self.files[path] = file
-        return f"{self.base}{path}"
+        return f"{self.address}{path}"
 
 
 @contextmanager
@@ -165,13 +177,14 @@ def run_server(host: str = "127.0.0.1", certificate: Path | None = None) -> Iter
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with run_server() as server:
-        yield server
+    """A web server without TLS."""
+    with run_server() as running_site:
+        yield running_site
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a certificate for 127.0.0.1 and 127.0.0.2, with its key."""
+    """Path of a certificate for 127.0.0.1 and 127.0.0.2, with its key."""
     path = tmp_path_factory.mktemp("tls") / "both.pem"
     key, public = path.with_name("key.pem"), path.with_name("public.pem")
     names = "subjectAltName=IP:127.0.0.1,IP:127.0.0.2"
@@ -193,8 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
         file = site.files.get(self.path)
         if file is None:
             return self.send_error(404)
-        if file.slow_head:
-            return self._write(b"HTTP/1.0 200 OK\r\n" + b"X-More: x\r\n" * 99, file.drip)
+        if file.has_endless_head:
+            return self._write(b"HTTP/1.0 200 OK\r\n" + b"X-More: x\r\n" * 99, file.byte_delay)
         if file.statuses and (status := file.statuses.pop(0)) != 200:
             return self.send_error(status)
         if file.redirect is not None:
@@ -206,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, file: ServedFile, range_header: str | None) -> None:
         start = 0
-        if range_header and file.ranges and self.headers.get("If-Range") == file.etag:
+        if range_header and file.has_ranges and self.headers.get("If-Range") == file.etag:
             start = int(range_header.removeprefix("bytes=").removesuffix("-"))
         self.send_response(206 if start else 200)
         if start:
@@ -214,20 +227,20 @@ class _Handler(BaseHTTPRequestHandler):
         if file.etag:
             self.send_header("ETag", file.etag)
         body = file.data[start:]
-        if file.length:
+        if file.has_length:
             self.send_header("Content-Length", str(len(body) if file.stated_length is None else file.stated_length))
         self.end_headers()
         cut = file.cuts.pop(0) if file.cuts else len(body)
-        self._write(body[:cut], file.drip)
+        self._write(body[:cut], file.byte_delay)
         self.close_connection = True
 
-    def _write(self, data: bytes, drip: float) -> None:
-        if not drip:
+    def _write(self, data: bytes, byte_delay: float) -> None:
+        if not byte_delay:
             self.wfile.write(data)
             return
         with contextlib.suppress(OSError):  # the client has closed the connection
             for byte in data:
-                time.sleep(drip)
+                time.sleep(byte_delay)
                 self.wfile.write(bytes([byte]))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name

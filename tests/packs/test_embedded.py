@@ -24,8 +24,8 @@ def test_the_embedded_files_equal_the_published_ones() -> None:
 def test_an_altered_file_is_detected(tmp_path: Path, name: str) -> None:
     for file_name in load_pack().manifest.files:
         shutil.copyfile(load_pack().folder / file_name, tmp_path / file_name)
-    with (tmp_path / name).open("r+b") as altered:
-        altered.write(b"?")
+    with (tmp_path / name).open("r+b") as stream:
+        stream.write(b"?")
     process = run_check(str(tmp_path))
     assert process.returncode == 1
     assert f"{name} is altered" in process.stdout

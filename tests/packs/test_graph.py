@@ -30,6 +30,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def pack() -> Pack:
+    """The embedded pack."""
     return load_pack()
 
 
@@ -37,32 +38,35 @@ def pack() -> Pack:
 def test_dequantize_follows_the_onnx_specification(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
-    block = data.draw(st.integers(1, 7))
-    blocks = tuple(math.ceil(n / block) if dimension == axis % len(shape) else n for dimension, n in enumerate(shape))
+    block_size = data.draw(st.integers(1, 7))
+    block_counts = list(shape)
+    block_counts[axis] = math.ceil(shape[axis] / block_size)
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
-    x = random.integers(-128, 128, shape).astype(np.int8)
-    scales = random.random(blocks).astype(np.float32)
-    zeros = random.integers(-9, 9, blocks).astype(np.int8)
+    quantized = random.integers(-128, 128, shape).astype(np.int8)
+    scales = random.random(block_counts).astype(np.float32)
+    zero_points = random.integers(-9, 9, block_counts).astype(np.int8)
 
-    result = dequantize(x, scales, zeros, axis, block)
+    result = dequantize(quantized, scales, zero_points, axis, block_size)
 
     for index in np.ndindex(shape):
-        block_index = tuple(n // block if number == axis % len(shape) else n for number, n in enumerate(index))
-        assert result[index] == pytest.approx((int(x[index]) - int(zeros[block_index])) * scales[block_index], rel=1e-6)
+        block = list(index)
+        block[axis] //= block_size
+        expected = (int(quantized[index]) - int(zero_points[tuple(block)])) * scales[tuple(block)]
+        assert result[index] == pytest.approx(expected, rel=1e-6)
 
 
 def test_dequantize_accepts_scales_of_an_axis_or_one_scale() -> None:
-    x = np.arange(6, dtype=np.int8).reshape(2, 3)
+    quantized = np.arange(6, dtype=np.int8).reshape(2, 3)
     scales = np.array([1, 10, 100], np.float32)
-    np.testing.assert_array_equal(dequantize(x, scales, None, 1, 0), [[0, 10, 200], [3, 40, 500]])
-    result = dequantize(x, np.array([2], np.float32), np.array([1], np.int8), 1, 99)
+    np.testing.assert_array_equal(dequantize(quantized, scales, None, 1, 0), [[0, 10, 200], [3, 40, 500]])
+    result = dequantize(quantized, np.array([2], np.float32), np.array([1], np.int8), 1, 99)
     np.testing.assert_array_equal(result, [[-2, 0, 2], [4, 6, 8]])
 
 
-@pytest.mark.parametrize("block", [-1, 3, 10**12])
-def test_blocks_that_do_not_fit_are_an_error(block: int) -> None:
+@pytest.mark.parametrize("block_size", [-1, 3, 10**12])
+def test_blocks_that_do_not_fit_are_an_error(block_size: int) -> None:
     with pytest.raises(ValueError, match="blocks"):
-        dequantize(np.zeros((4, 4), np.int8), np.ones((4, 4), np.float32), None, 1, block)
+        dequantize(np.zeros((4, 4), np.int8), np.ones((4, 4), np.float32), None, 1, block_size)
 
 
 def test_a_huge_block_size_needs_no_memory() -> None:
@@ -126,8 +130,8 @@ def test_prepared_networks_have_dynamic_axes_and_no_unused_parts(pack: Pack) -> 
 
 def test_weights_with_a_false_shape_are_an_error() -> None:
     model = make_identity()
-    for name, kind in (("x", TensorProto.INT8), ("s", TensorProto.FLOAT)):
-        model.graph.initializer.add(name=name, data_type=kind, dims=[10**9, 10**9], raw_data=b"12")
+    for name, data_type in (("x", TensorProto.INT8), ("s", TensorProto.FLOAT)):
+        model.graph.initializer.add(name=name, data_type=data_type, dims=[10**9, 10**9], raw_data=b"12")
     model.graph.node.append(helper.make_node("DequantizeLinear", ["x", "s"], ["y"]))
     with pytest.raises(PackIntegrityError, match="cannot be prepared"):
         prepare_network(model.SerializeToString(), "batch", "x.onnx")

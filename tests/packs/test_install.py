@@ -36,7 +36,7 @@ LIMITS = InstallLimits(DownloadLimits(attempts=2, pause=0.0, timeout=5.0))
 
 @pytest.fixture
 def archive(tmp_path: Path, contents: Mapping[str, bytes], make_zip: MakeZip) -> Path:
-    """Return a zip archive with a manifest."""
+    """Path of a zip archive with a manifest."""
     path = tmp_path / "small.zip"
     path.write_bytes(make_zip(contents))
     return path
@@ -90,10 +90,9 @@ def test_a_network_alone_is_completed_by_the_embedded_detector(
     site: Site, manifest: PackManifest, contents: dict[str, bytes]
 ) -> None:
     """AdaFace is published without a detector."""
-    own_manifest = replace(manifest, detector=load_pack().manifest.detector)
-    known_pack = KnownPack(
-        own_manifest, site.serve("/e.onnx", ServedFile(contents["e.onnx"])), own_manifest.embedder.sha256
-    )
+    completed = replace(manifest, detector=load_pack().manifest.detector)
+    url = site.serve("/e.onnx", ServedFile(contents["e.onnx"]))
+    known_pack = KnownPack(completed, url, completed.embedder.sha256)
     pack = install_pack("small", accept_license=True, limits=LIMITS, registry={"small": known_pack})
     assert pack.detector_path() == load_pack().detector_path()
     assert pack.embedder_path().read_bytes() == contents["e.onnx"]
@@ -205,13 +204,22 @@ def test_an_incomplete_or_altered_archive_is_not_installed(
     assert names <= {".accepted-licences.json"}
 
 
-def test_a_huge_or_invalid_manifest_is_an_error(tmp_path: Path, contents: dict[str, bytes], make_zip: MakeZip) -> None:
+@pytest.mark.parametrize(
+    ("manifest_bytes", "error", "message"),
+    [(b"#" * 900_000, PackIntegrityError, "too much"), (b"name = 1", ManifestError, "")],
+    ids=["huge", "invalid"],
+)
+def test_a_huge_or_invalid_manifest_is_an_error(
+    tmp_path: Path,
+    contents: dict[str, bytes],
+    make_zip: MakeZip,
+    manifest_bytes: bytes,
+    error: type[PackError],
+    message: str,
+) -> None:
     path = tmp_path / "small.zip"
-    path.write_bytes(make_zip({**contents, MANIFEST_NAME: b"#" * 900_000}))
-    with pytest.raises(PackIntegrityError, match="too much"):
-        install_pack(path, accept_license=True)
-    path.write_bytes(make_zip({**contents, MANIFEST_NAME: b"name = 1"}))
-    with pytest.raises(ManifestError):
+    path.write_bytes(make_zip({**contents, MANIFEST_NAME: manifest_bytes}))
+    with pytest.raises(error, match=message):
         install_pack(path, accept_license=True)
 
 

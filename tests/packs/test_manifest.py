@@ -192,11 +192,9 @@ def test_a_center_has_one_number_per_dimension() -> None:
     assert parse_manifest(FACENET.encode()).embedder.center == ()
 
 
-def test_a_long_or_deeply_nested_manifest_is_an_error() -> None:
+def test_a_long_manifest_is_an_error() -> None:
     with pytest.raises(ManifestError, match="longer"):
         parse_manifest(b"#" * 300_000)
-    with pytest.raises(ManifestError):
-        parse_manifest(b"a = " + b"[" * 60_000)
 
 
 def test_a_folder_without_a_manifest_is_an_error(tmp_path: Path) -> None:
@@ -209,20 +207,20 @@ def test_a_folder_without_a_manifest_is_an_error(tmp_path: Path) -> None:
 
 def test_the_digest_covers_only_the_keys_that_determine_embeddings() -> None:
     manifest = load_pack().manifest
-    same = [
+    equal = [
         replace(manifest, name="other", title="Other"),
         replace(manifest, thresholds=replace(manifest.thresholds, known=0.9)),
         replace(manifest, detector=replace(manifest.detector, score_threshold=0.9, file="renamed.onnx")),
     ]
-    other = [
+    different = [
         replace(manifest, detector=replace(manifest.detector, sha256="0" * 64)),
         replace(manifest, embedder=replace(manifest.embedder, sha256="0" * 64)),
         replace(manifest, embedder=replace(manifest.embedder, flip=True)),
         replace(manifest, embedder=replace(manifest.embedder, color="BGR")),
         replace(manifest, embedder=replace(manifest.embedder, mean=(1.0, 0.0, 0.0))),
     ]
-    assert {variant.digest for variant in same} == {manifest.digest}
-    assert len({variant.digest for variant in [manifest, *other]}) == 1 + len(other)
+    assert {variant.digest for variant in equal} == {manifest.digest}
+    assert len({variant.digest for variant in [manifest, *different]}) == 1 + len(different)
 
 
 @pytest.mark.parametrize(

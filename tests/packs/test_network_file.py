@@ -79,14 +79,16 @@ def add_training(model: ModelProto, tensor: TensorProto) -> None:
 
 
 TENSOR_ADDERS: Mapping[str, Change] = {
-    **{
-        change.__name__: change
-        for change in (add_initializer, add_sparse_values, add_sparse_indices, add_constant, add_list_of_tensors)
-    },
-    **{
-        change.__name__: change
-        for change in (add_sparse_constant, add_list_of_graphs, add_function, add_function_default, add_training)
-    },
+    "initializer": add_initializer,
+    "sparse values": add_sparse_values,
+    "sparse indices": add_sparse_indices,
+    "constant": add_constant,
+    "list of tensors": add_list_of_tensors,
+    "sparse constant": add_sparse_constant,
+    "list of graphs": add_list_of_graphs,
+    "function": add_function,
+    "function default": add_function_default,
+    "training": add_training,
     "if": add_subgraph("If", "then_branch"),
     "loop": add_subgraph("Loop", "body"),
     "scan": add_subgraph("Scan", "body"),
@@ -94,11 +96,11 @@ TENSOR_ADDERS: Mapping[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("kind", TENSOR_ADDERS)
+@pytest.mark.parametrize("place", TENSOR_ADDERS)
 @pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/passwd", "*/_ORT_MEM_ADDR_/*"])
-def test_external_weights_are_rejected(kind: str, location: str, tmp_path: Path) -> None:
+def test_external_weights_are_rejected(place: str, location: str, tmp_path: Path) -> None:
     model = ModelProto.FromString(small_embedder())
-    TENSOR_ADDERS[kind](model, external("w", location))
+    TENSOR_ADDERS[place](model, external("w", location))
     path = tmp_path / "e.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(PackIntegrityError, match=r"e\.onnx cannot be used: it keeps weights in another file"):
@@ -132,7 +134,7 @@ def test_a_compiled_network_is_an_error() -> None:
 
 
 def test_all_messages_that_contain_tensors_are_visited() -> None:
-    """Compares with the messages of the installed ``onnx``, because a later version may have tensors elsewhere."""
+    """Compare with the messages of the installed ``onnx``, because a later version may have tensors elsewhere."""
     paths: dict[str, dict[int, str]] = {}
 
     def reaches_tensor(message: Any, parents: frozenset[str]) -> bool:
@@ -146,7 +148,7 @@ def test_all_messages_that_contain_tensors_are_visited() -> None:
 
     for _ in range(3):  # messages are nested in each other: repeat until nothing is added
         reaches_tensor(ModelProto.DESCRIPTOR, frozenset())
-    assert paths == {kind: fields for kind, fields in MESSAGES.items() if fields}
+    assert paths == {name: fields for name, fields in MESSAGES.items() if fields}
 
 
 def test_valid_networks_are_accepted(shared: Path, tmp_path: Path) -> None:

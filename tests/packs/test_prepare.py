@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,23 +15,21 @@ from facebank.errors import ManifestError, PackIntegrityError, PackNotFoundError
 from facebank.packs import load_pack, open_session, prepare_model
 from facebank.packs.network_file import PREPARATION
 from facebank.storage.files import sha256_of
+from tests.packs.conftest import run_python
 
 if TYPE_CHECKING:
     from tests.packs.conftest import Folders
 
-PREPARE = """
-from facebank.packs import load_pack
-print(load_pack().embedder_path())
-"""
+PREPARE = "from facebank.packs import load_pack; print(load_pack().embedder_path())"
 
 
 def test_a_network_is_prepared_once(folders: Folders) -> None:
     spec = load_pack().manifest.detector
     first = load_pack().detector_path()
-    stamp = first.stat().st_mtime_ns
+    modified_at = first.stat().st_mtime_ns
     # The source is not read again.
     assert prepare_model(Path("gone.onnx"), spec.sha256, "batch_and_size") == first
-    assert first.stat().st_mtime_ns == stamp
+    assert first.stat().st_mtime_ns == modified_at
     assert sha256_of(first) in first.name
     assert list((folders.cache / "prepared").iterdir()) == [first]
 
@@ -63,12 +60,9 @@ def test_a_copy_of_an_earlier_version_is_removed(folders: Folders) -> None:
 
 
 def test_concurrent_processes_prepare_one_file(folders: Folders) -> None:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", PREPARE], env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    paths = [process.communicate()[0].strip() for process in processes]
+    with ThreadPoolExecutor(2) as pool:
+        processes = list(pool.map(run_python, [PREPARE] * 2))
+    paths = [process.stdout.strip() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert paths[0] == paths[1]
     assert [str(path) for path in (folders.cache / "prepared").iterdir()] == [paths[0]]
@@ -81,8 +75,11 @@ def test_an_altered_source_is_not_prepared(tmp_path: Path) -> None:
     altered.write_bytes((load_pack().folder / spec.file).read_bytes()[:-1])
     with pytest.raises(PackIntegrityError, match=r"altered\.onnx is partial or altered"):
         prepare_model(altered, spec.sha256)
+
+
+def test_a_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PackIntegrityError, match=r"missing\.onnx cannot be read"):
-        prepare_model(tmp_path / "missing.onnx", spec.sha256)
+        prepare_model(tmp_path / "missing.onnx", load_pack().manifest.detector.sha256)
 
 
 def test_an_unwritable_cache_is_an_error_or_bypassed(folders: Folders) -> None:
@@ -103,10 +100,7 @@ def test_a_full_disk_is_an_error(folders: Folders) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
         "from facebank.packs import load_pack; load_pack().detector_path()"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
+    process = run_python(script)
     assert "facebank.errors.StorageError: cannot write" in process.stderr
     assert list((folders.cache / "prepared").iterdir()) == []
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from facebank.errors import DeviceError, PackIntegrityError, UsageError
 from facebank.packs import load_pack, open_session, session_device, try_device
 from facebank.packs.runtime import _quota, usable_cores
+from tests.packs.conftest import run_python
 
 HAS_CUDA = try_device("cuda").ran_on == {"cuda"}
 
@@ -89,12 +88,9 @@ def test_a_missing_runtime_is_an_error_with_the_command(tmp_path: Path, content:
     if content is not None:
         (tmp_path / "onnxruntime").mkdir()
         (tmp_path / "onnxruntime" / "__init__.py").write_text(content)
-    hide = "import sys; sys.modules['onnxruntime'] = None; " if content is None else ""
-    script = f"{hide}from pathlib import Path; from facebank.packs import open_session; open_session(Path('x.onnx'))"
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
-    process = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
+    prefix = "import sys; sys.modules['onnxruntime'] = None; " if content is None else ""
+    script = f"{prefix}from pathlib import Path; from facebank.packs import open_session; open_session(Path('x.onnx'))"
+    process = run_python(script, tmp_path)
     last_line = process.stderr.strip().splitlines()[-1]
     assert last_line.startswith("facebank.errors.MissingDependencyError")
     assert expected in last_line
@@ -109,15 +105,15 @@ def test_an_interrupted_import_is_a_keyboard_interrupt(tmp_path: Path) -> None:
         "except KeyboardInterrupt as error:\n    raise ImportError('initialization failed') from error\n"
     )
     script = "from facebank.packs.runtime import load_runtime; load_runtime()"
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
-    process = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
+    process = run_python(script, tmp_path)
     assert process.stderr.strip().splitlines()[-1] == "KeyboardInterrupt"
 
 
-def test_usable_cores_follow_the_quota() -> None:
+def test_usable_cores_exist() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_a_quota_is_rounded_up_to_cores() -> None:
     assert _quota("max 100000\n") is None
     assert _quota("150000 100000\n") == 2
     assert _quota("1000 100000") == 1
@@ -128,8 +124,5 @@ def test_importing_packs_does_not_load_a_runtime() -> None:
         "import sys, facebank.packs; "
         "print([name for name in ('onnx', 'onnxruntime', 'cv2', 'urllib.request', 'numpy') if name in sys.modules])"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-    )
-    assert process.stdout.strip() == "[]"
+    process = run_python(script)
+    assert (process.stdout.strip(), process.stderr) == ("[]", "")

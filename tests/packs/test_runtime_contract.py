@@ -15,6 +15,7 @@ import pytest
 from facebank.errors import DeviceError, PackError, PackIntegrityError, UsageError
 from facebank.packs import Session, has_openvino, load_pack, open_network, session_device
 from facebank.packs.runtime_choice import RuntimeChoice, _measurement_path, read_choice
+from facebank.vision.network import run
 
 needs_openvino = pytest.mark.skipif(
     not has_openvino() and "FACEBANK_CI_OPENVINO" not in os.environ,
@@ -32,6 +33,7 @@ def open_embedder(runtime: str, threads: int | None = 1) -> Session:
 
 @pytest.fixture(scope="module", params=["onnxruntime", pytest.param("openvino", marks=needs_openvino)])
 def session(request: pytest.FixtureRequest) -> Session:
+    """The embedder of the embedded pack, on each runtime."""
     return open_embedder(request.param)
 
 
@@ -161,13 +163,11 @@ from facebank.packs import load_openvino
 load_openvino()
 print([name for name in sys.modules if name.startswith("openvino_telemetry") and sys.modules[name]])
 """
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
-    assert result.stdout == "[]\n"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert process.stdout == "[]\n"
 
 
 @needs_openvino
 def test_an_input_of_a_wrong_shape_is_a_pack_error() -> None:
-    from facebank.vision.network import run
-
     with pytest.raises(PackError, match=r"pack\.toml"):
         run(open_embedder("openvino"), np.zeros((1, 3, 50, 50), np.float32))

@@ -21,7 +21,9 @@ from tests.small_networks import small_embedder, then
 if TYPE_CHECKING:
     from facebank.types import FloatArray
 
-ONE, TWO = (np.random.default_rng(0).uniform(0, 255, (n, 3, 112, 112)).astype(np.float32) for n in (1, 2))
+ONE_CROP, TWO_CROPS = (
+    np.random.default_rng(0).uniform(0, 255, (count, 3, 112, 112)).astype(np.float32) for count in (1, 2)
+)
 
 
 class CountingSession:
@@ -40,11 +42,11 @@ class CountingSession:
         return getattr(self._session, name)
 
 
-class Trial:
-    """A shared session with the sessions that it uses."""
+class ObservedSession:
+    """A shared session, with the sessions on all threads and on one thread that it uses."""
 
-    def __init__(self, network: bytes, other: bytes | None = None) -> None:
-        self.on_all, self.on_one = CountingSession(network, 2), CountingSession(other or network, 1)
+    def __init__(self, network: bytes, one_thread_network: bytes | None = None) -> None:
+        self.on_all, self.on_one = CountingSession(network, 2), CountingSession(one_thread_network or network, 1)
         self.opened = 0
         self.shared = SharedSession(self.on_all, self._open)
         self.expected = open_session(network, "cpu", 2)
@@ -54,7 +56,7 @@ class Trial:
         return self.on_one
 
     def run(self, tensor: FloatArray) -> tuple[int, int]:
-        """Run the network; returns the numbers of runs on all threads and on one."""
+        """Run the network and return the numbers of runs on all threads and on one."""
         before = self.on_all.runs, self.on_one.runs
         (result,), (expected,) = (session.run(None, {"data": tensor}) for session in (self.shared, self.expected))
         assert result.tobytes() == expected.tobytes()
@@ -86,24 +88,24 @@ def make_embedder(operation: str) -> bytes:
 
 
 def test_a_single_run_uses_all_threads() -> None:
-    trial = Trial(small_embedder())
-    assert [trial.run(ONE), trial.run(TWO), trial.run(ONE)] == [(1, 0)] * 3
-    assert trial.opened == 0
+    session = ObservedSession(small_embedder())
+    assert [session.run(ONE_CROP), session.run(TWO_CROPS), session.run(ONE_CROP)] == [(1, 0)] * 3
+    assert session.opened == 0
 
 
 def test_concurrent_runs_use_one_thread_after_equal_outputs() -> None:
-    trial = Trial(small_embedder())
+    session = ObservedSession(small_embedder())
     with busy_thread():
-        assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (0, 1)]
-        assert [trial.run(TWO), trial.run(TWO)] == [(1, 1), (0, 1)]  # each shape is compared once
-    assert trial.run(ONE) == (1, 0)
-    assert trial.opened == 1
+        assert [session.run(ONE_CROP), session.run(ONE_CROP)] == [(1, 1), (0, 1)]
+        assert [session.run(TWO_CROPS), session.run(TWO_CROPS)] == [(1, 1), (0, 1)]  # each shape is compared once
+    assert session.run(ONE_CROP) == (1, 0)
+    assert session.opened == 1
 
 
 def test_one_thread_with_other_outputs_is_not_used() -> None:
-    trial = Trial(make_embedder("Identity"), make_embedder("Neg"))
+    session = ObservedSession(make_embedder("Identity"), make_embedder("Neg"))
     with busy_thread():
-        assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (1, 0)]
+        assert [session.run(ONE_CROP), session.run(ONE_CROP)] == [(1, 1), (1, 0)]
 
 
 def test_a_removed_network_continues_on_all_threads() -> None:
@@ -112,51 +114,51 @@ def test_a_removed_network_continues_on_all_threads() -> None:
 
     shared = SharedSession(open_session(small_embedder(), "cpu", 2), reopen)
     with busy_thread():
-        results = [shared.run(None, {"data": ONE})[0] for _ in range(2)]
+        results = [shared.run(None, {"data": ONE_CROP})[0] for _ in range(2)]
     assert results[0].shape == (1, 48)
     assert results[0].tobytes() == results[1].tobytes()
 
 
 def test_failed_runs_do_not_count_as_concurrent() -> None:
-    session = open_session(small_embedder(), "cpu", 2)
-    shared = SharedSession(session, lambda: session)
+    failing = open_session(small_embedder(), "cpu", 2)
+    shared = SharedSession(failing, lambda: failing)
     with pytest.raises(Exception, match="invalid dimensions"):
-        shared.run(None, {"data": ONE[:, :2]})
-    trial = Trial(small_embedder())
-    assert [trial.run(ONE) for _ in range(2)] == [(1, 0)] * 2
+        shared.run(None, {"data": ONE_CROP[:, :2]})
+    session = ObservedSession(small_embedder())
+    assert [session.run(ONE_CROP) for _ in range(2)] == [(1, 0)] * 2
 
 
 def test_ports_and_providers_are_those_of_the_session() -> None:
     session = open_session(small_embedder(), "cpu", 2)
     shared = SharedSession(session, lambda: session)
-    queries: list[Callable[[Any], Any]] = [
+    properties: list[Callable[[Any], Any]] = [
         lambda session: [(port.name, port.shape) for port in session.get_inputs()],
         lambda session: [(port.name, port.shape) for port in session.get_outputs()],
         lambda session: session.get_providers(),
     ]
-    for query in queries:
-        assert query(shared) == query(session)
+    for read in properties:
+        assert read(shared) == read(session)
 
 
 def test_nested_registration_counts_once() -> None:
-    trial = Trial(small_embedder())
+    session = ObservedSession(small_embedder())
     with share_cores(), share_cores():
-        assert [trial.run(ONE), trial.run(ONE)] == [(1, 0)] * 2
+        assert [session.run(ONE_CROP), session.run(ONE_CROP)] == [(1, 0)] * 2
     with busy_thread(), share_cores():
-        assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (0, 1)]
-    assert trial.run(ONE) == (1, 0)
+        assert [session.run(ONE_CROP), session.run(ONE_CROP)] == [(1, 1), (0, 1)]
+    assert session.run(ONE_CROP) == (1, 0)
 
 
 def test_a_forked_process_ignores_the_threads_of_its_parent() -> None:
     script = """if True:
         import os
-        from tests.packs.test_shared_session import ONE, Trial, busy_thread, small_embedder
+        from tests.packs.test_shared_session import ONE_CROP, ObservedSession, busy_thread, small_embedder
 
         with busy_thread():
             child = os.fork()
             if not child:
-                trial = Trial(small_embedder())
-                os._exit(0 if [trial.run(ONE), trial.run(ONE)] == [(1, 0)] * 2 else 1)
+                session = ObservedSession(small_embedder())
+                os._exit(0 if [session.run(ONE_CROP), session.run(ONE_CROP)] == [(1, 0)] * 2 else 1)
         raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
     project = Path(__file__).resolve().parents[2]

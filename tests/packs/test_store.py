@@ -95,10 +95,10 @@ def test_a_pack_is_replaced_only_on_request(pack_folder: Path) -> None:
     assert add_pack(pack_folder, replace=True).name == "small"
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("nth", [1, 2], ids=["the old pack is moved away", "the new one is moved in"])
+@pytest.mark.parametrize("is_moved", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("move_number", [1, 2], ids=["the old pack is moved away", "the new one is moved in"])
 def test_an_interrupted_replacement_leaves_an_intact_pack(
-    pack_folder: Path, folders: Folders, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
+    pack_folder: Path, folders: Folders, monkeypatch: pytest.MonkeyPatch, move_number: int, is_moved: bool
 ) -> None:
     add_pack(pack_folder)
     moves: list[Path] = []
@@ -106,10 +106,10 @@ def test_an_interrupted_replacement_leaves_an_intact_pack(
 
     def move_or_interrupt(source: Path, target: Path) -> Path:
         moves.append(source)
-        if len(moves) == nth and not after:
+        if len(moves) == move_number and not is_moved:
             raise KeyboardInterrupt
         result = move(source, target)
-        if len(moves) == nth and after:
+        if len(moves) == move_number and is_moved:
             raise KeyboardInterrupt
         return result
 
@@ -121,20 +121,20 @@ def test_an_interrupted_replacement_leaves_an_intact_pack(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("is_moved", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("move_number", [1, 2, 3])
 def test_a_killed_replacement_leaves_a_usable_pack(
-    pack_folder: Path, folders: Folders, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
+    pack_folder: Path, folders: Folders, monkeypatch: pytest.MonkeyPatch, move_number: int, is_moved: bool
 ) -> None:
     add_pack(pack_folder)
     moves, move = list[Path](), Path.replace
 
     def move_or_kill(source: Path, target: Path) -> None:
         moves.append(source)
-        if len(moves) == nth and not after:
+        if len(moves) == move_number and not is_moved:
             os.kill(os.getpid(), signal.SIGKILL)
         move(source, target)
-        if len(moves) == nth and after:
+        if len(moves) == move_number and is_moved:
             os.kill(os.getpid(), signal.SIGKILL)
 
     child = os.fork()

@@ -20,13 +20,13 @@ from tests.small_networks import endless, greedy, small_detector, small_embedder
 if TYPE_CHECKING:
     from tests.packs.conftest import Folders
 
-Make = Callable[[bytes, bytes], tuple[Path, PackManifest]]
+MakePack = Callable[[bytes, bytes], tuple[Path, PackManifest]]
 LIMITS = TrialLimits(processor_seconds=3)
 
 
 @pytest.fixture
-def make(pack_folder: Path, manifest: PackManifest) -> Make:
-    """Return a function that puts networks into the folder of the small pack."""
+def make_pack(pack_folder: Path, manifest: PackManifest) -> MakePack:
+    """A function that puts networks into the folder of the small pack, and returns the folder and its manifest."""
 
     def write(detector: bytes, embedder: bytes) -> tuple[Path, PackManifest]:
         hashes = [hashlib.sha256(data).hexdigest() for data in (detector, embedder)]
@@ -43,8 +43,8 @@ def make(pack_folder: Path, manifest: PackManifest) -> Make:
     return write
 
 
-def test_working_packs_pass(make: Make, folders: Folders) -> None:
-    try_pack(*make(small_detector(), small_embedder()))
+def test_working_packs_pass(make_pack: MakePack, folders: Folders) -> None:
+    try_pack(*make_pack(small_detector(), small_embedder()))
     embedded = load_pack()
     try_pack(embedded.folder, embedded.manifest)
     assert not folders.cache.exists()
@@ -67,35 +67,35 @@ def test_working_packs_pass(make: Make, folders: Folders) -> None:
     ],
     ids=["endless", "greedy", "not finite", "zeros", "random", "dimension", "one number", "input"],
 )
-def test_a_faulty_embedder_is_an_error(make: Make, embedder: bytes, message: str) -> None:
-    with pytest.raises((PackIntegrityError, ManifestError, PackError), match=message):
-        try_pack(*make(small_detector(), embedder), LIMITS)
+def test_a_faulty_embedder_is_an_error(make_pack: MakePack, embedder: bytes, message: str) -> None:
+    with pytest.raises(PackError, match=message):
+        try_pack(*make_pack(small_detector(), embedder), LIMITS)
 
 
-def test_a_detector_that_finds_no_face_is_an_error(make: Make) -> None:
-    folder, manifest = make(small_detector(), small_embedder())
+def test_a_detector_that_finds_no_face_is_an_error(make_pack: MakePack) -> None:
+    folder, manifest = make_pack(small_detector(), small_embedder())
     strict = replace(manifest, detector=replace(manifest.detector, score_threshold=1.0))
     (folder / MANIFEST_NAME).write_text(manifest_toml(strict), "utf-8")
     with pytest.raises(PackIntegrityError, match=r"'small' was tried on photos and failed: .* no face"):
         try_pack(folder, strict)
 
 
-def test_a_trial_has_a_time_limit(make: Make) -> None:
+def test_a_trial_has_a_time_limit(make_pack: MakePack) -> None:
     with pytest.raises(PackIntegrityError, match=r"within 0\.01 seconds"):
-        try_pack(*make(small_detector(), small_embedder()), TrialLimits(seconds=0.01))
+        try_pack(*make_pack(small_detector(), small_embedder()), TrialLimits(seconds=0.01))
 
 
-def test_a_trial_in_a_frozen_program_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_in_a_frozen_program_is_an_error(make_pack: MakePack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(PackError, match="frozen"):
-        try_pack(*make(small_detector(), small_embedder()))
+        try_pack(*make_pack(small_detector(), small_embedder()))
 
 
 def test_a_pack_that_failed_is_not_installed(
-    make: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch, run_trial: Callable[..., None]
+    make_pack: MakePack, folders: Folders, monkeypatch: pytest.MonkeyPatch, run_trial: Callable[..., None]
 ) -> None:
     monkeypatch.setattr("facebank.packs.trial.try_pack", run_trial)
-    folder, _ = make(small_detector(), small_embedder("picture"))
+    folder, _ = make_pack(small_detector(), small_embedder("picture"))
     with pytest.raises(ManifestError, match=r"correct pack\.toml"):
         add_pack(folder)
     assert list(folders.packs.iterdir()) == []
