@@ -37,7 +37,7 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda man
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def check_refused(gallery: Gallery, folder: Path, message: str = "") -> None:
+def check_refused(gallery: Gallery, folder: Path, message: str | None = None) -> None:
     """Check that importing a folder is a one-line error and adds nothing."""
     with pytest.raises(ExchangeError, match=message) as caught:
         import_gallery(gallery, folder)

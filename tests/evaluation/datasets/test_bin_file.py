@@ -64,7 +64,8 @@ def test_shared_object_is_read() -> None:
 
 
 def test_long_list_is_read() -> None:
-    images, same = [bytes([n % 251]) for n in range(6000)], [n % 2 == 0 for n in range(3000)]
+    images = [bytes([number % 251]) for number in range(6000)]
+    same = [number % 2 == 0 for number in range(3000)]
     assert parse_bin(io.BytesIO(pickle.dumps((images, same), 3))) == (images, same)
 
 

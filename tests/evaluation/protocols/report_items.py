@@ -15,6 +15,11 @@ def find_items(report: Report, item_type: type[ItemT], title: str = "") -> list[
     return [item for item in items if isinstance(item, item_type) and item.title.startswith(title)]
 
 
+def find_table(report: Report, title: str) -> Table:
+    """Return the first table whose title begins with `title`."""
+    return find_items(report, Table, title)[0]
+
+
 def figures_in_sections(report: Report) -> set[str]:
     """Return the names of the figures that the report's sections show."""
     return {name for section in report.sections for name in section.figures}

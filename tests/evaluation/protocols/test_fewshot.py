@@ -103,7 +103,9 @@ def test_strangers_do_not_affect_enrolled_people(bench: Bench, album: Dataset, m
 def test_strangers_come_from_the_searched_split(bench: Bench, album: Dataset) -> None:
     split = assign_splits(album, "train", "train", "test", "test")
     for name, expected in (("test", 2), ("train", None)):
-        photos = tuple(replace(p, split=name) if p.person == album.people[0] else p for p in split.photos)
+        photos = tuple(
+            replace(photo, split=name) if photo.person == album.people[0] else photo for photo in split.photos
+        )
         report = fewshot(bench, replace(split, photos=photos), shots=(1,), classifiers=TWO_CLASSIFIERS, draws=2)
         assert report.figures["rank_1_1"].count == 2 * 2 * 2
         figure = report.figures.get("fpir_1")

@@ -22,15 +22,10 @@ from facebank.evaluation.protocols.siblings_figures import (
 )
 from facebank.evaluation.protocols.siblings_trials import SiblingAnswers
 from facebank.evaluation.relatives import RelatedPair
-from facebank.evaluation.report import Report, Table
 
 from .conftest import limit_photos
-from .report_items import find_items
+from .report_items import find_table
 from .synthetic import families
-
-
-def find_table(report: Report, title: str) -> Table:
-    return find_items(report, Table, title)[0]
 
 
 def make_answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> SiblingAnswers:

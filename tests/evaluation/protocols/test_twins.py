@@ -16,14 +16,10 @@ from facebank.evaluation.protocols import twins as twins_module
 from facebank.evaluation.protocols import twins_pairs
 from facebank.evaluation.protocols.twins import twins
 from facebank.evaluation.relatives import RelatedPair
-from facebank.evaluation.report import Histogram, Matrix, Report, Table
+from facebank.evaluation.report import Histogram, Matrix
 
 from .conftest import PEOPLE, limit_photos
-from .report_items import find_items
-
-
-def find_table(report: Report, title: str) -> Table:
-    return find_items(report, Table, title)[0]
+from .report_items import find_items, find_table
 
 
 def test_named_pair_is_distinguished(bench: Bench, album: Dataset) -> None:
