@@ -69,7 +69,7 @@ def test_rates_rise_and_fall_with_the_threshold() -> None:
     assert (curve.fmr[0], curve.fnmr[0], curve.fmr[-1], curve.fnmr[-1]) == (1, 0, 0, 1)
 
 
-def test_equal_error_rate_of_two_normal_distributions() -> None:
+def test_equal_error_rate_matches_two_normal_distributions() -> None:
     figure = equal_error_rate(draw_comparisons(4000))
     assert figure.value == pytest.approx(0.0478, abs=0.006)  # the normal distribution beyond 0.25 / 0.15 deviations
     assert figure.interval is not None

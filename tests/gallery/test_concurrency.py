@@ -33,7 +33,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def test_writers_take_turns(gallery: Gallery, start_worker: Start) -> None:
+def test_concurrent_processes_lose_no_sample(gallery: Gallery, start_worker: Start) -> None:
     workers = [start_worker("enroll", gallery.path, name, 15) for name in ("Ada", "Bob", "ada")]
     for worker in workers:
         finish(worker)

@@ -124,13 +124,15 @@ def set_value(*keys: str | int, to: object) -> Callable[[Any], None]:
         set_value("files", "people.jsonl", "sha256", to="x"),
     ],
 )
-def test_wrong_manifests_are_rejected(other_gallery: Gallery, exported: Path, change: Callable[[Any], None]) -> None:
+def test_manifests_with_wrong_values_are_rejected(
+    other_gallery: Gallery, exported: Path, change: Callable[[Any], None]
+) -> None:
     reseal(exported, change)
     check_refused(other_gallery, exported)
 
 
 @pytest.mark.parametrize("content", ["[]", "7", "{", '{"a": NaN}', "[" * 60_000, "\ud800", "1" * 50_000, " " * 70_000])
-def test_invalid_manifests_are_rejected(other_gallery: Gallery, exported: Path, content: str) -> None:
+def test_unreadable_manifests_are_rejected(other_gallery: Gallery, exported: Path, content: str) -> None:
     (exported / "manifest.json").write_bytes(content.encode("utf-8", "surrogatepass"))
     check_refused(other_gallery, exported)
 

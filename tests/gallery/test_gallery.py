@@ -35,7 +35,7 @@ def test_renaming_keeps_every_sample(gallery: Gallery, faces: FaceFactory) -> No
         gallery.person("Ada")
 
 
-def test_only_the_case_of_a_name_can_be_changed(gallery: Gallery, faces: FaceFactory) -> None:
+def test_renaming_can_change_only_the_case(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("ada", faces.samples(1))
     assert gallery.rename("ada", "ADA").name == "ADA"
     assert gallery.names() == {1: "ADA"}

@@ -97,7 +97,7 @@ def test_a_file_is_kept_if_the_block_fails(site: Site, etag: str | None, has_len
     assert len(site.requests) == 1
 
 
-def test_a_file_that_has_changed_starts_over(site: Site) -> None:
+def test_a_download_of_a_changed_file_starts_over(site: Site) -> None:
     url = site.serve("/pack.zip", ServedFile(bytes(700_000), cuts=[100_000, 0, 0], etag='"old"'))
     with pytest.raises(DownloadError), open_download(url, HASH, limits=LIMITS):
         pass

@@ -169,7 +169,7 @@ def test_valid_networks_are_accepted(shared: Path, tmp_path: Path) -> None:
         small_embedder()[:-5],
     ],
 )
-def test_other_data_is_an_error(data: bytes, tmp_path: Path) -> None:
+def test_data_of_another_format_is_an_error(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "e.onnx"
     path.write_bytes(data)
     with pytest.raises(PackIntegrityError, match="cannot be used"):

@@ -109,7 +109,7 @@ def test_an_interrupted_import_is_a_keyboard_interrupt(tmp_path: Path) -> None:
     assert process.stderr.strip().splitlines()[-1] == "KeyboardInterrupt"
 
 
-def test_usable_cores_exist() -> None:
+def test_usable_cores_are_cores_of_the_machine() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
 
 

@@ -154,7 +154,7 @@ def test_other_callables_are_refused() -> None:
         (([np.zeros(3, np.uint8)] * 2, [True]), "it imports numpy"),
     ],
 )
-def test_other_values_are_refused(value: object, message: str) -> None:
+def test_pickles_of_another_structure_are_refused(value: object, message: str) -> None:
     with pytest.raises(UnusableEntryError, match=message):
         parse_bin(io.BytesIO(pickle.dumps(value, 4)))
 
