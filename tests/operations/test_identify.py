@@ -457,10 +457,12 @@ def test_coefficients_written_during_forgetting_are_wiped(
 ) -> None:
     gallery = make_gallery(3, 2, 1)
 
-    def forget_and_fit(kind: str, enrolled: EnrolledSamples, background: Background | None = None) -> Coefficients:
+    def forget_and_fit(
+        classifier: str, enrolled: EnrolledSamples, background: Background | None = None
+    ) -> Coefficients:
         with Gallery.open(gallery.path) as other:
             other.forget("Ada")
-        return fit(kind, enrolled, background)
+        return fit(classifier, enrolled, background)
 
     monkeypatch.setattr(coefficient_cache, "fit", forget_and_fit)
     prepare_identification(gallery, engine, DecisionSettings(classifier="svm"))
