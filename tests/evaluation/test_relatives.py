@@ -88,21 +88,21 @@ def album(**families: str) -> Dataset:
 
 
 def test_all_pairs_of_a_family_are_relatives() -> None:
-    data = album(a="1", b="1", c="2", d="1", e="", f="")
-    pairs = relatives_in(data, np.random.default_rng(0))
+    dataset = album(a="1", b="1", c="2", d="1", e="", f="")
+    pairs = relatives_in(dataset, np.random.default_rng(0))
     assert [(pair.first, pair.second) for pair in pairs] == [("a", "b"), ("a", "d"), ("b", "d")]
 
 
 def test_large_family_does_not_outweigh_others() -> None:
-    data = album(**{f"p{number:02}": "1" if number < 11 else "2" for number in range(13)})
-    pairs = relatives_in(data, np.random.default_rng(0))
+    dataset = album(**{f"p{number:02}": "1" if number < 11 else "2" for number in range(13)})
+    pairs = relatives_in(dataset, np.random.default_rng(0))
     assert len(pairs) == 10 + 1
-    assert pairs == relatives_in(data, np.random.default_rng(0))
+    assert pairs == relatives_in(dataset, np.random.default_rng(0))
 
 
 def test_families_are_connected_components() -> None:
-    data = album(a="1", b="1", c="2", d="2", e="", f="")
-    families = families_of(data, [RelatedPair("b", "c"), RelatedPair("e", "nobody")])
+    dataset = album(a="1", b="1", c="2", d="2", e="", f="")
+    families = families_of(dataset, [RelatedPair("b", "c"), RelatedPair("e", "nobody")])
     assert len(set(families[:4].tolist())) == 1
     assert len(set(families.tolist())) == 3
 

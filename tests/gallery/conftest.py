@@ -98,7 +98,7 @@ def other_gallery(tmp_path: Path, random_faces: type[FaceFactory]) -> Iterator[G
 
 
 @pytest.fixture
-def exported(gallery: Gallery, faces: FaceFactory, tmp_path: Path) -> Path:
+def export_folder(gallery: Gallery, faces: FaceFactory, tmp_path: Path) -> Path:
     """An export of three people, one without samples."""
     gallery.enroll("Ada", [*faces.samples(3), faces.sample(path="/ph\udcffotos/é.jpg", taken_at=None, thumbnail=None)])
     gallery.enroll("Zoë Straße", [faces.sample(vectors={"plain": faces.vector(), "augmented:shift": faces.vector()})])

@@ -50,8 +50,8 @@ def contents(gallery: Gallery) -> dict[str, list[Any]]:
     return people
 
 
-def test_exports_are_imported_unchanged(gallery: Gallery, other_gallery: Gallery, exported: Path) -> None:
-    assert import_gallery(other_gallery, exported) == ImportReport(
+def test_exports_are_imported_unchanged(gallery: Gallery, other_gallery: Gallery, export_folder: Path) -> None:
+    assert import_gallery(other_gallery, export_folder) == ImportReport(
         people=3, samples=5, duplicates=0, duplicates_elsewhere=0
     )
     assert contents(other_gallery) == contents(gallery)
@@ -89,51 +89,53 @@ def test_imports_add_missing_facts(
         assert (ada.born, ada.note, other_gallery.person("Bob").born) == ("1985-06", "tall; from the sea", "1991")
 
 
-def test_exports_without_the_newer_keys_are_read(other_gallery: Gallery, exported: Path) -> None:
+def test_exports_without_the_newer_keys_are_read(other_gallery: Gallery, export_folder: Path) -> None:
     new_keys = {"people.jsonl": {"born", "note"}, "samples.jsonl": {"masked", "camera_dated"}}
-    manifest = json.loads((exported / "manifest.json").read_text())
+    manifest = json.loads((export_folder / "manifest.json").read_text())
     for name, keys in new_keys.items():
-        records = [json.loads(line) for line in (exported / name).read_text().splitlines()]
+        records = [json.loads(line) for line in (export_folder / name).read_text().splitlines()]
         assert all(keys <= record.keys() for record in records)
         older = [{key: record[key] for key in record if key not in keys} for record in records]
         content = "".join(json.dumps(record) + "\n" for record in older).encode()
-        (exported / name).write_bytes(content)
+        (export_folder / name).write_bytes(content)
         manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (exported / "manifest.json").write_text(json.dumps(manifest))
-    assert import_gallery(other_gallery, exported) == ImportReport(
+    (export_folder / "manifest.json").write_text(json.dumps(manifest))
+    assert import_gallery(other_gallery, export_folder) == ImportReport(
         people=3, samples=5, duplicates=0, duplicates_elsewhere=0
     )
     assert {(person.born, person.note) for person in other_gallery.people()} == {(None, None)}
 
 
-def test_a_second_import_adds_nothing(other_gallery: Gallery, exported: Path) -> None:
-    import_gallery(other_gallery, exported)
+def test_a_second_import_adds_nothing(other_gallery: Gallery, export_folder: Path) -> None:
+    import_gallery(other_gallery, export_folder)
     before = contents(other_gallery)
-    assert import_gallery(other_gallery, exported) == ImportReport(
+    assert import_gallery(other_gallery, export_folder) == ImportReport(
         people=0, samples=0, duplicates=5, duplicates_elsewhere=0
     )
     assert contents(other_gallery) == before
 
 
 def test_imports_merge_people_of_one_name(
-    other_gallery: Gallery, exported: Path, random_faces: type[FaceFactory]
+    other_gallery: Gallery, export_folder: Path, random_faces: type[FaceFactory]
 ) -> None:
     faces = random_faces(1)
     other_gallery.enroll("ADA", faces.samples(2))
-    assert import_gallery(other_gallery, exported).people == 2
+    assert import_gallery(other_gallery, export_folder).people == 2
     assert other_gallery.person("ada").sample_count == 6
 
 
-def test_imports_report_faces_of_other_people(gallery: Gallery, other_gallery: Gallery, exported: Path) -> None:
-    import_gallery(other_gallery, exported)
+def test_imports_report_faces_of_other_people(gallery: Gallery, other_gallery: Gallery, export_folder: Path) -> None:
+    import_gallery(other_gallery, export_folder)
     other_gallery.rename("Ada", "Augusta")
-    assert import_gallery(other_gallery, exported) == ImportReport(
+    assert import_gallery(other_gallery, export_folder) == ImportReport(
         people=0, samples=0, duplicates=5, duplicates_elsewhere=4
     )
     assert "Ada" not in other_gallery.names().values()
 
 
-def test_some_people_are_exported(gallery: Gallery, other_gallery: Gallery, exported: Path, tmp_path: Path) -> None:
+def test_some_people_are_exported(
+    gallery: Gallery, other_gallery: Gallery, export_folder: Path, tmp_path: Path
+) -> None:
     export = export_gallery(gallery, tmp_path / "some", people=["zoë STRASSE", "Zoë Straße"])
     assert (export.people, export.samples) == (1, 1)
     import_gallery(other_gallery, export.folder)
@@ -147,12 +149,12 @@ def test_exporting_an_unknown_person_writes_nothing(gallery: Gallery, tmp_path: 
     assert not (tmp_path / "none").exists()
 
 
-def test_thumbnails_are_optional(gallery: Gallery, other_gallery: Gallery, exported: Path, tmp_path: Path) -> None:
+def test_thumbnails_are_optional(gallery: Gallery, other_gallery: Gallery, export_folder: Path, tmp_path: Path) -> None:
     folder = export_gallery(gallery, tmp_path / "plain", thumbnails=False).folder
     assert not (folder / "thumbnails.npz").exists()
     import_gallery(other_gallery, folder)
     assert not any(sample.has_thumbnail for sample in other_gallery.samples("Ada"))
-    assert (exported / "thumbnails.npz").exists()
+    assert (export_folder / "thumbnails.npz").exists()
 
 
 def test_an_empty_gallery_is_exported(gallery: Gallery, other_gallery: Gallery, tmp_path: Path) -> None:
@@ -184,17 +186,17 @@ def test_any_population_is_exported_and_imported(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
-def test_only_its_owner_can_read_an_export(exported: Path) -> None:
-    assert stat.S_IMODE(exported.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in exported.iterdir()} == {0o600}
+def test_only_its_owner_can_read_an_export(export_folder: Path) -> None:
+    assert stat.S_IMODE(export_folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in export_folder.iterdir()} == {0o600}
 
 
-def test_an_export_needs_a_new_or_empty_folder(gallery: Gallery, exported: Path, tmp_path: Path) -> None:
+def test_an_export_needs_a_new_or_empty_folder(gallery: Gallery, export_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert export_gallery(gallery, tmp_path / "empty").samples == 5
     (tmp_path / "file").touch()
     before = sorted(tmp_path.rglob("*"))
-    for target in (exported, tmp_path / "file"):
+    for target in (export_folder, tmp_path / "file"):
         with pytest.raises(ExchangeError, match="already exists"):
             export_gallery(gallery, target)
     with pytest.raises(StorageError, match="cannot be written"):
@@ -202,17 +204,17 @@ def test_an_export_needs_a_new_or_empty_folder(gallery: Gallery, exported: Path,
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_exports_have_the_documented_format(exported: Path) -> None:
-    manifest = json.loads((exported / "manifest.json").read_text())
+def test_exports_have_the_documented_format(export_folder: Path) -> None:
+    manifest = json.loads((export_folder / "manifest.json").read_text())
     assert manifest["format"] == "facebank-export"
     assert manifest["counts"]["samples"] == 5
     assert manifest["pack"] == {"name": "opencv", "digest": "ab" * 32, "dimension": 16}
-    assert set(manifest["files"]) == {path.name for path in exported.iterdir()} - {"manifest.json"}
-    people = [json.loads(line) for line in (exported / "people.jsonl").read_text().splitlines()]
+    assert set(manifest["files"]) == {path.name for path in export_folder.iterdir()} - {"manifest.json"}
+    people = [json.loads(line) for line in (export_folder / "people.jsonl").read_text().splitlines()]
     assert [(person["name"], person["samples"]) for person in people] == [
         ("Ada", 4),
         ("Nobody Yet", 0),
         ("Zoë Straße", 1),
     ]
-    with np.load(exported / "vectors.npz", allow_pickle=False) as vectors:
+    with np.load(export_folder / "vectors.npz", allow_pickle=False) as vectors:
         assert vectors["matrix"].shape == (10, 16)

@@ -46,13 +46,13 @@ def check_refused(gallery: Gallery, folder: Path, message: str | None = None) ->
 
 
 def test_exports_of_another_pack_are_rejected(
-    gallery: Gallery, exported: Path, faces: FaceFactory, tmp_path: Path
+    gallery: Gallery, export_folder: Path, faces: FaceFactory, tmp_path: Path
 ) -> None:
     with (
         Gallery.open(tmp_path / "buffalo", faces.other_pack, create=True) as buffalo,
         pytest.raises(PackMismatchError, match=r"'opencv'.*'buffalo_l'.*re-embed"),
     ):
-        import_gallery(buffalo, exported)
+        import_gallery(buffalo, export_folder)
 
 
 def test_other_folders_are_rejected(gallery: Gallery, tmp_path: Path) -> None:
@@ -63,28 +63,30 @@ def test_other_folders_are_rejected(gallery: Gallery, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "people.jsonl", "samples.jsonl", "vectors.npz", "thumbnails.npz"])
-def test_missing_truncated_and_altered_files_are_rejected(other_gallery: Gallery, exported: Path, name: str) -> None:
-    original = (exported / name).read_bytes()
+def test_missing_truncated_and_altered_files_are_rejected(
+    other_gallery: Gallery, export_folder: Path, name: str
+) -> None:
+    original = (export_folder / name).read_bytes()
     altered = bytearray(original)
     altered[len(original) // 2] ^= 1
     for content in (original[:-1], original[: len(original) // 2], b"", bytes(altered), None):
-        (exported / name).unlink(missing_ok=True)
+        (export_folder / name).unlink(missing_ok=True)
         if content is not None:
-            (exported / name).write_bytes(content)
+            (export_folder / name).write_bytes(content)
         # The manifest has no checksum.
         if name != "manifest.json" or content not in {original[:-1], bytes(altered)}:
-            check_refused(other_gallery, exported, name.replace(".", r"\."))
+            check_refused(other_gallery, export_folder, name.replace(".", r"\."))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and pipes")
-def test_links_and_pipes_are_rejected(other_gallery: Gallery, exported: Path) -> None:
+def test_links_and_pipes_are_rejected(other_gallery: Gallery, export_folder: Path) -> None:
     for name in ("people.jsonl", "manifest.json"):
-        (exported / name).rename(exported.parent / name)
-        (exported / name).symlink_to(exported.parent / name)
-        check_refused(other_gallery, exported, "not a regular file")
-        (exported / name).unlink()
-        os.mkfifo(exported / name)
-        check_refused(other_gallery, exported, "not a regular file")
+        (export_folder / name).rename(export_folder.parent / name)
+        (export_folder / name).symlink_to(export_folder.parent / name)
+        check_refused(other_gallery, export_folder, "not a regular file")
+        (export_folder / name).unlink()
+        os.mkfifo(export_folder / name)
+        check_refused(other_gallery, export_folder, "not a regular file")
 
 
 def set_value(*keys: str | int, to: object) -> Callable[[Any], None]:
@@ -125,16 +127,16 @@ def set_value(*keys: str | int, to: object) -> Callable[[Any], None]:
     ],
 )
 def test_manifests_with_wrong_values_are_rejected(
-    other_gallery: Gallery, exported: Path, change: Callable[[Any], None]
+    other_gallery: Gallery, export_folder: Path, change: Callable[[Any], None]
 ) -> None:
-    reseal(exported, change)
-    check_refused(other_gallery, exported)
+    reseal(export_folder, change)
+    check_refused(other_gallery, export_folder)
 
 
 @pytest.mark.parametrize("content", ["[]", "7", "{", '{"a": NaN}', "[" * 60_000, "\ud800", "1" * 50_000, " " * 70_000])
-def test_unreadable_manifests_are_rejected(other_gallery: Gallery, exported: Path, content: str) -> None:
-    (exported / "manifest.json").write_bytes(content.encode("utf-8", "surrogatepass"))
-    check_refused(other_gallery, exported)
+def test_unreadable_manifests_are_rejected(other_gallery: Gallery, export_folder: Path, content: str) -> None:
+    (export_folder / "manifest.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    check_refused(other_gallery, export_folder)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +167,15 @@ def test_unreadable_manifests_are_rejected(other_gallery: Gallery, exported: Pat
         lambda record: record.pop("quality"),
     ],
 )
-def test_invalid_samples_are_rejected(other_gallery: Gallery, exported: Path, change: Callable[[Any], None]) -> None:
-    lines = (exported / "samples.jsonl").read_text().splitlines()
+def test_invalid_samples_are_rejected(
+    other_gallery: Gallery, export_folder: Path, change: Callable[[Any], None]
+) -> None:
+    lines = (export_folder / "samples.jsonl").read_text().splitlines()
     record = json.loads(lines[0])
     change(record)
-    (exported / "samples.jsonl").write_text("\n".join([json.dumps(record), *lines[1:]]) + "\n")
-    reseal(exported)
-    check_refused(other_gallery, exported)
+    (export_folder / "samples.jsonl").write_text("\n".join([json.dumps(record), *lines[1:]]) + "\n")
+    reseal(export_folder)
+    check_refused(other_gallery, export_folder)
 
 
 def replace_second_person(folder: Path, record: dict[str, object]) -> None:
@@ -182,10 +186,10 @@ def replace_second_person(folder: Path, record: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a\nb", "", "Ada", "ADA", "Zoe\u0308", 7, None])
-def test_invalid_people_are_rejected(other_gallery: Gallery, exported: Path, name: object) -> None:
-    replace_second_person(exported, {"name": name})
+def test_invalid_people_are_rejected(other_gallery: Gallery, export_folder: Path, name: object) -> None:
+    replace_second_person(export_folder, {"name": name})
     with pytest.raises(ExchangeError) as caught:
-        import_gallery(other_gallery, exported)
+        import_gallery(other_gallery, export_folder)
     assert not str(caught.value).endswith("..")
     assert other_gallery.people() == []
 
@@ -201,10 +205,10 @@ def test_invalid_people_are_rejected(other_gallery: Gallery, exported: Path, nam
         {"note": ["x"]},
     ],
 )
-def test_invalid_facts_are_rejected(other_gallery: Gallery, exported: Path, facts: dict[str, object]) -> None:
-    record = json.loads((exported / "people.jsonl").read_text().splitlines()[1])
-    replace_second_person(exported, {**record, **facts})
-    check_refused(other_gallery, exported)
+def test_invalid_facts_are_rejected(other_gallery: Gallery, export_folder: Path, facts: dict[str, object]) -> None:
+    record = json.loads((export_folder / "people.jsonl").read_text().splitlines()[1])
+    replace_second_person(export_folder, {**record, **facts})
+    check_refused(other_gallery, export_folder)
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], object], **options: Any) -> None:
@@ -242,10 +246,12 @@ def scale(arrays: dict[str, Any], factor: float) -> None:
         lambda arrays: arrays.update(variants=arrays["variants"] + 1),
     ],
 )
-def test_invalid_vectors_are_rejected(other_gallery: Gallery, exported: Path, change: Callable[[Any], object]) -> None:
-    rewrite(exported / "vectors.npz", change)
-    reseal(exported)
-    check_refused(other_gallery, exported)
+def test_invalid_vectors_are_rejected(
+    other_gallery: Gallery, export_folder: Path, change: Callable[[Any], object]
+) -> None:
+    rewrite(export_folder / "vectors.npz", change)
+    reseal(export_folder)
+    check_refused(other_gallery, export_folder)
 
 
 @pytest.mark.parametrize(
@@ -260,26 +266,26 @@ def test_invalid_vectors_are_rejected(other_gallery: Gallery, exported: Path, ch
     ],
 )
 def test_invalid_thumbnails_are_rejected(
-    other_gallery: Gallery, exported: Path, change: Callable[[Any], object]
+    other_gallery: Gallery, export_folder: Path, change: Callable[[Any], object]
 ) -> None:
-    rewrite(exported / "thumbnails.npz", change)
-    reseal(exported)
-    check_refused(other_gallery, exported)
+    rewrite(export_folder / "thumbnails.npz", change)
+    reseal(export_folder)
+    check_refused(other_gallery, export_folder)
 
 
-def test_compressed_arrays_are_refused(other_gallery: Gallery, exported: Path) -> None:
-    rewrite(exported / "vectors.npz", lambda arrays: None, compression=zipfile.ZIP_DEFLATED)
-    reseal(exported)
-    check_refused(other_gallery, exported, "compressed")
+def test_compressed_arrays_are_refused(other_gallery: Gallery, export_folder: Path) -> None:
+    rewrite(export_folder / "vectors.npz", lambda arrays: None, compression=zipfile.ZIP_DEFLATED)
+    reseal(export_folder)
+    check_refused(other_gallery, export_folder, "compressed")
 
 
-def test_a_file_larger_than_its_arrays_is_refused(other_gallery: Gallery, exported: Path) -> None:
-    with (exported / "vectors.npz").open("r+b") as stream:
+def test_a_file_larger_than_its_arrays_is_refused(other_gallery: Gallery, export_folder: Path) -> None:
+    with (export_folder / "vectors.npz").open("r+b") as stream:
         content = stream.read()
         stream.seek(0)
         stream.write(b"x" * 1_000_000 + content)  # a zip file may start at any offset
-    reseal(exported)
-    check_refused(other_gallery, exported, "larger")
+    reseal(export_folder)
+    check_refused(other_gallery, export_folder, "larger")
 
 
 @settings(max_examples=60, deadline=None)
@@ -308,10 +314,10 @@ def test_altered_exports_raise_typed_errors_only(random_faces: type[FaceFactory]
                 assert [person.name for person in gallery.people()] == ["Bob"]
 
 
-def test_an_import_into_a_pack_of_the_same_name_compares_digests(exported: Path, tmp_path: Path) -> None:
+def test_an_import_into_a_pack_of_the_same_name_compares_digests(export_folder: Path, tmp_path: Path) -> None:
     namesake = PackIdentity("opencv", "ef" * 32, 16)
     with (
         Gallery.open(tmp_path / "namesake", namesake, create=True) as gallery,
         pytest.raises(PackMismatchError, match=r"abababab.*efefefef"),
     ):
-        import_gallery(gallery, exported)
+        import_gallery(gallery, export_folder)

@@ -41,19 +41,16 @@ def new_face(thumbnail_size: int = 3000) -> NewSample:
 
 
 def print_line(text: object) -> None:
-    """Print a line without buffering."""
     print(text, flush=True)  # noqa: T201
 
 
 def enroll(gallery: Gallery, name: str, count: int) -> None:
-    """Enroll faces one by one."""
     for number in range(1, count + 1):
         gallery.enroll(name, [new_face()])
         print_line(number)
 
 
 def main(action: str, path: str, name: str = "", count: str = "0") -> None:
-    """Run one action."""
     if action == "write":
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")

@@ -37,7 +37,7 @@ _DIMENSION = 128
 
 
 def skip_on(problem: str | None) -> None:
-    """Skip a test if there is a problem; fails instead if ``FACEBANK_CI_MILVUS`` is set."""
+    """Skip the test if there is a problem, or fail it if ``FACEBANK_CI_MILVUS`` is set."""
     if problem is not None:
         (pytest.fail if os.environ.get("FACEBANK_CI_MILVUS") else pytest.skip)(problem)
 
@@ -83,7 +83,7 @@ def milvus_address(request: pytest.FixtureRequest) -> str:
 
 
 class StoredRows:
-    """Creates searches in one store, one after the other; vectors are padded with zeros."""
+    """A factory of searches in one store, which are used one after the other; vectors are padded with zeros."""
 
     examples = 8  # Hypothesis examples: each takes a third of a second
 

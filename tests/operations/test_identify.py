@@ -108,7 +108,7 @@ def make_gallery(tmp_path: Path, engine: Engine, request: pytest.FixtureRequest)
 
 
 @pytest.fixture
-def uncalibrated(tmp_path: Path) -> Engine:
+def uncalibrated_engine(tmp_path: Path) -> Engine:
     """The embedded pack without its calibration."""
     folder = tmp_path / "uncalibrated"
     shutil.copytree(load_pack().folder, folder)
@@ -144,13 +144,13 @@ def test_the_embedded_pack_is_calibrated(classifier: str, make_gallery: MakeGall
 
 @pytest.mark.parametrize("classifier", ["prototype", "knn", "svm", "svm-rbf", "logistic"])
 def test_uncalibrated_packs_use_their_own_threshold(
-    classifier: str, make_gallery: MakeGallery, uncalibrated: Engine
+    classifier: str, make_gallery: MakeGallery, uncalibrated_engine: Engine
 ) -> None:
     identification = prepare_identification(
-        make_gallery(3, 2, 1), uncalibrated, DecisionSettings(classifier=classifier)
+        make_gallery(3, 2, 1), uncalibrated_engine, DecisionSettings(classifier=classifier)
     )
     assert not identification.calibrated
-    assert threshold(identification) == uncalibrated.thresholds.known
+    assert threshold(identification) == uncalibrated_engine.thresholds.known
     for decision in decide(identification, embed(0, 50), embed(99)):
         assert decision.probability is None
         assert all(candidate.probability is None for candidate in decision.candidates)
@@ -158,7 +158,7 @@ def test_uncalibrated_packs_use_their_own_threshold(
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_classifiers_missing_in_the_calibration_are_uncalibrated(
-    classifier: str, make_gallery: MakeGallery, uncalibrated: Engine, engine: Engine
+    classifier: str, make_gallery: MakeGallery, uncalibrated_engine: Engine, engine: Engine
 ) -> None:
     calibration = engine.pack_calibration.calibration
     assert calibration is not None
@@ -166,12 +166,14 @@ def test_classifiers_missing_in_the_calibration_are_uncalibrated(
     folder = user_folder(engine.identity)
     folder.mkdir(parents=True)
     (folder / CALIBRATION_NAME).write_text(replace(calibration, calibrators=others).to_json())
-    identification = prepare_identification(make_gallery(2, 2), uncalibrated, DecisionSettings(classifier=classifier))
-    assert (identification.calibrated, threshold(identification)) == (False, uncalibrated.thresholds.known)
+    identification = prepare_identification(
+        make_gallery(2, 2), uncalibrated_engine, DecisionSettings(classifier=classifier)
+    )
+    assert (identification.calibrated, threshold(identification)) == (False, uncalibrated_engine.thresholds.known)
 
 
 def test_auto_chooses_calibrated_classifiers_only(
-    make_gallery: MakeGallery, uncalibrated: Engine, engine: Engine
+    make_gallery: MakeGallery, uncalibrated_engine: Engine, engine: Engine
 ) -> None:
     gallery, automatic = make_gallery(10, 10, 10, 10), DecisionSettings(classifier="auto")
     assert "knn" in prepare_identification(gallery, engine, automatic).choice.reason
@@ -181,7 +183,7 @@ def test_auto_chooses_calibrated_classifiers_only(
     folder.mkdir(parents=True)
     (folder / CALIBRATION_NAME).write_text(replace(calibration, calibrators=calibration.calibrators[:1]).to_json())
     gallery.enroll("Eve", [make_sample(embed(4, 1))])
-    identification = prepare_identification(gallery, uncalibrated, automatic)
+    identification = prepare_identification(gallery, uncalibrated_engine, automatic)
     assert identification.calibrated
     assert identification.choice.classifier == "prototype"
     assert "knn" not in identification.choice.reason
@@ -228,9 +230,9 @@ def test_the_only_person_is_always_the_candidate(
     assert [decision.candidates[0].person for decision in decisions] == ["Ada", "Ada"]
 
 
-def test_a_fitted_classifier_needs_negatives(make_gallery: MakeGallery, uncalibrated: Engine) -> None:
+def test_a_fitted_classifier_needs_negatives(make_gallery: MakeGallery, uncalibrated_engine: Engine) -> None:
     with pytest.raises(UsageError, match="svm needs negatives"):
-        prepare_identification(make_gallery(3), uncalibrated, DecisionSettings(classifier="svm"))
+        prepare_identification(make_gallery(3), uncalibrated_engine, DecisionSettings(classifier="svm"))
 
 
 def test_people_with_equal_embeddings_are_not_named(make_gallery: MakeGallery, engine: Engine) -> None:

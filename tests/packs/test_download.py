@@ -278,7 +278,7 @@ def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
             pass
         assert private_site.requests == []
         monkeypatch.setattr(checked_http, "is_public", lambda _: False)
-        with open_download(url, HASH, limits=LIMITS) as path:  # the first server is private itself
+        with open_download(url, HASH, limits=LIMITS) as path:  # the first server is private now, too
             assert path.read_bytes() == DATA
 
 

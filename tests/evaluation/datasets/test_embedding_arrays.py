@@ -38,18 +38,18 @@ def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
         family=np.array([1, 2, 3, 1], dtype=np.int16),
         weights=np.zeros((4, 3)),
     )
-    data = open_dataset(path)
-    assert data.pick is Pick.EMBEDDED
-    assert [photo.person for photo in data.photos] == ["Ada", "Bea", None, "Ada"]
-    assert [photo.group for photo in data.photos] == ["1", "1", "2", "3"]
-    assert data.photos[0].name == "embedding 1"
-    assert data.photos[1].traits == {"young": "no", "family": "2"}
-    face = data.photos[1].content
+    dataset = open_dataset(path)
+    assert dataset.pick is Pick.EMBEDDED
+    assert [photo.person for photo in dataset.photos] == ["Ada", "Bea", None, "Ada"]
+    assert [photo.group for photo in dataset.photos] == ["1", "1", "2", "3"]
+    assert dataset.photos[0].name == "embedding 1"
+    assert dataset.photos[1].traits == {"young": "no", "family": "2"}
+    face = dataset.photos[1].content
     assert isinstance(face, Face)
     assert np.array_equal(face.embedding, VECTORS[1])
     assert (face.quality, face.assessment.size) == (0.5, 90)
     with pytest.raises(PhotoError, match="has no pixels"):
-        read_dataset_photo(data.photos[0])
+        read_dataset_photo(dataset.photos[0])
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from .report_items import find_items
 from .synthetic import synthetic_groups
 
 
-def run(bench: Bench, data: Dataset, column: str = "group_of", **options: Any) -> Report:
-    return groups(bench, data, column, **options)
+def run(bench: Bench, dataset: Dataset, column: str = "group_of", **options: Any) -> Report:
+    return groups(bench, dataset, column, **options)
 
 
 def test_similar_people_have_higher_false_match_rates(bench: Bench, tmp_path: Path) -> None:
@@ -45,8 +45,8 @@ def test_similar_people_have_higher_false_match_rates(bench: Bench, tmp_path: Pa
 
 
 def test_same_seed_gives_same_figures(bench: Bench, tmp_path: Path) -> None:
-    data = synthetic_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0})
-    first, second = (run(bench, data, draws=2).figures for _ in range(2))
+    dataset = synthetic_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0})
+    first, second = (run(bench, dataset, draws=2).figures for _ in range(2))
     assert first == second
 
 
@@ -119,8 +119,10 @@ def test_ratio_to_zero_is_undefined(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_group_of_too_few_people_is_omitted(bench: Bench, tmp_path: Path) -> None:
-    data = synthetic_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1, "few": 0.1})
-    fewer = data.select(photo.traits["group_of"] != "few" or int(photo.person or 0) % 24 < 3 for photo in data.photos)
+    dataset = synthetic_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1, "few": 0.1})
+    fewer = dataset.select(
+        photo.traits["group_of"] != "few" or int(photo.person or 0) % 24 < 3 for photo in dataset.photos
+    )
     report = run(bench, fewer, draws=1)
     assert [(failure.entry, failure.reason) for failure in report.failures] == [
         ("group_of: few", "not tested: 3 people with more than 2 photos with a face; 6 are needed")
@@ -128,12 +130,12 @@ def test_group_of_too_few_people_is_omitted(bench: Bench, tmp_path: Path) -> Non
     with pytest.raises(DatasetError, match="fewer than two groups have 6 people"):
         run(bench, fewer.select(photo.traits["group_of"] != "one" for photo in fewer.photos), draws=1)
     with pytest.raises(DatasetError, match="at least one enrolled photo"):
-        run(bench, data, photos=0)
+        run(bench, dataset, photos=0)
 
 
 def test_galleries_have_the_requested_size(bench: Bench, tmp_path: Path) -> None:
-    data = synthetic_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1})
-    report = run(bench, data, draws=1, gallery_size=5, photos=3)
+    dataset = synthetic_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1})
+    report = run(bench, dataset, draws=1, gallery_size=5, photos=3)
     assert report.figures["fnir_group_of_one"].count == 5
     assert report.summary[0] == "5 people with 3 photos each in a gallery; an FPIR of 1 % is requested."
 
@@ -142,8 +144,8 @@ def test_young_people_are_more_similar(bench: Bench, shared: Path) -> None:
     path = shared / "data/hard/ages.npz"
     if not path.is_file():
         pytest.skip("data/hard/ages.npz is missing")
-    data = read_embeddings(path)
-    half = data.select(int(photo.person or 0) % 2 == 0 for photo in data.photos)
+    dataset = read_embeddings(path)
+    half = dataset.select(int(photo.person or 0) % 2 == 0 for photo in dataset.photos)
     report = run(bench, half, "young", draws=5)
     figures = report.figures
     assert figures["mean_similarity_young_yes"].value > figures["mean_similarity_young_no"].value

@@ -85,8 +85,8 @@ def test_confusion_of_siblings_rises_with_similarity(bench: Bench, tmp_path: Pat
 
 
 def test_fewer_photos_are_enrolled_if_not_enough_exist(bench: Bench, tmp_path: Path) -> None:
-    data = families(tmp_path / "a.npz", 0.2, count=4)
-    report = siblings(bench, limit_photos(data, {"0": 2, "2": 1}), draws=2)
+    dataset = families(tmp_path / "a.npz", 0.2, count=4)
+    report = siblings(bench, limit_photos(dataset, {"0": 2, "2": 1}), draws=2)
     rows = find_table(report, "By number of enrolled photos").rows
     assert [(row[0], row[1], row[2]) for row in rows] == [("1", "1", "14"), ("4", "2", "24")]
     assert report.figures["two_class_accuracy_4"].count == 24
@@ -96,9 +96,9 @@ def test_fewer_photos_are_enrolled_if_not_enough_exist(bench: Bench, tmp_path: P
 
 
 def test_listed_pairs_are_tested(bench: Bench, tmp_path: Path) -> None:
-    data = families(tmp_path / "a.npz", 0, count=6)
+    dataset = families(tmp_path / "a.npz", 0, count=6)
     pairs = [RelatedPair("0", "2", "cousins"), RelatedPair("4", "Nobody")]
-    report = siblings(bench, data, relatives=pairs, draws=1)
+    report = siblings(bench, dataset, relatives=pairs, draws=1)
     assert report.figures["two_class_accuracy_4"].count == 2 * 3
     assert find_table(report, "The 1 most confused").rows[0][0] == "0 and 2 (cousins)"
     assert report.failures[0].entry == "4 and Nobody"
@@ -171,8 +171,8 @@ def test_real_siblings_are_mostly_distinguished(bench: Bench, shared: Path) -> N
     path = shared / "data/hard/siblings.npz"
     if not path.is_file():
         pytest.skip("data/hard/siblings.npz is missing")
-    data = read_embeddings(path)
-    half_of_families = data.select(int(photo.traits["family"]) in range(0, 24, 2) for photo in data.photos)
+    dataset = read_embeddings(path)
+    half_of_families = dataset.select(int(photo.traits["family"]) in range(0, 24, 2) for photo in dataset.photos)
     figures = siblings(bench, half_of_families, draws=1, others=2).figures
     assert 0.8 < figures["two_class_accuracy_4"].value < 1
     assert figures["two_class_accuracy_at_coverage_50_4"].value >= figures["two_class_accuracy_4"].value
