@@ -33,7 +33,8 @@ import numpy as np
 
 from benchmarks.json_report import write_json_report
 from benchmarks.make_reports import build_packs
-from facebank.album.scan.scanner import PhotoScanner, state_of
+from facebank.album.scan.scan_plan import state_of
+from facebank.album.scan.scanner import PhotoScanner
 from facebank.media import read_photo
 from facebank.packs import Pack, load_pack, open_session, usable_cores
 from facebank.storage.arrays import overlaps
@@ -89,7 +90,7 @@ def scan(paths: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Pho
     started = time.perf_counter()
     files = list(PhotoScanner(analyzer, set()).scan(tasks))
     seconds = time.perf_counter() - started
-    photos = {file.path: file.found for file in files}
+    photos = {file.path: file.photo for file in files}
     return seconds, [photo for path in paths if (photo := photos[str(path)]) is not None]
 
 

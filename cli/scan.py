@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from facebank.album.album import Album
     from facebank.album.scan.merging import MergeReport
     from facebank.album.scan.scan_file import ScannedFile
-    from facebank.album.scan.scanner import ScanPlan, ScanReport
+    from facebank.album.scan.scan_plan import ScanPlan
+    from facebank.album.scan.scanner import ScanReport
     from facebank.album.scan.videos import ScannedVideo
     from facebank.media import Shard
     from facebank.video.scan import VideoScanReport
@@ -301,7 +302,7 @@ class _ScanProgress(ProgressBar):
     def report(self, result: object) -> None:
         """Report a plan, a file, or a note of a cluster."""
         from facebank.album.scan.scan_file import ScannedFile
-        from facebank.album.scan.scanner import ScanPlan
+        from facebank.album.scan.scan_plan import ScanPlan
         from facebank.album.scan.videos import ScannedVideo
 
         if isinstance(result, ScanPlan):
@@ -351,9 +352,9 @@ class _ScanProgress(ProgressBar):
 def _record(file: ScannedFile) -> dict[str, object]:
     if file.error is not None:
         return _unreadable_record(file.path, file.error)
-    status = "known" if file.found is None else "scanned"
-    faces = None if file.found is None else len(file.found.faces)
-    turned = None if file.found is None else degrees(file.found.quarter_turns)
+    status = "known" if file.photo is None else "scanned"
+    faces = None if file.photo is None else len(file.photo.faces)
+    turned = None if file.photo is None else degrees(file.photo.quarter_turns)
     return {"image": file.path, "status": status, "faces": faces, "turned": turned, "error": None}
 
 

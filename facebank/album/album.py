@@ -63,7 +63,8 @@ class AlbumContent:
 class Album:
     """Photos that are scanned once, and the results of the scan. Use ``with`` to close the scan file.
 
-    The bank stays open. Several threads may share an album, but only one of them can scan at a time.
+    The bank stays open. Several threads may share an album, but only one of them can scan at a time. Methods that need
+    the scan raise the errors of `scan_file`, and methods that need the gallery raise `GalleryError`.
 
     Throughout, `settings` default to the gallery's own, and `places` are scanned files and folders; where they are
     optional, the default is all photos.

@@ -39,17 +39,17 @@ def identify_in_album(photo: Photo, gallery: Gallery, identification: Callable[[
     identification
         Returns the recognizer; called only if the photo has faces to identify.
     """
-    found = identify_photo(photo, gallery, identification)
-    owners = _owners(found, gallery)
+    identified = identify_photo(photo, gallery, identification)
+    owners = _owners(identified, gallery)
     if not owners:
-        return found
+        return identified
     allow_twice, taken = identification().settings.allow_twice, set(owners.values())
-    return found.identified(
+    return identified.identified(
         [
             _confirmed_identity(face, owners[face.face_number])
             if face.face_number in owners
             else _resolve_conflict(face, set() if allow_twice else taken)
-            for face in found.faces
+            for face in identified.faces
         ]
     )
 
@@ -92,13 +92,13 @@ def _owners(photo: Photo, gallery: Gallery) -> dict[int, str]:
     samples = read_with_retry(lambda: gallery.samples_of_photo(photo.content_hash, photo.picture_hash))
     if not samples:
         return {}
-    found: dict[int, str] = {}
+    owners: dict[int, str] = {}
     for face in photo.faces:
         key = FaceKey.from_photo(photo, face)
         names = {sample.person for sample in samples if is_same_place(FaceKey.from_sample(sample), key)}
         if len(names) == 1:
-            found[face.face_number] = names.pop()
-    return found
+            owners[face.face_number] = names.pop()
+    return owners
 
 
 def _confirmed_identity(face: Face, person: str) -> Identity:

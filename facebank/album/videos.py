@@ -112,8 +112,8 @@ class VideoOverview:
     def videos_of(self, person_id: int, other_id: int | None = None) -> list[SeenVideo]:
         """Return the videos of a person, or of two people together, oldest first."""
         wanted = {person_id} if other_id is None else {person_id, other_id}
-        found = [video for video in list(self._videos.values()) if wanted <= video.people]
-        return sorted(found, key=lambda video: (video.state.modified, video.path))
+        videos = [video for video in list(self._videos.values()) if wanted <= video.people]
+        return sorted(videos, key=lambda video: (video.state.modified, video.path))
 
     def has_track(self, track: int, people: Collection[int]) -> bool:
         """Return whether a track has the best face of a visit of one of the people."""
@@ -229,13 +229,13 @@ def find_videos(
         Whether one of the people is enough.
     """
     person_ids = {name: person_id for person_id, name in bank.gallery.names().items()}
-    found: dict[str, SeenVideo] = {}
+    matching: dict[str, SeenVideo] = {}
     for scanned, identities in identify_videos(bank, album, None, settings):
         video = _seen_video(scanned, identities, person_ids)
         matches = video.people & frozenset(people)
         if (matches if any_of else matches == frozenset(people)) and period.holds(video.when):
-            found.setdefault(video.content_hash, video)
-    return sorted(found.values(), key=lambda video: (video.when, video.path))
+            matching.setdefault(video.content_hash, video)
+    return sorted(matching.values(), key=lambda video: (video.when, video.path))
 
 
 def visits_of(video: ScannedVideo, identities: Sequence[Identity], person_ids: Mapping[str, int]) -> tuple[Visit, ...]:

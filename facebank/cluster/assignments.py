@@ -14,7 +14,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facebank.album.scan.scanner import FileTask
+    from facebank.album.scan.scan_plan import FileTask
 
 MAX_DEATHS = 3
 """Number of workers that may die on a single file before the file is given up."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from facebank.album.scan.scanner import state_of
+from facebank.album.scan.scan_plan import state_of
 from facebank.cluster.assignments import Assignments
 from facebank.cluster.pack_files import read_pack_files
 from facebank.cluster.worker import ScanWorker, sorted_hashes
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from facebank.album.scan.scan_file import ScannedFile
-    from facebank.album.scan.scanner import FileTask
+    from facebank.album.scan.scan_plan import FileTask
     from facebank.cluster.assignments import Batch
     from facebank.cluster.ray_cluster import RayCluster
     from facebank.cluster.worker import Job, PreparationResult
@@ -286,11 +286,11 @@ class RayJob:
         if file.content_hash is not None and file.error is None:
             digest = bytes.fromhex(file.content_hash)
             if digest in self._photos:
-                file = replace(file, found=None, edited=None)
+                file = replace(file, photo=None, edited=None)
             self._photos.add(digest)
             self._by_size.setdefault(file.state.size, set()).add(digest)
-        self._new_count += file.found is not None
-        self._known_count += file.found is None and file.error is None
+        self._new_count += file.photo is not None
+        self._known_count += file.photo is None and file.error is None
         self._unwritten.append(file)
         self._progress.advance()
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from facebank.album.album import Album
-from facebank.album.scan.scanner import ScanReport, plan_scan
+from facebank.album.scan.scan_plan import plan_scan
+from facebank.album.scan.scanner import ScanReport
 from facebank.cluster.pack_files import PackName
 from facebank.cluster.ray_cluster import check_address, ray_cluster
 from facebank.cluster.ray_job import ClusterNote, RayJob
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from facebank.album.gallery_access import GalleryAccess
     from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.scan_file import ScanFile, ScannedFile
-    from facebank.album.scan.scanner import FileTask, ScanPlan
+    from facebank.album.scan.scan_plan import FileTask, ScanPlan
     from facebank.media import Place
     from facebank.operations.engine import Engine
     from facebank.packs import Pack

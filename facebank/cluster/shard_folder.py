@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facebank.album.scan.parquet_rows import FileRecord
     from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.scan_file import ScannedFile
-    from facebank.album.scan.scanner import FileTask
+    from facebank.album.scan.scan_plan import FileTask
     from facebank.gallery import PackIdentity
 
 _NAME = re.compile(r"part-([0-9]{6,12})\.parquet")
@@ -148,7 +148,7 @@ class ShardFolder:
         self._next += 1
         for file in files:
             self._files[file.path] = _FileEntry(
-                file.state, file.content_hash, file.error, file.readers, number, file.found is not None
+                file.state, file.content_hash, file.error, file.readers, number, file.photo is not None
             )
 
     def read(self, paths: Mapping[str, FileStamp]) -> Iterator[ScannedFile]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facebank.album.scan.scanner import PhotoScanner, state_of
+from facebank.album.scan.scan_plan import state_of
+from facebank.album.scan.scanner import PhotoScanner
 from facebank.cluster.pack_files import PackName, ensure_pack
 from facebank.errors import FacebankError
 from facebank.media import decoder_versions
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.scan_file import ScannedFile
-    from facebank.album.scan.scanner import FileTask
+    from facebank.album.scan.scan_plan import FileTask
     from facebank.vision import FaceAnalyzer
 
 HASH_DTYPE = "S32"

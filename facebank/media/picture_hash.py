@@ -137,15 +137,15 @@ def _jpeg_end(file: BinaryIO, position: int) -> int:
     """Return the end of a JPEG's picture; the end of the file if it is truncated."""
     block_start, block = position, b""
     for _ in range(_MAX_MARKERS):
-        found = _JPEG_MARKER.search(block, position - block_start) if position < block_start + len(block) else None
-        while found is None:
+        marker = _JPEG_MARKER.search(block, position - block_start) if position < block_start + len(block) else None
+        while marker is None:
             position = max(position, block_start + len(block) - 1)  # a marker may span two blocks
             block_start, block = position, _block_at(file, position)
-            found = _JPEG_MARKER.search(block)
-            if found is None and len(block) < _BLOCK:
+            marker = _JPEG_MARKER.search(block)
+            if marker is None and len(block) < _BLOCK:
                 return block_start + len(block)
-        position = block_start + found.end()
-        code = found[1][0]
+        position = block_start + marker.end()
+        code = marker[1][0]
         if code == _JPEG_END:
             return position
         if code not in _JPEG_WITHOUT_LENGTH:

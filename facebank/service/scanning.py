@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from facebank.album.scan.scanner import ScanPlan
+from facebank.album.scan.scan_plan import ScanPlan
 from facebank.album.scan.videos import ScannedVideo
 from facebank.errors import FacebankError, PhotoNotFoundError, ScanBusyError, ScanNotFoundError
 from facebank.service.problems import RequestError, code_of

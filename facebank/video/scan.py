@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.scan.scan_file import UNSETTLED, ScanFile
-from facebank.album.scan.scanner import lock_scan, may_exist, state_of
+from facebank.album.scan.scan_plan import may_exist, state_of
+from facebank.album.scan.scanner import lock_scan
 from facebank.album.scan.videos import ScannedTrack, ScannedVideo
 from facebank.errors import PhotoNotFoundError, UnreadableVideoError, VideoError
 from facebank.gallery import PlaceKind

@@ -55,7 +55,7 @@ def file_content(file: ScannedFile) -> tuple[object, ...]:
         file.content_hash,
         file.error,
         file.readers,
-        *map(_photo_content, (file.found, file.edited)),
+        *map(_photo_content, (file.photo, file.edited)),
     )
 
 

@@ -117,7 +117,7 @@ def test_shards_can_be_merged_one_after_the_other(make: Make, target: Path) -> N
 
 def test_remaining_photos_keep_groups_pairs_and_names(make: Make, target: Path) -> None:
     files = [
-        replace(file, found=replace(make_photo(7), picture_hash="ab" * 32)) if file.path == "/a/7.jpg" else file
+        replace(file, photo=replace(make_photo(7), picture_hash="ab" * 32)) if file.path == "/a/7.jpg" else file
         for file in all_files()
     ]
     merge(target, make_shards(make, FIRST, files))
@@ -131,7 +131,7 @@ def test_remaining_photos_keep_groups_pairs_and_names(make: Make, target: Path) 
     later = [file for file in files if file.path not in {"/a/5.jpg", "/a/6.jpg", "/a/7.jpg", "/a/8.jpg"}]
     moved = make_file("/a/b/6.jpg", 6)
     other = replace(
-        make_file("/a/7.jpg", 700), found=replace(make_photo(7), content_hash=f"{700:064x}", picture_hash="ab" * 32)
+        make_file("/a/7.jpg", 700), photo=replace(make_photo(7), content_hash=f"{700:064x}", picture_hash="ab" * 32)
     )
     report = merge(target, make_shards(make, SECOND, [*later, make_file("/a/5.jpg", 5), moved, other]))
     assert (report.new, report.changed, report.gone) == (1, 1, 1)
@@ -337,8 +337,8 @@ def test_a_read_only_scan_is_not_changed(make: Make) -> None:
 
 def test_edited_photos_are_merged_with_their_originals(make: Make, target: Path) -> None:
     original = replace(make_photo(2, path="/a/2.jpg"), picture_hash="ab" * 32)
-    merge(target, [make("one", [replace(make_file("/a/2.jpg", 2), found=original)], one_shard())])
-    source = make("two", [replace(make_file("/a/2.jpg", 2), found=original)], one_shard())
+    merge(target, [make("one", [replace(make_file("/a/2.jpg", 2), photo=original)], one_shard())])
+    source = make("two", [replace(make_file("/a/2.jpg", 2), photo=original)], one_shard())
     with ScanFile.open(source, PACK) as scan_file:
         scan_file.keep([edited_file("/a/2.jpg", 20)])
         scan_file.record_shards(one_shard(SECOND))

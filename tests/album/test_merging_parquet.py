@@ -51,7 +51,7 @@ def make(tmp_path: Path) -> Make:
 def all_files() -> list[ScannedFile]:
     """Return photos, copies with and without faces in their own rows, and unreadable files."""
     torn = ScannedFile("/a/torn.jpg", STATE, "ab" * 32, "truncated", None, "decoders 1")
-    known = replace(made_up_file("/a/copy.jpg", 1), found=None)
+    known = replace(made_up_file("/a/copy.jpg", 1), photo=None)
     copy = made_up_file("/a/other.jpg", 2)
     return [*(made_up_file(f"/a/{number}.jpg", number) for number in range(1, 25)), known, copy, torn]
 
@@ -125,7 +125,7 @@ def test_missing_shards_are_reported_and_missing_photos_forgotten(make: Make, ta
 
 
 def test_a_copy_finds_its_photo_in_any_shard(make: Make, target: Path) -> None:
-    copy = make("a.parquet", [replace(made_up_file("/a/copy.jpg", 1), found=None)])
+    copy = make("a.parquet", [replace(made_up_file("/a/copy.jpg", 1), photo=None)])
     photo = make("b.parquet", [made_up_file("/a/1.jpg", 1)])
     with pytest.raises(UsageError, match=r"a\.parquet lists /a/copy.jpg as a copy of a photo that none"):
         merge(target, [copy])
@@ -136,8 +136,8 @@ def test_a_copy_finds_its_photo_in_any_shard(make: Make, target: Path) -> None:
 
 def test_an_edited_photo_gets_the_faces_of_the_same_pixels(make: Make, target: Path) -> None:
     old = made_up_file("/a/1.jpg", 1)
-    assert old.found is not None
-    new = replace(old.found, faces=(), content_hash=f"{99:064x}", path="/a/edited.jpg")
+    assert old.photo is not None
+    new = replace(old.photo, faces=(), content_hash=f"{99:064x}", path="/a/edited.jpg")
     edited = ScannedFile("/a/edited.jpg", STATE, new.content_hash, None, None, edited=new)
     assert merge(target, [make("a.parquet", [edited]), make("b.parquet", [old])]).new == 2
     with ScanFile.open(target, PACK) as scan_file:
@@ -194,7 +194,7 @@ def test_a_folder_of_shards_is_merged_as_a_whole(tmp_path: Path, folder: Path) -
         with bank.album(tmp_path / "two.scan") as album:
             assert album.merge(shards).new == 3
             (photo,) = album.scan_file.photos([str(folder / "obama.jpg")])
-        expected = next(file.found for file in files if file.path.endswith("obama.jpg"))
+        expected = next(file.photo for file in files if file.path.endswith("obama.jpg"))
         assert expected is not None
         assert photo.faces[0].embedding.tolist() == expected.faces[0].embedding.tolist()
         with pytest.raises(UsageError, match="are the same scan"):

@@ -48,10 +48,10 @@ def write_shard(
 def all_files() -> list[ScannedFile]:
     """Return photos with and without faces and times, copies, and an unreadable file."""
     photos = [made_up_file(f"/a/{number:02}.jpg", number, faces=number % 4) for number in range(1, 25)]
-    found = photos[6].found
+    found = photos[6].photo
     assert found is not None
-    photos[6] = replace(photos[6], found=replace(found, taken_at=datetime(2020, 5, 17, 12), camera_dated=True))
-    known = replace(made_up_file("/a/copy.jpg", 3), found=None)
+    photos[6] = replace(photos[6], photo=replace(found, taken_at=datetime(2020, 5, 17, 12), camera_dated=True))
+    known = replace(made_up_file("/a/copy.jpg", 3), photo=None)
     torn = ScannedFile("/b/torn.jpg", STATE, "ab" * 32, "truncated", None, "decoders 1")
     edited = replace(found, faces=(), content_hash=f"{99:064x}", path="/b/edited.jpg")
     changed = ScannedFile("/b/edited.jpg", STATE, edited.content_hash, None, None, edited=edited)
@@ -171,7 +171,7 @@ def test_without_folders_the_row_of_the_last_shard_counts(tmp_path: Path) -> Non
 
 
 def test_a_copy_without_its_photo_is_an_error(tmp_path: Path) -> None:
-    write_shard(tmp_path / "1.parquet", [replace(made_up_file("/a/copy.jpg", 1), found=None)])
+    write_shard(tmp_path / "1.parquet", [replace(made_up_file("/a/copy.jpg", 1), photo=None)])
     with ParquetScan(tmp_path, PACK) as scan, pytest.raises(ScanFormatError, match=r"list /a/copy\.jpg as a copy"):
         scan.count()
 
@@ -248,11 +248,11 @@ def test_an_album_of_shards_equals_one_of_a_scan_file(tmp_path: Path, folder: Pa
                 file,
                 path=f"{file.path}.{number}.jpg",
                 content_hash=f"{number:032x}{file.content_hash[:32]}",
-                found=replace(file.found, content_hash=f"{number:032x}{file.content_hash[:32]}", picture_hash=None),
+                photo=replace(file.photo, content_hash=f"{number:032x}{file.content_hash[:32]}", picture_hash=None),
             )
             for file in files
             for number in (1, 2)
-            if file.found is not None and file.content_hash is not None
+            if file.photo is not None and file.content_hash is not None
         ]
         for number, part in enumerate((files, copies)):
             write_shard(tmp_path / "shards" / f"{number}.parquet", part, pack=identity)

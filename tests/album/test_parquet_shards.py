@@ -312,7 +312,7 @@ def test_impossible_values_are_refused(
     """The author of a hostile shard can compute valid digests and a seal."""
     photo = made_up_photo(1, faces=0)
     file = ScannedFile("/x.jpg", STATE, photo.content_hash, None, photo)
-    hostile = replace(file, found=replace(photo, faces=(replace(made_up_face(1), **change),)))
+    hostile = replace(file, photo=replace(photo, faces=(replace(made_up_face(1), **change),)))
     with pytest.raises(UsageError, match=message):
         write_shard(path, [hostile])
     with monkeypatch.context() as patch:

@@ -269,7 +269,7 @@ def test_paths_that_are_not_utf_8_are_read_back(scan_file: ScanFile) -> None:
 
 def test_cameras_dates_take_precedence_in_groups(scan_file: ScanFile) -> None:
     by_file = replace(make_photo(2, path="/a/2.jpg"), taken_at=datetime(2024, 1, 1, tzinfo=UTC))
-    scan_file.keep([make_file("/a/1.jpg", 1), replace(make_file("/a/2.jpg", 2), found=by_file)])
+    scan_file.keep([make_file("/a/1.jpg", 1), replace(make_file("/a/2.jpg", 2), photo=by_file)])
     scan_file.keep_groups({1: [1, 3], 2: [4], 3: [2]})
     mixed, dated_by_file, _ = groups_of(scan_file)
     assert (mixed.photos, mixed.first_taken, mixed.last_taken, mixed.camera_dated) == (2, WHEN, WHEN, True)
@@ -303,7 +303,7 @@ def edited_file(path: str, number: int) -> ScannedFile:
 
 def test_a_photo_with_other_metadata_keeps_its_faces_and_groups(scan_file: ScanFile, tmp_path: Path) -> None:
     original = replace(make_photo(2, path="/a.jpg"), picture_hash=PICTURE)
-    scan_file.keep([replace(make_file("/a.jpg", 2), found=original)])
+    scan_file.keep([replace(make_file("/a.jpg", 2), photo=original)])
     scan_file.keep_groups({1: [1, 2]})
     scan_file.keep([edited_file("/a.jpg", 20)])
     (updated,) = scan_file.photos()
@@ -323,7 +323,7 @@ def test_an_edited_copy_gets_the_faces_of_the_existing_photo(scan_file: ScanFile
     existing_path = tmp_path / "there.jpg"
     existing_path.touch()
     existing = replace(make_photo(2, path=str(existing_path)), picture_hash=PICTURE)
-    scan_file.keep([replace(make_file(str(existing_path), 2), found=existing)])
+    scan_file.keep([replace(make_file(str(existing_path), 2), photo=existing)])
     scan_file.keep([edited_file("/copy.jpg", 20)])
     copy, stored = sorted(scan_file.photos(), key=lambda photo: photo.path)
     assert (copy.path, copy.content_hash, stored.content_hash) == ("/copy.jpg", f"{20:064x}", f"{2:064x}")

@@ -19,7 +19,8 @@ from PIL import Image
 
 from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import UNSETTLED, ScanFile, ScannedFile
-from facebank.album.scan.scanner import FileTask, PhotoScanner, ScanReport, plan_scan, scan, state_of
+from facebank.album.scan.scan_plan import FileTask, plan_scan, state_of
+from facebank.album.scan.scanner import PhotoScanner, ScanReport, scan
 from facebank.errors import PhotoNotFoundError
 from facebank.media import Shard, find_photos, read_photo
 from facebank.operations.engine import Engine
@@ -135,7 +136,7 @@ def test_moved_renamed_and_copied_photos_are_known(engine: Engine, scan_file: Sc
     shutil.copy(folder / "biden.jpg", folder / "copy of biden.jpg")
     report, done = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.known_by_content, report.gone) == (0, 2, 0)
-    assert all(file.found is None for file in done)
+    assert all(file.photo is None for file in done)
     assert photo_names(scan_file) == ["biden.jpg", "copy of biden.jpg", "collins.jpg", "president.jpg"]
     assert scan_file.count().photos == 3
 
@@ -309,7 +310,7 @@ def test_only_a_few_tasks_are_in_memory(engine: Engine, folder: Path) -> None:
             yield path, state_of(path)
 
     results = PhotoScanner(engine.analyzer, set(), 2).scan(files())
-    assert next(results).found is not None
+    assert next(results).photo is not None
     assert yielded <= 5 * 8
     assert sum(1 for _ in results) == 199
 

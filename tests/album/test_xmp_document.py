@@ -114,6 +114,12 @@ def test_a_packet_has_its_processing_instructions_once() -> None:
     assert again.count(b"<?xpacket begin") == again.count(b"<?xpacket end") == 1
 
 
+def test_invalid_rdf_is_refused_with_the_name_of_the_file() -> None:
+    document = parse(with_regions("<rdf:li><mwg-rs:Name>Ada</mwg-rs:Name></rdf:li>"))
+    with pytest.raises(XmpError, match="has regions that are not valid RDF: write them again"):
+        document.name_region(0, "Grace")
+
+
 def test_a_name_that_xml_cannot_hold_is_refused() -> None:
     with pytest.raises(XmpError, match="XML cannot hold"):
         XmpDocument.empty("a.xmp").add_region((0.1, 0.1, 0.2, 0.2), "Ada\ufffe", (10, 10))

@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.robustness import ray_faults
 from facebank.album.scan.scan_file import ScanFile
-from facebank.album.scan.scanner import ScanReport, plan_scan, scan
+from facebank.album.scan.scan_plan import plan_scan
+from facebank.album.scan.scanner import ScanReport, scan
 from facebank.media import Shard, buckets
 from facebank.operations.engine import Engine, load_engine
 

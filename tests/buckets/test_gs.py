@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from facebank.album.scan.scan_file import ScanFile
-from facebank.album.scan.scanner import plan_scan, scan
+from facebank.album.scan.scan_plan import plan_scan
+from facebank.album.scan.scanner import scan
 from facebank.errors import ServiceError
 from facebank.media import buckets
 from facebank.operations.engine import Engine

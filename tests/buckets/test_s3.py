@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from facebank.album.scan.scan_file import ScanFile
-from facebank.album.scan.scanner import plan_scan, scan, state_of
+from facebank.album.scan.scan_plan import plan_scan, state_of
+from facebank.album.scan.scanner import scan
 from facebank.cluster.pack_files import PackName
 from facebank.cluster.worker import Job, _difference
 from facebank.errors import PhotoTooLargeError

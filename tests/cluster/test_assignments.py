@@ -32,7 +32,7 @@ def test_a_file_that_repeatedly_crashes_workers_is_given_up() -> None:
         assert assignments.suspect(batch, "ends the process") == []
         (batch,) = take_all(assignments)
     (file,) = assignments.suspect(batch, "ends the process")
-    assert (file.path, file.state, file.found, file.readers) == (*FILES[7], None, decoder_versions())
+    assert (file.path, file.state, file.photo, file.readers) == (*FILES[7], None, decoder_versions())
     assert file.error is not None
     assert "/photos/7.jpg ends the process" in file.error
     assert not len(assignments)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from facebank.album.scan.scanner import state_of
+from facebank.album.scan.scan_plan import state_of
 from facebank.cluster.pack_files import PackName
 from facebank.cluster.ray_cluster import _connect
 from facebank.cluster.ray_job import RayJob, _Worker

@@ -16,7 +16,8 @@ import pytest
 
 from benchmarks.robustness import ray_faults
 from benchmarks.robustness.ray_nodes import compare_scans
-from facebank.album.scan.scanner import PhotoScanner, state_of
+from facebank.album.scan.scan_plan import state_of
+from facebank.album.scan.scanner import PhotoScanner
 from facebank.cluster.ray_cluster import check_address
 from facebank.cluster.shard_folder import ShardFolder
 from facebank.errors import UsageError

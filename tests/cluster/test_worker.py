@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from facebank.album.scan.rows import FileStamp
-from facebank.album.scan.scanner import PhotoScanner, state_of
+from facebank.album.scan.scan_plan import state_of
+from facebank.album.scan.scanner import PhotoScanner
 from facebank.cluster import worker as workers
 from facebank.cluster.pack_files import MANIFEST, PackName, ensure_pack, read_pack_files
 from facebank.cluster.worker import Job, ScanWorker, SortedHashes, sorted_hashes
@@ -77,9 +78,9 @@ def test_results_of_a_worker_equal_a_local_scan(cache: Path) -> None:
     expected = list(PhotoScanner(load_engine(None, "cpu", 1).analyzer, set(), 1).scan(files))
     assert [(file.path, file.content_hash) for file in results] == [(file.path, file.content_hash) for file in expected]
     for result, expected_file in zip(results, expected, strict=True):
-        assert result.found is not None
-        assert expected_file.found is not None
-        for face, expected_face in zip(result.found.faces, expected_file.found.faces, strict=True):
+        assert result.photo is not None
+        assert expected_file.photo is not None
+        for face, expected_face in zip(result.photo.faces, expected_file.photo.faces, strict=True):
             assert np.array_equal(face.embedding, expected_face.embedding)
 
 
@@ -89,7 +90,7 @@ def test_a_photo_scanned_meanwhile_is_a_copy(cache: Path) -> None:
     worker.prepare(job(), [unexpected_fetch, no_hashes, no_hashes])
     digest = hashlib.sha256(Path(path).read_bytes()).digest()
     (file,) = worker.scan([(path, state_of(path))], {digest})
-    assert (file.found, file.error, file.content_hash) == (None, None, digest.hex())
+    assert (file.photo, file.error, file.content_hash) == (None, None, digest.hex())
 
 
 def test_a_missing_pack_is_fetched_once(cache: Path, other_pack: Path) -> None:

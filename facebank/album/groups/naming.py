@@ -215,15 +215,16 @@ def _add_sample(
     except PhotoError as error:
         refused[photo.path] = str(error)
         return
-    found = find_face(analyzed, photo, photo.faces[index])
-    if found is None:
+    face = find_face(analyzed, photo, photo.faces[index])
+    if face is None:
         refused[photo.path] = "the photo has changed: scan again"
         return
-    crop = engine.analyzer.crop(analyzed.photo, found)
-    samples[photo.path] = complete_sample(plain_sample(analyzed, found, thumbnail=True), found, crop, engine.analyzer)
+    crop = engine.analyzer.crop(analyzed.photo, face)
+    samples[photo.path] = complete_sample(plain_sample(analyzed, face, thumbnail=True), face, crop, engine.analyzer)
 
 
 def find_face(analyzed: AnalyzedPhoto, photo: Photo, face: Face) -> Face | None:
     """Return the scanned face in the photo that was read again; None if the photo has changed."""
     key = FaceKey.from_photo(photo, face)
-    return next((found for found in analyzed.faces if is_same_place(FaceKey.from_analysis(analyzed, found), key)), None)
+    same = (other for other in analyzed.faces if is_same_place(FaceKey.from_analysis(analyzed, other), key))
+    return next(same, None)

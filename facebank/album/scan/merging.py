@@ -181,8 +181,8 @@ class _Merge:
 
     def _take_new(self, source: MergeSource, files: Sequence[FileRow], contents: Mapping[int, str]) -> None:
         photos = source.photos_at([file.photo_id for file in files if file.photo_id is not None])
-        for file, found in zip(files, photos, strict=True):
-            photo, faces = (None, None) if found is None else found
+        for file, source_photo in zip(files, photos, strict=True):
+            photo, faces = (None, None) if source_photo is None else source_photo
             if photo is None or faces is None:
                 self._copies[file.path] = file, contents[file.photo_id or 0], photo, source.path
                 continue

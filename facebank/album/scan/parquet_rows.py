@@ -117,9 +117,9 @@ def schema_of(dimension: int) -> Any:
 
 def record_of(file: ScannedFile) -> FileRecord:
     """Return the row of a scanned file; raises `InvalidValueError` if it is invalid."""
-    photo = file.found or file.edited
+    photo = file.photo or file.edited
     error = None if file.error is None else printable(file.error)
-    status = UNREADABLE if error is not None else SCANNED if file.found else EDITED if file.edited else KNOWN
+    status = UNREADABLE if error is not None else SCANNED if file.photo else EDITED if file.edited else KNOWN
     row = None if photo is None else PhotoRow.of(0, photo)
     record = FileRecord(file.path, file.state, status, file.content_hash, error, file.readers, row)
     return _check_values(_values(record))

@@ -113,8 +113,8 @@ class ParquetScan(ScanFile):
 
     def known_photos(self) -> set[bytes]:
         """As of `ScanFile`."""
-        found = (record.content_hash for _, record in self._records() if record.error is None)
-        return {bytes.fromhex(content_hash) for content_hash in found if content_hash is not None}
+        hashes = (record.content_hash for _, record in self._records() if record.error is None)
+        return {bytes.fromhex(content_hash) for content_hash in hashes if content_hash is not None}
 
     def tags(self) -> list[TagRow]:
         """Return an empty list: facebank writes no names for the photos of shards."""
@@ -181,12 +181,12 @@ class ParquetScan(ScanFile):
     def locate_face(self, face_id: int) -> tuple[Photo, int]:
         """As of `ScanFile`; of several files, the first in the shards."""
         photo_id, index = self._photo_of(face_id), self._archive.index
-        record, faces = self._archive.row(photo_id)
+        record, rows = self._archive.row(photo_id)
         path = self._archive.row(index.file_of(photo_id))[0].path
         if record.photo is None:
             raise ScanFormatError(f"{printable(str(self.path))} has lost a photo: open it again.")
-        (found,) = faces_of([faces], self._dimension)
-        return record.photo.with_faces(path, found), face_id - index.first_face_id(photo_id)
+        (faces,) = faces_of([rows], self._dimension)
+        return record.photo.with_faces(path, faces), face_id - index.first_face_id(photo_id)
 
     def _photo_of(self, face_id: int) -> int:
         try:
@@ -207,13 +207,13 @@ class ParquetScan(ScanFile):
                 if once and seen[photo_id]:
                     continue
                 seen[photo_id] = True
-                owner, photo_faces = (record, faces) if photo_id == number else self._archive.row(photo_id)
+                owner, owned_rows = (record, faces) if photo_id == number else self._archive.row(photo_id)
                 row = record.photo or owner.photo
                 if row is not None:
-                    wanted.append((record, row, photo_faces, index.first_face_id(photo_id)))
-            found = faces_of([faces for _, _, faces, _ in wanted], self._dimension)
-            for (record, row, _, first), faces_found in zip(wanted, found, strict=True):
-                yield list(range(first, first + len(faces_found))), row.with_faces(record.path, faces_found)
+                    wanted.append((record, row, owned_rows, index.first_face_id(photo_id)))
+            faces_of_photos = faces_of([rows for _, _, rows, _ in wanted], self._dimension)
+            for (record, row, _, first_id), photo_faces in zip(wanted, faces_of_photos, strict=True):
+                yield list(range(first_id, first_id + len(photo_faces))), row.with_faces(record.path, photo_faces)
 
     def _rows_in(self, group: RowGroup, places: Sequence[str]) -> Iterator[tuple[int, FileRecord, list[FaceRow]]]:
         """Yield the current rows of a group that are photos, in some folders or in all."""
@@ -248,8 +248,8 @@ class ParquetScan(ScanFile):
         """As of `ScanFile`; faces of removed shards are omitted."""
         groups, _ = self._groups.read()
         face_ids = self._face_ids({name for names in groups.values() for name in names})
-        found = {number: [face_ids[name] for name in names if name in face_ids] for number, names in groups.items()}
-        return {number: group for number, group in found.items() if group}
+        present = {number: [face_ids[name] for name in names if name in face_ids] for number, names in groups.items()}
+        return {number: group for number, group in present.items() if group}
 
     def told_apart(self) -> list[tuple[int, int]]:
         """As of `ScanFile`; faces of removed shards are omitted."""

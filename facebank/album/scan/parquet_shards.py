@@ -139,8 +139,8 @@ def write_parquet_shard(path: Path, files: Iterable[ScannedFile], header: ShardH
                         f"{printable(str(path))} cannot store the results of {first} to {last}: {error}"
                     ) from error
                 writer.write_table(table, row_group_size=len(group))
-                photos += sum(file.found is not None for file in group)
-                faces += sum(0 if file.found is None else len(file.found.faces) for file in group)
+                photos += sum(file.photo is not None for file in group)
+                faces += sum(0 if file.photo is None else len(file.photo.faces) for file in group)
             counts = ShardCounts(len(seen), photos, faces)
             writer.add_key_value_metadata(_footer_of(header, counts))
             writer.close()
@@ -154,13 +154,13 @@ def _table_of(files: Sequence[ScannedFile], seen: set[str], dimension: int) -> A
     seen.update(file.path for file in files)
     if len(seen) != first + len(files):
         raise InvalidValueError("it holds a path twice")
-    return columns_of(records, [file.found for file in files], first, dimension)
+    return columns_of(records, [file.photo for file in files], first, dimension)
 
 
 def _groups(files: Iterable[ScannedFile]) -> Iterator[list[ScannedFile]]:
     group, faces = list[ScannedFile](), 0
     for file in files:
-        count = 0 if file.found is None else len(file.found.faces)
+        count = 0 if file.photo is None else len(file.photo.faces)
         if group and (len(group) >= MAX_ROWS or faces + count > _MAX_GROUP_FACES):
             yield group
             group, faces = [], 0

@@ -76,9 +76,9 @@ class ScannedFile:
     state: FileStamp  # as it was before the file was read
     content_hash: str | None  # SHA-256 of its bytes, in hex; None if it cannot be read
     error: str | None  # why it cannot be decoded, or None
-    found: Photo | None  # the photo with its faces; None for known content or on an error
+    photo: Photo | None  # with its faces; None for known content or on an error
     readers: str | None = None  # `facebank.media.decoder_versions` that failed to decode it; None to retry in any case
-    edited: Photo | None = None  # the photo without faces if its pixels are known under other bytes; else None
+    edited: Photo | None = None  # without its faces, if the pixels are known under other bytes; else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +218,8 @@ class ScanFile:
         """Store the results of files atomically; raises `StorageError` if the scan file cannot be written."""
         with self._tables.changing() as changed:
             for file in files:
-                if file.found is not None:
-                    self._tables.add_photo(file.found, changed)
+                if file.photo is not None:
+                    self._tables.add_photo(file.photo, changed)
                 state = file.state
                 if file.edited is not None and not self._tables.add_edited(file.path, file.edited, changed):
                     state = UNSETTLED

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from facebank.album.people_cache import cache_people, has_cached_people
 from facebank.album.scan.opening import open_source, scans_in
 from facebank.album.scan.scan_file import ScanFile
-from facebank.album.scan.scanner import lock_scan, plan_scan, scan
+from facebank.album.scan.scan_plan import plan_scan
+from facebank.album.scan.scanner import lock_scan, scan
 from facebank.errors import FacebankError, PhotoNotFoundError, UsageError
 from facebank.gallery import PlaceKind
 from facebank.storage.paths import place_path

@@ -106,10 +106,10 @@ class ScanVideos:
         """Return the videos below a folder, or the single one, by path, in order; None for all."""
         with self._tables.reading():
             rows = list(self._tables.whole_table("videos", "id", _video_row, "videos"))
-        found = sorted((row for row in rows if place is None or _is_inside(row.path, place)), key=lambda row: row.path)
-        if len({row.path for row in found}) != len(found):
+        inside = sorted((row for row in rows if place is None or _is_inside(row.path, place)), key=lambda row: row.path)
+        if len({row.path for row in inside}) != len(inside):
             raise SCAN_FILE.damage_error(self._tables.path)
-        return {row.path: row for row in found}
+        return {row.path: row for row in inside}
 
     def unreadable(self, place: str) -> dict[str, str]:
         """Return the errors of unreadable videos below a folder, by path."""

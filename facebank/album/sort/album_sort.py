@@ -70,7 +70,8 @@ def mend_album_sort(bank: GalleryAccess, out: Place) -> Entry | None:
 
     Raises `StorageError` if the journal is not trusted.
     """
-    journal = read_journal(Path(absolute(out)), key := journal_key(bank.gallery))
+    key = journal_key(bank.gallery)
+    journal = read_journal(Path(absolute(out)), key)
     journal.require_trust()
     return None if key is None else mend_sorting(journal, key)
 

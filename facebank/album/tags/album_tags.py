@@ -79,8 +79,8 @@ def recorded_photos(bank: GalleryAccess, scan_file: ScanFile, name: str) -> list
     """Return the paths of the photos for which a scan records a person's name, or that of a forgotten person."""
     names = bank.gallery.names()
     other_ids = {person_id for person_id, other in names.items() if name_key(other) != name_key(name)}
-    found = {tag.photo_path for tag in scan_file.tags() if tag.person_id not in other_ids}
-    return sorted(map(Path, found))
+    photo_paths = {tag.photo_path for tag in scan_file.tags() if tag.person_id not in other_ids}
+    return sorted(map(Path, photo_paths))
 
 
 def remove_album_tags(

@@ -125,9 +125,9 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
                 names.setdefault(matched[index], {}).setdefault(name_key(region.name), region.name)
             else:
                 unmatched[name_key(region.name)] = region.name
-    found = {key for keys in names.values() for key in keys}
-    yield from (_unmatched_tag(photo.path, name) for key, name in unmatched.items() if key not in found)
-    yield from (_own_tag(photo.path, name) for key, name in ours.items() if key not in found)
+    matched_keys = {key for keys in names.values() for key in keys}
+    yield from (_unmatched_tag(photo.path, name) for key, name in unmatched.items() if key not in matched_keys)
+    yield from (_own_tag(photo.path, name) for key, name in ours.items() if key not in matched_keys)
     for face_index, face_names in names.items():
         yield _offer(photo, face_index, [name for key, name in face_names.items() if key])
 

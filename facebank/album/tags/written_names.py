@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.album.scan.rows import TagRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
-from facebank.album.scan.scanner import state_of
+from facebank.album.scan.scan_plan import state_of
 from facebank.errors import FacebankError, GalleryError, StorageError
 from facebank.gallery import FaceKey, name_key
 

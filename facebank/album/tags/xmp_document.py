@@ -106,10 +106,10 @@ class XmpDocument:
 
     def _find_rdf(self) -> Any:
         root = self._tree.getroot()
-        found = [root] if root.tag == f"{RDF}RDF" else root.findall(f"{RDF}RDF")
-        if len(found) != 1:
+        nodes = [root] if root.tag == f"{RDF}RDF" else root.findall(f"{RDF}RDF")
+        if len(nodes) != 1:
             raise XmpError(f"{printable(self._name)} holds XML that is not XMP: it must have one rdf:RDF")
-        return found[0]
+        return nodes[0]
 
     def to_bytes(self) -> bytes:
         """Return the document in UTF-8, for a sidecar."""
@@ -385,11 +385,11 @@ def text_of(element: Any, field: str) -> str:
     attribute = body.get(field)
     if attribute is not None:
         return str(attribute).strip()
-    found = body.find(field)
-    if found is None:
+    child = body.find(field)
+    if child is None:
         return ""
-    inner = next(items_of(found), None)
-    return str((found if inner is None else inner).xpath("string()")).strip()
+    inner = next(items_of(child), None)
+    return str((child if inner is None else inner).xpath("string()")).strip()
 
 
 def list_of(element: Any) -> Any:
@@ -399,8 +399,8 @@ def list_of(element: Any) -> Any:
 
 def items_of(element: Any) -> Iterator[Any]:
     """Return the items of the list in an element."""
-    found = list_of(element)
-    return iter(()) if found is None else found.iterchildren(f"{RDF}li")
+    items = list_of(element)
+    return iter(()) if items is None else items.iterchildren(f"{RDF}li")
 
 
 def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | None = None) -> None:
@@ -414,20 +414,20 @@ def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | Non
     if body.get(field) is not None:
         body.set(field, text)
         return
-    found = body.find(field)
-    if found is None:
-        found = etree.SubElement(open_struct(element), field, nsmap=nsmap)
-    for child in list(found):
-        found.remove(child)
-    found.text = text or None  # lxml reads an empty text as None
+    node = body.find(field)
+    if node is None:
+        node = etree.SubElement(open_struct(element), field, nsmap=nsmap)
+    for child in list(node):
+        node.remove(child)
+    node.text = text or None  # lxml reads an empty text as None
 
 
 def drop(element: Any, field: str) -> None:
     """Remove a field in any form; no-op if absent."""
     body = _body(element)
     body.attrib.pop(field, None)
-    for found in body.findall(field):
-        body.remove(found)
+    for child in body.findall(field):
+        body.remove(child)
 
 
 def open_struct(element: Any) -> Any:

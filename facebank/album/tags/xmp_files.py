@@ -73,7 +73,7 @@ def read_photo_xmp(path: Path, *, to_change: bool = True) -> PhotoXmp:
     packet = find_packet(file.data, header.format_name, str(path))
     data = header.xmp if packet is None else packet.data
     extended = None if packet is None else packet.extended
-    found = map(_read_sidecar, possible_sidecars(path))
+    sidecars = map(_read_sidecar, possible_sidecars(path))
     return PhotoXmp(
         path=path,
         file=file,
@@ -81,7 +81,7 @@ def read_photo_xmp(path: Path, *, to_change: bool = True) -> PhotoXmp:
         packet=packet,
         embedded=None if data is None else XmpSource(path, XmpDocument.parse(data, str(path))),
         extended=None if extended is None else XmpSource(path, XmpDocument.parse(extended, str(path))),
-        sidecars=tuple(source for source in found if source is not None),
+        sidecars=tuple(source for source in sidecars if source is not None),
     )
 
 
