@@ -123,7 +123,7 @@ class Dataset:
             raise DatasetError(f"{printable(self.title)}: the dataset has no photos")
         name, count = Counter(photo.name for photo in self.photos).most_common(1)[0]
         if count > 1:
-            raise DatasetError(f"{printable(self.title)}: two photos have the same name, {printable(name)}")
+            raise DatasetError(f"{printable(self.title)}: two photos have the same name, {printable(name)}; rename one")
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -162,7 +162,7 @@ def read_dataset_photo(photo: DatasetPhoto) -> DecodedPhoto:
     """
     content = photo.content
     if isinstance(content, Face):
-        raise PhotoError(f"{printable(photo.name)} is an embedding and has no pixels")
+        raise PhotoError(f"{printable(photo.name)} is an embedding and has no pixels; pass the photo")
     if isinstance(content, Path):
         decoded = read_photo(content)
     elif isinstance(content, bytes):

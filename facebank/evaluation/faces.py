@@ -366,7 +366,7 @@ def _make_result(turns: int, faces: Sequence[Face], content_hash: str, reason: s
 def _content_hash(photo: DatasetPhoto) -> str:
     content = photo.content
     if isinstance(content, Face):
-        raise PhotoError(f"{printable(photo.name)} is an embedding and has no pixels")
+        raise PhotoError(f"{printable(photo.name)} is an embedding and has no pixels; pass the photo")
     if isinstance(content, Path):
         try:
             return sha256_of(content)

@@ -105,7 +105,8 @@ def pairs_of(faces: FaceSet, random: np.random.Generator) -> Pairing:
         skipped = dataset.skipped[0] if dataset.pairs and dataset.skipped else None
         hint = f"; skipped entries include {printable(skipped.entry)}: {printable(skipped.reason)}" if skipped else ""
         raise DatasetError(
-            f"{printable(dataset.title)}: there are no pairs {missing}, and error rates need both kinds{hint}"
+            f"{printable(dataset.title)}: there are no pairs {missing}, and error rates need both kinds: add photos, "
+            f"or pairs to the list{hint}"
         )
     return pairing
 

@@ -197,7 +197,7 @@ def enroll(
         [index for index in indices if faces.faces[index] is not None and people[index] >= 0], dtype=np.int64
     )
     if not len(used):
-        raise DatasetError("none of the photos to enroll shows a face of a labeled person")
+        raise DatasetError("none of the photos to enroll shows a face of a labeled person; add photos")
     matrix = np.stack([face.embedding for index in used if (face := faces.faces[index]) is not None])
     names = {int(number): faces.dataset.people[number] for number in np.unique(people[used])}
     masked, moved = None, list["FloatArray"]()
@@ -272,7 +272,7 @@ def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, ran
     if not len(eligible):
         raise DatasetError(
             f"{printable(faces.dataset.title)}: nobody has {photos + 1} photos with a face, of which {photos} "
-            f"could be enrolled and one searched for"
+            "could be enrolled and one searched for; add photos, or enroll fewer with --enrolled"
         )
     if len(ineligible) < MIN_STRANGERS and len(eligible) > 2:
         held_out = max(1, len(eligible) // 3)

@@ -198,13 +198,15 @@ def read_manifest(folder: Path, name: str = MANIFEST_NAME) -> PackManifest:
 def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
     """Return the manifest in TOML data of at most 256 KiB; raises as `read_manifest`; `label` names it in messages."""
     if len(data) > MAX_MANIFEST_BYTES:
-        raise ManifestError(f"{label} is longer than {MAX_MANIFEST_BYTES} bytes, so it is not a pack manifest")
+        raise ManifestError(f"{label} is longer than {MAX_MANIFEST_BYTES} bytes: use the pack.toml of a pack")
     if data.count(b".") > _MAX_DOTS:
-        raise ManifestError(f"{label} contains more than {_MAX_DOTS} dots, so it is not a pack manifest")
+        raise ManifestError(f"{label} contains more than {_MAX_DOTS} dots: use the pack.toml of a pack")
     try:
         content = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # numbers with too many digits raise a plain ValueError
-        raise ManifestError(f"{label} is not valid TOML: {printable(str(error)) or 'nested too deeply'}") from error
+        raise ManifestError(
+            f"{label} is not valid TOML: {printable(str(error)) or 'nested too deeply'}: correct it"
+        ) from error
     schema = content.pop("schema", None)
     if type(schema) is not int or schema != _SCHEMA:
         raise _key_error(label, "schema", str(_SCHEMA), "is missing" if schema is None else "is wrong")

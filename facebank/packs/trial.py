@@ -112,5 +112,6 @@ def _exit_reason(code: int, limits: TrialLimits) -> str:
 
 def _failure_error(manifest: PackManifest, reason: str) -> PackIntegrityError:
     return PackIntegrityError(
-        f"the pack {manifest.name!r} was tried on photos and failed: {reason}; nothing was installed"
+        f"the pack {manifest.name!r} was tried on photos and failed: {reason}; nothing was installed: "
+        "get another version of the pack"
     )

@@ -203,7 +203,9 @@ class ImageArray:
         except (OSError, zlib.error) as error:
             raise PhotoError(f"image {number + 1} of {printable(str(self._path))} cannot be read: {error}") from error
         if len(data) != size:
-            raise PhotoError(f"image {number + 1} of {printable(str(self._path))} cannot be read: the file has changed")
+            raise PhotoError(
+                f"image {number + 1} of {printable(str(self._path))} cannot be read: the file has changed; run again"
+            )
         return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
     def _find_values(self) -> int:

@@ -169,7 +169,9 @@ def compare_with(
 def _check_names(systems: Sequence[ComparedSystem]) -> None:
     keys = [system.key for system in systems]
     if len(keys) < 2 or "" in keys:
-        raise UsageError("a comparison needs at least two packs or classifiers with different names")
+        raise UsageError(
+            "a comparison needs at least two packs or classifiers with different names: add --with or --with-classifier"
+        )
     if len(set(keys)) != len(keys):
         names = ", ".join(printable(system.name) for system in systems)
         raise UsageError(f"two compared systems have the same name: {names}; choose another pack or classifier")

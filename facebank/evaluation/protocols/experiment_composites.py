@@ -114,7 +114,7 @@ def _video_table(bench: Bench, video: Path, trial: TrialGallery) -> tuple[Table,
         answer = ", ".join(decision.person or decision.decision.value for decision in decisions)
         rows.append((f"{number}", f"{len(faces)}", answer or "–"))
     if not rows:
-        raise DatasetError(f"{printable(str(video))}: the video has no readable frames")
+        raise DatasetError(f"{printable(str(video))}: the video has no readable frames; pass another with --video")
     return Table(f"{printable(video.name)}, frame by frame", ("frame", "faces", "decisions"), tuple(rows)), named
 
 

@@ -163,7 +163,7 @@ class ExperimentRun:
     def trial(self) -> TrialGallery:
         """The gallery of the last draw; raises `RuntimeError` before `few_photos` has run."""
         if self.last is None:
-            raise RuntimeError("nothing has been enrolled yet")
+            raise RuntimeError("nothing is enrolled: the step few_photos must come first")
         return self.last[1]
 
     @property

@@ -422,7 +422,7 @@ def draw_all(
     if not all(np.isin(owners[draw.probes], plan.people).any() for draw in drawn):
         raise DatasetError(
             f"{printable(faces.dataset.title)}: no probes are left, since all other photos share their source with an "
-            "enrolled photo or are copies of one"
+            "enrolled photo or are copies of one; add photos of other occasions"
         )
     return tuple(drawn), tuple(leaks.values())
 

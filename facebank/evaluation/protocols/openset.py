@@ -187,7 +187,7 @@ def _usable_shots(faces: FaceSet, shots: Sequence[int]) -> tuple[int, ...]:
     if not used:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: no labeled person has {min(shots) + 1} photos with a face, of which "
-            f"{min(shots)} could be enrolled and one searched for"
+            f"{min(shots)} could be enrolled and one searched for; add photos, or enroll fewer with --enrolled"
         )
     return used
 

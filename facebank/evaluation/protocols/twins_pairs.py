@@ -42,7 +42,7 @@ _METHOD = (
 )
 MAX_PEOPLE = 12
 """Maximum size of a dataset whose people form one group if no person is given."""
-NO_TESTABLE_GROUP = "no group can be tested, since none has two people with a photo with a face"
+NO_TESTABLE_GROUP = "no group can be tested, since none has two people with a photo with a face; add photos"
 """The error if no group can be tested."""
 
 
@@ -274,9 +274,11 @@ def groups_of(
     selected = tuple(dict.fromkeys(dataset.people if people is None else people))
     missing = [name for name in selected if name not in dataset.people]
     if missing:
-        raise DatasetError(f"{printable(dataset.title)}: no person is called {printable(missing[0])!r}")
+        raise DatasetError(
+            f"{printable(dataset.title)}: no person is called {printable(missing[0])!r}; correct --person"
+        )
     if len(selected) < 2:
-        raise DatasetError(f"{printable(dataset.title)}: two people are needed; one is given")
+        raise DatasetError(f"{printable(dataset.title)}: two people are needed; add one with --person")
     return [TwinGroup(selected)]
 
 
