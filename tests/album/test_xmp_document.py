@@ -61,7 +61,7 @@ def test_adding_a_region_preserves_everything_else(program: str) -> None:
     assert [region for region in reread.regions if region.name != "Grace"] == before
     (grace,) = (region for region in reread.regions if region.name == "Grace")
     assert grace.box == pytest.approx((0.5, 0.5, 0.6, 0.7))
-    assert grace.is_ours
+    assert grace.is_by_facebank
     after = iter(elements(document.to_bytes()))
     assert all(entry in after for entry in elements(PROGRAMS[program].encode()))
 
@@ -95,7 +95,7 @@ def test_regions_are_read_as_they_were_written(faces: list[tuple[Box, str]], ori
         for written, (box, _) in zip(read.regions, faces, strict=True):
             assert turn == orientation
             assert written.box is not None
-            assert written.is_ours
+            assert written.is_by_facebank
             assert turn_box(written.box, turn) == pytest.approx(box, abs=2e-6)
         assert read.to_bytes() == parse(read.to_bytes()).to_bytes()
 
@@ -105,7 +105,7 @@ def test_a_name_changed_by_another_program_is_not_facebanks() -> None:
     document.add_region((0.1, 0.1, 0.2, 0.2), "Ada", (10, 10))
     data = document.to_bytes().replace(b"<mwg-rs:Name>Ada", b"<mwg-rs:Name>Grace")
     (region,) = parse(data).regions
-    assert (region.name, region.written_name, region.is_ours) == ("Grace", "Ada", False)
+    assert (region.name, region.written_name, region.is_by_facebank) == ("Grace", "Ada", False)
 
 
 def test_a_packet_has_its_processing_instructions_once() -> None:

@@ -119,7 +119,7 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
         for index, region in enumerate(view.regions):
             if not region.is_face:
                 continue
-            if region.is_ours and region.name and not own:
+            if region.is_by_facebank and region.name and not own:
                 ours[name_key(region.name)] = region.name
             elif index in matched:
                 names.setdefault(matched[index], {}).setdefault(name_key(region.name), region.name)

@@ -75,6 +75,6 @@ def _list_regions(source: XmpSource, frame: PhotoFrame) -> Iterator[ShownRegion]
             box=box,
             vocabulary=region.vocabulary,
             file=str(source.path),
-            written_by_facebank=region.is_ours,
+            written_by_facebank=region.is_by_facebank,
             problem=problem,
         )

@@ -217,7 +217,7 @@ class RegionView:
             and box is not None
             and name_key(region.name) == name_key(person)
             and faces.get(index) != face_index
-            and not (region.is_ours and faces.get(index) in known)
+            and not (region.is_by_facebank and faces.get(index) in known)
             and not (index not in faces and self._is_inside(face_index, box))
             for index, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
         )

@@ -79,8 +79,8 @@ class Region:
         return self.kind.casefold() in {"face", ""}
 
     @property
-    def is_ours(self) -> bool:
-        """Whether facebank wrote the name and nobody has changed it since."""
+    def is_by_facebank(self) -> bool:
+        """Whether the name was written by facebank and not changed since."""
         return self.written_name is not None and self.name == self.written_name
 
 

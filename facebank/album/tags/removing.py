@@ -106,4 +106,4 @@ def _has(region: Region, key: str) -> bool:
 
 
 def _is_ours(region: Region, key: str) -> bool:
-    return region.vocabulary is Vocabulary.MWG and region.is_ours and _has(region, key)
+    return region.vocabulary is Vocabulary.MWG and region.is_by_facebank and _has(region, key)

@@ -242,7 +242,9 @@ def _plan(
     named = [region for view in views for region in view.named_regions(face_index)]
     if not person:
         return TaggedFace(face_number, person, Action.ADDED if index is None and not named else Action.UNCHANGED)
-    others = (region.name for region in named if not region.is_ours and name_key(region.name) != name_key(person))
+    others = (
+        region.name for region in named if not region.is_by_facebank and name_key(region.name) != name_key(person)
+    )
     other = next(others, None)
     if other is None and any(view.names_another(face_index, person, known) for view in views):
         other = person
@@ -335,7 +337,9 @@ def save(xmp: PhotoXmp, source: XmpSource) -> str | None:
 def remaining_names(sources: Sequence[XmpSource]) -> dict[str, tuple[str, ...]]:
     """Return the unchanged names in documents that facebank wrote, by file."""
     return {
-        str(source.path): tuple(region.name for region in source.document.regions if region.is_ours and region.name)
+        str(source.path): tuple(
+            region.name for region in source.document.regions if region.is_by_facebank and region.name
+        )
         for source in sources
     }
 

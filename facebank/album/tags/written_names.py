@@ -65,7 +65,7 @@ class TagMarks:
 
         `denied` are the keys (`name_key`) of the names that were denied of the face.
         """
-        if not region.is_ours or not region.name:
+        if not region.is_by_facebank or not region.name:
             return False
         key = name_key(region.name)
         if key in denied:
