@@ -9,5 +9,5 @@ from facebank.operations.engine import Engine, load_engine
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """The engine of the default pack."""
+    """The engine of the embedded pack, loaded once."""
     return load_engine()

@@ -35,7 +35,7 @@ _TABLE_BYTES = 8192  # the header, the people and their names
 
 @pytest.fixture
 def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
-    """A gallery of people with one to five samples, drawn and worn masks, birth dates and a stranger."""
+    """A gallery of people with one to five samples, drawn and worn masks, and a birth date."""
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     faces, random = FaceFactory(), np.random.default_rng(1)
     opened = Gallery.open(tmp_path / "family.facebank", faces.pack, create=True)
@@ -58,14 +58,14 @@ def open_in_memory(gallery: Gallery) -> GalleryIndex:
 
 def read_arrays(people: PeopleIndex | None) -> list[bytes]:
     assert people is not None
-    places, rows = np.arange(len(people.people)), np.arange(people.count)
+    positions, rows = np.arange(len(people.people)), np.arange(people.count)
     arrays: list[Any] = [
         people.people,
         people.starts,
         people.vectors(),
         people.qualities(rows),
-        people.prototypes_of(places),
-        people.common_with_others(places),
+        people.prototypes_of(positions),
+        people.common_with_others(positions),
         people.total,
         np.array(people.commonness),
     ]

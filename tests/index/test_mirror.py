@@ -41,7 +41,7 @@ _seeds = count(1000)  # unique: tests look for the vectors in Milvus's files
 
 @pytest.fixture
 def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]:
-    """A gallery of people with one to three samples, some in masks."""
+    """A gallery of people with one to three samples, most of them with a drawn mask."""
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     faces, random = FaceFactory(next(_seeds)), np.random.default_rng(1)
     with Gallery.open(tmp_path / "family.facebank", faces.pack, create=True) as opened:

@@ -88,7 +88,7 @@ MakeGallery = Callable[..., Gallery]
 
 @pytest.fixture
 def engine() -> Engine:
-    """The embedded pack, whose networks are never loaded here."""
+    """The engine of the embedded pack; its networks are never loaded here."""
     return load_engine()
 
 
@@ -109,7 +109,7 @@ def make_gallery(tmp_path: Path, engine: Engine, request: pytest.FixtureRequest)
 
 @pytest.fixture
 def uncalibrated_engine(tmp_path: Path) -> Engine:
-    """The embedded pack without its calibration."""
+    """The engine of the embedded pack without its calibration."""
     folder = tmp_path / "uncalibrated"
     shutil.copytree(load_pack().folder, folder)
     (folder / CALIBRATION_NAME).unlink()
