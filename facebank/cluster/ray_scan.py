@@ -1,7 +1,7 @@
 """Scanning on many machines: one worker per core analyzes photos, and this process writes the results.
 
-It uses Ray's actors rather than Ray Data, which has no time limit for a batch, retries a batch that crashes its worker
-forever, and does not report which photo was the cause.
+It uses Ray's actors. Ray Data has no time limit for a batch, retries a batch that crashes its worker forever, and does
+not report which photo was the cause.
 """
 
 from __future__ import annotations

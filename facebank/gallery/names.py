@@ -51,8 +51,8 @@ def normalize_name(text: str) -> str:
     Raises
     ------
     InvalidNameError
-        The name is empty, ``.`` or ``..``, longer than 200 characters, or has a slash, a backslash, control or other
-        invisible characters, such as those that change the direction of writing.
+        The name is not text, empty, ``.`` or ``..``, or longer than 200 characters; or it contains a slash, a backslash
+        or an invisible character, such as one that changes the direction of writing.
 
     Examples
     --------

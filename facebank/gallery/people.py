@@ -314,7 +314,7 @@ def unmerge(connection: sqlite3.Connection, name: str) -> list[Person]:
     merges = merges_of(connection, target.id)
     if not merges:
         raise UsageError(
-            f"Nothing to undo for '{printable(target.name)}': nobody was merged whose samples are left. "
+            f"No merge into '{printable(target.name)}' can be undone, because none has samples that still exist: "
             "'facebank people split' makes two people of one."
         )
     last = max(merge.batch for merge in merges)

@@ -6,12 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-# In seconds unless noted.
-_MIN_STEPS = 3  # steps; the first also loads networks
-_MIN_PAUSE = 0.1
-_MIN_TIME = 2.0
-_MARK_INTERVAL = 1.0
-_WINDOW = 60.0
+_MIN_STEPS = 3  # the first also loads networks
+_MIN_PAUSE, _MIN_TIME, _MARK_INTERVAL, _WINDOW = 0.1, 2.0, 1.0, 60.0  # seconds
 
 
 class Pace:

@@ -60,7 +60,7 @@ def test_a_merge_is_undone_completely(family: Gallery, faces: FaceFactory) -> No
     assert family.people_with_merges() == set()
     assert len(family.vectors().sample_ids) == 6
     assert inspect_gallery(family.path).problems == ()
-    with pytest.raises(UsageError, match="Nothing to undo"):
+    with pytest.raises(UsageError, match="No merge into"):
         family.unmerge("Ada")
 
 

@@ -87,7 +87,7 @@ def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: 
     assert [sample.id for sample in bank.gallery.samples("Kit Again")] == kit_ids
     with pytest.raises(UsageError, match="do not form two halves"):
         bank.split("Barack", "Somebody")
-    with pytest.raises(UsageError, match="Nothing to undo"):
+    with pytest.raises(UsageError, match="No merge into"):
         bank.unmerge("Barack")
 
 
