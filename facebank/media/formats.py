@@ -166,9 +166,9 @@ def recognize_format(data: bytes, label: str) -> PhotoFormat:
 def open_image(data: bytes, photo_format: PhotoFormat, label: str) -> ImageFile:
     """Return Pillow's image of a file, its pixels not decoded yet; `label` names it in messages.
 
-    Raises `UnsupportedPhotoError` if the decoder is not installed, or is one of Pillow's slow Python decoders (a
-    microsecond per pixel, for compressed BMP and PPM of unusual depth), or if a TIFF starts with a thumbnail, as raw
-    files of cameras do. On a damaged file it raises whatever Pillow's plugin raises.
+    Raises `UnsupportedPhotoError` if the decoder is not installed, or if a TIFF starts with a thumbnail, as raw files
+    of cameras do. Pillow's slow Python decoders (a microsecond per pixel, for compressed BMP and PPM of unusual depth)
+    count as unsupported, too. On a damaged file it raises whatever Pillow's plugin raises.
     """
     try:
         module = import_module(photo_format.module)

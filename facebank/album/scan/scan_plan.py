@@ -51,8 +51,8 @@ class ScanPlan:
     skipped: SkippedCounts = field(default_factory=SkippedCounts)  # files of other kinds in the folders
     shard: Shard | None = None  # the photos to scan; None for all
     whole: tuple[str, ...] = ()  # places that are folders and were listed completely
-    begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    # skipped objects, which `skipped` has too
+    begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))  # when the places were listed
+    # skipped objects of buckets, which `skipped` counts too
     in_buckets: GatheredPhotos = field(default_factory=lambda: GatheredPhotos((), 0))
 
 
@@ -144,10 +144,10 @@ def plan_scan(
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """The contents of a folder or file, as far as they belong to the shard."""
+    """The contents of a folder or file that belong to the shard."""
 
-    photos: tuple[str, ...]
-    videos: int
+    photos: tuple[str, ...]  # absolute paths
+    videos: int  # number of videos
     skipped: tuple[tuple[Path, SkippedKind], ...]
     has_photos: bool  # whether it has a photo, of whichever shard
     is_complete: bool  # whether it is a folder that was listed completely
@@ -177,7 +177,7 @@ class _Folder:
         return is_annotated(Path(path), self.within)
 
     def may_contain(self, path: str) -> bool:
-        """Return whether a file that is not listed may be there: see `may_exist`."""
+        """Return whether a file that is not listed may exist: see `may_exist`."""
         return may_exist(path)
 
 
@@ -185,8 +185,8 @@ class _Folder:
 class _Bucket:
     """The contents of a bucket, a part of one or an object, as of `_Folder`, from its listing."""
 
-    photos: tuple[str, ...]
-    videos: int
+    photos: tuple[str, ...]  # addresses
+    videos: int  # number of videos
     skipped: tuple[tuple[str, SkippedKind], ...]
     has_photos: bool
     is_complete: bool

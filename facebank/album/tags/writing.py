@@ -176,8 +176,8 @@ def _tag(
             changed.append(target)
             removed += names
         for plan in plans:
-            before = faces.get(plan.face_number, plan)
-            faces[plan.face_number] = max(before, plan, key=lambda tagged: _ORDER.index(tagged.action))
+            other = faces.get(plan.face_number, plan)
+            faces[plan.face_number] = max(other, plan, key=lambda tagged: _ORDER.index(tagged.action))
     inside = [] if xmp.embedded is None or options.into_photos else [xmp.embedded]
     planned = TaggedPhoto(
         photo.path,
