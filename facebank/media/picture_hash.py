@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BLOCK = 1024 * 1024
 _MAX_PARTS = 100_000  # segments or chunks; an animation has one or two for each frame
 _MAX_MARKERS = 1_000  # within and between a JPEG's scans, at most 50
-_KIND = b"facebank picture 1 "
+_PREFIX = b"facebank picture 1 "
 _JPEG_COMMENT, _JPEG_APP0, _JPEG_APP14, _JPEG_APP15 = 0xFE, 0xE0, 0xEE, 0xEF
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -78,7 +78,7 @@ def _hasher(head: bytes) -> Callable[[BinaryIO], str] | None:
 
 def _hash_jpeg(file: BinaryIO) -> str:
     """Hash the tables and frames before the first scan, the color transform and all scans."""
-    digest = hashlib.sha256(_KIND + b"JPEG")
+    digest = hashlib.sha256(_PREFIX + b"JPEG")
     position, components, has_jfif, transform = 2, b"", False, b""
     for _ in range(_MAX_PARTS):
         code, position = _jpeg_marker(file, position)
@@ -159,7 +159,7 @@ def _block_at(file: BinaryIO, position: int, size: int = _BLOCK) -> bytes:
 
 
 def _hash_png(file: BinaryIO) -> str:
-    digest = hashlib.sha256(_KIND + b"PNG")
+    digest = hashlib.sha256(_PREFIX + b"PNG")
     position, has_data = len(_PNG_SIGNATURE), False
     for _ in range(_MAX_PARTS):
         file.seek(position)
@@ -181,7 +181,7 @@ def _hash_png(file: BinaryIO) -> str:
 
 def _hash_webp(file: BinaryIO) -> str:
     """Hash a WebP's pictures, the same with and without the header that announces metadata (RFC 9649)."""
-    digest = hashlib.sha256(_KIND + b"WebP")
+    digest = hashlib.sha256(_PREFIX + b"WebP")
     file.seek(4)
     end = 8 + int.from_bytes(_read_exactly(file, 4), "little")
     flags, canvas, chunks = None, b"", list[tuple[bytes, int, int]]()

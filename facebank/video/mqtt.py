@@ -332,7 +332,7 @@ class MqttConnection:
                 return "the connection was lost"
             now = time.monotonic()
             if session.subscribed_at is not None and now - session.subscribed_at > _SUBSCRIPTION_DELAY:
-                self._continue(client, session, now)
+                self._advance_session(client, session, now)
                 if self._closing.is_set() and (self._is_delivered(session) or now > self._close_by):
                     self._disconnect(client, session)
                     return None
@@ -341,15 +341,15 @@ class MqttConnection:
             elif self._closing.is_set() and now > self._close_by:
                 return None
 
-    def _continue(self, client: Client, session: _Session, now: float) -> None:
+    def _advance_session(self, client: Client, session: _Session, now: float) -> None:
         if not session.is_ready:
-            self._begin(client, session)
+            self._start_publishing(client, session)
         if self._was_lost and now - session.began > _MIN_STEADY:
             self._was_lost = self._is_flapping = False
             self.log.succeed(0)
         self._publish(client, session)
 
-    def _begin(self, client: Client, session: _Session) -> None:
+    def _start_publishing(self, client: Client, session: _Session) -> None:
         """Mark all retained messages for publishing, the availability last."""
         client.unsubscribe(list(self._inherited))
         self._on_inherited(session.messages)
