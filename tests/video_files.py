@@ -6,6 +6,10 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 CLIP_FRAMES = 275
 CLIP_RATE = 29.97
 CUTS = (20, 82, 211)
@@ -19,6 +23,14 @@ _QUARTER = struct.pack(">9I", 0, 0x10000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000)
 def clip_path(shared: Path) -> Path:
     """Return the path of the real clip."""
     return shared / "data" / "photos" / "probe" / "short_hamilton_clip.mp4"
+
+
+def last_shot(shared: Path) -> list[NDArray[np.uint8]]:
+    """Return the frames of the clip's last shot, with Barack Obama and strangers: each ``(360, 640, 3)``, BGR."""
+    capture, frames = cv2.VideoCapture(str(clip_path(shared))), []
+    while (result := capture.read())[0]:
+        frames.append(np.asarray(result[1], dtype=np.uint8))
+    return frames[CUTS[-1] :]
 
 
 def parse_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -86,7 +98,7 @@ def remove_video_track(data: bytes) -> bytes:
 
 
 def shorten_first_frames(data: bytes, first: int) -> bytes:
-    """Halve the duration of the first frames, as many as ``first`` says."""
+    """Halve the duration of the first frames, given by their number."""
 
     def shorten(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
         if kind != b"stts":

@@ -24,22 +24,20 @@ from tests.demo_photos import DEMO_PHOTOS
 
 
 @pytest.fixture
-def album(tmp_path: Path) -> Iterator[Album]:
-    folder = tmp_path / "album"
-    shutil.copytree(DEMO_PHOTOS, folder, ignore=shutil.ignore_patterns("*.txt"))
-    with FaceBank.open(tmp_path / "family.facebank", device="cpu", threads=1) as bank:
-        bank.open_gallery(create=True)
-        with bank.album() as opened:
-            opened.scan(folder)
-            opened.cluster(least=1)
-            yield opened
+def bank(tmp_path: Path) -> Iterator[FaceBank]:
+    with FaceBank.open(tmp_path / "family.facebank", device="cpu", threads=1) as opened:
+        opened.open_gallery(create=True)
+        yield opened
 
 
 @pytest.fixture
-def bank(album: Album) -> FaceBank:
-    bank = album._bank
-    assert isinstance(bank, FaceBank)
-    return bank
+def album(bank: FaceBank, tmp_path: Path) -> Iterator[Album]:
+    folder = tmp_path / "album"
+    shutil.copytree(DEMO_PHOTOS, folder, ignore=shutil.ignore_patterns("*.txt"))
+    with bank.album() as opened:
+        opened.scan(folder)
+        opened.cluster(least=1)
+        yield opened
 
 
 @pytest.fixture
@@ -80,18 +78,18 @@ def test_the_next_question_reflects_the_last_answer(album: Album, bank: FaceBank
 
 
 def test_a_question_returns_when_it_needs_an_answer_again(album: Album, bank: FaceBank, questions: Questions) -> None:
-    barack = questions.next()
-    assert barack is not None
+    first = questions.next()
+    assert first is not None
     assert name_group(album, bank, 1, "Barack").accepted
-    other = questions.next()  # Barack is enrolled now
-    assert other is not None
-    assert other.key != barack.key
+    second = questions.next()
+    assert second is not None
+    assert second.key != first.key
     bank.forget("Barack")
     questions.identify_again()
-    assert next_key(questions) == barack.key
-    questions.settle(barack.key)
+    assert next_key(questions) == first.key
+    questions.settle(first.key)
     questions.identify_again()
-    assert next_key(questions) == other.key  # answers are kept
+    assert next_key(questions) == second.key  # answers are kept
 
 
 def test_a_group_is_named_only_once(album: Album, bank: FaceBank, questions: Questions) -> None:
@@ -140,19 +138,19 @@ def test_a_face_that_is_only_similar_to_a_stranger_is_asked_about(
     album: Album, bank: FaceBank, questions: Questions
 ) -> None:
     bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
-    barack = album.scan_file.groups()[1]
-    album.scan_file.keep_groups({number: [face] for number, face in enumerate(barack, 1)})
+    face_ids = album.scan_file.groups()[1]
+    album.scan_file.keep_groups({number: [face_id] for number, face_id in enumerate(face_ids, 1)})
     questions.forget()
     first = questions.next()
     assert first is not None
     refuse_everybody(bank.gallery, first.faces)
-    remaining = [question for question in open_questions(questions) if question.face_ids[0] in barack]
-    assert [question.face_ids for question in remaining] == [(face,) for face in barack[1:]]
-    reasons = [photo.faces[number - 1].reason for question in remaining for photo, number in question.faces]
+    remaining = [question for question in open_questions(questions) if question.face_ids[0] in face_ids]
+    assert [question.face_ids for question in remaining] == [(face_id,) for face_id in face_ids[1:]]
+    reasons = [photo.faces[face_number - 1].reason for question in remaining for photo, face_number in question.faces]
     assert reasons == [Reason.REMEMBERED_STRANGER] * 2
-    album.scan_file.keep_groups({1: barack})  # a group needs an answer if others in it do
+    album.scan_file.keep_groups({1: face_ids})  # a group needs an answer if others in it do
     questions.forget()
-    assert [question for question in open_questions(questions) if question.face_ids[0] in barack] == []
+    assert [question for question in open_questions(questions) if question.face_ids[0] in face_ids] == []
 
 
 def test_a_denied_candidate_is_not_offered_until_the_denial_is_undone(
@@ -180,19 +178,19 @@ def test_faces_taken_out_of_a_group_are_asked_about_separately(
     assert question is not None
     assert question.group is not None
     members = questions.members(question, 50)
-    first, *others = members
-    left_out = {first: members[first]}
+    first_id, *other_ids = members
+    left_out = {first_id: members[first_id]}
     named = name_group(album, bank, question.group, "Barack", without=left_out.keys())
     answer = leave_out(album, bank.gallery, named, question.group, left_out)
     assert len(answer.samples) == 2
-    assert album.scan_file.groups()[question.group] == others
-    assert [first] in album.scan_file.groups().values()
-    (face,) = [face for face in find_photo(album, Path(members[first][0].path).name).faces if face.face_number == 1]
+    assert album.scan_file.groups()[question.group] == other_ids
+    assert [first_id] in album.scan_file.groups().values()
+    (face,) = [face for face in find_photo(album, Path(members[first_id][0].path).name).faces if face.face_number == 1]
     assert face.person is None  # the name was denied although the face is similar
     questions.forget()
-    assert any(question.face_ids == (first,) for question in open_questions(questions))
+    assert any(question.face_ids == (first_id,) for question in open_questions(questions))
     album.cluster(least=1, known=())
-    assert [first] in album.scan_file.groups().values()
+    assert [first_id] in album.scan_file.groups().values()
 
     take_back(bank, answer, album)
     assert bank.people() == []
@@ -239,7 +237,7 @@ def test_undoing_a_correction_uses_the_present_name(album: Album, bank: FaceBank
 
 
 def content(album: Album, bank: FaceBank) -> dict[str, object]:
-    """Return everything that answers change, without numbers of samples and times."""
+    """Return all data that answers change, without sample ids and times of changes."""
     gallery = bank.gallery
     samples_by_name = {
         person.name: [gallery.whole_sample(sample.id) for sample in gallery.samples(person.name)]
@@ -278,9 +276,9 @@ def test_undoing_answers_in_reverse_order_restores_everything(album: Album, bank
         return rng.choice(("Aaa", "Bbb", "Ccc"))
 
     def name_group_without_first_face() -> Answer:
-        (face, *others) = album.scan_file.groups()[1]
-        photo, index = album.scan_file.locate_face(face)
-        left_out = {face: (photo, index + 1)} if others else {}
+        (face_id, *others) = album.scan_file.groups()[1]
+        photo, index = album.scan_file.locate_face(face_id)
+        left_out = {face_id: (photo, index + 1)} if others else {}
         answer = name_group(album, bank, 1, random_name(), force=True, without=left_out.keys())
         return leave_out(album, bank.gallery, answer, 1, left_out) if answer.accepted else answer
 
@@ -363,36 +361,36 @@ def test_samples_keep_their_person_although_another_looks_alike(
     assert not confirm_face(bank, photo, 1, "Barry").accepted
     assert confirm_face(bank, photo, 1, "Barry", force=True).accepted
     barack_names = ["barack_obama_blue_room.jpg", "barack_obama_portrait_2012.jpg"]
-    found = next(bank.identify(DEMO_PHOTOS / barack_names[1])).faces[0]
-    assert found.person is None  # similar to both people
+    (photo,) = bank.identify(DEMO_PHOTOS / barack_names[1])
+    assert photo.faces[0].person is None  # similar to both people
 
     assert [Path(photo.path).name for photo in album.find("Barack")] == barack_names
     assert [Path(photo.path).name for photo in album.find("Barry")] == ["barack_obama_speech.jpg"]
     overview = refreshed_overview(album, bank)
-    numbers = {name: number for number, name in bank.gallery.names().items()}
-    assert overview.counts() == {numbers["Barack"]: 2, numbers["Barry"]: 1}
+    person_ids = {name: person_id for person_id, name in bank.gallery.names().items()}
+    assert overview.counts() == {person_ids["Barack"]: 2, person_ids["Barry"]: 1}
     assert not overview.uncertain_faces()
-    asked_faces = {(photo.path, number) for question in open_questions(questions) for photo, number in question.faces}
-    assert asked_faces
-    assert not any("barack" in Path(path).name for path, _ in asked_faces)
+    asked_paths = {photo.path for question in open_questions(questions) for photo, _ in question.faces}
+    assert asked_paths
+    assert not any("barack" in Path(path).name for path in asked_paths)
     album.cluster(least=1)
-    assert not any("barack" in album.scan_file.locate_face(face)[0].path for face in grouped_faces(album))
+    assert not any("barack" in album.scan_file.locate_face(face_id)[0].path for face_id in grouped_face_ids(album))
 
     bank.gallery.remove_sample(next(sample.id for sample in bank.samples("Barack") if barack_names[1] in sample.path))
     assert [Path(photo.path).name for photo in album.find("Barack")] == barack_names[:1]  # the similarity decides now
 
 
-def grouped_faces(album: Album) -> list[int]:
-    return [face for faces in album.scan_file.groups().values() for face in faces]
+def grouped_face_ids(album: Album) -> list[int]:
+    return [face_id for face_ids in album.scan_file.groups().values() for face_id in face_ids]
 
 
 def test_a_question_about_a_group_leaves_samples_out(album: Album, bank: FaceBank, questions: Questions) -> None:
     groups = album.scan_file.groups()
-    album.scan_file.keep_groups({1: [faces[0] for faces in groups.values()]})  # three people in one
+    album.scan_file.keep_groups({1: [face_ids[0] for face_ids in groups.values()]})  # three people in one
     first = questions.next()
     assert first is not None
-    ((photo, number), *others) = first.faces
-    assert confirm_face(bank, photo, number, "Ada").accepted
+    ((photo, face_number), *others) = first.faces
+    assert confirm_face(bank, photo, face_number, "Ada").accepted
     again = questions.question(first.key)
     assert again is not None
     assert again.face_count == len(again.faces) == len(others) == 2
@@ -407,8 +405,8 @@ def test_no_other_face_of_a_photo_gets_the_name_of_a_sample(album: Album, bank: 
     photo = replace(joe, faces=(face, replace(eileen.faces[0], box=face.box + 9_000)))
 
     def decisions(settings: DecisionSettings) -> list[tuple[str | None, Reason | None]]:
-        found = identify_in_album(photo, bank.gallery, lambda: bank.identification(settings))
-        return [(face.person, face.reason) for face in found.faces]
+        identified = identify_in_album(photo, bank.gallery, lambda: bank.identification(settings))
+        return [(face.person, face.reason) for face in identified.faces]
 
     assert decisions(DecisionSettings(allow_twice=True)) == [("Eileen", Reason.MATCH)] * 2
     assert decisions(DecisionSettings()) == [("Eileen", Reason.MATCH), (None, Reason.SAME_PERSON_TWICE)]

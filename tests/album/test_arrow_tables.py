@@ -18,14 +18,14 @@ from facebank.album.arrow_tables import escape_path, faces_table, write_found
 from facebank.album.finding import FoundPhoto, KnownPerson
 from facebank.errors import MissingDependencyError, StorageError
 
-from .shard_files import PACK, made_up_photo, needs_pyarrow
+from .scanned_files import PACK, made_up_photo, needs_pyarrow
 
 pytestmark = needs_pyarrow
 
 
 @pytest.fixture
 def bank(tmp_path: Path, folder: Path) -> Iterator[FaceBank]:
-    """A bank with Barack enrolled, and an album of three photos."""
+    """A bank without people, and an album of three photos."""
     with FaceBank.open(tmp_path / "a.facebank") as opened:
         with opened.album() as album:
             album.scan(folder)

@@ -28,11 +28,11 @@ def embeddings_of_people(
     return normalized(centers[owners] + np.float32(noise) * scatter), owners.astype(np.int64)
 
 
-def table(
-    embeddings: NDArray[np.float32], photos: NDArray[np.int64] | None = None, apart: NDArray[np.int64] = NO_PAIRS
+def face_table(
+    embeddings: NDArray[np.float32], photo_ids: NDArray[np.int64] | None = None, apart: NDArray[np.int64] = NO_PAIRS
 ) -> FaceTable:
     count = len(embeddings)
-    photo_ids = np.arange(count) if photos is None else photos
+    photo_ids = np.arange(count) if photo_ids is None else photo_ids
     return FaceTable(embeddings, photo_ids, np.ones(count, dtype=np.float32), apart)
 
 
@@ -44,13 +44,13 @@ def same_partition(first: NDArray[np.int64], second: NDArray[np.int64]) -> bool:
 def test_well_separated_people_are_found_whatever_the_order(counts: list[int], seed: int) -> None:
     embeddings, owners = embeddings_of_people(counts, seed=seed)
     order = np.random.default_rng(seed).permutation(len(owners))
-    groups = cluster(table(embeddings[order]), THRESHOLDS)
+    groups = cluster(face_table(embeddings[order]), THRESHOLDS)
     assert same_partition(groups, owners[order])
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(0, 100))
 def test_groups_are_numbered_by_size(counts: list[int], seed: int) -> None:
-    groups = cluster(table(embeddings_of_people(counts, seed=seed)[0]), THRESHOLDS)
+    groups = cluster(face_table(embeddings_of_people(counts, seed=seed)[0]), THRESHOLDS)
     sizes = np.bincount(groups)
     assert (np.diff(sizes) <= 0).all()
     assert sizes.min() >= 1
@@ -58,11 +58,11 @@ def test_groups_are_numbered_by_size(counts: list[int], seed: int) -> None:
 
 def test_the_block_size_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, _ = embeddings_of_people([30, 20, 10, 1, 1], noise=0.9)
-    expected = cluster(table(embeddings), THRESHOLDS)
+    expected = cluster(face_table(embeddings), THRESHOLDS)
     recorder = Recorder()
     monkeypatch.setattr(pairs, "_ROWS", 7)
     monkeypatch.setattr(pairs, "_COLUMNS", 5)
-    np.testing.assert_array_equal(cluster(table(embeddings), THRESHOLDS, recorder), expected)
+    np.testing.assert_array_equal(cluster(face_table(embeddings), THRESHOLDS, recorder), expected)
     assert recorder.steps == [("Grouping", 1.0)]
     assert recorder.advances > 1
     assert recorder.done == [pytest.approx(1)]
@@ -71,30 +71,29 @@ def test_the_block_size_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> 
 def test_faces_of_one_photo_are_in_different_groups() -> None:
     embeddings, owners = embeddings_of_people([12, 12], noise=0.4)
     sisters = normalized(embeddings + np.float32(1.2) * embeddings.mean(axis=0))  # similar enough to link all
-    assert len(np.unique(cluster(table(sisters), ClusteringThresholds(0.5, 0.45)))) == 1
-    photos = np.tile(np.arange(12), 2)  # both of them in each photo
-    groups = cluster(table(sisters, photos), ClusteringThresholds(0.5, 0.45))
+    assert len(np.unique(cluster(face_table(sisters), ClusteringThresholds(0.5, 0.45)))) == 1
+    photo_ids = np.tile(np.arange(12), 2)  # both of them in each photo
+    groups = cluster(face_table(sisters, photo_ids), ClusteringThresholds(0.5, 0.45))
     for group in np.unique(groups):
-        members = photos[groups == group]
-        assert len(np.unique(members)) == len(members)
+        photos_of_group = photo_ids[groups == group]
+        assert len(np.unique(photos_of_group)) == len(photos_of_group)
     assert same_partition(groups, owners)
 
 
 def test_recorded_pairs_stay_in_different_groups() -> None:
     embeddings, _ = embeddings_of_people([20], noise=0.3)
-    pairs = np.array([[3, 11]])
-    groups = cluster(table(embeddings, apart=pairs), THRESHOLDS)
+    groups = cluster(face_table(embeddings, apart=np.array([[3, 11]])), THRESHOLDS)
     assert groups[3] != groups[11]
     assert len(np.unique(groups)) == 2  # the others join one of the two
 
 
 def test_groups_with_similar_means_are_merged() -> None:
     embeddings, owners = embeddings_of_people([40], noise=0.95)
-    linked_only = cluster(table(embeddings), ClusteringThresholds(0.62, 1.0))
+    linked_only = cluster(face_table(embeddings), ClusteringThresholds(0.62, 1.0))
     assert len(np.unique(linked_only)) > 1
-    assert same_partition(cluster(table(embeddings), ClusteringThresholds(0.62, 0.52)), owners)
+    assert same_partition(cluster(face_table(embeddings), ClusteringThresholds(0.62, 0.52)), owners)
 
 
-def test_no_face_has_no_group_and_one_face_has_one() -> None:
-    assert cluster(table(np.zeros((0, 128), dtype=np.float32)), THRESHOLDS).tolist() == []
-    assert cluster(table(embeddings_of_people([1])[0]), THRESHOLDS).tolist() == [0]
+def test_an_empty_table_has_no_groups_and_one_face_has_one() -> None:
+    assert cluster(face_table(np.zeros((0, 128), dtype=np.float32)), THRESHOLDS).tolist() == []
+    assert cluster(face_table(embeddings_of_people([1])[0]), THRESHOLDS).tolist() == [0]

@@ -11,7 +11,7 @@ from facebank.errors import UsageError
 
 
 @pytest.mark.parametrize(
-    ("typed", "first", "last"),
+    ("text", "first", "last"),
     [
         ("2019", date(2019, 1, 1), date(2019, 12, 31)),
         ("2019-06", date(2019, 6, 1), date(2019, 6, 30)),
@@ -19,20 +19,20 @@ from facebank.errors import UsageError
         (" 2019-06-01 ", date(2019, 6, 1), date(2019, 6, 1)),
     ],
 )
-def test_a_year_or_month_includes_all_of_its_days(typed: str, first: date, last: date) -> None:
-    period = Period.of(typed, typed)
+def test_a_year_or_month_includes_all_of_its_days(text: str, first: date, last: date) -> None:
+    period = Period.of(text, text)
     assert (period.first, period.last) == (first, last)
-    assert Period.of(typed, None) == Period(first)
-    assert Period.of(None, typed) == Period(None, last)
+    assert Period.of(text, None) == Period(first)
+    assert Period.of(None, text) == Period(None, last)
     assert period.holds(datetime(last.year, last.month, last.day, 23, 59))
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "19", "2019-13", "2019-6", "2019-02-30", "20190601", "0000", "summer", "2019-06-"]
+    "text", ["", "19", "2019-13", "2019-6", "2019-02-30", "20190601", "0000", "summer", "2019-06-"]
 )
-def test_text_that_is_no_day_month_or_year_is_refused(typed: str) -> None:
+def test_text_that_is_no_day_month_or_year_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a day, month or year"):
-        Period.of(typed, None)
+        Period.of(text, None)
 
 
 def test_a_period_that_ends_before_it_begins_is_refused() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,27 +12,25 @@ from threading import Barrier, Thread
 import pytest
 
 from facebank import FaceBank
-from facebank.album.scan.merging import MergeReport
 from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
-from facebank.album.scan.parquet_source import ParquetSource, shards_in
+from facebank.album.scan.parquet_source import shards_in
 from facebank.album.scan.rows import ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.errors import FacebankError, PackMismatchError, ScanBusyError, ScanFormatError, UsageError
 from facebank.gallery import PackIdentity
 from facebank.media import Shard
 
-from .shard_files import PACK, STATE, made_up_file, needs_pyarrow
-from .test_scan_damage import comparable_photo
+from .scanned_files import PACK, STATE, made_up_file, merge_scans, needs_pyarrow, photo_content
 
 pytestmark = needs_pyarrow
 
 FIRST, SECOND = (datetime(2024, 5, day, tzinfo=UTC) for day in (1, 2))
-Make = Callable[..., Path]
+MakeScan = Callable[..., Path]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Make:
-    """A function that makes a Parquet shard of files, or a scan file if the name has another suffix."""
+def make(tmp_path: Path) -> MakeScan:
+    """A function that makes a Parquet shard, or a scan file if the name has another suffix, and returns its path."""
 
     def make_scan(name: str, files: Sequence[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
         path = tmp_path / name
@@ -57,27 +54,16 @@ def all_files() -> list[ScannedFile]:
 
 
 def make_shards(
-    make: Make, ending: str, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None
+    make: MakeScan, suffix: str, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None
 ) -> list[Path]:
-    """Return three shards of a folder."""
+    """Make three shards of a folder; return their paths."""
     scanned_files = all_files() if files is None else files
     paths = []
     for number in (1, 2, 3):
         shard = Shard(number, 3)
         part = [file for file in scanned_files if shard.holds(file.path, ["/a"])]
-        paths.append(make(f"{number}-{when.day}{ending}", part, [ShardRow("/a", shard, when)]))
+        paths.append(make(f"{number}-{when.day}{suffix}", part, [ShardRow("/a", shard, when)]))
     return paths
-
-
-def merge(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None = None) -> MergeReport:
-    with ExitStack() as opened:
-        scans = [
-            ParquetSource(path, PACK)
-            if path.suffix == ".parquet"
-            else opened.enter_context(ScanFile.open(path, PACK, read_only=True))
-            for path in sources
-        ]
-        return opened.enter_context(ScanFile.open(target, PACK, create=True)).merge(scans, moved=moved)
 
 
 def content_of(path: Path) -> list[object]:
@@ -85,7 +71,7 @@ def content_of(path: Path) -> list[object]:
         rows = [
             (row.path, row.state, row.error, row.readers, row.photo_id is None) for row in scan_file.known_files("/")
         ]
-        return [[comparable_photo(photo) for photo in scan_file.photos()], rows, scan_file.count(), scan_file.shards()]
+        return [[photo_content(photo) for photo in scan_file.photos()], rows, scan_file.count(), scan_file.shards()]
 
 
 @pytest.fixture
@@ -93,67 +79,65 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "album.scan"
 
 
-def test_merged_parquet_shards_equal_one_scan(make: Make, target: Path, tmp_path: Path) -> None:
+def test_merged_parquet_shards_equal_one_scan(make: MakeScan, target: Path, tmp_path: Path) -> None:
     sources = make_shards(make, ".parquet")
     before = [source.read_bytes() for source in sources]
-    report = merge(target, sources)
+    report = merge_scans(target, sources)
     assert (report.new, report.changed, report.unchanged, report.gone, report.missing) == (27, 0, 0, 0, {})
     whole_scan = make("one.scan", all_files(), [ShardRow("/a", Shard(number, 3), FIRST) for number in (1, 2, 3)])
     assert content_of(target) == content_of(whole_scan)
     assert [source.read_bytes() for source in sources] == before
-    again = merge(target, sources)
+    again = merge_scans(target, sources)
     assert (again.new, again.changed, again.unchanged, again.gone) == (0, 0, 27, 0)
 
 
-def test_shards_and_scan_files_are_merged_together(make: Make, target: Path) -> None:
-    parquet, scans = (
-        make_shards(make, ".parquet"),
-        make_shards(make, ".scan", files=[*all_files()[:24], all_files()[25]]),
-    )
-    report = merge(target, [parquet[0], scans[1], parquet[2]])
+def test_shards_and_scan_files_are_merged_together(make: MakeScan, target: Path) -> None:
+    parquet_shards = make_shards(make, ".parquet")
+    scan_files = make_shards(make, ".scan", files=[*all_files()[:24], all_files()[25]])
+    report = merge_scans(target, [parquet_shards[0], scan_files[1], parquet_shards[2]])
     assert report.missing == {}
     assert report.new >= 24
 
 
-def test_missing_shards_are_reported_and_missing_photos_forgotten(make: Make, target: Path) -> None:
+def test_missing_shards_are_reported_and_missing_photos_forgotten(make: MakeScan, target: Path) -> None:
     first = make_shards(make, ".parquet")
-    assert merge(target, first[:1]).missing == {"/a": (Shard(2, 3), Shard(3, 3))}
-    assert merge(target, first[1:]).missing == {}
+    assert merge_scans(target, first[:1]).missing == {"/a": (Shard(2, 3), Shard(3, 3))}
+    assert merge_scans(target, first[1:]).missing == {}
     later = make_shards(make, ".parquet", SECOND, [file for file in all_files() if file.path != "/a/5.jpg"])
-    report = merge(target, later)
+    report = merge_scans(target, later)
     assert (report.new, report.changed, report.gone) == (0, 0, 1)
 
 
-def test_a_copy_finds_its_photo_in_any_shard(make: Make, target: Path) -> None:
+def test_the_photo_of_a_copy_is_found_in_any_shard(make: MakeScan, target: Path) -> None:
     copy = make("a.parquet", [replace(made_up_file("/a/copy.jpg", 1), photo=None)])
     photo = make("b.parquet", [made_up_file("/a/1.jpg", 1)])
     with pytest.raises(UsageError, match=r"a\.parquet lists /a/copy.jpg as a copy of a photo that none"):
-        merge(target, [copy])
-    assert merge(target, [copy, photo]).new == 2
+        merge_scans(target, [copy])
+    assert merge_scans(target, [copy, photo]).new == 2
     with ScanFile.open(target, PACK) as scan_file:
         assert [(photo.path, len(photo.faces)) for photo in scan_file.photos()] == [("/a/1.jpg", 2), ("/a/copy.jpg", 2)]
 
 
-def test_an_edited_photo_gets_the_faces_of_the_same_pixels(make: Make, target: Path) -> None:
+def test_an_edited_photo_gets_the_faces_of_the_same_pixels(make: MakeScan, target: Path) -> None:
     old = made_up_file("/a/1.jpg", 1)
     assert old.photo is not None
     new = replace(old.photo, faces=(), content_hash=f"{99:064x}", path="/a/edited.jpg")
     edited = ScannedFile("/a/edited.jpg", STATE, new.content_hash, None, None, edited=new)
-    assert merge(target, [make("a.parquet", [edited]), make("b.parquet", [old])]).new == 2
+    assert merge_scans(target, [make("a.parquet", [edited]), make("b.parquet", [old])]).new == 2
     with ScanFile.open(target, PACK) as scan_file:
         assert [(photo.content_hash, len(photo.faces)) for photo in scan_file.photos(["/a/edited.jpg"])] == [
             (f"{99:064x}", 2)
         ]
 
 
-def test_a_merged_folder_can_have_another_name(make: Make, target: Path) -> None:
-    merge(target, make_shards(make, ".parquet"), moved=("/a", "/mnt/b"))
+def test_a_merged_folder_can_have_another_name(make: MakeScan, target: Path) -> None:
+    merge_scans(target, make_shards(make, ".parquet"), moved=("/a", "/mnt/b"))
     with ScanFile.open(target, PACK) as scan_file:
         assert all(file.path.startswith("/mnt/b/") for file in scan_file.known_files("/"))
         assert [row.place for row in scan_file.shards()] == ["/mnt/b"] * 3
 
 
-def test_a_refused_merge_changes_nothing(make: Make, target: Path, tmp_path: Path) -> None:
+def test_a_refused_merge_changes_nothing(make: MakeScan, target: Path, tmp_path: Path) -> None:
     first, second, third = make_shards(make, ".parquet")
     shutil.copy(first, tmp_path / "copied.parquet")
     other = tmp_path / "pack.parquet"
@@ -170,11 +154,11 @@ def test_a_refused_merge_changes_nothing(make: Make, target: Path, tmp_path: Pat
         (damaged, ScanFormatError, "damaged.parquet is damaged"),
         (half, ScanFormatError, "half.parquet is damaged or half-written"),
     ]
-    merge(target, [second])
+    merge_scans(target, [second])
     before = content_of(target)
     for path, error, message in cases:
         with pytest.raises(error, match=message):
-            merge(target, [first, path])
+            merge_scans(target, [first, path])
         assert content_of(target) == before
 
 
@@ -210,14 +194,14 @@ def test_simultaneous_merges_are_refused_or_run_one_after_the_other(tmp_path: Pa
             write_parquet_shard(path, part, ShardHeader(identity))
         messages, start = list[str](), Barrier(2)
 
-        def merge(path: Path) -> None:
+        def merge_into_album(path: Path) -> None:
             start.wait()
             try:
                 bank.album(tmp_path / "both.scan").merge(path)
             except ScanBusyError as error:
                 messages.append(str(error))
 
-        threads = [Thread(target=merge, args=(path,)) for path in paths]
+        threads = [Thread(target=merge_into_album, args=(path,)) for path in paths]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -30,7 +30,7 @@ def bank(tmp_path: Path, folder: Path) -> FaceBank:
 
 
 def person_ids(bank: FaceBank) -> dict[str, int]:
-    return {name: number for number, name in bank.gallery.names().items()}
+    return {name: person_id for person_id, name in bank.gallery.names().items()}
 
 
 def test_an_overview_without_a_scan_is_empty(bank: FaceBank, folder: Path) -> None:
@@ -49,9 +49,9 @@ def test_an_overview_reflects_changes_of_people_and_photos(bank: FaceBank, folde
         assert not overview.is_current
         assert overview.refresh()
         assert overview.is_current
-        barack = person_ids(bank)["Barack"]
-        assert {Path(photo.path).name for photo in overview.photos_of(barack)} == {"obama.jpg", "speech.jpg"}
-        assert overview.counts() == {barack: 2}
+        barack_id = person_ids(bank)["Barack"]
+        assert {Path(photo.path).name for photo in overview.photos_of(barack_id)} == {"obama.jpg", "speech.jpg"}
+        assert overview.counts() == {barack_id: 2}
 
         bank.enroll("Eileen", folder / "space" / "collins.jpg")
         assert not overview.is_current
@@ -62,12 +62,12 @@ def test_an_overview_reflects_changes_of_people_and_photos(bank: FaceBank, folde
         album.scan(folder)
         assert not overview.is_current
         overview.refresh()
-        assert {Path(photo.path).name for photo in overview.photos_of(barack)} == {"obama.jpg", "talk.jpg"}
+        assert {Path(photo.path).name for photo in overview.photos_of(barack_id)} == {"obama.jpg", "talk.jpg"}
 
         (folder / "talk.jpg").unlink()
         album.scan(folder)
         overview.refresh()
-        assert overview.counts()[barack] == 1
+        assert overview.counts()[barack_id] == 1
 
 
 def face_key(bank: FaceBank, path: Path) -> FaceKey:
@@ -125,9 +125,9 @@ def test_an_overview_reflects_all_changes_that_affect_decisions(
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
         overview.refresh()
-        for change, make in CHANGES.items():
+        for change, apply_change in CHANGES.items():
             assert overview.is_current, change
-            make(other, folder)
+            apply_change(other, folder)
             assert not overview.is_current, change
             overview.refresh()
 
@@ -138,12 +138,12 @@ def test_a_denial_affects_the_overview_and_decisions(bank: FaceBank, folder: Pat
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
         overview.refresh()
-        barack = person_ids(bank)["Barack"]
-        assert overview.counts() == {barack: 2}
+        barack_id = person_ids(bank)["Barack"]
+        assert overview.counts() == {barack_id: 2}
         before = bank.identification()
         bank.deny(folder / "speech.jpg", "Barack")
         overview.refresh()
-        assert overview.counts() == {barack: 1}
+        assert overview.counts() == {barack_id: 1}
         assert bank.identification() is before  # a denial does not require a new recognizer
 
 

@@ -39,27 +39,48 @@ def found_photo(path: Path, when: datetime | None, *, camera_dated: bool, name: 
     return FoundPhoto(str(path), when, people, camera_dated, content_hash=digest)
 
 
-def test_a_page_is_complete_private_and_replaces_only_pages(tmp_path: Path) -> None:
-    page, diary = tmp_path / "page.html", tmp_path / "diary.html"
+def write_page(path: Path, text: str) -> None:
+    with new_page(path, HOSTILE) as add:
+        add(text)
+
+
+def test_a_page_is_harmless_and_private_and_replaces_an_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
     for text in ("first", "second"):
-        with new_page(page, HOSTILE) as add:
-            add(text)
-    assert stat.S_IMODE(page.stat().st_mode) == 0o600
-    parsed = PageParser(page.read_text("utf-8"))
-    require_harmless(parsed)
-    assert "second" in parsed.texts
-    assert "first" not in parsed.texts
-    with pytest.raises(KeyError), new_page(page, "Third"):
+        write_page(path, text)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    page = PageParser(path.read_text("utf-8"))
+    require_harmless(page)
+    assert "second" in page.texts
+    assert "first" not in page.texts
+
+
+def test_an_unfinished_page_does_not_replace_a_complete_one(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    write_page(path, "first")
+    before = path.read_bytes()
+    with pytest.raises(KeyError), new_page(path, "Second"):
         raise KeyError
-    assert "Third" not in page.read_text("utf-8")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_pages_of_facebank_are_replaced(tmp_path: Path) -> None:
+    diary, link_path = tmp_path / "diary.html", tmp_path / "link.html"
+    write_page(tmp_path / "page.html", "first")
     diary.write_text("Dear diary")
-    (tmp_path / "link.html").symlink_to(page)
-    for path in (diary, tmp_path / "link.html", tmp_path):
+    link_path.symlink_to(tmp_path / "page.html")
+    for path in (diary, link_path, tmp_path):
         with pytest.raises(UsageError, match="not a page written by facebank"), new_page(path, "Page"):
             pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["diary.html", "link.html", "page.html"]
+    assert diary.read_text() == "Dear diary"
+
+
+def test_a_page_in_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be written"), new_page(tmp_path / "none" / "page.html", "Page"):
         pass
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["diary.html", "link.html", "page.html"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_file_names_are_escaped_links() -> None:
@@ -78,19 +99,19 @@ def test_file_names_are_escaped_links() -> None:
 
 
 def test_found_photos_are_grouped_by_year_and_month_with_file_dates_last(tmp_path: Path) -> None:
-    photo = DEMO_PHOTOS / "eileen_collins.jpg"
+    path = DEMO_PHOTOS / "eileen_collins.jpg"
     replaced, gone = tmp_path / "<img src=x onerror=y>.jpg", tmp_path / "gone.jpg"
     shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", replaced)
     changed = found_photo(replaced, datetime(2019, 6, 2), camera_dated=True)
-    shutil.copy(photo, replaced)
+    shutil.copy(path, replaced)
     recorder = Recorder()
     write_found_page(
         [
-            found_photo(photo, datetime(2012, 5, 17), camera_dated=True, name=HOSTILE),
-            found_photo(photo, datetime(2018, 1, 1, tzinfo=UTC), camera_dated=False),
+            found_photo(path, datetime(2012, 5, 17), camera_dated=True, name=HOSTILE),
+            found_photo(path, datetime(2018, 1, 1, tzinfo=UTC), camera_dated=False),
             changed,
             found_photo(gone, datetime(2019, 7, 1), camera_dated=True),
-            found_photo(photo, datetime(2000, 1, 1), camera_dated=False),
+            found_photo(path, datetime(2000, 1, 1), camera_dated=False),
         ],
         f"Photos of {HOSTILE}",
         tmp_path / "page.html",

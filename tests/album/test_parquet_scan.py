@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +30,7 @@ from facebank.gallery import PackIdentity
 from facebank.media import Shard
 from facebank.types import Photo
 
-from .shard_files import PACK, STATE, made_up_file, needs_pyarrow
-from .test_scan_damage import comparable_photo
+from .scanned_files import PACK, STATE, made_up_file, needs_pyarrow, photo_content
 
 pytestmark = needs_pyarrow
 
@@ -47,7 +46,7 @@ def write_shard(
 
 def all_files() -> list[ScannedFile]:
     """Return photos with and without faces and times, copies, and an unreadable file."""
-    photos = [made_up_file(f"/a/{number:02}.jpg", number, faces=number % 4) for number in range(1, 25)]
+    photos = [made_up_file(f"/a/{number:02}.jpg", number, face_count=number % 4) for number in range(1, 25)]
     found = photos[6].photo
     assert found is not None
     photos[6] = replace(photos[6], photo=replace(found, taken_at=datetime(2020, 5, 17, 12), camera_dated=True))
@@ -83,9 +82,7 @@ def merged_scan(shards: Path, tmp_path: Path) -> Iterator[ScanFile]:
 
 def sorted_contents(photos: Iterable[Photo]) -> list[object]:
     """Return the content of photos, without the edited one, whose content hash a merge changes."""
-    return [
-        comparable_photo(photo) for photo in sorted(photos, key=lambda photo: photo.path) if photo.path != "/a/07.jpg"
-    ]
+    return [photo_content(photo) for photo in sorted(photos, key=lambda photo: photo.path) if photo.path != "/a/07.jpg"]
 
 
 def test_the_content_equals_that_of_the_merged_scan(scan: ParquetScan, merged_scan: ScanFile) -> None:
@@ -113,17 +110,22 @@ def test_each_photo_is_yielded_once_with_the_ids_of_its_faces(scan: ParquetScan)
             assert (face_photo.content_hash, face_index) == (photo.content_hash, index)
 
 
+def place_of(scan: ScanFile, face_id: int) -> tuple[str, int]:
+    """Return the content hash of a face's photo, and the face's index in the photo."""
+    photo, face_index = scan.locate_face(face_id)
+    return photo.content_hash, face_index
+
+
 def test_groups_and_pairs_are_stored_beside_the_shards(shards: Path, scan: ParquetScan) -> None:
     assert scan.groups() == {}
     scan.keep_groups({1: [5, 3], 2: [9]})
     assert scan.tell_apart([(5, 9), (9, 5), (1, 2)]) == [(1, 2), (5, 9)]
     assert scan.tell_apart([(1, 2)]) == []
-    places = {face: (scan.locate_face(face)[0].content_hash, scan.locate_face(face)[1]) for face in (1, 2, 3, 5, 9)}
-    write_shard(shards / "0.parquet", [made_up_file("/c/new.jpg", 500, faces=3)])
+    places = {face_id: place_of(scan, face_id) for face_id in (3, 5, 9)}
+    write_shard(shards / "0.parquet", [made_up_file("/c/new.jpg", 500, face_count=3)])
     with ParquetScan(shards, PACK) as again:
         groups, (first, second) = again.groups(), again.told_apart()
-        found = {number: [again.locate_face(face) for face in faces] for number, faces in groups.items()}
-        assert {number: [(photo.content_hash, place) for photo, place in faces] for number, faces in found.items()} == {
+        assert {number: [place_of(again, face_id) for face_id in face_ids] for number, face_ids in groups.items()} == {
             1: [places[5], places[3]],
             2: [places[9]],
         }
@@ -146,7 +148,7 @@ def test_dates_of_faces_are_those_of_their_photos(scan: ParquetScan) -> None:
     ]
 
 
-def test_the_row_of_the_later_scan_counts(shards: Path) -> None:
+def test_the_row_of_the_later_scan_takes_precedence(shards: Path) -> None:
     files = [made_up_file("/a/01.jpg", 700), made_up_file("/a/new.jpg", 701)]
     write_shard(shards / "0-later.parquet", files, [ShardRow("/a", Shard(1, 1), SECOND)])
     with ParquetScan(shards, PACK) as scan:
@@ -159,7 +161,7 @@ def test_the_row_of_the_later_scan_counts(shards: Path) -> None:
     }
 
 
-def test_without_folders_the_row_of_the_last_shard_counts(tmp_path: Path) -> None:
+def test_without_folders_the_row_of_the_last_shard_takes_precedence(tmp_path: Path) -> None:
     write_shard(tmp_path / "1.parquet", [made_up_file("/a/1.jpg", 1), made_up_file("/a/2.jpg", 2)])
     write_shard(tmp_path / "2.parquet", [made_up_file("/a/1.jpg", 3)])
     with ParquetScan(tmp_path, PACK) as scan:
@@ -225,13 +227,9 @@ def test_groups_need_a_writable_folder(shards: Path, scan: ParquetScan) -> None:
         shards.chmod(0o700)
 
 
-def group_places(album_groups: Sequence[object], scan_file: ScanFile) -> set[frozenset[tuple[str, int]]]:
-    groups_of_places = set()
-    for faces in scan_file.groups().values():
-        places = [scan_file.locate_face(face) for face in faces]
-        groups_of_places.add(frozenset((photo.content_hash, place) for photo, place in places))
-    assert len(groups_of_places) == len(album_groups)
-    return groups_of_places
+def grouped_places(scan: ScanFile) -> set[frozenset[tuple[str, int]]]:
+    """Return the places of the faces of each group."""
+    return {frozenset(place_of(scan, face_id) for face_id in face_ids) for face_ids in scan.groups().values()}
 
 
 def test_an_album_of_shards_equals_one_of_a_scan_file(tmp_path: Path, folder: Path) -> None:
@@ -266,8 +264,8 @@ def test_an_album_of_shards_equals_one_of_a_scan_file(tmp_path: Path, folder: Pa
             ]
             assert identified[0] == identified[1]
             groups = [album.cluster().groups for album in (whole, parts)]
-            assert group_places(groups[0], whole.scan_file) == group_places(groups[1], parts.scan_file)
-            assert len(groups[0]) == 2
+            assert grouped_places(whole.scan_file) == grouped_places(parts.scan_file)
+            assert len(groups[0]) == len(groups[1]) == 2
             assert parts.groups() == list(groups[1])
             parts.name_group(1, "Joe")
             assert bank.person("Joe").sample_count > 0
@@ -300,6 +298,10 @@ def test_an_album_is_remembered_until_it_is_closed(tmp_path: Path, shards: Path)
     assert close_album(gallery)
     assert not close_album(gallery)
     assert own_album(gallery) == default_scan_path(gallery)
+
+
+def test_a_damaged_note_of_an_album_is_refused(tmp_path: Path) -> None:
+    gallery = tmp_path / "a.facebank"
     for damage in ("", "{", '{"album": 3}', '{"album": "relative"}', '{"album": "/a\\u0000b"}', "[]"):
         note_path(gallery).write_text(damage)
         with pytest.raises(StorageError, match="does not name an album"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from facebank import __version__
 from facebank.album.scan import parquet_rows, parquet_shards
 from facebank.album.scan.parquet_shards import (
     ParquetShard,
@@ -27,12 +29,19 @@ from facebank.album.scan.parquet_shards import (
 )
 from facebank.album.scan.rows import FileStamp, ShardRow
 from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
-from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError, UsageError
+from facebank.errors import (
+    MissingDependencyError,
+    PackMismatchError,
+    ScanFormatError,
+    ScanNotFoundError,
+    StorageError,
+    UsageError,
+)
 from facebank.gallery import PackIdentity
 from facebank.media import Shard
 from facebank.types import Face, Photo, Quality
 
-from .shard_files import PACK, STATE, file_content, made_up_face, made_up_file, made_up_photo, needs_pyarrow
+from .scanned_files import PACK, STATE, file_content, made_up_face, made_up_file, made_up_photo, needs_pyarrow
 
 pytestmark = needs_pyarrow
 
@@ -95,14 +104,14 @@ def scanned_files(draw: st.DrawFn) -> ScannedFile:
     whole = st.integers(-(2**63), 2**63 - 1)
     state, content_hash = FileStamp(draw(whole), draw(whole)), draw(hashes)
     readers = draw(st.none() | words)
-    kind = draw(st.sampled_from(("scanned", "known", "edited", "unreadable")))
-    if kind == "unreadable":
+    outcome = draw(st.sampled_from(("scanned", "known", "edited", "unreadable")))
+    if outcome == "unreadable":
         return ScannedFile(path, state, draw(st.none() | hashes), draw(words), None, readers)
-    if kind == "known":
+    if outcome == "known":
         return ScannedFile(path, state, content_hash, None, None, readers)
     photo = Photo(
         path,
-        tuple(draw(st.lists(faces(), max_size=3))) if kind == "scanned" else (),
+        tuple(draw(st.lists(faces(), max_size=3))) if outcome == "scanned" else (),
         width=draw(st.integers(100, 9999)),
         height=draw(st.integers(100, 9999)),
         quarter_turns=draw(st.integers(0, 3)),
@@ -111,7 +120,7 @@ def scanned_files(draw: st.DrawFn) -> ScannedFile:
         camera_dated=draw(st.booleans()),
         picture_hash=draw(st.none() | hashes),
     )
-    found, edited = (photo, None) if kind == "scanned" else (None, photo)
+    found, edited = (photo, None) if outcome == "scanned" else (None, photo)
     return ScannedFile(path, state, content_hash, None, found, readers, edited)
 
 
@@ -123,17 +132,17 @@ def test_a_shard_is_read_as_it_was_written(tmp_path: Path, files: list[ScannedFi
 
 
 def test_header_and_counts_are_read_back(path: Path) -> None:
-    files = [made_up_file(f"/{number}.jpg", number, faces=number) for number in range(4)]
+    files = [made_up_file(f"/{number}.jpg", number, face_count=number) for number in range(4)]
     counts = write_parquet_shard(path, [*files, ScannedFile("/t", STATE, None, "not a photo", None)], HEADER)
     assert counts == ShardCounts(files=5, photos=4, faces=6)
     with ParquetShard.open(path) as shard:
         assert shard.counts == counts
         assert replace(shard.header, version="") == HEADER
-        assert shard.header.version == "0.1.0"
+        assert shard.header.version == __version__
 
 
 def test_many_rows_are_written_and_read_in_row_groups(path: Path) -> None:
-    files = [made_up_file(f"/{number:05}.jpg", number, faces=3 * (number % 3 == 0)) for number in range(4500)]
+    files = [made_up_file(f"/{number:05}.jpg", number, face_count=3 * (number % 3 == 0)) for number in range(4500)]
     write_shard(path, files)
     with ParquetShard.open(path) as shard:
         assert len(shard.group_sizes) > 4
@@ -173,7 +182,7 @@ def test_a_failed_write_keeps_the_old_shard(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_the_error_for_an_unwritable_folder_names_the_file(tmp_path: Path) -> None:
+def test_the_error_for_a_file_in_place_of_the_folder_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"cannot write .*file/x.parquet: .*name a folder"):
         write_parquet_shard(tmp_path / "file" / "x.parquet", [], HEADER)
@@ -221,7 +230,7 @@ def test_a_shard_of_a_newer_facebank_is_refused(path: Path, monkeypatch: pytest.
         ParquetShard.open(path)
 
 
-def test_other_files_than_shards_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_no_shards_are_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -242,7 +251,7 @@ def test_other_files_than_shards_are_refused(tmp_path: Path) -> None:
 
 
 SMALL = [
-    made_up_file(os.fsdecode(b"/\xe9.jpg"), 1, faces=1),
+    made_up_file(os.fsdecode(b"/\xe9.jpg"), 1, face_count=1),
     ScannedFile("/copy.jpg", STATE, f"{1:064x}", None, None),
     ScannedFile("/text", UNSETTLED, None, "not a photo", None, "8"),
 ]
@@ -251,7 +260,7 @@ import sys
 from pathlib import Path
 from facebank.album.scan.parquet_shards import ParquetShard
 from facebank.errors import ScanFormatError
-from tests.album.shard_files import file_content
+from tests.album.scanned_files import file_content
 
 path, other, step = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 data = path.read_bytes()
@@ -310,26 +319,24 @@ def test_impossible_values_are_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
 ) -> None:
     """The author of a hostile shard can compute valid digests and a seal."""
-    photo = made_up_photo(1, faces=0)
+    photo = made_up_photo(1, face_count=0)
     file = ScannedFile("/x.jpg", STATE, photo.content_hash, None, photo)
     hostile = replace(file, photo=replace(photo, faces=(replace(made_up_face(1), **change),)))
     with pytest.raises(UsageError, match=message):
         write_shard(path, [hostile])
     with monkeypatch.context() as patch:
         patch.setattr("facebank.album.scan.rows.check_face_rows", lambda rows: rows)
-        patch.setattr(parquet_rows, "weaknesses_of", lambda words: tuple(__import__("json").loads(words)))
+        patch.setattr(parquet_rows, "weaknesses_of", lambda words: tuple(json.loads(words)))
         write_shard(path, [hostile])
     with ParquetShard.open(path) as shard, pytest.raises(ScanFormatError, match=message):
         list(shard.read())
 
 
-def _rewrite(path: Path, order: list[int] | None = None, **options: Any) -> None:
-    """Write the rows of a shard again, in another order or with other options, with the same footer."""
+def replace_rows(path: Path, table: Any, **options: Any) -> None:
+    """Write an Arrow table as the rows of a shard, with the same footer and a valid seal."""
     import pyarrow.parquet as parquet
 
     footer = parquet.read_metadata(path).metadata
-    table = parquet.read_table(path)
-    table = table if order is None else table.take(order)
     writer_options = {"compression": "none", "use_dictionary": False, **options}
     with parquet.ParquetWriter(path, table.schema, **writer_options) as writer:
         writer.write_table(table)
@@ -343,18 +350,15 @@ def test_a_hostile_photo_without_one_of_its_values_is_refused(path: Path, column
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    footer, table = parquet.read_metadata(write_shard(path, SMALL)).metadata, parquet.read_table(path)
+    table = parquet.read_table(write_shard(path, SMALL))
     values = {name: table.column(name).to_pylist() for name in parquet_rows.FILE_COLUMNS}
     values[column][0] = None
-    digests = [parquet_rows._file_digest(place, row) for place, row in enumerate(zip(*values.values(), strict=True))]
+    rows = enumerate(zip(*values.values(), strict=True))
+    digests = [parquet_rows._file_digest(row_index, row) for row_index, row in rows]
     for name, changed in ((column, values[column]), ("file_digest", digests)):
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, table.schema[place], pa.array(changed, type=table.schema[place].type))
-    with parquet.ParquetWriter(path, table.schema, compression="none", use_dictionary=False) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({key: value for key, value in footer.items() if key.startswith(b"facebank.")})
-    with path.open("r+b") as stream:
-        parquet_shards._insert_seal(stream)
+        index = table.schema.get_field_index(name)
+        table = table.set_column(index, table.schema[index], pa.array(changed, type=table.schema[index].type))
+    replace_rows(path, table)
     with (
         ParquetShard.open(path) as shard,
         pytest.raises(ScanFormatError, match=r"written \((it|the number)"),
@@ -364,19 +368,24 @@ def test_a_hostile_photo_without_one_of_its_values_is_refused(path: Path, column
 
 def test_swapped_rows_are_refused(path: Path) -> None:
     """The digests of a row cover its position."""
+    import pyarrow.parquet as parquet
+
     files = [made_up_file(f"/{number}.jpg", number) for number in range(3)]
-    _rewrite(write_shard(path, files))
+    table = parquet.read_table(write_shard(path, files))
+    replace_rows(path, table)
     assert read(path) == [file_content(file) for file in files]
-    _rewrite(path, [1, 0, 2])
+    replace_rows(path, table.take([1, 0, 2]))
     with ParquetShard.open(path) as shard, pytest.raises(ScanFormatError, match="altered"):
         list(shard.read())
 
 
 def test_a_shard_that_needs_too_much_memory_is_refused(path: Path) -> None:
     """A dictionary or a compressed page can unpack to many bytes."""
+    import pyarrow.parquet as parquet
+
     for options in ({"compression": "zstd"}, {"use_dictionary": True}):
-        write_shard(path, [made_up_file(f"/{number}.jpg", number, faces=20) for number in range(30)])
-        _rewrite(path, **options)
+        write_shard(path, [made_up_file(f"/{number}.jpg", number, face_count=20) for number in range(30)])
+        replace_rows(path, parquet.read_table(path), **options)
         with pytest.raises(ScanFormatError, match="more memory"):
             ParquetShard.open(path)
 
@@ -386,7 +395,7 @@ import os, resource, sys
 from pathlib import Path
 from facebank.album.scan import parquet_shards
 from facebank.errors import ScanFormatError
-from tests.album.shard_files import file_content
+from tests.album.scanned_files import file_content
 
 path, other, step = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 data = path.read_bytes()
@@ -443,8 +452,6 @@ def test_an_invalid_footer_is_refused(path: Path, footer: bytes) -> None:
 
 
 def test_without_pyarrow_the_error_names_the_extra(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facebank.errors import MissingDependencyError
-
     write_shard(path, [])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for action in (lambda: ParquetShard.open(path), lambda: write_parquet_shard(path, [], HEADER)):

@@ -13,9 +13,9 @@ from facebank.album.tags.regions import Box, PhotoFrame, Vocabulary, unturn_box
 from facebank.album.tags.xmp_document import XmpDocument
 from facebank.album.tags.xmp_files import XmpSource
 
-from .xmp_samples import region, with_regions
+from .xmp_samples import region_item, with_regions
 
-# the size of real photos and the boxes of their faces, in pixels of the upright picture
+# Sizes of real photos and boxes of their faces, in pixels of the upright picture.
 PHOTOS: dict[str, tuple[tuple[int, int], list[tuple[int, int, int, int]]]] = {
     "one": ((1480, 832), [(541, 121, 904, 632)]),
     "one in a corner": ((491, 1137), [(0, 85, 194, 417)]),
@@ -26,8 +26,9 @@ PHOTOS: dict[str, tuple[tuple[int, int], list[tuple[int, int, int, int]]]] = {
 NAMES = ("Ada", "Bea", "Cleo")
 
 
-def fractions(photo: str) -> list[Box]:
-    (width, height), boxes = PHOTOS[photo]
+def fractions(photo_name: str) -> list[Box]:
+    """Return the boxes of a photo's faces, in fractions of its size."""
+    (width, height), boxes = PHOTOS[photo_name]
     return [(x1 / width, y1 / height, x2 / width, y2 / height) for x1, y1, x2, y2 in boxes]
 
 
@@ -36,7 +37,7 @@ def regions_document(faces: Sequence[Box], turn: int, dimensions: tuple[int, int
     boxes = [
         (x1 - (x2 - x1) / 8, y1 - (y2 - y1) / 8, x2 + (x2 - x1) / 8, y2 + (y2 - y1) / 8) for x1, y1, x2, y2 in faces
     ]
-    text = "".join(region(name, unturn_box(box, turn)) for name, box in zip(NAMES, boxes, strict=False))
+    text = "".join(region_item(name, unturn_box(box, turn)) for name, box in zip(NAMES, boxes, strict=False))
     return XmpSource(Path("photo.jpg.xmp"), XmpDocument.parse(with_regions(text, dimensions), "photo.jpg.xmp"))
 
 
@@ -46,14 +47,14 @@ def views(faces: Sequence[Box], frame: PhotoFrame, *sources: XmpSource) -> list[
 
 
 def names(view: RegionView) -> dict[int, str]:
-    return {
-        face: view.regions[region_number].name for face, region_number in view.region_of_face[Vocabulary.MWG].items()
-    }
+    """Return the names of the regions that match faces, by the index of the face."""
+    matches = view.region_of_face[Vocabulary.MWG]
+    return {face_index: view.regions[region_index].name for face_index, region_index in matches.items()}
 
 
-@pytest.mark.parametrize("photo", PHOTOS)
-def test_regions_of_the_stored_and_the_upright_picture_match_the_right_faces(photo: str) -> None:
-    faces, (width, height) = fractions(photo), PHOTOS[photo][0]
+@pytest.mark.parametrize("photo_name", PHOTOS)
+def test_regions_of_the_stored_and_the_upright_picture_match_the_right_faces(photo_name: str) -> None:
+    faces, (width, height) = fractions(photo_name), PHOTOS[photo_name][0]
     for orientation, is_stored, dimensions in product(range(1, 9), (True, False), ("right", "swapped", "none")):
         frame, turn = PhotoFrame.of_upright(width, height, orientation), orientation if is_stored else 1
         size = frame.size_of(turn)
@@ -68,34 +69,37 @@ def test_regions_of_the_stored_and_the_upright_picture_match_the_right_faces(pho
 
 
 def test_real_photos_of_two_people_are_clear() -> None:
-    for photo in ("two side by side", "two, close"):
-        faces, (width, height) = fractions(photo), PHOTOS[photo][0]
+    for photo_name in ("two side by side", "two, close"):
+        faces, (width, height) = fractions(photo_name), PHOTOS[photo_name][0]
         for orientation, is_stored in product(range(1, 9), (True, False)):
             frame, turn = PhotoFrame.of_upright(width, height, orientation), orientation if is_stored else 1
             (view,) = views(faces, frame, regions_document(faces, turn))
-            assert (names(view), view.turn.to_write) == ({0: "Ada", 1: "Bea"}, turn), (photo, orientation, is_stored)
+            case = (photo_name, orientation, is_stored)
+            assert (names(view), view.turn.to_write) == ({0: "Ada", 1: "Bea"}, turn), case
 
 
-SYMMETRIC = [(0.15, 0.4, 0.35, 0.6), (0.65, 0.4, 0.85, 0.6)]
+SYMMETRIC_FACES = [(0.15, 0.4, 0.35, 0.6), (0.65, 0.4, 0.85, 0.6)]
 
 
 @pytest.mark.parametrize(("orientation", "dimensions"), [(2, None), (3, None), (3, (400, 300)), (2, (400, 300))])
 def test_regions_that_match_different_faces_in_two_orientations_are_refused(
     orientation: int, dimensions: tuple[int, int] | None
 ) -> None:
-    (view,) = views(SYMMETRIC, PhotoFrame.of_upright(400, 300, orientation), regions_document(SYMMETRIC, 1, dimensions))
+    (view,) = views(
+        SYMMETRIC_FACES, PhotoFrame.of_upright(400, 300, orientation), regions_document(SYMMETRIC_FACES, 1, dimensions)
+    )
     assert view.turn.is_unclear
     assert names(view) == {}
     assert f"(EXIF {orientation})" in str(view.problem)
 
 
 def test_one_face_is_named_in_any_orientation_but_no_region_is_added() -> None:
-    face = [(0.4, 0.4, 0.6, 0.6)]
+    faces = [(0.4, 0.4, 0.6, 0.6)]
     for orientation in range(2, 9):
-        (view,) = views(face, PhotoFrame.of_upright(400, 400, orientation), regions_document(face, 1))
+        (view,) = views(faces, PhotoFrame.of_upright(400, 400, orientation), regions_document(faces, 1))
         assert (names(view), view.turn.to_write, view.turn.is_unclear) == ({0: "Ada"}, None, False)
-    (view,) = views(face, PhotoFrame.of_upright(300, 400, 6), regions_document(face, 6, (400, 300)))
-    assert view.turn.to_write == 6, "dimensions are a hint where the faces leave it open"
+    (view,) = views(faces, PhotoFrame.of_upright(300, 400, 6), regions_document(faces, 6, (400, 300)))
+    assert view.turn.to_write == 6, "the dimensions decide where the faces do not"
 
 
 def test_regions_of_a_photo_turned_since_are_read_if_all_match() -> None:
@@ -110,15 +114,15 @@ def test_regions_of_a_photo_turned_since_are_read_if_all_match() -> None:
 def test_each_document_of_a_photo_has_its_own_orientation() -> None:
     faces = fractions("three")
     frame = PhotoFrame.of_upright(2000, 1428, 6)
-    stored, seen = views(faces, frame, regions_document(faces, 6), regions_document(faces, 1))
-    assert (stored.turn.to_write, seen.turn.to_write) == (6, 1)
-    assert names(stored) == names(seen) == dict(enumerate(NAMES))
+    stored, upright = views(faces, frame, regions_document(faces, 6), regions_document(faces, 1))
+    assert (stored.turn.to_write, upright.turn.to_write) == (6, 1)
+    assert names(stored) == names(upright) == dict(enumerate(NAMES))
 
 
 def test_all_documents_together_decide_an_unclear_one() -> None:
-    faces = [*SYMMETRIC, (0.1, 0.05, 0.2, 0.15), (0.4, 0.05, 0.5, 0.15)]
+    faces = [*SYMMETRIC_FACES, (0.1, 0.05, 0.2, 0.15), (0.4, 0.05, 0.5, 0.15)]
     frame = PhotoFrame.of_upright(400, 300, 3)
-    unclear = regions_document(SYMMETRIC, 3)
+    unclear = regions_document(SYMMETRIC_FACES, 3)
     assert views(faces, frame, unclear)[0].turn.is_unclear
     together, _ = views(faces, frame, unclear, regions_document(faces[2:], 3))
     assert not together.turn.is_unclear
@@ -136,22 +140,24 @@ def test_no_region_is_added_to_a_turned_photo_without_matches() -> None:
 
 def test_regions_of_facebank_refer_to_the_stored_picture() -> None:
     source = XmpSource(Path("a.xmp"), XmpDocument.empty("a.xmp"))
-    for name, box in zip(NAMES, SYMMETRIC, strict=False):
+    for name, box in zip(NAMES, SYMMETRIC_FACES, strict=False):
         source.document.add_region(unturn_box(box, 3), name, (400, 300))
-    (view,) = views(SYMMETRIC, PhotoFrame.of_upright(400, 300, 3), source)
+    (view,) = views(SYMMETRIC_FACES, PhotoFrame.of_upright(400, 300, 3), source)
     assert (names(view), view.turn.to_write) == ({0: "Ada", 1: "Bea"}, 3)
 
 
+ROUND_REGION = (
+    '<rdf:li rdf:parseType="Resource"><mwg-rs:Name>Ada</mwg-rs:Name><mwg-rs:Type>Face</mwg-rs:Type>'
+    '<mwg-rs:Area stArea:x="{x}" stArea:y="{y}" stArea:d="{d}" stArea:unit="{unit}"/></rdf:li>'
+)
+
+
 def test_round_regions_are_read() -> None:
-    item = (
-        '<rdf:li rdf:parseType="Resource"><mwg-rs:Name>Ada</mwg-rs:Name><mwg-rs:Type>Face</mwg-rs:Type>'
-        '<mwg-rs:Area stArea:x="{x}" stArea:y="{y}" stArea:d="{d}" stArea:unit="{unit}"/></rdf:li>'
-    )
-    (_, (face,)) = PHOTOS["one in a corner"]
-    x, y, diameter = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2, 260
+    (_, ((x1, y1, x2, y2),)) = PHOTOS["one in a corner"]
+    x, y, diameter = (x1 + x2) / 2, (y1 + y2) / 2, 260
     texts = (
-        item.format(x=x / 491, y=y / 1137, d=diameter / 491, unit="normalized"),
-        item.format(x=x, y=y, d=diameter, unit="pixel"),
+        ROUND_REGION.format(x=x / 491, y=y / 1137, d=diameter / 491, unit="normalized"),
+        ROUND_REGION.format(x=x, y=y, d=diameter, unit="pixel"),
     )
     for text in texts:
         parsed = XmpDocument.parse(with_regions(text, (491, 1137)), "round")
@@ -159,6 +165,9 @@ def test_round_regions_are_read() -> None:
         assert names(view) == {0: "Ada"}
         (box,) = view.boxes
         assert box == pytest.approx((0, (y - 130) / 1137, (x + 130) / 491, (y + 130) / 1137))
-    for diameter_text in ("0", "-1", "nan", "1e400"):
-        parsed = XmpDocument.parse(with_regions(item.format(x=0.5, y=0.5, d=diameter_text, unit="normalized")), "round")
-        assert not parsed.regions[0].has_area
+
+
+@pytest.mark.parametrize("diameter", ["0", "-1", "nan", "1e400"])
+def test_a_round_region_with_an_impossible_diameter_has_no_area(diameter: str) -> None:
+    text = ROUND_REGION.format(x=0.5, y=0.5, d=diameter, unit="normalized")
+    assert not XmpDocument.parse(with_regions(text), "round").regions[0].has_area

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +18,9 @@ from facebank.album.scan.videos import ScannedVideo
 from facebank.errors import FacebankError, ScanFormatError
 from facebank.media import Shard
 from facebank.storage.values import register_row_digest
-from tests.album.test_scan_file import PACK, STATE, WHEN, make_file, make_photo, make_video
+
+from .scanned_files import PACK, STATE, face_contents, photo_content
+from .test_scan_file import WHEN, edited_file, make_file, make_photo, make_video
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def path(tmp_path: Path) -> Path:
     with ScanFile.open(path, PACK, create=True) as scan_file:
         scan_file.keep([make_file(f"/a/{number}.jpg", number) for number in range(1, 25)])
         scan_file.keep(
-            [make_file("/b/copy.jpg", 1, known=True), ScannedFile("/b/torn.jpg", STATE, None, "truncated", None)]
+            [make_file("/b/copy.jpg", 1, is_known=True), ScannedFile("/b/torn.jpg", STATE, None, "truncated", None)]
         )
-        scan_file.keep([ScannedFile("/b/none.jpg", FileStamp(1, 1), f"{99:064x}", None, make_photo(99, faces=0))])
+        scan_file.keep([ScannedFile("/b/none.jpg", FileStamp(1, 1), f"{99:064x}", None, make_photo(99, face_count=0))])
         scan_file.keep_groups({1: [1, 3, 5], 2: [2, 4]})
         scan_file.tell_apart([(1, 2)])
         scan_file.keep_tags("/a/1.jpg", {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)})
@@ -46,9 +47,9 @@ def all_content(path: Path) -> list[Any]:
     with ScanFile.open(path, PACK) as scan_file:
         table = scan_file.face_table()
         return [
-            [comparable_photo(photo) for photo in scan_file.photos()],
-            [comparable_photo(photo) for photo in scan_file.photos(["/b", "/a/7.jpg"])],
-            sorted((faces, comparable_photo(photo)) for faces, photo in scan_file.each_photo()),
+            [photo_content(photo) for photo in scan_file.photos()],
+            [photo_content(photo) for photo in scan_file.photos(["/b", "/a/7.jpg"])],
+            sorted((face_ids, photo_content(photo)) for face_ids, photo in scan_file.each_photo()),
             scan_file.files("/"),
             scan_file.unreadable("/b"),
             [(file.path, file.photo_id, file.readers) for file in scan_file.known_files("/")],
@@ -62,45 +63,24 @@ def all_content(path: Path) -> list[Any]:
             scan_file.tags(),
             sorted(scan_file.known_pictures()),
             scan_file.shards(),
-            [(comparable_photo(photo), index) for photo, index in map(scan_file.locate_face, (1, 4, 40))],
-            [comparable_video(video) for video in scan_file.videos.each()],
+            [(photo_content(photo), index) for photo, index in map(scan_file.locate_face, (1, 4, 40))],
+            [video_content(video) for video in scan_file.videos.each()],
             scan_file.videos.known(),
             [scan_file.videos.picture(track) for track in range(1, 7)],
         ]
 
 
-def edited_file(path: str, content: int, picture: str) -> ScannedFile:
-    """Return a file of a scanned picture with other metadata."""
-    photo = replace(make_photo(content, faces=0), path=path, picture_hash=picture)
-    return ScannedFile(path, STATE, photo.content_hash, None, None, edited=photo)
-
-
-def comparable_video(video: Any) -> Any:
-    tracks = [
-        (track.shot, track.begun, track.seen, track.ended, comparable_faces(track.faces)) for track in video.tracks
-    ]
+def video_content(video: ScannedVideo) -> tuple[object, ...]:
+    """Return the content of a video as comparable values."""
+    tracks = [(track.shot, track.begun, track.seen, track.ended, face_contents(track.faces)) for track in video.tracks]
     return video.path, video.state, video.content_hash, video.seconds, tracks
 
 
-def comparable_faces(faces: Any) -> Any:
-    return [
-        (repr(face.assessment), face.box.tobytes(), face.landmarks.tobytes(), face.embedding.tobytes())
-        for face in faces
-    ]
-
-
-def comparable_photo(photo: Any) -> Any:
-    faces = comparable_faces(photo.faces)
-    date = (str(photo.taken_at), photo.camera_dated)
-    size = (photo.width, photo.height, photo.quarter_turns)
-    return (photo.path, photo.content_hash, photo.picture_hash, size, date, str(faces))
-
-
-@pytest.mark.parametrize("in_rows", [False, True], ids=["anywhere", "in rows"])
-def test_no_flipped_bit_changes_the_content_of_a_scan(path: Path, in_rows: bool) -> None:
+@pytest.mark.parametrize("is_in_rows", [False, True], ids=["anywhere", "in rows"])
+def test_no_flipped_bit_changes_the_content_of_a_scan(path: Path, is_in_rows: bool) -> None:
     data, expected = path.read_bytes(), all_content(path)
     random = Random(7)
-    positions = [position for position in range(len(data)) if data[position]] if in_rows else range(len(data))
+    positions = [position for position in range(len(data)) if data[position]] if is_in_rows else range(len(data))
     refused_count = 0
     for _ in range(60):
         position, bit = random.choice(positions), random.randrange(8)
@@ -111,7 +91,7 @@ def test_no_flipped_bit_changes_the_content_of_a_scan(path: Path, in_rows: bool)
             assert all_content(path) == expected, (position, bit)
         except FacebankError as error:
             refused_count += str(error).isprintable()
-    assert refused_count > (40 if in_rows else 5)
+    assert refused_count > (40 if is_in_rows else 5)
 
 
 def reseal(path: Path, change: str) -> None:
@@ -144,18 +124,18 @@ HOSTILE_ROWS = {
     "a huge height": "UPDATE photos SET height = 9223372036854775807",
     "invalid turns": "UPDATE photos SET quarter_turns = 4",
     "an invalid date": "UPDATE photos SET taken_at = 'yesterday'",
-    "a date before all": "UPDATE photos SET taken_at = '0001-01-01T00:00:00+23:00'",
+    "a date before the year 1": "UPDATE photos SET taken_at = '0001-01-01T00:00:00+23:00'",
     "a date of bytes": "UPDATE photos SET taken_at = x'00'",
     "an invalid flag": "UPDATE photos SET camera_dated = 7",
     "more faces than there are": "UPDATE photos SET face_count = 3 WHERE id = 1",
-    "faces without end": "UPDATE photos SET face_count = 1000000000",
+    "a billion faces": "UPDATE photos SET face_count = 1000000000",
     "numbers of another length": "UPDATE faces SET numbers = x'00' WHERE id = 1",
     "numbers of text": "UPDATE faces SET numbers = 'x' WHERE id = 1",
     "numbers that are not finite": "UPDATE faces SET numbers = CAST(replace(hex(zeroblob(60)), '00', 'ÿÿ') AS BLOB)",
     "numbers that are too large": "UPDATE faces SET numbers = zeroblob(4000000) WHERE id = 1",
-    "an embedding of no length": "UPDATE faces SET numbers = zeroblob(120) WHERE id = 1",
+    "an embedding of zeros": "UPDATE faces SET numbers = zeroblob(120) WHERE id = 1",
     "weaknesses that are no JSON": "UPDATE faces SET weaknesses = '[' WHERE id = 1",
-    "weaknesses without end": "UPDATE faces SET weaknesses = replace(hex(zeroblob(50000)), '00', '[') WHERE id = 1",
+    "weaknesses too long": "UPDATE faces SET weaknesses = replace(hex(zeroblob(50000)), '00', '[') WHERE id = 1",
     "weaknesses that nest": "UPDATE faces SET weaknesses = replace(hex(zeroblob(1900)), '00', '[') WHERE id = 1",
     "weaknesses of numbers": "UPDATE faces SET weaknesses = '[1, 2]' WHERE id = 1",
     "weaknesses for the terminal": "UPDATE faces SET weaknesses = '[\"\\u001b[2J\"]' WHERE id = 1",
@@ -168,37 +148,38 @@ HOSTILE_ROWS = {
     "a face of no photo in a group": "UPDATE groups SET face = 7777 WHERE face = 1",
     "a pair of text": "UPDATE apart SET second = 'x'",
     "a photo of text with a name": "UPDATE tags SET photo = 'x' WHERE person = 7",
-    "a name in no file": "UPDATE tags SET file = x'' WHERE person = 7",
-    "a name of nobody": "UPDATE tags SET person = 'x' WHERE person = 7",
+    "a name with an empty path": "UPDATE tags SET file = x'' WHERE person = 7",
+    "a name with an invalid person": "UPDATE tags SET person = 'x' WHERE person = 7",
     "a lost name": "DELETE FROM tags WHERE person = 7",
     "an invalid folder": "UPDATE shards SET place = CAST('x' AS BLOB) WHERE count = 3",
     "an invalid shard": "UPDATE shards SET number = 4 WHERE count = 3",
-    "a shard of none": "UPDATE shards SET number = 0, count = 0 WHERE count = 3",
-    "a shard of too many": "UPDATE shards SET count = 1000000000 WHERE count = 3",
-    "a look at no time": "UPDATE shards SET looked_through = 'yesterday'",
-    "a look in no time zone": "UPDATE shards SET looked_through = '2020-05-17T12:30:00'",
+    "a shard of 0": "UPDATE shards SET number = 0, count = 0 WHERE count = 3",
+    "a shard of a billion": "UPDATE shards SET count = 1000000000 WHERE count = 3",
+    "a scan time that is no time": "UPDATE shards SET looked_through = 'yesterday'",
+    "a scan time without a time zone": "UPDATE shards SET looked_through = '2020-05-17T12:30:00'",
     "a lost shard": "DELETE FROM shards WHERE count = 3",
     "a video with a relative path": "UPDATE videos SET path = CAST('x.mp4' AS BLOB) WHERE id = 1",
-    "a video of text": "UPDATE videos SET size = 'x' WHERE id = 1",
-    "a video without an end": "UPDATE videos SET seconds = 9e999 WHERE id = 1",
+    "a video with an invalid size": "UPDATE videos SET size = 'x' WHERE id = 1",
+    "a video of infinite length": "UPDATE videos SET seconds = 9e999 WHERE id = 1",
     "a video that ends before it begins": "UPDATE videos SET seconds = -1.0 WHERE id = 1",
-    "an invalid video with a hash": "UPDATE videos SET content_hash = 'zz' WHERE id = 1",
+    "a video with an invalid hash": "UPDATE videos SET content_hash = 'zz' WHERE id = 1",
     "a video's error for the terminal": "UPDATE videos SET error = char(27) || '[2J' WHERE error IS NOT NULL",
     "a lost video": "DELETE FROM videos WHERE id = 2",
     "a lost track": "DELETE FROM tracks WHERE id = 2",
-    "tracks without end": "UPDATE videos SET track_count = 1000000000 WHERE id = 1",
+    "a billion tracks": "UPDATE videos SET track_count = 1000000000 WHERE id = 1",
     "a track of another video": "UPDATE tracks SET video = 2 WHERE id = 1",
     "a track that ends before it begins": "UPDATE tracks SET begun = 9.0 WHERE id = 1",
-    "a track that never ends": "UPDATE tracks SET ended = 9e999 WHERE id = 1",
+    "a track of infinite length": "UPDATE tracks SET ended = 9e999 WHERE id = 1",
     "a track of text": "UPDATE tracks SET shot = 'x' WHERE id = 1",
     "a track without a face": "UPDATE tracks SET face_count = 0 WHERE id = 1",
-    "a lost sighting": "DELETE FROM track_faces WHERE id = 1",
-    "a sighting of another length": "UPDATE track_faces SET numbers = x'00' WHERE id = 1",
-    "a sighting of no length": "UPDATE track_faces SET numbers = zeroblob(120) WHERE id = 1",
-    "a sighting for the terminal": "UPDATE track_faces SET weaknesses = '[\"\\u001b[2J\"]' WHERE id = 1",
+    "a track's face that is lost": "DELETE FROM track_faces WHERE id = 1",
+    "a track's face with numbers of another length": "UPDATE track_faces SET numbers = x'00' WHERE id = 1",
+    "a track's face with an embedding of zeros": "UPDATE track_faces SET numbers = zeroblob(120) WHERE id = 1",
+    "a track's face with weaknesses for the terminal": "UPDATE track_faces "
+    "SET weaknesses = '[\"\\u001b[2J\"]' WHERE id = 1",
     "a picture that is a page": "UPDATE track_pictures SET picture = CAST('<html>' AS BLOB) WHERE track = 1",
     "a picture of text": "UPDATE track_pictures SET picture = 'x' WHERE track = 1",
-    "a picture without end": "UPDATE track_pictures "
+    "a picture that is too large": "UPDATE track_pictures "
     "SET picture = CAST(x'ffd8ff' || hex(zeroblob(1000000)) AS BLOB) WHERE track = 1",
     "invalid totals": "UPDATE totals SET files = 'x'",
     "totals below 0": "UPDATE totals SET faces = -1",
@@ -254,7 +235,7 @@ def test_totals_follow_every_change(path: Path, tmp_path: Path) -> None:
         lambda scan_file: scan_file.keep_groups({4: [20, 21]}),
         lambda scan_file: scan_file.record_shards([ShardRow("/a", Shard(1, 3), WHEN)]),
         lambda scan_file: scan_file.forget_shards("/b"),
-        lambda scan_file: scan_file.videos.keep(make_video("/a/1.mp4", 7, tracks=3)),
+        lambda scan_file: scan_file.videos.keep(make_video("/a/1.mp4", 7, track_count=3)),
         lambda scan_file: scan_file.videos.keep_copy("/c/1.mp4", STATE, f"{7:064x}"),
         lambda scan_file: scan_file.videos.forget(["/a/2.mp4", "/a/2.mp4", "/none.mp4"]),
         lambda scan_file: scan_file.forget([f"/a/{number}.jpg" for number in range(40)]),

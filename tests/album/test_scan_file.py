@@ -23,42 +23,27 @@ from facebank.album.scan.videos import ScannedTrack, ScannedVideo
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError
 from facebank.gallery import PackIdentity
 from facebank.storage.values import register_row_digest
-from facebank.types import Detection, Face, Photo, Quality
+from facebank.types import Photo
 
-PACK = PackIdentity("test", "ab" * 32, 8)
-STATE = FileStamp(1000, 5)
+from .scanned_files import PACK, STATE, made_up_face, made_up_photo
+
 WHEN = datetime(2020, 5, 17, 12, 30, tzinfo=UTC)
 
 
-def make_face(seed: int) -> Face:
-    random = np.random.default_rng(seed)
-    detection = Detection(
-        random.random(4, dtype=np.float32) * 100, random.random((5, 2), dtype=np.float32) * 100, float(np.float32(0.9))
-    )
-    quality = Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ("blurred", "turned away"))
-    embedding = random.random(PACK.dimension, dtype=np.float32)
-    return Face(
-        detection.box, detection.landmarks, detection.detection_score, quality, embedding / np.linalg.norm(embedding)
-    )
-
-
-def make_photo(number: int, faces: int = 2, path: str = "x.jpg") -> Photo:
-    photo_faces = tuple(make_face(100 * number + index) for index in range(faces))
-    taken_at = WHEN if number % 2 else None
-    return Photo(
-        path,
-        photo_faces,
-        width=640,
-        height=480,
+def make_photo(number: int, face_count: int = 2, path: str = "x.jpg") -> Photo:
+    """Return a photo without a picture hash; one with an odd number is dated by its camera."""
+    is_odd = number % 2 == 1
+    return replace(
+        made_up_photo(number, face_count, path),
         quarter_turns=number % 4,
-        content_hash=f"{number:064x}",
-        taken_at=taken_at,
-        camera_dated=bool(number % 2),
+        taken_at=WHEN if is_odd else None,
+        camera_dated=is_odd,
+        picture_hash=None,
     )
 
 
-def make_file(path: str, number: int, *, known: bool = False) -> ScannedFile:
-    return ScannedFile(path, STATE, f"{number:064x}", None, None if known else make_photo(number, path=path))
+def make_file(path: str, number: int, *, is_known: bool = False) -> ScannedFile:
+    return ScannedFile(path, STATE, f"{number:064x}", None, None if is_known else make_photo(number, path=path))
 
 
 @pytest.fixture
@@ -127,12 +112,12 @@ def make_old_scan(path: Path, version: int) -> None:
             connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
         if version > 2:
             connection.execute("UPDATE main.totals SET files = 7, photos = 7, faces = 14, grouped = 3, apart = 1")
-        for number, (taken_at, dated) in OLD_DATES.items():
+        for number, (taken_at, camera_dated) in OLD_DATES.items():
             change = "UPDATE main.photos SET taken_at = ? WHERE content_hash = ?"
             connection.execute(change, (taken_at, f"{number:064x}"))
             if version > 1:
                 change = "UPDATE main.photos SET camera_dated = ? WHERE content_hash = ?"
-                connection.execute(change, (dated, f"{number:064x}"))
+                connection.execute(change, (camera_dated, f"{number:064x}"))
         if version > 2:
             seal(connection, ("photos", "faces", "files", "groups", "apart", "totals"))
         connection.commit()
@@ -145,7 +130,7 @@ def test_an_older_scan_is_migrated(path: Path, version: int) -> None:
     make_old_scan(path, version)
     with ScanFile.open(path, PACK) as scan_file:
         dated_by_camera = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
-        assert dated_by_camera == {number: dated for number, (_, dated) in OLD_DATES.items()}
+        assert dated_by_camera == {number: camera_dated for number, (_, camera_dated) in OLD_DATES.items()}
         assert scan_file.groups() == {1: [1, 3], 2: [2]}
         assert scan_file.told_apart() == [(1, 2)]
         scan_file.keep([make_file("/a/9.jpg", 9)])
@@ -161,15 +146,15 @@ def test_an_older_read_only_scan_is_readable(path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("facebank.album.scan.schema.is_writable", lambda _: False)
     with ScanFile.open(path, PACK) as scan_file:
         dated_by_camera = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
-        assert dated_by_camera == {number: dated for number, (_, dated) in OLD_DATES.items()}
+        assert dated_by_camera == {number: camera_dated for number, (_, camera_dated) in OLD_DATES.items()}
         assert len(list(scan_file.each_photo())) == len(OLD_DATES)
-        with pytest.raises(StorageError, match="cannot be changed"):
+        with pytest.raises(StorageError, match="is write-protected"):
             scan_file.forget(["/a/1.jpg"])
     assert path.read_bytes() == before
 
 
 def test_a_photo_in_several_files_is_one_photo(scan_file: ScanFile) -> None:
-    scan_file.keep([make_file("/a/1.jpg", 1), make_file("/b/copy.jpg", 1, known=True)])
+    scan_file.keep([make_file("/a/1.jpg", 1), make_file("/b/copy.jpg", 1, is_known=True)])
     counts = scan_file.count()
     assert (counts.files, counts.photos, counts.faces) == (2, 1, 2)
     assert [photo.path for photo in scan_file.photos()] == ["/a/1.jpg", "/b/copy.jpg"]
@@ -229,8 +214,8 @@ def test_files_that_are_no_scan_are_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ScanFormatError, match="is not a scan"):
         ScanFile.open(path, PACK)
     other = tmp_path / "other.db"
-    with closing(sqlite3.connect(other)) as database:
-        database.execute("CREATE TABLE anything (x)")
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE anything (x)")
     with pytest.raises(ScanFormatError, match="is not a scan"):
         ScanFile.open(other, PACK)
     with pytest.raises(StorageError, match=r"cannot be (made|created)"):
@@ -247,8 +232,8 @@ def test_a_scan_of_another_pack_is_refused(scan_file: ScanFile, path: Path) -> N
 def test_a_damaged_or_newer_file_is_refused(scan_file: ScanFile, path: Path, damage: str) -> None:
     scan_file.keep([make_file("/a/1.jpg", 1)])
     scan_file.close()
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute(damage)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(damage)
     with pytest.raises(ScanFormatError, match=r"damaged|newer"), ScanFile.open(path, PACK) as again:
         list(again.photos())
 
@@ -278,7 +263,7 @@ def test_cameras_dates_take_precedence_in_groups(scan_file: ScanFile) -> None:
 
 def test_copies_written_one_by_one_keep_their_groups(scan_file: ScanFile) -> None:
     paths = ["/a/1.jpg", "/b/1.jpg", "/c/1.jpg"]
-    scan_file.keep([make_file(paths[0], 1), *(make_file(path, 1, known=True) for path in paths[1:])])
+    scan_file.keep([make_file(paths[0], 1), *(make_file(path, 1, is_known=True) for path in paths[1:])])
     scan_file.keep_groups({1: [1], 2: [2]})
     scan_file.tell_apart([(1, 2)])
     for path in paths:
@@ -290,39 +275,43 @@ def test_copies_written_one_by_one_keep_their_groups(scan_file: ScanFile) -> Non
     assert scan_file.told_apart() == [(1, 2)]
 
 
-PICTURE = "ab" * 32
+PICTURE_HASH = "ab" * 32
 
 
-def edited_file(path: str, number: int) -> ScannedFile:
+def edited_file(path: str, number: int, picture_hash: str = PICTURE_HASH) -> ScannedFile:
     """Return a file of a scanned picture with other metadata and another date."""
     photo = replace(
-        make_photo(number, faces=0, path=path), quarter_turns=0, taken_at=WHEN, camera_dated=True, picture_hash=PICTURE
+        make_photo(number, face_count=0, path=path),
+        quarter_turns=0,
+        taken_at=WHEN,
+        camera_dated=True,
+        picture_hash=picture_hash,
     )
     return ScannedFile(path, FileStamp(2000, 6), photo.content_hash, None, None, edited=photo)
 
 
-def test_a_photo_with_other_metadata_keeps_its_faces_and_groups(scan_file: ScanFile, tmp_path: Path) -> None:
-    original = replace(make_photo(2, path="/a.jpg"), picture_hash=PICTURE)
+def test_a_photo_with_other_metadata_keeps_its_faces_and_groups(scan_file: ScanFile) -> None:
+    original = replace(make_photo(2, path="/a.jpg"), picture_hash=PICTURE_HASH)
     scan_file.keep([replace(make_file("/a.jpg", 2), photo=original)])
     scan_file.keep_groups({1: [1, 2]})
     scan_file.keep([edited_file("/a.jpg", 20)])
     (updated,) = scan_file.photos()
     assert (updated.content_hash, updated.picture_hash, updated.taken_at, updated.camera_dated) == (
         f"{20:064x}",
-        PICTURE,
+        PICTURE_HASH,
         WHEN,
         True,
     )
     assert len(updated.faces) == 2
     assert scan_file.groups() == {1: [1, 2]}
-    assert scan_file.known_pictures() == {bytes.fromhex(PICTURE)}
+    assert scan_file.known_pictures() == {bytes.fromhex(PICTURE_HASH)}
     assert scan_file.known_photos() == {bytes.fromhex(f"{20:064x}")}
 
 
 def test_an_edited_copy_gets_the_faces_of_the_existing_photo(scan_file: ScanFile, tmp_path: Path) -> None:
     existing_path = tmp_path / "there.jpg"
     existing_path.touch()
-    existing = replace(make_photo(2, path=str(existing_path)), picture_hash=PICTURE)
+    existing = replace(make_photo(2, path=str(existing_path)), picture_hash=PICTURE_HASH)
     scan_file.keep([replace(make_file(str(existing_path), 2), photo=existing)])
     scan_file.keep([edited_file("/copy.jpg", 20)])
     copy, stored = sorted(scan_file.photos(), key=lambda photo: photo.path)
@@ -340,10 +329,10 @@ def test_a_forgotten_picture_is_analyzed_again(scan_file: ScanFile) -> None:
 
 def test_recorded_names_move_with_their_photos(scan_file: ScanFile) -> None:
     scan_file.keep([make_file("/a/1.jpg", 1), make_file("/a/2.jpg", 2)])
-    both = {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)}
-    scan_file.keep_tags("/a/1.jpg", both)
+    tags = {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)}
+    scan_file.keep_tags("/a/1.jpg", tags)
     scan_file.keep_tags("/a/2.jpg", {TagRow("/a/2.jpg", "/a/2.jpg.xmp", 7)})
-    assert {tag for tag in scan_file.tags() if tag.photo_path == "/a/1.jpg"} == both
+    assert {tag for tag in scan_file.tags() if tag.photo_path == "/a/1.jpg"} == tags
     scan_file.move([("/a/1.jpg", "/b/1.jpg")])
     assert {(tag.tagged_path, tag.person_id) for tag in scan_file.tags() if tag.photo_path == "/b/1.jpg"} == {
         ("/b/1.jpg", 7),
@@ -358,23 +347,23 @@ def test_recorded_names_move_with_their_photos(scan_file: ScanFile) -> None:
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 
 
-def make_video(path: str, number: int, tracks: int = 2) -> ScannedVideo:
+def make_video(path: str, number: int, track_count: int = 2) -> ScannedVideo:
     video_tracks = tuple(
         ScannedTrack(
             index,
             index,
             index + 1.5,
             index + 2.0,
-            (make_face(1000 * number + index), make_face(7)),
+            (made_up_face(1000 * number + index), made_up_face(7)),
             JPEG + bytes([index]),
         )
-        for index in range(tracks)
+        for index in range(track_count)
     )
     return ScannedVideo(path, STATE, f"{number:064x}", 12.5, video_tracks)
 
 
 def test_videos_are_read_back_with_their_tracks(scan_file: ScanFile, path: Path) -> None:
-    scan_file.videos.keep(make_video("/a/2.mp4", 2, tracks=0))
+    scan_file.videos.keep(make_video("/a/2.mp4", 2, track_count=0))
     scan_file.videos.keep(make_video("/a/1.mp4", 1))
     scan_file.videos.keep(ScannedVideo("/b/torn.mp4", STATE, f"{9:064x}", error="\x1b truncated", readers="cv2=1"))
     with ScanFile.open(path, PACK) as again:
@@ -414,13 +403,13 @@ def test_a_copy_of_a_video_has_its_tracks_and_pictures(scan_file: ScanFile) -> N
 def test_forgotten_videos_leave_no_data(scan_file: ScanFile, path: Path) -> None:
     scan_file.videos.keep(make_video("/a/secret-place.mp4", 1))
     scan_file.videos.keep(make_video("/a/2.mp4", 2))
-    (other, first) = (video.tracks[0].number for video in scan_file.videos.each())
-    secrets = (b"secret-place", make_face(1001).embedding.tobytes(), JPEG + b"\1")
+    (kept_track, forgotten_track) = (video.tracks[0].number for video in scan_file.videos.each())
+    secrets = (b"secret-place", made_up_face(1001).embedding.tobytes(), JPEG + b"\1")
     scan_file.close()
     assert all(secret in path.read_bytes() for secret in secrets)
     with ScanFile.open(path, PACK) as again:
         again.videos.forget(["/a/secret-place.mp4"])
-        again.videos.wipe_pictures([other + 1])
-        assert (again.videos.picture(other), again.videos.picture(other + 1)) == (JPEG + b"\0", None)
-        assert again.videos.picture(first) is None
+        again.videos.wipe_pictures([kept_track + 1])
+        assert (again.videos.picture(kept_track), again.videos.picture(kept_track + 1)) == (JPEG + b"\0", None)
+        assert again.videos.picture(forgotten_track) is None
     assert not any(secret in path.read_bytes() for secret in secrets)

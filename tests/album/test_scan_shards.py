@@ -26,10 +26,10 @@ from facebank.errors import (
 from facebank.gallery import PackIdentity
 from facebank.media import Shard
 from facebank.storage.progress import Progress
-from tests.album.test_scan_damage import comparable_photo
+from tests.conftest import find_shared
 from tests.demo_photos import DEMO_PHOTOS
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "photos"
+from .scanned_files import photo_content
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,14 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of photos, an inner folder, a copy and a truncated photo."""
     folder = tmp_path_factory.mktemp("album") / "photos"
     shutil.copytree(DEMO_PHOTOS, folder / "demo", ignore=shutil.ignore_patterns("*.txt"))
-    for photo in sorted(SHARED.rglob("*.jpg"), key=lambda path: path.stat().st_size)[:2]:
-        shutil.copy2(photo, folder)
+    if (shared := find_shared()) is not None:
+        real_photos = (shared / "data" / "photos").rglob("*.jpg")
+        for path in sorted(real_photos, key=lambda path: path.stat().st_size)[:2]:
+            shutil.copy2(path, folder)
     speech = folder / "demo" / "barack_obama_speech.jpg"
     shutil.copy2(speech, folder / "copy.jpg")
     (folder / "torn.jpg").write_bytes(speech.read_bytes()[:3000])
@@ -54,12 +56,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scans(bank: FaceBank, photos: Path) -> list[Path]:
+def scans(bank: FaceBank, photo_folder: Path) -> list[Path]:
     """The scan of all photos and those of three shards; tests must not change them."""
     paths = [bank.path.with_name("all.scan"), *(default_scan_path(bank.path, Shard(number, 3)) for number in (1, 2, 3))]
     for number, path in enumerate(paths):
         with bank.album(path) as album:
-            album.scan(photos, workers=2, shard=(number, 3) if number else None)
+            album.scan(photo_folder, workers=2, shard=(number, 3) if number else None)
     return paths
 
 
@@ -68,7 +70,7 @@ def answers(album: Album) -> list[object]:
     found = [(photo.path, [person.name for person in photo.people]) for photo in album.find("Barack")]
     groups = set()
     for group in album.cluster(least=1).groups:
-        places = [album.scan_file.locate_face(face) for face in group.faces]
+        places = [album.scan_file.locate_face(face_id) for face_id in group.faces]
         groups.add(frozenset((photo.path, index) for photo, index in places))
     identified = [
         (photo.path, photo.content_hash, [(face.person, face.decision, face.reason) for face in photo.faces])
@@ -103,15 +105,15 @@ def test_three_merged_shards_equal_one_scan(bank: FaceBank, scans: list[Path], t
     for path in scans[1:]:
         with bank.album(path) as shard:
             for photo in shard.scan_file.photos():
-                assert comparable_photo(merged[photo.path]) == comparable_photo(photo)  # bit for bit
+                assert photo_content(merged[photo.path]) == photo_content(photo)  # bit for bit
 
 
 def test_a_scan_of_the_folder_continues_the_merged_scan(
-    bank: FaceBank, scans: list[Path], photos: Path, tmp_path: Path
+    bank: FaceBank, scans: list[Path], photo_folder: Path, tmp_path: Path
 ) -> None:
     with bank.album(tmp_path / "family.scan") as album:
         album.merge(scans[1:])
-        report = album.scan(photos)
+        report = album.scan(photo_folder)
     assert (report.looked_at, report.gone, len(report.unreadable)) == (0, 0, 1)
     assert report.unchanged > 5
 
@@ -157,30 +159,30 @@ def test_scans_that_cannot_be_merged_are_reported(bank: FaceBank, scans: list[Pa
 
 
 def test_an_interrupted_merge_changes_nothing(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
-    class Interrupted(Progress):
+    class InterruptingProgress(Progress):
         def advance(self, amount: float = 1) -> None:
             raise KeyboardInterrupt
 
     target = tmp_path / "family.scan"
     with pytest.raises(KeyboardInterrupt):
-        bank.album(target).merge(scans[1:], progress=Interrupted())
+        bank.album(target).merge(scans[1:], progress=InterruptingProgress())
     assert list(tmp_path.iterdir()) == []
     with bank.album(target) as album:
         album.merge(scans[1:2])
         before = [photo.path for photo in album.scan_file.photos()]
         with pytest.raises(KeyboardInterrupt):
-            album.merge(scans[1:], progress=Interrupted())
+            album.merge(scans[1:], progress=InterruptingProgress())
         assert [photo.path for photo in album.scan_file.photos()] == before
 
 
 def test_a_folder_mounted_under_another_path_is_merged(
-    bank: FaceBank, scans: list[Path], photos: Path, tmp_path: Path
+    bank: FaceBank, scans: list[Path], photo_folder: Path, tmp_path: Path
 ) -> None:
     mounted = tmp_path / "mounted"
-    shutil.copytree(photos, mounted)  # with the files' times
+    shutil.copytree(photo_folder, mounted)  # with the files' times
     with bank.album(tmp_path / "family.scan") as album:
         for scan in scans[1:]:
-            album.merge(scan, moved=(photos, mounted))
+            album.merge(scan, moved=(photo_folder, mounted))
         assert album.count() == sum(1 for path in mounted.rglob("*.jpg")) - 1
         report = album.scan(mounted)
     assert (report.looked_at, report.known_by_content, report.gone) == (0, 0, 0)

@@ -35,7 +35,7 @@ def scan_file(engine: Engine, tmp_path: Path) -> Iterator[ScanFile]:
         yield opened
 
 
-def rescan(engine: Engine, scan_file: ScanFile, *paths: Path) -> tuple[ScanReport, list[ScannedFile]]:
+def scan_paths(engine: Engine, scan_file: ScanFile, *paths: Path) -> tuple[ScanReport, list[ScannedFile]]:
     recorder = Recorder()
     report = scan(engine, scan_file, plan_scan(scan_file, paths), workers=2, progress=recorder)
     return report, cast("list[ScannedFile]", recorder.results)
@@ -46,37 +46,37 @@ def photo_names(scan_file: ScanFile) -> list[str]:
 
 
 def test_every_photo_is_analyzed_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    report, done = rescan(engine, scan_file, folder)
+    report, results = scan_paths(engine, scan_file, folder)
     assert (report.looked_at, report.unchanged, report.gone) == (3, 0, 0)
-    assert {Path(file.path).name for file in done} == {"obama.jpg", "biden.jpg", "collins.jpg"}
+    assert {Path(file.path).name for file in results} == {"obama.jpg", "biden.jpg", "collins.jpg"}
     assert all(len(photo.faces) == 1 for photo in scan_file.photos())
-    report, done = rescan(engine, scan_file, folder)
-    assert (report.looked_at, report.unchanged, done) == (0, 3, [])
+    report, results = scan_paths(engine, scan_file, folder)
+    assert (report.looked_at, report.unchanged, results) == (0, 3, [])
 
 
 def test_no_network_is_loaded_without_new_photos(folder: Path, tmp_path: Path) -> None:
-    program = (
+    code = (
         "import sys; from pathlib import Path\n"
         "from facebank import FaceBank; from facebank.album.album import Album\n"
         "with FaceBank.open(sys.argv[1]) as bank, Album(bank) as album:\n"
         "    print(album.scan([Path(sys.argv[2])]).looked_at, 'onnxruntime' in sys.modules)\n"
     )
-    command = [sys.executable, "-c", program, str(tmp_path / "family.facebank"), str(folder)]
+    command = [sys.executable, "-c", code, str(tmp_path / "family.facebank"), str(folder)]
     printed = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
     assert printed == ["3 True\n", "0 False\n"]
 
 
 def test_skipped_files_are_counted(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    assert rescan(engine, scan_file, folder)[0].skipped == SkippedCounts()
+    assert scan_paths(engine, scan_file, folder)[0].skipped == SkippedCounts()
     for name in ("a.cr2", "space/b.cr2", "c.psd", "clip.mp4"):
         (folder / name).touch()
     for _ in range(2):
-        report, _ = rescan(engine, scan_file, folder, folder / "space")
+        report, _ = scan_paths(engine, scan_file, folder, folder / "space")
         assert report.skipped == SkippedCounts({"raw": 2, "photoshop": 1}, videos=1)
 
 
 def test_faces_equal_those_of_a_single_analysis(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    rescan(engine, scan_file, folder)
+    scan_paths(engine, scan_file, folder)
     for scanned in scan_file.photos():
         (analyzed,) = engine.analyzer.analyze([read_photo(scanned.path)])
         assert scanned.content_hash == analyzed.photo.content_hash
@@ -88,8 +88,8 @@ def shards_of(folder: Path, count: int) -> dict[str, int]:
     """Return the shard number of each photo, by its name."""
     numbers = range(1, count + 1)
     return {
-        photo.name: next(number for number in numbers if Shard(number, count).holds(str(photo), [str(folder)]))
-        for photo in find_photos(folder)
+        path.name: next(number for number in numbers if Shard(number, count).holds(str(path), [str(folder)]))
+        for path in find_photos(folder)
     }
 
 
@@ -131,12 +131,12 @@ def test_skipped_files_are_counted_by_their_shard(engine: Engine, scan_file: Sca
 
 
 def test_moved_renamed_and_copied_photos_are_known(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    rescan(engine, scan_file, folder)
+    scan_paths(engine, scan_file, folder)
     (folder / "obama.jpg").rename(folder / "space" / "president.jpg")
     shutil.copy(folder / "biden.jpg", folder / "copy of biden.jpg")
-    report, done = rescan(engine, scan_file, folder)
+    report, results = scan_paths(engine, scan_file, folder)
     assert (report.looked_at, report.known_by_content, report.gone) == (0, 2, 0)
-    assert all(file.photo is None for file in done)
+    assert all(file.photo is None for file in results)
     assert photo_names(scan_file) == ["biden.jpg", "copy of biden.jpg", "collins.jpg", "president.jpg"]
     assert scan_file.count().photos == 3
 
@@ -144,20 +144,20 @@ def test_moved_renamed_and_copied_photos_are_known(engine: Engine, scan_file: Sc
 def test_copies_in_one_scan_are_analyzed_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     for number in range(20):
         shutil.copy(folder / "biden.jpg", folder / f"copy {number}.jpg")
-    report, _ = rescan(engine, scan_file, folder)
+    report, _ = scan_paths(engine, scan_file, folder)
     assert (report.looked_at, report.known_by_content) == (3, 20)
     assert scan_file.count().files == 23
 
 
 def test_a_photo_with_other_metadata_is_not_analyzed_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    rescan(engine, scan_file, folder)
+    scan_paths(engine, scan_file, folder)
     before = {Path(photo.path).name: photo for photo in scan_file.photos()}
     exif = Image.Exif()
     exif[0x0132] = "2019:08:07 10:11:12"
     data = (folder / "biden.jpg").read_bytes()
     segment = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
     (folder / "biden.jpg").write_bytes(data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2) + segment + data[2:])
-    report, _ = rescan(engine, scan_file, folder)
+    report, _ = scan_paths(engine, scan_file, folder)
     assert (report.looked_at, report.known_by_content) == (0, 1)
     after = {Path(photo.path).name: photo for photo in scan_file.photos()}
     biden = after["biden.jpg"]
@@ -168,34 +168,34 @@ def test_a_photo_with_other_metadata_is_not_analyzed_again(engine: Engine, scan_
 
 
 def test_a_changed_photo_is_analyzed_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    rescan(engine, scan_file, folder)
+    scan_paths(engine, scan_file, folder)
     shutil.copy(folder / "space" / "collins.jpg", folder / "obama.jpg")
     Image.open(folder / "biden.jpg").save(folder / "biden.jpg", quality=80)
-    report, _ = rescan(engine, scan_file, folder)
+    report, _ = scan_paths(engine, scan_file, folder)
     assert (report.looked_at, report.known_by_content, report.unchanged) == (1, 1, 1)
     assert scan_file.count().photos == 2
 
 
 def test_missing_photos_are_forgotten(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    rescan(engine, scan_file, folder)
+    scan_paths(engine, scan_file, folder)
     (folder / "obama.jpg").unlink()
     shutil.rmtree(folder / "space")
-    report, _ = rescan(engine, scan_file, folder)
+    report, _ = scan_paths(engine, scan_file, folder)
     assert report.gone == 2
     assert photo_names(scan_file) == ["biden.jpg"]
     assert scan_file.count().faces == 1
 
 
 def test_photos_outside_the_scanned_folders_are_kept(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    rescan(engine, scan_file, folder)
+    scan_paths(engine, scan_file, folder)
     shutil.rmtree(folder / "space")
-    report, _ = rescan(engine, scan_file, folder / "biden.jpg")
+    report, _ = scan_paths(engine, scan_file, folder / "biden.jpg")
     assert (report.unchanged, report.gone) == (1, 0)
     assert scan_file.count().files == 3
 
 
 def test_photos_of_a_missing_disk_are_kept(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    rescan(engine, scan_file, folder)
+    scan_paths(engine, scan_file, folder)
     elsewhere = folder.with_name("elsewhere")
     folder.rename(elsewhere)
     with pytest.raises(PhotoNotFoundError, match=r"no such file or folder: .*the scan has 3 photos"):
@@ -205,7 +205,7 @@ def test_photos_of_a_missing_disk_are_kept(engine: Engine, scan_file: ScanFile, 
     assert plan.emptied == (str(folder),)
     scan(engine, scan_file, plan)
     assert scan_file.count().files == 3
-    report, _ = rescan(engine, scan_file, elsewhere)
+    report, _ = scan_paths(engine, scan_file, elsewhere)
     assert (report.looked_at, report.known_by_content) == (0, 3)
 
 
@@ -213,14 +213,14 @@ def test_broken_files_are_listed_and_retried_after_a_change(engine: Engine, scan
     data = (folder / "biden.jpg").read_bytes()
     (folder / "biden.jpg").write_bytes(data[:2000])
     (folder / "copy.jpg").write_bytes(data[:2000])
-    report, _ = rescan(engine, scan_file, folder)
+    report, _ = scan_paths(engine, scan_file, folder)
     assert {Path(path).name for path in report.unreadable} == {"biden.jpg", "copy.jpg"}
     assert all(path in message for path, message in report.unreadable.items())
-    report, done = rescan(engine, scan_file, folder)
-    assert (done, len(report.unreadable), report.unchanged) == ([], 2, 2)
+    report, results = scan_paths(engine, scan_file, folder)
+    assert (results, len(report.unreadable), report.unchanged) == ([], 2, 2)
     (folder / "biden.jpg").write_bytes(data)
     (folder / "copy.jpg").unlink()
-    report, _ = rescan(engine, scan_file, folder)
+    report, _ = scan_paths(engine, scan_file, folder)
     assert (report.looked_at, report.unreadable) == (1, {})
 
 
@@ -235,10 +235,10 @@ def test_a_copy_reported_after_its_broken_photo_is_read(
     (first,) = PhotoScanner(engine.analyzer, set(), 1).scan(tasks[:1])
     # The second worker skipped the copy before the first worker reported that the photo is broken.
     late_result = replace(first, path=str(copy), state=tasks[1][1], error=None, readers=None)
-    results, calls = scanner._results, iter(range(2))
+    read_results, calls = scanner._results, iter(range(2))
 
     def yield_late(files: Iterable[FileTask]) -> Iterator[ScannedFile]:
-        return results(files) if next(calls) else iter([first, late_result])
+        return read_results(files) if next(calls) else iter([first, late_result])
 
     monkeypatch.setattr(scanner, "_results", yield_late)
     errors = {file.path: file.error for file in scanner.scan(tasks)}
@@ -251,14 +251,14 @@ def test_an_interrupted_scan_can_be_continued(
 ) -> None:
     monkeypatch.setattr("facebank.album.scan.scanner._BATCH_SIZE", 1)
 
-    class Interrupt(Recorder):
+    class InterruptingRecorder(Recorder):
         def report(self, result: object) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(engine, scan_file, plan_scan(scan_file, [folder]), progress=Interrupt())
+        scan(engine, scan_file, plan_scan(scan_file, [folder]), progress=InterruptingRecorder())
     assert scan_file.count().files == 1
-    report, _ = rescan(engine, scan_file, folder)
+    report, _ = scan_paths(engine, scan_file, folder)
     assert (report.looked_at, report.unchanged) == (2, 1)
 
 
@@ -273,20 +273,20 @@ def test_a_file_that_changes_while_it_is_read_is_analyzed_again(
     assert "changed while it was read" in file.error
     assert file.state == UNSETTLED
     scan_file.keep([file])
-    report, _ = rescan(engine, scan_file, folder / "biden.jpg")
+    report, _ = scan_paths(engine, scan_file, folder / "biden.jpg")
     assert (report.looked_at, report.unreadable) == (1, {})
 
 
-def test_circular_links_terminate(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_a_scan_of_circular_links_terminates(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     (folder / "space" / "up").symlink_to(folder, target_is_directory=True)
     (folder / "round.jpg").symlink_to(folder / "round.jpg")
-    report, _ = rescan(engine, scan_file, folder)
+    report, _ = scan_paths(engine, scan_file, folder)
     assert report.looked_at == 3
     assert [Path(path).name for path in report.unreadable] == ["round.jpg"]
 
 
 def test_a_folder_inside_another_is_not_scanned_twice(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    report, _ = rescan(engine, scan_file, folder, folder / "space", folder / "obama.jpg")
+    report, _ = scan_paths(engine, scan_file, folder, folder / "space", folder / "obama.jpg")
     assert report.looked_at == 3
 
 
@@ -294,7 +294,7 @@ def test_a_folder_inside_another_is_not_scanned_twice(engine: Engine, scan_file:
 def test_photos_with_paths_that_are_not_utf_8_are_scanned(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     byte_path = Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.jpg"))
     (folder / "obama.jpg").rename(byte_path)
-    report, _ = rescan(engine, scan_file, folder)
+    report, _ = scan_paths(engine, scan_file, folder)
     assert report.looked_at == 3
     assert str(byte_path) in {photo.path for photo in scan_file.photos()}
 
@@ -302,14 +302,14 @@ def test_photos_with_paths_that_are_not_utf_8_are_scanned(engine: Engine, scan_f
 def test_only_a_few_tasks_are_in_memory(engine: Engine, folder: Path) -> None:
     yielded = 0
 
-    def files() -> Iterator[tuple[str, FileStamp]]:
+    def yield_tasks() -> Iterator[tuple[str, FileStamp]]:
         nonlocal yielded
         path = str(folder / "biden.jpg")
         for _ in range(200):
             yielded += 1
             yield path, state_of(path)
 
-    results = PhotoScanner(engine.analyzer, set(), 2).scan(files())
+    results = PhotoScanner(engine.analyzer, set(), 2).scan(yield_tasks())
     assert next(results).photo is not None
     assert yielded <= 5 * 8
     assert sum(1 for _ in results) == 199
@@ -317,13 +317,13 @@ def test_only_a_few_tasks_are_in_memory(engine: Engine, folder: Path) -> None:
 
 def test_a_photo_of_many_faces_is_analyzed_like_others(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     portrait = read_photo(folder / "space" / "collins.jpg").pixels
-    face = cv2.resize(portrait, (160, 160 * portrait.shape[0] // portrait.shape[1]))[:180]
-    crowd = np.tile(face, (6, 8, 1))
+    small_face = cv2.resize(portrait, (160, 160 * portrait.shape[0] // portrait.shape[1]))[:180]
+    crowd = np.tile(small_face, (6, 8, 1))
     cv2.imwrite(str(folder / "crowd.png"), crowd[..., ::-1])
-    rescan(engine, scan_file, folder)
-    found = {Path(photo.path).name: len(photo.faces) for photo in scan_file.photos()}
-    assert found["crowd.png"] > 32
-    assert len(found) == 4
+    scan_paths(engine, scan_file, folder)
+    face_counts = {Path(photo.path).name: len(photo.faces) for photo in scan_file.photos()}
+    assert face_counts["crowd.png"] > 32
+    assert len(face_counts) == 4
 
 
 def test_a_folder_that_becomes_a_link_while_it_is_scanned_is_not_read(

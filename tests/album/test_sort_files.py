@@ -105,7 +105,7 @@ def test_a_file_that_another_process_removed_is_kept_at_the_target(
 
 
 def fail_removal(monkeypatch: pytest.MonkeyPatch, name: str, *, is_gone: bool) -> None:
-    """Make the removal of a file fail before or, with `is_gone`, after it is removed: root ignores permissions."""
+    """Make the removal of a file fail, also for root: before the file is gone or, with `is_gone`, afterwards."""
     remove = OpenFolder.remove
 
     def remove_or_fail(self: OpenFolder, file_name: str) -> None:

@@ -40,13 +40,13 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
-def entry(out: Path, number: int = 1, **changed: str) -> Entry:
+def entry(out: Path, number: int = 1, **changes: str) -> Entry:
     """Return a valid entry of a photo."""
     album = out.parent / "album"
     valid = Entry(
         SortMode.MOVE, str(album / f"{number}.jpg"), str(out / "Ada" / f"{number}.jpg"), DIGEST, "Ada", DIGEST
     )
-    return Entry(**{**asdict(valid), **changed})
+    return Entry(**{**asdict(valid), **changes})
 
 
 def write_journal(out: Path, count: int = 4, key: bytes = KEY) -> list[str]:
@@ -89,8 +89,8 @@ def strip_signature(line: str) -> str:
     return line.partition(', "mac')[0] + "}\n"
 
 
-Tamper = Callable[[list[str], list[str]], list[str]]
-TAMPERINGS: dict[str, Tamper] = {
+TamperLines = Callable[[list[str], list[str]], list[str]]
+TAMPERINGS: dict[str, TamperLines] = {
     "a line is missing": lambda lines, _: [*lines[:2], *lines[3:]],
     "the first line is missing": lambda lines, _: lines[1:],
     "two lines are swapped": lambda lines, _: [*lines[:2], lines[3], lines[2], *lines[4:]],
@@ -104,11 +104,11 @@ TAMPERINGS: dict[str, Tamper] = {
 }
 
 
-@pytest.mark.parametrize("name", TAMPERINGS)
-def test_a_tampered_journal_is_refused(out: Path, name: str) -> None:
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_a_tampered_journal_is_refused(out: Path, tampering: str) -> None:
     other = out.parent / "other"
     other.mkdir()
-    text = "".join(TAMPERINGS[name](write_journal(out), write_journal(other)))
+    text = "".join(TAMPERINGS[tampering](write_journal(out), write_journal(other)))
     (out / JOURNAL).write_text(text)
     journal = read_journal(out, KEY)
     assert journal.doubt is not None
@@ -163,13 +163,13 @@ def test_a_journal_belongs_to_its_folder(out: Path) -> None:
 def test_a_folder_may_be_named_by_a_link(out: Path) -> None:
     write_journal(out)
     (out.parent / "link").symlink_to(out)
-    (read, *_) = read_journal(out.parent / "link", KEY).entries
-    assert read.target == str(out.parent / "link" / "Ada" / "0.jpg")
+    first, *_ = read_journal(out.parent / "link", KEY).entries
+    assert first.target == str(out.parent / "link" / "Ada" / "0.jpg")
 
 
 @pytest.mark.parametrize("is_signed", [True, False])
 @pytest.mark.parametrize(
-    "changed",
+    "changes",
     [
         {"target": "{out}/../y.jpg"},
         {"target": "{out}/y.jpg"},
@@ -194,9 +194,9 @@ def test_a_folder_may_be_named_by_a_link(out: Path) -> None:
         {"picture_hash": "1"},
     ],
 )
-def test_an_invalid_entry_is_refused_even_if_signed(out: Path, changed: dict[str, str], is_signed: bool) -> None:
+def test_an_invalid_entry_is_refused_even_if_signed(out: Path, changes: dict[str, str], is_signed: bool) -> None:
     album = out.parent / "album"
-    invalid = entry(out, 1, **{name: value.replace("{out}", str(out)) for name, value in changed.items()})
+    invalid = entry(out, 1, **{name: value.replace("{out}", str(out)) for name, value in changes.items()})
     if is_signed:
         with SortJournal.open(out, album, KEY) as written:
             written.write([invalid])

@@ -39,7 +39,7 @@ def make_plan(folder: Path, mode: SortMode) -> SortPlan:
 
 
 @pytest.mark.parametrize("mode", SortMode)
-def test_a_plan_is_run_in_its_own_mode_into_its_own_folder(tmp_path: Path, mode: SortMode) -> None:
+def test_a_plan_is_run_with_its_mode_and_folder(tmp_path: Path, mode: SortMode) -> None:
     plan = make_plan(tmp_path, mode)
     sort_photos(plan, KEY)
     photo_path, out = tmp_path / "album" / "photo.jpg", tmp_path / "out"

@@ -16,7 +16,7 @@ from facebank.errors import XmpError
 from facebank.gallery import normalize_name
 
 from .test_regions import ORIENTATIONS, boxes
-from .xmp_samples import AREA, DIGIKAM, LIGHTROOM, PROGRAMS, region, with_regions
+from .xmp_samples import AREA, DIGIKAM, LIGHTROOM, PROGRAMS, region_item, with_regions
 
 ADA = "Ada & Söhne"
 
@@ -165,7 +165,7 @@ def test_too_large_xmp_is_refused_before_it_is_parsed(monkeypatch: pytest.Monkey
         parse(b" " * (xmp_document.MAX_BYTES + 1))
     with pytest.raises(XmpError, match="elements"):
         parse(with_regions("<rdf:li/>" * (xmp_document.MAX_ELEMENTS + 1)))
-    crowd = parse(with_regions(region("Ada", (0.1, 0.1, 0.2, 0.2)) * (xmp_document.MAX_REGIONS + 1)))
+    crowd = parse(with_regions(region_item("Ada", (0.1, 0.1, 0.2, 0.2)) * (xmp_document.MAX_REGIONS + 1)))
     with pytest.raises(XmpError, match="regions"):
         _ = crowd.regions
 

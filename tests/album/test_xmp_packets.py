@@ -19,72 +19,77 @@ from facebank.album.tags.xmp_document import MAX_BYTES
 from facebank.album.tags.xmp_packets import find_packet, replace_packet
 from facebank.errors import XmpError
 from facebank.media import read_photo_bytes
+from tests.encoded_pictures import jpeg_segment, png_chunk
 
 from .xmp_samples import DIGIKAM, LIGHTROOM
 
-FORMATS = {"JPEG": {}, "PNG": {}, "WebP": {}, "WebP lossless": {"lossless": True}, "WebP alpha": {"lossless": True}}
+VARIANTS = {"JPEG": {}, "PNG": {}, "WebP": {}, "WebP lossless": {"lossless": True}, "WebP alpha": {"lossless": True}}
 
 
-def picture(kind: str, xmp: bytes | None = None) -> bytes:
-    """Return a small picture, with XMP embedded by Pillow."""
+def format_of(variant: str) -> str:
+    return variant.split(maxsplit=1)[0]
+
+
+def picture(variant: str, xmp: bytes | None = None) -> bytes:
+    """Return a small picture of a variant of a format, with XMP embedded by Pillow."""
     random = np.random.default_rng(7)
-    channels = 4 if kind == "WebP alpha" else 3
+    channels = 4 if variant == "WebP alpha" else 3
     pixels = random.integers(0, 256, (31, 45, channels), dtype=np.uint8)
     file, options = BytesIO(), {} if xmp is None else {"xmp": xmp}
-    if xmp is not None and kind == "PNG":
+    if xmp is not None and variant == "PNG":
         from PIL.PngImagePlugin import PngInfo
 
         texts = PngInfo()
         texts.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
         options = {"pnginfo": texts}  # type: ignore[dict-item]
-    Image.fromarray(pixels).save(file, kind.split(maxsplit=1)[0], **FORMATS[kind], **options)
+    Image.fromarray(pixels).save(file, format_of(variant), **VARIANTS[variant], **options)
     return file.getvalue()
 
 
-def embed(data: bytes, kind: str, xmp: bytes) -> bytes:
-    packet = find_packet(data, kind, "photo")
+def embed(data: bytes, image_format: str, xmp: bytes) -> bytes:
+    packet = find_packet(data, image_format, "photo")
     assert packet is not None
-    return replace_packet(data, kind, packet, xmp, "photo")
+    return replace_packet(data, image_format, packet, xmp, "photo")
 
 
-def packet_of(data: bytes, kind: str) -> bytes | None:
-    packet = find_packet(data, kind, "photo")
+def packet_of(data: bytes, image_format: str) -> bytes | None:
+    packet = find_packet(data, image_format, "photo")
     assert packet is not None
     return packet.data
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_a_packet_is_embedded_and_replaced_without_changing_the_picture(kind: str) -> None:
-    data, name = picture(kind), kind.split(maxsplit=1)[0]
-    assert packet_of(data, name) is None
-    once = embed(data, name, LIGHTROOM.encode())
-    twice = embed(once, name, DIGIKAM.encode())
-    assert packet_of(once, name) == LIGHTROOM.encode()
-    assert packet_of(twice, name) == DIGIKAM.encode()
-    assert embed(twice, name, LIGHTROOM.encode()) == once
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_packet_is_embedded_and_replaced_without_changing_the_picture(variant: str) -> None:
+    data, image_format = picture(variant), format_of(variant)
+    assert packet_of(data, image_format) is None
+    once = embed(data, image_format, LIGHTROOM.encode())
+    twice = embed(once, image_format, DIGIKAM.encode())
+    assert packet_of(once, image_format) == LIGHTROOM.encode()
+    assert packet_of(twice, image_format) == DIGIKAM.encode()
+    assert embed(twice, image_format, LIGHTROOM.encode()) == once
     before = read_photo_bytes(data).pixels
     for written in (once, twice):
         assert np.array_equal(read_photo_bytes(written).pixels, before)
         with Image.open(BytesIO(written)) as image:
             image.load()
             assert image.info["xmp"] in (LIGHTROOM.encode(), DIGIKAM.encode())
-            assert image.mode == ("RGBA" if kind == "WebP alpha" else "RGB")
+            assert image.mode == ("RGBA" if variant == "WebP alpha" else "RGB")
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_a_packet_of_another_program_is_found(kind: str) -> None:
-    assert packet_of(picture(kind, DIGIKAM.encode()), kind.split(maxsplit=1)[0]) == DIGIKAM.encode()
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_packet_of_another_program_is_found(variant: str) -> None:
+    assert packet_of(picture(variant, DIGIKAM.encode()), format_of(variant)) == DIGIKAM.encode()
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("variant", VARIANTS)
 @given(data=st.data())
-def test_a_damaged_file_raises_xmp_error(kind: str, data: st.DataObject) -> None:
-    valid, name = picture(kind, LIGHTROOM.encode()), kind.split(maxsplit=1)[0]
+def test_a_damaged_file_raises_xmp_error(variant: str, data: st.DataObject) -> None:
+    valid, image_format = picture(variant, LIGHTROOM.encode()), format_of(variant)
     start = data.draw(st.integers(0, len(valid) - 1))
     junk = data.draw(st.binary(max_size=30))
     damaged = valid[:12] + (valid[: data.draw(st.integers(0, len(valid)))] + junk + valid[start:])[12:]
     with suppress(XmpError):
-        packet = find_packet(damaged, name, "photo.x")
+        packet = find_packet(damaged, image_format, "photo.x")
         assert packet is not None
         assert 0 <= packet.start <= packet.end <= len(damaged)
 
@@ -99,16 +104,16 @@ REAL_PHOTOS = (
 @pytest.mark.parametrize("name", REAL_PHOTOS)
 def test_embedding_in_real_photos_preserves_everything_else(shared: Path, name: str) -> None:
     data = (shared / "data" / "odd" / name).read_bytes()
-    kind = {"png": "PNG", "webp": "WebP"}.get(name.rpartition(".")[2], "JPEG")
-    written = embed(data, kind, DIGIKAM.encode())
-    assert packet_of(written, kind) == DIGIKAM.encode()
+    image_format = {"png": "PNG", "webp": "WebP"}.get(name.rpartition(".")[2], "JPEG")
+    written = embed(data, image_format, DIGIKAM.encode())
+    assert packet_of(written, image_format) == DIGIKAM.encode()
     before, after = read_photo_bytes(data), read_photo_bytes(written)
     assert np.array_equal(before.pixels, after.pixels)
     assert before.taken_at == after.taken_at
-    old, new = find_packet(data, kind, "photo"), find_packet(written, kind, "photo")
+    old, new = find_packet(data, image_format, "photo"), find_packet(written, image_format, "photo")
     assert old is not None
     assert new is not None
-    if kind != "WebP":
+    if image_format != "WebP":
         assert data[: old.start] + data[old.end :] == written[: new.start] + written[new.end :]
     if name == "frozenpond.mpo":  # its index locates the second picture by offset
         frames = [list(image_frames(file)) for file in (data, written)]
@@ -125,20 +130,16 @@ def image_frames(data: bytes) -> list[np.ndarray[tuple[int, ...], np.dtype[np.ui
     return frames
 
 
-def segment(code: int, body: bytes) -> bytes:
-    return bytes((0xFF, code)) + struct.pack(">H", len(body) + 2) + body
-
-
 def extended_xmp(text: bytes, portion_size: int = 300, guid: str | None = None) -> tuple[bytes, bytes]:
     """Return a JPEG's segments of Extended XMP, last portion first, and the packet that names it."""
-    name = hashlib.md5(text, usedforsecurity=False).hexdigest().upper() if guid is None else guid
-    header = b"http://ns.adobe.com/xmp/extension/\0" + name.encode() + struct.pack(">I", len(text))
+    guid = hashlib.md5(text, usedforsecurity=False).hexdigest().upper() if guid is None else guid
+    header = b"http://ns.adobe.com/xmp/extension/\0" + guid.encode() + struct.pack(">I", len(text))
     starts = range(0, len(text), portion_size)
     segments = [
-        segment(0xE1, header + struct.pack(">I", start) + text[start : start + portion_size]) for start in starts
+        jpeg_segment(0xE1, header + struct.pack(">I", start) + text[start : start + portion_size]) for start in starts
     ]
     packet = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-    <rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{name}"/>
+    <rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{guid}"/>
     </rdf:RDF></x:xmpmeta>""".encode()
     return b"".join(reversed(segments)), packet
 
@@ -170,24 +171,29 @@ def test_unsafe_changes_are_refused() -> None:
     with pytest.raises(XmpError, match=r"one packet.*sidecar"):
         embed(data, "JPEG", b"x" * 70_000)
     double = embed(data, "JPEG", b"<a/>")
-    double = double[:2] + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<b/>") + double[2:]
+    packet_segment = jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<b/>")
+    double = double[:2] + packet_segment + double[2:]
     with pytest.raises(XmpError, match=r"more than one packet.*sidecar"):
         embed(double, "JPEG", b"<c/>")
-    signed = data[:2] + segment(0xEB, b"JP\0\0jumb c2pa") + data[2:]
+    signed = data[:2] + jpeg_segment(0xEB, b"JP\0\0jumb c2pa") + data[2:]
     with pytest.raises(XmpError, match="signed"):
         embed(signed, "JPEG", b"<c/>")
-    behind = data[:20] + segment(0xE2, b"MPF\0II") + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<b/>") + data[20:]
+    behind = (
+        data[:20]
+        + jpeg_segment(0xE2, b"MPF\0II")
+        + jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<b/>")
+        + data[20:]
+    )
     with pytest.raises(XmpError, match="list of pictures"):
         embed(behind, "JPEG", b"<c/>")
 
 
 def test_a_compressed_packet_is_decompressed_up_to_the_size_limit() -> None:
-    body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * (MAX_BYTES * 4))
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    chunk = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * (MAX_BYTES * 4)))
     data = picture("PNG")
-    text = packet_of(data[:33] + chunk + data[33:], "PNG")
-    assert text is not None
-    assert len(text) == MAX_BYTES + 1
+    packet = packet_of(data[:33] + chunk + data[33:], "PNG")
+    assert packet is not None
+    assert len(packet) == MAX_BYTES + 1
 
 
 def test_xmp_is_not_embedded_in_other_formats() -> None:

@@ -154,7 +154,7 @@ def with_regions(regions: str, size: tuple[int, int] | None = None) -> bytes:
     </mwg-rs:RegionList></mwg-rs:Regions></rdf:Description></rdf:RDF></x:xmpmeta>""".encode()
 
 
-def region(name: str, box: tuple[float, float, float, float]) -> str:
+def region_item(name: str, box: tuple[float, float, float, float]) -> str:
     """Return an ``rdf:li`` for `with_regions`: a named face; the box is in fractions of the picture."""
     left, top, right, bottom = box
     area = AREA.format(x=(left + right) / 2, y=(top + bottom) / 2, w=right - left, h=bottom - top)

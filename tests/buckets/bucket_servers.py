@@ -18,10 +18,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 BUCKET = "family"
-Hook = Callable[[str, str], "int | None"]
+RequestHook = Callable[[str, str], "int | None"]
 """Called with the method and path of a request; returns a status to respond with, 0 to hang up, None to relay it."""
-
-
 _SIGNED = "AWS4-HMAC-SHA256 Credential=AKIAFAMILY/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 
 
@@ -73,7 +71,7 @@ class Relay(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target_port = port
         self.requests = list[Request]()
-        self.before: Hook = lambda method, path: None
+        self.before: RequestHook = lambda method, path: None
         self.page_size = 0  # maximum number of objects in a page of a listing; 0 for the requested number
 
     @property

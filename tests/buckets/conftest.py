@@ -44,7 +44,7 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="session")
-def moto() -> Iterator[int]:
+def s3_port() -> Iterator[int]:
     """The port of a local S3 server."""
     with run_server("-m", "moto.server", "-H", "127.0.0.1", "-p", "PORT") as port:
         yield port
@@ -71,10 +71,10 @@ def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 
 
 @pytest.fixture
-def s3(moto: int, credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+def s3(s3_port: int, credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
     """A relay to the S3 server, at the address in the environment."""
-    Bucket(moto).empty()
-    with run_relay(moto) as server:
+    Bucket(s3_port).empty()
+    with run_relay(s3_port) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         yield server
 
@@ -121,7 +121,7 @@ def scan_all(engine: Engine, scan_file: ScanFile, *paths: str | Path, shard: Sha
     return scan(engine, scan_file, plan_scan(scan_file, paths or [PLACE], None, shard), workers=2)
 
 
-def content(scan_file: ScanFile, place: str) -> dict[str, str | None]:
+def content_hashes(scan_file: ScanFile, place: str) -> dict[str, str | None]:
     """Return the SHA-256 of each photo in a place by its relative path; None for unreadable files."""
     hashes: dict[str, str | None] = {photo.path: photo.content_hash for photo in scan_file.photos([place])}
     hashes |= dict.fromkeys(scan_file.unreadable(place))

@@ -15,10 +15,10 @@ from facebank.album.scan.scanner import scan
 from facebank.errors import ServiceError
 from facebank.media import buckets
 from facebank.operations.engine import Engine
+from tests.demo_photos import DEMO_PHOTOS
 
 from .bucket_servers import run_server
 
-DEMO = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PLACE = "gs://family/photos"
 
 
@@ -41,42 +41,40 @@ def remove(emulator: str, key: str) -> None:
     urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=20).close()
 
 
-def test_a_bucket_of_google_cloud_storage_is_scanned(
-    engine: Engine, emulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photos = sorted(DEMO.glob("*.jpg"))
-    for path in photos:
+def test_a_bucket_of_google_cloud_storage_is_scanned(engine: Engine, emulator: str, tmp_path: Path) -> None:
+    paths = sorted(DEMO_PHOTOS.glob("*.jpg"))
+    for path in paths:
         put(emulator, f"photos/{path.name}", path.read_bytes())
     odd_names = ("a//b.jpg", "c#1.jpg", "d?generation=1.jpg", "ü x.jpg")
     for name in odd_names:
-        put(emulator, f"photos/{name}", photos[0].read_bytes())
+        put(emulator, f"photos/{name}", paths[0].read_bytes())
     put(emulator, "photos/bad.jpg", b"no photo")
     put(emulator, "other.jpg", b"not scanned")
     with ScanFile.open(tmp_path / "gs.scan", engine.identity, create=True) as scan_file:
         report = scan(engine, scan_file, plan_scan(scan_file, [PLACE]))
-        assert (report.looked_at, report.known_by_content) == (len(photos), len(odd_names))
+        assert (report.looked_at, report.known_by_content) == (len(paths), len(odd_names))
         assert report.unreadable.keys() == {f"{PLACE}/bad.jpg"}
         assert {photo.path for photo in scan_file.photos()} == {
-            f"{PLACE}/{name}" for name in (*(path.name for path in photos), *odd_names)
+            f"{PLACE}/{name}" for name in (*(path.name for path in paths), *odd_names)
         }
         assert plan_scan(scan_file, [PLACE]).todo == ()
-        put(emulator, f"photos/{photos[1].name}", photos[0].read_bytes())
-        remove(emulator, f"photos/{photos[2].name}")
+        put(emulator, f"photos/{paths[1].name}", paths[0].read_bytes())
+        remove(emulator, f"photos/{paths[2].name}")
         plan = plan_scan(scan_file, ["gs://family"])
-        assert [path for path, _ in plan.todo] == ["gs://family/other.jpg", f"{PLACE}/{photos[1].name}"]
-        assert plan.gone == (f"{PLACE}/{photos[2].name}",)
+        assert [path for path, _ in plan.todo] == ["gs://family/other.jpg", f"{PLACE}/{paths[1].name}"]
+        assert plan.gone == (f"{PLACE}/{paths[2].name}",)
         before = scan_file.count()
         with pytest.raises(ServiceError, match="there is no bucket gs://nobodys"):
             scan(engine, scan_file, plan_scan(scan_file, ["gs://nobodys"]))
         assert scan_file.count() == before
 
 
+async def skip_sleep(_: float) -> None:
+    """Retry without a pause."""
+
+
 def test_an_unreachable_service_is_an_error(engine: Engine, emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gcsfs.retry.asyncio.sleep", _no_sleep)
+    monkeypatch.setattr("gcsfs.retry.asyncio.sleep", skip_sleep)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     with pytest.raises(ServiceError, match=rf"^{PLACE} cannot be reached \(ClientConnectorError\): check the network"):
         buckets.list_bucket(PLACE)
-
-
-async def _no_sleep(_: float) -> None:
-    """Retry without a pause."""

@@ -16,11 +16,11 @@ from .bucket_servers import Bucket, Relay
 from .conftest import PHOTO_COUNT, PLACE, scan_all
 
 
-def run(work: Path, *arguments: str, code: int) -> tuple[str, str]:
+def run_scan(folder: Path, *arguments: str, code: int) -> tuple[str, str]:
     completed = subprocess.run(
         [sys.executable, "-m", "facebank_cli", "--runtime", "onnxruntime", "scan", *arguments],
-        cwd=work,
-        env={**os.environ, "FACEBANK_GALLERY": str(work / "test.facebank")},
+        cwd=folder,
+        env={**os.environ, "FACEBANK_GALLERY": str(folder / "test.facebank")},
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -38,17 +38,17 @@ def test_a_scan_by_a_ray_cluster_equals_a_local_scan(
     local = scan_all(engine, scan_file)
     s3.clear()
     s3.before = lambda method, path: 0 if any(request.method == "HEAD" for request in s3.requests[9:]) else None
-    _, err = run(tmp_path, *options, code=2)
+    _, err = run_scan(tmp_path, *options, code=2)
     assert re.search(rf"the machine \S+ cannot go on: {PLACE}/.* cannot be reached \(.*\): check the network", err), err
     s3.clear()
-    out, _ = run(tmp_path, *options, code=1)
+    out, _ = run_scan(tmp_path, *options, code=1)
     assert re.fullmatch(r"([1-6] analyzed, )?([12] moved, renamed or copied, )?(\d unchanged, )?1 unreadable\n", out), (
         out
     )
     with FaceBank.open(tmp_path / "x.facebank") as bank, bank.album(tmp_path / "parts") as album:
         assert album.count(PLACE) == PHOTO_COUNT + 2
         assert set(album.to_arrow(PLACE).column("path").to_pylist()) <= {photo.path for photo in scan_file.photos()}
-    run(tmp_path, "--merge", "parts", "--scan-file", "ray.scan", code=0)
+    run_scan(tmp_path, "--merge", "parts", "--scan-file", "ray.scan", code=0)
     with ScanFile.open(tmp_path / "ray.scan", engine.identity, read_only=True) as merged:
         assert merged.unreadable(PLACE) == local.unreadable
         for merged_photo, photo in zip(merged.photos(), scan_file.photos(), strict=True):

@@ -5,50 +5,58 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from facebank.album.scan.scan_file import ScanFile
 from facebank.errors import ServiceError
+from facebank.media import buckets
 from facebank.operations.engine import Engine
 
 from .bucket_servers import Bucket, Relay, free_port
-from .conftest import PHOTO_COUNT, PLACE, content, scan_all
+from .conftest import PHOTO_COUNT, PLACE, content_hashes, scan_all
 
 
 @contextmanager
 def check_unchanged(scan_file: ScanFile) -> Iterator[None]:
-    before = content(scan_file, PLACE), scan_file.count()
+    before = content_hashes(scan_file, PLACE), scan_file.count()
     yield
-    assert (content(scan_file, PLACE), scan_file.count()) == before
+    assert (content_hashes(scan_file, PLACE), scan_file.count()) == before
 
 
-def respond_with(status: int, _method: str, _path: str) -> int:
-    return status
-
-
-def test_photos_of_a_bucket_that_cannot_be_listed_are_kept(
-    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, s3: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from facebank.media import buckets
-
-    scan_all(engine, scan_file)
-    for status, message in (
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
         (403, r"cannot be listed: access is denied \(AccessDenied\); give the credentials the right to list"),
         (500, r"cannot be listed: the service fails \(InternalError\)"),
         (0, r"cannot be reached \(.*\): check the network, and AWS_ENDPOINT_URL if it is set; the photos scanned"),
-    ):
-        s3.before = partial(respond_with, status)
-        with check_unchanged(scan_file), pytest.raises(ServiceError, match=rf"^{PLACE} {message}"):
-            scan_all(engine, scan_file)
-    s3.clear()
+    ],
+)
+def test_photos_of_a_bucket_that_cannot_be_listed_are_kept(
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, s3: Relay, status: int, message: str
+) -> None:
+    scan_all(engine, scan_file)
+    s3.before = lambda method, path: status
+    with check_unchanged(scan_file), pytest.raises(ServiceError, match=rf"^{PLACE} {message}"):
+        scan_all(engine, scan_file)
+
+
+def test_photos_are_kept_if_another_bucket_is_missing(
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket
+) -> None:
+    scan_all(engine, scan_file)
     with (
         check_unchanged(scan_file),
         pytest.raises(ServiceError, match="there is no bucket s3://nobodys: check its name"),
     ):
         scan_all(engine, scan_file, PLACE, "s3://nobodys/photos")
+
+
+def test_photos_are_kept_with_other_connection_settings(
+    engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan_all(engine, scan_file)
     for name, value, message in (
         ("AWS_ENDPOINT_URL", f"http://user:s3cr3t@127.0.0.1:{free_port()}", "cannot be reached"),
         ("AWS_ACCESS_KEY_ID", None, "cannot be listed: there are no credentials for it, or they are refused"),
@@ -73,10 +81,10 @@ def test_a_scan_ends_with_the_server_and_the_next_one_continues(
     with pytest.raises(ServiceError, match=rf"{PLACE}/.* cannot be reached .* the next scan continues"):
         scan_all(engine, scan_file)
     assert time.monotonic() - start < 30
-    scanned = content(scan_file, PLACE)
+    scanned = content_hashes(scan_file, PLACE)
     s3.clear()
     report = scan_all(engine, scan_file)
-    assert len(content(scan_file, PLACE)) == PHOTO_COUNT + 3 + 20
+    assert len(content_hashes(scan_file, PLACE)) == PHOTO_COUNT + 3 + 20
     assert len(s3.read_keys) == PHOTO_COUNT + 3 + 20 - len(scanned)
     assert report.unreadable.keys() == {f"{PLACE}/broken.jpg"}
 
@@ -107,10 +115,7 @@ POLICY = """{"Version": "2012-10-17", "Statement": [
 def test_policies_and_wrong_keys_are_reported(
     engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, s3: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facebank.media import buckets
-
     boto3 = pytest.importorskip("boto3")
-
     client = boto3.client("iam", endpoint_url=f"http://127.0.0.1:{s3.target_port}")
     client.create_user(UserName="ada")
     client.put_user_policy(UserName="ada", PolicyName="p", PolicyDocument=POLICY)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import resource
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import pytest
+from PIL import Image
 
 from tests.demo_photos import DEMO_PHOTOS
 
@@ -83,7 +86,7 @@ def packs_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(program: list[str], environment: dict[str, str], gallery: Path, packs_folder: Path, tmp_path: Path) -> Run:
-    """Run the program."""
+    """A function that runs the program."""
 
     def run_program(
         *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **variables: str
@@ -111,8 +114,11 @@ def run(program: list[str], environment: dict[str, str], gallery: Path, packs_fo
 
 def enroll_two(command: Sequence[str], environment: dict[str, str], gallery: Path) -> None:
     """Enroll two people from the photographs of the package, in a new gallery."""
-    for name, photo in (("Barack Obama", "barack_obama_portrait_2012.jpg"), ("Eileen Collins", "eileen_collins.jpg")):
-        arguments = ["enroll", "--name", name, str(DEMO_PHOTOS / photo)]
+    for name, file_name in (
+        ("Barack Obama", "barack_obama_portrait_2012.jpg"),
+        ("Eileen Collins", "eileen_collins.jpg"),
+    ):
+        arguments = ["enroll", "--name", name, str(DEMO_PHOTOS / file_name)]
         subprocess.run([*command, *arguments], env={**environment, "FACEBANK_GALLERY": str(gallery)}, check=True)
 
 
@@ -151,6 +157,87 @@ def stranger() -> Path:
 
 
 @pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A photograph of Barack Obama, whose face is much larger, and Eileen Collins."""
+    parts = [(DEMO_PHOTOS / "barack_obama_speech.jpg", 600), (DEMO_PHOTOS / "eileen_collins.jpg", 300)]
+    return paste_side_by_side(tmp_path / "pair.png", parts)
+
+
+def paste_side_by_side(target: Path, parts: Sequence[tuple[Path, int]]) -> Path:
+    """Write a picture of photos side by side, each scaled to a height in pixels; return its path."""
+    images = []
+    for path, height in parts:
+        with Image.open(path) as photo:
+            images.append(photo.convert("RGB").resize((photo.width * height // photo.height, height)))
+    together = Image.new("RGB", (sum(image.width for image in images), max(image.height for image in images)))
+    left = 0
+    for image in images:
+        together.paste(image, (left, 0))
+        left += image.width
+    together.save(target, quality=95)
+    return target
+
+
+def copy_with_date(path: Path, target: Path, moment: str) -> None:
+    """Copy a photo with a camera's date, ``YYYY:MM:DD HH:MM:SS``, in its EXIF data."""
+    with Image.open(path) as image:
+        exif = image.getexif()
+        exif.get_ifd(0x8769)[0x9003] = moment
+        image.save(target, exif=exif, quality=95)
+
+
+def copy_embedded_pack(folder: Path) -> None:
+    """Copy the files of the embedded pack to a new folder."""
+    folder.mkdir()
+    for path in (PROJECT / "facebank" / "packs" / "embedded").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files in a folder by relative path."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def sample_counts(run: Run) -> dict[str, int]:
+    """Return the number of samples by person."""
+    return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
+
+
+def sentence(result: RunResult) -> str:
+    """Return the one sentence on standard error, without the program's name; standard output must be empty."""
+    assert result.out == ""
+    (line,) = result.err.splitlines()
+    assert line.startswith("facebank: ")
+    return line.removeprefix("facebank: ")
+
+
+def limit_file_size(size: int) -> None:
+    """Limit the size in bytes of files that this process may write."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def run_on_terminal(
+    command: Sequence[str | Path], folder: Path, environment: dict[str, str], code: int = 0, answer: bytes = b""
+) -> str:
+    """Run a command on a pseudo-terminal on which an answer is typed; return its output."""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [str(part) for part in command], cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        os.write(controller, answer)
+        output = b""
+        try:
+            while chunk := os.read(controller, 65536):
+                output += chunk
+        except OSError:  # raised on Linux when the other side is closed
+            pass
+        os.close(controller)
+        assert process.wait() == code, output
+    return output.decode()
+
+
+@pytest.fixture
 def browser(tmp_path: Path) -> Path:
     """A program for ``BROWSER`` that appends the URLs to a file ``opened`` beside it."""
     script = tmp_path / "browser"
@@ -173,5 +260,5 @@ def check_schema(name: str, records: Sequence[dict[str, Any]]) -> None:
 
 @pytest.fixture
 def validate() -> Validate:
-    """Check JSON against the schema of a command."""
+    """A function that checks JSON objects against the schema of a command."""
     return check_schema

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from facebank import FaceBank
+from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
+from facebank.album.scan.rows import ShardRow
+from facebank.album.scan.scan_file import ScannedFile
+from facebank.media import Shard
+from tests.album.scanned_files import needs_pyarrow
 from tests.demo_photos import DEMO_PHOTOS
 
 from .conftest import Run, Validate
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("pyarrow") is None and "FACEBANK_CI_CLUSTER" not in os.environ,
-    reason="the extra cluster is not installed",
-)
+pytestmark = needs_pyarrow
 
 
 @pytest.fixture
@@ -33,14 +35,6 @@ def album(tmp_path: Path) -> Path:
 @pytest.fixture
 def shards(run: Run, gallery: Path, album: Path, tmp_path: Path) -> Path:
     """Two Parquet shards of the folder, and a gallery with one person."""
-    from datetime import UTC, datetime
-
-    from facebank import FaceBank
-    from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
-    from facebank.album.scan.rows import ShardRow
-    from facebank.album.scan.scan_file import ScannedFile
-    from facebank.media import Shard
-
     run("enroll", "Barack", album / "barack_obama_portrait_2012.jpg")
     run("scan", album, "--scan-file", tmp_path / "one.scan")
     folder = tmp_path / "shards"
@@ -140,7 +134,5 @@ def test_find_writes_parquet(run: Run, shards: Path, tmp_path: Path) -> None:
     assert [[person["person"] for person in row["people"]] for row in rows] == [["Barack"]] * len(rows)
     assert str(target) in result.err
     assert str(target) in run("people", "forget", "Barack", "--dry-run").err
-    assert (
-        "--parquet and --videos exclude each other"
-        in run("find", "Barack", "--parquet", target, "--videos", code=2).err
-    )
+    refused = run("find", "Barack", "--parquet", target, "--videos", code=2)
+    assert "--parquet and --videos exclude each other" in refused.err

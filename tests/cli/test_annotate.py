@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from .conftest import Run
+from .conftest import Run, contents
 
 
 @pytest.fixture
@@ -19,11 +19,6 @@ def holiday(tmp_path: Path, speech: Path, stranger: Path) -> Path:
     shutil.copy(speech, folder / "same.jpg")
     shutil.copy(stranger, folder / "day 2" / "same.jpg")
     return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the contents of all files in a folder by relative path."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_copies_keep_the_folders_of_their_photos(run: Run, two_people: Path, holiday: Path, tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .conftest import Run, Validate
-from .test_identify import run_on_terminal
+from .conftest import Run, Validate, run_on_terminal
 
 
 def test_people_with_one_sample_are_found(run: Run, two_people: Path, validate: Validate) -> None:
@@ -23,8 +22,8 @@ def test_commands_have_their_own_line_on_a_terminal(
 ) -> None:
     name = "Eileen O'Collins of the long name that fits into no column"
     run("people", "rename", "Eileen Collins", name)
-    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80"}
-    lines = [line.strip() for line in run_on_terminal([*program, "audit"], tmp_path, settings).splitlines()]
+    variables = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80"}
+    lines = [line.strip() for line in run_on_terminal([*program, "audit"], tmp_path, variables).splitlines()]
     commands = [command for record in run("audit", "--json").records for command in record["commands"]]
     assert len(commands) == 2
     assert set(commands) <= set(lines)
@@ -34,11 +33,11 @@ def test_a_wrong_name_is_found(run: Run, two_people: Path, speech: Path, portrai
     run("enroll", "--name", "Barack [red] Other", speech, portrait.with_name("joe_biden_blue_room.jpg"), code=None)
     records = run("audit", "--json").records
     validate("audit", records)
-    kinds = [record["finding"] for record in records]
-    assert kinds != ["few_samples"] * 2
+    findings = [record["finding"] for record in records]
+    assert findings != ["few_samples"] * 2
     titles, *rows = run("audit").out.splitlines()
     assert titles.split("\t")[0] == "finding"
-    assert [row.split("\t")[0] for row in rows] == kinds
+    assert [row.split("\t")[0] for row in rows] == findings
     assert all(len(row.split("\t")) == 3 for row in rows)
     assert any("Barack [red] Other" in row for row in rows)
     # The separator is no shell syntax: a pasted line fails instead of running the second command.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import signal
 import sqlite3
-import struct
 import subprocess
 import time
 import zlib
@@ -16,22 +14,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageEnhance
 
 from tests.demo_photos import DEMO_PHOTOS
+from tests.encoded_pictures import png_chunk, png_header
 
-from .conftest import PROJECT, Run, RunResult
-
-
-def sentence(result: RunResult) -> str:
-    """Return the one sentence on standard error."""
-    (line,) = result.err.splitlines()
-    assert line.startswith("facebank: ")
-    return line
-
-
-def sample_counts(run: Run) -> dict[str, int]:
-    """Return the number of samples by person."""
-    return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
+from .conftest import Run, copy_embedded_pack, limit_file_size, sample_counts, sentence
 
 
 @pytest.mark.parametrize("command", [["identify", "a.jpg"], ["people", "list"], ["people", "forget", "Ada"]])
@@ -45,7 +33,7 @@ def test_a_missing_gallery_is_reported(run: Run, gallery: Path, command: list[st
 @pytest.mark.parametrize("command", ["enroll", "identify"])
 def test_an_empty_folder_is_refused(run: Run, two_people: Path, tmp_path: Path, command: str) -> None:
     (tmp_path / "empty").mkdir()
-    assert sentence(run(command, "empty", code=2)) == "facebank: empty: no photos there"
+    assert sentence(run(command, "empty", code=2)) == "empty: no photos there"
     assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1}
 
 
@@ -64,20 +52,13 @@ def test_an_invalid_name_is_refused(run: Run, gallery: Path, portrait: Path, nam
     assert not gallery.exists()
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    """Return a PNG chunk."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 @pytest.fixture
 def bad_photos(tmp_path: Path, speech: Path) -> list[str]:
     """A text file, a truncated JPEG, a PNG header of 200 megapixels, an empty file, and a missing one."""
     (tmp_path / "text.jpg").write_text("Dear diary")
     (tmp_path / "truncated.jpg").write_bytes(speech.read_bytes()[:9000])
-    header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(b"\0" * 60_001)
-    huge_png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    (tmp_path / "huge.png").write_bytes(huge_png)
+    pixels = png_chunk(b"IDAT", zlib.compress(b"\0" * 60_001))
+    (tmp_path / "huge.png").write_bytes(png_header(20_000, 10_000) + pixels + png_chunk(b"IEND"))
     (tmp_path / "empty.jpg").touch()
     return ["text.jpg", "truncated.jpg", "huge.png", "empty.jpg", "absent.jpg"]
 
@@ -108,12 +89,12 @@ def test_a_file_that_is_not_a_gallery_is_refused(run: Run, gallery: Path, portra
 
 
 def test_a_database_of_another_program_is_not_changed(run: Run, gallery: Path, portrait: Path) -> None:
-    with closing(sqlite3.connect(gallery)) as other:
-        other.execute("CREATE TABLE recipes (name TEXT)")
-        other.commit()
+    with closing(sqlite3.connect(gallery)) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+        connection.commit()
     sentence(run("enroll", "Ada", portrait, code=2))
-    with closing(sqlite3.connect(gallery)) as other:
-        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+    with closing(sqlite3.connect(gallery)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
 
 
 def test_a_gallery_of_a_newer_facebank_is_refused(run: Run, two_people: Path, portrait: Path) -> None:
@@ -133,23 +114,20 @@ def test_a_folder_is_refused_as_a_gallery(run: Run, gallery: Path, portrait: Pat
 @pytest.fixture
 def pack(tmp_path: Path) -> Path:
     """A copy of the embedded pack."""
-    folder = tmp_path / "pack"
-    folder.mkdir()
-    for file in (PROJECT / "facebank" / "packs" / "embedded").iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    return folder
+    copy_embedded_pack(tmp_path / "pack")
+    return tmp_path / "pack"
 
 
-@pytest.mark.parametrize("missing", [True, False])
-@pytest.mark.parametrize("which", ["yunet", "sface"])
+@pytest.mark.parametrize("is_missing", [True, False])
+@pytest.mark.parametrize("network", ["yunet", "sface"])
 def test_a_missing_or_altered_model_is_named(
-    run: Run, pack: Path, tmp_path: Path, portrait: Path, speech: Path, which: str, missing: bool
+    run: Run, pack: Path, tmp_path: Path, portrait: Path, speech: Path, network: str, is_missing: bool
 ) -> None:
-    (model,) = pack.glob(f"*{which}*.onnx")
+    (model,) = pack.glob(f"*{network}*.onnx")
     data = bytearray(model.read_bytes())
     data[len(data) // 2] ^= 1
     model.unlink()
-    if not missing:
+    if not is_missing:
         model.write_bytes(data)
     result = run("--pack", pack, "verify", portrait, speech, code=2, FACEBANK_CACHE=str(tmp_path / "cache"))
     assert model.name in sentence(result)
@@ -169,11 +147,6 @@ def test_a_damaged_prepared_model_is_recreated(run: Run, tmp_path: Path, portrai
     for model in prepared:
         model.write_bytes(model.read_bytes()[:-1000])
     run("verify", portrait, speech, FACEBANK_CACHE=str(cache))
-
-
-def limit_file_size(size: int) -> None:
-    """Limit the size of files that this process may write."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def test_a_full_disk_keeps_the_enrolled_people(run: Run, two_people: Path, speech: Path, stranger: Path) -> None:
@@ -208,8 +181,6 @@ def test_an_unwritable_folder_is_reported(run: Run, two_people: Path, speech: Pa
 @pytest.fixture
 def many_photos(tmp_path: Path, portrait: Path) -> Path:
     """A person's folder with more photos than one batch."""
-    from PIL import Image, ImageEnhance
-
     folder = tmp_path / "Barack"
     folder.mkdir()
     with Image.open(portrait) as photo:
@@ -258,9 +229,9 @@ def test_an_interruption_before_the_first_photo_is_reported(run: Run, tmp_path: 
         "except KeyboardInterrupt as error:\n    raise ImportError('initialization failed') from error\n"
     )
     assert sentence(run("enroll", "Ada", portrait, code=130, PYTHONPATH=str(tmp_path))) == (
-        "facebank: interrupted: nothing was enrolled yet"
+        "interrupted: nothing was enrolled yet"
     )
-    assert sentence(run("verify", portrait, portrait, code=130, PYTHONPATH=str(tmp_path))) == "facebank: interrupted"
+    assert sentence(run("verify", portrait, portrait, code=130, PYTHONPATH=str(tmp_path))) == "interrupted"
 
 
 def test_a_killed_enrollment_leaves_an_intact_gallery(run: Run, enrollment: subprocess.Popen[str]) -> None:

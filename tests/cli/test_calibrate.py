@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,17 +13,14 @@ from facebank import schemas
 from facebank.packs import load_pack
 from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import Validate
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Run, RunResult
+from .conftest import Run, RunResult, Validate
 
 SIZES = [1, 10, 100, 1000]
 
 
 @pytest.fixture
 def run(run: Run, tmp_path: Path) -> Callable[..., RunResult]:
-    """The program, without calibrations of the user."""
+    """A function that runs the program without the user's calibrations."""
     return partial(run, FACEBANK_CALIBRATIONS=str(tmp_path / "calibrations"))
 
 
@@ -32,23 +28,23 @@ def run(run: Run, tmp_path: Path) -> Callable[..., RunResult]:
 def album(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders of 40 LFW people with two photos each; one also has a file that is not a photo."""
     folder = tmp_path_factory.mktemp("lfw") / "album"
-    people = [person for person in sorted((shared / "data" / "lfw").iterdir()) if len(list(person.iterdir())) == 2]
-    for person in people[:40]:
-        shutil.copytree(person, folder / person.name)
-    (folder / people[0].name / "broken.jpg").write_bytes(b"no photo")
+    with_two_photos = [path for path in sorted((shared / "data" / "lfw").iterdir()) if len(list(path.iterdir())) == 2]
+    for path in with_two_photos[:40]:
+        shutil.copytree(path, folder / path.name)
+    (folder / with_two_photos[0].name / "broken.jpg").write_bytes(b"no photo")
     return folder
 
 
 @pytest.fixture
 def small_album(tmp_path: Path) -> Path:
     """Two people; one photo is of the other person."""
-    for name, photos in {
+    for name, file_names in {
         "Barack": ("barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg"),
         "Eileen": ("eileen_collins.jpg", "barack_obama_speech.jpg"),
     }.items():
         (tmp_path / "few" / name).mkdir(parents=True)
-        for photo in photos:
-            shutil.copy(DEMO_PHOTOS / photo, tmp_path / "few" / name / photo)
+        for file_name in file_names:
+            shutil.copy(DEMO_PHOTOS / file_name, tmp_path / "few" / name)
     return tmp_path / "few"
 
 
@@ -66,8 +62,8 @@ def test_a_calibration_is_saved_shown_and_used(
 ) -> None:
     strangers = tmp_path / "crowd"
     strangers.mkdir()
-    for photo in (speech, DEMO_PHOTOS / "eileen_collins.jpg"):
-        shutil.copy(photo, strangers)
+    for path in (speech, DEMO_PHOTOS / "eileen_collins.jpg"):
+        shutil.copy(path, strangers)
     calibration = run(
         "packs", "calibrate", "opencv", album, "--strangers", strangers, "--classifier", "prototype", "--json"
     )

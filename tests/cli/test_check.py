@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.cli.conftest import Run
+from .conftest import Run, Validate
 
 
 def test_a_flipped_bit_changes_no_identity_and_is_repaired(
-    run: Run, two_people: Path, speech: Path, validate: Callable[..., None]
+    run: Run, two_people: Path, speech: Path, validate: Validate
 ) -> None:
     """The flipped bit is in the person id of a sample, which would assign the sample to another person."""
     (healthy,) = run("people", "check", "--json").records

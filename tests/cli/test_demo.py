@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from facebank.demo.demonstration import PANELS, PEOPLE, DemoPanel, DemoPerson, run_demo
 from facebank.media import read_photo
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Run
+from .conftest import Run, Validate
 
 
-def test_names_are_right_and_the_stranger_has_none(run: Run, tmp_path: Path, validate: Callable[..., None]) -> None:
+def test_names_are_right_and_the_stranger_has_none(run: Run, tmp_path: Path, validate: Validate) -> None:
     records = run("demo", "--out", tmp_path / "out", "--json").records
     validate("demo", records)
     assert [record["person"] for record in records] == ["Barack Obama", None, "Eileen Collins", "Barack Obama"]
@@ -48,11 +45,11 @@ def test_an_unwritable_folder_is_refused_at_once(run: Run, tmp_path: Path) -> No
 
 
 @pytest.fixture
-def shared_cache(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def session_cache(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", environment["FACEBANK_CACHE"])
 
 
-@pytest.mark.usefixtures("shared_cache")
+@pytest.mark.usefixtures("session_cache")
 def test_a_wrong_name_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swapped_people = (
         DemoPerson("Eileen Collins", PEOPLE[0].file_name),
@@ -64,7 +61,7 @@ def test_a_wrong_name_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [result.is_correct for result in report.results] == [not panel.is_enrolled for panel in PANELS]
 
 
-@pytest.mark.usefixtures("shared_cache")
+@pytest.mark.usefixtures("session_cache")
 def test_a_part_without_a_face_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", is_enrolled=False, top=288)
     monkeypatch.setattr("facebank.demo.demonstration.PANELS", (panel,))

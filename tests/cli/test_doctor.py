@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from facebank import __version__
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Run
+from .conftest import Run, Validate
 
 
-def test_every_section_is_checked(run: Run, validate: Callable[..., None]) -> None:
+def test_every_section_is_checked(run: Run, validate: Validate) -> None:
     result = run("doctor", "--json", code=None)
     validate("doctor", result.records)
     details = {finding["subject"]: finding["detail"] for finding in result.records}
@@ -37,7 +34,7 @@ def test_findings_are_printed_as_lines(run: Run, two_people: Path) -> None:
     assert output.rstrip().endswith("No problems")
 
 
-def test_a_file_that_is_not_a_gallery_is_a_problem(run: Run, gallery: Path, validate: Callable[..., None]) -> None:
+def test_a_file_that_is_not_a_gallery_is_a_problem(run: Run, gallery: Path, validate: Validate) -> None:
     gallery.write_text("no gallery at all " * 100)
     records = run("doctor", "--json", code=1).records
     validate("doctor", records)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -28,9 +28,7 @@ def is_path(hint: Any) -> bool:
 
 def test_every_path_of_every_command_is_refused_when_empty() -> None:
     count = 0
-    installed = importlib.util.find_spec("facebank_cli") is not None
-    app = importlib.import_module("facebank_cli.app" if installed else "cli.app")
-    group = typer.main.get_command(app.build_app())
+    group = typer.main.get_command(import_module("facebank_cli.app").build_app())
     for command in (group, *all_commands(group)):
         hints = get_type_hints(inspect.unwrap(command.callback))
         context = typer.Context(command)

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter
 
+from facebank import read_photo
+from facebank.operations.engine import load_engine
+from facebank.vision.masking import draw_mask
 from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import Run, Validate
+from .conftest import Run, Validate, paste_side_by_side, sample_counts
 
 
 @pytest.fixture
@@ -18,8 +21,8 @@ def ada(tmp_path: Path, portrait: Path, speech: Path) -> Path:
     """A person's folder with two photos."""
     folder = tmp_path / "photos" / "Ada"
     folder.mkdir(parents=True)
-    for photo in (portrait, speech):
-        shutil.copy(photo, folder)
+    for path in (portrait, speech):
+        shutil.copy(path, folder)
     return folder
 
 
@@ -30,11 +33,6 @@ def grace(ada: Path) -> Path:
     folder.mkdir()
     shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", folder)
     return folder
-
-
-def sample_counts(run: Run) -> dict[str, int]:
-    """Return the number of samples by person."""
-    return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
 
 
 def test_a_folder_is_a_person_with_its_name(run: Run, ada: Path, validate: Validate) -> None:
@@ -150,8 +148,6 @@ def test_a_photo_enrolled_twice_is_recognized(run: Run, two_people: Path, portra
 def test_refusals_have_reasons_and_the_rest_is_enrolled(
     run: Run, ada: Path, tmp_path: Path, validate: Validate
 ) -> None:
-    from PIL import Image
-
     Image.new("RGB", (300, 300), "gray").save(tmp_path / "nobody.png")
     with Image.open(ada / "barack_obama_speech.jpg") as photo:
         photo.resize((photo.width // 11, photo.height // 11)).save(tmp_path / "small.png")
@@ -168,25 +164,11 @@ def test_refusals_have_reasons_and_the_rest_is_enrolled(
     }
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Path:
-    """A photo of two people: Barack Obama on the left, larger, and Eileen Collins."""
-    from PIL import Image
-
-    with (
-        Image.open(DEMO_PHOTOS / "barack_obama_speech.jpg") as left,
-        Image.open(DEMO_PHOTOS / "eileen_collins.jpg") as right,
-    ):
-        height = 500
-        parts = [part.convert("RGB").resize((part.width * height // part.height, height)) for part in (left, right)]
-    together = Image.new("RGB", (sum(part.width for part in parts), height))
-    together.paste(parts[0], (0, 0))
-    together.paste(parts[1], (parts[0].width, 0))
-    together.save(tmp_path / "pair.png")
-    return tmp_path / "pair.png"
-
-
-def test_several_faces_are_refused_unless_one_matches_the_other_photos(run: Run, pair: Path, portrait: Path) -> None:
+def test_several_faces_are_refused_unless_one_matches_the_other_photos(
+    run: Run, speech: Path, portrait: Path, tmp_path: Path
+) -> None:
+    parts = [(speech, 500), (DEMO_PHOTOS / "eileen_collins.jpg", 500)]  # faces of about the same size
+    pair = paste_side_by_side(tmp_path / "pair.png", parts)
     (record,) = run("enroll", "Barack", pair, "--json", code=1).records
     assert (record["accepted"], record["reason"], record["sample_id"]) == (False, "several_faces", None)
     records = run("enroll", "Barack", pair, portrait, "--json").records
@@ -234,10 +216,6 @@ def test_a_face_nearer_to_another_is_refused_unless_forced(
 
 
 def test_masked_faces_are_reported(run: Run, tmp_path: Path, portrait: Path, validate: Validate) -> None:
-    from facebank import read_photo
-    from facebank.operations.engine import load_engine
-    from facebank.vision.masking import draw_mask
-
     (photo,) = load_engine(None, "cpu").analyzer.analyze([read_photo(portrait)])
     masked = tmp_path / "masked.png"
     Image.fromarray(draw_mask(photo.photo.pixels, photo.faces[0].landmarks)).save(masked)
@@ -245,11 +223,9 @@ def test_masked_faces_are_reported(run: Run, tmp_path: Path, portrait: Path, val
     validate("enroll", result.records)
     assert [record["masked"] for record in result.records] == [True]
     assert "Ada wears a mask in every sample" in result.err
-    people_show = run("people", "show", "Ada", "--json")
-    validate("people-show", people_show.records)
-    assert [(record["masked"], record["warnings"][0]["code"]) for record in people_show.records] == [
-        (True, "only_masked")
-    ]
+    shown = run("people", "show", "Ada", "--json").records
+    validate("people-show", shown)
+    assert [(record["masked"], record["warnings"][0]["code"]) for record in shown] == [(True, "only_masked")]
     audit = run("audit", "--json")
     validate("audit", audit.records)
     assert [record["finding"] for record in audit.records] == ["only_masked"]

@@ -22,29 +22,12 @@ def samples(run: Run, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Path:
-    """A photo of Barack Obama, the larger face, and Eileen Collins."""
-    parts = []
-    for name, height in (("barack_obama_speech", 600), ("eileen_collins", 300)):
-        with Image.open(DEMO_PHOTOS / f"{name}.jpg") as photo:
-            parts.append(photo.convert("RGB").resize((photo.width * height // photo.height, height)))
-    together = Image.new("RGB", (sum(part.width for part in parts), 600))
-    together.paste(parts[0], (0, 0))
-    together.paste(parts[1], (parts[0].width, 0))
-    together.save(tmp_path / "pair.png")
-    return tmp_path / "pair.png"
-
-
-@pytest.fixture
 def poor_photo(tmp_path: Path) -> Path:
     """A photo of Barack Obama that is too blurred for a sample."""
     with Image.open(DEMO_PHOTOS / "barack_obama_speech.jpg") as photo:
         small = photo.convert("RGB").resize((photo.width // 9, photo.height // 9))
         small.filter(ImageFilter.GaussianBlur(2)).resize((photo.width // 3, photo.height // 3)).save(tmp_path / "p.png")
     return tmp_path / "p.png"
-
-
-# Confirmations ----------------------------------------------------------------------------------------------------
 
 
 def test_a_confirmed_face_is_a_sample(run: Run, speech: Path, validate: Validate) -> None:
@@ -95,9 +78,6 @@ def test_a_sample_of_somebody_else_is_refused(run: Run, portrait: Path) -> None:
     result = run("confirm", portrait, "Eileen Collins", code=2)
     assert f"'facebank people remove-sample {sample['sample_id']}'" in result.err
     assert len(samples(run, "Eileen Collins")) == 1
-
-
-# Denials ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_denial_is_recorded_once(run: Run, stranger: Path, validate: Validate) -> None:
@@ -178,31 +158,28 @@ def test_re_embed_includes_strangers(run: Run, stranger: Path, tmp_path: Path) -
     assert [record["image"] for record in run("strangers", "list", "--json").records] == [str(stranger)]
 
 
-# Choice of the face -----------------------------------------------------------------------------------------------
-
-
 def test_faces_are_numbered_as_in_identify(run: Run, pair: Path) -> None:
     (identified,) = run("identify", pair, "--json").records
-    for number, face in enumerate(identified["faces"], 1):
-        (record,) = run("confirm", pair, face["person"], "--face", str(number), "--json").records
-        assert (record["face"], record["box"], record["reason"]) == (number, face["box"], "enrolled")
+    for face_number, face in enumerate(identified["faces"], 1):
+        (record,) = run("confirm", pair, face["person"], "--face", str(face_number), "--json").records
+        assert (record["face"], record["box"], record["reason"]) == (face_number, face["box"], "enrolled")
 
 
 @pytest.mark.parametrize("command", [["confirm", "Barack Obama"], ["deny", "Barack Obama"], ["deny", "--nobody"]])
-def test_several_faces_require_a_number(run: Run, pair: Path, command: list[str]) -> None:
+def test_several_faces_require_a_face_number(run: Run, pair: Path, command: list[str]) -> None:
     result = run(command[0], pair, *command[1:], code=2)
     assert "shows 2 faces, choose one with --face: 1 (x " in result.err
     assert len(result.err.splitlines()) == 1
-    for number in ("3", "0", "-1"):
-        assert f"no face {number}" in run(command[0], pair, *command[1:], "--face", number, code=2).err
+    for face_number in ("3", "0", "-1"):
+        assert f"no face {face_number}" in run(command[0], pair, *command[1:], "--face", face_number, code=2).err
 
 
 @pytest.mark.parametrize("command", [["confirm", "Barack Obama"], ["deny", "Barack Obama"], ["deny", "--nobody"]])
 def test_unusable_photos_are_refused(run: Run, tmp_path: Path, command: list[str]) -> None:
     Image.new("RGB", (200, 200)).save(tmp_path / "black.png")
     (tmp_path / "text.jpg").write_text("Dear diary")
-    for photo in ("black.png", "text.jpg", "absent.jpg", "."):
-        result = run(command[0], photo, *command[1:], "--json", code=2)
+    for path in ("black.png", "text.jpg", "absent.jpg", "."):
+        result = run(command[0], path, *command[1:], "--json", code=2)
         assert result.out == ""
         assert len(result.err.splitlines()) == 1
 

@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import os
-import pty
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from .conftest import Run, Validate
+from .conftest import Run, Validate, run_on_terminal
 
 PART = ".facebank-4194399-0123456789abcdef.part"
-
-
-def run_on_terminal(program: Sequence[str], environment: dict[str, str], answer: bytes) -> tuple[int, str]:
-    """Run the program on a pseudo-terminal; return the exit code and the output."""
-    controller, terminal = pty.openpty()
-    with subprocess.Popen(program, env=environment, stdin=terminal, stdout=terminal, stderr=terminal) as process:
-        os.close(terminal)
-        os.write(controller, answer)
-        output = b""
-        try:
-            while chunk := os.read(controller, 65536):
-                output += chunk
-        except OSError:  # raised on Linux when the other side is closed
-            pass
-        code = process.wait()
-    os.close(controller)
-    return code, output.decode()
 
 
 def test_forget_lists_remaining_copies_and_wipes_caches(
@@ -45,7 +25,8 @@ def test_forget_lists_remaining_copies_and_wipes_caches(
     (preview,) = run("people", "forget", "barack obama", "--dry-run", "--json").records
     assert preview["dry_run"]
     assert "Barack Obama" in run("people", "list").out
-    (forgotten,) = (result := run("people", "forget", "barack obama", "--json")).records
+    result = run("people", "forget", "barack obama", "--json")
+    (forgotten,) = result.records
     validate("people-forget", [preview, forgotten])
     for record in (preview, forgotten):
         assert {str(classifiers[0]), str(tmp_path / PART)} <= set(record["wiped"])
@@ -58,29 +39,30 @@ def test_forget_lists_remaining_copies_and_wipes_caches(
     assert not [path for path in own_files if b"barack" in path.read_bytes().lower()]
 
 
-def test_forget_asks_on_a_terminal(program: list[str], environment: dict[str, str], two_people: Path, run: Run) -> None:
-    environment = {**environment, "FACEBANK_GALLERY": str(two_people)}
-    code, output = run_on_terminal([*program, "people", "forget", "Eileen Collins"], environment, b"n\n")
-    assert code == 2
+def test_forget_asks_on_a_terminal(
+    program: list[str], environment: dict[str, str], two_people: Path, run: Run, tmp_path: Path
+) -> None:
+    variables = {**environment, "FACEBANK_GALLERY": str(two_people)}
+    forget = [*program, "people", "forget", "Eileen Collins"]
+    output = run_on_terminal(forget, tmp_path, variables, code=2, answer=b"n\n")
     assert "Forget Eileen Collins, with 1 sample, for good? [y/N]" in output
     assert "nothing was removed" in output
-    code, output = run_on_terminal([*program, "people", "remove-sample", "1", "--yes"], environment, b"")
-    assert code == 0, output
+    output = run_on_terminal([*program, "people", "remove-sample", "1", "--yes"], tmp_path, variables)
     assert "sample 1 is removed" in output
-    code, _ = run_on_terminal([*program, "people", "forget", "Eileen Collins"], environment, b"y\n")
-    assert code == 0
+    run_on_terminal(forget, tmp_path, variables, answer=b"y\n")
     assert "Eileen Collins" not in run("people", "list").out
 
 
 def test_remove_sample_names_the_person_and_photo(
-    program: list[str], environment: dict[str, str], run: Run, two_people: Path, portrait: Path
+    program: list[str], environment: dict[str, str], run: Run, two_people: Path, portrait: Path, tmp_path: Path
 ) -> None:
     (sample,) = run("people", "show", "Barack Obama", "--json").records
     sample_id = str(sample["sample_id"])
     description = f"sample {sample_id} of Barack Obama ({portrait})"
     assert f"to be removed: {description}" in run("people", "remove-sample", sample_id, "--dry-run").out
-    environment = {**environment, "FACEBANK_GALLERY": str(two_people)}
-    _, output = run_on_terminal([*program, "people", "remove-sample", sample_id], environment, b"n\n")
+    variables = {**environment, "FACEBANK_GALLERY": str(two_people)}
+    command = [*program, "people", "remove-sample", sample_id]
+    output = run_on_terminal(command, tmp_path, variables, code=2, answer=b"n\n")
     assert f"Remove sample {sample_id} of Barack Obama (" in output
     assert f"{portrait.name}), for good? [y/N]" in output
 

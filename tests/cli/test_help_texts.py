@@ -31,7 +31,7 @@ def all_contexts() -> dict[str, Any]:
 
 
 CONTEXTS = all_contexts()
-GROUPS = [path for path, context in CONTEXTS.items() if hasattr(context.command, "commands")]
+GROUPS = [command for command, context in CONTEXTS.items() if hasattr(context.command, "commands")]
 
 
 @pytest.fixture(params=CONTEXTS)
@@ -45,7 +45,7 @@ def test_all_commands_are_collected() -> None:
 
 
 def test_every_argument_and_option_is_described(context: Any) -> None:
-    parameters = [option for option in context.command.get_params(context) if not getattr(option, "hidden", False)]
+    parameters = [item for item in context.command.get_params(context) if not getattr(item, "hidden", False)]
     assert [parameter.name for parameter in parameters if not parameter.help] == []
 
 
@@ -60,13 +60,13 @@ def test_help_fits_the_terminal(context: Any, columns: int, monkeypatch: pytest.
     assert [line for line in context.get_help().splitlines() if len(line) > columns] == []
 
 
-@pytest.mark.parametrize("path", GROUPS)
-def test_each_command_in_a_list_has_one_line(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_command_in_a_list_has_one_line(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    context = CONTEXTS[path]
+    context = CONTEXTS[group]
     lines = context.get_help().splitlines()
     for name in context.command.commands:
-        (row,) = [i for i, line in enumerate(lines) if line.startswith(f"  {name}  ")]
+        (row,) = [index for index, line in enumerate(lines) if line.startswith(f"  {name}  ")]
         assert lines[row].endswith((".", "?"))
         assert not lines[row].endswith("...")
         assert not lines[row + 1].startswith("   "), f"{name} takes two lines"
@@ -78,9 +78,9 @@ def test_options_that_override_settings_have_a_heading(run: Run) -> None:
     assert text.index("--json") < heading < text.index("--fpir")
 
 
-@pytest.mark.parametrize("words", ["", "identify", "people forget", "serve keys add", "bench openset"])
-def test_the_help_command_equals_the_help_option(run: Run, words: str) -> None:
-    assert run("help", *words.split()).out == run(*words.split(), "--help").out
+@pytest.mark.parametrize("command", ["", "identify", "people forget", "serve keys add", "bench openset"])
+def test_the_help_command_equals_the_help_option(run: Run, command: str) -> None:
+    assert run("help", *command.split()).out == run(*command.split(), "--help").out
 
 
 def test_help_of_an_unknown_command_is_refused(run: Run) -> None:

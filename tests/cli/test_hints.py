@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Run, RunResult
-
-
-def sentence(result: RunResult) -> str:
-    """Return the single line on standard error; standard output must be empty."""
-    assert result.out == ""
-    (line,) = result.err.splitlines()
-    return line.removeprefix("facebank: ")
+from .conftest import Run, sentence
 
 
 @pytest.mark.parametrize(
@@ -65,9 +58,8 @@ def test_a_global_option_belongs_before_the_command(run: Run, command: list[str]
 
 
 def test_a_known_pack_that_is_not_installed_names_the_command(run: Run, speech: Path) -> None:
-    assert "`facebank packs install buffalo_l`" in sentence(
-        run("--pack", "buffalo_l", "verify", speech, speech, code=2)
-    )
+    result = run("--pack", "buffalo_l", "verify", speech, speech, code=2)
+    assert "`facebank packs install buffalo_l`" in sentence(result)
 
 
 def test_annotated_copies_need_a_folder(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:

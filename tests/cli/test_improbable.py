@@ -39,9 +39,9 @@ def skeptical(run: Run, two_people: Path) -> Path:
 def test_no_person_is_known_below_the_least_probability(
     run: Run, skeptical: Path, album: Path, validate: Validate, tmp_path: Path
 ) -> None:
-    photo = album / SPEECH
+    path = album / SPEECH
     run("scan", album)
-    for arguments in ([photo], ["--scan"]):
+    for arguments in ([path], ["--scan"]):
         records = run("identify", *arguments, "--json").records
         validate("identify", records)
         (face,) = records[0]["faces"]
@@ -53,19 +53,19 @@ def test_no_person_is_known_below_the_least_probability(
     assert not (tmp_path / "sorted").exists()
     with FaceBank.open(skeptical) as bank, Album(bank) as scanned:
         assert not known_faces(bank, scanned.scan_file)  # so 'facebank cluster' groups the face
-    run("deny", photo, "Eileen Collins")
-    assert not any(face["person"] for face in run("identify", photo, "--json").records[0]["faces"])
+    run("deny", path, "Eileen Collins")
+    assert not any(face["person"] for face in run("identify", path, "--json").records[0]["faces"])
 
 
 @pytest.mark.usefixtures("skeptical")
 def test_the_least_probability_can_be_set_for_one_run(run: Run, album: Path) -> None:
-    photo = album / SPEECH
+    path = album / SPEECH
     run("scan", album)
-    for arguments in ([photo], ["--scan"]):
+    for arguments in ([path], ["--scan"]):
         (face,) = run("identify", *arguments, "--least-probability", "0", "--json").records[0]["faces"]
         assert (face["decision"], face["person"]) == ("known", OBAMA)
     assert run("find", OBAMA, "--least-probability", "0").out.endswith("1 photo\n")
-    assert "least_probability" in run("identify", photo, "--least-probability", "1", code=2).err
+    assert "least_probability" in run("identify", path, "--least-probability", "1", code=2).err
     run("settings", "set", "least_probability", "0")
     assert run("find", OBAMA).out.endswith("1 photo\n")
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.cli.conftest import Run
+from .conftest import Run, Validate
 
 UNREACHABLE = "milvus://127.0.0.1:1/family"
 
 
 @pytest.fixture
 def lite() -> str:
-    """Return the address of a Milvus Lite file in the test's folder."""
+    """The address of a Milvus Lite file in the test's folder."""
     missing = [name for name in ("pymilvus", "milvus_lite") if importlib.util.find_spec(name) is None]
     if missing:
         (pytest.fail if os.environ.get("FACEBANK_CI_MILVUS") else pytest.skip)(f"not installed: {', '.join(missing)}")
@@ -28,7 +24,7 @@ def lite() -> str:
 
 
 def test_people_are_searched_and_forgotten_on_the_index(
-    run: Run, two_people: Path, speech: Path, lite: str, validate: Callable[..., None]
+    run: Run, two_people: Path, speech: Path, lite: str, validate: Validate
 ) -> None:
     local = run("identify", speech, "--json").records
     remote = run("--index", lite, "identify", speech, "--json")

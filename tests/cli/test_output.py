@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from .conftest import PROJECT, Run
-from .test_identify import run_on_terminal
+from .conftest import Run, copy_embedded_pack, run_on_terminal
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--csv"]])
@@ -23,8 +23,6 @@ def test_nothing_is_written_without_a_gallery(run: Run, speech: Path, options: l
 
 
 def test_a_refusal_names_the_photo_once(run: Run, tmp_path: Path) -> None:
-    from PIL import Image
-
     (tmp_path / "text.jpg").write_text("Dear diary")
     Image.new("RGB", (200, 200)).save(tmp_path / "black.png")
     text, black = run("enroll", "Ada", "text.jpg", "black.png", code=1).err.splitlines()
@@ -42,27 +40,27 @@ def test_a_group_without_a_command_shows_its_help(run: Run, group: list[str]) ->
 def test_a_table_never_cuts_cells(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path, stranger: Path, tmp_path: Path
 ) -> None:
-    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80", "NO_COLOR": "1"}
-    photo = tmp_path / ("party-" * 20 + ".jpg")
-    photo.write_bytes(speech.read_bytes())
-    lines = run_on_terminal([*program, "identify", photo], tmp_path, settings).splitlines()
-    assert lines[-2] == photo.name
+    variables = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80", "NO_COLOR": "1"}
+    path = tmp_path / ("party-" * 20 + ".jpg")
+    path.write_bytes(speech.read_bytes())
+    lines = run_on_terminal([*program, "identify", path], tmp_path, variables).splitlines()
+    assert lines[-2] == path.name
     assert "  Barack Obama  " in lines[-1]
-    assert "below_threshold" in run_on_terminal([*program, "identify", stranger], tmp_path, settings)
+    assert "below_threshold" in run_on_terminal([*program, "identify", stranger], tmp_path, variables)
 
 
 def test_a_table_of_three_columns_keeps_its_paths_whole(
     program: list[str], environment: dict[str, str], run: Run, two_people: Path, speech: Path, tmp_path: Path
 ) -> None:
-    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80", "NO_COLOR": "1"}
-    photo = tmp_path / "all photos" / ("party-" * 8 + ".jpg")
-    photo.parent.mkdir()
-    photo.write_bytes(speech.read_bytes())
+    variables = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80", "NO_COLOR": "1"}
+    path = tmp_path / "all photos" / ("party-" * 8 + ".jpg")
+    path.parent.mkdir()
+    path.write_bytes(speech.read_bytes())
     run("scan", "all photos")
-    path = f"all photos/{photo.name}"
-    assert path in run_on_terminal([*program, "find", "Barack Obama"], tmp_path, settings).splitlines()
-    lines = run_on_terminal([*program, "sort", "all photos", "sorted", "--dry-run"], tmp_path, settings).splitlines()
-    assert lines[-3:-1] == [path, f"  sorted/Barack Obama/{photo.name}"]
+    shown_path = f"all photos/{path.name}"
+    assert shown_path in run_on_terminal([*program, "find", "Barack Obama"], tmp_path, variables).splitlines()
+    lines = run_on_terminal([*program, "sort", "all photos", "sorted", "--dry-run"], tmp_path, variables).splitlines()
+    assert lines[-3:-1] == [shown_path, f"  sorted/Barack Obama/{path.name}"]
 
 
 def test_a_table_that_is_too_wide_has_a_line_for_each_cell(
@@ -93,17 +91,17 @@ def test_columns_move_to_a_second_line_until_the_others_fit(
 def test_messages_above_a_bar_are_not_wrapped(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path, tmp_path: Path
 ) -> None:
-    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "60", "NO_COLOR": "1"}
-    photo = tmp_path / ("a photo of nothing at all " * 3 + ".jpg")
-    photo.write_text("Dear diary")
-    output = run_on_terminal([*program, "enroll", "Ada", speech, photo, "--force"], tmp_path, settings, code=1)
-    assert f"{photo} is not a photo: unknown file format" in output
+    variables = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "60", "NO_COLOR": "1"}
+    path = tmp_path / ("a photo of nothing at all " * 3 + ".jpg")
+    path.write_text("Dear diary")
+    output = run_on_terminal([*program, "enroll", "Ada", speech, path, "--force"], tmp_path, variables, code=1)
+    assert f"{path} is not a photo: unknown file format" in output
 
 
 def test_doctor_has_colors_unless_disabled(program: list[str], environment: dict[str, str], tmp_path: Path) -> None:
-    settings = {**environment, "FACEBANK_GALLERY": str(tmp_path / "none.facebank")}
-    assert "\x1b[32m" in run_on_terminal([*program, "doctor"], tmp_path, settings)
-    assert "\x1b" not in run_on_terminal([*program, "doctor"], tmp_path, {**settings, "NO_COLOR": "1"})
+    variables = {**environment, "FACEBANK_GALLERY": str(tmp_path / "none.facebank")}
+    assert "\x1b[32m" in run_on_terminal([*program, "doctor"], tmp_path, variables)
+    assert "\x1b" not in run_on_terminal([*program, "doctor"], tmp_path, {**variables, "NO_COLOR": "1"})
 
 
 @pytest.mark.parametrize(
@@ -112,9 +110,9 @@ def test_doctor_has_colors_unless_disabled(program: list[str], environment: dict
 def test_an_import_error_is_one_sentence(
     environment: dict[str, str], two_people: Path, speech: Path, module: str, advice: str | None
 ) -> None:
-    program = f"import sys; sys.modules[{module!r}] = None; from facebank_cli.app import main; sys.exit(main())"
+    code = f"import sys; sys.modules[{module!r}] = None; from facebank_cli.app import main; sys.exit(main())"
     result = subprocess.run(
-        [sys.executable, "-c", program, "identify", str(speech)],
+        [sys.executable, "-c", code, "identify", str(speech)],
         env={**environment, "FACEBANK_GALLERY": str(two_people)},
         capture_output=True,
         encoding="utf-8",
@@ -133,9 +131,7 @@ def test_an_error_about_a_missing_pack_names_the_gallery_and_the_pack(
     run: Run, gallery: Path, tmp_path: Path, portrait: Path, speech: Path
 ) -> None:
     pack = tmp_path / "own"
-    pack.mkdir()
-    for file in (PROJECT / "facebank" / "packs" / "embedded").iterdir():
-        (pack / file.name).write_bytes(file.read_bytes())
+    copy_embedded_pack(pack)
     manifest = pack / "pack.toml"
     manifest.write_text(manifest.read_text().replace('name = "opencv"', 'name = "mine"'))
     run("--pack", pack, "enroll", "Ada", portrait)
@@ -147,10 +143,10 @@ def test_an_error_about_a_missing_pack_names_the_gallery_and_the_pack(
 
 
 def test_a_log_has_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    bars = importlib.import_module("facebank_cli.progress")
+    progress = importlib.import_module("facebank_cli.progress")
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    with bars.ProgressBar() as bar:
+    with progress.ProgressBar() as bar:
         bar.begin("faces of LFW", 1000)
         for _ in range(1000):
             now[0] += 0.125

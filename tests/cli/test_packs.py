@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from onnx import ModelProto
@@ -19,8 +18,7 @@ from facebank.packs import known_packs, load_pack
 from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
 from tests.small_networks import EMBEDDING, external, small_detector, small_embedder
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Run, RunResult, Validate
+from .conftest import Run, RunResult, Validate
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -32,7 +30,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def run(run: Run) -> Callable[..., RunResult]:
-    """The program, without a proxy for the local server."""
+    """A function that runs the program without a proxy for the local server."""
     return partial(run, no_proxy="127.0.0.1")
 
 
@@ -68,9 +66,9 @@ def archive(small_pack: Path, tmp_path: Path) -> Path:
     """The small pack as a zip archive, alone in a folder."""
     path = tmp_path / "site" / "small.zip"
     path.parent.mkdir()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zip_file:
         for part in sorted(small_pack.iterdir()):
-            file.write(part, f"small/{part.name}")
+            zip_file.write(part, f"small/{part.name}")
     return path
 
 
@@ -199,9 +197,9 @@ def test_a_pack_that_does_not_work_is_not_added(run: Run, packs_folder: Path, sm
     assert [path for path in packs_folder.glob("*") if path.is_dir()] == []
 
 
-@pytest.mark.parametrize("prepare", [False, True])
+@pytest.mark.parametrize("is_prepared", [False, True])
 def test_external_weights_are_refused_in_an_uninstalled_pack(
-    run: Run, small_pack: Path, portrait: Path, prepare: bool
+    run: Run, small_pack: Path, portrait: Path, is_prepared: bool
 ) -> None:
     """The hashes of pack.toml do not cover a separate file of weights."""
     model = ModelProto.FromString((small_pack / "e.onnx").read_bytes())
@@ -212,7 +210,7 @@ def test_external_weights_are_refused_in_an_uninstalled_pack(
     manifest = small_pack / MANIFEST_NAME
     text = manifest.read_text("utf-8").replace(old_hash, hashlib.sha256(data).hexdigest())
     head, tail = text.split("[embedder]")
-    manifest.write_text(f"{head}[embedder]{tail.replace('prepare = false', f'prepare = {str(prepare).lower()}')}")
+    manifest.write_text(f"{head}[embedder]{tail.replace('prepare = false', f'prepare = {str(is_prepared).lower()}')}")
     output = run("--pack", small_pack, "verify", portrait, portrait, code=2).err
     assert "keeps weights in another file" in output
     assert "keeps weights in another file" in run("packs", "add", small_pack, code=2).err

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 
 import pytest
 
 from facebank.storage.pace import Pace
 
-PACKAGE = "cli" if importlib.util.find_spec("facebank_cli") is None else "facebank_cli"
-progress = importlib.import_module(f"{PACKAGE}.progress")
+progress = importlib.import_module("facebank_cli.progress")
 
 
 class Clock:
@@ -35,9 +33,9 @@ def test_items_known_from_an_earlier_run_do_not_count_for_the_pace() -> None:
         for _ in range(32):
             clock.now += 0.0001
             pace.step()
-    left = pace.seconds_left()
-    assert left is not None
-    assert left == pytest.approx(0.1 * (200 - 96), rel=0.1)
+    seconds_left = pace.seconds_left()
+    assert seconds_left is not None
+    assert seconds_left == pytest.approx(0.1 * (200 - 96), rel=0.1)
 
 
 def test_the_first_batch_gives_an_estimate() -> None:

@@ -39,7 +39,7 @@ def test_a_read_only_gallery_is_usable(run: Run, folder: Path, speech: Path) -> 
         assert "read-only: people can be listed and identified" in output
         assert "No problems, 2 warnings" in output
         refused = run_unprivileged("enroll", "--name", "Joe Biden", DEMO_PHOTOS / "joe_biden_blue_room.jpg", code=2)
-        assert "two.facebank cannot be changed" in refused
+        assert "two.facebank is write-protected" in refused
 
 
 def test_a_write_ahead_log_in_a_read_only_folder_is_read(run: Run, two_people: Path, tmp_path: Path) -> None:

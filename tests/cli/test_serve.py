@@ -93,18 +93,18 @@ def test_the_first_key_is_shown_once(program: list[str], environment: dict[str, 
 
 
 def test_the_key_is_in_a_file(program: list[str], environment: dict[str, str], two_people: Path, run: Run) -> None:
-    file = two_people.with_name("token.txt")
+    token_path = two_people.with_name("token.txt")
     for _ in range(2):  # created by the first run, read by the second
-        with run_service(program, environment, two_people, "--token-file", file) as (address, _, lines):
-            assert file.stat().st_mode & 0o777 == 0o600
-            key = file.read_text().strip()
+        with run_service(program, environment, two_people, "--token-file", token_path) as (address, _, lines):
+            assert token_path.stat().st_mode & 0o777 == 0o600
+            key = token_path.read_text().strip()
             assert key not in "".join(lines)
             assert httpx.get(f"{address}/api/v1/metrics", trust_env=False).status_code == 401
             bearer = {"Authorization": f"Bearer {key}"}
             assert httpx.get(f"{address}/api/v1/metrics", headers=bearer, trust_env=False).status_code == 200
     for content in (b"short", b"two words of twenty characters", b"x" * 2000, b"\xff" * 30, b""):
-        file.write_bytes(content)
-        assert "token.txt" in run("serve", "--token-file", file, code=2).err
+        token_path.write_bytes(content)
+        assert "token.txt" in run("serve", "--token-file", token_path, code=2).err
 
 
 def test_keys_are_added_listed_and_revoked(run: Run, two_people: Path, validate: Validate) -> None:

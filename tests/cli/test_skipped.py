@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.cli.conftest import Run
+from .conftest import Run, Validate
 
 MESSAGE = "2 camera raw files and 1 JPEG XL picture skipped: save them as JPEG or PNG to have them read"
 
@@ -26,18 +23,16 @@ def album(tmp_path: Path) -> Path:
     return folder.parent
 
 
-@pytest.mark.parametrize(
-    "words", [["identify"], ["enroll", "--tree"], ["tags", "show"]], ids=["identify", "enroll", "tags show"]
-)
+@pytest.mark.parametrize("command", [["identify"], ["enroll", "--tree"], ["tags", "show"]], ids=" ".join)
 def test_a_folder_with_only_unsupported_pictures_is_refused(
-    run: Run, album: Path, two_people: Path, words: list[str]
+    run: Run, album: Path, two_people: Path, command: list[str]
 ) -> None:
-    output = run(*words, album, code=2).err
+    output = run(*command, album, code=2).err
     assert "no photos there, only 2 camera raw files and 1 JPEG XL picture" in output
 
 
 def test_scan_sort_and_tags_report_skipped_pictures(
-    run: Run, album: Path, two_people: Path, speech: Path, validate: Callable[..., None], tmp_path: Path
+    run: Run, album: Path, two_people: Path, speech: Path, validate: Validate, tmp_path: Path
 ) -> None:
     shutil.copy(speech, album / "no-extension")
     commands: dict[str, list[str | Path]] = {
@@ -48,8 +43,8 @@ def test_scan_sort_and_tags_report_skipped_pictures(
         "tags-import": ["tags", "import", album],
         "identify": ["identify", album],
     }
-    for schema, words in commands.items():
-        result = run(*words, "--json")
+    for schema, command in commands.items():
+        result = run(*command, "--json")
         validate(schema, result.records)
         assert result.err.count(MESSAGE) == 1, schema
         assert [record["skipped"] for record in result.records if record.get("skipped")] == ["raw", "raw", "jpeg_xl"]
@@ -58,7 +53,7 @@ def test_scan_sort_and_tags_report_skipped_pictures(
     assert (tmp_path / "sorted" / "Barack Obama" / "no-extension").is_file()
 
 
-def test_enroll_reports_skipped_pictures(run: Run, album: Path, portrait: Path, validate: Callable[..., None]) -> None:
+def test_enroll_reports_skipped_pictures(run: Run, album: Path, portrait: Path, validate: Validate) -> None:
     shutil.copy(portrait, album / "Barack Obama" / "DSC0001")
     result = run("enroll", "--tree", album, "--json")
     validate("enroll", result.records)

@@ -7,16 +7,13 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from facebank.album.sort.journal import JOURNAL
 from facebank.gallery import Gallery
-from facebank.media import read_photo
 from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import Run, Validate
+from .conftest import Run, Validate, contents, paste_side_by_side
 
 EMPTY_XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
@@ -27,23 +24,14 @@ OBAMA, COLLINS = "Barack Obama", "Eileen Collins"
 @pytest.fixture
 def album(two_people: Path, tmp_path: Path) -> Path:
     """A folder with two enrolled people, alone and together, and a stranger."""
-    assert two_people.exists()
     folder = tmp_path / "album"
     (folder / "space").mkdir(parents=True)
     shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder / "speech.jpg")
     shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", folder / "space" / "collins.jpg")
     shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", folder / "biden.jpg")
     names = ("barack_obama_portrait_2012", "eileen_collins")
-    halves = [read_photo(DEMO_PHOTOS / f"{name}.jpg").pixels for name in names]
-    height = min(half.shape[0] for half in halves)
-    scaled = [cv2.resize(half, (half.shape[1] * height // half.shape[0], height)) for half in halves]
-    cv2.imwrite(str(folder / "together.png"), np.concatenate(scaled, axis=1)[..., ::-1])
+    paste_side_by_side(folder / "together.png", [(DEMO_PHOTOS / f"{name}.jpg", 600) for name in names])
     return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the contents of all files in a folder by relative path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_copied_photos_are_removed_by_undo(run: Run, album: Path, tmp_path: Path, validate: Validate) -> None:
@@ -212,9 +200,15 @@ def test_a_foreign_journal_is_refused(run: Run, album: Path, tmp_path: Path) -> 
     ]
     lines = [
         json.dumps(
-            {"way": way, "source": str(source), "target": str(target), "content_hash": digest, "person": "Barack Obama"}
+            {
+                "way": mode,
+                "source": str(source),
+                "target": str(target),
+                "content_hash": digest,
+                "person": "Barack Obama",
+            }
         )
-        for way, source, target, digest in hostile
+        for mode, source, target, digest in hostile
     ]
     (out / JOURNAL).write_text("".join(f"{line}\n" for line in lines))
     before = contents(tmp_path)
@@ -240,21 +234,21 @@ def test_a_missing_moved_photo_is_reported(run: Run, album: Path, tmp_path: Path
     assert all(Path(str(record["image"])).exists() for record in moved[1:])
 
 
-@pytest.mark.parametrize(("way", "stay"), [("--copy", True), ("--link", True), ("--move", False)])
-def test_sidecars_stay_with_their_photos(run: Run, album: Path, tmp_path: Path, way: str, stay: bool) -> None:
+@pytest.mark.parametrize(("option", "is_kept"), [("--copy", True), ("--link", True), ("--move", False)])
+def test_sidecars_stay_with_their_photos(run: Run, album: Path, tmp_path: Path, option: str, is_kept: bool) -> None:
     out = tmp_path / "sorted"
     (album / "speech.jpg.xmp").write_text("speech")
     (album / "space" / "collins.xmp").write_text("collins")
     shutil.copy(album / "biden.jpg", album / "together.jpg")  # which makes together.xmp ambiguous
     (album / "together.xmp").write_text("together")
     before = contents(album)
-    assert run("sort", album, out, way).out == f"{4 if stay else 3} photos sorted\n"
+    assert run("sort", album, out, option).out == f"{4 if is_kept else 3} photos sorted\n"
     sidecars = {name: data for name, data in contents(out).items() if name.endswith(".xmp")}
     assert sidecars == {f"{OBAMA}/speech.jpg.xmp": b"speech", f"{COLLINS}/collins.xmp": b"collins"}
     assert (out / OBAMA / "speech.jpg.xmp").stat().st_nlink == 1
-    assert (album / "speech.jpg.xmp").exists() == stay
+    assert (album / "speech.jpg.xmp").exists() == is_kept
     assert (album / "together.xmp").exists()
-    assert run("sort", album, out, "--undo").out == f"{4 if stay else 3} photos undone\n"
+    assert run("sort", album, out, "--undo").out == f"{4 if is_kept else 3} photos undone\n"
     assert contents(album) == before
     assert not out.exists()
 
@@ -325,10 +319,10 @@ def test_entries_after_a_truncated_line_are_undone(run: Run, album: Path, tmp_pa
     assert contents(album) == before
 
 
-@pytest.mark.parametrize("way", ["--copy", "--link"])
-def test_the_last_copy_is_not_removed(run: Run, album: Path, tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("option", ["--copy", "--link"])
+def test_the_last_copy_is_not_removed(run: Run, album: Path, tmp_path: Path, option: str) -> None:
     out = tmp_path / "sorted"
-    run("sort", album, out, way)
+    run("sort", album, out, option)
     (album / "speech.jpg").unlink()
     undone = run("sort", album, out, "--undo", code=1)
     assert "its original has changed or is gone" in undone.err
@@ -356,14 +350,14 @@ def test_a_new_sidecar_goes_back_with_its_photo(run: Run, album: Path, tmp_path:
     assert not out.exists()
 
 
-@pytest.mark.parametrize("way", ["--copy", "--move"])
+@pytest.mark.parametrize("option", ["--copy", "--move"])
 def test_names_written_since_do_not_prevent_undo(
-    run: Run, album: Path, tmp_path: Path, way: str, validate: Validate
+    run: Run, album: Path, tmp_path: Path, option: str, validate: Validate
 ) -> None:
     out = tmp_path / "sorted"
     (album / "speech.jpg.xmp").write_text(EMPTY_XMP)
     before = contents(album)
-    count = len(run("sort", album, out, way, "--json").records)
+    count = len(run("sort", album, out, option, "--json").records)
     run("scan", out)
     run("tags", "write", out)
     run("tags", "write", out, "--embed")
@@ -373,25 +367,25 @@ def test_names_written_since_do_not_prevent_undo(
     validate("sort", undone.records)
     assert len(undone.records) == count
     assert not out.exists()
-    if way == "--move":
+    if option == "--move":
         assert contents(album)["speech.jpg"] == sorted_contents[f"{OBAMA}/speech.jpg"] != before["speech.jpg"]
         assert contents(album)["speech.jpg.xmp"] == sorted_contents[f"{OBAMA}/speech.jpg.xmp"]
         assert f"{count} sidecars written or changed since then went back" in undone.err
     else:
         assert {name: data for name, data in contents(album).items() if name in before} == before
         assert (album / "space" / "collins.jpg.xmp").exists()
-    assert run("scan", album).out.splitlines()[0].startswith("4 unchanged" if way == "--copy" else "4 ")
+    assert run("scan", album).out.splitlines()[0].startswith("4 unchanged" if option == "--copy" else "4 ")
 
 
 def test_metadata_from_another_program_is_not_lost(run: Run, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "sorted"
     before = contents(album)
     rated = before["speech.jpg"][:2] + b"\xff\xfe\0\x08rated!" + before["speech.jpg"][2:]
-    for way in ("--copy", "--move"):
-        run("sort", album, out, way)
+    for option in ("--copy", "--move"):
+        run("sort", album, out, option)
         (out / OBAMA / "speech.jpg").write_bytes(rated)
-        undone = run("sort", out, "--undo", code=1 if way == "--copy" else 0)
-        if way == "--copy":
+        undone = run("sort", out, "--undo", code=1 if option == "--copy" else 0)
+        if option == "--copy":
             assert "its metadata has changed since" in undone.err
             assert set(contents(out)) == {f"{OBAMA}/speech.jpg", JOURNAL}
             shutil.rmtree(out)
@@ -440,9 +434,9 @@ def test_a_target_replaced_by_another_photo_gets_a_number(run: Run, album: Path,
     assert (out / OBAMA / "speech (2).jpg").read_bytes() == (album / "speech.jpg").read_bytes()
 
 
-@pytest.mark.parametrize("way", ["--copy", "--link", "--move"])
+@pytest.mark.parametrize("option", ["--copy", "--link", "--move"])
 def test_photos_outside_behind_links_are_skipped_and_reported(
-    run: Run, album: Path, tmp_path: Path, way: str, validate: Validate
+    run: Run, album: Path, tmp_path: Path, option: str, validate: Validate
 ) -> None:
     out, store = tmp_path / "sorted", tmp_path / "store"
     store.mkdir()
@@ -453,7 +447,7 @@ def test_photos_outside_behind_links_are_skipped_and_reported(
     (out / COLLINS).parent.mkdir()
     (out / COLLINS).symlink_to(store)
     before = contents(store)
-    result = run("sort", album, out, way, "--json")
+    result = run("sort", album, out, option, "--json")
     validate("sort", result.records)
     skipped = {
         (Path(str(record["image"])).name, record["person"])
@@ -462,7 +456,7 @@ def test_photos_outside_behind_links_are_skipped_and_reported(
     }
     assert skipped >= {("speech.jpg", OBAMA), ("collins.jpg", COLLINS)}
     assert "skipped" in result.err
-    assert (out / OBAMA / "together.png").exists() or way == "--move"
+    assert (out / OBAMA / "together.png").exists() or option == "--move"
     run("sort", out, "--undo")
     assert contents(store) == before
     assert all((store / name).stat().st_nlink == 1 for name in before)
@@ -495,13 +489,15 @@ def test_no_folder_is_created_without_photos_to_sort(run: Run, album: Path, tmp_
     assert not (tmp_path / "sorted").exists()
 
 
-@pytest.mark.parametrize("way", ["--copy", "--link", "--move"])
-def test_no_photo_is_lost_if_out_becomes_a_link_to_the_album(run: Run, album: Path, tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("option", ["--copy", "--link", "--move"])
+def test_no_photo_is_lost_if_out_becomes_a_link_to_the_album(
+    run: Run, album: Path, tmp_path: Path, option: str
+) -> None:
     (album / OBAMA).mkdir()
     (album / "speech.jpg").rename(album / OBAMA / "speech.jpg")
     (album / OBAMA / "speech.jpg.xmp").write_text(EMPTY_XMP)
     before, out = contents(album), tmp_path / "sorted"
-    run("sort", album, out, way)
+    run("sort", album, out, option)
     for name, data in contents(out).items():  # both folders are joined
         (album / name).parent.mkdir(parents=True, exist_ok=True)
         (album / name).unlink(missing_ok=True)

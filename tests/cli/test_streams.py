@@ -8,11 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from .conftest import Run
-
-DATA = Path(os.environ.get("FACEBANK_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def close_in_child(*handles: int) -> Callable[[], None]:
@@ -42,19 +42,26 @@ def test_wrong_usage_without_streams_is_an_error(run: Run) -> None:
     run("nonsense", code=2, before=close_in_child(0, 1, 2))
 
 
-@pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize(("stream", "code"), [("stdout", (1, 2)), ("stderr", (2,))])
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize(("stream", "codes"), [("stdout", (1, 2)), ("stderr", (2,))])
 def test_a_closed_pipe_and_a_full_disk_give_no_traceback(
-    program: list[str], environment: dict[str, str], two_people: Path, stream: str, code: tuple[int, ...], full: bool
+    program: list[str],
+    environment: dict[str, str],
+    two_people: Path,
+    stream: str,
+    codes: tuple[int, ...],
+    is_full: bool,
 ) -> None:
     command = [*program, "people", *(("list",) if stream == "stdout" else ("show", "Nobody"))]
     reader, writer = os.pipe()
     os.close(reader)
-    target = os.open("/dev/full", os.O_WRONLY) if full else writer
+    target = os.open("/dev/full", os.O_WRONLY) if is_full else writer
     other_stream = {"stdout": "stderr", "stderr": "stdout"}[stream]
-    start = partial(subprocess.run, command, env={**environment, "FACEBANK_GALLERY": str(two_people)}, check=False)
-    result = start(**{stream: target, other_stream: subprocess.PIPE})
-    assert result.returncode in code
+    run_program = partial(
+        subprocess.run, command, env={**environment, "FACEBANK_GALLERY": str(two_people)}, check=False
+    )
+    result = run_program(**{stream: target, other_stream: subprocess.PIPE})
+    assert result.returncode in codes
     assert b"Traceback" not in (result.stderr or b"")
     assert b"Exception ignored" not in (result.stderr or b"")
     for handle in {writer, target}:
@@ -63,9 +70,6 @@ def test_a_closed_pipe_and_a_full_disk_give_no_traceback(
 
 def write_noisy_photos(folder: Path) -> None:
     """Write photos for which libtiff and NumPy print warnings."""
-    import numpy as np
-    from PIL import Image
-
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
     Image.fromarray(noise).save(folder / "damaged.tif", compression="tiff_lzw")
     data = bytearray((folder / "damaged.tif").read_bytes())
@@ -88,8 +92,7 @@ def test_libraries_write_nothing(run: Run, two_people: Path, speech: Path, tmp_p
         assert len(result.records) == 2
 
 
-@pytest.mark.skipif(not (DATA / "odd").is_dir(), reason="needs the odd files of ../shared/data")
-def test_libraries_write_nothing_about_odd_files(run: Run, two_people: Path) -> None:
-    result = run("identify", DATA / "odd", "--json", code=1)
+def test_libraries_write_nothing_about_odd_files(run: Run, two_people: Path, shared: Path) -> None:
+    result = run("identify", shared / "data" / "odd", "--json", code=1)
     assert [line for line in result.err.splitlines() if not line.startswith("facebank: ")] == []
     assert len(result.records) > 40

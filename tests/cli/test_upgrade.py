@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from facebank.gallery.store.migrations import MIGRATIONS, migrate
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from .conftest import Run, Validate
+from .conftest import Run, Validate
 
 TABLES = ("packs", "gallery", "people", "samples", "thumbnails", "vectors", "settings")
 UPGRADE_MESSAGE = "was brought up to date: "
@@ -25,8 +22,8 @@ def downgrade(version: int, gallery: Path) -> None:
     newer = gallery.with_name("newer.facebank")
     with closing(sqlite3.connect(gallery)) as connection:
         connection.execute("VACUUM INTO ?", (str(newer),))
-    for file in gallery.parent.glob(f"{gallery.name}*"):
-        file.unlink()
+    for path in gallery.parent.glob(f"{gallery.name}*"):
+        path.unlink()
     with closing(sqlite3.connect(gallery, isolation_level=None)) as connection:
         migrate(connection, MIGRATIONS[:version])
         connection.execute("ATTACH ? AS newer", (str(newer),))
@@ -66,9 +63,8 @@ def test_unchanged_rules_are_reported_as_such(run: Run, two_people: Path, portra
     before = run("identify", portrait, "--json").out
     downgrade(3, two_people)
     upgraded = run("identify", portrait, "--json")
-    assert (
-        f"{two_people} {UPGRADE_MESSAGE}its rows have digests that detect damage, merges can be undone" in upgraded.err
-    )
+    changes = "its rows have digests that detect damage, merges can be undone"
+    assert f"{two_people} {UPGRADE_MESSAGE}{changes}" in upgraded.err
     assert SAME_RULES in upgraded.err
     assert OTHER_RULES not in upgraded.err
     assert upgraded.out == before

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image
+
 from .conftest import Run, Validate
 
 
@@ -32,8 +34,6 @@ def test_no_gallery_is_needed_or_created(run: Run, gallery: Path, portrait: Path
 
 
 def test_a_photo_without_a_face_is_an_error(run: Run, portrait: Path, tmp_path: Path) -> None:
-    from PIL import Image
-
     Image.new("RGB", (200, 200)).save(tmp_path / "black.png")
     result = run("verify", portrait, "black.png", code=2)
     assert result.err == "facebank: black.png: no face was found\n"

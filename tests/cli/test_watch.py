@@ -9,83 +9,28 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from facebank.errors import StreamError, UsageError
 from facebank.media.live import LiveVideo, SourceKind, StreamChange, Timeouts, live_source
 from facebank.media.video_writing import VideoFile
-from tests.video_files import clip_path, move_index_first
+from tests.http_camera import HttpCamera
+from tests.video_files import clip_path, last_shot, move_index_first
 
 from .conftest import Run, Validate
 
 
-class Camera:
-    """An HTTP camera that repeats the last shot of the clip and drops each connection."""
-
-    def __init__(self, clip: Path, frames_per_connection: int) -> None:
-        self.pictures = encode_frames(clip)
-        self.frames_per_connection = frames_per_connection
-        self.connections: list[float] = []
-        self.refused = 0
-        camera = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if camera.refused > 0:
-                    camera.refused -= 1
-                    self.send_error(503)
-                    return
-                camera.connections.append(time.monotonic())
-                self.send_response(200)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
-                self.end_headers()
-                try:
-                    for number in range(camera.frames_per_connection):
-                        picture = camera.pictures[number % len(camera.pictures)]
-                        self.wfile.write(b"--next\r\nContent-Type: image/jpeg\r\n")
-                        self.wfile.write(f"Content-Length: {len(picture)}\r\n\r\n".encode() + picture + b"\r\n")
-                        time.sleep(1 / 30)
-                except OSError:
-                    return  # the client is gone
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://mallory:hunter2@127.0.0.1:{self.server.server_address[1]}/door?key=abc123"
-
-
-def encode_frames(clip: Path) -> list[bytes]:
-    capture = cv2.VideoCapture(str(clip))
-    frames = []
-    while True:
-        success, frame = capture.read()
-        if not success:
-            break
-        frames.append(frame)
-    return [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames[211:]]
-
-
 @pytest.fixture
-def camera(shared: Path) -> Iterator[Camera]:
-    served = Camera(clip_path(shared), frames_per_connection=150)
+def camera(shared: Path) -> Iterator[HttpCamera]:
+    served = HttpCamera(last_shot(shared), frames_per_connection=150)
     yield served
-    served.server.shutdown()
-    served.server.server_close()
+    served.close()
 
 
-def test_a_dropped_stream_is_opened_again(run: Run, two_people: Path, camera: Camera, validate: Validate) -> None:
-    assert two_people.exists()
+def test_a_dropped_stream_is_opened_again(run: Run, two_people: Path, camera: HttpCamera, validate: Validate) -> None:
     result = run("watch", camera.address, "--seconds", "14", "--json")
     validate("watch", result.records)
     events = [record["event"] for record in result.records]
@@ -102,7 +47,7 @@ def test_a_dropped_stream_is_opened_again(run: Run, two_people: Path, camera: Ca
         assert secret not in result.out + result.err
 
 
-def test_waits_grow_while_the_camera_does_not_answer(camera: Camera) -> None:
+def test_waits_grow_while_the_camera_does_not_answer(camera: HttpCamera) -> None:
     camera.frames_per_connection = 5
     changes: list[tuple[StreamChange, float]] = []
     resumed_event = threading.Event()
@@ -117,13 +62,13 @@ def test_waits_grow_while_the_camera_does_not_answer(camera: Camera) -> None:
         assert live.newest(10) is not None
         camera.refused = 4
         assert resumed_event.wait(30)
-    resumed = [change for change, _ in changes].index(StreamChange.RESUMED)
-    waits_seen = [seconds for _, seconds in changes[:resumed]]
+    resumed_index = [change for change, _ in changes].index(StreamChange.RESUMED)
+    waits_seen = [seconds for _, seconds in changes[:resumed_index]]
     assert waits_seen == [0.05, 0.1, 0.2, 0.2, 0.2][: len(waits_seen)]
     assert len(waits_seen) >= 4
 
 
-def test_only_the_newest_frame_is_kept(camera: Camera) -> None:
+def test_only_the_newest_frame_is_kept(camera: HttpCamera) -> None:
     camera.frames_per_connection = 10_000
     with LiveVideo(live_source(camera.address)) as live:
         assert live.newest(10) is not None
@@ -136,7 +81,7 @@ def test_only_the_newest_frame_is_kept(camera: Camera) -> None:
 
 
 def test_ctrl_c_ends_with_a_summary(
-    program: list[str], environment: dict[str, str], two_people: Path, camera: Camera
+    program: list[str], environment: dict[str, str], two_people: Path, camera: HttpCamera
 ) -> None:
     camera.frames_per_connection = 10_000
     process = subprocess.Popen(
@@ -157,7 +102,6 @@ def test_ctrl_c_ends_with_a_summary(
 
 
 def test_a_file_is_watched_at_its_own_speed(run: Run, two_people: Path, shared: Path) -> None:
-    assert two_people.exists()
     start = time.monotonic()
     out = run("watch", clip_path(shared)).out.splitlines()
     assert time.monotonic() - start > 9
@@ -180,7 +124,6 @@ def recording(tmp_path: Path) -> bytes:
 def test_a_truncated_file_is_reported(
     run: Run, two_people: Path, recording: bytes, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    assert two_people.exists()
     (tmp_path / "cut.mkv").write_bytes(recording[: len(recording) // 2])
     result = run("watch", "cut.mkv", *options, code=1)
     (message,) = result.err.splitlines()
@@ -191,20 +134,17 @@ def test_a_truncated_file_is_reported(
 def test_a_whole_file_and_the_start_of_a_truncated_one_succeed(
     run: Run, two_people: Path, recording: bytes, tmp_path: Path
 ) -> None:
-    assert two_people.exists()
     assert not run("watch", "whole.mkv").err
     (tmp_path / "cut.mkv").write_bytes(recording[: len(recording) * 3 // 4])
     assert not run("watch", "cut.mkv", "--seconds", "0.5").err
 
 
 def test_a_file_without_a_readable_frame_is_refused(run: Run, two_people: Path, shared: Path, tmp_path: Path) -> None:
-    assert two_people.exists()
     (tmp_path / "cut.mp4").write_bytes(move_index_first(clip_path(shared).read_bytes())[:9_300])
     assert "no readable frame" in run("watch", "cut.mp4", code=2).err
 
 
 def test_invalid_sources_are_refused(run: Run, two_people: Path, tmp_path: Path) -> None:
-    assert two_people.exists()
     (tmp_path / "text.mp4").write_text("no video " * 100)
     for source, message in (
         ("77", "camera 77 cannot be opened"),

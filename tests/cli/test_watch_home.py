@@ -12,35 +12,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
 from facebank import FaceBank
 from facebank.media.video_writing import VideoFile
 from facebank.video.publishing import Publishing, plan_publishing
 from facebank.video.watch import Visitor, VisitorChange
+from tests.http_camera import HttpCamera
 from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
-from tests.video_files import CLIP_RATE, CUTS, clip_path
+from tests.video_files import CLIP_RATE, last_shot
 
 from .conftest import Run, Validate
-from .test_watch import Camera
 
-PERSON = "barack-obama-d8f758500c5d"
+TOPIC_WORD = "barack-obama-d8f758500c5d"
 
 
 @pytest.fixture(scope="module")
 def film(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of 17 seconds with Barack Obama and strangers: the clip's last shot, forward and backward."""
-    capture, frames = cv2.VideoCapture(str(clip_path(shared))), []
-    while (read := capture.read())[0]:
-        frames.append(read[1][..., ::-1])
-    shot = frames[CUTS[-1] :]
+    shot = [frame[..., ::-1] for frame in last_shot(shared)]
     path = tmp_path_factory.mktemp("film") / "film.mp4"
     height, width = shot[0].shape[:2]
     with VideoFile(path, width, height, CLIP_RATE) as file:
         for number, frame in enumerate((shot + shot[::-1]) * 4):
-            file.write(number / CLIP_RATE, np.asarray(frame, dtype=np.uint8))
+            file.write(number / CLIP_RATE, frame)
     return path
 
 
@@ -74,12 +69,12 @@ def posts() -> Iterator[tuple[str, list[Any]]]:
     server.server_close()
 
 
-Watch = Callable[..., subprocess.Popen[str]]
+StartWatch = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def watch(program: list[str], environment: dict[str, str], two_people: Path, broker: Broker) -> Iterator[Watch]:
-    """Starts ``facebank watch`` with the broker."""
+def watch(program: list[str], environment: dict[str, str], two_people: Path, broker: Broker) -> Iterator[StartWatch]:
+    """A function that starts ``facebank watch`` with the broker."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -98,27 +93,27 @@ def watch(program: list[str], environment: dict[str, str], two_people: Path, bro
 
 
 def test_presence_survives_a_killed_broker(
-    watch: Watch, broker: Broker, film: Path, posts: tuple[str, list[Any]], validate: Validate
+    watch: StartWatch, broker: Broker, film: Path, posts: tuple[str, list[Any]], validate: Validate
 ) -> None:
     address, bodies = posts
     process = watch(film, "--webhook", address, "--thumbnails")
-    person = f"our home/door/person/{PERSON}"
+    person_topic = f"our home/door/person/{TOPIC_WORD}"
     with Subscriber(broker, USER, PASSWORD) as subscriber:
-        subscriber.wait(lambda: subscriber.topics("door/event") and person in subscriber.state)
+        subscriber.wait(lambda: subscriber.topics("door/event") and person_topic in subscriber.state)
         (event,) = (message.json for message in subscriber.messages if message.topic.endswith("/event"))
-        assert json.loads(subscriber.state[person])["state"] == "ON"
+        assert json.loads(subscriber.state[person_topic])["state"] == "ON"
     broker.kill()
     broker.start()
     with Subscriber(broker, USER, PASSWORD) as subscriber:
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"online")
-        assert json.loads(subscriber.state[person])["state"] == "ON"
+        assert json.loads(subscriber.state[person_topic])["state"] == "ON"
         assert json.loads(subscriber.state["our home/door/last_seen"])["person"] == "Barack Obama"
         (device,) = subscriber.topics("homeassistant/device/")
-        assert f"person-{PERSON}" in json.loads(subscriber.state[device])["components"]
+        assert f"person-{TOPIC_WORD}" in json.loads(subscriber.state[device])["components"]
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
-        assert json.loads(subscriber.state[person])["state"] == "OFF"
+        assert json.loads(subscriber.state[person_topic])["state"] == "OFF"
         payloads = b"".join(message.payload for message in subscriber.messages)
     records = [json.loads(line) for line in out.splitlines()]
     validate("watch", records)
@@ -156,7 +151,7 @@ def read_until(process: subprocess.Popen[str], decisions: set[str]) -> list[str]
 
 
 def test_unknown_and_uncertain_people_are_in_no_message(
-    watch: Watch, broker: Broker, film: Path, posts: tuple[str, list[Any]]
+    watch: StartWatch, broker: Broker, film: Path, posts: tuple[str, list[Any]]
 ) -> None:
     address, bodies = posts
     with Subscriber(broker, USER, PASSWORD) as subscriber:
@@ -180,7 +175,7 @@ def test_unknown_and_uncertain_people_are_in_no_message(
     assert err == ""
 
 
-def test_a_watch_that_is_killed_is_offline(watch: Watch, broker: Broker, film: Path) -> None:
+def test_a_watch_that_is_killed_is_offline(watch: StartWatch, broker: Broker, film: Path) -> None:
     with Subscriber(broker, USER, PASSWORD) as subscriber:
         process = watch(film)
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"online")
@@ -188,8 +183,8 @@ def test_a_watch_that_is_killed_is_offline(watch: Watch, broker: Broker, film: P
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
 
 
-def test_a_camera_that_drops_is_offline(watch: Watch, broker: Broker, shared: Path) -> None:
-    camera = Camera(clip_path(shared), frames_per_connection=45)
+def test_a_camera_that_drops_is_offline(watch: StartWatch, broker: Broker, shared: Path) -> None:
+    camera = HttpCamera(last_shot(shared), frames_per_connection=45)
     try:
         with Subscriber(broker, USER, PASSWORD) as subscriber:
             process = watch(camera.address)
@@ -203,8 +198,7 @@ def test_a_camera_that_drops_is_offline(watch: Watch, broker: Broker, shared: Pa
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=60)
     finally:
-        camera.server.shutdown()
-        camera.server.server_close()
+        camera.close()
     assert {"lost", "resumed"} <= {json.loads(line)["event"] for line in out.splitlines()}
 
 
@@ -214,13 +208,13 @@ def test_a_watch_from_python_publishes_presence(two_people: Path, film: Path, tm
         with Subscriber(broker) as subscriber, FaceBank.open(two_people) as bank:
             names: list[str | None] = []
 
-            def on_news(_: VisitorChange, visitor: Visitor) -> None:
+            def on_change(_: VisitorChange, visitor: Visitor) -> None:
                 names.append(visitor.identity.person)
                 if names.count("Barack Obama") == 1 and names[-1] is None:
                     names.append("Barack Obama")
                     raise KeyboardInterrupt  # like Ctrl-C
 
-            bank.watch(str(film), on_news, mqtt=f"mqtt://127.0.0.1:{broker.port}", camera="door")
+            bank.watch(str(film), on_change, mqtt=f"mqtt://127.0.0.1:{broker.port}", camera="door")
             subscriber.wait(lambda: subscriber.state.get("facebank/door/availability") == b"offline")
             (state,) = (json.loads(subscriber.state[topic]) for topic in subscriber.topics("/person/"))
             assert (state["person"], state["state"]) == ("Barack Obama", "OFF")
@@ -239,7 +233,7 @@ def test_a_forgotten_person_is_removed_from_the_broker(two_people: Path, tmp_pat
                 bank.forget("Eileen Collins")
                 publishing._refresh_at = 0.0
                 publishing.refresh()
-                subscriber.wait(lambda: subscriber.topics("/person/") == [f"facebank/door/person/{PERSON}"])
+                subscriber.wait(lambda: subscriber.topics("/person/") == [f"facebank/door/person/{TOPIC_WORD}"])
         with Subscriber(broker) as subscriber:
             subscriber.wait(lambda: subscriber.topics("/device/"))
             assert not any(b"Eileen" in message.payload for message in subscriber.messages)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import pytest
 
 from tests.rtsp_camera import RtspCamera
-from tests.video_files import CLIP_RATE, CUTS, clip_path
+from tests.video_files import CLIP_RATE, last_shot
 
 from .conftest import Run
 
@@ -17,16 +16,12 @@ from .conftest import Run
 @pytest.fixture
 def camera(shared: Path, tmp_path: Path) -> Iterator[RtspCamera]:
     """An RTSP camera that repeats the last shot of the clip."""
-    capture, frames = cv2.VideoCapture(str(clip_path(shared))), []
-    while (read := capture.read())[0]:
-        frames.append(read[1])
-    served = RtspCamera(frames[CUTS[-1] :] * 2, CLIP_RATE, tmp_path)
+    served = RtspCamera(last_shot(shared) * 2, CLIP_RATE, tmp_path)
     yield served
     served.close()
 
 
 def test_a_dropped_camera_is_opened_again(run: Run, two_people: Path, camera: RtspCamera) -> None:
-    assert two_people.exists()
     result = run("watch", camera.address, "--seconds", "9", "--json")
     events = [record["event"] for record in result.records]
     assert {"came", "lost", "resumed"} < set(events)
@@ -37,7 +32,6 @@ def test_a_dropped_camera_is_opened_again(run: Run, two_people: Path, camera: Rt
 
 
 def test_a_wrong_password_is_refused_without_being_shown(run: Run, two_people: Path, camera: RtspCamera) -> None:
-    assert two_people.exists()
     refused = run("watch", camera.address.replace("hunter2", "hunter3"), code=2)
     assert "cannot be opened" in refused.err
     assert "hunter3" not in refused.out + refused.err

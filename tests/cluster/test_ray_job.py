@@ -43,12 +43,12 @@ def test_a_machine_is_not_refused_for_a_file_that_changed_since_the_job_began(tm
     paths[0].write_bytes(b"another photo")
     ray_job._finish_preparation(worker, PreparationResult("other", 1, "it does not see a.jpg as this machine does"))
     assert worker.preparation == "pending"
-    assert [job.probe_files for job in actor.jobs] == [job.probe_files[1:]]
+    assert [prepared_job.probe_files for prepared_job in actor.jobs] == [job.probe_files[1:]]
     with pytest.raises(ClusterError, match="other cannot be used: it does not see b"):
         ray_job._finish_preparation(worker, PreparationResult("other", 1, "it does not see b.jpg as this machine does"))
 
 
-def test_a_cluster_that_does_not_start_in_time_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_cluster_that_does_not_start_in_time_is_reported(tmp_path: Path) -> None:
     def start(**_: object) -> None:
         raise Exception("The current node timed out during startup.")  # noqa: TRY002 - as Ray does
 

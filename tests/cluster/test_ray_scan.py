@@ -31,44 +31,39 @@ needs_ray = pytest.mark.skipif(
 PHOTO_COUNT = 12
 
 
-def scan(work: Path, *options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "facebank_cli",
-        "--gallery",
-        str(work / "none.facebank"),
-        "--runtime",
-        "onnxruntime",
-    ]
+def run_scan(folder: Path, *options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "facebank_cli", "--gallery", str(folder / "none.facebank")]
     completed = subprocess.run(
-        [*command, "scan", str(work / "photos"), *options], check=False, capture_output=True, text=True, timeout=200
+        [*command, "--runtime", "onnxruntime", "scan", str(folder / "photos"), *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert completed.returncode == code, completed.stderr
     return completed
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
+    """A folder with photos in its subfolder ``photos``."""
     ray_faults.make_photos(Path("none"), tmp_path / "photos", PHOTO_COUNT)
     return tmp_path
 
 
 @needs_ray
-def test_a_local_cluster_equals_a_scan_without_ray(work: Path) -> None:
-    scan(work, "--scan-file", str(work / "alone.scan"), code=1)
-    completed = scan(work, "--scan-file", str(work / "cluster.scan"), "--ray", "local", "--json", code=1)
-    difference = compare_scans(work / "alone.scan", work / "cluster.scan")
+def test_a_local_cluster_equals_a_scan_without_ray(folder: Path) -> None:
+    run_scan(folder, "--scan-file", str(folder / "alone.scan"), code=1)
+    completed = run_scan(folder, "--scan-file", str(folder / "cluster.scan"), "--ray", "local", "--json", code=1)
+    difference = compare_scans(folder / "alone.scan", folder / "cluster.scan")
     assert difference.is_same, difference
     assert difference.photos == PHOTO_COUNT + 2
     records = [json.loads(line) for line in completed.stdout.splitlines()]
     statuses = sorted(record["status"] for record in records)
     assert statuses == ["known"] * 2 + ["scanned"] * PHOTO_COUNT + ["unreadable"]
-    assert sorted(record["image"] for record in records) == sorted(map(str, (work / "photos").iterdir()))
-    assert [
-        line for line in completed.stderr.splitlines() if not line.startswith("facebank: ")
-    ] == []  # Ray prints nothing
-    assert not (work / "cluster.shards").exists()
+    assert sorted(record["image"] for record in records) == sorted(map(str, (folder / "photos").iterdir()))
+    assert all(line.startswith("facebank: ") for line in completed.stderr.splitlines())  # Ray prints nothing
+    assert not (folder / "cluster.shards").exists()
 
 
 @needs_ray
@@ -81,39 +76,47 @@ def test_simultaneous_failures_lose_and_repeat_nothing() -> None:
 
 
 @needs_ray
-def test_a_second_scan_without_merging_scans_only_changed_files(work: Path) -> None:
-    shards, engine = work / "results", load_engine(None, "cpu", 1)
-    folder = ShardFolder(shards, engine.identity, "onnxruntime")
-    files = [(str(path), state_of(str(path))) for path in sorted((work / "photos").iterdir())]
-    with folder.lock():
-        folder.write(list(PhotoScanner(engine.analyzer, set(), 1).scan(files)))
-    shutil.move(work / "photos" / "00000.jpg", work / "photos" / "moved.jpg")
-    (work / "photos" / "00002.jpg").unlink()
-    completed = scan(work, "--ray", "local", "--no-merge", "--shards", str(shards), "--json", code=1)
-    assert not list(work.glob("*.scan"))
+def test_a_second_scan_without_merging_scans_only_changed_files(folder: Path) -> None:
+    engine = load_engine(None, "cpu", 1)
+    shard_folder = ShardFolder(folder / "results", engine.identity, "onnxruntime")
+    files = [(str(path), state_of(str(path))) for path in sorted((folder / "photos").iterdir())]
+    with shard_folder.lock():
+        shard_folder.write(list(PhotoScanner(engine.analyzer, set(), 1).scan(files)))
+    shutil.move(folder / "photos" / "00000.jpg", folder / "photos" / "moved.jpg")
+    (folder / "photos" / "00002.jpg").unlink()
+    completed = run_scan(folder, "--ray", "local", "--no-merge", "--shards", str(shard_folder.path), "--json", code=1)
+    assert not list(folder.glob("*.scan"))
     statuses = {
         Path(record["image"]).name: record["status"] for record in map(json.loads, completed.stdout.splitlines())
     }
     assert statuses["moved.jpg"] in {"known", "scanned"}
     assert sorted(statuses.values()).count("scanned") == 1  # this photo has two copies and the moved file
-    scan(work, "--scan-file", str(work / "alone.scan"), code=1)
-    merge = ["-m", "facebank_cli", "--gallery", str(work / "none.facebank"), "scan", "--merge", str(shards)]
-    subprocess.run([sys.executable, *merge, "--scan-file", str(work / "merged.scan")], check=True)
-    difference = compare_scans(work / "alone.scan", work / "merged.scan")
+    run_scan(folder, "--scan-file", str(folder / "alone.scan"), code=1)
+    merge = [
+        "-m",
+        "facebank_cli",
+        "--gallery",
+        str(folder / "none.facebank"),
+        "scan",
+        "--merge",
+        str(shard_folder.path),
+    ]
+    subprocess.run([sys.executable, *merge, "--scan-file", str(folder / "merged.scan")], check=True)
+    difference = compare_scans(folder / "alone.scan", folder / "merged.scan")
     assert difference.is_same, difference
 
 
 @needs_ray
-def test_an_address_without_a_server_is_an_error_within_seconds(work: Path) -> None:
+def test_an_address_without_a_server_is_an_error_within_seconds(folder: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     start = time.monotonic()
-    completed = scan(work, "--ray", f"127.0.0.1:{port}", code=2)
+    completed = run_scan(folder, "--ray", f"127.0.0.1:{port}", code=2)
     assert time.monotonic() - start < 15
     assert f"nothing listens at 127.0.0.1:{port}" in completed.stderr
     assert "Traceback" not in completed.stderr
-    assert not list(work.glob("*.shards"))
+    assert not list(folder.glob("*.shards"))
 
 
 @pytest.mark.parametrize("address", ["", "host", "host:0", "host:65536", "a b:1", "ray://host:1", "host:1;x", "-x:1\n"])
@@ -140,5 +143,5 @@ def test_a_secret_in_an_address_is_not_shown(address: str) -> None:
         (["--ray", "nowhere"], "nowhere is not the address"),
     ],
 )
-def test_incompatible_options_are_an_error(work: Path, options: list[str], message: str) -> None:
-    assert message in scan(work, *options, code=2).stderr
+def test_incompatible_options_are_an_error(folder: Path, options: list[str], message: str) -> None:
+    assert message in run_scan(folder, *options, code=2).stderr

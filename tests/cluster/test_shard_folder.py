@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from facebank.album.scan.rows import FileStamp
@@ -15,25 +12,9 @@ from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
 from facebank.cluster.shard_folder import ShardFolder
 from facebank.errors import PackMismatchError, ScanBusyError, StorageError
 from facebank.gallery import PackIdentity
-from facebank.types import Face, Photo, Quality
+from tests.album.scanned_files import PACK, STATE, made_up_file, needs_pyarrow
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("pyarrow") is None and "FACEBANK_CI_CLUSTER" not in os.environ,
-    reason="the extra cluster is not installed",
-)
-
-PACK = PackIdentity("test", "ab" * 32, 8)
-STATE = FileStamp(1000, 5)
-
-
-def make_file(path: str, number: int) -> ScannedFile:
-    embedding = np.zeros(8, np.float32)
-    embedding[number % 8] = 1
-    box, landmarks = np.array([1, 2, 30, 40], np.float32), np.ones((5, 2), np.float32)
-    face = Face(box, landmarks, 0.9, Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ()), embedding)
-    content = f"{number:064x}"
-    photo = Photo(path, (face,), width=64, height=48, content_hash=content, picture_hash=f"{number + 99:064x}")
-    return ScannedFile(path, STATE, content, None, photo)
+pytestmark = needs_pyarrow
 
 
 def make_copy(path: str, number: int) -> ScannedFile:
@@ -55,7 +36,7 @@ def shard_path(tmp_path: Path) -> Path:
     """A folder with two shards: two photos; a copy of the first photo and an unreadable file."""
     folder = ShardFolder(tmp_path / "shards", PACK, "onnxruntime")
     with folder.lock():
-        folder.write([make_file("/p/a.jpg", 1), make_file("/p/b.jpg", 2)])
+        folder.write([made_up_file("/p/a.jpg", 1), made_up_file("/p/b.jpg", 2)])
         folder.write([make_copy("/p/c.jpg", 1), make_broken_file("/p/d.jpg")])
     return folder.path
 
@@ -71,7 +52,7 @@ def test_written_files_are_known_after_opening_again(shard_path: Path) -> None:
     assert not folder.has("/p/d.jpg", STATE, "others")
     assert len(list(folder.contents())) == 3
     assert [file.path for file in folder.read({"/p/c.jpg": STATE, "/p/a.jpg": STATE})] == ["/p/a.jpg", "/p/c.jpg"]
-    folder.write([make_file("/p/e.jpg", 5)])
+    folder.write([made_up_file("/p/e.jpg", 5)])
     assert sorted(path.name for path in shard_path.iterdir()) == [f"part-00000{number}.parquet" for number in (1, 2, 3)]
 
 
@@ -89,7 +70,8 @@ def test_a_damaged_shard_is_set_aside_and_its_copies_are_dropped(shard_path: Pat
 
 
 def test_a_later_shard_replaces_an_earlier_result(shard_path: Path) -> None:
-    folder, changed = open_folder(shard_path), replace(make_file("/p/a.jpg", 7), state=FileStamp(1, 1))
+    folder = open_folder(shard_path)
+    changed = replace(made_up_file("/p/a.jpg", 7), state=FileStamp(1, 1))
     folder.write([changed])
     folder = open_folder(shard_path)
     (file,) = folder.read({"/p/a.jpg": changed.state})
@@ -100,7 +82,7 @@ def test_a_later_shard_replaces_an_earlier_result(shard_path: Path) -> None:
 def test_removed_files_leave_the_shards_and_orphaned_copies_are_returned(shard_path: Path) -> None:
     folder = open_folder(shard_path)
     assert folder.forget(["/p/a.jpg"]) == [("/p/c.jpg", STATE)]
-    folder.write([make_file("/p/c.jpg", 1)])
+    folder.write([made_up_file("/p/c.jpg", 1)])
     folder.tidy()
     folder = open_folder(shard_path)
     assert [file.path for file in folder.known_files("/p")] == [f"/p/{name}.jpg" for name in "bcd"]
@@ -140,8 +122,8 @@ def test_a_file_that_changed_while_it_was_read_is_passed_on_as_unreadable(shard_
     changed = ScannedFile("/p/e.jpg", UNSETTLED, None, "/p/e.jpg changed while it was read: scan again", None)
     folder = open_folder(shard_path)
     folder.write([changed])
-    found = list(folder.read({"/p/e.jpg": STATE, "/p/d.jpg": STATE}))
-    assert {file.path: file.state for file in found} == {"/p/d.jpg": STATE, "/p/e.jpg": UNSETTLED}
+    files = folder.read({"/p/e.jpg": STATE, "/p/d.jpg": STATE})
+    assert {file.path: file.state for file in files} == {"/p/d.jpg": STATE, "/p/e.jpg": UNSETTLED}
     assert not folder.has("/p/e.jpg", STATE, "decoders")
-    folder.write([make_file("/p/e.jpg", 3)])
+    folder.write([made_up_file("/p/e.jpg", 3)])
     assert [file.state for file in folder.read({"/p/e.jpg": STATE})] == [STATE]

@@ -16,7 +16,6 @@ import pytest
 from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_plan import state_of
 from facebank.album.scan.scanner import PhotoScanner
-from facebank.cluster import worker as workers
 from facebank.cluster.pack_files import MANIFEST, PackName, ensure_pack, read_pack_files
 from facebank.cluster.worker import Job, ScanWorker, SortedHashes, sorted_hashes
 from facebank.errors import PackIntegrityError
@@ -114,9 +113,8 @@ def test_a_damaged_pack_in_the_cache_is_fetched_again(cache: Path, other_pack: P
     network = installed.folder / pack.manifest.embedder.file
     network.write_bytes(network.read_bytes()[:-1])
     reinstalled = ensure_pack(PackName.of(pack), lambda: read_pack_files(pack))
-    assert (reinstalled.folder / pack.manifest.embedder.file).read_bytes() == (
-        other_pack / pack.manifest.embedder.file
-    ).read_bytes()
+    original = other_pack / pack.manifest.embedder.file
+    assert (reinstalled.folder / original.name).read_bytes() == original.read_bytes()
     assert [path.name for path in installed.folder.parent.iterdir()] == [PackName.of(pack).digest]
 
 
@@ -147,16 +145,15 @@ def test_another_version_of_facebank_or_a_decoder_is_a_problem() -> None:
         versions = dict(part.split("=") for part in decoder_versions().split())
         assert name in versions
         job_decoders = " ".join(f"{key}={version if key == name else value}" for key, value in versions.items())
-        problem = (
-            ScanWorker(fetch).prepare(job(decoders=job_decoders), [unexpected_fetch, no_hashes, no_hashes]).problem
-        )
+        ready = ScanWorker(fetch).prepare(job(decoders=job_decoders), [unexpected_fetch, no_hashes, no_hashes])
+        problem = ready.problem
         assert problem is not None
         assert f"it has {name} {versions[name]}, but the machine that started the job has {version}" in problem
 
 
 def test_missing_photos_are_a_problem(tmp_path: Path) -> None:
-    seen = ((str(tmp_path / "party.jpg"), FileStamp(5, 5)),)
-    problem = ScanWorker(fetch).prepare(job(probe_files=seen), [unexpected_fetch, no_hashes, no_hashes]).problem
+    probe_files = ((str(tmp_path / "party.jpg"), FileStamp(5, 5)),)
+    problem = ScanWorker(fetch).prepare(job(probe_files=probe_files), [unexpected_fetch, no_hashes, no_hashes]).problem
     assert problem is not None
     assert "does not see" in problem
     assert "party.jpg" in problem
@@ -166,5 +163,5 @@ def test_a_missing_runtime_is_a_problem(cache: Path, monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise ImportError("no runtime")
 
-    monkeypatch.setattr(workers, "load_engine", fail)
+    monkeypatch.setattr("facebank.cluster.worker.load_engine", fail)
     assert ScanWorker(fetch).prepare(job(), [unexpected_fetch, no_hashes, no_hashes]).problem == "no runtime"

@@ -14,10 +14,10 @@ import pytest
 from facebank.media.video import silenced
 from tests.video_files import clip_path
 
-_log_level = cv2.utils.logging.getLogLevel
-_LOG_VARIABLE = "OPENCV_FFMPEG_LOGLEVEL"
+current_log_level = cv2.utils.logging.getLogLevel
+LOG_VARIABLE = "OPENCV_FFMPEG_LOGLEVEL"
 
-_PLAY = """
+PLAY = """
 import os, sys, threading
 
 in_main_thread = []
@@ -47,30 +47,30 @@ def test_damaged_files_cause_no_output_and_no_environment_changes(
         data[position] ^= 255
     path = tmp_path / "damaged.mp4"
     path.write_bytes(data)
-    environment = {name: value for name, value in os.environ.items() if name != _LOG_VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != LOG_VARIABLE}
     if log_level is not None:
-        environment[_LOG_VARIABLE] = log_level
+        environment[LOG_VARIABLE] = log_level
     completed = subprocess.run(
-        [sys.executable, "-c", _PLAY, str(path)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PLAY, str(path)], env=environment, capture_output=True, text=True, check=True
     )
     assert (completed.stdout.split(), completed.stderr) == (["True", "True"], "")
 
 
 def test_overlapping_silence_restores_the_log_level() -> None:
-    before = _log_level()
+    before = current_log_level()
     assert before > 0
     first, second = silenced(), silenced()
     first.__enter__()
     second.__enter__()
-    assert _log_level() == 0
+    assert current_log_level() == 0
     first.__exit__(None, None, None)
-    assert _log_level() == 0
+    assert current_log_level() == 0
     second.__exit__(None, None, None)
-    assert _log_level() == before
+    assert current_log_level() == before
 
 
 def test_other_threads_see_an_unchanged_environment() -> None:
-    before, level = os.environ.get(_LOG_VARIABLE), _log_level()
+    before, level = os.environ.get(LOG_VARIABLE), current_log_level()
     with silenced():
         pass
     levels = set[str | None]()
@@ -78,7 +78,7 @@ def test_other_threads_see_an_unchanged_environment() -> None:
     def open_often() -> None:
         for _ in range(50):
             with silenced():
-                levels.add(os.environ.get(_LOG_VARIABLE))
+                levels.add(os.environ.get(LOG_VARIABLE))
 
     threads = [threading.Thread(target=open_often) for _ in range(8)]
     for thread in threads:
@@ -86,11 +86,11 @@ def test_other_threads_see_an_unchanged_environment() -> None:
     for thread in threads:
         thread.join()
     assert levels == {before}
-    assert _log_level() == level
+    assert current_log_level() == level
 
 
 def test_an_exception_ends_the_silence() -> None:
-    before = _log_level()
+    before = current_log_level()
     with pytest.raises(KeyError), silenced():
         raise KeyError
-    assert _log_level() == before
+    assert current_log_level() == before

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from PIL import Image, ImageFile
 
 from facebank.errors import PhotoNotFoundError, PhotoTooLargeError, UnreadablePhotoError, UsageError
 from facebank.media import PhotoLimits, read_photo, read_photo_bytes
+from tests.encoded_pictures import encode, png_chunk, png_header
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (30, 40, 3), np.uint8)
 
@@ -31,15 +31,6 @@ def photo_path(tmp_path: Path) -> Path:
     path = tmp_path / "party.png"
     Image.fromarray(PIXELS).save(path)
     return path
-
-
-def png_header(width: int, height: int, bits: int = 8, color_type: int = 2) -> bytes:
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + body + struct.pack(">I", zlib.crc32(body))
-
-
-def png_chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def test_photos_have_their_path_and_hash(photo_path: Path) -> None:
@@ -150,12 +141,11 @@ def test_limit_on_bytes_applies_to_data_in_memory() -> None:
 
 
 def test_limit_on_bytes_of_avif_is_a_twentieth() -> None:
-    file = BytesIO()
-    Image.fromarray(PIXELS).save(file, "AVIF")
-    size = len(file.getvalue())
-    assert read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_bytes=size * 20)).width == 40
+    data = encode(Image.fromarray(PIXELS), "AVIF")
+    size = len(data)
+    assert read_photo_bytes(data, limits=PhotoLimits(max_bytes=size * 20)).width == 40
     with pytest.raises(PhotoTooLargeError, match=f"has {size:,} bytes, the limit is {size - 1:,}"):
-        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_bytes=size * 20 - 1))
+        read_photo_bytes(data, limits=PhotoLimits(max_bytes=size * 20 - 1))
 
 
 @pytest.mark.parametrize(
@@ -174,22 +164,20 @@ def test_limit_on_bytes_of_avif_is_a_twentieth() -> None:
     ],
 )
 def test_limit_on_pixels_is_exact_in_every_format(file_type: str, options: dict[str, Any], pixels: int) -> None:
-    file = BytesIO()
-    Image.fromarray(PIXELS).save(file, file_type, **options)
-    assert read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=pixels)).width == 40
+    data = encode(Image.fromarray(PIXELS), file_type, **options)
+    assert read_photo_bytes(data, limits=PhotoLimits(max_pixels=pixels)).width == 40
     with pytest.raises(PhotoTooLargeError, match=r"40 x 30 pixels, the limit is 1,199; use a smaller copy"):
-        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=pixels - 1))
+        read_photo_bytes(data, limits=PhotoLimits(max_pixels=pixels - 1))
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}, {"icc_profile": b"x" * 10}])
 def test_webp_is_measured_before_pillow_allocates_its_canvas(
     options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = BytesIO()
-    Image.new("RGB", (1000, 700)).save(file, "WEBP", **options)
+    data = encode(Image.new("RGB", (1000, 700)), "WEBP", **options)
     monkeypatch.setitem(sys.modules, "PIL.WebPImagePlugin", None)
     with pytest.raises(PhotoTooLargeError, match=r"1,000 x 700 pixels"):
-        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=1_049_999))
+        read_photo_bytes(data, limits=PhotoLimits(max_pixels=1_049_999))
 
 
 @pytest.mark.parametrize("limits", [{"max_bytes": 0}, {"max_pixels": -1}])
@@ -212,7 +200,6 @@ try:
 except PhotoTooLargeError as error:
     print(error)
 """
-
 
 MEASURE_MEMORY = """
 import json, os, resource, sys
@@ -273,7 +260,7 @@ def test_the_largest_photos_need_less_than_1500_megabytes(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_200_megapixel_png_is_refused_without_allocating(tmp_path: Path) -> None:
+def test_a_200_megapixel_png_is_refused_without_allocating(tmp_path: Path) -> None:
     compressor = zlib.compressobj(1)
     rows = b"".join(compressor.compress(bytes(1 + 20_000 * 3)) for _ in range(10_000)) + compressor.flush()
     path = tmp_path / "bomb.png"
@@ -304,11 +291,9 @@ def test_large_photos_cause_no_pillow_warning() -> None:
 
 def corrupt_exif_jpeg() -> bytes:
     """Return a JPEG that makes Pillow warn when it is opened."""
-    file = BytesIO()
     exif = Image.Exif()
     exif[0x0112], exif[0x011A], exif[0x0128] = 1, 72.0, 2
-    Image.fromarray(PIXELS).save(file, "JPEG", exif=exif.tobytes()[:-9])
-    return file.getvalue()
+    return encode(Image.fromarray(PIXELS), "JPEG", exif=exif.tobytes()[:-9])
 
 
 def test_pillows_warnings_do_not_leak() -> None:
@@ -365,8 +350,8 @@ def test_pillow_settings_are_not_changed(photo_path: Path) -> None:
 
 
 def test_importing_the_package_loads_no_decoder() -> None:
-    check = "import sys, facebank.media; print(sorted({'PIL', 'cv2', 'pillow_heif'} & set(sys.modules)))"
+    code = "import sys, facebank.media; print(sorted({'PIL', 'cv2', 'pillow_heif'} & set(sys.modules)))"
     process = subprocess.run(
-        [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     assert process.stdout == "[]\n"

@@ -83,7 +83,7 @@ def test_a_named_file_is_listed_regardless_of_suffix(tmp_path: Path) -> None:
     assert find_photos(tmp_path / "photo.dat") == [tmp_path / "photo.dat"]
 
 
-def test_empty_folder_has_no_photos(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_photos(tmp_path: Path) -> None:
     assert find_photos(tmp_path) == []
 
 
@@ -93,7 +93,7 @@ def test_a_missing_folder_is_an_error(tmp_path: Path, name: str) -> None:
         find_photos(tmp_path / name)
 
 
-def test_circular_links_terminate(tmp_path: Path) -> None:
+def test_a_search_of_circular_links_terminates(tmp_path: Path) -> None:
     make_files(tmp_path, "a/1.jpg", "b/2.jpg")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "a" / "across").symlink_to(tmp_path / "b")

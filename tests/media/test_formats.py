@@ -13,6 +13,7 @@ from PIL import Image
 
 from facebank.errors import UnreadablePhotoError, UnsupportedPhotoError
 from facebank.media import decoder_versions, read_photo_bytes
+from tests.encoded_pictures import encode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,12 +23,6 @@ RNG = np.random.default_rng(20)
 COLORS = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 SMOOTH = np.stack(np.broadcast_arrays(*np.ogrid[40:200:17j, 60:220:23j], 128.0), axis=-1).astype(np.uint8)
 GRAY = COLORS[..., 0]
-
-
-def encode(image: Image.Image, file_type: str, **options: Any) -> bytes:
-    file = BytesIO()
-    image.save(file, file_type, **options)
-    return file.getvalue()
 
 
 def read_pixels(data: bytes) -> NDArray[np.uint8]:
@@ -67,7 +62,7 @@ def test_avif_is_read_in_color() -> None:
     assert np.abs(difference).max() <= 12
 
 
-def test_photo_of_many_bands_is_read_whole() -> None:
+def test_a_photo_of_many_bands_is_read_whole() -> None:
     large = RNG.integers(0, 256, (1300, 1021, 3), np.uint8)
     np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(large), "PPM")), large)
 
@@ -79,14 +74,14 @@ def test_odd_shapes_are_read(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("file_type", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_first_frame_of_an_animation_is_read(file_type: str) -> None:
+def test_the_first_frame_of_an_animation_is_read(file_type: str) -> None:
     red, blue = Image.new("RGB", (8, 6), (250, 0, 0)), Image.new("RGB", (8, 6), (0, 0, 250))
     pixels = read_pixels(encode(red, file_type, save_all=True, append_images=[blue]))
     assert pixels.shape == (6, 8, 3)
     assert (np.abs(pixels.astype(int) - (250, 0, 0)) <= 8).all()
 
 
-def test_first_photo_of_an_mpo_is_read() -> None:
+def test_the_first_photo_of_an_mpo_is_read() -> None:
     first, second = Image.fromarray(SMOOTH), Image.new("RGB", (40, 30))
     data = encode(first, "MPO", save_all=True, append_images=[second], quality=95)
     assert np.abs(read_pixels(data).astype(int) - SMOOTH).max() <= 12
@@ -115,7 +110,7 @@ def test_palettes_are_applied(file_type: str) -> None:
 
 @pytest.mark.parametrize("transparency", [1, bytes([255, 0, 255, 255])])
 @pytest.mark.parametrize("file_type", ["PNG", "GIF"])
-def test_transparent_palette_entry_is_white(file_type: str, transparency: int | bytes) -> None:
+def test_a_transparent_palette_entry_is_white(file_type: str, transparency: int | bytes) -> None:
     if file_type == "GIF" and isinstance(transparency, bytes):
         transparency = 1
     image = Image.fromarray(GRAY % 4)
@@ -160,9 +155,8 @@ def test_a_transparent_color_of_png_is_white() -> None:
 
 @pytest.mark.parametrize("file_type", ["JPEG", "TIFF"])
 def test_cmyk_is_converted(file_type: str) -> None:
-    data = encode(
-        Image.fromarray(SMOOTH).convert("CMYK"), file_type, **({"quality": 95} if file_type == "JPEG" else {})
-    )
+    options = {"quality": 95} if file_type == "JPEG" else {}
+    data = encode(Image.fromarray(SMOOTH).convert("CMYK"), file_type, **options)
     assert Image.open(BytesIO(data)).mode == "CMYK"
     assert np.abs(read_pixels(data).astype(int) - SMOOTH).max() <= 12
 
@@ -212,7 +206,7 @@ def test_32_bit_tiff_is_scaled() -> None:
 def make_tiff(
     bits: int, samples: int, photometric: int, strip: bytes, size: tuple[int, int], order: str = "<"
 ) -> bytes:
-    """Return an uncompressed TIFF of a kind that Pillow reads but does not write."""
+    """Return an uncompressed TIFF that Pillow can read but not write."""
     entries = [
         (256, 4, 1, size[0]),
         (257, 4, 1, size[1]),
@@ -225,9 +219,9 @@ def make_tiff(
         (279, 4, 1, len(strip)),
     ]
     data = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(entries))
-    for tag, kind, count, value in entries:
-        short = kind == 3 and count == 1
-        data += struct.pack(order + ("HHIHxx" if short else "HHII"), tag, kind, count, value)
+    for tag, value_type, count, value in entries:
+        is_short = value_type == 3 and count == 1
+        data += struct.pack(order + ("HHIHxx" if is_short else "HHII"), tag, value_type, count, value)
     data += struct.pack(order + "I", 0)
     data = data.ljust(134, b"\0") + struct.pack(order + "3H", bits, bits, bits)
     return data + strip

@@ -16,11 +16,10 @@ from PIL import Image
 
 from facebank.errors import PhotoError, UnreadablePhotoError, UnsupportedPhotoError
 from facebank.media import PhotoLimits, read_photo_bytes
-from facebank.media.formats import recognize_format
-from facebank.media.reading import _translate_error
+from tests.encoded_pictures import encode, png_chunk
 
 PIXELS = np.random.default_rng(8).integers(0, 256, (13, 19, 3), np.uint8)
-KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+ENCODINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpeg": ("JPEG", {}),
     "progressive-jpeg": ("JPEG", {"progressive": True}),
     "png": ("PNG", {}),
@@ -34,18 +33,14 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "ppm": ("PPM", {}),
 }
 
-
 # A changed byte can declare a hundred megapixels, which would slow the tests down.
 LIMITS = PhotoLimits(max_pixels=1_000_000)
 
 
-def encode(image: Image.Image, file_type: str, **options: Any) -> bytes:
-    file = BytesIO()
-    image.save(file, file_type, **options)
-    return file.getvalue()
-
-
-FILES = {kind: encode(Image.fromarray(PIXELS), file_type, **options) for kind, (file_type, options) in KINDS.items()}
+FILES = {
+    encoding: encode(Image.fromarray(PIXELS), file_type, **options)
+    for encoding, (file_type, options) in ENCODINGS.items()
+}
 
 
 def read_or_refuse(data: bytes) -> None:
@@ -61,32 +56,37 @@ def read_or_refuse(data: bytes) -> None:
         assert photo.pixels.shape == (photo.height, photo.width, 3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_changed_bytes_are_read_or_rejected(kind: str, data: st.DataObject) -> None:
-    file = bytearray(FILES[kind])
-    positions = st.integers(0, len(file) - 1) | st.integers(0, min(len(file), 120) - 1)
+def test_changed_bytes_are_read_or_rejected(encoding: str, data: st.DataObject) -> None:
+    changed = bytearray(FILES[encoding])
+    positions = st.integers(0, len(changed) - 1) | st.integers(0, min(len(changed), 120) - 1)
     for position, value in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=12)):
-        file[position] = value
-    read_or_refuse(bytes(file))
+        changed[position] = value
+    read_or_refuse(bytes(changed))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_truncated_files_are_read_or_rejected(kind: str) -> None:
-    for length in range(len(FILES[kind])):
-        read_or_refuse(FILES[kind][:length])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_truncated_files_are_read_or_rejected(encoding: str) -> None:
+    for length in range(len(FILES[encoding])):
+        read_or_refuse(FILES[encoding][:length])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_files_cut_in_half_are_rejected(kind: str) -> None:
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_files_cut_in_half_are_rejected(encoding: str) -> None:
     with pytest.raises(UnreadablePhotoError, match=r"^party is a damaged \w+: .*; use another copy$"):
-        read_photo_bytes(FILES[kind][: len(FILES[kind]) // 2], "party")
+        read_photo_bytes(FILES[encoding][: len(FILES[encoding]) // 2], "party")
 
 
-def test_decoder_messages_are_escaped() -> None:
-    photo_format = recognize_format(FILES["png"], "party")
-    message = str(_translate_error(ValueError("bad\nchunk \x1b[31m" + "x" * 10_000), photo_format, "party"))
+def test_decoder_messages_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("bad\nchunk \x1b[31m" + "x" * 10_000)
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(UnreadablePhotoError) as raised:
+        read_photo_bytes(FILES["png"], "party")
+    message = str(raised.value)
     assert message.startswith(r"party is a damaged PNG: bad chunk \x1b[31mxxx")
     assert len(message) < 300
     assert message.isprintable()
@@ -99,11 +99,11 @@ def test_a_truncated_jpeg_is_rejected_with_the_reason() -> None:
             read_photo_bytes(large[: int(len(large) * fraction)], "party")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @settings(max_examples=40, deadline=None)
 @given(tail=st.binary(max_size=300))
-def test_random_data_after_a_signature_is_read_or_rejected(kind: str, tail: bytes) -> None:
-    read_or_refuse(FILES[kind][:16] + tail)
+def test_random_data_after_a_signature_is_read_or_rejected(encoding: str, tail: bytes) -> None:
+    read_or_refuse(FILES[encoding][:16] + tail)
 
 
 def test_a_flood_of_jpeg_scans_is_rejected() -> None:
@@ -142,8 +142,8 @@ def test_little_junk_in_a_jpeg_is_accepted() -> None:
 
 
 def test_a_jpeg_with_many_segments_is_read() -> None:
-    file = encode(Image.fromarray(PIXELS), "JPEG", icc_profile=bytes(500_000))
-    np.testing.assert_array_equal(read_photo_bytes(file).pixels, read_photo_bytes(FILES["jpeg"]).pixels)
+    data = encode(Image.fromarray(PIXELS), "JPEG", icc_profile=bytes(500_000))
+    np.testing.assert_array_equal(read_photo_bytes(data).pixels, read_photo_bytes(FILES["jpeg"]).pixels)
 
 
 def test_a_jpeg_followed_by_a_video_is_read() -> None:
@@ -158,10 +158,6 @@ def test_a_flood_of_exif_is_rejected() -> None:
     read_or_refuse(jpeg[:2] + exif * 3 + jpeg[2:])
     with pytest.raises(UnreadablePhotoError, match=r"more than 16,777,216 bytes before its picture"):
         read_photo_bytes(jpeg[:2] + exif * 257 + jpeg[2:], "party")
-
-
-def png_chunk(name: bytes, content: bytes = b"") -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 @pytest.mark.parametrize(
@@ -193,12 +189,12 @@ def test_a_flood_of_webp_chunks_is_rejected() -> None:
     webp = FILES["webp"]
     for count, is_flood in ((9_000, False), (10_000, True)):
         body = webp[8:] + b"abcd\0\0\0\0" * count
-        file = b"RIFF" + struct.pack("<I", len(body)) + body
+        data = b"RIFF" + struct.pack("<I", len(body)) + body
         if is_flood:
             with pytest.raises(UnreadablePhotoError, match=r"more than 10,000 chunks"):
-                read_photo_bytes(file, "party")
+                read_photo_bytes(data, "party")
         else:
-            np.testing.assert_array_equal(read_photo_bytes(file).pixels, read_photo_bytes(webp).pixels)
+            np.testing.assert_array_equal(read_photo_bytes(data).pixels, read_photo_bytes(webp).pixels)
 
 
 def test_a_very_long_ppm_header_is_rejected() -> None:
@@ -210,10 +206,10 @@ def test_a_very_long_ppm_header_is_rejected() -> None:
             read_photo_bytes(b"P6 " + flood + b"19 13 255\n" + pixels, "party")
 
 
-@pytest.mark.parametrize("kind", [b"P1", b"P2", b"P3"])
-def test_plain_text_ppm_is_rejected(kind: bytes) -> None:
+@pytest.mark.parametrize("signature", [b"P1", b"P2", b"P3"])
+def test_plain_text_ppm_is_rejected(signature: bytes) -> None:
     with pytest.raises(UnsupportedPhotoError, match=r"^party is a plain-text PPM picture, which is not supported"):
-        read_photo_bytes(kind + b" 1 1 1 1 1 1", "party")
+        read_photo_bytes(signature + b" 1 1 1 1 1 1", "party")
 
 
 RLE_BMP = b"BM" + struct.pack("<IHHIIiiHHIIiiII", 1084, 0, 0, 1078, 40, 2, 1, 1, 8, 1, 0, 0, 0, 256, 0) + bytes(1024)
@@ -239,17 +235,17 @@ def test_very_long_exif_is_not_read() -> None:
     assert not read_photo_bytes(png_with_exif(1_100_000)).has_orientation
 
 
-def tiff_with_entry(tag: int, kind: int, count: int, value: int) -> bytes:
+def tiff_with_entry(tag: int, value_type: int, count: int, value: int) -> bytes:
     """Return the small TIFF with an additional directory entry."""
     tiff = FILES["tiff"]
     (start,) = struct.unpack_from("<I", tiff, 4)
     (entries,) = struct.unpack_from("<H", tiff, start)
-    directory = tiff[start + 2 : start + 2 + 12 * entries] + struct.pack("<HHII", tag, kind, count, value)
+    directory = tiff[start + 2 : start + 2 + 12 * entries] + struct.pack("<HHII", tag, value_type, count, value)
     new_directory = struct.pack("<H", entries + 1) + directory + bytes(4)
     return tiff[:4] + struct.pack("<I", len(tiff)) + tiff[8:].rjust(len(tiff) - 8) + new_directory
 
 
-def test_tiff_entry_inside_the_file_is_accepted() -> None:
+def test_a_tiff_entry_inside_the_file_is_accepted() -> None:
     np.testing.assert_array_equal(read_photo_bytes(tiff_with_entry(60_000, 1, 100, 8)).pixels, PIXELS)
 
 
@@ -286,10 +282,10 @@ def gray_tiff(width: int, height: int, compression: int = 1) -> dict[int, tuple[
     return {256: (4, 1, width), 257: (4, 1, height), 258: (3, 1, 8), 259: (3, 1, compression), 262: (3, 1, 1)}
 
 
-def tiled_tiff(side: int, tile: int, *, kind: int = 4) -> bytes:
+def tiled_tiff(side: int, tile: int, *, value_type: int = 4) -> bytes:
     compressor = zlib.compressobj(1)
     packed = b"".join(compressor.compress(bytes(tile)) for _ in range(tile)) + compressor.flush()
-    tiles = {322: (kind, 1, tile), 323: (kind, 1, tile), 324: (4, 1, 200), 325: (4, 1, len(packed))}
+    tiles = {322: (value_type, 1, tile), 323: (value_type, 1, tile), 324: (4, 1, 200), 325: (4, 1, len(packed))}
     return make_tiff(gray_tiff(side, side, compression=8) | tiles, packed)
 
 
@@ -311,10 +307,10 @@ def test_a_thin_tiff_with_many_tiles_is_rejected() -> None:
         read_photo_bytes(data, "party")
 
 
-@pytest.mark.parametrize(("kind", "reason"), [(5, "tag 322 is not an integer"), (9, "tag 322 is not an integer")])
-def test_tiff_dimensions_must_be_integers(kind: int, reason: str) -> None:
-    with pytest.raises(UnreadablePhotoError, match=reason):
-        read_photo_bytes(tiled_tiff(16, 16, kind=kind) + bytes(200), "party")
+@pytest.mark.parametrize("value_type", [5, 9])
+def test_tiff_dimensions_must_be_integers(value_type: int) -> None:
+    with pytest.raises(UnreadablePhotoError, match="tag 322 is not an integer"):
+        read_photo_bytes(tiled_tiff(16, 16, value_type=value_type) + bytes(200), "party")
 
 
 def test_duplicate_tiff_tags_are_rejected() -> None:
@@ -344,9 +340,9 @@ def test_a_flood_of_tiff_numbers_is_rejected(tag: int) -> None:
         read_photo_bytes(make_tiff(gray_tiff(10, 10) | strips | entry, exif + bytes(8 * 141_000)), "party")
 
 
-@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("is_big", [False, True])
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
-def test_all_tiff_layouts_are_accepted(compression: str, big: bool) -> None:
+def test_all_tiff_layouts_are_accepted(compression: str, is_big: bool) -> None:
     image = Image.fromarray(np.tile(PIXELS, (30, 30, 1)))
-    data = encode(image, "TIFF", compression=compression, big_tiff=big, strip_size=8_192)
+    data = encode(image, "TIFF", compression=compression, big_tiff=is_big, strip_size=8_192)
     assert read_photo_bytes(data).pixels.shape == (390, 570, 3)

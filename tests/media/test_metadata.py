@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta, timezone
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from facebank.media import read_photo, read_photo_bytes, turn_photo
+from tests.encoded_pictures import encode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,10 +34,8 @@ STORED = {
 }
 
 
-def encode(pixels: np.ndarray[Any, Any], file_type: str, **options: Any) -> bytes:
-    file = BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, file_type, **options)
-    return file.getvalue()
+def encode_pixels(pixels: np.ndarray[Any, Any], file_type: str, **options: Any) -> bytes:
+    return encode(Image.fromarray(np.ascontiguousarray(pixels)), file_type, **options)
 
 
 def exif_with(main_tags: dict[int, object] | None = None, exif_tags: dict[int, object] | None = None) -> Image.Exif:
@@ -51,7 +51,7 @@ def exif_with(main_tags: dict[int, object] | None = None, exif_tags: dict[int, o
 def read_taken_at(
     main_tags: dict[int, object] | None = None, exif_tags: dict[int, object] | None = None
 ) -> datetime | None:
-    return read_photo_bytes(encode(SCENE, "PNG", exif=exif_with(main_tags, exif_tags))).taken_at
+    return read_photo_bytes(encode_pixels(SCENE, "PNG", exif=exif_with(main_tags, exif_tags))).taken_at
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -60,7 +60,7 @@ def read_taken_at(
     [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})],
 )
 def test_exif_orientation_is_applied(file_type: str, options: dict[str, Any], orientation: int) -> None:
-    data = encode(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}), **options)
+    data = encode_pixels(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}), **options)
     photo = read_photo_bytes(data)
     np.testing.assert_array_equal(photo.pixels, SCENE)
     assert photo.pixels.flags.c_contiguous
@@ -70,7 +70,7 @@ def test_exif_orientation_is_applied(file_type: str, options: dict[str, Any], or
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("file_type", ["JPEG", "AVIF"])
 def test_orientation_is_applied_as_pillow_does(file_type: str, orientation: int) -> None:
-    data = encode(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}))
+    data = encode_pixels(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}))
     expected = ImageOps.exif_transpose(Image.open(BytesIO(data)))
     photo = read_photo_bytes(data)
     np.testing.assert_array_equal(photo.pixels, np.asarray(expected))
@@ -81,7 +81,7 @@ def test_orientation_is_applied_as_pillow_does(file_type: str, orientation: int)
 @pytest.mark.parametrize("file_type", ["JPEG", "WEBP"])
 def test_xmp_orientation_is_applied(file_type: str, orientation: int) -> None:
     xmp = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'.encode()
-    data = encode(STORED[orientation], file_type, xmp=xmp)
+    data = encode_pixels(STORED[orientation], file_type, xmp=xmp)
     photo = read_photo_bytes(data)
     np.testing.assert_array_equal(photo.pixels, np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(data)))))
     assert photo.pixels.shape == SCENE.shape
@@ -90,14 +90,14 @@ def test_xmp_orientation_is_applied(file_type: str, orientation: int) -> None:
 
 @pytest.mark.parametrize("exif", [None, {ORIENTATION: 0}, {ORIENTATION: 9}, {0x010F: "Maker"}])
 def test_photos_without_a_valid_orientation_are_not_turned(exif: dict[int, object] | None) -> None:
-    photo = read_photo_bytes(encode(SCENE, "PNG", **({"exif": exif_with(exif)} if exif else {})))
+    photo = read_photo_bytes(encode_pixels(SCENE, "PNG", **({"exif": exif_with(exif)} if exif else {})))
     assert not photo.has_orientation
     np.testing.assert_array_equal(photo.pixels, SCENE)
 
 
 @pytest.mark.parametrize("turns", range(-5, 6))
 def test_photos_are_turned_counterclockwise(turns: int) -> None:
-    photo = read_photo_bytes(encode(SCENE, "PNG"), "scene")
+    photo = read_photo_bytes(encode_pixels(SCENE, "PNG"), "scene")
     turned = turn_photo(photo, turns)
     np.testing.assert_array_equal(turned.pixels, np.rot90(SCENE, turns))
     assert turned.pixels.flags.c_contiguous
@@ -106,7 +106,7 @@ def test_photos_are_turned_counterclockwise(turns: int) -> None:
 
 
 def test_a_full_turn_returns_the_photo() -> None:
-    photo = read_photo_bytes(encode(SCENE, "PNG"))
+    photo = read_photo_bytes(encode_pixels(SCENE, "PNG"))
     assert turn_photo(photo, 4) is photo
 
 
@@ -165,10 +165,8 @@ def test_other_date_formats_are_read(date: str) -> None:
 
 
 def test_photos_without_a_date_have_the_files_date(tmp_path: Path) -> None:
-    import os
-
     path = tmp_path / "photo.png"
-    path.write_bytes(encode(SCENE, "PNG"))
+    path.write_bytes(encode_pixels(SCENE, "PNG"))
     os.utime(path, (0, 1_000_000_000))
     assert read_photo(path).taken_at == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
     assert not read_photo(path).camera_dated
@@ -177,7 +175,7 @@ def test_photos_without_a_date_have_the_files_date(tmp_path: Path) -> None:
 
 def test_exif_dates_precede_file_dates(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
-    path.write_bytes(encode(SCENE, "PNG", exif=exif_with({0x0132: "2014:05:06 07:08:09"})))
+    path.write_bytes(encode_pixels(SCENE, "PNG", exif=exif_with({0x0132: "2014:05:06 07:08:09"})))
     assert read_photo(path).taken_at == datetime(2014, 5, 6, 7, 8, 9)
     assert read_photo(path).camera_dated
 
@@ -187,7 +185,7 @@ def test_exif_dates_precede_file_dates(tmp_path: Path) -> None:
     ["1970:01:01 00:00:00", "1980:01:01 12:00:00", "2000:01:01 23:59:59", "2999:01:01 00:00:00"],
 )
 def test_dates_of_unset_clocks_are_not_camera_dates(date: str) -> None:
-    photo = read_photo_bytes(encode(SCENE, "PNG", exif=exif_with({0x0132: date})))
+    photo = read_photo_bytes(encode_pixels(SCENE, "PNG", exif=exif_with({0x0132: date})))
     assert photo.taken_at is not None
     assert not photo.camera_dated
 
@@ -208,14 +206,14 @@ def test_photos_with_broken_exif_are_read(file_type: str, changes: list[tuple[in
     exif = bytearray(WHOLE_EXIF)
     for position, value in changes:
         exif[position] = value
-    photo = read_photo_bytes(encode(SCENE, file_type, exif=bytes(exif[:length])))
+    photo = read_photo_bytes(encode_pixels(SCENE, file_type, exif=bytes(exif[:length])))
     assert sorted(photo.pixels.shape) == sorted(SCENE.shape)
 
 
 def test_photos_whose_exif_breaks_pillow_are_read() -> None:
     # The resolution is stored as bytes instead of a fraction.
     exif = exif_with({0x011A: 72.0, 0x0128: 2}).tobytes().replace(b"\x01\x1a\0\5", b"\x01\x1a\0\7")
-    data = encode(SCENE, "JPEG", exif=exif)
+    data = encode_pixels(SCENE, "JPEG", exif=exif)
     with pytest.raises(UnidentifiedImageError):
         Image.open(BytesIO(data))
     assert read_photo_bytes(data).pixels.shape == SCENE.shape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,10 @@ from facebank.media import (
     read_photo_bytes,
     read_photo_file,
 )
+from tests.encoded_pictures import encode, jpeg_segment, png_chunk
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (23, 37, 4), np.uint8)
-FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpeg": ("JPEG", {}),
     "progressive": ("JPEG", {"progressive": True}),
     "gray jpeg": ("JPEG", {}),
@@ -44,50 +44,49 @@ MODES = {"gray jpeg": "L", "cmyk jpeg": "CMYK", "png with alpha": "RGBA", "webp 
 LIMITS = PhotoLimits(max_pixels=100_000)
 
 
-def encode(kind: str, pixels: np.ndarray[Any, np.dtype[np.uint8]] = PIXELS, **extra_options: Any) -> bytes:
-    file_type, options = FORMATS[kind]
-    file = BytesIO()
-    image = Image.fromarray(pixels, "RGBA").convert(MODES.get(kind, "RGB"))
-    image.save(file, file_type, **options, **extra_options)
-    return file.getvalue()
+def encode_variant(variant: str, pixels: np.ndarray[Any, np.dtype[np.uint8]] = PIXELS, **extra_options: Any) -> bytes:
+    file_type, options = VARIANTS[variant]
+    image = Image.fromarray(pixels, "RGBA").convert(MODES.get(variant, "RGB"))
+    return encode(image, file_type, **options, **extra_options)
 
 
-def encode_with_metadata(kind: str, orientation: int | None = None) -> bytes:
+def encode_with_metadata(variant: str, orientation: int | None = None) -> bytes:
     """Return the same picture with other metadata, written by Pillow."""
     exif = Image.Exif()
     exif[0x010E] = "a title"
     if orientation is not None:
         exif[0x0112] = orientation
     metadata: dict[str, Any] = {"exif": exif.tobytes(), "icc_profile": b"a profile" * 50}
-    if "jpeg" in kind or kind == "progressive":
+    if "jpeg" in variant or variant == "progressive":
         metadata |= {"comment": b"rated", "xmp": b"<x/>"}
-    elif "png" in kind:
+    elif "png" in variant:
         metadata["pnginfo"] = PngInfo()
         metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", "<x/>")
         metadata["pnginfo"].add_text("Title", "a title")
     else:
         metadata["xmp"] = b"<x/>"
-    return encode(kind, **metadata)
+    return encode_variant(variant, **metadata)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_the_hash_covers_pixels_without_metadata(kind: str) -> None:
-    data, other = encode(kind), encode_with_metadata(kind)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_hash_covers_pixels_without_metadata(variant: str) -> None:
+    data, other = encode_variant(variant), encode_with_metadata(variant)
     assert data != other
     assert picture_hash(data) == picture_hash(other)
     changed = PIXELS.copy()
     changed[..., :3] ^= 0x40
-    assert picture_hash(encode(kind, changed)) != picture_hash(data)
+    assert picture_hash(encode_variant(variant, changed)) != picture_hash(data)
     assert picture_hash(data) == picture_hash_of_file(BytesIO(data)) != hashlib.sha256(data).hexdigest()
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "progressive", "png", "webp"])
-def test_the_hash_omits_trailing_data(kind: str) -> None:
-    assert picture_hash(encode(kind) + b"a film of the same moment \xff\xd8\xff\xd9" * 9) == picture_hash(encode(kind))
+@pytest.mark.parametrize("variant", ["jpeg", "progressive", "png", "webp"])
+def test_the_hash_omits_trailing_data(variant: str) -> None:
+    data = encode_variant(variant)
+    assert picture_hash(data + b"a film of the same moment \xff\xd8\xff\xd9" * 9) == picture_hash(data)
 
 
 def test_the_orientation_changes_the_hash() -> None:
-    data = encode("jpeg")
+    data = encode_variant("jpeg")
     assert len({picture_hash(data, orientation) for orientation in range(1, 9)}) == 8
     assert picture_hash(data, 1) == picture_hash(data)
     photos = [read_photo_bytes(encode_with_metadata("jpeg", orientation)) for orientation in (None, 1, 6)]
@@ -96,30 +95,25 @@ def test_the_orientation_changes_the_hash() -> None:
 
 def test_other_formats_are_hashed_completely() -> None:
     for file_type in ("BMP", "GIF", "TIFF", "PPM"):
-        file = BytesIO()
-        Image.fromarray(PIXELS[..., :3]).save(file, file_type)
-        assert picture_hash(file.getvalue()) == hashlib.sha256(file.getvalue()).hexdigest()
+        data = encode(Image.fromarray(PIXELS[..., :3]), file_type)
+        assert picture_hash(data) == hashlib.sha256(data).hexdigest()
     for data in (
         b"",
         b"\xff\xd8\xff",
         b"\x89PNG\r\n\x1a\n",
         b"RIFF\0\0\0\0WEBP",
-        encode("png")[:60],
-        encode("webp")[:30],
+        encode_variant("png")[:60],
+        encode_variant("webp")[:30],
     ):
         assert picture_hash(data) == hashlib.sha256(data).hexdigest()
 
 
-def segment(code: int, body: bytes) -> bytes:
-    return bytes((0xFF, code)) + struct.pack(">H", len(body) + 2) + body
-
-
 def test_the_hash_covers_jpeg_segments_that_affect_colors() -> None:
-    with_jfif = encode("jpeg")
+    with_jfif = encode_variant("jpeg")
     without_jfif = with_jfif[:2] + with_jfif[20:]  # without the 18 bytes of the JFIF segment
     adobe = b"Adobe\0\x64\0\0\0\0"
     ycc, rgb = (
-        without_jfif[:2] + segment(0xEE, adobe + bytes((transform,))) + without_jfif[2:] for transform in (1, 0)
+        without_jfif[:2] + jpeg_segment(0xEE, adobe + bytes((transform,))) + without_jfif[2:] for transform in (1, 0)
     )
     assert picture_hash(with_jfif) == picture_hash(without_jfif) == picture_hash(ycc) != picture_hash(rgb)
     assert not np.array_equal(read_photo_bytes(with_jfif).pixels, read_photo_bytes(rgb).pixels)
@@ -127,15 +121,9 @@ def test_the_hash_covers_jpeg_segments_that_affect_colors() -> None:
 
 
 def test_the_hash_covers_the_transparent_color_of_a_png() -> None:
-    opaque, transparent = BytesIO(), BytesIO()
     image = Image.fromarray(PIXELS[..., 0])
-    image.save(opaque, "PNG")
-    image.save(transparent, "PNG", transparency=int(PIXELS[0, 0, 0]))
-    assert picture_hash(opaque.getvalue()) != picture_hash(transparent.getvalue())
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    opaque, transparent = encode(image, "PNG"), encode(image, "PNG", transparency=int(PIXELS[0, 0, 0]))
+    assert picture_hash(opaque) != picture_hash(transparent)
 
 
 class CountingStream(BytesIO):
@@ -152,10 +140,10 @@ class CountingStream(BytesIO):
 @pytest.mark.parametrize(
     "data",
     [
-        b"\xff\xd8" + segment(0xDA, b"") + segment(0xFE, b"") * 500_000,
-        b"\xff\xd8" + segment(0xE1, b"") * 500_000,
+        b"\xff\xd8" + jpeg_segment(0xDA, b"") + jpeg_segment(0xFE, b"") * 500_000,
+        b"\xff\xd8" + jpeg_segment(0xE1, b"") * 500_000,
         b"\xff\xd8" + b"\xff" * 2_000_000,
-        b"\x89PNG\r\n\x1a\n" + chunk(b"tEXt", b"") * 200_000,
+        b"\x89PNG\r\n\x1a\n" + png_chunk(b"tEXt", b"") * 200_000,
         b"RIFF\xff\xff\xff\xffWEBP" + b"EXIF\0\0\0\0" * 200_000,
     ],
     ids=["segments in a scan", "segments", "fill bytes", "chunks", "WebP chunks"],
@@ -166,21 +154,21 @@ def test_the_amount_of_reading_is_bounded(data: bytes) -> None:
     assert file.byte_count < 4 * len(data)
 
 
-@given(st.sampled_from(sorted(FORMATS)), st.data())
-def test_files_with_equal_hashes_have_equal_pixels(kind: str, draw: st.DataObject) -> None:
+@given(st.sampled_from(sorted(VARIANTS)), st.data())
+def test_files_with_equal_hashes_have_equal_pixels(variant: str, draw: st.DataObject) -> None:
     """Changed bytes give another hash or leave the pixels unchanged."""
-    data = bytearray(encode_with_metadata(kind))
+    data = bytearray(encode_with_metadata(variant))
     for _ in range(draw.draw(st.integers(1, 3))):
         position = draw.draw(st.integers(0, len(data) - 1))
         data[position] = draw.draw(st.integers(0, 255))
     data = data[: draw.draw(st.integers(len(data) // 2, len(data)))] if draw.draw(st.booleans()) else data
-    if picture_hash(bytes(data)) == picture_hash(encode(kind)):
+    if picture_hash(bytes(data)) == picture_hash(encode_variant(variant)):
         try:
             photo = read_photo_bytes(bytes(data), "photo", LIMITS)
         except PhotoError:
             return  # broken metadata can make a file unreadable
-        if photo.picture_hash == picture_hash(encode(kind)):
-            assert np.array_equal(photo.pixels, read_photo_bytes(encode(kind)).pixels)
+        if photo.picture_hash == picture_hash(encode_variant(variant)):
+            assert np.array_equal(photo.pixels, read_photo_bytes(encode_variant(variant)).pixels)
 
 
 def test_removing_metadata_keeps_the_hash_of_real_photos(shared: Path) -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.media import MAX_SHARDS, Shard, list_folder
-from facebank.storage.paths import outermost
 
 NAMES = st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=12)
 
@@ -47,7 +46,7 @@ def test_shards_have_similar_sizes() -> None:
         )
         for photo_number in range(2000)
     )
-    assert all(430 < sizes[photo_number] < 570 for photo_number in range(1, 5)), sizes
+    assert all(430 < sizes[shard_number] < 570 for shard_number in range(1, 5)), sizes
 
 
 def test_a_named_photo_is_assigned_by_file_name() -> None:
@@ -72,7 +71,7 @@ def test_invalid_pairs_are_rejected(pair: object) -> None:
         Shard.of(pair)  # type: ignore[arg-type]
 
 
-def test_a_shard_is_printed_as_typed() -> None:
+def test_a_shard_is_printed_as_it_is_written() -> None:
     assert Shard.parse("3/16") == Shard.of((3, 16)) == Shard(3, 16)
     assert str(Shard(3, 16)) == "3/16"
 
@@ -92,9 +91,3 @@ def test_unreadable_folders_are_in_every_shard(tmp_path: Path, monkeypatch: pyte
     parts = [Shard(number, 3).select(contents, [str(tmp_path)]).photos for number in (1, 2, 3)]
     assert all(tmp_path / "closed" in part for part in parts)
     assert sum(tmp_path / "open.jpg" in part for part in parts) == 1
-
-
-def test_outermost_removes_nested_paths() -> None:
-    assert outermost(["/a/b", "/a", "/a-b", "/a/b/c", "/a"]) == ["/a", "/a-b"]
-    assert outermost(["/x", "/"]) == ["/"]
-    assert outermost(["b", "b/../a"]) == [str(Path.cwd() / "a"), str(Path.cwd() / "b")]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from facebank.errors import UnreadableVideoError, UsageError, VideoError, VideoNotFoundError, VideoTooLargeError
 from facebank.media.video import Frame, Video, VideoLimits
 from facebank.media.video_writing import VideoFile
+from tests.conftest import find_shared
 from tests.video_files import (
     CLIP_FRAMES,
     CLIP_RATE,
@@ -92,8 +93,6 @@ def test_rotated_videos_are_turned_upright(clip: Path, write_clip: WriteClip) ->
 @settings(max_examples=12)
 @given(start=st.floats(0, 8.9), seconds=st.floats(0.3, 3))
 def test_a_part_equals_the_same_part_of_the_whole(start: float, seconds: float) -> None:
-    from tests.conftest import find_shared
-
     shared = find_shared()
     if shared is None:
         pytest.skip("needs the clip")
@@ -186,8 +185,8 @@ def test_a_truncated_mp4_without_index_is_explained(tmp_path: Path, remainder: s
 
 def test_an_unfinished_recording_without_index_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "killed.mp4"
-    for size in (struct.pack(">I4s", 0, b"mdat"), struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1)):
-        path.write_bytes(build_box(b"ftyp", b"isomiso2" * 2) + build_box(b"free", b"") + size + bytes(5_000))
+    for header in (struct.pack(">I4s", 0, b"mdat"), struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1)):
+        path.write_bytes(build_box(b"ftyp", b"isomiso2" * 2) + build_box(b"free", b"") + header + bytes(5_000))
         with pytest.raises(UnreadableVideoError, match="before the end of its index"):
             Video(path)
 
@@ -261,8 +260,6 @@ def test_too_long_videos_are_rejected(clip: Path, write_clip: WriteClip) -> None
 @settings(max_examples=25)
 @given(st.data())
 def test_frame_times_increase_for_any_file(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    from tests.conftest import find_shared
-
     shared = find_shared()
     if shared is None:
         pytest.skip("needs the clip")

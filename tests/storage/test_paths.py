@@ -1,4 +1,4 @@
-"""Empty paths, which Python treats as the current folder, are rejected everywhere."""
+"""Empty paths, which Python treats as the current folder, are rejected everywhere; nested paths are removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facebank.media.video import Video
 from facebank.operations.annotate import Annotator
 from facebank.operations.inputs import require_photos
 from facebank.packs import add_pack, load_pack
-from facebank.storage.paths import absolute, cache_folder, calibrations_folder, named_path, packs_folder
+from facebank.storage.paths import absolute, cache_folder, calibrations_folder, named_path, outermost, packs_folder
 from facebank.vision.insightface_adapter import open_package
 
 PHOTO = Path(__file__).parents[2] / "facebank" / "demo" / "photos" / "eileen_collins.jpg"
@@ -104,3 +104,9 @@ def test_empty_environment_variables_count_as_unset(
     default = action()
     monkeypatch.setenv(variable, "")
     assert action() == default != Path()
+
+
+def test_outermost_removes_nested_paths() -> None:
+    assert outermost(["/a/b", "/a", "/a-b", "/a/b/c", "/a"]) == ["/a", "/a-b"]
+    assert outermost(["/x", "/"]) == ["/"]
+    assert outermost(["b", "b/../a"]) == [str(Path.cwd() / "a"), str(Path.cwd() / "b")]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,7 +39,7 @@ ODD_NAMES = [
 ]
 
 
-def arrival(person: str, change: PresenceChange = PresenceChange.CAME) -> PresenceEvent:
+def make_event(person: str, change: PresenceChange = PresenceChange.CAME) -> PresenceEvent:
     return PresenceEvent(change, person, "door", datetime.now(UTC), 0.5, 0.9)
 
 
@@ -57,25 +58,25 @@ def make_publisher(
     return HomePublisher(address, "door", names, notices.append, timeouts=SHORT_WAITS, announces_all=announces_all)
 
 
-def wait_until(condition: object, seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def test_states_events_and_the_device_are_published(broker: Broker) -> None:
-    home = make_publisher(broker, ["Ada Lovelace", "Grace"])
+    publisher = make_publisher(broker, ["Ada Lovelace", "Grace"])
     with Subscriber(broker) as subscriber:
-        home.start()
+        publisher.start()
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")
-        person = f"home/door/person/{topic_word('Ada Lovelace')}"
-        home.publish(arrival("Ada Lovelace"))
+        person_topic = f"home/door/person/{topic_word('Ada Lovelace')}"
+        publisher.publish(make_event("Ada Lovelace"))
         subscriber.wait(lambda: subscriber.topics("door/event"))
-        home.publish(arrival("Ada Lovelace", PresenceChange.LEFT))
-        home.close()
+        publisher.publish(make_event("Ada Lovelace", PresenceChange.LEFT))
+        publisher.close()
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"offline")
-        states = [message.json["state"] for message in subscriber.messages if message.topic == person]
+        states = [message.json["state"] for message in subscriber.messages if message.topic == person_topic]
         assert states == ["ON", "OFF"]
         events = [message.json["event"] for message in subscriber.messages if message.topic == "home/door/event"]
         assert events == ["came", "left"]
@@ -87,7 +88,7 @@ def test_states_events_and_the_device_are_published(broker: Broker) -> None:
         assert new_subscriber.topics("event") == []
         (device_topic,) = new_subscriber.topics("homeassistant/device/")
         check_discovery(device_topic, json.loads(new_subscriber.state[device_topic]), set(new_subscriber.state))
-    assert (home.log.deliveries.failures, home.log.deliveries.dropped) == (0, 0)
+    assert (publisher.log.deliveries.failures, publisher.log.deliveries.dropped) == (0, 0)
 
 
 def check_discovery(topic: str, payload: dict[str, object], topics: set[str]) -> None:
@@ -101,8 +102,8 @@ def check_discovery(topic: str, payload: dict[str, object], topics: set[str]) ->
     assert origin["name"] == "facebank"
     assert payload["availability_topic"] in topics
     assert len({component["unique_id"] for component in components.values()}) == len(components)
-    kinds = {component["platform"] for component in components.values()}
-    assert kinds == {"sensor", "binary_sensor"}
+    platforms = {component["platform"] for component in components.values()}
+    assert platforms == {"sensor", "binary_sensor"}
     for component in components.values():
         assert component["state_topic"] in topics
         assert component["value_template"].startswith("{{ value_json.")
@@ -110,17 +111,17 @@ def check_discovery(topic: str, payload: dict[str, object], topics: set[str]) ->
         assert 0 < len(component["name"]) <= 100
 
 
-def test_a_restarted_broker_gets_all_state_again(broker: Broker) -> None:
+def test_the_whole_state_is_sent_to_a_restarted_broker(broker: Broker) -> None:
     notices: list[str] = []
-    home = make_publisher(broker, ["Ada", "Grace"], notices)
-    home.start()
-    wait_until(lambda: not notices and home.log.deliveries.delivered >= 2)
-    home.publish(arrival("Ada"))
+    publisher = make_publisher(broker, ["Ada", "Grace"], notices)
+    publisher.start()
+    wait_until(lambda: not notices and publisher.log.deliveries.delivered >= 2)
+    publisher.publish(make_event("Ada"))
     broker.kill()
     wait_until(lambda: notices)
-    home.publish(arrival("Grace"))
-    home.publish(arrival("Ada", PresenceChange.LEFT))
-    assert home.log.deliveries.dropped >= 2
+    publisher.publish(make_event("Grace"))
+    publisher.publish(make_event("Ada", PresenceChange.LEFT))
+    assert publisher.log.deliveries.dropped >= 2
     broker.start()
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")
@@ -129,7 +130,7 @@ def test_a_restarted_broker_gets_all_state_again(broker: Broker) -> None:
         assert states == {"Ada": "OFF", "Grace": "ON"}
         assert json.loads(subscriber.state["home/door/last_seen"])["person"] == "Grace"
         assert not subscriber.topics("door/event"), "past events are not sent again"
-    home.close()
+    publisher.close()
     lost_notice, *retry_notices, return_notice = notices
     assert len(retry_notices) <= 1, "a broker that is away longer may refuse connections"
     assert lost_notice == f"the MQTT broker at mqtt://127.0.0.1:{broker.port}: {lost_notice.split(': ')[1]}"
@@ -141,30 +142,30 @@ def test_an_unreachable_broker_does_not_block(tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     broker.kill()
     notices: list[str] = []
-    home = make_publisher(broker, [], notices)
-    home.start()
+    publisher = make_publisher(broker, [], notices)
+    publisher.start()
     start_time = time.monotonic()
     for _ in range(500):
-        home.publish(arrival("Ada"))
+        publisher.publish(make_event("Ada"))
     assert time.monotonic() - start_time < 1
-    wait_until(lambda: home.log.deliveries.failures > 3)
+    wait_until(lambda: publisher.log.deliveries.failures > 3)
     start_time = time.monotonic()
-    home.close()
+    publisher.close()
     assert time.monotonic() - start_time < 2
     assert len(notices) == 1
     assert "cannot be reached" in notices[0]
-    assert home.log.deliveries.dropped == 500
+    assert publisher.log.deliveries.dropped == 500
 
 
 def test_two_clients_with_the_same_camera_name_are_reported_once(broker: Broker) -> None:
     notices: list[str] = []
-    homes = [make_publisher(broker, [], notices) for _ in range(2)]
-    for home in homes:
-        home.start()
-    wait_until(lambda: sum(home.log.deliveries.failures for home in homes) > 12)
-    for home in homes:
-        home.close()
-    assert sum("is another facebank watch running with this camera name?" in sentence for sentence in notices) == 2
+    publishers = [make_publisher(broker, [], notices) for _ in range(2)]
+    for publisher in publishers:
+        publisher.start()
+    wait_until(lambda: sum(publisher.log.deliveries.failures for publisher in publishers) > 12)
+    for publisher in publishers:
+        publisher.close()
+    assert sum("is another facebank watch running with this camera name?" in notice for notice in notices) == 2
     assert len(notices) <= 8
 
 
@@ -172,10 +173,10 @@ def test_a_silent_server_is_disconnected(tmp_path: Path) -> None:
     notices: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = parse_broker(f"mqtt://127.0.0.1:{server.getsockname()[1]}")
-        home = HomePublisher(address, "door", [], notices.append, timeouts=Timeouts(0.05, 0.2, timeout=0.5))
-        home.start()
+        publisher = HomePublisher(address, "door", [], notices.append, timeouts=Timeouts(0.05, 0.2, timeout=0.5))
+        publisher.start()
         wait_until(lambda: notices)
-        home.close()
+        publisher.close()
     assert "it does not answer in time" in notices[0]
 
 
@@ -209,47 +210,46 @@ def test_a_server_with_invalid_packets_is_disconnected(response: bytes) -> None:
 
         thread = threading.Thread(target=accept_connections)
         thread.start()
-        home = HomePublisher(
+        publisher = HomePublisher(
             parse_broker(f"mqtt://127.0.0.1:{server.getsockname()[1]}"),
             "door",
             ["Ada"],
             notices.append,
             timeouts=SHORT_WAITS,
         )
-        home.start()
-        wait_until(lambda: home.log.deliveries.failures >= 3)
-        home.close()
+        publisher.start()
+        wait_until(lambda: publisher.log.deliveries.failures >= 3)
+        publisher.close()
         thread.join()
     assert 1 <= len(notices) <= 2
-    assert home.log.deliveries.delivered == 0
+    assert publisher.log.deliveries.delivered == 0
 
 
 def test_sensors_of_an_earlier_run_are_kept_or_removed(broker: Broker) -> None:
     earlier = make_publisher(broker, ["Ada", "Grace"])
     earlier.start()
     for person in ("Ada", "Grace"):
-        earlier.publish(arrival(person))
+        earlier.publish(make_event(person))
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: len(subscriber.topics("/person/")) == 2)
         subscriber.publish("home/door/person/of another", b"garbage")
         earlier._connection._closing.set()  # as if killed: it publishes no departures
         wait_until(lambda: subscriber.state.get("home/door/availability") == b"offline")
-        home = make_publisher(broker, ["Ada", "Mary"])
+        publisher = make_publisher(broker, ["Ada", "Mary"])
         before = len(subscriber.messages)
-        home.start()
+        publisher.start()
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")
-        home.close()
+        publisher.close()
         assert subscriber.topics("/person/") == [f"home/door/person/{topic_word('Ada')}"]
         (state,) = (json.loads(subscriber.state[topic]) for topic in subscriber.topics("/person/"))
         assert (state["person"], state["state"]) == ("Ada", "OFF")
-        grace = f"person-{topic_word('Grace')}"
+        sensor = f"person-{topic_word('Grace')}"
         components = [
             message.json["components"] for message in subscriber.messages[before:] if "/device/" in message.topic
         ]
-        assert components[-2][grace] == {"platform": "binary_sensor"}, (
-            "Home Assistant removes entities without settings"
-        )
-        assert grace not in components[-1]
+        # Home Assistant removes entities without settings.
+        assert components[-2][sensor] == {"platform": "binary_sensor"}
+        assert sensor not in components[-1]
         assert json.loads(subscriber.state["home/door/last_seen"])["person"] is None
     with Subscriber(broker) as new_subscriber:
         new_subscriber.wait(lambda: new_subscriber.state.get("home/door/availability") == b"offline")
@@ -259,14 +259,14 @@ def test_sensors_of_an_earlier_run_are_kept_or_removed(broker: Broker) -> None:
 def test_last_seen_is_kept_from_an_earlier_run(broker: Broker) -> None:
     earlier = make_publisher(broker, ["Ada"])
     earlier.start()
-    earlier.publish(arrival("Ada"))
+    earlier.publish(make_event("Ada"))
     earlier.close()
-    home = make_publisher(broker, ["Ada"])
-    home.start()
+    publisher = make_publisher(broker, ["Ada"])
+    publisher.start()
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")
         assert json.loads(subscriber.state["home/door/last_seen"])["person"] == "Ada"
-    home.close()
+    publisher.close()
 
 
 @pytest.mark.parametrize(
@@ -280,30 +280,30 @@ def test_last_seen_is_kept_from_an_earlier_run(broker: Broker) -> None:
 )
 def test_an_invalid_last_seen_message_is_ignored(tmp_path: Path, payload: bytes) -> None:
     address = parse_broker("mqtt://127.0.0.1")
-    home = HomePublisher(address, "door", ["Ada"], print)
-    home._adopt({"facebank/door/last_seen": payload})
-    last_seen = json.loads(home._connection._retained["facebank/door/last_seen"])
+    publisher = HomePublisher(address, "door", ["Ada"], print)
+    publisher._adopt({"facebank/door/last_seen": payload})
+    last_seen = json.loads(publisher._connection._retained["facebank/door/last_seen"])
     assert (last_seen["person"], last_seen["at"]) == (None, None)
 
 
 def test_people_forgotten_during_a_watch_are_removed(broker: Broker) -> None:
-    home = make_publisher(broker, ["Ada", "Grace"], announces_all=True)
-    home.start()
+    publisher = make_publisher(broker, ["Ada", "Grace"], announces_all=True)
+    publisher.start()
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: len(subscriber.topics("/person/")) == 2)
-        home.publish(arrival("Ada"))
-        home.enroll(["Grace"])
-        home.publish(arrival("Ada", PresenceChange.LEFT))
+        publisher.publish(make_event("Ada"))
+        publisher.enroll(["Grace"])
+        publisher.publish(make_event("Ada", PresenceChange.LEFT))
         subscriber.wait(lambda: len(subscriber.topics("/person/")) == 1)
-        home.close()
+        publisher.close()
     with Subscriber(broker) as new_subscriber:
         new_subscriber.wait(lambda: new_subscriber.state.get("home/door/availability") == b"offline")
         assert not any(b"Ada" in message.payload for message in new_subscriber.messages)
 
 
 def test_odd_names_are_safe_in_topics_and_messages(broker: Broker) -> None:
-    home = make_publisher(broker, ODD_NAMES, announces_all=True)
-    home.start()
+    publisher = make_publisher(broker, ODD_NAMES, announces_all=True)
+    publisher.start()
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")
         for topic in subscriber.topics("/person/"):
@@ -311,11 +311,11 @@ def test_odd_names_are_safe_in_topics_and_messages(broker: Broker) -> None:
         assert {json.loads(subscriber.state[topic])["person"] for topic in subscriber.topics("/person/")} == set(
             ODD_NAMES
         )
-        (found,) = subscriber.topics("/device/")
-        names = {component["name"] for component in json.loads(subscriber.state[found])["components"].values()}
+        (device_topic,) = subscriber.topics("/device/")
+        names = {component["name"] for component in json.loads(subscriber.state[device_topic])["components"].values()}
         assert len(names) == len(ODD_NAMES) + 1
         assert all(name.isprintable() and len(name) <= 100 for name in names)
-    home.close()
+    publisher.close()
 
 
 @given(st.lists(st.text(st.characters()), min_size=2, max_size=5, unique=True))
@@ -423,13 +423,13 @@ def test_invalid_prefixes_are_rejected(text: str) -> None:
 
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "paho.mqtt.enums", None)
+    monkeypatch.setitem(sys.modules, "paho.mqtt.enums", None)
     with pytest.raises(MissingDependencyError, match=r"facebank\[mqtt\]"):
         parse_broker("mqtt://broker")
 
 
 def test_the_thread_ends_when_a_publisher_is_closed(broker: Broker) -> None:
-    home = make_publisher(broker, [])
-    home.start()
-    home.close()
+    publisher = make_publisher(broker, [])
+    publisher.start()
+    publisher.close()
     assert "mqtt" not in {thread.name for thread in threading.enumerate()}

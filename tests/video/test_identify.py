@@ -32,23 +32,27 @@ class ShotAnnotation:
     others: tuple[tuple[int, int], ...] = ()
 
 
-# On a stage, from afar: Miranda sings, Lacamoire sits at the piano, small. Then Lacamoire's profile, large and moving,
-# before an audience in the dark. Then Miranda alone. Then the audience: a laughing young face, Marian Robinson, Barack
-# and Michelle Obama.
 SHOTS = (
     ShotAnnotation(0, CUTS[0] - 1, {MIRANDA: (545, 75)}, frozenset({LACAMOIRE}), ((67, 200),)),
     ShotAnnotation(CUTS[0], CUTS[1] - 1, {}, frozenset({LACAMOIRE}), ((430, 230),)),
     ShotAnnotation(CUTS[1], CUTS[2] - 1, {MIRANDA: (184, 100)}),
     ShotAnnotation(CUTS[2], CLIP_FRAMES - 1, {OBAMA: (350, 90)}, frozenset(), ((75, 105), (198, 128), (417, 133))),
 )
+"""The shots of the clip.
+
+1. A stage from afar: Miranda sings, and Lacamoire, who is small, sits at the piano.
+2. Lacamoire's profile, large and moving, before an audience in the dark.
+3. Miranda alone.
+4. The audience: a laughing young woman, Marian Robinson, Barack and Michelle Obama.
+"""
 
 
 @pytest.fixture(scope="module")
 def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
     """A gallery of three people of the clip, and of three others."""
     photos = shared / "data" / "photos"
-    bank = FaceBank.open(tmp_path_factory.mktemp("video") / "six.facebank", threads=1)
-    bank.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
+    opened = FaceBank.open(tmp_path_factory.mktemp("video") / "six.facebank", threads=1)
+    opened.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
     for name, folder in (
         (LACAMOIRE, "alex_lacamoire"),
         (OBAMA, "obama"),
@@ -56,8 +60,8 @@ def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
         ("Kit Harington", "kit_harington"),
         ("Rose Leslie", "rose_leslie"),
     ):
-        bank.enroll(name, photos / "enrol" / folder)
-    return bank
+        opened.enroll(name, photos / "enrol" / folder)
+    return opened
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +75,10 @@ def test_shots_match_the_annotation(report: VideoReport) -> None:
     assert report.position == pytest.approx((CLIP_FRAMES - 1) / CLIP_RATE, abs=0.01)
 
 
-@pytest.mark.parametrize("number", range(len(SHOTS)))
-def test_known_people_have_one_track_per_shot(report: VideoReport, number: int) -> None:
-    shot = SHOTS[number]
-    in_shot = [appearance for appearance in report.appearances if appearance.track.shot == number]
+@pytest.mark.parametrize("shot_number", range(len(SHOTS)))
+def test_known_people_have_one_track_per_shot(report: VideoReport, shot_number: int) -> None:
+    shot = SHOTS[shot_number]
+    in_shot = [appearance for appearance in report.appearances if appearance.track.shot == shot_number]
     named = [appearance for appearance in in_shot if appearance.identity.person is not None]
     assert {appearance.label for appearance in named} - shot.may_be_named == set(shot.named)
     for person, position in shot.named.items():
@@ -87,14 +91,14 @@ def test_known_people_have_one_track_per_shot(report: VideoReport, number: int) 
         assert is_near(appearance.track.sightings[0].face.box, position)
 
 
-@pytest.mark.parametrize("number", range(len(SHOTS)))
-def test_clearly_visible_people_are_found(report: VideoReport, number: int) -> None:
-    shot = SHOTS[number]
+@pytest.mark.parametrize("shot_number", range(len(SHOTS)))
+def test_clearly_visible_people_are_found(report: VideoReport, shot_number: int) -> None:
+    shot = SHOTS[shot_number]
     for position in shot.others:
         matching = [
             appearance
             for appearance in report.appearances
-            if appearance.track.shot == number
+            if appearance.track.shot == shot_number
             and any(is_near(sighting.face.box, position) for sighting in appearance.track.sightings)
         ]
         assert matching
@@ -104,8 +108,8 @@ def test_clearly_visible_people_are_found(report: VideoReport, number: int) -> N
 def test_strangers_in_a_shot_have_different_labels(report: VideoReport) -> None:
     strangers = [appearance for appearance in report.appearances if appearance.identity.person is None]
     assert all(appearance.label.split()[0] in {"stranger", "uncertain"} for appearance in strangers)
-    for shot in range(len(SHOTS)):
-        labels = [appearance.label for appearance in strangers if appearance.track.shot == shot]
+    for shot_number in range(len(SHOTS)):
+        labels = [appearance.label for appearance in strangers if appearance.track.shot == shot_number]
         assert len(labels) == len(set(labels))
 
 

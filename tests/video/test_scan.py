@@ -22,6 +22,7 @@ from facebank.storage.progress import Progress
 from facebank.types import Decision, Face, Identity, Quality, Reason
 from facebank.video.identify import VideoPlan, identify_video
 from facebank.video.scan import KEPT_FACES, RATE, VideoScanPlan, plan_video_scan, scan_videos
+from tests.recorder import Recorder
 from tests.video_files import clip_path, cut_to_three_shots
 
 MIRANDA, OBAMA = "Lin-Manuel Miranda", "Barack Obama"
@@ -88,18 +89,18 @@ def test_new_people_are_found_without_another_scan(films: Path, shared: Path, tm
         bank.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
         assert not overview.is_current
         assert overview.refresh()
-        miranda = bank.person(MIRANDA).id
-        (video,) = overview.videos_of(miranda)
-        assert overview.videos_of(miranda, bank.person(OBAMA).id) == []
-        assert [int(visit.start) for visit in video.visits_of(miranda)] == [0, 2]
+        miranda_id = bank.person(MIRANDA).id
+        (video,) = overview.videos_of(miranda_id)
+        assert overview.videos_of(miranda_id, bank.person(OBAMA).id) == []
+        assert [int(visit.start) for visit in video.visits_of(miranda_id)] == [0, 2]
         assert overview.video(video.content_hash) is video
-        track = video.best_of(miranda).track
-        assert overview.has_track(track, {miranda})
+        track = video.best_of(miranda_id).track
+        assert overview.has_track(track, {miranda_id})
         assert not overview.has_track(track, {0})
         assert album.scan_file.videos.picture(track) is not None
         bank.forget(MIRANDA)
         assert overview.refresh()
-        assert overview.videos_of(miranda) == []
+        assert overview.videos_of(miranda_id) == []
         assert album.scan_file.videos.picture(track) is None
         assert scan_videos(bank, album, films).gone == 0  # an empty folder is probably a missing disk
         (films / "photo.jpg").touch()
@@ -117,35 +118,34 @@ def test_the_command_forgets_a_persons_pictures(films: Path, shared: Path, tmp_p
         scan_videos(own, album, films)
         overview = VideoOverview(own, album, [films])
         assert overview.refresh()
-        miranda = own.person(MIRANDA).id
-        (video,) = overview.videos_of(miranda)
-        tracks = {visit.track for visit in video.visits_of(miranda)}
+        miranda_id = own.person(MIRANDA).id
+        (video,) = overview.videos_of(miranda_id)
+        tracks = {visit.track for visit in video.visits_of(miranda_id)}
         pictures = [album.scan_file.videos.picture(track) for track in tracks]
-        others = {track.number for seen in album.scan_file.videos.each() for track in seen.tracks} - tracks
-    program = Path(sys.executable).with_name("facebank")
+        other_tracks = {track.number for video in album.scan_file.videos.each() for track in video.tracks} - tracks
     forgotten = subprocess.run(
-        [program, "--gallery", gallery, "people", "forget", MIRANDA, "--yes"],
+        [sys.executable, "-m", "facebank_cli", "--gallery", gallery, "people", "forget", MIRANDA, "--yes"],
         capture_output=True,
         text=True,
         check=True,
     )
     assert "is forgotten" in forgotten.stdout
-    scan = b"".join(path.read_bytes() for path in gallery.parent.glob("own.scan*"))
+    scan_data = b"".join(path.read_bytes() for path in gallery.parent.glob("own.scan*"))
     assert pictures
     for picture in pictures:
         assert picture is not None
         middle = len(picture) // 2
-        assert picture[middle : middle + 64] not in scan
+        assert picture[middle : middle + 64] not in scan_data
     with FaceBank.open(gallery, device="cpu", threads=1) as own, own.album() as album:
         assert all(album.scan_file.videos.picture(track) is None for track in tracks)
-        assert any(album.scan_file.videos.picture(track) is not None for track in others)
+        assert any(album.scan_file.videos.picture(track) is not None for track in other_tracks)
 
 
 class CancelingProgress(Progress):
-    """Cancels after some frames of a video."""
+    """Cancels after a number of frames of a video."""
 
-    def __init__(self, after: int) -> None:
-        self.remaining = after
+    def __init__(self, frames: int) -> None:
+        self.remaining = frames
         self.passed = 0.0
 
     def advance(self, amount: float = 1) -> None:
@@ -169,37 +169,22 @@ def test_a_canceled_scan_continues(bank: FaceBank, films: Path) -> None:
     assert [Path(path).name for path, _ in plan.todo] == ["clip.mp4", "later.mp4"]
 
 
-class RecordingProgress(Progress):
-    """Records its calls."""
-
-    def __init__(self) -> None:
-        self.results: list[object] = []
-        self.total = self.passed = 0.0
-
-    def begin(self, step: str, total: float | None) -> None:
-        self.total = total or 0.0
-
-    def advance(self, amount: float = 1) -> None:
-        self.passed += amount
-
-    def report(self, result: object) -> None:
-        self.results.append(result)
-
-
 def test_unreadable_videos_are_retried_with_another_decoder_only(
     bank: FaceBank, films: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (films / "torn.mp4").write_bytes((films / "clip.mp4").read_bytes()[:3000])
-    progress = RecordingProgress()
+    recorder = Recorder()
     with bank.album(films.with_suffix(".scan")) as album:
-        report = scan_videos(bank, album, films, progress=progress)
+        report = scan_videos(bank, album, films, progress=recorder)
         assert (report.looked_at, report.known_by_content) == (0, 1)
         assert list(report.unreadable) == [str(films / "torn.mp4")]
         assert "no readable frame" in report.unreadable[str(films / "torn.mp4")]
-        plan = progress.results[0]
+        plan = recorder.results[0]
         assert isinstance(plan, VideoScanPlan)
-        assert len(plan.todo) == len(progress.results) - 1 == 2
-        assert progress.total == pytest.approx(progress.passed) == sum(path.stat().st_size for path in films.iterdir())
+        assert len(plan.todo) == len(recorder.results) - 1 == 2
+        ((_, total),) = recorder.steps
+        assert total == sum(path.stat().st_size for path in films.iterdir())
+        assert recorder.done == [pytest.approx(total)]
         assert scan_videos(bank, album, films).unreadable == report.unreadable
         assert plan_video_scan(album.scan_file, [films]).todo == ()
         monkeypatch.setattr("facebank.video.scan.video_decoder_versions", lambda: "cv2=99")

@@ -108,7 +108,7 @@ def post_events(
     for event in events:
         publisher.publish(event)
     deadline = time.monotonic() + 20
-    while sum((publisher.log.deliveries.delivered, publisher.log.deliveries.dropped)) < len(events):
+    while publisher.log.deliveries.delivered + publisher.log.deliveries.dropped < len(events):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     publisher.close()
@@ -138,7 +138,7 @@ def test_failed_posts_are_retried_and_reported_once(server: WebhookServer) -> No
     assert server.people == ["Ada"] * 4 + ["Grace"]
     deliveries = publisher.log.deliveries
     assert (deliveries.delivered, deliveries.failures, deliveries.dropped) == (2, 3, 0)
-    assert [sentence.split(": ")[1].split(";")[0] for sentence in notices[:-1]] == [
+    assert [notice.split(": ")[1].split(";")[0] for notice in notices[:-1]] == [
         f"it answers HTTP {status}" for status in (500, 429, 503)
     ]
     assert notices[-1] == f"the webhook at http://127.0.0.1:{server.port} is available again"
@@ -185,8 +185,8 @@ def test_an_endless_response_times_out(server: WebhookServer) -> None:
     publisher, notices = post_events(f"http://127.0.0.1:{server.port}", [arrival("Ada")], waits)
     assert time.monotonic() - start < 5
     assert publisher.log.deliveries.dropped == 1
-    (sentence,) = notices
-    assert "it does not answer in time" in sentence
+    (notice,) = notices
+    assert "it does not answer in time" in notice
 
 
 def test_publishing_does_not_block_and_discards_the_oldest(server: WebhookServer) -> None:
