@@ -73,7 +73,7 @@ class BoundedPool:
         except TimeoutError as error:
             future.add_done_callback(_retrieve_exception)
             raise RequestError(
-                504, "TooSlow", f"the request took more than {self._timeout:g} s: send fewer photos"
+                504, "TooSlow", f"the request took more than {self._timeout:g} s: send fewer photos, or try again later"
             ) from error
 
     def close(self) -> None:
