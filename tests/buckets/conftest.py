@@ -1,4 +1,4 @@
-"""Buckets on a local S3 server, and photos in a folder and in such a bucket."""
+"""Fixtures of bucket tests: a local S3 server, and the same photos in a folder and in a bucket."""
 
 from __future__ import annotations
 

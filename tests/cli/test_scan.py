@@ -188,7 +188,7 @@ def test_a_folder_without_photos_creates_no_scan(run: Run, gallery: Path, tmp_pa
     assert not gallery.exists()
 
 
-def test_a_video_in_two_of_the_folders_counts_once(run: Run, album: Path) -> None:
+def test_a_video_in_nested_folders_is_counted_once(run: Run, album: Path) -> None:
     (album / "inner").mkdir()
     (album / "inner" / "clip.mp4").write_bytes(b"a video")
     assert "1 video skipped" in run("scan", album, album / "inner").err
