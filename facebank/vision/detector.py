@@ -226,7 +226,7 @@ class YuNet(NetworkDetector):
             classes, objectness, offsets, landmarks = outputs[
                 level * len(_YUNET_HEADS) : (level + 1) * len(_YUNET_HEADS)
             ]
-            scores = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objectness[:, 0], 0, 1))
+            scores = np.sqrt(classes[:, 0].clip(0, 1) * objectness[:, 0].clip(0, 1))
             selected = np.flatnonzero(scores >= score_threshold)
             if not len(selected):
                 continue

@@ -58,8 +58,9 @@ class LandmarkRefiner:
 
     def _refine_batch(self, pixels: RGBImage, detections: Sequence[Detection]) -> list[Detection]:
         matrices = [_window_transform(detection.landmarks) for detection in detections]
-        windows = np.stack([_lighten(_crop_window(pixels, matrix)) for matrix in matrices])
-        proposals = self._detector.propose(np.concatenate([windows, windows[:, :, ::-1]]), _CANDIDATE_SCORE)
+        windows = [_lighten(_crop_window(pixels, matrix)) for matrix in matrices]
+        mirrored_windows = [np.asarray(cv2.flip(window, 1), dtype=np.uint8) for window in windows]
+        proposals = self._detector.propose(np.stack(windows + mirrored_windows), _CANDIDATE_SCORE)
         return [
             _refine_landmarks(detection, matrix, plain, mirrored.mirror(_WINDOW))
             for detection, matrix, plain, mirrored in zip(
