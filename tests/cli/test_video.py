@@ -62,7 +62,7 @@ def test_unreadable_videos_and_invalid_times_are_reported(run: Run, clip: Path, 
     for arguments, message in (
         (("none.mp4",), "there is no video"),
         ((tmp_path,), "is a folder"),
-        (("empty.mp4",), "0 bytes"),
+        (("empty.mp4",), "is empty: use another copy"),
         (("text.mp4",), "is not a readable video"),
         (("sound.mp4",), "has no frames"),
         (("headless.mp4",), "headless.mp4 is cut off before the end of its index"),

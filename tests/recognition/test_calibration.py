@@ -111,7 +111,7 @@ def test_equal_scores_and_samples_give_equal_probabilities(
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 2.0, math.nan, math.inf])
 def test_invalid_share_of_strangers_is_refused(share: float) -> None:
-    with pytest.raises(UsageError, match="share of strangers"):
+    with pytest.raises(UsageError, match="fraction of strangers"):
         probabilities_with_stranger(embedded_calibration().calibrators[0], [0.5], [1], 10, share)
 
 
