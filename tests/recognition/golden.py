@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,10 +53,10 @@ class Case:
 def cases() -> list[Case]:
     """Return all recorded cases."""
     return [
-        Case(people, kind)
+        Case(people, classifier)
         for people in SIZES
-        for kind in CLASSIFIERS
-        if kind not in FITTED or people <= MAX_FITTED_PEOPLE
+        for classifier in CLASSIFIERS
+        if classifier not in FITTED or people <= MAX_FITTED_PEOPLE
     ]
 
 
@@ -67,42 +67,44 @@ def hash_direction(dimension: int, *values: object) -> FloatArray:
     return np.asarray(bits.sum(axis=1) - 1020, dtype=np.float32)  # the sum of eight bytes is nearly normal
 
 
-def mix(parts: Iterator[tuple[float, FloatArray]] | list[tuple[float, FloatArray]]) -> FloatArray:
+def mix(parts: Iterable[tuple[float, FloatArray]]) -> FloatArray:
     """Return the normalized weighted sum of directions."""
     total = sum(weight * part.astype(np.float64) for weight, part in parts)
     return np.asarray(total / np.sqrt(np.sum(np.square(total))), dtype=np.float32)
 
 
-def list_directions(dimension: int, number: int) -> list[tuple[float, FloatArray]]:
+def list_directions(dimension: int, person_number: int) -> list[tuple[float, FloatArray]]:
     """Return the weighted directions of a person; every ninth person resembles the one before."""
-    own = (1.0, hash_direction(dimension, "person", number))
+    own = (1.0, hash_direction(dimension, "person", person_number))
     shared = (_SHARED, hash_direction(dimension, "shared"))
-    if number % 9 == 8:
-        return [(0.95, hash_direction(dimension, "person", number - 1)), (0.3, own[1]), shared]
+    if person_number % 9 == 8:
+        return [(0.95, hash_direction(dimension, "person", person_number - 1)), (0.3, own[1]), shared]
     return [own, shared]
 
 
-def make_embedding(dimension: int, number: int, photo: object, noise: float) -> FloatArray:
+def make_embedding(dimension: int, person_number: int, photo: object, noise: float) -> FloatArray:
     """Return a person's embedding in a photo."""
-    return mix([*list_directions(dimension, number), (noise, hash_direction(dimension, "photo", number, photo))])
+    return mix(
+        [*list_directions(dimension, person_number), (noise, hash_direction(dimension, "photo", person_number, photo))]
+    )
 
 
-def make_samples(dimension: int, number: int) -> list[NewSample]:
+def make_samples(dimension: int, person_number: int) -> list[NewSample]:
     """Return one to three samples of a person."""
     return [
         NewSample(
             box=np.array([0, 0, 90, 90], np.float32),
             landmarks=np.zeros((5, 2), np.float32),
             detection_score=1.0,
-            quality=0.3 + 0.1 * ((number + photo_number) % 7),
-            path=f"{number}-{photo_number}.jpg",
-            content_hash=hashlib.sha256(f"{number}-{photo_number}".encode()).hexdigest(),
+            quality=0.3 + 0.1 * ((person_number + photo_number) % 7),
+            path=f"{person_number}-{photo_number}.jpg",
+            content_hash=hashlib.sha256(f"{person_number}-{photo_number}".encode()).hexdigest(),
             quarter_turns=0,
             taken_at=None,
             thumbnail=None,
-            vectors={"plain": make_embedding(dimension, number, photo_number, 0.7)},
+            vectors={"plain": make_embedding(dimension, person_number, photo_number, 0.7)},
         )
-        for photo_number in range(1 + number % 3)
+        for photo_number in range(1 + person_number % 3)
     ]
 
 

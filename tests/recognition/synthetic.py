@@ -1,4 +1,4 @@
-"""Synthetic galleries, probes and calibrators for the tests of decisions."""
+"""Synthetic embeddings, galleries, probes and calibrators."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from facebank.recognition import Recognizer, Rule
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import RATES, Calibrator, SizeTable
+from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import CLASSIFIERS
@@ -20,9 +21,14 @@ from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Detection, Face, Identity, Quality, Reason
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from facebank.types import FloatArray
 
 DIMENSION = 16
+IDENTITY_DIMENSION = 24
+"""Dimension of the embeddings of `make_identities`."""
+
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
 
 KNOTS = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -39,7 +45,7 @@ PLAIN = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_similarity
 CALIBRATED = replace(PLAIN, calibrator=CALIBRATOR)
 
 rules = pytest.mark.parametrize("rule", [PLAIN, CALIBRATED], ids=["uncalibrated", "calibrated"])
-kinds = pytest.mark.parametrize("kind", CLASSIFIERS)
+classifiers = pytest.mark.parametrize("classifier", CLASSIFIERS)
 seeds = st.integers(0, 2**32 - 1)
 sample_counts = st.lists(st.integers(1, 6), min_size=1, max_size=14)
 
@@ -50,12 +56,32 @@ def normalize(vectors: Any) -> FloatArray:
     return normalized
 
 
+def scatter(
+    generator: np.random.Generator, owners: NDArray[np.int64], noise: float = 0.4, dimension: int = DIMENSION
+) -> FloatArray:
+    """Return unit vectors, ``(len(owners), dimension)``, near one random direction for each owner from 0."""
+    centers = generator.normal(size=(int(owners.max()) + 1, dimension))
+    return normalize(centers[owners] + noise * generator.normal(size=(len(owners), dimension)))
+
+
 def make_people(generator: np.random.Generator, counts: Sequence[int]) -> EnrolledSamples:
     """Return a synthetic gallery of people with IDs from 1, whose samples scatter around one direction each."""
-    owners = np.repeat(np.arange(1, len(counts) + 1), counts)
-    centers = generator.normal(size=(len(counts), DIMENSION))
-    matrix = normalize(centers[owners - 1] + 0.4 * generator.normal(size=(len(owners), DIMENSION)))
-    return EnrolledSamples(matrix, owners, generator.uniform(size=len(owners)).astype(np.float32))
+    owners = np.repeat(np.arange(len(counts)), counts)
+    matrix = scatter(generator, owners)
+    return EnrolledSamples(matrix, owners + 1, generator.uniform(size=len(owners)).astype(np.float32))
+
+
+def shuffle(generator: np.random.Generator, enrolled: EnrolledSamples) -> EnrolledSamples:
+    """Return a gallery with its samples in random order."""
+    order = generator.permutation(enrolled.count)
+    return EnrolledSamples(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
+
+
+def make_identities(count: int, photos: int = 6, *, singles: int = 0, noise: float = 0.7, seed: int = 0) -> Identities:
+    """Return people with `photos` scattered embeddings each, followed by `singles` people with one each."""
+    owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
+    matrix = scatter(np.random.default_rng(seed), owners, noise, IDENTITY_DIMENSION)
+    return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
 
 
 def make_names(enrolled: EnrolledSamples) -> dict[int, str]:
@@ -64,10 +90,12 @@ def make_names(enrolled: EnrolledSamples) -> dict[int, str]:
 
 
 def make_recognizer(
-    enrolled: EnrolledSamples, rule: Rule = PLAIN, kind: str = "prototype", **options: Any
+    enrolled: EnrolledSamples, rule: Rule = PLAIN, classifier: str = "prototype", **options: Any
 ) -> Recognizer:
     """Return a recognizer of a gallery whose people are named after their IDs."""
-    return Recognizer(enrolled.index, make_names(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
+    return Recognizer(
+        enrolled.index, make_names(enrolled), build_scorer(classifier, enrolled, BACKGROUND), rule, **options
+    )
 
 
 def make_face(embedding: FloatArray, quality: float = 0.9) -> Face:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 scores = st.floats(-1, 1, width=32)
-shares = st.floats(0.001, 0.999)
+stranger_shares = st.floats(0.001, 0.999)
 sizes = st.integers(1, 3000)
 counts = st.integers(1, 20)
 
 
 def non_decreasing(count: int, start: float, max_step: float) -> SearchStrategy[tuple[float, ...]]:
-    """Return a strategy for non-decreasing numbers."""
+    """Return a strategy for `count` non-decreasing numbers; the first is within `start` of 0."""
     steps = st.lists(st.just(0.0) | st.floats(0, max_step), min_size=count - 1, max_size=count - 1)
     return st.tuples(st.floats(-start, start), steps).map(
         lambda parts: tuple(np.cumsum([parts[0], *parts[1]]).tolist())

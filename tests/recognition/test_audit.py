@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey
@@ -17,15 +16,13 @@ from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, aud
 from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.neighborhood import min_similarity
 
+from .synthetic import normalize
+
 if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 DIMENSION = 128
 BOX = np.array([10, 10, 90, 110], dtype=np.float32)
-
-
-def normalize(rows: NDArray[np.float64]) -> FloatArray:
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)
 
 
 def make_people(count: int, photos: int, seed: int = 0, scatter: float = 0.73) -> FloatArray:
@@ -88,12 +85,12 @@ def test_two_disagreeing_samples_are_reported_once() -> None:
     assert "two samples of P20" in finding.message
 
 
-@pytest.mark.parametrize("kind", ["embedding", "position"])
-def test_photo_shared_by_two_people_comes_first(kind: str) -> None:
+@pytest.mark.parametrize("equal_value", ["embedding", "position"])
+def test_photo_shared_by_two_people_comes_first(equal_value: str) -> None:
     matrix, owners = make_people(10, 3), np.repeat(np.arange(10), 3).tolist()
     matrix[9] = matrix[0]
     photos = [str(row) for row in range(30)]
-    if kind == "position":
+    if equal_value == "position":
         photos[9] = photos[0]
         matrix[9] = normalize(matrix[:3].sum(axis=0).astype(np.float64))
     findings = audit_samples(make_samples(matrix, owners, photos=photos))
@@ -203,8 +200,8 @@ def test_mismatched_arguments_are_refused() -> None:
         AuditedSamples(samples.enrolled, samples.sample_ids, samples.faces, {1: "P1"})
 
 
-def test_agreement_rises_with_number_of_photos() -> None:
-    least = min_similarity(np.array([0, 1, 2, 5, 500]), 0.65)
-    assert np.isinf(least[0])
-    assert (np.diff(least[1:]) > 0).all()
-    assert 0.25 < least[1] < 0.4
+def test_minimum_similarity_rises_with_the_number_of_photos() -> None:
+    similarities = min_similarity(np.array([0, 1, 2, 5, 500]), 0.65)
+    assert np.isinf(similarities[0])
+    assert (np.diff(similarities[1:]) > 0).all()
+    assert 0.25 < similarities[1] < 0.4

@@ -1,9 +1,9 @@
-"""Background statistics, which represent many people and contain nobody's embedding."""
+"""Background statistics, which describe many people and contain nobody's embedding."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,17 +13,24 @@ from hypothesis import strategies as st
 from facebank.errors import StorageError, UsageError
 from facebank.recognition.calibration.background import MIN_BACKGROUND_PEOPLE, Background
 
+from .synthetic import normalize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.types import FloatArray
+
 DIMENSION = 8
 
 
-def make_faces(people: int, photos: int = 2, seed: int = 0) -> tuple[Any, Any]:
-    """Return synthetic embeddings of people around a common direction."""
+def make_faces(people: int, photos: int = 2, seed: int = 0) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return embeddings around a common direction, ``(N, DIMENSION)``, and the numbers of their people, ``(N,)``."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(people), photos)
     spread = np.linspace(0.2, 1.0, DIMENSION)
     rows = 0.5 + generator.normal(size=(people, DIMENSION))[owners] * spread
     rows += 0.1 * generator.normal(size=rows.shape)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), owners
+    return normalize(rows), owners
 
 
 @pytest.fixture
@@ -47,9 +54,8 @@ def test_every_person_has_the_same_weight() -> None:
 
 def test_covariance_of_few_people_is_shrunk() -> None:
     generator = np.random.default_rng(0)
-    rows = generator.normal(size=(MIN_BACKGROUND_PEOPLE, 128))
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    background = Background.measure(rows.astype(np.float32), np.arange(MIN_BACKGROUND_PEOPLE))
+    rows = normalize(generator.normal(size=(MIN_BACKGROUND_PEOPLE, 128)))
+    background = Background.measure(rows, np.arange(MIN_BACKGROUND_PEOPLE))
     assert np.linalg.eigvalsh(background.covariance)[0] > 1e-4
     assert np.trace(background.covariance) == pytest.approx(float(rows.var(axis=0).sum()), rel=1e-3)
 
@@ -137,7 +143,7 @@ def test_file_holds_statistics_only(background: Background, tmp_path: Path) -> N
         {"mean": np.array([{"a": 1}] * 8, dtype=object), "covariance": np.eye(8, dtype="<f4")},
     ],
 )
-def test_other_file_is_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
+def test_file_with_other_arrays_is_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
     np.savez(tmp_path / "wrong.npz", **arrays)
     with pytest.raises(UsageError, match=r"wrong\.npz is not a background of 8 dimensions"):
         Background.read(tmp_path / "wrong.npz", DIMENSION)
@@ -152,7 +158,7 @@ def test_damaged_file_is_refused(length: int, background: Background, tmp_path: 
         Background.read(path, DIMENSION)
 
 
-def test_missing_file_and_full_disk_are_errors(background: Background, tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_errors(background: Background, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.npz cannot be read"):
         Background.read(tmp_path / "none.npz", DIMENSION)
     with pytest.raises(StorageError, match="cannot write"):

@@ -1,4 +1,4 @@
-"""Properties of probabilities and thresholds."""
+"""Properties of calibrated probabilities and thresholds."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from .synthetic_calibrators import (
     equal_counts,
     probabilities_with_stranger,
     scores,
-    shares,
     sizes,
+    stranger_shares,
 )
 
 
-@given(calibrators(), st.lists(st.tuples(scores, counts), min_size=1, max_size=10), sizes, shares)
+@given(calibrators(), st.lists(st.tuples(scores, counts), min_size=1, max_size=10), sizes, stranger_shares)
 def test_probabilities_of_candidates_and_stranger_sum_to_one(
     calibrator: Calibrator, candidates: list[tuple[float, int]], size: int, stranger_share: float
 ) -> None:
@@ -50,7 +50,7 @@ def test_probabilities_of_candidates_and_stranger_sum_to_one(
     assert math.fsum(actual) == pytest.approx(1, abs=1e-9)
 
 
-@given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, shares, st.data())
+@given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, stranger_shares, st.data())
 def test_denied_person_has_no_probability(
     calibrator: Calibrator, row: list[float], samples: int, size: int, stranger_share: float, data: st.DataObject
 ) -> None:
@@ -63,7 +63,9 @@ def test_denied_person_has_no_probability(
     np.testing.assert_allclose(np.delete(actual, index), without_denied, atol=1e-12)
 
 
-@given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, shares, st.floats(0, 2), st.data())
+@given(
+    calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, stranger_shares, st.floats(0, 2), st.data()
+)
 def test_probability_is_monotone_in_the_scores(
     calibrator: Calibrator,
     row: list[float],
@@ -74,22 +76,23 @@ def test_probability_is_monotone_in_the_scores(
     data: st.DataObject,
 ) -> None:
     index = data.draw(st.integers(0, len(row) - 1))
-    counts = [samples + number for number in range(len(row))]
-    before = probabilities_with_stranger(calibrator, row, counts, size, stranger_share)
+    sample_counts = [samples + number for number in range(len(row))]
+    before = probabilities_with_stranger(calibrator, row, sample_counts, size, stranger_share)
     raised = [score + change * (column == index) for column, score in enumerate(row)]
-    after = probabilities_with_stranger(calibrator, raised, counts, size, stranger_share)
+    after = probabilities_with_stranger(calibrator, raised, sample_counts, size, stranger_share)
     assert after[index] >= before[index] - 1e-12
     others = np.delete(after, index) - np.delete(before, index)
     assert (others <= 1e-12).all()
 
 
-@given(calibrators(), st.lists(scores, min_size=1, max_size=6), sizes, shares, shares)
+@given(calibrators(), st.lists(scores, min_size=1, max_size=6), sizes, stranger_shares, stranger_shares)
 def test_probabilities_fall_with_expected_strangers(
     calibrator: Calibrator, row: list[float], size: int, first: float, second: float
 ) -> None:
     few, many = sorted((first, second))
     expecting_few, expecting_many = (
-        probabilities_with_stranger(calibrator, row, [1] * len(row), size, share) for share in (few, many)
+        probabilities_with_stranger(calibrator, row, [1] * len(row), size, stranger_share)
+        for stranger_share in (few, many)
     )
     assert (expecting_many[:-1] <= expecting_few[:-1] + 1e-12).all()
     assert expecting_many[-1] >= expecting_few[-1] - 1e-12
@@ -109,10 +112,10 @@ def test_equal_scores_and_samples_give_equal_probabilities(
     assert first == second
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 2.0, math.nan, math.inf])
-def test_invalid_share_of_strangers_is_refused(share: float) -> None:
+@pytest.mark.parametrize("stranger_share", [0.0, 1.0, -1.0, 2.0, math.nan, math.inf])
+def test_invalid_fraction_of_strangers_is_refused(stranger_share: float) -> None:
     with pytest.raises(UsageError, match="fraction of strangers"):
-        probabilities_with_stranger(embedded_calibration().calibrators[0], [0.5], [1], 10, share)
+        probabilities_with_stranger(embedded_calibration().calibrators[0], [0.5], [1], 10, stranger_share)
 
 
 @given(st.lists(st.floats(-800, 800), min_size=1, max_size=8), st.floats(-1000, 1000))
@@ -122,7 +125,7 @@ def test_softmax_sums_to_one_and_depends_on_differences_only(logits: list[float]
     np.testing.assert_allclose(softmax(np.array([logits]) + shift), actual, atol=1e-9)
 
 
-@given(st.integers(1, 1000), shares)
+@given(st.integers(1, 1000), stranger_shares)
 def test_prior_is_uniform(size: int, stranger_share: float) -> None:
     prior = prior_probabilities(size, size, stranger_share)
     assert (prior[:-1] == prior[0]).all()
@@ -138,11 +141,11 @@ def test_evidence_interpolates_between_sizes(
     lower = data.draw(st.integers(0, len(measured) - 1))
     upper = min(lower + 1, len(measured) - 1)
     size = data.draw(st.integers(measured[lower], measured[upper]))
-    at, low, high = (
+    between, low, high = (
         float(calibrator.evidence(np.array([score], np.float32), np.array([samples]), measured_size)[0])
         for measured_size in (size, measured[lower], measured[upper])
     )
-    assert min(low, high) - 1e-9 <= at <= max(low, high) + 1e-9
+    assert min(low, high) - 1e-9 <= between <= max(low, high) + 1e-9
 
 
 @given(calibrators(), st.data())
@@ -214,19 +217,18 @@ def test_unmeasured_rate_is_refused(fpir: float) -> None:
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_embedded_packs_thresholds_are_sensible_for_any_size(classifier: str) -> None:
+def test_embedded_thresholds_rise_with_gallery_size_and_fall_with_the_rate(classifier: str) -> None:
     calibrator = embedded_calibration().calibrator(classifier)
     if calibrator is None:
         assert classifier == "svm-rbf"  # too slow for simulations of large galleries
         return
-    people = [1, 2, 5, 10, 50, 100, 500, 1000, 5000, 50_000]
+    gallery_sizes = [1, 2, 5, 10, 50, 100, 500, 1000, 5000, 50_000]
     for samples in (1, 5, 50):
         table = np.array(
-            [[calibrator.threshold(equal_counts(size, samples), fpir) for fpir in RATES] for size in people]
+            [[calibrator.threshold(equal_counts(size, samples), fpir) for fpir in RATES] for size in gallery_sizes]
         )
-        assert (
-            np.diff(table, axis=0) >= -0.05
-        ).all()  # with more people the correction grows, and the threshold may fall slightly
+        # The correction of scores grows with the gallery, so a threshold may fall slightly.
+        assert (np.diff(table, axis=0) >= -0.05).all()
         assert (table[-1] > table[0]).all()
         assert (np.diff(table, axis=1) <= 0).all()
         assert ((table[:8] > 0) & (table[:8] < 0.7)).all()
@@ -242,7 +244,7 @@ def test_probabilities_do_not_depend_on_other_probes() -> None:
     samples = np.random.default_rng(1).integers(1, 9, (20, 10))
     joint = calibrator.probabilities(rows, samples, 300, 0.3)
     single = [
-        calibrator.probabilities(make_scores(*row), counts[None], 300, 0.3)
-        for row, counts in zip(rows, samples, strict=True)
+        calibrator.probabilities(make_scores(*row), sample_counts[None], 300, 0.3)
+        for row, sample_counts in zip(rows, samples, strict=True)
     ]
     np.testing.assert_allclose(joint, np.concatenate(single))

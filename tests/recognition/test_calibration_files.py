@@ -1,4 +1,4 @@
-"""Reading and writing calibration files, and invalid files."""
+"""Calibration files are written and read; invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ from .synthetic_calibrators import (
 
 
 @given(st.lists(calibrators(), max_size=3), st.text(max_size=20), st.integers(0, 2**40))
-def test_calibration_round_trips(drawn: list[Calibrator], words: str, people: int) -> None:
-    renamed = tuple(replace(calibrator, classifier=kind) for calibrator, kind in zip(drawn, CLASSIFIERS, strict=False))
-    calibration = Calibration("ab" * 32, "".join(filter(str.isprintable, words)), people, people, renamed)
+def test_calibration_round_trips(drawn: list[Calibrator], text: str, people: int) -> None:
+    renamed = tuple(
+        replace(calibrator, classifier=classifier) for calibrator, classifier in zip(drawn, CLASSIFIERS, strict=False)
+    )
+    calibration = Calibration("ab" * 32, "".join(filter(str.isprintable, text)), people, people, renamed)
     assert Calibration.from_json(calibration.to_json()) == calibration
     assert Calibration.from_json(calibration.to_json().encode()) == calibration
-    for kind in CLASSIFIERS:
-        assert calibration.calibrator(kind) == next(
-            (calibrator for calibrator in renamed if calibrator.classifier == kind), None
+    for classifier in CLASSIFIERS:
+        assert calibration.calibrator(classifier) == next(
+            (calibrator for calibrator in renamed if calibrator.classifier == classifier), None
         )
 
 
@@ -47,7 +49,7 @@ def test_first_format_is_read_without_correction() -> None:
     assert [table.further for table in calibrator.tables] == [0, 0]
 
 
-def test_embedded_calibration_corrects_scores_and_names_its_data() -> None:
+def test_embedded_calibration_corrects_scores_and_states_its_data() -> None:
     assert all(calibrator.correction.share > 0 for calibrator in embedded_calibration().calibrators)
     assert embedded_calibration().pairs is not None
     for word in ("LFW", "Families In the Wild", "Large Age Gap"):
@@ -90,12 +92,15 @@ def test_smallest_calibration_is_read() -> None:
     assert [table.size for table in calibration.calibrators[0].tables] == [10, 100]
 
 
+Keys = tuple[str | int, ...]
+"""Keys and indices that lead to a value in nested objects and lists."""
+
 KNOTS = ("calibrators", 0, "knots")
 TABLE = ("calibrators", 0, "tables", 0)
 CURVE = (*TABLE, "evidence", 0)
 CORRECTION = ("calibrators", 0, "correction")
 PAIRS = dict.fromkeys(PairModel.names(), 0.5)
-HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
+INVALID_VALUES: list[tuple[Keys, Any]] = [
     (("format",), 3),
     (("format",), None),
     (CORRECTION, {"share": 2.0, "level": 0.5, "shrinkage": 5.0}),
@@ -141,7 +146,10 @@ HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
     (("calibrators", 0, "tables"), []),
     (("calibrators", 0, "tables"), {}),
     (("calibrators", 0, "tables"), [make_valid()["calibrators"][0]["tables"][0]] * 2),
-    (("calibrators", 0, "tables"), [{**make_valid()["calibrators"][0]["tables"][0], "size": n} for n in range(1, 42)]),
+    (
+        ("calibrators", 0, "tables"),
+        [{**make_valid()["calibrators"][0]["tables"][0], "size": size} for size in range(1, 42)],
+    ),
     ((*TABLE, "size"), 0),
     ((*TABLE, "size"), 100),
     ((*TABLE, "size"), "10"),
@@ -167,33 +175,39 @@ HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value"), HOSTILE, ids=lambda value: str(value)[:60])
-def test_invalid_calibration_is_refused(path: tuple[str | int, ...], value: Any) -> None:
-    content: Any = make_valid()
-    parent = content
-    for key in path[:-1]:
-        parent = parent[key]
-    parent[path[-1]] = value
+def find_parent(content: Any, keys: Keys) -> Any:
+    """Return the object or list that contains the last key."""
+    for key in keys[:-1]:
+        content = content[key]
+    return content
+
+
+def replace_value(keys: Keys, value: Any) -> str:
+    """Return a valid calibration as JSON with one value replaced."""
+    content = make_valid()
+    find_parent(content, keys)[keys[-1]] = value
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(("keys", "value"), INVALID_VALUES, ids=lambda value: str(value)[:60])
+def test_invalid_calibration_is_refused(keys: Keys, value: Any) -> None:
     with pytest.raises(UsageError, match="not a calibration of a pack"):
-        Calibration.from_json(json.dumps(content))
+        Calibration.from_json(replace_value(keys, value))
 
 
-def list_paths(content: Any, *path: str | int) -> list[tuple[str | int, ...]]:
-    """Return the paths of all keys in nested objects and lists."""
+def list_keys(content: Any, *keys: str | int) -> list[Keys]:
+    """Return the keys that lead to each value of an object, in nested objects and lists."""
     if isinstance(content, dict):
-        return [item for key, value in content.items() for item in [(*path, key), *list_paths(value, *path, key)]]
+        return [item for key, value in content.items() for item in [(*keys, key), *list_keys(value, *keys, key)]]
     if isinstance(content, list):
-        return [item for index, value in enumerate(content) for item in list_paths(value, *path, index)]
+        return [item for index, value in enumerate(content) for item in list_keys(value, *keys, index)]
     return []
 
 
-@pytest.mark.parametrize("path", list_paths(make_valid()), ids=str)
-def test_every_missing_key_is_refused(path: tuple[str | int, ...]) -> None:
-    content: Any = make_valid()
-    parent = content
-    for key in path[:-1]:
-        parent = parent[key]
-    del parent[path[-1]]
+@pytest.mark.parametrize("keys", list_keys(make_valid()), ids=str)
+def test_every_missing_key_is_refused(keys: Keys) -> None:
+    content = make_valid()
+    del find_parent(content, keys)[keys[-1]]
     with pytest.raises(UsageError, match="not a calibration of a pack"):
         Calibration.from_json(json.dumps(content))
 
@@ -230,15 +244,10 @@ json_values = st.recursive(
 )
 
 
-@given(st.sampled_from(list_paths(make_valid())), json_values)
-def test_any_value_is_read_or_refused(path: tuple[str | int, ...], value: Any) -> None:
-    content: Any = make_valid()
-    parent = content
-    for key in path[:-1]:
-        parent = parent[key]
-    parent[path[-1]] = value
+@given(st.sampled_from(list_keys(make_valid())), json_values)
+def test_any_value_is_read_or_refused(keys: Keys, value: Any) -> None:
     try:
-        calibration = Calibration.from_json(json.dumps(content))
+        calibration = Calibration.from_json(replace_value(keys, value))
     except UsageError:
         return
     for calibrator in calibration.calibrators:

@@ -24,7 +24,7 @@ from facebank.recognition.calibration.files import (
 )
 
 PACK = PackIdentity("small", "ab" * 32, 3)
-TABLE = SizeTable(1, ((-1.0, 2.0),) * len(SAMPLES), tuple(0.9 - 0.1 * n for n in range(len(RATES))), 0.0, 0.01)
+TABLE = SizeTable(1, ((-1.0, 2.0),) * len(SAMPLES), tuple(0.9 - 0.1 * step for step in range(len(RATES))), 0.0, 0.01)
 CALIBRATION = Calibration(PACK.digest, "a test", 40, 90, (Calibrator("prototype", (0.0, 1.0), (TABLE,)),))
 BACKGROUND = Background(np.array([0.1, 0.2, 0.3], np.float32), np.eye(3, dtype=np.float32))
 
@@ -70,6 +70,10 @@ def test_own_calibration_takes_precedence(pack_folder: Path, own_folder: Path) -
     assert (made_from(loaded), loaded.folder) == ("a test", own_folder)
     assert loaded.background is not None
     assert not loaded.background.mean.any()
+
+
+def test_own_calibration_applies_to_its_pack_only(pack_folder: Path, own_folder: Path) -> None:
+    save_pack_calibration(CALIBRATION, BACKGROUND, own_folder)
     another = replace(PACK, digest="cd" * 32)
     save_pack_calibration(replace(CALIBRATION, pack_digest=another.digest), None, pack_folder)
     assert find_pack_calibration(another, pack_folder).folder == pack_folder
@@ -83,7 +87,7 @@ def test_own_calibration_without_background_keeps_that_of_the_pack(pack_folder: 
 
 
 def test_uncalibrated_classifier_keeps_the_calibration_of_the_pack(own_folder: Path, tmp_path: Path) -> None:
-    svm, knn = (Calibrator(kind, (0.0, 1.0), (TABLE,)) for kind in ("svm", "knn"))
+    svm, knn = (Calibrator(classifier, (0.0, 1.0), (TABLE,)) for classifier in ("svm", "knn"))
     pack_calibration = replace(CALIBRATION, calibrators=(*CALIBRATION.calibrators, svm))
     save_pack_calibration(pack_calibration, BACKGROUND, tmp_path / "pack")
     own_background = Background(np.array([0.3, 0.2, 0.1], np.float32), np.eye(3, dtype=np.float32))
@@ -124,7 +128,7 @@ def test_files_have_default_permissions(pack_folder: Path, tmp_path: Path) -> No
     ],
     ids=["empty", "other", "binary", "deep", "long", "empty background", "half a background"],
 )
-def test_damaged_calibration_gives_a_one_line_error(pack_folder: Path, name: str, content: bytes, message: str) -> None:
+def test_damaged_calibration_is_a_one_line_error(pack_folder: Path, name: str, content: bytes, message: str) -> None:
     (pack_folder / name).write_bytes(content)
     with pytest.raises(PackIntegrityError, match=message) as caught:
         find_pack_calibration(PACK, pack_folder)

@@ -1,4 +1,4 @@
-"""Choosing the classifier on galleries for which the best one is known."""
+"""The choice of a classifier for galleries whose best classifier is known."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from facebank.recognition.classifier_choice import (
 from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import CLASSIFIERS
 
+from .synthetic import normalize, scatter
+
 DIMENSION = 12
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
 
@@ -35,19 +37,17 @@ def make_people(counts: list[int], noise: float = 0.3, seed: int = 0) -> Enrolle
     """Return synthetic people whose samples scatter around one direction each, in random order."""
     generator = np.random.default_rng(seed)
     owners = generator.permutation(np.repeat(np.arange(len(counts)), counts))
-    rows = generator.normal(size=(len(counts), DIMENSION))[owners] + noise * generator.normal(size=(len(owners), 12))
-    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    matrix = scatter(generator, owners, noise, DIMENSION)
     return EnrolledSamples(matrix, owners + 1, np.ones(len(owners), np.float32))
 
 
 def make_two_faced_people(people: int = 10, samples: int = 10, seed: int = 0) -> EnrolledSamples:
-    """Return people with two opposite appearances: their mean resembles nobody, and nearest samples work best."""
+    """Return people with two opposite appearances each: a mean resembles nobody, so nearest samples work best."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(people), samples)
     looks = generator.normal(size=(people, DIMENSION))
     directions = np.where(np.arange(len(owners))[:, None] % 2, looks[owners], -looks[owners])
-    rows = directions + 0.2 * generator.normal(size=directions.shape)
-    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    matrix = normalize(directions + 0.2 * generator.normal(size=directions.shape))
     return EnrolledSamples(matrix, owners + 1, np.ones(len(owners), np.float32))
 
 
@@ -58,18 +58,18 @@ def test_default_is_chosen_with_too_few_samples(counts: list[int]) -> None:
     assert "too few" in choice.reason
 
 
-def test_large_galleries_are_not_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_classifier_is_tried_on_a_large_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("facebank.recognition.classifier_choice.build_scorer")
     choice = choose_classifier(make_people([10] * (MAX_SAMPLES // 10 + 1)), BACKGROUND)
     assert (choice.classifier, "too many" in choice.reason) == (DEFAULT_CLASSIFIER, True)
 
 
 @pytest.mark.parametrize("background", [BACKGROUND, None], ids=["background", "no background"])
-def test_default_is_chosen_when_all_are_right(background: Background | None) -> None:
+def test_default_is_chosen_if_all_classifiers_are_right(background: Background | None) -> None:
     choice = choose_classifier(make_people([5] * 10, noise=0.05), background)
     assert choice.classifier == DEFAULT_CLASSIFIER
     assert "none was clearly better" in choice.reason
-    assert all(f"{kind} 100.0%" in choice.reason for kind in COMPARED)
+    assert all(f"{classifier} 100.0%" in choice.reason for classifier in COMPARED)
 
 
 def test_clearly_better_classifier_is_chosen() -> None:
@@ -91,7 +91,7 @@ def test_choice_does_not_depend_on_names(seed: int, counts: list[int], noise: fl
     assert choose_classifier(renumbered, BACKGROUND) == choice
 
 
-def test_tried_kinds_can_be_built_and_include_the_default() -> None:
+def test_compared_classifiers_exist_and_include_the_default() -> None:
     assert DEFAULT_CLASSIFIER in COMPARED
     assert set(COMPARED) <= set(CLASSIFIERS)
 
@@ -99,11 +99,11 @@ def test_tried_kinds_can_be_built_and_include_the_default() -> None:
 @given(sample_counts, st.integers(0, 2**32 - 1))
 def test_each_sample_is_left_out_once_and_nobody_loses_all_samples(counts: list[int], seed: int) -> None:
     owners = make_people(counts, seed=seed).owners
-    is_searched = np.bincount(owners)[owners] >= MIN_SAMPLES
-    folds = make_folds(owners, is_searched)
+    is_tested = np.bincount(owners)[owners] >= MIN_SAMPLES
+    folds = make_folds(owners, is_tested)
     assert len(folds) <= FOLDS
     left_out = np.sum(folds, axis=0) if folds else np.zeros(len(owners))
-    np.testing.assert_array_equal(left_out, is_searched)
+    np.testing.assert_array_equal(left_out, is_tested)
     for fold in folds:
         assert fold.any()
         assert set(owners[~fold]) == set(owners)
@@ -111,11 +111,11 @@ def test_each_sample_is_left_out_once_and_nobody_loses_all_samples(counts: list[
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_sign_test_is_binomial(better: int, worse: int) -> None:
-    chance = sign_test(better, worse)
-    assert 0 < chance <= 1
-    assert chance >= sign_test(better + 1, worse)
+    p_value = sign_test(better, worse)
+    assert 0 < p_value <= 1
+    assert p_value >= sign_test(better + 1, worse)
     probability = math.comb(better + worse, better) / 2 ** (better + worse)
-    assert chance + sign_test(worse, better) == pytest.approx(1 + probability)
+    assert p_value + sign_test(worse, better) == pytest.approx(1 + probability)
 
 
 def test_five_of_five_is_significant_and_four_of_five_is_not() -> None:

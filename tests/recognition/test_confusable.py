@@ -16,18 +16,16 @@ from facebank.recognition.confusable import MAX_PAIRS, MIN_EXPECTED_ERROR, Confu
 from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.neighborhood import TYPICAL_AGREEMENT, typical_agreement
 
+from .synthetic import normalize
+
 if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 DIMENSION = 128
 
 
-def normalize(rows: NDArray[np.float64]) -> FloatArray:
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)
-
-
 def draw_people(count: int, seed: int = 0) -> NDArray[np.float64]:
-    """Return unit directions of dissimilar people."""
+    """Return unit directions of dissimilar people, ``(count, DIMENSION)``."""
     return normalize(np.random.default_rng(seed).normal(size=(count, DIMENSION))).astype(np.float64)
 
 
@@ -39,7 +37,7 @@ def make_siblings(similarity: float, seed: int = 0) -> NDArray[np.float64]:
 
 
 def make_photos(person: NDArray[np.float64], count: int, seed: int = 0) -> FloatArray:
-    """Return photos of a person with mutual cosines of about `TYPICAL_AGREEMENT`."""
+    """Return embeddings of a person, ``(count, DIMENSION)``, with mutual cosines of about `TYPICAL_AGREEMENT`."""
     scatter = np.random.default_rng(seed + 77).normal(size=(count, DIMENSION)) / np.sqrt(DIMENSION)
     return normalize(np.sqrt(TYPICAL_AGREEMENT) * person + np.sqrt(1 - TYPICAL_AGREEMENT) * scatter)
 
@@ -47,7 +45,10 @@ def make_photos(person: NDArray[np.float64], count: int, seed: int = 0) -> Float
 def enroll(people: NDArray[np.float64], *counts: int, seed: int = 0) -> EnrolledSamples:
     """Return a gallery of people with IDs 10, 20, … and the given numbers of photos."""
     matrix = np.concatenate(
-        [make_photos(person, count, seed + i) for i, (person, count) in enumerate(zip(people, counts, strict=True))]
+        [
+            make_photos(person, count, seed + number)
+            for number, (person, count) in enumerate(zip(people, counts, strict=True))
+        ]
     )
     owners = np.repeat(10 * (1 + np.arange(len(people))), counts)
     return EnrolledSamples(matrix, owners, np.full(len(matrix), 0.8, np.float32))
@@ -55,7 +56,7 @@ def enroll(people: NDArray[np.float64], *counts: int, seed: int = 0) -> Enrolled
 
 def make_background(seed: int = 3) -> Background:
     people = draw_people(300, seed)
-    matrix = np.concatenate([make_photos(person, 3, seed=1000 + i) for i, person in enumerate(people)])
+    matrix = np.concatenate([make_photos(person, 3, seed=1000 + number) for number, person in enumerate(people)])
     return Background.measure(matrix, np.repeat(np.arange(300), 3))
 
 
@@ -98,8 +99,8 @@ def test_confusion_falls_with_number_of_samples() -> None:
     errors = []
     for count in (4, 10, 30):
         values = [
-            Confusables(enroll(make_siblings(0.6, s), count, count, seed=s).index).expected_error(0, 1)
-            for s in range(20)
+            Confusables(enroll(make_siblings(0.6, seed), count, count, seed=seed).index).expected_error(0, 1)
+            for seed in range(20)
         ]
         errors.append(float(np.mean(values)))
     assert errors == sorted(errors, reverse=True)
@@ -133,10 +134,10 @@ def test_many_look_alikes_are_reported_up_to_a_limit() -> None:
     assert all(pair.first < pair.second for pair in pairs)
 
 
-def test_common_component_of_all_faces_is_no_resemblance() -> None:
+def test_component_common_to_all_faces_does_not_make_people_confusable() -> None:
     common = draw_people(1, seed=99)[0]
     people = draw_people(100)
-    rows = np.concatenate([make_photos(person, 3, seed=i) for i, person in enumerate(people)])
+    rows = np.concatenate([make_photos(person, 3, seed=number) for number, person in enumerate(people)])
     shifted = normalize(rows + 1.2 * common)
     enrolled = EnrolledSamples(shifted, np.repeat(np.arange(100), 3), np.ones(300, np.float32))
     assert float(shifted[0] @ shifted[3]) > 0.5
@@ -152,7 +153,7 @@ def test_order_of_the_pair_does_not_matter() -> None:
 
 
 def test_distinguished_people_are_named_correctly() -> None:
-    right = answered = 0
+    correct = answered = 0
     for seed in range(40):
         people = make_siblings(0.7, seed)
         enrolled = enroll(people, 3, 3, seed=seed)
@@ -160,9 +161,9 @@ def test_distinguished_people_are_named_correctly() -> None:
         for probe in make_photos(people[0], 20, seed=7000 + seed):
             predicted = confusables.probability(0, 1, margin(enrolled, probe))
             answered += max(predicted, 1 - predicted) >= 0.85
-            right += predicted >= 0.85
+            correct += predicted >= 0.85
     assert answered > 0.5 * 800
-    assert right >= 0.98 * answered
+    assert correct >= 0.98 * answered
 
 
 def test_unknown_people_are_refused() -> None:

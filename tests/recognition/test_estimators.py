@@ -21,10 +21,13 @@ from facebank.sklearn import (
     FaceSvmClassifier,
 )
 
+from .synthetic import DIMENSION, scatter
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from facebank.types import FloatArray
 
-DIMENSION = 16
 BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
 ESTIMATORS = {
     "prototype": FacePrototypeClassifier(),
@@ -33,52 +36,49 @@ ESTIMATORS = {
     "svm-rbf": FaceSvmClassifier(kernel="rbf"),
     "logistic": FaceLogisticClassifier(),
 }
-kinds = pytest.mark.parametrize("kind", ESTIMATORS)
+classifiers = pytest.mark.parametrize("classifier", ESTIMATORS)
 backgrounds = pytest.mark.parametrize("background", [None, BACKGROUND], ids=["no background", "background"])
 
 
-def make_estimator(kind: str, background: Background | None = None) -> Any:
+def make_estimator(classifier: str, background: Background | None = None) -> Any:
     """Return a new estimator."""
-    return clone(ESTIMATORS[kind]).set_params(background=background)
+    return clone(ESTIMATORS[classifier]).set_params(background=background)
 
 
-def make_faces(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatArray, Any]:
-    """Return synthetic embeddings and their labels."""
+def make_faces(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatArray, NDArray[np.str_]]:
+    """Return synthetic embeddings, ``(N, DIMENSION)``, and the labels of their people."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(len(counts)), counts)
-    rows = generator.normal(size=(len(counts), DIMENSION))[owners]
-    rows = rows + noise * generator.normal(size=rows.shape)
-    matrix: FloatArray = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return matrix, np.array(["Zoë", "Ada", "Grace", "Mary", "Edith"])[owners]
+    return scatter(generator, owners, noise), np.array(["Zoë", "Ada", "Grace", "Mary", "Edith"])[owners]
 
 
 # Some checks skip themselves with a warning if packages such as pandas are missing.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@kinds
-def test_estimators_pass_scikit_learns_checks(kind: str) -> None:
-    check_estimator(make_estimator(kind))
+@classifiers
+def test_estimators_pass_scikit_learns_checks(classifier: str) -> None:
+    check_estimator(make_estimator(classifier))
 
 
-@kinds
+@classifiers
 @backgrounds
 @pytest.mark.parametrize("counts", [[1, 4], [1, 2, 3, 9]])
-def test_wrapper_and_scorer_agree(kind: str, background: Background | None, counts: list[int]) -> None:
+def test_estimator_matches_its_scorer(classifier: str, background: Background | None, counts: list[int]) -> None:
     rows, labels = make_faces(counts)
     qualities = np.random.default_rng(1).uniform(size=len(rows)).astype(np.float32)
-    fitted = make_estimator(kind, background).fit(rows, labels, qualities=qualities)
+    fitted = make_estimator(classifier, background).fit(rows, labels, qualities=qualities)
     names, owners = np.unique(labels, return_inverse=True)
     probes, _ = make_faces([5, 5, 5], seed=3, noise=1.0)
-    scores = build_scorer(kind, EnrolledSamples(rows, owners, qualities), background).scores(probes)
+    scores = build_scorer(classifier, EnrolledSamples(rows, owners, qualities), background).scores(probes)
     expected = scores[:, 1] - scores[:, 0] if len(counts) == 2 else scores
     assert fitted.classes_.tolist() == names.tolist()
     np.testing.assert_allclose(fitted.decision_function(probes), expected, atol=1e-6)
     assert fitted.predict(probes).tolist() == names[scores.argmax(axis=1)].tolist()
 
 
-@kinds
+@classifiers
 @backgrounds
-def test_predict_proba_sums_to_one_and_rises_with_the_score(kind: str, background: Background | None) -> None:
-    fitted = make_estimator(kind, background).fit(*make_faces([1, 2, 3]))
+def test_predict_proba_sums_to_one_and_rises_with_the_score(classifier: str, background: Background | None) -> None:
+    fitted = make_estimator(classifier, background).fit(*make_faces([1, 2, 3]))
     probes, _ = make_faces([4, 4], seed=3)
     probabilities = fitted.predict_proba(probes)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
@@ -86,33 +86,33 @@ def test_predict_proba_sums_to_one_and_rises_with_the_score(kind: str, backgroun
     np.testing.assert_array_equal(probabilities.argsort(axis=1), fitted.decision_function(probes).argsort(axis=1))
 
 
-@kinds
+@classifiers
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
-def test_predicting_before_fitting_is_refused(kind: str, method: str) -> None:
+def test_predicting_before_fitting_is_refused(classifier: str, method: str) -> None:
     with pytest.raises(NotFittedError):
-        getattr(make_estimator(kind), method)(np.eye(2, DIMENSION))
+        getattr(make_estimator(classifier), method)(np.eye(2, DIMENSION))
 
 
-@kinds
-def test_only_person_is_always_predicted(kind: str) -> None:
+@classifiers
+def test_only_person_is_always_predicted(classifier: str) -> None:
     rows, labels = make_faces([1])
-    fitted = make_estimator(kind, BACKGROUND).fit(rows, labels)
+    fitted = make_estimator(classifier, BACKGROUND).fit(rows, labels)
     assert fitted.predict(rows).tolist() == ["Zoë"]
     assert fitted.predict_proba(rows).tolist() == [[1.0]]
-    if kind not in {"prototype", "knn"}:
+    if classifier not in {"prototype", "knn"}:
         with pytest.raises(ValueError, match=r"1 class\(es\).*needs negatives for a single person"):
-            make_estimator(kind).fit(rows, labels)
+            make_estimator(classifier).fit(rows, labels)
 
 
-@kinds
-def test_single_sample_beside_many_is_predicted(kind: str) -> None:
+@classifiers
+def test_single_sample_beside_many_is_predicted(classifier: str) -> None:
     rows, labels = make_faces([MAX_KERNEL_SAMPLES - 1, 1], noise=0.3)
-    fitted = make_estimator(kind, BACKGROUND).fit(rows, labels)
+    fitted = make_estimator(classifier, BACKGROUND).fit(rows, labels)
     assert fitted.predict(rows[-1:]).tolist() == ["Ada"]
     assert (fitted.predict(rows[:-1]) == "Zoë").mean() > 0.98
 
 
-@kinds
+@classifiers
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -122,22 +122,22 @@ def test_single_sample_beside_many_is_predicted(kind: str) -> None:
         (np.ones(DIMENSION), "2D"),
     ],
 )
-def test_invalid_data_is_refused(kind: str, rows: Any, message: str) -> None:
+def test_invalid_data_is_refused(classifier: str, rows: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_estimator(kind).fit(rows, ["a", "b", "a", "b"][: len(rows)])
-    fitted = make_estimator(kind).fit(*make_faces([2, 2]))
+        make_estimator(classifier).fit(rows, ["a", "b", "a", "b"][: len(rows)])
+    fitted = make_estimator(classifier).fit(*make_faces([2, 2]))
     with pytest.raises(ValueError, match=message):
         fitted.predict(rows)
 
 
-@kinds
-def test_rows_of_another_length_are_refused(kind: str) -> None:
-    fitted = make_estimator(kind).fit(*make_faces([2, 2]))
+@classifiers
+def test_rows_of_another_length_are_refused(classifier: str) -> None:
+    fitted = make_estimator(classifier).fit(*make_faces([2, 2]))
     with pytest.raises(ValueError, match=r"17 features.*16"):
         fitted.predict(np.ones((1, DIMENSION + 1)))
     rows, labels = make_faces([2, 2])
     with pytest.raises(ValueError, match=r"length 16.*8"):
-        make_estimator(kind, BACKGROUND).fit(rows[:, :8], labels)
+        make_estimator(classifier, BACKGROUND).fit(rows[:, :8], labels)
 
 
 def test_too_many_samples_and_unknown_kernels_are_refused() -> None:
@@ -154,7 +154,7 @@ def test_mismatched_qualities_are_refused() -> None:
         FacePrototypeClassifier().fit(rows, labels, qualities=[1.0])
 
 
-@kinds
-def test_estimators_can_be_cross_validated(kind: str) -> None:
+@classifiers
+def test_estimators_can_be_cross_validated(classifier: str) -> None:
     rows, labels = make_faces([6, 6, 6])
-    assert cross_val_score(make_estimator(kind, BACKGROUND), rows, labels, cv=3).mean() > 0.9
+    assert cross_val_score(make_estimator(classifier, BACKGROUND), rows, labels, cv=3).mean() > 0.9

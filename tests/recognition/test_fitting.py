@@ -1,4 +1,4 @@
-"""Calibrators fitted to synthetic people and tested on other people of the same kind."""
+"""Calibrators fitted to synthetic people and tested on other synthetic people."""
 
 from __future__ import annotations
 
@@ -29,32 +29,26 @@ from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import MAX_KERNEL_SAMPLES
 from tests.recorder import Recorder
 
-DIMENSION = 24
+from .synthetic import IDENTITY_DIMENSION, make_identities, normalize
+
 SMALL = Effort(enrolled=150, strangers=2500, galleries=(6, 10))
 TINY = Effort(enrolled=60, strangers=600, galleries=(2, 3))
-BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
-
-
-def make_people(count: int, photos: int = 6, seed: int = 0, noise: float = 0.7, singles: int = 0) -> Identities:
-    """Return synthetic people whose photos scatter around one direction each, some with a single photo."""
-    generator = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
-    rows = generator.normal(size=(count + singles, DIMENSION))[owners]
-    rows = rows + noise * generator.normal(size=rows.shape)
-    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
+BACKGROUND = Background(
+    np.zeros(IDENTITY_DIMENSION, np.float32),
+    np.diag(np.full(IDENTITY_DIMENSION, 1 / IDENTITY_DIMENSION, np.float32)),
+)
 
 
 @cache
 def fit_small() -> Calibrator:
     """Return a calibrator fitted to 260 people for galleries of 1 to 100."""
-    return fit_calibrator(make_people(260), "prototype", None, effort=SMALL)
+    return fit_calibrator(make_identities(260), "prototype", None, effort=SMALL)
 
 
 @cache
 def simulate_searches(size: int, samples_each: int) -> tuple[SimulatedSearches, ...]:
     """Return searches in galleries of other people."""
-    others = make_people(700, seed=99)
+    others = make_identities(700, seed=99)
     plan = GalleryPlan(size, samples_each, strangers=600)
     return tuple(
         simulate(
@@ -105,8 +99,8 @@ def test_probabilities_match_observed_frequencies(size: int, samples_each: int, 
 def test_fitted_calibrator_can_be_saved() -> None:
     calibration = Calibration("ab" * 32, "a test", 260, 1560, (fit_small(),))
     assert Calibration.from_json(calibration.to_json()) == calibration
-    kinds = [(table.size, table.further) for table in fit_small().tables]
-    assert kinds == [(size, further) for size in (1, 3, 10, 30, 100) for further in (0, FURTHER)]
+    sizes = [(table.size, table.further) for table in fit_small().tables]
+    assert sizes == [(size, further) for size in (1, 3, 10, 30, 100) for further in (0, FURTHER)]
     for table in fit_small().tables:
         assert 0 < table.lapse <= 0.1
         assert [len(curve) for curve in table.evidence] == [len(fit_small().knots)] * len(SAMPLES)
@@ -127,7 +121,7 @@ def test_larger_galleries_need_higher_scores() -> None:
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_every_classifier_can_be_calibrated(classifier: str) -> None:
     progress = Recorder()
-    identities = make_people(20, 3, singles=30)
+    identities = make_identities(20, 3, singles=30)
     calibrator = fit_calibrator(identities, classifier, BACKGROUND, effort=TINY, progress=progress, seed=3)
     assert calibrator.classifier == classifier
     sizes = calibrated_sizes(identities, classifier)
@@ -138,13 +132,14 @@ def test_every_classifier_can_be_calibrated(classifier: str) -> None:
 
 def test_same_seed_gives_same_calibrator() -> None:
     first, second, other = (
-        fit_calibrator(make_people(25, 2, singles=30), "prototype", None, effort=TINY, seed=seed) for seed in (1, 1, 2)
+        fit_calibrator(make_identities(25, 2, singles=30), "prototype", None, effort=TINY, seed=seed)
+        for seed in (1, 1, 2)
     )
     assert first == second != other
 
 
 def test_mislabeled_photos_make_no_score_certain() -> None:
-    identities = make_people(60, 4, noise=0.4)
+    identities = make_identities(60, 4, noise=0.4)
     wrong = identities.people.copy()
     generator = np.random.default_rng(0)
     swapped = generator.permutation(len(wrong))[:24]
@@ -159,27 +154,31 @@ def test_mislabeled_photos_make_no_score_certain() -> None:
     assert highest[0] < highest[1]
 
 
-def test_kinds_of_people_have_the_given_weights() -> None:
+def test_populations_have_the_given_weights() -> None:
     """Strangers who resemble everybody raise thresholds in proportion to their weight."""
-    plain, alike = make_people(120, 3), make_people(120, 3, seed=5)
-    rows = alike.embeddings + 0.6 * np.ones(DIMENSION, np.float32) / np.sqrt(DIMENSION)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    dense = Identities(rows.astype(np.float32), alike.people, alike.qualities)
+    plain, alike = make_identities(120, 3), make_identities(120, 3, seed=5)
+    rows = alike.embeddings + 0.6 * np.ones(IDENTITY_DIMENSION, np.float32) / np.sqrt(IDENTITY_DIMENSION)
+    dense = Identities(normalize(rows), alike.people, alike.qualities)
     thresholds = []
     for weight in (0.01, 1.0):
-        kinds = [Population(plain), Population(dense, weight=weight)]
+        populations = [Population(plain), Population(dense, weight=weight)]
         calibrator = fit_calibrator(
-            kinds, "prototype", None, correction=Correction(), effort=Effort(100, 2000, (6, 10))
+            populations, "prototype", None, correction=Correction(), effort=Effort(100, 2000, (6, 10))
         )
         thresholds.append(calibrator.threshold(np.ones(10, np.int64), 0.01))
     assert thresholds[1] > thresholds[0] + 0.02
 
 
 def test_families_are_searched_among_other_people() -> None:
-    identities = make_people(40, 4)
+    identities = make_identities(40, 4)
     families = Identities(identities.embeddings, identities.people, identities.qualities, np.arange(40) // 2)
     searches = simulate(
-        families, GalleryPlan(5, 2, 30), "prototype", None, np.random.default_rng(1), others=make_people(60, 3, seed=9)
+        families,
+        GalleryPlan(5, 2, 30),
+        "prototype",
+        None,
+        np.random.default_rng(1),
+        others=make_identities(60, 3, seed=9),
     )
     assert searches.size == 5
     assert searches.relatives.sum() in {0, 1}  # one or both of a family of two are enrolled
@@ -202,7 +201,7 @@ def test_families_are_searched_among_other_people() -> None:
 def test_about_two_thirds_stay_strangers_in_simulated_galleries(
     several: int, singles: int, expected: list[int]
 ) -> None:
-    identities = make_people(several, 2, singles=singles)
+    identities = make_identities(several, 2, singles=singles)
     assert calibrated_sizes(identities, "prototype") == expected
     fitted_sizes = [size for size in expected if size in SIZES_OF_FITTED]
     assert calibrated_sizes(identities, "svm") == fitted_sizes
@@ -213,11 +212,11 @@ def test_about_two_thirds_stay_strangers_in_simulated_galleries(
 @pytest.mark.parametrize(("several", "singles"), [(0, 1), (MIN_PEOPLE - 1, 500), (MIN_PEOPLE, MIN_PEOPLE - 1)])
 def test_too_few_people_are_refused(several: int, singles: int) -> None:
     with pytest.raises(UsageError, match=rf"needs 40 people, 20 of them .* {several + singles}, {several} of them"):
-        fit_calibrator(make_people(several, 2, singles=singles), "prototype", None, effort=TINY)
+        fit_calibrator(make_identities(several, 2, singles=singles), "prototype", None, effort=TINY)
 
 
 def test_uninformative_embeddings_are_refused() -> None:
-    identities = make_people(50, 3)
+    identities = make_identities(50, 3)
     alike = Identities(np.repeat(identities.embeddings[:1], 150, axis=0), identities.people, identities.qualities)
     with pytest.raises(UsageError, match="Cannot calibrate"):
         fit_calibrator(alike, "prototype", None, effort=TINY)

@@ -31,7 +31,7 @@ def galleries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_decision_kind_is_recorded() -> None:
+def test_every_reason_and_case_is_recorded() -> None:
     decisions = [face for photos in read_golden().values() for faces in photos.values() for face in faces]
     reasons = {face["reason"] for face in decisions}
     assert {
@@ -67,5 +67,5 @@ def drop_numbers(face: dict[str, Any]) -> tuple[Any, ...]:
 
 def list_numbers(face: dict[str, Any]) -> list[float]:
     """Return the similarities and probabilities, -1 for missing ones."""
-    numbers = [number for _, *both in face["candidates"] for number in both]
+    numbers = [number for _, similarity, probability in face["candidates"] for number in (similarity, probability)]
     return [-1.0 if number is None else number for number in [*numbers, face["stranger"]]]

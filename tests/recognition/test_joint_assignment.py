@@ -27,8 +27,8 @@ from .synthetic import (
     TWO,
     Pairs,
     axis,
+    classifiers,
     identify_separately,
-    kinds,
     make_face,
     make_people,
     make_probes,
@@ -59,17 +59,18 @@ def make_competing_faces(generator: np.random.Generator, owners: int, count: int
     ]
 
 
-@kinds
+@classifiers
 @rules
 @settings(max_examples=20)
-@given(seed=seeds, counts=sample_counts, least=st.floats(0, 0.9), faces=st.integers(2, 12))
+@given(seed=seeds, counts=sample_counts, least_probability=st.floats(0, 0.9), face_count=st.integers(2, 12))
 def test_no_two_faces_of_a_photo_get_one_name(
-    kind: str, rule: Rule, seed: int, counts: list[int], least: float, faces: int
+    classifier: str, rule: Rule, seed: int, counts: list[int], least_probability: float, face_count: int
 ) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
-    recognizer = make_recognizer(enrolled, replace(rule, least_probability=least, threshold=0.3, margin=0.02), kind)
-    decisions = recognizer.identify(make_probes(generator, enrolled, faces))
+    lenient_rule = replace(rule, least_probability=least_probability, threshold=0.3, margin=0.02)
+    recognizer = make_recognizer(enrolled, lenient_rule, classifier)
+    decisions = recognizer.identify(make_probes(generator, enrolled, face_count))
     assert len(set(list_names(decisions))) == len(list_names(decisions))
     for decision in decisions:
         assert (
@@ -78,7 +79,7 @@ def test_no_two_faces_of_a_photo_get_one_name(
         assert decision.person in {None, decision.candidates[0].person}
         assert decision.probability == decision.candidates[0].probability
         if rule.calibrator is not None:
-            assert decision.person is None or (decision.probability or 0) >= least
+            assert decision.person is None or (decision.probability or 0) >= least_probability
             values = [candidate.probability or 0.0 for candidate in decision.candidates]
             assert sum(values) + (decision.stranger_probability or 0.0) == pytest.approx(1)
 
@@ -104,7 +105,7 @@ def test_order_of_competing_faces_does_not_matter(rule: Rule, seed: int, order: 
 
 @rules
 @given(seed=seeds, counts=sample_counts)
-def test_face_unlike_everybody_changes_nothing(rule: Rule, seed: int, counts: list[int]) -> None:
+def test_face_unlike_everybody_changes_no_other_decision(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
     faces = make_probes(generator, enrolled)
@@ -118,26 +119,32 @@ def test_face_unlike_everybody_changes_nothing(rule: Rule, seed: int, counts: li
         ]
 
 
-@kinds
+@classifiers
 @rules
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_faces_that_do_not_compete_are_decided_separately(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
+def test_faces_that_do_not_compete_are_decided_separately(
+    classifier: str, rule: Rule, seed: int, counts: list[int]
+) -> None:
     """Allowing a name twice decides each face separately and differs in the reason only."""
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
     faces = make_probes(generator, enrolled, 2)
-    recognizer = make_recognizer(enrolled, rule, kind)
+    recognizer = make_recognizer(enrolled, rule, classifier)
     single = identify_separately(recognizer, faces)
     offered = [
-        {c.person for c in decision.candidates if c.similarity > 0.1 or (c.probability or 0) > 0.01}
+        {
+            candidate.person
+            for candidate in decision.candidates
+            if candidate.similarity > 0.1 or (candidate.probability or 0) > 0.01
+        }
         for decision in single
     ]
-    if kind == "prototype" and not offered[0] & offered[1]:
+    if classifier == "prototype" and not offered[0] & offered[1]:
         assert recognizer.identify(faces) == single
-    allowing = make_recognizer(enrolled, replace(rule, allow_twice=True), kind)
-    assert identify_separately(allowing, faces) == single
-    for decision, other in zip(allowing.identify(faces), single, strict=True):
+    lenient = make_recognizer(enrolled, replace(rule, allow_twice=True), classifier)
+    assert identify_separately(lenient, faces) == single
+    for decision, other in zip(lenient.identify(faces), single, strict=True):
         assert replace(decision, reason=other.reason) == other
         assert decision.reason in {other.reason, Reason.SAME_PERSON_TWICE}
 
@@ -161,7 +168,7 @@ def test_neither_of_two_equally_likely_faces_gets_the_name(rule: Rule) -> None:
         assert {outcome(decision) for decision in decisions} == {TWICE}
         assert sum(decision.probability or 0.0 for decision in decisions) <= 1 + 1e-9
         allowed = make_recognizer(TWO, replace(rule, allow_twice=True)).identify(
-            [make_face(unit_vector(c)) for c in cosines]
+            [make_face(unit_vector(cosine)) for cosine in cosines]
         )
         assert [outcome(decision)[1:] for decision in allowed] == [
             (Reason.MATCH, "person 1"),
@@ -225,9 +232,10 @@ def enumerate_assignments(indices: np.ndarray, probabilities: np.ndarray) -> np.
     return normalized
 
 
-def draw_faces(seed: int, faces: int, candidates: int, persons: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_faces(seed: int, faces: int, candidates: int, people: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return candidates, ``(faces, candidates)``, and their probabilities, followed by that of a stranger."""
     generator = np.random.default_rng(seed)
-    indices = np.stack([generator.permutation(persons)[:candidates] for _ in range(faces)])
+    indices = np.stack([generator.permutation(people)[:candidates] for _ in range(faces)])
     probabilities = generator.dirichlet(np.full(candidates + 1, 0.5), size=faces)
     return indices, probabilities
 

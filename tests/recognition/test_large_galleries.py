@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +17,9 @@ from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import LinearScorer, PrototypeScorer
 from facebank.storage.arrays import normalized
 
-from .synthetic import DIMENSION, make_names, make_people, make_probes, rules, sample_counts, seeds
+from .synthetic import DIMENSION, make_face, make_names, make_people, make_probes, rules, sample_counts, seeds, shuffle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from facebank.types import FloatArray
@@ -42,17 +39,11 @@ class WholeMatrixScorer(LinearScorer):
         return super().scores_of(probe, places).clip(-1.0, 1.0)
 
 
-def make_shuffled_people(generator: np.random.Generator, counts: Sequence[int]) -> EnrolledSamples:
-    enrolled = make_people(generator, counts)
-    order = generator.permutation(enrolled.count)
-    return EnrolledSamples(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
-
-
 @rules
 @given(seed=seeds, counts=sample_counts)
-def test_decisions_in_chunks_equal_those_of_the_whole_matrix(rule: Rule, seed: int, counts: list[int]) -> None:
+def test_decisions_in_blocks_equal_those_of_the_whole_matrix(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    enrolled = make_shuffled_people(generator, counts)
+    enrolled = shuffle(generator, make_people(generator, counts))
     faces, people_index = make_probes(generator, enrolled), enrolled.index
     assert np.array_equal(people_index.prototypes, WholeMatrixScorer(enrolled).means)
     options: dict[str, Any] = {
@@ -83,6 +74,5 @@ def test_equal_scores_are_ranked_in_order_of_people() -> None:
     )
     rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_similarity=2.0)
     recognizer = Recognizer(enrolled.index, make_names(enrolled), PrototypeScorer(enrolled.index), rule)
-    faces = replace(make_probes(np.random.default_rng(0), enrolled, 1)[0], embedding=enrolled.matrix[0])
-    (decision,) = recognizer.identify([faces], [{0, 2}])
-    assert [candidate.person for candidate in decision.candidates] == [f"person {n}" for n in (1, 3, 4, 5, 6)]
+    (decision,) = recognizer.identify([make_face(enrolled.matrix[0])], [{0, 2}])
+    assert [candidate.person for candidate in decision.candidates] == [f"person {number}" for number in (1, 3, 4, 5, 6)]

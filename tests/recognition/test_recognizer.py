@@ -37,9 +37,9 @@ from .synthetic import (
     TOO_NEAR,
     TWO,
     axis,
+    classifiers,
     decide,
     identify_separately,
-    kinds,
     make_enrolled,
     make_face,
     make_names,
@@ -51,6 +51,7 @@ from .synthetic import (
     rules,
     sample_counts,
     seeds,
+    shuffle,
 )
 
 
@@ -60,8 +61,8 @@ def test_naming_without_calibration_uses_threshold_and_margin(seed: int, counts:
     enrolled = make_people(generator, counts)
     faces = make_probes(generator, enrolled)
     scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in faces]))
-    for best, decision in zip(scores, identify_separately(make_recognizer(enrolled), faces), strict=True):
-        ordered = np.sort(best)[::-1]
+    for row, decision in zip(scores, identify_separately(make_recognizer(enrolled), faces), strict=True):
+        ordered = np.sort(row)[::-1]
         assert decision.probability is None
         assert all(candidate.probability is None for candidate in decision.candidates)
         if ordered[0] < PLAIN.threshold:
@@ -69,7 +70,7 @@ def test_naming_without_calibration_uses_threshold_and_margin(seed: int, counts:
         elif len(ordered) > 1 and ordered[0] - ordered[1] < PLAIN.margin:
             assert outcome(decision) == TOO_NEAR
         else:
-            assert outcome(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
+            assert outcome(decision) == (*MATCH, f"person {int(np.argmax(row)) + 1}")
 
 
 @given(seeds, sample_counts, st.floats(0.01, 0.99))
@@ -81,31 +82,31 @@ def test_naming_with_calibration_uses_the_odds_over_the_runner_up(
     faces = make_probes(generator, enrolled)
     scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in faces]))
     rule = replace(CALIBRATED, stranger_share=stranger_share)
-    for best, decision in zip(scores, identify_separately(make_recognizer(enrolled, rule), faces), strict=True):
+    for row, decision in zip(scores, identify_separately(make_recognizer(enrolled, rule), faces), strict=True):
         probabilities = [candidate.probability for candidate in decision.candidates]
         assert decision.probability == probabilities[0]
         assert all(probability is not None and 0 <= probability <= 1 for probability in probabilities)
         assert sum(probability or 0 for probability in probabilities) < 1
-        if best.max() < rule.threshold:
+        if row.max() < rule.threshold:
             assert outcome(decision) == BELOW
         elif any((probabilities[0] or 0) < MIN_ODDS * (other or 0) for other in probabilities[1:]):
             assert outcome(decision) == TOO_NEAR
         elif (probabilities[0] or 0) < rule.least_probability:
             assert len(counts) > MAX_CANDIDATES or outcome(decision) == IMPROBABLE
         elif len(counts) <= MAX_CANDIDATES:
-            assert outcome(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
+            assert outcome(decision) == (*MATCH, f"person {int(np.argmax(row)) + 1}")
 
 
-@kinds
+@classifiers
 @settings(max_examples=20)
 @given(seeds, sample_counts, st.floats(0.01, 0.999999), st.floats(-1, 0.6), st.floats(0, 0.99))
 def test_nobody_is_named_below_the_probability(
-    kind: str, seed: int, counts: list[int], stranger_share: float, threshold: float, least: float
+    classifier: str, seed: int, counts: list[int], stranger_share: float, threshold: float, least_probability: float
 ) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
-    rule = replace(CALIBRATED, threshold=threshold, stranger_share=stranger_share, least_probability=least)
-    recognizer = make_recognizer(enrolled, rule, kind)
+    rule = replace(CALIBRATED, threshold=threshold, stranger_share=stranger_share, least_probability=least_probability)
+    recognizer = make_recognizer(enrolled, rule, classifier)
     faces = make_probes(generator, enrolled)
     for decision in (
         *recognizer.identify(faces),
@@ -113,10 +114,10 @@ def test_nobody_is_named_below_the_probability(
         recognizer.identify_track(faces),
     ):
         if decision.person is not None:
-            assert (decision.probability or 0) >= least
+            assert (decision.probability or 0) >= least_probability
         if decision.reason is Reason.IMPROBABLE:
             assert decision.decision is Decision.UNCERTAIN
-            assert (decision.probability or 0) < least
+            assert (decision.probability or 0) < least_probability
 
 
 def test_probability_applies_only_with_a_calibration() -> None:
@@ -126,14 +127,14 @@ def test_probability_applies_only_with_a_calibration() -> None:
     assert outcome(decide(make_recognizer(TWO, replace(demanding, calibrator=None)), 0.5)) == (*MATCH, "person 1")
 
 
-@kinds
+@classifiers
 @rules
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_only_a_known_first_candidate_is_named(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
+def test_only_a_known_first_candidate_is_named(classifier: str, rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
-    for decision in make_recognizer(enrolled, rule, kind).identify(make_probes(generator, enrolled)):
+    for decision in make_recognizer(enrolled, rule, classifier).identify(make_probes(generator, enrolled)):
         assert (decision.person is not None) == (decision.decision is Decision.KNOWN)
         first = decision.candidates[0]
         assert decision.person in {None, first.person}
@@ -143,15 +144,17 @@ def test_only_a_known_first_candidate_is_named(kind: str, rule: Rule, seed: int,
         assert all(-1 <= candidate.similarity <= 1 for candidate in decision.candidates)
 
 
-@kinds
+@classifiers
 @rules
-def test_candidates_are_sorted_by_score(kind: str, rule: Rule) -> None:
+def test_candidates_are_sorted_by_score(classifier: str, rule: Rule) -> None:
     generator = np.random.default_rng(1)
     enrolled = make_people(generator, [3, 1, 5, 2, 2, 4, 1, 1])
     faces = make_probes(generator, enrolled, 30)
-    scorer = build_scorer(kind, enrolled, BACKGROUND)
+    scorer = build_scorer(classifier, enrolled, BACKGROUND)
     scores = scorer.scores(np.stack([probe.embedding for probe in faces]))
-    for row, decision in zip(scores, identify_separately(make_recognizer(enrolled, rule, kind), faces), strict=True):
+    for row, decision in zip(
+        scores, identify_separately(make_recognizer(enrolled, rule, classifier), faces), strict=True
+    ):
         expected = [f"person {index + 1}" for index in np.argsort(-row, kind="stable")[:MAX_CANDIDATES]]
         assert [candidate.person for candidate in decision.candidates] == expected
 
@@ -161,8 +164,7 @@ def test_candidates_are_sorted_by_score(kind: str, rule: Rule) -> None:
 def test_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
-    order = generator.permutation(enrolled.count)
-    shuffled = EnrolledSamples(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
+    shuffled = shuffle(generator, enrolled)
     faces = make_probes(generator, enrolled)
     first, second = (make_recognizer(gallery, rule).identify(faces) for gallery in (enrolled, shuffled))
     for before, after in zip(first, second, strict=True):
@@ -171,15 +173,15 @@ def test_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[in
         assert before.probability == pytest.approx(after.probability, abs=1e-4)
 
 
-@kinds
+@classifiers
 @rules
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_order_of_faces_does_not_matter(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
+def test_order_of_faces_does_not_matter(classifier: str, rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
     faces = make_probes(generator, enrolled)
-    recognizer = make_recognizer(enrolled, rule, kind)
+    recognizer = make_recognizer(enrolled, rule, classifier)
     joint = recognizer.identify(faces)
     order = generator.permutation(len(faces))
     assert recognizer.identify([faces[index] for index in order]) == [joint[index] for index in order]
@@ -219,26 +221,26 @@ def test_gallery_of_one_sample_uses_the_threshold_only(rule: Rule) -> None:
     assert outcome(decide(recognizer, 0.49)) == BELOW
 
 
-@pytest.mark.parametrize("kind", ["svm", "svm-rbf", "logistic"])
-def test_fitted_classifier_works_with_a_single_sample(kind: str) -> None:
-    recognizer = make_recognizer(make_enrolled((1, axis(0))), PLAIN, kind)
+@pytest.mark.parametrize("classifier", ["svm", "svm-rbf", "logistic"])
+def test_fitted_classifier_works_with_a_single_sample(classifier: str) -> None:
+    recognizer = make_recognizer(make_enrolled((1, axis(0))), PLAIN, classifier)
     own, other = recognizer.identify([make_face(axis(0)), make_face(-axis(0))])
     assert (own.person, other.person) == ("person 1", None)
 
 
 @rules
-@kinds
-def test_near_runner_up_makes_the_decision_uncertain(kind: str, rule: Rule) -> None:
-    decision = decide(make_recognizer(TWO, replace(rule, threshold=-1), kind), 0.7, 0.69)
+@classifiers
+def test_near_runner_up_makes_the_decision_uncertain(classifier: str, rule: Rule) -> None:
+    decision = decide(make_recognizer(TWO, replace(rule, threshold=-1), classifier), 0.7, 0.69)
     assert outcome(decision) == TOO_NEAR
     assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2"]
 
 
 @rules
-@kinds
-def test_two_people_with_the_same_photo_are_never_distinguished(kind: str, rule: Rule) -> None:
+@classifiers
+def test_two_people_with_the_same_photo_are_never_distinguished(classifier: str, rule: Rule) -> None:
     twins = make_enrolled((1, axis(0)), (2, axis(0)), (3, axis(5)))
-    decision = decide(make_recognizer(twins, replace(rule, threshold=-1), kind), 0.95)
+    decision = decide(make_recognizer(twins, replace(rule, threshold=-1), classifier), 0.95)
     assert outcome(decision) == TOO_NEAR
     assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
 
@@ -247,13 +249,13 @@ def test_two_people_with_the_same_photo_are_never_distinguished(kind: str, rule:
 @pytest.mark.parametrize("quality", [0.0, 0.19, 0.2, 1.0])
 def test_poor_face_needs_higher_certainty(rule: Rule, quality: float) -> None:
     recognizer = make_recognizer(TWO, rule)
-    poor = quality < rule.minimum_quality
+    is_poor = quality < rule.minimum_quality
     assert outcome(decide(recognizer, 0.95, quality=quality)) == (*MATCH, "person 1")
     recognizer = make_recognizer(TWO, replace(rule, threshold=0.2, least_probability=0.0))
     doubtful = decide(recognizer, 0.28, quality=quality)
-    assert outcome(doubtful) == (POOR if poor else (*MATCH, "person 1"))
+    assert outcome(doubtful) == (POOR if is_poor else (*MATCH, "person 1"))
     assert doubtful.candidates[0].person == "person 1"
-    assert outcome(decide(recognizer, 0.1, quality=quality)) == (POOR if poor else BELOW)
+    assert outcome(decide(recognizer, 0.1, quality=quality)) == (POOR if is_poor else BELOW)
 
 
 @rules
@@ -283,14 +285,14 @@ def test_poor_face_gets_no_name_that_a_good_one_would_not(
             assert (poor.probability or 0) >= BEYOND_DOUBT
 
 
-@kinds
+@classifiers
 @pytest.mark.parametrize("samples", [2, 31, 500])
-def test_many_samples_do_not_outweigh_a_single_one(kind: str, samples: int) -> None:
+def test_many_samples_do_not_outweigh_a_single_one(classifier: str, samples: int) -> None:
     generator = np.random.default_rng(0)
     first = [(1, vector) for vector in normalize(axis(0) + 0.1 * generator.normal(size=(samples, DIMENSION)))]
-    both = [*first[:400], (2, axis(1))] if kind == "svm-rbf" else [*first, (2, axis(1))]
+    both = [*first[:400], (2, axis(1))] if classifier == "svm-rbf" else [*first, (2, axis(1))]
     for rule in (PLAIN, CALIBRATED):
-        recognizer = make_recognizer(make_enrolled(*both), rule, kind)
+        recognizer = make_recognizer(make_enrolled(*both), rule, classifier)
         assert decide(recognizer, 0.95).person == "person 1"
         assert decide(recognizer, 0, 0.95).person == "person 2"
         assert decide(recognizer, 0.3, 0.9).person == "person 2"

@@ -29,8 +29,8 @@ from .synthetic import (
     UNDISTINGUISHED,
     Pairs,
     axis,
+    classifiers,
     decide,
-    kinds,
     make_face,
     make_names,
     make_people,
@@ -44,19 +44,19 @@ from .synthetic import (
 )
 
 
-@kinds
+@classifiers
 @rules
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts, data=st.data())
 def test_denied_people_are_never_offered(
-    kind: str, rule: Rule, seed: int, counts: list[int], data: st.DataObject
+    classifier: str, rule: Rule, seed: int, counts: list[int], data: st.DataObject
 ) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
     faces = make_probes(generator, enrolled, 3)
     denials = st.sets(st.integers(1, len(counts) + 2))
     denied = [data.draw(denials) for _ in faces]
-    recognizer = make_recognizer(enrolled, rule, kind)
+    recognizer = make_recognizer(enrolled, rule, classifier)
     for people_denied, decision in zip(denied, recognizer.identify(faces, denied), strict=True):
         offered = {candidate.person for candidate in decision.candidates}
         remaining = len(set(make_names(enrolled)) - people_denied)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,15 +13,15 @@ from hypothesis import strategies as st
 from facebank.errors import UsageError
 from facebank.recognition import Rule
 
-from .synthetic import kinds, make_names, make_people, make_probes, make_recognizer, rules, sample_counts, seeds
+from .synthetic import classifiers, make_names, make_people, make_probes, make_recognizer, rules, sample_counts, seeds
 
 
 @rules
-@kinds
-def test_track_of_one_face_is_decided_like_a_photo(kind: str, rule: Rule) -> None:
+@classifiers
+def test_track_of_one_face_is_decided_like_a_photo(classifier: str, rule: Rule) -> None:
     generator = np.random.default_rng(7)
     enrolled = make_people(generator, [3, 2, 4])
-    recognizer = make_recognizer(enrolled, rule=rule, kind=kind)
+    recognizer = make_recognizer(enrolled, rule=rule, classifier=classifier)
     for probe in make_probes(generator, enrolled):
         (single,) = recognizer.identify([probe])
         for copies in (1, 2, 50):
@@ -54,12 +55,12 @@ def test_similarity_of_a_track_is_the_mean_of_its_faces(seed: int, counts: list[
 
 
 @given(seeds, sample_counts, st.randoms(use_true_random=False))
-def test_order_of_frames_does_not_matter(seed: int, counts: list[int], random: object) -> None:
+def test_order_of_frames_does_not_matter(seed: int, counts: list[int], random: Random) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
     recognizer, faces = make_recognizer(enrolled), make_probes(generator, enrolled)
     shuffled = list(faces)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     first, second = recognizer.identify_track(faces), recognizer.identify_track(shuffled)
     assert first.decision == second.decision
     assert first.similarity == pytest.approx(second.similarity, abs=1e-5)

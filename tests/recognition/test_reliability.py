@@ -15,21 +15,12 @@ from facebank.recognition.calibration.reliability import (
     cross_fit,
     measure_reliability,
 )
-from facebank.recognition.calibration.simulation import Identities, SimulatedSearches
+from facebank.recognition.calibration.simulation import SimulatedSearches
 from tests.recorder import Recorder
 
-DIMENSION = 24
+from .synthetic import make_identities
+
 TINY = Effort(enrolled=200, strangers=2000, galleries=(4, 20))
-
-
-def make_people(count: int, photos: int = 5, singles: int = 0, seed: int = 0) -> Identities:
-    """Return synthetic people whose photos scatter around one direction each, some with a single photo."""
-    generator = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
-    rows = generator.normal(size=(count + singles, DIMENSION))[owners]
-    rows = rows + 0.7 * generator.normal(size=rows.shape)
-    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
 
 
 def make_calibrator(odds: float, threshold: float) -> Calibrator:
@@ -79,7 +70,7 @@ def test_overconfident_calibrator_is_detected() -> None:
 
 @pytest.mark.parametrize("classifier", ["prototype", "knn", "svm"])
 def test_cross_fitting_on_halves_confirms_the_calibration(classifier: str) -> None:
-    identities = make_people(160, singles=60)
+    identities = make_identities(160, photos=5, singles=60)
     progress = Recorder()
     figures = cross_fit(identities, classifier, effort=TINY, progress=progress)
     assert [entry.size for entry in figures] == ([1, 10] if classifier == "svm" else [1, 3, 10, 30])
@@ -92,19 +83,22 @@ def test_cross_fitting_on_halves_confirms_the_calibration(classifier: str) -> No
 
 
 def test_too_few_people_to_halve_give_no_figures() -> None:
-    for identities, classifier in ((make_people(20, singles=20), "prototype"), (make_people(45), "svm")):
+    for identities, classifier in (
+        (make_identities(20, photos=5, singles=20), "prototype"),
+        (make_identities(45, photos=5), "svm"),
+    ):
         assert cross_fit(identities, classifier, effort=TINY) == ()
         assert count_cross_fit_galleries(identities, classifier, effort=TINY) == 0
 
 
-def test_number_of_galleries_is_known_beforehand() -> None:
-    identities = make_people(40, 2, singles=40)
+def test_galleries_are_counted_beforehand() -> None:
+    identities = make_identities(40, 2, singles=40)
     progress = Recorder()
     fit_calibrator(identities, "prototype", None, effort=TINY, progress=progress)
     assert progress.advances == count_fit_galleries(identities, "prototype", TINY)
 
 
 def test_same_seed_gives_same_figures() -> None:
-    identities = make_people(40, 3, singles=40)
+    identities = make_identities(40, 3, singles=40)
     first, second, other = (cross_fit(identities, "prototype", effort=TINY, seed=seed) for seed in (1, 1, 2))
     assert first == second != other

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +16,6 @@ from facebank.index.people_index import QUALITY_FLOOR
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.scoring import (
-    CLASSIFIERS,
     NEIGHBORS,
     TEMPERATURE,
     KernelScorer,
@@ -27,27 +26,16 @@ from facebank.recognition.scoring import (
 )
 from facebank.recognition.training import build_scorer
 
-if TYPE_CHECKING:
-    from facebank.types import FloatArray
+from .synthetic import DIMENSION, classifiers, normalize, scatter, seeds, shuffle
 
-DIMENSION = 16
-kinds = pytest.mark.parametrize("kind", CLASSIFIERS)
-seeds = st.integers(0, 2**32 - 1)
 sample_counts = st.lists(st.integers(1, 14), min_size=1, max_size=6)
 
 
-def normalize(rows: Any) -> FloatArray:
-    """Return normalized rows."""
-    normalized: FloatArray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
-    return normalized
-
-
 def make_people(generator: np.random.Generator, counts: list[int], noise: float = 0.4) -> EnrolledSamples:
-    """Return synthetic people whose samples scatter around one direction each."""
-    owners = np.repeat(np.arange(len(counts)) * 10 + 5, counts)
-    centers = generator.normal(size=(len(counts), DIMENSION))
-    rows = centers[owners // 10] + noise * generator.normal(size=(len(owners), DIMENSION))
-    return EnrolledSamples(normalize(rows), owners, generator.uniform(size=len(owners)).astype(np.float32))
+    """Return synthetic people with the IDs 5, 15, …, whose samples scatter around one direction each."""
+    owners = np.repeat(np.arange(len(counts)), counts)
+    matrix = scatter(generator, owners, noise)
+    return EnrolledSamples(matrix, 10 * owners + 5, generator.uniform(size=len(owners)).astype(np.float32))
 
 
 def make_background() -> Background:
@@ -65,109 +53,108 @@ def test_scoring_does_not_load_scikit_learn() -> None:
         "from facebank.recognition.training import build_scorer\n"
         "enrolled = EnrolledSamples(np.eye(3, 4), np.arange(3), np.ones(3))\n"
         "background = Background(np.zeros(4), np.eye(4))\n"
-        "for kind in CLASSIFIERS: build_scorer(kind, enrolled, background).scores(np.eye(4))\n"
+        "for classifier in CLASSIFIERS: build_scorer(classifier, enrolled, background).scores(np.eye(4))\n"
         "print(*sorted({'sklearn', 'scipy', 'joblib', 'faiss', 'pandas'} & set(sys.modules)))\n"
     )
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert process.stdout.split() == []
 
 
-@kinds
+@classifiers
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_scores_have_the_right_shape_and_range(kind: str, seed: int, counts: list[int]) -> None:
+def test_scores_have_the_right_shape_and_range(classifier: str, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
-    scorer = build_scorer(kind, enrolled, make_background())
+    scorer = build_scorer(classifier, enrolled, make_background())
     scores = scorer.scores(normalize(generator.normal(size=(7, DIMENSION))))
     assert scorer.people.tolist() == enrolled.people.tolist()
     assert scores.shape == (7, len(counts))
     assert scores.dtype == np.float32
     assert np.isfinite(scores).all()
-    assert np.abs(scores).max() <= 2 if kind == "svm-rbf" else np.abs(scores).max() <= 1 + 1e-6
+    assert np.abs(scores).max() <= 2 if classifier == "svm-rbf" else np.abs(scores).max() <= 1 + 1e-6
     assert scorer.scores(np.empty((0, DIMENSION), np.float32)).shape == (0, len(counts))
 
 
-@kinds
+@classifiers
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_probe_scores_do_not_depend_on_other_probes(kind: str, seed: int, counts: list[int]) -> None:
+def test_probe_scores_do_not_depend_on_other_probes(classifier: str, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    scorer = build_scorer(kind, make_people(generator, counts), make_background())
+    scorer = build_scorer(classifier, make_people(generator, counts), make_background())
     probes = normalize(generator.normal(size=(9, DIMENSION)))
     single = np.concatenate([scorer.scores(probe[None]) for probe in probes])
     np.testing.assert_allclose(scorer.scores(probes), single, rtol=0, atol=1e-7)
 
 
-@kinds
+@classifiers
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_order_of_samples_does_not_matter(kind: str, seed: int, counts: list[int]) -> None:
+def test_order_of_samples_does_not_matter(classifier: str, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
-    order = generator.permutation(enrolled.count)
-    shuffled = EnrolledSamples(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
+    shuffled = shuffle(generator, enrolled)
     probes = normalize(generator.normal(size=(5, DIMENSION)))
-    first, second = (build_scorer(kind, samples, make_background()).scores(probes) for samples in (enrolled, shuffled))
+    first, second = (
+        build_scorer(classifier, samples, make_background()).scores(probes) for samples in (enrolled, shuffled)
+    )
     np.testing.assert_allclose(first, second, rtol=0, atol=2e-3)
 
 
-@kinds
+@classifiers
 @pytest.mark.parametrize("background", [make_background(), None], ids=["background", "no background"])
-def test_own_face_scores_highest(kind: str, background: Background | None) -> None:
+def test_own_face_scores_highest(classifier: str, background: Background | None) -> None:
     enrolled = make_people(np.random.default_rng(1), [1, 5, 1, 20, 3], noise=0.2)
-    scorer = build_scorer(kind, enrolled, background)
+    scorer = build_scorer(classifier, enrolled, background)
     nearest = scorer.people[scorer.scores(enrolled.matrix).argmax(axis=1)]
     assert nearest.tolist() == enrolled.person_ids.tolist()
 
 
-@kinds
-def test_single_sample_is_distinguished_from_strangers(kind: str) -> None:
+@classifiers
+def test_single_sample_is_distinguished_from_strangers(classifier: str) -> None:
     enrolled = make_people(np.random.default_rng(2), [1])
-    scores = build_scorer(kind, enrolled, make_background()).scores(enrolled.matrix)
-    strangers = build_scorer(kind, enrolled, make_background()).scores(make_background().draw(200, seed=7))
+    scores = build_scorer(classifier, enrolled, make_background()).scores(enrolled.matrix)
+    strangers = build_scorer(classifier, enrolled, make_background()).scores(make_background().draw(200, seed=7))
     assert scores.shape == (1, 1)
     assert scores[0, 0] > strangers.max() + 0.05
 
 
-@kinds
+@classifiers
 @pytest.mark.parametrize("background", [make_background(), None], ids=["background", "no background"])
-def test_two_people_with_the_same_photo_have_equal_scores(kind: str, background: Background | None) -> None:
+def test_two_people_with_the_same_photo_have_equal_scores(classifier: str, background: Background | None) -> None:
     face = normalize(np.random.default_rng(3).normal(size=(1, DIMENSION)))
     enrolled = EnrolledSamples(np.repeat(face, 2, axis=0), np.array([1, 2]), np.ones(2, np.float32))
-    scores = build_scorer(kind, enrolled, background).scores(face)
+    scores = build_scorer(classifier, enrolled, background).scores(face)
     assert np.isfinite(scores).all()
     assert scores[0, 0] == pytest.approx(scores[0, 1], abs=1e-5)
 
 
-@kinds
-def test_five_hundred_samples_do_not_outweigh_one(kind: str) -> None:
+@classifiers
+def test_five_hundred_samples_do_not_outweigh_one(classifier: str) -> None:
     generator = np.random.default_rng(4)
-    # The kernel SVM limits the number of samples.
-    many = 499 if kind == "svm-rbf" else 500
-    enrolled = make_people(generator, [many, 1], noise=0.3)
+    count = 499 if classifier == "svm-rbf" else 500  # the kernel SVM supports 500 samples in all
+    enrolled = make_people(generator, [count, 1], noise=0.3)
     rows = enrolled.matrix[-1] + 0.05 * generator.normal(size=(50, DIMENSION))
     strangers = make_background().draw(2000, seed=9)
-    scorer = build_scorer(kind, enrolled, make_background())
+    scorer = build_scorer(classifier, enrolled, make_background())
     assert (scorer.scores(normalize(rows)).argmax(axis=1) == 1).all()
     assert (scorer.scores(enrolled.matrix[:-1]).argmax(axis=1) == 0).mean() > 0.98
-    share = (scorer.scores(strangers).argmax(axis=1) == 0).mean()
-    assert 0.2 < share < 0.8
+    assert 0.2 < (scorer.scores(strangers).argmax(axis=1) == 0).mean() < 0.8
 
 
-@kinds
-def test_two_thousand_people_are_scored(kind: str) -> None:
+@classifiers
+def test_two_thousand_people_are_scored(classifier: str) -> None:
     enrolled = make_people(np.random.default_rng(5), [2] * 2000, noise=0.1)
-    if kind == "svm-rbf":
+    if classifier == "svm-rbf":
         with pytest.raises(UsageError, match=r"svm-rbf supports at most 500 samples.*4000"):
-            build_scorer(kind, enrolled, make_background())
+            build_scorer(classifier, enrolled, make_background())
         return
-    scores = build_scorer(kind, enrolled, make_background()).scores(enrolled.matrix[::40])
+    scores = build_scorer(classifier, enrolled, make_background()).scores(enrolled.matrix[::40])
     assert scores.shape == (100, 2000)
     assert (scores.argmax(axis=1) == enrolled.owners[::40]).mean() > 0.9
 
 
-@kinds
+@classifiers
 @pytest.mark.parametrize(
     ("probes", "message"),
     [
@@ -178,20 +165,20 @@ def test_two_thousand_people_are_scored(kind: str) -> None:
         (np.full((1, DIMENSION), "face"), "real numbers"),
     ],
 )
-def test_invalid_probes_are_refused(kind: str, probes: Any, message: str) -> None:
-    scorer = build_scorer(kind, make_people(np.random.default_rng(6), [2, 2]), make_background())
+def test_invalid_probes_are_refused(classifier: str, probes: Any, message: str) -> None:
+    scorer = build_scorer(classifier, make_people(np.random.default_rng(6), [2, 2]), make_background())
     with pytest.raises(UsageError, match=message):
         scorer.scores(probes)
 
 
-@kinds
-def test_background_of_another_length_is_refused(kind: str) -> None:
+@classifiers
+def test_background_of_another_length_is_refused(classifier: str) -> None:
     other = Background(np.zeros(3, np.float32), np.eye(3, dtype=np.float32))
     with pytest.raises(UsageError, match=r"length 3.*16"):
-        build_scorer(kind, make_people(np.random.default_rng(7), [2, 2]), other)
+        build_scorer(classifier, make_people(np.random.default_rng(7), [2, 2]), other)
 
 
-def test_unknown_kind_is_refused() -> None:
+def test_unknown_classifier_is_refused() -> None:
     with pytest.raises(UsageError, match="prototype, knn, svm, svm-rbf, logistic"):
         build_scorer("oracle", make_people(np.random.default_rng(8), [2, 2]))
 
@@ -249,13 +236,13 @@ def test_knn_without_neighbors_or_temperature_is_refused(neighbors: int, tempera
         KnnScorer(enrolled.index, neighbors=neighbors, temperature=temperature)
 
 
-def test_linear_classifier_centers_probes() -> None:
+def test_linear_scorer_centers_probes() -> None:
     center = np.eye(1, DIMENSION, dtype=np.float32)[0] * 0.5
     weights = normalize(np.random.default_rng(10).normal(size=(2, DIMENSION)))
     probes = normalize(np.random.default_rng(11).normal(size=(5, DIMENSION)))
-    numbers, biases = np.array([1, 2]), np.zeros(2, dtype=np.float32)
-    expected = LinearScorer(numbers, weights, biases).scores(normalize(probes - center))
-    centered = LinearScorer(numbers, weights, biases, center=center)
+    people, biases = np.array([1, 2]), np.zeros(2, dtype=np.float32)
+    expected = LinearScorer(people, weights, biases).scores(normalize(probes - center))
+    centered = LinearScorer(people, weights, biases, center=center)
     np.testing.assert_allclose(centered.scores(probes), expected, atol=1e-5)
     assert centered.scores(center[None]).tolist() == [[0.0, 0.0]]
 
@@ -269,7 +256,7 @@ def test_mismatched_coefficients_are_refused() -> None:
         KernelScorer(people, zeros, zeros, zeros[0, :2], 1.0)
 
 
-def test_kernel_machine_sums_over_support_vectors() -> None:
+def test_kernel_scorer_sums_over_support_vectors() -> None:
     generator = np.random.default_rng(12)
     support, probes = normalize(generator.normal(size=(4, 3))), normalize(generator.normal(size=(6, 3)))
     duals, biases = generator.normal(size=(2, 4)).astype(np.float32), np.array([0.5, -1], np.float32)

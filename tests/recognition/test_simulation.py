@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 DIMENSION = 24
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
 
-photo_counts = st.lists(st.integers(1, 9), min_size=4, max_size=25)
+count_lists = st.lists(st.integers(1, 9), min_size=4, max_size=25)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def make_identities(photos: Sequence[int], noise: float = 0.1, seed: int = 0) -> Identities:
+def make_shuffled_identities(photo_counts: Sequence[int], noise: float = 0.1, seed: int = 0) -> Identities:
     """Return synthetic people whose photos scatter around one direction each, in random order."""
     generator = np.random.default_rng(seed)
-    owners = generator.permutation(np.repeat(np.arange(len(photos)), photos))
-    rows = generator.normal(size=(len(photos), DIMENSION))[owners]
+    owners = generator.permutation(np.repeat(np.arange(len(photo_counts)), photo_counts))
+    rows = generator.normal(size=(len(photo_counts), DIMENSION))[owners]
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     rows = rows + noise * generator.normal(size=rows.shape)
     matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -54,9 +54,9 @@ class RecordingBuilder:
         self.enrolled: list[EnrolledSamples] = []
         self.probes: list[FloatArray] = []
 
-    def build(self, kind: str, enrolled: EnrolledSamples, background: Background | None = None) -> PersonScorer:
+    def build(self, classifier: str, enrolled: EnrolledSamples, background: Background | None = None) -> PersonScorer:
         self.enrolled.append(enrolled)
-        scorer = build_scorer(kind, enrolled, background)
+        scorer = build_scorer(classifier, enrolled, background)
         score = scorer.scores
 
         def record_and_score(probes: FloatArray) -> FloatArray:
@@ -68,13 +68,13 @@ class RecordingBuilder:
 
 
 def run_simulation(
-    photos: Sequence[int], plan: GalleryPlan, seed: int = 0, kind: str = "prototype", **options: Any
+    photo_counts: Sequence[int], plan: GalleryPlan, seed: int = 0, classifier: str = "prototype", **options: Any
 ) -> tuple[Identities, SimulatedSearches, EnrolledSamples, FloatArray]:
     """Simulate a gallery and return the searches with the enrolled and searched embeddings."""
-    identities, recorder = make_identities(photos, **options), RecordingBuilder()
+    identities, recorder = make_shuffled_identities(photo_counts, **options), RecordingBuilder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulation, "build_scorer", recorder.build)
-        searches = simulate(identities, plan, kind, BACKGROUND, np.random.default_rng(seed))
+        searches = simulate(identities, plan, classifier, BACKGROUND, np.random.default_rng(seed))
     (enrolled,), (probes,) = recorder.enrolled, recorder.probes
     return identities, searches, enrolled, probes
 
@@ -87,15 +87,15 @@ def photo_numbers(identities: Identities, rows: FloatArray) -> list[int]:
 
 @st.composite
 def plans(draw: st.DrawFn) -> tuple[list[int], GalleryPlan]:
-    photos = draw(photo_counts)
-    size = draw(st.integers(1, len(photos) - 1))
-    return photos, GalleryPlan(size, draw(st.integers(1, 6)), strangers=draw(st.integers(1, 30)))
+    photo_counts = draw(count_lists)
+    size = draw(st.integers(1, len(photo_counts) - 1))
+    return photo_counts, GalleryPlan(size, draw(st.integers(1, 6)), strangers=draw(st.integers(1, 30)))
 
 
 @given(plans(), seeds)
 def test_probes_are_distinct_and_not_enrolled(case: tuple[list[int], GalleryPlan], seed: int) -> None:
-    photos, plan = case
-    identities, searches, enrolled, probes = run_simulation(photos, plan, seed)
+    photo_counts, plan = case
+    identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed)
     enrolled_photos, searched = photo_numbers(identities, enrolled.matrix), photo_numbers(identities, probes)
     assert not set(enrolled_photos) & set(searched)
     assert len(set(enrolled_photos)) == len(enrolled_photos)
@@ -104,35 +104,35 @@ def test_probes_are_distinct_and_not_enrolled(case: tuple[list[int], GalleryPlan
 
 @given(plans(), seeds)
 def test_strangers_are_not_enrolled_and_have_one_photo(case: tuple[list[int], GalleryPlan], seed: int) -> None:
-    photos, plan = case
-    identities, searches, enrolled, probes = run_simulation(photos, plan, seed)
+    photo_counts, plan = case
+    identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed)
     people = identities.people[photo_numbers(identities, enrolled.matrix)]
     searched = identities.people[photo_numbers(identities, probes)]
     assert len(set(people)) == plan.size == searches.size
     assert set(searched[searches.mated]) <= set(people)
     strangers = searched[~searches.mated].tolist()
     assert not set(strangers) & set(people)
-    assert len(set(strangers)) == len(strangers) == min(plan.strangers, len(photos) - plan.size)
+    assert len(set(strangers)) == len(strangers) == min(plan.strangers, len(photo_counts) - plan.size)
 
 
 @given(plans(), seeds)
 def test_planned_samples_leave_one_photo_to_search(case: tuple[list[int], GalleryPlan], seed: int) -> None:
-    photos, plan = case
-    identities, searches, enrolled, probes = run_simulation(photos, plan, seed)
+    photo_counts, plan = case
+    identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed)
     owners = identities.people[photo_numbers(identities, enrolled.matrix)]
     samples = {int(person): int((owners == person).sum()) for person in owners}
     for person, count in samples.items():
-        assert count == max(1, min(plan.samples_each, photos[person] - 1))
+        assert count == max(1, min(plan.samples_each, photo_counts[person] - 1))
     assert sorted(searches.enrolled.tolist()) == sorted(samples.values())
     searched = identities.people[photo_numbers(identities, probes)][searches.mated].tolist()
     for person, count in samples.items():
-        assert searched.count(person) == min(MAX_PROBES, photos[person] - count)
+        assert searched.count(person) == min(MAX_PROBES, photo_counts[person] - count)
 
 
 @given(plans(), seeds)
 def test_probe_weights_sum_to_one_per_person(case: tuple[list[int], GalleryPlan], seed: int) -> None:
-    photos, plan = case
-    identities, searches, _, probes = run_simulation(photos, plan, seed)
+    photo_counts, plan = case
+    identities, searches, _, probes = run_simulation(photo_counts, plan, seed)
     searched = identities.people[photo_numbers(identities, probes)]
     for person in set(searched.tolist()):
         assert searches.weights[searched == person].sum() == pytest.approx(1)
@@ -140,11 +140,11 @@ def test_probe_weights_sum_to_one_per_person(case: tuple[list[int], GalleryPlan]
 
 @given(plans(), seeds, st.sampled_from(["prototype", "knn", "svm"]))
 def test_scores_are_sorted_and_own_column_is_the_probes_person(
-    case: tuple[list[int], GalleryPlan], seed: int, kind: str
+    case: tuple[list[int], GalleryPlan], seed: int, classifier: str
 ) -> None:
-    photos, plan = case
-    identities, searches, enrolled, probes = run_simulation(photos, plan, seed, kind, noise=0.6)
-    scores = build_scorer(kind, enrolled, BACKGROUND).scores(probes)
+    photo_counts, plan = case
+    identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed, classifier, noise=0.6)
+    scores = build_scorer(classifier, enrolled, BACKGROUND).scores(probes)
     width = min(MAX_SCORES, plan.size)
     assert searches.scores.shape == searches.samples.shape == (len(probes), width)
     np.testing.assert_array_equal(searches.scores, -np.sort(-scores, axis=1)[:, :width])
@@ -167,7 +167,9 @@ def test_scores_are_sorted_and_own_column_is_the_probes_person(
 
 def test_probe_whose_person_is_cut_off_is_marked() -> None:
     runs = [
-        simulate(make_identities([2] * 60, 3.0), GalleryPlan(40, 1), "prototype", None, np.random.default_rng(seed))
+        simulate(
+            make_shuffled_identities([2] * 60, 3.0), GalleryPlan(40, 1), "prototype", None, np.random.default_rng(seed)
+        )
         for seed in range(3)
     ]
     own = np.concatenate([searches.own for searches in runs])
@@ -175,20 +177,20 @@ def test_probe_whose_person_is_cut_off_is_marked() -> None:
     assert own.max() == MAX_SCORES
 
 
-@pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_same_seed_gives_same_searches(kind: str) -> None:
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_same_seed_gives_same_searches(classifier: str) -> None:
     plan = GalleryPlan(6, 2)
-    first, second, other = (run_simulation([4] * 20, plan, seed, kind)[1] for seed in (7, 7, 8))
+    first, second, other = (run_simulation([4] * 20, plan, seed, classifier)[1] for seed in (7, 7, 8))
     for name in ("scores", "samples", "own", "weights", "enrolled"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert not np.array_equal(first.scores, other.scores)
 
 
 def test_people_with_enough_photos_are_preferred() -> None:
-    photos = [1] * 30 + [4] * 10
-    assert (run_simulation(photos, GalleryPlan(5, 3))[1].enrolled == 3).all()
+    photo_counts = [1] * 30 + [4] * 10
+    assert (run_simulation(photo_counts, GalleryPlan(5, 3))[1].enrolled == 3).all()
     for seed in range(5):
-        assert 1 in run_simulation(photos, GalleryPlan(6, 3), seed)[1].enrolled
+        assert 1 in run_simulation(photo_counts, GalleryPlan(6, 3), seed)[1].enrolled
 
 
 def test_well_separated_people_are_found_and_strangers_are_not() -> None:
@@ -200,10 +202,10 @@ def test_well_separated_people_are_found_and_strangers_are_not() -> None:
 @pytest.mark.parametrize("people", [1, 5])
 def test_at_least_one_stranger_must_remain(people: int) -> None:
     with pytest.raises(UsageError, match="too few to enroll 5"):
-        simulate(make_identities([2] * people), GalleryPlan(5, 1), "prototype", None, np.random.default_rng(0))
+        simulate(make_shuffled_identities([2] * people), GalleryPlan(5, 1), "prototype", None, np.random.default_rng(0))
 
 
-ROWS = make_identities([2, 2]).embeddings
+ROWS = make_shuffled_identities([2, 2]).embeddings
 
 
 @pytest.mark.parametrize(

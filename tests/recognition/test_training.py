@@ -20,27 +20,19 @@ from facebank.recognition.enrolled import EnrolledSamples
 from facebank.recognition.solving import separate
 from facebank.recognition.training import FITTED, MAX_KERNEL_SAMPLES, fit
 
+from .synthetic import DIMENSION, normalize, scatter
+
 if TYPE_CHECKING:
     from facebank.recognition.solving import Loss
-    from facebank.types import FloatArray
 
-DIMENSION = 16
-fitted_kinds = pytest.mark.parametrize("kind", FITTED)
-
-
-def normalize(rows: Any) -> FloatArray:
-    """Return normalized rows."""
-    normalized: FloatArray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
-    return normalized
+fitted_classifiers = pytest.mark.parametrize("classifier", FITTED)
 
 
 def make_people(counts: list[int], noise: float = 0.4, seed: int = 0) -> EnrolledSamples:
     """Return synthetic people whose samples scatter around one direction each."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(len(counts)), counts)
-    rows = generator.normal(size=(len(counts), DIMENSION))[owners]
-    rows = rows + noise * generator.normal(size=rows.shape)
-    return EnrolledSamples(normalize(rows), owners + 1, np.ones(len(owners), np.float32))
+    return EnrolledSamples(scatter(generator, owners, noise), owners + 1, np.ones(len(owners), np.float32))
 
 
 BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
@@ -84,17 +76,17 @@ def test_repeated_sample_changes_nothing() -> None:
     np.testing.assert_allclose(once[0], repeated[0], atol=1e-5)
 
 
-@fitted_kinds
-def test_single_person_needs_a_background(kind: str) -> None:
-    with pytest.raises(UsageError, match=f"{kind} needs negatives for a single person"):
-        fit(kind, make_people([5]))
-    assert fit(kind, make_people([5]), BACKGROUND).weights.shape[0] == 1
+@fitted_classifiers
+def test_single_person_needs_a_background(classifier: str) -> None:
+    with pytest.raises(UsageError, match=f"{classifier} needs negatives for a single person"):
+        fit(classifier, make_people([5]))
+    assert fit(classifier, make_people([5]), BACKGROUND).weights.shape[0] == 1
 
 
-@pytest.mark.parametrize("kind", ["prototype", "knn", "oracle"])
-def test_classifier_without_fitting_is_refused(kind: str) -> None:
-    with pytest.raises(UsageError, match=kind):
-        fit(kind, make_people([2, 2]), BACKGROUND)
+@pytest.mark.parametrize("classifier", ["prototype", "knn", "oracle"])
+def test_classifier_without_fitting_is_refused(classifier: str) -> None:
+    with pytest.raises(UsageError, match=classifier):
+        fit(classifier, make_people([2, 2]), BACKGROUND)
 
 
 def test_kernel_machine_beyond_its_limit_is_refused_with_the_reason() -> None:
@@ -105,26 +97,29 @@ def test_kernel_machine_beyond_its_limit_is_refused_with_the_reason() -> None:
         fit("svm-rbf", make_people([1] * (MAX_KERNEL_SAMPLES + 1)), BACKGROUND)
 
 
-@fitted_kinds
-def test_same_samples_give_same_coefficients(kind: str) -> None:
-    first, second = fit(kind, make_people([1, 4, 2]), BACKGROUND), fit(kind, make_people([1, 4, 2]), BACKGROUND)
+@fitted_classifiers
+def test_same_samples_give_same_coefficients(classifier: str) -> None:
+    first, second = (
+        fit(classifier, make_people([1, 4, 2]), BACKGROUND),
+        fit(classifier, make_people([1, 4, 2]), BACKGROUND),
+    )
     np.testing.assert_array_equal(first.weights, second.weights)
     np.testing.assert_array_equal(first.biases, second.biases)
 
 
-@fitted_kinds
-def test_strangers_scores_do_not_depend_on_sample_counts(kind: str) -> None:
+@fitted_classifiers
+def test_strangers_scores_do_not_depend_on_sample_counts(classifier: str) -> None:
     enrolled = make_people([1, 20] * 10, noise=0.5)
-    scores = fit(kind, enrolled, BACKGROUND).scorer().scores(BACKGROUND.draw(4000, seed=99))
+    scores = fit(classifier, enrolled, BACKGROUND).scorer().scores(BACKGROUND.draw(4000, seed=99))
     winners = scores.argmax(axis=1) % 2
     assert 0.3 < winners.mean() < 0.7
     high = np.quantile(scores, 0.99, axis=0)
     assert high[::2].mean() == pytest.approx(high[1::2].mean(), rel=0.15)
 
 
-@pytest.mark.parametrize("kind", ["svm", "logistic"])
-def test_weights_point_in_a_direction(kind: str) -> None:
-    weights = fit(kind, make_people([1, 20, 3]), BACKGROUND).weights
+@pytest.mark.parametrize("classifier", ["svm", "logistic"])
+def test_weights_point_in_a_direction(classifier: str) -> None:
+    weights = fit(classifier, make_people([1, 20, 3]), BACKGROUND).weights
     np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 1, atol=1e-5)
 
 
@@ -152,34 +147,37 @@ def gallery(tmp_path: Path) -> Path:
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """List of all fits that are computed."""
-    kinds: list[str] = []
+    classifiers: list[str] = []
 
     def record_and_fit(
-        kind: str, enrolled: EnrolledSamples, background: Background | None = None
+        classifier: str, enrolled: EnrolledSamples, background: Background | None = None
     ) -> training.Coefficients:
-        kinds.append(kind)
-        return fit(kind, enrolled, background)
+        classifiers.append(classifier)
+        return fit(classifier, enrolled, background)
 
     monkeypatch.setattr(coefficient_cache, "fit", record_and_fit)
-    return kinds
+    return classifiers
 
 
 def fit_or_load(
-    gallery: Path, kind: str = "svm", enrolled: EnrolledSamples | None = None, **changes: Any
+    gallery: Path, classifier: str = "svm", enrolled: EnrolledSamples | None = None, **changes: Any
 ) -> training.Coefficients:
     """Return the coefficients of three people, fitted or from the cache."""
     options: dict[str, Any] = {"background": BACKGROUND, "revision": 7, "pack_digest": "ab" * 32, **changes}
     background = options.pop("background")
-    return fit_cached(kind, enrolled or make_people([1, 4, 2]), background, gallery=gallery, **options)
+    return fit_cached(classifier, enrolled or make_people([1, 4, 2]), background, gallery=gallery, **options)
 
 
-@fitted_kinds
+@fitted_classifiers
 @pytest.mark.parametrize("background", [BACKGROUND, None], ids=["background", "no background"])
 def test_fitted_coefficients_are_cached(
-    kind: str, background: Background | None, gallery: Path, fits: list[str]
+    classifier: str, background: Background | None, gallery: Path, fits: list[str]
 ) -> None:
-    first, second = fit_or_load(gallery, kind, background=background), fit_or_load(gallery, kind, background=background)
-    assert fits == [kind]
+    first, second = (
+        fit_or_load(gallery, classifier, background=background),
+        fit_or_load(gallery, classifier, background=background),
+    )
+    assert fits == [classifier]
     for name in ("people", "weights", "biases", "center", "support"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     probes = make_people([3, 3], seed=5).matrix
@@ -189,7 +187,7 @@ def test_fitted_coefficients_are_cached(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"kind": "logistic"},
+        {"classifier": "logistic"},
         {"revision": 8},
         {"pack_digest": "cd" * 32},
         {"background": None},
