@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.guides import BLOCK, PROJECT
+
 if TYPE_CHECKING:
     from facebank import FaceBank
 
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None or "FACEBANK_CI_CLUSTER" in os.environ
-PROJECT = Path(__file__).resolve().parents[1]
-BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def test_the_guide_runs(example_bank: FaceBank, capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,11 +26,12 @@ def test_the_guide_runs(example_bank: FaceBank, capsys: pytest.CaptureFixture[st
         guide = re.sub(r"\n## Tables of faces\n.*?(?=\n## )", "", guide, flags=re.DOTALL)
     blocks = BLOCK.findall(guide)
     assert len(blocks) > 15
-    names: dict[str, Any] = {}
+    namespace: dict[str, Any] = {}
     output = ""
-    for kind, text in blocks:
-        if kind == "text":
+    for language, text in blocks:
+        if language == "text":
             assert output == text
         else:
-            exec(compile(text, "docs/python.md", "exec"), names)
+            assert language == "python"
+            exec(compile(text, "docs/python.md", "exec"), namespace)
             output = capsys.readouterr().out

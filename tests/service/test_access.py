@@ -18,10 +18,7 @@ from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
 from facebank.service.server import address_of, listen
 
-from .conftest import Serve
-
-NETWORK = ServiceOptions(hosts=("photos.home",))
-TOKEN = "a token of twenty characters".replace(" ", "-")
+from .conftest import NETWORK, TOKEN, Serve, send_raw
 
 
 @pytest.mark.parametrize(
@@ -106,7 +103,7 @@ def test_damaged_key_file_admits_nobody(serve: Serve, gallery: Path, content: st
         KeyFile.of_gallery(gallery).keys()
 
 
-def test_unknown_route_has_an_error_code(client: httpx.Client) -> None:
+def test_unknown_routes_and_methods_have_documented_error_codes(client: httpx.Client) -> None:
     unknown = client.get("/api/v1/nothing")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "NoSuchRoute")
     other_method = client.get("/api/v1/identify")
@@ -150,7 +147,7 @@ def test_only_wrong_and_unused_keys_are_slowed_down(serve: Serve, gallery: Path)
 
     assert status(used) == 200
     client.post("/sign-in", data={"key": used})
-    signed_in = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    session_cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     client.cookies.clear()
     assert [status(f"wrong {number}") for number in range(3)] == [401] * 3
     for key in ("wrong 4", unused):  # not checked, to slow down guesses
@@ -161,7 +158,7 @@ def test_only_wrong_and_unused_keys_are_slowed_down(serve: Serve, gallery: Path)
     assert (page.status_code, "Retry-After" in page.headers) == (429, True)
     assert re.search(r"try again in \d+ seconds", page.text)
     assert status(used) == 200
-    assert client.get("/", headers={"Cookie": signed_in}).status_code == 200
+    assert client.get("/", headers={"Cookie": session_cookies}).status_code == 200
     keys.revoke("used")
     assert [status(used), status(used)] == [401, 429]
     with httpx.Client(base_url=client.base_url, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as other:
@@ -178,17 +175,6 @@ def test_responses_have_security_headers(client: httpx.Client) -> None:
         assert "server" not in headers
 
 
-def send_raw(address: str, data: bytes, *, wait: float = 20.0) -> bytes:
-    """Send bytes to a service and return its complete response."""
-    url = urlsplit(address)
-    with socket.create_connection((url.hostname or "", url.port or 0), timeout=wait) as connection:
-        connection.sendall(data)
-        response = b""
-        while chunk := connection.recv(65536):
-            response += chunk
-    return response
-
-
 def test_too_large_body_is_refused_before_it_is_sent(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(body=1000)))
     start = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\n"
@@ -201,7 +187,7 @@ def test_too_large_body_is_refused_before_it_is_sent(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(("header", "status"), [("Accept: */*", b" 413 "), ("Origin: http://evil.example", b" 403 ")])
-def test_client_that_sends_everything_first_sees_the_refusal(serve: Serve, header: str, status: bytes) -> None:
+def test_client_that_sends_everything_first_receives_the_refusal(serve: Serve, header: str, status: bytes) -> None:
     client = serve(ServiceOptions(limits=Limits(body=1000)))
     length = 20_000_000  # more than the system buffers for a connection
     head = f"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Length: {length}\r\n\r\n"
@@ -224,7 +210,7 @@ def test_large_concurrent_requests_are_refused_until_later(serve: Serve) -> None
             return client.post("/api/v1/identify", content=b"x" * 900)
 
     for _ in range(2):  # data of a disconnected client must not count
-        while (response := post_beside_another()).status_code != 503:  # the other request was the refused one
+        while (response := post_beside_another()).status_code != 503:  # the incomplete request was refused
             assert time.monotonic() < deadline, response.text
         assert (response.json()["code"], "retry-after" in response.headers) == ("Busy", True)
         while (response := client.post("/api/v1/identify", content=b"x" * 900)).status_code != 200:
@@ -274,7 +260,7 @@ def test_invalid_chunks_after_the_response_leave_nothing_in_the_log(
 
 def test_responses_are_not_buffered() -> None:
     """Nagle's algorithm would delay each response sent in two parts by 40 ms."""
-    with listen(ServiceOptions(port=0)) as listening, socket.create_connection(listening.getsockname()):
-        accepted, _ = listening.accept()
+    with listen(ServiceOptions(port=0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import resource
 import shutil
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from facebank.service.api import albums
 from facebank.service.options import ServiceOptions
 from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import Serve, wait_for_scan
+from .conftest import Serve, full_disk, wait_for_scan
 
 GROUPS = "/api/v1/album/groups"
 
@@ -83,9 +82,8 @@ def test_large_album_is_answered_from_stored_decisions(
             break
         time.sleep(0.05)
     assert list(map(names, replies)) == list(map(names, expected))
-    assert all(
-        reply["total"] == len(reply["photos"]) == len(names(reply)) for reply in replies
-    )  # copies are listed once
+    # Copies are listed once.
+    assert all(reply["total"] == len(reply["photos"]) == len(names(reply)) for reply in replies)
     part = scanned_client.get("/api/v1/album/find", params={"person": "Barack", "limit": 2, "offset": 1}).json()
     assert (part["photos"], part["total"]) == (replies[0]["photos"][1:3], replies[0]["total"])
     assert scanned_client.get("/api/v1/album/find", params={"person": "Nobody"}).status_code == 404
@@ -125,27 +123,34 @@ def test_photos_outside_the_album_are_listed_without_pictures(serve: Serve, gall
     assert [photo["image"] for photo in reply["photos"]] == ["eileen_collins.jpg"]
 
 
-def test_only_one_of_several_concurrent_namings_succeeds(scanned_client: httpx.Client) -> None:
+def test_groups_are_listed_with_their_keys(scanned_client: httpx.Client) -> None:
     grouped = scanned_client.post(GROUPS, json={"least": 2}).json()
     reply = scanned_client.get(GROUPS).json()
     assert (reply["groups"], reply["total"]) == (grouped["groups"], 1)
     (group,) = reply["groups"]
-    stale = scanned_client.post(f"{GROUPS}/1", json={"person": "Ada", "key": "0" * 16})
-    assert (stale.status_code, stale.json()["code"]) == (404, "GroupNotFoundError")
     key = group.pop("key")
     jsonschema.validate(group, load("cluster"))
     single = scanned_client.get(GROUPS, params={"least": 1}).json()["groups"]
     assert (single[0]["key"], single[0]["group"]) == (key, 1)  # a filter does not change the numbers
-    responses: list[httpx.Response] = []
 
-    def name(person: str) -> None:
-        responses.append(scanned_client.post(f"{GROUPS}/1", json={"person": person, "force": True, "key": key}))
 
-    threads = [threading.Thread(target=name, args=(person,)) for person in ("Joe", "Joseph", "Joe", "J. Biden")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def test_missing_and_changed_groups_cannot_be_named(scanned_client: httpx.Client) -> None:
+    scanned_client.post(GROUPS)
+    for number, content in ((9, {"person": "Ada"}), (1, {"person": "Ada", "key": "0" * 16})):
+        response = scanned_client.post(f"{GROUPS}/{number}", json=content)
+        assert (response.status_code, response.json()["code"]) == (404, "GroupNotFoundError")
+    assert scanned_client.post(f"{GROUPS}/1", json={"person": "a/b"}).json()["code"] == "InvalidNameError"
+
+
+def test_only_one_of_several_concurrent_namings_succeeds(scanned_client: httpx.Client) -> None:
+    (group,) = scanned_client.post(GROUPS, json={"least": 2}).json()["groups"]
+
+    def name_group(person: str) -> httpx.Response:
+        content = {"person": person, "force": True, "key": group["key"]}
+        return scanned_client.post(f"{GROUPS}/1", json=content)
+
+    with ThreadPoolExecutor(4) as pool:
+        responses = list(pool.map(name_group, ("Joe", "Joseph", "Joe", "J. Biden")))
     assert sorted(response.status_code for response in responses) == [200, 409, 409, 409]
     (named,) = (response.json() for response in responses if response.status_code == 200)
     jsonschema.validate(named, load("people-name"))
@@ -157,10 +162,7 @@ def test_only_one_of_several_concurrent_namings_succeeds(scanned_client: httpx.C
     assert [person["person"] for person in scanned_client.get("/api/v1/people").json()["people"]] == sorted(
         ["Barack", "Eileen", named["person"]]
     )
-    missing = scanned_client.post(f"{GROUPS}/9", json={"person": "Ada"})
-    assert (missing.status_code, missing.json()["code"]) == (404, "GroupNotFoundError")
     assert scanned_client.post(GROUPS).json()["groups"] == []
-    assert scanned_client.post(f"{GROUPS}/1", json={"person": "a/b"}).json()["code"] == "InvalidNameError"
 
 
 def test_faces_of_a_group_are_shown(scanned_client: httpx.Client, album: Path) -> None:
@@ -190,12 +192,8 @@ def test_faces_of_a_group_are_shown(scanned_client: httpx.Client, album: Path) -
 
 def test_full_disk_leaves_a_group_unnamed(scanned_client: httpx.Client) -> None:
     scanned_client.post(GROUPS)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # files cannot grow beyond a page
-    try:
-        full = scanned_client.post(f"{GROUPS}/1", json={"person": "Joe"})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert (full.status_code, full.json()["code"]) == (507, "StorageError"), full.text
+    with full_disk():
+        response = scanned_client.post(f"{GROUPS}/1", json={"person": "Joe"})
+    assert (response.status_code, response.json()["code"]) == (507, "StorageError"), response.text
     assert scanned_client.get("/api/v1/people/Joe").status_code == 404
     assert scanned_client.post(f"{GROUPS}/1", json={"person": "Joe"}).status_code == 200

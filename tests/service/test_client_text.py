@@ -25,7 +25,7 @@ def text(tmp_path: Path) -> ClientText:
     return ClientText([tmp_path / "my album"], [tmp_path / "my private" / "family.facebank"])
 
 
-def command_messages() -> Iterator[str]:
+def list_command_messages() -> Iterator[str]:
     """Yield all texts of the library that mention options or commands, with X for their values."""
     for path in sorted(_LIBRARY.rglob("*.py")):
         if _UNSENT_MODULES.isdisjoint(path.relative_to(_LIBRARY).parts):
@@ -47,7 +47,7 @@ def _texts(tree: ast.AST) -> Iterator[str]:
 
 
 def test_messages_never_mention_commands(text: ClientText) -> None:
-    messages = list(command_messages())
+    messages = list(list_command_messages())
     assert len(messages) > 40
     for message in messages:
         for shown in (
@@ -93,7 +93,7 @@ def test_server_paths_are_not_disclosed(text: ClientText, tmp_path: Path) -> Non
     assert text.strip_paths(shown) == shown
 
 
-_REFUSED_NAMES = (  # name, displayed name, and the refused character
+_REFUSED_NAMES = (  # name, its form in the message, and the refused character
     ("a/b", "a/b", "'/'"),
     ("/a/b", "/a/b", "'/'"),
     ("/etc/a: use --force sample", "/etc/a: use --force sample", "'/'"),
@@ -120,8 +120,8 @@ def test_refused_name_is_returned_with_the_reason(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("content", [b"x" * 5_000, b"", b"SQLite format 3\0" + bytes(5_000)])
 def test_replaced_gallery_is_an_error_without_its_path(client: httpx.Client, gallery: Path, content: bytes) -> None:
-    gallery.with_name("other").write_bytes(content)
-    gallery.with_name("other").rename(gallery)
+    gallery.with_name("replacement").write_bytes(content)
+    gallery.with_name("replacement").rename(gallery)
     gallery.with_name(f"{gallery.name}.keys").write_text("no keys")
     routes = ("/api/v1/health", "/api/v1/people", "/", "/settings", "/api/v1/recognition/subjects", "/api/v1/settings")
     for route in routes:

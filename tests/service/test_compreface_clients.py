@@ -6,7 +6,6 @@ import functools
 import http.server
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -18,21 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from facebank import FaceBank
 from facebank.service.compreface.image_ids import image_id_of
 from facebank.service.keys import KeyFile, Role
-from facebank.service.options import ServiceOptions
 from tests.demo_photos import DEMO_PHOTOS
+from tests.guides import find_blocks
 
-from .conftest import BARACK, EILEEN, Serve
+from .conftest import BARACK, EILEEN, NETWORK, Serve, skip_or_fail
 
 PROGRAMS = Path(__file__).with_name("compreface_clients")
 SPEECH, BLUE_ROOM, JOE = (
     DEMO_PHOTOS / f"{name}.jpg" for name in ("barack_obama_speech", "barack_obama_blue_room", "joe_biden_blue_room")
 )
 GUIDE = DEMO_PHOTOS.parents[2] / "docs" / "compreface.md"
-NETWORK = ServiceOptions(hosts=("photos.home",))  # a service for a network needs a key
+
 OPTIONS = {"limit": 0, "det_prob_threshold": 0.5, "prediction_count": 1, "status": True}
 
 
@@ -41,12 +41,6 @@ def install(command: list[str], package: str, folder: Path) -> None:
     completed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     if completed.returncode:
         skip_or_fail(f"{package} could not be installed: {(completed.stderr or completed.stdout)[-400:]}")
-
-
-def skip_or_fail(reason: str) -> None:
-    if os.environ.get("FACEBANK_CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -116,8 +110,8 @@ class Client:
 def client(request: pytest.FixtureRequest, serve: Serve, gallery: Path) -> Client:
     """Each of the clients, connected to a service that needs a key."""
     command, folder = request.getfixturevalue(request.param)
-    for photo in DEMO_PHOTOS.glob("*.jpg"):
-        shutil.copy(photo, folder)
+    for path in DEMO_PHOTOS.glob("*.jpg"):
+        shutil.copy(path, folder)
     address = serve(NETWORK).base_url
     return Client(command, folder, str(address.port), KeyFile.of_gallery(gallery).add("client", Role.ADMIN), gallery)
 
@@ -143,7 +137,7 @@ def rename_method(client: Client) -> str:
     return "subjects.rename" if "node" in client.command[0] else "subjects.update"
 
 
-def test_subject_is_added_taught_renamed_and_deleted(client: Client) -> None:
+def test_subject_is_added_recognized_renamed_and_deleted(client: Client) -> None:
     added, repeated, listed = client.run(
         ("subjects.add", "Joe Biden"), ("subjects.add", "joe biden"), ("subjects.list",)
     )
@@ -176,10 +170,10 @@ def test_subject_is_added_taught_renamed_and_deleted(client: Client) -> None:
 
 def error_of(result: Any) -> int:
     """Return the error code in the result of either client."""
-    problem = result["error"]["data"] if "error" in result else result
-    assert set(problem) == {"message", "code"}
-    assert problem["message"]
-    code: int = problem["code"]
+    error = result["error"]["data"] if "error" in result else result
+    assert set(error) == {"message", "code"}
+    assert error["message"]
+    code: int = error["code"]
     return code
 
 
@@ -261,8 +255,8 @@ def test_examples_are_listed_and_deleted(client: Client) -> None:
     else:
         assert client.run(("faces.delete_all", "Barack"), ("faces.delete_all", "Eileen")) == [{"deleted": 1}] * 2
     assert client.counts() == {"Barack": 0, "Eileen": 0}
-    deleted_all = "subjects.deleteAll" if "node" in client.command[0] else "subjects.delete_all"
-    assert client.run((deleted_all,)) == [{"deleted": 2}]
+    delete_all = "subjects.deleteAll" if "node" in client.command[0] else "subjects.delete_all"
+    assert client.run((delete_all,)) == [{"deleted": 2}]
     assert client.counts() == {}
 
 
@@ -272,8 +266,7 @@ def test_steps_of_the_guide_work(
     """The commands and programs of docs/compreface.md, with facebank's service instead of CompreFace."""
     guide = GUIDE.read_text(encoding="utf-8")
     steps = guide[guide.index("## Step by step") : guide.index("## Import from CompreFace")]
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", steps, re.DOTALL | re.MULTILINE)
-    lines = [line for kind, block in blocks if not kind for line in block.splitlines()]
+    lines = [line for block in find_blocks(steps, "") for line in block.splitlines()]
     commands = [line.split()[1:] for line in lines if line.startswith("facebank ")]
     assert [words[0] for words in commands] == ["serve", "serve", "serve", "import", "serve"]
     *key_commands, import_command, serve_command = commands
@@ -298,20 +291,20 @@ def test_steps_of_the_guide_work(
             assert service.stderr is not None
             while "serving" not in service.stderr.readline():
                 assert service.poll() is None
-            for kind, (command, folder) in (("python", python), ("javascript", javascript)):
-                (text,) = (block for language, block in blocks if language == kind)
-                suffix = {"python": "py", "javascript": "mjs"}[kind]
-                key = keys[{"python": 1, "javascript": 0}[kind]]
-                (folder / f"guide.{suffix}").write_text(text.replace("8470", port).replace("facebank_KEY", key))
+            for language, name, key, (command, folder) in (
+                ("python", "guide.py", keys[1], python),
+                ("javascript", "guide.mjs", keys[0], javascript),
+            ):
+                (text,) = find_blocks(steps, language)
+                (folder / name).write_text(text.replace("8470", port).replace("facebank_KEY", key))
                 shutil.copy(JOE, folder / "ada.jpg")
                 shutil.copy(JOE, folder / "party.jpg")
-                assert "Ada Lovelace" in run([command[0], f"guide.{suffix}"], folder)
+                assert "Ada Lovelace" in run([command[0], name], folder)
         finally:
             service.terminate()
 
 
 def test_wrong_key_and_photo_without_a_face_are_errors(client: Client, tmp_path: Path) -> None:
-    from PIL import Image
 
     Image.new("RGB", (300, 300), "gray").save(client.folder / "gray.jpg")
     recognized, added = client.run(

@@ -85,9 +85,9 @@ def test_longest_waiting_connections_are_dropped_first(serve: Serve, start: byte
 
 def test_one_address_cannot_exhaust_connections_of_others(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(connections=20)))
-    with open_connections(client, 10) as honest, open_connections(client, 60, "127.0.0.2") as greedy:
-        assert all(map(is_dropped, greedy[:50]))
-        for connection in (*honest, *greedy[50:]):
+    with open_connections(client, 10) as few, open_connections(client, 60, "127.0.0.2") as many:
+        assert all(map(is_dropped, many[:50]))
+        for connection in (*few, *many[50:]):
             connection.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert b" 200 " in connection.recv(1000)
 

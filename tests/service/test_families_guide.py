@@ -11,13 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
+from tests.guides import PROJECT, find_blocks
+
+DOCS = PROJECT / "docs"
+GUIDE = (DOCS / "families.md").read_text(encoding="utf-8")
+COMMAND_LINES = [
+    line for block in find_blocks(GUIDE, "bash") for line in block.splitlines() if line.startswith("facebank ")
+]
 MIN_KEY_LENGTH = 20
-
-
-def commands() -> list[str]:
-    blocks = re.findall(r"```bash\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("facebank ")]
 
 
 @pytest.fixture
@@ -27,10 +28,9 @@ def environment(gallery: Path, tmp_path: Path) -> dict[str, str]:
 
 
 def test_commands_of_the_guide_work_in_sequence(environment: dict[str, str]) -> None:
-    guide_commands = commands()
-    assert len(guide_commands) == 5
-    for command in guide_commands:
-        words = shlex.split(command.replace("~", environment["HOME"]).replace(" --open", ""))
+    assert len(COMMAND_LINES) == 5
+    for line in COMMAND_LINES:
+        words = shlex.split(line.replace("~", environment["HOME"]).replace(" --open", ""))
         if "keys" in words:
             completed = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
             assert completed.returncode == 0, completed.stderr
@@ -39,8 +39,8 @@ def test_commands_of_the_guide_work_in_sequence(environment: dict[str, str]) -> 
         with subprocess.Popen([*words, "--port", "0"], env=environment, stderr=subprocess.PIPE, text=True) as service:
             assert service.stderr is not None
             try:
-                lines = iter(service.stderr.readline, "")
-                address = next(found[0] for line in lines if (found := re.findall(r"http://\S+", line)))
+                output = iter(service.stderr.readline, "")
+                address = next(match[0] for text in output if (match := re.search(r"http://\S+", text)))
                 response = httpx.get(address.replace("0.0.0.0", "127.0.0.1"), trust_env=False)
                 assert response.status_code == (303 if "--host" in words else 200)
             finally:
@@ -49,6 +49,6 @@ def test_commands_of_the_guide_work_in_sequence(environment: dict[str, str]) -> 
 
 
 def test_pictures_of_the_guide_exist() -> None:
-    pictures = re.findall(r"\]\((pages/[^)]+)\)", GUIDE.read_text(encoding="utf-8"))
-    assert len(pictures) >= 4
-    assert all((GUIDE.parent / picture).is_file() for picture in pictures)
+    paths = re.findall(r"\]\((pages/[^)]+)\)", GUIDE)
+    assert len(paths) >= 4
+    assert all((DOCS / path).is_file() for path in paths)

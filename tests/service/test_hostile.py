@@ -1,4 +1,4 @@
-"""Hostile requests and albums; permissions are in test_roles."""
+"""Hostile requests, names and albums."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from PIL import Image
 from facebank import FaceBank
 from facebank.service.options import ServiceOptions
 
-from .conftest import BARACK, MARK, Serve, wait_for_scan
-from .test_access import send_raw
+from .conftest import BARACK, HOSTILE_NAME, Serve, send_raw, wait_for_scan
 
-JSON = {"Content-Type": "application/json"}
-TAG = re.compile(r"<script src=//|<img src=x|onerror=alert\(1\)>[^&]*<|>49<")
+JSON_HEADERS = {"Content-Type": "application/json"}
+UNESCAPED = re.compile(r"<script src=//|<img src=x|onerror=alert\(1\)>[^&]*<|>49<")
 
 
-def test_html_in_external_names_is_shown_as_text(marked_client: httpx.Client) -> None:
+def test_html_in_external_names_is_shown_as_text(hostile_client: httpx.Client) -> None:
     addresses = [
         "/",
         "/who",
         "/look-alikes",
         "/add",
         "/settings",
-        f"/?q={MARK.replace('{', '%7B')}",
+        f"/?q={HOSTILE_NAME.replace('{', '%7B')}",
         "/people/999",
         "/nothing",
     ]
@@ -40,11 +39,11 @@ def test_html_in_external_names_is_shown_as_text(marked_client: httpx.Client) ->
         if address in visited:
             continue
         visited.add(address)
-        page = marked_client.get(address)
+        page = hostile_client.get(address)
         if not page.headers.get("content-type", "").startswith("text/html"):
             assert page.headers["x-content-type-options"] == "nosniff"
             continue
-        assert not TAG.search(page.text), (address, TAG.search(page.text))
+        assert not UNESCAPED.search(page.text), (address, UNESCAPED.search(page.text))
         assert "<svg onload" not in page.text
         assert re.findall(r"<script(?! type=\"module\" src=\"/static/)", page.text) == [], address
         assert not re.search(r"<[^>]*\son[a-z]+=(?![^<]*&gt;)[^>]*>", re.sub(r'"[^"]*"', '""', page.text)), address
@@ -53,17 +52,17 @@ def test_html_in_external_names_is_shown_as_text(marked_client: httpx.Client) ->
     assert "/people/1" in visited
 
 
-def test_pictures_have_no_metadata_of_their_photo(marked_client: httpx.Client) -> None:
-    pages = [marked_client.get(address).text for address in ("/", "/people/1", "/people/2")]
+def test_pictures_have_no_metadata_of_their_photo(hostile_client: httpx.Client) -> None:
+    pages = [hostile_client.get(address).text for address in ("/", "/people/1", "/people/2")]
     photos = {link for page in pages for link in re.findall(r'href="(/photos/\w+)"', page)}
-    pages += [marked_client.get(photo).text for photo in photos]
+    pages += [hostile_client.get(photo).text for photo in photos]
     pictures = {link for page in pages for link in re.findall(r'"(/pictures/[^"]+)"', page)}
     assert len(pictures) >= 6
     for picture in pictures:
-        response = marked_client.get(picture)
-        with Image.open(io.BytesIO(response.content)) as opened:
-            assert dict(opened.getexif()) == {}, picture
-            assert not {"exif", "comment", "xmp", "icc_profile"} & set(opened.info), picture
+        response = hostile_client.get(picture)
+        with Image.open(io.BytesIO(response.content)) as image:
+            assert dict(image.getexif()) == {}, picture
+            assert not {"exif", "comment", "xmp", "icc_profile"} & set(image.info), picture
         assert b"evil.example" not in response.content
 
 
@@ -107,7 +106,7 @@ def test_invalid_origin_counts_as_another_site(client: httpx.Client, origin: str
 )
 @pytest.mark.parametrize("part", ["[],", '{"a":1},', "1,"])
 def test_json_with_too_many_values_is_refused_before_parsing(client: httpx.Client, route: str, part: str) -> None:
-    response = client.post(route, content=f'{{"skipped": [{part * 200_000}1]}}'.encode(), headers=JSON)
+    response = client.post(route, content=f'{{"skipped": [{part * 200_000}1]}}'.encode(), headers=JSON_HEADERS)
     assert response.status_code == 413
 
 
@@ -115,7 +114,7 @@ def test_json_with_too_many_values_is_refused_before_parsing(client: httpx.Clien
 @pytest.mark.parametrize("route", ["/api/v1/identify", "/who/next", "/api/v1/recognition/faces/delete"])
 def test_invalid_json_is_an_error(client: httpx.Client, route: str, content: bytes) -> None:
     for body in (content, b'{"name": ' + content + b"}"):
-        response = client.post(route, content=body, headers=JSON)
+        response = client.post(route, content=body, headers=JSON_HEADERS)
         assert 400 <= response.status_code < 500, response.text
 
 
@@ -132,15 +131,15 @@ def test_error_about_many_values_is_short(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize("damage", ["deleted", "replaced", "garbled", "folder"])
 def test_missing_or_replaced_gallery_is_a_server_error(client: httpx.Client, gallery: Path, damage: str) -> None:
-    other = gallery.with_name("other")
-    shutil.copy(gallery, other)
+    replacement = gallery.with_name("replacement")
+    shutil.copy(gallery, replacement)
     if damage == "garbled":
-        other.write_bytes(b"x" * 5_000)
+        replacement.write_bytes(b"x" * 5_000)
     gallery.unlink()
     if damage == "folder":
         gallery.mkdir()
     elif damage != "deleted":
-        other.rename(gallery)
+        replacement.rename(gallery)
     for route in ("/api/v1/health", "/api/v1/people", "/", "/settings", "/people/1", "/api/v1/metrics"):
         response = client.get(route)
         assert response.status_code in {500, 503, 507}, (route, response.text)

@@ -57,20 +57,20 @@ def test_schema_matches_the_committed_file(document: dict[str, Any]) -> None:
     if RENEW in os.environ:
         SNAPSHOT.write_text(text, encoding="utf-8")
     assert text == SNAPSHOT.read_text(encoding="utf-8"), (
-        f"the OpenAPI document has changed: `{RENEW}=1 python -m pytest tests/service/test_openapi.py -k committed` "
-        "renews tests/service/openapi.json; look at the difference before you commit it"
+        f"the OpenAPI schema has changed: '{RENEW}=1 python -m pytest tests/service/test_openapi.py -k committed' "
+        "renews tests/service/openapi.json; review the difference before you commit it"
     )
 
 
 def test_every_route_is_documented(document: dict[str, Any]) -> None:
-    names = set()
+    operation_ids = set()
     for path, method, operation in operations(document):
         route = f"{method} {path}"
         assert operation["summary"], route
         assert operation["description"], route
         assert operation["tags"], route
-        assert operation["operationId"] not in names, route
-        names.add(operation["operationId"])
+        assert operation["operationId"] not in operation_ids, route
+        operation_ids.add(operation["operationId"])
         (content,) = (
             content
             for status, answer in operation["responses"].items()
@@ -83,12 +83,12 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
             assert problem == {"$ref": "#/components/schemas/problem"}, route
         assert set(operation["responses"]) <= {"200", "201", "202", "304", "4XX", "5XX"}, route
         assert (operation["security"] == []) is (path == "/api/v1/health"), route
-    assert len(names) == 30
+    assert len(operation_ids) == 30
     assert set(document["components"]["securitySchemes"]) == {"bearer", "key"}
 
 
 def test_photo_routes_document_their_request_bodies(document: dict[str, Any]) -> None:
-    kinds = {
+    content_types = {
         path: set(operation["requestBody"]["content"])
         for path, _, operation in operations(document)
         if "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
@@ -97,7 +97,7 @@ def test_photo_routes_document_their_request_bodies(document: dict[str, Any]) ->
         {"multipart/form-data", "application/json", "image/*"},
         {"multipart/form-data", "application/json"},
     )
-    assert kinds == {
+    assert content_types == {
         "/api/v1/identify": photo_types,
         "/api/v1/detect": photo_types,
         "/api/v1/embed": photo_types,

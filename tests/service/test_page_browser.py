@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -16,9 +15,10 @@ import httpx
 import pytest
 
 from facebank import FaceBank
+from facebank.recognition.settings import change_setting
 from facebank.service.options import ServiceOptions
 from tests.demo_photos import DEMO_PHOTOS
-from tests.service.conftest import Serve, side_by_side, wait_for_photos
+from tests.service.conftest import TOKEN, Serve, skip_or_fail, wait_for_photos, write_pair
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -26,7 +26,7 @@ AXE = "axe-core@4.14.1"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 MAX_FIRST_VIEW = 300_000  # bytes
 
-FIND_SMALL_TARGETS = """(least) => {
+FIND_SMALL_TARGETS = """(minimum) => {
     const small = [];
     for (const element of document.querySelectorAll("a[href], button, input, select, textarea, summary")) {
         const isBoxed = element.matches("[type=radio], [type=checkbox], [type=file]");
@@ -34,7 +34,7 @@ FIND_SMALL_TARGETS = """(least) => {
         const { width, height } = target.getBoundingClientRect();
         const isInText = element.matches("a") && getComputedStyle(element).display === "inline";
         const hasAlternative = element.matches(".skip, .frame"); // the face in a frame also has a card
-        if (width && height && !isInText && !hasAlternative && (width < least - 0.5 || height < least - 0.5)) {
+        if (width && height && !isInText && !hasAlternative && (width < minimum - 0.5 || height < minimum - 0.5)) {
             small.push(`${element.outerHTML.slice(0, 120)} ${width} x ${height}`);
         }
     }
@@ -67,13 +67,6 @@ document.addEventListener("DOMContentLoaded", () => (document.documentElement.in
 """
 
 Open = Callable[..., Any]
-
-
-def skip_or_fail(reason: str) -> None:
-    """Skip the test with a reason; in CI, fail."""
-    if os.environ.get("FACEBANK_CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")  # this thread cannot run asyncio while the browser is open
@@ -110,7 +103,7 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
     contexts, faults = [], list[str]()
 
     def start(client: httpx.Client, address: str = "/", **options: Any) -> Any:
-        own = str(client.base_url).rstrip("/")
+        own_origin = str(client.base_url).rstrip("/")
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(10_000)
         contexts.append(context)
@@ -118,12 +111,12 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
         page.add_init_script(DISABLE_UNTIL_LOADED)
         page.on(
             "request",
-            lambda request: faults.append(request.url) if not request.url.startswith((own, "blob:")) else None,
+            lambda request: faults.append(request.url) if not request.url.startswith((own_origin, "blob:")) else None,
         )
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("dialog", lambda dialog: faults.append(f"a dialog opened: {dialog.message}"))
         page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
-        page.goto(own + address)
+        page.goto(own_origin + address)
         return page
 
     yield start
@@ -133,10 +126,10 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
 
 
 @pytest.fixture
-def nameless(serve: Serve, own_album: Path, gallery: Path) -> httpx.Client:
+def unnamed(serve: Serve, own_album: Path, gallery: Path) -> httpx.Client:
     """Client of a service whose album has photos of unnamed people."""
-    for photo in ("barack_obama_portrait_2012", "joe_biden_blue_room", "eileen_collins"):
-        shutil.copy(DEMO_PHOTOS / f"{photo}.jpg", own_album)
+    for name in ("barack_obama_portrait_2012", "joe_biden_blue_room", "eileen_collins"):
+        shutil.copy(DEMO_PHOTOS / f"{name}.jpg", own_album)
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as album:
         for person in bank.people():
             bank.forget(person.name)
@@ -145,7 +138,7 @@ def nameless(serve: Serve, own_album: Path, gallery: Path) -> httpx.Client:
     return serve(ServiceOptions(albums=(own_album,)))
 
 
-def shown_names(client: httpx.Client) -> list[str]:
+def list_names(client: httpx.Client) -> list[str]:
     return sorted(re.findall(r'class="name">([^<]+)<', client.get("/").text))
 
 
@@ -153,8 +146,13 @@ def wait_for_question(page: Any) -> None:
     page.locator("[data-question]").wait_for(state="visible")
 
 
+def find_photo_address(client: httpx.Client) -> str:
+    """Return the address of the page of a photo of the first person."""
+    return str(re.findall(r"/photos/[0-9a-f]{64}", client.get("/people/1").text)[0])
+
+
 def wait_for_decisions(client: httpx.Client) -> None:
-    """Wait until all photos are decided: until then, pages reload themselves."""
+    """Wait until all photos are decided, because pages are reloaded until then."""
     while not client.get("/looking").json()["is_done"]:
         time.sleep(0.02)
 
@@ -165,8 +163,8 @@ def follow_link(page: Any, name: str) -> None:
     page.wait_for_load_state("load")
 
 
-def test_groups_are_named_by_keyboard_and_undone(nameless: httpx.Client, open_page: Open) -> None:
-    page = open_page(nameless, "/who")
+def test_groups_are_named_by_keyboard_and_undone(unnamed: httpx.Client, open_page: Open) -> None:
+    page = open_page(unnamed, "/who")
     wait_for_question(page)
     page.get_by_role("button", name="Save for 2 faces").wait_for()
     page.keyboard.press("t")  # exclude one of the two faces
@@ -176,7 +174,7 @@ def test_groups_are_named_by_keyboard_and_undone(nameless: httpx.Client, open_pa
     page.keyboard.type("Barack")
     page.keyboard.press("Enter")
     page.get_by_text("Barack: 1 face. Learned.").wait_for()
-    assert len(nameless.get("/api/v1/people/Barack/samples").json()["samples"]) == 1
+    assert len(unnamed.get("/api/v1/people/Barack/samples").json()["samples"]) == 1
     page.keyboard.press("u")
     page.get_by_text("Undone: Barack, 1 face.").wait_for()
     page.locator("[data-faces] li").nth(1).wait_for()  # both are back
@@ -191,7 +189,7 @@ def test_groups_are_named_by_keyboard_and_undone(nameless: httpx.Client, open_pa
     page.keyboard.type("Barack")
     page.keyboard.press("Enter")
     page.get_by_text("Barack: 2 faces. Learned.").wait_for()
-    assert shown_names(nameless) == ["Barack"]
+    assert list_names(unnamed) == ["Barack"]
 
     page.keyboard.press("x")  # the next question is about a stranger
     page.get_by_text("Nobody you know: 1 face. Learned.").wait_for()
@@ -209,14 +207,12 @@ def test_groups_are_named_by_keyboard_and_undone(nameless: httpx.Client, open_pa
     page.keyboard.press("u")  # Barack is unnamed again
     page.get_by_text("Undone: Barack, 2 faces.").wait_for()
     page.locator("[data-faces] li").nth(1).wait_for()  # the group of two
-    assert shown_names(nameless) == []
+    assert list_names(unnamed) == []
 
 
 def test_yes_and_no_are_learned(serve: Serve, own_album: Path, gallery: Path, open_page: Open) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         # An unreachable probability makes every face a question.
-        from facebank.recognition.settings import change_setting
-
         change_setting(bank.gallery, "least_probability", "0.9999")
     client = serve(ServiceOptions(albums=(own_album,)))
     page = open_page(client, "/who")
@@ -241,7 +237,7 @@ def test_a_name_is_corrected_on_the_photo_and_undone(family: httpx.Client, open_
     page.get_by_role("heading", name="Barack Junior").wait_for()
     page.get_by_role("button", name="Undo: Barack Junior, 1 face").click()
     page.get_by_role("heading", name="Barack", exact=True).wait_for()
-    assert shown_names(family) == ["Barack", "Eileen"]
+    assert list_names(family) == ["Barack", "Eileen"]
     page.get_by_text("Why?").click()
     page.get_by_text("Compared with the most similar learned faces of Barack").wait_for()
 
@@ -267,19 +263,19 @@ def test_people_are_renamed_merged_split_and_forgotten(family: httpx.Client, ope
     page.get_by_text("facebank cannot remove these").wait_for()
     page.get_by_role("button", name="Forget for good").click()
     page.get_by_text("Eileen Collins is forgotten.").wait_for()
-    assert shown_names(family) == ["Barack"]
+    assert list_names(family) == ["Barack"]
 
 
 def test_pending_requests_finish_before_the_page_reloads(family: httpx.Client, open_page: Open) -> None:
     held_routes = list[Any]()
 
-    def with_progress(route: Any) -> None:
+    def add_progress(route: Any) -> None:
         response = route.fetch()
         progress = "<p data-progress><label></label><progress></progress></p></main>"
         route.fulfill(response=response, body=response.text().replace("</main>", progress))
 
     page = open_page(family, "/")
-    page.route("**/people/2", with_progress)
+    page.route("**/people/2", add_progress)
     follow_link(page, "Eileen")
     page.route("**/looking", lambda route: route.fulfill(json={"is_done": True}))
     page.route("**/remove", lambda route: held_routes.append(route))  # noqa: PLW0108 - Playwright marks the function
@@ -308,7 +304,7 @@ def test_photos_are_dropped_and_an_album_is_scanned(
     page.locator("[data-added] a", has_text="Eileen").wait_for()
 
     page.get_by_label("They all show one person").check()
-    page.set_input_files("input[type=file]", side_by_side(tmp_path / "two.jpg"))
+    page.set_input_files("input[type=file]", write_pair(tmp_path / "two.jpg"))
     page.get_by_text("Type the name and press Enter to learn two.jpg.").wait_for()
     page.keyboard.type("Joe")
     page.keyboard.press("Enter")
@@ -324,7 +320,7 @@ def test_photos_are_dropped_and_an_album_is_scanned(
     )
     page.dispatch_event("[data-drop]", "drop", {"dataTransfer": data})
     page.locator("[data-added] a", has_text="Joe").nth(1).wait_for()
-    assert shown_names(client) == ["Barack", "Eileen", "Joe"]
+    assert list_names(client) == ["Barack", "Eileen", "Joe"]
     assert "null" not in page.inner_text("[data-added]")
 
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", own_album)
@@ -337,17 +333,15 @@ def test_no_page_is_wider_than_the_screen(family: httpx.Client, open_page: Open,
     family.patch("/api/v1/people/Eileen", json={"name": "W" * 200})
     wait_for_decisions(family)
     page = open_page(family, viewport={"width": width, "height": 800})
-    photo = re.search(r"/photos/[0-9a-f]{64}", family.get("/people/1").text)
-    assert photo is not None
-    for address in ("/", "/people/1", photo[0], "/who", "/look-alikes", "/add", "/settings"):
+    photo_address = find_photo_address(family)
+    for address in ("/", "/people/1", photo_address, "/who", "/look-alikes", "/add", "/settings"):
         page.goto(str(family.base_url).rstrip("/") + address)
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width, address
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
         page.locator("[data-ask-page] [data-question], main:not(:has([data-ask-page]))").first.wait_for()
         page.evaluate("import('/static/common.js').then(({ say }) => say(`${'W'.repeat(200)}: 1 face. Learned.`))")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
         assert page.evaluate(FIND_SMALL_TARGETS, 44 if width < 500 else 24) == [], address
-        if address == photo[0]:
+        if address == photo_address:
             assert page.evaluate(FIND_UNREADABLE_LABELS) == [True, 0, 0]
 
 
@@ -356,13 +350,11 @@ def test_pages_have_no_accessibility_violations(
     family: httpx.Client, serve: Serve, open_page: Open, axe: str, scheme: str, tmp_path: Path
 ) -> None:
     page = open_page(family, color_scheme=scheme)
-    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", dark)[:3])) < 200) == (scheme == "dark")
-    photo = re.search(r"/photos/[0-9a-f]{64}", family.get("/people/1").text)
-    assert photo is not None
-    pages = ["/", "/?q=nobody", "/people/1", "/people/99", photo[0], "/who", "/look-alikes", "/add", "/settings"]
-    signed_out = serve(ServiceOptions(), token="a-token-of-more-than-twenty-characters")
-    addresses = [str(family.base_url).rstrip("/") + address for address in pages]
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == (scheme == "dark")
+    paths = ["/", "/?q=nobody", "/people/1", "/people/99", "/who", "/look-alikes", "/add", "/settings"]
+    signed_out = serve(ServiceOptions(), token=TOKEN)
+    addresses = [str(family.base_url).rstrip("/") + path for path in [*paths, find_photo_address(family)]]
     violations = []
     for address in [*addresses, str(signed_out.base_url).rstrip("/") + "/sign-in"]:
         if address.endswith("/sign-in"):
@@ -414,10 +406,9 @@ def test_names_with_script_tags_are_shown_as_text(family: httpx.Client, open_pag
 
 
 def test_a_key_signs_in_until_signing_out(serve: Serve, open_page: Open) -> None:
-    token = "a-token-of-more-than-twenty-characters"
-    client = serve(token=token)
+    client = serve(token=TOKEN)
     page = open_page(client, "/people/1")
-    page.get_by_label("Key").fill(token)
+    page.get_by_label("Key").fill(TOKEN)
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Barack").wait_for()  # the requested page
     assert page.evaluate("document.cookie") == ""  # no script can read it
@@ -429,24 +420,24 @@ def test_every_control_is_reachable_by_keyboard_with_visible_focus(family: httpx
     page = open_page(family)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to content"
-    reached = set()
+    reached_links = set()
     for _ in range(20):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.getAttribute('href')"))
+        reached_links.add(page.evaluate("document.activeElement.getAttribute('href')"))
         style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert style == "solid" or page.evaluate("document.activeElement === document.body")
-    assert {"/", "/who", "/look-alikes", "/add", "/settings", "/people/1", "/people/2"} <= reached
+    assert {"/", "/who", "/look-alikes", "/add", "/settings", "/people/1", "/people/2"} <= reached_links
 
 
-def test_html_in_names_notes_files_and_folders_is_inert(marked_client: httpx.Client, open_page: Open) -> None:
-    page = open_page(marked_client, "/")
-    person_links = re.findall(r'href="(/people/\d+)"', marked_client.get("/").text)
+def test_html_in_names_notes_files_and_folders_is_inert(hostile_client: httpx.Client, open_page: Open) -> None:
+    page = open_page(hostile_client, "/")
+    person_links = re.findall(r'href="(/people/\d+)"', hostile_client.get("/").text)
     photos = [
-        link for person in person_links for link in re.findall(r'href="(/photos/\w+)"', marked_client.get(person).text)
+        link for person in person_links for link in re.findall(r'href="(/photos/\w+)"', hostile_client.get(person).text)
     ]
     assert photos
     for address in (*person_links, *photos, "/look-alikes", "/add", "/settings", "/who"):
-        page.goto(str(marked_client.base_url).rstrip("/") + address)
+        page.goto(str(hostile_client.base_url).rstrip("/") + address)
         for summary in page.locator("summary").all():
             summary.click()
         for opener in page.locator("[data-opens]").all():
@@ -457,7 +448,7 @@ def test_html_in_names_notes_files_and_folders_is_inert(marked_client: httpx.Cli
     page.locator("[data-name-form] input").fill("<img src=x onerror=alert(1)>")
     page.keyboard.press("Enter")
     page.get_by_text("<img src=x onerror=alert(1)>: 1 face. Learned.").wait_for()
-    page.goto(str(marked_client.base_url).rstrip("/") + "/add")
+    page.goto(str(hostile_client.base_url).rstrip("/") + "/add")
     page.get_by_label("Choose photos").set_input_files(str(DEMO_PHOTOS / "barack_obama_speech.jpg"))
     page.locator("[data-added] li").get_by_text(re.compile("<img src=x|<script")).first.wait_for()
     assert page.locator("img[src=x], script:not([src^='/static/'])").count() == 0

@@ -1,4 +1,4 @@
-"""Answers of the service about photos match the library."""
+"""Answers of the service about photos, which match the library."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_answers_follow_the_schema_and_are_rounded(client: httpx.Client) -> None
 
 def test_photos_are_accepted_as_form_raw_and_json(client: httpx.Client) -> None:
     data = BARACK.read_bytes()
-    text = base64.b64encode(data).decode()
+    encoded = base64.b64encode(data).decode()
     form = {"files": {"photos": ("me.jpg", data)}}
     requests = (
         (form, "me.jpg"),
         ({"content": data, "headers": {"X-Photo-Name": "../secret/me.jpg"}}, "me.jpg"),
-        ({"json": {"photos": [text]}}, "photo 1"),
-        ({"json": {"photo": {"name": "me.jpg", "data": f"data:image/jpeg;base64,{text}"}}}, "me.jpg"),
+        ({"json": {"photos": [encoded]}}, "photo 1"),
+        ({"json": {"photo": {"name": "me.jpg", "data": f"data:image/jpeg;base64,{encoded}"}}}, "me.jpg"),
     )
     for request, name in requests:
         (reply,) = client.post("/api/v1/identify", **request).json()["photos"]
@@ -78,10 +78,13 @@ def test_two_photos_are_compared(client: httpx.Client) -> None:
     assert unreadable.json()["detail"].startswith("none.jpg")
 
 
-def test_faces_are_detected_without_names_and_embeddings_are_disabled(serve: Serve, client: httpx.Client) -> None:
-    data = BARACK.read_bytes()
-    (reply,) = client.post("/api/v1/detect", content=data).json()["photos"]
+def test_faces_are_detected_without_names(client: httpx.Client) -> None:
+    (reply,) = client.post("/api/v1/detect", content=BARACK.read_bytes()).json()["photos"]
     assert set(reply["faces"][0]) == {"box", "landmarks", "detection_score", "quality"}
+
+
+def test_embeddings_are_returned_only_if_enabled(serve: Serve, client: httpx.Client) -> None:
+    data = BARACK.read_bytes()
     refused = client.post("/api/v1/embed", content=data)
     assert (refused.status_code, refused.json()["code"]) == (403, "EmbeddingsAreOff")
     (reply,) = serve(ServiceOptions(embeddings=True)).post("/api/v1/embed", content=data).json()["photos"]
@@ -98,10 +101,10 @@ def test_faces_are_detected_without_names_and_embeddings_are_disabled(serve: Ser
         ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "JsonNotUnderstood"),
         ({"content": b"[" * 40_000, "headers": {"Content-Type": "application/json"}}, 400, "JsonNotUnderstood"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "FormNotUnderstood"),
-        ({"files": [("photos", (f"{n}.jpg", b"x")) for n in range(4)]}, 413, "TooMany"),
+        ({"files": [("photos", (f"{number}.jpg", b"x")) for number in range(4)]}, 413, "TooMany"),
     ],
 )
-def test_content_without_photos_is_refused_in_a_sentence(
+def test_invalid_requests_are_refused_with_a_code(
     serve: Serve, options: dict[str, object], status: int, code: str
 ) -> None:
     client = serve(ServiceOptions(limits=Limits(photos=3)))

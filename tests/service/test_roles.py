@@ -1,4 +1,4 @@
-"""Permissions of each role on each route, listed in the table below."""
+"""The role that each route needs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ from facebank.service.application import make_app
 from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
 
-from .conftest import Serve
-from .test_access import send_raw
-
-NETWORK = ServiceOptions(hosts=("photos.home",))
+from .conftest import NETWORK, Serve, send_raw
 
 ROUTES = {
     None: """
@@ -127,7 +124,7 @@ READS = {route for route in ROLE_OF_ROUTE if route.startswith("GET ")}
 
 
 def send_request(client: httpx.Client, route: str, **headers: str) -> httpx.Response:
-    """Return the response of a route to a request without meaningful values."""
+    """Return the response of a route to a request for things that do not exist."""
     method, path = route.split()
     url = re.sub(r"{([^}]+)}", lambda match: VALUES.get(match[1], "999"), path)
     content = None if route in READS else b"{}"

@@ -17,22 +17,22 @@ from facebank.service.options import ServiceOptions
 from facebank.service.problems import RequestError
 from tests.demo_photos import DEMO_PHOTOS
 
-from .conftest import NAMES, Serve, wait_for_scan
+from .conftest import FILE_NAMES, Serve, wait_for_scan
 
 
-def events(client: httpx.Client) -> list[tuple[str, dict[str, object]]]:
-    """Return all events of the stream of a scan."""
-    received = []
+def read_events(client: httpx.Client) -> list[tuple[str, dict[str, object]]]:
+    """Return the name and data of all events of the stream of a scan."""
+    events = []
     with client.stream("GET", "/api/v1/album/scan/events") as response:
         assert response.headers["content-type"].startswith("text/event-stream")
-        kind = ""
+        event_name = ""
         for line in response.iter_lines():
-            name, _, value = line.partition(": ")
-            if name == "event":
-                kind = value
-            elif name == "data":
-                received.append((kind, json.loads(value)))
-    return received
+            field, _, value = line.partition(": ")
+            if field == "event":
+                event_name = value
+            elif field == "data":
+                events.append((event_name, json.loads(value)))
+    return events
 
 
 def test_progress_of_a_scan_is_streamed_to_its_end(serve: Serve, album: Path) -> None:
@@ -40,9 +40,8 @@ def test_progress_of_a_scan_is_streamed_to_its_end(serve: Serve, album: Path) ->
     assert client.get("/api/v1/album/scan").json()["status"] == "none"
     started = client.post("/api/v1/album/scan")
     assert (started.status_code, started.json()["status"], started.json()["folders"]) == (202, "running", [str(album)])
-    streamed = events(client)
-    assert [kind for kind, _ in streamed][-1] == "end"
-    _, state = streamed[-1]
+    *progress_events, (last_name, state) = read_events(client)
+    assert last_name == "end"
     assert (state["status"], state["done"], state["total"], state["seconds_left"]) == ("done", 2, 2, 0.0)
     assert state["report"] == {
         "unchanged": 0,
@@ -54,11 +53,11 @@ def test_progress_of_a_scan_is_streamed_to_its_end(serve: Serve, album: Path) ->
         "videos": 0,
         "unsupported": 0,
     }
-    assert all(kind == "progress" for kind, _ in streamed[:-1])
+    assert all(name == "progress" for name, _ in progress_events)
     again = client.post("/api/v1/album/scan", json={"folders": ["2012"]}).json()
     assert again["folders"] == [str(album / "2012")]
     assert wait_for_scan(client)["report"]["unchanged"] == 2  # type: ignore[index]
-    assert events(client) == [("end", client.get("/api/v1/album/scan").json())]
+    assert read_events(client) == [("end", client.get("/api/v1/album/scan").json())]
 
 
 def test_unreadable_photos_are_reported(serve: Serve, album: Path) -> None:
@@ -101,11 +100,11 @@ def test_invalid_folder_name_is_outside_the_album(album: Path) -> None:
 def test_links_out_of_the_album_are_skipped(serve: Serve, album: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    shutil.copy(DEMO_PHOTOS / NAMES[0], outside / "secret.jpg")
+    shutil.copy(DEMO_PHOTOS / FILE_NAMES[0], outside / "secret.jpg")
     (album / "photo.jpg").symlink_to(outside / "secret.jpg")
     (album / "folder").symlink_to(outside)
     (album / "root").symlink_to("/")
-    (album / "inside.jpg").symlink_to(album / "2012" / NAMES[1])
+    (album / "inside.jpg").symlink_to(album / "2012" / FILE_NAMES[1])
     client = serve(ServiceOptions(albums=(album,)))
     client.post("/api/v1/album/scan")
     state = wait_for_scan(client)
@@ -135,7 +134,7 @@ def test_photos_of_a_missing_disk_are_not_forgotten(serve: Serve, album: Path) -
 
 
 def test_canceled_scan_is_resumed_later(serve: Serve, album: Path) -> None:
-    data = (DEMO_PHOTOS / NAMES[1]).read_bytes()
+    data = (DEMO_PHOTOS / FILE_NAMES[1]).read_bytes()
     for number in range(40):
         (album / f"{number}.jpg").write_bytes(data + number.to_bytes(2))
     client = serve(ServiceOptions(albums=(album,), workers=1))
@@ -149,7 +148,7 @@ def test_canceled_scan_is_resumed_later(serve: Serve, album: Path) -> None:
     assert wait_for_scan(client)["status"] == "done"
 
 
-def test_clients_that_never_read_block_nothing(serve: Serve, album: Path) -> None:
+def test_clients_that_never_read_do_not_block_a_scan(serve: Serve, album: Path) -> None:
     client = serve(ServiceOptions(albums=(album,)))
     url = urlsplit(str(client.base_url))
     client.post("/api/v1/album/scan")
@@ -158,14 +157,14 @@ def test_clients_that_never_read_block_nothing(serve: Serve, album: Path) -> Non
         for connection in connections:
             connection.sendall(b"GET /api/v1/album/scan/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert wait_for_scan(client)["status"] == "done"
-        assert events(client)[-1][0] == "end"
+        assert read_events(client)[-1][0] == "end"
     finally:
         for connection in connections:
             connection.close()
 
 
 def test_service_stops_during_a_streamed_scan(serve: Serve, album: Path) -> None:
-    data = (DEMO_PHOTOS / NAMES[1]).read_bytes()
+    data = (DEMO_PHOTOS / FILE_NAMES[1]).read_bytes()
     for number in range(60):
         (album / f"{number}.jpg").write_bytes(data + number.to_bytes(2))
     client = serve(ServiceOptions(albums=(album,), workers=1))

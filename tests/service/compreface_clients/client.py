@@ -1,8 +1,8 @@
-"""Runs calls of CompreFace's published Python client: ``python client.py SERVER PORT KEY < request.json``.
+"""Calls CompreFace's published Python client: ``python client.py SERVER PORT KEY < steps.json > results.json``.
 
-The request is ``{"options": {...}, "steps": [...]}``: the options of the client, and the calls in order. A step is
-``["part.method", argument, ...]``; an argument ``{"file": PATH}`` is replaced by the file's bytes. Prints the results
-as JSON. Runs in a virtual environment with the client and without facebank.
+The input is ``{"options": {...}, "steps": [...]}``. A step is ``["service.method", argument, ...]``; an argument
+``{"file": PATH}`` is replaced by the file's bytes. A result is the client's return value. Runs in a virtual environment
+with the client and without facebank.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ def main() -> None:
 
     server, port, key = sys.argv[1:]
     request = json.load(sys.stdin)
-    service = CompreFace(server, port, request["options"])
-    recognition = service.init_face_recognition(key)
-    parts = {
+    client = CompreFace(server, port, request["options"])
+    recognition = client.init_face_recognition(key)
+    services = {
         "recognition": recognition,
         "faces": recognition.get_face_collection(),
         "subjects": recognition.get_subjects(),
-        "verification": service.init_face_verification(key),
-        "detection": service.init_face_detection(key),
+        "verification": client.init_face_verification(key),
+        "detection": client.init_face_detection(key),
     }
     results = []
     for name, *arguments in request["steps"]:
-        part, method = name.split(".")
-        results.append(getattr(parts[part], method)(*map(read_argument, arguments)))
+        service, method = name.split(".")
+        results.append(getattr(services[service], method)(*map(read_argument, arguments)))
     json.dump(results, sys.stdout)
 
 
