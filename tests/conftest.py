@@ -16,11 +16,11 @@ collect_ignore = ["fork_script.py"]  # run as a script
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-# A background process may inherit ignored Ctrl-C, but tests interrupt their child processes with it.
+# A background process may inherit an ignored SIGINT, with which tests interrupt their child processes.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Side by side, the workers of pytest-xdist use all cores; further threads of theirs would only wait for one another.
+# pytest-xdist runs a worker on each core, so further threads of a worker would only compete.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,7 +37,7 @@ def find_shared() -> Path | None:
     if (folder / "data").is_dir() and (folder / "models").is_dir():
         return folder
     if configured:
-        raise pytest.UsageError(f"FACEBANK_DATA names {configured}, which has no data/ and models/")
+        raise pytest.UsageError(f"FACEBANK_DATA is {configured}: set it to a folder with data/ and models/")
     return None
 
 

@@ -19,21 +19,22 @@ bank = FaceBank.open(path, device="cpu")
 
 
 def identify(_: object = None) -> list[str]:
-    """Return exact identifications as text."""
+    """Return the embedding and decision of each face as text, for exact comparison."""
     return [repr((face.embedding.tobytes(), face.decision)) for photo in bank.identify(PHOTO) for face in photo.faces]
 
 
 def run_child(*, enrolls: bool) -> bool:
-    """Use the bank in a forked process; enrolling another person changes the results."""
+    """Return whether a forked process rejects the old analyzer and identifies like its parent."""
     signal.alarm(120)
+    is_rejected = False
     try:
         next(analyzer.analyze([read_photo(PHOTO)]))
     except DeviceError as error:
-        refused = "before this process was forked" in str(error)
-    same = identify() == expected
-    if enrolls:
+        is_rejected = "before this process was forked" in str(error)
+    is_equal = identify() == expected
+    if enrolls:  # changes the results, so it comes last
         bank.enroll("Eileen Collins", folder / "eileen_collins.jpg")
-    return refused and same
+    return is_rejected and is_equal
 
 
 bank.enroll("Barack Obama", folder / "barack_obama_portrait_2012.jpg")

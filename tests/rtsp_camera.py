@@ -23,7 +23,7 @@ _SDP = (
 
 
 class RtspCamera:
-    """Serves frames, from the first for each connection, which is closed after the last.
+    """Sends all frames to each connection, then closes it.
 
     Parameters
     ----------
@@ -107,21 +107,21 @@ def _request(connection: socketserver.StreamRequestHandler) -> tuple[str, dict[s
 
 def _answer(
     connection: socketserver.StreamRequestHandler,
-    request: dict[str, str],
+    request_headers: dict[str, str],
     status: str,
     headers: str = "",
     body: str = "",
 ) -> None:
     length = f"Content-Length: {len(body)}\r\n" if body else ""
-    head = f"RTSP/1.0 {status}\r\nCSeq: {request.get('cseq', '0')}\r\nSession: 1\r\n{headers}{length}\r\n"
+    head = f"RTSP/1.0 {status}\r\nCSeq: {request_headers.get('cseq', '0')}\r\nSession: 1\r\n{headers}{length}\r\n"
     connection.wfile.write((head + body).encode())
 
 
 def _transport_stream(frames: Sequence[np.ndarray], rate: float, path: Path) -> bytes:
     height, width = frames[0].shape[:2]
-    file = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
-    assert file.isOpened()
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
+    assert writer.isOpened()
     for frame in frames:
-        file.write(frame)
-    file.release()
+        writer.write(frame)
+    writer.release()
     return path.read_bytes()

@@ -31,9 +31,9 @@ IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.pyc", "golden",
 
 
 def run(
-    *command: str | Path, folder: Path, code: int = 0, variables: dict[str, str] | None = None
+    *command: str | Path, folder: Path, exit_code: int = 0, variables: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command outside of the checkout and without this environment's packages; check its exit code."""
+    """Run a command in a folder, without this environment's packages, and check its exit code."""
     inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     process = subprocess.run(
         [str(part) for part in command],
@@ -44,7 +44,7 @@ def run(
         timeout=600,
         check=False,
     )
-    assert process.returncode == code, process.stdout + process.stderr
+    assert process.returncode == exit_code, process.stdout + process.stderr
     return process
 
 
@@ -78,11 +78,11 @@ def list_files(folder: Path, root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_wheel_has_library_data_and_command(wheel: Path, sources: Path) -> None:
+def test_the_wheel_has_the_library_its_data_and_the_command_line(wheel: Path, sources: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
-    program = {f"facebank_{name}" for name in list_files(sources / "cli", sources)}
-    expected = list_files(sources / "facebank", sources) | program
+    command_line = {f"facebank_{name}" for name in list_files(sources / "cli", sources)}
+    expected = list_files(sources / "facebank", sources) | command_line
     metadata = {name for name in names if name.split("/")[0].endswith(".dist-info")}
     assert names - metadata == expected
     assert "facebank/py.typed" in names
@@ -101,9 +101,9 @@ def test_the_sdist_has_the_sources_of_the_wheel_without_tests(distributions: Pat
     assert others == {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
 
 
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_no_other_weights_are_included(distributions: Path, wheel: Path, kind: str) -> None:
-    if kind == "wheel":
+@pytest.mark.parametrize("distribution", ["wheel", "sdist"])
+def test_only_embedded_weights_are_included(distributions: Path, wheel: Path, distribution: str) -> None:
+    if distribution == "wheel":
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
     else:
@@ -129,10 +129,10 @@ def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> 
     }
     run(python, "-m", "pip", "install", "--quiet", wheel, folder=tmp_path)
     assert __version__ in run(programs / "facebank", "--version", folder=tmp_path, variables=variables).stdout
-    message = run(programs / "facebank", "demo", folder=tmp_path, code=2, variables=variables).stderr
+    message = run(programs / "facebank", "demo", folder=tmp_path, exit_code=2, variables=variables).stderr
     assert "facebank[cpu]" in message
     assert len(message.splitlines()) == 1
-    report = run(programs / "facebank", "doctor", folder=tmp_path, code=1, variables=variables).stdout
+    report = run(programs / "facebank", "doctor", folder=tmp_path, exit_code=1, variables=variables).stdout
     assert "-m pip install 'facebank[cpu]'" in report
 
     run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cpu]", folder=tmp_path)
@@ -146,8 +146,8 @@ def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> 
 def test_an_editable_installation_has_the_command(sources: Path, tmp_path: Path) -> None:
     python, programs = create_environment(tmp_path / "venv")
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", sources, folder=tmp_path)
-    paths = run(python, "-c", "import facebank, facebank_cli; print(facebank.__file__, facebank_cli.__file__)",
-               folder=tmp_path).stdout.split()  # fmt: skip
+    program = "import facebank, facebank_cli; print(facebank.__file__, facebank_cli.__file__)"
+    paths = run(python, "-c", program, folder=tmp_path).stdout.split()
     assert [Path(path).resolve() for path in paths] == [
         (sources / "facebank" / "__init__.py").resolve(),
         (sources / "cli" / "__init__.py").resolve(),

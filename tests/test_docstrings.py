@@ -1,4 +1,4 @@
-"""Public names have docstrings with examples, which run as doctests (see ``conftest.py`` in the root folder)."""
+"""Public names have docstrings with examples, which run as doctests with the fixtures of ``conftest.py``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ESTIMATORS = [name for name, value in vars(sklearn).items() if name.startswith("
 
 
 def list_public_methods(cls: type) -> list[str]:
-    kinds = (classmethod, staticmethod, property)
+    method_types = (classmethod, staticmethod, property)
     return [
         name
         for name, value in vars(cls).items()
-        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
+        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, method_types))
     ]
 
 
@@ -37,22 +37,22 @@ PUBLIC = [
 ]
 
 
-@pytest.mark.parametrize("dotted", PUBLIC)
-def test_every_public_name_has_an_example(dotted: str) -> None:
-    _, *parts = dotted.split(".")
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_has_an_example(name: str) -> None:
+    _, *parts = name.split(".")
     value: object = facebank
     for part in parts:
         value = getattr(value, part)
     text = inspect.getdoc(value) or ""
-    assert "Examples\n--------\n>>> " in text, f"{dotted} has no example"
+    assert "Examples\n--------\n>>> " in text, f"{name} has no example"
 
 
-def test_examples_run_with_the_default_options() -> None:
+def test_modules_of_public_names_are_in_testpaths() -> None:
     options = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
     assert "--doctest-modules" in options["addopts"]
     tested = {PROJECT / path for path in options["testpaths"]}
     modules = {getattr(facebank, name).__module__ for name in NAMES} | {"facebank", "facebank.sklearn"}
     for module in modules:
-        path = PROJECT / Path(*module.split("."))
-        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        assert file in tested, f"the examples of {module} are not in testpaths"
+        folder = PROJECT / Path(*module.split("."))
+        path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+        assert path in tested, f"the examples of {module} are not in testpaths"

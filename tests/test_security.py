@@ -1,4 +1,4 @@
-"""The tests that SECURITY.md names exist."""
+"""The tests that SECURITY.md mentions exist."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (PROJECT / "SECURITY.md").read_text("utf-8"))))
+MENTIONED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (PROJECT / "SECURITY.md").read_text("utf-8"))))
 
 
-def test_the_policy_names_tests() -> None:
-    assert len(NAMED) > 20
+def test_the_policy_mentions_tests() -> None:
+    assert len(MENTIONED) > 20
 
 
-@pytest.mark.parametrize(("file", "test"), NAMED)
-def test_mentioned_tests_exist(file: str, test: str) -> None:
-    tree = ast.parse((PROJECT / file).read_text("utf-8"))
+@pytest.mark.parametrize(("path", "name"), MENTIONED)
+def test_mentioned_tests_exist(path: str, name: str) -> None:
+    tree = ast.parse((PROJECT / path).read_text("utf-8"))
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    assert not test or test in names
+    assert not name or name in names

@@ -47,13 +47,14 @@ def test_settings_are_stored_except_defaults(gallery: Gallery) -> None:
     assert DecisionSettings.from_gallery(gallery) == DecisionSettings(classifier="knn")
 
 
-@pytest.mark.parametrize("kind", ["auto", *CLASSIFIERS])
-def test_every_classifier_is_accepted(gallery: Gallery, kind: str) -> None:
-    assert change_setting(gallery, "classifier", kind) == Setting("classifier", kind, "prototype", is_set=True)
+@pytest.mark.parametrize("classifier", ["auto", *CLASSIFIERS])
+def test_every_classifier_is_accepted(gallery: Gallery, classifier: str) -> None:
+    expected = Setting("classifier", classifier, "prototype", is_set=True)
+    assert change_setting(gallery, "classifier", classifier) == expected
 
 
 @given(st.floats() | st.integers() | st.text(max_size=20) | st.none() | st.booleans())
-def test_fractions_are_accepted_or_rejected(value: float | str | bool | None) -> None:
+def test_accepted_fractions_are_within_their_limits(value: float | str | bool | None) -> None:
     for key, smallest, largest in (
         ("fpir", MIN_FPIR, MAX_FPIR),
         ("stranger_share", 0.0, 1.0),
@@ -95,7 +96,7 @@ def test_invalid_values_are_rejected(settings: dict[str, float | str]) -> None:
 
 
 @pytest.mark.parametrize("fpir", [MIN_FPIR, 0.01, MAX_FPIR])
-def test_accepted_rates_are_within_the_calibration(fpir: float) -> None:
+def test_rates_of_the_calibration_are_accepted(fpir: float) -> None:
     assert DecisionSettings(fpir=fpir).fpir == fpir
     assert (MIN_FPIR, MAX_FPIR) == (0.001, 0.2)
 
@@ -137,7 +138,7 @@ def test_a_setting_is_changed_and_reset(gallery: Gallery) -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("fpir", {}), ("fpir", 7), ("classifier", ["knn"]), ("classifier", 1), ("stranger_share", True)]
 )
-def test_an_invalid_stored_value_names_the_command_to_reset_it(gallery: Gallery, key: str, value: object) -> None:
+def test_an_invalid_stored_value_is_an_error_with_the_reset_command(gallery: Gallery, key: str, value: object) -> None:
     gallery.write_setting(key, value)
     for read in (DecisionSettings.from_gallery, list_settings):
         with pytest.raises(GalleryFormatError, match=f"'facebank settings unset {key}'"):

@@ -25,7 +25,7 @@ THREADS = 16
 
 
 @pytest.fixture(scope="module")
-def probes(shared: Path) -> list[Path]:
+def probe_paths(shared: Path) -> list[Path]:
     folder = shared / "data" / "photos" / "probe"
     names = ("alex_lacamoire1", "johnsnow_test1", "kit_with_rose", "obama1", "obama_and_biden", "two_people")
     return [folder / f"{name}.jpg" for name in names]
@@ -33,16 +33,16 @@ def probes(shared: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def people(shared: Path) -> dict[str, list[Path]]:
-    """Photos of sixteen people: those of the album, and others with one photo each."""
-    album = sorted((shared / "data" / "photos" / "enrol").iterdir())
+    """Paths of photos of sixteen people: two each of the enrolled ones, and one each of others."""
+    enrolled = sorted((shared / "data" / "photos" / "enrol").iterdir())
     others = [folder for folder in sorted((shared / "data" / "lfw").iterdir()) if len(list(folder.iterdir())) > 2]
-    folders = [*album, *others[: THREADS - len(album)]]
-    return {folder.name: sorted(folder.iterdir())[: 2 if folder in album else 1] for folder in folders}
+    folders = [*enrolled, *others[: THREADS - len(enrolled)]]
+    return {folder.name: sorted(folder.iterdir())[: 2 if folder in enrolled else 1] for folder in folders}
 
 
 @pytest.fixture(scope="module")
-def guests(shared: Path) -> list[Path]:
-    """One photo each of sixteen other people."""
+def guest_paths(shared: Path) -> list[Path]:
+    """Paths of one photo each of sixteen other people."""
     folders = sorted((shared / "data" / "lfw").iterdir(), reverse=True)
     return [min(folder.iterdir()) for folder in folders[:THREADS]]
 
@@ -51,16 +51,16 @@ def guests(shared: Path) -> list[Path]:
 def gallery_path(people: dict[str, list[Path]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("filled") / "album.facebank"
     with FaceBank.open(path, device="cpu", threads=1) as bank:
-        for name, photos in list(people.items())[:5]:
-            bank.enroll(name, photos)
+        for name, paths in list(people.items())[:5]:
+            bank.enroll(name, paths)
     return path
 
 
 @pytest.fixture(scope="module")
-def expected(gallery_path: Path, probes: list[Path]) -> list[object]:
+def expected(gallery_path: Path, probe_paths: list[Path]) -> list[object]:
     """Results of a single thread for each photo."""
     with FaceBank.open(gallery_path, device="cpu", threads=1) as bank:
-        return [to_comparable(photo) for probe in probes for photo in bank.identify(probe)]
+        return [to_comparable(photo) for path in probe_paths for photo in bank.identify(path)]
 
 
 def to_comparable(photo: Photo) -> object:
@@ -68,7 +68,7 @@ def to_comparable(photo: Photo) -> object:
     return photo.path, [(face.embedding.tobytes(), face.box.tobytes(), repr(face.decision)) for face in photo.faces]
 
 
-def read_content(bank: FaceBank, guests: list[Path]) -> object:
+def read_content(bank: FaceBank, guest_paths: list[Path]) -> object:
     """Return the content of a gallery without its IDs."""
     gallery = bank.gallery
     with gallery.snapshot():
@@ -81,20 +81,20 @@ def read_content(bank: FaceBank, guests: list[Path]) -> object:
             )
         )
     denied = []
-    for guest in guests:
-        (analyzed,) = bank.engine.analyzer.analyze([read_photo(guest)])
+    for path in guest_paths:
+        (analyzed,) = bank.engine.analyzer.analyze([read_photo(path)])
         denied.append(
             {names[person] for person in gallery.denials_of(FaceKey.from_analysis(analyzed, analyzed.faces[0]))}
         )
     return samples_of_people, denied, {person.name: person.sample_count for person in gallery.people()}
 
 
-def change_and_query(bank: FaceBank, name: str, photos: list[Path], guest: Path, probe: Path) -> object:
+def change_and_query(bank: FaceBank, name: str, paths: list[Path], guest_path: Path, probe_path: Path) -> object:
     """Run many operations; return the results that do not depend on other threads."""
-    report = bank.enroll(name, photos, force=True)
-    bank.enroll(f"guest of {name}", guest, pick="largest", force=True)
-    denial = bank.deny(guest, name, 1)
-    (photo,) = bank.identify(probe)
+    report = bank.enroll(name, paths, force=True)
+    bank.enroll(f"guest of {name}", guest_path, pick="largest", force=True)
+    denial = bank.deny(guest_path, name, 1)
+    (photo,) = bank.identify(probe_path)
     listed = {person.name for person in bank.gallery.people()}
     forgotten = bank.gallery.forget(f"guest of {name}")
     return (
@@ -107,38 +107,40 @@ def change_and_query(bank: FaceBank, name: str, photos: list[Path], guest: Path,
 
 
 def test_results_of_sixteen_threads_equal_those_of_one(
-    people: dict[str, list[Path]], guests: list[Path], probes: list[Path], tmp_path: Path
+    people: dict[str, list[Path]], guest_paths: list[Path], probe_paths: list[Path], tmp_path: Path
 ) -> None:
     tasks = [
-        (name, photos, guest, probes[number % len(probes)])
-        for number, ((name, photos), guest) in enumerate(zip(people.items(), guests, strict=True))
+        (name, paths, guest_path, probe_paths[number % len(probe_paths)])
+        for number, ((name, paths), guest_path) in enumerate(zip(people.items(), guest_paths, strict=True))
     ]
     with FaceBank.open(tmp_path / "single.facebank", device="cpu", threads=1) as single:
         expected_results = [change_and_query(single, *task) for task in tasks]
-        expected_content = read_content(single, guests)
+        expected_content = read_content(single, guest_paths)
     with (
         FaceBank.open(tmp_path / "many.facebank", device="cpu", threads=1) as bank,
         ThreadPoolExecutor(THREADS) as pool,
     ):
         assert list(pool.map(lambda task: change_and_query(bank, *task), tasks)) == expected_results
-        assert read_content(bank, guests) == expected_content
-        concurrent = list(pool.map(lambda probe: [to_comparable(photo) for photo in bank.identify(probe)], probes))
+        assert read_content(bank, guest_paths) == expected_content
+        concurrent = list(pool.map(lambda path: [to_comparable(photo) for photo in bank.identify(path)], probe_paths))
     assert inspect_gallery(bank.path).problems == ()
     with FaceBank.open(bank.path, device="cpu", threads=1) as reopened:
-        assert [[to_comparable(photo) for photo in reopened.identify(probe)] for probe in probes] == concurrent
+        assert [[to_comparable(photo) for photo in reopened.identify(path)] for path in probe_paths] == concurrent
 
 
-def test_sixteen_threads_share_networks_of_several_threads(gallery_path: Path, probes: list[Path]) -> None:
+def test_sixteen_threads_share_networks_of_several_threads(gallery_path: Path, probe_paths: list[Path]) -> None:
     with FaceBank.open(gallery_path, device="cpu", threads=2) as bank, ThreadPoolExecutor(THREADS) as pool:
-        expected = [to_comparable(photo) for probe in probes for photo in bank.identify(probe)]
-        futures = [pool.submit(lambda probe: list(bank.identify(probe)), probe) for probe in probes * 3]
+        expected = [to_comparable(photo) for path in probe_paths for photo in bank.identify(path)]
+        futures = [pool.submit(lambda path: list(bank.identify(path)), path) for path in probe_paths * 3]
         assert [to_comparable(photo) for future in futures for photo in future.result()] == expected * 3
 
 
-def test_a_bank_is_used_by_threads_of_asyncio(gallery_path: Path, probes: list[Path], expected: list[object]) -> None:
+def test_a_bank_is_used_by_threads_of_asyncio(
+    gallery_path: Path, probe_paths: list[Path], expected: list[object]
+) -> None:
     async def query(bank: FaceBank) -> list[object]:
         answers = await asyncio.gather(
-            *(asyncio.to_thread(lambda probe: list(bank.identify(probe)), probe) for probe in probes)
+            *(asyncio.to_thread(lambda path: list(bank.identify(path)), path) for path in probe_paths)
         )
         return [to_comparable(photo) for answer in answers for photo in answer]
 
@@ -146,20 +148,20 @@ def test_a_bank_is_used_by_threads_of_asyncio(gallery_path: Path, probes: list[P
         assert asyncio.run(query(bank)) == expected
 
 
-def test_an_iterator_continues_in_other_threads(gallery_path: Path, probes: list[Path]) -> None:
+def test_an_iterator_continues_in_other_threads(gallery_path: Path, probe_paths: list[Path]) -> None:
     with FaceBank.open(gallery_path, device="cpu", threads=1) as bank:
-        expected = [to_comparable(photo) for photo in bank.identify(probes)]
-        photos = bank.identify(probes)
+        expected = [to_comparable(photo) for photo in bank.identify(probe_paths)]
+        photos = bank.identify(probe_paths)
         results = []
-        for _ in probes:
+        for _ in probe_paths:
             with ThreadPoolExecutor(1) as pool:  # another thread for each photo
                 results.append(to_comparable(pool.submit(next, photos).result()))
     assert results == expected
 
 
-def test_closing_a_bank_applies_to_all_threads(gallery_path: Path, probes: list[Path]) -> None:
+def test_a_closed_bank_raises_in_all_threads(gallery_path: Path, probe_paths: list[Path]) -> None:
     bank = FaceBank.open(gallery_path, device="cpu", threads=1)
-    photos = [read_photo(probe) for probe in probes]
+    photos = [read_photo(path) for path in probe_paths]
     identified = threading.Semaphore(0)
 
     def query(number: int) -> None:
@@ -177,15 +179,19 @@ def test_closing_a_bank_applies_to_all_threads(gallery_path: Path, probes: list[
         errors = [future.exception() for future in as_completed(futures, timeout=60)]
     assert [type(error) for error in errors] == [ClosedError] * 4
     bank.close()
-    for use in (lambda: bank.gallery, lambda: list(bank.identify(probes)), lambda: bank.enroll("Ada", probes)):
+    for use in (
+        lambda: bank.gallery,
+        lambda: list(bank.identify(probe_paths)),
+        lambda: bank.enroll("Ada", probe_paths),
+    ):
         with pytest.raises(ClosedError, match="was closed: open it again"):
             use()
 
 
-def test_sixteen_threads_query_an_album(gallery_path: Path, probes: list[Path], tmp_path: Path) -> None:
-    scan = tmp_path / "album.scan"
-    with FaceBank.open(gallery_path, device="cpu", threads=1) as bank, Album(bank, scan) as album:
-        album.scan(probes)
+def test_sixteen_threads_query_an_album(gallery_path: Path, probe_paths: list[Path], tmp_path: Path) -> None:
+    scan_path = tmp_path / "album.scan"
+    with FaceBank.open(gallery_path, device="cpu", threads=1) as bank, Album(bank, scan_path) as album:
+        album.scan(probe_paths)
         single = [to_comparable(photo) for photo in album.identify()]
         photos = album.find(["obama"])
         with ThreadPoolExecutor(THREADS) as pool:
@@ -193,10 +199,10 @@ def test_sixteen_threads_query_an_album(gallery_path: Path, probes: list[Path], 
                 pool.submit(lambda: [to_comparable(photo) for photo in album.identify()]) for _ in range(THREADS)
             ]
             searches = [pool.submit(album.find, ["obama"]) for _ in range(THREADS)]
-            rescans = [pool.submit(lambda: Album(bank, tmp_path / "other.scan").scan(probes[:1]))]
+            other_scan = pool.submit(lambda: Album(bank, tmp_path / "other.scan").scan(probe_paths[:1]))
             assert all(future.result() == single for future in futures)
             assert all(len(future.result()) == len(photos) for future in searches)
-            assert rescans[0].result().looked_at == 1
+            assert other_scan.result().looked_at == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

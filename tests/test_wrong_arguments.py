@@ -1,4 +1,4 @@
-"""Arguments of wrong types raise facebank's errors with a message."""
+"""Invalid arguments raise facebank's errors with a message."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ import pytest
 from PIL import Image
 
 from facebank import DecisionSettings, FaceBank, FacebankError
-from facebank.errors import GalleryError, StorageError, StreamError, UnreadablePhotoError, UsageError
+from facebank.errors import (
+    GalleryError,
+    InvalidNameError,
+    PackError,
+    StorageError,
+    StreamError,
+    UnreadablePhotoError,
+    UsageError,
+)
+from tests.demo_photos import DEMO_PHOTOS
 
-PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
-OBAMA, SPEECH = (PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech"))
+OBAMA, SPEECH = (DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech"))
 LONG_NAME = "x" * 5000
 IMPOSSIBLE_PATHS = ["a\0b", "\ud800"]
 
@@ -29,7 +37,7 @@ class BytesPath(os.PathLike[Any]):
         return b"photos"
 
 
-class Download:
+class Readable:
     """A file-like object with only a `read` method."""
 
     def read(self) -> bytes:
@@ -48,7 +56,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
 @pytest.mark.parametrize(
     "use",
     [
-        FaceBank.open,
+        lambda path, _: FaceBank.open(path),
         lambda path, bank: bank.album(path),
         lambda path, bank: bank.album().scan(path),
         lambda path, bank: bank.album().scan([path]),
@@ -61,7 +69,7 @@ def test_impossible_paths_are_rejected(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"is not valid for a file|must be text or a pathlib"):
-        use(path) if use == FaceBank.open else use(path, bank)
+        use(path, bank)
     assert not list(tmp_path.iterdir())
 
 
@@ -131,6 +139,8 @@ def test_names_of_other_types_are_rejected(bank: FaceBank, names: Any) -> None:
             "pack must be the name or folder of a pack, not 3",
         ),
         (lambda bank: FaceBank.open(bank.path, threads=10**9), "threads must be a number from 1 to 1,024"),
+        (lambda bank: FaceBank.open(bank.path, device="gpu"), "'gpu': use auto, cpu or cuda"),
+        (lambda _: FaceBank.open(cast("Any", 5)), "the path of the gallery must be text or a pathlib.Path, not 5"),
     ],
 )
 def test_other_arguments_of_wrong_types_are_rejected(
@@ -138,6 +148,23 @@ def test_other_arguments_of_wrong_types_are_rejected(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         use(bank)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True])
+def test_invalid_numbers_of_threads_are_rejected(tmp_path: Path, threads: Any) -> None:
+    with pytest.raises(UsageError, match="threads must be a number from 1"):
+        FaceBank.open(tmp_path / "a.facebank", threads=threads)
+
+
+@pytest.mark.parametrize("name", [None, 3])
+def test_a_new_person_without_a_text_name_is_rejected(bank: FaceBank, name: Any) -> None:
+    with pytest.raises(InvalidNameError, match=f"A person's name is text, not {name}"):
+        bank.enroll(name, SPEECH)
+
+
+def test_an_unknown_pack_is_rejected_on_use(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="no-such-pack"):
+        next(FaceBank.open(tmp_path / "a.facebank", pack="no-such-pack").analyze(SPEECH))
 
 
 @pytest.mark.parametrize("margin", [-0.5, -3, float("nan"), float("inf"), "a", None])
@@ -149,12 +176,12 @@ def test_margins_without_a_crop_are_rejected(bank: FaceBank, margin: Any) -> Non
 
 
 def test_numpy_integers_are_accepted_as_face_numbers(bank: FaceBank) -> None:
-    number: Any = np.int64(1)
-    assert bank.confirm(OBAMA, "Barack", number).face_number == 1
+    face_number: Any = np.int64(1)
+    assert bank.confirm(OBAMA, "Barack", face_number).face_number == 1
 
 
 def test_objects_with_a_read_method_are_accepted(bank: FaceBank) -> None:
-    (photo,) = bank.identify(Download())  # type: ignore[arg-type]
+    (photo,) = bank.identify(Readable())  # type: ignore[arg-type]
     assert [face.person for face in photo.faces] == ["Barack"]
 
 

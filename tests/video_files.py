@@ -34,45 +34,43 @@ def last_shot(shared: Path) -> list[NDArray[np.uint8]]:
 
 
 def parse_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and content of each box, without headers."""
+    """Yield the type and content of each box, without headers."""
     start = 0
     while start + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, start)
-        yield kind, data[start + 8 : start + size]
+        size, box_type = struct.unpack_from(">I4s", data, start)
+        yield box_type, data[start + 8 : start + size]
         start += size
 
 
-def build_box(kind: bytes, content: bytes) -> bytes:
+def build_box(box_type: bytes, content: bytes) -> bytes:
     """Return the bytes of a box."""
-    return struct.pack(">I4s", len(content) + 8, kind) + content
+    return struct.pack(">I4s", len(content) + 8, box_type) + content
 
 
 def change_boxes(data: bytes, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> bytes:
     """Rebuild all boxes with a change applied to each, inner boxes first."""
-    parts = []
-    for kind, content in parse_boxes(data):
-        inner = change_boxes(content, change) if kind in _CONTAINERS else content
-        parts.append(build_box(*change(kind, inner)))
-    return b"".join(parts)
+    boxes = []
+    for box_type, content in parse_boxes(data):
+        inner = change_boxes(content, change) if box_type in _CONTAINERS else content
+        boxes.append(build_box(*change(box_type, inner)))
+    return b"".join(boxes)
 
 
 def move_index_first(data: bytes) -> bytes:
     """Move the index before the frames, as for streaming, so that a truncated file is readable."""
-    parts = dict(parse_boxes(data))
-    shift = len(parts[b"moov"]) + 8
+    boxes = dict(parse_boxes(data))
+    shift = len(boxes[b"moov"]) + 8
 
-    def move_frames(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
-        if kind != b"stco":
-            return kind, content
+    def move_frames(box_type: bytes, content: bytes) -> tuple[bytes, bytes]:
+        if box_type != b"stco":
+            return box_type, content
         (count,) = struct.unpack_from(">I", content, 4)
         positions = struct.unpack_from(f">{count}I", content, 8)
-        return kind, content[:8] + struct.pack(f">{count}I", *(position + shift for position in positions))
+        return box_type, content[:8] + struct.pack(f">{count}I", *(position + shift for position in positions))
 
-    return (
-        build_box(b"ftyp", parts[b"ftyp"])
-        + change_boxes(build_box(b"moov", parts[b"moov"]), move_frames)
-        + b"".join(build_box(kind, content) for kind, content in parse_boxes(data) if kind not in {b"ftyp", b"moov"})
-    )
+    others = [build_box(*box) for box in parse_boxes(data) if box[0] not in {b"ftyp", b"moov"}]
+    moved_index = change_boxes(build_box(b"moov", boxes[b"moov"]), move_frames)
+    return build_box(b"ftyp", boxes[b"ftyp"]) + moved_index + b"".join(others)
 
 
 def cut_to_three_shots(data: bytes) -> bytes:
@@ -84,28 +82,33 @@ def cut_to_three_shots(data: bytes) -> bytes:
 def rotate(data: bytes) -> bytes:
     """Set the display rotation to a quarter turn clockwise."""
     return change_boxes(
-        data, lambda kind, content: (kind, content.replace(_UPRIGHT, _QUARTER) if kind == b"tkhd" else content)
+        data,
+        lambda box_type, content: (
+            box_type,
+            content.replace(_UPRIGHT, _QUARTER) if box_type == b"tkhd" else content,
+        ),
     )
 
 
 def remove_video_track(data: bytes) -> bytes:
     """Remove the video track, so that only the sound remains."""
 
-    def hide_video(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
-        return (b"free", content) if kind == b"trak" and b"vmhd" in content else (kind, content)
+    def hide_video(box_type: bytes, content: bytes) -> tuple[bytes, bytes]:
+        return (b"free", content) if box_type == b"trak" and b"vmhd" in content else (box_type, content)
 
     return change_boxes(data, hide_video)
 
 
-def shorten_first_frames(data: bytes, first: int) -> bytes:
-    """Halve the duration of the first frames, given by their number."""
+def shorten_first_frames(data: bytes, frame_count: int) -> bytes:
+    """Halve the duration of the first `frame_count` frames."""
 
-    def shorten(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
-        if kind != b"stts":
-            return kind, content
-        entries, count, step = struct.unpack_from(">III", content, 4)
+    def shorten(box_type: bytes, content: bytes) -> tuple[bytes, bytes]:
+        if box_type != b"stts":
+            return box_type, content
+        entries, count, duration = struct.unpack_from(">III", content, 4)
         if entries != 1 or count != CLIP_FRAMES:
-            return kind, content  # the sound's
-        return kind, content[:4] + struct.pack(">IIIII", 2, first, step // 2, count - first, step)
+            return box_type, content  # of the sound track
+        runs = (frame_count, duration // 2, count - frame_count, duration)
+        return box_type, content[:4] + struct.pack(">IIIII", 2, *runs)
 
     return change_boxes(data, shorten)

@@ -16,7 +16,7 @@ from onnx import ModelProto
 
 from facebank.packs import known_packs, load_pack
 from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
-from tests.small_networks import EMBEDDING, external, small_detector, small_embedder
+from tests.small_networks import EMBEDDING_SIZE, external_tensor, small_detector, small_embedder
 
 from .conftest import Run, RunResult, Validate
 
@@ -54,7 +54,12 @@ def small_pack(tmp_path: Path) -> Path:
             embedded.detector, file="d.onnx", sha256=hashes["d.onnx"], prepare=False, score_threshold=0.2, refine=False
         ),
         embedder=replace(
-            embedded.embedder, file="e.onnx", sha256=hashes["e.onnx"], prepare=False, dimension=EMBEDDING, center=()
+            embedded.embedder,
+            file="e.onnx",
+            sha256=hashes["e.onnx"],
+            prepare=False,
+            dimension=EMBEDDING_SIZE,
+            center=(),
         ),
     )
     (folder / MANIFEST_NAME).write_text(manifest_toml(manifest), encoding="utf-8")
@@ -203,7 +208,7 @@ def test_external_weights_are_refused_in_an_uninstalled_pack(
 ) -> None:
     """The hashes of pack.toml do not cover a separate file of weights."""
     model = ModelProto.FromString((small_pack / "e.onnx").read_bytes())
-    model.graph.initializer.append(external("w"))
+    model.graph.initializer.append(external_tensor("w"))
     old_hash, data = hashlib.sha256((small_pack / "e.onnx").read_bytes()).hexdigest(), model.SerializeToString()
     (small_pack / "e.onnx").write_bytes(data)
     (small_pack / "weights.bin").write_bytes(bytes(16))

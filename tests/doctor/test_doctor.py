@@ -20,6 +20,7 @@ from facebank.packs import EMBEDDED_FOLDER, load_pack
 from facebank.recognition.calibration.files import CALIBRATION_NAME, user_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
+TITLES = ["Software", "Installation", "Device", "Packs", "Folders", "Gallery"]
 
 
 @pytest.fixture
@@ -54,14 +55,7 @@ def findings_by_subject(findings: tuple[InstallationFinding, ...]) -> dict[str, 
 @pytest.mark.usefixtures("packs")
 def test_this_machine_is_examined_in_six_sections(tmp_path: Path) -> None:
     diagnosis = examine(tmp_path / "none.facebank", None, "cpu")
-    assert [section.title for section in diagnosis.sections] == [
-        "Software",
-        "Installation",
-        "Device",
-        "Packs",
-        "Folders",
-        "Gallery",
-    ]
+    assert [section.title for section in diagnosis.sections] == TITLES
     findings = findings_by_subject(diagnosis.findings)
     assert findings["numpy"].detail == np.__version__
     assert findings["Small network"].detail == "requested cpu, ran on: cpu"
@@ -84,14 +78,14 @@ def test_this_machine_is_examined_in_six_sections(tmp_path: Path) -> None:
 def test_a_failing_section_is_a_problem_and_the_others_are_examined(
     function: str, title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object) -> None:
+    def raise_disk_full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device\x1b")
 
-    monkeypatch.setattr(f"facebank.doctor.diagnosis.{function}", fail)
+    monkeypatch.setattr(f"facebank.doctor.diagnosis.{function}", raise_disk_full)
     sections = {
         section.title: section.findings for section in examine(tmp_path / "none.facebank", None, "cpu").sections
     }
-    assert list(sections) == ["Software", "Installation", "Device", "Packs", "Folders", "Gallery"]
+    assert list(sections) == TITLES
     (finding,) = sections[title]
     assert finding.severity is Severity.PROBLEM
     assert "No space left on device" in finding.detail
@@ -134,7 +128,7 @@ def test_a_library_that_cannot_be_imported_is_a_problem_with_its_command(
     """The metadata is intact, as when a system library is missing."""
     (tmp_path / f"{module}.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     titles, *problems = run_examination(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r})")
-    assert titles == "Software Installation Device Packs Folders Gallery"
+    assert titles == " ".join(TITLES)
     (problem,) = [line for line in problems if line.startswith(f"{title} | cannot be imported")]
     assert "libGL.so.1" in problem
     assert requirement in problem
@@ -162,13 +156,13 @@ def test_an_unknown_device_is_a_problem_not_a_crash() -> None:
 @pytest.mark.parametrize("module", ["onnxruntime", "onnx", "faiss", "cv2", "numpy"])
 def test_the_doctor_runs_without_a_library(module: str, tmp_path: Path) -> None:
     titles, *problems = run_examination(tmp_path, f"sys.modules[{module!r}] = None")
-    assert titles == "Software Installation Device Packs Folders Gallery"
+    assert titles == " ".join(TITLES)
     assert any(" | cannot be imported: " in line for line in problems)
     if module == "onnxruntime":
         assert any("ONNX Runtime is missing or incomplete" in line for line in problems)
 
 
-def test_an_altered_pack_is_named_with_its_file(packs: Path) -> None:
+def test_an_altered_pack_is_a_problem_with_its_file(packs: Path) -> None:
     assert findings_by_subject(examine_packs(None))["Pack opencv"].severity is Severity.OK
     network = damage_network(add_copy(packs / "mine"))
     finding = findings_by_subject(examine_packs(None))["Pack mine"]
@@ -241,7 +235,7 @@ def test_an_invalid_calibration_is_a_problem(tmp_path: Path, monkeypatch: pytest
     assert str(folder) in finding.detail
 
 
-def test_a_gallery_of_another_pack_names_both_packs_and_the_command(tmp_path: Path) -> None:
+def test_a_gallery_of_another_pack_is_a_problem_with_both_packs_and_the_command(tmp_path: Path) -> None:
     path = tmp_path / "of another.facebank"
     Gallery.open(path, PackIdentity("arc", "ab" * 32, 512), create=True).close()
     finding = findings_by_subject(examine_gallery(path, None))["Gallery's pack"]

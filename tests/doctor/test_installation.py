@@ -36,7 +36,7 @@ def site(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def install(site: Path) -> Install:
-    """A function that writes into the site folder the files that pip writes of a distribution."""
+    """A function that writes the files of a distribution into the site folder, as pip does."""
 
     def install_distribution(name: str, version: str = "1.0", module: str | None = None, requires: str = "") -> None:
         info = site / f"{re.sub(r'[-_.]+', '_', name)}-{version}.dist-info"
@@ -55,7 +55,7 @@ def install(site: Path) -> Install:
 
 
 @pytest.fixture
-def healthy(install: Install) -> None:
+def core_packages(install: Install) -> None:
     """Install the packages that facebank always requires."""
     for name in CORE:
         install(name)
@@ -76,7 +76,7 @@ def parse_command(finding: InstallationFinding) -> tuple[set[str], list[str]]:
     return set(words[words.index("-y") + 1 : separator]), words[words.index("install", separator) + 1 :]
 
 
-@pytest.mark.usefixtures("healthy")
+@pytest.mark.usefixtures("core_packages")
 def test_one_package_per_library_is_fine(site: Path, install: Install) -> None:
     install("onnxruntime", "1.32.0", "onnxruntime")
     install("faiss-cpu", "1.15.1", "faiss")
@@ -86,7 +86,7 @@ def test_one_package_per_library_is_fine(site: Path, install: Install) -> None:
     assert findings["FAISS"].detail == "faiss-cpu 1.15.1"
 
 
-@pytest.mark.usefixtures("healthy")
+@pytest.mark.usefixtures("core_packages")
 @pytest.mark.parametrize(
     ("module", "names", "expected"),
     [
@@ -115,15 +115,15 @@ def test_conflicting_packages_are_removed_and_one_is_reinstalled(
     assert installed == [expected]
 
 
-@pytest.mark.usefixtures("healthy")
-def test_insightface_is_named_as_the_cause(site: Path, install: Install) -> None:
+@pytest.mark.usefixtures("core_packages")
+def test_insightface_is_reported_as_the_cause_of_a_conflict(site: Path, install: Install) -> None:
     install("insightface", "2.1", "insightface")
     install("onnxruntime", module="onnxruntime")
     install("onnxruntime-gpu", module="onnxruntime")
     assert "insightface requires" in examine(site)["ONNX Runtime"].detail
 
 
-@pytest.mark.usefixtures("healthy")
+@pytest.mark.usefixtures("core_packages")
 def test_a_package_with_missing_files_is_a_problem(site: Path, install: Install) -> None:
     install("onnxruntime-gpu", "1.26.0", "onnxruntime")
     (site / "onnxruntime" / "core.so").unlink()
@@ -143,7 +143,7 @@ def test_missing_packages_are_problems_with_commands(site: Path) -> None:
     assert parse_command(findings["Packages"]) == (set(), list(CORE))
 
 
-@pytest.mark.usefixtures("healthy")
+@pytest.mark.usefixtures("core_packages")
 @pytest.mark.parametrize(
     ("runtime_requirements", "faiss_requirements", "fits"),
     [
@@ -163,7 +163,7 @@ def test_runtime_and_faiss_must_require_the_same_cuda(
         assert parse_command(finding) == ({"onnxruntime-gpu", "faiss-gpu"}, ["facebank[gpu]"])
 
 
-@pytest.mark.usefixtures("healthy")
+@pytest.mark.usefixtures("core_packages")
 def test_remains_of_a_removed_package_are_ignored(site: Path, install: Install) -> None:
     install("onnxruntime", module="onnxruntime")
     (site / "~nnxruntime-1.0.dist-info").mkdir()

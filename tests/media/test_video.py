@@ -76,7 +76,7 @@ def test_frames_have_the_files_times_and_size(clip: Path) -> None:
 
 
 def test_uneven_frame_times_are_kept(write_clip: WriteClip) -> None:
-    path = write_clip(lambda data: shorten_first_frames(data, first=60))
+    path = write_clip(lambda data: shorten_first_frames(data, frame_count=60))
     with Video(path) as video:
         times = [frame.time for frame in video.frames()]
     steps = np.r_[np.full(60, 0.5), np.full(CLIP_FRAMES - 60, 1)][:-1] / CLIP_RATE

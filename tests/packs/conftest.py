@@ -23,7 +23,7 @@ import pytest
 from facebank.packs import PackManifest, load_pack
 from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
 from facebank.packs.trial import try_pack
-from tests.small_networks import EMBEDDING, small_detector, small_embedder
+from tests.small_networks import EMBEDDING_SIZE, small_detector, small_embedder
 
 PROJECT = Path(__file__).resolve().parents[2]
 DETECTOR = small_detector()
@@ -74,7 +74,7 @@ def manifest() -> PackManifest:
         commercial_use=False,
         detector=replace(model.detector, file="d.onnx", sha256=hashes[0], prepare=False, score_threshold=0.2),
         embedder=replace(
-            model.embedder, file="e.onnx", sha256=hashes[1], prepare=False, dimension=EMBEDDING, center=()
+            model.embedder, file="e.onnx", sha256=hashes[1], prepare=False, dimension=EMBEDDING_SIZE, center=()
         ),
     )
 

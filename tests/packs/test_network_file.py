@@ -17,7 +17,7 @@ from facebank.errors import PackIntegrityError
 from facebank.packs import load_pack, open_session, prepare_model
 from facebank.packs.network_file import MESSAGES, check_network, check_network_bytes
 from facebank.storage.files import sha256_of
-from tests.small_networks import external, small_detector, small_embedder
+from tests.small_networks import external_tensor, small_detector, small_embedder
 
 Change = Callable[[ModelProto, TensorProto], None]
 
@@ -100,7 +100,7 @@ TENSOR_ADDERS: Mapping[str, Change] = {
 @pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/passwd", "*/_ORT_MEM_ADDR_/*"])
 def test_external_weights_are_rejected(place: str, location: str, tmp_path: Path) -> None:
     model = ModelProto.FromString(small_embedder())
-    TENSOR_ADDERS[place](model, external("w", location))
+    TENSOR_ADDERS[place](model, external_tensor("w", location))
     path = tmp_path / "e.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(PackIntegrityError, match=r"e\.onnx cannot be used: it keeps weights in another file"):
@@ -112,7 +112,7 @@ def test_external_weights_are_rejected(place: str, location: str, tmp_path: Path
 @pytest.mark.parametrize("field", ["data_location", "external_data"])
 def test_an_incomplete_reference_is_an_error(field: str) -> None:
     model = ModelProto.FromString(small_embedder())
-    tensor = external("w")
+    tensor = external_tensor("w")
     tensor.ClearField(field)
     add_initializer(model, tensor)
     with pytest.raises(PackIntegrityError, match="keeps weights in another file"):

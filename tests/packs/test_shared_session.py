@@ -16,7 +16,7 @@ import pytest
 
 from facebank.errors import PackNotFoundError
 from facebank.packs import SharedSession, open_session, share_cores
-from tests.small_networks import small_embedder, then
+from tests.small_networks import last_node, small_embedder
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray
@@ -84,7 +84,7 @@ def busy_thread() -> Iterator[None]:
 
 
 def make_embedder(operation: str) -> bytes:
-    return small_embedder(more=then(operation, "embedding"), last="last")
+    return small_embedder(extra_nodes=last_node(operation, "embedding"), output="last")
 
 
 def test_a_single_run_uses_all_threads() -> None:

@@ -15,7 +15,7 @@ from facebank.errors import ManifestError, PackError, PackIntegrityError
 from facebank.packs import PackManifest, add_pack, load_pack
 from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
 from facebank.packs.trial import TrialLimits, try_pack
-from tests.small_networks import endless, greedy, small_detector, small_embedder, then
+from tests.small_networks import endless_loop, huge_tensor, last_node, small_detector, small_embedder
 
 if TYPE_CHECKING:
     from tests.packs.conftest import Folders
@@ -53,16 +53,22 @@ def test_working_packs_pass(make_pack: MakePack, folders: Folders) -> None:
 @pytest.mark.parametrize(
     ("embedder", "message"),
     [
-        (small_embedder(more=endless(), last="last"), "more than 3 seconds of CPU time"),
-        (small_embedder(more=greedy(), last="last"), "cannot be run|memory"),
-        (small_embedder(more=then("Div", "embedding", "nothing"), last="last"), "not finite"),
-        (small_embedder(more=then("Mul", "embedding", "nothing"), last="last"), "only zeros"),
+        (small_embedder(extra_nodes=endless_loop(), output="last"), "more than 3 seconds of CPU time"),
+        (small_embedder(extra_nodes=huge_tensor(), output="last"), "cannot be run|memory"),
+        (small_embedder(extra_nodes=last_node("Div", "embedding", "nothing"), output="last"), "not finite"),
+        (small_embedder(extra_nodes=last_node("Mul", "embedding", "nothing"), output="last"), "only zeros"),
         (
-            small_embedder(more=then("RandomNormalLike", "embedding"), last="last"),
+            small_embedder(extra_nodes=last_node("RandomNormalLike", "embedding"), output="last"),
             "different embeddings for the same image",
         ),
-        (small_embedder(more=then("Concat", "embedding", "embedding", axis=1), last="last", size=96), "96 numbers"),
-        (small_embedder(more=then("ReduceMean", "embedding", keepdims=0), last="last"), "embeddings of 1 numbers"),
+        (
+            small_embedder(extra_nodes=last_node("Concat", "embedding", "embedding", axis=1), output="last", size=96),
+            "96 numbers",
+        ),
+        (
+            small_embedder(extra_nodes=last_node("ReduceMean", "embedding", keepdims=0), output="last"),
+            "embeddings of 1 numbers",
+        ),
         (small_embedder("picture"), "has the inputs picture, but pack.toml states data"),
     ],
     ids=["endless", "greedy", "not finite", "zeros", "random", "dimension", "one number", "input"],

@@ -82,7 +82,7 @@ def test_secrets_in_other_addresses_are_not_shown(text: str, shown: str) -> None
     assert str(caught.value).startswith(f"{shown} cannot be scanned")
 
 
-def test_secrets_are_not_shown_of_an_address_that_became_a_path() -> None:
+def test_secrets_in_an_address_given_as_a_path_are_not_shown() -> None:
     for call in (named_places, file_path):
         with pytest.raises(UsageError) as caught:
             call(Path("s3://AKIA:a/s3cr3t@family/x"))
@@ -121,9 +121,8 @@ def test_operations_on_files_refuse_addresses_with_advice(tmp_path: Path) -> Non
 
 
 def test_places_of_scans_are_paths_or_addresses(tmp_path: Path) -> None:
-    subfolder = tmp_path / "a"
     places: list[str | Path] = [
-        subfolder,
+        tmp_path / "a",
         tmp_path,
         "s3://family/a/b",
         "s3://family/a",
@@ -180,7 +179,7 @@ with FaceBank.open("x.facebank") as bank:
 """
 
 
-def test_the_error_without_the_extra_names_it(tmp_path: Path) -> None:
+def test_a_missing_extra_is_an_error_with_its_command(tmp_path: Path) -> None:
     completed = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, check=True
     )

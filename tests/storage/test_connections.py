@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -28,14 +27,17 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def read_only_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def make_files_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facebank.storage.connections.is_writable", lambda _: False)
     monkeypatch.setattr("facebank.gallery.store.file.is_writable", lambda _: False)
-    return iter(())
 
 
-def rows(path: Path) -> list[int]:
+@pytest.fixture
+def read_only_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_files_read_only(monkeypatch)
+
+
+def read_rows(path: Path) -> list[int]:
     with closing(connect(path, busy_timeout=0.1)) as connection:
         return [number for (number,) in connection.execute("SELECT x FROM t ORDER BY x")]
 
@@ -50,18 +52,18 @@ def copy_from_killed_writer(path: Path, target: Path) -> None:
 
 @pytest.mark.usefixtures("read_only_files")
 def test_reading_creates_no_files(database: Path) -> None:
-    assert rows(database) == [1]
+    assert read_rows(database) == [1]
     assert list(database.parent.iterdir()) == [database]
 
 
 @pytest.mark.usefixtures("read_only_files")
 def test_changes_left_by_a_killed_writer_are_read(database: Path, tmp_path: Path) -> None:
-    (tmp_path / "left").mkdir()
-    copy = tmp_path / "left" / "a.db"
-    copy_from_killed_writer(database, copy)
-    before = {path: path.read_bytes() for path in copy.parent.iterdir()}
-    assert rows(copy) == [1, 2]
-    assert {path: path.read_bytes() for path in copy.parent.iterdir()} == before
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    copy_from_killed_writer(database, folder / "a.db")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert read_rows(folder / "a.db") == [1, 2]
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.usefixtures("read_only_files")
@@ -71,7 +73,7 @@ def test_a_log_too_large_to_copy_is_an_error_with_advice(
     copy_from_killed_writer(database, tmp_path / "a.db")
     monkeypatch.setattr(connections, "_MAX_COPY", 100)
     with pytest.raises(StorageError, match=r"a\.db-wal.*open it once with write permission"):
-        rows(tmp_path / "a.db")
+        read_rows(tmp_path / "a.db")
 
 
 @pytest.mark.usefixtures("read_only_files")
@@ -91,8 +93,7 @@ def test_changes_by_other_processes_in_a_read_only_gallery_are_read(
     with Gallery.open(path, PACK, create=True) as writer:
         writer.enroll("Ada", [])
     with monkeypatch.context() as patch:
-        patch.setattr("facebank.storage.connections.is_writable", lambda _: False)
-        patch.setattr("facebank.gallery.store.file.is_writable", lambda _: False)
+        make_files_read_only(patch)
         reader = Gallery.open(path, PACK)
     with reader:
         assert [person.name for person in reader.people()] == ["Ada"]

@@ -21,7 +21,7 @@ nonsense
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"),
+    ("path", "file_system"),
     [
         ("/var/family.facebank", "ext4"),
         ("/home", "nfs4"),
@@ -32,11 +32,11 @@ nonsense
         ("/mnt/both/family.facebank", "fuse.sshfs"),
     ],
 )
-def test_the_innermost_mount_applies(path: str, kind: str) -> None:
-    assert filesystem_type(MOUNTS, path) == kind
+def test_the_innermost_mount_applies(path: str, file_system: str) -> None:
+    assert filesystem_type(MOUNTS, path) == file_system
 
 
-def test_an_unmounted_path_has_no_type() -> None:
+def test_an_unmounted_path_has_no_file_system() -> None:
     assert filesystem_type("", "/var/family.facebank") == ""
 
 
@@ -55,8 +55,8 @@ def test_the_journal_mode_depends_on_the_location(tmp_path: Path, before: str, l
 
 
 def test_without_shared_memory_the_rollback_journal_is_kept(tmp_path: Path) -> None:
-    place = f"{(tmp_path / 'some.facebank').as_uri()}?vfs=unix-dotfile"  # like network shares, without shared memory
-    with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
+    uri = f"{(tmp_path / 'some.facebank').as_uri()}?vfs=unix-dotfile"  # has no shared memory, like network shares
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE some (x)")
         assert choose_journal(connection, log=True) == "delete"
 

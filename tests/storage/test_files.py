@@ -38,8 +38,9 @@ with create(Path(sys.argv[2], "target")) as part:
 """
 
 
-def start_writer(folder: Path, kind: str) -> subprocess.Popen[bytes]:
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, kind, folder], stdout=subprocess.PIPE)
+def start_writer(folder: Path, target: str) -> subprocess.Popen[bytes]:
+    """Start a process that stays in the middle of writing a file or a folder."""
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, target, folder], stdout=subprocess.PIPE)
     assert writer.stdout is not None
     assert writer.stdout.readline() == b"writing\n"
     return writer
@@ -96,9 +97,9 @@ def test_files_with_faces_are_private_by_default(monkeypatch: pytest.MonkeyPatch
     assert (face_file_mode(), face_folder_mode()) == (0o666, 0o777)
 
 
-@pytest.mark.parametrize("kind", ["file", "folder"])
-def test_partial_files_of_killed_processes_are_removed(tmp_path: Path, kind: str) -> None:
-    writer = start_writer(tmp_path, kind)
+@pytest.mark.parametrize("target", ["file", "folder"])
+def test_partial_files_of_killed_processes_are_removed(tmp_path: Path, target: str) -> None:
+    writer = start_writer(tmp_path, target)
     (part,) = tmp_path.iterdir()
     try:
         assert find_leftovers(tmp_path) == []

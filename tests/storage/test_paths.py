@@ -21,8 +21,9 @@ from facebank.operations.inputs import require_photos
 from facebank.packs import add_pack, load_pack
 from facebank.storage.paths import absolute, cache_folder, calibrations_folder, named_path, outermost, packs_folder
 from facebank.vision.insightface_adapter import open_package
+from tests.demo_photos import DEMO_PHOTOS
 
-PHOTO = Path(__file__).parents[2] / "facebank" / "demo" / "photos" / "eileen_collins.jpg"
+PHOTO = DEMO_PHOTOS / "eileen_collins.jpg"
 
 
 @pytest.fixture

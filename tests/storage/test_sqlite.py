@@ -41,7 +41,7 @@ def open_gallery(path: Path) -> None:
         gallery.people()
 
 
-KINDS = pytest.mark.parametrize(
+formats = pytest.mark.parametrize(
     ("make", "use", "some_table"),
     [(new_scan, open_scan, "files"), (new_gallery, open_gallery, "people")],
     ids=["scan", "gallery"],
@@ -70,7 +70,7 @@ HOSTILE_SCHEMAS = {
 }
 
 
-@KINDS
+@formats
 @pytest.mark.parametrize("schema", HOSTILE_SCHEMAS)
 def test_foreign_schemas_are_rejected_before_use(
     tmp_path: Path,
@@ -85,10 +85,10 @@ def test_foreign_schemas_are_rejected_before_use(
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(script)
         connection.commit()
-    with pytest.raises(FacebankError, match="is damaged") as raised:
+    with pytest.raises(FacebankError, match="is damaged") as caught:
         use(path)
-    assert len(str(raised.value)) < 500 + len(str(path))
-    assert str(raised.value).isprintable()
+    assert len(str(caught.value)) < 500 + len(str(path))
+    assert str(caught.value).isprintable()
 
 
 def write_circular_pages(path: Path) -> None:

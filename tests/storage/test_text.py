@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from facebank.storage.text import printable, shell_command, shell_word, spreadsheet_cell
 
+PROJECT = Path(__file__).resolve().parents[2]
+
 
 @pytest.mark.parametrize(
     "text",
@@ -27,7 +29,7 @@ from facebank.storage.text import printable, shell_command, shell_word, spreadsh
         "🏳\ufe0f\u200d🌈",
     ],
 )
-def test_needed_joiners_are_kept(text: str) -> None:
+def test_joiners_within_words_and_emojis_are_kept(text: str) -> None:
     assert printable(text) == text
 
 
@@ -70,9 +72,6 @@ def test_numbers_and_plain_text_are_unchanged_in_csv(text: str) -> None:
 @pytest.mark.parametrize("text", ["-1+1", "-", "-nan", "--1", "-0.5\t"])
 def test_text_that_starts_like_a_number_is_quoted(text: str) -> None:
     assert spreadsheet_cell(text).startswith("'")
-
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -18,7 +18,7 @@ MANIFESTS = PROJECT / "models" / "manifests"
 
 @pytest.fixture(scope="session", params=["opencv", "insightface-mbf"])
 def pack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pack:
-    """Return each pack whose weights are available."""
+    """Return the embedded pack, then one from ``../shared``."""
     if request.param == "opencv":
         return load_pack()
     shared: Path = request.getfixturevalue("shared")

@@ -38,7 +38,7 @@ def analyze(analyzer: FaceAnalyzer, pixels: RGBImage) -> tuple[Face, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "strip", "turns"),
+    ("name", "strip", "quarter_turns"),
     [
         pytest.param("Jose_Woldenberg_0001.jpg", RIGHT, 2, id="fist"),
         pytest.param("Andres_DAlessandro_0001.jpg", LEFT, 2, id="fingers"),
@@ -53,10 +53,10 @@ def test_a_false_detection_is_below_the_minimum_quality(
     shared: Path,
     name: str,
     strip: tuple[slice, slice],
-    turns: int,
+    quarter_turns: int,
 ) -> None:
     path = shared / "data" / "lfw" / name.rsplit("_", 1)[0] / name
-    edge = np.ascontiguousarray(np.rot90(read_photo(path).pixels[strip], turns))
+    edge = np.ascontiguousarray(np.rot90(read_photo(path).pixels[strip], quarter_turns))
     enlarged = np.asarray(cv2.resize(edge, None, fx=2, fy=2), dtype=np.uint8)
     faces = analyze(analyzer, enlarged)
     assert faces

@@ -64,7 +64,7 @@ def test_a_rotated_photo_with_a_small_face_is_turned_upright(
 
 
 class SidedDetector:
-    """Detector whose scores depend on the upper side of the image and on its size."""
+    """Detector whose scores depend on which side of the photo is up, and on the size of the image."""
 
     def __init__(self, whole: dict[int, list[float]], half: dict[int, list[float]]) -> None:
         self._scores = {640: whole, 320: half}
@@ -76,9 +76,11 @@ class SidedDetector:
         self.calls.append((size, corner))
         return [
             Detection(
-                np.array([40 * i, 0, 40 * i + 30, 30], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), score
+                np.array([40 * number, 0, 40 * number + 30, 30], dtype=np.float32),
+                np.zeros((5, 2), dtype=np.float32),
+                score,
             )
-            for i, score in enumerate(self._scores[size].get(corner, []))
+            for number, score in enumerate(self._scores[size].get(corner, []))
         ]
 
 
@@ -146,13 +148,13 @@ def test_portraits_and_a_group_are_turned_upright_by_every_pack(
         assert (quarter_turns + turns) % 4 == 0
 
 
-@pytest.mark.parametrize("turn", [1, 2, 3])
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
 def test_one_sharp_rotated_face_does_not_turn_a_group(
-    finder: FaceFinder, demo_photos: list[DecodedPhoto], shared: Path, turn: int
+    finder: FaceFinder, demo_photos: list[DecodedPhoto], shared: Path, quarter_turns: int
 ) -> None:
     sheet, portrait = make_group_photo(shared).pixels, demo_photos[0].pixels
     left, top, right, bottom = (int(edge) for edge in finder.find(portrait)[0].box)
-    other = np.rot90(resize(portrait[top - 40 : bottom + 40, left - 40 : right + 40], 60, 68), turn)
+    other = np.rot90(resize(portrait[top - 40 : bottom + 40, left - 40 : right + 40], 60, 68), quarter_turns)
     pixels = np.pad(sheet, ((0, 0), (0, 100), (0, 0)), constant_values=120)
     pixels[10 : 10 + other.shape[0], sheet.shape[1] + 10 : sheet.shape[1] + 10 + other.shape[1]] = other
     _, turns, detections = finder.find_upright(DecodedPhoto("group.png", pixels, "0" * 64, False, None))
@@ -184,28 +186,28 @@ def test_a_small_face_in_a_large_photo_is_found(
 def test_a_face_that_fills_a_large_photo_is_found_once(finder: FaceFinder, demo_photos: list[DecodedPhoto]) -> None:
     photo = demo_photos[0]
     face = finder.find(photo.pixels)[0]
-    left, top, right, bottom = (int(value) for value in face.box)
+    left, top, right, bottom = (int(edge) for edge in face.box)
     scale = 2000 / face.size
-    cut = photo.pixels[top - 20 : bottom + 20, left - 20 : right + 20]
-    close = resize(cut, round(cut.shape[1] * scale), round(cut.shape[0] * scale))
-    (detection,) = finder.find(close)
+    crop = photo.pixels[top - 20 : bottom + 20, left - 20 : right + 20]
+    enlarged = resize(crop, round(crop.shape[1] * scale), round(crop.shape[0] * scale))
+    (detection,) = finder.find(enlarged)
     assert detection.size == pytest.approx(2000, rel=0.2)
 
 
 def test_refined_landmarks_depend_less_on_position_and_size(opencv_pack: Pack, demo_photos: list[DecodedPhoto]) -> None:
     detector = build_detector(opencv_pack, "cpu")
     multiscale = MultiScaleDetector(detector)
-    plain, refined = FaceFinder(multiscale), FaceFinder(multiscale, LandmarkRefiner(detector))
-    errors: dict[FaceFinder, list[float]] = {plain: [], refined: []}
+    plain, refining = FaceFinder(multiscale), FaceFinder(multiscale, LandmarkRefiner(detector))
+    errors: dict[FaceFinder, list[float]] = {plain: [], refining: []}
     for photo in demo_photos:
-        for finder, collected in errors.items():
+        for finder, finder_errors in errors.items():
             reference = finder.find(photo.pixels)[0]
             for scale, pad in ((0.55, 31), (0.7, 77), (0.83, 10)):
                 image = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
                 shifted = np.pad(image, ((pad, 0), (pad // 2, 0), (0, 0)))
                 landmarks = (finder.find(shifted)[0].landmarks - np.array([pad // 2, pad], dtype=np.float32)) / scale
-                collected.append(float(np.abs(landmarks - reference.landmarks).mean()) / reference.size)
-    assert np.mean(errors[refined]) < 0.75 * np.mean(errors[plain])
+                finder_errors.append(float(np.abs(landmarks - reference.landmarks).mean()) / reference.size)
+    assert np.mean(errors[refining]) < 0.75 * np.mean(errors[plain])
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1), (1, 1920)])
@@ -215,7 +217,7 @@ def test_letterboxing_keeps_a_pixel_of_the_thinnest_image(width: int, height: in
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([64, 160, 320]), st.sampled_from([64, 160, 320]))
-def test_letterboxing_keeps_the_shape(width: int, height: int, frame_width: int, frame_height: int) -> None:
+def test_letterboxing_keeps_the_aspect_ratio(width: int, height: int, frame_width: int, frame_height: int) -> None:
     frame, scale = letterbox(np.full((height, width, 3), 255, dtype=np.uint8), frame_width, frame_height)
     assert frame.shape == (frame_height, frame_width, 3)
     filled = frame[..., 0] > 0

@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from facebank.errors import MissingDependencyError, PackIntegrityError, PackNotFoundError, UsageError
 from facebank.vision.insightface_adapter import open_package
-from tests.small_networks import external, small_embedder
+from tests.small_networks import external_tensor, small_embedder
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_external_weights_are_an_error_before_loading(folder: Path, name: str, m
     for file in folder.iterdir():
         file.write_bytes(small_embedder())
     model = ModelProto.FromString(small_embedder())
-    model.graph.initializer.append(external("w"))
+    model.graph.initializer.append(external_tensor("w"))
     (folder / name).parent.mkdir(exist_ok=True)
     digest = open_package(f"insightface:{folder}").digest
     (folder / name).write_bytes(model.SerializeToString())

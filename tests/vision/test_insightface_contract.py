@@ -48,14 +48,14 @@ class FakeDetection:
         height, width = img.shape[:2]
         assert (width, height) == self.static_input_size or (width % 32 == height % 32 == 0)
         rows, columns = np.nonzero((img[..., 0] > 128) & (img[..., 2] < 128))
-        found_scores = [score for score in SCORES if score >= threshold and len(rows)]
+        accepted_scores = [score for score in SCORES if score >= threshold and len(rows)]
         scores, boxes, landmarks = ([np.empty((0, *shape)) for _ in range(3)] for shape in ((1,), (4,), (5, 2)))
-        for level, score in enumerate(found_scores):
-            corner = np.array([columns.min(), rows.min()]) + level
+        for stride, score in enumerate(accepted_scores):
+            corner = np.array([columns.min(), rows.min()]) + stride
             sides = np.array([np.ptp(columns), np.ptp(rows)]) + 1
-            scores[level] = np.array([[score]], dtype=np.float32)
-            boxes[level] = np.concatenate([corner, corner + sides])[None]
-            landmarks[level] = (corner + LANDMARKS * sides)[None]
+            scores[stride] = np.array([[score]], dtype=np.float32)
+            boxes[stride] = np.concatenate([corner, corner + sides])[None]
+            landmarks[stride] = (corner + LANDMARKS * sides)[None]
         return scores, boxes, landmarks
 
     def nms(self, dets: NDArray[np.float32]) -> list[np.intp]:
@@ -212,10 +212,10 @@ def test_normalizing_twice_is_an_error(tmp_path: Path, operations: tuple[str, st
 
 
 class FakeLibrary:
-    """A replacement for the library in `sys.modules` that records its arguments."""
+    """A replacement for the library in `sys.modules` that records the arguments of ``FaceAnalysis``."""
 
     def __init__(self, models: dict[str, object], version: str = "2.1.0") -> None:
-        self.asked: dict[str, object] = {}
+        self.arguments: dict[str, object] = {}
         self.version = version
         self.models = models
 
@@ -228,7 +228,7 @@ class FakeLibrary:
         monkeypatch.setitem(sys.modules, "insightface.app", app)
 
     def _face_analysis(self, **arguments: object) -> SimpleNamespace:
-        self.asked = arguments
+        self.arguments = arguments
         if not self.models:
             raise RuntimeError("no usable model\x1b")
         return SimpleNamespace(models=self.models)
@@ -244,8 +244,8 @@ def test_a_folder_is_loaded_through_the_library(
 ) -> None:
     library.install(monkeypatch)
     detector, embedder = open_package(f"insightface:{recognizer_path.parent}").load("cpu")
-    assert library.asked["name"] == str(recognizer_path.parent)
-    assert library.asked["providers"] == ["CPUExecutionProvider"]
+    assert library.arguments["name"] == str(recognizer_path.parent)
+    assert library.arguments["providers"] == ["CPUExecutionProvider"]
     assert len(detector.detect(make_image(64, 64))) == 1
     assert embedder.dimension == 4
 

@@ -34,7 +34,7 @@ def test_a_small_photo_has_one_scale_and_is_enlarged_little(side: int) -> None:
 
 
 @given(st.integers(1, 30_000))
-def test_hinted_scales_take_no_large_last_step(side: int) -> None:
+def test_the_last_two_hinted_scales_are_close(side: int) -> None:
     chosen = hinted_scales(side)
     assert [chosen[0], chosen[-1]] == [scales(side)[0], scales(side)[-1]]
     assert chosen == sorted(chosen)
@@ -61,12 +61,12 @@ def test_every_hint_is_in_a_strip_away_from_its_edges(
     assert len(boxes) <= len(hints)
 
 
-def make_crowd(shared: Path, width: int, height: int, faces: list[int]) -> RGBImage:
-    """Return an image of heads with the given sizes in pixels, far apart on a gradient."""
+def make_crowd(shared: Path, width: int, height: int, face_sizes: list[int]) -> RGBImage:
+    """Return an image of faces with given sizes in pixels, far apart on a gradient."""
     people = [folder for folder in sorted((shared / "data" / "lfw").iterdir()) if folder.is_dir()]
     image = np.zeros((height, width, 3), np.uint8)
     image[:] = np.linspace(60, 180, width, dtype=np.uint8)[None, :, None]
-    for number, size in enumerate(faces):
+    for number, size in enumerate(face_sizes):
         side = round(170 * size / 92)
         tile = resize(read_photo(min(people[40 + number].glob("*.jpg"))).pixels[45:215, 40:210], side, side)
         x, y = 60 + (number % 4) * (width - 400) // 4, 60 + (number // 4) * (height // 3)

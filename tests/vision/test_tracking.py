@@ -50,8 +50,11 @@ def time_steps(track: Track) -> list[int]:
 def test_two_people_who_cross_keep_their_tracks() -> None:
     steps = range(11)
     frames = [
-        [make_face(20.0 * i, 0, make_embedding(0, i)), make_face(200 - 20.0 * i, 0, make_embedding(1, i + 99))]
-        for i in steps
+        [
+            make_face(20.0 * step, 0, make_embedding(0, step)),
+            make_face(200 - 20.0 * step, 0, make_embedding(1, step + 99)),
+        ]
+        for step in steps
     ]
     tracks = track_faces(frames)
     assert [time_steps(track) for track in tracks] == [list(steps), list(steps)]
@@ -60,24 +63,24 @@ def test_two_people_who_cross_keep_their_tracks() -> None:
 
 
 def test_another_face_at_the_same_position_begins_a_track() -> None:
-    frames = [[make_face(0, 0, make_embedding(i // 4, i))] for i in range(8)]
+    frames = [[make_face(0, 0, make_embedding(step // 4, step))] for step in range(8)]
     assert [time_steps(track) for track in track_faces(frames)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_a_blurred_face_is_tracked_by_its_position() -> None:
-    blurred = [[make_face(3.0 * i, 0, make_embedding(i, i), quality=0.1)] for i in range(6)]
-    assert [time_steps(track) for track in track_faces(blurred)] == [list(range(6))]
+    frames = [[make_face(3.0 * step, 0, make_embedding(step, step), quality=0.1)] for step in range(6)]
+    assert [time_steps(track) for track in track_faces(frames)] == [list(range(6))]
 
 
 def test_a_jumping_face_is_tracked_by_its_embedding() -> None:
-    frames = [[make_face(60.0 * i, 0, make_embedding(0, i))] for i in range(5)]
+    frames = [[make_face(60.0 * step, 0, make_embedding(0, step))] for step in range(5)]
     assert [time_steps(track) for track in track_faces(frames)] == [list(range(5))]
     frames = [[make_face(0, 0, make_embedding(0))], [make_face(5000, 0, make_embedding(0))]]
     assert len(track_faces(frames)) == 2
 
 
 def test_a_new_shot_ends_all_tracks() -> None:
-    frames = [[make_face(0, 0, make_embedding(0, i))] for i in range(6)]
+    frames = [[make_face(0, 0, make_embedding(0, step))] for step in range(6)]
     tracks = track_faces(frames, [0, 0, 0, 1, 1, 1])
     assert [(time_steps(track), track.shot) for track in tracks] == [([0, 1, 2], 0), ([3, 4, 5], 1)]
 
@@ -116,7 +119,7 @@ def test_each_face_is_in_exactly_one_track(data: st.DataObject) -> None:
 
 
 @given(st.integers(2, 40), st.integers(2, 20))
-def test_trim_keeps_the_last_and_best_sighting_and_the_mean(count: int, limit: int) -> None:
+def test_trimming_keeps_the_last_and_best_sighting_and_the_mean(count: int, limit: int) -> None:
     tracker = Tracker(VERIFY)
     qualities = np.random.default_rng(count).permutation(count) / count
     for number, quality in enumerate(qualities):
