@@ -21,17 +21,12 @@ from facebank.errors import (
     PhotoNotFoundError,
     UsageError,
 )
-from facebank.gallery import export_gallery
+from facebank.gallery import Gallery, export_gallery
 from facebank.operations.person_folders import PersonPhotos
 from facebank.packs import add_pack, load_pack
 from facebank.types import Decision, DecodedPhoto, EnrollReason, SkippedCounts
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN, BLUE_ROOM, COLLINS, DEMO_PHOTOS, OBAMA, SPEECH
 from tests.recorder import Recorder
-
-OBAMA, SPEECH, BLUE_ROOM = (
-    DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
-)
-BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_collins.jpg"
 
 
 @pytest.fixture
@@ -322,7 +317,8 @@ def flipped_export(two_people: FaceBank, flipped_pack: Path, tmp_path: Path) -> 
 def test_importing_creates_a_gallery_with_the_pack_of_the_export(flipped_export: Path, tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu") as bank:
         assert bank.import_people(flipped_export).samples == 2
-        assert bank.gallery.pack.name == "flipped"
+    with Gallery.open(tmp_path / "new.facebank") as gallery:
+        assert gallery.pack.name == "flipped"
 
 
 def test_a_failed_import_creates_no_gallery(flipped_export: Path, tmp_path: Path) -> None:

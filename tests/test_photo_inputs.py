@@ -18,9 +18,7 @@ from facebank import FaceBank, read_photo
 from facebank.errors import GalleryNotFoundError, PhotoNotFoundError, UnreadablePhotoError, UsageError
 from facebank.media import open_photo
 from facebank.types import Photo
-from tests.demo_photos import DEMO_PHOTOS
-
-OBAMA, SPEECH = (DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech"))
+from tests.demo_photos import DEMO_PHOTOS, OBAMA, SPEECH
 
 
 @pytest.fixture(scope="module")

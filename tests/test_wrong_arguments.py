@@ -23,9 +23,8 @@ from facebank.errors import (
     UnreadablePhotoError,
     UsageError,
 )
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import OBAMA, SPEECH
 
-OBAMA, SPEECH = (DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech"))
 LONG_NAME = "x" * 5000
 IMPOSSIBLE_PATHS = ["a\0b", "\ud800"]
 
