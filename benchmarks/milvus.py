@@ -39,7 +39,7 @@ from facebank.index.milvus import MilvusStore
 from facebank.index.milvus_address import MilvusAddress
 from facebank.index.mirrored_rows import MAX_DEVIATION, rows_to_mirror
 from facebank.index.people_index import PeopleIndex
-from facebank.index.vector_store import PROTOTYPES, SAMPLES, StoreIdentity, StoreSearch
+from facebank.index.vector_store import PROTOTYPES, SAMPLES, StoreIdentity, StoreSearch, VectorGroup
 from facebank.operations.identify import build_recognizer
 from facebank.packs import load_pack
 from facebank.recognition.calibration.files import find_pack_calibration
@@ -153,7 +153,10 @@ def search_on_milvus(index: GalleryIndex, address: str) -> PeopleIndex:
 
     def search(groups: Any) -> StoreSearch:
         rows = mirrored.locate(groups, lambda _, numbers: people.people.searchsorted(numbers))
-        return StoreSearch(store, groups, rows, token, max_length=1.01, max_deviation=MAX_DEVIATION)
+        vectors_at = people.vectors if VectorGroup.SEVERAL in groups else people.prototypes_of
+        return StoreSearch(
+            store, groups, rows, token, max_length=1.01, max_deviation=MAX_DEVIATION, vectors_at=vectors_at
+        )
 
     return people.with_searches(lambda: search(PROTOTYPES), lambda: search(SAMPLES))
 

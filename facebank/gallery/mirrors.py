@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from facebank.errors import UsageError
 from facebank.gallery.store.state import read_setting, revision, write_setting
 
 if TYPE_CHECKING:
     import sqlite3
 
 MIRRORS_SETTING = "mirrors"
+REWRITE = -1  # revision of a mirror whose vectors must all be written again
 _MAX_MIRRORS = 32
 _MAX_ADDRESS_LENGTH = 1000  # characters
 
@@ -42,7 +44,7 @@ class MirrorRecord:
 
     address: str
     token: int | None  # None during an update, or if the rows must be compared one by one
-    revision: int  # revision of the gallery that the mirror holds
+    revision: int  # revision of the gallery that the mirror holds, or `REWRITE`
     written: int = 0  # the mirror's timestamp of its last change
     needs_cleaning: bool = False  # whether the mirror may still have embeddings that were removed from the gallery
 
@@ -65,12 +67,22 @@ def records_in(connection: sqlite3.Connection) -> dict[str, MirrorRecord]:
 
 
 def keep_record(connection: sqlite3.Connection, record: MirrorRecord) -> None:
-    """Store a record; removals after its revision stay pending."""
+    """Store a record; removals after its revision stay pending.
+
+    Raises `UsageError` if the gallery has too many mirrors: one must not be forgotten while it holds embeddings.
+    """
     records = records_in(connection)
     previous = records.pop(record.address, None)
+    if len(records) >= _MAX_MIRRORS:
+        raise UsageError(
+            f"the gallery has {_MAX_MIRRORS} indexes besides {record.address}: 'facebank people check --json' lists "
+            "them, 'facebank people unmirror ADDRESS' removes one"
+        )
+    if len(record.address) > _MAX_ADDRESS_LENGTH:
+        raise UsageError(f"an address of an index has at most {_MAX_ADDRESS_LENGTH:,} characters: {record.address}")
     if previous is not None and previous.needs_cleaning and revision(connection) != record.revision:
         record = replace(record, needs_cleaning=True)
-    _write(connection, [*records.values(), record][-_MAX_MIRRORS:])
+    _write(connection, [*records.values(), record])
 
 
 def drop_record(connection: sqlite3.Connection, address: str) -> bool:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 TOKEN_VARIABLE = "FACEBANK_MILVUS_TOKEN"  # noqa: S105 - not the token
+_METRIC = "IP"
+_DESCRIPTION = "made by facebank"  # of a collection; Milvus Lite does not store it
 _STATE = "state"
 _FORMAT, _GALLERY, _PACK, _TOKEN = -1, -2, -3, -4  # keys of the rows of the partition `_STATE`
 _VERSION = 1
@@ -81,7 +83,12 @@ class MilvusStore:
                 return None
             description = self._client.describe_collection(self._name, timeout=_ANSWER_TIMEOUT)
             dimension = self._dimension(description)
-            self._check_index()
+            partitions = self._client.list_partitions(self._name, timeout=_ANSWER_TIMEOUT)
+            if _STATE not in partitions:
+                if not self._address.is_file and description.get("description") != _DESCRIPTION:
+                    raise _foreign_collection_error(self._name)
+                return None
+            self._restore_parts(partitions)
             self._client.load_collection(self._name, timeout=_ADMIN_TIMEOUT)
             state = self._state()
         if state and state.get(_FORMAT) != _VERSION:
@@ -93,35 +100,51 @@ class MilvusStore:
     def _dimension(self, description: dict[str, Any]) -> int:
         fields = {field["name"]: field for field in description["fields"]}
         if fields.keys() != {"key", "digest", "embedding"}:
-            raise ServiceError(f"the collection {self._name} was not made by facebank: name another one")
+            raise _foreign_collection_error(self._name)
         return int(fields["embedding"]["params"]["dim"])
 
-    def _check_index(self) -> None:
+    def _restore_parts(self, partitions: Sequence[str]) -> None:
+        """Create the partitions and the index that another program removed, or an interrupted creation left out."""
+        if not self._client.list_indexes(self._name, timeout=_ANSWER_TIMEOUT):
+            self._client.create_index(self._name, self._index_params(), timeout=_ADMIN_TIMEOUT)
+        for name in map(_partition, VectorGroup):
+            if name not in partitions:
+                self._client.create_partition(self._name, name, timeout=_ADMIN_TIMEOUT)
+
+    def _index_params(self) -> Any:
+        index = self._client.prepare_index_params()
+        params = {"nlist": self._address.lists} if not self.is_exact else {}
+        index.add_index("embedding", index_type=self._address.index, metric_type=_METRIC, params=params)
+        return index
+
+    def check_index(self) -> None:
         """Raise `ServiceError` if an index is not of the type in the address; graph indexes cannot delete vectors."""
-        for name in self._client.list_indexes(self._name, timeout=_ANSWER_TIMEOUT):
-            description = self._client.describe_index(self._name, name, timeout=_ANSWER_TIMEOUT) or {}
-            index_type = str(description.get("index_type", self._address.index)).upper()
-            if index_type != self._address.index:
-                raise ServiceError(
-                    f"the collection {self._name} has an index of the type {printable(index_type)}, not "
-                    f"{self._address.index}: name another collection, or that type"
-                )
+        with self._translate_errors():
+            for name in self._client.list_indexes(self._name, timeout=_ANSWER_TIMEOUT):
+                description = self._client.describe_index(self._name, name, timeout=_ANSWER_TIMEOUT) or {}
+                index_type = str(description.get("index_type", self._address.index)).upper()
+                metric = str(description.get("metric_type", _METRIC)).upper()
+                if (index_type, metric) != (self._address.index, _METRIC):
+                    raise ServiceError(
+                        f"the collection {self._name} has an index of the type {printable(index_type)} ({metric}), not "
+                        f"{self._address.index} ({_METRIC}): name another collection, or that type"
+                    )
 
     def create(self, identity: StoreIdentity) -> None:
         """Create the collection; replaces one whose creation was interrupted."""
+        self.drop()
         data_type = self._milvus.DataType
         with self._translate_errors():
-            if self._client.has_collection(self._name, timeout=_ANSWER_TIMEOUT):
-                self._client.drop_collection(self._name, timeout=_ADMIN_TIMEOUT)  # its creation was interrupted
-            schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False, description=_DESCRIPTION)
             schema.add_field("key", data_type.INT64, is_primary=True)
             schema.add_field("digest", data_type.INT64)
             schema.add_field("embedding", data_type.FLOAT_VECTOR, dim=identity.dimension)
-            index = self._client.prepare_index_params()
-            params = {"nlist": self._address.lists} if not self.is_exact else {}
-            index.add_index("embedding", index_type=self._address.index, metric_type="IP", params=params)
             self._client.create_collection(
-                self._name, schema=schema, index_params=index, consistency_level="Strong", timeout=_ADMIN_TIMEOUT
+                self._name,
+                schema=schema,
+                index_params=self._index_params(),
+                consistency_level="Strong",
+                timeout=_ADMIN_TIMEOUT,
             )
             for name in (_STATE, *map(_partition, VectorGroup)):
                 self._client.create_partition(self._name, name, timeout=_ADMIN_TIMEOUT)
@@ -131,14 +154,15 @@ class MilvusStore:
             self._client.insert(self._name, rows, partition_name=_STATE, timeout=_WRITE_TIMEOUT)
 
     def drop(self) -> None:
-        """Remove the collection."""
+        """Remove the collection; no-op if absent."""
         with self._translate_errors():
-            self._client.drop_collection(self._name, timeout=_ADMIN_TIMEOUT)
+            if self._client.has_collection(self._name, timeout=_ANSWER_TIMEOUT):
+                self._client.drop_collection(self._name, timeout=_ADMIN_TIMEOUT)
 
-    def token(self) -> int:
-        """Return the token that was set last."""
+    def token(self, written: int = 0) -> int:
+        """Return the token: the one that was set last, or with a timestamp, at least as recent as that write."""
         with self._translate_errors():
-            return self._state().get(_TOKEN, 0)
+            return self._state(written).get(_TOKEN, 0)
 
     def set_token(self, token: int) -> int:
         """Set the token; returns Milvus's timestamp of this write, or 0."""
@@ -205,7 +229,7 @@ class MilvusStore:
                 limit=limit,
                 anns_field="embedding",
                 output_fields=["digest"],
-                search_params={"metric_type": "IP", "params": params},
+                search_params={"metric_type": _METRIC, "params": params},
                 partition_names=[_partition(group) for group in groups],
                 timeout=_ANSWER_TIMEOUT,
                 **_consistency(written),
@@ -231,14 +255,14 @@ class MilvusStore:
                     raise UnreachableError(f"it has not compacted within {_ADMIN_TIMEOUT:.0f} s")
                 time.sleep(_PAUSE)
 
-    def _state(self) -> dict[int, int]:
+    def _state(self, written: int = 0) -> dict[int, int]:
         rows = self._client.query(
             self._name,
             filter=f"key >= {_TOKEN} and key < 0",
             output_fields=["key", "digest"],
             partition_names=[_STATE],
-            consistency_level="Strong",
             timeout=_ANSWER_TIMEOUT,
+            **_consistency(written),
         )
         return {int(row["key"]): int(row["digest"]) for row in rows}
 
@@ -305,6 +329,10 @@ def _translate(error: Exception) -> ServiceError:
     if any(text.lower() in message.lower() for text in unreachable_messages):
         return UnreachableError(f"Milvus does not answer ({message[:200]})")
     return ServiceError(f"Milvus refuses: {message[:300]}")
+
+
+def _foreign_collection_error(name: str) -> ServiceError:
+    return ServiceError(f"the collection {name} was not made by facebank: name another one")
 
 
 def _partition(group: VectorGroup) -> str:

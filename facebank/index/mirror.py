@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import GalleryError, ServiceError, StorageError, UsageError
-from facebank.gallery.mirrors import MirrorRecord
+from facebank.gallery.mirrors import REWRITE, MirrorRecord
 from facebank.gallery.store.file import ReadAgainError
 from facebank.index.gallery_index import open_local_index, read_with_retry
 from facebank.index.mirrored_rows import MAX_DEVIATION, StoredRows, cache_rows, read_cached_rows, rows_to_mirror
@@ -29,6 +29,7 @@ from facebank.index.vector_store import (
     PROTOTYPES,
     SAMPLES,
     BadAnswerError,
+    ChangedVectorsError,
     StoreIdentity,
     StoreSearch,
     UnreachableError,
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
 _IDENTITY_SETTING = "mirror_identity"
 _MAX_NORM = 1.01  # upper bound of the L2 norm of an embedding or a prototype
+_COMPARE = "compare all vectors with the gallery"
+_SECONDS_BETWEEN_COUNTS = 10.0  # a count takes 50 ms
 _LOG_AFTER = 2.0  # seconds of waiting for another process
 _MIN_LOGGED_VECTORS = 50_000  # vectors to write
 
@@ -93,6 +96,8 @@ class GalleryMirror:
                     self._clean_empty(gallery)
                     return local
                 synchronized = self._synchronize(gallery, local)
+                if synchronized is not None:
+                    self._open_store().check_index()
         except UnreachableError as error:
             self.fall_back(error)
             return local
@@ -129,6 +134,7 @@ class GalleryMirror:
             identity = store.identity()
             if identity is not None:
                 self._check_owner(gallery, identity)
+            if identity is not None or gallery.mirror_record(self.address) is not None:
                 store.drop()
             gallery.drop_mirror(self.address)
 
@@ -188,6 +194,9 @@ class GalleryMirror:
                 )
             store.drop()
             stored = None
+        if stored is not None and record is not None and record.revision == REWRITE:
+            store.drop()
+            stored = None
         old_rows, token_matches = StoredRows.empty(), True
         if stored is not None:
             old_rows, token_matches = self._read_rows(gallery, store, record, int(rows.keys[-1]) + 1)
@@ -220,7 +229,7 @@ class GalleryMirror:
         with self._update_lock(gallery):
             store = self._open_store()
             identity = store.identity()
-            if identity is not None and identity.gallery == self._identity(gallery).gallery:
+            if identity is None or identity.gallery == self._identity(gallery).gallery:
                 store.drop()
             gallery.drop_mirror(self.address)
 
@@ -301,6 +310,7 @@ class _MirrorSearches:
         self._gallery = gallery
         self._local = local
         self._record, self._rows = synchronized
+        self._counted = time.monotonic()
 
     def create(self, groups: Sequence[VectorGroup], people: PeopleIndex, local: Callable[[], Search]) -> Search:
         """Return a search of the given groups of vectors, with `local` as its fallback."""
@@ -319,6 +329,7 @@ class _MirrorSearches:
             self._rows.locate(groups, find_positions),
             self._record.written,
             max_length=_MAX_NORM,
+            vectors_at=people.vectors if VectorGroup.SEVERAL in groups else people.prototypes_of,
             max_deviation=MAX_DEVIATION,
             check=self._check,
         )
@@ -331,25 +342,35 @@ class _MirrorSearches:
         )
 
     def _check(self) -> None:
-        """Raise `ReadAgainError` if the gallery's record or the store's token has changed."""
+        """Raise `ReadAgainError` if the gallery's record, or the store's token or number of vectors has changed."""
         record = self._gallery.mirror_record(self._record.address)
         token = None if record is None else record.token
         if self._gallery.in_transaction:  # the record is as old as the transaction
             token = self._store.token()
-        if token != self._record.token:
+        elif token == self._record.token:  # a copy of the gallery has its own record, and a server its own backups
+            token = self._store.token(self._record.written)
+        if token != self._record.token or not self._has_all_vectors():
             self.is_outdated = True
             raise ReadAgainError("another process has just updated this gallery's mirror: try again")
+
+    def _has_all_vectors(self) -> bool:
+        """Return False if the store has another number of vectors; counts them only now and then."""
+        if time.monotonic() - self._counted < _SECONDS_BETWEEN_COUNTS:
+            return True
+        self._counted = time.monotonic()
+        return self._store.count(self._record.written) == len(self._rows.keys)
 
     def _handle_failure(self, error: ServiceError) -> None:
         """Handle the error of a search: raises it unless the search can fall back to the local index."""
         self.is_outdated = True
         message = f"{self._mirror.address}: {error}"
         if isinstance(error, BadAnswerError):
+            is_changed = isinstance(error, ChangedVectorsError)
+            revision, repair = (REWRITE, "write all vectors again") if is_changed else (self._record.revision, _COMPARE)
             with suppress(GalleryError, StorageError):
-                self._gallery.keep_mirror(replace(self._record, token=None))
+                self._gallery.keep_mirror(replace(self._record, token=None, revision=revision))
             raise ServiceError(
-                f"{message}; its vectors were changed by another program: run the command again to compare all vectors "
-                "with the gallery"
+                f"{message}; its vectors were changed by another program: run the command again to {repair}"
             ) from error
         if not isinstance(error, UnreachableError):
             raise ServiceError(message) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from facebank.errors import ServiceError
-from facebank.index.exact import lengths, summing_error
+from facebank.index.exact import lengths, products, summing_error
 from facebank.index.search import SPARE, TINY, WIDEN, query_blocks
 
 if TYPE_CHECKING:
@@ -66,16 +66,23 @@ class VectorStore(Protocol):
         """Return what the store was made for; None if there is none yet."""
         ...
 
+    def check_index(self) -> None:
+        """Raise `ServiceError` if the store's index is not the one that searches expect."""
+        ...
+
     def create(self, identity: StoreIdentity) -> None:
         """Create the store, without vectors."""
         ...
 
     def drop(self) -> None:
-        """Delete the store with all vectors."""
+        """Delete the store with all vectors; no-op if absent."""
         ...
 
-    def token(self) -> int:
-        """Return the token that was set last, by any process; 0 for none."""
+    def token(self, written: int = 0) -> int:
+        """Return the token that was set last, by any process; 0 for none.
+
+        With a timestamp, the token need not be more recent than that write and the searches of this process.
+        """
         ...
 
     def set_token(self, token: int) -> int:
@@ -139,6 +146,8 @@ class StoreSearch:
         The store's timestamp of the last write.
     max_length
         An upper bound of the vectors' lengths.
+    vectors_at
+        Returns the vectors by which results are ranked, ``float32 (K, D)``, at given positions.
     max_deviation
         Largest distance between a stored vector and the one by which results are ranked.
     check
@@ -153,6 +162,7 @@ class StoreSearch:
         written: int,
         *,
         max_length: float,
+        vectors_at: Callable[[NDArray[np.int64]], FloatArray],
         max_deviation: float = 0.0,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -161,6 +171,7 @@ class StoreSearch:
         self._known = known
         self._written = written
         self._max_length = max_length
+        self._vectors_at = vectors_at
         self._max_deviation = max_deviation
         self._check = check
 
@@ -215,17 +226,22 @@ class StoreSearch:
         self._check()
         if len(answers) != len(queries):
             raise bad_answer_error("a different number of answers than queries")
-        return [self._check_answer(answer, limit) for answer in answers]
+        return [self._check_answer(query, answer, limit) for query, answer in zip(queries, answers, strict=True)]
 
-    def _check_answer(self, answer: Answers, limit: int) -> Answers:
+    def _check_answer(self, query: FloatArray, answer: Answers, limit: int) -> Answers:
         if not np.isfinite(answer.products).all():
             raise bad_answer_error("similarities that are not finite numbers")
-        if self._known.of(answer.keys) is None:
+        positions = self._known.of(answer.keys)
+        if positions is None:
             raise bad_answer_error("vectors that the gallery does not have")
         if len(np.unique(answer.keys)) < len(answer.keys):
             raise bad_answer_error("one vector twice")
         if len(answer.keys) > limit or (self._store.is_exact and len(answer.keys) < limit):
             raise bad_answer_error(f"{len(answer.keys)} vectors where {limit} are asked for")
+        (length,) = lengths(query[None])
+        error = length * (summing_error(len(query)) * self._max_length + self._max_deviation) + TINY
+        if (np.abs(answer.products - products(query, self._vectors_at(positions))) > error).any():
+            raise ChangedVectorsError("it answers with similarities to other vectors than the gallery's")
         order = np.argsort(-answer.products, kind="stable")
         return Answers(answer.keys[order], answer.products[order])
 
@@ -236,6 +252,10 @@ class UnreachableError(ServiceError):
 
 class BadAnswerError(ServiceError):
     """A store's invalid answer."""
+
+
+class ChangedVectorsError(BadAnswerError):
+    """A store's answer about changed vectors, whose keys and digests do not show the change."""
 
 
 def bad_answer_error(content: str) -> BadAnswerError:

@@ -103,7 +103,15 @@ class StoredRows:
         self._store.add(VectorGroup.SINGLE, self._keys, np.arange(len(rows)), padded)
         token = self._store.set_token(1)
         places = KeyPlaces(self._keys, np.arange(len(rows)))
-        return PaddedSearch(StoreSearch(self._store, (VectorGroup.SINGLE,), places, token, max_length=max_length(rows)))
+        search = StoreSearch(
+            self._store,
+            (VectorGroup.SINGLE,),
+            places,
+            token,
+            max_length=max_length(rows),
+            vectors_at=lambda positions: padded[positions],
+        )
+        return PaddedSearch(search)
 
 
 class PaddedSearch:

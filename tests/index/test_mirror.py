@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from facebank.errors import ServiceError
+from facebank.errors import ServiceError, UsageError
 from facebank.gallery import Gallery
+from facebank.gallery.mirrors import MirrorRecord
+from facebank.gallery.store.file import ReadAgainError
 from facebank.index.gallery_index import open_index, open_local_index, read_with_retry
 from facebank.index.indexed_samples import MASK
 from facebank.index.milvus import MilvusStore, milvus_mirror
 from facebank.index.milvus_address import MilvusAddress
 from facebank.index.mirror import GalleryMirror
 from facebank.index.mirrored_rows import rows_to_mirror
-from facebank.index.vector_store import Answers, UnreachableError
+from facebank.index.vector_store import Answers, UnreachableError, VectorGroup
 from tests.gallery.conftest import FaceFactory
 from tests.index.conftest import client_problem, skip_on
 from tests.index.nearest import nearest_name
@@ -177,6 +179,19 @@ def test_a_collection_that_facebank_did_not_make_is_an_error(gallery: Gallery, s
         open_index(gallery)
 
 
+def test_a_collection_with_the_same_fields_is_kept(gallery: Gallery, server_address: str) -> None:
+    set_mirror(gallery, server_address)
+    store, name = open_store(gallery), server_address.rpartition("/")[2]
+    schema = store._client.create_schema(auto_id=False)
+    schema.add_field("key", store._milvus.DataType.INT64, is_primary=True)
+    schema.add_field("digest", store._milvus.DataType.INT64)
+    schema.add_field("embedding", store._milvus.DataType.FLOAT_VECTOR, dim=gallery.pack.dimension)
+    store._client.create_collection(name, schema=schema)
+    with pytest.raises(ServiceError, match="was not made by facebank"):
+        open_index(gallery)
+    assert store._client.has_collection(name)
+
+
 def test_an_unreachable_address_is_an_error_or_falls_back(gallery: Gallery, caplog: pytest.LogCaptureFixture) -> None:
     skip_on(client_problem())
     start = time.monotonic()
@@ -261,6 +276,112 @@ def test_a_dropped_collection_is_written_again(gallery: Gallery, milvus_address:
     check_mirror(set_mirror(gallery, milvus_address))
     open_store(gallery).drop()
     check_mirror(set_mirror(gallery, milvus_address))
+
+
+@pytest.mark.parametrize("step", ["create_index", "create_partition", "load_collection", "insert"])
+def test_an_interrupted_creation_is_repeated(gallery: Gallery, milvus_address: str, step: str) -> None:
+    set_mirror(gallery, milvus_address)
+    client: Any = open_store(gallery)._client
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(client), step, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            open_index(gallery)
+    check_mirror(set_mirror(gallery, milvus_address))
+
+
+def interrupt(*_: object, **__: object) -> None:
+    """Interrupt the program, as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_creation_is_removed_on_request(gallery: Gallery, server_address: str) -> None:
+    mirror, store = set_mirror(gallery, server_address).mirror, open_store(gallery)
+    assert isinstance(mirror, GalleryMirror)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(store._client), "create_partition", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            open_index(gallery)
+    mirror.drop(gallery)
+    assert not store._client.has_collection(server_address.rpartition("/")[2])
+
+
+def test_parts_removed_from_a_collection_are_restored(gallery: Gallery, server_address: str) -> None:
+    check_mirror(set_mirror(gallery, server_address))
+    client, name = open_store(gallery)._client, server_address.rpartition("/")[2]
+    client.release_collection(name)
+    client.drop_index(name, client.list_indexes(name)[0])
+    client.drop_partition(name, "single")
+    check_mirror(set_mirror(gallery, server_address))
+
+
+def test_changed_vectors_are_an_error_and_written_again(gallery: Gallery, milvus_address: str) -> None:
+    check_mirror(set_mirror(gallery, milvus_address))
+    local = open_local_index(gallery)
+    ids = local.sample_ids()
+    assert ids is not None
+    rows, store = rows_to_mirror(ids, local), open_store(gallery)
+    for group in VectorGroup:  # as another program would, with the right keys and digests
+        in_group = rows.keys % len(VectorGroup) == group
+        vectors = np.stack([FaceFactory(98).vector()] * int(in_group.sum()))
+        store.delete(rows.keys[in_group])
+        store.add(group, rows.keys[in_group], rows.digests[in_group], vectors)
+    with pytest.raises(ServiceError, match=r"other vectors than the gallery's.*write all vectors again"):
+        search_all(open_index(set_mirror(gallery, milvus_address)), FaceFactory(99).vector()[None])
+    check_mirror(set_mirror(gallery, milvus_address))
+
+
+def test_an_open_index_notices_removed_vectors(
+    gallery: Gallery, milvus_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = open_index(set_mirror(gallery, milvus_address))
+    monkeypatch.setattr("facebank.index.mirror._SECONDS_BETWEEN_COUNTS", 0.0)
+    store = open_store(gallery)
+    store.delete(store.list_keys(10_000)[0][3:5])
+    store.count(store.set_token(store.token()))  # waits until searches see the removal
+    assert index.people is not None
+    with pytest.raises(ReadAgainError):
+        index.people.nearest_people.near(FaceFactory(99).vector().astype(np.float64)[None], 3)
+    assert index.is_lost
+    check_mirror(gallery)
+
+
+def test_an_open_index_notices_changes_by_a_copy_of_the_gallery(
+    gallery: Gallery, milvus_address: str, tmp_path: Path
+) -> None:
+    index = open_index(set_mirror(gallery, milvus_address))
+    with Gallery.open(gallery.back_up(tmp_path / "copy.facebank")) as copy:
+        copy.mirror = gallery.mirror  # a Milvus Lite file is open once
+        copy.forget("Person 7")
+        check_mirror(copy)
+    assert index.people is not None
+    with pytest.raises(ReadAgainError):
+        index.people.nearest_people.near(FaceFactory(99).vector().astype(np.float64)[None], 3)
+    check_mirror(gallery)
+
+
+def test_an_approximate_index_is_cleaned_without_its_type(gallery: Gallery, server_address: str) -> None:
+    open_index(set_mirror(gallery, f"{server_address}?index=ivf_flat"))
+    gallery.mirror = None
+    assert gallery.forget("Person 7").mirrors == (server_address,)
+    mirror = set_mirror(gallery, server_address).mirror
+    assert mirror is not None
+    mirror.clean(gallery)
+    assert [note.needs_cleaning for note in gallery.mirrors()] == [False]
+    with pytest.raises(ServiceError, match="IVF_FLAT"):
+        open_index(gallery)
+    open_index(set_mirror(gallery, f"{server_address}?index=ivf_flat"))
+    assert isinstance(mirror, GalleryMirror)
+    mirror.drop(gallery)
+    assert gallery.mirrors() == []
+
+
+def test_a_gallery_does_not_lose_a_mirror_to_a_new_one(gallery: Gallery) -> None:
+    for number in range(32):
+        gallery.keep_mirror(MirrorRecord(f"milvus-lite:/{number}.db", 1, gallery.revision))
+    with pytest.raises(UsageError, match="people unmirror"):
+        gallery.keep_mirror(MirrorRecord("milvus-lite:/more.db", 1, gallery.revision))
+    gallery.keep_mirror(MirrorRecord("milvus-lite:/0.db", 2, gallery.revision))
+    assert len(gallery.mirrors()) == 32
 
 
 def test_a_restored_backup_is_mirrored(gallery: Gallery, lite_address: str, tmp_path: Path) -> None:
