@@ -206,8 +206,10 @@ class GalleryMirror:
             store.drop()
             stored, old_rows = None, StoredRows.empty()
             removed, added = old_rows.compare(rows.as_stored())
+        if stored is None and record is None:
+            store.create(identity)  # before the record, which a refusal need not leave
         gallery.keep_mirror(MirrorRecord(self.address, None, local.revision, needs_cleaning=must_clean))
-        if stored is None:
+        if stored is None and record is not None:
             store.create(identity)
         store.set_token(0)
         _log_writing(len(rows.keys), int(added.sum()), self.address)
