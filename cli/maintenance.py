@@ -197,6 +197,7 @@ def unmirror(
 
     The address is forgotten, too. 'facebank people check' lists the addresses.
     """
+    from facebank.errors import ServiceError
     from facebank.index.milvus import milvus_mirror
     from facebank.index.milvus_address import MilvusAddress
 
@@ -206,7 +207,10 @@ def unmirror(
         if gone:
             gallery.drop_mirror(mirror.address)
         else:
-            mirror.drop(gallery)
+            try:
+                mirror.drop(gallery)
+            except ServiceError as error:
+                raise type(error)(f"{error}; --gone only forgets the address, if nothing is there any more") from error
     if as_json:
         write_json({"address": mirror.address, "known": is_known})
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from facebank.errors import (
+    GalleryBusyError,
     GalleryError,
     PackMismatchError,
     SampleNotFoundError,
@@ -823,7 +824,7 @@ class Gallery:
         """Clean the mirror of this gallery, and return the addresses of mirrors with pending removals."""
         pending = {record.address for record in self.mirrors() if record.needs_cleaning}
         if self.mirror is not None and self.mirror.address in pending:
-            with suppress(ServiceError):
+            with suppress(ServiceError, GalleryBusyError):  # the removal stays pending
                 self.mirror.clean(self)
         return tuple(record.address for record in self.mirrors() if record.needs_cleaning) if pending else ()
 

@@ -55,14 +55,18 @@ class MilvusAddress:
             return cls._lite(text.removeprefix(_LITE))
         try:
             parts = urlsplit(text)
-            port, query = parts.port or _PORT, parse_qs(parts.query, strict_parsing=bool(parts.query))
+            port, query = (
+                _PORT if parts.port is None else parts.port,
+                parse_qs(parts.query, strict_parsing=bool(parts.query)),
+            )
         except ValueError:
             _refuse(text)
         if parts.scheme == "milvus" and not parts.netloc and parts.path.endswith(".db"):
             return cls._lite(unquote(parts.path))
         host = parts.netloc.rpartition("@")[2].removesuffix(f":{parts.port}")
         name = parts.path.removeprefix("/")
-        if parts.scheme not in {"milvus", "milvus+tls"} or not _HOST.fullmatch(host) or not _NAME.fullmatch(name):
+        is_valid = port > 0 and _HOST.fullmatch(host) and _NAME.fullmatch(name)
+        if parts.scheme not in {"milvus", "milvus+tls"} or not is_valid:
             _refuse(text)
         if "@" in parts.netloc or parts.fragment:
             raise UsageError(

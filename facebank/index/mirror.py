@@ -206,11 +206,14 @@ class GalleryMirror:
             store.drop()
             stored, old_rows = None, StoredRows.empty()
             removed, added = old_rows.compare(rows.as_stored())
-        if stored is None and record is None:
-            store.create(identity)  # before the record, which a refusal need not leave
         gallery.keep_mirror(MirrorRecord(self.address, None, local.revision, needs_cleaning=must_clean))
-        if stored is None and record is not None:
-            store.create(identity)
+        if stored is None:
+            try:
+                store.create(identity)
+            except ServiceError as error:
+                if record is None and not isinstance(error, UnreachableError):
+                    gallery.drop_mirror(self.address)  # refused, such as for a missing database
+                raise
         store.set_token(0)
         _log_writing(len(rows.keys), int(added.sum()), self.address)
         store.delete(old_rows.keys[removed])

@@ -59,6 +59,7 @@ def test_an_unreachable_index_is_an_error_unless_the_machine_may_search(
     fallback = run("--index", UNREACHABLE, "--fallback", "local", "identify", speech, "--json")
     assert fallback.records == run("identify", speech, "--json").records
     assert fallback.err.count("this machine searches instead") == 1
+    assert "--gone" in run("people", "unmirror", UNREACHABLE, code=2).err
     unmirrored = run("people", "unmirror", UNREACHABLE, "--gone")
     assert "is forgotten" in unmirrored.out
 
@@ -69,6 +70,7 @@ def test_an_unreachable_index_is_an_error_unless_the_machine_may_search(
         ("milvus://host", "is not an address of an index"),
         ("redis://host/family", "is not an address of an index"),
         ("milvus://host:99999/family", "is not an address of an index"),
+        ("milvus://host:0/family", "is not an address of an index"),
         ("milvus://root:very-secret@host/family", "FACEBANK_MILVUS_TOKEN"),
         ("milvus://host/family?index=hnsw", "flat or ivf_flat"),
         ("milvus://host/family?nprobe=3", "index=ivf_flat"),

@@ -375,6 +375,24 @@ def test_an_approximate_index_is_cleaned_without_its_type(gallery: Gallery, serv
     assert gallery.mirrors() == []
 
 
+def test_a_removal_stays_pending_if_others_change_the_gallery_meanwhile(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_busy(*_: object) -> None:
+        raise ReadAgainError
+
+    gallery.keep_mirror(MirrorRecord("milvus://127.0.0.1:1/family", 1, gallery.revision))
+    monkeypatch.setattr(GalleryMirror, "clean", be_busy)
+    set_mirror(gallery, "milvus://127.0.0.1:1/family")
+    assert gallery.forget("Person 7").mirrors == ("milvus://127.0.0.1:1/family",)
+
+
+def test_a_refused_creation_leaves_no_record(gallery: Gallery, milvus_server: MilvusServer) -> None:
+    with pytest.raises(ServiceError, match="absent"):
+        open_index(set_mirror(gallery, f"{milvus_server.address}/family?database=absent"))
+    assert gallery.mirrors() == []
+
+
 def test_a_gallery_does_not_lose_a_mirror_to_a_new_one(gallery: Gallery) -> None:
     for number in range(32):
         gallery.keep_mirror(MirrorRecord(f"milvus-lite:/{number}.db", 1, gallery.revision))
