@@ -16,10 +16,10 @@ from .progress import ProgressBar
 if TYPE_CHECKING:
     from facebank.operations.calibrate import (
         AlbumPhoto,
+        CalibrationFaces,
         CalibrationPlan,
         CalibrationResult,
         ConflictingPhotos,
-        KnownFaces,
     )
     from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.calibration.reliability import Reliability
@@ -114,7 +114,7 @@ def _provenance(album_folder: Path, strangers: Path | None) -> str:
     return f"photos of {album_folder.resolve().name}{suffix}"
 
 
-def _report_mislabeled(faces: KnownFaces) -> None:
+def _report_mislabeled(faces: CalibrationFaces) -> None:
     for pair in faces.two_people:
         if pair.second.person is None:
             say(f"{pair.second.path} is a photo of {pair.first.person}, and was left out of the strangers")
@@ -122,7 +122,7 @@ def _report_mislabeled(faces: KnownFaces) -> None:
             say(f"{pair.first.path} and {pair.second.path} show the same face under two names: both were left out")
 
 
-def _record(faces: KnownFaces, plan: CalibrationPlan, result: CalibrationResult) -> dict[str, object]:
+def _record(faces: CalibrationFaces, plan: CalibrationPlan, result: CalibrationResult) -> dict[str, object]:
     return {
         "pack_digest": result.calibration.pack_digest,
         "made_from": result.calibration.made_from,
@@ -175,7 +175,7 @@ def _reliability_record(measured: Reliability | None) -> dict[str, float | None]
     return {name: None if measured is None else float(getattr(measured, name)) for name in names}
 
 
-def _print_summary(name: str, faces: KnownFaces, result: CalibrationResult) -> None:
+def _print_summary(name: str, faces: CalibrationFaces, result: CalibrationResult) -> None:
     strangers = f" and {faces.strangers} strangers" if faces.strangers else ""
     write_line(f"{name}: {result.calibration.photos} faces of {faces.people} people{strangers}")
     left_out = [f"{count} {_LEFT_OUT_REASONS[reason.value]}" for reason, count in faces.left_out.items() if count]

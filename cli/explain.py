@@ -43,7 +43,8 @@ def explain(
     The largest face of each photo is used. Needs no gallery.
     """
     from facebank.gallery import PlaceKind
-    from facebank.operations.explain import check_target, explain_photos, write_picture
+    from facebank.operations.explain import explain_photos
+    from facebank.operations.explanation_picture import check_target, write_picture
 
     check_target(out, [a, b])
     with global_options(ctx).open_bank() as bank:
@@ -82,12 +83,11 @@ def _round(grid: FloatArray) -> list[list[float]]:
 
 
 def _print(pair: ExplainedPair, out: Path) -> None:
-    from facebank.operations.explain import answer
+    from facebank.operations.identify import describe_verification
 
     verification = pair.verification
-    write_line(
-        f"{answer(verification)} (similarity {verification.similarity:.3f}, threshold {verification.threshold:.3f})"
-    )
+    answer = describe_verification(verification)
+    write_line(f"{answer} (similarity {verification.similarity:.3f}, threshold {verification.threshold:.3f})")
     rows = [
         (region.name, f"{region.area:.0%}", f"{region.drops[0]:.3f}", f"{region.drops[1]:.3f}")
         for region in pair.explanation.regions

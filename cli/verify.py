@@ -40,6 +40,8 @@ def verify(
     if as_json:
         write_json(verification_record(verification))
     else:
-        answer = "the same person" if verification.same else "different people"
+        from facebank.operations.identify import describe_verification
+
+        answer = describe_verification(verification)
         write_line(f"{answer} (similarity {verification.similarity:.3f}, threshold {verification.threshold:.3f})")
     return 0

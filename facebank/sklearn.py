@@ -54,7 +54,7 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     n_features_in_
         Dimension of a row.
     scorer_
-        The fitted scorer; its person numbers are indices into `classes_`.
+        The fitted scorer; its person ids are indices into `classes_`.
     appends_constant_
         Whether a constant 1 is appended to each row: the fitted rows were not L2-normalized and there is no background.
     """

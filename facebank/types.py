@@ -172,7 +172,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Quality of a face: how well it can be recognized.
+    """Quality of a face for recognition.
 
     Attributes
     ----------
@@ -279,7 +279,7 @@ class Sample:
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
+        Number of counter-clockwise quarter turns that made the photo upright, 0..3.
     taken_at, enrolled_at
         When the photo was taken, if known, and when the face was enrolled.
     has_thumbnail
@@ -331,7 +331,7 @@ class Decision(StrEnum):
 
 
 class Reason(StrEnum):
-    """The reason of a decision; a closed list.
+    """The reason for a decision; a closed list.
 
     Examples
     --------
@@ -433,7 +433,7 @@ class Face(Detection):
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
+        Number of counter-clockwise quarter turns that made the photo upright, 0..3.
     opener
         Function that reads the photo again, for `crop`.
     identity
@@ -464,7 +464,7 @@ class Face(Detection):
 
     @property
     def quality(self) -> float:
-        """How well the face can be recognized: 0 (unusable) .. 1 (best).
+        """Overall quality of the face for recognition, 0 (unusable) .. 1 (best).
 
         Examples
         --------
@@ -500,7 +500,7 @@ class Face(Detection):
 
     @property
     def reason(self) -> Reason | None:
-        """The reason of the decision; None for a face that was only analyzed.
+        """The reason for the decision; None for a face that was only analyzed.
 
         Examples
         --------
@@ -562,7 +562,7 @@ class Face(Detection):
         """Return the part of the photo that shows the face.
 
         The pixels are read again from the photo's file, because faces do not keep them. For a face from bytes, an array
-        or an image, pass the photo.
+        or an image, pass the photo; for one that no `FaceBank` found, pass the result of `facebank.read_photo`.
 
         Parameters
         ----------
@@ -581,7 +581,8 @@ class Face(Detection):
         PhotoError
             The file cannot be read.
         UsageError
-            The face has no file and no photo is passed, the file has changed, or the margin is invalid.
+            The face has no file and no photo is passed, the photo cannot be opened from this face, the file has
+            changed, or the margin is invalid.
 
         Examples
         --------
@@ -593,12 +594,17 @@ class Face(Detection):
 
         if not isinstance(margin, Real) or not -0.5 < margin < inf:
             raise UsageError(f"margin must be a fraction above -0.5, such as 0.3, not {printable(repr(margin))}")
-        name = printable(self.path or "this face's photo")
-        if self.opener is None or (photo is None and self.path.startswith("<")):
-            raise UsageError(f"the pixels of {name} are not kept: pass the photo, as in face.crop(photo)")
-        opened = self.opener(self.path if photo is None else photo)
+        label = printable(self.path or "this face's photo")
+        if isinstance(photo, DecodedPhoto):
+            opened = photo
+        elif self.opener is None:
+            raise UsageError(f"{label} cannot be opened from this face: call face.crop(facebank.read_photo(path))")
+        elif photo is None and self.path.startswith("<"):
+            raise UsageError(f"the pixels of {label} are not kept: pass the photo, as in face.crop(photo)")
+        else:
+            opened = self.opener(self.path if photo is None else photo)
         if photo is None and opened.content_hash != self.content_hash:
-            raise UsageError(f"{name} has changed since its faces were found: identify it again")
+            raise UsageError(f"{label} has changed since its faces were found: identify it again")
         pixels = np.rot90(opened.pixels, self.quarter_turns)
         margins = margin * (self.box[2:] - self.box[:2])
         left, top = np.maximum(np.floor(self.box[:2] - margins), 0).astype(int)
@@ -617,11 +623,11 @@ class Photo:
     faces
         The faces, largest first.
     error
-        Why the photo could not be read, in one sentence; None on success.
+        One sentence about the problem if the photo could not be read; None on success.
     width, height
         Size of the upright photo in pixels; 0 if it could not be read.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
+        Number of counter-clockwise quarter turns that made its faces upright, 0..3.
     content_hash
         SHA-256 of the file's bytes, in hex; empty if it could not be read.
     taken_at
@@ -697,7 +703,7 @@ class AnalyzedPhoto:
     faces
         The faces, largest first.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
+        Number of counter-clockwise quarter turns that made its faces upright, 0..3.
 
     Examples
     --------
@@ -737,7 +743,7 @@ class AnalyzedPhoto:
 
 
 class EnrollReason(StrEnum):
-    """Why a photo was enrolled or refused; a closed list.
+    """The reason for enrolling or refusing a photo; a closed list.
 
     Examples
     --------
@@ -766,17 +772,20 @@ class EnrolledPhoto:
 
     Attributes
     ----------
-    path, person
-        The photo's file as the user named it, and the person's name.
+    path
+        The photo's file as the user named it.
+    person
+        The person's name.
     accepted
         Whether the face is one of the person's samples now; true if it was enrolled before.
-    reason, detail
-        A code, and an explanation in one sentence.
+    reason
+        The reason for accepting or refusing the photo.
+    detail
+        An explanation of the reason in one sentence.
     sample_id
         The sample's number; None if refused.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3; None if it could not
-        be read.
+        Number of counter-clockwise quarter turns that made its faces upright, 0..3; None if it could not be read.
     warning
         A warning about an accepted photo, in one sentence, or None.
     masked
@@ -887,7 +896,7 @@ class Verification:
     Attributes
     ----------
     a, b
-        The photos' files as the user named them, or labels such as ``<bytes>`` for data without a file.
+        Paths of the photos as the user named them, or labels such as ``<bytes>`` for data without a file.
     similarity
         Cosine of their embeddings, -1..1.
     threshold

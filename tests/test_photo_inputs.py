@@ -6,6 +6,7 @@ import io
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -183,6 +184,16 @@ def test_cropping_from_a_photo_in_memory_needs_its_pixels(bank: FaceBank) -> Non
         face.crop()
     (face_of_file,) = next(bank.identify(SPEECH)).faces
     np.testing.assert_array_equal(face.crop(read_pixels()), face_of_file.crop())
+
+
+def test_a_face_without_an_opener_is_cropped_from_a_read_photo(bank: FaceBank) -> None:
+    (photo,) = bank.identify(SPEECH)
+    crop = photo.faces[0].crop()
+    face = replace(photo.faces[0], opener=None)
+    for argument in (None, SPEECH, read_pixels()):
+        with pytest.raises(UsageError, match=r"cannot be opened from this face: call face\.crop\(facebank\.read_photo"):
+            face.crop(argument)
+    np.testing.assert_array_equal(face.crop(read_photo(SPEECH)), crop)
 
 
 def test_results_can_be_pickled(bank: FaceBank) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from facebank.album.scan.scan_plan import FileTask
 
-MAX_DEATHS = 3
-"""Number of workers that may die on a single file before the file is given up."""
+MAX_FAILURES = 3
+"""Number of workers that may fail on a single file before the file is given up."""
 
 _BATCH_SIZE = 16  # maximum number of files
 _BATCHES_AHEAD = 4  # with fewer batches left per worker, they get smaller, and all workers end at about the same time
@@ -28,13 +28,13 @@ class Batch:
     """Files for one worker."""
 
     files: tuple[FileTask, ...]
-    deaths: int | None = None  # deaths of workers with this single file; None if it was never a suspect
+    failures: int | None = None  # number of workers that failed on this single file; None if it is not a suspect
 
 
 class Assignments:
     """The files that remain to be scanned.
 
-    If a worker dies on a batch, its files become suspects and are tried again one by one, which isolates the file that
+    If a worker fails on a batch, its files become suspects and are tried again one by one, which isolates the file that
     crashes workers.
 
     Parameters
@@ -73,14 +73,14 @@ class Assignments:
         reason
             The failure, such as ``kills the process that reads it``.
         is_certain
-            Whether a single file is the cause; otherwise the worker may have died for another reason.
+            Whether a single file is the cause; otherwise the worker may have failed for another reason.
         """
-        if batch.deaths is None and len(batch.files) > 1:
-            self._retries.extend(Batch((file,), deaths=0) for file in batch.files)
+        if batch.failures is None and len(batch.files) > 1:
+            self._retries.extend(Batch((file,), failures=0) for file in batch.files)
             return []
-        deaths = (batch.deaths or 0) + 1
-        if deaths < MAX_DEATHS and not is_certain:
-            self._retries.append(Batch(batch.files, deaths))
+        failures = (batch.failures or 0) + 1
+        if failures < MAX_FAILURES and not is_certain:
+            self._retries.append(Batch(batch.files, failures))
             return []
         return [unreadable_file(file, reason) for file in batch.files]
 

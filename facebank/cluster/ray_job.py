@@ -34,7 +34,7 @@ _CLUSTER_CHECK_INTERVAL = 2.0  # seconds between checks of the machines
 _SHARD_FILES = 2_000  # results after which a shard is written
 _SHARD_SECONDS, _SHARD_FRACTION = (2.0, 60.0), 0.1  # or after this fraction of the elapsed time, within limits
 _MAX_HINTS = 64  # hashes per file size that are sent to a worker
-_MAX_LOST = 3  # consecutive workers that may die before they are ready
+_MAX_EARLY_FAILURES = 3  # consecutive workers that may fail before they are ready
 _WAIT_BEFORE_NOTE = 60.0  # seconds after which a lack of free cores is reported
 
 
@@ -50,7 +50,7 @@ class _AssignedBatch:
     """A batch, and the reference to its pending result."""
 
     batch: Batch
-    answer: Any
+    pending_result: Any
 
 
 @dataclass(slots=True, eq=False)
@@ -58,9 +58,9 @@ class _Worker:
     actor: Any
     preparation: Any  # pending result of `ScanWorker.prepare`; None when the worker is ready
     is_first: bool  # whether it was started at the beginning of the job
-    host: str = ""
+    host: str = ""  # name of the machine; empty before the worker is ready
     assigned: deque[_AssignedBatch] = field(default_factory=deque)
-    is_refused: bool = False
+    is_excluded: bool = False  # whether its machine does not fit the job
     started_at: float = 0.0  # monotonic time at which it started its first batch
 
 
@@ -101,7 +101,7 @@ class RayJob:
         self._workers: list[_Worker] = []
         self._unwritten: list[ScannedFile] = []
         self._written_at = self._checked_at = self._began = time.monotonic()
-        self._lost_early = 0
+        self._early_failures = 0
         self._is_waiting_reported = False
         self._new_count = self._known_count = 0
 
@@ -122,7 +122,8 @@ class RayJob:
         Raises
         ------
         ClusterError
-            The cluster's head is gone, a machine does not fit the job, or workers fail before they are ready.
+            The cluster's head is gone, a machine does not fit the job or can no longer read a bucket, or workers fail
+            before they are ready.
         PackIntegrityError
             A file of the pack is missing or altered.
         """
@@ -149,14 +150,14 @@ class RayJob:
         return bool(len(self._assignments)) or any(worker.assigned for worker in self._workers)
 
     def _step(self) -> None:
-        """Assign batches, wait for one result, and handle hanging and lost workers."""
+        """Assign batches, wait for one result, and drop workers that have failed."""
         for worker in list(self._workers):
             self._assign_batches(worker)
-        answers = {_pending_answer(worker): worker for worker in self._workers if _is_busy(worker)}
-        if answers:
-            ready, _ = self._ray.wait(list(answers), num_returns=1, timeout=_CHECK_INTERVAL)
-            for answer in ready:
-                self._receive(answers[answer])
+        workers = {_pending_result(worker): worker for worker in self._workers if _is_busy(worker)}
+        if workers:
+            ready, _ = self._ray.wait(list(workers), num_returns=1, timeout=_CHECK_INTERVAL)
+            for pending_result in ready:
+                self._receive(workers[pending_result])
         else:
             time.sleep(_CHECK_INTERVAL)
         now = time.monotonic()
@@ -179,13 +180,13 @@ class RayJob:
         for _ in range(target - len(self._workers)):
             actor = self._class.remote(self._ray.get)
             self._workers.append(_Worker(actor, actor.prepare.remote(self._job, self._references), is_first))
-        is_idle = all(worker.preparation is not None or worker.is_refused for worker in self._workers)
+        is_idle = all(worker.preparation is not None or worker.is_excluded for worker in self._workers)
         if is_idle and not self._is_waiting_reported and time.monotonic() - self._began > _WAIT_BEFORE_NOTE:
             self._is_waiting_reported = True
-            self._note("no core of the cluster is free: waiting")
+            self._note("no core of the cluster is free: waiting until another job ends or a machine joins")
 
     def _assign_batches(self, worker: _Worker) -> None:
-        while worker.preparation is None and not worker.is_refused and len(worker.assigned) < _BATCHES_AHEAD:
+        while worker.preparation is None and not worker.is_excluded and len(worker.assigned) < _BATCHES_AHEAD:
             batch = self._assignments.take(len(self._workers))
             if batch is None:
                 return
@@ -198,18 +199,20 @@ class RayJob:
             worker.assigned.append(_AssignedBatch(batch, worker.actor.scan.remote(batch.files, hints)))
 
     def _receive(self, worker: _Worker) -> None:
-        """Process a worker's result or failure; raises `ClusterError` if its machine cannot go on."""
+        """Process a worker's result or failure; raises `ClusterError` if its machine can no longer read a bucket."""
         from ray.exceptions import RayError, RayTaskError
 
-        answer = _pending_answer(worker)
         try:
-            result = self._ray.get(answer)
+            result = self._ray.get(_pending_result(worker))
         except RayTaskError as error:
             if worker.preparation is not None:
-                self._refuse(worker, _last_line(error))
+                self._exclude(worker, _last_line(error))
                 return
             if isinstance(error.cause, ServiceError):  # a bucket that can no longer be read
-                raise ClusterError(f"the machine {printable(worker.host)} cannot go on: {error.cause}") from error
+                raise ClusterError(
+                    f"the machine {printable(worker.host)} cannot read the photos: {error.cause}; then run the same "
+                    "command, which continues from the finished shards"
+                ) from error
             assigned = worker.assigned.popleft()
             worker.started_at = time.monotonic()
             self._give_up(assigned.batch, f"cannot be read: {_last_line(error)}", is_certain=False)
@@ -225,7 +228,7 @@ class RayJob:
 
     def _finish_preparation(self, worker: _Worker, ready: PreparationResult) -> None:
         worker.host, worker.preparation = ready.host, None
-        self._lost_early = 0
+        self._early_failures = 0
         if ready.problem is None:
             return
         unchanged = tuple((path, state) for path, state in self._job.probe_files if not _has_changed(path, state))
@@ -233,16 +236,16 @@ class RayJob:
             self._job = replace(self._job, probe_files=unchanged)
             worker.preparation = worker.actor.prepare.remote(self._job, self._references)
         else:
-            self._refuse(worker, ready.problem)
+            self._exclude(worker, ready.problem)
 
-    def _refuse(self, worker: _Worker, reason: str) -> None:
+    def _exclude(self, worker: _Worker, reason: str) -> None:
         """Exclude a worker that does not fit the job; raises `ClusterError` if it was started at the beginning."""
         text = f"the machine {printable(worker.host) or 'of a worker'} cannot be used: {reason}"
         if worker.is_first:
             raise ClusterError(text)
         self._note(text)
         self._kill(worker)
-        worker.preparation, worker.is_refused = None, True
+        worker.preparation, worker.is_excluded = None, True
 
     def _drop_failed(
         self, worker: _Worker, reason: str, *, is_certain: bool = False, cause: Exception | None = None
@@ -254,9 +257,12 @@ class RayJob:
         self._kill(worker)
         self._workers.remove(worker)
         if worker.preparation is not None:
-            self._lost_early += 1
-            if self._lost_early >= _MAX_LOST:
-                raise ClusterError(f"workers fail before they are ready: {_last_line(cause)}")
+            self._early_failures += 1
+            if self._early_failures >= _MAX_EARLY_FAILURES:
+                raise ClusterError(
+                    f"{self._early_failures} workers in a row failed before they were ready: {_last_line(cause)}; "
+                    "check that the machines have enough memory, and the same versions of facebank and Ray"
+                )
             return
         self._note(f"a worker on {printable(worker.host)} has failed: its files are assigned to other workers")
         for assigned in list(worker.assigned)[1:]:
@@ -275,7 +281,7 @@ class RayJob:
             file = by_path.get(path)
             if file is None or (file.error is not None and file.content_hash is None and _is_readable(path, state)):
                 reason = "was not scanned" if file is None or file.error is None else file.error
-                retry = type(batch)(((path, state),), batch.deaths or 0)
+                retry = type(batch)(((path, state),), batch.failures or 0)
                 for unreadable in self._assignments.suspect(retry, reason):
                     self._add(unreadable if file is None else file)
             else:
@@ -284,11 +290,11 @@ class RayJob:
     def _add(self, file: ScannedFile) -> None:
         """Add a result; a photo that another worker has scanned meanwhile is a copy."""
         if file.content_hash is not None and file.error is None:
-            digest = bytes.fromhex(file.content_hash)
-            if digest in self._photos:
+            content_hash = bytes.fromhex(file.content_hash)
+            if content_hash in self._photos:
                 file = replace(file, photo=None, edited=None)
-            self._photos.add(digest)
-            self._by_size.setdefault(file.state.size, set()).add(digest)
+            self._photos.add(content_hash)
+            self._by_size.setdefault(file.state.size, set()).add(content_hash)
         self._new_count += file.photo is not None
         self._known_count += file.photo is None and file.error is None
         self._unwritten.append(file)
@@ -316,8 +322,8 @@ def _is_busy(worker: _Worker) -> bool:
     return worker.preparation is not None or bool(worker.assigned)
 
 
-def _pending_answer(worker: _Worker) -> Any:
-    return worker.preparation or worker.assigned[0].answer
+def _pending_result(worker: _Worker) -> Any:
+    return worker.preparation or worker.assigned[0].pending_result
 
 
 def _is_readable(path: str, state: object) -> bool:
@@ -339,6 +345,6 @@ def _has_changed(path: str, state: object) -> bool:
 
 
 def _last_line(error: Exception | None) -> str:
-    """Return the last line of an error of Ray, which is the reason."""
+    """Return the last line of a Ray error's message, which states the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return printable(lines[-1] if lines else type(error).__name__)[:300]

@@ -158,13 +158,13 @@ class _ClusterScan:
         todo = [(path, state) for path, state in files if not self._has(path, state)]
         done = len(files) - len(todo)
         if done:
-            self._report_notes([f"{done:,} files are already in finished shards"])
+            self._report_notes([f"{done:,} {'file is' if done == 1 else 'files are'} already in finished shards"])
         self._progress.begin("Scanning", len(todo))
         if not todo:
             return 0, 0
         by_size: dict[int, set[bytes]] = defaultdict(set)
-        for state, digest in self._folder.contents():
-            by_size[state.size].add(digest)
+        for state, content_hash in self._folder.contents():
+            by_size[state.size].add(content_hash)
         step = max(1, len(todo) // _PROBE_FILES)
         wanted = Job(PackName.of(self._pack), self._runtime, decoder_versions(), tuple(todo[::step][:_PROBE_FILES]))
         with ray_cluster(self._address) as cluster:

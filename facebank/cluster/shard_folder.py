@@ -33,9 +33,9 @@ _NAME = re.compile(r"part-([0-9]{6,12})\.parquet")
 
 class _FileEntry(NamedTuple):
     state: FileStamp
-    content_hash: str | None
-    error: str | None
-    readers: str | None
+    content_hash: str | None  # SHA-256 in hex; None if the file could not be read
+    error: str | None  # None if the file was read
+    readers: str | None  # as in `facebank.album.scan.scan_file.ScannedFile`
     shard: int  # number of the shard
     has_photo: bool  # whether the shard has the faces; False for a copy of another file
 
@@ -66,19 +66,19 @@ class ShardFolder:
 
         Raises `ScanBusyError` (another job is writing there) or `StorageError` (the folder cannot be written).
         """
-        name = printable(str(self.path))
+        label = printable(str(self.path))
         try:
             self.path.mkdir(mode=face_folder_mode(), parents=True, exist_ok=True)
             lock_file = hold_lock_file(self.path / "lock")
             is_locked = lock_file.__enter__()
         except OSError as error:
             raise StorageError(
-                f"no shards can be written to {name}: {error.strerror}; choose a writable folder with --shards"
+                f"no shards can be written to {label}: {error.strerror}; choose a writable folder with --shards"
             ) from error
         try:
             if not is_locked:
                 raise ScanBusyError(
-                    f"another job is writing to {name}: wait until it has finished, or name another folder with "
+                    f"another job is writing to {label}: wait until it has finished, or name another folder with "
                     "--shards"
                 )
             yield
@@ -206,7 +206,7 @@ class ShardFolder:
 
     def _records(self, path: Path) -> list[FileRecord]:
         with ParquetShard.open(path, self._pack) as shard:
-            return [record for group in range(len(shard.group_sizes)) for record in shard.records(group)]
+            return [record for row_group in range(len(shard.group_sizes)) for record in shard.records(row_group)]
 
     def _shards(self) -> list[tuple[int, Path]]:
         try:

@@ -48,7 +48,7 @@ class PreparationResult:
 
     host: str  # name of the machine
     process: int  # number of the worker's process
-    problem: str | None = None  # why the worker cannot be used, in one sentence; None if it is ready
+    problem: str | None = None  # one sentence about why the worker cannot be used; None if it is ready
 
 
 class SortedHashes(AbstractSet[bytes]):
@@ -70,12 +70,12 @@ class SortedHashes(AbstractSet[bytes]):
         """Return a copy with another small set."""
         return SortedHashes(self._hashes, extra)
 
-    def __contains__(self, digest: object) -> bool:
-        if not isinstance(digest, bytes) or len(digest) != 32:
+    def __contains__(self, content_hash: object) -> bool:
+        if not isinstance(content_hash, bytes) or len(content_hash) != 32:
             return False
-        if digest in self._extra:
+        if content_hash in self._extra:
             return True
-        target = np.array(digest, HASH_DTYPE)
+        target = np.array(content_hash, HASH_DTYPE)
         index = int(np.searchsorted(self._hashes, target))
         return index < len(self._hashes) and bool(self._hashes[index] == target)
 
@@ -83,7 +83,7 @@ class SortedHashes(AbstractSet[bytes]):
         return len(self._hashes) + len(self._extra)
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from (bytes(digest).ljust(32, b"\0") for digest in self._hashes)
+        yield from (bytes(content_hash).ljust(32, b"\0") for content_hash in self._hashes)
         yield from self._extra
 
 

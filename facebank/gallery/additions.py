@@ -49,11 +49,11 @@ class GalleryMark(NamedTuple):
 
 
 class Additions(NamedTuple):
-    """Added embeddings by variant, unmasked samples, and names by person number; None where other rows changed too."""
+    """The rows added to a gallery since a mark."""
 
-    vectors: Mapping[str, tuple[NDArray[np.int64], FloatArray]]
-    owners: Owners | None
-    names: Mapping[int, str] | None
+    vectors: Mapping[str, tuple[NDArray[np.int64], FloatArray]]  # sample ids and embeddings by variant
+    owners: Owners | None  # owners of the unmasked samples; None if other samples changed too
+    names: Mapping[int, str] | None  # names by person id; None if other people changed too
 
 
 def mark(connection: sqlite3.Connection, variants: Iterable[str]) -> GalleryMark | None:
@@ -87,8 +87,8 @@ def added_since(connection: sqlite3.Connection, bound: Binding, before: GalleryM
         None
         if names is None
         else {
-            number: name
-            for numbers, texts in names
-            for number, name in zip(numbers.tolist(), person_names(texts), strict=True)
+            person_id: name
+            for person_ids, texts in names
+            for person_id, name in zip(person_ids.tolist(), person_names(texts), strict=True)
         },
     )

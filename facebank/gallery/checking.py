@@ -38,37 +38,35 @@ if TYPE_CHECKING:
     from facebank.gallery.store.rows import Row
 
 _BUSY_TIMEOUT = 5.0  # seconds
-_SHORT_BUSY_TIMEOUT = 1.0  # a busy gallery counts as healthy
-_MAX_FAULTS = 100
+_SHORT_BUSY_TIMEOUT = 1.0  # seconds; `inspect_gallery` reports a busy gallery instead of waiting for it
+_MAX_SQLITE_MESSAGES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A fault found in a gallery."""
+    """Damage found in a gallery."""
 
     kind: str
-    """The kind of damage.
+    """Its kind.
 
     ``file`` for pages and indexes, ``row`` for an altered row, ``sum`` for lost or surplus rows, ``reference`` for a
     row without its parent, ``value`` for an invalid value, ``missing`` for a sample without an embedding.
     """
     message: str  # one sentence
-    table: str | None = None
-    person: str | None = None  # the owner, if known
-    sample_id: int | None = None
-    path: str | None = None
+    table: str | None = None  # the damaged table; None for the whole file
+    person: str | None = None  # name of the person whose data is damaged; None if unknown
+    sample_id: int | None = None  # the damaged sample; None if it is not a sample, or unknown
+    path: str | None = None  # the photo of the sample; None if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryCheck:
     """The result of a full check."""
 
-    # the file, and the version of its tables; None if it cannot be read
     path: Path
-    schema_version: int | None
+    schema_version: int | None  # None if the file cannot be read
     is_sealed: bool  # whether its rows are sealed; older galleries are not
-    # how many rows were read, and the faults
-    rows: int
+    rows: int  # number of rows read
     damage: tuple[Damage, ...]
 
 
@@ -98,7 +96,7 @@ def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> 
 
 
 def find_damage(connection: sqlite3.Connection, progress: Progress = SILENT) -> tuple[int, list[Damage]]:
-    """Return how many rows an open gallery has, and its faults."""
+    """Return the number of rows of an open gallery, and its damage."""
     progress.begin("Checking tables", len(TABLES))
     rows, damage = 0, [*_file_damage(connection)]
     for table in TABLES:
@@ -109,8 +107,8 @@ def find_damage(connection: sqlite3.Connection, progress: Progress = SILENT) -> 
     return rows, damage or [*_value_damage(connection)]
 
 
-def damage_to(connection: sqlite3.Connection, table: str, row: Row, fault: str) -> Damage:
-    """Return the damage of a row that has a `fault`, with the owning person, sample and path if they can be read."""
+def damage_to(connection: sqlite3.Connection, table: str, row: Row, problem: str) -> Damage:
+    """Return the damage of a row that has a `problem`, with its person, sample and path if they can be read."""
     sample_id = row.get("sample_id") if table != "samples" else row.get("id")
     owner, stored_path, name = row.get("person_id"), row.get("source"), row.get("name") if table == "people" else None
     try:
@@ -124,7 +122,7 @@ def damage_to(connection: sqlite3.Connection, table: str, row: Row, fault: str) 
         pass
     return Damage(
         "row",
-        f"{describe_row(connection, table, row)} {fault}",
+        f"{describe_row(connection, table, row)} {problem}",
         table,
         None if name is None else str(name),
         sample_id if isinstance(sample_id, int) else None,
@@ -134,7 +132,7 @@ def damage_to(connection: sqlite3.Connection, table: str, row: Row, fault: str) 
 
 def _file_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
     try:
-        for (answer,) in connection.execute(f"PRAGMA integrity_check({_MAX_FAULTS})"):
+        for (answer,) in connection.execute(f"PRAGMA integrity_check({_MAX_SQLITE_MESSAGES})"):
             if answer != "ok":
                 yield Damage("file", f"SQLite reports: {printable(str(answer))}")
         for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
@@ -144,7 +142,7 @@ def _file_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
 
 
 def _table_damage(connection: sqlite3.Connection, table: str, *, is_sealed_file: bool) -> tuple[int, list[Damage]]:
-    """Return how many rows a table has, and their faults."""
+    """Return the number of rows of a table, and their damage."""
     damage: list[Damage] = []
     sums: dict[str, Sum] = {}
     count = 0
@@ -187,7 +185,9 @@ def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
         bound = binding(connection)
         people.list_people(connection)
         samples_by_id = {
-            sample.id: sample for group in samples.samples_by_person(connection).values() for sample in group
+            sample.id: sample
+            for person_samples in samples.samples_by_person(connection).values()
+            for sample in person_samples
         }
         feedback.strangers(connection)
         feedback.stranger_vectors(connection, bound)
@@ -210,29 +210,27 @@ def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
         except InvalidValueError as error:
             reason = str(error)
         if reason:
-            fault = f"the embedding '{printable(str(variant))}' of sample {sample_id} is invalid: {reason}"
+            message = f"the embedding '{printable(str(variant))}' of sample {sample_id} is invalid: {reason}"
             person, path = (None, None) if sample is None else (sample.person, sample.path)
-            yield Damage("value", fault, "vectors", person, sample_id, path)
+            yield Damage("value", message, "vectors", person, sample_id, path)
     for sample_id in sorted(missing_ids):
         sample = samples_by_id[sample_id]
-        fault = f"sample {sample_id} of '{printable(sample.person)}' has no embedding"
-        yield Damage("missing", fault, "vectors", sample.person, sample_id, sample.path)
+        message = f"sample {sample_id} of '{printable(sample.person)}' has no embedding"
+        yield Damage("missing", message, "vectors", sample.person, sample_id, sample.path)
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryHealth:
     """The state of a gallery's file."""
 
-    # the file, and whether it exists
     path: Path
     exists: bool
-    # what it states; None if it cannot be read
-    schema_version: int | None = None
+    schema_version: int | None = None  # None if the file is missing or cannot be read, as for all values below
     pack_name: str | None = None
-    pack_digest: str | None = None
-    people: int | None = None
-    samples: int | None = None
-    journal_mode: str | None = None
+    pack_digest: str | None = None  # as in `PackIdentity`
+    people: int | None = None  # number of people
+    samples: int | None = None  # number of samples
+    journal_mode: str | None = None  # SQLite's journal mode, such as ``wal``
     problems: tuple[str, ...] = ()  # a sentence for each problem; empty for a healthy or missing gallery
 
 
@@ -284,6 +282,6 @@ def _traces(connection: sqlite3.Connection) -> list[str]:
     if not traces(connection):
         return []
     return [
-        "Traces of a forgotten person may still be in the file: they are removed when facebank next opens the "
-        "gallery for writing, while nothing else uses it and the disk has room."
+        "Traces of a forgotten person may still be in the file: close other programs that use the gallery, free some "
+        "disk space, and run 'facebank people list', which removes them."
     ]

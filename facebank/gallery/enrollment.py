@@ -73,7 +73,7 @@ def enroll_samples(
     samples: Sequence[NewSample],
     now: datetime,
     *,
-    people_ids: dict[str, int] | None = None,
+    ids_by_key: dict[str, int] | None = None,
 ) -> list[EnrolledSample]:
     """Add samples to a person, except faces that are already enrolled.
 
@@ -87,16 +87,16 @@ def enroll_samples(
         The person's normalized name. A new person is added with the first new sample, or if no samples are given.
     samples
         Validated samples; one result is returned for each, in their order.
-    people_ids
-        All people's numbers by name key, updated here; None to look the person up.
+    ids_by_key
+        All people's ids by name key, updated here; None to look the person up.
     """
     key = name_key(name)
-    if people_ids is None:
+    if ids_by_key is None:
         person = people.find_key(connection, key)
-        people_ids = {} if person is None else {key: person.id}
-    person_id = people_ids.get(key)
+        ids_by_key = {} if person is None else {key: person.id}
+    person_id = ids_by_key.get(key)
     if person_id is None and not samples:
-        people_ids[key] = people.add_person(connection, name, now)
+        ids_by_key[key] = people.add_person(connection, name, now)
         advance(connection)
     new_revision = revision(connection) + 1
     results: list[EnrolledSample] = []
@@ -110,7 +110,7 @@ def enroll_samples(
                 own_samples.append(sample)
             continue
         if person_id is None:
-            person_id = people_ids[key] = people.add_person(connection, name, now)
+            person_id = ids_by_key[key] = people.add_person(connection, name, now)
         sample_id = add_sample(connection, person_id, sample, now)
         add_vectors(connection, sample_id, bound.pack_id, sample.vectors, new_revision)
         results.append(EnrolledSample(sample_id, None))
@@ -128,14 +128,14 @@ def check_embeddings(
     """Raise `UsageError` for new embeddings of samples, by variant, or of strangers that cannot be stored."""
     groups = {
         "Sample": samples,
-        "Stranger": {number: {PLAIN: vector} for number, vector in strangers.items() if vector is not None},
+        "Stranger": {stranger_id: {PLAIN: vector} for stranger_id, vector in strangers.items() if vector is not None},
     }
     for noun, embeddings in groups.items():
-        for number, variants in embeddings.items():
+        for row_id, variants in embeddings.items():
             try:
                 require_vectors(variants, dimension)
             except InvalidValueError as error:
-                raise UsageError(f"{noun} {number} cannot be re-embedded: {error}.") from error
+                raise UsageError(f"{noun} {row_id} cannot be re-embedded: {error}.") from error
 
 
 def replace_embeddings(
@@ -153,10 +153,10 @@ def replace_embeddings(
     bind(connection, pack_id)
     delete(connection, "samples", "id", dropped)
     people.drop_empty_merges(connection)
-    delete(connection, "strangers", "id", [number for number, vector in strangers.items() if vector is None])
-    for number, vector in strangers.items():
+    delete(connection, "strangers", "id", [stranger_id for stranger_id, vector in strangers.items() if vector is None])
+    for stranger_id, vector in strangers.items():
         if vector is not None:
-            update(connection, "strangers", "id", number, {"vector": floats_to_bytes(vector)})
+            update(connection, "strangers", "id", stranger_id, {"vector": floats_to_bytes(vector)})
     new_revision = advance(connection)
     for sample_id, variants in vectors.items():
         add_vectors(connection, sample_id, pack_id, variants, new_revision)

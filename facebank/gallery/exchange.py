@@ -88,13 +88,10 @@ class ExportReport:
 class ImportReport:
     """The result of an import."""
 
-    # how many people were new, and how many samples were added
-    people: int
-    samples: int
-    # how many samples were skipped because the face is already enrolled, and how many of these belong to a person of
-    # another name
-    duplicates: int
-    duplicates_elsewhere: int
+    people: int  # number of new people
+    samples: int  # number of added samples
+    duplicates: int  # number of samples that were skipped because the face is already enrolled
+    duplicates_elsewhere: int  # number of these whose face is enrolled under another name
     refused: tuple[RefusedSample, ...] = ()  # samples left out because they look like another person
 
 
@@ -200,19 +197,19 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
     path = named_path(folder)
     check_export(path, gallery.pack)
     manifest = _read_manifest(path)
-    groups, facts = _read(path, manifest)
-    groups, refused = (groups, ()) if judge is None else _drop_refused(groups, judge)
+    samples, facts = _read(path, manifest)
+    samples, refused = (samples, ()) if judge is None else _drop_refused(samples, judge)
     before = {name_key(name) for name in gallery.names().values()}
-    results_by_person = gallery.enroll_people(list(groups.items()), facts)
+    results_by_person = gallery.enroll_people(list(samples.items()), facts)
     after = {name_key(name) for name in gallery.names().values()}
     duplicates = [
         (name, result.duplicate_of_person)
-        for name, results in zip(groups, results_by_person, strict=True)
+        for name, results in zip(samples, results_by_person, strict=True)
         for result in results
         if result.duplicate_of_person is not None
     ]
     return ImportReport(
-        people=len(({name_key(name) for name in groups} - before) & after),
+        people=len(({name_key(name) for name in samples} - before) & after),
         samples=manifest.samples - len(duplicates) - len(refused),
         duplicates=len(duplicates),
         duplicates_elsewhere=sum(name_key(name) != name_key(owner) for name, owner in duplicates),
@@ -221,12 +218,12 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
 
 
 def _drop_refused(
-    groups: dict[str, list[NewSample]], judge: JudgeSamples
+    samples_by_name: dict[str, list[NewSample]], judge: JudgeSamples
 ) -> tuple[dict[str, list[NewSample]], tuple[RefusedSample, ...]]:
     """Return the accepted samples by person, without people whose samples are all refused; and the refused ones."""
     accepted: dict[str, list[NewSample]] = {}
     refused: list[RefusedSample] = []
-    for name, samples in groups.items():
+    for name, samples in samples_by_name.items():
         refusals = judge(name, samples) if samples else []
         refused += [refusal for refusal in refusals if refusal is not None]
         remaining = [sample for sample, refusal in zip(samples, refusals, strict=True) if refusal is None]
@@ -371,27 +368,30 @@ def _read_manifest(folder: Path) -> _Manifest:
 
 
 def _read(folder: Path, manifest: _Manifest) -> tuple[dict[str, list[NewSample]], dict[str, PersonFacts]]:
+    """Return the samples and the facts of an export, by person's name."""
     vectors = _read_vectors(folder, manifest)
     thumbnails = _read_thumbnails(folder, manifest) if manifest.thumbnails else {}
-    groups: dict[str, list[NewSample]] = {}
+    samples: dict[str, list[NewSample]] = {}
     facts: dict[str, PersonFacts] = {}
     with _open_checked(folder, _PEOPLE, manifest) as stream:
         for record in _read_lines(stream, manifest.people):
             name, person_facts = _parse_name(record["name"]), _parse_facts(record)
-            groups[name] = []
+            samples[name] = []
             if person_facts != PersonFacts():
                 facts[name] = person_facts
-        if len({name_key(name) for name in groups}) != manifest.people:
+        if len({name_key(name) for name in samples}) != manifest.people:
             raise InvalidValueError("it contains a person twice")
     with _open_checked(folder, _SAMPLES, manifest) as stream:
         for record in _read_lines(stream, manifest.samples):
             sample_id = integer_between(record["sample"], 0, 2**63 - 1)
             sample = _parse_sample(record, vectors.pop(sample_id, {}), thumbnails.pop(sample_id, None))
             require_sample(sample, manifest.pack.dimension)
-            groups[text(record["person"])].append(sample)
+            samples[text(record["person"])].append(sample)
     if vectors or thumbnails:
-        raise ExchangeError(f"{printable(str(folder))} cannot be imported: it contains embeddings of unknown samples.")
-    return groups, facts
+        raise ExchangeError(
+            f"{printable(str(folder))} cannot be imported: it contains embeddings of unknown samples; copy it again."
+        )
+    return samples, facts
 
 
 def _read_vectors(folder: Path, manifest: _Manifest) -> dict[int, dict[str, FloatArray]]:

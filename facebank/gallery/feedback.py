@@ -52,7 +52,7 @@ _TABLES_WITH_PICTURE = ("samples", "denials", "strangers")
 
 
 class Denial(NamedTuple):
-    """A face that is not a person's."""
+    """A face that, according to a user, is not a person's."""
 
     id: int
     person_id: int
@@ -97,7 +97,7 @@ def deny(
 
 
 def denied_people(connection: sqlite3.Connection, face: FaceKey) -> set[int]:
-    """Return the numbers of the people for whom the face was denied."""
+    """Return the ids of the people for whom the face was denied."""
     return {denial.person_id for denial in _denials_of_face(connection, face)}
 
 
@@ -121,7 +121,7 @@ def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, t
     Returns
     -------
     dict[int, bool]
-        The moved denials by number, and whether the remaining person had denied the same face.
+        The moved denials by id, and whether the remaining person had denied the same face.
     """
     moved_ids = {denial.id for denial in denials_of_person(connection, source)}
     update(connection, "denials", "person_id", source, {"person_id": target.id})

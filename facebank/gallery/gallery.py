@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from facebank.gallery.additions import Additions, GalleryMark
     from facebank.gallery.mirrors import Mirror, MirrorRecord
-    from facebank.gallery.names import NameTable
+    from facebank.gallery.name_table import NameTable
     from facebank.gallery.places import WrittenPlace
     from facebank.gallery.records import PersonFacts, Stranger, StrangerTable, Upgrade
     from facebank.gallery.samples import Owners
@@ -210,7 +210,7 @@ class Gallery:
             return people.list_people(connection)
 
     def photo_counts(self) -> dict[int, int]:
-        """Return the number of photos behind each person's samples, by person number; copies count once."""
+        """Return the number of photos behind each person's samples, by person id; copies count once."""
         with self._file.reading() as connection:
             return people.photo_counts(connection)
 
@@ -220,17 +220,17 @@ class Gallery:
             return people.find(connection, name)
 
     def names(self) -> dict[int, str]:
-        """Return all people's names by person number."""
+        """Return all people's names by person id."""
         with self._file.reading() as connection:
             return people.names(connection)
 
     def name_table(self) -> NameTable:
-        """Return the same as `names`, in a tenth of the memory."""
+        """Return the same as `names`, in a mapping that needs less memory."""
         with self._file.reading() as connection:
             return people.name_table(connection)
 
     def birth_dates(self) -> dict[int, str]:
-        """Return the known birth dates by person number: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+        """Return the known birth dates by person id: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
         with self._file.reading() as connection:
             return people.birth_dates(connection)
 
@@ -310,7 +310,7 @@ class Gallery:
         """Return the names of the people with merges that `unmerge` can undo."""
         with self._file.reading() as connection:
             names = people.names(connection)
-            return {names[number] for number in people.people_with_merges(connection)}
+            return {names[person_id] for person_id in people.people_with_merges(connection)}
 
     def unmerge(self, name: str) -> list[Person]:
         """Undo the last merge into a person, and return the people who are separate again.
@@ -430,7 +430,7 @@ class Gallery:
         with self._changing() as connection:
             ids = people.person_ids(connection) if len(normalized) > _MAX_LOOKUPS else None
             results = [
-                enroll_samples(connection, self._bound, name, faces, now, people_ids=ids) for name, faces in normalized
+                enroll_samples(connection, self._bound, name, faces, now, ids_by_key=ids) for name, faces in normalized
             ]
             for name, person_facts in (facts or {}).items():
                 if people.find_key(connection, name_key(normalize_name(name))) is not None:
@@ -443,7 +443,7 @@ class Gallery:
             return samples.samples_of(connection, people.find(connection, name).id)
 
     def samples_by_person(self) -> dict[int, list[Sample]]:
-        """Return all samples by person number, each list in the order of sample numbers."""
+        """Return all samples by person id, each list in the order of sample numbers."""
         with self._file.reading() as connection:
             return samples.samples_by_person(connection)
 
@@ -643,7 +643,7 @@ class Gallery:
             return feedback.withdraw(connection, people.find(connection, person).id, face)
 
     def denials_of(self, face: FaceKey) -> set[int]:
-        """Return the numbers of the people for whom a face was denied."""
+        """Return the ids of the people for whom a face was denied."""
         with self._file.reading() as connection:
             return feedback.denied_people(connection, face)
 

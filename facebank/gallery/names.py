@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from abc import abstractmethod
-from collections.abc import ItemsView, Mapping
-from itertools import chain
 from typing import TYPE_CHECKING, TypeGuard, cast
 
 import numpy as np
@@ -14,14 +11,9 @@ from facebank.errors import InvalidNameError
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
 MAX_NAME_LENGTH = 200
-
-NAMES_PER_BLOCK = 500
-"""Number of names in one block of a `NameTable`."""
 
 _FOLDERS = frozenset({".", ".."})
 _JOINERS = frozenset("\u200c\u200d")  # Persian and Indic names need them; every other invisible character is refused
@@ -72,9 +64,9 @@ def normalize_name(text: str) -> str:
         )
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name.strip("\u200c\u200d"):
-        raise InvalidNameError("A person's name cannot be empty.")
+        raise InvalidNameError("A person's name cannot be empty: type a name.")
     if name in _FOLDERS:
-        raise InvalidNameError(f"A person cannot be called '{name}', which names a folder.")
+        raise InvalidNameError(f"A person cannot be called '{name}', which names a folder: choose another name.")
     if len(name) > MAX_NAME_LENGTH:
         raise InvalidNameError(f"The name '{name[:40]}...' is longer than {MAX_NAME_LENGTH} characters: shorten it.")
     return name
@@ -93,61 +85,6 @@ def are_plain(texts: Sequence[object]) -> TypeGuard[Sequence[str]]:
     has_odd_space = is_space[0] or is_space[-1] or (is_space[1:] & is_space[:-1]).any()
     is_allowed = max(map(len, names)) <= MAX_NAME_LENGTH and not _FOLDERS.intersection(names)
     return is_allowed and not has_odd_space and bool(_IS_PLAIN[characters].all())
-
-
-class NamesInOrder(Mapping[int, str]):
-    """Names by number, with a bulk access that is faster than one by one."""
-
-    @abstractmethod
-    def names(self) -> Iterator[str]:
-        """Return the names in the order of their numbers."""
-
-    def items(self) -> ItemsView[int, str]:
-        """Return numbers and names."""
-        return NamesByNumber(self)
-
-
-class NameTable(NamesInOrder):
-    """Compact mapping of numbers to names: ascending ``int64 (P,)``, blocks of `NAMES_PER_BLOCK` normalized names."""
-
-    def __init__(self, numbers: NDArray[np.int64], names: Iterable[Sequence[str]]) -> None:
-        self._numbers = numbers
-        self._blocks = ["\n".join(block) for block in names]  # names contain no line breaks
-
-    def __getitem__(self, number: int) -> str:
-        index = int(self._numbers.searchsorted(number))
-        if index == len(self._numbers) or self._numbers[index] != number:
-            raise KeyError(number)
-        return self._blocks[index // NAMES_PER_BLOCK].split("\n")[index % NAMES_PER_BLOCK]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._numbers.tolist())
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def names(self) -> Iterator[str]:
-        """Return the names in the order of their numbers."""
-        return chain.from_iterable(block.split("\n") for block in self._blocks)
-
-    def encode(self) -> tuple[NDArray[np.int64], bytes, NDArray[np.int64]]:
-        """Return the numbers, the names in UTF-8 one after another, and their offsets, ``int64 (P + 1,)``."""
-        text = "\n".join(self._blocks).encode()
-        lines = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
-        ends = np.append(lines, len(text)) if len(self) else np.empty(0, np.int64)
-        return self._numbers, text.replace(b"\n", b""), np.concatenate([[0], ends - np.arange(len(ends))])
-
-
-class NamesByNumber(ItemsView[int, str]):
-    """Items view of `NamesInOrder` that uses its bulk access."""
-
-    _mapping: NamesInOrder
-
-    def __init__(self, names: NamesInOrder) -> None:
-        super().__init__(names)
-
-    def __iter__(self) -> Iterator[tuple[int, str]]:
-        return zip(self._mapping, self._mapping.names(), strict=True)
 
 
 def name_key(name: str) -> str:

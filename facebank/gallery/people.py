@@ -14,7 +14,8 @@ import numpy as np
 
 from facebank.errors import PersonExistsError, PersonNotFoundError, UsageError
 from facebank.gallery import feedback
-from facebank.gallery.names import NAMES_PER_BLOCK, NameTable, name_key, normalize_name
+from facebank.gallery.name_table import NAMES_PER_BLOCK, NameTable
+from facebank.gallery.names import name_key, normalize_name
 from facebank.gallery.records import PersonFacts
 from facebank.gallery.samples import owners, samples_of
 from facebank.gallery.store.codec import MAX_NOTE_LENGTH, birth_date, note, person_name, person_names
@@ -47,23 +48,21 @@ _MERGES = """
 class Merge(NamedTuple):
     """A person who was merged into another."""
 
-    id: int  # the merge's number
-    # number and name of the remaining person
-    person_id: int
-    person: str
-    batch: int  # number of the first merge of the same call
-    # of the merged person
-    name: str
-    created_at: datetime
-    facts: PersonFacts
-    kept: PersonFacts  # facts of the remaining person before the merge
+    id: int
+    person_id: int  # the remaining person
+    person: str  # the remaining person's name
+    batch: int  # id of the first merge of the same call
+    name: str  # the merged person's name
+    created_at: datetime  # when the merged person was first enrolled
+    facts: PersonFacts  # the merged person's facts
+    kept: PersonFacts  # the remaining person's facts before the merge
     merged_at: datetime
-    sample_count: int  # how many of the moved samples still exist
+    sample_count: int  # number of moved samples that still exist
 
 
 def list_people(connection: sqlite3.Connection) -> list[Person]:
     """Return all people, in the order of their names."""
-    unmasked, masked = (_sample_counts(connection, masked=group) for group in (False, True))
+    unmasked, masked = (_sample_counts(connection, masked=is_masked) for is_masked in (False, True))
     return [
         _person(row, unmasked.get(row["id"], 0) + masked.get(row["id"], 0), masked.get(row["id"], 0))
         for row in sorted(all_rows(connection, "people"), key=lambda row: str(row["key"]))
@@ -80,7 +79,7 @@ def find(connection: sqlite3.Connection, name: str) -> Person:
 
 
 def find_key(connection: sqlite3.Connection, key: str) -> Person | None:
-    """Return the person with a name's key."""
+    """Return the person with the key of a name (`name_key`); None if there is none."""
     rows = rows_of(connection, "people", "WHERE key = ?", (key,))
     if not rows:
         if hides_rows(connection, NAMES_INDEX, key):
@@ -94,12 +93,12 @@ def find_key(connection: sqlite3.Connection, key: str) -> Person | None:
 
 
 def person_ids(connection: sqlite3.Connection) -> dict[str, int]:
-    """Return all people's numbers by name key."""
+    """Return all people's ids by name key."""
     return {str(row["key"]): integer(row["id"]) for row in all_rows(connection, "people")}
 
 
 def names(connection: sqlite3.Connection) -> dict[int, str]:
-    """Return all people's names by number."""
+    """Return all people's names by person id."""
     names_by_id: dict[int, str] = {}
     for ids, texts in blocks_of(connection, "people", "names"):
         names_by_id.update(zip(ids.tolist(), person_names(texts), strict=True))
@@ -107,7 +106,7 @@ def names(connection: sqlite3.Connection) -> dict[int, str]:
 
 
 def name_table(connection: sqlite3.Connection) -> NameTable:
-    """Return all people's names by number, in a compact mapping."""
+    """Return all people's names by person id, in a compact mapping."""
     id_blocks = [np.empty(0, np.int64)]
     name_blocks: list[Sequence[str]] = []
     for ids, texts in blocks_of(connection, "people", "names", rows_at_once=_NAMES_PER_QUERY):
@@ -118,7 +117,7 @@ def name_table(connection: sqlite3.Connection) -> NameTable:
 
 
 def birth_dates(connection: sqlite3.Connection) -> dict[int, str]:
-    """Return the known birth dates, by the people's numbers."""
+    """Return the known birth dates by person id."""
     dates_by_id: dict[int, str] = {}
     for ids, dates in blocks_of(connection, "people", "births"):
         dates_by_id.update(zip(ids.tolist(), map(birth_date, dates), strict=True))
@@ -126,11 +125,11 @@ def birth_dates(connection: sqlite3.Connection) -> dict[int, str]:
 
 
 def photo_counts(connection: sqlite3.Connection) -> dict[int, int]:
-    """Return how many photos each person's samples come from, by the person's number; copies of a photo count once."""
+    """Return the number of photos behind each person's samples, by person id; copies of a photo count once."""
     photos: dict[int, set[str]] = {}
     for row in all_rows(connection, "samples"):
         photos.setdefault(integer(row["person_id"]), set()).add(row["picture_hash"] or row["content_hash"])
-    return {person: len(own_photos) for person, own_photos in photos.items()}
+    return {person_id: len(hashes) for person_id, hashes in photos.items()}
 
 
 def _hint_for(connection: sqlite3.Connection, key: str) -> str:
@@ -167,7 +166,7 @@ def _facts(born: object, text: object) -> PersonFacts:
 
 
 def add_person(connection: sqlite3.Connection, name: str, now: datetime) -> int:
-    """Add a person of a normalized name, and return the number."""
+    """Add a person of a normalized name, and return the person's id."""
     row: dict[str, Value] = {"name": name, "key": name_key(name), "created_at": time_to_text(now)}
     (person_id,) = insert(connection, "people", [row])
     return person_id
@@ -265,12 +264,12 @@ def _check_note(text: str) -> str:
     return text.strip()
 
 
-def _join_facts(own: PersonFacts, others: PersonFacts) -> PersonFacts:
-    note = own.note or others.note
-    if own.note and others.note and others.note not in own.note:
-        joined = f"{own.note}; {others.note}"
-        note = joined if len(joined) <= MAX_NOTE_LENGTH else own.note
-    return PersonFacts(own.born or others.born, note)
+def _join_facts(kept: PersonFacts, added: PersonFacts) -> PersonFacts:
+    note = kept.note or added.note
+    if kept.note and added.note and added.note not in kept.note:
+        joined = f"{kept.note}; {added.note}"
+        note = joined if len(joined) <= MAX_NOTE_LENGTH else kept.note
+    return PersonFacts(kept.born or added.born, note)
 
 
 def merge(connection: sqlite3.Connection, bound: Binding, sources: Sequence[str], into: str) -> Person:
@@ -304,7 +303,7 @@ def merges_of(connection: sqlite3.Connection, person_id: int) -> list[Merge]:
 
 
 def people_with_merges(connection: sqlite3.Connection) -> set[int]:
-    """Return the numbers of the people with merges that can be undone."""
+    """Return the ids of the people with merges that can be undone."""
     return {merge.person_id for merge in _merges(connection)}
 
 

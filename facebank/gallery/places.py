@@ -101,8 +101,8 @@ class GalleryPlaces:
 
     def written(self) -> list[WrittenPlace]:
         """Return the recorded places that still exist, latest first, without the gallery itself (an opened backup)."""
-        own = Path(os.path.abspath(self._file.path))  # noqa: PTH100 - resolve() follows links
-        return [place for place in self._recorded() if place.path != own and os.path.lexists(place.path)]
+        gallery = Path(os.path.abspath(self._file.path))  # noqa: PTH100 - resolve() follows links
+        return [place for place in self._recorded() if place.path != gallery and os.path.lexists(place.path)]
 
     def derived(self) -> list[Path]:
         """Return the existing files in the caches."""

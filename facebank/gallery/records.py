@@ -46,15 +46,14 @@ class Upgrade:
 class NewSample:
     """A face to be enrolled."""
 
-    # the location of the face in the photo, as in `facebank.types.Face`
-    box: FloatArray
-    landmarks: FloatArray = field(repr=False)
-    detection_score: float
+    box: FloatArray  # as in `facebank.types.Face`
+    landmarks: FloatArray = field(repr=False)  # as in `facebank.types.Face`
+    detection_score: float  # 0..1
     quality: float  # 0..1
     path: str  # the photo's file
     content_hash: str  # SHA-256 of the photo's bytes, in hex
-    quarter_turns: int  # how many quarter turns counter-clockwise make the photo upright, 0..3
-    taken_at: datetime | None  # when the photo was taken, if known
+    quarter_turns: int  # number of counter-clockwise quarter turns that make the photo upright, 0..3
+    taken_at: datetime | None  # when the photo was taken; None if unknown
     thumbnail: bytes | None  # a small JPEG of the face, at most 256 KiB, or None
     # L2-normalized ``float32`` embeddings ``(dimension,)`` by variant: always ``"plain"``, and others such as
     # ``"flip"`` or ``"augmented:shift"``
@@ -81,7 +80,7 @@ class FaceKey:
     """
 
     content_hash: str  # SHA-256 of the photo's bytes, in hex
-    quarter_turns: int  # how many quarter turns counter-clockwise make the photo upright, 0..3
+    quarter_turns: int  # number of counter-clockwise quarter turns that make the photo upright, 0..3
     box: FloatArray  # ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels of the upright photo
     # SHA-256 of the decoded picture, in hex (`facebank.media.picture_hash`); None if unknown
     picture_hash: str | None = None
@@ -106,12 +105,10 @@ class FaceKey:
 class RefusedSample:
     """A sample of an export that was not imported."""
 
-    # the person's name in the export, and the photo's path
-    person: str
-    path: str
-    # a code of `facebank.types.EnrollReason`, and one sentence
-    reason: str
-    detail: str
+    person: str  # the person's name in the export
+    path: str  # the photo
+    reason: str  # a code of `facebank.types.EnrollReason`
+    detail: str  # an explanation in one sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class MergedPerson:
     """A person who was merged into another and can be separated again."""
 
     name: str
-    samples: int  # how many of the merged samples still exist
+    samples: int  # number of merged samples that still exist
     merged_at: datetime
 
 
@@ -136,7 +133,7 @@ class EnrolledSample:
 class ForgetReport:
     """The result of a permanent removal."""
 
-    samples: int  # how many samples were removed
+    samples: int  # number of removed samples
     # whether another process prevented the wiping of old bytes; they are wiped when the gallery is next opened for
     # writing while nothing else uses it
     busy_readers: bool
@@ -162,9 +159,8 @@ class Stranger:
     """A face marked as "nobody I know", without its embedding."""
 
     id: int  # number of the stranger in the gallery; never reused
-    # the face, and the photo's path
     face: FaceKey
-    path: str
+    path: str  # the photo
     remembered_at: datetime  # when it was marked
 
 

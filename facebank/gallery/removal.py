@@ -33,24 +33,32 @@ class RemovalResult(NamedTuple):
 
 
 class Removal:
-    """Removes rows from an open gallery, on a full disk too."""
+    """Removes rows from an open gallery, on a full disk too.
+
+    Parameters
+    ----------
+    file, places
+        The gallery's file, and the files derived from it.
+    begin_change
+        Opens a write transaction of the gallery, and yields its connection.
+    """
 
     def __init__(
         self,
         file: GalleryFile,
         places: GalleryPlaces,
-        changing: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        begin_change: Callable[[], AbstractContextManager[sqlite3.Connection]],
     ) -> None:
         self._file = file
         self._places = places
-        self._changing = changing
+        self._begin_change = begin_change
 
-    def run(self, change: Callable[[sqlite3.Connection], int], people: Sequence[str] = ()) -> RemovalResult:
+    def run(self, change: Callable[[sqlite3.Connection], int], names: Sequence[str] = ()) -> RemovalResult:
         """Run a change that removes rows in one transaction and returns the number of removed samples.
 
         If the disk is full, the reserve is released and derived files are removed. If that is not enough, the samples
-        and denials of `people`, who are being removed, are deleted a few at a time before the change: a process killed
-        meanwhile leaves these people with fewer samples. Raises `StorageError` if the disk is still full.
+        and denials of the people in `names`, who are being removed, are deleted a few at a time before the change: a
+        process killed meanwhile leaves these people with fewer samples. Raises `StorageError` if the disk remains full.
         """
         try:
             return RemovalResult(self._run_with_retry(change))
@@ -62,21 +70,21 @@ class Removal:
         try:
             return RemovalResult(self._run_with_retry(change), wiped)
         except StorageError as error:
-            if not is_full(error) or not people:
+            if not is_full(error) or not names:
                 raise
         with self._file.temporary_files_in_memory():
-            samples = sum(self._remove_rows_of(person) for person in people)
+            samples = sum(self._remove_rows_of(name) for name in names)
             return RemovalResult(samples + self._run_with_retry(change), wiped)
 
     def _run_with_retry(self, change: Callable[[sqlite3.Connection], int]) -> int:
         """Run a change, a second time if another process has turned the freed space into a new reserve."""
         try:
-            with self._changing() as connection:
+            with self._begin_change() as connection:
                 return change(connection)
         except StorageError as error:
             if not is_full(error) or not release_reserve(self._file.path):
                 raise
-        with self._changing() as connection:
+        with self._begin_change() as connection:
             return change(connection)
 
     def _remove_rows_of(self, name: str) -> int:
@@ -84,7 +92,7 @@ class Removal:
         removed, limit = 0, _ROWS_PER_STEP
         for table in _TABLES_OF_PERSON:
             while True:
-                self._empty_log()
+                self._restart_log()
                 try:
                     count = self._run_with_retry(lambda connection: _remove_rows(connection, name, table, limit))  # noqa: B023
                 except StorageError as error:
@@ -95,10 +103,10 @@ class Removal:
                 if not count:
                     break
                 removed += count if table == "samples" else 0
-        self._empty_log()
+        self._restart_log()
         return removed
 
-    def _empty_log(self) -> None:
+    def _restart_log(self) -> None:
         with suppress(StorageError, GalleryBusyError):
             self._file.restart_log()
 

@@ -61,13 +61,11 @@ _CODECS: Mapping[ColumnKind, tuple[Callable[[Any], bytes], Callable[[bytes], Any
 class Repair:
     """The result of `repair_gallery`."""
 
-    # the gallery, and a copy of the damaged file beside it
-    path: Path
-    backup: Path
-    rows: int  # how many rows were kept
-    # restored rows, one sentence each; lost rows, with the paths of photos that can be enrolled again
-    mended: tuple[str, ...]
-    lost: tuple[Damage, ...]
+    path: Path  # the gallery
+    backup: Path  # copy of the damaged file, beside the gallery
+    rows: int  # number of rows kept
+    mended: tuple[str, ...]  # the restored rows, one sentence each
+    lost: tuple[Damage, ...]  # the lost rows, with the paths of photos that can be enrolled again
 
 
 def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> Repair:
@@ -218,7 +216,7 @@ class _Salvage:
         return counts
 
     def _expected_count(self, table: str) -> int | None:
-        """Return how many rows a table had; None if its checksums are lost, or it has none."""
+        """Return the number of rows that a table had; None if its checksums are lost, or it has none."""
         totals: dict[str, int] = {}
         for name, count in self._counts.items():
             if is_sum_of(name, table):
@@ -251,8 +249,8 @@ class _Salvage:
                 parts.append(f"'{printable(variant)}', missing for samples {sample_ids}")
         return "".join(f" ({part})" for part in parts)
 
-    def _report_loss(self, table: str, row: Row, fault: str) -> None:
-        self.lost.append(damage_to(self._old, table, row, fault))
+    def _report_loss(self, table: str, row: Row, problem: str) -> None:
+        self.lost.append(damage_to(self._old, table, row, problem))
 
 
 def _salvage(

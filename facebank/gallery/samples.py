@@ -45,11 +45,11 @@ if TYPE_CHECKING:
 
 
 class Owners(NamedTuple):
-    """Sample numbers, ascending, and their people's numbers, both ``int64 (N,)``; qualities ``float32 (N,)``."""
+    """The people and qualities of samples, ordered by sample id."""
 
-    sample_ids: NDArray[np.int64]
-    person_ids: NDArray[np.int64]
-    qualities: FloatArray
+    sample_ids: NDArray[np.int64]  # ascending, ``(N,)``
+    person_ids: NDArray[np.int64]  # ``(N,)``
+    qualities: FloatArray  # 0..1, ``float32`` of shape ``(N,)``
 
 
 def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample, now: datetime) -> int:
@@ -89,12 +89,12 @@ def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
 
 
 def samples_by_person(connection: sqlite3.Connection) -> dict[int, list[Sample]]:
-    """Return all samples by person number, each list in the order of sample numbers."""
-    groups: dict[int, list[Sample]] = {}
+    """Return all samples by person id, each list in the order of sample numbers."""
+    samples: dict[int, list[Sample]] = {}
     rows = all_rows(connection, "samples")
     for row, sample in zip(rows, _samples(connection, rows), strict=True):
-        groups.setdefault(integer(row["person_id"]), []).append(sample)
-    return groups
+        samples.setdefault(integer(row["person_id"]), []).append(sample)
+    return samples
 
 
 def samples_of_photo(

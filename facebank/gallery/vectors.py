@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _ROWS_PER_BLOCK, _BYTES_PER_BLOCK = 2_000, 1 << 20
 _MAX_LOOKUPS = 1_000
-# One SQLite row for thousands of embeddings is ten times as fast as one row each. A value of the wrong type or length
+# One SQLite row for thousands of embeddings is read much faster than one row each. A value of the wrong type or length
 # becomes NULL, which group_concat skips; the shortfall is detected.
 _BLOCK = """
     SELECT count(*), max(place), group_concat(sample_id), group_concat(revision), CAST(group_concat(vector, '') AS BLOB)
@@ -133,7 +133,7 @@ def vectors_of_sample(connection: sqlite3.Connection, bound: Binding, sample_id:
 def nearby_samples(
     connection: sqlite3.Connection, bound: Binding, vector: FloatArray, tolerance: float
 ) -> Iterator[tuple[SampleOwner, FloatArray]]:
-    """Yield the samples whose plain embedding may be within a distance of a vector, with those embeddings.
+    """Yield the samples whose plain embedding may be within a distance of a given one, with those embeddings.
 
     Selects by the first two components: two vectors are at least as far apart as any of their components.
     """

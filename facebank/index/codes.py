@@ -29,12 +29,11 @@ _MIN_SCALE = 2.0**-100
 
 
 class RoundedQueries(NamedTuple):
-    """Queries rounded for products with a part's codes."""
+    """Queries rounded for products with a part's codes: a product is ``unit * <numbers, code> + offset``."""
 
     numbers: FloatArray  # whole numbers, ``float32`` of shape ``(M, D)``
-    # a product is ``unit * <numbers, code> + offset``; both are ``float64`` of shape ``(M, 1)``
-    unit: NDArray[np.float64]
-    offset: NDArray[np.float64]
+    unit: NDArray[np.float64]  # factor of a product of numbers, ``float64`` of shape ``(M, 1)``
+    offset: NDArray[np.float64]  # added to the result, ``float64`` of shape ``(M, 1)``
     error: NDArray[np.float64]  # bound of a product's error, ``float64`` of shape ``(M,)``
 
 

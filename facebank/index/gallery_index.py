@@ -14,7 +14,7 @@ import numpy as np
 
 from facebank.errors import GalleryError, StorageError
 from facebank.gallery.derived import INDEX_FILE_SETTING, index_file
-from facebank.gallery.names import NamesInOrder
+from facebank.gallery.name_table import NamesInOrder
 from facebank.gallery.store.file import ReadAgainError
 from facebank.index.codes import PART_SIZE, CodeScale, encode
 from facebank.index.derived_file import IN_PIECES, FileKey, FileSection, read_derived_file, write_derived_file
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from facebank.index.search import Search
     from facebank.types import FloatArray
 
-MIN_CACHED_SAMPLES = 5_001  # fewer are read from the gallery in 50 ms
-_MIN_LOGGED_BYTES = 200 << 20  # bytes of a gallery whose index takes more than a second to build
+MIN_CACHED_SAMPLES = 5_001  # fewer are read from the gallery fast enough
+_MIN_LOGGED_BYTES = 200 << 20  # bytes of a gallery whose index takes noticeably long to build
 
 _ATTEMPTS = 10
 _ROWS_PER_BLOCK = 4096
@@ -59,8 +59,7 @@ class GalleryIndex:
     names: Mapping[int, str] = field(default_factory=dict)  # their names by person id
     # known birth dates by person id: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``
     birth_dates: Mapping[int, str] = field(default_factory=dict)
-    # the same people in drawn or worn masks, and the weight of worn masks in each one's samples, 0..1, ``float32`` of
-    # shape ``(P,)``; None without such samples
+    # the same people in drawn or worn masks, with the weights of `index_masked_people`; None without such samples
     masked: MaskedPeople | None = None
     # embeddings of remembered strangers, ``float32`` of shape ``(S, D)``
     strangers: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -144,6 +143,8 @@ def index_masked_people(
 ) -> MaskedPeople | None:
     """Return an index of people in masks, and the weight of worn masks in each one's samples; None without masks.
 
+    The weights are fractions, 0..1: ``float32`` of shape ``(P,)``.
+
     Parameters
     ----------
     people
@@ -156,19 +157,19 @@ def index_masked_people(
     """
     if worn is None:
         worn = np.empty((0, people.dimension), np.float32), np.empty(0, np.int64), np.empty(0, np.float32)
-    vectors, owners, qualities = worn
-    is_enrolled = np.isin(owners, people.people)
+    worn_embeddings, worn_ids, worn_qualities = worn
+    is_enrolled = np.isin(worn_ids, people.people)
     if mixed is None and not is_enrolled.any():
         return None
     rows = np.arange(people.count)
     unmasked = people.vectors() if mixed is None else mixed
-    person_ids = np.concatenate([people.people[people.owners(rows)], owners[is_enrolled]]).astype(np.int64)
-    weights = np.concatenate([people.qualities(rows), qualities[is_enrolled]]).astype(np.float32)
-    index = PeopleIndex.from_samples(np.concatenate([unmasked, vectors[is_enrolled]]), person_ids, weights)
-    _, numbers = np.unique(person_ids, return_inverse=True)
-    counted = np.maximum(weights, QUALITY_FLOOR).astype(np.float64)
-    is_worn = np.arange(len(numbers)) >= people.count
-    fractions = np.bincount(numbers, counted * is_worn) / np.bincount(numbers, counted)
+    person_ids = np.concatenate([people.people[people.owners(rows)], worn_ids[is_enrolled]]).astype(np.int64)
+    qualities = np.concatenate([people.qualities(rows), worn_qualities[is_enrolled]]).astype(np.float32)
+    index = PeopleIndex.from_samples(np.concatenate([unmasked, worn_embeddings[is_enrolled]]), person_ids, qualities)
+    _, positions = np.unique(person_ids, return_inverse=True)
+    weights = np.maximum(qualities, QUALITY_FLOOR).astype(np.float64)
+    is_worn = np.arange(len(positions)) >= people.count
+    fractions = np.bincount(positions, weights * is_worn) / np.bincount(positions, weights)
     return index, fractions.astype(np.float32)
 
 
@@ -227,7 +228,7 @@ def _sections(index: GalleryIndex) -> Iterator[FileSection]:
     people = index.people
     assert people is not None  # noqa: S101 - an index with samples has people
     names = EncodedNames.of(index.names, people.people)
-    birth_dates = json.dumps({str(number): date for number, date in index.birth_dates.items()}).encode()
+    birth_dates = json.dumps({str(person_id): date for person_id, date in index.birth_dates.items()}).encode()
     yield _section("people", "<i8", people.people)
     yield _section("names", "|u1", np.frombuffer(names.text, np.uint8), IN_PIECES)
     yield _section("name_ends", "<i8", names.ends, IN_PIECES)
@@ -246,7 +247,7 @@ def _people_sections(group: str, index: PeopleIndex) -> Iterator[FileSection]:
     shape = (index.count, index.dimension)
     rows = [np.arange(start, min(start + PART_SIZE, index.count)) for start in range(0, index.count, PART_SIZE)]
     has_prototypes = len(index.people) < index.count
-    summary = np.concatenate([index.total, index.commonness])
+    summary = np.concatenate([index.total, index.commonness_range])
     yield _section(f"{group}.starts", "<i8", index.starts)
     yield _section(f"{group}.summary", "<f8", summary)
     yield _section(f"{group}.qualities", "<f4", index.qualities(np.arange(index.count)), IN_PIECES)
@@ -320,42 +321,43 @@ def _stored_index(file: DerivedFile | None, revision: int) -> GalleryIndex | Non
 
 
 def _read_index(file: DerivedFile) -> GalleryIndex:
-    people = file.read("people")
+    person_ids = file.read("people")
     birth_dates = json.loads(file.read("birth_dates").tobytes())
     masked = None
     if "worn_share" in file:
-        masked = _stored_people(file, "masked", people), file.read("worn_share")
+        masked = _stored_people(file, "masked", person_ids), file.read("worn_share")
     return GalleryIndex(
         file.key.revision,
-        _stored_people(file, "bare", people),
-        _StoredNames(file, people),
-        {int(number): str(date) for number, date in birth_dates.items()},
+        _stored_people(file, "bare", person_ids),
+        _StoredNames(file, person_ids),
+        {int(person_id): str(date) for person_id, date in birth_dates.items()},
         masked,
         file=file,
     )
 
 
-def _stored_people(file: DerivedFile, group: str, people: NDArray[np.int64]) -> PeopleIndex:
-    return PeopleIndex(people, file.read(f"{group}.starts"), _StoredSamples(file, group), _StoredSearches(file, group))
+def _stored_people(file: DerivedFile, group: str, person_ids: NDArray[np.int64]) -> PeopleIndex:
+    samples, searches = _StoredSamples(file, group), _StoredSearches(file, group)
+    return PeopleIndex(person_ids, file.read(f"{group}.starts"), samples, searches)
 
 
 class _StoredNames(NamesInOrder):
-    def __init__(self, file: DerivedFile, people: NDArray[np.int64]) -> None:
+    def __init__(self, file: DerivedFile, person_ids: NDArray[np.int64]) -> None:
         self._file = file
-        self._people = people
+        self._person_ids = person_ids
 
-    def __getitem__(self, number: int) -> str:
-        position = int(self._people.searchsorted(number))
-        if position == len(self._people) or self._people[position] != number:
-            raise KeyError(number)
+    def __getitem__(self, person_id: int) -> str:
+        position = int(self._person_ids.searchsorted(person_id))
+        if position == len(self._person_ids) or self._person_ids[position] != person_id:
+            raise KeyError(person_id)
         start, end = self._file.take("name_ends", np.array([position, position + 1])).tolist()
         return self._file.take("names", np.arange(start, end)).tobytes().decode()
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._people.tolist())
+        return iter(self._person_ids.tolist())
 
     def __len__(self) -> int:
-        return len(self._people)
+        return len(self._person_ids)
 
     def names(self) -> Iterator[str]:
         text, ends = self._file.read("names").tobytes(), self._file.read("name_ends").tolist()
@@ -382,7 +384,7 @@ class _StoredSearches:
     def __init__(self, file: DerivedFile, group: str) -> None:
         summary = file.read(f"{group}.summary")
         self.total = summary[:-2]
-        self.commonness = float(summary[-2]), float(summary[-1])
+        self.commonness_range = float(summary[-2]), float(summary[-1])
         self._file = file
         self._group = group
 

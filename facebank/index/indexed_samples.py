@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from facebank.gallery.additions import GalleryMark
-from facebank.gallery.names import NamesInOrder, NameTable
+from facebank.gallery.name_table import NamesInOrder, NameTable
 from facebank.gallery.records import PLAIN
 from facebank.gallery.samples import Owners
 from facebank.index.people_index import group_by_person

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-_ROWS, _COLUMNS = 512, 2048  # shape of a block of products; measured
+_ROWS, _COLUMNS = 512, 2048  # shape of a block of products that fits the processor's cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -84,12 +84,12 @@ class PeopleIndex:
         self._last_prototypes = np.empty(0, np.int64), np.empty((0, samples.shape[1]), np.float32)
 
     @classmethod
-    def from_samples(cls, vectors: FloatArray, person_ids: NDArray[np.int64], qualities: FloatArray) -> Self:
-        """Return an index in memory of N >= 1 ``float32`` vectors ``(N, D)``, with person ids and qualities, 0..1."""
+    def from_samples(cls, embeddings: FloatArray, person_ids: NDArray[np.int64], qualities: FloatArray) -> Self:
+        """Return an index in memory of N >= 1 embeddings, ``float32 (N, D)``, with person ids and qualities, 0..1."""
         people, starts, order = group_by_person(person_ids)
         if order is not None:
-            vectors, qualities = vectors[order], qualities[order]
-        return cls(people, starts, _SamplesInMemory(vectors, qualities))
+            embeddings, qualities = embeddings[order], qualities[order]
+        return cls(people, starts, _SamplesInMemory(embeddings, qualities))
 
     def with_searches(self, people: Callable[[], Search], samples: Callable[[], Search]) -> PeopleIndex:
         """Return an index of the same people that uses other searches; they are created on first use."""
@@ -120,25 +120,28 @@ class PeopleIndex:
         """Search of the samples; results are rows."""
         return MatrixSearch(self.vectors()) if self._derived is None else self._derived.nearest_samples()
 
-    def samples_near(self, vector: FloatArray) -> NearSamples:
+    def samples_near(self, embedding: FloatArray) -> NearSamples:
         """Return the samples most similar to an embedding ``(D,)``."""
-        key = vector.tobytes()
+        key = embedding.tobytes()
         near = self._last_near.get(key)
         if near is None:  # one face's samples are needed several times in a row
-            (rows,) = self.nearest_samples.near(vector.astype(np.float64)[None], _NEAR_COUNT)
-            similarities, complete_above = products(vector, self.vectors(rows)), -np.inf
+            (rows,) = self.nearest_samples.near(embedding.astype(np.float64)[None], _NEAR_COUNT)
+            similarities, complete_above = products(embedding, self.vectors(rows)), -np.inf
             if len(rows) < self.count:
                 complete_above = float(np.partition(similarities, len(rows) - _NEAR_COUNT)[len(rows) - _NEAR_COUNT])
             near = NearSamples(rows, similarities, complete_above)
             self._last_near = {key: near}  # replaced, not changed: other threads may read it
         return near
 
-    def samples_within(self, vector: FloatArray, min_similarity: float) -> NDArray[np.int64]:
-        """Return the rows of all samples of a minimal similarity to an embedding ``(D,)``, and perhaps of others."""
-        near = self.samples_near(vector)
+    def samples_within(self, embedding: FloatArray, min_similarity: float) -> NDArray[np.int64]:
+        """Return the rows of the samples with at least a similarity to an embedding ``(D,)``.
+
+        All such samples are included, and perhaps a few others.
+        """
+        near = self.samples_near(embedding)
         if min_similarity > near.complete_above:
             return near.rows[near.similarities >= min_similarity]
-        return self.nearest_samples.within(vector.astype(np.float64)[None], min_similarity)[0]
+        return self.nearest_samples.within(embedding.astype(np.float64)[None], min_similarity)[0]
 
     @computed
     def prototypes(self) -> FloatArray:
@@ -160,10 +163,10 @@ class PeopleIndex:
         return np.asarray(np.sum(list(sums), axis=0), dtype=np.float64)
 
     @computed
-    def commonness(self) -> tuple[float, float]:
+    def commonness_range(self) -> tuple[float, float]:
         """Lowest and highest product of a prototype and the sum of all others."""
         if self._derived is not None:
-            return self._derived.commonness
+            return self._derived.commonness_range
         sums = np.concatenate(list(map_in_threads(self.common_with_others, list(self.blocks()))))
         return float(sums.min()), float(sums.max())
 
@@ -191,8 +194,8 @@ class PeopleIndex:
         return prototypes
 
     def _average(self, positions: NDArray[np.int64]) -> FloatArray:
-        vectors, starts, qualities = self.samples_of(positions)
-        rows = weight_samples(vectors, qualities)
+        embeddings, starts, qualities = self.samples_of(positions)
+        rows = weight_samples(embeddings, qualities)
         if len(rows) > len(positions):  # some people have several samples
             rows = np.add.reduceat(rows, starts, axis=0)
         return normalized(rows).astype(np.float32)
@@ -234,7 +237,7 @@ class DerivedValues(Protocol):
         ...
 
     @property
-    def commonness(self) -> tuple[float, float]:
+    def commonness_range(self) -> tuple[float, float]:
         """Lowest and highest product of a prototype and the sum of all others."""
         ...
 
@@ -258,20 +261,20 @@ class _ExternalSearches:
         return self._index.total
 
     @property
-    def commonness(self) -> tuple[float, float]:
-        return self._index.commonness
+    def commonness_range(self) -> tuple[float, float]:
+        return self._index.commonness_range
 
 
 class _SamplesInMemory:
     in_memory = True
 
-    def __init__(self, vectors: FloatArray, qualities: FloatArray) -> None:
-        self.shape = vectors.shape
-        self._vectors = vectors
+    def __init__(self, embeddings: FloatArray, qualities: FloatArray) -> None:
+        self.shape = embeddings.shape
+        self._embeddings = embeddings
         self._qualities = qualities
 
     def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
-        return self._vectors if rows is None else _select_rows(self._vectors, rows)
+        return self._embeddings if rows is None else _select_rows(self._embeddings, rows)
 
     def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
         return self._qualities[rows]
@@ -284,22 +287,22 @@ def _select_rows(matrix: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
 
 
 def group_by_person(
-    ids: NDArray[np.int64],
+    person_ids: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
     """Return the distinct person ids, each one's first row and the end, and the order that groups samples by person.
 
     The order is None if the samples are already grouped by ascending person id.
     """
     order = None
-    if (ids[1:] < ids[:-1]).any():
-        order = np.argsort(ids, kind="stable")
-        ids = ids[order]
-    starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
-    return ids[starts], np.append(starts, len(ids)).astype(np.int64), order
+    if (person_ids[1:] < person_ids[:-1]).any():
+        order = np.argsort(person_ids, kind="stable")
+        person_ids = person_ids[order]
+    starts = np.flatnonzero(np.concatenate([[True], person_ids[1:] != person_ids[:-1]]))
+    return person_ids[starts], np.append(starts, len(person_ids)).astype(np.int64), order
 
 
-def weight_samples(vectors: FloatArray, qualities: FloatArray) -> NDArray[np.float64]:
-    """Return samples ``(N, D)`` times their weights in a prototype, ``float64``."""
-    rows = vectors.astype(np.float64)
+def weight_samples(embeddings: FloatArray, qualities: FloatArray) -> NDArray[np.float64]:
+    """Return embeddings ``(N, D)`` times their weights in a prototype, ``float64``."""
+    rows = embeddings.astype(np.float64)
     rows *= np.maximum(qualities, QUALITY_FLOOR).astype(np.float64)[:, None]
     return rows

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-FAISS_FROM = 200_000_000  # numbers scanned before FAISS is loaded; measured: loading it takes as long as the scans
+FAISS_FROM = 200_000_000  # numbers scanned before FAISS is loaded, which takes about as long as these scans
 _QUERIES_PER_BLOCK = 64
 TINY = 1e-30  # bound of what underflowing products would add to a sum
-_CODES_PER_BLOCK = 1024  # a block that fits the processor's cache: ten times as fast as larger ones
-SPARE = 128  # further candidates per part; measured with 65,536 vectors: rarely too few, and they cost nothing
+_CODES_PER_BLOCK = 1024  # a block that fits the processor's cache
+SPARE = 128  # further candidates per part, so that a search rarely has to be widened
 WIDEN = 8  # factor by which a search is widened if they were too few
 
 

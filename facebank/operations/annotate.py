@@ -103,7 +103,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=face_folder_mode(), parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise StorageError(f"{printable(str(folder))} is a file, not a folder") from error
+        raise StorageError(f"{printable(str(folder))} is a file, not a folder: choose another name") from error
     except OSError as error:
         raise StorageError(f"{printable(str(folder))} cannot be created: {write_reason(error)}") from error
 

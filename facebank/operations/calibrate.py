@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.errors import PhotoError, PhotoNotFoundError, UsageError
+from facebank.errors import PhotoError, UsageError
 from facebank.media import read_photo
-from facebank.operations.inputs import gather_photos, no_photos_error
+from facebank.operations.inputs import check_any_exists, gather_photos, no_photos_error
 from facebank.operations.person_folders import people_in_tree
 from facebank.recognition.calibration.background import MIN_BACKGROUND_PEOPLE, Background
 from facebank.recognition.calibration.calibration import Calibration
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 SAME_PHOTO = 0.95
-"""Similarity above which two faces count as copies of one photo; one pair of LFW's development photos exceeds it."""
+"""Similarity above which two faces count as copies of one photo."""
 
 _BLOCK_ROWS = 512
 
@@ -58,10 +58,10 @@ class UnusedReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AlbumPhoto:
-    """A photo and its person; None if it shows strangers only."""
+    """A photo of a known person, or of strangers."""
 
     path: Path
-    person: str | None
+    person: str | None  # the person's name; None for strangers
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,14 @@ class ConflictingPhotos:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KnownFaces:
-    """Faces of known people and strangers."""
+class CalibrationFaces:
+    """The faces of known people and strangers for a calibration."""
 
     identities: Identities  # the faces; strangers are people with one photo each
     people: int  # number of people with a folder
     left_out: Mapping[UnusedReason, int]  # number of unused photos, or strangers' faces, by reason
-    # unused faces in the folders of two people; a person's face that is also among the strangers is used
+    # photos of one face in the folders of two people, which are not used; or of a person and the strangers, of which
+    # the person's is used
     two_people: tuple[ConflictingPhotos, ...]
 
     @property
@@ -112,8 +113,7 @@ def find_album(folder: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
     if not album:
         raise no_photos_error([folder])
     if strangers is not None:
-        if not strangers.exists():
-            raise PhotoNotFoundError(f"there is no such file or folder: {printable(str(strangers))}")
+        check_any_exists([strangers])
         stranger_paths = gather_photos([strangers]).photos
         if not stranger_paths:
             raise no_photos_error([strangers])
@@ -121,7 +121,7 @@ def find_album(folder: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
     return album
 
 
-def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SILENT) -> KnownFaces:
+def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SILENT) -> CalibrationFaces:
     """Return the faces of an album: the largest face of a person's photo, all of a stranger's.
 
     Raises `UsageError` if no face is usable. `progress` is advanced by each photo.
@@ -142,35 +142,42 @@ def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SIL
                 yield photo
 
     progress.begin("Reading photos", len(album))
-    for number, analyzed_photo in enumerate(engine.analyzer.analyze(readable())):
-        entry = analyzed[number]
+    for index, analyzed_photo in enumerate(engine.analyzer.analyze(readable())):
+        entry = analyzed[index]
         faces = analyzed_photo.faces if entry.person is None else analyzed_photo.faces[:1]
         good = [face for face in faces if face.quality >= engine.thresholds.minimum_quality]
         left_out[UnusedReason.NO_FACE] += not faces
         left_out[UnusedReason.TOO_POOR] += len(faces) - len(good)
         used += [(entry, face) for face in good]
         progress.advance()
+    if not used:
+        raise UsageError(
+            f"none of the {len(album):,} photos, such as {printable(str(album[0].path))}, shows a face of sufficient "
+            "quality: add sharp photos of larger faces"
+        )
     return _exclude_copies(used, left_out)
 
 
-def _exclude_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[UnusedReason]) -> KnownFaces:
-    if not used:
-        raise UsageError("no photo shows a face of sufficient quality: add better photos")
+def _exclude_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[UnusedReason]) -> CalibrationFaces:
     embeddings = np.stack([face.embedding for _, face in used])
     is_unique, two_people = _find_unique_faces([entry for entry, _ in used], embeddings, left_out)
     if not is_unique.any():
-        raise UsageError("no usable face is left: each is in the folders of two people; sort the folders")
+        first, second = two_people[0].first.path, two_people[0].second.path
+        raise UsageError(
+            f"every face is in the folders of two people, such as {printable(str(first))} and "
+            f"{printable(str(second))}: keep each photo in the folder of one person"
+        )
     chosen = [photo_and_face for photo_and_face, unique in zip(used, is_unique, strict=True) if unique]
     # Each stranger is one person, keyed by a number, which cannot be a folder's name.
-    owners = [entry.person if entry.person is not None else number for number, (entry, _) in enumerate(chosen)]
-    numbers = {owner: number for number, owner in enumerate(dict.fromkeys(owners))}
-    return KnownFaces(
+    people = [entry.person if entry.person is not None else index for index, (entry, _) in enumerate(chosen)]
+    person_ids = {person: person_id for person_id, person in enumerate(dict.fromkeys(people))}
+    return CalibrationFaces(
         identities=Identities(
             embeddings[is_unique],
-            np.array([numbers[owner] for owner in owners], dtype=np.int64),
+            np.array([person_ids[person] for person in people], dtype=np.int64),
             np.array([face.quality for _, face in chosen], dtype=np.float32),
         ),
-        people=sum(isinstance(owner, str) for owner in numbers),
+        people=sum(isinstance(person, str) for person in person_ids),
         left_out={reason: left_out[reason] for reason in UnusedReason},
         two_people=tuple(two_people),
     )
@@ -179,25 +186,28 @@ def _exclude_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[Unuse
 def _find_unique_faces(
     entries: list[AlbumPhoto], embeddings: FloatArray, left_out: Counter[UnusedReason]
 ) -> tuple[NDArray[np.bool_], list[ConflictingPhotos]]:
-    """Return the faces to keep: the first of each copies, unless these are in the folders of two people."""
+    """Return which faces to keep, ``bool`` of shape ``(N,)``, and the conflicting photos.
+
+    Of the copies of one photo the first is kept; none if they are in the folders of two people.
+    """
     is_unique = np.ones(len(entries), dtype=np.bool_)
     two_people: list[ConflictingPhotos] = []
     for first, copies in _near_duplicates(embeddings):
-        others = [second for second in copies if is_unique[second]]
-        if not is_unique[first] or not others:
+        remaining = [second for second in copies if is_unique[second]]
+        if not is_unique[first] or not remaining:
             continue
         person = entries[first].person
-        other_people = [second for second in others if entries[second].person not in (None, person)]
+        other_people = [second for second in remaining if entries[second].person not in (None, person)]
         two_people += [ConflictingPhotos(entries[first], entries[second]) for second in other_people]
         if person is not None:
             two_people += [
                 ConflictingPhotos(entries[first], entries[second])
-                for second in others
+                for second in remaining
                 if entries[second].person is None
             ]
-        for second in others:
+        for second in remaining:
             left_out[UnusedReason.TWO_PEOPLE if entries[second].person != person else UnusedReason.SAME_PHOTO] += 1
-        is_unique[others] = False
+        is_unique[remaining] = False
         if other_people:
             left_out[UnusedReason.TWO_PEOPLE] += 1
             is_unique[first] = False
@@ -222,9 +232,8 @@ class CalibrationPlan:
     """A plan for a calibration."""
 
     classifiers: tuple[str, ...]  # classifiers to calibrate, in the order of `facebank.recognition.scoring.CLASSIFIERS`
-    # number of simulated galleries for each of them; reasons why other requested classifiers cannot be calibrated
-    galleries: Mapping[str, int]
-    left_out: Mapping[str, str]
+    galleries: Mapping[str, int]  # number of simulated galleries for each of these classifiers
+    left_out: Mapping[str, str]  # the reason why another requested classifier cannot be calibrated, by name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -273,7 +282,7 @@ def plan_calibration(
     }
     chosen = tuple(name for name in selected if name not in left_out)
     if not chosen:
-        raise UsageError(f"{selected[0]} cannot be calibrated: {left_out[selected[0]]}")
+        raise UsageError(f"{selected[0]} cannot be calibrated: {left_out[selected[0]]}; add photos of more people")
     return CalibrationPlan(chosen, {name: _count_galleries(identities, name, effort) for name in chosen}, left_out)
 
 
@@ -302,7 +311,7 @@ def calibrate(
     classifiers
         The classifiers of a `CalibrationPlan`.
     made_from
-        Description of the photographs.
+        Description of the photos.
     effort
         Amount of simulation.
     progress

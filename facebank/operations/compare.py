@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.errors import NoFaceError
 from facebank.media import open_photo
 from facebank.operations.inputs import largest_face
-from facebank.storage.text import printable
 from facebank.types import Sample
 
 if TYPE_CHECKING:
@@ -59,9 +57,8 @@ def compare_sample(engine: Engine, gallery: Gallery, sample: Sample, photo: Phot
 
 
 def _compare(engine: Engine, source: Face | Sample, embedding: FloatArray, analyzed: AnalyzedPhoto) -> Comparison:
+    largest_face(analyzed)  # raises if there is none
     photo, threshold = replace(analyzed.without_pixels, opener=open_photo), engine.thresholds.verify
-    if not photo.faces:
-        raise NoFaceError(f"{printable(photo.path)}: no face was found")
     similarities = [float(np.dot(embedding, face.embedding)) for face in photo.faces]
     faces = tuple(
         ComparedFace(face, similarity, similarity >= threshold)

@@ -130,7 +130,9 @@ class CompreFaceClient:
             new = [example for example in map(self._example, entries) if example.image_id not in seen]
             seen.update(example.image_id for example in new)
             if len(seen) > self._limits.examples:
-                raise ServiceError(f"{self._label} has more than {self._limits.examples:,} examples, the limit")
+                raise ServiceError(
+                    f"{self._label} has more than {self._limits.examples:,} examples: remove some there first"
+                )
             yield from new
             if not new:
                 return
@@ -245,7 +247,10 @@ class CompreFaceClient:
         try:
             yield connection
         except ssl.SSLCertVerificationError as error:
-            raise ServiceError(f"{self._label} has no valid certificate ({error.verify_message})") from error
+            raise ServiceError(
+                f"{self._label} has no valid certificate ({error.verify_message}): for a private certificate "
+                "authority, set SSL_CERT_FILE to its certificate"
+            ) from error
         except (_RetryableError, OSError, http.client.HTTPException, ValueError) as error:
             if timed_out.is_set():
                 self._close()

@@ -56,7 +56,7 @@ class _PendingPhoto:
     position: int
     path: str
     faces: Sequence[_OfferedFace]  # the candidates
-    reason: str = ""  # why the remaining face was chosen from several; empty for a single face
+    reason: str = ""  # the reason for choosing this face of several; empty for a single face
 
 
 class Enroller:
@@ -173,7 +173,7 @@ class Enroller:
         alone = [photo.faces[0].guarded for photo in photos if len(photo.faces) == 1]
         faces = [face.embedding for face in alone if face.is_comparable]
         enrolled = self._current_faces()
-        if not faces or enrolled.number(name) >= 0:
+        if not faces or enrolled.person_id(name) >= 0:
             return name
         nearest = enrolled.nearest(np.stack(faces), earlier)
         if nearest is None:
@@ -233,7 +233,9 @@ class Enroller:
         ]
         choices = choose_faces(
             [_several_faces(photo.faces) for photo in several],
-            np.concatenate([guard.own, np.reshape(embeddings, (-1, guard.own.shape[1]))], dtype=np.float32),
+            np.concatenate(
+                [guard.embeddings, np.reshape(embeddings, (-1, guard.embeddings.shape[1]))], dtype=np.float32
+            ),
             self._engine.thresholds.verify,
         )
         chosen: list[tuple[_PendingPhoto, EnrolledPhoto | _PendingPhoto]] = []
@@ -290,7 +292,7 @@ class Enroller:
     def _is_denied(self, person: str, sample: NewSample) -> bool:
         denied = self._gallery.denials_of(FaceKey.from_sample(sample))
         names = self._gallery.names() if denied else {}
-        return any(name_key(names[number]) == name_key(person) for number in denied)
+        return any(name_key(names[person_id]) == name_key(person) for person_id in denied)
 
     def _offered_face(self, photo: AnalyzedPhoto, face: Face) -> _OfferedFace:
         sample = plain_sample(photo, face, thumbnail=self._thumbnails)
@@ -326,10 +328,10 @@ def _pick_face(photo: AnalyzedPhoto, pick: Pick | None) -> Face:
 
 def _quality_refusal(face: Face) -> tuple[EnrollReason, str] | None:
     if face.size < _MIN_FACE_SIZE:
-        size = round(face.size)
-        return EnrollReason.TOO_SMALL, f"the face is {size} pixels high, at least {_MIN_FACE_SIZE} are needed"
+        size = f"{round(face.size)} pixels, at least {_MIN_FACE_SIZE} are needed"
+        return EnrollReason.TOO_SMALL, f"the face is too small ({size}): use a photo that shows it larger"
     if face.assessment.sharpness < _MIN_SHARPNESS:
-        return EnrollReason.TOO_BLURRED, "the face is too blurred"
+        return EnrollReason.TOO_BLURRED, "the face is too blurred: use a sharper photo"
     return None
 
 

@@ -43,17 +43,14 @@ class Feedback:
     """The outcome of feedback about a face."""
 
     path: str  # the photo's path as the user gave it
-    # face number, from 1, largest first; box in pixels of the upright photo, ``float32`` of shape ``(4,)``
-    face_number: int
-    box: FloatArray
+    face_number: int  # from 1, largest first
+    box: FloatArray  # pixels of the upright photo, ``float32`` of shape ``(4,)``
     person: str | None  # the name; None for a stranger
     accepted: bool  # whether the gallery now has the sample, the denial or the stranger
-    # a code, and one sentence
     reason: FeedbackReason
-    detail: str
-    # number of the resulting sample or stranger, or None
-    sample_id: int | None = None
-    stranger_id: int | None = None
+    detail: str  # an explanation in one sentence
+    sample_id: int | None = None  # the resulting sample; None if there is none
+    stranger_id: int | None = None  # the resulting stranger; None if there is none
 
 
 def confirm(

@@ -51,8 +51,7 @@ class GuardedFace:
 
     embedding: FloatArray
     photographed_at: datetime | None = None  # when the camera took the photo; None if unknown
-    # whether the embedding can be compared with those of unmasked faces
-    is_comparable: bool = True
+    is_comparable: bool = True  # whether the embedding can be compared with those of unmasked faces
     key: FaceKey | None = None  # the key of the face; None if unknown
     # embeddings of the photo's other unmasked faces, by face number
     others: Mapping[int, FloatArray] = field(default_factory=dict)
@@ -79,7 +78,7 @@ class GuardedFace:
 class Judgment:
     """The judgment on an offered face."""
 
-    refusal: EnrollReason | None = None  # why it is refused; None if accepted
+    refusal: EnrollReason | None = None  # the reason for a refusal; None if accepted
     detail: str = ""  # explanation of the refusal in one sentence; empty if accepted
     warning: str | None = None  # a warning about an accepted face in one sentence, or None
 
@@ -107,9 +106,9 @@ class EnrolledFaces:
         revision = self._gallery.revision
         if person is not None and revision == self._revision + 1:
             self._revision = revision
-            number = self._gallery.person(person).id
-            self._names[number] = person
-            self._enrolled[number] = self.samples(person)[1]
+            person_id = self._gallery.person(person).id
+            self._names[person_id] = person
+            self._enrolled[person_id] = self.samples(person)[1]
         elif revision != self._revision or self._index.is_lost:
             self._open()
 
@@ -119,45 +118,49 @@ class EnrolledFaces:
         self._enrolled: dict[int, FloatArray] = {}
         self._names: dict[int, str] = {}
 
-    def number(self, name: str) -> int:
-        """Return the number of the person with a name; -1 if not enrolled."""
+    def person_id(self, name: str) -> int:
+        """Return the id of the person with a name; -1 if not enrolled."""
         try:
             return self._gallery.person(name).id
         except PersonNotFoundError:
             return -1
 
-    def name(self, number: int) -> str:
-        """Return the name of the person with a number."""
-        name = self._names.get(number)
-        return self._index.names[number] if name is None else name
+    def name(self, person_id: int) -> str:
+        """Return the name of a person."""
+        name = self._names.get(person_id)
+        return self._index.names[person_id] if name is None else name
 
     def samples(self, name: str) -> tuple[list[int], FloatArray]:
         """Return the ids of a person's unmasked samples, and their embeddings ``(N, D)``."""
         ids = [sample.id for sample in self._gallery.samples(name) if not sample.masked]
         return ids, self._gallery.vectors_of(ids)
 
-    def nearest(self, embeddings: FloatArray, people: Iterable[str]) -> str | None:
+    def nearest(self, embeddings: FloatArray, names: Iterable[str]) -> str | None:
         """Return which of some people is most similar to faces ``(N, D)``; None if none has unmasked samples."""
         mean = embeddings.mean(axis=0)
-        samples = {name: self.samples(name)[1] for name in people if self.number(name) >= 0}
-        similarities = {name: float(products(mean, own).mean()) for name, own in samples.items() if len(own)}
+        samples = {name: self.samples(name)[1] for name in names if self.person_id(name) >= 0}
+        similarities = {name: float(products(mean, rows).mean()) for name, rows in samples.items() if len(rows)}
         best = max(similarities, key=lambda name: similarities[name], default=None)
         return None if best is None else self._gallery.person(best).name
 
-    def other_people(self, numbers: Collection[int]) -> OtherPeople:
-        """Return all people except those with the given numbers."""
-        further = {number: own for number, own in self._enrolled.items() if number not in numbers and len(own)}
-        return OtherPeople(self._index.people, {*numbers, *self._enrolled}, further)
+    def other_people(self, person_ids: Collection[int]) -> OtherPeople:
+        """Return all people except those with the given ids."""
+        further = {
+            person_id: embeddings
+            for person_id, embeddings in self._enrolled.items()
+            if person_id not in person_ids and len(embeddings)
+        }
+        return OtherPeople(self._index.people, {*person_ids, *self._enrolled}, further)
 
-    def has(self, embedding: FloatArray, ignored: Collection[int]) -> bool:
-        """Return whether this very face is a sample of a person whose number is not in `ignored`."""
-        others = [own for number, own in self._enrolled.items() if number not in ignored]
+    def has(self, embedding: FloatArray, ignored_ids: Collection[int]) -> bool:
+        """Return whether this very face is a sample of a person whose id is not in `ignored_ids`."""
+        candidates = [rows for person_id, rows in self._enrolled.items() if person_id not in ignored_ids]
         people = self._index.people
         if people is not None:
             rows = people.samples_within(embedding, 1.0 - SAME_VECTOR)
-            numbers = people.people[people.owners(rows)]
-            others.append(people.vectors(rows[~np.isin(numbers, [*ignored, *self._enrolled])]))
-        return any((np.linalg.norm(own - embedding, axis=1) <= SAME_VECTOR).any() for own in others)
+            person_ids = people.people[people.owners(rows)]
+            candidates.append(people.vectors(rows[~np.isin(person_ids, [*ignored_ids, *self._enrolled])]))
+        return any((np.linalg.norm(rows - embedding, axis=1) <= SAME_VECTOR).any() for rows in candidates)
 
 
 class ImportGuard:
@@ -199,7 +202,7 @@ class ImportGuard:
     def _judgments(self, name: str, faces: Sequence[GuardedFace]) -> tuple[list[Judgment], bool]:
         """Return the judgments, and whether the gallery has samples of the person."""
         guard = PersonGuard(self._gallery, name, self._threshold, enrolled=self._enrolled)
-        return guard.judge(faces), len(guard.own) > 0
+        return guard.judge(faces), len(guard.embeddings) > 0
 
 
 class PersonGuard:
@@ -222,7 +225,7 @@ class PersonGuard:
     ----------
     name
         The person's name, spelled as in the gallery.
-    own
+    embeddings
         Embeddings of the person's unmasked samples, ``(M, D)``; M may be 0.
     """
 
@@ -237,26 +240,26 @@ class PersonGuard:
     ) -> None:
         self._enrolled = EnrolledFaces(gallery) if enrolled is None else enrolled
         self._enrolled.refresh()
-        number = self._enrolled.number(name)
-        self._ignored = {self._enrolled.number(other) for other in ignored} - {number, -1}
-        self.name = name if number < 0 else gallery.person(name).name
+        person_id = self._enrolled.person_id(name)
+        self._ignored_ids = {self._enrolled.person_id(other) for other in ignored} - {person_id, -1}
+        self.name = name if person_id < 0 else gallery.person(name).name
         self._threshold = threshold
-        self._own_ids: list[int] = []
-        self.own: FloatArray = np.empty((0, gallery.pack.dimension), dtype=np.float32)
-        if number >= 0:
-            self._own_ids, self.own = self._enrolled.samples(self.name)
-        self._others = self._enrolled.other_people({number, *self._ignored})
-        samples = {sample.id: sample for sample in gallery.samples(self.name)} if number >= 0 else {}
-        self._own_keys = {sample_id: FaceKey.from_sample(sample) for sample_id, sample in samples.items()}
-        self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
-        self._born = gallery.person(self.name).born if number >= 0 else None
+        self._sample_ids: list[int] = []
+        self.embeddings: FloatArray = np.empty((0, gallery.pack.dimension), dtype=np.float32)
+        if person_id >= 0:
+            self._sample_ids, self.embeddings = self._enrolled.samples(self.name)
+        self._other_people = self._enrolled.other_people({person_id, *self._ignored_ids})
+        samples = {sample.id: sample for sample in gallery.samples(self.name)} if person_id >= 0 else {}
+        self._sample_keys = {sample_id: FaceKey.from_sample(sample) for sample_id, sample in samples.items()}
+        self._sample_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._sample_ids]
+        self._born = gallery.person(self.name).born if person_id >= 0 else None
 
     def judge(self, faces: Sequence[GuardedFace]) -> list[Judgment]:
         """Return the judgments on faces offered together; independent of their order.
 
         Faces that are samples already are accepted here, because the gallery reports those.
         """
-        is_enrolled = [self._enrolled.has(face.embedding, self._ignored) for face in faces]
+        is_enrolled = [self._enrolled.has(face.embedding, self._ignored_ids) for face in faces]
         judgments = self._compare(faces, is_enrolled)
         for index, face in enumerate(faces):
             other = None if is_enrolled[index] else self._describe_other_face(face)
@@ -273,8 +276,9 @@ class PersonGuard:
         if not indices:
             return judgments
         distinct = [faces[duplicates[0]] for duplicates in indices.values()]
-        comparison = compare(np.stack([face.embedding for face in distinct]), self.own, self._others, self._threshold)
-        dates = [face.photographed_at for face in distinct] + self._own_dates
+        offered = np.stack([face.embedding for face in distinct])
+        comparison = compare(offered, self.embeddings, self._other_people, self._threshold)
+        dates = [face.photographed_at for face in distinct] + self._sample_dates
         warning = self._similarity_warning(comparison)
         for distinct_index, (doubt, duplicates) in enumerate(zip(comparison.doubts, indices.values(), strict=True)):
             judgment = Judgment(warning=warning)
@@ -287,18 +291,18 @@ class PersonGuard:
     def _describe_other_face(self, face: GuardedFace) -> str | None:
         """Describe which other face of the photo is the person's, or return None."""
         person = printable(self.name)
-        for sample_id, key in self._own_keys.items():
+        for sample_id, key in self._sample_keys.items():
             if face.key is not None and is_other_place(key, face.key):
                 return f"another face of the photo is a sample of {person} already (sample {sample_id}), not this one"
-        if not face.others or not len(self.own):
+        if not face.others or not len(self.embeddings):
             return None
-        numbers, others = list(face.others), np.stack(list(face.others.values()))
+        face_numbers, others = list(face.others), np.stack(list(face.others.values()))
         means = self.resemblance_of(np.concatenate([others, face.embedding[None]]))
         best = int(np.argmax(means[:-1]))
-        agrees = (others[best] @ self.own.T).max() >= self._threshold
+        agrees = (others[best] @ self.embeddings.T).max() >= self._threshold
         if not agrees or means[best] - means[-1] < CLEARLY_MORE_ALIKE:
             return None
-        return f"face {numbers[best]} looks like {person} (similarity {means[best]:.2f}), not this one"
+        return f"face {face_numbers[best]} looks like {person} (similarity {means[best]:.2f}), not this one"
 
     def _add_other_face(self, other: str, judgment: Judgment) -> Judgment:
         if judgment.refusal is not None:
@@ -308,15 +312,15 @@ class PersonGuard:
 
     def resemblance_of(self, embeddings: FloatArray) -> FloatArray:
         """Return the faces' mean similarities with the person's samples, ``(N,)``; requires samples."""
-        return np.asarray(embeddings @ self.own.mean(axis=0), dtype=np.float32)
+        return np.asarray(embeddings @ self.embeddings.mean(axis=0), dtype=np.float32)
 
     def is_person_of(self, embeddings: FloatArray) -> bool:
         """Return whether most of the faces ``(N, D)`` are as similar to the person's samples as to each other."""
         sets = linked_sets(embeddings @ embeddings.T, LINKED * self._threshold)
         largest = sets == np.bincount(sets).argmax()
-        if not len(self.own) or 2 * largest.sum() <= len(embeddings):
+        if not len(self.embeddings) or 2 * largest.sum() <= len(embeddings):
             return False
-        return is_one_person(embeddings[largest], self.own, self._threshold)
+        return is_one_person(embeddings[largest], self.embeddings, self._threshold)
 
     def _judge_doubt(
         self, doubt: Doubt, comparison: FaceSetComparison, index: int, dates: Sequence[datetime | None]
@@ -338,8 +342,8 @@ class PersonGuard:
             )
             advice = f"add a photo that does, or use --force if it is {person}"
         elif doubt.kind is DoubtKind.OUTVOTED:
-            is_main = comparison.is_main[-len(self._own_ids) :].tolist()
-            samples = [sample for sample, in_main in zip(self._own_ids, is_main, strict=True) if in_main]
+            is_main = comparison.is_main[-len(self._sample_ids) :].tolist()
+            samples = [sample for sample, in_main in zip(self._sample_ids, is_main, strict=True) if in_main]
             listed = ", ".join(map(str, samples[:_MAX_LISTED_SAMPLES]))
             more = " and others" if len(samples) > _MAX_LISTED_SAMPLES else ""
             problem = f"{problem}, but like most photos given with it"
@@ -365,8 +369,8 @@ class PersonGuard:
             return f"{person}'s photos are in halves of low similarity: if these are two people, remove the other's"
         if comparison.similar_other is None:
             return None
-        number, similarity = comparison.similar_other
-        other = printable(self._enrolled.name(number))
+        other_id, similarity = comparison.similar_other
+        other = printable(self._enrolled.name(other_id))
         return (
             f"{person}'s photos look as much like {other} as like each other (similarity {similarity:.2f}): "
             "if that is one person, join them with 'facebank people merge'"

@@ -244,7 +244,7 @@ def build_recognizer(
     people
         The enrolled people.
     names
-        Names by person number.
+        Names by person id.
     scorer, classifier
         The fitted classifier, and its name.
     pack_calibration, thresholds
@@ -406,3 +406,8 @@ def compare_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> Verification
     similarity = float(first.embedding @ second.embedding)
     threshold = engine.thresholds.verify
     return Verification(photos[0].path, photos[1].path, similarity, threshold, similarity >= threshold)
+
+
+def describe_verification(verification: Verification) -> str:
+    """Return the result of a verification in words."""
+    return "the same person" if verification.same else "different people"

@@ -275,11 +275,11 @@ def select_face(engine: Engine, photo: PhotoInput, face_number: int | None = Non
         raise UsageError(f"face_number must be an integer from 1, not {printable(repr(face_number))}")
     (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
     largest_face(analyzed)
-    name, count = printable(analyzed.photo.path), len(analyzed.faces)
+    label, count = printable(analyzed.photo.path), len(analyzed.faces)
     if face_number is None and count > 1:
-        raise UsageError(f"{name} shows {count} faces, choose one with --face: {_list_faces(analyzed.faces)}")
+        raise UsageError(f"{label} shows {count} faces, choose one with --face: {_list_faces(analyzed.faces)}")
     if face_number is not None and not 1 <= face_number <= count:
-        raise UsageError(f"{name} has no face {face_number}, only {_list_faces(analyzed.faces)}")
+        raise UsageError(f"{label} has no face {face_number}, only {_list_faces(analyzed.faces)}")
     return SelectedFace(analyzed, 1 if face_number is None else face_number)
 
 

@@ -55,7 +55,7 @@ def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[
     people
         The enrolled people, of the same pack.
     names
-        Names by person number.
+        Names by person id.
 
     Raises
     ------
@@ -66,10 +66,10 @@ def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[
     similarities = np.maximum.reduceat(products(probe, people.vectors()), people.starts[:-1]).clip(-1.0, 1.0)
     weights = np.exp((similarities - similarities.max()) / TEMPERATURE)
     shares = weights / weights.sum()
-    names_by_number = dict(names.items())
+    names_by_id = dict(names.items())
     ranking = [
-        Resemblance(names_by_number[int(number)], float(similarity), float(share))
-        for number, similarity, share in zip(people.people, similarities, shares, strict=True)
+        Resemblance(names_by_id[int(person_id)], float(similarity), float(share))
+        for person_id, similarity, share in zip(people.people, similarities, shares, strict=True)
     ]
     return sorted(ranking, key=lambda match: (-match.similarity, match.person))
 
@@ -79,9 +79,8 @@ class Lookalikes:
     """All people by resemblance to a face."""
 
     path: str  # the photo's path as the user gave it
-    # face number, from 1, largest first; box in pixels of the upright photo, ``float32`` of shape ``(4,)``
-    face_number: int
-    box: FloatArray
+    face_number: int  # from 1, largest first
+    box: FloatArray  # pixels of the upright photo, ``float32`` of shape ``(4,)``
     people: tuple[Resemblance, ...]  # all people with samples, most similar first
 
 

@@ -76,12 +76,12 @@ def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, t
         return None
     both = f"{printable(other.name)} and {printable(person.name)}"
     advice = f"use --force if {both} are one person anyway"
-    samples, own = gallery.samples(other.name), gallery.samples(person.name)
+    samples, person_samples = gallery.samples(other.name), gallery.samples(person.name)
     for sample in samples:
         other_face = next(
             (
                 existing
-                for existing in own
+                for existing in person_samples
                 if is_other_place(FaceKey.from_sample(existing), FaceKey.from_sample(sample))
             ),
             None,
@@ -97,7 +97,7 @@ def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, t
         GuardedFace(embedding, dates[sample_id])
         for sample_id, embedding in zip(*enrolled.samples(other.name), strict=True)
     ]
-    if not faces or not len(guard.own):
+    if not faces or not len(guard.embeddings):
         return None  # masked faces are not comparable
     judgments = guard.judge(faces)
     refused = [judgment for judgment in judgments if judgment.refusal is not None]

@@ -30,12 +30,12 @@ _MIN_IOU = 0.4  # intersection over union of the two boxes
 
 @dataclass(frozen=True, slots=True)
 class LostSample:
-    """A sample that could not be re-embedded, and the reason."""
+    """A sample that could not be re-embedded."""
 
     sample_id: int
-    person: str
-    path: str
-    reason: str
+    person: str  # the person's name
+    path: str  # the photo
+    reason: str  # the reason, in one sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +93,28 @@ def re_embed(
     faces_and_paths += [(stranger.face, stranger.path) for stranger in strangers]
     progress.begin("Embedding", len(faces_and_paths))
     results = _new_embeddings(faces_and_paths, engine, progress)
-    vectors: dict[int, dict[str, FloatArray]] = {}
+    embeddings: dict[int, dict[str, FloatArray]] = {}
     lost: list[LostSample] = []
     for sample, outcome in zip(samples, results[: len(samples)], strict=True):
         if isinstance(outcome, str):
             lost.append(LostSample(sample.id, sample.person, sample.path, outcome))
         else:
-            vectors[sample.id] = outcome
-    new_vectors_of_strangers = {
+            embeddings[sample.id] = outcome
+    stranger_embeddings = {
         stranger.id: None if isinstance(outcome, str) else outcome["plain"]
         for stranger, outcome in zip(strangers, results[len(samples) :], strict=True)
     }
-    lost_strangers = tuple(stranger.path for stranger in strangers if new_vectors_of_strangers[stranger.id] is None)
+    lost_strangers = tuple(stranger.path for stranger in strangers if stranger_embeddings[stranger.id] is None)
     pack = engine.identity
     if lost and not drop_missing:
         return ReEmbeddingReport(
-            changed=False, pack=pack.name, embedded=len(vectors), lost=tuple(lost), lost_strangers=lost_strangers
+            changed=False, pack=pack.name, embedded=len(embeddings), lost=tuple(lost), lost_strangers=lost_strangers
         )
-    removal = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost], new_vectors_of_strangers)
+    removal = gallery.rebind(pack, embeddings, [sample.sample_id for sample in lost], stranger_embeddings)
     return ReEmbeddingReport(
         changed=True,
         pack=pack.name,
-        embedded=len(vectors),
+        embedded=len(embeddings),
         lost=tuple(lost),
         busy_readers=removal.busy_readers,
         lost_strangers=lost_strangers,
@@ -141,8 +141,8 @@ def _new_embeddings(
                 yield photo
             progress.advance()
 
-    for number, analyzed in enumerate(engine.analyzer.analyze(photos())):
-        position = readable[number]
+    for index, analyzed in enumerate(engine.analyzer.analyze(photos())):
+        position = readable[index]
         face = _find_face(faces_and_paths[position][0], analyzed.faces)
         if face is not None:
             crop = engine.analyzer.crop(analyzed.photo, face)

@@ -82,7 +82,7 @@ class Cohort:
     @property
     def spread(self) -> float:
         """Largest difference between the corrections of two people's scores."""
-        lowest, highest = self._people.commonness
+        lowest, highest = self._people.commonness_range
         subtracted, _ = self._fractions(np.array([self.others]))
         return float(subtracted[0]) * (highest - lowest + 2.0)
 

@@ -19,9 +19,17 @@ _SCORES = (_DETECTION - 1, _DETECTION)  # columns of the detection and quality s
 _NORM_TOLERANCE = 1e-3
 
 FIELDS = {
-    **{"box": slice(0, 4), "landmarks": slice(4, 14), "detection_score": slice(14, 15), "quality": slice(15, 16)},
-    **{"size": slice(16, 17), "sharpness": slice(17, 18), "frontality": slice(18, 19), "exposure": slice(19, 20)},
-    **{"occlusion": slice(20, 21), "stability": slice(21, 22), "embedding": slice(22, None)},
+    "box": slice(0, 4),
+    "landmarks": slice(4, 14),
+    "detection_score": slice(14, 15),
+    "quality": slice(15, 16),
+    "size": slice(16, 17),
+    "sharpness": slice(17, 18),
+    "frontality": slice(18, 19),
+    "exposure": slice(19, 20),
+    "occlusion": slice(20, 21),
+    "stability": slice(21, 22),
+    "embedding": slice(22, None),
 }
 """Columns of each value of a face in its row."""
 

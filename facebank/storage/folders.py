@@ -278,14 +278,14 @@ class NamedFolders:
         return os.path.realpath(joined) if os.path.islink(joined) else joined  # noqa: PTH114
 
 
-def skipped_files_message(paths: Sequence[str], what: str = "photo", *, as_targets: bool = False) -> str:
-    """Return the message for files (noun `what`) that were skipped because a link leads out of the named folders.
+def skipped_files_message(paths: Sequence[str], noun: str = "photo", *, as_targets: bool = False) -> str:
+    """Return the message for files (a `noun` for each) that were skipped because a link leads out of the named folders.
 
     With `as_targets`, the files were to be written through the links.
     """
     shown = ", ".join(printable(path) for path in paths[:_MAX_SHOWN])
     more = f" and {len(paths) - _MAX_SHOWN:,} more" if len(paths) > _MAX_SHOWN else ""
-    counted = f"1 {what} is" if len(paths) == 1 else f"{len(paths):,} {what}s are"
+    counted = f"1 {noun} is" if len(paths) == 1 else f"{len(paths):,} {noun}s are"
     them, they = ("it", "it") if len(paths) == 1 else ("them", "they")
     place, advice = f"to {them}", f"name the folder that holds {them}"
     if as_targets:

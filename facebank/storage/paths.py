@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
+def named_path(path: str | os.PathLike[str], label: str = "the path") -> Path:
     """Return a path as an object, after rejecting empty ones, which Python treats as the current folder.
 
     Parameters
     ----------
     path
         Text or path object.
-    what
+    label
         Name of the path in error messages.
 
     Raises
@@ -47,19 +47,21 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
     'photos'
     """
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
-        raise UsageError(f"{what} must be text or a pathlib.Path, not {printable(repr(path))}")
+        raise UsageError(f"{label} must be text or a pathlib.Path, not {printable(repr(path))}")
     if not os.fspath(path):
-        raise UsageError(f"{what} is empty: name a file or folder, or '.' for the current folder")
+        raise UsageError(f"{label} is empty: name a file or folder, or '.' for the current folder")
     if names_bucket(os.fspath(path)):
         raise UsageError(bucket_file_message(os.fspath(path)))
     return Path(path)
 
 
-def named_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], what: str = "the path") -> list[Path]:
+def named_paths(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], label: str = "the path"
+) -> list[Path]:
     """Return one or several paths as a list; raises `UsageError` for an empty path or a value that is not a path."""
     if isinstance(paths, str | os.PathLike) or not is_list_like(paths):
-        return [file_path(cast("str", paths), what)]
-    return [file_path(path, what) for path in paths]
+        return [file_path(cast("str", paths), label)]
+    return [file_path(path, label) for path in paths]
 
 
 def named_places(places: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path | str]:
@@ -82,11 +84,11 @@ def _named_place(place: str | os.PathLike[str]) -> Path | str:
     return file_path(place)
 
 
-def file_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
+def file_path(path: str | os.PathLike[str], label: str = "the path") -> Path:
     """Return a path that a file can have; raises `UsageError` otherwise, as `named_path` does."""
-    named = named_path(path, what)
+    named = named_path(path, label)
     if not is_storable(str(named)):
-        raise UsageError(f"{what} is not valid for a file: {printable(repr(str(named)))}; name another one")
+        raise UsageError(f"{label} is not valid for a file: {printable(repr(str(named)))}; name another one")
     return named
 
 

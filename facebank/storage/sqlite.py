@@ -69,16 +69,14 @@ class SqliteKind:
     # reads the version of a file; called only if its `version_table` is as expected
     version: Callable[[sqlite3.Connection], object]
     version_table: str  # the table that holds the version, in every version
-    # errors for a file that is missing or empty; of another type or damaged; of a newer facebank; in use
-    missing_error: type[FacebankError]
-    format_error: type[FacebankError]
-    version_error: type[FacebankError]
-    busy_error: type[FacebankError]
-    # advice for a file that is missing, empty, another program's, or damaged; each ends a sentence
-    missing_advice: str
-    empty_advice: str
-    other_file_advice: str
-    repair_advice: str
+    missing_error: type[FacebankError]  # for a missing or empty file
+    format_error: type[FacebankError]  # for a file of another type, or a damaged one
+    version_error: type[FacebankError]  # for a file of a newer facebank
+    busy_error: type[FacebankError]  # for a file in use by another process
+    missing_advice: str  # end of the message about a missing file
+    empty_advice: str  # end of the message about an empty file
+    other_file_advice: str  # end of the message about a file of another type
+    repair_advice: str  # end of the message about a damaged file
 
     def named(self, path: Path) -> str:
         """Return the name of a file for messages."""

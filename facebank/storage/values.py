@@ -2,7 +2,7 @@
 
 A row's digest, 16 bytes over the table's name and every value with its type, detects a flipped bit. It protects against
 damage, not against a malicious author of a file, who can compute new digests. Scans and the cache of evaluated faces
-use these digests. Galleries use others (`facebank.gallery.store.digests`), which can be summed and computed for 100,000
+use these digests. Galleries use others (`facebank.gallery.store.digests`), which can be summed, and computed for many
 rows at once; both are on disk, so neither can replace the other.
 """
 
@@ -76,7 +76,7 @@ def text(value: object) -> str:
 def hex_digest(value: object) -> str:
     """Validate and return a SHA-256 in hex."""
     if not isinstance(value, str) or not _HASH.fullmatch(value):
-        raise InvalidValueError("it contains a content hash that is not a SHA-256 in hex")
+        raise InvalidValueError("it contains a hash that is not a SHA-256 in hex")
     return value
 
 

@@ -39,7 +39,8 @@ def test_a_scan_by_a_ray_cluster_equals_a_local_scan(
     s3.clear()
     s3.before = lambda method, path: 0 if any(request.method == "HEAD" for request in s3.requests[9:]) else None
     _, err = run_scan(tmp_path, *options, code=2)
-    assert re.search(rf"the machine \S+ cannot go on: {PLACE}/.* cannot be reached \(.*\): check the network", err), err
+    expected = rf"the machine \S+ cannot read the photos: {PLACE}/.* cannot be reached \(.*\): check the network"
+    assert re.search(expected, err), err
     s3.clear()
     out, _ = run_scan(tmp_path, *options, code=1)
     assert re.fullmatch(r"([1-6] analyzed, )?([12] moved, renamed or copied, )?(\d unchanged, )?1 unreadable\n", out), (

@@ -65,7 +65,7 @@ def test_a_known_pack_that_is_not_installed_names_the_command(run: Run, speech: 
 def test_annotated_copies_need_a_folder(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     result = run("identify", speech, "--annotate", "notes.txt", code=2)
-    assert sentence(result) == "notes.txt is a file, not a folder"
+    assert sentence(result) == "notes.txt is a file, not a folder: choose another name"
 
 
 @pytest.mark.parametrize("command", [["identify"], ["enroll", "--name", "Barack Obama"]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facebank.album.scan.rows import FileStamp
-from facebank.cluster.assignments import MAX_DEATHS, Assignments, Batch
+from facebank.cluster.assignments import MAX_FAILURES, Assignments, Batch
 from facebank.media import decoder_versions
 
 FILES = [(f"/photos/{number}.jpg", FileStamp(number, number)) for number in range(100)]
@@ -22,13 +22,13 @@ def test_each_file_is_assigned_once_and_the_last_batches_are_small() -> None:
 def test_a_batch_that_crashed_a_worker_is_retried_file_by_file() -> None:
     assignments = Assignments(FILES[:3])
     assert assignments.suspect(Batch(tuple(FILES[:3])), "kills") == []
-    retried = [batch for batch in take_all(assignments) if batch.deaths is not None]
+    retried = [batch for batch in take_all(assignments) if batch.failures is not None]
     assert [batch.files for batch in retried] == [(file,) for file in FILES[:3]]
 
 
 def test_a_file_that_repeatedly_crashes_workers_is_given_up() -> None:
-    assignments, batch = Assignments([]), Batch((FILES[7],), deaths=0)
-    for _ in range(MAX_DEATHS - 1):
+    assignments, batch = Assignments([]), Batch((FILES[7],), failures=0)
+    for _ in range(MAX_FAILURES - 1):
         assert assignments.suspect(batch, "ends the process") == []
         (batch,) = take_all(assignments)
     (file,) = assignments.suspect(batch, "ends the process")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from facebank.errors import GalleryFormatError
 from facebank.gallery import vectors as vector_tables
-from facebank.gallery.names import NAMES_PER_BLOCK, NameTable, are_plain, normalize_name
+from facebank.gallery.name_table import NAMES_PER_BLOCK, NameTable
+from facebank.gallery.names import are_plain, normalize_name
 
 from .databases import connect_unchecked, execute_unchecked
 

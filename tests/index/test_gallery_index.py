@@ -67,7 +67,7 @@ def read_arrays(people: PeopleIndex | None) -> list[bytes]:
         people.prototypes_of(positions),
         people.common_with_others(positions),
         people.total,
-        np.array(people.commonness),
+        np.array(people.commonness_range),
     ]
     return [array.tobytes() for array in arrays]
 

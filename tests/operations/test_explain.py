@@ -18,12 +18,12 @@ from facebank.operations.explain import (
     Explanation,
     Filling,
     Occluder,
-    draw_picture,
     explain,
     hide,
     overlay,
     region_masks,
 )
+from facebank.operations.explanation_picture import draw_picture
 from facebank.types import Verification
 from tests.lfw_photos import lfw_photos
 

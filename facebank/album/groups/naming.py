@@ -197,7 +197,7 @@ def _refused_faces(
     refused = [index for index, judgment in enumerate(judgments) if judgment.refusal is not None]
     if 2 * len(refused) < len(faces):
         return refused
-    if judgments[refused[0]].refusal is EnrollReason.UNLIKE_THE_PERSON and len(guard.own):
+    if judgments[refused[0]].refusal is EnrollReason.UNLIKE_THE_PERSON and len(guard.embeddings):
         similarity = guard.resemblance_of(np.stack([face.embedding for face in faces])).mean()
         reason = f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {similarity:.2f})"
     else:

@@ -1,8 +1,7 @@
 """Digests that detect damage: 64 bits over a row's columns, and their sums over many rows.
 
-100,000 rows take a few hundredths of a second. Every flipped bit and every run of up to 32 damaged bits in a value is
-detected. They do not protect against a deliberate change of the file. NULL does not contribute, so that a new
-column leaves existing digests unchanged.
+Every flipped bit and every run of up to 32 damaged bits in a value is detected. The digests do not protect against a
+deliberate change of the file. NULL does not contribute, so that a new column leaves existing digests unchanged.
 """
 
 from __future__ import annotations

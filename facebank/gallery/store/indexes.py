@@ -13,7 +13,7 @@ from facebank.gallery.store.codec import single_value
 
 NAMES_INDEX, OWNERS_INDEX = "sqlite_autoindex_people_1", "samples_by_person"
 
-_MAX_LOOKUPS = 3  # values checked one by one; the full comparison costs as much as four to seven of them
+_MAX_LOOKUPS = 3  # values checked one by one; beyond that, the full comparison is cheaper
 _COLUMNS = {NAMES_INDEX: ("people", "key"), OWNERS_INDEX: ("samples", "person_id")}
 _CHECKED_VALUES: WeakKeyDictionary[sqlite3.Connection, dict[str, set[str | int]]] = WeakKeyDictionary()
 

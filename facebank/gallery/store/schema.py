@@ -74,10 +74,10 @@ class Part:
     columns: tuple[str, ...]
     by: str | None = None  # a column: there is one sum for each of its values; None for one sum
     having: str | None = None  # a column: rows without a value in it do not count; None for all rows
-    # an index that covers the columns, and the version that introduced it: read instead of the table, in its own
-    # order. The sum shows whether it is complete.
+    # an index that covers the columns, read instead of the table, in its own order; the sum shows whether it is
+    # complete. None to read the table.
     index: str | None = None
-    since: int = 0
+    since: int = 0  # the version that introduced the index
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from facebank.album.answers import confirm_face, deny_faces, is_remembered, refu
 from facebank.album.confirmed import identify_in_album
 from facebank.album.pictures import read_unchanged
 from facebank.gallery import FaceKey
-from facebank.operations.explain import draw_picture, explain_sample, nearest_samples
+from facebank.operations.explain import explain_sample, nearest_samples
+from facebank.operations.explanation_picture import draw_picture
 from facebank.service.access import ReadCaller, TeachCaller
 from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
