@@ -183,7 +183,9 @@ def _require_answer(address: str) -> None:
         )
     if cluster_version is None or local_version is None:
         lines = answer.stderr.strip().splitlines() or ["no answer"]
-        raise ClusterError(f"the Ray cluster at {address} does not answer: {printable(lines[-1])[:200]}; start its head again")
+        raise ClusterError(
+            f"the Ray cluster at {address} does not answer: {printable(lines[-1])[:200]}; start its head again"
+        )
     if cluster_version[1] != local_version[1]:
         raise ClusterError(
             f"the Ray cluster at {address} has version {cluster_version[1]}, but this machine has Ray "
