@@ -18,6 +18,8 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.ports import free_port
+
 USER, PASSWORD = "home", "hunter2 #+/@:"
 
 
@@ -27,13 +29,6 @@ def find_program(name: str) -> str:
     if path is None:
         pytest.skip(f"needs {name}: apt-get install mosquitto")
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
 
 
 class Broker:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facebank.operations.engine import Engine, load_engine
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN, COLLINS, OBAMA
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder of three photos, one of them in an inner folder."""
     photos = tmp_path / "photos"
     (photos / "space").mkdir(parents=True)
-    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", photos / "obama.jpg")
-    shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", photos / "biden.jpg")
-    shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", photos / "space" / "collins.jpg")
+    shutil.copy(OBAMA, photos / "obama.jpg")
+    shutil.copy(BIDEN, photos / "biden.jpg")
+    shutil.copy(COLLINS, photos / "space" / "collins.jpg")
     return photos

@@ -1,4 +1,4 @@
-"""Random scanned files and their content, merged scans, and a mark for tests that need pyarrow."""
+"""Random scanned files, scans and shards of them, their content, and a mark for tests that need pyarrow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from facebank.album.scan.merging import MergeReport
+from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
 from facebank.album.scan.parquet_source import ParquetSource
-from facebank.album.scan.rows import FileStamp
+from facebank.album.scan.rows import FileStamp, ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.gallery import PackIdentity
 from facebank.types import Face, Photo, Quality
@@ -84,6 +85,23 @@ def face_contents(faces: Iterable[Face]) -> tuple[tuple[object, ...], ...]:
         )
         for face in faces
     )
+
+
+def known_content(scan_file: ScanFile) -> list[object]:
+    """Return the photos, files and counts of a scan as comparable values, without ids."""
+    rows = [(row.path, row.state, row.error, row.readers, row.photo_id is None) for row in scan_file.known_files("/")]
+    return [[photo_content(photo) for photo in scan_file.photos()], rows, scan_file.count()]
+
+
+def write_scan(path: Path, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
+    """Write a Parquet shard or, if the path has another suffix, a scan file; return its path."""
+    if path.suffix == ".parquet":
+        write_parquet_shard(path, files, ShardHeader(PACK, tuple(rows)))
+        return path
+    with ScanFile.open(path, PACK, create=True) as scan_file:
+        scan_file.keep(list(files))
+        scan_file.record_shards(rows)
+    return path
 
 
 def merge_scans(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None = None) -> MergeReport:

@@ -13,19 +13,19 @@ from .test_clustering import embeddings_of_people
 
 
 def stored_faces(counts: list[int], quality: float = 0.9, seed: int = 0) -> StoredFaces:
-    embeddings, owners = embeddings_of_people(counts, seed=seed)
-    ids = np.arange(len(owners), dtype=np.int64)
-    return StoredFaces(ids, ids, embeddings, np.full(len(owners), quality, np.float32))
+    embeddings, person_indices = embeddings_of_people(counts, seed=seed)
+    face_ids = np.arange(len(person_indices), dtype=np.int64)
+    return StoredFaces(face_ids, face_ids, embeddings, np.full(len(person_indices), quality, np.float32))
 
 
 def test_means_of_people_with_several_faces_are_sorted_by_number_of_faces() -> None:
     counts = [3, 1, 6, 2]
-    faces, owners = stored_faces(counts), np.repeat(range(4), counts)
+    faces, person_indices = stored_faces(counts), np.repeat(range(4), counts)
     means = album_people(faces, load_pack().manifest.thresholds)
     assert means.shape == (3, 128)
     assert means.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(means, axis=1), 1, atol=1e-5)
-    assert [owners[np.argmax(faces.embeddings @ mean)] for mean in means] == [2, 0, 3]
+    assert [person_indices[np.argmax(faces.embeddings @ mean)] for mean in means] == [2, 0, 3]
 
 
 def test_poor_faces_and_an_empty_scan_have_no_people() -> None:

@@ -20,7 +20,7 @@ from facebank.errors import GroupNotFoundError, PersonNotFoundError, PhotoError,
 from facebank.gallery import inspect_gallery
 from facebank.recognition.settings import DecisionSettings
 from facebank.types import Photo, Reason
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN, COLLINS, DEMO_PHOTOS, OBAMA
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_skipped_questions_do_not_return_and_all_questions_end(
 def test_a_stranger_is_not_asked_about_until_the_answer_is_undone(
     album: Album, bank: FaceBank, questions: Questions
 ) -> None:
-    bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
+    bank.enroll("Eileen", COLLINS)
     question = questions.next()
     assert question is not None
     answer = refuse_everybody(bank.gallery, question.faces)
@@ -137,7 +137,7 @@ def test_a_stranger_is_not_asked_about_until_the_answer_is_undone(
 def test_a_face_that_is_only_similar_to_a_stranger_is_asked_about(
     album: Album, bank: FaceBank, questions: Questions
 ) -> None:
-    bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
+    bank.enroll("Eileen", COLLINS)
     face_ids = album.scan_file.groups()[1]
     album.scan_file.keep_groups({number: [face_id] for number, face_id in enumerate(face_ids, 1)})
     questions.forget()
@@ -156,7 +156,7 @@ def test_a_face_that_is_only_similar_to_a_stranger_is_asked_about(
 def test_a_denied_candidate_is_not_offered_until_the_denial_is_undone(
     album: Album, bank: FaceBank, questions: Questions
 ) -> None:
-    bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
+    bank.enroll("Eileen", COLLINS)
     question = questions.next()
     assert question is not None
     assert [candidate.person for candidate in question.candidates] == ["Eileen"]
@@ -209,7 +209,7 @@ def open_questions(questions: Questions) -> Iterator[Question]:
 
 
 def test_a_correction_of_a_name_can_be_undone(album: Album, bank: FaceBank) -> None:
-    bank.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
+    bank.enroll("Barack", OBAMA)
     wrong = bank.enroll("Barack", find_photo(album, "joe_biden_blue_room.jpg").path, force=True)
     assert wrong.accepted == 1
     photo = find_photo(album, "joe_biden_blue_room.jpg")
@@ -250,7 +250,7 @@ def content(album: Album, bank: FaceBank) -> dict[str, object]:
                 (
                     *(Path(sample.path).name, sample.box.tolist(), sample.quality),
                     *(sample.taken_at, sample.enrolled_at, sample.thumbnail),
-                    *((variant, vector.tobytes()) for variant, vector in sorted(sample.vectors.items())),
+                    *((variant, embedding.tobytes()) for variant, embedding in sorted(sample.vectors.items())),
                 )
                 for sample in samples
             )
@@ -261,7 +261,7 @@ def content(album: Album, bank: FaceBank) -> dict[str, object]:
             for name in samples_by_name
         },
         "strangers": sorted(
-            (stranger.path, stranger.face.box.tolist(), vector.tobytes()) for stranger, vector in strangers
+            (stranger.path, stranger.face.box.tolist(), embedding.tobytes()) for stranger, embedding in strangers
         ),
         "apart": album.scan_file.told_apart(),
         "groups": album.scan_file.groups(),
@@ -277,8 +277,8 @@ def test_undoing_answers_in_reverse_order_restores_everything(album: Album, bank
 
     def name_group_without_first_face() -> Answer:
         (face_id, *others) = album.scan_file.groups()[1]
-        photo, index = album.scan_file.locate_face(face_id)
-        left_out = {face_id: (photo, index + 1)} if others else {}
+        photo, face_index = album.scan_file.locate_face(face_id)
+        left_out = {face_id: (photo, face_index + 1)} if others else {}
         answer = name_group(album, bank, 1, random_name(), force=True, without=left_out.keys())
         return leave_out(album, bank.gallery, answer, 1, left_out) if answer.accepted else answer
 
@@ -334,7 +334,7 @@ def test_a_sample_can_be_denied_or_refused_as_a_stranger(album: Album, bank: Fac
 
 
 def test_a_refused_answer_changes_nothing(album: Album, bank: FaceBank) -> None:
-    bank.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
+    bank.enroll("Barack", OBAMA)
     before = bank.gallery.revision
     answer = confirm_face(bank, find_photo(album, "eileen_collins.jpg"), 1, "Barack")
     assert not answer.accepted
@@ -347,7 +347,7 @@ def test_a_refused_answer_changes_nothing(album: Album, bank: FaceBank) -> None:
 
 def test_a_photo_that_changed_since_the_scan_is_not_enrolled(album: Album, bank: FaceBank) -> None:
     photo = find_photo(album, "eileen_collins.jpg")
-    shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", photo.path)
+    shutil.copy(BIDEN, photo.path)
     with pytest.raises(PhotoError, match="has changed"):
         confirm_face(bank, photo, 1, "Eileen")
     assert bank.people() == []
@@ -398,7 +398,7 @@ def test_a_question_about_a_group_leaves_samples_out(album: Album, bank: FaceBan
 
 
 def test_no_other_face_of_a_photo_gets_the_name_of_a_sample(album: Album, bank: FaceBank) -> None:
-    bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
+    bank.enroll("Eileen", COLLINS)
     joe, eileen = find_photo(album, "joe_biden_blue_room.jpg"), find_photo(album, "eileen_collins.jpg")
     assert confirm_face(bank, joe, 1, "Eileen", force=True).accepted  # a mistake of the user
     face = replace(joe.faces[0], embedding=find_photo(album, "barack_obama_speech.jpg").faces[0].embedding)

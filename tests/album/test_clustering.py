@@ -23,9 +23,9 @@ def embeddings_of_people(
     """Return embeddings of people, given by their numbers of faces, and the index of each face's person."""
     rng = np.random.default_rng(seed)
     centers = normalized(rng.normal(size=(len(counts), 128)).astype(np.float32))
-    owners = np.repeat(np.arange(len(counts)), counts)
-    scatter = normalized(rng.normal(size=(len(owners), 128)).astype(np.float32))
-    return normalized(centers[owners] + np.float32(noise) * scatter), owners.astype(np.int64)
+    person_indices = np.repeat(np.arange(len(counts)), counts)
+    scatter = normalized(rng.normal(size=(len(person_indices), 128)).astype(np.float32))
+    return normalized(centers[person_indices] + np.float32(noise) * scatter), person_indices.astype(np.int64)
 
 
 def face_table(
@@ -42,10 +42,10 @@ def same_partition(first: NDArray[np.int64], second: NDArray[np.int64]) -> bool:
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(0, 100))
 def test_well_separated_people_are_found_whatever_the_order(counts: list[int], seed: int) -> None:
-    embeddings, owners = embeddings_of_people(counts, seed=seed)
-    order = np.random.default_rng(seed).permutation(len(owners))
+    embeddings, person_indices = embeddings_of_people(counts, seed=seed)
+    order = np.random.default_rng(seed).permutation(len(person_indices))
     groups = cluster(face_table(embeddings[order]), THRESHOLDS)
-    assert same_partition(groups, owners[order])
+    assert same_partition(groups, person_indices[order])
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(0, 100))
@@ -69,15 +69,15 @@ def test_the_block_size_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_faces_of_one_photo_are_in_different_groups() -> None:
-    embeddings, owners = embeddings_of_people([12, 12], noise=0.4)
+    embeddings, person_indices = embeddings_of_people([12, 12], noise=0.4)
     sisters = normalized(embeddings + np.float32(1.2) * embeddings.mean(axis=0))  # similar enough to link all
     assert len(np.unique(cluster(face_table(sisters), ClusteringThresholds(0.5, 0.45)))) == 1
     photo_ids = np.tile(np.arange(12), 2)  # both of them in each photo
     groups = cluster(face_table(sisters, photo_ids), ClusteringThresholds(0.5, 0.45))
-    for group in np.unique(groups):
-        photos_of_group = photo_ids[groups == group]
-        assert len(np.unique(photos_of_group)) == len(photos_of_group)
-    assert same_partition(groups, owners)
+    for group_number in np.unique(groups):
+        photo_ids_of_group = photo_ids[groups == group_number]
+        assert len(np.unique(photo_ids_of_group)) == len(photo_ids_of_group)
+    assert same_partition(groups, person_indices)
 
 
 def test_recorded_pairs_stay_in_different_groups() -> None:
@@ -88,10 +88,10 @@ def test_recorded_pairs_stay_in_different_groups() -> None:
 
 
 def test_groups_with_similar_means_are_merged() -> None:
-    embeddings, owners = embeddings_of_people([40], noise=0.95)
+    embeddings, person_indices = embeddings_of_people([40], noise=0.95)
     linked_only = cluster(face_table(embeddings), ClusteringThresholds(0.62, 1.0))
     assert len(np.unique(linked_only)) > 1
-    assert same_partition(cluster(face_table(embeddings), ClusteringThresholds(0.62, 0.52)), owners)
+    assert same_partition(cluster(face_table(embeddings), ClusteringThresholds(0.62, 0.52)), person_indices)
 
 
 def test_an_empty_table_has_no_groups_and_one_face_has_one() -> None:

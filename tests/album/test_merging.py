@@ -18,7 +18,7 @@ from facebank.errors import FacebankError, ScanFormatError, UsageError
 from facebank.media import Shard
 from facebank.storage.values import row_digest
 
-from .scanned_files import PACK, STATE, merge_scans, photo_content
+from .scanned_files import PACK, STATE, known_content, merge_scans, photo_content, write_scan
 from .test_scan_damage import HOSTILE_ROWS, all_content, reseal
 from .test_scan_file import WHEN, edited_file, make_file, make_photo
 
@@ -27,7 +27,7 @@ NUMBERS = range(1, 25)
 MakeScan = Callable[..., Path]
 
 
-def torn_file(path: str) -> ScannedFile:
+def unreadable_file(path: str) -> ScannedFile:
     return ScannedFile(path, STATE, None, f"{path} is truncated", None, "decoders 1")
 
 
@@ -44,11 +44,7 @@ def make(tmp_path: Path) -> MakeScan:
     """A function that makes a scan of files and returns its path."""
 
     def make_scan(name: str, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
-        path = tmp_path / f"{name}.scan"
-        with ScanFile.open(path, PACK, create=True) as scan_file:
-            scan_file.keep(list(files))
-            scan_file.record_shards(rows)
-        return path
+        return write_scan(tmp_path / f"{name}.scan", files, rows)
 
     return make_scan
 
@@ -56,7 +52,7 @@ def make(tmp_path: Path) -> MakeScan:
 def all_files() -> list[ScannedFile]:
     """Return photos, a copy of one of them, and unreadable files."""
     photos = [make_file(f"/a/{number}.jpg", number) for number in NUMBERS]
-    return [*photos, make_file("/a/copy.jpg", 1), torn_file("/a/torn.jpg"), make_file("/a/none.jpg", 99)]
+    return [*photos, make_file("/a/copy.jpg", 1), unreadable_file("/a/torn.jpg"), make_file("/a/none.jpg", 99)]
 
 
 def make_shards(make: MakeScan, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None) -> list[Path]:
@@ -73,12 +69,9 @@ def make_shards(make: MakeScan, when: datetime = FIRST, files: Sequence[ScannedF
 
 
 def content_of(path: Path) -> list[object]:
-    """Return the photos and files of a scan, without their ids."""
+    """Return the content and version of a scan."""
     with ScanFile.open(path, PACK) as scan_file:
-        rows = [
-            (row.path, row.state, row.error, row.readers, row.photo_id is None) for row in scan_file.known_files("/")
-        ]
-        return [[photo_content(photo) for photo in scan_file.photos()], rows, scan_file.count(), scan_file.version()]
+        return [known_content(scan_file), scan_file.version()]
 
 
 def paths_in(path: Path) -> list[str]:
@@ -117,8 +110,8 @@ def test_remaining_photos_keep_groups_pairs_and_names(make: MakeScan, target: Pa
     ]
     merge_scans(target, make_shards(make, FIRST, files))
     with ScanFile.open(target, PACK) as scan_file:
-        face_ids = {found.path: ids for ids, found in scan_file.each_photo()}
-        five, six, seven, eight = (face_ids[f"/a/{number}.jpg"] for number in (5, 6, 7, 8))
+        face_ids_by_path = {photo.path: face_ids for face_ids, photo in scan_file.each_photo()}
+        five, six, seven, eight = (face_ids_by_path[f"/a/{number}.jpg"] for number in (5, 6, 7, 8))
         scan_file.keep_groups({1: [five[0], six[0], seven[0]], 2: [eight[0]]})
         scan_file.tell_apart([(five[0], seven[1]), (five[0], eight[0])])
         scan_file.keep_tags("/a/5.jpg", {TagRow("/a/5.jpg", "/a/5.jpg", 3)})
@@ -217,7 +210,9 @@ def test_a_time_in_the_future_is_limited_to_now(make: MakeScan, target: Path) ->
 
 
 def test_a_merged_folder_can_have_another_name(make: MakeScan, target: Path) -> None:
-    source = make("one", [make_file("/a/b/1.jpg", 1), torn_file("/a/2.jpg"), make_file("/ab/3.jpg", 3)], one_shard())
+    source = make(
+        "one", [make_file("/a/b/1.jpg", 1), unreadable_file("/a/2.jpg"), make_file("/ab/3.jpg", 3)], one_shard()
+    )
     merge_scans(target, [source], ("/a", "/mnt/photos"))
     assert paths_in(target) == ["/ab/3.jpg", "/mnt/photos/2.jpg", "/mnt/photos/b/1.jpg"]
     with ScanFile.open(target, PACK) as scan_file:

@@ -20,7 +20,7 @@ from facebank.errors import FacebankError, PackMismatchError, ScanBusyError, Sca
 from facebank.gallery import PackIdentity
 from facebank.media import Shard
 
-from .scanned_files import PACK, STATE, made_up_file, merge_scans, needs_pyarrow, photo_content
+from .scanned_files import PACK, STATE, known_content, made_up_file, merge_scans, needs_pyarrow, write_scan
 
 pytestmark = needs_pyarrow
 
@@ -33,24 +33,17 @@ def make(tmp_path: Path) -> MakeScan:
     """A function that makes a Parquet shard, or a scan file if the name has another suffix, and returns its path."""
 
     def make_scan(name: str, files: Sequence[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
-        path = tmp_path / name
-        if path.suffix == ".parquet":
-            write_parquet_shard(path, files, ShardHeader(PACK, tuple(rows)))
-            return path
-        with ScanFile.open(path, PACK, create=True) as scan_file:
-            scan_file.keep(files)
-            scan_file.record_shards(rows)
-        return path
+        return write_scan(tmp_path / name, files, rows)
 
     return make_scan
 
 
 def all_files() -> list[ScannedFile]:
     """Return photos, copies with and without faces in their own rows, and unreadable files."""
-    torn = ScannedFile("/a/torn.jpg", STATE, "ab" * 32, "truncated", None, "decoders 1")
+    unreadable = ScannedFile("/a/torn.jpg", STATE, "ab" * 32, "truncated", None, "decoders 1")
     known = replace(made_up_file("/a/copy.jpg", 1), photo=None)
     copy = made_up_file("/a/other.jpg", 2)
-    return [*(made_up_file(f"/a/{number}.jpg", number) for number in range(1, 25)), known, copy, torn]
+    return [*(made_up_file(f"/a/{number}.jpg", number) for number in range(1, 25)), known, copy, unreadable]
 
 
 def make_shards(
@@ -67,11 +60,9 @@ def make_shards(
 
 
 def content_of(path: Path) -> list[object]:
+    """Return the content and shards of a scan."""
     with ScanFile.open(path, PACK) as scan_file:
-        rows = [
-            (row.path, row.state, row.error, row.readers, row.photo_id is None) for row in scan_file.known_files("/")
-        ]
-        return [[photo_content(photo) for photo in scan_file.photos()], rows, scan_file.count(), scan_file.shards()]
+        return [known_content(scan_file), scan_file.shards()]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.files import save_pack_calibration, user_folder
 from facebank.recognition.cohort_file import write_album_people
 from facebank.recognition.settings import change_settings
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BLUE_ROOM, SPEECH
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_an_overview_without_a_scan_is_empty(bank: FaceBank, folder: Path) -> No
 
 def test_an_overview_reflects_changes_of_people_and_photos(bank: FaceBank, folder: Path) -> None:
     with bank, bank.album() as album:
-        shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder / "speech.jpg")
+        shutil.copy(SPEECH, folder / "speech.jpg")
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
         assert not overview.is_current
@@ -92,7 +92,7 @@ CHANGES: dict[str, Callable[[FaceBank, Path], object]] = {
     "denial of a photo": deny_face_without_picture_hash,
     "denial of its copies": learn_picture_hash,
     "nobody": lambda bank, folder: bank.deny_everybody(folder / "biden.jpg"),
-    "confirmation": lambda bank, _: bank.confirm(DEMO_PHOTOS / "barack_obama_speech.jpg", "Barack"),
+    "confirmation": lambda bank, _: bank.confirm(SPEECH, "Barack"),
     "sample removed": lambda bank, _: bank.gallery.remove_sample(bank.samples("Barack")[0].id),
     "rename": lambda bank, _: bank.rename("Barry", "Joe"),
     "merge": lambda bank, _: bank.merge("Joe", "Barack", force=True),
@@ -120,7 +120,7 @@ def test_an_overview_reflects_all_changes_that_affect_decisions(
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
     with bank, bank.album() as album, FaceBank.open(bank.path, device="cpu", threads=1) as other:
         bank.enroll("Eileen", folder / "space" / "collins.jpg")
-        bank.enroll("Barry", DEMO_PHOTOS / "barack_obama_blue_room.jpg", pick="largest", force=True)
+        bank.enroll("Barry", BLUE_ROOM, pick="largest", force=True)
         bank.deny(folder / "biden.jpg", "Eileen")
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
@@ -134,7 +134,7 @@ def test_an_overview_reflects_all_changes_that_affect_decisions(
 
 def test_a_denial_affects_the_overview_and_decisions(bank: FaceBank, folder: Path) -> None:
     with bank, bank.album() as album:
-        shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder / "speech.jpg")
+        shutil.copy(SPEECH, folder / "speech.jpg")
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
         overview.refresh()
@@ -190,9 +190,9 @@ def test_an_overview_finds_photos_of_two_people_and_known_faces(bank: FaceBank, 
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
         overview.refresh()
-        ids = person_ids(bank)
-        assert overview.photos_of(ids["Barack"], ids["Eileen"]) == []
+        ids_by_name = person_ids(bank)
+        assert overview.photos_of(ids_by_name["Barack"], ids_by_name["Eileen"]) == []
         assert overview.known_faces() == known_faces(bank, album.scan_file)
         assert album.cluster(least=1, known=overview.known_faces()) == album.cluster(least=1)
         assert AlbumOverview(bank, album, [folder / "space"]).known_faces() is None
-        assert overview.uncertain_faces(ids["Barack"]) == () or overview.uncertain_faces()
+        assert overview.uncertain_faces(ids_by_name["Barack"]) == () or overview.uncertain_faces()

@@ -17,7 +17,7 @@ from facebank.album.finding import FoundPhoto, KnownPerson
 from facebank.album.pages import FaceFrame, figure, link, new_page, write_found_page
 from facebank.errors import StorageError, UsageError
 from facebank.media import read_photo
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import COLLINS, SPEECH
 from tests.page_parser import PageParser
 from tests.recorder import Recorder
 
@@ -34,9 +34,9 @@ def require_harmless(page: PageParser) -> None:
 
 
 def found_photo(path: Path, when: datetime | None, *, camera_dated: bool, name: str = "Ada") -> FoundPhoto:
-    digest = read_photo(path).content_hash if path.exists() else "0" * 64
+    content_hash = read_photo(path).content_hash if path.exists() else "0" * 64
     people = (KnownPerson(name, 0.9996, (10, 10, 50, 50)), KnownPerson("Grace", None))
-    return FoundPhoto(str(path), when, people, camera_dated, content_hash=digest)
+    return FoundPhoto(str(path), when, people, camera_dated, content_hash=content_hash)
 
 
 def write_page(path: Path, text: str) -> None:
@@ -99,9 +99,9 @@ def test_file_names_are_escaped_links() -> None:
 
 
 def test_found_photos_are_grouped_by_year_and_month_with_file_dates_last(tmp_path: Path) -> None:
-    path = DEMO_PHOTOS / "eileen_collins.jpg"
+    path = COLLINS
     replaced, gone = tmp_path / "<img src=x onerror=y>.jpg", tmp_path / "gone.jpg"
-    shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", replaced)
+    shutil.copy(SPEECH, replaced)
     changed = found_photo(replaced, datetime(2019, 6, 2), camera_dated=True)
     shutil.copy(path, replaced)
     recorder = Recorder()
@@ -133,7 +133,7 @@ def test_found_photos_are_grouped_by_year_and_month_with_file_dates_last(tmp_pat
 
 def test_a_page_has_a_limited_number_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "MAX_PICTURES", 2)
-    photo = found_photo(DEMO_PHOTOS / "eileen_collins.jpg", datetime(2019, 6, 1), camera_dated=True)
+    photo = found_photo(COLLINS, datetime(2019, 6, 1), camera_dated=True)
     write_found_page([photo] * 5, "Photos of Ada", tmp_path / "page.html")
     page = PageParser((tmp_path / "page.html").read_text("utf-8"))
     assert (len(page.attributes("img", "src")), len(page.attributes("a", "href"))) == (2, 5)

@@ -51,10 +51,10 @@ def all_files() -> list[ScannedFile]:
     assert found is not None
     photos[6] = replace(photos[6], photo=replace(found, taken_at=datetime(2020, 5, 17, 12), camera_dated=True))
     known = replace(made_up_file("/a/copy.jpg", 3), photo=None)
-    torn = ScannedFile("/b/torn.jpg", STATE, "ab" * 32, "truncated", None, "decoders 1")
+    unreadable = ScannedFile("/b/torn.jpg", STATE, "ab" * 32, "truncated", None, "decoders 1")
     edited = replace(found, faces=(), content_hash=f"{99:064x}", path="/b/edited.jpg")
     changed = ScannedFile("/b/edited.jpg", STATE, edited.content_hash, None, None, edited=edited)
-    return [*photos, known, made_up_file("/b/again.jpg", 2), torn, changed]
+    return [*photos, known, made_up_file("/b/again.jpg", 2), unreadable, changed]
 
 
 @pytest.fixture
@@ -101,10 +101,14 @@ def test_each_photo_is_yielded_once_with_the_ids_of_its_faces(scan: ParquetScan)
     photos = list(scan.each_photo())
     assert len({photo.content_hash for _, photo in photos}) == len(photos) == scan.count().photos
     table = scan.face_table()
-    assert sorted(face_id for ids, _ in photos for face_id in ids) == table.face_ids.tolist() == list(range(1, 37))
+    assert (
+        sorted(face_id for face_ids, _ in photos for face_id in face_ids)
+        == table.face_ids.tolist()
+        == list(range(1, 37))
+    )
     embeddings = dict(zip(table.face_ids.tolist(), table.embeddings, strict=True))
-    for ids, photo in photos:
-        for index, (face_id, face) in enumerate(zip(ids, photo.faces, strict=True)):
+    for face_ids, photo in photos:
+        for index, (face_id, face) in enumerate(zip(face_ids, photo.faces, strict=True)):
             assert np.array_equal(embeddings[face_id], face.embedding)
             face_photo, face_index = scan.locate_face(face_id)
             assert (face_photo.content_hash, face_index) == (photo.content_hash, index)
@@ -140,8 +144,8 @@ def test_groups_and_pairs_are_stored_beside_the_shards(shards: Path, scan: Parqu
 
 
 def test_dates_of_faces_are_those_of_their_photos(scan: ParquetScan) -> None:
-    face_ids = {photo.path: ids for ids, photo in scan.each_photo()}
-    dated, undated = face_ids["/a/07.jpg"], face_ids["/a/01.jpg"]
+    face_ids_by_path = {photo.path: face_ids for face_ids, photo in scan.each_photo()}
+    dated, undated = face_ids_by_path["/a/07.jpg"], face_ids_by_path["/a/01.jpg"]
     assert scan.dates_of([dated[0], dated[1], undated[0]]) == [
         (datetime(2020, 5, 17, 12, tzinfo=UTC), True),
         (None, False),

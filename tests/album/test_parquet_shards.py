@@ -40,6 +40,7 @@ from facebank.errors import (
 from facebank.gallery import PackIdentity
 from facebank.media import Shard
 from facebank.types import Face, Photo, Quality
+from tests.conftest import PROJECT
 
 from .scanned_files import PACK, STATE, file_content, made_up_face, made_up_file, made_up_photo, needs_pyarrow
 
@@ -285,7 +286,7 @@ def test_every_flipped_byte_is_refused_or_changes_nothing(path: Path, tmp_path: 
     write_shard(path, SMALL)
     step = 1 if os.environ.get("FACEBANK_ALL_FLIPS") else 7
     command = [sys.executable, "-c", FLIP_BYTES, str(path), str(tmp_path / "flipped.parquet"), str(step)]
-    completed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    completed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stderr
     size, refused, equal = map(int, completed.stdout.split())
     print(f"{size} bytes: {refused} flips refused, {equal} changed nothing")  # noqa: T201
@@ -427,7 +428,7 @@ def test_a_hostile_footer_with_a_valid_seal_neither_crashes_nor_fills_the_memory
     write_shard(path, SMALL)
     step = 1 if os.environ.get("FACEBANK_ALL_FLIPS") else 11
     command = [sys.executable, "-c", FLIP_FOOTER_BYTES, str(path), str(tmp_path / "hostile.parquet"), str(step)]
-    completed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    completed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stderr
     print("refused, accepted, MB:", completed.stdout)  # noqa: T201
 

@@ -99,7 +99,7 @@ def test_one_face_is_named_in_any_orientation_but_no_region_is_added() -> None:
         (view,) = views(faces, PhotoFrame.of_upright(400, 400, orientation), regions_document(faces, 1))
         assert (names(view), view.turn.to_write, view.turn.is_unclear) == ({0: "Ada"}, None, False)
     (view,) = views(faces, PhotoFrame.of_upright(300, 400, 6), regions_document(faces, 6, (400, 300)))
-    assert view.turn.to_write == 6, "the dimensions decide where the faces do not"
+    assert view.turn.to_write == 6  # the stated dimensions fit only this orientation
 
 
 def test_regions_of_a_photo_turned_since_are_read_if_all_match() -> None:
@@ -108,7 +108,7 @@ def test_regions_of_a_photo_turned_since_are_read_if_all_match() -> None:
     (view,) = views(faces, frame, regions_document(faces, 6))
     assert (names(view), view.turn.to_write) == ({0: "Ada", 1: "Bea"}, 6)
     (view,) = views(faces, frame, regions_document(faces[:1], 6))
-    assert names(view) == {}, "one region may match a face by chance"
+    assert names(view) == {}  # one region may match a face by chance
 
 
 def test_each_document_of_a_photo_has_its_own_orientation() -> None:

@@ -63,7 +63,7 @@ def all_content(path: Path) -> list[Any]:
             scan_file.tags(),
             sorted(scan_file.known_pictures()),
             scan_file.shards(),
-            [(photo_content(photo), index) for photo, index in map(scan_file.locate_face, (1, 4, 40))],
+            [(photo_content(photo), face_index) for photo, face_index in map(scan_file.locate_face, (1, 4, 40))],
             [video_content(video) for video in scan_file.videos.each()],
             scan_file.videos.known(),
             [scan_file.videos.picture(track) for track in range(1, 7)],
@@ -200,9 +200,9 @@ HOSTILE_ROWS = {
 @pytest.mark.parametrize("change", HOSTILE_ROWS)
 def test_impossible_rows_are_refused(path: Path, change: str) -> None:
     reseal(path, HOSTILE_ROWS[change])
-    with pytest.raises(ScanFormatError, match=r"is damaged.*remove it and scan again") as raised:
+    with pytest.raises(ScanFormatError, match=r"is damaged.*remove it and scan again") as caught:
         all_content(path)
-    assert len(str(raised.value)) < 400 + len(str(path))
+    assert len(str(caught.value)) < 400 + len(str(path))
 
 
 @pytest.mark.parametrize("table", list(COLUMNS))

@@ -27,7 +27,7 @@ from facebank.gallery import PackIdentity
 from facebank.media import Shard
 from facebank.storage.progress import Progress
 from tests.conftest import find_shared
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import DEMO_PHOTOS, OBAMA
 
 from .scanned_files import photo_content
 
@@ -36,7 +36,7 @@ from .scanned_files import photo_content
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
     """A bank with one person enrolled."""
     with FaceBank.open(tmp_path_factory.mktemp("bank") / "family.facebank", device="cpu", threads=1) as opened:
-        opened.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
+        opened.enroll("Barack", OBAMA)
         yield opened
 
 
@@ -71,7 +71,7 @@ def answers(album: Album) -> list[object]:
     groups = set()
     for group in album.cluster(least=1).groups:
         places = [album.scan_file.locate_face(face_id) for face_id in group.faces]
-        groups.add(frozenset((photo.path, index) for photo, index in places))
+        groups.add(frozenset((photo.path, face_index) for photo, face_index in places))
     identified = [
         (photo.path, photo.content_hash, [(face.person, face.decision, face.reason) for face in photo.faces])
         for photo in album.identify()

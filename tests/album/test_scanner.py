@@ -26,6 +26,7 @@ from facebank.media import Shard, find_photos, read_photo
 from facebank.operations.engine import Engine
 from facebank.storage.folders import NamedFolders
 from facebank.types import SkippedCounts
+from tests.encoded_pictures import insert_exif
 from tests.recorder import Recorder
 
 
@@ -154,9 +155,7 @@ def test_a_photo_with_other_metadata_is_not_analyzed_again(engine: Engine, scan_
     before = {Path(photo.path).name: photo for photo in scan_file.photos()}
     exif = Image.Exif()
     exif[0x0132] = "2019:08:07 10:11:12"
-    data = (folder / "biden.jpg").read_bytes()
-    segment = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
-    (folder / "biden.jpg").write_bytes(data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2) + segment + data[2:])
+    (folder / "biden.jpg").write_bytes(insert_exif((folder / "biden.jpg").read_bytes(), exif))
     report, _ = scan_paths(engine, scan_file, folder)
     assert (report.looked_at, report.known_by_content) == (0, 1)
     after = {Path(photo.path).name: photo for photo in scan_file.photos()}

@@ -29,7 +29,7 @@ from facebank.gallery import Gallery, PackIdentity
 from facebank.storage.concurrency import try_flock
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
-DIGEST = "ab" * 32
+HASH = "ab" * 32
 
 
 @pytest.fixture
@@ -43,9 +43,7 @@ def out(tmp_path: Path) -> Path:
 def entry(out: Path, number: int = 1, **changes: str) -> Entry:
     """Return a valid entry of a photo."""
     album = out.parent / "album"
-    valid = Entry(
-        SortMode.MOVE, str(album / f"{number}.jpg"), str(out / "Ada" / f"{number}.jpg"), DIGEST, "Ada", DIGEST
-    )
+    valid = Entry(SortMode.MOVE, str(album / f"{number}.jpg"), str(out / "Ada" / f"{number}.jpg"), HASH, "Ada", HASH)
     return Entry(**{**asdict(valid), **changes})
 
 

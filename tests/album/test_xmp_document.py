@@ -154,10 +154,10 @@ EXTERNAL_ENTITY = """<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]>
     ids=lambda value: re.sub(r"\W+", " ", str(value))[:20],
 )
 def test_data_that_is_no_xmp_is_refused(text: str | bytes, message: str) -> None:
-    with pytest.raises(XmpError, match=message) as raised:
+    with pytest.raises(XmpError, match=message) as caught:
         parse(text)
-    assert "photo.xmp" in str(raised.value)
-    assert "\n" not in str(raised.value)
+    assert "photo.xmp" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_too_large_xmp_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from facebank.album.tags.xmp_document import MAX_BYTES, XmpDocument
 from facebank.album.tags.xmp_files import embed, read_photo_xmp, write_sidecar
 from facebank.errors import PhotoNotFoundError, StorageError, XmpError
 from facebank.media import PhotoFile, read_header, read_photo, read_photo_bytes, read_photo_file
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import COLLINS
 
 from .xmp_samples import DIGIKAM, LIGHTROOM, PICASA, region_item, with_regions
 
@@ -24,7 +24,7 @@ from .xmp_samples import DIGIKAM, LIGHTROOM, PICASA, region_item, with_regions
 @pytest.fixture
 def photo_path(tmp_path: Path) -> Path:
     path = tmp_path / "collins.jpg"
-    shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", path)
+    shutil.copy(COLLINS, path)
     return path
 
 
@@ -151,9 +151,9 @@ def test_errors_name_the_sidecar(photo_path: Path, name: str) -> None:
         sidecar_of(path).write_bytes(b" " * (MAX_BYTES + 1))
     elif name == "broken.jpg":
         sidecar_of(path).write_text("<x")
-    with pytest.raises(XmpError, match=r"\.jpg\.xmp") as raised:
+    with pytest.raises(XmpError, match=r"\.jpg\.xmp") as caught:
         read_photo_xmp(path)
-    assert "\n" not in str(raised.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may do everything")

@@ -17,6 +17,8 @@ from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
+from tests.ports import free_port
+
 BUCKET = "family"
 RequestHook = Callable[[str, str], "int | None"]
 """Called with the method and path of a request; returns a status to respond with, 0 to hang up, None to relay it."""
@@ -71,7 +73,7 @@ class Relay(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target_port = port
         self.requests = list[Request]()
-        self.before: RequestHook = lambda method, path: None
+        self.request_hook: RequestHook = lambda method, path: None
         self.page_size = 0  # maximum number of objects in a page of a listing; 0 for the requested number
 
     @property
@@ -85,7 +87,7 @@ class Relay(ThreadingHTTPServer):
 
     def clear(self) -> None:
         self.requests.clear()
-        self.before = lambda method, path: None
+        self.request_hook = lambda method, path: None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore clients that hung up."""
@@ -97,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _relay(self) -> None:
         self.server.requests.append(Request(self.command, self.path, self.headers.get("Range")))
-        status = self.server.before(self.command, self.path)
+        status = self.server.request_hook(self.command, self.path)
         if status == 0:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -161,19 +163,12 @@ def run_server(*command: str, **environment: str) -> Iterator[int]:
         process.wait()
 
 
-def free_port() -> int:
-    """Return an unused port of this machine."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(400):
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended with {process.returncode}")
+            raise RuntimeError(f"the server of the bucket ended with exit code {process.returncode}")
         time.sleep(0.1)
-    raise TimeoutError("the server did not start")
+    raise TimeoutError(f"the server of the bucket does not listen at port {port}")

@@ -92,7 +92,7 @@ def folder(tmp_path: Path) -> Path:
     ray_faults.make_photos(Path("none"), folder, PHOTO_COUNT)
     (folder / "inner").mkdir()
     (folder / "00003.jpg").rename(folder / "inner" / "ü 3.JPG")
-    (folder / "film.mp4").write_bytes(b"film")
+    (folder / "clip.mp4").write_bytes(b"video")
     (folder / "raw.cr2").write_bytes(b"raw")
     (folder / "notes.txt").write_bytes(b"text")
     (folder / ".thumbnails").mkdir()
@@ -125,4 +125,4 @@ def content_hashes(scan_file: ScanFile, place: str) -> dict[str, str | None]:
     """Return the SHA-256 of each photo in a place by its relative path; None for unreadable files."""
     hashes: dict[str, str | None] = {photo.path: photo.content_hash for photo in scan_file.photos([place])}
     hashes |= dict.fromkeys(scan_file.unreadable(place))
-    return {path.removeprefix(f"{place}/"): digest for path, digest in hashes.items()}
+    return {path.removeprefix(f"{place}/"): content_hash for path, content_hash in hashes.items()}

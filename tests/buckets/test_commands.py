@@ -17,7 +17,7 @@ from facebank import FaceBank
 from facebank.album.pages import link
 from facebank.album.tags.writing import TagOptions
 from facebank.operations.engine import Engine
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN, DEMO_PHOTOS
 
 from .bucket_servers import Bucket, Relay
 from .conftest import PHOTO_COUNT, PLACE
@@ -90,7 +90,7 @@ def photo_paths(result: CommandResult) -> set[str]:
     return {json.loads(line)["image"] for line in result.out.splitlines()}
 
 
-ENROLL = ("enroll", "Joe Biden", DEMO_PHOTOS / "joe_biden_blue_room.jpg")
+ENROLL = ("enroll", "Joe Biden", BIDEN)
 
 
 def test_commands_that_need_no_files_work_on_a_scanned_bucket(
@@ -115,9 +115,9 @@ def test_commands_that_need_no_files_work_on_a_scanned_bucket(
     assert joe in table.out
     assert json.loads(album.out)["photos"] == len(all_photos)
     assert s3.requests == []  # the scan holds all of the results
-    group = json.loads(groups.out.splitlines()[0])["group"]
+    group_number = json.loads(groups.out.splitlines()[0])["group"]
     named, known, forgotten, emptied = run(
-        ("people", "name", str(group), "Barack Obama"),
+        ("people", "name", str(group_number), "Barack Obama"),
         ("find", "Barack Obama", "--json"),
         ("scan", "--forget", PLACE),
         ("album", "show", "--json"),
@@ -211,7 +211,7 @@ def test_pages_omit_photos_in_buckets_with_the_reason(run: RunCommands, demo: Bu
 def test_tags_are_not_written_into_a_bucket(demo: Bucket, tmp_path: Path, engine: Engine) -> None:
     pytest.importorskip("lxml")
     with FaceBank.open(tmp_path / "x.facebank", threads=1) as bank, bank.album() as album:
-        bank.enroll("Joe", DEMO_PHOTOS / "joe_biden_blue_room.jpg")
+        bank.enroll("Joe", BIDEN)
         album.scan(f"{PLACE}/joe_biden_blue_room.jpg")
         (result,) = album.write_tags([], TagOptions())
         assert (result.files, str(result.error).partition(" is in")[0]) == ((), f"{PLACE}/joe_biden_blue_room.jpg")

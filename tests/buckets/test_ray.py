@@ -37,7 +37,7 @@ def test_a_scan_by_a_ray_cluster_equals_a_local_scan(
     options = (PLACE, "--ray", "local", "--no-merge", "--shards", "parts", "--scan-file", "ray.scan")
     local = scan_all(engine, scan_file)
     s3.clear()
-    s3.before = lambda method, path: 0 if any(request.method == "HEAD" for request in s3.requests[9:]) else None
+    s3.request_hook = lambda method, path: 0 if any(request.method == "HEAD" for request in s3.requests[9:]) else None
     _, err = run_scan(tmp_path, *options, code=2)
     expected = rf"the machine \S+ cannot read the photos: {PLACE}/.* cannot be reached \(.*\): check the network"
     assert re.search(expected, err), err

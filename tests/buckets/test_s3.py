@@ -16,7 +16,7 @@ from facebank.errors import PhotoTooLargeError
 from facebank.media import PhotoLimits, Shard, decoder_versions, list_bucket, object_state, read_object
 from facebank.operations.engine import Engine
 from facebank.packs import load_pack
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN, COLLINS
 
 from .bucket_servers import BUCKET, Bucket, Relay
 from .conftest import PHOTO_COUNT, PLACE, content_hashes, scan_all
@@ -107,8 +107,8 @@ def test_results_of_an_emptied_place_are_kept(engine: Engine, scan_file: ScanFil
 def test_a_named_object_is_scanned_regardless_of_its_suffix(
     engine: Engine, scan_file: ScanFile, bucket: Bucket, s3: Relay
 ) -> None:
-    bucket.put("a/picture", (DEMO_PHOTOS / "eileen_collins.jpg").read_bytes())
-    bucket.put("a/other.jpg", (DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes())
+    bucket.put("a/picture", COLLINS.read_bytes())
+    bucket.put("a/other.jpg", BIDEN.read_bytes())
     report = scan_all(engine, scan_file, f"s3://{BUCKET}/a/picture")
     assert (report.looked_at, s3.read_keys) == (1, ["a/picture"])
     report = scan_all(engine, scan_file, f"s3://{BUCKET}")  # lists the object, but not as a photo
@@ -141,7 +141,7 @@ def test_hostile_names_are_scanned_or_hidden_without_effects(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    data = (DEMO_PHOTOS / "eileen_collins.jpg").read_bytes()
+    data = COLLINS.read_bytes()
     for name in (*HOSTILE_NAMES, *HIDDEN_NAMES, "version?versionId=3.jpg", "version"):
         bucket.put(f"photos/{name}", data)
     bucket.put("photos/bad\x0b.jpg", b"no photo")
@@ -166,7 +166,7 @@ def test_objects_beyond_the_size_limit_are_not_read(filled_bucket: Bucket, s3: R
 def test_objects_changed_or_removed_while_they_are_read_are_reported(
     engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, folder: Path, s3: Relay
 ) -> None:
-    def before(method: str, path: str) -> None:
+    def change_objects(method: str, path: str) -> None:
         if method == "GET" and path.endswith("/00000.jpg"):
             filled_bucket.put("photos/00000.jpg", (folder / "00001.jpg").read_bytes() + b"longer" * 100_000)
         if method == "GET" and path.endswith("/00001.jpg"):
@@ -174,7 +174,7 @@ def test_objects_changed_or_removed_while_they_are_read_are_reported(
         if method == "HEAD" and path.endswith("/00002.jpg"):
             filled_bucket.put("photos/00002.jpg", (folder / "00004.jpg").read_bytes())
 
-    s3.before = before
+    s3.request_hook = change_objects
     unreadable = scan_all(engine, scan_file).unreadable
     assert unreadable[f"{PLACE}/00000.jpg"] == f"{PLACE}/00000.jpg changed while it was read: scan again"
     assert unreadable[f"{PLACE}/00001.jpg"] == f"there is no photo {PLACE}/00001.jpg; check the address"
@@ -214,5 +214,5 @@ def test_workers_compare_objects_with_the_state_in_the_job(filled_bucket: Bucket
         f"it does not see {url} as this machine does: give it the same AWS_ENDPOINT_URL and credentials of the same "
         "account"
     )
-    s3.before = lambda method, path: 403
+    s3.request_hook = lambda method, path: 403
     assert "access is denied" in str(worker.prepare(job, known).problem)

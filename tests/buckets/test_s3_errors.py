@@ -13,8 +13,9 @@ from facebank.album.scan.scan_file import ScanFile
 from facebank.errors import ServiceError
 from facebank.media import buckets
 from facebank.operations.engine import Engine
+from tests.ports import free_port
 
-from .bucket_servers import Bucket, Relay, free_port
+from .bucket_servers import Bucket, Relay
 from .conftest import PHOTO_COUNT, PLACE, content_hashes, scan_all
 
 
@@ -37,7 +38,7 @@ def test_photos_of_a_bucket_that_cannot_be_listed_are_kept(
     engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, s3: Relay, status: int, message: str
 ) -> None:
     scan_all(engine, scan_file)
-    s3.before = lambda method, path: status
+    s3.request_hook = lambda method, path: status
     with check_unchanged(scan_file), pytest.raises(ServiceError, match=rf"^{PLACE} {message}"):
         scan_all(engine, scan_file)
 
@@ -76,11 +77,13 @@ def test_a_scan_ends_with_the_server_and_the_next_one_continues(
 ) -> None:
     for number in range(20):
         filled_bucket.put(f"photos/later {number:02}.jpg", (folder / "00000.jpg").read_bytes() + bytes([number]))
-    s3.before = lambda method, path: 0 if any(request.key.endswith("later 01.jpg") for request in s3.requests) else None
-    start = time.monotonic()
+    s3.request_hook = lambda method, path: (
+        0 if any(request.key.endswith("later 01.jpg") for request in s3.requests) else None
+    )
+    start_time = time.monotonic()
     with pytest.raises(ServiceError, match=rf"{PLACE}/.* cannot be reached .* the next scan continues"):
         scan_all(engine, scan_file)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start_time < 30
     scanned = content_hashes(scan_file, PLACE)
     s3.clear()
     report = scan_all(engine, scan_file)
@@ -93,7 +96,7 @@ def test_a_scan_ends_with_the_server_and_the_next_one_continues(
 def test_an_unreadable_object_is_listed_and_retried(
     engine: Engine, scan_file: ScanFile, filled_bucket: Bucket, s3: Relay, status: int
 ) -> None:
-    s3.before = lambda method, path: status if method == "GET" and path.endswith("00002.jpg") else None
+    s3.request_hook = lambda method, path: status if method == "GET" and path.endswith("00002.jpg") else None
     report = scan_all(engine, scan_file)
     message = (
         "access is denied (AccessDenied); give the credentials"

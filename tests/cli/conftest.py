@@ -18,9 +18,8 @@ from typing import Any, Protocol, TypeAlias
 import pytest
 from PIL import Image
 
-from tests.demo_photos import DEMO_PHOTOS
-
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.conftest import PROJECT
+from tests.demo_photos import BIDEN, COLLINS, OBAMA, SPEECH
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,13 @@ class Run(Protocol):
     """Runs the program in the test's folder, with the test's own gallery and packs."""
 
     def __call__(
-        self, *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **environment: str
+        self,
+        *arguments: str | Path,
+        code: int | None = 0,
+        child_setup: Callable[[], None] | None = None,
+        **environment: str,
     ) -> RunResult:
-        """Run it and check the exit code, unless `code` is None; `before` is called in the new process."""
+        """Run it and check the exit code, unless `code` is None; `child_setup` is called in the new process."""
 
 
 @pytest.fixture(scope="session")
@@ -89,14 +92,14 @@ def run(program: list[str], environment: dict[str, str], gallery: Path, packs_fo
     """A function that runs the program."""
 
     def run_program(
-        *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **variables: str
+        *arguments: str | Path, code: int | None = 0, child_setup: Callable[[], None] | None = None, **variables: str
     ) -> RunResult:
         paths = {"FACEBANK_GALLERY": str(gallery), "FACEBANK_PACKS": str(packs_folder)}
         completed = subprocess.run(
             [*program, *map(str, arguments)],
             cwd=tmp_path,
             env={**environment, **paths, **variables},
-            preexec_fn=before,
+            preexec_fn=child_setup,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -114,11 +117,8 @@ def run(program: list[str], environment: dict[str, str], gallery: Path, packs_fo
 
 def enroll_two(command: Sequence[str], environment: dict[str, str], gallery: Path) -> None:
     """Enroll two people from the photographs of the package, in a new gallery."""
-    for name, file_name in (
-        ("Barack Obama", "barack_obama_portrait_2012.jpg"),
-        ("Eileen Collins", "eileen_collins.jpg"),
-    ):
-        arguments = ["enroll", "--name", name, str(DEMO_PHOTOS / file_name)]
+    for name, path in (("Barack Obama", OBAMA), ("Eileen Collins", COLLINS)):
+        arguments = ["enroll", "--name", name, str(path)]
         subprocess.run([*command, *arguments], env={**environment, "FACEBANK_GALLERY": str(gallery)}, check=True)
 
 
@@ -141,25 +141,25 @@ def two_people(enrolled_gallery: Path, gallery: Path) -> Path:
 @pytest.fixture
 def portrait() -> Path:
     """A photograph of Barack Obama that is enrolled in `two_people`."""
-    return DEMO_PHOTOS / "barack_obama_portrait_2012.jpg"
+    return OBAMA
 
 
 @pytest.fixture
 def speech() -> Path:
     """Another photograph of Barack Obama."""
-    return DEMO_PHOTOS / "barack_obama_speech.jpg"
+    return SPEECH
 
 
 @pytest.fixture
 def stranger() -> Path:
     """A photograph of somebody who is not enrolled in `two_people`."""
-    return DEMO_PHOTOS / "joe_biden_blue_room.jpg"
+    return BIDEN
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
     """A photograph of Barack Obama, whose face is much larger, and Eileen Collins."""
-    parts = [(DEMO_PHOTOS / "barack_obama_speech.jpg", 600), (DEMO_PHOTOS / "eileen_collins.jpg", 300)]
+    parts = [(SPEECH, 600), (COLLINS, 300)]
     return paste_side_by_side(tmp_path / "pair.png", parts)
 
 
@@ -176,6 +176,16 @@ def paste_side_by_side(target: Path, parts: Sequence[tuple[Path, int]]) -> Path:
         left += image.width
     together.save(target, quality=95)
     return target
+
+
+def fill_album(folder: Path) -> Path:
+    """Fill a folder with photos of the people of `two_people`, alone and together, and of a stranger; return it."""
+    (folder / "space").mkdir(parents=True)
+    shutil.copy(SPEECH, folder / "speech.jpg")
+    shutil.copy(COLLINS, folder / "space" / "collins.jpg")
+    shutil.copy(BIDEN, folder / "biden.jpg")
+    paste_side_by_side(folder / "together.png", [(OBAMA, 600), (COLLINS, 600)])
+    return folder
 
 
 def copy_with_date(path: Path, target: Path, moment: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageEnhance
 
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN
 from tests.encoded_pictures import png_chunk, png_header
 
 from .conftest import Run, copy_embedded_pack, limit_file_size, sample_counts, sentence
@@ -150,7 +150,7 @@ def test_a_damaged_prepared_model_is_recreated(run: Run, tmp_path: Path, portrai
 
 
 def test_a_full_disk_keeps_the_enrolled_people(run: Run, two_people: Path, speech: Path, stranger: Path) -> None:
-    result = run("enroll", "Joe", stranger, speech, code=2, before=lambda: limit_file_size(8192))
+    result = run("enroll", "Joe", stranger, speech, code=2, child_setup=lambda: limit_file_size(8192))
     assert str(two_people) in sentence(result)
     assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1}
     run("enroll", "Joe", stranger)
@@ -161,14 +161,16 @@ def test_a_full_disk_leaves_no_partial_pictures_and_exports(
     run: Run, two_people: Path, speech: Path, tmp_path: Path
 ) -> None:
     # SQLite needs 32 KiB for its shared memory.
-    message = sentence(run("identify", speech, "--annotate", "named", code=2, before=lambda: limit_file_size(40_000)))
+    message = sentence(
+        run("identify", speech, "--annotate", "named", code=2, child_setup=lambda: limit_file_size(40_000))
+    )
     assert "named/" in message
     assert list((tmp_path / "named").iterdir()) == []
-    sentence(run("people", "export", "backup", code=2, before=lambda: limit_file_size(1024)))
+    sentence(run("people", "export", "backup", code=2, child_setup=lambda: limit_file_size(1024)))
     assert not (tmp_path / "backup").exists()
     cache = str(tmp_path / "cache")
     # The networks are prepared in memory.
-    result = run("identify", speech, before=lambda: limit_file_size(40_000), FACEBANK_CACHE=cache)
+    result = run("identify", speech, child_setup=lambda: limit_file_size(40_000), FACEBANK_CACHE=cache)
     assert (result.out, result.err) == (run("identify", speech, FACEBANK_CACHE=cache).out, "")
 
 
@@ -193,12 +195,13 @@ def many_photos(tmp_path: Path, portrait: Path) -> Path:
 def enrollment(
     program: list[str], environment: dict[str, str], gallery: Path, many_photos: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    """A running enrollment."""
+    """A running enrollment; its small pipe delays it until its output is read."""
     with subprocess.Popen(
         [*program, "enroll", str(many_photos), "--json"],
         env={**environment, "FACEBANK_GALLERY": str(gallery)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pipesize=4096,  # about 15 of the 70 lines
         text=True,
     ) as process:
         yield process
@@ -218,7 +221,7 @@ def test_an_interruption_keeps_enrolled_photos(run: Run, enrollment: subprocess.
     assert match
     assert 1 <= len(lines) <= int(match[1]) <= len(lines) + 1 < 70
     assert int(match[1]) <= sample_counts(run)["Barack"] <= int(match[1]) + 1
-    run("enroll", "Somebody", DEMO_PHOTOS / "joe_biden_blue_room.jpg")
+    run("enroll", "Somebody", BIDEN)
 
 
 def test_an_interruption_before_the_first_photo_is_reported(run: Run, tmp_path: Path, portrait: Path) -> None:

@@ -31,14 +31,14 @@ def test_a_named_group_is_known_afterwards(run: Run, scanned_album: Path, tmp_pa
     groups = run("cluster", "--json").records
     validate("cluster", groups)
     assert [group["photos"] for group in groups[:3]] == sorted(PEOPLE.values(), reverse=True)
-    assert not any(group["camera_dated"] for group in groups), "the photos have no EXIF"
+    assert not any(group["camera_dated"] for group in groups)  # the photos have no EXIF
     assert run("cluster").out.splitlines()[1].endswith(" (file's date)")
     page = tmp_path / "people.html"
     result = run("cluster", "--out", page)
     assert "groups; faces left out: 0 known already" in result.out
     text = page.read_text("utf-8")
     assert text.count("<section") == len(groups)
-    assert text.count("photos</h2>") == len(groups), "only dates from cameras are shown"
+    assert text.count("photos</h2>") == len(groups)  # only dates from cameras are shown
     run("cluster", "--out", page)
     assert page.read_text("utf-8") == text
     assert "Serena_Williams_0001.jpg" in text

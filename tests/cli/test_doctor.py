@@ -1,4 +1,4 @@
-"""``facebank doctor``: findings, exit codes and fixes."""
+"""``facebank doctor``: findings and exit codes."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from facebank import read_photo
 from facebank.operations.engine import load_engine
 from facebank.vision.masking import draw_mask
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import COLLINS
 
 from .conftest import Run, Validate, paste_side_by_side, sample_counts
 
@@ -31,7 +31,7 @@ def grace(ada: Path) -> Path:
     """Another person's folder, with one photo, beside the first."""
     folder = ada.with_name("Grace")
     folder.mkdir()
-    shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", folder)
+    shutil.copy(COLLINS, folder)
     return folder
 
 
@@ -167,7 +167,7 @@ def test_refusals_have_reasons_and_the_rest_is_enrolled(
 def test_several_faces_are_refused_unless_one_matches_the_other_photos(
     run: Run, speech: Path, portrait: Path, tmp_path: Path
 ) -> None:
-    parts = [(speech, 500), (DEMO_PHOTOS / "eileen_collins.jpg", 500)]  # faces of about the same size
+    parts = [(speech, 500), (COLLINS, 500)]  # faces of about the same size
     pair = paste_side_by_side(tmp_path / "pair.png", parts)
     (record,) = run("enroll", "Barack", pair, "--json", code=1).records
     assert (record["accepted"], record["reason"], record["sample_id"]) == (False, "several_faces", None)

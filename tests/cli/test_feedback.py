@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageFilter
 
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BLUE_ROOM, SPEECH
 
 from .conftest import Run, Validate
 
@@ -24,7 +24,7 @@ def samples(run: Run, name: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def poor_photo(tmp_path: Path) -> Path:
     """A photo of Barack Obama that is too blurred for a sample."""
-    with Image.open(DEMO_PHOTOS / "barack_obama_speech.jpg") as photo:
+    with Image.open(SPEECH) as photo:
         small = photo.convert("RGB").resize((photo.width // 9, photo.height // 9))
         small.filter(ImageFilter.GaussianBlur(2)).resize((photo.width // 3, photo.height // 3)).save(tmp_path / "p.png")
     return tmp_path / "p.png"
@@ -148,7 +148,7 @@ def test_a_poor_face_is_not_remembered(run: Run, poor_photo: Path, validate: Val
 
 def test_re_embed_includes_strangers(run: Run, stranger: Path, tmp_path: Path) -> None:
     lost = tmp_path / "lost.jpg"
-    shutil.copy(DEMO_PHOTOS / "barack_obama_blue_room.jpg", lost)
+    shutil.copy(BLUE_ROOM, lost)
     run("deny", stranger, "--nobody")
     run("deny", lost, "--nobody")
     lost.unlink()

@@ -104,7 +104,7 @@ def test_the_photos_are_shown_on_a_page(run: Run, album: Path, browser: Path, va
 def test_videos_are_found_with_their_times(
     run: Run, two_people: Path, tmp_path: Path, shared: Path, validate: Validate
 ) -> None:
-    folder = tmp_path / "films"
+    folder = tmp_path / "videos"
     folder.mkdir()
     (folder / "clip.mp4").write_bytes(cut_to_three_shots(clip_path(shared).read_bytes()))
     (folder / "torn.mp4").write_bytes(b"torn")
@@ -124,7 +124,7 @@ def test_videos_are_found_with_their_times(
     (person,) = video["people"]
     assert (person["person"], [int(time["start"]) for time in person["times"]]) == ("Miranda", [0, 2])
     table = run("find", "Miranda", "--videos").out.splitlines()
-    assert table[-3] == f"{Path('films', 'clip.mp4')}\tMiranda\t0:00.0\t0:00.7"
+    assert table[-3] == f"{Path('videos', 'clip.mp4')}\tMiranda\t0:00.0\t0:00.7"
     assert table[-1] == "1 video"
     assert run("find", "Barack Obama", "--videos", "--json").records == [{"videos": []}]
     assert "--videos and --shard exclude each other" in run("scan", folder, "--videos", "--shard", "1/2", code=2).err

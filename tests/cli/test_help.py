@@ -1,52 +1,21 @@
-"""Help, version, JSON options and start-up."""
+"""Help, version and start-up of the program."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
-import pytest
-
-from facebank import __version__, schemas
+from facebank import __version__
 
 from .conftest import Run
-
-SUBCOMMANDS = {
-    "import": ("compreface",),
-    "people": (
-        *("list", "name", "show", "set", "rename", "merge"),
-        *("forget", "remove-sample", "export", "import", "re-embed"),
-    ),
-    "settings": ("show", "set", "unset"),
-    "strangers": ("list", "forget"),
-    "tags": ("show", "write", "remove", "import"),
-}
-COMMANDS = [
-    *("enroll", "identify", "scan", "video", "watch", "find", "sort", "cluster"),
-    *("confirm", "deny", "verify", "lookalike", "demo", "doctor", "packs"),
-    *(f"{group} {command}" for group, commands in SUBCOMMANDS.items() for command in commands),
-]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
-    text = run(*command.split(), "--help").out
-    assert "Example" in text
-    assert f"facebank {command}" in text
-    assert "\x1b" not in text
-    assert "[[" not in text.splitlines()[0]
-
-
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "packs"])
-def test_every_command_has_json_and_a_schema(run: Run, command: str) -> None:
-    assert "--json" in run(*command.split(), "--help").out
-    assert schemas.load(command.replace(" ", "-"))["$schema"].endswith("2020-12/schema")
 
 
 def test_help_lists_commands_and_exit_codes(run: Run) -> None:
     text = run("--help").out
-    assert all(command.split()[0] in text for command in COMMANDS)
+    sections = import_module("facebank_cli.commands").SECTIONS
+    assert all(f"  {name}  " in text for commands in sections.values() for name in commands)
     assert "Exit codes" in text
     assert run(code=2).out == text
     assert run("--version").out == f"facebank {__version__}\n"

@@ -1,4 +1,4 @@
-"""Help of every command: described arguments, no Python types, lines that fit a terminal."""
+"""Help of every command: arguments, examples and JSON, no Python types, lines that fit a terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import typer.main
+
+from facebank import schemas
 
 from .conftest import Run
 
@@ -32,6 +34,7 @@ def all_contexts() -> dict[str, Any]:
 
 CONTEXTS = all_contexts()
 GROUPS = [command for command, context in CONTEXTS.items() if hasattr(context.command, "commands")]
+COMMANDS = [command for command in CONTEXTS if command not in GROUPS]
 
 
 @pytest.fixture(params=CONTEXTS)
@@ -42,6 +45,21 @@ def context(request: pytest.FixtureRequest) -> Any:
 def test_all_commands_are_collected() -> None:
     assert len(CONTEXTS) > 60
     assert len(GROUPS) > 8
+
+
+def test_every_help_has_an_example(context: Any) -> None:
+    text = context.get_help()
+    assert context.command_path in text.partition("Example")[2]
+    assert "\x1b" not in text
+    assert "[[" not in text.splitlines()[0]
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "facebank help"])
+def test_every_command_has_json_and_a_schema(command: str) -> None:
+    assert "--json" in CONTEXTS[command].get_help()
+    is_protocol = command.startswith("facebank bench ") and command != "facebank bench forget"
+    name = "bench-report" if is_protocol else command.removeprefix("facebank ").replace(" ", "-")
+    assert schemas.load(name)["$schema"].endswith("2020-12/schema")
 
 
 def test_every_argument_and_option_is_described(context: Any) -> None:

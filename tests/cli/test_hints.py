@@ -74,7 +74,7 @@ def test_videos_are_reported_and_photos_read_once(
 ) -> None:
     (tmp_path / "party").mkdir()
     (tmp_path / "party" / "speech.jpg").write_bytes(speech.read_bytes())
-    (tmp_path / "party" / "film.MP4").touch()
+    (tmp_path / "party" / "clip.MP4").touch()
     result = run(*command, "party", "party/speech.jpg", tmp_path / "party", "--json")
     assert [record["image"] for record in result.records] == ["party/speech.jpg"]
     assert result.err == "facebank: 1 video skipped\n"

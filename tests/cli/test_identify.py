@@ -138,7 +138,7 @@ def test_csv_paths_lead_to_the_files(run: Run, two_people: Path, speech: Path, t
     def redirect_to_file() -> None:  # one name is not UTF-8
         os.dup2(os.open("found.csv", os.O_CREAT | os.O_WRONLY, 0o600), 1)
 
-    result = run("identify", *names, "--csv", before=redirect_to_file)
+    result = run("identify", *names, "--csv", child_setup=redirect_to_file)
     assert result.out == ""
     with (tmp_path / "found.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -50,9 +50,9 @@ def test_people_are_searched_and_forgotten_on_the_index(
 def test_an_unreachable_index_is_an_error_unless_the_machine_may_search(
     run: Run, two_people: Path, speech: Path, lite: str
 ) -> None:
-    start = time.monotonic()
+    start_time = time.monotonic()
     failed = run("--index", UNREACHABLE, "identify", speech, code=2, FACEBANK_MILVUS_TOKEN="root:very-secret")
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start_time < 60
     assert (failed.out.count("\n"), failed.err.count("\n")) == (0, 1)
     assert "milvus://127.0.0.1:1/family: Milvus does not answer" in failed.err
     assert "very-secret" not in failed.err

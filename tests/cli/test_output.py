@@ -154,3 +154,10 @@ def test_a_log_has_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "facebank: faces of LFW: 120 of 1,000, about 2 min left"
     assert len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.1, "about 1 s"), (62, "about 62 s"), (300, "about 5 min"), (9000, "about 2.5 h")]
+)
+def test_durations_are_rounded(seconds: float, text: str) -> None:
+    assert importlib.import_module("facebank_cli.progress").duration(seconds) == text

@@ -78,7 +78,7 @@ def archive(small_pack: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def address(archive: Path) -> Iterator[str]:
+def url(archive: Path) -> Iterator[str]:
     """URL of the archive on a local web server."""
     handler = partial(QuietHandler, directory=str(archive.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -134,12 +134,12 @@ def test_an_unknown_pack_is_refused_in_one_sentence(run: Run, command: str) -> N
     assert "\x1b" not in result.err
 
 
-def test_a_pack_is_installed_from_a_url(run: Run, packs_folder: Path, address: str, validate: Validate) -> None:
-    refused = run("packs", "install", address, code=2).err
+def test_a_pack_is_installed_from_a_url(run: Run, packs_folder: Path, url: str, validate: Validate) -> None:
+    refused = run("packs", "install", url, code=2).err
     assert "A test license" in refused
     assert "--accept-license" in refused
     assert not (packs_folder / "small").exists()
-    result = run("packs", "install", address, "--accept-license", "--json")
+    result = run("packs", "install", url, "--accept-license", "--json")
     installed = result.records
     validate("packs-install", installed)
     assert "A test license" in result.err

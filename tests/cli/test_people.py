@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN
 
 from .conftest import Run, Validate, copy_embedded_pack, copy_with_date, sample_counts
 
@@ -277,7 +277,7 @@ def test_re_embed_changes_the_pack_of_a_gallery(run: Run, tmp_path: Path, speech
 
 def test_re_embed_requires_all_photos_or_drop_missing(run: Run, tmp_path: Path) -> None:
     lost = tmp_path / "joe.jpg"
-    lost.write_bytes((DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes())
+    lost.write_bytes(BIDEN.read_bytes())
     run("enroll", "Joe", "joe.jpg")
     lost.unlink()
     result = run("people", "re-embed", "--json", code=2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facebank.gallery import Gallery
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN
 from tests.unprivileged import drop_privileges, read_only
 
 from .conftest import Run
@@ -29,7 +29,7 @@ def test_a_read_only_gallery_is_usable(run: Run, folder: Path, speech: Path) -> 
 
         def run_unprivileged(*arguments: str | Path, code: int = 0) -> str:
             gallery = str(folder / "two.facebank")
-            result = run(*arguments, code=code, before=drop_privileges, FACEBANK_GALLERY=gallery)
+            result = run(*arguments, code=code, child_setup=drop_privileges, FACEBANK_GALLERY=gallery)
             return result.out + result.err
 
         assert "Eileen Collins" in run_unprivileged("people", "list")
@@ -38,7 +38,7 @@ def test_a_read_only_gallery_is_usable(run: Run, folder: Path, speech: Path) -> 
         output = run_unprivileged("doctor")
         assert "read-only: people can be listed and identified" in output
         assert "No problems, 2 warnings" in output
-        refused = run_unprivileged("enroll", "--name", "Joe Biden", DEMO_PHOTOS / "joe_biden_blue_room.jpg", code=2)
+        refused = run_unprivileged("enroll", "--name", "Joe Biden", BIDEN, code=2)
         assert "two.facebank is write-protected" in refused
 
 
@@ -52,9 +52,8 @@ def test_a_write_ahead_log_in_a_read_only_folder_is_read(run: Run, two_people: P
     assert (folder / "two.facebank-wal").stat().st_size > 0
     with read_only(folder):
         read_only_gallery = str(folder / "two.facebank")
-        assert (
-            "Eileen M. Collins" in run("people", "list", before=drop_privileges, FACEBANK_GALLERY=read_only_gallery).out
-        )
+        listed = run("people", "list", child_setup=drop_privileges, FACEBANK_GALLERY=read_only_gallery)
+    assert "Eileen M. Collins" in listed.out
 
 
 def test_everything_works_without_a_cache(run: Run, folder: Path, tmp_path: Path, speech: Path) -> None:
@@ -63,12 +62,12 @@ def test_everything_works_without_a_cache(run: Run, folder: Path, tmp_path: Path
         (tmp_path / name).chmod(0o500)
     gallery, photos = str(folder / "two.facebank"), tmp_path / "photos"
     photos.mkdir()
-    shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", photos)
+    shutil.copy(BIDEN, photos)
 
     def run_without_cache(*arguments: str | Path) -> str:
         result = run(
             *arguments,
-            before=drop_privileges,
+            child_setup=drop_privileges,
             FACEBANK_GALLERY=gallery,
             FACEBANK_CACHE=str(tmp_path / "cache" / "here"),
             HOME=str(tmp_path / "home"),

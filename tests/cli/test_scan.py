@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +14,8 @@ import pytest
 from PIL import Image
 
 from facebank.album.scan.scanner import lock_scan
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import COLLINS, DEMO_PHOTOS, SPEECH
+from tests.waiting import wait_until
 
 from .conftest import Run, Validate, limit_file_size
 
@@ -110,11 +109,11 @@ def test_a_killed_scan_continues(
     process = subprocess.Popen(
         [*program, "--gallery", str(gallery), "scan", str(album)], env=environment, stdout=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not has_committed(scan_path):
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        wait_until(lambda: has_committed(scan_path), 120)
+    finally:
+        process.kill()
+        process.wait()
     first = run("scan", album).out.splitlines()[0]
     looked_at, unchanged = (int(part.split()[0]) for part in first.split(", "))
     assert looked_at + unchanged == 155
@@ -145,7 +144,7 @@ def test_invalid_paths_and_options_are_reported(run: Run, two_people: Path, albu
 
 
 def test_a_full_disk_loses_nothing(run: Run, two_people: Path, album: Path) -> None:
-    assert "the disk is full" in run("scan", album, code=2, before=lambda: limit_file_size(20_000)).err
+    assert "the disk is full" in run("scan", album, code=2, child_setup=lambda: limit_file_size(20_000)).err
     run("scan", album)
     assert len(run("identify", "--scan", "--json").records) == len(list(album.iterdir()))
 
@@ -154,7 +153,7 @@ def test_undecodable_file_names_and_circular_links_are_scanned(run: Run, two_peo
     album = tmp_path / "album"
     album.mkdir()
     byte_path = os.fsencode(album) + b"/\xff\xfe.jpg"
-    shutil.copy(os.fsencode(DEMO_PHOTOS / "barack_obama_speech.jpg"), byte_path)
+    shutil.copy(os.fsencode(SPEECH), byte_path)
     (album / "loop").symlink_to(album)
     run("scan", album)
     assert "1 unchanged" in run("scan", album).out
@@ -256,7 +255,7 @@ def test_photos_are_read_again_when_their_decoder_is_installed(
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "pillow_heif.py").write_text("raise ImportError('not installed')")
     (tmp_path / "phone").mkdir()
-    for path in (shared / "data" / "odd" / "phone.heic", DEMO_PHOTOS / "eileen_collins.jpg"):
+    for path in (shared / "data" / "odd" / "phone.heic", COLLINS):
         shutil.copy(path, tmp_path / "phone")
     (tmp_path / "phone" / "torn.heic").write_bytes((tmp_path / "phone" / "phone.heic").read_bytes()[:5000])
     for summary in ("1 analyzed", "1 unchanged, 2 unreadable"):  # the second scan finds no change

@@ -7,13 +7,14 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.waiting import wait_until
 
 from .conftest import Run, Validate
 
@@ -52,9 +53,8 @@ def test_a_stopped_service_finishes_running_requests(
 
         request = threading.Thread(target=identify)
         request.start()
-        deadline = time.monotonic() + 60
-        while "under_way 1.0" not in httpx.get(f"{address}/api/v1/metrics", trust_env=False).text:
-            assert time.monotonic() < deadline
+        metrics_url = f"{address}/api/v1/metrics"
+        wait_until(lambda: "under_way 1.0" in httpx.get(metrics_url, trust_env=False).text, 60)
         process.send_signal(signal.SIGTERM)
         request.join()
         assert [photo["faces"][0]["person"] for photo in responses[0].json()["photos"]] == ["Barack Obama"] * 12
@@ -76,9 +76,8 @@ def test_the_page_opens_in_the_browser(
     program: list[str], environment: dict[str, str], two_people: Path, browser: Path
 ) -> None:
     with run_service(program, {**environment, "BROWSER": str(browser)}, two_people, "--open") as (address, _, _):
-        opened, deadline = browser.with_name("opened"), time.monotonic() + 30
-        while not opened.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        opened = browser.with_name("opened")
+        wait_until(opened.exists, 30)
         assert opened.read_text().split() == [address]
 
 

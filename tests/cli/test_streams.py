@@ -27,19 +27,19 @@ def close_in_child(*handles: int) -> Callable[[], None]:
 def test_closed_streams_are_an_error_only_for_lost_output(
     run: Run, two_people: Path, handles: tuple[int, ...], code: int
 ) -> None:
-    result = run("people", "list", code=code, before=close_in_child(*handles))
+    result = run("people", "list", code=code, child_setup=close_in_child(*handles))
     lost = "facebank: standard output could not be written: it is closed\n"
     assert result.err == lost * (handles == (1,))
     assert ("Eileen Collins" in result.out) == (1 not in handles)
 
 
 def test_closed_output_does_not_stop_enrollment(run: Run, two_people: Path, speech: Path) -> None:
-    run("enroll", "--name", "Ada", speech, "--force", code=1, before=close_in_child(1))
+    run("enroll", "--name", "Ada", speech, "--force", code=1, child_setup=close_in_child(1))
     assert "Ada" in run("people", "list").out
 
 
 def test_wrong_usage_without_streams_is_an_error(run: Run) -> None:
-    run("nonsense", code=2, before=close_in_child(0, 1, 2))
+    run("nonsense", code=2, child_setup=close_in_child(0, 1, 2))
 
 
 @pytest.mark.parametrize("is_full", [False, True])

@@ -20,6 +20,7 @@ from facebank.media.pixels import apply_orientation
 from tests.album.test_xmp_packets import embed, extended_xmp
 from tests.album.xmp_samples import region_item, with_regions
 from tests.demo_photos import DEMO_PHOTOS
+from tests.encoded_pictures import insert_exif
 
 from .conftest import Run, Validate, contents, paste_side_by_side
 from .tagged_photos import actions, box_of, face_boxes, regions
@@ -278,7 +279,7 @@ def test_an_uncertain_name_is_not_written(run: Run, album: Path, validate: Valid
 
 
 def test_a_name_of_another_face_is_not_written(run: Run, album: Path, validate: Validate) -> None:
-    """Even with the setting allow_twice."""
+    """The setting allow_twice makes no difference."""
     parts = [(album / name, 800) for name in (OBAMA, "joe_biden_blue_room.jpg")]
     path = paste_side_by_side(album / "two.jpg", parts)
     run("settings", "set", "allow_twice", "true")
@@ -327,8 +328,7 @@ def add_title(path: Path) -> None:
     """Edit a JPEG's metadata as another program does: a title and a rating in a new segment."""
     exif = Image.Exif()
     exif[0x010E], exif[0x4746] = "a title", 5
-    data, segment = path.read_bytes(), b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
-    path.write_bytes(data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2) + segment + data[2:])
+    path.write_bytes(insert_exif(path.read_bytes(), exif))
 
 
 def people_in(run: Run, *arguments: str | Path) -> set[str | None]:
@@ -346,7 +346,7 @@ def test_a_denial_survives_metadata_edits(run: Run, album: Path) -> None:
     assert people_in(run, "--scan", path) == people_in(run, path) == {None}
     assert run("find", "Barack Obama", "--json").records == []
     (enrolled,) = run("enroll", "--name", "Eileen Collins", path, "--force", "--json", code=None).records
-    assert enrolled["accepted"], "only this person was denied"
+    assert enrolled["accepted"]  # only the other person was denied
 
 
 def test_a_photo_with_edited_metadata_is_the_same_photo(run: Run, album: Path, portrait: Path) -> None:
@@ -403,7 +403,7 @@ def test_a_forgotten_name_is_found_and_removed(
     assert result.records[0]["files_with_name"] == 1
     assert "`facebank tags remove 'Eileen Collins'` removes it" in result.err
     for gallery_file in gallery.parent.glob("test.*"):
-        assert b"Eileen" not in gallery_file.read_bytes(), "forgetting leaves no name behind"
+        assert b"Eileen" not in gallery_file.read_bytes()
     folders = () if command[0] == "remove" else (album,)
     result = run("tags", *command, *folders, "--json")
     validate(f"tags-{command[0]}", result.records)
@@ -423,7 +423,7 @@ def test_only_names_written_by_facebank_are_removed(run: Run, album: Path) -> No
     )
     assert run("tags", "remove", "Barack Obama", album).out.startswith("1 name removed from 1 file, 1 kept")
     assert run("tags", "remove", "eileen collins", album).out == "1 name removed from 1 file\n"
-    assert regions(path) == [("Barack Obama", "Face"), ("", "Face")], "a region of another program loses its name only"
+    assert regions(path) == [("Barack Obama", "Face"), ("", "Face")]  # the region of another program stays
     assert regions(album / OBAMA) == []
     assert run("tags", "remove", "Nobody", album).out == "no file has the name Nobody\n"
     assert run("tags", "remove", "Nobody").out == "no file that the scan records has the name Nobody\n"

@@ -132,7 +132,7 @@ def test_regions_of_photos_with_an_orientation_name_the_right_faces(run: Run, sh
         assert run("tags", "write", album, *options).out == "0 regions written into 0 files\n"
     for record in run("tags", "show", album, "--json").records:
         names = [region["name"] for region in record["regions"] if region["vocabulary"] == "mwg-rs"]
-        assert sorted(names) == ["Left Person"] * 2 + ["Right Person"] * 2, "in the sidecar and in the photo"
+        assert sorted(names) == ["Left Person"] * 2 + ["Right Person"] * 2  # in the sidecar and in the photo
 
 
 def test_regions_with_an_ambiguous_orientation_are_refused(

@@ -6,11 +6,8 @@ import base64
 import json
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +18,7 @@ from facebank.video.watch import Visitor, VisitorChange
 from tests.http_camera import HttpCamera
 from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
 from tests.video_files import CLIP_RATE, last_shot
+from tests.webhook_server import WebhookServer, run_webhook_server
 
 from .conftest import Run, Validate
 
@@ -28,10 +26,10 @@ TOPIC_WORD = "barack-obama-d8f758500c5d"
 
 
 @pytest.fixture(scope="module")
-def film(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of 17 seconds with Barack Obama and strangers: the clip's last shot, forward and backward."""
     shot = [frame[..., ::-1] for frame in last_shot(shared)]
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
     height, width = shot[0].shape[:2]
     with VideoFile(path, width, height, CLIP_RATE) as file:
         for number, frame in enumerate((shot + shot[::-1]) * 4):
@@ -47,26 +45,15 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def posts() -> Iterator[tuple[str, list[Any]]]:
-    """URL of a web server whose first answer is an error, and the posted bodies."""
-    bodies: list[Any] = []
+def server() -> Iterator[WebhookServer]:
+    """A web server whose first answer is an error."""
+    with run_webhook_server() as server:
+        server.statuses = [500]
+        yield server
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(500 if len(bodies) == 1 else 200)
-            self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/api/webhook/topsecret", bodies
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def webhook_url(server: WebhookServer) -> str:
+    return f"http://127.0.0.1:{server.port}/api/webhook/topsecret"
 
 
 StartWatch = Callable[..., subprocess.Popen[str]]
@@ -93,10 +80,9 @@ def watch(program: list[str], environment: dict[str, str], two_people: Path, bro
 
 
 def test_presence_survives_a_killed_broker(
-    watch: StartWatch, broker: Broker, film: Path, posts: tuple[str, list[Any]], validate: Validate
+    watch: StartWatch, broker: Broker, video: Path, server: WebhookServer, validate: Validate
 ) -> None:
-    address, bodies = posts
-    process = watch(film, "--webhook", address, "--thumbnails")
+    process = watch(video, "--webhook", webhook_url(server), "--thumbnails")
     person_topic = f"our home/door/person/{TOPIC_WORD}"
     with Subscriber(broker, USER, PASSWORD) as subscriber:
         subscriber.wait(lambda: subscriber.topics("door/event") and person_topic in subscriber.state)
@@ -117,10 +103,11 @@ def test_presence_survives_a_killed_broker(
         payloads = b"".join(message.payload for message in subscriber.messages)
     records = [json.loads(line) for line in out.splitlines()]
     validate("watch", records)
+    bodies = server.bodies
     validate("presence", [event, *bodies])
     assert process.returncode == 0
     summary = records[-1]
-    assert summary["others"] > 0, "strangers were seen, but not published"
+    assert summary["others"] > 0, "no strangers were seen"
     assert b"stranger" not in payloads
     assert b"Eileen" not in payloads
     assert summary["mqtt"]["failures"] >= 1
@@ -138,31 +125,30 @@ def test_presence_survives_a_killed_broker(
 
 
 def read_until(process: subprocess.Popen[str], decisions: set[str]) -> list[str]:
-    """Read JSON lines until all given decisions and an improbable one have occurred."""
+    """Read JSON lines until all given decisions and the reason ``improbable`` have occurred."""
     lines: list[str] = []
     assert process.stdout is not None
     seen = set[str]()
     while not decisions | {"improbable"} <= seen:
         lines.append(process.stdout.readline())
-        assert lines[-1], "the watch has ended"
+        assert lines[-1], "the watch ended early"
         record = json.loads(lines[-1])
         seen |= {record["decision"], record["reason"]}
     return lines
 
 
 def test_unknown_and_uncertain_people_are_in_no_message(
-    watch: StartWatch, broker: Broker, film: Path, posts: tuple[str, list[Any]]
+    watch: StartWatch, broker: Broker, video: Path, server: WebhookServer
 ) -> None:
-    address, bodies = posts
     with Subscriber(broker, USER, PASSWORD) as subscriber:
-        process = watch(film, "--webhook", address, "--thumbnails", "--least-probability", "0.9999")
+        process = watch(video, "--webhook", webhook_url(server), "--thumbnails", "--least-probability", "0.9999")
         lines = read_until(process, {"unknown", "uncertain"})
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
         assert "known" not in {json.loads(line).get("decision") for line in (*lines, *out.splitlines())}
         assert any(json.loads(line).get("reason") == "improbable" for line in lines)
-        assert bodies == []
+        assert server.posts == []
         assert {message.topic.split("/")[-1] for message in subscriber.messages} == {"availability", "config"}
         for message in subscriber.messages:
             for word in (b"Barack", b"Obama", b"Eileen", b"stranger", b"uncertain", b"person-"):
@@ -175,9 +161,9 @@ def test_unknown_and_uncertain_people_are_in_no_message(
     assert err == ""
 
 
-def test_a_watch_that_is_killed_is_offline(watch: StartWatch, broker: Broker, film: Path) -> None:
+def test_a_watch_that_is_killed_is_offline(watch: StartWatch, broker: Broker, video: Path) -> None:
     with Subscriber(broker, USER, PASSWORD) as subscriber:
-        process = watch(film)
+        process = watch(video)
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"online")
         process.kill()
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
@@ -202,7 +188,7 @@ def test_a_camera_that_drops_is_offline(watch: StartWatch, broker: Broker, share
     assert {"lost", "resumed"} <= {json.loads(line)["event"] for line in out.splitlines()}
 
 
-def test_a_watch_from_python_publishes_presence(two_people: Path, film: Path, tmp_path: Path) -> None:
+def test_a_watch_from_python_publishes_presence(two_people: Path, video: Path, tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     try:
         with Subscriber(broker) as subscriber, FaceBank.open(two_people) as bank:
@@ -214,7 +200,7 @@ def test_a_watch_from_python_publishes_presence(two_people: Path, film: Path, tm
                     names.append("Barack Obama")
                     raise KeyboardInterrupt  # like Ctrl-C
 
-            bank.watch(str(film), on_change, mqtt=f"mqtt://127.0.0.1:{broker.port}", camera="door")
+            bank.watch(str(video), on_change, mqtt=f"mqtt://127.0.0.1:{broker.port}", camera="door")
             subscriber.wait(lambda: subscriber.state.get("facebank/door/availability") == b"offline")
             (state,) = (json.loads(subscriber.state[topic]) for topic in subscriber.topics("/person/"))
             assert (state["person"], state["state"]) == ("Barack Obama", "OFF")

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from facebank.cluster.ray_cluster import check_address
 from facebank.cluster.shard_folder import ShardFolder
 from facebank.errors import UsageError
 from facebank.operations.engine import load_engine
+from tests.ports import free_port
 
 needs_ray = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("ray", "pyarrow"))
@@ -108,12 +108,10 @@ def test_a_second_scan_without_merging_scans_only_changed_files(folder: Path) ->
 
 @needs_ray
 def test_an_address_without_a_server_is_an_error_within_seconds(folder: Path) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    start = time.monotonic()
+    port = free_port()
+    start_time = time.monotonic()
     completed = run_scan(folder, "--ray", f"127.0.0.1:{port}", code=2)
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start_time < 15
     assert f"nothing listens at 127.0.0.1:{port}" in completed.stderr
     assert "Traceback" not in completed.stderr
     assert not list(folder.glob("*.shards"))

@@ -65,7 +65,7 @@ def test_a_damaged_shard_is_set_aside_and_its_copies_are_dropped(shard_path: Pat
     assert (shard_path / "part-000001.parquet.damaged").exists()
     assert [file.path for file in folder.known_files("/p")] == ["/p/d.jpg"]  # the copy's photo is lost
     folder = ShardFolder(shard_path, PACK, "onnxruntime")
-    folder.load(lambda digest: digest.hex() == f"{1:064x}")
+    folder.load(lambda content_hash: content_hash.hex() == f"{1:064x}")
     assert [file.path for file in folder.known_files("/p")] == ["/p/c.jpg", "/p/d.jpg"]
 
 

@@ -22,12 +22,12 @@ from facebank.errors import PackIntegrityError
 from facebank.media import decoder_versions
 from facebank.operations.engine import load_engine
 from facebank.packs import load_pack
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import COLLINS, DEMO_PHOTOS
 
 HASHES = {hashlib.sha256(bytes([number])).digest() for number in range(50)} | {b"\0" * 32, b"\1" + b"\0" * 31}
 
 
-def job(**changes: Any) -> Job:
+def make_job(**changes: Any) -> Job:
     return replace(Job(PackName.of(load_pack()), "onnxruntime", decoder_versions(), ()), **changes)
 
 
@@ -61,7 +61,7 @@ def other_pack(tmp_path: Path) -> Path:
 
 def test_hashes_are_found_in_an_array() -> None:
     hashes = SortedHashes(sorted_hashes(HASHES), {b"more".ljust(32)})
-    assert all(digest in hashes for digest in HASHES)
+    assert all(content_hash in hashes for content_hash in HASHES)
     assert b"more".ljust(32) in hashes
     assert not any(value in hashes for value in (b"\2" * 32, b"\xff" * 32, b"", "text", None, b"\0"))
     assert set(hashes) == HASHES | {b"more".ljust(32)}
@@ -71,7 +71,7 @@ def test_hashes_are_found_in_an_array() -> None:
 def test_results_of_a_worker_equal_a_local_scan(cache: Path) -> None:
     files = [(str(path), state_of(str(path))) for path in sorted(DEMO_PHOTOS.glob("*.jpg"))]
     worker = ScanWorker(fetch)
-    ready = worker.prepare(job(probe_files=tuple(files[:2])), [unexpected_fetch, no_hashes, no_hashes])
+    ready = worker.prepare(make_job(probe_files=tuple(files[:2])), [unexpected_fetch, no_hashes, no_hashes])
     assert (ready.problem, ready.process) == (None, os.getpid())
     results = worker.scan(files, set())
     expected = list(PhotoScanner(load_engine(None, "cpu", 1).analyzer, set(), 1).scan(files))
@@ -84,12 +84,12 @@ def test_results_of_a_worker_equal_a_local_scan(cache: Path) -> None:
 
 
 def test_a_photo_scanned_meanwhile_is_a_copy(cache: Path) -> None:
-    path = str(DEMO_PHOTOS / "eileen_collins.jpg")
+    path = str(COLLINS)
     worker = ScanWorker(fetch)
-    worker.prepare(job(), [unexpected_fetch, no_hashes, no_hashes])
-    digest = hashlib.sha256(Path(path).read_bytes()).digest()
-    (file,) = worker.scan([(path, state_of(path))], {digest})
-    assert (file.photo, file.error, file.content_hash) == (None, None, digest.hex())
+    worker.prepare(make_job(), [unexpected_fetch, no_hashes, no_hashes])
+    content_hash = hashlib.sha256(Path(path).read_bytes()).digest()
+    (file,) = worker.scan([(path, state_of(path))], {content_hash})
+    assert (file.photo, file.error, file.content_hash) == (None, None, content_hash.hex())
 
 
 def test_a_missing_pack_is_fetched_once(cache: Path, other_pack: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_missing_pack_is_fetched_once(cache: Path, other_pack: Path) -> None:
         return read_pack_files(pack)
 
     for _ in range(2):
-        assert ScanWorker(fetch).prepare(job(pack=PackName.of(pack)), [send, no_hashes, no_hashes]).problem is None
+        assert ScanWorker(fetch).prepare(make_job(pack=PackName.of(pack)), [send, no_hashes, no_hashes]).problem is None
     assert fetches == [1]
     installed = ensure_pack(PackName.of(pack), unexpected_fetch)
     assert (installed.name, installed.digest) == ("other", pack.digest)
@@ -145,7 +145,7 @@ def test_another_version_of_facebank_or_a_decoder_is_a_problem() -> None:
         versions = dict(part.split("=") for part in decoder_versions().split())
         assert name in versions
         job_decoders = " ".join(f"{key}={version if key == name else value}" for key, value in versions.items())
-        ready = ScanWorker(fetch).prepare(job(decoders=job_decoders), [unexpected_fetch, no_hashes, no_hashes])
+        ready = ScanWorker(fetch).prepare(make_job(decoders=job_decoders), [unexpected_fetch, no_hashes, no_hashes])
         problem = ready.problem
         assert problem is not None
         assert f"it has {name} {versions[name]}, but the machine that started the job has {version}" in problem
@@ -153,7 +153,8 @@ def test_another_version_of_facebank_or_a_decoder_is_a_problem() -> None:
 
 def test_missing_photos_are_a_problem(tmp_path: Path) -> None:
     probe_files = ((str(tmp_path / "party.jpg"), FileStamp(5, 5)),)
-    problem = ScanWorker(fetch).prepare(job(probe_files=probe_files), [unexpected_fetch, no_hashes, no_hashes]).problem
+    ready = ScanWorker(fetch).prepare(make_job(probe_files=probe_files), [unexpected_fetch, no_hashes, no_hashes])
+    problem = ready.problem
     assert problem is not None
     assert "does not see" in problem
     assert "party.jpg" in problem
@@ -164,4 +165,4 @@ def test_a_missing_runtime_is_a_problem(cache: Path, monkeypatch: pytest.MonkeyP
         raise ImportError("no runtime")
 
     monkeypatch.setattr("facebank.cluster.worker.load_engine", fail)
-    assert ScanWorker(fetch).prepare(job(), [unexpected_fetch, no_hashes, no_hashes]).problem == "no runtime"
+    assert ScanWorker(fetch).prepare(make_job(), [unexpected_fetch, no_hashes, no_hashes]).problem == "no runtime"

@@ -20,6 +20,7 @@ from facebank.media import Mark, annotate_photo, is_annotated
 from facebank.media import annotation as annotation_module
 from facebank.media.annotation import LabelPainter
 from facebank.types import Decision, DecodedPhoto
+from tests.conftest import PROJECT
 
 GREEN, ORANGE, GRAY = (0, 158, 115), (230, 159, 0), (128, 138, 150)
 BACKGROUND = (90, 60, 200)
@@ -72,7 +73,7 @@ def test_frames_have_the_color_of_the_decision(decision: Decision, color: tuple[
     rows, columns = np.nonzero((pixels != BACKGROUND).any(axis=2))
     assert (rows.min(), rows.max()) == pytest.approx((150, 300), abs=4)
     assert (columns.min(), columns.max()) == pytest.approx((200, 320), abs=4)
-    assert (pixels[170:280, 220:300] == BACKGROUND).all(), "the face itself is unchanged"
+    assert (pixels[170:280, 220:300] == BACKGROUND).all()  # the face itself
 
 
 def test_the_photo_is_not_modified(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_the_photo_is_not_modified(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png"])
 def test_annotated_pictures_are_recognized(tmp_path: Path, suffix: str) -> None:
-    annotated_path, other, absent = (tmp_path / f"{name}{suffix}" for name in ("own", "other", "absent"))
+    annotated_path, other, absent = (tmp_path / f"{name}{suffix}" for name in ("annotated", "other", "absent"))
     annotate_photo(blank_photo(), [make_mark(200, 150, 320, 300, "Ada")], annotated_path)
     Image.fromarray(blank_photo().pixels).save(other)
     os.mkfifo(tmp_path / "pipe")
@@ -111,20 +112,20 @@ def test_labels_are_above_their_box(tmp_path: Path) -> None:
     top, _, left, right = label_area(pixels, GREEN)
     assert 160 < top < 190
     assert (left + right) / 2 == pytest.approx(315, abs=3)
-    assert (pixels == 255).all(axis=2).sum() > 50, "white letters"
+    assert (pixels == 255).all(axis=2).sum() > 50  # white letters
 
 
 @pytest.mark.parametrize(
     "corner", [(0, 0, 60, 60), (580, 0, 640, 60), (0, 420, 60, 480), (580, 420, 640, 480), (-50, -50, 700, 500)]
 )
 def test_labels_are_complete_at_every_edge(corner: tuple[int, int, int, int], tmp_path: Path) -> None:
-    plate = LabelPainter(11).paint("Grace Brewster Hopper", GREEN, 640)
+    label = np.asarray(LabelPainter(11).paint("Grace Brewster Hopper", GREEN, 640))
     pixels = annotate(blank_photo(), make_mark(*corner, "Grace Brewster Hopper"), folder=tmp_path)
-    painted = (np.asarray(plate)[..., 3] == 255) & (np.asarray(plate)[..., :3] == 255).all(axis=2)
+    label_letters = (label[..., 3] == 255) & (label[..., :3] == 255).all(axis=2)
     letters = (pixels == 255).all(axis=2)
-    assert letters.sum() >= painted.sum() > 30
+    assert letters.sum() >= label_letters.sum() > 30
     rows = np.nonzero(letters)[0]
-    assert corner[1] - 25 <= rows.min() <= rows.max() <= corner[3] + 25, "the label is at its box"
+    assert corner[1] - 25 <= rows.min() <= rows.max() <= corner[3] + 25
 
 
 def test_labels_do_not_overlap(tmp_path: Path) -> None:
@@ -197,10 +198,10 @@ def test_control_characters_of_a_label_are_escaped() -> None:
     np.testing.assert_array_equal(escaped, control)
 
 
-@pytest.mark.parametrize(("color", "ink"), [(GREEN, 255), (GRAY, 255), (ORANGE, 20)])
-def test_ink_contrasts_with_the_plate(color: tuple[int, int, int], ink: int) -> None:
+@pytest.mark.parametrize(("color", "letter_level"), [(GREEN, 255), (GRAY, 255), (ORANGE, 20)])
+def test_letters_contrast_with_the_color_of_the_label(color: tuple[int, int, int], letter_level: int) -> None:
     label = np.asarray(LabelPainter(40).paint("III", color, 999))
-    assert (label[..., :3] == ink).all(axis=2).sum() > 100
+    assert (label[..., :3] == letter_level).all(axis=2).sum() > 100
 
 
 @pytest.mark.parametrize(("name", "file_type"), [("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.png", "PNG")])
@@ -223,7 +224,7 @@ def test_existing_pictures_are_replaced_privately(tmp_path: Path, monkeypatch: p
     target.write_bytes(b"old")
     (tmp_path / "reader").hardlink_to(target)
     annotate_photo(blank_photo(), [], target)
-    assert (tmp_path / "reader").read_bytes() == b"old", "a process that has the old picture open can read all of it"
+    assert (tmp_path / "reader").read_bytes() == b"old"  # for a process that has the old picture open
     assert target.read_bytes().startswith(b"\x89PNG")
     assert target.stat().st_mode & 0o777 == 0o600
     monkeypatch.setenv("FACEBANK_SHARE_FILES", "1")
@@ -284,7 +285,7 @@ def test_a_full_disk_keeps_the_existing_picture(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=PROJECT,
     )
     assert completed.stdout == f"{target} cannot be written: {os.strerror(errno.EFBIG)}\n"
     assert target.read_bytes() == b"old"

@@ -28,13 +28,13 @@ def test_photos_are_found_by_suffix(tmp_path: Path) -> None:
         "a.jpg", "b.JPEG", "c.Png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.gif", "i.avif", "j.heic", "k.HEIF",
         "l.mpo", "m.ppm", "n.pgm", "o.jfif",
     ]  # fmt: skip
-    make_files(tmp_path, *photos, "notes.txt", "film.mp4", "jpg", "archive.jpg.zip", "drawing.svg", "x.psd")
+    make_files(tmp_path, *photos, "notes.txt", "video.mp4", "jpg", "archive.jpg.zip", "drawing.svg", "x.psd")
     assert photo_names(tmp_path) == photos
 
 
 def test_videos_are_listed_separately(tmp_path: Path) -> None:
-    make_files(tmp_path, "a.jpg", "films/c.MOV", "b.mp4", "films/notes.txt", ".d.mp4")
-    assert find_videos(tmp_path) == [tmp_path / "b.mp4", tmp_path / "films" / "c.MOV"]
+    make_files(tmp_path, "a.jpg", "videos/c.MOV", "b.mp4", "videos/notes.txt", ".d.mp4")
+    assert find_videos(tmp_path) == [tmp_path / "b.mp4", tmp_path / "videos" / "c.MOV"]
     assert find_videos(tmp_path / "b.mp4") == []
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from facebank.errors import UnreadablePhotoError, UnsupportedPhotoError
 from facebank.media import decoder_versions, read_photo_bytes
-from tests.encoded_pictures import encode
+from tests.encoded_pictures import encode, make_tiff
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -203,45 +203,40 @@ def test_32_bit_tiff_is_scaled() -> None:
     np.testing.assert_array_equal(read_pixels(encode(Image.fromarray(values), "TIFF")), DEEP_AS_8_BIT)
 
 
-def make_tiff(
+def tiff_of_strip(
     bits: int, samples: int, photometric: int, strip: bytes, size: tuple[int, int], order: str = "<"
 ) -> bytes:
     """Return an uncompressed TIFF that Pillow can read but not write."""
-    entries = [
-        (256, 4, 1, size[0]),
-        (257, 4, 1, size[1]),
-        (258, 3, samples, 134 if samples > 1 else bits),
-        (259, 3, 1, 1),
-        (262, 3, 1, photometric),
-        (273, 4, 1, 140),
-        (277, 3, 1, samples),
-        (278, 4, 1, size[1]),
-        (279, 4, 1, len(strip)),
-    ]
-    data = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(entries))
-    for tag, value_type, count, value in entries:
-        is_short = value_type == 3 and count == 1
-        data += struct.pack(order + ("HHIHxx" if is_short else "HHII"), tag, value_type, count, value)
-    data += struct.pack(order + "I", 0)
-    data = data.ljust(134, b"\0") + struct.pack(order + "3H", bits, bits, bits)
-    return data + strip
+    sample_bits = struct.pack(order + "3H", bits, bits, bits)
+    entries = {
+        256: (4, 1, size[0]),
+        257: (4, 1, size[1]),
+        258: (3, samples, 200 if samples > 1 else bits),
+        259: (3, 1, 1),
+        262: (3, 1, photometric),
+        273: (4, 1, 200 + len(sample_bits)),
+        277: (3, 1, samples),
+        278: (4, 1, size[1]),
+        279: (4, 1, len(strip)),
+    }
+    return make_tiff(entries, sample_bits + strip, order)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_16_bit_color_tiff_keeps_the_high_bytes(order: str) -> None:
     values = RNG.integers(0, 65_536, (4, 5, 3), np.uint16)
-    data = make_tiff(16, 3, 2, values.astype(f"{order}u2").tobytes(), (5, 4), order)
+    data = tiff_of_strip(16, 3, 2, values.astype(f"{order}u2").tobytes(), (5, 4), order)
     np.testing.assert_array_equal(read_pixels(data), (values >> 8).astype(np.uint8))
 
 
 def test_big_endian_16_bit_gray_tiff_is_scaled() -> None:
-    data = make_tiff(16, 1, 1, DEEP.astype(">u2").tobytes(), (WIDTH, HEIGHT), ">")
+    data = tiff_of_strip(16, 1, 1, DEEP.astype(">u2").tobytes(), (WIDTH, HEIGHT), ">")
     np.testing.assert_array_equal(read_pixels(data), DEEP_AS_8_BIT)
 
 
 def test_12_bit_tiff_is_scaled_to_its_white() -> None:
     # Three bytes hold two pixels, 0xFFF and 0x800.
-    assert read_pixels(make_tiff(12, 1, 1, b"\xff\xf8\x00", (2, 1)))[0, :, 0].tolist() == [255, 128]
+    assert read_pixels(tiff_of_strip(12, 1, 1, b"\xff\xf8\x00", (2, 1)))[0, :, 0].tolist() == [255, 128]
 
 
 UNSUPPORTED = {

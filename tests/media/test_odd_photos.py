@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from facebank.media import read_photo
+from tests.conftest import PROJECT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +101,7 @@ def outcomes(odd_folder: Path) -> dict[str, tuple[str, str, float, int]]:
         text=True,
         timeout=300,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=PROJECT,
     )
     assert process.stderr == ""
     lines = (json.loads(line) for line in process.stdout.splitlines())
@@ -136,8 +137,8 @@ def read_with_pillow(path: Path) -> NDArray[np.uint8]:
     if image.mode in ("I;16", "I"):
         return np.repeat(np.rint(np.asarray(image) / 257).astype(np.uint8)[..., np.newaxis], 3, axis=2)
     if image.has_transparency_data:
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image.convert("RGBA"))
+        background = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(background, image.convert("RGBA"))
     return np.asarray(image.convert("RGB"))
 
 

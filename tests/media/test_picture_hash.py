@@ -82,7 +82,7 @@ def test_the_hash_covers_pixels_without_metadata(variant: str) -> None:
 @pytest.mark.parametrize("variant", ["jpeg", "progressive", "png", "webp"])
 def test_the_hash_omits_trailing_data(variant: str) -> None:
     data = encode_variant(variant)
-    assert picture_hash(data + b"a film of the same moment \xff\xd8\xff\xd9" * 9) == picture_hash(data)
+    assert picture_hash(data + b"a video of the same moment \xff\xd8\xff\xd9" * 9) == picture_hash(data)
 
 
 def test_the_orientation_changes_the_hash() -> None:

@@ -60,9 +60,9 @@ def test_a_named_photo_is_assigned_by_file_name() -> None:
     "text", ["0/4", "5/4", "x/y", "3", "1/", "-1/2", " 1/2", "1/2/3", "1/99999", "9" * 5000, "1/٣"]
 )
 def test_invalid_shards_are_rejected(text: str) -> None:
-    with pytest.raises(UsageError, match=r"there is no shard .*write 3/16") as raised:
+    with pytest.raises(UsageError, match=r"there is no shard .*write 3/16") as caught:
         Shard.parse(text)
-    assert len(str(raised.value)) < 200
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("pair", [(0, 4), (5, 4), (1, MAX_SHARDS + 1), (True, 1), (1.0, 2), (1,), "12", None, [1, 2]])

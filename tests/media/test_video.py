@@ -147,9 +147,9 @@ def test_a_video_damaged_in_the_middle_ends_early(write_clip: WriteClip) -> None
 def test_other_files_are_rejected(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "holidays.mp4"
     path.write_bytes(content)
-    with pytest.raises(UnreadableVideoError, match=message) as raised:
+    with pytest.raises(UnreadableVideoError, match=message) as caught:
         sample_frames(path)
-    assert "holidays.mp4" in str(raised.value)
+    assert "holidays.mp4" in str(caught.value)
 
 
 def test_videos_without_frames_are_rejected(write_clip: WriteClip) -> None:

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from facebank.video.home_assistant import HomePublisher, topic_word
 from facebank.video.mqtt import parse_broker, topic_prefix
 from facebank.video.presence import PresenceChange, PresenceEvent
 from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
+from tests.waiting import wait_until
 
-SHORT_WAITS = Timeouts(first_pause=0.05, longest_pause=0.2, timeout=5)
+SHORT_TIMEOUTS = Timeouts(first_pause=0.05, longest_pause=0.2, timeout=5)
 ODD_NAMES = [
     "Ada",
     "a/b",
@@ -55,14 +56,7 @@ def make_publisher(
 ) -> HomePublisher:
     address = parse_broker(f"mqtt://127.0.0.1:{broker.port}/home")
     notices = [] if notices is None else notices
-    return HomePublisher(address, "door", names, notices.append, timeouts=SHORT_WAITS, announces_all=announces_all)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    return HomePublisher(address, "door", names, notices.append, timeouts=SHORT_TIMEOUTS, announces_all=announces_all)
 
 
 def test_states_events_and_the_device_are_published(broker: Broker) -> None:
@@ -129,10 +123,10 @@ def test_the_whole_state_is_sent_to_a_restarted_broker(broker: Broker) -> None:
         states = {name: json.loads(subscriber.state[topic])["state"] for name, topic in people.items()}
         assert states == {"Ada": "OFF", "Grace": "ON"}
         assert json.loads(subscriber.state["home/door/last_seen"])["person"] == "Grace"
-        assert not subscriber.topics("door/event"), "past events are not sent again"
+        assert not subscriber.topics("door/event")  # past events are not sent again
     publisher.close()
     lost_notice, *retry_notices, return_notice = notices
-    assert len(retry_notices) <= 1, "a broker that is away longer may refuse connections"
+    assert len(retry_notices) <= 1  # connections may be refused while the broker is away
     assert lost_notice == f"the MQTT broker at mqtt://127.0.0.1:{broker.port}: {lost_notice.split(': ')[1]}"
     assert "watching continues" in lost_notice
     assert return_notice == f"the MQTT broker at mqtt://127.0.0.1:{broker.port} is available again"
@@ -215,7 +209,7 @@ def test_a_server_with_invalid_packets_is_disconnected(response: bytes) -> None:
             "door",
             ["Ada"],
             notices.append,
-            timeouts=SHORT_WAITS,
+            timeouts=SHORT_TIMEOUTS,
         )
         publisher.start()
         wait_until(lambda: publisher.log.deliveries.failures >= 3)
@@ -334,7 +328,7 @@ def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
             "door",
             [],
             notices.append,
-            timeouts=SHORT_WAITS,
+            timeouts=SHORT_TIMEOUTS,
         )
         refused.start()
         wait_until(lambda: refused.log.deliveries.failures > 2)
@@ -346,7 +340,7 @@ def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
             "door",
             [],
             notices.append,
-            timeouts=SHORT_WAITS,
+            timeouts=SHORT_TIMEOUTS,
         )
         accepted.start()
         with Subscriber(broker, USER, PASSWORD) as subscriber:
@@ -362,14 +356,14 @@ def test_certificates_are_verified(tmp_path: Path, certificate: Path, monkeypatc
     address = parse_broker(f"mqtts://127.0.0.1:{broker.port}")
     try:
         notices: list[str] = []
-        refused = HomePublisher(address, "door", [], notices.append, timeouts=SHORT_WAITS)
+        refused = HomePublisher(address, "door", [], notices.append, timeouts=SHORT_TIMEOUTS)
         refused.start()
         wait_until(lambda: notices)
         refused.close()
         assert "its certificate is not trusted" in notices[0]
         assert refused.log.deliveries.delivered == 0
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        trusted = HomePublisher(address, "door", [], notices.append, timeouts=SHORT_WAITS)
+        trusted = HomePublisher(address, "door", [], notices.append, timeouts=SHORT_TIMEOUTS)
         trusted.start()
         wait_until(lambda: trusted.log.deliveries.delivered >= 2)
         trusted.close()
@@ -404,10 +398,10 @@ def test_addresses_are_parsed_and_shown_without_passwords(address: str, shown: s
     ],
 )
 def test_invalid_addresses_are_rejected_and_not_shown(address: str) -> None:
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(UsageError) as caught:
         parse_broker(address)
-    assert "cret" not in str(error.value).replace("/nonexistent/secret.txt", "")
-    assert len(str(error.value)) < 250
+    assert "cret" not in str(caught.value).replace("/nonexistent/secret.txt", "")
+    assert len(str(caught.value)) < 250
 
 
 def test_addresses_are_read_from_files(tmp_path: Path) -> None:

@@ -23,13 +23,13 @@ STEP = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ShotAnnotation:
-    """Manual annotation of the people in a shot, and their positions at its start."""
+    """Manual annotation of the people in a shot; positions are x and y in pixels at its start."""
 
     first_frame: int
-    last_frame: int
-    named: dict[str, tuple[int, int]]
-    may_be_named: frozenset[str] = frozenset()
-    others: tuple[tuple[int, int], ...] = ()
+    last_frame: int  # inclusive
+    named: dict[str, tuple[int, int]]  # positions of the people who must be named
+    may_be_named: frozenset[str] = frozenset()  # people who are enrolled, but too small or turned to require a name
+    others: tuple[tuple[int, int], ...] = ()  # positions of faces that must be found, with or without a name
 
 
 SHOTS = (

@@ -39,7 +39,7 @@ def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
 @pytest.fixture(scope="module")
 def scanned_folder(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the clip, and its scan beside it."""
-    folder = tmp_path_factory.mktemp("scanned") / "films"
+    folder = tmp_path_factory.mktemp("scanned") / "videos"
     folder.mkdir()
     (folder / "clip.mp4").write_bytes(cut_to_three_shots(clip_path(shared).read_bytes()))
     with bank.album(folder.with_suffix(".scan")) as album:
@@ -49,11 +49,11 @@ def scanned_folder(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def films(scanned_folder: Path, tmp_path: Path) -> Path:
+def video_folder(scanned_folder: Path, tmp_path: Path) -> Path:
     """A copy of the folder, whose clip is known by its content."""
-    shutil.copytree(scanned_folder, tmp_path / "films")
-    shutil.copy(scanned_folder.with_suffix(".scan"), tmp_path / "films.scan")
-    return tmp_path / "films"
+    shutil.copytree(scanned_folder, tmp_path / "videos")
+    shutil.copy(scanned_folder.with_suffix(".scan"), tmp_path / "videos.scan")
+    return tmp_path / "videos"
 
 
 def test_a_scan_and_identify_video_agree(bank: FaceBank, scanned_folder: Path) -> None:
@@ -74,18 +74,18 @@ def test_a_scan_and_identify_video_agree(bank: FaceBank, scanned_folder: Path) -
     assert stored.seconds == whole.position
 
 
-def test_new_people_are_found_without_another_scan(films: Path, shared: Path, tmp_path: Path) -> None:
+def test_new_people_are_found_without_another_scan(video_folder: Path, shared: Path, tmp_path: Path) -> None:
     photos = shared / "data" / "photos"
     with (
         FaceBank.open(tmp_path / "own.facebank", device="cpu", threads=1) as bank,
-        bank.album(films.with_suffix(".scan")) as album,
+        bank.album(video_folder.with_suffix(".scan")) as album,
     ):
         bank.enroll(OBAMA, next((photos / "enrol" / "obama").iterdir()))
-        scan_videos(bank, album, films)
-        overview = VideoOverview(bank, album, [films])
+        scan_videos(bank, album, video_folder)
+        overview = VideoOverview(bank, album, [video_folder])
         assert overview.refresh()
         assert (len(overview), overview.videos_of(bank.person(OBAMA).id)) == (1, [])
-        (films / "clip.mp4").rename(films / "renamed")
+        (video_folder / "clip.mp4").rename(video_folder / "renamed")
         bank.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
         assert not overview.is_current
         assert overview.refresh()
@@ -102,21 +102,21 @@ def test_new_people_are_found_without_another_scan(films: Path, shared: Path, tm
         assert overview.refresh()
         assert overview.videos_of(miranda_id) == []
         assert album.scan_file.videos.picture(track) is None
-        assert scan_videos(bank, album, films).gone == 0  # an empty folder is probably a missing disk
-        (films / "photo.jpg").touch()
-        assert scan_videos(bank, album, films).gone == 1
+        assert scan_videos(bank, album, video_folder).gone == 0  # an empty folder is probably a missing disk
+        (video_folder / "photo.jpg").touch()
+        assert scan_videos(bank, album, video_folder).gone == 1
         assert overview.refresh()
         assert len(overview) == 0
 
 
-def test_the_command_forgets_a_persons_pictures(films: Path, shared: Path, tmp_path: Path) -> None:
+def test_the_command_forgets_a_persons_pictures(video_folder: Path, shared: Path, tmp_path: Path) -> None:
     gallery, photos = tmp_path / "own.facebank", shared / "data" / "photos"
-    shutil.move(films.with_suffix(".scan"), gallery.with_suffix(".scan"))
+    shutil.move(video_folder.with_suffix(".scan"), gallery.with_suffix(".scan"))
     with FaceBank.open(gallery, device="cpu", threads=1) as own, own.album() as album:
         own.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
         own.enroll(OBAMA, next((photos / "enrol" / "obama").iterdir()))
-        scan_videos(own, album, films)
-        overview = VideoOverview(own, album, [films])
+        scan_videos(own, album, video_folder)
+        overview = VideoOverview(own, album, [video_folder])
         assert overview.refresh()
         miranda_id = own.person(MIRANDA).id
         (video,) = overview.videos_of(miranda_id)
@@ -155,40 +155,40 @@ class CancelingProgress(Progress):
             raise InterruptedError
 
 
-def test_a_canceled_scan_continues(bank: FaceBank, films: Path) -> None:
-    clip = films / "clip.mp4"
+def test_a_canceled_scan_continues(bank: FaceBank, video_folder: Path) -> None:
+    clip = video_folder / "clip.mp4"
     clip.write_bytes(clip.read_bytes() + b"\0\0\0\x08free")
-    (films / "later.mp4").write_bytes(b"no video")
-    with bank.album(films.with_suffix(".scan")) as album:
+    (video_folder / "later.mp4").write_bytes(b"no video")
+    with bank.album(video_folder.with_suffix(".scan")) as album:
         progress = CancelingProgress(1)
         with pytest.raises(InterruptedError):
-            scan_videos(bank, album, films, progress=progress)
+            scan_videos(bank, album, video_folder, progress=progress)
         assert 0 < progress.passed < clip.stat().st_size
-        assert album.scan_file.videos.known(str(films)) == {}
-        plan = plan_video_scan(album.scan_file, [films])
+        assert album.scan_file.videos.known(str(video_folder)) == {}
+        plan = plan_video_scan(album.scan_file, [video_folder])
     assert [Path(path).name for path, _ in plan.todo] == ["clip.mp4", "later.mp4"]
 
 
 def test_unreadable_videos_are_retried_with_another_decoder_only(
-    bank: FaceBank, films: Path, monkeypatch: pytest.MonkeyPatch
+    bank: FaceBank, video_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (films / "torn.mp4").write_bytes((films / "clip.mp4").read_bytes()[:3000])
+    (video_folder / "torn.mp4").write_bytes((video_folder / "clip.mp4").read_bytes()[:3000])
     recorder = Recorder()
-    with bank.album(films.with_suffix(".scan")) as album:
-        report = scan_videos(bank, album, films, progress=recorder)
+    with bank.album(video_folder.with_suffix(".scan")) as album:
+        report = scan_videos(bank, album, video_folder, progress=recorder)
         assert (report.looked_at, report.known_by_content) == (0, 1)
-        assert list(report.unreadable) == [str(films / "torn.mp4")]
-        assert "no readable frame" in report.unreadable[str(films / "torn.mp4")]
+        assert list(report.unreadable) == [str(video_folder / "torn.mp4")]
+        assert "no readable frame" in report.unreadable[str(video_folder / "torn.mp4")]
         plan = recorder.results[0]
         assert isinstance(plan, VideoScanPlan)
         assert len(plan.todo) == len(recorder.results) - 1 == 2
         ((_, total),) = recorder.steps
-        assert total == sum(path.stat().st_size for path in films.iterdir())
+        assert total == sum(path.stat().st_size for path in video_folder.iterdir())
         assert recorder.done == [pytest.approx(total)]
-        assert scan_videos(bank, album, films).unreadable == report.unreadable
-        assert plan_video_scan(album.scan_file, [films]).todo == ()
+        assert scan_videos(bank, album, video_folder).unreadable == report.unreadable
+        assert plan_video_scan(album.scan_file, [video_folder]).todo == ()
         monkeypatch.setattr("facebank.video.scan.video_decoder_versions", lambda: "cv2=99")
-        assert [Path(path).name for path, _ in plan_video_scan(album.scan_file, [films]).todo] == ["torn.mp4"]
+        assert [Path(path).name for path, _ in plan_video_scan(album.scan_file, [video_folder]).todo] == ["torn.mp4"]
 
 
 class SwappingProgress(Progress):
@@ -205,36 +205,36 @@ class SwappingProgress(Progress):
             self.path.symlink_to(self.target)
 
 
-def test_a_file_changed_during_a_scan_is_scanned_again(bank: FaceBank, films: Path) -> None:
-    with bank.album(films.with_suffix(".scan")) as album:
-        report = scan_videos(bank, album, films, progress=SwappingProgress(films / "clip.mp4"))
-        assert "changed while it was read" in report.unreadable[str(films / "clip.mp4")]
-        assert album.scan_file.videos.known(str(films))[str(films / "clip.mp4")].state == UNSETTLED
-        assert scan_videos(bank, album, films).known_by_content == 1  # the clip at its original path
+def test_a_file_changed_during_a_scan_is_scanned_again(bank: FaceBank, video_folder: Path) -> None:
+    with bank.album(video_folder.with_suffix(".scan")) as album:
+        report = scan_videos(bank, album, video_folder, progress=SwappingProgress(video_folder / "clip.mp4"))
+        assert "changed while it was read" in report.unreadable[str(video_folder / "clip.mp4")]
+        assert album.scan_file.videos.known(str(video_folder))[str(video_folder / "clip.mp4")].state == UNSETTLED
+        assert scan_videos(bank, album, video_folder).known_by_content == 1  # the clip at its original path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_a_file_replaced_by_a_link_is_not_followed(bank: FaceBank, films: Path, tmp_path: Path) -> None:
+def test_a_file_replaced_by_a_link_is_not_followed(bank: FaceBank, video_folder: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.mp4"
-    shutil.copy2(films / "clip.mp4", outside)
-    with bank.album(films.with_suffix(".scan")) as album:
-        progress = SwappingProgress(films / "clip.mp4", outside)
-        report = scan_videos(bank, album, films, within=NamedFolders([films]), progress=progress)
+    shutil.copy2(video_folder / "clip.mp4", outside)
+    with bank.album(video_folder.with_suffix(".scan")) as album:
+        progress = SwappingProgress(video_folder / "clip.mp4", outside)
+        report = scan_videos(bank, album, video_folder, within=NamedFolders([video_folder]), progress=progress)
         assert (report.looked_at, report.known_by_content) == (0, 0)
-        assert "leads out of the named folders" in report.unreadable[str(films / "clip.mp4")]
-        assert list(album.scan_file.videos.each([str(films)])) == []
+        assert "leads out of the named folders" in report.unreadable[str(video_folder / "clip.mp4")]
+        assert list(album.scan_file.videos.each([str(video_folder)])) == []
 
 
-def test_forgetting_a_folder_forgets_its_videos(bank: FaceBank, films: Path) -> None:
-    with bank.album(films.with_suffix(".scan")) as album:
-        scan_videos(bank, album, films)
-        assert album.forget(films) == 1
-        assert album.scan_file.videos.known(str(films)) == {}
+def test_forgetting_a_folder_forgets_its_videos(bank: FaceBank, video_folder: Path) -> None:
+    with bank.album(video_folder.with_suffix(".scan")) as album:
+        scan_videos(bank, album, video_folder)
+        assert album.forget(video_folder) == 1
+        assert album.scan_file.videos.known(str(video_folder)) == {}
 
 
-def test_an_album_of_videos_only_can_be_scanned(bank: FaceBank, films: Path) -> None:
-    with Album(bank, films.with_suffix(".scan")) as album:
-        assert album.scan(films, needs_photos=False).skipped.videos == 1
+def test_an_album_of_videos_only_can_be_scanned(bank: FaceBank, video_folder: Path) -> None:
+    with Album(bank, video_folder.with_suffix(".scan")) as album:
+        assert album.scan(video_folder, needs_photos=False).skipped.videos == 1
 
 
 def make_identity(person: str | None, probability: float = 0.9) -> Identity:

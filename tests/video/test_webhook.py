@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
-import ssl
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
@@ -22,73 +16,15 @@ from facebank.errors import UsageError
 from facebank.media.live import Timeouts
 from facebank.video.presence import PresenceChange, PresenceEvent
 from facebank.video.webhook import WebhookPublisher, parse_webhook
+from tests.waiting import wait_until
+from tests.webhook_server import WebhookServer, run_webhook_server
 
-SHORT_WAITS = Timeouts(first_pause=0.02, longest_pause=0.05, timeout=1.0)
-
-
-class WebhookServer:
-    """A web server that records posts, and responds with its statuses in order, then with 204."""
-
-    def __init__(self) -> None:
-        self.statuses: list[int] = []
-        self.posts: list[tuple[str, dict[str, str], Any]] = []
-        self.location = ""
-        self.byte_delay = 0.0  # seconds between the bytes of a response
-        self.port = 0
-
-    @property
-    def people(self) -> list[str]:
-        return [body["person"] for _, _, body in self.posts]
-
-
-@contextmanager
-def run_server(certificate: Path | None = None) -> Iterator[WebhookServer]:
-    server = WebhookServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            server.posts.append((self.path, dict(self.headers), body))
-            status = server.statuses.pop(0) if server.statuses else 204
-            if server.byte_delay:
-                try:
-                    for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 1000:
-                        self.connection.sendall(bytes([byte]))
-                        time.sleep(server.byte_delay)
-                except OSError:
-                    return
-            self.send_response(status)
-            if server.location:
-                self.send_header("Location", server.location)
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            server.posts.append((self.path, {}, {"person": "GET"}))
-            self.send_error(500)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http_server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http_server.daemon_threads = True
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        http_server.socket = context.wrap_socket(http_server.socket, server_side=True)
-    server.port = http_server.server_address[1]
-    thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        http_server.shutdown()
-        thread.join()
-        http_server.server_close()
+SHORT_TIMEOUTS = Timeouts(first_pause=0.02, longest_pause=0.05, timeout=1.0)
 
 
 @pytest.fixture
 def server() -> Iterator[WebhookServer]:
-    with run_server() as server:
+    with run_webhook_server() as server:
         yield server
 
 
@@ -99,23 +35,25 @@ def arrival(person: str, thumbnail: bytes | None = None) -> PresenceEvent:
 
 
 def post_events(
-    address: str, events: list[PresenceEvent], waits: Timeouts = SHORT_WAITS
+    address: str, events: list[PresenceEvent], timeouts: Timeouts = SHORT_TIMEOUTS
 ) -> tuple[WebhookPublisher, list[str]]:
-    """Post events, and return when all are delivered or discarded."""
+    """Post events, and return when all are delivered or dropped."""
     notices: list[str] = []
-    publisher = WebhookPublisher(parse_webhook(address), notices.append, waits)
+    publisher = WebhookPublisher(parse_webhook(address), notices.append, timeouts)
     publisher.start()
     for event in events:
         publisher.publish(event)
-    deadline = time.monotonic() + 20
-    while publisher.log.deliveries.delivered + publisher.log.deliveries.dropped < len(events):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+
+    def is_settled() -> bool:
+        deliveries = publisher.log.deliveries
+        return deliveries.delivered + deliveries.dropped >= len(events)
+
+    wait_until(is_settled)
     publisher.close()
     return publisher, notices
 
 
-def test_events_are_posted_in_order_by_the_schema(server: WebhookServer) -> None:
+def test_events_are_posted_in_order_and_match_the_schema(server: WebhookServer) -> None:
     address = f"http://ada:p%40ss@127.0.0.1:{server.port}/api/webhook/secret?a=b"
     publisher, notices = post_events(address, [arrival("Ada", b"jpeg"), arrival("#+/\n李")])
     assert notices == []
@@ -145,7 +83,7 @@ def test_failed_posts_are_retried_and_reported_once(server: WebhookServer) -> No
     assert "secret" not in "".join(notices)
 
 
-def test_an_event_is_discarded_after_five_attempts(server: WebhookServer) -> None:
+def test_an_event_is_dropped_after_five_attempts(server: WebhookServer) -> None:
     server.statuses = [500] * 5
     publisher, notices = post_events(f"http://127.0.0.1:{server.port}", [arrival("Ada"), arrival("Grace")])
     assert server.people == ["Ada"] * 5 + ["Grace"]
@@ -163,7 +101,7 @@ def test_rejected_events_are_not_retried(server: WebhookServer, status: int) -> 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(server: WebhookServer, status: int) -> None:
-    with run_server() as other:
+    with run_webhook_server() as other:
         server.statuses, server.location = [status], f"http://127.0.0.1:{other.port}/"
         publisher, notices = post_events(f"http://127.0.0.1:{server.port}", [arrival("Ada")])
         assert len(server.posts) == 1
@@ -180,19 +118,19 @@ def test_proxies_of_the_environment_are_not_used(server: WebhookServer, monkeypa
 
 def test_an_endless_response_times_out(server: WebhookServer) -> None:
     server.byte_delay = 0.05
-    waits = Timeouts(first_pause=0.02, longest_pause=0.05, timeout=0.3)
-    start = time.monotonic()
-    publisher, notices = post_events(f"http://127.0.0.1:{server.port}", [arrival("Ada")], waits)
-    assert time.monotonic() - start < 5
+    timeouts = Timeouts(first_pause=0.02, longest_pause=0.05, timeout=0.3)
+    start_time = time.monotonic()
+    publisher, notices = post_events(f"http://127.0.0.1:{server.port}", [arrival("Ada")], timeouts)
+    assert time.monotonic() - start_time < 5
     assert publisher.log.deliveries.dropped == 1
     (notice,) = notices
     assert "it does not answer in time" in notice
 
 
-def test_publishing_does_not_block_and_discards_the_oldest(server: WebhookServer) -> None:
+def test_publishing_does_not_block_and_drops_the_oldest(server: WebhookServer) -> None:
     server.byte_delay = 0.05
     notices: list[str] = []
-    publisher = WebhookPublisher(parse_webhook(f"http://127.0.0.1:{server.port}"), notices.append, SHORT_WAITS)
+    publisher = WebhookPublisher(parse_webhook(f"http://127.0.0.1:{server.port}"), notices.append, SHORT_TIMEOUTS)
     publisher.start()
     start_time = time.monotonic()
     for number in range(1000):
@@ -206,7 +144,7 @@ def test_publishing_does_not_block_and_discards_the_oldest(server: WebhookServer
 
 
 def test_certificates_are_verified(tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with run_server(certificate) as server:
+    with run_webhook_server(certificate) as server:
         publisher, notices = post_events(f"https://127.0.0.1:{server.port}", [arrival("Ada")])
         assert server.posts == []
         assert publisher.log.deliveries.dropped == 1
@@ -232,6 +170,6 @@ def test_an_unreachable_server_is_reported_once() -> None:
     ],
 )
 def test_invalid_addresses_are_rejected_and_not_shown(address: str) -> None:
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(UsageError) as caught:
         parse_webhook(address)
-    assert "cret" not in str(error.value)
+    assert "cret" not in str(caught.value)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 
 from facebank.storage.pace import Pace
-
-progress = importlib.import_module("facebank_cli.progress")
 
 
 class Clock:
@@ -66,10 +62,3 @@ def test_fast_steady_steps_give_an_estimate() -> None:
         clock.now += 0.001
         pace.step()
     assert pace.seconds_left() == pytest.approx(5)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.1, "about 1 s"), (62, "about 62 s"), (300, "about 5 min"), (9000, "about 2.5 h")]
-)
-def test_durations_are_rounded(seconds: float, text: str) -> None:
-    assert progress.duration(seconds) == text
