@@ -17,6 +17,7 @@ from facebank.album.scan.schema import SCAN_FILE
 from facebank.errors import FacebankError, ScanFormatError, UsageError
 from facebank.media import Shard
 from facebank.storage.values import row_digest
+from tests.shard_numbers import shard_number_of
 
 from .scanned_files import PACK, STATE, known_content, merge_scans, photo_content, write_scan
 from .test_scan_damage import HOSTILE_ROWS, all_content, reseal
@@ -29,10 +30,6 @@ MakeScan = Callable[..., Path]
 
 def unreadable_file(path: str) -> ScannedFile:
     return ScannedFile(path, STATE, None, f"{path} is truncated", None, "decoders 1")
-
-
-def shard_number_of(path: str, count: int) -> int:
-    return next(number for number in range(1, count + 1) if Shard(number, count).holds(path, ["/a"]))
 
 
 def one_shard(when: datetime = FIRST) -> list[ShardRow]:
@@ -61,7 +58,7 @@ def make_shards(make: MakeScan, when: datetime = FIRST, files: Sequence[ScannedF
     return [
         make(
             f"{number}-{when.day}",
-            [file for file in files if shard_number_of(file.path, 3) == number],
+            [file for file in files if shard_number_of(file.path, 3, "/a") == number],
             [ShardRow("/a", Shard(number, 3), when)],
         )
         for number in (1, 2, 3)
@@ -160,7 +157,7 @@ def test_shards_of_different_divisions_can_be_merged(make: MakeScan, target: Pat
     halves = [
         make(
             f"half{number}",
-            [file for file in later if shard_number_of(file.path, 2) == number],
+            [file for file in later if shard_number_of(file.path, 2, "/a") == number],
             [ShardRow("/a", Shard(number, 2), SECOND)],
         )
         for number in (1, 2)
@@ -187,7 +184,7 @@ def test_a_division_into_another_number_of_shards_starts_from_the_merged_scan(
         merge_scans(half, [target])
         with ScanFile.open(half, PACK) as scan_file:
             assert len(scan_file.shards()) == 3
-            scan_file.forget(["/a/3.jpg"] if shard_number_of("/a/3.jpg", 2) == number else [])
+            scan_file.forget(["/a/3.jpg"] if shard_number_of("/a/3.jpg", 2, "/a") == number else [])
             scan_file.record_shards([ShardRow("/a", Shard(number, 2), SECOND)])
     for order in (halves, halves[::-1]):
         merge_scans(target, order)

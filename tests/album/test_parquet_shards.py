@@ -295,14 +295,14 @@ def test_every_flipped_byte_is_refused_or_changes_nothing(path: Path, tmp_path: 
 
 def test_a_half_written_shard_is_refused(path: Path, tmp_path: Path) -> None:
     data = write_shard(path, SMALL).read_bytes()
-    cut = tmp_path / "cut.parquet"
+    truncated = tmp_path / "truncated.parquet"
     for size in range(0, len(data), 61):
-        cut.write_bytes(data[:size])
+        truncated.write_bytes(data[:size])
         with pytest.raises(ScanFormatError, match="damaged or half-written"):
-            ParquetShard.open(cut)
-    cut.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+            ParquetShard.open(truncated)
+    truncated.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
     with pytest.raises(ScanFormatError, match="not copied whole"):
-        ParquetShard.open(cut)
+        ParquetShard.open(truncated)
 
 
 @pytest.mark.parametrize(

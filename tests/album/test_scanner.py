@@ -28,6 +28,7 @@ from facebank.storage.folders import NamedFolders
 from facebank.types import SkippedCounts
 from tests.encoded_pictures import insert_exif
 from tests.recorder import Recorder
+from tests.shard_numbers import shard_number_of
 
 
 @pytest.fixture
@@ -87,11 +88,7 @@ def test_faces_equal_those_of_a_single_analysis(engine: Engine, scan_file: ScanF
 
 def shards_of(folder: Path, count: int) -> dict[str, int]:
     """Return the shard number of each photo, by its name."""
-    numbers = range(1, count + 1)
-    return {
-        path.name: next(number for number in numbers if Shard(number, count).holds(str(path), [str(folder)]))
-        for path in find_photos(folder)
-    }
+    return {path.name: shard_number_of(str(path), count, str(folder)) for path in find_photos(folder)}
 
 
 def test_only_the_photos_of_a_shard_are_analyzed(engine: Engine, scan_file: ScanFile, folder: Path) -> None:

@@ -29,7 +29,7 @@ def album(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def skeptical(run: Run, two_people: Path) -> Path:
+def strict_gallery(run: Run, two_people: Path) -> Path:
     """A gallery with settings under which every face is probably a stranger's."""
     run("settings", "set", "stranger_share", "0.9999999999")
     run("settings", "set", "fpir", "0.2")
@@ -37,7 +37,7 @@ def skeptical(run: Run, two_people: Path) -> Path:
 
 
 def test_no_person_is_known_below_the_least_probability(
-    run: Run, skeptical: Path, album: Path, validate: Validate, tmp_path: Path
+    run: Run, strict_gallery: Path, album: Path, validate: Validate, tmp_path: Path
 ) -> None:
     path = album / SPEECH
     run("scan", album)
@@ -51,13 +51,13 @@ def test_no_person_is_known_below_the_least_probability(
     assert run("find", OBAMA).out.endswith("0 photos\n")
     assert run("sort", album, tmp_path / "sorted").out.startswith("0 photos sorted, 1 name too uncertain")
     assert not (tmp_path / "sorted").exists()
-    with FaceBank.open(skeptical) as bank, Album(bank) as scanned:
+    with FaceBank.open(strict_gallery) as bank, Album(bank) as scanned:
         assert not known_faces(bank, scanned.scan_file)  # so 'facebank cluster' groups the face
     run("deny", path, "Eileen Collins")
     assert not any(face["person"] for face in run("identify", path, "--json").records[0]["faces"])
 
 
-@pytest.mark.usefixtures("skeptical")
+@pytest.mark.usefixtures("strict_gallery")
 def test_the_least_probability_can_be_set_for_one_run(run: Run, album: Path) -> None:
     path = album / SPEECH
     run("scan", album)
@@ -70,7 +70,7 @@ def test_the_least_probability_can_be_set_for_one_run(run: Run, album: Path) -> 
     assert run("find", OBAMA).out.endswith("1 photo\n")
 
 
-@pytest.mark.usefixtures("skeptical")
+@pytest.mark.usefixtures("strict_gallery")
 @pytest.mark.skipif(find_spec("lxml") is None, reason="needs the extra xmp")
 def test_no_improbable_name_is_written(run: Run, album: Path, validate: Validate) -> None:
     run("scan", album)

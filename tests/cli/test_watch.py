@@ -88,11 +88,11 @@ def truncate(path: Path, fraction: float) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_truncated_file_is_reported(run: Run, two_people: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
-    write_recording(tmp_path / "cut.mkv", rate=10)
-    truncate(tmp_path / "cut.mkv", 0.5)
-    result = run("watch", "cut.mkv", *options, code=1)
+    write_recording(tmp_path / "truncated.mkv", rate=10)
+    truncate(tmp_path / "truncated.mkv", 0.5)
+    result = run("watch", "truncated.mkv", *options, code=1)
     (message,) = result.err.splitlines()
-    assert re.search(r"cut\.mkv ends at 0:0[01]\.\d instead of 0:02\.\d: it is cut off or damaged", message)
+    assert re.search(r"truncated\.mkv ends at 0:0[01]\.\d instead of 0:02\.\d: it is cut off or damaged", message)
     assert ("watched" in result.out) == (not options)
 
 
@@ -100,14 +100,14 @@ def test_a_whole_file_and_the_start_of_a_truncated_one_succeed(run: Run, two_peo
     write_recording(tmp_path / "whole.mkv", rate=10)
     assert not run("watch", "whole.mkv").err
     # Long, because the file plays on while its first frame is analyzed, and must not reach its end meanwhile.
-    write_recording(tmp_path / "cut.mkv", rate=1)
-    truncate(tmp_path / "cut.mkv", 0.75)
-    assert not run("watch", "cut.mkv", "--seconds", "0.5").err
+    write_recording(tmp_path / "truncated.mkv", rate=1)
+    truncate(tmp_path / "truncated.mkv", 0.75)
+    assert not run("watch", "truncated.mkv", "--seconds", "0.5").err
 
 
 def test_a_file_without_a_readable_frame_is_refused(run: Run, two_people: Path, shared: Path, tmp_path: Path) -> None:
-    (tmp_path / "cut.mp4").write_bytes(move_index_first(clip_path(shared).read_bytes())[:9_300])
-    assert "no readable frame" in run("watch", "cut.mp4", code=2).err
+    (tmp_path / "truncated.mp4").write_bytes(move_index_first(clip_path(shared).read_bytes())[:9_300])
+    assert "no readable frame" in run("watch", "truncated.mp4", code=2).err
 
 
 def test_invalid_sources_are_refused(run: Run, two_people: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.media import MAX_SHARDS, Shard, list_folder
+from tests.shard_numbers import shard_number_of
 
 NAMES = st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=12)
 
@@ -30,22 +31,12 @@ def test_each_photo_is_in_one_shard_at_any_mount_point(names: list[str], count: 
 
 def test_shard_numbers_are_stable() -> None:
     paths = ["1.jpg", "2019/Zürich.jpg", "2019/Zu\u0308rich.jpg", os.fsdecode(b"\xff.jpg")]
-    numbers = {
-        path: next(number for number in range(1, 17) if Shard(number, 16).holds(f"/photos/{path}", ["/photos"]))
-        for path in paths
-    }
+    numbers = {path: shard_number_of(f"/photos/{path}", 16, "/photos") for path in paths}
     assert numbers == {"1.jpg": 10, "2019/Zürich.jpg": 15, "2019/Zu\u0308rich.jpg": 15, os.fsdecode(b"\xff.jpg"): 7}
 
 
 def test_shards_have_similar_sizes() -> None:
-    sizes = Counter(
-        next(
-            shard_number
-            for shard_number in range(1, 5)
-            if Shard(shard_number, 4).holds(f"/p/IMG_{photo_number:04}.JPG", ["/p"])
-        )
-        for photo_number in range(2000)
-    )
+    sizes = Counter(shard_number_of(f"/p/IMG_{photo_number:04}.JPG", 4, "/p") for photo_number in range(2000))
     assert all(430 < sizes[shard_number] < 570 for shard_number in range(1, 5)), sizes
 
 
