@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facebank.schemas.records import missing_shard_records
+
 from .global_options import global_options
 from .help_layout import CommandApp
 from .options import AsJson, example
-from .output import join_first, pluralize, say, write_json, write_line
+from .output import join_first, say, scan_line, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.album.album import Album
 
-_MAX_SHARDS_LISTED = 12
 
 ABOUT = """\b
 The album is the scan that 'facebank find', 'cluster', 'sort', 'tags' and
@@ -98,16 +99,18 @@ def _show(album: Album, *, as_json: bool) -> None:
                 "files": content.files,
                 "photos": content.photos,
                 "faces": content.faces,
-                "missing": [
-                    {"folder": folder, "shard": str(shard)}
-                    for folder, shards in content.missing.items()
-                    for shard in shards
-                ],
+                "missing": missing_shard_records(content.missing),
             }
         )
         return
     for folder, missing in content.missing.items():
-        say(f"missing shards of {folder}: {join_first(missing, _MAX_SHARDS_LISTED)}")
-    faces, photos = pluralize(content.faces, "face"), pluralize(content.photos, "photo")
-    parquet = "" if content.parquet_shards is None else f", {pluralize(content.parquet_shards, 'Parquet shard')}"
-    write_line(f"{content.path}: {faces} in {photos} ({pluralize(content.files, 'file')}{parquet})")
+        say(f"missing shards of {folder}: {join_first(missing)}")
+    write_line(
+        scan_line(
+            content.path,
+            faces=content.faces,
+            photos=content.photos,
+            files=content.files,
+            parquet_shards=content.parquet_shards,
+        )
+    )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.schemas.records import finding_record
+from facebank.storage.text import pluralize
 
 from .global_options import global_options
 from .options import AsJson
-from .output import pluralize, write_json, write_line, write_table
+from .output import write_json, write_line, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

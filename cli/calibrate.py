@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,11 +21,7 @@ if TYPE_CHECKING:
         CalibrationResult,
         ConflictingPhotos,
     )
-    from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.calibration.reliability import Reliability
-
-LARGE_GALLERY = 100
-"""Minimum number of people in the largest simulated gallery for which no warning about larger ones is printed."""
 
 EXAMPLES = """\b
 Examples:
@@ -117,9 +113,15 @@ def _provenance(album_folder: Path, strangers: Path | None) -> str:
 def _report_mislabeled(faces: CalibrationFaces) -> None:
     for pair in faces.two_people:
         if pair.second.person is None:
-            say(f"{pair.second.path} is a photo of {pair.first.person}, and was left out of the strangers")
+            say(
+                f"{pair.second.path} is a photo of {pair.first.person} among the strangers and was not used: move it "
+                f"to the folder of {pair.first.person}"
+            )
         else:
-            say(f"{pair.first.path} and {pair.second.path} show the same face under two names: both were left out")
+            say(
+                f"{pair.first.path} and {pair.second.path} show the same face in the folders of {pair.first.person} "
+                f"and {pair.second.person}; neither was used: remove the photo from the wrong folder"
+            )
 
 
 def _record(faces: CalibrationFaces, plan: CalibrationPlan, result: CalibrationResult) -> dict[str, object]:
@@ -136,8 +138,12 @@ def _record(faces: CalibrationFaces, plan: CalibrationPlan, result: CalibrationR
             {
                 "classifier": calibrator.classifier,
                 "galleries": [
-                    {"people": size, "threshold": threshold, **_reliability_record(measured)}
-                    for size, threshold, measured in _sizes_of(calibrator, result.reliability)
+                    {
+                        "people": size.people,
+                        "threshold": size.threshold,
+                        **_reliability_record(size.reliability),
+                    }
+                    for size in result.sizes_of(calibrator)
                 ],
             }
             for calibrator in result.calibration.calibrators
@@ -154,22 +160,6 @@ def _photo_record(photo: AlbumPhoto) -> dict[str, object]:
     return {"image": str(photo.path), "person": photo.person}
 
 
-def _sizes_of(
-    calibrator: Calibrator, reliability: Mapping[str, Sequence[Reliability]]
-) -> Iterator[tuple[int, float | None, Reliability | None]]:
-    """Yield sizes of galleries, each with its threshold at one sample per person and its reliability, or None."""
-    import numpy as np
-
-    from facebank.recognition.calibration.fitting import SIZES_OF_FITTED
-    from facebank.recognition.calibration.reliability import FPIR
-
-    simulated = {table.size for table in calibrator.tables}
-    by_size = {measured.size: measured for measured in reliability[calibrator.classifier]}
-    for size in SIZES_OF_FITTED:  # a selection of the simulated sizes, which are too many for a table
-        threshold = calibrator.threshold(np.ones(size, np.int64), FPIR) if size in simulated else None
-        yield size, threshold, by_size.get(size)
-
-
 def _reliability_record(measured: Reliability | None) -> dict[str, float | None]:
     names = ("fpir", "brier", "log_loss", "ece")
     return {name: None if measured is None else float(getattr(measured, name)) for name in names}
@@ -180,13 +170,18 @@ def _print_summary(name: str, faces: CalibrationFaces, result: CalibrationResult
     write_line(f"{name}: {result.calibration.photos} faces of {faces.people} people{strangers}")
     left_out = [f"{count} {_LEFT_OUT_REASONS[reason.value]}" for reason, count in faces.left_out.items() if count]
     if left_out:
-        write_line(f"left out: {', '.join(left_out)}")
+        write_line(f"photos and faces not used: {', '.join(left_out)}")
     columns = ("classifier", "people", "threshold", "strangers named", "Brier score", "log loss", "calibration error")
     rows = [
-        (calibrator.classifier, str(size), _format_number(threshold), *_reliability_cells(measured))
+        (
+            calibrator.classifier,
+            str(size.people),
+            _format_number(size.threshold),
+            *_reliability_cells(size.reliability),
+        )
         for calibrator in result.calibration.calibrators
-        for size, threshold, measured in _sizes_of(calibrator, result.reliability)
-        if threshold is not None
+        for size in result.sizes_of(calibrator)
+        if size.threshold is not None
     ]
     write_table(columns, rows, {"-": "dim"})
 
@@ -194,23 +189,26 @@ def _print_summary(name: str, faces: CalibrationFaces, result: CalibrationResult
 def _report_gaps(plan: CalibrationPlan, result: CalibrationResult) -> None:
     """Report classifiers without a calibration, and limits of the calibration."""
     for classifier, reason in plan.left_out.items():
-        say(f"{classifier} was left out: {reason}")
+        say(f"the classifier {classifier} was not calibrated: {reason}; add photos of more people")
     if not all(result.reliability.values()):
-        say("the reliability was not measured: half of the people are too few to calibrate with; add people")
-    largest = min(calibrator.tables[-1].size for calibrator in result.calibration.calibrators)
-    if largest < LARGE_GALLERY:
         say(
-            f"only galleries of up to {largest} people were simulated: with many more people enrolled, the fraction of "
-            "strangers who are named may be several times the setting fpir"
+            "the reliability was not measured, because half of the people are too few for a calibration: add photos of "
+            "more people"
+        )
+    if not result.covers_large_galleries:
+        say(
+            f"only galleries of up to {result.largest_gallery} people were simulated: with many more people enrolled, "
+            "the fraction of strangers who are named may be several times the setting fpir; calibrate with photos of "
+            "more people"
         )
 
 
 _LEFT_OUT_REASONS: Mapping[str, str] = {
     "unreadable": "unreadable",
     "no_face": "without a face",
-    "too_poor": "too poor",
-    "same_photo": "the same photo again",
-    "two_people": "under two people",
+    "too_poor": "of too poor quality",
+    "same_photo": "copied from another photo",
+    "two_people": "in the folders of two people",
 }
 
 

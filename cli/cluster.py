@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.schemas.records import group_record
+from facebank.storage.text import pluralize
 
 from .global_options import global_options
 from .options import ScanPath
-from .output import pluralize, say, write_json, write_line, write_table
+from .output import say, write_json, write_line, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:

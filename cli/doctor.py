@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 from .global_options import global_options
 from .options import example
-from .output import pluralize, say, shows_colors, write_json, write_line
+from .output import say, shows_colors, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.doctor.diagnosis import Diagnosis

@@ -154,7 +154,7 @@ def _write_skipped(people: Iterable[PersonPhotos]) -> None:
 
 
 def _print(photo: EnrolledPhoto) -> None:
-    """Report why a photo was refused, or its warning; the detail of an unreadable photo already names it."""
+    """Report the reason for a refusal, or a warning; the detail of an unreadable photo names it already."""
     if photo.reason.value == "unreadable":
         say(photo.detail)
     elif not photo.accepted:

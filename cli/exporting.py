@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from facebank.storage.text import pluralize
+
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .options import AsJson
-from .output import pluralize, say, write_json, write_line
+from .output import say, write_json, write_line
 
 
 def export(

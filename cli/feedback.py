@@ -9,12 +9,12 @@ import typer
 
 from facebank.errors import UsageError
 from facebank.schemas.records import feedback_record
-from facebank.storage.text import shell_command
+from facebank.storage.text import pluralize, shell_command
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .options import AsOneJson, FaceNumber, PersonName, PhotoPath
-from .output import pluralize, say, write_json, write_line
+from .output import say, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.operations.feedback import Feedback

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.schemas.records import found_photo_record, found_video_record
-from facebank.storage.text import format_probability
+from facebank.storage.text import format_video_time, label_with_probability, pluralize
 
 from .global_options import global_options
 from .options import AllowTwice, LeastProbability, ScanPath, settings_for_run
-from .output import clock_time, pluralize, say, short_path, write_json, write_line, write_table
+from .output import say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from facebank.album.finding import FoundPhoto, KnownPerson
+    from facebank.album.finding import FoundPhoto
     from facebank.album.videos import SeenVideo
 
 EXAMPLES = """\b
@@ -133,7 +133,12 @@ def _write_videos(videos: Sequence[SeenVideo], names: Mapping[int, str], *, as_j
         write_json({"videos": records})
         return
     rows = (
-        (short_path(video.path), names.get(visit.person_id, ""), clock_time(visit.start), clock_time(visit.end))
+        (
+            short_path(video.path),
+            names.get(visit.person_id, ""),
+            format_video_time(visit.start),
+            format_video_time(visit.end),
+        )
         for video in videos
         for visit in video.visits
     )
@@ -145,8 +150,5 @@ def _row(photo: FoundPhoto) -> tuple[str, ...]:
     from facebank.storage.dates import format_photo_date
 
     taken = format_photo_date(photo.taken_at, camera_dated=photo.camera_dated, with_time=True)
-    return short_path(photo.path), taken, ", ".join(map(_with_probability, photo.people))
-
-
-def _with_probability(person: KnownPerson) -> str:
-    return person.name if person.probability is None else f"{person.name} {format_probability(person.probability)}"
+    people = (label_with_probability(person.name, person.probability) for person in photo.people)
+    return short_path(photo.path), taken, ", ".join(people)

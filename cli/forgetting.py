@@ -8,12 +8,12 @@ import typer
 
 from facebank.errors import GalleryFormatError
 from facebank.schemas.records import forgotten_record, removed_sample_record
-from facebank.storage.text import shell_command
+from facebank.storage.text import pluralize, shell_command
 
 from .exit_codes import NOTHING_DONE
 from .global_options import global_options
 from .options import AsJson, PersonName
-from .output import is_interactive, pluralize, say, short_path, write_json, write_line
+from .output import is_interactive, say, short_path, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.album.copies import Copies
@@ -129,8 +129,8 @@ def report_remaining_copies(copies: Copies) -> None:
     """List files that keep personal data, with advice, on standard error."""
     from facebank.album.copies import ADVICE
 
-    for place in copies.remaining:
-        say(f"stays: {place.path}: {ADVICE[place.kind]}")
+    for copy in copies.remaining:
+        say(f"stays: {copy.path}: {ADVICE[copy.kind]}")
 
 
 def report_leftovers(removed: ForgetReport | ReEmbeddingReport) -> None:

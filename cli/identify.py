@@ -13,12 +13,12 @@ import typer
 from facebank.errors import PhotoError, UsageError
 from facebank.schemas.records import photo_record
 from facebank.storage.paths import named_paths
-from facebank.storage.text import format_probability
+from facebank.storage.text import format_probability, pluralize
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .options import DECISIONS, AllowTwice, LeastProbability, ScanPath, settings_for_run
-from .output import pluralize, report_skipped, say, short_path, write_csv, write_json, write_skipped, write_table
+from .output import report_skipped, say, short_path, write_csv, write_json, write_skipped, write_table
 from .paths import parse_scan_path
 from .progress import ProgressBar
 
@@ -270,7 +270,7 @@ class _AnnotatedCopies:
         return True
 
     def report_count(self) -> None:
-        """Report how many copies were written, and which were skipped, on standard error."""
+        """Report the number of written copies, and the skipped photos, on standard error."""
         from facebank.storage.folders import skipped_files_message
 
         if self.outside:
@@ -295,5 +295,4 @@ def _csv_rows(photo: Photo) -> Iterator[tuple[str, ...]]:
 
 def _decision_columns(face: Face) -> tuple[str, ...]:
     similarity = "" if face.similarity is None else f"{face.similarity:.3f}"
-    probability = "" if face.probability is None else format_probability(face.probability)
-    return face.person or "", str(face.decision), str(face.reason), similarity, probability
+    return face.person or "", str(face.decision), str(face.reason), similarity, format_probability(face.probability)

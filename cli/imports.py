@@ -10,13 +10,13 @@ import typer
 
 from facebank.errors import UsageError
 from facebank.schemas.records import imported_record
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .help_layout import CommandApp
 from .options import AsJson, Force, Thumbnails
-from .output import pluralize, say, write_json, write_line
+from .output import say, write_json, write_line
 from .progress import ProgressBar
 
 if TYPE_CHECKING:

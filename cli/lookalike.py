@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facebank.schemas.records import round_coordinates
+
 from .global_options import global_options
 from .options import AsOneJson, FaceNumber, PhotoPath
 from .output import write_json, write_line, write_table
@@ -57,7 +59,7 @@ def _record(ranking: Lookalikes, best: Sequence[Resemblance]) -> dict[str, objec
     return {
         "image": ranking.path,
         "face": ranking.face_number,
-        "box": [round(edge, 2) for edge in ranking.box.tolist()],
+        "box": round_coordinates(ranking.box.tolist()),
         "heading": HEADING,
         "temperature": TEMPERATURE,
         "people": len(ranking.people),

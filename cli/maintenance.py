@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facebank.storage.text import pluralize
+
 from .exit_codes import NOTHING_DONE, SOME_FAILED
 from .forgetting import report_leftovers
 from .global_options import global_options
 from .options import AsJson
-from .output import pluralize, say, write_json, write_line
+from .output import say, write_json, write_line
 from .progress import ProgressBar
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from facebank.schemas.records import person_record
+from facebank.storage.text import pluralize
 
 from .global_options import global_options
 from .options import AsJson, PersonName
-from .output import pluralize, say, write_json, write_line
+from .output import say, write_json, write_line
 
 
 def merge(

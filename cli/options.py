@@ -66,7 +66,7 @@ HigherProbability: TypeAlias = Annotated[
         min=0.0,
         max=1.0,
         metavar="P",
-        help="Minimum probability of a name that changes files; not below the gallery's setting.",
+        help="Minimum probability of a name that is written or sorted by; at least the gallery's setting.",
     ),
 ]
 

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
-from facebank.storage.text import is_formula, printable, spreadsheet_cell
+from facebank.storage.text import is_formula, pluralize, printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Styles: TypeAlias = Mapping[str, str]
 
+_MAX_LISTED = 12  # default number of items that `join_first` lists
 _COLUMN_GAP = 3  # characters between columns of a drawn table
 _MAX_COLUMNS_ABOVE = 3  # columns of a wide table that may move to a line above the others
 
@@ -66,22 +67,16 @@ def discard_output(stream: TextIO) -> None:
     os.close(null)
 
 
-def pluralize(count: int, noun: str, plural: str | None = None) -> str:
-    """Return a count with its noun: ``1 photo`` or ``2,000 photos``."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
-def join_first(items: Sequence[object], limit: int) -> str:
+def join_first(items: Sequence[object], limit: int = _MAX_LISTED) -> str:
     """Return the first items of a list and the number of the others: ``1/4, 2/4 and 2 more``."""
     suffix = f" and {len(items) - limit:,} more" if len(items) > limit else ""
     return ", ".join(map(str, items[:limit])) + suffix
 
 
-def clock_time(seconds: float) -> str:
-    """Return a time in a video, rounded to tenths of a second: ``0:07.0`` or ``1:02:03.4``."""
-    tenths = round(seconds * 10)
-    hours, minutes, seconds = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
-    return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
+def scan_line(path: Path, *, faces: int, photos: int, files: int, parquet_shards: int | None = None) -> str:
+    """Return the path of a scan with its counts: ``a.scan: 3 faces in 2 photos (2 files)``."""
+    parquet = "" if parquet_shards is None else f", {pluralize(parquet_shards, 'Parquet shard')}"
+    return f"{path}: {pluralize(faces, 'face')} in {pluralize(photos, 'photo')} ({pluralize(files, 'file')}{parquet})"
 
 
 def short_path(path: str) -> str:

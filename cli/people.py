@@ -15,6 +15,7 @@ from facebank.schemas.records import (
     sample_record,
     warning_record,
 )
+from facebank.storage.text import pluralize
 
 from .exit_codes import SOME_FAILED
 from .exporting import backup, export, import_people
@@ -24,7 +25,7 @@ from .help_layout import CommandApp
 from .maintenance import check, re_embed, unmirror
 from .merging import merge, split, unmerge
 from .options import AsJson, Force, PersonName, ScanPath, example
-from .output import pluralize, say, short_path, write_json, write_line, write_table
+from .output import say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
 from .progress import ProgressBar
 

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebank.schemas.records import degrees
+from facebank.schemas.records import degrees, missing_shard_records
+from facebank.storage.text import pluralize
 
 from .exit_codes import SOME_FAILED
 from .global_options import GlobalOptions, global_options
 from .options import ScanPath
-from .output import join_first, pluralize, report_annotated, report_skipped, say, write_json, write_line, write_skipped
+from .output import (
+    join_first,
+    report_annotated,
+    report_skipped,
+    say,
+    scan_line,
+    write_json,
+    write_line,
+    write_skipped,
+)
 from .paths import parse_scan_path
 from .progress import ProgressBar
 
@@ -31,7 +41,7 @@ if TYPE_CHECKING:
     from facebank.media import Shard
     from facebank.video.scan import VideoScanReport
 
-_MAX_SHARDS_LISTED = 12
+
 _TIME_LIMIT = 300.0  # seconds for a photo on a cluster
 _SKIPPED = {"image": "", "status": "skipped", "faces": None, "turned": None}
 
@@ -257,7 +267,7 @@ def _check_paths(paths: Sequence[Path | str], *, videos: bool) -> None:
 
 def _print_merge(album: Album, report: MergeReport, *, as_json: bool) -> None:
     for folder, missing in report.missing.items():
-        say(f"shards of {folder} that are not merged yet: {join_first(missing, _MAX_SHARDS_LISTED)}")
+        say(f"shards of {folder} that are not merged yet: {join_first(missing)}")
     if as_json:
         counts = album.scan_file.count()
         write_json(
@@ -270,11 +280,7 @@ def _print_merge(album: Album, report: MergeReport, *, as_json: bool) -> None:
                 "files": counts.files,
                 "photos": counts.photos,
                 "faces": counts.faces,
-                "missing": [
-                    {"folder": folder, "shard": str(shard)}
-                    for folder, shards in report.missing.items()
-                    for shard in shards
-                ],
+                "missing": missing_shard_records(report.missing),
             }
         )
         return
@@ -287,8 +293,7 @@ def _print_counts(album: Album, cluster: _Cluster | None = None) -> None:
     if cluster is not None and cluster.no_merge:
         return
     counts = album.scan_file.count()
-    faces, photos = pluralize(counts.faces, "face"), pluralize(counts.photos, "photo")
-    write_line(f"{album.path}: {faces} in {photos} ({pluralize(counts.files, 'file')})")
+    write_line(scan_line(album.path, faces=counts.faces, photos=counts.photos, files=counts.files))
 
 
 class _ScanProgress(ProgressBar):

@@ -82,7 +82,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
     if facts is not None and facts.named is not None:
         fraction = f"{100 * facts.named.fraction:.2g} %"
         limit = f"below {fraction}" if facts.named.is_below else f"{fraction} at most"
-        write_line(f"strangers named with this gallery, by fpir and least_probability together: {limit}")
+        write_line(f"fraction of strangers named with this gallery, by fpir and least_probability together: {limit}")
         write_line(f"your album: {describe_others(facts.others, facts.in_scan)}")
     return 0
 
@@ -96,7 +96,7 @@ def _facts(ctx: typer.Context) -> AlbumFacts | None:
         try:
             return album_facts(bank.gallery, bank.engine, bank.settings)
         except FacebankError as error:
-            say(f"the fraction of strangers named is not known: {error}")
+            say(f"the fraction of strangers named cannot be estimated without the pack: {error}")
             return None
 
 

@@ -8,22 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from facebank.errors import UsageError
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .options import HigherProbability, ScanPath
-from .output import (
-    join_first,
-    pluralize,
-    report_skipped,
-    say,
-    short_path,
-    write_json,
-    write_line,
-    write_skipped,
-    write_table,
-)
+from .output import join_first, report_skipped, say, short_path, write_json, write_line, write_skipped, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -230,7 +220,7 @@ class _SortProgress(ProgressBar):
     def _count(
         self, source: str, target: str, person: str | None, reason: str | None, sidecars: Sequence[str] = ()
     ) -> None:
-        """Count a photo, write its JSON record, and report why it failed."""
+        """Count a photo, write its JSON record, and report the reason for a failure."""
         self.failed += reason is not None
         self._done += reason is None
         if self.writes_lines:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from facebank.schemas.records import round_coordinates
+
 from .global_options import global_options
 from .help_layout import CommandApp
 from .options import AsJson, example
@@ -34,7 +36,7 @@ def list_strangers(ctx: typer.Context, as_json: AsJson = False) -> int:
                 {
                     "stranger_id": stranger.id,
                     "image": stranger.path,
-                    "box": [round(edge, 2) for edge in stranger.face.box.tolist()],
+                    "box": round_coordinates(stranger.face.box.tolist()),
                     "remembered_at": stranger.remembered_at.isoformat(),
                 }
             )

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from facebank.schemas.records import round_coordinates
+from facebank.storage.text import pluralize
+
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .help_layout import CommandApp
 from .options import AsJson, Force, HigherProbability, ScanPath, example
-from .output import pluralize, report_skipped, say, short_path, write_json, write_line, write_skipped, write_table
+from .output import report_skipped, say, short_path, write_json, write_line, write_skipped, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -288,7 +291,7 @@ class _ImportResults:
         self._people = set[str]()
 
     def add(self, tag: ImportedTag) -> None:
-        """Count the result of a region, and report why it was refused."""
+        """Count the result of a region, and report the reason for a refusal."""
         left_out = tag.reason in {"enough_others", "no_name", "no_face_there", "written_by_facebank"}
         self._counts[tag.reason.value] = self._counts.get(tag.reason.value, 0) + 1
         self.refused += not (tag.accepted or left_out)
@@ -317,7 +320,7 @@ def _photo_record(photo: ShownPhoto) -> dict[str, object]:
         {
             "name": region.name,
             "kind": region.kind,
-            "box": None if region.box is None else [round(edge, 2) for edge in region.box],
+            "box": None if region.box is None else round_coordinates(region.box),
             "vocabulary": region.vocabulary.value,
             "file": region.file,
             "written_by_facebank": region.written_by_facebank,

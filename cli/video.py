@@ -10,13 +10,13 @@ import typer
 
 from facebank.errors import UsageError
 from facebank.schemas.records import candidate_record, round_coordinates
-from facebank.storage.text import format_probability, printable
+from facebank.storage.text import format_probability, format_video_time, pluralize, printable
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .identify import report_classifier
 from .options import AllowTwice, LeastProbability, settings_for_run
-from .output import clock_time, pluralize, say, write_json, write_line, write_table
+from .output import say, write_json, write_line, write_table
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def report_cut_off(label: str, position: float, seconds: float) -> int:
         Length according to the file's index, in seconds.
     """
     say(
-        f"{label} ends at {clock_time(position)} instead of {clock_time(seconds)}: it is cut off or damaged, and the "
-        "rest was not read"
+        f"{label} ends at {format_video_time(position)} instead of {format_video_time(seconds)}: it is cut off or "
+        "damaged, and the rest was not read; use another copy for the rest"
     )
     return SOME_FAILED
 
@@ -150,14 +150,14 @@ def _row(appearance: Appearance) -> tuple[str, ...]:
     likeliest = decision.candidates[0].person if decision.person is None and decision.candidates else ""
     return (
         appearance.label,
-        clock_time(appearance.start),
-        clock_time(appearance.end),
+        format_video_time(appearance.start),
+        format_video_time(appearance.end),
         f"{appearance.seconds:.1f}",
         decision.decision.value,
         decision.reason.value,
         likeliest,
         "" if decision.similarity is None else f"{decision.similarity:.3f}",
-        "" if decision.probability is None else format_probability(decision.probability),
+        format_probability(decision.probability),
     )
 
 
@@ -170,7 +170,7 @@ def _summary(report: VideoReport, start: float) -> str:
     ]
     if report.short_tracks:
         parts.append(f"{pluralize(report.short_tracks, 'short track')} left out")
-    return f"{clock_time(max(0.0, report.position - start))} of video: " + "; ".join(parts)
+    return f"{format_video_time(max(0.0, report.position - start))} of video: " + "; ".join(parts)
 
 
 def _record(path: str, appearance: Appearance, thumbnail_path: Path | None) -> dict[str, object]:

@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from facebank.errors import UsageError
-from facebank.storage.text import format_probability, printable
+from facebank.storage.text import (
+    format_probability,
+    format_video_time,
+    label_with_probability,
+    pluralize,
+    printable,
+)
 
 from .global_options import global_options
 from .identify import report_classifier
 from .options import AllowTwice, LeastProbability, settings_for_run
-from .output import clock_time, pluralize, say, write_json, write_line
+from .output import say, write_json, write_line
 from .video import report_cut_off
 
 if TYPE_CHECKING:
@@ -177,9 +183,11 @@ def _report_stream_change(source: LiveSource, change: StreamChange, wait: float,
 
 def _write_visitor_line(change: VisitorChange, visitor: Visitor) -> None:
     decision = visitor.identity
-    probability = "" if decision.probability is None else f" {format_probability(decision.probability)}"
-    description = f"known{probability}" if decision.person is not None else f"{decision.decision}, {decision.reason}"
-    duration = f", {clock_time(visitor.seconds)}" if change.value == "left" else ""
+    if decision.person is not None:
+        description = label_with_probability("known", decision.probability)
+    else:
+        description = f"{decision.decision}, {decision.reason}"
+    duration = f", {format_video_time(visitor.seconds)}" if change.value == "left" else ""
     write_line(f"{_time_of_day()}  {change.value:<7}  {visitor.label}  ({description}{duration})")
 
 
@@ -240,11 +248,11 @@ def _report_undelivered(publishing: Publishing) -> None:
 
 
 def _summary_line(summary: WatchSummary, seconds: float, skipped_frames: int) -> str:
-    people = ", ".join(f"{name} {clock_time(seen)}" for name, seen in sorted(summary.people.items()))
+    people = ", ".join(f"{name} {format_video_time(seen)}" for name, seen in sorted(summary.people.items()))
     others = f", {summary.strangers:,} others" if summary.strangers else ""
     frames = pluralize(summary.frames, "frame")
     return (
-        f"{clock_time(seconds)} watched: {people or 'nobody known'}{others}; {frames} analyzed, "
+        f"{format_video_time(seconds)} watched: {people or 'nobody known'}{others}; {frames} analyzed, "
         f"{skipped_frames:,} skipped"
     )
 
@@ -270,7 +278,9 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
     from rich.text import Text
 
     styles = {"known": "bold green", "uncertain": "yellow", "unknown": "dim"}
-    title = f"{live.source.label}  {clock_time(live.now)}  {pluralize(watching.summary.frames, 'frame')} analyzed"
+    title = (
+        f"{live.source.label}  {format_video_time(live.now)}  {pluralize(watching.summary.frames, 'frame')} analyzed"
+    )
     table = Table("person", "decision", "seconds", "probability", box=SIMPLE_HEAD, pad_edge=False)
     for visitor in watching.visitors:
         decision = visitor.identity
@@ -278,7 +288,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
             Text(printable(visitor.label)),
             Text(decision.decision.value, styles[decision.decision.value]),
             f"{visitor.seconds:.1f}",
-            "" if decision.probability is None else format_probability(decision.probability),
+            format_probability(decision.probability),
         )
     return Group(Text(title), table)
 

@@ -843,8 +843,8 @@ class FaceBank:
         from facebank.recognition.audit import audit_gallery
 
         engine = self.engine
-        verify = engine.thresholds.verify
-        return audit_gallery(self.gallery, engine.pack_calibration, most_pairs=most_pairs, verify=verify)
+        threshold = engine.thresholds.verify
+        return audit_gallery(self.gallery, engine.pack_calibration, most_pairs=most_pairs, threshold=threshold)
 
     def rename(self, name: str, new: str) -> Person:
         """Rename a person, and return the person.

@@ -20,7 +20,7 @@ from facebank.media import encode_thumbnail
 from facebank.storage.dates import format_photo_date
 from facebank.storage.files import face_file_mode, new_file, write_reason
 from facebank.storage.progress import SILENT, Progress
-from facebank.storage.text import escape_html, format_probability, printable
+from facebank.storage.text import escape_html, label_with_probability, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -324,7 +324,7 @@ def _sample_figure(gallery: Gallery, sample: Sample, *, has_picture: bool) -> st
 
 
 def _name_text(person: KnownPerson) -> str:
-    return person.name if person.probability is None else f"{person.name} {format_probability(person.probability)}"
+    return label_with_probability(person.name, person.probability)
 
 
 def _face_frame(person: KnownPerson, photo: DecodedPhoto) -> FaceFrame | None:

@@ -41,12 +41,12 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InstallationFinding:
-    """Result of a check: subject, one-line detail, and the command that repairs it, if any is needed."""
+    """Result of a check."""
 
-    subject: str
-    detail: str
+    subject: str  # what was checked
+    detail: str  # the result in one line
     severity: Severity = Severity.OK
-    command: str | None = None
+    command: str | None = None  # shell command that repairs it; None if there is none or nothing to repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,10 @@ class OptionalLibrary:
 
     Attributes
     ----------
-    name, purpose
-        Name of the distribution; what it is needed for, as shown in findings.
+    name
+        Name of the distribution.
+    purpose
+        The features that need it, as shown in findings.
     module
         Module whose import is tested; None if importing it is slow.
     extra
@@ -96,16 +98,12 @@ OPTIONAL = (
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Distributions with the same import package, of which exactly one may be installed.
+    """Distributions with the same import package, of which exactly one may be installed."""
 
-    `requirement` installs one of them. If several are installed, the repair command keeps
-    `preferred`, or by default one for GPUs.
-    """
-
-    module: str
-    title: str
-    requirement: str
-    preferred: str | None = None
+    module: str  # the import package
+    title: str  # the name of the library, as shown in findings
+    requirement: str  # installs one of the distributions
+    preferred: str | None = None  # the distribution to keep of several; None for one for GPUs
 
 
 RUNTIME = Family("onnxruntime", "ONNX Runtime", "facebank[cpu]")

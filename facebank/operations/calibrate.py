@@ -17,9 +17,10 @@ from facebank.operations.inputs import check_any_exists, gather_photos, no_photo
 from facebank.operations.person_folders import people_in_tree
 from facebank.recognition.calibration.background import MIN_BACKGROUND_PEOPLE, Background
 from facebank.recognition.calibration.calibration import Calibration
-from facebank.recognition.calibration.fitting import calibrated_sizes, fit_calibrator
+from facebank.recognition.calibration.fitting import SIZES_OF_FITTED, calibrated_sizes, fit_calibrator
 from facebank.recognition.calibration.reliability import (
     DEFAULT_EFFORT,
+    FPIR,
     Reliability,
     count_cross_fit_galleries,
     count_fit_galleries,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from facebank.gallery import PackIdentity
     from facebank.operations.engine import Engine
+    from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.calibration.fitting import Effort
     from facebank.types import DecodedPhoto, Face, FloatArray
 
@@ -223,6 +225,9 @@ def _near_duplicates(embeddings: FloatArray) -> Iterator[tuple[int, NDArray[np.i
             yield start + int(row), later + start
 
 
+LARGE_GALLERY = 100
+"""Number of people from which simulated galleries predict the rates of larger ones."""
+
 DEFAULT_CLASSIFIERS = ("prototype", "knn")
 """The classifiers calibrated by default, which need no fitting."""
 
@@ -236,6 +241,15 @@ class CalibrationPlan:
     left_out: Mapping[str, str]  # the reason why another requested classifier cannot be calibrated, by name
 
 
+@dataclass(frozen=True, slots=True)
+class CalibratedSize:
+    """The results of a calibration for galleries of one size."""
+
+    people: int  # number of enrolled people
+    threshold: float | None  # at one sample per person and the FPIR of `Reliability`; None if not simulated
+    reliability: Reliability | None  # None if not measured
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationResult:
     """A calibration, its background (None with too few people), and its measured reliability.
@@ -246,6 +260,29 @@ class CalibrationResult:
     calibration: Calibration
     background: Background | None
     reliability: Mapping[str, tuple[Reliability, ...]]
+
+    @property
+    def largest_gallery(self) -> int:
+        """Number of people in the largest gallery that was simulated for every classifier."""
+        return min(calibrator.tables[-1].size for calibrator in self.calibration.calibrators)
+
+    @property
+    def covers_large_galleries(self) -> bool:
+        """Whether `largest_gallery` is `LARGE_GALLERY` or more."""
+        return self.largest_gallery >= LARGE_GALLERY
+
+    def sizes_of(self, calibrator: Calibrator) -> list[CalibratedSize]:
+        """Return the results of a calibrator for some gallery sizes; the simulated ones are too many for a table."""
+        simulated = {table.size for table in calibrator.tables}
+        by_size = {measured.size: measured for measured in self.reliability[calibrator.classifier]}
+        return [
+            CalibratedSize(
+                size,
+                calibrator.threshold(np.ones(size, np.int64), FPIR) if size in simulated else None,
+                by_size.get(size),
+            )
+            for size in SIZES_OF_FITTED
+        ]
 
 
 def select_classifiers(names: Sequence[str] | None) -> tuple[str, ...]:

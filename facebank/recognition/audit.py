@@ -81,7 +81,7 @@ class AuditedSamples:
     enrolled: EnrolledSamples  # embeddings, owners, qualities
     sample_ids: NDArray[np.int64]  # ``int64`` of shape ``(N,)``
     faces: Sequence[FaceKey]  # each sample's face and photo
-    names: Mapping[int, str]  # all people's names by number, including people without samples
+    names: Mapping[int, str]  # all people's names by id, including people without samples
 
     def __post_init__(self) -> None:
         if not len(self.sample_ids) == len(self.faces) == self.enrolled.count:
@@ -207,7 +207,7 @@ def _mislabeled_findings(samples: AuditedSamples, neighborhood: Neighborhood) ->
 def _confusable_finding(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
     first, second = samples.names[pair.first], samples.names[pair.second]
     sample_ids = tuple(samples.sample_id(row) for row in pair.doubtful)
-    names = [samples.names[person] for person in _people_to_enroll(samples, pair)]
+    names = [samples.names[person_id] for person_id in _people_to_enroll(samples, pair)]
     advice = [*map(_enroll, names), *map(_remove, sample_ids)]
     doubt = ""
     if pair.expected_error >= SAME_PERSON_ERROR:
@@ -230,11 +230,11 @@ def _confusable_finding(samples: AuditedSamples, pair: ConfusablePair) -> Findin
 
 
 def _people_to_enroll(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
-    """Return the people whose further photos help most: the one with less than half as many, else both."""
-    people = samples.enrolled.person_ids
-    counts = {person: int((people == person).sum()) for person in (pair.first, pair.second)}
+    """Return the ids of the people whose further photos help most: the one with less than half as many, else both."""
+    person_ids = samples.enrolled.person_ids
+    counts = {person_id: int((person_ids == person_id).sum()) for person_id in (pair.first, pair.second)}
     fewest = min(counts.values())
-    return [person for person, count in counts.items() if count < 2 * fewest or count == fewest]
+    return [person_id for person_id, count in counts.items() if count < 2 * fewest or count == fewest]
 
 
 def _disagreement_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
@@ -313,11 +313,11 @@ def _enroll(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GalleryAudit:
-    """The numbers of people and samples of a gallery, and the findings, the most important first."""
+    """The findings about a gallery."""
 
-    people: int
-    samples: int
-    findings: tuple[Finding, ...]
+    people: int  # number of people
+    samples: int  # number of samples
+    findings: tuple[Finding, ...]  # the most important first
 
 
 def audit_gallery(
@@ -325,7 +325,7 @@ def audit_gallery(
     pack_calibration: PackCalibration | None = None,
     *,
     most_pairs: int = MAX_PAIRS,
-    verify: float | None = None,
+    threshold: float | None = None,
 ) -> GalleryAudit:
     """Find problems that impair recognition in a gallery; does not change it.
 
@@ -339,7 +339,7 @@ def audit_gallery(
         The pack's calibration, or None.
     most_pairs
         Largest number of pairs of confusable people to report; raises `UsageError` if negative.
-    verify
+    threshold
         The pack's verification threshold, to find people whose samples may show two; None to skip that.
     """
     background = None if pack_calibration is None else pack_calibration.background
@@ -363,7 +363,7 @@ def audit_gallery(
         samples = AuditedSamples(enrolled, sample_ids, keys, compared)
         pair_model = None if calibration is None else calibration.pairs
         sample_findings = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
-        split_people = [] if verify is None else find_halves(gallery, verify)
+        split_people = [] if threshold is None else find_halves(gallery, threshold)
         findings = [
             *map(_two_people_finding, split_people),
             *_drop_single_samples(sample_findings, {halves.person for halves in split_people}),
@@ -421,15 +421,15 @@ def _fact_finding(person: Person, warning: FactWarning) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """A person whose samples may show two people: name, sample ids of each half, mean similarity across."""
+    """A person whose samples may show two people."""
 
-    person: str
-    larger: tuple[int, ...]
-    smaller: tuple[int, ...]
-    similarity: float
+    person: str  # the name
+    larger: tuple[int, ...]  # ids of the samples of the larger half
+    smaller: tuple[int, ...]  # ids of the samples of the smaller half
+    similarity: float  # mean similarity across the halves, -1..1
 
 
-def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> list[Halves]:
+def find_halves(gallery: Gallery, threshold: float, name: str | None = None) -> list[Halves]:
     """Return people whose samples look like two people, such as after a wrong merge, the most different halves first.
 
     Omits people whose halves are explained by the years between the photos, unless they were merged; samples in masks
@@ -439,7 +439,7 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
     ----------
     gallery
         The enrolled people.
-    verify
+    threshold
         The pack's verification threshold.
     name
         Only this person; None for all.
@@ -451,7 +451,7 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
         only_id = None if name is None else gallery.person(name).id
         result = []
         for person_id, rows in zip(people.tolist(), np.split(order, starts[1:]), strict=True):
-            split = split_into_halves(table.matrix[rows], verify) if only_id in (None, person_id) else None
+            split = split_into_halves(table.matrix[rows], threshold) if only_id in (None, person_id) else None
             if split is not None:
                 is_smaller, similarity = split
                 smaller, larger = (table.sample_ids[rows[chosen]].tolist() for chosen in (is_smaller, ~is_smaller))

@@ -60,7 +60,7 @@ def read_album_people(gallery: Path, pack_digest: str, dimension: int) -> FloatA
 
 
 def album_people_problem(gallery: Path, pack_digest: str, dimension: int) -> str | None:
-    """Return why the file cannot be used and what to do, as one sentence; None if it can be used."""
+    """Return the problem of the file and what to do, as one sentence; None if it can be used."""
     path = cohort_file(gallery)
     try:
         _read(path, pack_digest, dimension)

@@ -39,9 +39,8 @@ _MIN_UNCERTAINTY = 1e-9
 class ConfusablePair:
     """Two people who are easily confused."""
 
-    # first, second: their numbers, the lower one first
-    first: int
-    second: int
+    first: int  # id of one person
+    second: int  # id of the other person, higher than `first`
     similarity: float  # cosine of their prototypes, -1..1
     expected_error: float  # fraction of photos nearer to the other person, 0..0.5, for equally many photos of both
     doubtful: tuple[int, ...] = ()  # rows of samples nearer to the other person, each left out of its own person
@@ -126,14 +125,14 @@ def share_among_lookalikes(
     probabilities
         As `Calibrator.probabilities` returns them, ``(M, K + 1)``; changed in place.
     """
-    for row, people in enumerate(positions.tolist()):
-        columns = [column for column in range(len(people)) if probabilities[row, column] > 0]
+    for row, candidates in enumerate(positions.tolist()):
+        columns = [column for column in range(len(candidates)) if probabilities[row, column] > 0]
         while len(columns) > 1 and columns[0] < _MAX_SHARING:
             first, *rest = columns
             odds = {
-                column: _odds(confusables, people, similarities[row], probabilities[row], (first, column))
+                column: _odds(confusables, candidates, similarities[row], probabilities[row], (first, column))
                 for column in rest
-                if confusables.margin_weight(people[first], people[column])
+                if confusables.margin_weight(candidates[first], candidates[column])
             }
             columns = [column for column in rest if column not in odds]
             if odds:
@@ -145,16 +144,16 @@ def share_among_lookalikes(
 
 def _odds(
     confusables: Confusables,
-    people: list[int],
+    candidates: list[int],
     similarities: FloatArray,
     probabilities: NDArray[np.float64],
     columns: tuple[int, int],
 ) -> float:
     """Return the odds of a candidate against the likelier person, whom the candidate resembles."""
     first, other = columns
-    weight = confusables.margin_weight(people[first], people[other])
+    weight = confusables.margin_weight(candidates[first], candidates[other])
     margin = float(similarities[first]) - float(similarities[other])
-    probability = confusables.probability(people[first], people[other], margin)
+    probability = confusables.probability(candidates[first], candidates[other], margin)
     by_scores = float(probabilities[other] / probabilities[first])
     return float(by_scores ** (1 - weight) * ((1 - probability) / probability) ** weight)
 
@@ -181,7 +180,7 @@ def _samples_of_pair(
 ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
     """Return the embeddings and qualities of the samples of two people, given by position."""
     if not all(0 <= position < len(people.people) for position in (first, second)):
-        raise UsageError(f"There are no people {first} and {second} among {len(people.people)}.")
+        raise UsageError(f"Expected positions from 0 to {len(people.people) - 1}, not {first} and {second}.")
     rows = people.rows_of(first), people.rows_of(second)
     return (people.vectors(rows[0]), people.vectors(rows[1])), (people.qualities(rows[0]), people.qualities(rows[1]))
 

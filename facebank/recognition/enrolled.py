@@ -33,7 +33,7 @@ class EnrolledSamples:
     """
 
     matrix: FloatArray  # L2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1
-    person_ids: NDArray[np.int64]  # numbers of the people, ``int64`` of shape ``(N,)``
+    person_ids: NDArray[np.int64]  # the person of each embedding, ``int64`` of shape ``(N,)``
     qualities: FloatArray  # ``float32`` of shape ``(N,)``, 0..1
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class EnrolledSamples:
 
     @property
     def people(self) -> NDArray[np.int64]:
-        """The distinct people's numbers, ascending, ``int64`` of shape ``(P,)``."""
+        """The distinct ids of the people, ascending, ``int64`` of shape ``(P,)``."""
         return self._groups[0]
 
     @property

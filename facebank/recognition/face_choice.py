@@ -38,7 +38,7 @@ class SeveralFaces:
         return self.sizes[0] >= TIMES_AS_LARGE * self.sizes[1]
 
 
-def choose_faces(photos: Sequence[SeveralFaces], person_faces: FloatArray, verify: float) -> list[FaceChoice]:
+def choose_faces(photos: Sequence[SeveralFaces], person_faces: FloatArray, threshold: float) -> list[FaceChoice]:
     """Choose the person's face in photos with several faces; independent of the photos' order.
 
     Parameters
@@ -47,7 +47,7 @@ def choose_faces(photos: Sequence[SeveralFaces], person_faces: FloatArray, verif
         The photos that belong to one person.
     person_faces
         The person's samples, and faces of photos with one face, ``(M, D)``; M may be 0.
-    verify
+    threshold
         The pack's verification threshold.
     """
     has_no_faces = not len(person_faces)
@@ -56,12 +56,12 @@ def choose_faces(photos: Sequence[SeveralFaces], person_faces: FloatArray, verif
     if has_no_faces and subjects:
         person_faces = np.stack(subjects)
     elif has_no_faces:
-        person_faces, explanation = _common_faces(photos, verify), "the photos have in common"
+        person_faces, explanation = _common_faces(photos, threshold), "the photos have in common"
     choices = []
     for photo in photos:
         count = len(photo.sizes)
         face_index, agreeing = (
-            _find_agreeing(photo.embeddings, person_faces, verify) if len(person_faces) else (None, 0)
+            _find_agreeing(photo.embeddings, person_faces, threshold) if len(person_faces) else (None, 0)
         )
         if photo.has_subject and (has_no_faces or not agreeing):
             times = photo.sizes[0] / photo.sizes[1]
@@ -75,21 +75,21 @@ def choose_faces(photos: Sequence[SeveralFaces], person_faces: FloatArray, verif
     return choices
 
 
-def _find_agreeing(faces: FloatArray, person_faces: FloatArray, verify: float) -> tuple[int | None, int]:
+def _find_agreeing(faces: FloatArray, person_faces: FloatArray, threshold: float) -> tuple[int | None, int]:
     """Return the index of the one face that agrees with the person's, or None if unclear, and the number that agree."""
     similarities = faces @ person_faces.T
-    agrees = similarities.max(axis=1) >= verify
+    agrees = similarities.max(axis=1) >= threshold
     means = similarities.mean(axis=1)
     best, *others = np.argsort(-means, kind="stable").tolist()
     is_clear = all(not agrees[other] or means[best] - means[other] >= CLEARLY_MORE_ALIKE for other in others)
     return (best if agrees[best] and is_clear else None), int(agrees.sum())
 
 
-def _common_faces(photos: Sequence[SeveralFaces], verify: float) -> FloatArray:
+def _common_faces(photos: Sequence[SeveralFaces], threshold: float) -> FloatArray:
     """Return the faces of the person in most of the photos; empty if unclear."""
     faces = np.concatenate([photo.embeddings for photo in photos])
     owners = np.repeat(np.arange(len(photos)), [len(photo.sizes) for photo in photos])
-    sets = linked_sets(faces @ faces.T, verify)
+    sets = linked_sets(faces @ faces.T, threshold)
     photo_counts = {number: len(np.unique(owners[sets == number])) for number in np.unique(sets).tolist()}
     max_count = max(photo_counts.values())
     candidates = [number for number, count in photo_counts.items() if count == max_count]

@@ -33,11 +33,11 @@ class FactWarningCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FactWarning:
-    """A problem of a person's samples: its code, one sentence with advice, and the ids of the samples concerned."""
+    """A problem of a person's samples."""
 
     code: FactWarningCode
-    message: str
-    samples: tuple[int, ...]
+    message: str  # one sentence with advice
+    samples: tuple[int, ...]  # ids of the samples concerned
 
 
 def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None = None) -> list[FactWarning]:
@@ -95,12 +95,7 @@ def _years_before(day: date, years: int) -> date:
 
 
 POOR = 0.5
-"""Quality of a single sample below which a person's other faces keep at most two thirds of their similarity.
-
-Measured on 29 of LFW's development people, degraded in eight ways: the mean similarity of another photo of the person
-is .57 to .62 for a sample of quality .7 and more, and at most .44 below .5, where the highest 1 % of strangers' poor
-faces reach .28 to .46 instead of .22.
-"""
+"""Quality of a single sample below which a person's other faces are clearly less similar, and poor strangers more."""
 
 
 def advice_about(gallery: Gallery, name: str) -> str | None:
@@ -122,16 +117,20 @@ class BirthDates:
     """The known birth dates of people."""
 
     days: tuple[date, ...] = ()  # earliest possible days of birth, ascending
-    people: tuple[tuple[int, str], ...] = ()  # the people's numbers and names, in the order of the days
+    people: tuple[tuple[int, str], ...] = ()  # ids and names of the people, in the order of the days
 
     @classmethod
     def from_texts(cls, born: Mapping[int, str], names: Mapping[int, str]) -> Self:
-        """Build from birth dates by person number (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) and names."""
-        days_and_ids = sorted((earliest_day(text), number) for number, text in born.items())
-        return cls(tuple(day for day, _ in days_and_ids), tuple((number, names[number]) for _, number in days_and_ids))
+        """Build from birth dates (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) and names, both by person id."""
+        days_and_ids = sorted((earliest_day(text), person_id) for person_id, text in born.items())
+        days, people = (
+            [day for day, _ in days_and_ids],
+            [(person_id, names[person_id]) for _, person_id in days_and_ids],
+        )
+        return cls(tuple(days), tuple(people))
 
     def born_after(self, taken_at: datetime) -> dict[int, str]:
-        """Return the names, by number, of the people born after a photo was taken."""
+        """Return the names, by person id, of the people born after a photo was taken."""
         if not self.days or taken_at.date() + TOLERANCE >= self.days[-1]:
             return {}
         return dict(self.people[bisect_right(self.days, taken_at.date() + TOLERANCE) :])
@@ -152,7 +151,7 @@ def identify_without_unborn(
     faces, denied
         As for `Recognizer.identify`.
     unborn
-        Names of the people born later, by number.
+        Names of the people born later, by person id.
     """
     excluded = [people | unborn.keys() for people in denied]
     # Each face alone, because names that are withheld do not compete.

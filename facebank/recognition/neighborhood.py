@@ -31,10 +31,8 @@ class Neighborhood:
 
     # similarity of each sample to its person's other samples, ``float32`` of shape ``(N,)``; NaN if there are none
     own: FloatArray
-    # other, nearest: similarity to the most similar other person, and that person's number, ``(N,)``; -1 each without
-    # one
-    other: FloatArray
-    nearest: NDArray[np.int64]
+    other: FloatArray  # similarity to the most similar other person, ``float32`` of shape ``(N,)``; -1 without one
+    nearest: NDArray[np.int64]  # id of that person, ``(N,)``; -1 without one
     # samples nearer to another person, and as near as most of that person's photos, ``(N,)``
     mislabeled: NDArray[np.bool_]
     # other samples less similar to their person's others than photos of one person usually are, ``(N,)``
@@ -89,13 +87,13 @@ def nearly_equal_samples(
     index, first_rows, second_rows, similarities = enrolled.index, [], [], []
     for start in range(0, index.count, _SAMPLES_PER_BLOCK):
         rows = np.arange(start, min(start + _SAMPLES_PER_BLOCK, index.count))
-        vectors = index.vectors(rows)
-        for row, vector, near in zip(
-            rows, vectors, index.nearest_samples.within(vectors.astype(np.float64), threshold), strict=True
+        embeddings = index.vectors(rows)
+        for row, embedding, near in zip(
+            rows, embeddings, index.nearest_samples.within(embeddings.astype(np.float64), threshold), strict=True
         ):
             later = near[near > row]
             if len(later):
-                cosines_of_row = cosines(vector, index.vectors(later))
+                cosines_of_row = cosines(embedding, index.vectors(later))
                 is_equal = cosines_of_row >= threshold
                 first_rows.append(np.full(int(is_equal.sum()), row))
                 second_rows.append(later[is_equal])

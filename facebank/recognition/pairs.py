@@ -48,22 +48,16 @@ class PairModel:
     """
 
     steepness: float  # logarithm of a margin's weight
-    # of_margin, of_similarity, of_samples: how the weight depends on the pair's mean margin (power), on one minus the
-    # prototypes' cosine (negative power), and on the sum of the inverse numbers of samples (in the logarithm)
-    of_margin: float
-    of_similarity: float
-    of_samples: float
-    # prior_photos, prior_margin, prior_of_distance: the typical margin: a constant, and a multiple of one minus the
-    # prototypes' cosine; its weight in photos (logarithm)
-    prior_photos: float
-    prior_margin: float
-    prior_of_distance: float
+    of_margin: float  # power of the pair's mean margin in the weight
+    of_similarity: float  # negative power of one minus the prototypes' cosine in the weight
+    of_samples: float  # factor of the sum of the inverse numbers of samples in the weight's logarithm
+    prior_photos: float  # logarithm of the typical margin's weight, in photos
+    prior_margin: float  # constant part of the typical margin
+    prior_of_distance: float  # part of the typical margin per one minus the prototypes' cosine
     lean: float  # offset towards the person with more samples, per logarithm of their ratio
-    # doubt, doubt_photos, doubt_of_photo: logarithms of the typical fraction of misfiled faces, its weight in photos,
-    # and the contribution of each photo that is nearer to the other person
-    doubt: float
-    doubt_photos: float
-    doubt_of_photo: float
+    doubt: float  # logarithm of the typical fraction of misfiled faces
+    doubt_photos: float  # logarithm of that fraction's weight, in photos
+    doubt_of_photo: float  # logarithm of the contribution of each photo that is nearer to the other person
 
     @staticmethod
     def names() -> tuple[str, ...]:
@@ -80,9 +74,8 @@ class PairMargins:
     """The leave-one-out margins of two people's enrolled photos."""
 
     similarity: float  # cosine of the prototypes, -1..1
-    # first, second: number of samples of each
-    first: int
-    second: int
+    first: int  # number of samples of the first person
+    second: int  # number of samples of the second person
     margins: tuple[float, ...] = ()  # for each photo that could be left out, its margin towards its own person
 
     @classmethod

@@ -25,9 +25,8 @@ class Ranking:
     """The likeliest people of each of M probes, best first."""
 
     positions: NDArray[np.int64]  # indices into the enrolled people, ``(M, K)``
-    # scores, similarities: ``float32`` of shape ``(M, K)``; a denied person's score is minus infinity
-    scores: FloatArray
-    similarities: FloatArray
+    scores: FloatArray  # ``float32`` of shape ``(M, K)``; minus infinity for a denied person
+    similarities: FloatArray  # cosines with the people's prototypes, ``float32`` of shape ``(M, K)``
     # of these people and, last, of a stranger, ``(M, K + 1)``; None for an uncalibrated pack
     probabilities: NDArray[np.float64] | None
 

@@ -79,7 +79,7 @@ class Recognizer:
     Parameters
     ----------
     people, names
-        The enrolled people, and their names by number.
+        The enrolled people, and their names by id.
     scorer
         The classifier, fitted to the same samples.
     rule
@@ -122,7 +122,7 @@ class Recognizer:
     ) -> None:
         fitted = [scorer] if hidden_mouth_scorer is None else [scorer, hidden_mouth_scorer]
         if not all(np.array_equal(candidate.people, people.people) for candidate in fitted):
-            raise UsageError("The classifier was fitted to people other than the enrolled ones.")
+            raise UsageError("The classifier was fitted to people other than the enrolled ones: fit it to these.")
         self._index = people
         self._people = people.people
         self.samples = people.counts
@@ -147,7 +147,7 @@ class Recognizer:
         faces
             Probes, with embeddings of the same pack as the enrolled ones.
         denied
-            For each face, the numbers of people for whom it was denied; empty if there are no denials.
+            For each face, the ids of people for whom it was denied; empty if there are no denials.
 
         Raises
         ------
@@ -413,7 +413,7 @@ class Recognizer:
         return (Decision.KNOWN, Reason.MATCH) if doubt is None else (Decision.UNCERTAIN, doubt)
 
     def _doubt_about_runner_up(self, ranking: Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
-        """Return why the best person cannot be separated from a runner-up; None if it can."""
+        """Return the reason for doubt between the best person and a runner-up; None if there is none."""
         first, *others = ranking.positions[row].tolist()
         for column, (other, is_near) in enumerate(zip(others, self._too_near(ranking, row).tolist(), strict=True), 1):
             if not np.isfinite(ranking.scores[row, column]):
@@ -440,9 +440,9 @@ class Recognizer:
             return a / max(a + b, _MIN_TOTAL)
         if self._confusables is None:
             return 1.0
-        first, b = ranking.positions[row, [0, column]].tolist()
+        first, other = ranking.positions[row, [0, column]].tolist()
         margin = float(ranking.similarities[row, 0]) - float(ranking.similarities[row, column])
-        return self._confusables.probability(first, b, margin)
+        return self._confusables.probability(first, other, margin)
 
     def _is_beyond_doubt(self, ranking: Ranking, row: int) -> bool:
         if ranking.probabilities is None:

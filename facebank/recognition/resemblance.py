@@ -57,9 +57,9 @@ class OtherPeople:
     people
         The enrolled people; None if there are none.
     excluded
-        Numbers of people to exclude.
+        Ids of people to exclude.
     further
-        Samples, ``(N, D)``, of additional people by number.
+        Samples, ``(N, D)``, of additional people by id.
     """
 
     def __init__(
@@ -74,32 +74,32 @@ class OtherPeople:
         self._nearest_cache: dict[bytes, int | None] = {}
 
     @classmethod
-    def from_samples(cls, owners: NDArray[np.int64], matrix: FloatArray) -> Self:
-        """Build from samples: owners ``(N,)`` and embeddings ``(N, D)``."""
-        if not len(owners):
+    def from_samples(cls, person_ids: NDArray[np.int64], embeddings: FloatArray) -> Self:
+        """Build from samples: person ids ``(N,)`` and embeddings ``(N, D)``."""
+        if not len(person_ids):
             return cls(None)
-        return cls(PeopleIndex.from_samples(matrix, owners, np.ones(len(owners), dtype=np.float32)))
+        return cls(PeopleIndex.from_samples(embeddings, person_ids, np.ones(len(person_ids), dtype=np.float32)))
 
-    def nearest(self, vector: FloatArray) -> int | None:
-        """Return the number of the person most similar to a face or a mean of faces, ``(D,)``, or None."""
-        key = vector.tobytes()
+    def nearest(self, embedding: FloatArray) -> int | None:
+        """Return the id of the person most similar to a face or a mean of faces, ``(D,)``, or None."""
+        key = embedding.tobytes()
         if key not in self._nearest_cache:
-            similarities = {person_id: self.similarity(person_id, vector) for person_id in self._further}
+            similarities = {person_id: self.similarity(person_id, embedding) for person_id in self._further}
             if self._people is not None:
-                similarities |= self._nearest_of(self._people, vector)
+                similarities |= self._nearest_of(self._people, embedding)
             self._nearest_cache[key] = min(
                 similarities, key=lambda person_id: (-similarities[person_id], person_id), default=None
             )
         return self._nearest_cache[key]
 
-    def similarity(self, person_id: int, vector: FloatArray) -> float:
+    def similarity(self, person_id: int, embedding: FloatArray) -> float:
         """Return the mean similarity of a face, or of a mean of faces, to a person's samples."""
-        return float(products(vector, self.samples(person_id)).mean())
+        return float(products(embedding, self.samples(person_id)).mean())
 
-    def agreement(self, person_id: int, verify: float) -> float:
+    def agreement(self, person_id: int, threshold: float) -> float:
         """Return the mean similarity of two of a person's samples; see `mean_pair`."""
         samples = self.samples(person_id)
-        return mean_pair(samples.sum(axis=0), len(samples), verify)
+        return mean_pair(samples.sum(axis=0), len(samples), threshold)
 
     def samples(self, person_id: int) -> FloatArray:
         """Return a person's samples, ``(N, D)``."""
@@ -107,31 +107,31 @@ class OtherPeople:
             return self._further[person_id]
         return self._people.vectors(self._people.rows_of(int(self._people.people.searchsorted(person_id))))
 
-    def _nearest_of(self, people: PeopleIndex, vector: FloatArray) -> dict[int, float]:
-        """Return the enrolled people who may be nearest, because no mean exceeds the maximum over samples."""
-        rows, similarities, complete_above = people.samples_near(vector)
+    def _nearest_of(self, people: PeopleIndex, embedding: FloatArray) -> dict[int, float]:
+        """Return similarities, by person id, of the people who may be nearest: no mean exceeds the best sample's."""
+        rows, similarities, complete_above = people.samples_near(embedding)
         order = np.argsort(-similarities, kind="stable")
-        near, count = self._similarities(people, rows[order[:_FIRST_SAMPLES]], vector), _FURTHER_SAMPLES
+        near, count = self._similarities(people, rows[order[:_FIRST_SAMPLES]], embedding), _FURTHER_SAMPLES
         others = order[_FIRST_SAMPLES:]
         if near:  # most others cannot be nearer
             others = others[similarities[others] >= max(near.values()) - _ROUNDING]
-        near |= self._similarities(people, rows[others], vector)
+        near |= self._similarities(people, rows[others], embedding)
         while not near and count < 8 * people.count:
-            (rows,) = people.nearest_samples.near(vector.astype(np.float64)[None], count)
-            near, count = self._similarities(people, rows, vector), 8 * count
+            (rows,) = people.nearest_samples.near(embedding.astype(np.float64)[None], count)
+            near, count = self._similarities(people, rows, embedding), 8 * count
         floor = max(near.values(), default=np.inf) - _ROUNDING
         if floor > complete_above:
             return near
-        return self._similarities(people, people.samples_within(vector, floor), vector)
+        return self._similarities(people, people.samples_within(embedding, floor), embedding)
 
-    def _similarities(self, people: PeopleIndex, rows: NDArray[np.int64], vector: FloatArray) -> dict[int, float]:
-        """Return similarities by person number, of the owners of some samples."""
+    def _similarities(self, people: PeopleIndex, rows: NDArray[np.int64], embedding: FloatArray) -> dict[int, float]:
+        """Return the mean similarities, by person id, of the people of some samples."""
         positions = np.unique(people.owners(rows))
         positions = positions[~np.isin(people.people[positions], list(self._excluded))]
         if not len(positions):
             return {}
-        vectors, starts, _ = people.samples_of(positions)
-        means = np.add.reduceat(products(vector, vectors), starts) / people.counts[positions]
+        embeddings, starts, _ = people.samples_of(positions)
+        means = np.add.reduceat(products(embedding, embeddings), starts) / people.counts[positions]
         return dict(zip(people.people[positions].tolist(), means.tolist(), strict=True))
 
 
@@ -153,10 +153,8 @@ class Doubt(NamedTuple):
 
     kind: DoubtKind
     own: float | None  # mean similarity to the person's other faces; None without any
-    # other, person: mean similarity to the samples of the most similar other person, and the person's number; None if
-    # there is none
-    other: float | None
-    person: int | None
+    other: float | None  # mean similarity to the samples of the most similar other person; None if there is none
+    person: int | None  # id of that other person; None if there is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +171,7 @@ class FaceSetComparison:
     is_split: bool = False
 
 
-def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verify: float) -> FaceSetComparison:
+def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, threshold: float) -> FaceSetComparison:
     """Compare the faces offered for one person with the person's samples and with other people.
 
     Parameters
@@ -184,43 +182,43 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
         The person's samples, ``(M, D)``; M may be 0.
     others
         The other enrolled people.
-    verify
+    threshold
         The pack's verification threshold.
     """
     count = len(offered)
     faces = np.concatenate([offered, samples])
-    sets = linked_sets(faces @ faces.T, LINKED * verify)
-    foreign = _sets_of_others(offered, sets[:count], set(sets[count:].tolist()), others, verify)
+    sets = linked_sets(faces @ faces.T, LINKED * threshold)
+    foreign = _sets_of_others(offered, sets[:count], set(sets[count:].tolist()), others, threshold)
     main, tied = _main_set(sets, count, foreign)
-    own, is_unlike = _measure(faces, main, count, verify)
-    nearer = _sets_nearer_to_others(offered, sets[:count], tied, own, others, verify=verify)
+    own, is_unlike = _measure(faces, main, count, threshold)
+    nearer = _sets_nearer_to_others(offered, sets[:count], tied, own, others, threshold=threshold)
     if nearer:
         foreign.update(nearer)
         main, tied = _main_set(sets, count, foreign)
-        own, is_unlike = _measure(faces, main, count, verify)
-    is_split = bool(tied) and _may_be_one_person(faces, sets, tied, verify)
+        own, is_unlike = _measure(faces, main, count, threshold)
+    is_split = bool(tied) and _may_be_one_person(faces, sets, tied, threshold)
     if is_split:
         tied = set()
     for drop_unlike in (False, True):  # measure again without doubtful faces, first those nearer to another person
-        dropped = is_unlike if drop_unlike else _nearer_to_others(faces, main, own, others, verify)
+        dropped = is_unlike if drop_unlike else _nearer_to_others(faces, main, own, others, threshold)
         remaining = main & ~np.pad(dropped, (0, len(samples)))
         if remaining.any() and (remaining != main).any():
             main = remaining
-            own, is_unlike = _measure(faces, main, count, verify)
+            own, is_unlike = _measure(faces, main, count, threshold)
     if not len(samples) and count > 1 and is_unlike.all():
         tied = set(sets.tolist())  # unlike each other, with no evidence which are the person's
     is_bigger = np.bincount(sets)[sets] > main.sum()
-    own_alike = _agreement(faces, main, verify)
+    own_alike = _agreement(faces, main, threshold)
     doubts: list[Doubt | None] = []
     for index, set_number in enumerate(sets[:count].tolist()):
         own_similarity = None if np.isnan(own[index]) else float(own[index])
         other_person = foreign.get(set_number, others.nearest(offered[index]))
         other = None if other_person is None else others.similarity(other_person, offered[index])
-        more_alike = 0.0 if other_person is None else own_alike - others.agreement(other_person, verify)
+        more_alike = 0.0 if other_person is None else own_alike - others.agreement(other_person, threshold)
         is_new = set_number not in sets[count:]
         kind = None
         if set_number in foreign or (
-            other is not None and is_nearer_to_another(own_similarity, other, more_alike, verify)
+            other is not None and is_nearer_to_another(own_similarity, other, more_alike, threshold)
         ):
             kind = DoubtKind.ANOTHER
         elif set_number in tied:
@@ -228,11 +226,11 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
         elif is_unlike[index]:
             kind = DoubtKind.OUTVOTED if len(samples) and is_new and is_bigger[index] else DoubtKind.UNLIKE
         doubts.append(None if kind is None else Doubt(kind, own_similarity, other, other_person))
-    similar = _similar_other(faces, main, others, verify)
+    similar = _similar_other(faces, main, others, threshold)
     return FaceSetComparison(tuple(doubts), main, sets, similar, is_split)
 
 
-def is_nearer_to_another(own: float | None, other: float, more_alike: float, verify: float) -> bool:
+def is_nearer_to_another(own: float | None, other: float, more_alike: float, threshold: float) -> bool:
     """Return whether a face is more likely another person's.
 
     Parameters
@@ -243,27 +241,26 @@ def is_nearer_to_another(own: float | None, other: float, more_alike: float, ver
         Mean similarity to the other person's samples.
     more_alike
         Mean pair of the person minus that of the other: faces of children and poor photos resemble all faces less.
-    verify
+    threshold
         The pack's verification threshold.
     """
     if own is None:
-        return other >= FIRST_LIKE_ANOTHER * verify
+        return other >= FIRST_LIKE_ANOTHER * threshold
     nearer = other - own + ALIKE_FRACTION * more_alike
-    return other >= MIN_LIKE_ANOTHER * verify and nearer >= NEARER * verify
+    return other >= MIN_LIKE_ANOTHER * threshold and nearer >= NEARER * threshold
 
 
-def is_one_person(a: FloatArray, b: FloatArray, verify: float) -> bool:
+def is_one_person(a: FloatArray, b: FloatArray, threshold: float) -> bool:
     """Return whether two non-empty sets of faces, ``(N, D)`` and ``(M, D)``, are as similar as the faces within each.
 
-    Each set must be mostly of one person. Joins 1 to 2 % of siblings, and 58 to 85 % of folders of one person's web
-    photos, more with more photos: ``benchmarks/folders_of_one_person.py``.
+    Each set must be mostly of one person. Rates: ``python -m benchmarks.folders_of_one_person``.
     """
     similarity = float(a.mean(axis=0) @ b.mean(axis=0))
-    agreements = [mean_pair(faces.sum(axis=0), len(faces), verify) for faces in (a, b)]
-    return similarity >= max(verify, sum(agreements) / 2 - SET_BELOW_ALIKE * verify)
+    agreements = [mean_pair(faces.sum(axis=0), len(faces), threshold) for faces in (a, b)]
+    return similarity >= max(threshold, sum(agreements) / 2 - SET_BELOW_ALIKE * threshold)
 
 
-def split_into_halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] | None:
+def split_into_halves(faces: FloatArray, threshold: float) -> tuple[NDArray[np.bool_], float] | None:
     """Return the smaller of two halves of a person's faces that look like two people.
 
     For the rates see `facebank.recognition.audit.find_halves`.
@@ -272,7 +269,7 @@ def split_into_halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool
     ----------
     faces
         The person's samples, ``(N, D)``.
-    verify
+    threshold
         The pack's verification threshold.
 
     Returns
@@ -282,9 +279,9 @@ def split_into_halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool
         halves of at least two faces.
     """
     similarities = faces @ faces.T
-    if len(faces) < 4 or similarities.min() >= LINKED * verify:
+    if len(faces) < 4 or similarities.min() >= LINKED * threshold:
         return None
-    sets = linked_sets(similarities, LINKED * verify)
+    sets = linked_sets(similarities, LINKED * threshold)
     sizes = np.bincount(sets)
     if np.sort(sizes)[-2:].min() < 2 or len(sizes) < 2:
         return None
@@ -294,21 +291,21 @@ def split_into_halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool
         is_smaller[index] = similarities[index][sets == smaller].mean() > similarities[index][sets == larger].mean()
     a, b = faces[is_smaller], faces[~is_smaller]
     similarity = float(a.mean(axis=0) @ b.mean(axis=0))
-    agreement = sum(mean_pair(half.sum(axis=0), len(half), verify) for half in (a, b)) / 2
-    if agreement - similarity < APART * verify:
+    agreement = sum(mean_pair(half.sum(axis=0), len(half), threshold) for half in (a, b)) / 2
+    if agreement - similarity < APART * threshold:
         return None
     return (is_smaller if 2 * is_smaller.sum() <= len(faces) else ~is_smaller), similarity
 
 
-def mean_pair(total: FloatArray, count: int, verify: float) -> float:
+def mean_pair(total: FloatArray, count: int, threshold: float) -> float:
     """Return the mean similarity of two of `count` faces with the sum `total`, ``(D,)``, shrunken towards `TYPICAL`."""
     similar = (float(total @ total) - count) / 2
     weight = count * (count - 1) / 2
-    return (similar + TYPICAL * verify * _PAIRS_OF_TYPICAL) / (weight + _PAIRS_OF_TYPICAL)
+    return (similar + TYPICAL * threshold * _PAIRS_OF_TYPICAL) / (weight + _PAIRS_OF_TYPICAL)
 
 
 def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]:
-    """Cluster faces by average linkage; SciPy's takes half a second to import.
+    """Cluster faces by average linkage, without importing SciPy.
 
     Parameters
     ----------
@@ -344,7 +341,7 @@ def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]
 
 
 def _sets_of_others(
-    offered: FloatArray, sets: NDArray[np.int64], sampled: set[int], others: OtherPeople, verify: float
+    offered: FloatArray, sets: NDArray[np.int64], sampled: set[int], others: OtherPeople, threshold: float
 ) -> dict[int, int]:
     """Return the sets without a sample that are clearly another person's, with that person."""
     foreign: dict[int, int] = {}
@@ -354,26 +351,26 @@ def _sets_of_others(
         best = others.nearest(total / count)
         if best is None:
             break
-        minimum = FIRST_LIKE_ANOTHER * verify
+        minimum = FIRST_LIKE_ANOTHER * threshold
         if count > 1:
-            agreement = (mean_pair(total, count, verify) + others.agreement(best, verify)) / 2
-            minimum = max(agreement - SET_BELOW_ALIKE * verify, SET_LIKE_ANOTHER * verify)
+            agreement = (mean_pair(total, count, threshold) + others.agreement(best, threshold)) / 2
+            minimum = max(agreement - SET_BELOW_ALIKE * threshold, SET_LIKE_ANOTHER * threshold)
         if others.similarity(best, total / count) >= minimum:
             foreign[set_number] = best
     return foreign
 
 
 def _nearer_to_others(
-    faces: FloatArray, main: NDArray[np.bool_], own: FloatArray, others: OtherPeople, verify: float
+    faces: FloatArray, main: NDArray[np.bool_], own: FloatArray, others: OtherPeople, threshold: float
 ) -> NDArray[np.bool_]:
     nearer = np.zeros(len(own), dtype=np.bool_)
-    agreement = _agreement(faces, main, verify)
+    agreement = _agreement(faces, main, threshold)
     for index, face in enumerate(faces[: len(own)]):
         other_person = None if np.isnan(own[index]) else others.nearest(face)
         if other_person is not None:
             other = others.similarity(other_person, face)
-            more_alike = agreement - others.agreement(other_person, verify)
-            nearer[index] = is_nearer_to_another(float(own[index]), other, more_alike, verify)
+            more_alike = agreement - others.agreement(other_person, threshold)
+            nearer[index] = is_nearer_to_another(float(own[index]), other, more_alike, threshold)
     return nearer
 
 
@@ -384,7 +381,7 @@ def _sets_nearer_to_others(
     own: FloatArray,
     others: OtherPeople,
     *,
-    verify: float,
+    threshold: float,
 ) -> dict[int, int]:
     """Return the tied sets that are nearer to another person, with that person."""
     nearer: dict[int, int] = {}
@@ -396,16 +393,16 @@ def _sets_nearer_to_others(
         best = others.nearest(mean)
         if best is None:
             break
-        if is_nearer_to_another(float(own[in_set].mean()), others.similarity(best, mean), 0.0, verify):
+        if is_nearer_to_another(float(own[in_set].mean()), others.similarity(best, mean), 0.0, threshold):
             nearer[set_number] = best
     return nearer
 
 
-def _may_be_one_person(faces: FloatArray, sets: NDArray[np.int64], tied: set[int], verify: float) -> bool:
+def _may_be_one_person(faces: FloatArray, sets: NDArray[np.int64], tied: set[int], threshold: float) -> bool:
     """Return whether tied sets of several faces each are more similar than strangers."""
     means = [faces[sets == set_number].mean(axis=0) for set_number in tied]
     similarities = [float(a @ b) for index, a in enumerate(means) for b in means[:index]]
-    return (sets == min(tied)).sum() > 1 and min(similarities) >= LIKE_NOBODY * verify
+    return (sets == min(tied)).sum() > 1 and min(similarities) >= LIKE_NOBODY * threshold
 
 
 def _main_set(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple[NDArray[np.bool_], set[int]]:
@@ -421,21 +418,21 @@ def _main_set(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> t
 
 
 def _measure(
-    faces: FloatArray, main: NDArray[np.bool_], count: int, verify: float
+    faces: FloatArray, main: NDArray[np.bool_], count: int, threshold: float
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Return the first `count` faces' mean similarity to the person's others (NaN if none), and which are low."""
     others = int(main.sum()) - main.astype(np.int64)
     sums = faces @ faces[main].sum(axis=0) - main
     own = np.where(others > 0, sums / np.maximum(others, 1), np.nan).astype(np.float32)[:count]
-    return own, own < UNLIKE * verify + UNLIKE_SLOPE * _agreement(faces, main, verify)
+    return own, own < UNLIKE * threshold + UNLIKE_SLOPE * _agreement(faces, main, threshold)
 
 
-def _agreement(faces: FloatArray, main: NDArray[np.bool_], verify: float) -> float:
-    return mean_pair(faces[main].sum(axis=0), int(main.sum()), verify)
+def _agreement(faces: FloatArray, main: NDArray[np.bool_], threshold: float) -> float:
+    return mean_pair(faces[main].sum(axis=0), int(main.sum()), threshold)
 
 
 def _similar_other(
-    faces: FloatArray, main: NDArray[np.bool_], others: OtherPeople, verify: float
+    faces: FloatArray, main: NDArray[np.bool_], others: OtherPeople, threshold: float
 ) -> tuple[int, float] | None:
     if main.sum() < 2:
         return None
@@ -444,8 +441,8 @@ def _similar_other(
     if best is None:
         return None
     similarity = others.similarity(best, mean)
-    agreement = (_agreement(faces, main, verify) + others.agreement(best, verify)) / 2
-    if similarity < max(SET_LOOKS_LIKE_ANOTHER * verify, agreement - SET_BELOW_ALIKE * verify):
+    agreement = (_agreement(faces, main, threshold) + others.agreement(best, threshold)) / 2
+    if similarity < max(SET_LOOKS_LIKE_ANOTHER * threshold, agreement - SET_BELOW_ALIKE * threshold):
         return None
     return best, similarity
 

@@ -38,7 +38,7 @@ class PersonScorer(Protocol):
 
     @property
     def people(self) -> NDArray[np.int64]:
-        """The people's numbers, ascending: ``int64`` of shape ``(P,)``."""
+        """The ids of the people, ascending, ``int64`` of shape ``(P,)``."""
         ...
 
     def scores(self, probes: FloatArray) -> FloatArray:
@@ -66,7 +66,7 @@ class LinearScorer:
     Parameters
     ----------
     people
-        The people's numbers, ascending, ``int64`` of shape ``(P,)``.
+        Ids of the people, ascending, ``int64`` of shape ``(P,)``.
     weights, biases
         ``float32`` of shapes ``(P, D)`` and ``(P,)``; a score is ``probe @ weights.T + biases``.
     center
@@ -159,8 +159,8 @@ class KnnScorer:
 
     def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
         """Score one probe for some people."""
-        vectors, _, _ = self._index.samples_of(positions)
-        (votes,) = self._votes(products(probe, vectors)[None], self._index.counts[positions])
+        embeddings, _, _ = self._index.samples_of(positions)
+        (votes,) = self._votes(products(probe, embeddings)[None], self._index.counts[positions])
         return np.asarray(votes, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
@@ -197,7 +197,7 @@ class KernelScorer:
     Parameters
     ----------
     people
-        The people's numbers, ascending, ``int64`` of shape ``(P,)``.
+        Ids of the people, ascending, ``int64`` of shape ``(P,)``.
     support
         L2-normalized support vectors as seen from the center, ``(S, D)``.
     duals, biases
@@ -254,7 +254,8 @@ def check_background(background: Background | None, enrolled: EnrolledSamples) -
     """Raise `UsageError` if the background has a different dimension than the samples."""
     if background is not None and background.dimension != enrolled.dimension:
         raise UsageError(
-            f"The background is of length {background.dimension}, the gallery's embeddings of {enrolled.dimension}."
+            f"The background is of length {background.dimension}, the gallery's embeddings of {enrolled.dimension}: "
+            "use the background of the gallery's pack."
         )
 
 
@@ -302,16 +303,17 @@ def _blocks(rows: int, dimension: int) -> Iterator[slice]:
 
 def _check_center(center: FloatArray | None, dimension: int) -> FloatArray | None:
     if center is not None and (center.shape != (dimension,) or not np.isfinite(center).all()):
-        raise UsageError(f"The background is of length {len(center)}, the gallery's embeddings of {dimension}.")
+        raise UsageError(
+            f"The background is of length {len(center)}, the gallery's embeddings of {dimension}: use the background "
+            "of the gallery's pack."
+        )
     return center
 
 
 WORN_PENALTY = 0.12
-"""Penalty of a person all of whose samples wear a mask; proportional to the fraction of masked samples.
+"""Penalty of a person whose samples all wear a mask; proportional to the fraction of masked samples.
 
-Two people in masks are more similar than without. On LFW's development people with drawn masks, with one bare and one
-masked photo each, masked strangers above the threshold of bare faces fall from 6.3 to 1.0 % (1.5 % without the masked
-photo), and missed masked photos from 18.2 to 11.6 %: ``python -m benchmarks.masked_samples``.
+Two people in masks are more similar than without. Chosen with ``python -m benchmarks.masked_samples``.
 """
 
 

@@ -158,12 +158,12 @@ def check_settings(settings: DecisionSettings | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a gallery: its key, its effective value, its default, and whether it is stored in the gallery."""
+    """One setting of a gallery."""
 
-    key: str
-    value: Value
+    key: str  # one of `KEYS`
+    value: Value  # the effective value
     default: Value
-    is_set: bool
+    is_set: bool  # whether the value is stored in the gallery
 
 
 KEYS = tuple(field.name for field in fields(DecisionSettings))
@@ -222,7 +222,7 @@ def _is_valid(key: str, value: object) -> bool:
 
 
 def _number_check(rule: str, fits: Callable[[float], bool]) -> Callable[[object], float]:
-    """Return a check for numbers accepted by `fits`; `rule` begins the error message."""
+    """Return a check of numbers that `fits` accepts; `rule` begins the error message."""
 
     def check(value: object) -> float:
         number = _number(value)

@@ -1,7 +1,6 @@
 """One-vs-rest hyperplanes, solved for all people at once.
 
-Solving the problems one by one takes minutes for a thousand people; with shared matrix products it takes about a
-second. For each person
+The problems share their matrix products, which is much faster than solving them one by one. For each person
 
     minimize over w  1/2 |w|^2 + strength * sum_i weight_i * loss(sign_i * w . (row_i, 1))
 

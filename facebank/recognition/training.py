@@ -39,7 +39,7 @@ FITTED = ("svm", "svm-rbf", "logistic")  # the fitted ones of `CLASSIFIERS`
 SVM_STRENGTH, LOGISTIC_STRENGTH = 1.0, 10.0  # weights of the losses, chosen on LFW's development people
 GAMMA = 1.0  # coefficient of the RBF kernel, for embeddings of length 1
 DRAWS, KERNEL_DRAWS = 1_000, 500  # draws from the background, for a linear and for a kernel machine
-MAX_KERNEL_SAMPLES = 500  # samples of a kernel SVM: half a second on one core; twice as many take four times as long
+MAX_KERNEL_SAMPLES = 500  # maximum number of samples for a kernel SVM, whose fitting time grows fast with it
 _JITTER = 1e-5
 _SEED = 0
 
@@ -75,10 +75,9 @@ class Coefficients:
     """The result of fitting."""
 
     classifier: str  # one of `FITTED`
-    people: NDArray[np.int64]  # the people's numbers, ascending, ``int64`` of shape ``(P,)``
-    # weights, biases: ``float32`` of shapes ``(P, D)`` and ``(P,)``; weights of a kernel SVM are ``(P, S)``
-    weights: FloatArray
-    biases: FloatArray
+    people: NDArray[np.int64]  # ids of the people, ascending, ``int64`` of shape ``(P,)``
+    weights: FloatArray  # ``float32`` of shape ``(P, D)``; of a kernel SVM ``(P, S)``
+    biases: FloatArray  # ``float32`` of shape ``(P,)``
     center: FloatArray  # origin subtracted from embeddings, ``float32`` of shape ``(D,)``
     support: FloatArray  # a kernel SVM's support vectors, ``float32`` of shape ``(S, D)``; else S is 0
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facebank.album.groups.naming import NamedGroup
     from facebank.album.videos import SeenVideo
     from facebank.gallery import ForgetReport, MergedPerson
+    from facebank.media import Shard
     from facebank.operations.feedback import Feedback
     from facebank.operations.import_compreface import ImportedExample
     from facebank.recognition.audit import Finding
@@ -31,7 +32,7 @@ _DEGREES = 90  # per quarter turn
 
 
 def photo_record(photo: Photo) -> Record:
-    """Return a photo with the identities of its faces."""
+    """Return the JSON object of a photo with the identities of its faces."""
     return {
         "image": photo.path,
         "width": photo.width or None,
@@ -43,7 +44,7 @@ def photo_record(photo: Photo) -> Record:
 
 
 def face_record(face: Face) -> Record:
-    """Return a face with its identity."""
+    """Return the JSON object of a face with its identity."""
     return {
         **found_face_record(face),
         "decision": face.decision,
@@ -57,7 +58,7 @@ def face_record(face: Face) -> Record:
 
 
 def found_face_record(face: Face) -> Record:
-    """Return a face without an identity."""
+    """Return the JSON object of a detected face, without an identity."""
     return {
         "box": round_coordinates(face.box.tolist()),
         "landmarks": [round_coordinates(point) for point in face.landmarks.tolist()],
@@ -67,7 +68,7 @@ def found_face_record(face: Face) -> Record:
 
 
 def candidate_record(candidate: Candidate) -> Record:
-    """Return a candidate of an identity."""
+    """Return the JSON object of a candidate of an identity."""
     return {
         "person": candidate.person,
         "similarity": candidate.similarity,
@@ -76,7 +77,7 @@ def candidate_record(candidate: Candidate) -> Record:
 
 
 def verification_record(verification: Verification) -> Record:
-    """Return the comparison of two photos."""
+    """Return the JSON object of the comparison of two photos."""
     return {
         "a": verification.a,
         "b": verification.b,
@@ -88,7 +89,7 @@ def verification_record(verification: Verification) -> Record:
 
 
 def enrolled_record(photo: EnrolledPhoto) -> Record:
-    """Return the outcome of a photo at enrollment."""
+    """Return the JSON object of the outcome of a photo at enrollment."""
     return {
         "image": photo.path,
         "person": photo.person,
@@ -103,7 +104,7 @@ def enrolled_record(photo: EnrolledPhoto) -> Record:
 
 
 def imported_record(example: ImportedExample) -> Record:
-    """Return the outcome of an example imported from a CompreFace service."""
+    """Return the JSON object of the outcome of an example imported from a CompreFace service."""
     return {
         "image_id": example.image_id,
         "subject": example.subject,
@@ -116,7 +117,7 @@ def imported_record(example: ImportedExample) -> Record:
 
 
 def feedback_record(feedback: Feedback) -> Record:
-    """Return the outcome of feedback on a face, without the id of the new sample or stranger."""
+    """Return the JSON object of the outcome of feedback on a face, without the id of the new sample or stranger."""
     return {
         "image": feedback.path,
         "face": feedback.face_number,
@@ -129,7 +130,7 @@ def feedback_record(feedback: Feedback) -> Record:
 
 
 def person_record(person: Person) -> Record:
-    """Return a person."""
+    """Return the JSON object of a person."""
     return {
         "person": person.name,
         "samples": person.sample_count,
@@ -140,7 +141,7 @@ def person_record(person: Person) -> Record:
 
 
 def forgotten_record(person: Person, copies: Copies, forgotten: ForgetReport | None) -> Record:
-    """Return the outcome of forgetting a person, and the derived files; `forgotten` is None in a dry run."""
+    """Return the JSON object of the outcome of forgetting a person; `forgotten` is None in a dry run."""
     return {
         "person": person.name,
         "samples": person.sample_count if forgotten is None else forgotten.samples,
@@ -150,7 +151,7 @@ def forgotten_record(person: Person, copies: Copies, forgotten: ForgetReport | N
 
 
 def removed_sample_record(sample_id: int, copies: Copies, forgotten: ForgetReport | None) -> Record:
-    """Return the outcome of removing a sample, and the derived files; `forgotten` is None in a dry run."""
+    """Return the JSON object of the outcome of removing a sample; `forgotten` is None in a dry run."""
     return {"sample_id": sample_id, **_removal(copies, forgotten)}
 
 
@@ -160,18 +161,18 @@ def _removal(copies: Copies, forgotten: ForgetReport | None) -> Record:
         "full_disk": forgotten is not None and forgotten.full_disk,
         "dry_run": forgotten is None,
         "wiped": list(copies.wiped) if forgotten is None else list(map(str, forgotten.wiped)),
-        "stays": [{"kind": place.kind.value, "path": str(place.path)} for place in copies.remaining],
+        "stays": [{"kind": copy.kind.value, "path": str(copy.path)} for copy in copies.remaining],
         "mirrors": [] if forgotten is None else list(forgotten.mirrors),
     }
 
 
 def named_group_record(group: NamedGroup) -> Record:
-    """Return the outcome of naming a group."""
+    """Return the JSON object of the outcome of naming a group."""
     return {"person": group.person, "enrolled": list(group.enrolled), "refused": dict(group.refused)}
 
 
 def sample_record(sample: Sample) -> Record:
-    """Return a sample."""
+    """Return the JSON object of a sample."""
     return {
         "sample_id": sample.id,
         "person": sample.person,
@@ -187,17 +188,17 @@ def sample_record(sample: Sample) -> Record:
 
 
 def warning_record(warning: FactWarning) -> Record:
-    """Return a warning about a person's facts and samples."""
+    """Return the JSON object of a warning about a person's facts and samples."""
     return {"code": warning.code.value, "message": warning.message}
 
 
 def merged_record(merged: MergedPerson) -> Record:
-    """Return a person who was merged into another."""
+    """Return the JSON object of a person who was merged into another."""
     return {"person": merged.name, "samples": merged.samples, "merged_at": merged.merged_at.isoformat()}
 
 
 def group_record(group: Group) -> Record:
-    """Return a group of faces without a name."""
+    """Return the JSON object of a group of faces without a name."""
     return {
         "group": group.number,
         "faces": len(group.faces),
@@ -208,9 +209,14 @@ def group_record(group: Group) -> Record:
     }
 
 
+def missing_shard_records(missing: Mapping[str, Iterable[Shard]]) -> list[Record]:
+    """Return the JSON objects of the shards of each folder that are not in a scan."""
+    return [{"folder": folder, "shard": str(shard)} for folder, shards in missing.items() for shard in shards]
+
+
 def found_video_record(video: SeenVideo, names: Mapping[int, str]) -> Record:
-    """Return a found video with the times of each known person; `names` are by number of the person."""
-    people = {number: names[number] for number in video.people if number in names}
+    """Return the JSON object of a found video with the times of each person in `names`, which are by person id."""
+    people = {person_id: names[person_id] for person_id in video.people if person_id in names}
     return {
         "video": video.path,
         "seconds": round(video.seconds, 3),
@@ -219,16 +225,16 @@ def found_video_record(video: SeenVideo, names: Mapping[int, str]) -> Record:
                 "person": name,
                 "times": [
                     {"start": round(visit.start, 3), "end": round(visit.end, 3), "probability": visit.probability}
-                    for visit in video.visits_of(number)
+                    for visit in video.visits_of(person_id)
                 ],
             }
-            for number, name in sorted(people.items(), key=lambda entry: entry[1])
+            for person_id, name in sorted(people.items(), key=lambda entry: entry[1])
         ],
     }
 
 
 def found_photo_record(photo: FoundPhoto) -> Record:
-    """Return a photo of an album that shows people."""
+    """Return the JSON object of a photo of an album that shows people."""
     return {
         "image": photo.path,
         "taken_at": _time(photo.taken_at),
@@ -238,7 +244,7 @@ def found_photo_record(photo: FoundPhoto) -> Record:
 
 
 def finding_record(finding: Finding) -> Record:
-    """Return a finding of an audit."""
+    """Return the JSON object of a finding of an audit."""
     from facebank.recognition.audit import FindingKind
 
     value = None if finding.value is None else round(finding.value, 5)
@@ -255,7 +261,7 @@ def finding_record(finding: Finding) -> Record:
 
 
 def setting_record(setting: Setting) -> Record:
-    """Return a setting of decisions."""
+    """Return the JSON object of a decision setting."""
     return {"key": setting.key, "value": setting.value, "default": setting.default, "is_set": setting.is_set}
 
 

@@ -301,7 +301,11 @@ def require(role: Role) -> Callable[[Request], Awaitable[Caller]]:
     async def check_caller(request: Request) -> Caller:
         caller = caller_of(request)
         if caller.role < role:
-            raise RequestError(403, "RoleTooLow", f"a key with the role '{role.name.lower()}' is required")
+            raise RequestError(
+                403,
+                "RoleTooLow",
+                f"the key has the role '{caller.role.name.lower()}': send one with the role '{role.name.lower()}'",
+            )
         is_from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
         if request.method not in _SAFE_METHODS and is_from_page and not caller.has_key:
             token = request.headers.get(CSRF_HEADER, "")
@@ -332,7 +336,9 @@ def _check_origin(headers: Headers, method: str) -> None:
     is_visit = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     is_foreign = origin is not None and _netloc(origin) != headers.get("host", "").lower()
     if is_foreign or (site not in {"none", "same-origin"} and not is_visit):
-        raise RequestError(403, "OtherSite", "only this service's own pages may send this request")
+        raise RequestError(
+            403, "OtherSite", "a page of another site sent this request: use the pages of this service, or a program"
+        )
 
 
 def _check_query(query: bytes) -> None:

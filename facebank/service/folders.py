@@ -48,7 +48,9 @@ class AlbumFolders:
         """
         candidates = [path for path in (album / name for album in self.paths) if name and self.contains(path)]
         if not candidates:
-            raise RequestError(403, "OutsideAlbum", "only the folders of --album and their subfolders are allowed")
+            raise RequestError(
+                403, "OutsideAlbum", "this folder is outside of the album: name a folder of --album or below it"
+            )
         existing = next((path for path in candidates if os.path.isdir(path)), None)  # noqa: PTH112 - a name may be too long
         if existing is None:
             raise PhotoNotFoundError(f"there is no folder {printable(str(candidates[0]))}: is its disk plugged in?")

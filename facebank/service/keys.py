@@ -77,7 +77,8 @@ class KeyFile:
             return self._keys
         except OSError as error:
             raise ServiceError(
-                f"the keys in {printable(str(self.path))} cannot be read: {read_reason(error)}"
+                f"the keys in {printable(str(self.path))} cannot be read ({read_reason(error)}): check the file's "
+                "permissions"
             ) from error
         signature = status.st_mtime_ns, status.st_size, status.st_ino
         if signature != self._signature:

@@ -53,7 +53,7 @@ class RequestContent:
         """Return the only photo; raises `RequestError` (400) for none or several."""
         first, *others = self.all_photos()
         if others:
-            raise RequestError(400, "SeveralPhotos", "send exactly one photo")
+            raise RequestError(400, "SeveralPhotos", f"the request has {len(others) + 1} photos: send exactly one")
         return first
 
     def text(self, name: str) -> str | None:
@@ -133,9 +133,11 @@ def _parse_json(body: bytes) -> RequestContent:
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError(400, "JsonNotUnderstood", "the body is not JSON") from error
+        raise RequestError(
+            400, "JsonNotUnderstood", "the body is not JSON: send a JSON object, or another Content-Type"
+        ) from error
     if not isinstance(values, dict):
-        raise RequestError(422, "InvalidValue", "the body must be a JSON object")
+        raise RequestError(422, "InvalidValue", "the body is JSON but not an object: send an object with the fields")
     content = RequestContent()
     for name, value in values.items():
         if name == "photos":

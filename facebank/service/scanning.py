@@ -70,13 +70,13 @@ class ScanState:
     total: int | None = None  # number of these files; None until the folders have been listed
     seconds_left: float | None = None  # None if unknown
     emptied: tuple[str, ...] = ()  # folders that had photos and have none, probably because of a missing disk
-    report: ScanReport | None = None  # after the photos are done
+    report: ScanReport | None = None  # results of the photos; None until they are done
     step: ScanStep = ScanStep.PHOTOS
     videos_done: int = 0  # scanned new and changed videos
     videos_total: int | None = None  # number of these videos; None until the photos are done
     unreadable_videos: tuple[tuple[str, str], ...] = ()  # paths of unreadable videos, with the reason
-    error: str | None = None  # reason of a failure
-    code: str | None = None  # code of the error
+    error: str | None = None  # reason for a failure; None without one
+    code: str | None = None  # code of the error; None without one
 
     @property
     def is_running(self) -> bool:

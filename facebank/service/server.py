@@ -46,7 +46,7 @@ def listen(options: ServiceOptions) -> socket.socket:
         address = f"{options.host} port {options.port}"
         advice = "choose another port with --port" if options.port else "choose another address with --host"
         raise ServiceError(f"{printable(address)} cannot be used ({error.strerror}): {advice}") from error
-    # inherited by connections; asyncio does not set it here, and each response would take 40 ms more
+    # inherited by connections; asyncio does not set it here, and Nagle's algorithm would delay each response
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

@@ -130,6 +130,42 @@ def _escape_bytes(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-def format_probability(probability: float) -> str:
-    """Return a probability with three decimals, rounded down: only 1 is shown as 1.000."""
-    return f"{math.floor(probability * 1000) / 1000:.3f}"
+def pluralize(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun.
+
+    Examples
+    --------
+    >>> pluralize(1, "photo"), pluralize(2000, "photo"), pluralize(2, "person", "people")
+    ('1 photo', '2,000 photos', '2 people')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def format_video_time(seconds: float, *, with_tenths: bool = True) -> str:
+    """Return a time in a video, rounded to tenths of a second, or rounded down to seconds.
+
+    Examples
+    --------
+    >>> format_video_time(3723.44), format_video_time(7.96, with_tenths=False)
+    ('1:02:03.4', '0:07')
+    """
+    tenths = round(seconds * 10) if with_tenths else 10 * int(seconds)
+    hours, minutes, rest = tenths // 36_000, tenths // 600 % 60, tenths % 600
+    text = f"{rest / 10:04.1f}" if with_tenths else f"{rest // 10:02d}"
+    return f"{hours}:{minutes:02d}:{text}" if hours else f"{minutes}:{text}"
+
+
+def format_probability(probability: float | None) -> str:
+    """Return a probability with three decimals, rounded down: only 1 is shown as 1.000; empty for None."""
+    return "" if probability is None else f"{math.floor(probability * 1000) / 1000:.3f}"
+
+
+def label_with_probability(label: str, probability: float | None) -> str:
+    """Return a label with its probability; the label alone for None.
+
+    Examples
+    --------
+    >>> label_with_probability("Ada", 0.9987), label_with_probability("Ada", None)
+    ('Ada 0.998', 'Ada')
+    """
+    return label if probability is None else f"{label} {format_probability(probability)}"

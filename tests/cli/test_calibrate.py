@@ -93,7 +93,7 @@ def test_a_calibration_in_another_folder_is_not_used(run: Run, album: Path, tmp_
     lines = result.out.splitlines()
     assert lines[0].startswith("opencv: ")
     assert "40 people" in lines[0]
-    assert lines[1] == "left out: 1 unreadable"
+    assert lines[1] == "photos and faces not used: 1 unreadable"
     assert [line.split("\t")[:2] for line in lines[2:5]] == [["classifier", "people"], ["knn", "1"], ["knn", "10"]]
     assert lines[-1] == f"saved in {tmp_path / 'made'}"
     uncounted, untried = result.err.splitlines()

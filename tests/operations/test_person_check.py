@@ -75,7 +75,7 @@ def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: 
     assert find_halves(bank.gallery, bank.engine.thresholds.verify) == []
     kit_ids = [sample.id for sample in bank.gallery.samples("Kit")]
     bank.merge(["Kit"], "Barack", force=True)
-    audit = audit_gallery(bank.gallery, bank.engine.pack_calibration, verify=bank.engine.thresholds.verify)
+    audit = audit_gallery(bank.gallery, bank.engine.pack_calibration, threshold=bank.engine.thresholds.verify)
     (finding,) = [finding for finding in audit.findings if finding.people == ("Barack",)]
     assert (finding.kind, finding.samples) == (FindingKind.TWO_PEOPLE, (1, 2, *kit_ids))
     assert finding.commands == (

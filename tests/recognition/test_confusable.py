@@ -167,7 +167,7 @@ def test_distinguished_people_are_named_correctly() -> None:
 
 
 def test_unknown_people_are_refused() -> None:
-    with pytest.raises(UsageError, match="no people 0 and 7"):
+    with pytest.raises(UsageError, match="not 0 and 7"):
         Confusables(enroll(draw_people(2), 1, 1).index).expected_error(0, 7)
 
 

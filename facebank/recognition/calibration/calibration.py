@@ -180,9 +180,8 @@ class Calibration:
 
     pack_digest: str  # the pack whose embeddings were scored
     made_from: str  # description of the photographs
-    # people, photos: their numbers
-    people: int
-    photos: int
+    people: int  # number of people, strangers included
+    photos: int  # number of faces
     calibrators: tuple[Calibrator, ...]  # one for each classifier
     pairs: PairModel | None = None  # the pair model; None if it was not measured
 

@@ -31,11 +31,11 @@ _ADVICE = "free some space, or set FACEBANK_CALIBRATIONS to a writable folder"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackCalibration:
-    """A pack's calibration, its background, and the folder of the calibration; each None if missing."""
+    """The calibration of a pack, as stored in files."""
 
-    calibration: Calibration | None = None
-    background: Background | None = None
-    folder: Path | None = None
+    calibration: Calibration | None = None  # None for an uncalibrated pack
+    background: Background | None = None  # None without one
+    folder: Path | None = None  # the folder of the calibration; None for an uncalibrated pack
 
 
 def find_pack_calibration(pack: PackIdentity, folder: Path | None) -> PackCalibration:

@@ -51,9 +51,8 @@ _MIN_DIFFERENCE = 1e-6
 class Effort:
     """The amount of simulation for each size of gallery and number of samples."""
 
-    # enrolled, strangers: approximate numbers of enrolled people and searched strangers over all galleries
-    enrolled: int = 4000
-    strangers: int = 40_000
+    enrolled: int = 4000  # approximate number of enrolled people over all galleries
+    strangers: int = 40_000  # approximate number of searched strangers over all galleries
     galleries: tuple[int, int] = (12, 200)  # minimum and maximum number of galleries
 
     def plan(self, size: int, samples_each: int, further: int = 0) -> tuple[int, GalleryPlan]:

@@ -44,7 +44,7 @@ router = APIRouter(prefix="/api/v1/album", tags=["album"])
 
 _MAX_NAMES = 100
 _SIDE = 128  # pixels of a face's picture
-_MAX_IDENTIFIED = 2_000  # photos identified while a client waits: about 10 s on one core
+_MAX_IDENTIFIED = 2_000  # photos identified while a client waits; larger albums are identified in the background
 _REPORT = object_of(
     unchanged=NUMBER,
     looked_at=NUMBER,
@@ -77,7 +77,7 @@ _SCAN = object_of(
         **list_of(object_of(video=TEXT, error=TEXT)),
         "description": "at most 100, after the scan",
     },
-    error={"type": ["string", "null"], "description": "reason of a failure"},
+    error={"type": ["string", "null"], "description": "reason for a failure; null without one"},
     code={"type": ["string", "null"]},
 )
 _FOUND = object_of(
@@ -203,7 +203,7 @@ async def make_groups(
 async def faces_of_group(
     _: ReadCaller, service: ServiceDep, number: Number, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
-    """Return the faces of a group, most typical first, with photos, locations and pictures."""
+    """Return the faces of a group, most typical first, with their photos, boxes and thumbnails."""
     return await service.lookups.run(_list_members, service, number, limit, offset)
 
 
@@ -261,8 +261,8 @@ def _find_photos(service: Service, memory: PageMemory, query: _PhotoQuery) -> Re
         matches = album.find(query.names, query.period, any_of=query.any_of)
         total, page = len(matches), matches[query.offset : end]
     else:
-        people = [service.bank.person(name).id for name in query.names]
-        known_photos = memory.overview.find(people, query.period, any_of=query.any_of)
+        person_ids = [service.bank.person(name).id for name in query.names]
+        known_photos = memory.overview.find(person_ids, query.period, any_of=query.any_of)
         paths = [photo.path for photo in known_photos[query.offset : end]]
         total, is_current = len(known_photos), memory.overview.is_current
         page = album.find(query.names, query.period, any_of=query.any_of, places=paths) if paths else []

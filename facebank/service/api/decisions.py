@@ -100,7 +100,7 @@ def _record_answer(service: Service, content: RequestContent) -> Feedback:
     if answer not in _ANSWERS:
         raise RequestError(422, "InvalidValue", f"answer: use one of {', '.join(_ANSWERS)}")
     if (answer == "nobody") != (person is None):
-        raise RequestError(422, "InvalidValue", "person: required to confirm and deny, and not allowed for nobody")
+        raise RequestError(422, "InvalidValue", "person: send it to confirm or deny, and leave it out for nobody")
     if person is None:
         return bank.deny_everybody(photo, face_number)
     if answer == "deny":
@@ -111,5 +111,5 @@ def _record_answer(service: Service, content: RequestContent) -> Feedback:
 def _audit(service: Service, pairs: int) -> tuple[Finding, ...]:
     engine = service.bank.engine
     return audit_gallery(
-        service.bank.gallery, engine.pack_calibration, most_pairs=pairs, verify=engine.thresholds.verify
+        service.bank.gallery, engine.pack_calibration, most_pairs=pairs, threshold=engine.thresholds.verify
     ).findings

@@ -70,7 +70,7 @@ async def create_person(
     """Enroll a person from photos; a photo sent twice is one sample. Fails if no photo is accepted."""
     name = content.text("name")
     if name is None:
-        raise RequestError(422, "InvalidValue", "name: required")
+        raise RequestError(422, "InvalidValue", "name is missing: send the person's name")
     is_new, record = await service.photos.run(_enroll, service, name, content)
     response.status_code = 201 if is_new else 200
     return record

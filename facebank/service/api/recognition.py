@@ -11,6 +11,7 @@ from facebank.service.access import ReadCaller
 from facebank.service.api.document import Schema, command, fields_of, json_responses, list_of, object_of, photo_body
 from facebank.service.problems import RequestError
 from facebank.service.service import ContentDep, ServiceDep
+from facebank.storage.text import pluralize
 
 if TYPE_CHECKING:
     from facebank.schemas.records import Record
@@ -24,7 +25,7 @@ _FACE = fields_of("identify")["faces"]["items"]["properties"]
 
 
 def _detection_schema(**extra: Schema) -> Schema:
-    """Return the schema of photos whose faces have no identities, but the extra fields."""
+    """Return the schema of photos with detected faces: without identities, with `extra` fields for each face."""
     face = {key: _FACE[key] for key in ("box", "landmarks", "detection_score", "quality")}
     photo = {**fields_of("identify", "skipped"), "faces": list_of(object_of(**face, **extra))}
     return object_of(photos=list_of(object_of(**photo)))
@@ -44,7 +45,9 @@ async def verify(_: ReadCaller, service: ServiceDep, content: ContentDep) -> dic
     """Compare the largest faces of two photos."""
     photos = content.all_photos()
     if len(photos) != 2:
-        raise RequestError(400, "TwoPhotos", "send two photos, a and b")
+        raise RequestError(
+            400, "TwoPhotos", f"the request has {pluralize(len(photos), 'photo')}: send two, as the fields a and b"
+        )
     verification = await service.photos.run(service.bank.verify, *photos)
     return service.client_record(verification_record(verification))
 

@@ -56,15 +56,15 @@ async def remove_sample(
     return await service.lookups.run(_remove, service.bank.gallery, number, dry_run=dry_run)
 
 
-def _read_thumbnail(gallery: Gallery, number: int) -> bytes:
-    gallery.sample(number)
-    jpeg = gallery.thumbnail(number)
+def _read_thumbnail(gallery: Gallery, sample_id: int) -> bytes:
+    gallery.sample(sample_id)
+    jpeg = gallery.thumbnail(sample_id)
     if jpeg is None:
-        raise RequestError(404, "NoThumbnail", f"sample {number} was enrolled without a thumbnail")
+        raise RequestError(404, "NoThumbnail", f"sample {sample_id} was enrolled without a thumbnail")
     return jpeg
 
 
-def _remove(gallery: Gallery, number: int, *, dry_run: bool) -> Record:
-    gallery.sample(number)
+def _remove(gallery: Gallery, sample_id: int, *, dry_run: bool) -> Record:
+    gallery.sample(sample_id)
     copies = copies_of(gallery)
-    return removed_sample_record(number, copies, None if dry_run else gallery.remove_sample(number))
+    return removed_sample_record(sample_id, copies, None if dry_run else gallery.remove_sample(sample_id))

@@ -18,7 +18,7 @@ _SAMPLE_BITS = 48
 
 
 def image_id_of(sample: Sample) -> str:
-    """Return the UUID (version 8, RFC 9562) of a sample: its number, and a hash that is unique to the sample."""
+    """Return the UUID (version 8, RFC 9562) of a sample: its id, and a hash that is unique to the sample."""
     digest = hashlib.sha256(f"{sample.content_hash} {sample.enrolled_at.isoformat()}".encode()).digest()
     value = int.from_bytes(digest[:16]) >> _SAMPLE_BITS << _SAMPLE_BITS | sample.id
     value = value & ~(0xF << 76) | 0x8 << 76

@@ -12,7 +12,7 @@ from facebank.media import encode_thumbnail, turn_photo
 from facebank.media.reading import read_photo_bytes
 from facebank.service.access import ReadCaller, TeachCaller
 from facebank.service.page.memory import MemoryDep
-from facebank.service.page.rendering import PageRoute, page
+from facebank.service.page.rendering import PageRoute, page, relative_box
 from facebank.service.page.wording import explanation, headline, likelihood, sentence
 from facebank.service.problems import RequestError
 from facebank.service.service import ContentDep
@@ -69,20 +69,17 @@ def _identify(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
     memory.service.metrics.count_photo(photo)
     if photo.error is not None:
         raise RequestError(422, "PhotoNotRead", photo.error)
-    width, height = max(photo.width, 1), max(photo.height, 1)
     person_ids = {name: person_id for person_id, name in memory.service.bank.gallery.names().items()}
-    faces = []
-    for face in photo.faces:
-        left, top, right, bottom = face.box.tolist()
-        faces.append(
-            {
-                "title": headline(face),
-                "why": explanation(face),
-                "likelihood": likelihood(face.probability) if face.decision is not Decision.UNKNOWN else "",
-                "box": [left / width, top / height, (right - left) / width, (bottom - top) / height],
-                "person": person_ids.get(face.person or ""),
-            }
-        )
+    faces = [
+        {
+            "title": headline(face),
+            "why": explanation(face),
+            "likelihood": likelihood(face.probability) if face.decision is not Decision.UNKNOWN else "",
+            "box": relative_box(face, photo),
+            "person": person_ids.get(face.person or ""),
+        }
+        for face in photo.faces
+    ]
     return {"faces": faces, "is_turned": photo.quarter_turns != 0}
 
 

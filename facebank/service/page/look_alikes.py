@@ -39,9 +39,9 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    id: int | None
+    id: int | None  # id of the person; None if it was forgotten meanwhile
     name: str
-    sample_id: int | None  # sample shown as picture
+    sample_id: int | None  # sample shown as picture; None without one
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
 from facebank.album.answers import take_back
 from facebank.album.overview import AlbumOverview
@@ -23,9 +23,9 @@ from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_same_place
 from facebank.recognition.audit import audit_gallery
 from facebank.service.page.picture_cache import PictureCache
-from facebank.service.page.rendering import pluralize
 from facebank.service.page.wording import scan_words
 from facebank.service.problems import RequestError
+from facebank.storage.text import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -44,7 +44,10 @@ _POLL_SECONDS = 2.0
 _SETTLE_SECONDS, _SETTLE_POLL = 1.0, 0.02
 _SMALL_GALLERY = 500  # samples; smaller galleries are audited immediately
 _MAX_WAIT = 15.0  # seconds without an answer before a large album is identified again
-_LARGE_ALBUM = 500  # photos; fewer take a second or two
+_LARGE_ALBUM = 500  # photos; fewer are identified while a browser waits for the page
+
+ContentHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of a file of the album, in hex.")]
+MISSING_PHOTO = "the album no longer has this photo: go back and reload the page"
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +57,22 @@ class WorkProgress:
     """Progress of the work on the album's photos."""
 
     words: str  # empty for short work
-    done: int  # photos
-    total: int  # photos; 0 if unknown
+    done: int  # number of finished photos
+    total: int  # number of all photos; 0 if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class UndoableAnswer:
     """An answer that can be undone."""
 
-    token: str  # token to undo it
+    token: str  # identifies the answer in a request to undo it
     answer: Answer
     photos: tuple[str, ...]  # content hashes of its photos
     session: str  # session of the browser that gave it
     request_key: tuple[str, ...]  # the request
     words: str  # such as ``Not Ada``
     face_count: int
-    gallery_state: tuple[int, int]  # after the answer was learned
+    gallery_state: tuple[int, int]  # revisions of the gallery and of its denials after the answer was learned
 
     @property
     def label(self) -> str:
@@ -168,7 +171,7 @@ class PageMemory:
             for photo in self.service.album.scan_file.photos([seen.path]):
                 if photo.content_hash == content_hash:
                     return seen, photo
-        raise PhotoNotFoundError("the album no longer has this photo")
+        raise PhotoNotFoundError(MISSING_PHOTO)
 
     def repeated_answer(self, caller: Caller, request_key: tuple[str, ...]) -> UndoableAnswer | None:
         """Return the previous result for a request repeated by a browser, after a lost response or a double click.
@@ -223,7 +226,9 @@ class PageMemory:
         with self.service.album.naming:
             undoable = self._answers.get(token)
             if undoable is None:
-                raise RequestError(404, "NothingToUndo", "this was undone already, or is from before a restart")
+                raise RequestError(
+                    404, "NothingToUndo", "this was undone already, or is from before a restart: reload the page"
+                )
             is_changed = take_back(self.service.bank, undoable.answer, self.service.album)
             self._answers.pop(token, None)  # only now, so that a failed undo can be repeated
             if undoable.answer.split is not None:
@@ -304,7 +309,7 @@ class PageMemory:
             basis = self._audit_basis()
             if self._findings[0] != basis or self._findings[1] is None:
                 engine = bank.engine
-                report = audit_gallery(bank.gallery, engine.pack_calibration, verify=engine.thresholds.verify)
+                report = audit_gallery(bank.gallery, engine.pack_calibration, threshold=engine.thresholds.verify)
                 self._findings = basis, report.findings
             return self._findings[1] or ()
 

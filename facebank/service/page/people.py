@@ -75,12 +75,12 @@ class _PersonView:
 
 @router.get("/")
 async def people_page(
-    caller: ReadCaller, memory: MemoryDep, q: Annotated[str, Query(max_length=200)] = "", number: PageNumber = 1
+    caller: ReadCaller, memory: MemoryDep, q: Annotated[str, Query(max_length=200)] = "", page_number: PageNumber = 1
 ) -> Response:
     """Show all people, most photos first."""
     cards, count, has_unnamed = await memory.service.lookups.run(_cards, memory, q)
     first = await memory.service.lookups.run(memory.first_steps)
-    people, pages = page_of(cards, number, _PEOPLE_PER_PAGE, "/", q=q)
+    people, pages = page_of(cards, page_number, _PEOPLE_PER_PAGE, "/", q=q)
     return page(
         "people.html",
         caller,
@@ -188,7 +188,7 @@ async def merge(
     def merge_people(bank: FaceBank) -> Person:
         name, other = _name(bank, person_id), bank.person(into)
         if other.id == person_id:
-            raise UsageError(f"{printable(name)} is the same person already")
+            raise UsageError(f"{printable(name)} is the same person already: choose another one")
         return bank.merge(name, other.name, force=force)
 
     person = await _change(memory, merge_people)
@@ -207,7 +207,7 @@ async def unmerge(_: TeachCaller, memory: MemoryDep, person_id: PersonId) -> dic
 
 @router.get("/people/{person_id}/copies")
 async def copies(_: AdminCaller, memory: MemoryDep, person_id: PersonId) -> dict[str, object]:
-    """Return what would remain after forgetting a person: exports, sorted folders, names in files, backups."""
+    """Return the copies that forgetting a person would leave: exports, sorted folders, names in files, backups."""
 
     def list_copies(bank: FaceBank) -> dict[str, object]:
         recorded = copies_of(bank.gallery, _name(bank, person_id))
@@ -260,7 +260,7 @@ async def _change(memory: PageMemory, change: Callable[[FaceBank], Result]) -> R
 def _name(bank: FaceBank, person_id: int) -> str:
     name = bank.gallery.names().get(person_id)
     if name is None:
-        raise PersonNotFoundError("this person no longer exists")
+        raise PersonNotFoundError("this person no longer exists: go back to the page of all people")
     return name
 
 

@@ -1,4 +1,4 @@
-"""Page of a photo: its people, the reasons of decisions, and corrections."""
+"""Page of a photo: its people, the reasons for decisions, and corrections."""
 
 from __future__ import annotations
 
@@ -17,9 +17,17 @@ from facebank.gallery import FaceKey
 from facebank.operations.explain import explain_sample, nearest_samples
 from facebank.operations.explanation_picture import draw_picture
 from facebank.service.access import ReadCaller, TeachCaller
-from facebank.service.page.memory import MemoryDep
-from facebank.service.page.rendering import PageRoute, page
-from facebank.service.page.wording import NOBODY, NOBODY_EXPLANATION, explanation, headline, is_offered, likelihood
+from facebank.service.page.memory import ContentHash, MemoryDep
+from facebank.service.page.rendering import PageRoute, page, relative_box
+from facebank.service.page.wording import (
+    NOBODY,
+    NOBODY_EXPLANATION,
+    answer_words,
+    explanation,
+    headline,
+    is_offered,
+    likelihood,
+)
 from facebank.service.problems import RequestError
 from facebank.types import Decision, Reason
 
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-ContentHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 FaceNumber = Annotated[int, Path(ge=1, le=10**6)]
 _MAX_CANDIDATES = 3
 
@@ -148,10 +155,7 @@ def _views(memory: PageMemory, content_hash: str) -> tuple[Photo, list[_FaceView
 
 
 def _box(face: Face, photo: Photo) -> str:
-    left, top, right, bottom = face.box.tolist()
-    width, height = max(photo.width, 1), max(photo.height, 1)
-    fractions = (left / width, top / height, (right - left) / width, (bottom - top) / height)
-    return " ".join(f"{min(max(fraction, 0.0), 1.0):.4f}" for fraction in fractions)
+    return " ".join(f"{min(max(fraction, 0.0), 1.0):.4f}" for fraction in relative_box(face, photo))
 
 
 def _find_nearest(memory: PageMemory, content_hash: str, face_number: int) -> dict[str, object]:
@@ -181,7 +185,9 @@ def _draw_map(memory: PageMemory, content_hash: str, face_number: int, sample_id
     _, photo = memory.photo(content_hash)
     face, sample = _require_face(photo, face_number), bank.gallery.sample(sample_id)
     if not memory.service.folders.contains(sample.path):
-        raise RequestError(404, "NoPhoto", "the photo of this learned face is outside of the album")
+        raise RequestError(
+            404, "NoPhoto", "the photo of this learned face is outside of the album: choose another face"
+        )
     sample_photo = read_unchanged(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
     face_photo = read_unchanged(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
     buffer = io.BytesIO()
@@ -207,16 +213,11 @@ def _learn(memory: PageMemory, caller: Caller, body: FaceAnswer, request_key: tu
         answer = refuse_everybody(bank.gallery, [(photo, body.face)])
     if not answer.accepted:
         raise RequestError(409, "NotLearned", f"nothing was learned: {answer.detail}")
-    return memory.add_answer(answer, [content_hash], caller, request_key, _words(body, answer.person))
-
-
-def _words(body: FaceAnswer, person: str | None) -> str:
-    if body.answer == "name":
-        return str(person)
-    return f"Not {person}" if body.answer == "not" else "Nobody you know"
+    words = answer_words(body.answer, answer.person)
+    return memory.add_answer(answer, [content_hash], caller, request_key, words)
 
 
 def _require_face(photo: Photo, face_number: int) -> Face:
     if face_number > len(photo.faces):
-        raise RequestError(404, "NoFace", f"this photo has no face {face_number}")
+        raise RequestError(404, "NoFace", f"this photo has no face {face_number}: reload the page")
     return photo.faces[face_number - 1]

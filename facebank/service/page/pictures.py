@@ -12,7 +12,7 @@ from facebank.album.pictures import face_picture, photo_picture
 from facebank.media import encode_thumbnail
 from facebank.media.reading import read_photo_bytes
 from facebank.service.access import ReadCaller
-from facebank.service.page.memory import MemoryDep
+from facebank.service.page.memory import MISSING_PHOTO, ContentHash, MemoryDep
 from facebank.service.page.rendering import not_modified, picture_response
 from facebank.service.problems import RequestError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/pictures", include_in_schema=False)
 
-ContentHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+
 _SAMPLE_SIDE = 128
 _PHOTO_SIDES, _FACE_SIDES = (320, 640, 1600), (128, 320)
 
@@ -38,7 +38,7 @@ async def sample_picture(
     lookups = memory.service.lookups
     jpeg = await lookups.run(memory.service.bank.gallery.thumbnail, sample_id)  # the sample may have been removed
     if jpeg is None:
-        raise RequestError(404, "NoPicture", "the sample was removed, or enrolled without a thumbnail")
+        raise RequestError(404, "NoPicture", f"sample {sample_id} was removed, or enrolled without a thumbnail")
     etag = f'"sample-{hashlib.sha256(jpeg).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
         return not_modified(etag)
@@ -77,7 +77,7 @@ async def _respond(
     request: Request, memory: PageMemory, content_hash: str, etag: str, make: Callable[[], bytes]
 ) -> Response:
     if memory.overview.photo(content_hash) is None:
-        raise RequestError(404, "NoPhoto", "the album no longer has this photo")
+        raise RequestError(404, "NoPhoto", MISSING_PHOTO)
     if request.headers.get("if-none-match") == etag:
         return not_modified(etag)
     return picture_response(await memory.service.photos.run(memory.pictures.get, etag, make), etag)

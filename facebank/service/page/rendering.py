@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -14,14 +15,13 @@ from starlette.staticfiles import StaticFiles
 import facebank
 from facebank.errors import FacebankError, InvalidNameError
 from facebank.service.keys import Role
-from facebank.service.page.wording import clock, moment, percent, sentence
+from facebank.service.page.wording import percent, round_up_time, sentence
 from facebank.service.problems import problem_of, status_of
 from facebank.storage.dates import format_photo_date
-from facebank.storage.text import printable
+from facebank.storage.text import format_video_time, pluralize, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from datetime import datetime
     from os import PathLike
 
     from fastapi import Request
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from facebank.service.access import Caller
     from facebank.service.service import Service
+    from facebank.types import Face, Photo
 
 _FOLDER = Path(__file__).resolve().parent
 _PAGES = (
@@ -88,7 +89,7 @@ def _sign_in_url(request: Request) -> str:
 
 
 def page(template: str, caller: Caller | None, *, status: int = 200, **values: object) -> HTMLResponse:
-    """Return a page.
+    """Render a template as an HTML response.
 
     Parameters
     ----------
@@ -113,23 +114,21 @@ def page(template: str, caller: Caller | None, *, status: int = 200, **values: o
     return HTMLResponse(html, status, {"Cache-Control": CACHE_CONTROL})
 
 
+def relative_box(face: Face, photo: Photo) -> list[float]:
+    """Return left, top, width and height of a face's box as fractions of the photo."""
+    left, top, right, bottom = face.box.tolist()
+    width, height = max(photo.width, 1), max(photo.height, 1)
+    return [left / width, top / height, (right - left) / width, (bottom - top) / height]
+
+
 def picture_response(jpeg: bytes, etag: str) -> Response:
-    """Return a response with a JPEG that browsers cache and revalidate."""
+    """Return the response for a JPEG, which browsers cache and revalidate by its `etag`."""
     return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": CACHE_CONTROL, "ETag": etag})
 
 
 def not_modified(etag: str) -> Response:
-    """Return a response 304 for a cached picture."""
+    """Return the response for a picture that the browser has cached already: status 304."""
     return Response(status_code=304, headers={"Cache-Control": CACHE_CONTROL, "ETag": etag})
-
-
-def pluralize(number: int, noun: str, plural: str | None = None) -> str:
-    """Format a number with its noun, such as ``1 photo`` or ``2,000 photos``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def _date(taken_at: datetime | None, camera_dated: bool = True) -> str:
-    return format_photo_date(taken_at, camera_dated=camera_dated)
 
 
 _TEMPLATES = Environment(
@@ -142,9 +141,9 @@ _TEMPLATES = Environment(
 _TEMPLATES.filters.update(
     pluralize=pluralize,
     percent=percent,
-    day=_date,
-    clock=clock,
-    moment=moment,
-    plain=printable,
+    format_photo_date=format_photo_date,
+    format_video_time=partial(format_video_time, with_tenths=False),
+    round_up_time=round_up_time,
+    printable=printable,
     file_name=lambda path: printable(Path(path).name),
 )

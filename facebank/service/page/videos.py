@@ -1,7 +1,7 @@
 """Page of a video: its people and their times, the file for the browser to play, and pictures of its frames.
 
-Only files in the album that are unchanged since they were scanned are sent, opened once by a path without links that
-lead outside. Their media type is from a closed list, by their first bytes: never a page or a script.
+Sends only files of the album that are unchanged since the scan. A file is opened once, by a path without links that
+lead out of the album. Its media type is determined by its first bytes, from a list without pages and scripts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from facebank.album.scan.rows import FileStamp
 from facebank.errors import VideoNotFoundError
 from facebank.service.access import ReadCaller
-from facebank.service.page.memory import MemoryDep
+from facebank.service.page.memory import ContentHash, MemoryDep
 from facebank.service.page.pictures import reencode
 from facebank.service.page.rendering import CACHE_CONTROL, PageRoute, not_modified, page, picture_response
 from facebank.service.problems import RequestError
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-ContentHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+
 _CHUNK_BYTES = 256 << 10
 _SIDE = 320
 _MAX_SECONDS = 10**7
 _HEAD_BYTES = 512
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
-_GONE = "the album no longer has this video, or its file has changed"
+_MISSING = "the album no longer has this video, or its file has changed: look through the photos again"
 # media types by first bytes: ISO/IEC 14496-12, Matroska, AVI, MPEG-2, ASF
 _PLAYABLE = (
     ("video/quicktime", re.compile(rb".{4}ftypqt  ", re.DOTALL)),
@@ -96,7 +96,9 @@ async def video_picture(
     lookups = memory.service.lookups
     jpeg = await lookups.run(_stored_picture, memory, track)
     if jpeg is None:
-        raise RequestError(404, "NoPicture", "the album no longer has this moment of a video")
+        raise RequestError(
+            404, "NoPicture", "the album no longer has this picture of a video: go back and reload the page"
+        )
     etag = f'"video-{hashlib.sha256(jpeg).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
         return not_modified(etag)
@@ -114,7 +116,10 @@ def _read_video(memory: PageMemory, content_hash: str) -> tuple[SeenVideo, list[
         video, is_playable = opened.video, opened.is_playable
     names = memory.service.bank.gallery.names()
     person_ids = dict.fromkeys(visit.person_id for visit in video.visits if visit.person_id in names)
-    people = [_Person(key, names[key], video.best_of(key), video.visits_of(key)) for key in person_ids]
+    people = [
+        _Person(person_id, names[person_id], video.best_of(person_id), video.visits_of(person_id))
+        for person_id in person_ids
+    ]
     return video, people, is_playable
 
 
@@ -124,24 +129,24 @@ class _OpenVideo:
     def __init__(self, memory: PageMemory, content_hash: str) -> None:
         video = memory.videos.video(content_hash)
         if video is None or not memory.service.folders.contains(video.path):
-            raise VideoNotFoundError(_GONE)
+            raise VideoNotFoundError(_MISSING)
         try:
             with memory.service.folders.named.open_file(video.path) as file:
                 self.file = os.fdopen(os.dup(file.fileno()), "rb")  # the parent folders are closed
         except (OSError, ValueError) as error:
-            raise VideoNotFoundError(_GONE) from error
+            raise VideoNotFoundError(_MISSING) from error
         try:
             status, head = os.fstat(self.file.fileno()), self.file.read(_HEAD_BYTES)
         except OSError as error:
             self.close()
-            raise VideoNotFoundError(_GONE) from error
+            raise VideoNotFoundError(_MISSING) from error
         self.video = video
         self.size = status.st_size
         self.is_playable = _type_of(head, _PLAYABLE) is not None
         self.media_type = _type_of(head, _PLAYABLE + _DOWNLOADABLE)
         if FileStamp(status.st_size, status.st_mtime_ns) != video.state or self.media_type is None:
             self.close()
-            raise VideoNotFoundError(_GONE)
+            raise VideoNotFoundError(_MISSING)
 
     def close(self) -> None:
         """Close the file."""

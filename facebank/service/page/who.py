@@ -20,10 +20,11 @@ from facebank.album.answers import (
 from facebank.errors import GroupNotFoundError
 from facebank.service.access import ReadCaller, TeachCaller
 from facebank.service.page.memory import MemoryDep
-from facebank.service.page.rendering import PageRoute, page, pluralize
-from facebank.service.page.wording import is_offered, percent
+from facebank.service.page.rendering import PageRoute, page, relative_box
+from facebank.service.page.wording import answer_words, is_offered, percent
 from facebank.service.problems import RequestError
 from facebank.storage.dates import format_photo_date
+from facebank.storage.text import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,9 +145,8 @@ def _apply_answer(memory: PageMemory, caller: Caller, body: AnswerBody) -> tuple
         memory.questions.reload_groups(question, is_settled=body.answer != "no")
     photos = [photo.content_hash for photo, _ in (*question.faces, *excluded.values())]
     face_count = question.face_count - len(excluded)
-    return _describe(
-        memory.add_answer(answer, photos, caller, request_key, _words(body, answer), face_count=face_count)
-    )
+    words = answer_words(body.answer, answer.person)
+    return _describe(memory.add_answer(answer, photos, caller, request_key, words, face_count=face_count))
 
 
 def _describe(undoable: UndoableAnswer) -> tuple[str, str]:
@@ -203,16 +203,8 @@ def _face_records(
     ]
 
 
-def _words(body: AnswerBody, answer: Answer) -> str:
-    if body.answer == "name":
-        return str(answer.person)
-    return f"Not {answer.person}" if body.answer == "no" else "Nobody you know"
-
-
 def _record(memory: PageMemory, question: Question) -> dict[str, object]:
     photo, face_number = question.faces[0]
-    left, top, right, bottom = photo.faces[face_number - 1].box.tolist()
-    width, height = max(photo.width, 1), max(photo.height, 1)
     best_samples, gallery = memory.best_samples(), memory.service.bank.gallery
     person_ids = {name: person_id for person_id, name in gallery.names().items()}
     return {
@@ -224,7 +216,7 @@ def _record(memory: PageMemory, question: Question) -> dict[str, object]:
             "hash": photo.content_hash,
             "width": photo.width,
             "height": photo.height,
-            "box": [left / width, top / height, (right - left) / width, (bottom - top) / height],
+            "box": relative_box(photo.faces[face_number - 1], photo),
             "taken": format_photo_date(photo.taken_at, camera_dated=photo.camera_dated),
         },
         "candidates": [

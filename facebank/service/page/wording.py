@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from facebank.service.client_text import without_advice
+from facebank.storage.text import pluralize
 from facebank.types import Decision, Reason
 
 if TYPE_CHECKING:
@@ -57,20 +58,12 @@ def scan_words(done: int, total: int | None, seconds_left: float | None) -> str:
     if seconds_left is None:
         return text
     if seconds_left < 90:
-        seconds = max(1, round(seconds_left))
-        return f"{text}, about {seconds} second{'' if seconds == 1 else 's'} left"
+        return f"{text}, about {pluralize(max(1, round(seconds_left)), 'second')} left"
     return f"{text}, about {math.ceil(seconds_left / 60)} minutes left"
 
 
-def clock(seconds: float) -> str:
-    """Format a time in a video: ``0:12`` or ``1:02:03``."""
-    total = int(seconds)
-    hours, minutes, seconds = total // 3600, total // 60 % 60, total % 60
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
-def moment(seconds: float) -> str:
-    """Format a time in a video for a URL, rounded up to its frame."""
+def round_up_time(seconds: float) -> str:
+    """Return a time in a video for a URL, in seconds, rounded up so that the player shows its frame."""
     return f"{math.ceil(seconds * 100) / 100:.2f}"
 
 
@@ -114,6 +107,16 @@ def likelihood(probability: float | None) -> str:
         return ""
     word = next(word for minimum, word in _LIKELIHOODS if probability >= minimum)
     return f"{word} ({percent(probability)})"
+
+
+def answer_words(kind: str, person: str | None) -> str:
+    """Describe a user's answer about faces: ``Ada``, ``Not Ada`` or ``Nobody you know``.
+
+    `kind` is ``name``, ``not`` (also ``no``) or ``nobody``; `person` is the person named or denied.
+    """
+    if kind == "nobody":
+        return NOBODY
+    return str(person) if kind == "name" else f"Not {person}"
 
 
 def headline(face: Face) -> str:
