@@ -83,11 +83,11 @@ def _mirror_records(options: GlobalOptions) -> list[dict[str, object]]:
         revision = gallery.revision
         return [
             {
-                "address": note.address,
-                "behind": note.token is None or note.revision != revision,
-                "owes": note.needs_cleaning,
+                "address": record.address,
+                "behind": record.is_behind(revision),
+                "owes": record.needs_cleaning,
             }
-            for note in gallery.mirrors()
+            for record in gallery.mirrors()
         ]
 
 
@@ -158,7 +158,7 @@ def re_embed(
         report = bank.re_embed(drop_missing=drop_missing, progress=bar)
     report_leftovers(report)
     for lost in report.lost:
-        say(f"sample {lost.sample_id} of {lost.person}: {lost.reason}")
+        say(f"sample {lost.sample_id} of {lost.person} is lost: {lost.reason}")
     if report.changed:
         for path in report.lost_strangers:
             say(f"a stranger whose face was not found again is forgotten: {path}")

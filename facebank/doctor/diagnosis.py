@@ -36,7 +36,7 @@ from facebank.storage.paths import (
     packs_folder,
     set_matplotlib_cache,
 )
-from facebank.storage.text import error_line, printable, shell_command
+from facebank.storage.text import error_line, pluralize, printable, shell_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -241,7 +241,7 @@ def examine_leftovers(gallery: Path | None) -> tuple[InstallationFinding, ...]:
     folder_names = ", ".join(printable(str(folder)) for folder in folders[:3]) + " and other folders" * (
         len(folders) > 3
     )
-    count = "1 incomplete file" if len(paths) == 1 else f"{len(paths):,} incomplete files"
+    count = pluralize(len(paths), "incomplete file")
     detail = f"{count} of killed runs, possibly with faces or names, in {folder_names}"
     option = () if gallery is None else ("--gallery", gallery)
     return (InstallationFinding("Leftovers", detail, Severity.WARNING, shell_command(*option, "doctor", "--clean")),)
@@ -305,19 +305,19 @@ def _mirror_findings(path: Path) -> list[InstallationFinding]:
 
     try:
         with Gallery.open(path, read_only=True) as gallery:
-            notes, revision = gallery.mirrors(), gallery.revision
+            records, revision = gallery.mirrors(), gallery.revision
     except FacebankError:
         return []  # the gallery has its own finding
     findings = []
-    for note in notes:
-        if note.needs_cleaning:
+    for record in records:
+        if record.needs_cleaning:
             state = "may still hold embeddings of what was removed"
-            command = shell_command("--gallery", str(path), "--index", note.address, "people", "check")
-            findings.append(InstallationFinding("Mirror", f"{note.address}: {state}", Severity.WARNING, command))
+            command = shell_command("--gallery", str(path), "--index", record.address, "people", "check")
+            findings.append(InstallationFinding("Mirror", f"{record.address}: {state}", Severity.WARNING, command))
         else:
-            is_behind = note.token is None or note.revision != revision
+            is_behind = record.is_behind(revision)
             state = "is brought up to date by the next command with --index" if is_behind else "is up to date"
-            findings.append(InstallationFinding("Mirror", f"{note.address}: {state}"))
+            findings.append(InstallationFinding("Mirror", f"{record.address}: {state}"))
     return findings
 
 
@@ -350,7 +350,7 @@ def _trial_finding(trial: DeviceTrial, providers: str, installed: InstalledDistr
 
 
 def _cuda_problem(detail: str, reason: str | None, installed: InstalledDistributions) -> InstallationFinding:
-    """Return a finding with the likely reason why CUDA does not work."""
+    """Return a finding with the likely reason for the failure of CUDA."""
     subject = "Small network"
     runtimes = installed.owners("onnxruntime")
     majors = [major for name in runtimes if (major := installed.cuda_major(name)) is not None]

@@ -48,6 +48,10 @@ class MirrorRecord:
     written: int = 0  # the mirror's timestamp of its last change
     needs_cleaning: bool = False  # whether the mirror may still have embeddings that were removed from the gallery
 
+    def is_behind(self, gallery_revision: int) -> bool:
+        """Return whether the mirror lacks changes of the gallery with this revision."""
+        return self.token is None or self.revision != gallery_revision
+
 
 def records_in(connection: sqlite3.Connection) -> dict[str, MirrorRecord]:
     """Return the records of all mirrors by address; call inside a transaction."""

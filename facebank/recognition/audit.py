@@ -159,7 +159,7 @@ def _shared_photo_findings(
     owners = samples.enrolled.person_ids
     similarity_of = {(int(a), int(b)): float(s) for a, b, s in zip(first_rows, second_rows, similarities, strict=True)}
     for a, b in _same_places(samples):
-        similarity_of[a, b] = float(samples.enrolled.matrix[a] @ samples.enrolled.matrix[b])
+        similarity_of[a, b] = float(samples.enrolled.embeddings[a] @ samples.enrolled.embeddings[b])
     for (a, b), similarity in sorted(similarity_of.items(), key=lambda entry: (-entry[1], entry[0])):
         if owners[a] == owners[b]:
             continue

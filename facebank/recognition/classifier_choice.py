@@ -80,10 +80,10 @@ def _is_correct(
         fitted = ~held_out
         scorer = build_scorer(
             classifier,
-            EnrolledSamples(enrolled.matrix[fitted], enrolled.person_ids[fitted], enrolled.qualities[fitted]),
+            EnrolledSamples(enrolled.embeddings[fitted], enrolled.person_ids[fitted], enrolled.qualities[fitted]),
             background,
         )
-        predicted = scorer.people[scorer.scores(enrolled.matrix[held_out]).argmax(axis=1)]
+        predicted = scorer.people[scorer.scores(enrolled.embeddings[held_out]).argmax(axis=1)]
         correct[held_out] = predicted == enrolled.person_ids[held_out]
     return correct[is_tested]
 

@@ -32,13 +32,13 @@ class EnrolledSamples:
         There is no sample, the shapes do not match, or a value is not finite, of length 1 or within 0..1.
     """
 
-    matrix: FloatArray  # L2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1
+    embeddings: FloatArray  # L2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1
     person_ids: NDArray[np.int64]  # the person of each embedding, ``int64`` of shape ``(N,)``
     qualities: FloatArray  # ``float32`` of shape ``(N,)``, 0..1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matrix", check_embeddings(self.matrix, "the enrolled embeddings"))
-        count = len(self.matrix)
+        object.__setattr__(self, "embeddings", check_embeddings(self.embeddings, "the enrolled embeddings"))
+        count = len(self.embeddings)
         if not count:
             raise UsageError("No samples to fit: enroll a person first.")
         people, qualities = np.asarray(self.person_ids), np.asarray(self.qualities)
@@ -48,7 +48,7 @@ class EnrolledSamples:
             raise UsageError(f"Expected {count} qualities, one for each embedding.")
         if not ((qualities >= 0) & (qualities <= 1)).all():
             raise UsageError("Qualities must be within 0..1.")
-        lengths = np.sqrt(np.einsum("ij,ij->i", self.matrix, self.matrix))
+        lengths = np.sqrt(np.einsum("ij,ij->i", self.embeddings, self.embeddings))
         if (np.abs(lengths - 1) > _LENGTH_TOLERANCE).any():
             row = int(np.argmax(np.abs(lengths - 1)))
             raise UsageError(f"Embeddings must be of length 1; number {row} is of length {lengths[row]:.3g}.")
@@ -64,12 +64,12 @@ class EnrolledSamples:
     @property
     def count(self) -> int:
         """Number of samples."""
-        return len(self.matrix)
+        return len(self.embeddings)
 
     @property
     def dimension(self) -> int:
         """Length of an embedding."""
-        return int(self.matrix.shape[1])
+        return int(self.embeddings.shape[1])
 
     @property
     def people(self) -> NDArray[np.int64]:
@@ -84,7 +84,7 @@ class EnrolledSamples:
     @computed
     def index(self) -> PeopleIndex:
         """Return the same samples by person, with their prototypes."""
-        return PeopleIndex.from_samples(self.matrix, self.person_ids, self.qualities)
+        return PeopleIndex.from_samples(self.embeddings, self.person_ids, self.qualities)
 
     @computed
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -97,8 +97,8 @@ class EnrolledSamples:
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of all samples in their order."""
-        digest = hashlib.sha256(np.array(self.matrix.shape, dtype="<i8").tobytes())
-        digest.update(np.ascontiguousarray(self.matrix, dtype="<f4").tobytes())
+        digest = hashlib.sha256(np.array(self.embeddings.shape, dtype="<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.embeddings, dtype="<f4").tobytes())
         digest.update(np.ascontiguousarray(self.person_ids, dtype="<i8").tobytes())
         digest.update(np.ascontiguousarray(self.qualities, dtype="<f4").tobytes())
         return digest.hexdigest()

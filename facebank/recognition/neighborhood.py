@@ -108,10 +108,10 @@ def nearly_equal_samples(
 
 def _own_similarities(enrolled: EnrolledSamples) -> FloatArray:
     """Return each sample's cosine with the weighted mean of its person's others, NaN for a single sample."""
-    owners, weighted = enrolled.owners, weight_samples(enrolled.matrix, enrolled.qualities)
+    owners, weighted = enrolled.owners, weight_samples(enrolled.embeddings, enrolled.qualities)
     sums = np.zeros((len(enrolled.people), enrolled.dimension))
     np.add.at(sums, owners, weighted)
-    own = (normalized(sums[owners] - weighted) * enrolled.matrix.astype(np.float64)).sum(axis=1)
+    own = (normalized(sums[owners] - weighted) * enrolled.embeddings.astype(np.float64)).sum(axis=1)
     own[np.bincount(owners)[owners] == 1] = np.nan
     return np.asarray(own, dtype=np.float32)
 
@@ -122,10 +122,10 @@ def _other_similarities(enrolled: EnrolledSamples) -> tuple[FloatArray, NDArray[
     highest = np.full(enrolled.count, -1.0, dtype=np.float32)
     positions = np.full(enrolled.count, -1, dtype=np.int64)
     for start in range(0, enrolled.count if len(index.people) > 1 else 0, _SAMPLES_PER_BLOCK):
-        block = enrolled.matrix[start : start + _SAMPLES_PER_BLOCK]
+        block = enrolled.embeddings[start : start + _SAMPLES_PER_BLOCK]
         for row, near in enumerate(index.nearest_people.near(block.astype(np.float64), 2), start):
             others = near[near != owners[row]]
-            similarities = index.similarities(enrolled.matrix[row], others)
+            similarities = index.similarities(enrolled.embeddings[row], others)
             best = int(similarities.argmax())
             highest[row], positions[row] = similarities[best], others[best]
     return highest, positions
@@ -135,7 +135,7 @@ def _agreement(enrolled: EnrolledSamples) -> FloatArray:
     """Return the mean cosine of two samples of each person, NaN for a single sample."""
     counts = np.bincount(enrolled.owners)
     sums = np.zeros((len(counts), enrolled.dimension))
-    np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64))
+    np.add.at(sums, enrolled.owners, enrolled.embeddings.astype(np.float64))
     pairs = np.where(counts > 1, counts * (counts - 1), np.nan)
     return np.asarray(((sums**2).sum(axis=1) - counts) / pairs, dtype=np.float32)
 

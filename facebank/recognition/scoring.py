@@ -152,9 +152,9 @@ class KnnScorer:
         """Score probes by each person's nearest samples."""
         probes64 = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
         step = max(1, _MAX_BLOCK_SIZE // self._index.count)
-        matrix = self._index.vectors()
+        embeddings = self._index.vectors()
         blocks = (probes64[start : start + step] for start in range(0, len(probes64), step))
-        votes = [self._votes(_similarities(block, matrix), self._index.counts) for block in blocks]
+        votes = [self._votes(_similarities(block, embeddings), self._index.counts) for block in blocks]
         return np.concatenate([np.empty((0, len(self.people)), np.float32), *votes])
 
     def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
@@ -289,10 +289,10 @@ def rbf(rows: NDArray[np.float64], others: FloatArray, gamma: float) -> NDArray[
     return kernel
 
 
-def _similarities(probes: NDArray[np.float64], matrix: FloatArray) -> NDArray[np.float64]:
-    similarities = np.empty((len(probes), len(matrix)))
-    for block in _blocks(len(matrix), matrix.shape[1]):
-        similarities[:, block] = probes @ matrix[block].astype(np.float64).T
+def _similarities(probes: NDArray[np.float64], others: FloatArray) -> NDArray[np.float64]:
+    similarities = np.empty((len(probes), len(others)))
+    for block in _blocks(len(others), others.shape[1]):
+        similarities[:, block] = probes @ others[block].astype(np.float64).T
     return similarities
 
 

@@ -145,6 +145,6 @@ def _fit_kernel(enrolled: EnrolledSamples, background: Background | None) -> Coe
 
 def _rows(enrolled: EnrolledSamples, background: Background | None, draws: int) -> tuple[FloatArray, FloatArray]:
     if background is None:
-        return np.zeros(enrolled.dimension, dtype=np.float32), enrolled.matrix
-    rows = np.concatenate([enrolled.matrix, background.draw(draws, _SEED)])
+        return np.zeros(enrolled.dimension, dtype=np.float32), enrolled.embeddings
+    rows = np.concatenate([enrolled.embeddings, background.draw(draws, _SEED)])
     return background.mean, directions_from(background.mean, rows).astype(np.float32)

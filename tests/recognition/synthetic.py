@@ -74,7 +74,7 @@ def make_people(generator: np.random.Generator, counts: Sequence[int]) -> Enroll
 def shuffle(generator: np.random.Generator, enrolled: EnrolledSamples) -> EnrolledSamples:
     """Return a gallery with its samples in random order."""
     order = generator.permutation(enrolled.count)
-    return EnrolledSamples(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
+    return EnrolledSamples(enrolled.embeddings[order], enrolled.person_ids[order], enrolled.qualities[order])
 
 
 def make_identities(count: int, photos: int = 6, *, singles: int = 0, noise: float = 0.7, seed: int = 0) -> Identities:
@@ -108,7 +108,7 @@ def make_face(embedding: FloatArray, quality: float = 0.9) -> Face:
 
 def make_probes(generator: np.random.Generator, enrolled: EnrolledSamples, count: int = 6) -> list[Face]:
     """Return probes, some of them near a sample and some random."""
-    near = enrolled.matrix[generator.integers(enrolled.count, size=count)]
+    near = enrolled.embeddings[generator.integers(enrolled.count, size=count)]
     noise = generator.uniform(0, 1.5, size=(count, 1))
     return [make_face(vector) for vector in normalize(near + noise * generator.normal(size=(count, DIMENSION)))]
 

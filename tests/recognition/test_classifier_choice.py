@@ -87,7 +87,7 @@ def test_choice_does_not_depend_on_names(seed: int, counts: list[int], noise: fl
     choice = choose_classifier(enrolled, BACKGROUND)
     assert choice == choose_classifier(enrolled, BACKGROUND)
     assert choice.classifier in COMPARED
-    renumbered = EnrolledSamples(enrolled.matrix, enrolled.person_ids * 7 + 100, enrolled.qualities)
+    renumbered = EnrolledSamples(enrolled.embeddings, enrolled.person_ids * 7 + 100, enrolled.qualities)
     assert choose_classifier(renumbered, BACKGROUND) == choice
 
 

@@ -63,7 +63,9 @@ def make_background(seed: int = 3) -> Background:
 def margin(enrolled: EnrolledSamples, probe: FloatArray) -> float:
     """Return the margin of a probe towards the first of two people."""
     owners = enrolled.owners
-    first, second = (normalize(enrolled.matrix[owners == owner].astype(np.float64).mean(axis=0)) for owner in (0, 1))
+    first, second = (
+        normalize(enrolled.embeddings[owners == owner].astype(np.float64).mean(axis=0)) for owner in (0, 1)
+    )
     return float(probe @ first - probe @ second)
 
 
@@ -110,7 +112,7 @@ def test_confusion_falls_with_number_of_samples() -> None:
 def test_people_with_the_same_photo_are_confusable() -> None:
     single = EnrolledSamples(make_photos(draw_people(1)[0], 1), np.array([7]), np.ones(1, np.float32))
     assert confusable_pairs(single.index) == []
-    twins = EnrolledSamples(single.matrix[[0, 0]], np.array([7, 9]), np.ones(2, np.float32))
+    twins = EnrolledSamples(single.embeddings[[0, 0]], np.array([7, 9]), np.ones(2, np.float32))
     (pair,) = confusable_pairs(twins.index)
     assert pair.similarity == pytest.approx(1)
     assert pair.expected_error > 0.3
@@ -175,7 +177,7 @@ def test_many_samples_beside_one_give_valid_probabilities() -> None:
     enrolled = enroll(make_siblings(0.8), 1, 500)
     confusables = Confusables(enrolled.index)
     assert 0 < confusables.expected_error(0, 1) <= 0.5
-    assert 0 < confusables.probability(0, 1, margin(enrolled, enrolled.matrix[0])) < 1
+    assert 0 < confusables.probability(0, 1, margin(enrolled, enrolled.embeddings[0])) < 1
 
 
 def test_similarity_within_a_person_is_measured() -> None:

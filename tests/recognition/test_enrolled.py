@@ -24,7 +24,7 @@ def test_people_are_unique_and_sorted() -> None:
 
 def test_arrays_are_converted() -> None:
     enrolled = EnrolledSamples(MATRIX.astype(np.float64), PERSON_IDS.astype(np.int32), QUALITIES.astype(np.float64))
-    assert enrolled.matrix.dtype == enrolled.qualities.dtype == np.float32
+    assert enrolled.embeddings.dtype == enrolled.qualities.dtype == np.float32
     assert enrolled.person_ids.dtype == enrolled.people.dtype == enrolled.owners.dtype == np.int64
 
 

@@ -31,7 +31,7 @@ class WholeMatrixScorer(LinearScorer):
     def __init__(self, enrolled: EnrolledSamples) -> None:
         sums = np.zeros((len(enrolled.people), DIMENSION))
         weights = np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)
-        np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64) * weights[:, None])
+        np.add.at(sums, enrolled.owners, enrolled.embeddings.astype(np.float64) * weights[:, None])
         self.means = normalized(sums).astype(np.float32)
         super().__init__(enrolled.people, self.means, np.zeros(len(sums), np.float32))
 
@@ -74,5 +74,5 @@ def test_equal_scores_are_ranked_in_order_of_people() -> None:
     )
     rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_similarity=2.0)
     recognizer = Recognizer(enrolled.index, make_names(enrolled), PrototypeScorer(enrolled.index), rule)
-    (decision,) = recognizer.identify([make_face(enrolled.matrix[0])], [{0, 2}])
+    (decision,) = recognizer.identify([make_face(enrolled.embeddings[0])], [{0, 2}])
     assert [candidate.person for candidate in decision.candidates] == [f"person {number}" for number in (1, 3, 4, 5, 6)]

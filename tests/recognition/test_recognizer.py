@@ -206,7 +206,7 @@ def test_distant_person_changes_no_name(seed: int, counts: list[int]) -> None:
     for probe in make_probes(generator, enrolled):
         (before,) = make_recognizer(enrolled).identify([probe])
         opposite = EnrolledSamples(
-            np.vstack([enrolled.matrix, -probe.embedding]),
+            np.vstack([enrolled.embeddings, -probe.embedding]),
             np.append(enrolled.person_ids, len(counts) + 1),
             np.append(enrolled.qualities, np.float32(1)),
         )
@@ -302,7 +302,7 @@ def test_person_among_thousands_is_found() -> None:
     generator = np.random.default_rng(0)
     enrolled = make_people(generator, [1] * 5000)
     decisions = make_recognizer(enrolled, replace(CALIBRATED, threshold=0.9)).identify(
-        [make_face(enrolled.matrix[4321])]
+        [make_face(enrolled.embeddings[4321])]
     )
     assert [decision.candidates[0].person for decision in decisions] == ["person 4322"]
 

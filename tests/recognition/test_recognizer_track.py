@@ -73,7 +73,8 @@ def test_good_faces_weigh_more() -> None:
     names = list(make_names(enrolled).values())
     first, second = (
         replace(
-            make_probes(generator, enrolled)[0], embedding=enrolled.matrix[np.flatnonzero(enrolled.owners == index)[0]]
+            make_probes(generator, enrolled)[0],
+            embedding=enrolled.embeddings[np.flatnonzero(enrolled.owners == index)[0]],
         )
         for index in (0, 1)
     )

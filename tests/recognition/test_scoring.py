@@ -106,14 +106,14 @@ def test_order_of_samples_does_not_matter(classifier: str, seed: int, counts: li
 def test_own_face_scores_highest(classifier: str, background: Background | None) -> None:
     enrolled = make_people(np.random.default_rng(1), [1, 5, 1, 20, 3], noise=0.2)
     scorer = build_scorer(classifier, enrolled, background)
-    nearest = scorer.people[scorer.scores(enrolled.matrix).argmax(axis=1)]
+    nearest = scorer.people[scorer.scores(enrolled.embeddings).argmax(axis=1)]
     assert nearest.tolist() == enrolled.person_ids.tolist()
 
 
 @classifiers
 def test_single_sample_is_distinguished_from_strangers(classifier: str) -> None:
     enrolled = make_people(np.random.default_rng(2), [1])
-    scores = build_scorer(classifier, enrolled, make_background()).scores(enrolled.matrix)
+    scores = build_scorer(classifier, enrolled, make_background()).scores(enrolled.embeddings)
     strangers = build_scorer(classifier, enrolled, make_background()).scores(make_background().draw(200, seed=7))
     assert scores.shape == (1, 1)
     assert scores[0, 0] > strangers.max() + 0.05
@@ -134,11 +134,11 @@ def test_five_hundred_samples_do_not_outweigh_one(classifier: str) -> None:
     generator = np.random.default_rng(4)
     count = 499 if classifier == "svm-rbf" else 500  # the kernel SVM supports 500 samples in all
     enrolled = make_people(generator, [count, 1], noise=0.3)
-    rows = enrolled.matrix[-1] + 0.05 * generator.normal(size=(50, DIMENSION))
+    rows = enrolled.embeddings[-1] + 0.05 * generator.normal(size=(50, DIMENSION))
     strangers = make_background().draw(2000, seed=9)
     scorer = build_scorer(classifier, enrolled, make_background())
     assert (scorer.scores(normalize(rows)).argmax(axis=1) == 1).all()
-    assert (scorer.scores(enrolled.matrix[:-1]).argmax(axis=1) == 0).mean() > 0.98
+    assert (scorer.scores(enrolled.embeddings[:-1]).argmax(axis=1) == 0).mean() > 0.98
     assert 0.2 < (scorer.scores(strangers).argmax(axis=1) == 0).mean() < 0.8
 
 
@@ -149,7 +149,7 @@ def test_two_thousand_people_are_scored(classifier: str) -> None:
         with pytest.raises(UsageError, match=r"svm-rbf supports at most 500 samples.*4000"):
             build_scorer(classifier, enrolled, make_background())
         return
-    scores = build_scorer(classifier, enrolled, make_background()).scores(enrolled.matrix[::40])
+    scores = build_scorer(classifier, enrolled, make_background()).scores(enrolled.embeddings[::40])
     assert scores.shape == (100, 2000)
     assert (scores.argmax(axis=1) == enrolled.owners[::40]).mean() > 0.9
 
@@ -191,7 +191,7 @@ def test_prototype_is_the_quality_weighted_mean(seed: int, counts: list[int]) ->
     scores = PrototypeScorer(enrolled.index).scores(probes)
     for column, person in enumerate(enrolled.people):
         own = enrolled.person_ids == person
-        mean = np.average(enrolled.matrix[own], axis=0, weights=enrolled.qualities[own].clip(QUALITY_FLOOR))
+        mean = np.average(enrolled.embeddings[own], axis=0, weights=enrolled.qualities[own].clip(QUALITY_FLOOR))
         np.testing.assert_allclose(scores[:, column], probes @ mean / np.linalg.norm(mean), atol=1e-5)
 
 
@@ -214,7 +214,7 @@ def test_knn_weights_samples_by_similarity(seed: int, counts: list[int]) -> None
     probe = normalize(generator.normal(size=(1, DIMENSION)))
     scores = KnnScorer(enrolled.index).scores(probe)
     for column, person in enumerate(enrolled.people):
-        similarities = np.sort(enrolled.matrix[enrolled.person_ids == person] @ probe[0])[-NEIGHBORS:]
+        similarities = np.sort(enrolled.embeddings[enrolled.person_ids == person] @ probe[0])[-NEIGHBORS:]
         expected = np.average(similarities, weights=np.exp(similarities / TEMPERATURE))
         assert scores[0, column] == pytest.approx(expected, abs=1e-5)
 
@@ -224,7 +224,7 @@ def test_knn_with_one_neighbor_scores_the_most_similar_sample(seed: int, counts:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
     probes = normalize(generator.normal(size=(3, DIMENSION)))
-    similarities = probes @ enrolled.matrix.T
+    similarities = probes @ enrolled.embeddings.T
     best = [similarities[:, enrolled.person_ids == person].max(axis=1) for person in enrolled.people]
     np.testing.assert_allclose(KnnScorer(enrolled.index, neighbors=1).scores(probes), np.stack(best, axis=1), atol=1e-6)
 

@@ -96,7 +96,7 @@ def plans(draw: st.DrawFn) -> tuple[list[int], GalleryPlan]:
 def test_probes_are_distinct_and_not_enrolled(case: tuple[list[int], GalleryPlan], seed: int) -> None:
     photo_counts, plan = case
     identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed)
-    enrolled_photos, searched = photo_numbers(identities, enrolled.matrix), photo_numbers(identities, probes)
+    enrolled_photos, searched = photo_numbers(identities, enrolled.embeddings), photo_numbers(identities, probes)
     assert not set(enrolled_photos) & set(searched)
     assert len(set(enrolled_photos)) == len(enrolled_photos)
     assert len(set(searched)) == len(searched) == len(searches.scores)
@@ -106,7 +106,7 @@ def test_probes_are_distinct_and_not_enrolled(case: tuple[list[int], GalleryPlan
 def test_strangers_are_not_enrolled_and_have_one_photo(case: tuple[list[int], GalleryPlan], seed: int) -> None:
     photo_counts, plan = case
     identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed)
-    people = identities.people[photo_numbers(identities, enrolled.matrix)]
+    people = identities.people[photo_numbers(identities, enrolled.embeddings)]
     searched = identities.people[photo_numbers(identities, probes)]
     assert len(set(people)) == plan.size == searches.size
     assert set(searched[searches.mated]) <= set(people)
@@ -119,7 +119,7 @@ def test_strangers_are_not_enrolled_and_have_one_photo(case: tuple[list[int], Ga
 def test_planned_samples_leave_one_photo_to_search(case: tuple[list[int], GalleryPlan], seed: int) -> None:
     photo_counts, plan = case
     identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed)
-    owners = identities.people[photo_numbers(identities, enrolled.matrix)]
+    owners = identities.people[photo_numbers(identities, enrolled.embeddings)]
     samples = {int(person): int((owners == person).sum()) for person in owners}
     for person, count in samples.items():
         assert count == max(1, min(plan.samples_each, photo_counts[person] - 1))
@@ -148,7 +148,7 @@ def test_scores_are_sorted_and_own_column_is_the_probes_person(
     width = min(MAX_SCORES, plan.size)
     assert searches.scores.shape == searches.samples.shape == (len(probes), width)
     np.testing.assert_array_equal(searches.scores, -np.sort(-scores, axis=1)[:, :width])
-    owner_of_sample = identities.people[photo_numbers(identities, enrolled.matrix)]
+    owner_of_sample = identities.people[photo_numbers(identities, enrolled.embeddings)]
     column_of = {int(owner_of_sample[enrolled.owners == column][0]): column for column in range(plan.size)}
     searched = identities.people[photo_numbers(identities, probes)]
     for row, (person, own) in enumerate(zip(searched.tolist(), searches.own.tolist(), strict=True)):

@@ -61,15 +61,15 @@ def test_coefficients_match_liblinear(loss: Loss, strength: float, others: int) 
 
 def test_solving_in_portions_gives_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     enrolled = make_people([1, 3, 2, 4, 1, 1, 5])
-    at_once = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
+    at_once = separate(enrolled.embeddings, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
     monkeypatch.setattr(solving, "_MAX_BLOCK_SIZE", 2 * enrolled.count)
-    portions = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
+    portions = separate(enrolled.embeddings, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
     np.testing.assert_allclose(at_once[0], portions[0], atol=1e-5)
     np.testing.assert_allclose(at_once[1], portions[1], atol=1e-5)
 
 
 def test_repeated_sample_changes_nothing() -> None:
-    rows, owners = make_people([3, 2, 1]).matrix, np.array([0, 0, 0, 1, 1, 2])
+    rows, owners = make_people([3, 2, 1]).embeddings, np.array([0, 0, 0, 1, 1, 2])
     indices = np.repeat(np.arange(6), 2)
     once = separate(rows, owners, loss="squared_hinge", strength=3, tolerance=1e-6)
     repeated = separate(rows[indices], owners[indices], loss="squared_hinge", strength=3, tolerance=1e-6)
@@ -180,7 +180,7 @@ def test_fitted_coefficients_are_cached(
     assert fits == [classifier]
     for name in ("people", "weights", "biases", "center", "support"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-    probes = make_people([3, 3], seed=5).matrix
+    probes = make_people([3, 3], seed=5).embeddings
     np.testing.assert_array_equal(first.scorer().scores(probes), second.scorer().scores(probes))
 
 

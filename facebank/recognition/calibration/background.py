@@ -65,7 +65,7 @@ class Background:
         return digest.hexdigest()
 
     @classmethod
-    def measure(cls, matrix: FloatArray, identities: NDArray[np.int64]) -> Self:
+    def measure(cls, embeddings: FloatArray, identities: NDArray[np.int64]) -> Self:
         """Return statistics of L2-normalized embeddings ``(N, D)`` of people ``(N,)``, equally weighted.
 
         Raises
@@ -80,14 +80,14 @@ class Background:
         shrunken towards a sphere by Oracle Approximating Shrinkage (Chen, Wiesel, Eldar and Hero, "Shrinkage algorithms
         for MMSE covariance estimation", 2010, equation 23).
         """
-        matrix = check_embeddings(matrix, "the background's embeddings")
+        embeddings = check_embeddings(embeddings, "the background's embeddings")
         _, owners, sizes = np.unique(np.asarray(identities), return_inverse=True, return_counts=True)
-        if owners.shape != (len(matrix),):
-            raise UsageError(f"Expected {len(matrix)} identities, one for each embedding.")
+        if owners.shape != (len(embeddings),):
+            raise UsageError(f"Expected {len(embeddings)} identities, one for each embedding.")
         if len(sizes) < MIN_BACKGROUND_PEOPLE:
             raise UsageError(f"A background needs at least {MIN_BACKGROUND_PEOPLE} people, not {len(sizes)}.")
         weights = (1.0 / (len(sizes) * sizes))[owners]
-        rows = matrix.astype(np.float64)
+        rows = embeddings.astype(np.float64)
         mean = weights @ rows
         covariance = (rows - mean).T @ ((rows - mean) * weights[:, None])
         return cls(
