@@ -104,7 +104,7 @@ def _show(album: Album, *, as_json: bool) -> None:
         )
         return
     for folder, missing in content.missing.items():
-        say(f"missing shards of {folder}: {join_first(missing)}")
+        say(f"missing shards of {folder}: {join_first(missing)}; scan them, and add their files to {content.path}")
     write_line(
         scan_line(
             content.path,

@@ -33,8 +33,10 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     ctx: typer.Context,
-    a: Annotated[Path, typer.Argument(metavar="PHOTO_A", show_default=False, help="A photo.")],
-    b: Annotated[Path, typer.Argument(metavar="PHOTO_B", show_default=False, help="The photo to compare it with.")],
+    first_path: Annotated[Path, typer.Argument(metavar="PHOTO_A", show_default=False, help="A photo.")],
+    second_path: Annotated[
+        Path, typer.Argument(metavar="PHOTO_B", show_default=False, help="The photo to compare it with.")
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture to write.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object as well.")] = False,
 ) -> int:
@@ -46,9 +48,9 @@ def explain(
     from facebank.operations.explain import explain_photos
     from facebank.operations.explanation_picture import check_target, write_picture
 
-    check_target(out, [a, b])
+    check_target(out, [first_path, second_path])
     with global_options(ctx).open_bank() as bank:
-        pair = explain_photos(bank.comparing_engine, a, b)
+        pair = explain_photos(bank.comparing_engine, first_path, second_path)
         bank.note_written(PlaceKind.EXPLANATION, out)
         write_picture(pair, out)
     if as_json:

@@ -81,7 +81,7 @@ def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
 
 def name_group(
     ctx: typer.Context,
-    group: Annotated[
+    group_number: Annotated[
         int, typer.Argument(metavar="GROUP", min=1, show_default=False, help="Its number in 'facebank cluster'.")
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The person, enrolled or new.")],
@@ -100,14 +100,14 @@ def name_group(
         Album(bank, scan_file) as album,
         ProgressBar(writes_lines=as_json) as bar,
     ):
-        naming = album.name_group(group, name, force=force, progress=bar)
+        naming = album.name_group(group_number, name, force=force, progress=bar)
     for reason in naming.refused.values():
         say(reason)
     if as_json:
         write_json(named_group_record(naming))
     else:
         result = f"is now {naming.person}" if naming.enrolled else f"is not enrolled as {naming.person}"
-        write_line(f"group {group} {result}: {pluralize(len(naming.enrolled), 'sample')} enrolled")
+        write_line(f"group {group_number} {result}: {pluralize(len(naming.enrolled), 'sample')} enrolled")
         for path in naming.enrolled:
             write_line(f"  {short_path(path)}")
     return 0 if naming.enrolled else SOME_FAILED

@@ -267,7 +267,7 @@ def _check_paths(paths: Sequence[Path | str], *, videos: bool) -> None:
 
 def _print_merge(album: Album, report: MergeReport, *, as_json: bool) -> None:
     for folder, missing in report.missing.items():
-        say(f"shards of {folder} that are not merged yet: {join_first(missing)}")
+        say(f"shards of {folder} that are not merged yet: {join_first(missing)}; merge them once they are scanned")
     if as_json:
         counts = album.scan_file.count()
         write_json(

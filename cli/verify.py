@@ -27,8 +27,10 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     ctx: typer.Context,
-    a: Annotated[Path, typer.Argument(metavar="PHOTO_A", show_default=False, help="A photo.")],
-    b: Annotated[Path, typer.Argument(metavar="PHOTO_B", show_default=False, help="The photo to compare it with.")],
+    first_path: Annotated[Path, typer.Argument(metavar="PHOTO_A", show_default=False, help="A photo.")],
+    second_path: Annotated[
+        Path, typer.Argument(metavar="PHOTO_B", show_default=False, help="The photo to compare it with.")
+    ],
     as_json: AsOneJson = False,
 ) -> int:
     """Check whether two photos show the same person.
@@ -36,7 +38,7 @@ def verify(
     The largest face of each photo is compared. Needs no gallery.
     """
     with global_options(ctx).open_bank() as bank:
-        verification = bank.verify(a, b)
+        verification = bank.verify(first_path, second_path)
     if as_json:
         write_json(verification_record(verification))
     else:

@@ -11,7 +11,7 @@ from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_other_place
 from facebank.index.gallery_index import read_with_retry
 from facebank.operations.guard import EnrolledFaces, GuardedFace, PersonGuard
-from facebank.recognition.audit import find_halves
+from facebank.recognition.halves import find_halves
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from facebank.recognition.calibration.background import Background
 
-DEFAULT_CLASSIFIER = "prototype"  # measured best across gallery sizes and numbers of samples
+DEFAULT_CLASSIFIER = "prototype"  # as accurate as any, and needs no fitting
 COMPARED = ("prototype", "knn", "svm", "logistic")  # classifiers to choose from
 
 FOLDS = 5
@@ -30,10 +30,10 @@ SIGNIFICANCE = 0.05  # level of the sign test
 
 @dataclass(frozen=True, slots=True)
 class ClassifierChoice:
-    """One of `facebank.recognition.scoring.CLASSIFIERS`, and the reason in words."""
+    """The classifier chosen for a gallery."""
 
-    classifier: str
-    reason: str
+    classifier: str  # one of `facebank.recognition.scoring.CLASSIFIERS`
+    reason: str  # the reason for the choice, in words
 
 
 def choose_classifier(

@@ -19,18 +19,18 @@ CLEARLY_MORE_ALIKE = 0.15  # minimum lead in similarity over the photo's other f
 
 
 class FaceChoice(NamedTuple):
-    """The index of the chosen face in the photo, or None if unclear, and the reason."""
+    """The choice of a face in a photo with several."""
 
-    face_index: int | None
-    reason: str
+    face_index: int | None  # index of the chosen face in the photo; None if it is unclear
+    reason: str  # the reason for the choice, or for having none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeveralFaces:
-    """The faces of one photo, largest first: embeddings ``(N, D)``, N at least 2, and longer box sides in pixels."""
+    """The faces of one photo with N faces, N at least 2, the largest first."""
 
-    embeddings: FloatArray
-    sizes: tuple[float, ...]
+    embeddings: FloatArray  # ``float32`` of shape ``(N, D)``
+    sizes: tuple[float, ...]  # each face's longer box side in pixels
 
     @property
     def has_subject(self) -> bool:

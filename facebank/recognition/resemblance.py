@@ -250,20 +250,20 @@ def is_nearer_to_another(own: float | None, other: float, more_alike: float, thr
     return other >= MIN_LIKE_ANOTHER * threshold and nearer >= NEARER * threshold
 
 
-def is_one_person(a: FloatArray, b: FloatArray, threshold: float) -> bool:
+def is_one_person(first: FloatArray, second: FloatArray, threshold: float) -> bool:
     """Return whether two non-empty sets of faces, ``(N, D)`` and ``(M, D)``, are as similar as the faces within each.
 
     Each set must be mostly of one person. Rates: ``python -m benchmarks.folders_of_one_person``.
     """
-    similarity = float(a.mean(axis=0) @ b.mean(axis=0))
-    agreements = [mean_pair(faces.sum(axis=0), len(faces), threshold) for faces in (a, b)]
+    similarity = float(first.mean(axis=0) @ second.mean(axis=0))
+    agreements = [mean_pair(faces.sum(axis=0), len(faces), threshold) for faces in (first, second)]
     return similarity >= max(threshold, sum(agreements) / 2 - SET_BELOW_ALIKE * threshold)
 
 
 def split_into_halves(faces: FloatArray, threshold: float) -> tuple[NDArray[np.bool_], float] | None:
     """Return the smaller of two halves of a person's faces that look like two people.
 
-    For the rates see `facebank.recognition.audit.find_halves`.
+    For the rates see `facebank.recognition.halves.find_halves`.
 
     Parameters
     ----------

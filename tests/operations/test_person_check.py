@@ -12,7 +12,8 @@ from facebank.errors import UsageError
 from facebank.gallery import export_gallery
 from facebank.operations.engine import Engine
 from facebank.operations.feedback import FeedbackReason
-from facebank.recognition.audit import FindingKind, audit_gallery, find_halves
+from facebank.recognition.audit import FindingKind, audit_gallery
+from facebank.recognition.halves import find_halves
 from tests.demo_photos import BIDEN, BLUE_ROOM, COLLINS, OBAMA, SPEECH
 
 

@@ -321,10 +321,10 @@ _HALVINGS = 40
 
 @dataclass(frozen=True, slots=True)
 class NamedStrangerBound:
-    """An upper bound on the fraction of strangers named, 0..1, and whether it is the lowest measured rate."""
+    """An upper bound on the fraction of strangers named."""
 
-    fraction: float
-    is_below: bool
+    fraction: float  # the bound, 0..1
+    is_below: bool  # whether the bound is the lowest tabulated rate, so that the fraction may be far below it
 
 
 def named_strangers(

@@ -117,12 +117,12 @@ class GalleryPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _GalleryPeople:
-    """The people of a gallery by role; `searched` marks the enrolled ones whose photos are searched."""
+    """The people of a gallery by role."""
 
     enrolled: NDArray[np.int64]
-    searched: NDArray[np.bool_]
+    searched: NDArray[np.bool_]  # which of the enrolled people have photos that are searched
     strangers: NDArray[np.int64]
-    further: NDArray[np.int64]
+    further: NDArray[np.int64]  # people of the album who are neither enrolled nor searched
 
 
 def simulate(

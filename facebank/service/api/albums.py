@@ -213,8 +213,8 @@ async def name_group(_: TeachCaller, service: ServiceDep, number: Number, body: 
     return await service.photos.run(_name_group, service, number, body)
 
 
-def _name_group(service: Service, number: int, body: NameBody) -> Record:
-    named = service.album.name_group(number, body.person, force=body.force, once=True, key=body.key)
+def _name_group(service: Service, group_number: int, body: NameBody) -> Record:
+    named = service.album.name_group(group_number, body.person, force=body.force, once=True, key=body.key)
     client_path = service.folders.client_path
     refused = {
         client_path(path): service.text.api_message(reason.replace(path, client_path(path)))
@@ -223,12 +223,12 @@ def _name_group(service: Service, number: int, body: NameBody) -> Record:
     return named_group_record(replace(named, enrolled=tuple(map(client_path, named.enrolled)), refused=refused))
 
 
-def _list_members(service: Service, number: int, limit: int, offset: int) -> Record:
+def _list_members(service: Service, group_number: int, limit: int, offset: int) -> Record:
     scan_file = service.album.scan_file
-    faces = faces_of(scan_file, number)
+    faces = faces_of(scan_file, group_number)
     members = [scan_file.locate_face(face) for face in faces[offset : offset + limit]]
     records = [_member_record(service, photo, photo.faces[index]) for photo, index in members]
-    return {"group": number, "key": group_key(faces), "faces": records, "total": len(faces), "offset": offset}
+    return {"group": group_number, "key": group_key(faces), "faces": records, "total": len(faces), "offset": offset}
 
 
 def _member_record(service: Service, photo: Photo, face: Face) -> Record:

@@ -30,7 +30,7 @@ _SEPARATOR = re.compile(rb"--[\w'()+,./:=?-]{1,70}")
 class Parameters:
     """The query parameters of a request."""
 
-    subject: str | None  # the name of a person
+    subject: str | None  # the name of a person; None if missing
     limit: int  # maximum number of faces, largest first; 0 for all
     min_detection_score: float  # minimum detection score of a face
     prediction_count: int  # maximum number of candidates for a face

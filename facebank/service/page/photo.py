@@ -49,11 +49,11 @@ class _FaceView:
     explanation: str  # empty for a user's answer, like the likelihood
     likelihood: str
     box: str  # left, top, width and height as fractions of the photo
-    person_id: int | None
-    likeliest: Candidate | None
-    others: tuple[Candidate, ...]
-    sample_id: int | None  # sample enrolled from this face
-    sample_of: str | None
+    person_id: int | None  # id of the person; None for a face without a name
+    likeliest: Candidate | None  # candidate that the page offers; None without one
+    candidates: tuple[Candidate, ...]  # the most similar people
+    sample_id: int | None  # sample enrolled from this face; None without one
+    sample_of: str | None  # name of the person of that sample; None without one
     is_nobody: bool  # marked by a user
 
 
