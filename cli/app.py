@@ -25,7 +25,7 @@ from .help_layout import CommandApp, HelpGroup
 from .paths import refuse_empty_paths
 from .streams import fill_closed_streams, finish_output, quiet_libraries
 
-# Most objects live as long as the process; collecting at Python's default rate takes a tenth of a short command's time.
+# Most objects live as long as the process, so that frequent collections would only delay a short command.
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 _COMPLETION = "_FACEBANK_COMPLETE"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 ALIKE = 0.97  # similarity from which two samples count as one photo; two photos of a person rarely reach it
-ONE_MOMENT = 0.9  # mean similarity of samples of one moment; 1 % of photo pairs reach it
+ONE_MOMENT = 0.9  # mean similarity from which samples count as one moment; photos of two moments rarely reach it
 RARELY_BELOW = 0.334  # distance below the mean similarity of one person's photos, 0.5 % quantile
 MOSTLY_ABOVE = 0.2  # the same, 5 % quantile; reached by chance among many people
 _SAMPLES_PER_BLOCK = 1000

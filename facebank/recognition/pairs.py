@@ -3,8 +3,7 @@
 A face's margin is its cosine with the first person's prototype minus that with the second's. The meaning of a margin
 depends on the pair and is estimated from the enrolled photos, each left out of its person's prototype in turn: wide
 margins give a steep curve, and photos nearer to the other person suggest misfiled photos. With few photos, typical
-values for people of such similarity prevail. Fitted by ``python -m benchmarks.pair_fitting`` to siblings, and to
-siblings with a tenth of the photos in the wrong folder for three of ten pairs. People split in two count a quarter.
+values for people of such similarity prevail. Fitted by ``python -m benchmarks.pair_fitting``: see docs/decisions.md.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ USUAL_ERROR = 0.04  # default fraction of wrong names between people who look al
 WRONG_NAME_RATES = ((0.023, 0.97), (0.034, 0.93), (0.04, 0.87), (0.046, 0.8), (0.052, 0.75), (0.064, 0.65), (0.09, 0.5))
 """Fractions of wrong names, and the minimum probability of one of the two people for a name at that fraction.
 
-Measured on siblings of both halves, four photos each, a tenth in a wrong folder for three of ten pairs: ``python -m
-benchmarks.pair_fitting``. Without misfiled photos about half as many names are wrong.
+From ``python -m benchmarks.pair_fitting``, for siblings with misfiled photos: see docs/decisions.md.
 """
 
 _SOFTNESS = 0.03

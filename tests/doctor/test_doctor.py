@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facebank.doctor.diagnosis import examine, examine_device, examine_gallery, examine_packs
+from facebank.doctor.devices import examine_device
+from facebank.doctor.diagnosis import examine, examine_gallery, examine_packs
 from facebank.doctor.installation import InstallationFinding, InstalledDistributions, Severity
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery, PackIdentity
