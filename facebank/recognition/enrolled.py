@@ -32,7 +32,7 @@ class EnrolledSamples:
         There is no sample, the shapes do not match, or a value is not finite, of length 1 or within 0..1.
     """
 
-    embeddings: FloatArray  # L2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1
+    embeddings: FloatArray  # L2-normalized, ``float32`` of shape ``(N, D)``; N and D at least 1
     person_ids: NDArray[np.int64]  # the person of each embedding, ``int64`` of shape ``(N,)``
     qualities: FloatArray  # ``float32`` of shape ``(N,)``, 0..1
 

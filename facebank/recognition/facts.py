@@ -123,11 +123,8 @@ class BirthDates:
     def from_texts(cls, born: Mapping[int, str], names: Mapping[int, str]) -> Self:
         """Build from birth dates (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) and names, both by person id."""
         days_and_ids = sorted((earliest_day(text), person_id) for person_id, text in born.items())
-        days, people = (
-            [day for day, _ in days_and_ids],
-            [(person_id, names[person_id]) for _, person_id in days_and_ids],
-        )
-        return cls(tuple(days), tuple(people))
+        people = tuple((person_id, names[person_id]) for _, person_id in days_and_ids)
+        return cls(tuple(day for day, _ in days_and_ids), people)
 
     def born_after(self, taken_at: datetime) -> dict[int, str]:
         """Return the names, by person id, of the people born after a photo was taken."""
