@@ -13,7 +13,7 @@ import typer
 from facebank.errors import PhotoError, UsageError
 from facebank.schemas.records import photo_record
 from facebank.storage.paths import named_paths
-from facebank.storage.text import format_probability, pluralize
+from facebank.storage.text import format_probability, format_similarity, pluralize
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
@@ -294,5 +294,5 @@ def _csv_rows(photo: Photo) -> Iterator[tuple[str, ...]]:
 
 
 def _decision_columns(face: Face) -> tuple[str, ...]:
-    similarity = "" if face.similarity is None else f"{face.similarity:.3f}"
-    return face.person or "", str(face.decision), str(face.reason), similarity, format_probability(face.probability)
+    figures = format_similarity(face.similarity), format_probability(face.probability)
+    return face.person or "", str(face.decision), str(face.reason), *figures

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.schemas.records import round_coordinates
+from facebank.storage.text import format_similarity
 
 from .global_options import global_options
 from .options import AsOneJson, FaceNumber, PhotoPath
@@ -73,7 +74,7 @@ def _print(ranking: Lookalikes, best: Sequence[Resemblance]) -> None:
     from facebank.operations.lookalike import HEADING
 
     write_line(f"{HEADING}: {ranking.path}, face {ranking.face_number}")
-    rows = [(match.person, f"{match.similarity:.3f}", f"{match.share:.1%}") for match in best]
+    rows = [(match.person, format_similarity(match.similarity), f"{match.share:.1%}") for match in best]
     others = ranking.people[len(best) :]
     if others:
         rows.append((f"({len(others)} more)", "", f"{sum(other.share for other in others):.1%}"))

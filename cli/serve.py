@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebank.errors import MissingDependencyError, ServiceError, UsageError
+from facebank.errors import MissingDependencyError, UsageError
 from facebank.storage.text import printable
 
 from .global_options import global_options
@@ -26,9 +26,6 @@ Examples:
   facebank serve keys add doorbell --role read
 
 Exit codes: 0 stopped with Ctrl-C or SIGTERM; 2 wrong usage, or the address cannot be used."""
-
-_MAX_TOKEN_BYTES = 1_000
-_MIN_TOKEN_LENGTH = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -216,22 +213,10 @@ def _create_first_key(gallery: Path) -> None:
 
 def _read_token(path: Path) -> str:
     """Return the key in a file, which is created with a new key if it does not exist."""
-    from facebank.service.keys import new_token
-    from facebank.storage.files import write_file
+    from facebank.service.keys import create_token_file, read_token_file
 
-    try:
-        with path.open("rb") as stream:
-            token = stream.read(_MAX_TOKEN_BYTES + 1).decode().strip()
-    except FileNotFoundError:
-        token = new_token()
-        write_file(path, f"{token}\n".encode(), advice="name a file that can be written with --token-file")
+    token = read_token_file(path)
+    if token is None:
+        token = create_token_file(path)
         say(f"{path} was created with a new admin key")
-        return token
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServiceError(f"{printable(str(path))} cannot be read: name a file with a key on one line") from error
-    if not _MIN_TOKEN_LENGTH <= len(token) <= _MAX_TOKEN_BYTES or not token.isprintable() or " " in token:
-        raise ServiceError(
-            f"{printable(str(path))} has no key: a key is one line of at least {_MIN_TOKEN_LENGTH} characters without "
-            "spaces; name a new file to create a key"
-        )
     return token

@@ -10,7 +10,13 @@ import typer
 
 from facebank.errors import UsageError
 from facebank.schemas.records import candidate_record, round_coordinates
-from facebank.storage.text import format_probability, format_video_time, pluralize, printable
+from facebank.storage.text import (
+    format_probability,
+    format_similarity,
+    format_video_time,
+    pluralize,
+    printable,
+)
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
@@ -156,7 +162,7 @@ def _row(appearance: Appearance) -> tuple[str, ...]:
         decision.decision.value,
         decision.reason.value,
         likeliest,
-        "" if decision.similarity is None else f"{decision.similarity:.3f}",
+        format_similarity(decision.similarity),
         format_probability(decision.probability),
     )
 

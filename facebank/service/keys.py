@@ -23,6 +23,8 @@ PREFIX = "facebank_"
 _RANDOM_BYTES = 32
 _MAX_FILE_BYTES = 1 << 20
 _MAX_NAME_LENGTH = 100
+_MAX_TOKEN_BYTES = 1_000
+_MIN_TOKEN_LENGTH = 20
 
 
 class Role(IntEnum):
@@ -142,6 +144,30 @@ class KeyFile:
 def new_token() -> str:
     """Return a new random key."""
     return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def read_token_file(path: Path) -> str | None:
+    """Return the key on the only line of a file; None if there is no file, raises `ServiceError` without a key."""
+    try:
+        with path.open("rb") as stream:
+            token = stream.read(_MAX_TOKEN_BYTES + 1).decode().strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServiceError(f"{printable(str(path))} cannot be read: name a file with a key on one line") from error
+    if not _MIN_TOKEN_LENGTH <= len(token) <= _MAX_TOKEN_BYTES or not token.isprintable() or " " in token:
+        raise ServiceError(
+            f"{printable(str(path))} has no key: a key is one line of at least {_MIN_TOKEN_LENGTH} characters without "
+            "spaces; name a new file to create a key"
+        )
+    return token
+
+
+def create_token_file(path: Path) -> str:
+    """Write a new key to a file, and return it; raises `StorageError` if the file cannot be written."""
+    token = new_token()
+    write_file(path, f"{token}\n".encode(), advice="name a file that can be written with --token-file")
+    return token
 
 
 def _hash(token: str) -> str:

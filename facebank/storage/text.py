@@ -155,6 +155,11 @@ def format_video_time(seconds: float, *, with_tenths: bool = True) -> str:
     return f"{hours}:{minutes:02d}:{text}" if hours else f"{minutes}:{text}"
 
 
+def format_similarity(similarity: float | None) -> str:
+    """Return a similarity with three decimals; empty for None."""
+    return "" if similarity is None else f"{similarity:.3f}"
+
+
 def format_probability(probability: float | None) -> str:
     """Return a probability with three decimals, rounded down: only 1 is shown as 1.000; empty for None."""
     return "" if probability is None else f"{math.floor(probability * 1000) / 1000:.3f}"
