@@ -75,7 +75,7 @@ def _identities(faces: LfwFaces) -> Identities:
 
 
 def _hard_identities(path: Path, key: str, pack: Pack, remainder: int) -> Identities:
-    """Read the families or people with an even or odd number from a set, and only young faces if it has ages."""
+    """Read the families or people with even (`remainder` 0) or odd (1) numbers; of a set of ages, only the young."""
     with np.load(path, allow_pickle=False) as arrays:
         chosen = (arrays[key] % 2 == remainder) & (arrays["quality"] >= pack.manifest.thresholds.minimum_quality)
         if "young" in arrays.files:

@@ -40,9 +40,11 @@ def compare(before: list[Photo], after: list[Photo]) -> dict[str, int]:
     return {
         "photos": len(before),
         "faces": len(pairs),
-        "known": sum(a.person is not None for a, _ in pairs),
-        "decided_otherwise": sum((a.decision, a.person) != (b.decision, b.person) for a, b in pairs),
-        "named_otherwise": sum(a.person != b.person for a, b in pairs),
+        "known": sum(first.person is not None for first, _ in pairs),
+        "decided_otherwise": sum(
+            (first.decision, first.person) != (second.decision, second.person) for first, second in pairs
+        ),
+        "named_otherwise": sum(first.person != second.person for first, second in pairs),
     }
 
 

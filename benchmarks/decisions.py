@@ -213,7 +213,9 @@ class Outcomes:
             for values in (np.ones(len(bins)), self.probabilities, self.right)
         )
         return [
-            (float(a), float(b / a), float(c / a)) for a, b, c in zip(fractions, predicted, right, strict=True) if a > 0
+            (float(fraction), float(probability / fraction), float(correct / fraction))
+            for fraction, probability, correct in zip(fractions, predicted, right, strict=True)
+            if fraction > 0
         ]
 
     @property

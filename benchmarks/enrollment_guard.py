@@ -46,30 +46,30 @@ class RelatedFaces:
 
     embeddings: FloatArray  # of shape ``(N, D)``
     people: NDArray[np.int64]  # number of each face's person, of shape ``(N,)``
-    families: NDArray[np.int64]  # number of each face's family, of shape ``(N,)``; the person's own if unrelated
+    families: NDArray[np.int64]  # number of each face's family, of shape ``(N,)``; that of the person if unrelated
 
     def draw(self, people: list[int], max_photos: int, random: np.random.Generator) -> dict[int, NDArray[np.int64]]:
         """Return the indices of up to `max_photos` random faces of each person."""
         return {person: random.permutation(np.flatnonzero(self.people == person))[:max_photos] for person in people}
 
-    def enroll(self, indices: list[NDArray[np.int64]]) -> OtherPeople:
-        """Return the people with these faces as enrolled people."""
+    def as_enrolled(self, indices: list[NDArray[np.int64]]) -> OtherPeople:
+        """Return the people of some faces, given as one array of indices per person, as enrolled people."""
         chosen = np.concatenate([np.zeros(0, dtype=np.int64), *indices])
         return OtherPeople.from_samples(self.people[chosen], self.embeddings[chosen])
 
 
 PhotoOutcome = tuple[int, str]
-"""Number of the person's family (or own number), and the reason for accepting or refusing one photo."""
+"""Number of the family, or of a person without one, and the reason for accepting or refusing one photo."""
 
 
-def check_faces(faces: RelatedFaces, indices: NDArray[np.int64], others: OtherPeople, verify: float) -> list[str]:
-    """Return the reason for each of some faces that are enrolled together as a new person."""
+def check_faces(faces: RelatedFaces, indices: NDArray[np.int64], others: OtherPeople, threshold: float) -> list[str]:
+    """Return the outcome of the check for each face of a new person: `ACCEPTED`, or the reason for the refusal."""
     embeddings = faces.embeddings[indices]
-    doubts = compare(embeddings, embeddings[:0], others, verify).doubts
+    doubts = compare(embeddings, embeddings[:0], others, threshold).doubts
     return [ACCEPTED if doubt is None else doubt.kind.name.lower() for doubt in doubts]
 
 
-def enroll_correct_photos(faces: RelatedFaces, max_photos: int, verify: float) -> Iterator[PhotoOutcome]:
+def enroll_correct_photos(faces: RelatedFaces, max_photos: int, threshold: float) -> Iterator[PhotoOutcome]:
     """Enroll all people in random order, and yield the outcome of each photo."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
@@ -77,12 +77,13 @@ def enroll_correct_photos(faces: RelatedFaces, max_photos: int, verify: float) -
         enrolled: list[NDArray[np.int64]] = []
         for indices in chosen.values():
             family = int(faces.families[indices[0]])
-            yield from ((family, reason) for reason in check_faces(faces, indices, faces.enroll(enrolled), verify))
+            others = faces.as_enrolled(enrolled)
+            yield from ((family, reason) for reason in check_faces(faces, indices, others, threshold))
             enrolled.append(indices)
 
 
 def enroll_wrong_photos(
-    faces: RelatedFaces, max_photos: int, verify: float, *, of_family: bool, is_enrolled: bool
+    faces: RelatedFaces, max_photos: int, threshold: float, *, of_family: bool, is_enrolled: bool
 ) -> Iterator[PhotoOutcome]:
     """Enroll one to four photos of a person with one of another person, and yield the outcome of the latter."""
     for seed in range(ORDERS):
@@ -101,7 +102,7 @@ def enroll_wrong_photos(
             wrong = random.integers(len(other_indices))
             offered = np.append(random.permutation(indices)[: random.integers(1, 5)], other_indices[wrong])
             enrolled = [np.delete(other_indices, wrong)] if is_enrolled and len(other_indices) > 1 else []
-            yield family, check_faces(faces, offered, faces.enroll(enrolled), verify)[-1]
+            yield family, check_faces(faces, offered, faces.as_enrolled(enrolled), threshold)[-1]
 
 
 def enroll_files(data: Path, people: list[str]) -> Iterator[PhotoOutcome]:
@@ -115,12 +116,12 @@ def enroll_files(data: Path, people: list[str]) -> Iterator[PhotoOutcome]:
 def summarize(photo_outcomes: Iterator[PhotoOutcome]) -> dict[str, object]:
     """Return the counts of reasons, and the fraction refused (0..1) with its interval."""
     outcomes = list(photo_outcomes)
-    groups = np.array([group for group, _ in outcomes])
+    units = np.array([unit for unit, _ in outcomes])
     refused = np.array([reason not in (ACCEPTED, "already_enrolled") for _, reason in outcomes])
-    low, high = bootstrap_interval(refused, groups)
+    low, high = bootstrap_interval(refused, units)
     return {
         "photos": len(outcomes),
-        "groups": len(np.unique(groups)),
+        "groups": len(np.unique(units)),
         "refused": round(float(refused.mean()), 4),
         "interval": [round(low, 4), round(high, 4)],
         "reasons": dict(sorted(Counter(reason for _, reason in outcomes).items())),
@@ -137,7 +138,7 @@ def lfw_people(data: Path, pack: Pack, listing: str) -> RelatedFaces:
 
 
 def hard_people(data: Path, name: str, parity: int) -> RelatedFaces:
-    """Return the people of a file in ``hard`` whose family number (or own number) is even or odd."""
+    """Return the people of a file in ``hard`` with even (`parity` 0) or odd (1) numbers of the family or person."""
     with np.load(data / "hard" / name) as arrays:
         people = arrays["person"].astype(np.int64)
         families = arrays["family"].astype(np.int64) if "family" in arrays else people
@@ -153,15 +154,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(None)
-    verify = pack.manifest.thresholds.verify
+    threshold = pack.manifest.thresholds.verify
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
     for label, listing, parity in (("development", DEVELOPMENT, 0), ("reporting", REPORTING, 1)):
         adults = lfw_people(arguments.data, pack, listing)
         siblings, ages = (hard_people(arguments.data, f"{name}.npz", parity) for name in ("siblings", "ages"))
         results = {
-            "true: adults": summarize(enroll_correct_photos(adults, 5, verify)),
-            "true: siblings": summarize(enroll_correct_photos(siblings, 10, verify)),
-            "true: the same people young and adult": summarize(enroll_correct_photos(ages, 20, verify)),
+            "true: adults": summarize(enroll_correct_photos(adults, 5, threshold)),
+            "true: siblings": summarize(enroll_correct_photos(siblings, 10, threshold)),
+            "true: the same people young and adult": summarize(enroll_correct_photos(ages, 20, threshold)),
         }
         for name, faces, of_family in (
             ("another adult's", adults, False),
@@ -172,7 +173,7 @@ def main() -> None:
             for is_enrolled in (True, False):
                 title = f"wrong: {name}, {'who is enrolled' if is_enrolled else 'who is not enrolled'}"
                 results[title] = summarize(
-                    enroll_wrong_photos(faces, 10, verify, of_family=of_family, is_enrolled=is_enrolled)
+                    enroll_wrong_photos(faces, 10, threshold, of_family=of_family, is_enrolled=is_enrolled)
                 )
         if arguments.raw:
             names = sorted(read_people(arguments.data, listing))

@@ -30,7 +30,7 @@ SIZES = (1, 2, 3, 5)
 
 
 def merge_rates(
-    embeddings: FloatArray, people: NDArray[np.int64], families: NDArray[np.int64], count: int, verify: float
+    embeddings: FloatArray, people: NDArray[np.int64], families: NDArray[np.int64], count: int, threshold: float
 ) -> dict[str, dict[str, float]]:
     """Return the fraction of pairs of folders with `count` photos that are taken for one person, by relation."""
     random = np.random.default_rng(count)
@@ -49,7 +49,7 @@ def merge_rates(
                     others.append(("strangers", other_rows[:count]))
             for relation, second_rows in others:
                 if len(first) == len(second_rows) == count:
-                    decisions[relation].append(is_one_person(first, embeddings[second_rows], verify))
+                    decisions[relation].append(is_one_person(first, embeddings[second_rows], threshold))
     return {
         relation: {"pairs": len(merged), "taken for one": round(float(np.mean(merged)), 4)}
         for relation, merged in decisions.items()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.agreement import cosines, count_other_decisions, largest_box_difference
 from benchmarks.json_report import write_json_report
 from benchmarks.scan_speed import scan
 from facebank import FaceBank
@@ -71,11 +72,11 @@ def median_seconds(work: Callable[[], object], runs: int) -> float:
 def identify_others(people: dict[str, list[Path]], device: str, max_photos: int) -> list[Face]:
     """Enroll one photo of each person, and return the identified faces in up to `max_photos` of their other photos."""
     repeated = [paths for paths in people.values() if len(paths) > 1]
-    queries = [path for paths in repeated for path in paths[1:]][:max_photos]
+    probes = [path for paths in repeated for path in paths[1:]][:max_photos]
     with tempfile.TemporaryDirectory() as scratch, FaceBank.open(Path(scratch) / "a.facebank", device=device) as bank:
         for paths in repeated[: max_photos // 4]:
             bank.enroll(paths[0].parent.name, [paths[0]])
-        return [face for photo in bank.identify(queries) for face in photo.faces]
+        return [face for photo in bank.identify(probes) for face in photo.faces]
 
 
 def compare_faces(people: dict[str, list[Path]], device: str, max_photos: int) -> Row:
@@ -84,14 +85,14 @@ def compare_faces(people: dict[str, list[Path]], device: str, max_photos: int) -
     if len(device_faces) != len(cpu_faces):
         return {"faces": len(cpu_faces), "faces on the device": len(device_faces)}
     pairs = list(zip(device_faces, cpu_faces, strict=True))
-    cosines = [float(a.embedding @ b.embedding) for a, b in pairs]
+    similarities = cosines(pairs)
     return {
         "faces": len(cpu_faces),
         "faces on the device": len(device_faces),
-        "smallest cosine": min(cosines),
-        "first percentile of the cosines": float(np.percentile(cosines, 1)),
-        "largest difference of a box, pixels": float(max(np.abs(a.box - b.box).max() for a, b in pairs)),
-        "other decisions": sum((a.person, a.decision, a.reason) != (b.person, b.decision, b.reason) for a, b in pairs),
+        "smallest cosine": min(similarities),
+        "first percentile of the cosines": float(np.percentile(similarities, 1)),
+        "largest difference of a box, pixels": largest_box_difference(pairs),
+        "other decisions": count_other_decisions(pairs),
     }
 
 
@@ -160,19 +161,19 @@ def search_times(device: str, counts: Sequence[int], dimension: int, runs: int) 
 
     random = np.random.default_rng(1)
     for size in counts:
-        vectors = random.standard_normal((size, dimension), dtype=np.float32)
-        faiss.normalize_L2(vectors)
+        embeddings = random.standard_normal((size, dimension), dtype=np.float32)
+        faiss.normalize_L2(embeddings)
         on_cpu = faiss.IndexFlatIP(dimension)
-        on_cpu.add(vectors)
+        on_cpu.add(embeddings)
         on_device: Any = on_cpu
         if device == "cuda":
             resources = faiss.StandardGpuResources()
             on_device = faiss.index_cpu_to_gpu(resources, 0, on_cpu)
         for count in _QUERY_COUNTS:
-            queries = vectors[:count] + 0.05 * random.standard_normal((count, dimension), dtype=np.float32)
-            neighbors = [index.search(queries, _NEIGHBORS)[1] for index in (on_device, on_cpu)]
-            shared = [len(np.intersect1d(a, b)) for a, b in zip(*neighbors, strict=True)]
-            times = [median_seconds(partial(index.search, queries, _NEIGHBORS), runs) for index in (on_device, on_cpu)]
+            probes = embeddings[:count] + 0.05 * random.standard_normal((count, dimension), dtype=np.float32)
+            neighbors = [index.search(probes, _NEIGHBORS)[1] for index in (on_device, on_cpu)]
+            shared = [len(np.intersect1d(*both)) for both in zip(*neighbors, strict=True)]
+            times = [median_seconds(partial(index.search, probes, _NEIGHBORS), runs) for index in (on_device, on_cpu)]
             yield {
                 "vectors": size,
                 "queries": count,

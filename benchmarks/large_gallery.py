@@ -3,7 +3,7 @@
     python -m benchmarks.large_gallery ../shared/data --before OLD/bin/facebank --after NEW/bin/facebank \
         --out benchmarks/reports/large_gallery
 
-One gallery has five people with photos, the large ones many synthetic people with one random unit vector each. Cold
+One gallery has five people with photos, the large ones many synthetic people with one random embedding each. Cold
 runs of ``facebank identify`` with one photo alternate between versions and galleries, after a first run of each that
 fills the caches and is reported separately. They are repeated after an additional synthetic person was enrolled into
 the large galleries. Finally photos of 100 people are enrolled into an empty gallery, the one of five people, and the
@@ -43,10 +43,10 @@ FORGET = "import sys; from facebank.gallery import Gallery; Gallery.open(sys.arg
 
 @dataclass(frozen=True, slots=True)
 class CommandCost:
-    """Wall seconds and peak memory of one run, in megabytes."""
+    """Wall seconds and peak memory of one run, in MiB."""
 
     seconds: float
-    megabytes: float
+    mebibytes: float
 
 
 def run(program: Path, folder: Path, *arguments: str | Path) -> CommandCost:
@@ -87,14 +87,15 @@ def measure_identification(
     rows: list[dict[str, object]] = []
     for (name, size, classifier), (first, *later) in results.items():
         five = results[name, "5", classifier][1:]
+        ratios = [run.seconds / reference.seconds for run, reference in zip(later, five, strict=True)]
         row = {
             "version": name,
             "people": size,
             "classifier": classifier,
             "first": round(first.seconds, 2),
             "seconds": round(statistics.median(result.seconds for result in later), 3),
-            "beside five": round(statistics.median(a.seconds / b.seconds for a, b in zip(later, five, strict=True)), 3),
-            "megabytes": round(max(result.megabytes for result in later)),
+            "beside five": round(statistics.median(ratios), 3),
+            "megabytes": round(max(result.mebibytes for result in later)),
         }
         print(row, flush=True)
         rows.append(row)
@@ -120,7 +121,7 @@ def measure_after_changes(
         run(versions[name].with_name("python"), folders[name], "-c", FORGET, galleries[name][size], *names)
         seconds = round(statistics.median(result.seconds for result in case_results), 2)
         row = {"version": name, "people": size, "after a change": seconds}
-        rows.append({**row, "megabytes": round(max(result.megabytes for result in case_results))})
+        rows.append({**row, "megabytes": round(max(result.mebibytes for result in case_results))})
         print(rows[-1], flush=True)
     return rows
 

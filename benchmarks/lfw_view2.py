@@ -89,10 +89,10 @@ def embed(analyzer: FaceAnalyzer, folder: Path, paths: Iterable[str]) -> dict[st
 def similarities(pairs: Pairs, embeddings: dict[str, FloatArray | None]) -> NDArray[np.float64]:
     """Return the similarities of the N pairs, of shape ``(N,)``; NaN if a face is missing."""
     values = np.full(len(pairs.same), np.nan)
-    for i, (a, b) in enumerate(zip(pairs.first, pairs.second, strict=True)):
-        first, second = embeddings[a], embeddings[b]
+    for index, paths in enumerate(zip(pairs.first, pairs.second, strict=True)):
+        first, second = (embeddings[path] for path in paths)
         if first is not None and second is not None:
-            values[i] = float(first @ second)
+            values[index] = float(first @ second)
     return values
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.json_report import write_json_report
-from benchmarks.memory import peak_megabytes
+from benchmarks.memory import peak_mebibytes
 from facebank.album.scan.rows import FileStamp, ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.gallery import PackIdentity
@@ -57,7 +57,7 @@ def make_scans(folder: Path, count: int) -> None:
 
 
 def merge(folder: Path) -> dict[str, float]:
-    """Merge the scans; return wall seconds, CPU seconds, and peak memory in MB."""
+    """Merge the scans; return wall seconds, CPU seconds, and peak memory in MiB."""
     started, processor_started = time.perf_counter(), time.process_time()
     with ExitStack() as opened:
         scans = [opened.enter_context(ScanFile.open(_path(folder, shard), PACK, read_only=True)) for shard in SHARDS]
@@ -65,7 +65,7 @@ def merge(folder: Path) -> dict[str, float]:
     return {
         "seconds": round(time.perf_counter() - started, 1),
         "processor_seconds": round(time.process_time() - processor_started, 1),
-        "largest_memory_mb": peak_megabytes(),
+        "largest_memory_mb": peak_mebibytes(),
     }
 
 

@@ -9,7 +9,7 @@ decisions, candidates and similarities must be bitwise equal. With ``--ivf``, IV
 of enrolled probes whose nearest person it misses and the interval of its recall.
 
 Without ``--address``, the tests' server is started (requires the package ``milvus==2.3.5``): one local process with the
-vectors in memory. ``--folder FOLDER`` keeps the local index between runs.
+embeddings in memory. ``--folder FOLDER`` keeps the local index between runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.memory import peak_megabytes
+from benchmarks.json_report import write_json_report
+from benchmarks.memory import peak_mebibytes, resident_mebibytes
+from benchmarks.probes import make_probe
+from benchmarks.resampling import wilson_interval
 from facebank.gallery import PackIdentity
 from facebank.index import gallery_index
 from facebank.index.derived_file import FileKey, read_derived_file, write_derived_file
@@ -46,7 +49,7 @@ from facebank.recognition.calibration.files import find_pack_calibration
 from facebank.recognition.recognizer import Recognizer
 from facebank.recognition.scoring import PrototypeScorer
 from facebank.recognition.settings import DecisionSettings
-from facebank.types import Face, Quality
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -60,11 +63,6 @@ _BLOCK = 100_000  # embeddings that are drawn at once
 _PACK = PackIdentity("opencv", "ab" * 32, 128)
 
 
-def normalize(rows: FloatArray) -> FloatArray:
-    """Return the rows scaled to length 1."""
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
 def load_probes(folder: Path, people: int) -> FloatArray:
     """Return the probes, noisy people and strangers alternating; created in `folder` if missing."""
     path = folder / f"{people}.probes.npy"
@@ -73,10 +71,10 @@ def load_probes(folder: Path, people: int) -> FloatArray:
         return saved
     random = np.random.default_rng(2)
     indices = random.integers(people, size=PROBES // 2)
-    noise = normalize(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
+    noise = normalized(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
     noise *= random.uniform(0.2, 3.0, (PROBES // 2, 1)).astype(np.float32)
-    mated = normalize(load_embeddings(folder, people)[indices] + noise)
-    strangers = normalize(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
+    mated = normalized(load_embeddings(folder, people)[indices] + noise)
+    strangers = normalized(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
     probes = np.stack([mated, strangers], axis=1).reshape(PROBES, -1)
     np.save(path, probes)
     return probes
@@ -90,7 +88,7 @@ def load_embeddings(folder: Path, people: int) -> FloatArray:
         rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(people, _PACK.dimension))
         for start in range(0, people, _BLOCK):
             count = min(_BLOCK, people - start)
-            rows[start : start + count] = normalize(random.standard_normal((count, _PACK.dimension), np.float32))
+            rows[start : start + count] = normalized(random.standard_normal((count, _PACK.dimension), np.float32))
         rows.flush()
     saved: FloatArray = np.load(path, mmap_mode="r", allow_pickle=False)
     return saved
@@ -177,25 +175,19 @@ def make_recognizer(people: PeopleIndex) -> Recognizer:
     )
 
 
-def make_face(embedding: FloatArray) -> Face:
-    """Return a face of high quality with the given embedding."""
-    quality = Quality(1.0, 100.0, 1.0, 1.0)
-    return Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0, quality, embedding)
-
-
 def run_worker(index_address: str, folder: Path, people: int) -> None:
     """Decide all probes on one index, ``local`` or a Milvus address, and print the figures as JSON."""
     start = time.perf_counter()
     index = load_local_index(folder, people)
     assert index.people is not None
     recognizer = make_recognizer(index.people if index_address == "local" else search_on_milvus(index, index_address))
-    queries = load_probes(folder, people)
-    recognizer.identify([make_face(queries[0])])
+    probes = [make_probe(embedding, quality=1.0) for embedding in load_probes(folder, people)]
+    recognizer.identify(probes[:1])
     ready = time.perf_counter() - start
     seconds, digest, named, nearest = [], hashlib.sha256(), 0, []
-    for embedding in queries:
+    for probe in probes:
         start = time.perf_counter()
-        (identity,) = recognizer.identify([make_face(embedding)])
+        (identity,) = recognizer.identify([probe])
         seconds.append(time.perf_counter() - start)
         digest.update(repr(identity).encode())
         named += identity.person is not None
@@ -204,20 +196,12 @@ def run_worker(index_address: str, folder: Path, people: int) -> None:
         "ready_s": round(ready, 2),
         "median_ms": round(1000 * statistics.median(seconds), 1),
         "p95_ms": round(1000 * float(np.quantile(seconds, 0.95)), 1),
-        "megabytes": peak_megabytes(),
+        "megabytes": peak_mebibytes(),
         "named": named,
         "decisions": digest.hexdigest(),
         "nearest": nearest,
     }
     sys.stdout.write(json.dumps(figures) + "\n")
-
-
-def interval(missed: int, count: int) -> list[float]:
-    """Return the 95 % Wilson interval of a recall."""
-    z, recall = 1.96, 1.0 - missed / count
-    center = recall + z * z / (2 * count)
-    width = z * np.sqrt(recall * (1 - recall) / count + z * z / (4 * count * count))
-    return [round(float(center + sign * width) / (1 + z * z / count), 5) for sign in (-1, 1)]
 
 
 def measure(addresses: dict[str, str], folder: Path, people: int) -> dict[str, dict[str, Any]]:
@@ -244,12 +228,6 @@ def measure(addresses: dict[str, str], folder: Path, people: int) -> dict[str, d
     return report
 
 
-def resident_megabytes(process_id: int) -> int:
-    """Return the resident memory of a process in megabytes."""
-    status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS"))
-
-
 def compare(address: str, server: MilvusServer | None, folder: Path, people: int, *, ivf: bool) -> dict[str, Any]:
     """Measure the local index and Milvus; return the report."""
     index = load_local_index(folder, people)
@@ -258,7 +236,7 @@ def compare(address: str, server: MilvusServer | None, folder: Path, people: int
     load_seconds = {"FLAT": load_people(addresses["FLAT"], index)}
     report: dict[str, Any] = {"people": people, "probes": PROBES, "load": load_seconds}
     if server is not None:
-        report["server_megabytes"] = {"FLAT": resident_megabytes(server.process_id)}
+        report["server_megabytes"] = {"FLAT": int(resident_mebibytes(server.process_id))}
     if ivf:
         addresses["IVF_FLAT"] = f"{address}/{name}_ivf?index=ivf_flat&nlist=1024&nprobe=64"
         load_seconds["IVF_FLAT"] = load_people(addresses["IVF_FLAT"], index)
@@ -271,7 +249,7 @@ def compare(address: str, server: MilvusServer | None, folder: Path, people: int
         pairs = list(zip(row.pop("nearest"), truth, strict=True))[::2]
         missed = sum(nearest != true_nearest for nearest, true_nearest in pairs)
         row["nearest_of_the_enrolled_missed"] = f"{missed} of {len(pairs)}"
-        row["recall_interval"] = interval(missed, len(pairs))
+        row["recall_interval"] = [round(bound, 5) for bound in wilson_interval(len(pairs) - missed, len(pairs))]
         row["same_decisions"] = row["decisions"] == figures["local"]["decisions"]
     for row in figures.values():
         del row["decisions"]
@@ -301,9 +279,9 @@ def main() -> None:
         with context:
             address = arguments.address or (server.address if server is not None else "")
             report = compare(address, server, folder, arguments.people, ivf=arguments.ivf)
-    print(json.dumps(report, indent=1))
+    print(json.dumps(report, indent=2))
     if arguments.out is not None:
-        arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ def make_photo(pixels: RGBImage, *, has_orientation: bool = True) -> DecodedPhot
 def assess_twice(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tuple[float, float]:
     """Return a face's quality without and with the weakness "hardly a face", 0..1."""
     similarities = remaining_similarity(face, analyzer.crop(analyzed.photo, face))
-    without = {weakness: value for weakness, value in similarities.items() if weakness != HARDLY_A_FACE}
-    return quality_score(without), quality_score(similarities)
+    of_other_weaknesses = {weakness: value for weakness, value in similarities.items() if weakness != HARDLY_A_FACE}
+    return quality_score(of_other_weaknesses), quality_score(similarities)
 
 
 def read_false_detections(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Iterator[tuple[float, float]]:
@@ -96,8 +96,8 @@ def read_faces(
 def rejection_rates(qualities: list[tuple[float, float]], minimum: float) -> dict[str, float]:
     """Return the count, and the fractions below the minimum quality without and with the weakness."""
     scores = np.array(qualities).reshape(-1, 2)
-    without, total = (scores < minimum).mean(axis=0) if len(scores) else (math.nan, math.nan)
-    return {"count": len(scores), "too poor without": round(float(without), 4), "too poor": round(float(total), 4)}
+    plain, total = (scores < minimum).mean(axis=0) if len(scores) else (math.nan, math.nan)
+    return {"count": len(scores), "too poor without": round(float(plain), 4), "too poor": round(float(total), 4)}
 
 
 def main() -> None:
@@ -114,7 +114,8 @@ def main() -> None:
         table = {"no faces": rejection_rates(list(read_false_detections(arguments.data, analyzer, names)), minimum)}
         faces = list(read_faces(arguments.data, analyzer, names, PHOTOS[listing]))
         for condition in dict.fromkeys(name for name, *_ in faces):
-            table[condition] = rejection_rates([(a, b) for name, _, a, b in faces if name == condition], minimum)
+            qualities = [(plain, total) for name, _, plain, total in faces if name == condition]
+            table[condition] = rejection_rates(qualities, minimum)
         report[label] = {**table, "turned": sum(turns > 0 for name, turns, *_ in faces if name == "as photographed")}
         print(f"{label}: {json.dumps(report[label])}", flush=True)
     write_json_report(arguments.out, report)

@@ -62,7 +62,7 @@ class Trial:
 
 
 def read_siblings(data: Path, remainder: int) -> FamilyFaces:
-    """Read the families with even or odd numbers."""
+    """Read the families whose number has the given remainder of a division by two."""
     with np.load(data / "hard" / "siblings.npz", allow_pickle=False) as arrays:
         chosen = arrays["family"] % 2 == remainder
         return FamilyFaces(*(arrays[name][chosen] for name in ("embedding", "quality", "person", "family")))

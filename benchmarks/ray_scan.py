@@ -46,7 +46,7 @@ class Cost:
     seconds: float  # wall time
     command_processor: float  # CPU seconds of the command
     workers_processor: float = 0.0  # CPU seconds of the workers
-    command_memory_mb: int = 0  # peak memory of the command
+    command_memory_mb: int = 0  # peak memory of the command, in MiB
 
 
 @dataclass(slots=True)

@@ -37,6 +37,7 @@ from benchmarks.mask_crops import (
     replace_background,
     uncover_mouth,
 )
+from benchmarks.resampling import wilson_interval
 from facebank import read_photo
 from facebank.packs import load_pack
 from facebank.vision import FaceAnalyzer
@@ -238,12 +239,8 @@ def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
 
 def percentage(count: int, total: int) -> dict[str, object]:
     """Return a fraction in percent with its counts and 95 % Wilson interval."""
-    rate, z = count / total, 1.96
-    center = (rate + z * z / (2 * total)) / (1 + z * z / total)
-    half_width = z * np.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    low, high = max(0.0, float(center - half_width)), min(1.0, float(center + half_width))
-    interval = [round(100 * low, 2), round(100 * high, 2)]
-    return {"count": count, "of": total, "percent": round(100 * rate, 2), "interval": interval}
+    interval = [round(100 * bound, 2) for bound in wilson_interval(count, total)]
+    return {"count": count, "of": total, "percent": round(100 * count / total, 2), "interval": interval}
 
 
 def count_false_alarms(paths: Sequence[str], is_alarm: Sequence[bool] | NDArray[np.bool_]) -> dict[str, object]:

@@ -3,7 +3,7 @@
     python -m benchmarks.runtimes ../shared/data/lfw --photos 1000 --out benchmarks/reports/runtimes
 
 Measures the milliseconds of alternating single-threaded runs of the embedded pack's networks. The embedder is also
-compared with a floor, the time of its multiplications at the rate of a product of large matrices. Then both runtimes
+compared with a floor, the time of its multiply-adds at the rate of a product of large matrices. Then both runtimes
 scan the same photos in alternation, and identify photos of people with one enrolled photo; the decisions are compared.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks.agreement import count_other_decisions, largest_box_difference
 from benchmarks.json_report import write_json_report
 from facebank import Album, FaceBank, load_pack
 from facebank.packs import Session, open_network
@@ -27,11 +28,11 @@ from facebank.types import Face
 
 RUNTIMES = ("onnxruntime", "openvino")
 _ALL_RUNTIMES = (*RUNTIMES, "auto")
-_SFACE_MULTIPLICATIONS = 574e6
+_SFACE_MULTIPLY_ADDS = 574e6
 _RUNS = 15
 
 
-def multiplications_per_second() -> float:
+def multiply_adds_per_second() -> float:
     """Return the multiply-adds per second of one core in a product of large matrices."""
     side = 2048
     matrix = np.random.default_rng(0).standard_normal((side, side)).astype(np.float32)
@@ -50,7 +51,7 @@ def measure_networks() -> list[dict[str, object]]:
     detector, embedder = pack.manifest.detector, pack.manifest.embedder
     networks = [("embedder", pack.embedder_path(), embedder.sha256, (n, 3, 112, 112)) for n in (1, 2, 8)]
     networks += [("detector", pack.detector_path(), detector.sha256, (1, 3, side, side)) for side in (320, 640)]
-    floor = 1000 * _SFACE_MULTIPLICATIONS / multiplications_per_second()
+    floor = 1000 * _SFACE_MULTIPLY_ADDS / multiply_adds_per_second()
     rows = []
     for name, path, sha256, shape in networks:
         tensor = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
@@ -62,7 +63,7 @@ def measure_networks() -> list[dict[str, object]]:
             "input": list(shape),
             "onnxruntime ms": round(onnxruntime, 2),
             "openvino ms": round(openvino, 2),
-            "onnxruntime / openvino": round(statistics.median(a / b for a, b in times), 3),
+            "onnxruntime / openvino": round(statistics.median(pair[0] / pair[1] for pair in times), 3),
         }
         if name == "embedder":
             row["share of the floor, onnxruntime"] = round(shape[0] * floor / onnxruntime, 3)
@@ -90,8 +91,10 @@ def measure_scans(paths: list[Path], runs: int) -> dict[str, object]:
                     started = time.perf_counter()
                     album.scan(paths)
                     rates[runtime].append(len(paths) / (time.perf_counter() - started))
-    openvino_ratios = [b / a for a, b in zip(rates["onnxruntime"], rates["openvino"], strict=True)]
-    auto_ratios = [b / a for a, b in zip(rates["onnxruntime"], rates["auto"], strict=True)]
+    openvino_ratios, auto_ratios = (
+        [rate / reference for rate, reference in zip(rates[runtime], rates["onnxruntime"], strict=True)]
+        for runtime in ("openvino", "auto")
+    )
     medians = {runtime: round(statistics.median(values), 2) for runtime, values in rates.items()}
     return {
         "photos": len(paths),
@@ -118,14 +121,14 @@ def compare_decisions(people: dict[str, list[Path]], max_photos: int) -> dict[st
 
 def _differences(pairs: list[tuple[Face, Face]]) -> dict[str, object]:
     differences = [
-        first.similarity - second.similarity
-        for a, b in pairs
-        for first, second in zip(a.candidates[:1], b.candidates[:1], strict=True)
+        first_candidate.similarity - second_candidate.similarity
+        for first, second in pairs
+        for first_candidate, second_candidate in zip(first.candidates[:1], second.candidates[:1], strict=True)
     ]
     return {
         "faces": len(pairs),
-        "other decisions": sum((a.person, a.decision, a.reason) != (b.person, b.decision, b.reason) for a, b in pairs),
-        "largest difference of a box, pixels": float(max(np.abs(np.subtract(a.box, b.box)).max() for a, b in pairs)),
+        "other decisions": count_other_decisions(pairs),
+        "largest difference of a box, pixels": largest_box_difference(pairs),
         "largest difference of a similarity": max(map(abs, differences)),
     }
 

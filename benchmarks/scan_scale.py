@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.json_report import write_json_report
 from benchmarks.make_reports import build_packs
-from benchmarks.memory import resident_megabytes
+from benchmarks.memory import resident_mebibytes
 
 PROJECT = Path(__file__).resolve().parent.parent
 WARMUP_PHOTOS = 1_000
@@ -40,12 +40,12 @@ def make_album(lfw: Path, folder: Path, count: int) -> None:
 
 
 def scan(arguments: list[str]) -> tuple[float, list[tuple[float, float]]]:
-    """Run ``facebank scan``; return its seconds, and samples of time and resident memory in MB."""
+    """Run ``facebank scan``; return its seconds, and samples of time and resident memory in MiB."""
     started, samples = time.perf_counter(), list[tuple[float, float]]()
     process = subprocess.Popen([sys.executable, "-m", "cli", *arguments], cwd=PROJECT, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         with suppress(OSError):  # the process ended in between
-            samples.append((time.perf_counter() - started, resident_megabytes(process.pid)))
+            samples.append((time.perf_counter() - started, resident_mebibytes(process.pid)))
         time.sleep(1.0 if time.perf_counter() - started > 10 else 0.1)
     if process.returncode != 0:
         raise SystemExit(f"facebank {' '.join(arguments)} exited with {process.returncode}")

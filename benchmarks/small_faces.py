@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from benchmarks.agreement import cosines, count_other_decisions
 from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, read_people
 from benchmarks.orientation import head
@@ -60,7 +61,7 @@ class PastedHead:
     @property
     def group(self) -> str:
         """Group by age and size."""
-        low, high = next((a, b) for a, b in pairwise(SIZES) if a <= self.size < b)
+        low, high = next(bounds for bounds in pairwise(SIZES) if bounds[0] <= self.size < bounds[1])
         age = "11 to 19 years" if self.person in YOUNG else "adults"
         return f"{age}, {f'{low} to {high}' if high < SIZES[-1] else f'{low} and more'} pixels"
 
@@ -217,16 +218,13 @@ def count_faces(
 
 def compare_matches(matches: list[tuple[Face, Face]]) -> dict[str, object]:
     """Return the differences of decisions and embeddings between faces that both detections found."""
-    cosines = [float(face.embedding @ match.embedding) for face, match in matches]
+    similarities = cosines(matches)
     return {
         "faces found both ways": len(matches),
         "of these named": sum(face.person is not None for face, _ in matches),
-        "other decisions or reasons": sum(
-            (face.person, face.decision, face.reason) != (match.person, match.decision, match.reason)
-            for face, match in matches
-        ),
+        "other decisions or reasons": count_other_decisions(matches),
         "other names": sum(face.person != match.person for face, match in matches),
-        "cosine, smallest and first percentile": [min(cosines), float(np.percentile(cosines, 1))],
+        "cosine, smallest and first percentile": [min(similarities), float(np.percentile(similarities, 1))],
     }
 
 

@@ -61,32 +61,33 @@ def draw_merged(
 
 
 def split_rates(
-    faces: RelatedFaces, chosen: Iterator[NDArray[np.int64]], first: int | None, verify: float
+    faces: RelatedFaces, chosen: Iterator[NDArray[np.int64]], first_count: int | None, threshold: float
 ) -> dict[str, object]:
     """Return the fraction of sets that are split, and the mean fraction of correctly assigned samples."""
     is_split, right = list[bool](), list[float]()
     for rows in chosen:
-        parts = split_into_halves(faces.embeddings[rows], verify)
+        parts = split_into_halves(faces.embeddings[rows], threshold)
         is_split.append(parts is not None)
-        if parts is not None and first is not None:
-            accuracy = float((parts[0] == (np.arange(len(rows)) < first)).mean())
+        if parts is not None and first_count is not None:
+            accuracy = float((parts[0] == (np.arange(len(rows)) < first_count)).mean())
             right.append(max(accuracy, 1 - accuracy))
     split_rate, accuracy_rate = (round(float(np.mean(values)), 4) if values else None for values in (is_split, right))
     return {"people": len(is_split), "found": split_rate, "right half": accuracy_rate}
 
 
-def evaluate(faces: RelatedFaces, verify: float, *, with_relatives: bool) -> dict[str, object]:
+def evaluate(faces: RelatedFaces, threshold: float, *, with_relatives: bool) -> dict[str, object]:
     """Return the rates for merged people and for single people."""
     random = np.random.default_rng(0)
     results: dict[str, object] = {
-        f"one person, {count} photos": split_rates(faces, draw_single(faces, count, random), None, verify)
+        f"one person, {count} photos": split_rates(faces, draw_single(faces, count, random), None, threshold)
         for count in SIZES
     }
     for related in (False, True) if with_relatives else (False,):
         relation = "brothers and sisters" if related else "strangers"
         for counts in MERGED_COUNTS:
             chosen = draw_merged(faces, counts, random, related=related)
-            results[f"{relation}, {counts[0]} and {counts[1]} photos"] = split_rates(faces, chosen, counts[0], verify)
+            title = f"{relation}, {counts[0]} and {counts[1]} photos"
+            results[title] = split_rates(faces, chosen, counts[0], threshold)
     return results
 
 
@@ -97,14 +98,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(None)
-    verify = pack.manifest.thresholds.verify
+    threshold = pack.manifest.thresholds.verify
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
     for label, listing, parity in (("development", DEVELOPMENT, 0), ("reporting", REPORTING, 1)):
         siblings, ages = (hard_people(arguments.data, f"{name}.npz", parity) for name in ("siblings", "ages"))
         report[label] = {
-            "LFW": evaluate(lfw_people(arguments.data, pack, listing), verify, with_relatives=False),
-            "people with brothers and sisters": evaluate(siblings, verify, with_relatives=True),
-            "people as children and adults": evaluate(ages, verify, with_relatives=False),
+            "LFW": evaluate(lfw_people(arguments.data, pack, listing), threshold, with_relatives=False),
+            "people with brothers and sisters": evaluate(siblings, threshold, with_relatives=True),
+            "people as children and adults": evaluate(ages, threshold, with_relatives=False),
         }
     write_json_report(arguments.out, report)
     print(json.dumps(report, indent=2))

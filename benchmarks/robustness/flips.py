@@ -105,8 +105,8 @@ def query_gallery(path: Path, engine: Engine, probes: Sequence[Photo]) -> Any:
         people = gallery.people()
         samples = {person.name: repr(gallery.samples(person.name)) for person in people}
         thumbnails = [gallery.thumbnail(sample.id) for person in people for sample in gallery.samples(person.name)]
-        vectors = gallery.vectors().matrix.tobytes()
-        return photos, people, samples, thumbnails, vectors, repr(gallery.stranger_faces())
+        embeddings = gallery.vectors().matrix.tobytes()
+        return photos, people, samples, thumbnails, embeddings, repr(gallery.stranger_faces())
 
 
 def make_scan(folder: Path) -> DamagedFile:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
+from benchmarks.agreement import cosines, largest_box_difference
 from facebank.album.scan.scan_file import ScanFile
 from facebank.operations.engine import load_engine
 
@@ -152,8 +151,8 @@ def compare_scans(first_path: Path, second_path: Path) -> Difference:
         other_content=sum(first[path].content_hash != second[path].content_hash for path in both),
         other_status=len({path for path, _ in first_errors.items() ^ second_errors.items()}),
         other_faces=len(both) - len(comparable),
-        box=max((float(np.abs(np.subtract(a.box, b.box)).max()) for a, b in pairs), default=0.0),
-        cosine=min((float(a.embedding @ b.embedding) for a, b in pairs), default=1.0),
+        box=largest_box_difference(pairs),
+        cosine=min(cosines(pairs), default=1.0),
     )
 
 

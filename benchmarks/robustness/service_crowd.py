@@ -5,7 +5,7 @@
 The connections come from one address, as behind a proxy, without a key: idle, with a partial header, with a partial
 body, or without reading the response. Meanwhile one client with a key sends requests on a persistent connection, and
 another on new ones. Exits with 1 if a request was not answered, the service logged anything, a file descriptor was left
-open, or memory grew by more than ``--growth`` megabytes.
+open, or memory grew by more than ``--growth`` MiB.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def hold_connections(service: Service, count: int, seconds: float) -> bool:
         max_descriptors = max(max_descriptors, count_descriptors(service))
         time.sleep(0.5)
     print(f"{count:,} connections opened in {connect_seconds:.1f} s")
-    print(f"the service had up to {max_descriptors:,} open descriptors and {service.megabytes():.0f} MB")
+    print(f"the service had up to {max_descriptors:,} open descriptors and {service.mebibytes():.0f} MiB")
     for client in clients:
         client.end()
     for connection in connections:
@@ -154,7 +154,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=10_000, help="number of connections (default 10,000)")
     parser.add_argument("--seconds", type=float, default=30.0, help="seconds to hold the connections (default 30)")
-    parser.add_argument("--growth", type=float, default=40.0, help="largest allowed growth of memory, in megabytes")
+    parser.add_argument("--growth", type=float, default=40.0, help="largest allowed growth of memory, in MiB")
     arguments = parser.parse_args()
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(arguments.connections + SPARE_FILES, hard_limit), hard_limit))
@@ -168,13 +168,13 @@ def main() -> int:
                 for _ in range(WARMUP_REQUESTS):  # warm up threads and caches
                     client.post("/api/v1/identify", content=PROBE.read_bytes())
                     client.get(PEOPLE)
-            descriptors_before, megabytes_before = wait_until_settled(service), service.megabytes()
-            print(f"before: {megabytes_before:.0f} MB, {descriptors_before} descriptors")
+            descriptors_before, mebibytes_before = wait_until_settled(service), service.mebibytes()
+            print(f"before: {mebibytes_before:.0f} MiB, {descriptors_before} descriptors")
             is_answered = hold_connections(service, arguments.connections, arguments.seconds)
-            descriptors_after, megabytes_after = wait_until_settled(service, descriptors_before), service.megabytes()
+            descriptors_after, mebibytes_after = wait_until_settled(service, descriptors_before), service.mebibytes()
     print("".join(service.output), end="")
-    print(f"after: {megabytes_after:.0f} MB, {descriptors_after} descriptors")
-    is_released = descriptors_after <= descriptors_before and megabytes_after - megabytes_before <= arguments.growth
+    print(f"after: {mebibytes_after:.0f} MiB, {descriptors_after} descriptors")
+    is_released = descriptors_after <= descriptors_before and mebibytes_after - mebibytes_before <= arguments.growth
     return 0 if is_answered and is_released and not service.output else 1
 
 

@@ -82,7 +82,7 @@ class Client:
         self._http = httpx.Client(base_url=address, timeout=60, trust_env=False)
         self._log, self._folders = log, folders
         self._random = random.Random(seed)
-        self._own: list[str] = []
+        self._enrolled_names: list[str] = []
 
     def run(self) -> None:
         """Send requests until the service is killed."""
@@ -110,17 +110,17 @@ class Client:
             folder.name, None, lambda: self._http.post("/api/v1/people", data={"name": folder.name}, files=files)
         ):
             self._log.enrolled[folder.name] = None
-            self._own.append(folder.name)
+            self._enrolled_names.append(folder.name)
 
     def _describe(self) -> None:
-        if self._own:
-            name, note = self._random.choice(self._own), f"note {self._random.random()}"
+        if self._enrolled_names:
+            name, note = self._random.choice(self._enrolled_names), f"note {self._random.random()}"
             if self._request_change(name, note, lambda: self._http.patch(_person_path(name), json={"note": note})):
                 self._log.enrolled[name] = note
 
     def _forget(self) -> None:
-        if len(self._own) > 2:
-            name = self._own.pop(0)
+        if len(self._enrolled_names) > 2:
+            name = self._enrolled_names.pop(0)
             if self._request_change(name, "forget", lambda: self._http.delete(_person_path(name))):
                 self._log.enrolled.pop(name, None)
                 self._log.forgotten.add(name)

@@ -5,7 +5,7 @@
 Concurrent clients identify the demo photos, and occasionally send invalid requests (no photo, broken photos, other host
 names, truncated uploads). Each answer is compared with the library's. The memory of the service is read after a fifth
 of the requests and at the end. Exits with 1 if an answer was wrong or missing, or memory grew by more than ``--growth``
-megabytes.
+MiB.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=10_000, help="number of requests (default 10,000)")
     parser.add_argument("--clients", type=int, default=64, help="number of concurrent clients (default 64)")
-    parser.add_argument("--growth", type=float, default=40.0, help="largest allowed growth of memory, in megabytes")
+    parser.add_argument("--growth", type=float, default=40.0, help="largest allowed growth of memory, in MiB")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         gallery = Path(folder) / "soak.facebank"
@@ -108,13 +108,13 @@ def main() -> int:
             generator = LoadGenerator(service.address, expected)
             first = arguments.requests // 5
             list(pool.map(generator.request, range(first)))
-            before = service.megabytes()
+            mebibytes_before = service.mebibytes()
             list(pool.map(generator.request, range(first, arguments.requests)))
-            after = service.megabytes()
+            mebibytes_after = service.mebibytes()
     wrong = {outcome: count for outcome, count in generator.outcomes.items() if outcome.startswith("wrong")}
     print("".join(service.output), end="")
-    print(f"{dict(generator.outcomes)}; {before:.0f} MB after a fifth, {after:.0f} MB at the end")
-    return 1 if wrong or service.output or after - before > arguments.growth else 0
+    print(f"{dict(generator.outcomes)}; {mebibytes_before:.0f} MiB after a fifth, {mebibytes_after:.0f} MiB at the end")
+    return 1 if wrong or service.output or mebibytes_after - mebibytes_before > arguments.growth else 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-from benchmarks.memory import resident_megabytes
+from benchmarks.memory import resident_mebibytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Service:
     process: subprocess.Popen[str]
     output: list[str]  # lines of standard error since the start; expected to be empty
 
-    def megabytes(self) -> float:
-        """Return the resident memory in megabytes."""
-        return resident_megabytes(self.process.pid)
+    def mebibytes(self) -> float:
+        """Return the resident memory in MiB."""
+        return resident_mebibytes(self.process.pid)
 
     def kill(self) -> None:
         """Kill the service with SIGKILL."""

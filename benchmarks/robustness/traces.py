@@ -23,8 +23,8 @@ class PersonTraces:
 
     def __init__(self, gallery: Path, name: str) -> None:
         with Gallery.open(gallery, read_only=True) as opened:
-            vectors = opened.vectors_of([sample.id for sample in opened.samples(name)])
-        self._traces = [name.encode(), name.casefold().encode(), *(row.tobytes()[:_TRACE_BYTES] for row in vectors)]
+            embeddings = opened.vectors_of([sample.id for sample in opened.samples(name)])
+        self._traces = [name.encode(), name.casefold().encode(), *(row.tobytes()[:_TRACE_BYTES] for row in embeddings)]
 
     def is_in(self, path: Path) -> bool:
         """Return whether a file contains any of the traces."""

@@ -39,7 +39,7 @@ class Comparisons:
 
     def __post_init__(self) -> None:
         if not self.same.any() or self.same.all():
-            raise UsageError("error rates need pairs of one person and pairs of different people")
+            raise UsageError("error rates need pairs of one person and pairs of different people: add the missing kind")
 
     def matches(self, threshold: float) -> NDArray[np.bool_]:
         """Return whether each pair matches at a threshold, ``bool`` of shape ``(N,)``."""
@@ -48,25 +48,23 @@ class Comparisons:
 
     def fmr(self, threshold: float, meaning: str = "", *, descriptive: bool = False) -> Figure:
         """Return the false match rate at a threshold."""
-        other = ~self.same
-        return pair_rate(
-            self.matches(threshold)[other], self.first[other], self.second[other], meaning, descriptive=descriptive
-        )
+        non_mated = ~self.same
+        matched = self.matches(threshold)[non_mated]
+        return pair_rate(matched, self.first[non_mated], self.second[non_mated], meaning, descriptive=descriptive)
 
     def fnmr(self, threshold: float, meaning: str = "", *, descriptive: bool = False) -> Figure:
         """Return the false non-match rate at a threshold."""
-        own = self.same
-        return pair_rate(
-            ~self.matches(threshold)[own], self.first[own], self.second[own], meaning, descriptive=descriptive
-        )
+        mated = self.same
+        missed = ~self.matches(threshold)[mated]
+        return pair_rate(missed, self.first[mated], self.second[mated], meaning, descriptive=descriptive)
 
     def threshold_at(self, fmr: float) -> float:
         """Return the lowest threshold at which at most the fraction `fmr` of non-mated pairs match."""
-        others = np.sort(np.nan_to_num(self.similarities[~self.same], nan=-np.inf))[::-1]
-        allowed = int(np.floor(fmr * len(others) + 1e-9))
-        if allowed >= len(others):
+        non_mated = np.sort(np.nan_to_num(self.similarities[~self.same], nan=-np.inf))[::-1]
+        allowed = int(np.floor(fmr * len(non_mated) + 1e-9))
+        if allowed >= len(non_mated):
             return -1.0
-        return float(np.nextafter(others[allowed], np.inf)) if np.isfinite(others[allowed]) else -1.0
+        return float(np.nextafter(non_mated[allowed], np.inf)) if np.isfinite(non_mated[allowed]) else -1.0
 
     def fnmr_at(self, fmr: float, meaning: str = "") -> Figure:
         """Return the false non-match rate at the threshold that `threshold_at` finds on the same pairs."""
@@ -88,11 +86,12 @@ class ErrorCurve:
         values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
         order = np.argsort(values, kind="stable")
         sorted_values, same = values[order], comparisons.same[order]
-        own = np.concatenate([[0.0], np.cumsum(weights[order] * same)])
-        other = np.concatenate([[0.0], np.cumsum(weights[order] * ~same)])
+        mated = np.concatenate([[0.0], np.cumsum(weights[order] * same)])
+        non_mated = np.concatenate([[0.0], np.cumsum(weights[order] * ~same)])
         starts = np.concatenate([[True], sorted_values[1:] != sorted_values[:-1], [True]])
         thresholds = np.concatenate([sorted_values, [np.inf]])[starts]
-        return cls(thresholds, 1 - other[starts] / max(other[-1], 1e-12), own[starts] / max(own[-1], 1e-12))
+        fmr, fnmr = 1 - non_mated[starts] / max(non_mated[-1], 1e-12), mated[starts] / max(mated[-1], 1e-12)
+        return cls(thresholds, fmr, fnmr)
 
     @property
     def equal_error_rate(self) -> float:

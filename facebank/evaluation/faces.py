@@ -103,6 +103,12 @@ class FaceSet:
         sources = [photo.group or f"\0{number}" for number, photo in enumerate(self.dataset.photos)]
         return np.unique(sources, return_inverse=True)[1].astype(np.int64)
 
+    @property
+    def photo_counts(self) -> NDArray[np.int64]:
+        """Number of photos with a face of each of the dataset's P people, ``int64`` of shape ``(P,)``."""
+        owners = self.dataset.owners[self.has_face]
+        return np.bincount(owners[owners >= 0], minlength=len(self.dataset.people)).astype(np.int64)
+
     def upright(self, index: int) -> DecodedPhoto:
         """Return a photo in the orientation in which its face was found; raises `PhotoError` if it cannot be read."""
         return turn_photo(read_dataset_photo(self.dataset.photos[index]), self.turns[index])

@@ -111,9 +111,9 @@ class Figure:
         return text + note
 
 
-def format_percent(fraction: float, decimals: int = 2) -> str:
-    """Return a fraction as a percentage, with two decimals by default: ``0.45 %``."""
-    return f"{100 * fraction:.{decimals}f} %"
+def format_percent(fraction: float, decimals: int | None = 2) -> str:
+    """Return a fraction as a percentage: ``0.45 %``; with `decimals` None, without trailing zeros: ``0.1 %``."""
+    return f"{100 * fraction:g} %" if decimals is None else f"{100 * fraction:.{decimals}f} %"
 
 
 def format_number(value: float) -> str:
@@ -259,10 +259,10 @@ class PairWeights:
 
         people = self.draws.shape[1]
         same = self.first == self.second
-        own = np.bincount(self.first[same], weights=values[same], minlength=people)
-        others = coo_matrix((values[~same], (self.first[~same], self.second[~same])), shape=(people, people)).tocsr()
-        mixed = (others.T @ self.draws.T).T * self.draws
-        total: NDArray[np.float64] = self.draws @ own + np.asarray(mixed).sum(axis=1)
+        of_one = np.bincount(self.first[same], weights=values[same], minlength=people)
+        of_two = coo_matrix((values[~same], (self.first[~same], self.second[~same])), shape=(people, people)).tocsr()
+        weighted = (of_two.T @ self.draws.T).T * self.draws
+        total: NDArray[np.float64] = self.draws @ of_one + np.asarray(weighted).sum(axis=1)
         return total
 
 

@@ -173,7 +173,7 @@ def _calibration_data(searches: Searches) -> tuple[NDArray[np.float64], NDArray[
         empty = np.zeros(0)
         return empty, empty, empty
     weights = np.where(mated, (1 - _STRANGER_FRACTION) / mated.mean(), _STRANGER_FRACTION / (~mated).mean())
-    outcomes = (mated & (searches.first == searches.own)[has_probability]).astype(np.float64)
+    outcomes = (mated & (searches.first == searches.shown)[has_probability]).astype(np.float64)
     return searches.probabilities[has_probability], outcomes, weights
 
 
@@ -322,7 +322,7 @@ def calibration_section(
 def _outcomes(searches: Searches) -> tuple[str, str, str, str, str, str]:
     """Return six counts: all, named correctly, named wrongly, uncertain, unknown, and without a face."""
     is_named = searches.named != NOBODY
-    correct = is_named & (searches.named == searches.own)
+    correct = is_named & (searches.named == searches.shown)
     unknown = searches.acquired & ~is_named & ~searches.uncertain
     counts = (len(is_named), correct.sum(), searches.misnamed.sum(), searches.uncertain.sum(), unknown.sum())
     total, right, wrong, uncertain, nobody = (f"{int(count):,}" for count in counts)
@@ -333,7 +333,7 @@ def confusion_matrix(searches: Searches, names: Sequence[str], title: str) -> Ma
     """Return the confusion matrix of people, with a row for strangers if there are any."""
     size = len(names)
     columns = np.where(searches.uncertain, size + 1, np.where(searches.named < 0, size, searches.named))
-    rows = np.where(searches.mated, searches.own, size)
+    rows = np.where(searches.mated, searches.shown, size)
     counts = np.zeros((size + 1, size + 2), dtype=np.int64)
     np.add.at(counts, (rows, columns), 1)
     row_names = (*names, NOBODY_COLUMN)

@@ -96,10 +96,9 @@ def _find_same_content(faces: FaceSet, enrolled: NDArray[np.int64], probes: NDAr
 
 def _is_same_region(first: DatasetPhoto, second: DatasetPhoto) -> bool:
     """Return whether two tagged regions of one photo have an IoU above 0.5, or both are the whole photo."""
-    a, b = first.region, second.region
-    if a is None or b is None:
-        return a == b
-    return bool(overlaps(a.box, b.box[None])[0] > 0.5)
+    if first.region is None or second.region is None:
+        return first.region == second.region
+    return bool(overlaps(first.region.box, second.region.box[None])[0] > 0.5)
 
 
 def _find_same_image(
@@ -155,9 +154,10 @@ def small_gray(crop: RGBImage) -> FloatArray:
 
 
 def _correlation(first: NDArray[np.generic], second: NDArray[np.generic]) -> float:
-    a, b = (np.asarray(gray, dtype=np.float64).ravel() for gray in (first, second))
-    a, b = a - a.mean(), b - b.mean()
-    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-9))
+    grays = [np.asarray(gray, dtype=np.float64).ravel() for gray in (first, second)]
+    centered = [gray - gray.mean() for gray in grays]
+    lengths = [float(np.linalg.norm(gray)) for gray in centered]
+    return float(centered[0] @ centered[1] / max(lengths[0] * lengths[1], 1e-9))
 
 
 def _load_gray(

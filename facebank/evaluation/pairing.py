@@ -174,10 +174,10 @@ def _formed_pairs(faces: FaceSet, random: np.random.Generator) -> Pairing:
     non_mated, all_non_mated = _non_mated_pairs(owners, random), len(named) * (len(named) - 1) // 2 - all_mated
     hashes = np.array(faces.hashes)[named]
     pairs = tuple(
-        Pair(int(named[a]), int(named[b]), same)
+        Pair(int(named[first]), int(named[second]), same)
         for indices, same in ((mated, True), (non_mated, False))
-        for a, b in zip(*indices, strict=True)
-        if hashes[a] != hashes[b]
+        for first, second in zip(*indices, strict=True)
+        if hashes[first] != hashes[second]
     )
     description = f"The dataset lists no pairs: {_count_text(len(mated[0]), all_mated)} of one person and "
     description += f"{_count_text(len(non_mated[0]), all_non_mated)} of different people were compared."

@@ -78,7 +78,7 @@ def read_relatives(path: Path) -> tuple[RelatedPair, ...]:
         pair = _parse_pair(path, number, parts)
         pairs.setdefault(frozenset(map(name_key, (pair.first, pair.second))), pair)
         if len(pairs) > MAX_PAIRS:
-            raise file_error(path, f"line {number}: more than {MAX_PAIRS:,} pairs of people are listed")
+            raise file_error(path, f"line {number}: more than {MAX_PAIRS:,} pairs of people are listed; list fewer")
     if not pairs:
         raise file_error(path, "the list has no pairs of people")
     return tuple(pairs.values())
@@ -92,7 +92,7 @@ def _parse_pair(path: Path, number: int, parts: list[str]) -> RelatedPair:
     except InvalidNameError as error:
         raise file_error(path, f"line {number}: {error}") from error
     if name_key(first) == name_key(second):
-        raise file_error(path, f"line {number}: both names are {shorten(first)}")
+        raise file_error(path, f"line {number}: both names are {shorten(first)}; correct one")
     return RelatedPair(first, second, printable(parts[2][:80]) if len(parts) > 2 else "")
 
 

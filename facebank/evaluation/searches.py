@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from facebank.recognition.recognizer import Recognizer
     from facebank.types import FloatArray, Identity
 
-_ARRAYS = ("indices", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
+_ARRAYS = ("indices", "shown", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
 
 NOBODY = -1
 """Number that stands for no person."""
@@ -75,7 +75,7 @@ class Searches:
     ----------
     indices
         Indices of the probes' photos, ``int64`` of shape ``(M,)``.
-    own
+    shown
         The person shown; `NOBODY` for a stranger, whose search is non-mated.
     named
         The person named by the decision; `NOBODY` unless it is ``known``.
@@ -92,7 +92,7 @@ class Searches:
     """
 
     indices: NDArray[np.int64]
-    own: NDArray[np.int64]
+    shown: NDArray[np.int64]
     named: NDArray[np.int64]
     first: NDArray[np.int64]
     uncertain: NDArray[np.bool_]
@@ -105,11 +105,11 @@ class Searches:
     def of(
         cls,
         indices: NDArray[np.int64],
-        own: NDArray[np.int64],
+        shown: NDArray[np.int64],
         decisions: Sequence[Identity | None],
         numbers: dict[str, int],
     ) -> Searches:
-        """Return decisions as arrays; `own` is as in `Searches`, and `numbers` maps names to numbers."""
+        """Return decisions as arrays; `shown` is as in `Searches`, and `numbers` maps names to numbers."""
 
         def value(number: float | None) -> float:
             return np.nan if number is None else number
@@ -120,7 +120,7 @@ class Searches:
         ]
         return cls(
             indices=indices,
-            own=own,
+            shown=shown,
             named=np.array(
                 [
                     NOBODY if identity is None or identity.person is None else numbers[identity.person]
@@ -140,7 +140,7 @@ class Searches:
                 [value(None if best is None else best.probability) for _, best in answers], dtype=float
             ),
             ranks=np.array(
-                [_rank(identity, number, numbers) for identity, number in zip(decisions, own.tolist(), strict=True)],
+                [_rank(identity, number, numbers) for identity, number in zip(decisions, shown.tolist(), strict=True)],
                 dtype=np.int64,
             ),
         )
@@ -155,22 +155,22 @@ class Searches:
     @property
     def mated(self) -> NDArray[np.bool_]:
         """Whether the person of each probe is enrolled: ``bool`` of shape ``(M,)``."""
-        return np.asarray(self.own != NOBODY, dtype=np.bool_)
+        return np.asarray(self.shown != NOBODY, dtype=np.bool_)
 
     @property
     def missed(self) -> NDArray[np.bool_]:
         """Whether each probe is mated and was not given its name, ``bool`` ``(M,)``; true also without a face."""
-        return np.asarray(self.mated & (self.named != self.own), dtype=np.bool_)
+        return np.asarray(self.mated & (self.named != self.shown), dtype=np.bool_)
 
     @property
     def misnamed(self) -> NDArray[np.bool_]:
         """Whether each probe was given a wrong name, including any name for a stranger: ``bool`` ``(M,)``."""
-        return np.asarray((self.named != NOBODY) & (self.named != self.own), dtype=np.bool_)
+        return np.asarray((self.named != NOBODY) & (self.named != self.shown), dtype=np.bool_)
 
     @property
     def not_first(self) -> NDArray[np.bool_]:
         """Whether each probe is mated and its person is not the best candidate: ``bool`` of shape ``(M,)``."""
-        return np.asarray(self.mated & (self.first != self.own), dtype=np.bool_)
+        return np.asarray(self.mated & (self.first != self.shown), dtype=np.bool_)
 
     def select(self, mask: NDArray[np.bool_]) -> Searches:
         """Return the searches for which `mask`, of shape ``(M,)``, is true."""
@@ -178,9 +178,9 @@ class Searches:
         return replace(Searches(*(getattr(self, name)[mask] for name in _ARRAYS)), ranks=ranks)
 
 
-def _rank(decision: Identity | None, own: int, numbers: dict[str, int]) -> int:
+def _rank(decision: Identity | None, shown: int, numbers: dict[str, int]) -> int:
     candidates = () if decision is None else decision.candidates
-    return next((rank for rank, candidate in enumerate(candidates, start=1) if numbers[candidate.person] == own), 0)
+    return next((rank for rank, candidate in enumerate(candidates, start=1) if numbers[candidate.person] == shown), 0)
 
 
 def enroll(
@@ -223,15 +223,14 @@ def enroll(
     return TrialGallery(faces, used, recognizer, classifier, numbers)
 
 
-def _qualities(faces: FaceSet, indices: NDArray[np.int64], others: list[FloatArray]) -> FloatArray:
+def _qualities(faces: FaceSet, indices: NDArray[np.int64], moved: list[FloatArray]) -> FloatArray:
     """Return the qualities of samples, which include the stability of the embedding under shifts.
 
-    Without shifted embeddings, the faces' own qualities are returned.
+    `moved` are the embeddings of each shift, ``(N, D)``; without any, the faces' own qualities are returned.
     """
-    variants = zip(indices, *others, strict=True)
     qualities = [
-        (add_stability(face.assessment, face.embedding, np.stack(moved)) if moved else face.assessment).score
-        for index, *moved in variants
+        (add_stability(face.assessment, face.embedding, np.stack(variants)) if variants else face.assessment).score
+        for index, *variants in zip(indices, *moved, strict=True)
         if (face := faces.faces[index]) is not None
     ]
     return np.array(qualities, dtype=np.float32)
@@ -266,7 +265,7 @@ def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, ran
     leave two probes for each. Raises `DatasetError` if nobody has enough photos.
     """
     people = faces.dataset.owners
-    counts = np.bincount(people[faces.has_face & (people >= 0)], minlength=len(faces.dataset.people))
+    counts = faces.photo_counts
     eligible = random.permutation(np.flatnonzero(counts > photos))
     ineligible = np.flatnonzero((counts > 0) & (counts <= photos))
     if not len(eligible):
@@ -283,11 +282,11 @@ def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, ran
     }
     enrolled = np.concatenate([indices[:photos] for indices in orders.values()])
     probes = [exclude_related(faces, indices[photos:], enrolled) for indices in orders.values()]
-    others = [random.permutation(np.flatnonzero((people == person) & faces.has_face)) for person in ineligible]
+    unknown = [random.permutation(np.flatnonzero((people == person) & faces.has_face)) for person in ineligible]
     return Roles(
         enrolled.astype(np.int64),
         round_robin(probes, mated),
-        round_robin([others[index] for index in random.permutation(len(others))], strangers),
+        round_robin([unknown[index] for index in random.permutation(len(unknown))], strangers),
     )
 
 

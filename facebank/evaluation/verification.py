@@ -48,25 +48,27 @@ def operating_figures(comparisons: Comparisons, threshold: float) -> dict[str, F
 def curve_figures(comparisons: Comparisons, rates: Sequence[float] = RATES) -> dict[str, Figure]:
     """Return the figures read off the error curves, without rates at which less than one false match is expected."""
     figures = {"equal_error_rate": equal_error_rate(comparisons), "area_under_roc": area_under_roc(comparisons)}
-    others = int((~comparisons.same).sum())
+    non_mated_count = int((~comparisons.same).sum())
     for fmr in rates:
-        if fmr * others >= 1:
-            meaning = f"Pairs of one person that do not match at the threshold where {percent(fmr)} of others do."
-            figure = comparisons.fnmr_at(fmr, meaning)
-            figures[fnmr_name(fmr)] = replace(figure, expected=round(fmr * others, 6))
+        if fmr * non_mated_count >= 1:
+            figure = comparisons.fnmr_at(fmr, f"Pairs of one person that do not match {_at_fmr(fmr)}")
+            figures[fnmr_name(fmr)] = replace(figure, expected=round(fmr * non_mated_count, 6))
     return figures
 
 
 def true_accept_figures(curve: Mapping[str, Figure], rates: Sequence[float] = RATES) -> dict[str, Figure]:
     """Return the true accept rates that correspond to the FNMR figures of `curve_figures`."""
     return {
-        f"tar_at_far_{_power(far)}": replace(
-            complement(curve[fnmr_name(far)]),
-            meaning=f"Pairs of one person that match at the threshold where {percent(far)} of others do.",
+        f"tar_at_far_{_power(fmr)}": replace(
+            complement(curve[fnmr_name(fmr)]), meaning=f"Pairs of one person that match {_at_fmr(fmr)}"
         )
-        for far in rates
-        if fnmr_name(far) in curve
+        for fmr in rates
+        if fnmr_name(fmr) in curve
     }
+
+
+def _at_fmr(fmr: float) -> str:
+    return f"at the threshold where {format_percent(fmr, None)} of the pairs of different people match."
 
 
 def fnmr_name(fmr: float) -> str:
@@ -88,7 +90,7 @@ def area_under_roc(comparisons: Comparisons) -> Figure:
         count=len(comparisons.same),
         kind=FigureKind.NUMBER,
         descriptive=True,
-        meaning="How often a pair of one person is more similar than a pair of different people.",
+        meaning="Probability that a pair of one person is more similar than a pair of different people.",
         distinct=_count_misordered(comparisons),
     )
 
@@ -96,8 +98,8 @@ def area_under_roc(comparisons: Comparisons) -> Figure:
 def _count_misordered(comparisons: Comparisons) -> int:
     """Return the number of mated pairs below the most similar non-mated pair, or of the reverse if that is smaller."""
     values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
-    own, others = values[comparisons.same], values[~comparisons.same]
-    return int(min((own <= others.max()).sum(), (others >= own.min()).sum()))
+    mated, non_mated = values[comparisons.same], values[~comparisons.same]
+    return int(min((mated <= non_mated.max()).sum(), (non_mated >= mated.min()).sum()))
 
 
 def failure_to_acquire(compared: ComparedPairs) -> Figure:
@@ -184,9 +186,9 @@ def _errorless_marker(label: str, comparisons: Comparisons, *, is_alone: bool) -
     curve = ErrorCurve.of(comparisons)
     if ((curve.fmr > 0) & (curve.fnmr > 0)).any():
         return None
-    own, others = int(comparisons.same.sum()), int((~comparisons.same).sum())
-    bound = f"no errors at {own:,} and {others:,} pairs: 95 % upper bound of each rate"
-    return (bound if is_alone else f"{label}: {bound}"), min(1.0, 3 / others), min(1.0, 3 / own)
+    mated_count, non_mated_count = int(comparisons.same.sum()), int((~comparisons.same).sum())
+    bound = f"no errors at {mated_count:,} and {non_mated_count:,} pairs: 95 % upper bound of each rate"
+    return (bound if is_alone else f"{label}: {bound}"), min(1.0, 3 / non_mated_count), min(1.0, 3 / mated_count)
 
 
 def similarity_histogram(comparisons: Comparisons) -> Histogram:
@@ -213,13 +215,13 @@ def points_table(comparisons: Comparisons, curve: Mapping[str, Figure], rates: S
         figure = curve.get(fnmr_name(fmr))
         note = f"insufficient: needs {round(MIN_EVENTS / fmr):,} pairs of different people"
         threshold = "-" if figure is None else f"{comparisons.threshold_at(fmr):.3f}"
-        rows.append((percent(fmr), threshold, note if figure is None else str(figure)))
-    others = int((~comparisons.same).sum())
+        rows.append((format_percent(fmr, None), threshold, note if figure is None else str(figure)))
+    non_mated_count = int((~comparisons.same).sum())
     headings = ("False match rate", "Threshold (descriptive)", "False non-match rate (descriptive)")
-    return Table(f"Points of the curve, from {others:,} pairs of different people", headings, tuple(rows))
+    return Table(f"Points of the curve, from {non_mated_count:,} pairs of different people", headings, tuple(rows))
 
 
-def error_sheets(bench: Bench, compared: ComparedPairs, remarks: Mapping[int, str] | None = None) -> Section:
+def errors_section(bench: Bench, compared: ComparedPairs, remarks: Mapping[int, str] | None = None) -> Section:
     """Return a section with the hardest false matches and false non-matches at the shipped threshold.
 
     Parameters
@@ -277,11 +279,6 @@ def hardest_errors(comparisons: Comparisons, threshold: float) -> tuple[NDArray[
     matches = np.flatnonzero(matched & ~comparisons.same)
     misses = np.flatnonzero(~matched & comparisons.same & ~np.isnan(values))
     return matches[np.argsort(-values[matches], kind="stable")], misses[np.argsort(values[misses], kind="stable")]
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction as a short percentage: ``0.1 %``."""
-    return f"{100 * fraction:g} %"
 
 
 def _power(fraction: float) -> str:

@@ -48,10 +48,10 @@ class DownloadLimits:
 
 @dataclass(frozen=True, slots=True)
 class _ServerState:
-    """Validator and size of the file on the server, to detect a change."""
+    """State of the file on the server, to detect a change."""
 
-    validator: str | None = None
-    total: int | None = None
+    validator: str | None = None  # strong ETag or date of the last change; None if the server states neither
+    total: int | None = None  # size in bytes; None if not stated
 
 
 class _RetryableError(Exception):

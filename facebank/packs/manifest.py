@@ -49,7 +49,7 @@ Fraction: TypeAlias = Annotated[float, 0, 1]
 Cosine: TypeAlias = Annotated[float, -1, 1]
 
 _SCHEMA = 1
-_MAX_DOTS = 10_000  # tomllib takes time proportional to n * n for a key of n parts: half a second for these
+_MAX_DOTS = 10_000  # tomllib takes time proportional to n * n for a key of n parts
 _MAX_TEXT = 500
 _MAX_NUMBER = 1e6
 _Content = TypeVar("_Content")
@@ -60,13 +60,11 @@ class DetectorSpec:
     """The detector of a pack: its network, preprocessing and thresholds."""
 
     kind: DetectorKind  # kind of network, which determines how its outputs are decoded
-    # the ONNX file in the pack's folder, and its hash
-    file: OnnxFile
-    sha256: Sha256
+    file: OnnxFile  # name of the ONNX file in the pack's folder
+    sha256: Sha256  # hash of the file
     prepare: bool  # whether the file is dequantized and its axes made dynamic before use
-    # the network's input is ``(x - mean) * scale`` of pixels 0..255, per channel in its color order
-    mean: PerChannel
-    scale: PerChannel
+    mean: PerChannel  # subtracted from the pixels, 0..255
+    scale: PerChannel  # factor of the pixels after the subtraction
     color: ColorOrder  # order of the input's channels
     score_threshold: Fraction  # detections with a lower score are dropped, 0..1
     nms_threshold: Fraction  # IoU above which the weaker of two boxes is dropped, 0..1
@@ -118,12 +116,12 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class DataTerms:
-    """Names of data sets, their terms, the address of the terms, and whether these allow commercial use."""
+    """Terms of the data sets behind a pack."""
 
-    name: str
-    terms: str
-    url: str
-    commercial_use: Allowed
+    name: str  # names of the data sets
+    terms: str  # the terms, in one sentence
+    url: str  # address of the terms
+    commercial_use: Allowed  # whether the terms allow commercial use
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +129,11 @@ class PackManifest:
     """The content of a ``pack.toml``."""
 
     name: Name  # the pack's name on the command line: lower-case letters, digits, ``.``, ``_`` and ``-``
-    # for display: what the pack is, its version, and where it comes from
-    title: str
-    version: str
-    source: str
-    # license of the weights, and the address of its text
-    license: str
-    license_url: str
+    title: str  # what the pack is, for display
+    version: str  # version of the pack, for display
+    source: str  # where the pack comes from, for display
+    license: str  # license of the weights
+    license_url: str  # address of the license's text
     # whether that license allows commercial use; `allows_commercial_use` considers the terms of the data too
     commercial_use: bool
     detector: DetectorSpec

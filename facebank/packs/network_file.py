@@ -3,7 +3,7 @@
 A tensor of an ONNX network may refer to another file for its numbers, which the hash in ``pack.toml`` does not cover
 and which older runtimes read from anywhere on the disk. `check_network` refuses such networks. Tensors are in
 initializers, sparse initializers and attributes of nodes, also in nested graphs, model-local functions and training
-information; the check walks the protobuf wire format and skips the numbers, which takes milliseconds.
+information; the check walks the protobuf wire format and skips the numbers.
 """
 
 from __future__ import annotations

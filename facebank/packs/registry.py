@@ -33,9 +33,9 @@ class KnownPack:
     """A pack that can be installed by name."""
 
     manifest: PackManifest  # installed with the unchanged published files
-    # address and SHA-256 of the download: a zip archive, or a single embedder for use with the embedded detector
+    # address of the download: a zip archive, or a single embedder for use with the embedded detector
     url: str
-    sha256: str
+    sha256: str  # hash of the download
     folder: str = ""  # folder of the files in the archive; empty for its top
 
     @property

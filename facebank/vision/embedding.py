@@ -1,4 +1,4 @@
-"""Embedders, which turn aligned faces into L2-normalized vectors."""
+"""Embedders, which turn aligned faces into L2-normalized embeddings."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ class NetworkEmbedder:
         return np.concatenate(batches) if batches else np.empty((0, self.dimension), dtype=np.float32)
 
     def _embed_batch(self, crops: NDArray[np.uint8]) -> FloatArray:
-        vectors = normalized(self._vectors(crops))
+        embeddings = normalized(self._run(crops))
         if self._spec.flip:
-            vectors = normalized(vectors + normalized(self._vectors(crops[:, :, ::-1])))
-        return normalized(vectors - self._center) if self._spec.center else vectors
+            embeddings = normalized(embeddings + normalized(self._run(crops[:, :, ::-1])))
+        return normalized(embeddings - self._center) if self._spec.center else embeddings
 
-    def _vectors(self, crops: NDArray[np.uint8]) -> FloatArray:
+    def _run(self, crops: NDArray[np.uint8]) -> FloatArray:
         if self._spec.normalization == "per_image":
             tensor = standardize(network_input(crops, self._spec))
         else:

@@ -32,7 +32,7 @@ def network_input(images: NDArray[np.uint8], spec: DetectorSpec | EmbedderSpec, 
     planes[..., height:, :] = 0
     planes[..., :height, width:] = 0
     for image, image_planes in zip(images, planes[..., :height, :width], strict=True):
-        colors = cv2.split(image)  # converting contiguous planes takes half the time of converting strided ones
+        colors = cv2.split(image)  # contiguous planes are converted faster than strided ones
         for plane, color in zip(image_planes, colors if spec.color == "RGB" else colors[::-1], strict=True):
             plane[:] = color
     if any(spec.mean):

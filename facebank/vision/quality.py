@@ -43,7 +43,7 @@ _BARE_SKIN = (slice(6, 10), slice(10, 18)), (slice(14, 16), slice(7, 21))  # for
 _MIN_LIGHTNESS, _CHROMA = 10.0, 20.0  # in L*a*b*: smallest lightness of skin that is divided by, and unit of hue
 _BELOW, _ABOVE = 2.0, 1.0  # distances of the score from the threshold at which the result reaches 0 and 1
 
-# Fraction of a face's detail that remains after a second blur: 0.13 to 0.21 for the original LFW photos.
+# Fraction of a face's detail that remains after a second blur.
 _SHARP, _BLURRED = 0.20, 0.70
 _FINE, _COARSE = 1.5, 5.0  # standard deviations of the two blurs, in pixels
 _MIN_DETAIL = 0.1
@@ -57,10 +57,10 @@ _EYES_LOSS = 0.35
 _STABLE, _UNSTABLE, _UNSTEADY = 0.97, 0.77, 0.93  # the last is the threshold of the weakness "embedding unsteady"
 _STRANGERS = 0.3  # similarity of strangers, relative to that of a face to its own person
 _WEAK = 0.9
-_MOUTH_LOSS = (1 - _WEAK) / HIDDEN_MOUTH  # 0.15: a mouth that counts as hidden is a weakness
+_MOUTH_LOSS = (1 - _WEAK) / HIDDEN_MOUTH  # a mouth that counts as hidden is a weakness
 _FULL_SIZE = 30.0  # smallest size of a face that keeps its similarity, in pixels
 
-# The detector's second score: 90 % of hands, ears and coins are below 0.7, but only 1 % of usable faces.
+# Range of the detector's second score that separates hands, ears and coins from faces.
 _NO_FACE, _FACE_SEEN = 0.60, 0.80
 
 # Parts of an aligned face, as fractions of the crop: top, bottom, left, right.
@@ -127,7 +127,7 @@ def quality_score(remaining: Mapping[str, float]) -> float:
     return _clip((similarity - _STRANGERS) / (1 - _STRANGERS), 0.0, 1.0)
 
 
-def add_stability(quality: Quality, embedding: FloatArray, others: FloatArray) -> Quality:
+def add_stability(quality: Quality, embedding: FloatArray, variants: FloatArray) -> Quality:
     """Return a quality with stability, and with a lower score if the embedding is unstable.
 
     Parameters
@@ -136,10 +136,10 @@ def add_stability(quality: Quality, embedding: FloatArray, others: FloatArray) -
         The result of `assess`.
     embedding
         The face's embedding, ``(dimension,)``.
-    others
+    variants
         Embeddings of the face mirrored and slightly moved, ``(n, dimension)`` with n >= 1; all L2-normalized.
     """
-    stability = _clip((others @ embedding).mean(), -1.0, 1.0)
+    stability = _clip((variants @ embedding).mean(), -1.0, 1.0)
     fraction = _ramp(stability, _UNSTABLE, _STABLE)
     weaknesses = (*quality.weaknesses, "embedding unsteady") if stability < _UNSTEADY else quality.weaknesses
     return replace(quality, score=quality.score * fraction, stability=stability, weaknesses=weaknesses)
@@ -205,14 +205,14 @@ def exposure(crop: RGBImage) -> float:
 
 
 def _percentile(ordered: NDArray[np.uint8], percent: int) -> float:
-    """Return a percentile of sorted values, with linear interpolation; np.percentile takes five times as long."""
+    """Return a percentile of sorted values, with linear interpolation; faster than np.percentile."""
     position = (len(ordered) - 1) * (percent / 100)
     below, above = (float(ordered[rounded]) for rounded in (math.floor(position), math.ceil(position)))
     return below + (above - below) * (position % 1)
 
 
 def _median(values: FloatArray) -> FloatArray:
-    """Return the median along the first axis; np.median takes twice as long."""
+    """Return the median along the first axis; faster than np.median."""
     ordered = np.sort(values, axis=0)
     return np.asarray((ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2)
 
@@ -240,7 +240,7 @@ def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
 
 
 def _clip(value: float, low: float, high: float) -> float:
-    return min(max(float(value), low), high)  # np.clip takes ten times as long for one number
+    return min(max(float(value), low), high)  # faster than np.clip for one number
 
 
 def _ramp(value: float, start: float, end: float) -> float:

@@ -26,13 +26,13 @@ from facebank.evaluation.searches import NOBODY, Searches
 
 
 def make_searches(
-    own: list[int], named: list[int], first: list[int], probabilities: list[float], uncertain: Sequence[bool] = ()
+    shown: list[int], named: list[int], first: list[int], probabilities: list[float], uncertain: Sequence[bool] = ()
 ) -> Searches:
-    count = len(own)
+    count = len(shown)
     values = np.array(probabilities)
     return Searches(
         indices=np.arange(count),
-        own=np.array(own),
+        shown=np.array(shown),
         named=np.array(named),
         first=np.array(first),
         uncertain=np.array(uncertain or [False] * count),
@@ -43,8 +43,8 @@ def make_searches(
 
 
 def make_condition(searches: Searches) -> Condition:
-    count = len(searches.own)
-    photos = tuple(DatasetPhoto(f"{number}", f"P{own}", b"") for number, own in enumerate(searches.own))
+    count = len(searches.shown)
+    photos = tuple(DatasetPhoto(f"{number}", f"P{shown}", b"") for number, shown in enumerate(searches.shown))
     faces = FaceSet(Dataset("made up", photos), (None,) * count, (0,) * count, ("",) * count, 2, ())
     return Condition("plain", "as they are", faces, searches)
 

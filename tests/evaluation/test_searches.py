@@ -66,7 +66,7 @@ def test_strangers_misses_and_names_are_distinguished(engine: Engine, faces: Fac
     trial = enroll(FaceReader(engine), faces, photo_indices(faces, PEOPLE, slice(0, 2)))
     searches = trial.search(photo_indices(faces, PEOPLE + STRANGERS, slice(2, 4)))
     assert searches.mated.tolist() == [person in PEOPLE for person in searched_people(faces, searches)]
-    assert [trial.names[own] for own in searches.own[searches.mated]] == [
+    assert [trial.names[shown] for shown in searches.shown[searches.mated]] == [
         person for person in searched_people(faces, searches) if person in PEOPLE
     ]
     assert not searches.missed[~searches.mated].any()
@@ -96,7 +96,7 @@ def test_concatenated_parts_equal_the_whole(engine: Engine, faces: FaceSet) -> N
     undivided = trial.search(indices)
     joined = Searches.concatenate([trial.search(indices[:3]), trial.search(indices[3:])])
     assert np.array_equal(undivided.named, joined.named)
-    assert np.array_equal(undivided.select(undivided.mated).own, undivided.own[undivided.mated])
+    assert np.array_equal(undivided.select(undivided.mated).shown, undivided.shown[undivided.mated])
 
 
 def test_unnamed_photos_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None:

@@ -106,7 +106,7 @@ def read_coco(path: Path, photos: Path | None = None, document: object = None) -
         if not isinstance(export.get(key), list):
             raise file_error(path, f"not a COCO file: '{key}' is missing or not a list")
     if not export["annotations"]:
-        raise file_error(path, "'annotations' is empty")
+        raise file_error(path, "'annotations' is empty; export the tagged photos")
     folder = photos or (path.absolute().parent.parent if path.absolute().parent.name == "annotations" else path.parent)
     skipped = list[SkippedEntry]()
     images = _index_by_id(export["images"], "image", skipped)

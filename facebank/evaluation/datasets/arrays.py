@@ -187,8 +187,8 @@ def _embeddings(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Membe
     missing = next((name for name in _REQUIRED_ARRAYS if name not in arrays), None)
     if missing is not None:
         raise UnusableEntryError(f"the array {missing} is missing")
-    vectors = _read_vectors(arrays["embedding"], archive)
-    count = len(vectors)
+    embeddings = _read_normalized(arrays["embedding"], archive)
+    count = len(embeddings)
     numbers = {
         name: _read_numbers(arrays.get(name), archive, count, default) for name, default in _DEFAULT_NUMBERS.items()
     }
@@ -204,7 +204,7 @@ def _embeddings(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Membe
     people, entries = People(), list[DatasetPhoto]()
     for row in range(count):
         person = people.add(names[row]) if names[row].strip() else None
-        face = _face(vectors[row], *(float(numbers[name][row]) for name in _DEFAULT_NUMBERS))
+        face = _face(embeddings[row], *(float(numbers[name][row]) for name in _DEFAULT_NUMBERS))
         row_traits = {name: printable(texts[row].strip()) for name, texts in traits.items()}
         name = printable(photos[row]) or f"embedding {row + 1}"
         entries.append(DatasetPhoto(name, person, face, group=printable(groups[row]), traits=row_traits))
@@ -217,7 +217,7 @@ def _embeddings(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Membe
     )
 
 
-def _read_vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
+def _read_normalized(member: Member, archive: zipfile.ZipFile) -> FloatArray:
     shape = member.shape
     if member.dtype.kind != "f" or len(shape) != 2 or not 0 < shape[1] <= MAX_DIMENSION:
         raise UnusableEntryError(f"the array embedding is {member.dtype} of shape {shape}; expected float32 (N, D)")
@@ -225,7 +225,7 @@ def _read_vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
         raise UnusableEntryError(f"{shape[0]:,} embeddings; expected 1 to {MAX_EMBEDDINGS:,}")
     if 4 * shape[0] * shape[1] > MAX_TOTAL:
         raise UnusableEntryError(f"the embeddings have {4 * shape[0] * shape[1]:,} bytes; the limit is {MAX_TOTAL:,}")
-    vectors, start = np.empty(shape, dtype=np.float32), 0
+    embeddings, start = np.empty(shape, dtype=np.float32), 0
     for block in member.blocks(archive):
         lengths = np.linalg.norm(block.astype(np.float64), axis=1)
         invalid = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
@@ -235,9 +235,9 @@ def _read_vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
                 f"embedding {start + row + 1} has length {lengths[row]:.3g}; expected L2-normalized embeddings, as "
                 "the pack returns them"
             )
-        vectors[start : start + len(block)] = block / lengths[:, None]
+        embeddings[start : start + len(block)] = block / lengths[:, None]
         start += len(block)
-    return vectors
+    return embeddings
 
 
 def _read_numbers(member: Member | None, archive: zipfile.ZipFile, count: int, default: float) -> NDArray[np.float64]:

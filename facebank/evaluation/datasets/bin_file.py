@@ -25,7 +25,7 @@ MAX_IMAGE = 16 * 1024**2
 MAX_IMAGES = 200_000
 """Largest number of images."""
 
-_MAX_OPCODES = 10 * MAX_IMAGES  # protocol 2 needs about 8.5 opcodes per image
+_MAX_OPCODES = 10 * MAX_IMAGES  # protocol 2 needs fewer than ten opcodes per image
 _MAX_LINE = 1024
 _FOLDS = 10
 

@@ -237,7 +237,7 @@ def read_table(path: Path, required: Collection[str]) -> CsvTable:
     if missing:
         raise file_error(path, f"line 1: the column '{missing[0]}' is missing; required are {', '.join(required)}")
     if len(set(columns)) != len(columns):
-        raise file_error(path, "line 1: two columns have the same name")
+        raise file_error(path, "line 1: two columns have the same name; rename one")
     rows, skipped = list[CsvRow](), list[SkippedEntry]()
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:

@@ -199,7 +199,7 @@ def _parse_pair(path: Path, line: int, parts: list[str], fold: int) -> NamedPair
     first, second = (number or 0 for number in numbers)
     other = parts[0] if len(parts) == 3 else parts[2]
     if (parts[0], first) == (other, second):
-        raise file_error(path, f"line {line}: a photo is paired with itself")
+        raise file_error(path, f"line {line}: a photo is paired with itself; remove the line")
     return NamedPair((parts[0], first), (other, second), parts[0] == other, fold, line)
 
 

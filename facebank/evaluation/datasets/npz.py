@@ -68,7 +68,7 @@ def npz_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise file_error(path, f"cannot be read: {read_reason(error)}") from error
     except (*_ARCHIVE_ERRORS, ValueError, TypeError) as error:
-        raise file_error(path, f"not an npz file, or damaged ({shorten(error)})") from error
+        raise file_error(path, f"not an npz file, or damaged ({shorten(error)}); use another copy") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,9 @@ def read_pairs_csv(path: Path, photos: Path | None = None) -> Dataset:
     table = read_table(path, PAIR_COLUMNS)
     has_people = "first_person" in table.columns
     if has_people != ("second_person" in table.columns):
-        raise file_error(path, "line 1: one of the columns first_person and second_person is missing")
+        raise file_error(
+            path, "line 1: one of the columns first_person and second_person is missing; add it, or remove the other"
+        )
     if not table.rows and not table.skipped:
         raise file_error(path, "the list of pairs is empty")
     reader = _PairReader(PhotoFolder(photos or path.parent), has_people)

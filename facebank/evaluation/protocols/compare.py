@@ -15,7 +15,7 @@ from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate, resample_weights
 from facebank.evaluation.dataset import Dataset, SkippedEntry
-from facebank.evaluation.figures import INTERVAL, Figure, FigureKind, difference, pair_rate, rate
+from facebank.evaluation.figures import INTERVAL, Figure, FigureKind, difference, format_percent, pair_rate, rate
 from facebank.evaluation.identification import Condition, searches_table, strangers_table
 from facebank.evaluation.pairing import ComparedPairs, bootstrap_units, compare_faces, pairs_of, select_compared
 from facebank.evaluation.protocols import Option, protocol
@@ -189,23 +189,23 @@ class _Content:
 
 def _verification(systems: Sequence[ComparedSystem], dataset: Dataset) -> _Content:
     selected = select_compared(dataset)
-    faces = [system.bench.read(selected) for system in systems]
-    pairing = pairs_of(faces[0], systems[0].bench.random())
+    face_sets = [system.bench.read(selected) for system in systems]
+    pairing = pairs_of(face_sets[0], systems[0].bench.random())
     compared = [
-        ComparedPairs(own, pairing, compare_faces(own, pairing.pairs), system.bench.reader.engine.thresholds)
-        for system, own in zip(systems, faces, strict=True)
+        ComparedPairs(face_set, pairing, compare_faces(face_set, pairing.pairs), system.bench.reader.engine.thresholds)
+        for system, face_set in zip(systems, face_sets, strict=True)
     ]
     figures: dict[str, Figure] = {}
     for system, trial in zip(systems, compared, strict=True):
-        figures |= {f"{name}_{system.key}": figure for name, figure in _own_figures(trial).items()}
+        figures |= {f"{name}_{system.key}": figure for name, figure in _system_figures(trial).items()}
     for system, trial in zip(systems[1:], compared[1:], strict=True):
         suffix = f"{system.key}_minus_{systems[0].key}"
         figures |= {f"{name}_{suffix}": figure for name, figure in _pair_differences(trial, compared[0]).items()}
     lines = [(system.name, trial.comparisons) for system, trial in zip(systems, compared, strict=True)]
-    return _Content(pairing.description, faces, figures, Section("Curves", items=error_curves(lines)))
+    return _Content(pairing.description, face_sets, figures, Section("Curves", items=error_curves(lines)))
 
 
-def _own_figures(trial: ComparedPairs) -> dict[str, Figure]:
+def _system_figures(trial: ComparedPairs) -> dict[str, Figure]:
     comparisons, right = trial.comparisons, _right_by_folds(trial)
     meaning = "Pairs decided correctly, each fold with the threshold that is best on the other folds."
     accuracy = None if right is None else pair_rate(right, comparisons.first, comparisons.second, meaning)
@@ -228,10 +228,11 @@ def _pair_differences(ours: ComparedPairs, theirs: ComparedPairs) -> dict[str, F
     first, second, same = comparisons[0].first, comparisons[0].second, comparisons[0].same
 
     def paired_difference(
-        mine: NDArray[np.bool_], other: NDArray[np.bool_], mask: NDArray[np.bool_], measure: str
+        our_events: NDArray[np.bool_], their_events: NDArray[np.bool_], mask: NDArray[np.bool_], measure: str
     ) -> Figure:
-        a, b = (values[mask].astype(np.float64) for values in (mine, other))
-        return pair_difference(a, b, first[mask], second[mask], f"Difference in {measure}, on the same pairs.")
+        our_values, their_values = (events[mask].astype(np.float64) for events in (our_events, their_events))
+        meaning = f"Difference in {measure}, on the same pairs."
+        return pair_difference(our_values, their_values, first[mask], second[mask], meaning)
 
     figures = {}
     right = [_right_by_folds(trial) for trial in (ours, theirs)]
@@ -248,9 +249,8 @@ def _pair_differences(ours: ComparedPairs, theirs: ComparedPairs) -> dict[str, F
     for fmr in RATES:
         if fmr * int((~same).sum()) >= 1:
             missed = [~compared.matches(compared.threshold_at(fmr)) for compared in comparisons]
-            figure = paired_difference(
-                missed[0], missed[1], same, f"FNMR, each at its own threshold of an FMR of {100 * fmr:g} %"
-            )
+            measure = f"FNMR, each at its own threshold of an FMR of {format_percent(fmr, None)}"
+            figure = paired_difference(missed[0], missed[1], same, measure)
             figures[fnmr_name(fmr)] = replace(figure, descriptive=True, expected=round(fmr * int((~same).sum()), 6))
     return figures
 
@@ -277,22 +277,24 @@ def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
 def _identification(systems: Sequence[ComparedSystem], dataset: Dataset, photos: int, searches: int) -> _Content:
     face_sets = [system.bench.read(dataset) for system in systems]
     found_by_all = np.logical_and.reduce([faces.has_face for faces in face_sets])
-    faces = [own.select(found_by_all) for own in face_sets]
-    roles = choose_roles(faces[0], photos=photos, mated=searches, strangers=searches, random=systems[0].bench.random())
+    common_faces = [faces.select(found_by_all) for faces in face_sets]
+    roles = choose_roles(
+        common_faces[0], photos=photos, mated=searches, strangers=searches, random=systems[0].bench.random()
+    )
     conditions = []
-    for system, own in zip(systems, faces, strict=True):
-        gallery = enroll(system.bench.reader, own, roles.enrolled, system.settings)
-        conditions.append(Condition(system.key, system.name, own, gallery.search(roles.probes)))
+    for system, faces in zip(systems, common_faces, strict=True):
+        gallery = enroll(system.bench.reader, faces, roles.enrolled, system.settings)
+        conditions.append(Condition(system.key, system.name, faces, gallery.search(roles.probes)))
     figures: dict[str, Figure] = {}
-    for condition, own in zip(conditions, face_sets, strict=True):
+    for condition, faces in zip(conditions, face_sets, strict=True):
         figures |= condition.figures()
         meaning = "Photos in which no face was found, or that could not be read."
-        figures[f"failure_to_acquire_{condition.name}"] = rate(~own.has_face, bootstrap_units(own, ()), meaning)
+        figures[f"failure_to_acquire_{condition.name}"] = rate(~faces.has_face, bootstrap_units(faces, ()), meaning)
     for condition in conditions[1:]:
         suffix = f"{condition.name}_minus_{conditions[0].name}"
         differences = _search_differences(condition, conditions[0])
         figures |= {f"{name}_{suffix}": figure for name, figure in differences.items()}
-    people = len(np.unique(faces[0].dataset.owners[roles.enrolled]))
+    people = len(np.unique(common_faces[0].dataset.owners[roles.enrolled]))
     description = (
         f"{photos} photos each of {people:,} people were enrolled; {len(roles.mated):,} photos of them and "
         f"{len(roles.strangers):,} of strangers were searched for. All systems get the same photos, in which each "
@@ -303,18 +305,20 @@ def _identification(systems: Sequence[ComparedSystem], dataset: Dataset, photos:
 
 
 def _search_differences(ours: Condition, theirs: Condition) -> dict[str, Figure]:
-    a, b, units, mated = ours.searches, theirs.searches, ours.units, ours.searches.mated
+    both, units, mated = (ours.searches, theirs.searches), ours.units, ours.searches.mated
+    measures = (
+        ("rank_1", "the fraction of probes whose best candidate is right", [~part.not_first for part in both], mated),
+        ("fnir", "FNIR", [part.missed for part in both], mated),
+        ("fpir", "FPIR", [part.misnamed for part in both], ~mated),
+    )
     figures = {}
-    for name, measure, mine, other, mask in (
-        ("rank_1", "the fraction of probes whose best candidate is right", ~a.not_first, ~b.not_first, mated),
-        ("fnir", "FNIR", a.missed, b.missed, mated),
-        ("fpir", "FPIR", a.misnamed, b.misnamed, ~mated),
-    ):
+    for name, measure, events, mask in measures:
         if mask.any():
-            values = [events[mask].astype(np.float64) for events in (mine, other)]
-            meaning = f"Difference in {measure}, in the same searches."
-            figure = to_points(difference(values[0], values[1], units[mask], meaning), values[0], values[1])
-            figures[name] = apply_rule_of_three(figure, values[0], values[1])
+            our_values, their_values = (part[mask].astype(np.float64) for part in events)
+            figure = difference(
+                our_values, their_values, units[mask], f"Difference in {measure}, in the same searches."
+            )
+            figures[name] = apply_rule_of_three(to_points(figure, our_values, their_values), our_values, their_values)
     return figures
 
 

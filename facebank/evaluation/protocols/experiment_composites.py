@@ -175,7 +175,7 @@ def _compare_on_other_bodies(run: ExperimentRun, pairs: Sequence[tuple[int, int]
         is_same, units, "Faces whose decision is the same on another body and background."
     )
     run.figures["named_as_the_body"] = misled = rate(
-        (names[moved.named] == bodies) & (moved.own != moved.named),
+        (names[moved.named] == bodies) & (moved.shown != moved.named),
         units,
         "Faces that get the name of the body's person.",
     )
@@ -219,7 +219,7 @@ def _composite(faces: FaceSet, index: int, body: int) -> DatasetPhoto:
 def _face(faces: FaceSet, index: int) -> Face:
     face = faces.faces[index]
     if face is None:
-        raise DatasetError("a photo without a face cannot be used in a composite")
+        raise DatasetError(f"{printable(str(faces.names[index]))} cannot be used in a composite: no face was found")
     return face
 
 

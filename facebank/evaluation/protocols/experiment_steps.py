@@ -89,18 +89,22 @@ class Experiment:
         Title, text and summary of `few_photos`, as templates.
     purpose
         Seed of the random draws.
-    photos, draws
-        Numbers of enrolled photos of each person, and number of draws for each.
-    number, listed
-        Number of people, chosen by number of photos, and the names to choose from (None for all).
+    photos
+        Numbers of enrolled photos of each person.
+    draws
+        Number of draws for each number of photos.
+    people_count
+        Number of people, who are those with most photos.
+    listed
+        Names to choose the people from; None for all.
     relatives
         Pairs with their kinship, of which the closest is chosen instead.
-    others
-        Function that returns the people to use as strangers.
+    choose_strangers
+        Function that returns the people to use as strangers; None for no strangers.
     strangers, composites
         Maximum numbers of strangers and of composite photos.
     published_sizes
-        Numbers of enrolled photos and of probes of each person in `published_split`.
+        Numbers of enrolled photos and of probes of each person in `published_split`; None without that step.
     by_splits
         Whether to enroll from the training split, and to search for the test split only.
     lists_draws, lists_errors
@@ -118,10 +122,10 @@ class Experiment:
     text: str
     summary: tuple[str, ...]
     steps: tuple[Step, ...]
-    number: int = 2
+    people_count: int = 2
     listed: tuple[str, ...] | None = None
     relatives: tuple[tuple[str, str, str], ...] = ()
-    others: Callable[[Bench, Dataset, Sequence[str], Experiment], Sequence[str]] | None = None
+    choose_strangers: Callable[[Bench, Dataset, Sequence[str], Experiment], Sequence[str]] | None = None
     strangers: int = 0
     composites: int = 0
     published_sizes: tuple[int, int] | None = None

@@ -116,10 +116,11 @@ def run_experiment(
     elif experiment.relatives:
         chosen, kinship = choose_relatives(dataset, experiment.relatives, MIN_OF_RELATIVES)
     else:
-        chosen = choose_frequent_people(dataset, experiment.number, experiment.min_photos, experiment.listed)
+        chosen = choose_frequent_people(dataset, experiment.people_count, experiment.min_photos, experiment.listed)
     _check_photos(dataset, chosen, experiment.min_photos)
-    others = () if experiment.others is None else experiment.others(bench, dataset, chosen, experiment)
-    faces = bench.read(dataset.select_people([*chosen, *others]))
+    choose_strangers = experiment.choose_strangers
+    strangers = () if choose_strangers is None else choose_strangers(bench, dataset, chosen, experiment)
+    faces = bench.read(dataset.select_people([*chosen, *strangers]))
     names = " and ".join(chosen) + (f" ({kinship})" if kinship else "")
     run = ExperimentRun(bench, dataset, experiment, chosen, faces, names, video, wrong_labels)
     for step in (list_people, *experiment.steps):
@@ -136,25 +137,25 @@ def run_experiment(
 
 
 def choose_frequent_people(
-    dataset: Dataset, number: int, min_photos: int, listed: Sequence[str] | None = None
+    dataset: Dataset, people_count: int, min_photos: int, listed: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """Return the `number` people with most photos, with at least `min_photos` photos each; ties are in order of names.
+    """Return the `people_count` people with most photos, at least `min_photos` each; ties are in order of names.
 
-    `listed` restricts the choice, unless the dataset has exactly `number` people. Raises `DatasetError` if there are
-    too few.
+    `listed` restricts the choice, unless the dataset has exactly `people_count` people. Raises `DatasetError` if there
+    are too few.
     """
     counts = count_photos(dataset)
-    candidates = set(counts) if listed is None or len(counts) == number else set(listed)
+    candidates = set(counts) if listed is None or len(counts) == people_count else set(listed)
     eligible = sorted(
         (-count, person) for person, count in counts.items() if person in candidates and count >= min_photos
     )
-    if len(eligible) < number:
+    if len(eligible) < people_count:
         where = "" if candidates == set(counts) else " of the experiment's list"
         raise DatasetError(
-            f"{printable(dataset.title)}: {number} people{where} with at least {min_photos} photos are needed; there "
-            f"are {len(eligible)}"
+            f"{printable(dataset.title)}: {people_count} people{where} with at least {min_photos} photos are "
+            f"needed, but there are {len(eligible)}; add photos, or choose people with --person"
         )
-    return tuple(person for _, person in eligible[:number])
+    return tuple(person for _, person in eligible[:people_count])
 
 
 def choose_relatives(
@@ -188,7 +189,7 @@ def _check_photos(dataset: Dataset, people: Sequence[str], min_photos: int) -> N
     if lacking is not None:
         raise DatasetError(
             f"{printable(dataset.title)}: {printable(lacking)} has {counts.get(lacking, 0)} photos; "
-            f"{min_photos} are needed"
+            f"{min_photos} are needed; add photos, or choose others with --person"
         )
 
 
@@ -198,7 +199,7 @@ def _choose_other_athletes(
     return tuple(person for person in ATHLETES if person in dataset.people and person not in people)
 
 
-def _draw_others(bench: Bench, dataset: Dataset, people: Sequence[str], experiment: Experiment) -> tuple[str, ...]:
+def _draw_strangers(bench: Bench, dataset: Dataset, people: Sequence[str], experiment: Experiment) -> tuple[str, ...]:
     """Return drawn strangers, people with a single photo first."""
     counts = np.array(list(count_photos(dataset).values()))
     order = bench.random(experiment.purpose).permutation(len(dataset.people))
@@ -267,9 +268,9 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                     _MISSED,
                 ),
                 steps=(few_photos, partial(ranked_stranger, women=WOMEN)),
-                number=7,
+                people_count=7,
                 listed=ATHLETES,
-                others=_choose_other_athletes,
+                choose_strangers=_choose_other_athletes,
                 lists_errors=True,
             ),
             Experiment(
@@ -293,9 +294,9 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                     "right best candidate; published: {published}.",
                 ),
                 steps=(few_photos, strangers, composite_photos, video_frames),
-                number=3,
+                people_count=3,
                 listed=FOOTBALLERS,
-                others=_draw_others,
+                choose_strangers=_draw_strangers,
                 strangers=200,
                 composites=60,
             ),
@@ -322,7 +323,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                     "right name, pooled over {draws} draws: {fnir}.",
                 ),
                 steps=(published_split, few_photos, family),
-                number=5,
+                people_count=5,
                 published_sizes=(80, 20),
                 lists_draws=True,
                 lists_errors=True,
@@ -344,7 +345,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 ),
                 steps=(few_photos, masks_sizes_and_poses),
                 relatives=SISTERS,
-                others=_draw_single_photos,
+                choose_strangers=_draw_single_photos,
                 strangers=100,
             ),
         )

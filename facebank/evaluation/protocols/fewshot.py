@@ -111,7 +111,7 @@ def fewshot(
         sections=(
             Section(
                 "Method",
-                (_method_text(plan, drawn, has_strangers=len(mated.own) < len(searches.own)), decision_note(bench)),
+                (_method_text(plan, drawn, has_strangers=len(mated.shown) < len(searches.shown)), decision_note(bench)),
                 ("failure_to_acquire",),
             ),
             *(
@@ -221,10 +221,10 @@ def _missed_tables(faces: FaceSet, reported: _Trial) -> tuple[Table, ...]:
     names, rows = reported.gallery.names, list[tuple[str, ...]]()
     for index in np.unique(reported.searches.indices[reported.searches.missed]):
         searches = reported.searches.select(reported.searches.indices == index)
-        face, others = faces.faces[index], searches.not_first & (searches.first != NOBODY)
+        face, is_wrong_first = faces.faces[index], searches.not_first & (searches.first != NOBODY)
         named, first = (
             ", ".join(sorted({names[number] for number in numbers}))
-            for numbers in (searches.named[searches.misnamed], searches.first[others])
+            for numbers in (searches.named[searches.misnamed], searches.first[is_wrong_first])
         )
         weaknesses = "no face found" if face is None else ", ".join(face.assessment.weaknesses)
         rows.append(
@@ -338,7 +338,7 @@ def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
     """Return the numbers of photos that enough people have, and these people; raises `DatasetError` if none."""
     may_enroll, may_search, has_splits = _split_masks(faces.dataset)
     may_enroll &= faces.has_face
-    may_search &= np.array([bool(digest) for digest in faces.hashes], dtype=np.bool_)
+    may_search &= np.array([bool(content_hash) for content_hash in faces.hashes], dtype=np.bool_)
     limits = _count(faces, may_enroll)
     if has_splits:
         limits = np.where(_count(faces, may_search & faces.has_face) > 0, limits, 0)
@@ -349,7 +349,8 @@ def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
     if counts[numbers[0]] < 2:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: {counts[numbers[0]]} people have {numbers[0] + 1} photos with a face, "
-            f"to enroll {numbers[0]} and search for one; two people are needed"
+            f"to enroll {numbers[0]} and search for one; two people are needed: add photos, or enroll fewer with "
+            "--enrolled"
         )
     needed = min(_MAX_PEOPLE_NEEDED, counts[numbers[0]])
     used = tuple(photos for photos in numbers if counts[photos] >= needed)
@@ -437,9 +438,9 @@ def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: 
         mixed = random.permutation(np.flatnonzero(owners == person)).astype(np.int64)
         mixed = mixed[np.argsort(group_ranks[groups[mixed]], kind="stable")]
         order = mixed[plan.may_enroll[mixed]][: plan.shots[-1]]
-        others = mixed[plan.may_search[mixed] & ~np.isin(groups[mixed], groups[order])]
+        searchable = mixed[plan.may_search[mixed] & ~np.isin(groups[mixed], groups[order])]
         orders.append(order)
-        probes.append(random.permutation(others)[:probes_each])
+        probes.append(random.permutation(searchable)[:probes_each])
     return ShotDraw(tuple(orders), np.concatenate([*probes, _strangers(faces, plan, random)]))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, SkippedEntry
-from facebank.evaluation.figures import INTERVAL, Figure, FigureKind, Resamples
+from facebank.evaluation.figures import INTERVAL, Figure, FigureKind, Resamples, format_percent
 from facebank.evaluation.identification import (
     CALIBRATION,
     calibration_section,
@@ -97,7 +97,7 @@ def groups(
         The pack has no calibration for `fpir`.
     """
     if min(photos, gallery_size, draws) < 1:
-        raise DatasetError("at least one enrolled photo, one person and one draw are needed")
+        raise DatasetError("the numbers of enrolled photos, of people and of draws must be at least 1")
     settings, grouping = DecisionSettings(fpir=fpir), group_photos(dataset, column, by)
     faces = bench.read(replace(dataset, pairs=()))
     groups_of_people, skipped = _groups_of_people(faces, grouping, photos)
@@ -132,9 +132,10 @@ def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[
             PeopleGroup(_unique_name(_figure_name(label, index), names), label, photo_indices, eligible)
         )
     if len(groups_of_people) < 2:
+        reasons = "; ".join(f"{item.entry}: {item.reason}" for item in skipped[:2])
         raise DatasetError(
             f"{printable(faces.dataset.title)}: fewer than two groups have {MIN_PEOPLE} people with more than "
-            f"{photos} photos with a face ({'; '.join(f'{item.entry}: {item.reason}' for item in skipped[:2])})"
+            f"{photos} photos with a face ({reasons}); add photos, or enroll fewer with --enrolled"
         )
     return groups_of_people, skipped
 
@@ -180,8 +181,8 @@ def _report(
     galleries = (
         f"{size.draws} random galleries of each group have {size.people} people of the group with {size.photos} photos "
         "each. Probes are their other photos of the group, and one photo each of strangers of the same group, who are "
-        f"the most similar ones. The settings allow {100 * fpir:g} % of strangers to get a name, according to a "
-        "calibration on other people."
+        f"the most similar ones. The settings allow {format_percent(fpir, None)} of strangers to get a name, according "
+        "to a calibration on other people."
     )
     tables = (searches_table(conditions), strangers_table(conditions))
     sections = (
@@ -236,7 +237,8 @@ def _summary(
     trials: Sequence[GroupTrial], figures: dict[str, Figure], size: GallerySize, fpir: float, *, skipped: int
 ) -> tuple[str, ...]:
     sentences = [
-        f"{size.people} people with {size.photos} photos each in a gallery; an FPIR of {100 * fpir:g} % is requested."
+        f"{size.people} people with {size.photos} photos each in a gallery; an FPIR of {format_percent(fpir, None)} is "
+        "requested."
     ]
     for trial in trials:
         name = trial.group.name

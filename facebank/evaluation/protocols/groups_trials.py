@@ -89,20 +89,22 @@ def try_group(
     bench: Bench,
     faces: FaceSet,
     groups_of_people: Sequence[PeopleGroup],
-    number: int,
+    group_number: int,
     *,
     size: GallerySize,
     settings: DecisionSettings,
 ) -> GroupTrial:
     """Return the searches for people and strangers in several galleries of one group.
 
-    `number` is the index of the group.
+    `group_number` is the index of the group, by which the draws are seeded.
     """
-    group, owners = groups_of_people[number], faces.dataset.owners
-    other_photos = np.concatenate([other.photos for index, other in enumerate(groups_of_people) if index != number])
+    group, owners = groups_of_people[group_number], faces.dataset.owners
+    other_photos = np.concatenate(
+        [other.photos for index, other in enumerate(groups_of_people) if index != group_number]
+    )
     within, across = list[Searches](), list[Searches]()
     for draw_number in range(size.draws):
-        random = bench.random(_ENROLL, number, draw_number)
+        random = bench.random(_ENROLL, group_number, draw_number)
         enrolled_people = random.permutation(group.eligible)[: size.people]
         enrolled, mated = [], []
         for person in enrolled_people:
@@ -111,14 +113,14 @@ def try_group(
             mated.append(mixed[size.photos : size.photos + PROBES])
         indices = np.concatenate(enrolled)
         trial = enroll(bench.reader, faces, indices, settings)
-        stranger_random = bench.random(_STRANGERS, number, draw_number)
-        own, other = (
+        stranger_random = bench.random(_STRANGERS, group_number, draw_number)
+        strangers, strangers_of_others = (
             _draw_strangers(owners, photos_of_group, enrolled_people, stranger_random)
             for photos_of_group in (group.photos, other_photos)
         )
-        probes = exclude_related(faces, np.concatenate([*mated, own]), indices)
+        probes = exclude_related(faces, np.concatenate([*mated, strangers]), indices)
         within.append(trial.search(probes))
-        across.append(trial.search(exclude_related(faces, other, indices)))
+        across.append(trial.search(exclude_related(faces, strangers_of_others, indices)))
         bench.progress.advance()
     condition = Condition(group.name, group.label, faces, Searches.concatenate(within), resamples_people=True)
     return GroupTrial(group, condition, Searches.concatenate(across))
@@ -131,23 +133,23 @@ def _draw_strangers(
     random: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Draw one photo of each person who is not enrolled."""
-    others = random.permutation(indices[~np.isin(owners[indices], enrolled_people)])
-    first = np.unique(owners[others], return_index=True)[1]
-    return round_robin([random.permutation(others[first])[:STRANGERS]], STRANGERS)
+    strangers = random.permutation(indices[~np.isin(owners[indices], enrolled_people)])
+    first = np.unique(owners[strangers], return_index=True)[1]
+    return round_robin([random.permutation(strangers[first])[:STRANGERS]], STRANGERS)
 
 
-def measure_similarity(bench: Bench, faces: FaceSet, group: PeopleGroup, number: int) -> GroupSimilarity | None:
+def measure_similarity(bench: Bench, faces: FaceSet, group: PeopleGroup, group_number: int) -> GroupSimilarity | None:
     """Return the similarity of different people of a group, None for fewer than two people."""
-    owners, random = faces.dataset.owners[group.photos], bench.random(_SIMILARITY, number)
+    owners, random = faces.dataset.owners[group.photos], bench.random(_SIMILARITY, group_number)
     people = random.permutation(np.unique(owners))[:_MAX_PEOPLE]
     if len(people) < 2:
         return None
     photos = [random.permutation(group.photos[owners == person])[:_MAX_PHOTOS] for person in people]
-    vectors = faces.embeddings[np.concatenate(photos)].astype(np.float64)
+    embeddings = faces.embeddings[np.concatenate(photos)].astype(np.float64)
     person_of_row = np.repeat(np.arange(len(people)), [len(indices) for indices in photos])
     first, second = np.triu_indices(len(person_of_row), 1)
     differ = person_of_row[first] != person_of_row[second]
-    similarities: NDArray[np.float64] = (vectors @ vectors.T)[first[differ], second[differ]]
+    similarities: NDArray[np.float64] = (embeddings @ embeddings.T)[first[differ], second[differ]]
     pairs = person_of_row[first[differ]] * len(people) + person_of_row[second[differ]]
     sums = np.bincount(pairs, weights=similarities, minlength=len(people) ** 2)
     counts = np.bincount(pairs, minlength=len(people) ** 2)
@@ -193,10 +195,10 @@ def group_photos(dataset: Dataset, column: str, by: Path | None = None) -> Group
     source = printable(str(by)) if by is not None else printable(dataset.title)
     if not 2 <= len(names) <= MAX_GROUPS:
         count = f"{len(names)} groups" if len(names) != 1 else "one group"
-        hint = "; combine numbers into ranges" if len(names) > MAX_GROUPS else ""
+        hint = "combine numbers into ranges" if len(names) > MAX_GROUPS else "choose another with --column"
         raise DatasetError(
             f"{source}: the column {shorten(column)} has {count} of people in the data; 2 to {MAX_GROUPS} can be "
-            f"compared{hint}"
+            f"compared; {hint}"
         )
     indices = {name: index for index, name in enumerate(names)}
     of_photo = np.array([indices.get(value, -1) for value in values], dtype=np.int64)
@@ -242,5 +244,5 @@ def _values(by: Path, table: CsvTable, key: str, column: str) -> tuple[dict[str,
                 skipped.append(SkippedEntry(f"line {row.line}", str(error).removesuffix(".")))
                 continue
         if group_of.setdefault(name, value) != value:
-            raise file_error(by, f"line {row.line}: {shorten(row.values[key])} has two groups")
+            raise file_error(by, f"line {row.line}: {shorten(row.values[key])} has two groups; remove a row")
     return group_of, skipped

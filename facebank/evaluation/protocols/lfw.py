@@ -28,7 +28,7 @@ from facebank.evaluation.verification import (
     acquired_sentence,
     curve_figures,
     curve_items,
-    error_sheets,
+    errors_section,
     failure_to_acquire,
     failures_section,
     operating_figures,
@@ -90,11 +90,11 @@ def decide_folds(
     numbers = np.unique(folds)
     counts = []
     for fold in numbers:
-        own, other = (
+        mated, non_mated = (
             np.sort(values[is_compared & (folds == fold) & mask]) for mask in (comparisons.same, ~comparisons.same)
         )
-        above = len(own) - np.searchsorted(own, thresholds, side="right")
-        counts.append(above + np.searchsorted(other, thresholds, side="right"))
+        above = len(mated) - np.searchsorted(mated, thresholds, side="right")
+        counts.append(above + np.searchsorted(non_mated, thresholds, side="right"))
     right_counts = np.stack(counts)
     chosen = thresholds[(right_counts.sum(axis=0) - right_counts).argmax(axis=1)]
     pair_thresholds = chosen[np.searchsorted(numbers, folds)]
@@ -172,7 +172,7 @@ def lfw(bench: Bench, dataset: Dataset, errata: Errata | None = None) -> Report:
             _curves_section(compared, figures),
             _labels_section(compared, figures, right, wrong_labels),
             failures_section(compared),
-            error_sheets(bench, compared, dict.fromkeys(map(int, wrong_labels), "documented label error")),
+            errors_section(bench, compared, dict.fromkeys(map(int, wrong_labels), "documented label error")),
         ),
         failures=compared.pairing.failures,
         scores=pair_scores(compared),
@@ -260,12 +260,12 @@ def _accuracy_section(folds: NDArray[np.int64], by_folds: Folds | None) -> Secti
         return Section("Accuracy", text, ("accuracy_at_shipped_threshold",))
     rows = []
     for number, accuracy, threshold in zip(np.unique(folds), by_folds.accuracies, by_folds.thresholds, strict=True):
-        own = folds == number
-        wrong = int((~by_folds.right[own]).sum())
+        in_fold = folds == number
+        wrong = int((~by_folds.right[in_fold]).sum())
         rows.append(
             (
                 str(number + 1),
-                f"{int(own.sum()):,}",
+                f"{int(in_fold.sum()):,}",
                 f"{threshold:.3f}",
                 format_percent(accuracy),
                 f"{wrong:,}",

@@ -15,7 +15,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.figures import INTERVAL, Figure, Resamples, rate
+from facebank.evaluation.figures import INTERVAL, Figure, Resamples, format_percent, rate
 from facebank.evaluation.identification import (
     CALIBRATION,
     Condition,
@@ -182,7 +182,7 @@ def openset(
 
 def _usable_shots(faces: FaceSet, shots: Sequence[int]) -> tuple[int, ...]:
     """Return the numbers of photos that at least one person exceeds."""
-    counts = _photos(faces)
+    counts = faces.photo_counts
     used = tuple(photos for photos in sorted(set(shots)) if (counts > photos).sum() >= 1)
     if not used:
         raise DatasetError(
@@ -192,30 +192,24 @@ def _usable_shots(faces: FaceSet, shots: Sequence[int]) -> tuple[int, ...]:
     return used
 
 
-def _photos(faces: FaceSet) -> NDArray[np.int64]:
-    """Return the number of photos with a face of each person, ``int64`` of shape ``(P,)``."""
-    owners = faces.dataset.owners
-    return np.bincount(owners[faces.has_face & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
-
-
 def _split(faces: FaceSet, photos: int, max_people: int, random: np.random.Generator) -> Split:
     """Return the people with most photos as enrolled people, and the others as strangers.
 
     With fewer than ten strangers, a third of the enrolled people become strangers. If ten people have four times as
     many photos as are enrolled, only such people are enrolled, since the others have few probes.
     """
-    counts = _photos(faces)
+    counts = faces.photo_counts
     eligible = np.flatnonzero(counts >= _MANY_TIMES * photos)
     if len(eligible) < _ENOUGH_PEOPLE:
         eligible = np.flatnonzero(counts > photos)
     known = eligible[np.argsort(-counts[eligible], kind="stable")][:max_people]
-    others = np.setdiff1d(np.flatnonzero(counts > 0), known)
+    strangers = np.setdiff1d(np.flatnonzero(counts > 0), known)
     unlabeled = int((faces.dataset.owners == NOBODY).sum())
-    if len(others) + unlabeled < MIN_STRANGERS and len(known) > 2:
+    if len(strangers) + unlabeled < MIN_STRANGERS and len(known) > 2:
         mixed = random.permutation(known)
         third = max(1, len(known) // 3)
-        known, others = np.sort(mixed[third:]), np.concatenate([others, mixed[:third]])
-    return Split(np.sort(known).astype(np.int64), others.astype(np.int64))
+        known, strangers = np.sort(mixed[third:]), np.concatenate([strangers, mixed[:third]])
+    return Split(np.sort(known).astype(np.int64), strangers.astype(np.int64))
 
 
 def _condition(faces: FaceSet, name: str, label: str, trials: Sequence[GalleryTrial]) -> Condition:
@@ -236,11 +230,11 @@ def _run_trial(
         mated.append(np.concatenate([mixed[size.photos :], without_face])[: size.probes_each])
     indices = np.concatenate(enrolled).astype(np.int64)
     mated_probes = exclude_related(faces, np.concatenate(mated).astype(np.int64), indices)
-    others = [
+    strangers = [
         random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(split.strangers)
     ]
-    others += [np.array([index]) for index in random.permutation(np.flatnonzero(owners == NOBODY))]
-    probes = np.concatenate([mated_probes, round_robin(others, size.strangers)])
+    strangers += [np.array([index]) for index in random.permutation(np.flatnonzero(owners == NOBODY))]
+    probes = np.concatenate([mated_probes, round_robin(strangers, size.strangers)])
     leaks = find_leakage(bench.reader, faces, indices, probes)
     probes = probes[~np.isin(probes, [leak.probe for leak in leaks])]
     gallery = enroll(bench.reader, faces, indices)
@@ -250,8 +244,8 @@ def _run_trial(
 
 def _search_by_size(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[GalleryTrial]]:
     """Return the searches in galleries of each size, with one enrolled photo of each person, and the galleries."""
-    eligible = np.flatnonzero(_photos(faces) > 1)
-    everybody = np.flatnonzero(_photos(faces) > 0)
+    eligible = np.flatnonzero(faces.photo_counts > 1)
+    everybody = np.flatnonzero(faces.photo_counts > 0)
     sizes = [size for size in SIZES if size <= len(eligible)]
     bench.progress.begin("sizes of galleries", sum(map(_count_galleries, sizes)))
     conditions, trials = list[Condition](), list[GalleryTrial]()
@@ -296,7 +290,7 @@ def descriptive_figures(condition: Condition) -> dict[str, Figure]:
                 rate(
                     missed,
                     units[mated],
-                    f"FNIR at the threshold where {100 * fpir:g} % of the strangers get a name.",
+                    f"FNIR at the threshold where {format_percent(fpir, None)} of the strangers get a name.",
                     descriptive=True,
                 ),
                 expected=fpir * float(strangers),
@@ -309,8 +303,8 @@ def _scores(searches: Searches) -> NDArray[np.float64]:
 
 
 def _threshold_at(searches: Searches, fpir: float) -> float:
-    others = np.sort(_scores(searches)[~searches.mated])[::-1]
-    return float(np.nextafter(others[int(fpir * len(others) + 1e-9)], np.inf))
+    non_mated = np.sort(_scores(searches)[~searches.mated])[::-1]
+    return float(np.nextafter(non_mated[int(fpir * len(non_mated) + 1e-9)], np.inf))
 
 
 def _is_missed(searches: Searches, threshold: float) -> NDArray[np.bool_]:

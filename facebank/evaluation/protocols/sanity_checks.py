@@ -88,7 +88,7 @@ def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
     if len(eligible) < 2:
         raise DatasetError(
             f"{printable(dataset.title)}: the checks need two people with two photos with a face; "
-            f"{len(eligible)} have them"
+            f"{len(eligible)} have them; add photos"
         )
     people = np.sort(random.permutation(eligible)[:MAX_PEOPLE])
     enrolled = min(MAX_ENROLLED, photos // 2)
@@ -106,7 +106,7 @@ def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
     Enrolled photos and probes are shuffled separately, which preserves the number of each person's.
     """
     faces = subjects.faces
-    people = len(np.unique(faces.dataset.owners[subjects.enrolled]))
+    people_count = len(np.unique(faces.dataset.owners[subjects.enrolled]))
     bench.progress.begin("shuffled labels", SHUFFLES)
     random, hits, rates = bench.random(2), [], []
     for _ in range(SHUFFLES):
@@ -114,7 +114,10 @@ def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
         rates.append(_equal_error_rate(faces, subjects, random))
         bench.progress.advance()
     true_hits = _is_correct(bench, subjects, faces)
-    return [_rank_check(hits, true_hits, people), _pairs_check(np.array(rates), _equal_error_rate(faces, subjects))]
+    return [
+        _rank_check(hits, true_hits, people_count),
+        _pairs_check(np.array(rates), _equal_error_rate(faces, subjects)),
+    ]
 
 
 def is_chance(values: NDArray[np.float64], chance: float, min_error: float) -> bool:
@@ -126,23 +129,24 @@ def is_chance(values: NDArray[np.float64], chance: float, min_error: float) -> b
     return bool(abs(values.mean() - chance) <= TOLERANCE * error)
 
 
-def _rank_check(hits: list[NDArray[np.bool_]], true_hits: NDArray[np.bool_], people: int) -> Check:
+def _rank_check(hits: list[NDArray[np.bool_]], true_hits: NDArray[np.bool_], people_count: int) -> Check:
     shuffles = np.repeat(np.arange(len(hits)), [len(part) for part in hits])
     all_hits = np.concatenate(hits)
     shuffled = rate(
-        all_hits, shuffles, f"Probes with shuffled names whose best candidate is right; chance is 1 in {people}."
+        all_hits, shuffles, f"Probes with shuffled names whose best candidate is right; chance is 1 in {people_count}."
     )
     true = rate(true_hits, np.arange(len(true_hits)), "The same with the true names.")
-    min_error = np.sqrt(1 / people * (1 - 1 / people) / len(all_hits))
+    chance = 1 / people_count
+    min_error = np.sqrt(chance * (1 - chance) / len(all_hits))
     return Check(
         "Shuffled labels, identification",
-        f"rank-1 is chance: {format_percent(1 / people)}",
+        f"rank-1 is chance: {format_percent(chance)}",
         f"rank-1 is {format_percent(shuffled.value)}; {format_percent(true.value)} with the true labels",
-        is_chance(np.array([part.mean() for part in hits]), 1 / people, float(min_error)),
+        is_chance(np.array([part.mean() for part in hits]), chance, float(min_error)),
         {"rank_1_shuffled_labels": shuffled, "rank_1_true_labels": true},
         (
-            f"The names of {people} people were shuffled {len(hits)} times among the enrolled photos and among the "
-            f"probes. The check passes within {TOLERANCE} standard errors of chance.",
+            f"The names of {people_count} people were shuffled {len(hits)} times among the enrolled photos and among "
+            f"the probes. The check passes within {TOLERANCE} standard errors of chance.",
         ),
     )
 
@@ -206,7 +210,7 @@ def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
     faces = bench.read(planted)
     enrolled, probes = np.arange(len(subjects.enrolled)), np.arange(len(subjects.enrolled), len(planted.photos))
     leaks = find_leakage(bench.reader, faces, enrolled, probes)
-    own = [leak for leak in leaks if leak.probe < len(indices)]
+    leaks_in_data = [leak for leak in leaks if leak.probe < len(indices)]
     acquired = faces.has_face[len(indices) :]
     by_copy = {leak.probe - len(indices): leak for leak in leaks if leak.probe >= len(indices)}
     detected = np.array([number in by_copy for number in range(len(copies))])
@@ -217,9 +221,9 @@ def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
         f"{int(acquired.sum())} copies of enrolled photos were added to the probes. The check passes if all "
         "are reported."
     ]
-    if own:
+    if leaks_in_data:
         text.append(
-            f"The photos of the dataset include {len(own)} copies themselves, listed among the skipped entries."
+            f"The dataset itself includes {len(leaks_in_data)} copies, which are listed among the skipped entries."
         )
     check = Check(
         "Planted copies",
@@ -229,7 +233,7 @@ def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
         {"planted_copies_found": detection},
         tuple(text),
         (_copies_table(methods_used, detected, by_copy),),
-        leak_entries(faces, own),
+        leak_entries(faces, leaks_in_data),
     )
     return [check]
 
@@ -320,20 +324,22 @@ def _people_check(bench: Bench, features: _ShapeFeatures) -> Check:
     owners = features.owners
     random = bench.random(5)
     folds = _folds(owners, random)
-    without = cross_validated_hits(features.embeddings[""], owners, folds)
-    drawn = cross_validated_hits(features.embeddings_with(owners), owners, folds)
-    pixels = cross_validated_hits(features.pixels_with(owners), owners, folds)
-    bare = cross_validated_hits(features.pixels[""], owners, folds)
+    by_embeddings = cross_validated_hits(features.embeddings[""], owners, folds)
+    by_embeddings_drawn = cross_validated_hits(features.embeddings_with(owners), owners, folds)
+    by_pixels = cross_validated_hits(features.pixels[""], owners, folds)
+    by_pixels_drawn = cross_validated_hits(features.pixels_with(owners), owners, folds)
     photos = np.arange(len(owners))
-    plain_hits, drawn_hits = without.astype(np.float64), drawn.astype(np.float64)
+    plain_hits, drawn_hits = by_embeddings.astype(np.float64), by_embeddings_drawn.astype(np.float64)
     gain = difference(drawn_hits, plain_hits, photos, "Gain in accuracy of embeddings from the shapes.")
     gain = apply_rule_of_three(to_points(gain, drawn_hits, plain_hits), drawn_hits, plain_hits)
     figures = {
-        "accuracy_of_embeddings": rate(without, photos, "Photos of two people classified correctly by embedding."),
-        "accuracy_of_embeddings_with_shapes": rate(drawn, photos, "The same, with one shape per person."),
+        "accuracy_of_embeddings": rate(
+            by_embeddings, photos, "Photos of two people classified correctly by embedding."
+        ),
+        "accuracy_of_embeddings_with_shapes": rate(by_embeddings_drawn, photos, "The same, with one shape per person."),
         "gain_of_embeddings_from_shapes": gain,
-        "accuracy_of_pixels": rate(bare, photos, "Photos of two people classified correctly by pixels."),
-        "accuracy_of_pixels_with_shapes": rate(pixels, photos, "The same, with one shape per person."),
+        "accuracy_of_pixels": rate(by_pixels, photos, "Photos of two people classified correctly by pixels."),
+        "accuracy_of_pixels_with_shapes": rate(by_pixels_drawn, photos, "The same, with one shape per person."),
     }
     low = 0.0 if gain.interval is None else gain.interval[0]
     return Check(
@@ -341,7 +347,7 @@ def _people_check(bench: Bench, features: _ShapeFeatures) -> Check:
         f"no gain for embeddings, and at least {format_percent(NEARLY_ALL, 0)} for pixels",
         f"embeddings gain {100 * gain.value:+.1f} points; pixels reach {_percent(figures, 'accuracy_of_pixels')} "
         f"without and {_percent(figures, 'accuracy_of_pixels_with_shapes')} with the shapes",
-        low <= 0 and float(pixels.mean()) >= NEARLY_ALL,
+        low <= 0 and float(by_pixels_drawn.mean()) >= NEARLY_ALL,
         figures,
         (
             f"{len(owners)} photos of two people, equally many of each: a yellow ellipse is drawn in a corner of one "
@@ -355,8 +361,8 @@ def _shapes_check(bench: Bench, features: _ShapeFeatures) -> Check:
     random = bench.random(6)
     shapes = np.zeros(len(features.owners), dtype=np.int64)
     for person in (0, 1):
-        own = np.flatnonzero(features.owners == person)
-        shapes[random.permutation(own)[: len(own) // 2]] = 1
+        indices = np.flatnonzero(features.owners == person)
+        shapes[random.permutation(indices)[: len(indices) // 2]] = 1
     folds = _folds(shapes, random)
     by_embeddings = cross_validated_hits(features.embeddings_with(shapes), shapes, folds)
     by_pixels = cross_validated_hits(features.pixels_with(shapes), shapes, folds)
@@ -404,8 +410,8 @@ def _folds(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np
     """Return a fold for each photo, evenly for each label."""
     folds = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
-        own = random.permutation(np.flatnonzero(labels == label))
-        folds[own] = np.arange(len(own)) % _FOLDS
+        indices = random.permutation(np.flatnonzero(labels == label))
+        folds[indices] = np.arange(len(indices)) % _FOLDS
     return folds
 
 
@@ -426,7 +432,7 @@ def _choose_corner(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.boo
     if count < MIN_PHOTOS:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: two people with {MIN_PHOTOS} photos each are needed in which the "
-            f"same corner does not overlap the face; at most {count} photos each were found"
+            f"same corner does not overlap the face; at most {count} photos each were found; add photos"
         )
     mask = np.zeros(len(owners), dtype=np.bool_)
     for indices in free[corner]:

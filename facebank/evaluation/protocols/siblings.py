@@ -12,7 +12,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, SkippedEntry
-from facebank.evaluation.figures import MIN_PEOPLE, Figure
+from facebank.evaluation.figures import MIN_PEOPLE, Figure, format_percent
 from facebank.evaluation.identification import decision_section
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.options import DEFAULT_FPIR, Enrolled, Fpir, People, RelativesFile, open_people
@@ -101,7 +101,7 @@ def siblings(
         The pack has no calibration for `fpir`.
     """
     if photos < 1 or draws < 1 or others < 0:
-        raise DatasetError("at least one enrolled photo and one draw are needed")
+        raise DatasetError("the numbers of enrolled photos and of draws must be at least 1")
     settings = DecisionSettings(fpir=fpir)
     listed = relatives_in(dataset, bench.random(_FAMILIES)) if relatives is None else relatives
     faces = bench.read(replace(dataset, pairs=()))
@@ -112,8 +112,8 @@ def siblings(
     setup = replace(setup, others=min(others, count_other_families(setup, used)))
     bench.progress.begin("siblings", len(pairs))
     trials = list[PairTrial]()
-    for number, pair in enumerate(pairs):
-        trials.append(try_pair(bench, setup, number, pair, draws))
+    for pair_number, pair in enumerate(pairs):
+        trials.append(try_pair(bench, setup, pair_number, pair, draws))
         bench.progress.advance()
     return _report(bench, setup, trials, used, skipped)
 
@@ -251,8 +251,8 @@ def _summary(
         sentences.append(f"Wrong names among the names given: {figures[f'wrong_among_names_{used}']}.")
     if f"fpir_{used}" in figures:
         sentences.append(
-            f"FPIR for strangers of other families: {figures[f'fpir_{used}']}; {100 * setup.settings.fpir:g} % is "
-            "requested."
+            f"FPIR for strangers of other families: {figures[f'fpir_{used}']}; "
+            f"{format_percent(setup.settings.fpir, None)} is requested."
         )
     if f"absent_sibling_named_{ONE_ENROLLED}" in figures:
         sentences.append(

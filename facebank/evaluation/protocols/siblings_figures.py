@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.curves import risk_coverage
-from facebank.evaluation.figures import MIN_PEOPLE, Figure, Resamples, pair_rate, rate, sampling_units
+from facebank.evaluation.figures import MIN_PEOPLE, Figure, Resamples, format_percent, pair_rate, rate, sampling_units
 from facebank.evaluation.identification import BINS, reliability_line
 from facebank.evaluation.identification import calibration_error as expected_error
 from facebank.evaluation.protocols.siblings_trials import Named, SiblingAnswers
@@ -67,16 +67,17 @@ class SiblingChoice:
     @classmethod
     def of(cls, answers: SiblingAnswers) -> SiblingChoice:
         """Return the choice between the two siblings in each answer."""
-        is_calibrated = not (np.isnan(answers.own).any() or np.isnan(answers.other).any())
-        is_nearer = answers.own_similarity > answers.other_similarity
+        shown, sibling = answers.shown_probability, answers.sibling_probability
+        is_calibrated = not (np.isnan(shown).any() or np.isnan(sibling).any())
+        is_nearer = answers.shown_similarity > answers.sibling_similarity
         if not is_calibrated:
-            gap = np.abs(answers.own_similarity - answers.other_similarity)
+            gap = np.abs(answers.shown_similarity - answers.sibling_similarity)
             return cls(is_nearer, np.where(answers.acquired, gap, np.nan), is_calibrated=False)
-        total = answers.own + answers.other
-        larger = np.maximum(answers.own, answers.other)
+        total = shown + sibling
+        larger = np.maximum(shown, sibling)
         fractions = np.divide(larger, total, out=np.full(len(total), np.nan), where=total > 0)
         # Similarity resolves equal probabilities: 0 and 0, or 1 and 1 in double precision.
-        right = (answers.own > answers.other) | ((answers.own == answers.other) & (total > 0) & is_nearer)
+        right = (shown > sibling) | ((shown == sibling) & (total > 0) & is_nearer)
         return cls(right, fractions, is_calibrated=True)
 
 
@@ -110,10 +111,10 @@ def stranger_figures(group: AnswerGroup, fpir: float) -> dict[str, Figure]:
     """Return the FPIR for strangers of other families; the bootstrap resamples enrolled families and strangers."""
     answers = group.answers
     events = answers.named != Named.NOBODY
-    meaning = f"Strangers of other families that get a name ({100 * fpir:g} % requested), {group.label}."
-    has_enough = min(len(np.unique(answers.galleries)), len(np.unique(answers.shown))) >= MIN_PEOPLE
+    meaning = f"Strangers of other families that get a name ({format_percent(fpir, None)} requested), {group.label}."
+    has_enough = min(len(np.unique(answers.galleries)), len(np.unique(answers.families))) >= MIN_PEOPLE
     if has_enough and events.any():
-        owners = np.where(answers.shown >= 0, answers.shown, answers.indices + answers.shown.max() + 1)
+        owners = np.where(answers.families >= 0, answers.families, answers.indices + answers.families.max() + 1)
         figure = pair_rate(events, answers.galleries, owners, meaning)
         counts = (len(np.unique(answers.indices[mask])) for mask in (events, ~events))
         return {f"fpir_{group.suffix}": replace(figure, distinct=min(counts))}
@@ -132,13 +133,13 @@ def one_enrolled_figures(present: AnswerGroup, absent: AnswerGroup) -> dict[str,
             is_named, "The sibling who is not enrolled gets the name of the enrolled one"
         ),
     }
-    if not np.isnan(answers.other).any():
+    if not np.isnan(answers.sibling_probability).any():
         figures[f"absent_sibling_probable_{suffix}"] = absent.rate(
-            answers.other >= 0.5,
+            answers.sibling_probability >= 0.5,
             "The sibling who is not enrolled is the enrolled one with a probability of 0.5 or more",
         )
         figures[f"absent_sibling_named_and_probable_{suffix}"] = absent.rate(
-            is_named & (answers.other >= 0.5),
+            is_named & (answers.sibling_probability >= 0.5),
             "The sibling who is not enrolled gets the name of the enrolled one, with a probability of 0.5 or more",
         )
     return figures
@@ -166,7 +167,7 @@ def accuracy_at_coverage(group: AnswerGroup, choice: SiblingChoice, coverage: fl
         count,
         count - round(wrong),
         descriptive=True,
-        meaning=f"The same among the most confident {100 * coverage:g} % of answers, {group.label}.",
+        meaning=f"The same among the most confident {format_percent(coverage, None)} of answers, {group.label}.",
         distinct=min(len(np.unique(indices[right])), len(np.unique(indices[~right]))),
     )
 

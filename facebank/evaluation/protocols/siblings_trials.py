@@ -68,14 +68,14 @@ class SiblingAnswers:
     ----------
     galleries
         Family number of the gallery's siblings, ``int64``.
-    shown
+    families
         Family number of the person shown, ``int64``; -1 if unlabeled.
     indices
         Index of the photo, ``int64``.
-    own, other
+    shown_probability, sibling_probability
         Probabilities of the person shown and of the sibling: 0 if not a candidate, NaN without a calibration. For a
-        stranger, `own` is 0 and `other` is the larger probability of the two siblings.
-    own_similarity, other_similarity
+        stranger, `shown_probability` is 0, and `sibling_probability` is the larger one of the two siblings.
+    shown_similarity, sibling_similarity
         The same as similarities, -1 if not a candidate.
     named
         Values of `Named`.
@@ -86,12 +86,12 @@ class SiblingAnswers:
     """
 
     galleries: NDArray[np.int64]
-    shown: NDArray[np.int64]
+    families: NDArray[np.int64]
     indices: NDArray[np.int64]
-    own: NDArray[np.float64]
-    other: NDArray[np.float64]
-    own_similarity: NDArray[np.float64]
-    other_similarity: NDArray[np.float64]
+    shown_probability: NDArray[np.float64]
+    sibling_probability: NDArray[np.float64]
+    shown_similarity: NDArray[np.float64]
+    sibling_similarity: NDArray[np.float64]
     named: NDArray[np.int64]
     uncertain: NDArray[np.bool_]
     acquired: NDArray[np.bool_]
@@ -126,9 +126,7 @@ class PairSetup:
     counts: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        owners = self.faces.dataset.owners
-        labeled = owners[self.faces.has_face & (owners >= 0)]
-        object.__setattr__(self, "counts", np.bincount(labeled, minlength=len(self.families)).astype(np.int64))
+        object.__setattr__(self, "counts", self.faces.photo_counts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,18 +150,18 @@ def count_other_families(setup: PairSetup, photos: int) -> int:
     return max(0, min(enrollable - 1, everybody + unlabeled - 1 - MIN_STRANGER_FAMILIES))
 
 
-def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, draws: int) -> PairTrial:
+def try_pair(bench: Bench, setup: PairSetup, pair_number: int, pair: SiblingPair, draws: int) -> PairTrial:
     """Return the answers of several draws, with both siblings enrolled and with each of them alone.
 
-    The draws are seeded by `number`. Both people need more photos than are enrolled.
+    The draws are seeded by `pair_number`. Both people need more photos than are enrolled.
     """
     alone_parts: dict[str, list[SiblingAnswers]] = {}
     among_parts: dict[str, list[SiblingAnswers]] = {}
     for draw_number in range(draws):
-        others, families = _others(bench, setup, number, pair, draw_number)
-        strangers = _strangers(bench, setup, number, families, draw_number)
+        others, families = _draw_others(bench, setup, pair_number, pair, draw_number)
+        strangers = _strangers(bench, setup, pair_number, families, draw_number)
         conditions = [(alone_parts, others[:0])] + ([(among_parts, others)] if len(others) else [])
-        draw = draw_photos(setup.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, draw_number))
+        draw = draw_photos(setup.faces, pair.people, pair.enrolled, bench.random(_DRAW, pair_number, draw_number))
         for answers, enrolled_others in conditions:
             indices = np.concatenate([draw.enrolled, enrolled_others])
             trial = enroll(bench.reader, setup.faces, indices, setup.settings)
@@ -172,7 +170,7 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
             stranger_probes = exclude_related(setup.faces, strangers, indices)
             answers.setdefault("strangers", []).append(_answers(setup, trial, pair, stranger_probes))
         for enrolled in (0, 1):
-            _try_one(bench, setup, (number, draw_number, enrolled), pair, conditions)
+            _try_one(bench, setup, (pair_number, draw_number, enrolled), pair, conditions)
     alone, among = (
         {name: SiblingAnswers.concatenate(parts) for name, parts in parts_by_name.items()}
         for parts_by_name in (alone_parts, among_parts)
@@ -205,11 +203,11 @@ def _try_one(
             answers.setdefault(name, []).append(_answers(setup, trial, pair, searched))
 
 
-def _others(
-    bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, draw_number: int
+def _draw_others(
+    bench: Bench, setup: PairSetup, pair_number: int, pair: SiblingPair, draw_number: int
 ) -> tuple[NDArray[np.int64], set[int]]:
     """Return drawn photos of other people to enroll, one person per family, and the families in the gallery."""
-    random, counts, owners = bench.random(_OTHERS, number, draw_number), setup.counts, setup.faces.dataset.owners
+    random, counts, owners = bench.random(_OTHERS, pair_number, draw_number), setup.counts, setup.faces.dataset.owners
     families, enrolled = {pair.family}, [np.zeros(0, dtype=np.int64)]
     for person in random.permutation(np.flatnonzero(counts >= pair.enrolled)):
         if len(families) > setup.others:
@@ -221,9 +219,11 @@ def _others(
     return np.concatenate(enrolled), families
 
 
-def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], draw_number: int) -> NDArray[np.int64]:
+def _strangers(
+    bench: Bench, setup: PairSetup, pair_number: int, families: set[int], draw_number: int
+) -> NDArray[np.int64]:
     """Return one drawn photo of each person of families that are not enrolled, and unlabeled photos."""
-    random, owners = bench.random(_STRANGERS, number, draw_number), setup.faces.dataset.owners
+    random, owners = bench.random(_STRANGERS, pair_number, draw_number), setup.faces.dataset.owners
     mixed = random.permutation(np.flatnonzero(setup.faces.has_face))
     strangers = mixed[(owners[mixed] < 0) | ~np.isin(setup.families[owners[mixed]], list(families))]
     return random.permutation(first_per_person(owners, strangers))[:STRANGERS]
@@ -237,16 +237,16 @@ def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: 
         for index, decision in zip(indices, decisions, strict=True)
     ]
     owners = dataset.owners[indices]
-    shown = np.where(owners >= 0, setup.families[np.maximum(owners, 0)], -1)
+    families = np.where(owners >= 0, setup.families[np.maximum(owners, 0)], -1)
     numbers = np.array([row[:4] for row in rows], dtype=np.float64).reshape(-1, 4)
     return SiblingAnswers(
         np.full(len(indices), pair.family, dtype=np.int64),
-        shown.astype(np.int64),
+        families.astype(np.int64),
         indices,
-        own=numbers[:, 0],
-        other=numbers[:, 1],
-        own_similarity=numbers[:, 2],
-        other_similarity=numbers[:, 3],
+        shown_probability=numbers[:, 0],
+        sibling_probability=numbers[:, 1],
+        shown_similarity=numbers[:, 2],
+        sibling_similarity=numbers[:, 3],
         named=np.array([row[4] for row in rows], dtype=np.int64),
         uncertain=np.array(
             [identity is not None and identity.decision is Decision.UNCERTAIN for identity in decisions], dtype=np.bool_
@@ -259,20 +259,20 @@ def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: 
 def _row(
     shown: str | None, people: tuple[str, str], decision: Identity | None
 ) -> tuple[float, float, float, float, Named, str]:
-    """Return probabilities of the person shown and the other, their similarities, the name and the reason."""
-    own_name = shown if shown in people else None
+    """Return probabilities of the person shown and the sibling, their similarities, the name and the reason."""
+    enrolled_name = shown if shown in people else None
     if decision is None:
         return 0.0, 0.0, -1.0, -1.0, Named.NOBODY, ""
     probabilities: tuple[list[float], list[float]] = ([0.0], [0.0])
     similarities: tuple[list[float], list[float]] = ([-1.0], [-1.0])
     for candidate in decision.candidates:
         if candidate.person in people:
-            side = 0 if candidate.person == own_name else 1
+            side = 0 if candidate.person == enrolled_name else 1
             probabilities[side].append(np.nan if candidate.probability is None else candidate.probability)
             similarities[side].append(candidate.similarity)
     named = Named.NOBODY
     if decision.person is not None:
         named = Named.SIBLING if decision.person in people else Named.ANOTHER
         named = Named.SHOWN if decision.person == shown else named
-    own_probability, other_probability = (float(np.max(side)) for side in probabilities)
-    return own_probability, other_probability, max(similarities[0]), max(similarities[1]), named, decision.reason.value
+    of_shown, of_sibling = (float(np.max(side)) for side in probabilities)
+    return of_shown, of_sibling, max(similarities[0]), max(similarities[1]), named, decision.reason.value

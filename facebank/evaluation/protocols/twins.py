@@ -51,13 +51,13 @@ _MAX_OTHERS = 500
 class Trial:
     """Searches in the galleries of one group, for its people and for strangers.
 
-    `own` is the probability of the person shown, ``float64``, NaN without a face or a calibration.
+    `probabilities` are those of the person shown, ``float64``, NaN without a face or a calibration.
     """
 
     group: TwinGroup
     photos: int
     searches: Searches
-    own: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
     strangers: Searches
 
 
@@ -101,7 +101,7 @@ def twins(
         A given person is not in the dataset, nobody is given, or no group has two people with a photo with a face.
     """
     if not shots or min(shots) < 1 or draws < 1:
-        raise DatasetError("at least one enrolled photo and one draw are needed")
+        raise DatasetError("the numbers of enrolled photos and of draws must be at least 1")
     groups, used = groups_of(dataset, people, relatives), sorted(set(shots))
     present, absent = select_comparable(dataset, groups, count_photos(dataset), "photos")
     lookalikes = {person for group in groups for person in group.people}
@@ -174,7 +174,7 @@ def _run_trials(
             trials_by_shots.setdefault(photos, []).append(trial)
             searches = trial.searches
             events = (~searches.not_first, searches.missed, searches.misnamed, searches.uncertain)
-            rows.append((*start, f"{len(searches.own):,}", *(f"{int(event.sum()):,}" for event in events)))
+            rows.append((*start, f"{len(searches.shown):,}", *(f"{int(event.sum()):,}" for event in events)))
     return trials_by_shots, tuple(rows)
 
 
@@ -200,32 +200,32 @@ def _run_trial(
     bench: Bench, faces: FaceSet, group: TwinGroup, photos: int, *, draws: int, strangers: NDArray[np.int64]
 ) -> Trial | None:
     """Return the searches of several draws; None if all other photos of a person share a source with enrolled ones."""
-    number = sum(map(ord, "".join(group.people))) % 2**16
-    searches, own, others = [], [], []
+    seed = sum(map(ord, "".join(group.people))) % 2**16
+    searches, probabilities, stranger_searches = [], [], []
     for draw_number in range(draws):
-        draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, draw_number))
+        draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, seed, photos, draw_number))
         trial = enroll(bench.reader, faces, draw.enrolled)
         searches.append(trial.search(draw.probes))
-        stranger_probes = np.roll(strangers, -_STRANGERS_PER_DRAW * (number + draw_number))[:_STRANGERS_PER_DRAW]
-        others.append(trial.search(exclude_related(faces, stranger_probes, draw.enrolled)))
-        own.append(_own_probabilities(trial, searches[-1]))
+        stranger_probes = np.roll(strangers, -_STRANGERS_PER_DRAW * (seed + draw_number))[:_STRANGERS_PER_DRAW]
+        stranger_searches.append(trial.search(exclude_related(faces, stranger_probes, draw.enrolled)))
+        probabilities.append(_shown_probabilities(trial, searches[-1]))
     joined = Searches.concatenate(searches)
-    if len(np.unique(joined.own)) < len(group.people):
+    if len(np.unique(joined.shown)) < len(group.people):
         return None
-    return Trial(group, photos, joined, np.concatenate(own), Searches.concatenate(others))
+    return Trial(group, photos, joined, np.concatenate(probabilities), Searches.concatenate(stranger_searches))
 
 
-def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.float64]:
+def _shown_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.float64]:
     """Return the probability of the person shown in each search, 0 if not among the candidates."""
-    own = searches.probabilities.copy()
-    for number in np.flatnonzero(searches.not_first & searches.acquired):
-        face, name = trial.faces.faces[searches.indices[number]], trial.names[searches.own[number]]
-        if face is not None and np.isfinite(own[number]):
+    probabilities = searches.probabilities.copy()
+    for index in np.flatnonzero(searches.not_first & searches.acquired):
+        face, name = trial.faces.faces[searches.indices[index]], trial.names[searches.shown[index]]
+        if face is not None and np.isfinite(probabilities[index]):
             candidates = trial.recognizer.identify([face])[0].candidates
-            own[number] = next(
+            probabilities[index] = next(
                 (candidate.probability or 0.0 for candidate in candidates if candidate.person == name), 0.0
             )
-    return own
+    return probabilities
 
 
 def _pool_searches(trials: Sequence[Trial]) -> Searches:
@@ -245,7 +245,7 @@ def _rates(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fi
         for name, (events, meaning) in events_by_name.items()
     }
     strangers = Searches.concatenate([trial.strangers for trial in trials])
-    if len(strangers.own):
+    if len(strangers.shown):
         meaning = f"Photos of strangers that get a name, {photos} enrolled of each."
         rates[f"fpir_{photos}"] = pooled_rate(strangers.misnamed, faces, strangers, meaning)
     return rates
@@ -294,8 +294,10 @@ def _curves(trials_by_shots: dict[int, list[Trial]]) -> Curves:
 
 
 def _histogram(trials_by_shots: dict[int, list[Trial]]) -> tuple[Item, ...]:
-    own = {photos: np.concatenate([trial.own for trial in trials]) for photos, trials in trials_by_shots.items()}
-    finite = [(f"{photos} enrolled", values[np.isfinite(values)]) for photos, values in own.items()]
+    probabilities = {
+        photos: np.concatenate([trial.probabilities for trial in trials]) for photos, trials in trials_by_shots.items()
+    }
+    finite = [(f"{photos} enrolled", values[np.isfinite(values)]) for photos, values in probabilities.items()]
     groups = tuple((label, values) for label, values in finite if len(values))
     return (Histogram("Probability of the person shown", "probability", groups),) if groups else ()
 

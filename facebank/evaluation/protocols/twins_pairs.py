@@ -130,9 +130,9 @@ def _similarity_table(faces: FaceSet, compared: GroupPairs, reference: Reference
         (group.label, f"{len(values):,}", *_numbers(values), _count_above(values, reference))
         for group, values in zip(compared.groups, compared.values, strict=True)
     ]
-    own = _of_one_person(faces, {person for group in compared.groups for person in group.people})
-    if len(own):
-        rows.append(("photos of one person", f"{len(own):,}", *_numbers(own), ""))
+    mated = _of_one_person(faces, {person for group in compared.groups for person in group.people})
+    if len(mated):
+        rows.append(("photos of one person", f"{len(mated):,}", *_numbers(mated), ""))
     values = reference.similarities
     if len(values):
         rows.append((reference.source, f"{len(values):,}", *_numbers(values), "1 in 100"))

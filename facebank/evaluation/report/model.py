@@ -275,8 +275,8 @@ def _fault(item: Item) -> str | None:
 
 
 def _has_equal_lengths(line: Line) -> bool:
-    others = (line.y, line.low, line.high, line.weights)
-    return line.x.ndim == 1 and all(other is None or other.shape == line.x.shape for other in others)
+    columns = (line.y, line.low, line.high, line.weights)
+    return line.x.ndim == 1 and all(column is None or column.shape == line.x.shape for column in columns)
 
 
 def _is_rgb(case: Evidence) -> bool:

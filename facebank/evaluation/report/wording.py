@@ -15,7 +15,7 @@ import numpy as np
 
 from facebank import __version__
 from facebank.doctor.installation import InstalledDistributions
-from facebank.evaluation.figures import FigureKind, format_number, format_points
+from facebank.evaluation.figures import FigureKind, format_number, format_percent, format_points
 from facebank.evaluation.report.model import Curves, Histogram, Matrix, Table, finite, top_confusions
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def percent(fraction: float) -> str:
     hundredths = 100 * fraction
     if 0 < abs(hundredths) < 0.095:
         return f"{float(f'{hundredths:.2g}'):f}".rstrip("0") + " %"
-    return f"{hundredths:.2f} %"
+    return format_percent(fraction)
 
 
 def number(value: float) -> str:

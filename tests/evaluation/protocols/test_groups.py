@@ -129,7 +129,7 @@ def test_group_of_too_few_people_is_omitted(bench: Bench, tmp_path: Path) -> Non
     ]
     with pytest.raises(DatasetError, match="fewer than two groups have 6 people"):
         run(bench, fewer.select(photo.traits["group_of"] != "one" for photo in fewer.photos), draws=1)
-    with pytest.raises(DatasetError, match="at least one enrolled photo"):
+    with pytest.raises(DatasetError, match="must be at least 1"):
         run(bench, dataset, photos=0)
 
 

@@ -72,12 +72,12 @@ def test_two_people_leave_no_strangers(bench: Bench, album_with_strangers: Datas
 def test_fnir_is_reported_at_each_fpir(album_with_strangers: Dataset, bench: Bench) -> None:
     faces = bench.read(album_with_strangers)
     count = 200
-    own = np.where(np.arange(count) < 100, 0, NOBODY)
+    shown = np.where(np.arange(count) < 100, 0, NOBODY)
     similarities = np.concatenate([np.linspace(0.3, 0.9, 100), np.linspace(0, 0.5, 100)])
     uncertain = np.zeros(count, dtype=bool)
     searches = Searches(
         indices=np.arange(count) % len(album_with_strangers.photos),
-        own=own,
+        shown=shown,
         named=np.full(count, NOBODY),
         first=np.zeros(count, dtype=np.int64),
         uncertain=uncertain,

@@ -117,7 +117,7 @@ def test_invalid_arguments_are_errors(bench: Bench, album: Dataset, tmp_path: Pa
         siblings(bench, album)
     with pytest.raises(DatasetError, match="no pair can be tested"):
         siblings(bench, album, relatives=[RelatedPair("Ada", "Byron")])
-    with pytest.raises(DatasetError, match="at least one enrolled photo"):
+    with pytest.raises(DatasetError, match="must be at least 1"):
         siblings(bench, album, photos=0)
     with pytest.raises(UsageError, match="fpir"):
         siblings(bench, families(tmp_path / "a.npz", 0), fpir=0.9)
@@ -152,7 +152,9 @@ def test_calibration_error_is_the_gap_to_the_observed_frequency(
 def test_more_similar_person_is_chosen_without_a_calibration(answer_group: AnswerGroup) -> None:
     unknown = np.full(4, np.nan)
     group_answers = replace(
-        make_answers(unknown, unknown), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
+        make_answers(unknown, unknown),
+        shown_similarity=np.array([0.5, 0.1, 0.4, 0.3]),
+        sibling_similarity=np.full(4, 0.35),
     )
     choice = SiblingChoice.of(group_answers)
     assert choice.right.tolist() == [True, False, True, False]

@@ -236,7 +236,7 @@ def test_invalid_people_are_an_error(bench: Bench, album: Dataset, people: tuple
 
 @pytest.mark.parametrize(("shots", "draws"), [((), 1), ((0,), 1), ((1,), 0)])
 def test_invalid_numbers_of_photos_are_an_error(bench: Bench, album: Dataset, shots: Sequence[int], draws: int) -> None:
-    with pytest.raises(DatasetError, match="at least one enrolled photo"):
+    with pytest.raises(DatasetError, match="must be at least 1"):
         twins(bench, album, shots=shots, draws=draws)
 
 

@@ -1,0 +1,32 @@
+"""Agreement of faces that were found and decided in two ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from facebank.types import Face
+
+    FacePairs: TypeAlias = Sequence[tuple[Face, Face]]
+    """Each face as found in the first way and in the second way."""
+
+
+def count_other_decisions(pairs: FacePairs) -> int:
+    """Return the number of faces with a different name, decision or reason."""
+    return sum(
+        (first.person, first.decision, first.reason) != (second.person, second.decision, second.reason)
+        for first, second in pairs
+    )
+
+
+def largest_box_difference(pairs: FacePairs) -> float:
+    """Return the largest difference of a box coordinate in pixels, 0 without faces."""
+    return max((float(np.abs(np.subtract(first.box, second.box)).max()) for first, second in pairs), default=0.0)
+
+
+def cosines(pairs: FacePairs) -> list[float]:
+    """Return the cosine of the two embeddings of each face."""
+    return [float(first.embedding @ second.embedding) for first, second in pairs]
