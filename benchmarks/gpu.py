@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.agreement import cosines, count_other_decisions, largest_box_difference
 from benchmarks.json_report import write_json_report
-from benchmarks.scan_speed import scan
+from benchmarks.scan_speed import noise, scan
 from facebank import FaceBank
 from facebank.errors import DeviceError, MissingDependencyError
 from facebank.packs import Pack, load_pack, load_runtime, open_session, session_device, try_device, usable_cores
@@ -105,11 +105,6 @@ def scan_rates(pack: Pack, paths_by_title: dict[str, list[Path]], device: str, r
                 seconds[name].append(scan(paths, FaceAnalyzer.from_pack(pack, device_name, 1))[0])
         rates = {name: round(len(paths) / median(times), 2) for name, times in seconds.items()}
         yield {"photos": title, "count": len(paths), **rates}
-
-
-def noise(*shape: int) -> FloatArray:
-    """Return a network input of random pixels."""
-    return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
 def batch_times(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Iterator[Row]:

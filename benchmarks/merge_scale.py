@@ -22,11 +22,11 @@ import numpy as np
 
 from benchmarks.json_report import write_json_report
 from benchmarks.memory import peak_mebibytes
-from facebank.album.scan.rows import FileStamp, ShardRow
+from benchmarks.synthetic import synthetic_face, synthetic_file, synthetic_path
+from facebank.album.scan.rows import ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.gallery import PackIdentity
 from facebank.media import Shard
-from facebank.types import Detection, Face, Photo, Quality
 
 SHARDS = tuple(Shard(number, 3) for number in (1, 2, 3))
 PACK = PackIdentity("synthetic", "ab" * 32, 128)
@@ -42,12 +42,8 @@ def make_scans(folder: Path, count: int) -> None:
             shard: opened.enter_context(ScanFile.open(_path(folder, shard), PACK, create=True)) for shard in SHARDS
         }
         for number in range(count):
-            path = f"/photos/{number // 500:05}/IMG_{number:07}.jpg"
-            shard = next(shard for shard in SHARDS if shard.holds(path, ["/photos"]))
-            content = f"{number + 1:064x}"
-            faces = tuple(synthetic_face(random) for _ in range(2))
-            photo = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
-            files[shard].append(ScannedFile(path, FileStamp(2_000_000, number), content, None, photo))
+            shard = next(shard for shard in SHARDS if shard.holds(synthetic_path(number), ["/photos"]))
+            files[shard].append(synthetic_file(number, [synthetic_face(random) for _ in range(2)]))
             if len(files[shard]) == _BATCH:
                 scans[shard].keep(files[shard])
                 files[shard] = []
@@ -71,18 +67,6 @@ def merge(folder: Path) -> dict[str, float]:
 
 def _path(folder: Path, shard: Shard) -> Path:
     return folder / f"{shard.number}.scan"
-
-
-def synthetic_face(random: np.random.Generator) -> Face:
-    """Return a face of a photo of 4,000 x 3,000 pixels."""
-    embedding = random.standard_normal(128, dtype=np.float32)
-    box, landmarks = random.random(4, dtype=np.float32), random.random((5, 2), dtype=np.float32)
-    box[2:] += box[:2]
-    detection = Detection(box * 1000, landmarks * 1000, 0.9)
-    quality = Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ())
-    return Face(
-        detection.box, detection.landmarks, detection.detection_score, quality, embedding / np.linalg.norm(embedding)
-    )
 
 
 def main() -> None:

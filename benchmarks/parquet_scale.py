@@ -24,15 +24,14 @@ import numpy as np
 
 from benchmarks.json_report import write_json_report
 from benchmarks.memory import peak_mebibytes
-from benchmarks.merge_scale import synthetic_face
 from benchmarks.robustness.inputs import DEMO_PHOTOS
+from benchmarks.synthetic import synthetic_face, synthetic_file, synthetic_path
 from facebank import FaceBank
 from facebank.album.scan.parquet_shards import ParquetShard, ShardHeader, write_parquet_shard
 from facebank.album.scan.parquet_source import shards_in
-from facebank.album.scan.rows import FileStamp, ShardRow
+from facebank.album.scan.rows import ShardRow
 from facebank.album.scan.scan_file import ScannedFile
 from facebank.media import Shard
-from facebank.types import Photo
 
 SHARDS = 16
 STEPS_ON_BOTH = ("to_arrow", "find", "cluster")
@@ -43,12 +42,8 @@ def synthetic_files(shard: Shard, photo_count: int) -> Iterator[ScannedFile]:
     """Yield the synthetic files of a shard."""
     random = np.random.default_rng(shard.number)
     for number in range(photo_count):
-        path = f"/photos/{number // 500:05}/IMG_{number:07}.jpg"
-        if shard.holds(path, ["/photos"]):
-            content = f"{number + 1:064x}"
-            faces = tuple(synthetic_face(random) for _ in range(2))
-            photo = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
-            yield ScannedFile(path, FileStamp(2_000_000, number), content, None, photo)
+        if shard.holds(synthetic_path(number), ["/photos"]):
+            yield synthetic_file(number, [synthetic_face(random) for _ in range(2)])
 
 
 def run(step: str, folder: Path, source: Path, photo_count: int) -> object:

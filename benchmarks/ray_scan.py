@@ -27,11 +27,11 @@ import numpy as np
 from benchmarks.json_report import write_json_report
 from benchmarks.robustness.inputs import add_comment
 from benchmarks.robustness.ray_nodes import RayNodes, compare_scans
-from facebank.album.scan.rows import FileStamp
-from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from benchmarks.synthetic import synthetic_file
+from facebank.album.scan.scan_file import ScanFile
 from facebank.cluster.shard_folder import ShardFolder
 from facebank.gallery import PackIdentity
-from facebank.types import Face, Photo, Quality
+from facebank.types import Face, Quality
 
 _PACK = PackIdentity("synthetic", "ab" * 32, 128)
 OTHER_FOLDERS = ("hard", "odd", "photos")  # folders compared in addition to the portraits
@@ -104,12 +104,8 @@ def measure_driver(folder: Path, count: int = 4_000) -> dict[str, float]:
     """Return the command's cost of a result with two faces, in processor microseconds and bytes."""
     from pickle import dumps, loads
 
-    random, files = np.random.default_rng(1), list[ScannedFile]()
-    for number in range(count):
-        path, content = f"/photos/{number // 500:05}/IMG_{number:07}.jpg", f"{number + 1:064x}"
-        faces = tuple(_face(random) for _ in range(2))
-        photo = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
-        files.append(ScannedFile(path, FileStamp(2_000_000, number), content, None, photo))
+    random = np.random.default_rng(1)
+    files = [synthetic_file(number, [_face(random) for _ in range(2)]) for number in range(count)]
     batches = [dumps(files[start : start + 16]) for start in range(0, count, 16)]
     shards = ShardFolder(folder / "shards", _PACK, "onnxruntime")
     times = [time.process_time()]
@@ -125,7 +121,7 @@ def measure_driver(folder: Path, count: int = 4_000) -> dict[str, float]:
             scan_file.keep(merged[start : start + 16])
         times.append(time.process_time())
     names = ("unpickled", "written", "merged")
-    costs = {name: round(1e6 * (b - a) / count, 1) for name, a, b in zip(names, times, times[1:], strict=False)}
+    costs = {name: round(1e6 * float(cost) / count, 1) for name, cost in zip(names, np.diff(times), strict=True)}
     return costs | {"bytes_sent": round(sum(map(len, batches)) / count)}
 
 

@@ -218,7 +218,7 @@ def _median(values: FloatArray) -> FloatArray:
 
 
 def hidden_parts(crop: RGBImage) -> tuple[float, float]:
-    """Return how far the mouth (mask, scarf, hand) and the eyes (dark glasses) appear hidden: 0 (free) to 1 each.
+    """Return scores of a hidden mouth (mask, scarf, hand) and of hidden eyes (dark glasses): 0 (free) to 1 each.
 
     `crop` is RGB ``uint8`` of shape ``(size, size, 3)``, aligned to ``arcface``.
     """
@@ -254,7 +254,7 @@ class _MouthModel(NamedTuple):
 
 
 def hidden_mouth(crop: RGBImage) -> float:
-    """Return how far the mouth appears hidden: 0 (free) to 1; from `HIDDEN_MOUTH` on, it counts as hidden.
+    """Return the score of a hidden mouth: 0 (free) to 1; from `HIDDEN_MOUTH` on, it counts as hidden.
 
     `crop` is RGB ``uint8`` of shape ``(size, size, 3)``, aligned to ``arcface``.
     """

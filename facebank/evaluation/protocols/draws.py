@@ -44,14 +44,14 @@ def draw_photos(
     Photos that share a source with an enrolled one are excluded from the probes.
     """
     enrolled: list[NDArray[np.int64]] = []
-    others: list[NDArray[np.int64]] = []
+    remaining: list[NDArray[np.int64]] = []
     for person in people:
         indices = random.permutation(np.flatnonzero(faces.dataset.owners == faces.dataset.people.index(person)))
         selected = indices[faces.has_face[indices]][:photos]
         enrolled.append(selected)
-        others.append(indices[~np.isin(indices, selected)])
+        remaining.append(indices[~np.isin(indices, selected)])
     all_enrolled = np.concatenate(enrolled).astype(np.int64)
-    probes = [exclude_related(faces, indices.astype(np.int64), all_enrolled)[:max_probes] for indices in others]
+    probes = [exclude_related(faces, indices.astype(np.int64), all_enrolled)[:max_probes] for indices in remaining]
     return Draw(all_enrolled, np.concatenate(probes))
 
 

@@ -71,23 +71,23 @@ def side_by_side(left: RGBImage, right: RGBImage) -> RGBImage:
     return np.concatenate(padded, axis=1)
 
 
-def paste_face(pixels: RGBImage, face: Detection, other: RGBImage, other_face: Detection) -> RGBImage:
-    """Return the pixels of `other` with `other_face` replaced by `face` of `pixels`; body and background are kept.
+def paste_face(pixels: RGBImage, face: Detection, target: RGBImage, target_face: Detection) -> RGBImage:
+    """Return the pixels of `target` with `target_face` replaced by `face` of `pixels`; body and background are kept.
 
     Photos are RGB ``uint8`` of shape ``(height, width, 3)``.
     """
-    height, width = other.shape[:2]
-    matrix = similarity_transform(face.landmarks, other_face.landmarks)
+    height, width = target.shape[:2]
+    matrix = similarity_transform(face.landmarks, target_face.landmarks)
     moved = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    x1, y1, x2, y2 = (float(side) for side in other_face.box)
+    x1, y1, x2, y2 = (float(side) for side in target_face.box)
     mask = np.zeros((height, width), dtype=np.float32)
     middle, axes = (
         (round((x1 + x2) / 2), round((y1 + y2) / 2)),
         (round(_HALF_WIDTH * (x2 - x1)), round(_HALF_HEIGHT * (y2 - y1))),
     )
     cv2.ellipse(mask, middle, (max(1, axes[0]), max(1, axes[1])), 0, 0, 360, 1.0, -1)
-    alpha = cv2.GaussianBlur(mask, (0, 0), max(0.5, _EDGE_BLUR * other_face.size))[..., None]
-    return np.asarray(np.rint(alpha * moved + (1 - alpha) * other), dtype=np.uint8)
+    alpha = cv2.GaussianBlur(mask, (0, 0), max(0.5, _EDGE_BLUR * target_face.size))[..., None]
+    return np.asarray(np.rint(alpha * moved + (1 - alpha) * target), dtype=np.uint8)
 
 
 def read_frames(video: Path, max_frames: int = FRAMES) -> Iterator[tuple[int, DecodedPhoto]]:
@@ -196,14 +196,14 @@ def _pairs(run: ExperimentRun) -> list[tuple[int, int]]:
     """Return pairs of photos: one half of two enrolled people, the other of a stranger and an enrolled person."""
     if run.last is None:
         return []
-    faces, owners, number = run.faces, run.faces.dataset.owners, run.experiment.composites
+    faces, owners, max_pairs = run.faces, run.faces.dataset.owners, run.experiment.composites
     probes = run.last[0].probes
     probes = probes[faces.has_face[probes]]
     ordered = round_robin([probes[owners[probes] == person] for person in np.unique(owners[probes])], len(probes))
-    enrolled = [(int(a), int(b)) for a in ordered for b in ordered if owners[a] < owners[b]]
-    others = run.stranger_indices if len(ordered) else probes
-    mixed = [(int(other), int(ordered[index % len(ordered)])) for index, other in enumerate(others)]
-    return enrolled[: number - number // 2] + mixed[: number // 2]
+    enrolled = [(int(first), int(second)) for first in ordered for second in ordered if owners[first] < owners[second]]
+    strangers = run.stranger_indices if len(ordered) else probes
+    mixed = [(int(stranger), int(ordered[index % len(ordered)])) for index, stranger in enumerate(strangers)]
+    return enrolled[: max_pairs - max_pairs // 2] + mixed[: max_pairs // 2]
 
 
 def _composite(faces: FaceSet, index: int, body: int) -> DatasetPhoto:

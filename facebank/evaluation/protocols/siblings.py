@@ -63,8 +63,8 @@ def _open(data: Path, relatives: RelativesFile = None, people: People = None) ->
 @protocol(
     "siblings",
     open_data=_open,
-    details="Reports how often siblings are confused if both are enrolled or only one is, how well the probabilities "
-    "between the two are calibrated, and FPIR. An npz of embeddings made by the same pack may have an array 'family' "
+    details="Reports the confusion of siblings if both are enrolled or only one is, the calibration of the "
+    "probabilities between the two, and FPIR. An npz of embeddings made by the same pack may have an array 'family' "
     "instead of a list.",
     examples=("siblings people/ --relatives siblings.csv", "siblings siblings.npz --others 50"),
 )

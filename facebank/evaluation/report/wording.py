@@ -82,10 +82,10 @@ class Chapter:
 def arrange(report: Report, command: str) -> tuple[Chapter, ...]:
     """Return the chapters: summary and command, figures, sections, skipped entries, setup and glossary."""
     in_sections = {name for section in report.sections for name in section.figures}
-    others = [name for name in report.figures if name not in in_sections]
+    remaining = [name for name in report.figures if name not in in_sections]
     chapters = [
         Chapter("", (*report.summary, Code(command))),
-        Chapter("Figures", tuple(_figures(report, others))),
+        Chapter("Figures", tuple(_figures(report, remaining))),
         *(_chapter(report, section) for section in report.sections),
         Chapter("Skipped entries", tuple(_failures(report))),
         Chapter("Setup", tuple(_setup(report))),
