@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.evaluation.figures import INTERVAL, Figure, PairWeights, pair_rate
+from facebank.evaluation.figures import INTERVAL, Figure, PairWeights, pair_rate, zero_event_bound
 from facebank.evaluation.report import Line
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def equal_error_rate(comparisons: Comparisons) -> Figure:
     low, high = np.quantile(rates, INTERVAL) if rates.size else (0.0, 1.0)
     value, count = ErrorCurve.of(comparisons).equal_error_rate, _smaller_count(comparisons)
     if value == 0:
-        high = max(float(high), min(1.0, 3 / count))
+        high = max(float(high), zero_event_bound(count))
     return Figure(
         value,
         (float(low), float(high)),
@@ -154,7 +154,7 @@ def add_band(line: Line, comparisons: Comparisons) -> Line:
     mated, non_mated = int(comparisons.same.sum()), int((~comparisons.same).sum())
     indices = np.searchsorted(resamples.fmr, line.x, side="right").clip(1, len(resamples.fmr)) - 1
     low, high = np.quantile(resamples.fnmr, INTERVAL, axis=0)[:, indices]
-    high = np.where(line.y == 0, np.maximum(high, min(1.0, 3 / mated)), high)
+    high = np.where(line.y == 0, np.maximum(high, zero_event_bound(mated)), high)
     is_below_one_pair = line.x < 1 / non_mated
     low, high = (
         np.where(is_below_one_pair, np.nan, band) for band in (np.minimum(low, line.y), np.maximum(high, line.y))

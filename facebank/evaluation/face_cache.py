@@ -103,7 +103,9 @@ def forget_evaluated_faces() -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise StorageError(f"{printable(str(path))} cannot be removed: {write_reason(error)}") from error
+            raise StorageError(
+                f"{printable(str(path))} cannot be removed: {write_reason(error)}; check the permissions of its folder"
+            ) from error
     return freed
 
 

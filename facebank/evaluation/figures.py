@@ -302,10 +302,15 @@ def difference(
 def rule_of_three(events: int, count: int) -> tuple[float, float] | None:
     """Return the 95 % interval if all or none of `count` independent trials were events, else None."""
     if events == 0:
-        return 0.0, min(1.0, 3 / count)
+        return 0.0, zero_event_bound(count)
     if events == count:
-        return max(0.0, 1 - 3 / count), 1.0
+        return 1 - zero_event_bound(count), 1.0
     return None
+
+
+def zero_event_bound(count: int) -> float:
+    """Return the 95 % upper bound of a rate if none of `count` independent trials was an event: the rule of three."""
+    return min(1.0, 3 / count)
 
 
 def _count_events(events: NDArray[np.bool_]) -> tuple[int, int]:

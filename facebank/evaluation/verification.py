@@ -10,7 +10,15 @@ import numpy as np
 
 from facebank.evaluation.bench import MAX_CASES
 from facebank.evaluation.curves import Comparisons, ErrorCurve, add_band, equal_error_rate
-from facebank.evaluation.figures import MIN_EVENTS, Figure, FigureKind, format_percent, pair_mean, rate
+from facebank.evaluation.figures import (
+    MIN_EVENTS,
+    Figure,
+    FigureKind,
+    format_percent,
+    pair_mean,
+    rate,
+    zero_event_bound,
+)
 from facebank.evaluation.report import (
     MAX_BANDS,
     PAIR_SCORES,
@@ -130,7 +138,7 @@ def apply_rule_of_three(figure: Figure, ours: NDArray[np.float64], theirs: NDArr
     """
     if (ours != theirs).any():
         return figure
-    bound = min(1.0, 3 / len(ours))
+    bound = zero_event_bound(len(ours))
     return replace(figure, interval=(-bound, bound))
 
 
@@ -187,8 +195,9 @@ def _errorless_marker(label: str, comparisons: Comparisons, *, is_alone: bool) -
     if ((curve.fmr > 0) & (curve.fnmr > 0)).any():
         return None
     mated_count, non_mated_count = int(comparisons.same.sum()), int((~comparisons.same).sum())
-    bound = f"no errors at {mated_count:,} and {non_mated_count:,} pairs: 95 % upper bound of each rate"
-    return (bound if is_alone else f"{label}: {bound}"), min(1.0, 3 / non_mated_count), min(1.0, 3 / mated_count)
+    text = f"no errors at {mated_count:,} and {non_mated_count:,} pairs: 95 % upper bound of each rate"
+    marker = text if is_alone else f"{label}: {text}"
+    return marker, zero_event_bound(non_mated_count), zero_event_bound(mated_count)
 
 
 def similarity_histogram(comparisons: Comparisons) -> Histogram:

@@ -19,6 +19,7 @@ from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.packs.runtime import Session
+    from facebank.types import FloatArray
 
 Runtime: TypeAlias = Literal["onnxruntime", "openvino"]
 
@@ -129,7 +130,7 @@ def _measure(onnxruntime: Session, openvino: Session, threads: int | None, shape
     feeds = {port.name: np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)}
     names = [output.name for output in onnxruntime.get_outputs()]
     outputs = zip(onnxruntime.run(names, feeds), openvino.run(names, feeds), strict=True)
-    cosines = [float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b) + _EPSILON)) for a, b in outputs]
+    cosines = [_cosine(*pair) for pair in outputs]
     seconds: dict[Session, list[float]] = {onnxruntime: [], openvino: []}
     with ThreadPoolExecutor(concurrent) as pool:
         for _ in range(_ROUNDS + 1):
@@ -141,6 +142,12 @@ def _measure(onnxruntime: Session, openvino: Session, threads: int | None, shape
                 times.append((time.perf_counter() - started) / len(futures))
     medians = [1000 * statistics.median(times[1:]) for times in seconds.values()]  # the first round warms up
     return RuntimeChoice(round(medians[0], 3), round(medians[1], 3), min(cosines))
+
+
+def _cosine(first: FloatArray, second: FloatArray) -> float:
+    import numpy as np
+
+    return float(np.vdot(first, second) / (np.linalg.norm(first) * np.linalg.norm(second) + _EPSILON))
 
 
 def _cache_choice(sha256: str, threads: int | None, choice: RuntimeChoice) -> None:

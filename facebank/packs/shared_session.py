@@ -99,8 +99,10 @@ class SharedSession:
                 self._single_threaded = self._open_single_threaded()
         except FacebankError:  # the pack was removed meanwhile: use the loaded session
             return self._session
-        others = self._single_threaded.run(outputs, feeds)
-        is_same = all(a.tobytes() == b.tobytes() for a, b in zip(results, others, strict=True))
+        single_results = self._single_threaded.run(outputs, feeds)
+        is_same = all(
+            result.tobytes() == single.tobytes() for result, single in zip(results, single_results, strict=True)
+        )
         return self._single_threaded if is_same else self._session
 
 

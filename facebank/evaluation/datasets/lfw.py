@@ -142,12 +142,15 @@ def read_errata(path: Path) -> Errata:
     """Return the label errors of ``errata.txt`` that are not commented out; raises `DatasetError`."""
     text = re.sub(r"<!--.*?-->|<[^<>]{0,20}>|&nbsp;", " ", read_text(path), flags=re.DOTALL)
     duplicates = re.findall(r"^[ \t]+([A-Z][\w .'-]*), (\d+).*\n[ \t]+([A-Z][\w .'-]*), (\d+)", text, re.MULTILINE)
-    pairs = {_sorted_pair(_photo_name(a, int(m)), _photo_name(b, int(n))) for a, m, b, n in duplicates}
+    pairs = {
+        _sorted_pair(_photo_name(first, int(first_number)), _photo_name(second, int(second_number)))
+        for first, first_number, second, second_number in duplicates
+    }
     flat = " ".join(text.split())
     photos = set[str]()
     for name, number, more in re.findall(r"\b([A-Z][\w'-]*)_(\d{4})((?:, \d{4})*) (?:is|are) ", flat):
         photos |= {f"{name}_{digits}" for digits in (number, *re.findall(r"\d{4}", more))}
-    same = {_sorted_pair(a, b) for a, b in re.findall(r"([\w'-]+) and ([\w'-]+) are the same person", flat)}
+    same = {_sorted_pair(*names) for names in re.findall(r"([\w'-]+) and ([\w'-]+) are the same person", flat)}
     if not photos:
         raise file_error(path, "no mislabeled photos are listed; expected the errata.txt of LFW")
     return Errata(frozenset(photos), frozenset(pairs), frozenset(same))

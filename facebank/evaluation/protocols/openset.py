@@ -15,7 +15,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.figures import INTERVAL, Figure, Resamples, format_percent, rate
+from facebank.evaluation.figures import INTERVAL, Figure, Resamples, format_percent, rate, zero_event_bound
 from facebank.evaluation.identification import (
     CALIBRATION,
     Condition,
@@ -328,7 +328,7 @@ def _det(conditions: Iterable[Condition]) -> Curves:
             if not fnir.any():
                 count = len(missed[0])
                 label = f"no misses in {count:,} searches, {condition.label}: 95 % upper bound of FNIR"
-                markers.append((label, float(fpir.min()), min(1.0, 3 / count)))
+                markers.append((label, float(fpir.min()), zero_event_bound(count)))
             point = (figures[f"{key}_{condition.name}"].value for key in ("fpir", "fnir"))
             markers.append((f"shipped settings, {condition.label}", *point))  # type: ignore[arg-type]  # always two values
     return Curves("FNIR over FPIR", "FPIR", "FNIR", tuple(lines), "log", "log", markers=tuple(markers))
@@ -343,7 +343,7 @@ def _curve_with_band(
     resampled = np.array([resamples.sums(row.astype(np.float64)) / counts for row in missed])
     low, high = np.quantile(resampled, INTERVAL, axis=1)
     fnir = np.array([row.mean() for row in missed])
-    return fnir, low, np.where(fnir == 0, np.maximum(high, min(1.0, 3 / len(units))), high)
+    return fnir, low, np.where(fnir == 0, np.maximum(high, zero_event_bound(len(units))), high)
 
 
 def _cmc(conditions: Iterable[Condition]) -> Curves:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.curves import risk_coverage
-from facebank.evaluation.figures import MIN_PEOPLE, Figure, Resamples, format_percent, pair_rate, rate, sampling_units
+from facebank.evaluation.figures import (
+    MIN_PEOPLE,
+    Figure,
+    Resamples,
+    format_percent,
+    pair_rate,
+    rate,
+    sampling_units,
+    zero_event_bound,
+)
 from facebank.evaluation.identification import BINS, reliability_line
 from facebank.evaluation.identification import calibration_error as expected_error
 from facebank.evaluation.protocols.siblings_trials import Named, SiblingAnswers
@@ -163,7 +172,7 @@ def accuracy_at_coverage(group: AnswerGroup, choice: SiblingChoice, coverage: fl
     wrong = float(risk[count - 1] * count)
     return Figure(
         1 - wrong / count,
-        resamples.interval(np.array(values)) if wrong > 0 else (max(0.0, 1 - 3 / len(np.unique(indices))), 1.0),
+        resamples.interval(np.array(values)) if wrong > 0 else (1 - zero_event_bound(len(np.unique(indices))), 1.0),
         count,
         count - round(wrong),
         descriptive=True,
