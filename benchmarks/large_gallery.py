@@ -87,7 +87,7 @@ def measure_identification(
     rows: list[dict[str, object]] = []
     for (name, size, classifier), (first, *later) in results.items():
         five = results[name, "5", classifier][1:]
-        ratios = [run.seconds / reference.seconds for run, reference in zip(later, five, strict=True)]
+        ratios = [result.seconds / reference.seconds for result, reference in zip(later, five, strict=True)]
         row = {
             "version": name,
             "people": size,
