@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,19 @@ class GroupingReport:
     named: int  # faces omitted because they were identified
     poor: int  # faces omitted because of their quality
     alone: int  # faces in groups that are too small
+
+    def with_least(self, least: int) -> GroupingReport:
+        """Return the report with only the groups of at least `least` faces; faces of other groups count as alone.
+
+        Examples
+        --------
+        >>> group = Group(1, (7, 3), photos=2, first_taken=None, last_taken=None)
+        >>> GroupingReport((group,), named=0, poor=0, alone=1).with_least(3).alone
+        3
+        """
+        large = tuple(group for group in self.groups if len(group.faces) >= least)
+        faces_before, faces_after = (sum(len(group.faces) for group in groups) for groups in (self.groups, large))
+        return replace(self, groups=large, alone=self.alone + faces_before - faces_after)
 
 
 def group_faces(
