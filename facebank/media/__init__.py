@@ -2,7 +2,8 @@
 
 Reading returns a `facebank.types.DecodedPhoto` or raises a `facebank.errors.PhotoError`. Sizes are checked before
 memory is allocated, only supported formats are decoded, and global settings of the decoders are restored. Videos are in
-`facebank.media.video`, `facebank.media.live` and `facebank.media.video_writing`.
+`facebank.media.video`, `facebank.media.live` and `facebank.media.video_writing`; `facebank.media.capture` opens their
+decoder, and `facebank.media.cuts` detects shots.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from facebank.errors import StreamError, UsageError
-from facebank.media.video import CutDetector, Frame, Video, VideoLimits, open_capture, silenced
+from facebank.media.capture import open_capture, silenced
+from facebank.media.cuts import CutDetector
+from facebank.media.video import Frame, Video, VideoLimits
 from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 from facebank.storage.text import printable
 
@@ -293,5 +295,8 @@ def _parse_address(text: str) -> LiveSource:
 
 def _open_error_message(source: LiveSource) -> str:
     if source.kind is SourceKind.CAMERA:
-        return f"{source.label} cannot be opened: it does not exist, is used by another program, or needs permission"
-    return f"{source.label} cannot be opened: no answer, access denied, or not a video"
+        return (
+            f"{source.label} cannot be opened: check that it is connected, that no other program uses it, and that you "
+            "may access it"
+        )
+    return f"{source.label} cannot be opened: no answer, access denied, or not a video; check the address"

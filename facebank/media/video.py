@@ -3,8 +3,7 @@
 OpenCV decodes (for the reasons see docs/video.md): frames are upright, with the times stated in the file, which may be
 unevenly spaced. The stated size and length are checked before frames are decoded, the actual ones with each frame.
 
-FFmpeg and OpenCV write errors to standard error, including passwords of addresses. `open_capture` is the only function
-that opens their decoder; it suppresses that output, and raises errors instead.
+Shots are detected by `facebank.media.cuts`, and the decoder is opened by `facebank.media.capture`.
 """
 
 from __future__ import annotations
@@ -12,15 +11,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from facebank.errors import UnreadableVideoError, UsageError, VideoNotFoundError, VideoTooLargeError
+from facebank.media.capture import check_utf8, open_capture
+from facebank.media.cuts import CutDetector
 from facebank.media.formats import FORMATS, SIGNATURE_BYTES
 from facebank.storage.files import read_reason
 from facebank.storage.paths import named_path
@@ -31,26 +28,17 @@ if TYPE_CHECKING:
     from typing import Self
 
     from cv2 import VideoCapture
-    from numpy.typing import NDArray
 
-    from facebank.types import FloatArray, RGBImage
+    from facebank.types import RGBImage
 
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"[playlist]", b"<?xml", b"<MPD")
 _SEEK_BEFORE = 2.0  # seconds: in unevenly spaced files OpenCV seeks by frame number and overshoots
-_MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # an intact video may end so long before its stated end
+_MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # an intact video may end this long before its stated end
 _TOLERANCE = 1e-6
 _MIN_STEP = 1 / 1000
 _UNSUPPORTED_CODECS = {b"AV01": "AV1", b"VVC1": "H.266"}
 _FIRST_BOXES = (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip", b"pnot")
 _MAX_BOXES = 1_000  # intact files have a few; fragmented ones begin with their index
-_SMALL_WIDTH, _SMALL_HEIGHT = 64, 36
-_BINS = 8
-# A cut changes colors and layout; fast motion or a pan changes mostly the layout. In a recorded concert, frames of one
-# shot differ by at most 0.06 and 13, frames at a cut by at least 0.17 and 27.
-_COLORS_CHANGED, _GRAYS_CHANGED = 0.10, 18.0
-_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
-_SILENT = "-8"
-_NEVER_LOG = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +68,7 @@ class VideoLimits:
         """Raise `VideoTooLargeError` if a video is too long."""
         if seconds > self.max_seconds or frames > self.max_frames:
             raise VideoTooLargeError(
-                f"{printable(label)} is longer than {self.max_seconds / 3600:.0f} hours or {self.max_frames:,} "
+                f"{printable(label)} is longer than {_format_duration(self.max_seconds)} or {self.max_frames:,} "
                 "frames, the limits; cut it into parts"
             )
 
@@ -120,8 +108,8 @@ class Video:
     limits
         Limits on the size; None for the defaults.
     opened
-        The open file of the path, decoded even if the path changes meanwhile, where the system has names for open
-        files. None to open the path.
+        The open file, which is decoded even if another file takes its path meanwhile; needs a system with paths of
+        open files, such as Linux. None to open the path.
     """
 
     def __init__(
@@ -133,8 +121,8 @@ class Video:
         self._path = named_path(path)
         self._decoded_path = self._path if opened is None else path_of_open_file(opened, self._path)
         self._limits = limits = limits or VideoLimits()
-        self._name = printable(str(path))
-        _check_file(self._decoded_path, self._name)
+        self._label = printable(str(path))
+        _check_file(self._decoded_path, self._label)
         self._capture = self._open_capture()
         self.info = VideoInfo(str(path), *_properties(self._capture))
         limits.check_size(self.info.width, self.info.height, str(path))
@@ -199,8 +187,8 @@ class Video:
         if not (math.isfinite(start) and start >= 0 and (end is None or end > start)):
             raise UsageError("the start must be 0 seconds or more, and the end must be after the start")
         if self.info.seconds and start >= self.info.seconds:
-            raise UsageError(f"{self._name} is {self.info.seconds:.1f} seconds long: choose a start before {start:g}")
-        self._rewind(start)
+            raise UsageError(f"{self._label} is {self.info.seconds:.1f} seconds long: choose a start before {start:g}")
+        self._seek(start)
         has_frames = False
         for time in self._grab_frames():
             if time < start - _TOLERANCE:
@@ -214,7 +202,7 @@ class Video:
                 self._limits.check_size(pixels.shape[1], pixels.shape[0], self.info.path)
                 yield time, pixels  # type: ignore[misc]
         if not has_frames:
-            problem = f"{self._name} has no readable frame{_start_text(start)}"
+            problem = f"{self._label} has no readable frame{_start_text(start)}"
             raise UnreadableVideoError(f"{problem}: {_advice(self._capture, self._path)}")
 
     def _grab_frames(self) -> Iterator[float]:
@@ -234,7 +222,7 @@ class Video:
                 raise
             yield time
 
-    def _rewind(self, start: float) -> None:
+    def _seek(self, start: float) -> None:
         """Go to a frame before a time by seeking, or to the first frame if seeking fails."""
         import cv2
 
@@ -257,29 +245,33 @@ class Video:
         if not capture.isOpened():
             if _lacks_index(self._decoded_path):
                 raise UnreadableVideoError(
-                    f"{self._name} is cut off before the end of its index, without which an MP4 cannot be read: "
+                    f"{self._label} is cut off before the end of its index, without which an MP4 cannot be read: "
                     "use another copy, or try a program that repairs MP4, such as untrunc"
                 )
             raise UnreadableVideoError(
-                f"{self._name} is not a readable video: it has no frames, is cut off before the first one, or "
-                "has an unknown format"
+                f"{self._label} is not a readable video: it has no frames, is cut off before the first one, or "
+                "has an unknown format; use another copy"
             )
         return capture
 
 
 def path_of_open_file(opened: BufferedReader, path: Path) -> Path:
     """Return a path that names an open file while it is open; `path` if the system does not support this."""
-    name = Path(f"/proc/self/fd/{opened.fileno()}")
+    path_of_descriptor = Path(f"/proc/self/fd/{opened.fileno()}")
     try:
-        is_same = os.path.samestat(name.stat(), os.fstat(opened.fileno()))
+        is_same = os.path.samestat(path_of_descriptor.stat(), os.fstat(opened.fileno()))
     except OSError:
         return path
-    return name if is_same else path
+    return path_of_descriptor if is_same else path
 
 
 def _next_due(due: float, time: float, step: float) -> float:
     """Return the first of the evenly spaced times after a frame."""
     return due + step * max(1, math.floor((time - due) / step + 1 + _TOLERANCE))
+
+
+def _format_duration(seconds: float) -> str:
+    return f"{seconds / 3600:g} hours" if seconds >= 3600 else f"{seconds:g} seconds"
 
 
 def _start_text(start: float) -> str:
@@ -298,31 +290,27 @@ def _advice(capture: VideoCapture, path: Path) -> str:
     return f"its codec is {codec}, which OpenCV does not decode here; convert it: {command}"
 
 
-def _check_file(path: Path, name: str) -> None:
+def _check_file(path: Path, label: str) -> None:
     """Raise `VideoError` for missing, empty and irregular files, and playlists, which make FFmpeg open other files."""
     try:
         if path.is_dir():
-            raise UnreadableVideoError(f"{name} is a folder: name a video in it")
+            raise UnreadableVideoError(f"{label} is a folder: name a video in it")
         if not path.exists():
-            raise VideoNotFoundError(f"there is no video {name}; check the path")
+            raise VideoNotFoundError(f"there is no video {label}; check the path")
         if not path.is_file():  # opening a pipe would wait for a writer
-            raise UnreadableVideoError(f"{name} is not a file: use 'facebank watch' for cameras and streams")
-        str(path).encode("utf-8")
+            raise UnreadableVideoError(f"{label} is not a file: use 'facebank watch' for cameras and streams")
+        check_utf8(str(path), label)
         with path.open("rb") as file:
             head = file.read(SIGNATURE_BYTES)
-    except UnicodeEncodeError as error:
-        raise UnreadableVideoError(
-            f"{name} has a name that is not UTF-8, which the decoder needs: rename it"
-        ) from error
     except (OSError, ValueError) as error:
-        raise UnreadableVideoError(f"{name} cannot be read: {read_reason(error)}") from error
+        raise UnreadableVideoError(f"{label} cannot be read: {read_reason(error)}") from error
     if not head:
-        raise UnreadableVideoError(f"{name} is empty: use another copy")
+        raise UnreadableVideoError(f"{label} is empty: use another copy")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
-        raise UnreadableVideoError(f"{name} is a playlist: name the videos themselves")
+        raise UnreadableVideoError(f"{label} is a playlist: name the videos themselves")
     for photo_format in FORMATS:
         if photo_format.name != "GIF" and photo_format.signature.match(head):
-            raise UnreadableVideoError(f"{name} is a photo ({photo_format.name}): use 'facebank identify'")
+            raise UnreadableVideoError(f"{label} is a photo ({photo_format.name}): use 'facebank identify'")
 
 
 def _lacks_index(path: Path) -> bool:
@@ -351,68 +339,6 @@ def _lacks_index(path: Path) -> bool:
     return False
 
 
-class CutDetector:
-    """Detects whether a frame begins a new shot, by comparing it with the one before."""
-
-    def __init__(self) -> None:
-        self._previous: tuple[FloatArray, FloatArray] | None = None
-
-    def is_cut(self, pixels: NDArray[np.uint8]) -> bool:
-        """Return whether a frame ``(height, width, 3)`` begins a new shot; the first frame does not.
-
-        The channel order must be the same in all calls.
-        """
-        current = _appearance(pixels)
-        previous, self._previous = self._previous, current
-        if previous is None:
-            return False
-        colors = float(np.abs(current[0] - previous[0]).sum()) / 2
-        grays = float(np.abs(current[1] - previous[1]).mean())
-        return colors >= _COLORS_CHANGED and grays >= _GRAYS_CHANGED
-
-
-def _appearance(pixels: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
-    """Return the histogram of 8 by 8 by 8 colors, as fractions, and a small grayscale picture."""
-    import cv2
-
-    # subsample first, because averaging a large frame costs more than decoding it
-    step = max(1, min(pixels.shape[0] // (2 * _SMALL_HEIGHT), pixels.shape[1] // (2 * _SMALL_WIDTH)))
-    small = cv2.resize(pixels[::step, ::step], (_SMALL_WIDTH, _SMALL_HEIGHT), interpolation=cv2.INTER_AREA)
-    histogram = cv2.calcHist([small], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3).ravel() / (
-        _SMALL_WIDTH * _SMALL_HEIGHT
-    )
-    return histogram.astype(np.float32), small.mean(axis=2, dtype=np.float32)
-
-
-def open_capture(source: str | int, *, timeout: float | None = None) -> VideoCapture:
-    """Return a capture of an absolute path, an address or a camera number; check ``isOpened()``.
-
-    `timeout` is the timeout in seconds for opening an address, and later for each frame. Raises
-    `UnreadableVideoError` if the path is not UTF-8, which crashes OpenCV.
-    """
-    import cv2
-
-    if isinstance(source, str) and not is_text(source):
-        raise UnreadableVideoError(f"{printable(source)} has a name that is not UTF-8: rename it")
-    options: list[int] = []
-    if timeout is not None:
-        milliseconds = max(1, round(timeout * 1000))
-        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
-    with silenced():
-        if isinstance(source, int):
-            return cv2.VideoCapture(source)
-        return cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
-
-
-def is_text(path: str) -> bool:
-    """Return whether a path can be passed to OpenCV, which needs UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _time_of(capture: VideoCapture) -> float:
     """Return the time of the last grabbed frame, in seconds from the beginning; unchecked."""
     import cv2
@@ -429,67 +355,3 @@ def _properties(capture: VideoCapture) -> tuple[int, int, float, int, float]:
         for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS)
     )
     return round(width), round(height), round(frames) / rate if rate else 0.0, round(frames), rate
-
-
-class _Silencer:
-    """Suppresses the messages of FFmpeg and OpenCV in the whole process, for any number of threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._users = 0
-        self._level = _NEVER_LOG
-        self._has_silenced_ffmpeg = False
-
-    def enter(self) -> None:
-        """Silence OpenCV until all threads that entered have left."""
-        import cv2
-
-        with self._lock:
-            if not self._users:
-                self._level = cv2.utils.logging.setLogLevel(_NEVER_LOG)
-            self._users += 1
-
-    def leave(self) -> None:
-        """Restore OpenCV's log level once all threads that entered have left."""
-        import cv2
-
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                cv2.utils.logging.setLogLevel(self._level)
-
-    def silence_ffmpeg(self) -> None:
-        """Make FFmpeg read its log level from the environment, which it does only on first use."""
-        import cv2
-
-        with self._lock:
-            if self._has_silenced_ffmpeg:
-                return
-            level = os.environ.get(_LOG_LEVEL)
-            os.environ[_LOG_LEVEL] = _SILENT
-            try:
-                cv2.VideoCapture(os.devnull, cv2.CAP_FFMPEG, []).release()
-            finally:
-                if level is None:
-                    del os.environ[_LOG_LEVEL]
-                else:
-                    os.environ[_LOG_LEVEL] = level
-            self._has_silenced_ffmpeg = True
-
-
-_SILENCER = _Silencer()
-
-
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Silence FFmpeg and OpenCV, in any number of threads.
-
-    The first call in a process changes the environment briefly; other threads must not read it in C meanwhile, so call
-    this once before threads open videos. If other code has used FFmpeg before, FFmpeg keeps its log level.
-    """
-    _SILENCER.enter()
-    try:
-        _SILENCER.silence_ffmpeg()
-        yield
-    finally:
-        _SILENCER.leave()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import StorageError, UsageError, VideoError
-from facebank.media.video import Video, is_text, silenced
+from facebank.media.capture import is_utf8, silenced
+from facebank.media.video import Video
 from facebank.storage.files import face_file_mode, new_file, write_reason
 from facebank.storage.text import printable
 
@@ -36,12 +37,12 @@ def check_target(target: Path, source: Path) -> None:
         raise UsageError(f"{printable(str(target))} cannot be written: name an annotated video .mp4 or .mkv")
     if not target.parent.is_dir():
         raise StorageError(
-            f"{printable(str(target))} cannot be written: there is no folder {printable(str(target.parent))}"
+            f"{printable(str(target))} cannot be written: there is no folder {printable(str(target.parent))}; create it"
         )
-    if not is_text(str(target.absolute())):
-        raise StorageError(f"{printable(str(target))} cannot be written: its path is not UTF-8")
+    if not is_utf8(str(target.absolute())):
+        raise StorageError(f"{printable(str(target))} cannot be written: its path is not UTF-8; rename it")
     if target.is_dir():
-        raise StorageError(f"{printable(str(target))} cannot be written: it is a folder")
+        raise StorageError(f"{printable(str(target))} cannot be written: it is a folder; name a file in it")
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{printable(str(target))} is the video itself: choose another file")
     _check_absent(target)

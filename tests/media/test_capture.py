@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from facebank.media.video import silenced
+from facebank.media.capture import silenced
 from tests.video_files import clip_path
 
 current_log_level = cv2.utils.logging.getLogLevel
