@@ -776,7 +776,7 @@ class Album:
                 make_gallery=partial(self._bank.open_gallery, create=True),
                 force=force,
                 key=key,
-                without=without,
+                excluded_ids=without,
                 progress=progress,
             )
 

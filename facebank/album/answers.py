@@ -10,6 +10,7 @@ import numpy as np
 
 from facebank.album.groups.face_groups import rejoin_group, split_group
 from facebank.album.groups.naming import owner_of
+from facebank.album.pictures import changed_photo_message, face_at
 from facebank.errors import PersonNotFoundError, PhotoError, SampleNotFoundError, UsageError
 from facebank.gallery import FaceKey, NewSample, name_key
 from facebank.gallery.same_face import is_same_place
@@ -42,14 +43,14 @@ class Answer:
     person: str | None = None  # the name; None for a stranger
     person_id: int | None = None
     samples: tuple[int, ...] = ()  # numbers of the new samples
-    learned: tuple[FaceKey, ...] = field(default=(), repr=False)  # the faces of the new samples
+    learned: tuple[FaceKey, ...] = field(default=(), repr=False)  # faces of `samples`, in the same order
     removed: tuple[tuple[int, NewSample], ...] = field(default=(), repr=False)  # removed samples with their owners
     new_person_id: int | None = None  # number of a person who was not enrolled before
     denials: tuple[tuple[int, FaceKey], ...] = ()  # new denials: the person's number and the face
-    withdrawn: tuple[tuple[int, FaceKey], ...] = ()  # denials that were withdrawn, likewise
+    withdrawn: tuple[tuple[int, FaceKey], ...] = ()  # withdrawn denials: the person's number and the face
     strangers: tuple[tuple[int, FaceKey], ...] = ()  # new strangers: the stranger's number and the face
     forgotten: tuple[NewSample, ...] = field(default=(), repr=False)  # strangers that were forgotten
-    split: GroupSplit | None = None  # the division of a group whose faces are of several people
+    split: GroupSplit | None = None  # how a group with faces of several people was divided; None if none was
 
 
 def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str, *, force: bool = False) -> Answer:
@@ -69,9 +70,9 @@ def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str,
     force
         Whether to accept a face that is unlike the person, or more similar to somebody else.
     """
-    key = FaceKey.from_photo(photo, _face_at(photo, face_number))
+    key = FaceKey.from_photo(photo, face_at(photo, face_number))
     if read_photo_file(photo.path).content_hash != photo.content_hash:
-        raise PhotoError(f"{printable(photo.path)} has changed since it was scanned: scan it again")
+        raise PhotoError(changed_photo_message(photo.path))
     gallery = bank.open_gallery(create=True)
     before = _PriorState.of(gallery, name)
     others = [sample for sample in gallery.samples_at(key) if name_key(sample.person) != name_key(name)]
@@ -111,11 +112,13 @@ def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) 
     removed: tuple[tuple[int, NewSample], ...] = ()
     denied: list[tuple[int, FaceKey]] = []
     for photo, face_number in faces:
-        face = _face_at(photo, face_number)
+        face = face_at(photo, face_number)
         key = FaceKey.from_photo(photo, face)
         if len(faces) == 1:
-            own = [sample for sample in gallery.samples_at(key) if name_key(sample.person) == name_key(person.name)]
-            removed = _remove_samples(gallery, own)
+            samples = gallery.samples_at(key)
+            removed = _remove_samples(
+                gallery, [sample for sample in samples if name_key(sample.person) == name_key(person.name)]
+            )
         try:
             if gallery.deny(person.name, key, face.embedding):
                 denied.append((person.id, key))
@@ -143,7 +146,7 @@ def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> An
     removed: tuple[tuple[int, NewSample], ...] = ()
     try:
         for photo, face_number in faces[:_STRANGER_FACES]:
-            face = _face_at(photo, face_number)
+            face = face_at(photo, face_number)
             key = FaceKey.from_photo(photo, face)
             removed += _remove_samples(gallery, gallery.samples_at(key))
             stranger_id, is_new = gallery.remember_stranger(_stranger(photo, face))
@@ -165,25 +168,29 @@ def is_remembered(gallery: Gallery, photo: Photo, face: Face) -> bool:
 def name_group(
     album: Album,
     bank: GalleryAccess,
-    number: int,
+    group_number: int,
     name: str,
     *,
     force: bool = False,
     key: str | None = None,
-    without: Collection[int] = (),
+    excluded_ids: Collection[int] = (),
 ) -> Answer:
     """Name a group of faces, and return the answer: see `Album.name_group` for the parameters and errors.
+
+    `excluded_ids` are the numbers in the scan of faces to leave out.
 
     Unless `force` is set, the answer is refused if a face of the group is somebody else's sample already. Therefore,
     if several threads name a group, one of them succeeds.
     """
     gallery = bank.open_gallery(create=True)
     with album.naming:
-        other = None if force else owner_of(album.scan_file, gallery, number, besides=name, without=without)
-        if other is not None:
-            return Answer(False, f"these faces are {printable(other)} already", other)
+        owner = None
+        if not force:
+            owner = owner_of(album.scan_file, gallery, group_number, ignored_person=name, excluded_ids=excluded_ids)
+        if owner is not None:
+            return Answer(False, f"these faces are {printable(owner)} already", owner)
         before = _PriorState.of(gallery, name)
-        named = album.name_group(number, name, force=force, key=key, without=without)
+        named = album.name_group(group_number, name, force=force, key=key, without=excluded_ids)
         answer = before.add_changes(gallery, Answer(bool(named.samples), "", named.person))
     if not named.samples:
         _restore(gallery, answer)
@@ -195,7 +202,7 @@ def name_group(
 
 
 def leave_out(
-    album: Album, gallery: Gallery, answer: Answer, group: int, others: Mapping[int, tuple[Photo, int]]
+    album: Album, gallery: Gallery, answer: Answer, group_number: int, others: Mapping[int, tuple[Photo, int]]
 ) -> Answer:
     """Take faces to which an answer does not apply out of a group, and return the answer with that change.
 
@@ -205,12 +212,12 @@ def leave_out(
     ----------
     album, gallery
         The album of the group, and the gallery to change.
-    answer, group
+    answer, group_number
         The answer about the remaining faces, and the group's number.
     others
         The faces to take out, by their numbers in the scan: photo, and face number from 1.
     """
-    split = split_group(album.scan_file, group, others.keys())
+    split = split_group(album.scan_file, group_number, others.keys())
     name = answer.person if answer.samples else None
     denied = Answer(True, "") if name is None else deny_faces(gallery, others.values(), name)
     return replace(
@@ -352,7 +359,7 @@ def _denials_by_id(gallery: Gallery, name: str) -> dict[int, FaceKey]:
 def _strangers(gallery: Gallery) -> dict[int, NewSample]:
     """Return all strangers by number, in the form in which they can be remembered again."""
     with gallery.snapshot():
-        present, vectors = gallery.stranger_faces(), gallery.strangers().matrix
+        present, embeddings = gallery.stranger_faces(), gallery.strangers().matrix
     return {
         stranger.id: NewSample(
             box=stranger.face.box,
@@ -364,19 +371,11 @@ def _strangers(gallery: Gallery) -> dict[int, NewSample]:
             quarter_turns=stranger.face.quarter_turns,
             taken_at=None,
             thumbnail=None,
-            vectors={"plain": vector},
+            vectors={"plain": embedding},
             picture_hash=stranger.face.picture_hash,
         )
-        for stranger, vector in zip(present, vectors, strict=True)
+        for stranger, embedding in zip(present, embeddings, strict=True)
     }
-
-
-def _face_at(photo: Photo, face_number: int) -> Face:
-    if not 1 <= face_number <= len(photo.faces):
-        raise UsageError(
-            f"{printable(photo.path)} has no face {face_number}: choose one of its {len(photo.faces)} faces"
-        )
-    return photo.faces[face_number - 1]
 
 
 def _stranger(photo: Photo, face: Face) -> NewSample:

@@ -1,4 +1,4 @@
-"""Small upright pictures of scanned photos and of faces in them, without metadata."""
+"""Scanned photos read again, and small upright pictures of them and of their faces, without metadata."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facebank.media import encode_thumbnail, read_photo, turn_photo
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from facebank.types import DecodedPhoto, Photo
+    from facebank.types import DecodedPhoto, Face, Photo
 
 _QUALITY = 75  # JPEG quality of a whole photo, low because many are shown side by side
 
@@ -30,8 +30,22 @@ def read_unchanged(path: str, quarter_turns: int, content_hash: str, picture_has
     """
     photo = read_photo(path)
     if photo.content_hash != content_hash and (picture_hash is None or photo.picture_hash != picture_hash):
-        raise PhotoError(f"{printable(path)} has changed since it was scanned: scan again")
+        raise PhotoError(changed_photo_message(path))
     return turn_photo(photo, quarter_turns)
+
+
+def changed_photo_message(path: str) -> str:
+    """Return the message for a photo whose content has changed since it was scanned."""
+    return f"{printable(path)} has changed since it was scanned: scan again"
+
+
+def face_at(photo: Photo, face_number: int) -> Face:
+    """Return a face of a scanned photo by its number, from 1; raises `UsageError` if there is no such face."""
+    if not 1 <= face_number <= len(photo.faces):
+        raise UsageError(
+            f"{printable(photo.path)} has no face {face_number}: choose one of its {len(photo.faces)} faces"
+        )
+    return photo.faces[face_number - 1]
 
 
 def photo_picture(photo: Photo, side: int) -> bytes:
@@ -58,11 +72,8 @@ def face_picture(photo: Photo, face_number: int, side: int) -> bytes:
     side
         Largest length of the longer side, in pixels.
     """
-    if not 1 <= face_number <= len(photo.faces):
-        raise UsageError(
-            f"{printable(photo.path)} has no face {face_number}: choose one of its {len(photo.faces)} faces"
-        )
-    return encode_thumbnail(_upright(photo), photo.faces[face_number - 1].box, side)
+    face = face_at(photo, face_number)
+    return encode_thumbnail(_upright(photo), face.box, side)
 
 
 def _upright(photo: Photo) -> DecodedPhoto:

@@ -32,7 +32,7 @@ class Question:
     """A group of faces or a single face, with the people that it may show."""
 
     key: str  # ``group-NUMBER-FACE`` or ``face-HASH-NUMBER``
-    group: int | None  # number of the group; None for a single face
+    group_number: int | None  # None for a single face
     faces: tuple[tuple[Photo, int], ...]  # identified photos and the faces' numbers from 1; the most typical first
     face_count: int  # number of the group's faces that are not samples
     candidates: tuple[Candidate, ...]  # up to three people, the likeliest first
@@ -129,22 +129,23 @@ class Questions:
         counts = Counter(name for name in names if name is not None)
         return counts.most_common(1)[0][0] if counts else None
 
-    def members(self, question: Question, most: int) -> dict[int, tuple[Photo, int]]:
-        """Return up to `most` faces of a question's group that are not samples, the most typical first.
+    def members(self, question: Question, max_count: int) -> dict[int, tuple[Photo, int]]:
+        """Return up to `max_count` faces of a question's group that are not samples, the most typical first.
 
         The photo and the face number from 1 of each, by its number in the scan. Empty for a single face.
         """
-        if question.group is None:
+        if question.group_number is None:
             return {}
-        return self._without_owners(dict(self._locate(self._all_groups().get(question.group, [])[:most])))
+        face_ids = self._all_groups().get(question.group_number, [])[:max_count]
+        return self._without_owners(dict(self._locate(face_ids)))
 
     def reload_groups(self, question: Question, *, is_settled: bool) -> None:
         """Read the groups again after faces were taken out of a question's group; `is_settled` if it is answered."""
         with self._lock:
             self._groups = None
-            face_ids = self._all_groups().get(question.group or 0)
+            face_ids = self._all_groups().get(question.group_number or 0)
             if face_ids and is_settled:
-                self._settled.add(f"group-{question.group}-{face_ids[0]}")
+                self._settled.add(f"group-{question.group_number}-{face_ids[0]}")
 
     def count(self) -> int:
         """Return the approximate number of open questions."""
@@ -185,16 +186,16 @@ class Questions:
             for face_id, (photo, face_number) in self._locate(face_ids[:MAX_GROUP_FACES])
         }
         is_open = self._is_open_alone if len(face_ids) == 1 else _is_open
-        open_faces = {face_id: place for face_id, place in typical.items() if is_open(*place)}
+        open_faces = {face_id: face for face_id, face in typical.items() if is_open(*face)}
         if not typical or 2 * len(open_faces) < len(typical):
             return None
-        places = tuple(open_faces.values())
+        faces = tuple(open_faces.values())
         return Question(
             key,
             number,
-            places,
+            faces,
             self._count_unowned(typical, face_ids),
-            _likeliest(places),
+            _likeliest(faces),
             tuple(open_faces),
             group_key(face_ids),
         )
@@ -209,9 +210,9 @@ class Questions:
         checked = dict(self._locate(face_ids[:MAX_DENIED]))
         return len(face_ids) - len(checked) + len(self._without_owners(checked))
 
-    def _without_owners(self, places: dict[int, tuple[Photo, int]]) -> dict[int, tuple[Photo, int]]:
+    def _without_owners(self, faces: dict[int, tuple[Photo, int]]) -> dict[int, tuple[Photo, int]]:
         gallery = self._bank.gallery
-        return {face_id: place for face_id, place in places.items() if owner_in_photo(*place, gallery) is None}
+        return {face_id: face for face_id, face in faces.items() if owner_in_photo(*face, gallery) is None}
 
     def _face_question(self, key: str) -> Question | None:
         for photo, face_number in self._find_face(key):
@@ -233,10 +234,9 @@ class Questions:
         ]
 
     def _is_open_alone(self, photo: Photo, face_number: int) -> bool:
-        """Return whether a single face is asked about: unless it is known, or exactly it is remembered as a stranger's.
+        """Return whether a single face is asked about: it is not known, and not itself remembered as a stranger's.
 
-        Similarity to a stranger does not suffice: 4 % of other people's faces are similar to one of 50 strangers
-        (measured on LFW).
+        Similarity to a stranger does not suffice, because it is too common (docs/albums.md).
         """
         face = photo.faces[face_number - 1]
         return face.decision is not Decision.KNOWN and not is_remembered(self._bank.gallery, photo, face)

@@ -58,7 +58,7 @@ def find_photo(album: Album, name: str) -> Photo:
 def test_the_next_question_reflects_the_last_answer(album: Album, bank: FaceBank, questions: Questions) -> None:
     first = questions.next()
     assert first is not None
-    assert first.group == 1
+    assert first.group_number == 1
     assert first.face_count == 3  # Barack
     assert first.candidates == ()
     answer = name_group(album, bank, 1, "Barack")
@@ -176,14 +176,14 @@ def test_faces_taken_out_of_a_group_are_asked_about_separately(
 ) -> None:
     question = questions.next()
     assert question is not None
-    assert question.group is not None
+    assert question.group_number is not None
     members = questions.members(question, 50)
     first_id, *other_ids = members
     left_out = {first_id: members[first_id]}
-    named = name_group(album, bank, question.group, "Barack", without=left_out.keys())
-    answer = leave_out(album, bank.gallery, named, question.group, left_out)
+    named = name_group(album, bank, question.group_number, "Barack", excluded_ids=left_out.keys())
+    answer = leave_out(album, bank.gallery, named, question.group_number, left_out)
     assert len(answer.samples) == 2
-    assert album.scan_file.groups()[question.group] == other_ids
+    assert album.scan_file.groups()[question.group_number] == other_ids
     assert [first_id] in album.scan_file.groups().values()
     (face,) = [face for face in find_photo(album, Path(members[first_id][0].path).name).faces if face.face_number == 1]
     assert face.person is None  # the name was denied although the face is similar
@@ -197,7 +197,7 @@ def test_faces_taken_out_of_a_group_are_asked_about_separately(
     assert album.scan_file.told_apart() == []
     assert max(map(len, album.scan_file.groups().values())) == 3
     with pytest.raises(UsageError, match="no face of group 1 would remain"):
-        name_group(album, bank, 1, "Barack", without=members.keys())
+        name_group(album, bank, 1, "Barack", excluded_ids=members.keys())
 
 
 def open_questions(questions: Questions) -> Iterator[Question]:
@@ -279,7 +279,7 @@ def test_undoing_answers_in_reverse_order_restores_everything(album: Album, bank
         (face_id, *others) = album.scan_file.groups()[1]
         photo, face_index = album.scan_file.locate_face(face_id)
         left_out = {face_id: (photo, face_index + 1)} if others else {}
-        answer = name_group(album, bank, 1, random_name(), force=True, without=left_out.keys())
+        answer = name_group(album, bank, 1, random_name(), force=True, excluded_ids=left_out.keys())
         return leave_out(album, bank.gallery, answer, 1, left_out) if answer.accepted else answer
 
     actions: tuple[Callable[[], Answer], ...] = (

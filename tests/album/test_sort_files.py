@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facebank.album.sort.files import copy_file, digest_of, link_file, move_file
+from facebank.album.sort.files import content_hash_of, copy_file, link_file, move_file
 from facebank.storage.folders import FileLocation, OpenFolder, open_location
 
 TransferFile = Callable[[FileLocation, FileLocation], None]
@@ -56,7 +56,7 @@ def test_a_copy_keeps_times_and_permissions(tmp_path: Path, folder: OpenFolder) 
     copy_file(FileLocation(folder, "source"), FileLocation(folder, "target"))
     status = (tmp_path / "target").stat()
     assert (status.st_mtime_ns, status.st_mode & 0o777) == (10**18 + 1, 0o640)
-    assert digest_of(FileLocation(folder, "target")) == digest_of(FileLocation(folder, "source"))
+    assert content_hash_of(FileLocation(folder, "target")) == content_hash_of(FileLocation(folder, "source"))
 
 
 def test_a_link_that_replaces_a_folder_is_not_followed(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 MAX_FACES = 10_000
-"""Maximum number of faces that are grouped, evenly spaced over the scan; they take a second or two of one core."""
+"""Maximum number of faces that are grouped, evenly spaced over the scan, because time grows with their square."""
 
 MIN_FACES = 2
 """Minimum number of a person's faces; a single face may be a passer-by or a false detection."""
@@ -48,6 +48,6 @@ def album_people(stored: StoredFaces, thresholds: Thresholds) -> FloatArray:
     sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
     sums = np.zeros((len(sizes), embeddings.shape[1]))
     np.add.at(sums, labels, embeddings * stored.qualities[good, None])
-    people = np.flatnonzero(sizes >= MIN_FACES)
-    people = people[np.argsort(-sizes[people], kind="stable")]
-    return normalized(sums[people]).astype(np.float32)
+    large = np.flatnonzero(sizes >= MIN_FACES)
+    large = large[np.argsort(-sizes[large], kind="stable")]
+    return normalized(sums[large]).astype(np.float32)

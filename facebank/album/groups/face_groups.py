@@ -32,9 +32,8 @@ class Group:
     number: int  # from 1, the largest; stable until faces are grouped again
     faces: tuple[int, ...]  # numbers of the faces in the scan, the most typical first
     photos: int  # number of their photos
-    # dates of the first and last photo, by cameras' dates if there are any; None if unknown
-    first_taken: datetime | None
-    last_taken: datetime | None
+    first_taken: datetime | None  # date of the first photo, by cameras' dates if there are any; None if unknown
+    last_taken: datetime | None  # date of the last photo, as of `first_taken`
     camera_dated: bool = False  # whether the dates are cameras'
 
     @property
@@ -127,17 +126,28 @@ def group_key(face_ids: Sequence[int]) -> str:
     return hashlib.sha256(",".join(map(str, sorted(face_ids))).encode()).hexdigest()[:16]
 
 
-def faces_of(scan_file: ScanFile, group: int, key: str | None = None) -> list[int]:
+def faces_of(scan_file: ScanFile, group_number: int, key: str | None = None) -> list[int]:
     """Return the numbers in the scan of the faces of a group, the most typical first.
 
     Raises `GroupNotFoundError` if the group does not exist, or its `Group.key` is not `key`.
     """
-    face_ids = scan_file.groups().get(group)
-    if face_ids is None:
-        raise GroupNotFoundError(f"there is no group {group}: 'facebank cluster' lists the groups")
+    face_ids = _faces_in(scan_file.groups(), group_number)
     if key is not None and key != group_key(face_ids):
-        raise GroupNotFoundError(f"group {group} has changed because faces were grouped again: list the groups again")
+        raise GroupNotFoundError(
+            f"group {group_number} has changed because faces were grouped again: list the groups again"
+        )
     return face_ids
+
+
+def _faces_in(groups: Mapping[int, list[int]], group_number: int) -> list[int]:
+    if group_number not in groups:
+        raise GroupNotFoundError(f"there is no group {group_number}: 'facebank cluster' lists the groups")
+    return groups[group_number]
+
+
+def no_face_left_error(group_number: int) -> UsageError:
+    """Return the error for leaving out all faces of a group."""
+    return UsageError(f"no face of group {group_number} would remain: leave out fewer faces")
 
 
 def _table(stored: StoredFaces, indices: NDArray[np.int64], told_apart: list[tuple[int, int]]) -> FaceTable:
@@ -169,22 +179,21 @@ class GroupSplit:
     told_apart: tuple[tuple[int, int], ...]  # newly recorded pairs of faces of different people
 
 
-def split_group(scan_file: ScanFile, group: int, taken: Collection[int]) -> GroupSplit:
+def split_group(scan_file: ScanFile, group_number: int, taken_ids: Collection[int]) -> GroupSplit:
     """Move faces of a group, given by their numbers, to a new group, and record that they are another person's.
 
     Raises `GroupNotFoundError` (the group does not exist) or `UsageError` (all of its faces would be taken out).
     """
     groups = scan_file.groups()
-    if group not in groups:
-        raise GroupNotFoundError(f"there is no group {group}: 'facebank cluster' lists the groups")
-    kept = tuple(face_id for face_id in groups[group] if face_id not in taken)
-    others = tuple(face_id for face_id in groups[group] if face_id in taken)
+    face_ids = _faces_in(groups, group_number)
+    kept = tuple(face_id for face_id in face_ids if face_id not in taken_ids)
+    taken = tuple(face_id for face_id in face_ids if face_id in taken_ids)
     if not kept:
-        raise UsageError(f"no face of group {group} would remain: leave out fewer faces")
-    new = scan_file.tell_apart(product(kept[:_MAX_APART], others))
-    if others:
-        scan_file.keep_groups({**groups, group: kept, max(groups) + 1: others})
-    return GroupSplit(tuple(groups[group]), kept, others, tuple(new))
+        raise no_face_left_error(group_number)
+    new_pairs = scan_file.tell_apart(product(kept[:_MAX_APART], taken))
+    if taken:
+        scan_file.keep_groups({**groups, group_number: kept, max(groups) + 1: taken})
+    return GroupSplit(tuple(face_ids), kept, taken, tuple(new_pairs))
 
 
 def rejoin_group(scan_file: ScanFile, split: GroupSplit) -> bool:

@@ -1,4 +1,4 @@
-"""Naming a group: its best and most varied faces become samples of a person."""
+"""Naming of groups: the best and most varied faces of a group become samples of a person."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.groups.face_groups import faces_of
+from facebank.album.groups.face_groups import faces_of, no_face_left_error
 from facebank.errors import GroupNamedError, PersonNotFoundError, PhotoError, UsageError
 from facebank.gallery import FaceKey, name_key, normalize_name
 from facebank.gallery.same_face import is_same_place
@@ -43,7 +43,7 @@ class NamedGroup:
     samples: tuple[int, ...] = ()  # numbers of the new samples
 
 
-def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> list[int]:
+def choose_varied(embeddings: FloatArray, qualities: FloatArray, max_count: int) -> list[int]:
     """Return the indices of the best and most varied faces of a person.
 
     The first choice is the most typical face of good quality. Each further one is the least similar to those chosen,
@@ -55,23 +55,23 @@ def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> l
         L2-normalized ``float32`` of shape ``(N, D)``, N > 0, of one person.
     qualities
         0..1, ``float32`` of shape ``(N,)``.
-    most
+    max_count
         Maximum number of faces.
 
     Returns
     -------
     list[int]
-        Up to `most` indices, the first choice first.
+        Up to `max_count` indices, the first choice first.
 
     Examples
     --------
     >>> import numpy as np
     >>> embeddings = np.array([[1, 0], [1, 0], [0.8, 0.6]], dtype=np.float32)
-    >>> choose_varied(embeddings, np.ones(3, dtype=np.float32), most=2)
+    >>> choose_varied(embeddings, np.ones(3, dtype=np.float32), max_count=2)
     [0, 2]
     """
     chosen = [int(np.argmax(embeddings @ (embeddings * qualities[:, None]).sum(axis=0) * qualities))]
-    while len(chosen) < min(most, len(embeddings)):
+    while len(chosen) < min(max_count, len(embeddings)):
         similarities = (embeddings @ embeddings[chosen].T).max(axis=1)
         gains = (1 - similarities) * qualities
         gains[chosen] = -np.inf
@@ -82,26 +82,23 @@ def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> l
 def name_group(
     scan_file: ScanFile,
     engine: Engine,
-    group: int,
+    group_number: int,
     person: str,
     *,
     gallery: Gallery | None,
     make_gallery: Callable[[], Gallery],
     force: bool = False,
     key: str | None = None,
-    without: Collection[int] = (),
+    excluded_ids: Collection[int] = (),
     progress: Progress = SILENT,
 ) -> NamedGroup:
-    """Enroll the best and most varied faces of a group.
-
-    Raises `GroupNotFoundError` (the group does not exist or has another key), `UsageError` (it is unlike the person, or
-    all of its faces are in `without`) or `InvalidNameError` (the name is not allowed).
+    """Enroll the best and most varied faces of a group, and return the enrolled and the refused photos.
 
     Parameters
     ----------
     scan_file, engine
         The scan, and its pack's engine, which embeds the faces again.
-    group, person
+    group_number, person
         The group's number, and the name; an enrolled person of this name gets more samples.
     gallery
         The gallery with whose people the faces are compared; None if it does not exist yet.
@@ -111,20 +108,24 @@ def name_group(
         Whether to enroll faces that are unlike the person's samples, or more similar to somebody else.
     key
         The expected `Group.key`, which detects that faces were grouped again; None to trust the number.
-    without
+    excluded_ids
         Numbers in the scan of faces to leave out.
     progress
         Advanced with each photo that was read.
 
-    Returns
-    -------
-    NamedGroup
-        The enrolled and the refused photos.
+    Raises
+    ------
+    GroupNotFoundError
+        The group does not exist, or has another key.
+    InvalidNameError
+        The name is not allowed.
+    UsageError
+        The group is unlike the person, or all of its faces are left out.
     """
     name = normalize_name(person)
-    face_ids = [face_id for face_id in faces_of(scan_file, group, key) if face_id not in without]
+    face_ids = [face_id for face_id in faces_of(scan_file, group_number, key) if face_id not in excluded_ids]
     if not face_ids:
-        raise UsageError(f"no face of group {group} would remain: leave out fewer faces")
+        raise no_face_left_error(group_number)
     stored = scan_file.face_table()
     rows = np.searchsorted(stored.face_ids, face_ids)
     embeddings, qualities = stored.embeddings[rows], stored.qualities[rows]
@@ -132,7 +133,7 @@ def name_group(
     if not force:
         judged = likely[:: math.ceil(len(face_ids) / _MAX_JUDGED)]
         guarded = [_guarded_face(scan_file, face_ids[index], embeddings[index]) for index in judged.tolist()]
-        likely = np.delete(likely, judged[_refused_faces(gallery, engine, group, name, guarded)])
+        likely = np.delete(likely, judged[_refused_faces(gallery, engine, group_number, name, guarded)])
     chosen = likely[choose_varied(embeddings[likely], qualities[likely], MAX_SAMPLES)]
     progress.begin("Reading photos", len(chosen))
     samples: dict[str, NewSample] = {}
@@ -154,29 +155,34 @@ def name_group(
     return NamedGroup(name, tuple(samples), refused, new)
 
 
-def require_unnamed(scan_file: ScanFile, gallery: Gallery, group: int) -> None:
+def require_unnamed(scan_file: ScanFile, gallery: Gallery, group_number: int) -> None:
     """Raise `GroupNamedError` if a face of a group is somebody's sample."""
-    person = owner_of(scan_file, gallery, group)
+    person = owner_of(scan_file, gallery, group_number)
     if person is not None:
         raise GroupNamedError(
-            f"group {group} is {printable(person)} already: list the groups again, somebody may have named it meanwhile"
+            f"group {group_number} is {printable(person)} already: list the groups again, somebody may have named it "
+            "meanwhile"
         )
 
 
 def owner_of(
-    scan_file: ScanFile, gallery: Gallery, group: int, besides: str | None = None, without: Collection[int] = ()
+    scan_file: ScanFile,
+    gallery: Gallery,
+    group_number: int,
+    ignored_person: str | None = None,
+    excluded_ids: Collection[int] = (),
 ) -> str | None:
     """Return the first person who has a sample among the faces of a group; None if there is none.
 
-    The person `besides` is ignored, and so are the faces `without`, given by their numbers in the scan.
+    Samples of `ignored_person` do not count, nor do faces in `excluded_ids`, given by their numbers in the scan.
     """
-    other = None if besides is None else name_key(besides)
-    for face_id in scan_file.groups().get(group, ()):
-        if face_id in without:
+    ignored_key = None if ignored_person is None else name_key(ignored_person)
+    for face_id in scan_file.groups().get(group_number, ()):
+        if face_id in excluded_ids:
             continue
         photo, index = scan_file.locate_face(face_id)
         for sample in gallery.samples_at(FaceKey.from_photo(photo, photo.faces[index])):
-            if name_key(sample.person) != other:
+            if name_key(sample.person) != ignored_key:
                 return sample.person
     return None
 
@@ -187,7 +193,7 @@ def _guarded_face(scan_file: ScanFile, face_id: int, embedding: FloatArray) -> G
 
 
 def _refused_faces(
-    gallery: Gallery | None, engine: Engine, group: int, person: str, faces: Sequence[GuardedFace]
+    gallery: Gallery | None, engine: Engine, group_number: int, person: str, faces: Sequence[GuardedFace]
 ) -> list[int]:
     """Return the indices of faces that enrollment would refuse; raises `UsageError` if that is half of them or more."""
     if gallery is None:
@@ -202,7 +208,9 @@ def _refused_faces(
         reason = f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {similarity:.2f})"
     else:
         reason = f"is not {printable(person)}: {judgments[refused[0]].detail}"
-    raise UsageError(f"group {group} {reason}: choose another name, or use --force if it is {printable(person)} anyway")
+    raise UsageError(
+        f"group {group_number} {reason}: choose another name, or use --force if it is {printable(person)} anyway"
+    )
 
 
 def _add_sample(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from facebank.storage.folders import FileLocation
 
 
-def digest_of(location: FileLocation) -> str:
+def content_hash_of(location: FileLocation) -> str:
     """Return the SHA-256 of a file, in hex."""
     with location.read() as file:
         return sha256_of(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from facebank.album.sort.entries import Entry, SortMode
-from facebank.album.sort.files import copy_file, digest_of, link_file, move_file, stored_picture_hash
+from facebank.album.sort.files import content_hash_of, copy_file, link_file, move_file, stored_picture_hash
 from facebank.album.sort.journal import SortJournal
 from facebank.errors import StorageError
 from facebank.storage.concurrency import uninterrupted
@@ -77,8 +77,8 @@ def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
             entries = [Entry(plan.mode, str(source), str(step.target), step.content_hash, step.person, picture)]
             for sidecar in step.sidecars:
                 source = sidecar.source
-                digest = digest_of(FileLocation(source_location.folder, source.name))
-                entries.append(Entry(sidecar_mode, str(source), str(sidecar.target), digest, step.person))
+                content_hash = content_hash_of(FileLocation(source_location.folder, source.name))
+                entries.append(Entry(sidecar_mode, str(source), str(sidecar.target), content_hash, step.person))
             journal.write(entries)
             with open_location(plan.out, step.target, create=True) as target_location:
                 for entry in entries:
@@ -126,7 +126,7 @@ def _finish(entry: Entry, folder: Path, out: Path, *, from_start: bool = False) 
         if source.is_same_location(target):
             return False  # a link has made both folders the same, so there is nothing to finish
         if target.is_taken:
-            if digest_of(target) != entry.content_hash:
+            if content_hash_of(target) != entry.content_hash:
                 return False
             if entry.mode is SortMode.MOVE and _holds(source, entry):
                 source.remove()
@@ -138,7 +138,7 @@ def _finish(entry: Entry, folder: Path, out: Path, *, from_start: bool = False) 
 
 
 def _holds(location: FileLocation, entry: Entry) -> bool:
-    return location.is_taken and digest_of(location) == entry.content_hash
+    return location.is_taken and content_hash_of(location) == entry.content_hash
 
 
 def remove_sort_leftovers(journal: JournalContent) -> None:

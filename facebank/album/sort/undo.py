@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.sort.entries import Entry, SortMode, is_photo_or_sidecar
-from facebank.album.sort.files import digest_of, matches_picture, move_file, stored_picture_hash
+from facebank.album.sort.files import content_hash_of, matches_picture, move_file, stored_picture_hash
 from facebank.album.sort.journal import JOURNAL, lock_journal
 from facebank.album.sort.run import remove_sort_leftovers
 from facebank.album.tags.sidecars import SUFFIX, own_sidecars, sidecar_of
@@ -125,7 +125,7 @@ class _SortedPhoto:
             sidecars = _sidecars_beside(location, target)
             if is_present and location is not None:
                 self._require_same(location)
-                if is_back and original is not None and digest_of(original) != digest_of(location):
+                if is_back and original is not None and content_hash_of(original) != content_hash_of(location):
                     raise _KeptFileError(
                         f"{printable(entry.target)} is kept, because {printable(entry.source)} is another file now: "
                         f"{_FREE_PATH}"
@@ -199,7 +199,7 @@ class _SortedPhoto:
     def _require_same(self, location: FileLocation, *, alone: bool = False) -> None:
         """Raise `_KeptFileError` unless a file is the sorted photo, with unchanged metadata if `alone`."""
         name = printable(self.entry.target)
-        if digest_of(location) != self.entry.content_hash and not self._is_rewritten(location):
+        if content_hash_of(location) != self.entry.content_hash and not self._is_rewritten(location):
             if not self._has_picture(location):
                 raise _KeptFileError(f"{name} is kept, because it has changed since it was sorted: {_KEEP_OR_DELETE}")
             if alone:
@@ -210,7 +210,7 @@ class _SortedPhoto:
             raise _KeptFileError(f"{name} is kept, because it is not a photo: delete it if it is not needed")
 
     def _is_same(self, location: FileLocation) -> bool:
-        if digest_of(location) == self.entry.content_hash:
+        if content_hash_of(location) == self.entry.content_hash:
             return True
         return self._is_rewritten(location) or self._has_picture(location)
 
@@ -221,12 +221,12 @@ class _SortedPhoto:
     def _is_rewritten(self, location: FileLocation) -> bool:
         """Return whether facebank wrote the file, and nobody has changed it since."""
         path = Path(self.entry.target).with_name(location.name)
-        return (str(path), digest_of(location)) in self.journal.rewritten
+        return (str(path), content_hash_of(location)) in self.journal.rewritten
 
     def _is_as_sorted(self, sidecar: FileLocation) -> bool:
         """Return whether a sidecar is unchanged since it was sorted."""
         recorded = {Path(entry.target).name: entry.content_hash for entry in self.sidecars}
-        return sidecar.name in recorded and digest_of(sidecar) == recorded[sidecar.name]
+        return sidecar.name in recorded and content_hash_of(sidecar) == recorded[sidecar.name]
 
     def _original_path_of(self, sidecar: FileLocation) -> Path:
         """Return the path of a sidecar beside the original."""
@@ -236,7 +236,7 @@ class _SortedPhoto:
 
     def _require_free(self, sidecar: FileLocation, path: Path) -> None:
         with _try_open_location(self.folder, path) as existing:
-            if existing is not None and existing.is_taken and digest_of(existing) != digest_of(sidecar):
+            if existing is not None and existing.is_taken and content_hash_of(existing) != content_hash_of(sidecar):
                 name, other = printable(str(sidecar.path)), printable(str(path))
                 raise _KeptFileError(
                     f"{name} and its photo are kept, because {other} is another file now: {_FREE_PATH}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.groups.naming import MAX_SAMPLES
-from facebank.album.sort.sort_notes import SortNotes
+from facebank.album.sort.rewrites import RewriteRecorder
 from facebank.album.tags.importing import TagOffer, enroll_tags, read_tags
 from facebank.album.tags.removing import remove_name
 from facebank.album.tags.writing import TaggedPhoto, tag_photo
@@ -49,20 +49,20 @@ def write_album_tags(
     options = replace(options, folders=NamedFolders(places))
     recorded = set[Path]()
     tags = WrittenNames(scan_file, bank.gallery)
-    with SortNotes(bank.gallery) as notes:
+    with RewriteRecorder(bank.gallery) as recorder:
         for photo in photos:
             if is_bucket_url(photo.path):
                 yield TaggedPhoto(photo.path, (), bucket_file_message(photo.path), ())
                 continue
             with uninterrupted():  # else a photo could be written and not recorded
-                notes.remember_hashes(Path(photo.path), photo.content_hash)
+                recorder.remember_hashes(Path(photo.path), photo.content_hash)
                 if not options.dry_run and any(face.person for face in photo.faces):
                     _note_place(bank, Path(photo.path), places, recorded)
                 tagged = tag_photo(photo, options, tags)
                 if not options.dry_run:
                     remaining = None if tagged.error is not None else tagged.remaining
                     tags.keep(photo, tagged.content_hash, remaining)
-                    notes.record(tagged.files)
+                    recorder.record(tagged.files)
             yield tagged
 
 

@@ -206,10 +206,10 @@ class RegionView:
         indices = [matched[face_index] for matched in self.region_of_face.values() if face_index in matched]
         return [self.regions[index] for index in indices if self.regions[index].name]
 
-    def names_another(self, face_index: int, person: str, known: AbstractSet[int]) -> bool:
+    def names_another(self, face_index: int, person: str, named_indices: AbstractSet[int]) -> bool:
         """Return whether a region of another face, or of none, has the person's name.
 
-        Names that facebank wrote for faces in `known`, which it can correct, do not count.
+        Names that facebank wrote for the faces `named_indices`, which it can correct, do not count.
         """
         faces = self._face_of_region()
         return any(
@@ -217,7 +217,7 @@ class RegionView:
             and box is not None
             and name_key(region.name) == name_key(person)
             and faces.get(index) != face_index
-            and not (region.is_by_facebank and faces.get(index) in known)
+            and not (region.is_by_facebank and faces.get(index) in named_indices)
             and not (index not in faces and self._is_inside(face_index, box))
             for index, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
         )

@@ -48,7 +48,10 @@ def own_sidecars(path: Path) -> list[Path]:
 
 
 def has_unique_stem(path: Path) -> bool:
-    """Return whether a photo's ``photo.xmp`` cannot belong to another file, such as a raw file of the same name."""
+    """Return whether a photo's ``photo.xmp`` cannot belong to another file, such as a raw file of the same name.
+
+    False if the photo's folder cannot be read.
+    """
     with suppress(OSError):
         return not any(
             other.stem == path.stem and other.name != path.name and other.suffix.lower() != SUFFIX and other.is_file()

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.album.pictures import changed_photo_message
 from facebank.album.tags.region_views import RegionView, TurnFinder
 from facebank.album.tags.regions import Box, PhotoFrame, Vocabulary, face_boxes, frame_of, unturn_box
 from facebank.album.tags.sidecars import has_unique_stem, sidecar_of
@@ -128,7 +129,7 @@ def tag_photo(photo: Photo, options: TagOptions, tags: WrittenNames) -> TaggedPh
         xmp = read_photo_xmp(Path(photo.path))
         is_as_scanned = xmp.file.content_hash == photo.content_hash
         if not is_as_scanned and photo.picture_hash != picture_hash_of_photo(xmp.file, xmp.header):
-            raise XmpError(f"{printable(photo.path)} has changed since it was scanned: scan again")
+            raise XmpError(changed_photo_message(photo.path))
         if is_as_scanned and options.into_photos and not options.dry_run:
             tags.learn_picture(photo, photo.picture_hash or picture_hash_of_photo(xmp.file, xmp.header))
         tagged = _tag(photo, wanted, xmp, options, tags, denied=denied)
@@ -235,9 +236,12 @@ def _has_changes(plans: Sequence[TaggedFace]) -> bool:
 
 
 def _plan(
-    face_index: int, person: str, target: RegionView, views: Sequence[RegionView], known: AbstractSet[int]
+    face_index: int, person: str, target: RegionView, views: Sequence[RegionView], named_indices: AbstractSet[int]
 ) -> TaggedFace:
-    """Return the action for a face in the target document, in view of all documents about the photo."""
+    """Return the action for a face in the target document, in view of all documents about the photo.
+
+    `named_indices` are the faces that get a name.
+    """
     face_number, index = face_index + 1, target.region_of_face[Vocabulary.MWG].get(face_index)
     named = [region for view in views for region in view.named_regions(face_index)]
     if not person:
@@ -246,7 +250,7 @@ def _plan(
         region.name for region in named if not region.is_by_facebank and name_key(region.name) != name_key(person)
     )
     other = next(others, None)
-    if other is None and any(view.names_another(face_index, person, known) for view in views):
+    if other is None and any(view.names_another(face_index, person, named_indices) for view in views):
         other = person
     if other is not None:
         return TaggedFace(face_number, person, Action.CONFLICT, other)

@@ -39,7 +39,7 @@ class TagMarks:
     """The marks of a gallery's names."""
 
     key: bytes | None  # 32 bytes; None for a read-only gallery without a key
-    people: frozenset[str]  # `name_key` of each person
+    name_keys: frozenset[str]  # `name_key` of each person
 
     @classmethod
     def of(cls, gallery: Gallery) -> Self:
@@ -71,7 +71,7 @@ class TagMarks:
         if key in denied:
             return True
         mark = self.mark(region.name)
-        return key not in self.people and mark is not None and region.mark == mark
+        return key not in self.name_keys and mark is not None and region.mark == mark
 
 
 def _read_key(gallery: Gallery) -> bytes | None:

@@ -133,15 +133,17 @@ def _apply_answer(memory: PageMemory, caller: Caller, body: AnswerBody) -> tuple
         return "The faces were grouped again meanwhile.", None
     if not answer.accepted:
         raise RequestError(409, "NotLearned", f"nothing was learned: {answer.detail}")
-    if excluded and question.group is not None:
+    if excluded and question.group_number is not None:
         try:
-            answer = leave_out(memory.service.album, memory.service.bank.gallery, answer, question.group, excluded)
+            answer = leave_out(
+                memory.service.album, memory.service.bank.gallery, answer, question.group_number, excluded
+            )
         except Exception:
             take_back(memory.service.bank, answer, memory.service.album)  # learn and exclude, or neither
             raise
     if body.answer != "no":
         memory.questions.settle(body.key)
-    if excluded and question.group is not None:
+    if excluded and question.group_number is not None:
         memory.questions.reload_groups(question, is_settled=body.answer != "no")
     photos = [photo.content_hash for photo, _ in (*question.faces, *excluded.values())]
     face_count = question.face_count - len(excluded)
@@ -166,17 +168,17 @@ def _learn(
         members = memory.questions.members(question, MAX_DENIED)
         all_places = [place for face_id, place in members.items() if face_id not in excluded]
         return deny_faces(bank.gallery, all_places or places, body.name)
-    if question.group is None:
+    if question.group_number is None:
         ((photo, face_number),) = question.faces
         return confirm_face(bank, photo, face_number, body.name, force=body.force)
     return name_group(
         memory.service.album,
         bank,
-        question.group,
+        question.group_number,
         body.name,
         force=body.force,
         key=question.group_key,
-        without=excluded.keys(),
+        excluded_ids=excluded.keys(),
     )
 
 

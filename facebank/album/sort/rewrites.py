@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _OpenJournal:
-    """An open journal, and the hashes of its files."""
+    """A journal that is open for writing, with the files that it records."""
 
     journal: SortJournal
-    hashes: dict[str, set[str]]  # recorded SHA-256 in hex, by target
+    content_hashes: dict[str, set[str]]  # recorded SHA-256 in hex, by target
 
 
-class SortNotes:
+class RewriteRecorder:
     """Records in sort journals which files facebank rewrites. Use ``with`` to close the journals.
 
     A file that another program has changed since it was sorted is not recorded: it stays when the sort is undone.
@@ -41,15 +41,15 @@ class SortNotes:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         self._journals: dict[Path, _OpenJournal | None] = {}
-        self._before: dict[str, str | None] = {}
+        self._hashes_before: dict[str, str | None] = {}  # of the last photo's files, by path; None for missing ones
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for opened in self._journals.values():
-            if opened is not None:
-                opened.journal.close()
+        for open_journal in self._journals.values():
+            if open_journal is not None:
+                open_journal.journal.close()
 
     def remember_hashes(self, path: Path, content_hash: str) -> None:
         """Remember the hashes of a photo and its sidecars before they are written.
@@ -63,19 +63,19 @@ class SortNotes:
             sidecars = {
                 str(sidecar): sha256_of(sidecar) if is_file(sidecar) else None for sidecar in possible_sidecars(path)
             }
-            self._before = {str(path): content_hash, **sidecars}
+            self._hashes_before = {str(path): content_hash, **sidecars}
 
     def record(self, paths: Iterable[str]) -> None:
         """Record that files of the last photo passed to `remember_hashes` have been written."""
         for path in paths:
-            opened = self._find_journal(Path(path))
-            if opened is None:
+            open_journal = self._find_journal(Path(path))
+            if open_journal is None:
                 continue
-            hashes, before = opened.hashes.setdefault(path, set()), self._before.get(path, "")
-            if before in hashes or (before is None and not hashes):
-                digest = sha256_of(Path(path))
-                opened.journal.note_rewritten(Path(path), digest)
-                hashes.add(digest)
+            recorded, before = open_journal.content_hashes.setdefault(path, set()), self._hashes_before.get(path, "")
+            if before in recorded or (before is None and not recorded):
+                content_hash = sha256_of(Path(path))
+                open_journal.journal.note_rewritten(Path(path), content_hash)
+                recorded.add(content_hash)
 
     def _find_journal(self, path: Path) -> _OpenJournal | None:
         out = path.parent.parent
@@ -90,10 +90,10 @@ class SortNotes:
         key = journal_key(self._gallery)
         if key is None:
             return None
-        opened = SortJournal.open(out, None, key)
-        journal = read_journal(out, key)
-        hashes = dict[str, set[str]]()
-        recorded = ((entry.target, entry.content_hash) for entry in journal.entries)
-        for target, digest in (*recorded, *journal.rewritten):
-            hashes.setdefault(target, set()).add(digest)
-        return _OpenJournal(opened, hashes)
+        journal = SortJournal.open(out, None, key)
+        content = read_journal(out, key)
+        content_hashes = dict[str, set[str]]()
+        sorted_files = ((entry.target, entry.content_hash) for entry in content.entries)
+        for target, content_hash in (*sorted_files, *content.rewritten):
+            content_hashes.setdefault(target, set()).add(content_hash)
+        return _OpenJournal(journal, content_hashes)
