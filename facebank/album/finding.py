@@ -113,7 +113,9 @@ def photos_of(
     any_of
         Whether one of the people is enough.
     """
-    return sorted(_matches(photos, names, period, any_of), key=lambda photo: (moment(photo.taken_at), photo.path))
+    return sorted(
+        _matches(photos, names, period, any_of), key=lambda photo: (sortable_time(photo.taken_at), photo.path)
+    )
 
 
 def _matches(photos: Iterable[Photo], names: frozenset[str], period: Period, any_of: bool) -> Iterator[FoundPhoto]:
@@ -141,18 +143,32 @@ def _box(face: Face) -> tuple[float, float, float, float]:
     return left, top, right, bottom
 
 
-def moment(taken_at: datetime | None) -> datetime:
+def sortable_time(taken_at: datetime | None) -> datetime:
     """Return a time with a time zone for sorting: UTC if it has none, the latest possible if it is None.
 
     Examples
     --------
     >>> from datetime import datetime
-    >>> moment(datetime(2019, 6, 1)) < moment(None)
+    >>> sortable_time(datetime(2019, 6, 1)) < sortable_time(None)
     True
     """
     if taken_at is None:
         return datetime.max.replace(tzinfo=UTC)
     return taken_at if taken_at.tzinfo else taken_at.replace(tzinfo=UTC)
+
+
+def year_heading(date: datetime | None, *, camera_dated: bool) -> str:
+    """Return the heading for photos of a year; None is the date of photos without one.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> year_heading(datetime(2019, 6, 1), camera_dated=False)
+    "2019, by the files' dates"
+    """
+    if date is None:
+        return "Without a date"
+    return str(date.year) if camera_dated else f"{date.year}, by the files' dates"
 
 
 def _days(text: str) -> tuple[date, date]:

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from facebank.album.confirmed import identify_in_album
-from facebank.album.finding import moment
+from facebank.album.finding import sortable_time
 from facebank.album.scan_version import CachedScanVersion
 from facebank.errors import ScanNotFoundError
 from facebank.operations.identify import decision_basis
@@ -56,12 +56,12 @@ class SeenPhoto:
     face_ids: tuple[int, ...]  # the faces' numbers in the scan, in their order
 
     @property
-    def people(self) -> set[int]:
+    def person_ids(self) -> set[int]:
         """The numbers of the people identified in it."""
         return {face.person_id for face in self.faces if face.person_id is not None}
 
     @property
-    def when(self) -> datetime | None:
+    def plausible_time(self) -> datetime | None:
         """Time it was taken, with a time zone; None if unknown or implausible."""
         taken_at = self.taken_at
         if taken_at is None or not (self.camera_dated or is_plausible(taken_at)):
@@ -76,9 +76,9 @@ class _Lists:
     made_at: float  # seconds of the monotonic clock
     version: int  # of the photos
     photos: Mapping[int, Sequence[SeenPhoto]]  # by number of an identified person, oldest first
-    # faces by number of the most similar person, and all of them, likeliest first
+    uncertain: Sequence[tuple[SeenPhoto, SeenFace]]  # uncertain faces, likeliest first
+    # the same faces by number of the most similar person
     uncertain_by_person: Mapping[int, Sequence[tuple[SeenPhoto, SeenFace]]]
-    uncertain: Sequence[tuple[SeenPhoto, SeenFace]]
     has_unnamed: bool  # whether any face could still be named
 
 
@@ -135,30 +135,30 @@ class AlbumOverview:
     def photos_of(self, person_id: int, other_id: int | None = None) -> Sequence[SeenPhoto]:
         """Return the photos of a person, or of two people together, oldest first; photos of unknown time come last."""
         photos = self._current_lists().photos.get(person_id, ())
-        return photos if other_id is None else [photo for photo in photos if other_id in photo.people]
+        return photos if other_id is None else [photo for photo in photos if other_id in photo.person_ids]
 
-    def find(self, people: Collection[int], period: Period, *, any_of: bool = False) -> list[SeenPhoto]:
+    def find(self, person_ids: Collection[int], period: Period, *, any_of: bool = False) -> list[SeenPhoto]:
         """Return the photos that show all people, or any of them, in the order of `facebank.album.finding.photos_of`.
 
         Parameters
         ----------
-        people
+        person_ids
             Numbers of people.
         period
-            When the photos were taken.
+            The time in which the photos were taken.
         any_of
             Whether one of the people is enough.
         """
-        lists, wanted = self._current_lists(), frozenset(people)
+        lists, wanted = self._current_lists(), frozenset(person_ids)
         searched = wanted if any_of else list(wanted)[:1]
         candidates = {photo.content_hash: photo for person_id in searched for photo in lists.photos.get(person_id, ())}
         return sorted(
             (
                 photo
                 for photo in candidates.values()
-                if (any_of or wanted <= photo.people) and period.holds(photo.taken_at)
+                if (any_of or wanted <= photo.person_ids) and period.holds(photo.taken_at)
             ),
-            key=lambda photo: (moment(photo.taken_at), photo.path),
+            key=lambda photo: (sortable_time(photo.taken_at), photo.path),
         )
 
     def uncertain_faces(self, person_id: int | None = None) -> Sequence[tuple[SeenPhoto, SeenFace]]:
@@ -284,7 +284,7 @@ def _lists_of(photos: Sequence[SeenPhoto], version: int) -> _Lists:
     uncertain_by_person: dict[int, list[tuple[SeenPhoto, SeenFace]]] = defaultdict(list)
     uncertain: list[tuple[SeenPhoto, SeenFace]] = []
     for photo in sorted(photos, key=_order):
-        for person_id in photo.people:
+        for person_id in photo.person_ids:
             by_person[person_id].append(photo)
         uncertain += [(photo, face) for face in photo.faces if _is_nameable(face)]
     uncertain.sort(key=lambda entry: -(entry[1].probability or 0.0))
@@ -292,7 +292,7 @@ def _lists_of(photos: Sequence[SeenPhoto], version: int) -> _Lists:
         if entry[1].likeliest_id is not None:
             uncertain_by_person[entry[1].likeliest_id].append(entry)
     has_unnamed = bool(uncertain) or any(map(_has_unknown, photos))
-    return _Lists(time.monotonic(), version, by_person, uncertain_by_person, uncertain, has_unnamed)
+    return _Lists(time.monotonic(), version, by_person, uncertain, uncertain_by_person, has_unnamed)
 
 
 def _has_unknown(photo: SeenPhoto) -> bool:
@@ -306,5 +306,5 @@ def _is_nameable(face: SeenFace) -> bool:
 
 
 def _order(photo: SeenPhoto) -> tuple[bool, datetime, str]:
-    when = photo.when
-    return when is None, when or datetime.max.replace(tzinfo=UTC), photo.path
+    taken_at = photo.plausible_time
+    return taken_at is None, sortable_time(taken_at), photo.path

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.album.finding import year_heading
 from facebank.album.pictures import face_picture, read_unchanged
 from facebank.errors import PhotoError, StorageError, UsageError
 from facebank.media import encode_thumbnail
@@ -220,11 +221,11 @@ def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, pro
     with new_page(
         target, title, f"<p>{_count_text(photos)}. Names of files lead to the photos on this computer.</p>\n"
     ) as add:
-        for year, of_year in groupby(ordered, _year):
+        for year, year_photos in groupby(ordered, _year):
             add(f"<section>\n<h2>{escape_html(year)}</h2>\n")
-            for month, of_month in groupby(of_year, _month):
+            for month, month_photos in groupby(year_photos, _month):
                 add(f'<h3>{month}</h3>\n<ol class="photos">\n' if month else '<ol class="photos">\n')
-                for photo in of_month:
+                for photo in month_photos:
                     add(_photo_figure(photo, has_picture=remaining > 0))
                     remaining -= 1
                     progress.advance()
@@ -276,10 +277,7 @@ def _date(photo: FoundPhoto) -> datetime | None:
 
 
 def _year(photo: FoundPhoto) -> str:
-    date = _date(photo)
-    if date is None:
-        return "Without a date"
-    return str(date.year) if photo.camera_dated else f"{date.year}, by the files' dates"
+    return year_heading(_date(photo), camera_dated=photo.camera_dated)
 
 
 def _month(photo: FoundPhoto) -> str:
@@ -369,10 +367,10 @@ def _group_section(scan_file: ScanFile, group: Group) -> str:
     return f'<section id="group-{group.number}">\n<h2>{title}</h2>\n<ol class="faces">\n{faces}</ol>\n</section>'
 
 
-def _face_figure(scan_file: ScanFile, face_id: int, name: str) -> str:
+def _face_figure(scan_file: ScanFile, face_id: int, label: str) -> str:
     photo, index = scan_file.locate_face(face_id)
     try:
         picture = face_picture(photo, index + 1, _FACE_SIDE)
     except PhotoError as error:
-        return figure(None, "", f"{name}: {escape_html(str(error))}")
-    return figure(picture, f"Face {name}", f"{name} {link(photo.path)}")
+        return figure(None, "", f"{label}: {escape_html(str(error))}")
+    return figure(picture, f"Face {label}", f"{label} {link(photo.path)}")

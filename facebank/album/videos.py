@@ -53,12 +53,12 @@ class SeenVideo:
     visits: tuple[Visit, ...]  # in the order of their beginnings
 
     @property
-    def people(self) -> set[int]:
+    def person_ids(self) -> set[int]:
         """The numbers of the people identified in it."""
         return {visit.person_id for visit in self.visits}
 
     @property
-    def when(self) -> datetime:
+    def modified_at(self) -> datetime:
         """The modification time of the file, in UTC."""
         try:
             return datetime.fromtimestamp(self.state.modified / 1e9, UTC)
@@ -112,13 +112,13 @@ class VideoOverview:
     def videos_of(self, person_id: int, other_id: int | None = None) -> list[SeenVideo]:
         """Return the videos of a person, or of two people together, oldest first."""
         wanted = {person_id} if other_id is None else {person_id, other_id}
-        videos = [video for video in list(self._videos.values()) if wanted <= video.people]
+        videos = [video for video in list(self._videos.values()) if wanted <= video.person_ids]
         return sorted(videos, key=lambda video: (video.state.modified, video.path))
 
-    def has_track(self, track: int, people: Collection[int]) -> bool:
+    def has_track(self, track: int, person_ids: Collection[int]) -> bool:
         """Return whether a track has the best face of a visit of one of the people."""
         return any(
-            visit.track == track and visit.person_id in people
+            visit.track == track and visit.person_id in person_ids
             for video in list(self._videos.values())
             for visit in video.visits
         )
@@ -159,10 +159,9 @@ class VideoOverview:
             self._current_state = basis, version
             return True
 
-    def _wipe_pictures(self, people: Collection[int]) -> None:
-        gone = {
-            visit.track for video in self._videos.values() for visit in video.visits if visit.person_id not in people
-        }
+    def _wipe_pictures(self, person_ids: Collection[int]) -> None:
+        visits = (visit for video in self._videos.values() for visit in video.visits)
+        gone = {visit.track for visit in visits if visit.person_id not in person_ids}
         if gone:
             self._album.scan_file.videos.wipe_pictures(gone)
 
@@ -209,7 +208,7 @@ def identify_videos(
 def find_videos(
     bank: GalleryAccess,
     album: Album,
-    people: Collection[int],
+    person_ids: Collection[int],
     period: Period,
     settings: DecisionSettings | None = None,
     *,
@@ -221,21 +220,22 @@ def find_videos(
     ----------
     bank, album, settings
         As of `identify_videos`.
-    people
+    person_ids
         Numbers of people.
     period
         The time in which the files were modified.
     any_of
         Whether one of the people is enough.
     """
-    person_ids = {name: person_id for person_id, name in bank.gallery.names().items()}
+    ids_by_name = {name: person_id for person_id, name in bank.gallery.names().items()}
+    wanted = frozenset(person_ids)
     matching: dict[str, SeenVideo] = {}
     for scanned, identities in identify_videos(bank, album, None, settings):
-        video = _seen_video(scanned, identities, person_ids)
-        matches = video.people & frozenset(people)
-        if (matches if any_of else matches == frozenset(people)) and period.holds(video.when):
+        video = _seen_video(scanned, identities, ids_by_name)
+        matches = video.person_ids & wanted
+        if (matches if any_of else matches == wanted) and period.holds(video.modified_at):
             matching.setdefault(video.content_hash, video)
-    return sorted(matching.values(), key=lambda video: (video.when, video.path))
+    return sorted(matching.values(), key=lambda video: (video.modified_at, video.path))
 
 
 def visits_of(video: ScannedVideo, identities: Sequence[Identity], person_ids: Mapping[str, int]) -> tuple[Visit, ...]:

@@ -216,7 +216,7 @@ def missing_shard_records(missing: Mapping[str, Iterable[Shard]]) -> list[Record
 
 def found_video_record(video: SeenVideo, names: Mapping[int, str]) -> Record:
     """Return the JSON object of a found video with the times of each person in `names`, which are by person id."""
-    people = {person_id: names[person_id] for person_id in video.people if person_id in names}
+    people = {person_id: names[person_id] for person_id in video.person_ids if person_id in names}
     return {
         "video": video.path,
         "seconds": round(video.seconds, 3),

@@ -8,12 +8,13 @@ from pathlib import Path
 from threading import Lock
 
 from facebank.errors import UsageError
+from facebank.storage.files import read_reason
 from facebank.storage.text import printable
 
 _MAX_ADDRESS = 4096  # characters
 
 
-def read_address(text: str, option: str) -> str:
+def read_address(text: str, receiver: str) -> str:
     """Return an address, or the first line of the file for ``@FILE``.
 
     Raises `UsageError` if the file cannot be read or has no address. Messages never contain the address.
@@ -22,27 +23,29 @@ def read_address(text: str, option: str) -> str:
     ----------
     text
         The address, or ``@`` and a path.
-    option
-        Name of the option in messages.
+    receiver
+        What has the address, in messages, such as ``the webhook``.
     """
     if not isinstance(text, str):
-        raise UsageError(f"the address of {option} must be text, not {printable(repr(text))}")
+        raise UsageError(f"the address of {receiver} must be text, not {printable(repr(text))}")
     if not text.startswith("@"):
         address = text
     else:
-        name = printable(text[1:])
+        label = printable(text[1:])
         try:
             with Path(text[1:]).open(encoding="utf-8") as file:
                 address = file.readline(_MAX_ADDRESS + 2).rstrip("\r\n")
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-            raise UsageError(f"the address of {option} cannot be read from {name}: {reason}") from error
+            reason = read_reason(error) if isinstance(error, OSError) else "it is not UTF-8 text; save it as UTF-8"
+            raise UsageError(f"the address of {receiver} cannot be read from {label}: {reason}") from error
     if not address:
-        raise UsageError(f"the address of {option} is empty: give a URL, or @FILE")
+        raise UsageError(f"the address of {receiver} is empty: give a URL, or @FILE")
     if len(address) > _MAX_ADDRESS:
-        raise UsageError(f"the address of {option} is longer than {_MAX_ADDRESS:,} characters: use a shorter one")
+        raise UsageError(f"the address of {receiver} is longer than {_MAX_ADDRESS:,} characters: use a shorter one")
     if not address.isprintable() or " " in address:
-        raise UsageError(f"the address of {option} contains spaces or control characters: encode them, a space as %20")
+        raise UsageError(
+            f"the address of {receiver} contains spaces or control characters: encode them, a space as %20"
+        )
     return address
 
 

@@ -63,11 +63,11 @@ class VideoScanPlan:
 class VideoScanReport:
     """The result of a scan for videos."""
 
-    unchanged: int
+    unchanged: int  # number of readable videos that were known and have not changed
     looked_at: int  # number of analyzed videos
     known_by_content: int  # number of new or changed files with a known video: moved, renamed or copied
-    gone: int
-    unreadable: dict[str, str] = field(default_factory=dict)  # reasons by path of unreadable files
+    gone: int  # number of known videos that are missing
+    unreadable: dict[str, str] = field(default_factory=dict)  # errors of unreadable files, by path
 
 
 def scan_videos(
@@ -192,9 +192,8 @@ class _VideoScanner:
                 with Video(path, opened=file) as video:
                     followed = follow_faces(self.engine, video, self.plan, advance)
         except VideoError as error:
-            versions = (
-                video_decoder_versions() if content_hash else None
-            )  # files that cannot be opened are retried each time
+            # files that cannot be opened are retried each time
+            versions = None if content_hash is None else video_decoder_versions()
             scanned = ScannedVideo(path, state, content_hash, error=str(error), readers=versions)
         else:
             scanned = ScannedVideo(path, state, content_hash, followed.position, tuple(_tracks(followed)))

@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from facebank.album.scan.merging import is_inside
 from facebank.album.scan.rows import (
     FaceRow,
     FileStamp,
@@ -106,7 +107,7 @@ class ScanVideos:
         """Return the videos below a folder, or the single one, by path, in order; None for all."""
         with self._tables.reading():
             rows = list(self._tables.whole_table("videos", "id", _video_row, "videos"))
-        inside = sorted((row for row in rows if place is None or _is_inside(row.path, place)), key=lambda row: row.path)
+        inside = sorted((row for row in rows if place is None or is_inside(row.path, place)), key=lambda row: row.path)
         if len({row.path for row in inside}) != len(inside):
             raise SCAN_FILE.damage_error(self._tables.path)
         return {row.path: row for row in inside}
@@ -130,8 +131,8 @@ class ScanVideos:
         `is_wanted` filters the videos before their tracks are read.
         """
         for path, row in self.known().items():
-            is_inside = not places or any(_is_inside(path, place) for place in places)
-            if row.error is None and is_inside and is_wanted(row):
+            is_in_places = not places or any(is_inside(path, place) for place in places)
+            if row.error is None and is_in_places and is_wanted(row):
                 tracks = self._tracks(row)
                 if tracks is not None:
                     yield ScannedVideo(path, row.state, row.content_hash, row.seconds, tracks)
@@ -232,11 +233,6 @@ class ScanVideos:
     def _next(self, table: str) -> int:
         ((number,),) = self._tables.rows(f"SELECT coalesce(max(id), 0) + 1 FROM {table}")  # noqa: S608 - our tables
         return int(number)
-
-
-def _is_inside(path: str, place: str) -> bool:
-    folder = place.rstrip(os.sep) + os.sep
-    return path == place or path.startswith(folder)
 
 
 def _video_row(row: Sequence[object]) -> VideoRow:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from fastapi import APIRouter, Body, Path, Query
 
 from facebank.album.copies import ADVICE, copies_of
+from facebank.album.finding import year_heading
 from facebank.errors import PersonNotFoundError, UsageError
 from facebank.service.access import AdminCaller, ReadCaller, TeachCaller
 from facebank.service.page.memory import MemoryDep
@@ -270,8 +271,8 @@ def _view_of(memory: PageMemory, person_id: int, companion_id: int | None) -> _P
     name = _name(bank, person_id)
     photos, unsure = overview.photos_of(person_id), overview.uncertain_faces(person_id)
     videos = memory.videos.videos_of(person_id)
-    seen_ids = [other for photo in photos for other in photo.people]
-    seen_ids += [other for video in videos for other in video.people]
+    seen_ids = [other for photo in photos for other in photo.person_ids]
+    seen_ids += [other for video in videos for other in video.person_ids]
     companions = Counter(other for other in seen_ids if other != person_id and other in names)
     if companion_id not in names:
         companion_id = None
@@ -295,7 +296,4 @@ def _view_of(memory: PageMemory, person_id: int, companion_id: int | None) -> _P
 
 
 def _year(photo: SeenPhoto) -> str:
-    when = photo.when
-    if when is None:
-        return "Without a date"
-    return str(when.year) if photo.camera_dated else f"{when.year}, by the files' dates"
+    return year_heading(photo.plausible_time, camera_dated=photo.camera_dated)
