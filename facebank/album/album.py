@@ -709,7 +709,7 @@ class Album:
         groups = self.scan_file.groups()
         first, second = (parse_face(name, groups) for name in (one, other))
         if first == second:
-            raise UsageError(f"{printable(one)} and {printable(other)} are the same face")
+            raise UsageError(f"{printable(one)} and {printable(other)} are the same face: name two")
         self.scan_file.tell_apart([(first, second)])
 
     def name_group(

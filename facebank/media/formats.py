@@ -36,12 +36,10 @@ class PhotoFormat:
     name: str
     signature: re.Pattern[bytes]
     suffixes: tuple[str, ...]  # in lower case; only used to find photos in folders
-    # the decoder, a subclass of ``PIL.ImageFile.ImageFile``
-    module: str
-    plugin: str
-    # memory per pixel during decoding, and time per hostile byte, relative to a plain PNG
-    pixel_cost: float = 1.0
-    byte_cost: float = 1.0
+    module: str  # of the decoder
+    plugin: str  # name of the decoder, a subclass of ``PIL.ImageFile.ImageFile``
+    pixel_cost: float = 1.0  # memory per pixel during decoding, relative to a plain PNG
+    byte_cost: float = 1.0  # time per hostile byte, relative to a plain PNG
 
 
 def _format(name: str, signature: bytes, suffixes: str, module: str, plugin: str, **costs: float) -> PhotoFormat:
@@ -167,8 +165,8 @@ def open_image(data: bytes, photo_format: PhotoFormat, label: str) -> ImageFile:
     """Return Pillow's image of a file, its pixels not decoded yet; `label` names it in messages.
 
     Raises `UnsupportedPhotoError` if the decoder is not installed, or if a TIFF starts with a thumbnail, as raw files
-    of cameras do. Pillow's slow Python decoders (a microsecond per pixel, for compressed BMP and PPM of unusual depth)
-    count as unsupported, too. On a damaged file it raises whatever Pillow's plugin raises.
+    of cameras do. Pillow's slow Python decoders (for compressed BMP and PPM of unusual depth) count as
+    unsupported, too. On a damaged file it raises whatever Pillow's plugin raises.
     """
     try:
         module = import_module(photo_format.module)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from facebank.types import DecodedPhoto, FloatArray, RGBImage
 
-_BAND_PIXELS = 512 * 1024  # bands fit the processor's cache: three times as fast as the whole photo at once
+_BAND_PIXELS = 512 * 1024  # a band that fits the processor's cache is converted faster
 _COMMON_WHITES = (1.0, 255.0, 65_535.0)
 _TIFF_BITS_PER_SAMPLE = 258
 _QUARTER_TURNS = (1, 8, 3, 6)  # EXIF orientations for 0 to 3 quarter turns counter-clockwise

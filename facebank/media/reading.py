@@ -68,11 +68,10 @@ _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
 class PhotoLimits:
     """Limits on the size of photos, each 1 or more; raises `UsageError` otherwise."""
 
-    # file size in bytes, checked before the file is opened. One twentieth for AVIF, where Pillow takes a third of a
-    # second for a megabyte of hostile EXIF.
+    # file size in bytes, checked before the file is opened; one twentieth for AVIF, whose EXIF Pillow reads slowly
     max_bytes: int = 256 * 1024 * 1024
-    # width times height, checked from the header before pixels are decoded. Two thirds for WebP, AVIF, HEIC, TIFF and
-    # progressive JPEG, whose pixels need up to 19 bytes of memory each instead of 9.
+    # width times height, checked from the header before pixels are decoded; two thirds for WebP, AVIF, HEIC, TIFF and
+    # progressive JPEG, whose pixels need more memory
     max_pixels: int = 120_000_000
 
     def __post_init__(self) -> None:
@@ -182,9 +181,8 @@ class PhotoHeader:
     """The metadata of a photo's file before its pixels."""
 
     format_name: str  # of `facebank.media.recognize_format`
-    # in pixels, upright
-    width: int
-    height: int
+    width: int  # of the upright photo, in pixels
+    height: int  # of the upright photo, in pixels
     orientation: int  # EXIF's, 1..8, of the stored pixels
     xmp: bytes | None  # the XMP packet, if the decoder found one
 

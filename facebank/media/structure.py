@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_SCANS = 50  # encoders write about ten; even an empty scan takes 60 ms for 80 megapixels
+MAX_SCANS = 50  # encoders write about ten; even an empty scan passes over the whole picture
 MAX_SEGMENTS = 10_000
 MAX_JUNK_BYTES = 65_536
 MAX_HEADER_BYTES = 16 * 1024 * 1024  # Pillow joins a JPEG's EXIF segments one by one, and walks some in Python
@@ -64,8 +64,8 @@ class _FaultError(Exception):
 def jpeg_fault(data: bytes) -> str | None:
     """Return a fault of a JPEG's first picture.
 
-    Every scan of a progressive JPEG passes over the whole picture and may be 30 bytes long: a file of 1 MB can take an
-    hour to decode. Pillow walks segments, and junk between them, byte by byte in Python.
+    Every scan of a progressive JPEG passes over the whole picture and may be a few bytes long, so a small file may take
+    long to decode. Pillow walks segments, and junk between them, byte by byte in Python.
     """
     position, header_end = 2, MAX_JUNK_BYTES
     scans = segments = 0

@@ -48,9 +48,8 @@ class VideoLimits:
     # width times height, checked before frames are decoded. FFmpeg may decode one frame on opening, of at most
     # 268 million pixels.
     max_pixels: int = 40_000_000
-    # stated and actual duration and number of frames
-    max_seconds: float = 24 * 3600.0
-    max_frames: int = 24 * 3600 * 240
+    max_seconds: float = 24 * 3600.0  # stated and actual duration
+    max_frames: int = 24 * 3600 * 240  # stated and actual number of frames
 
     def __post_init__(self) -> None:
         if min(self.max_pixels, self.max_seconds, self.max_frames) <= 0:
@@ -78,11 +77,10 @@ class VideoInfo:
     """A video's properties as stated in its file; 0 if not stated."""
 
     path: str
-    # of the upright frames, in pixels
-    width: int
-    height: int
-    seconds: float
-    frames: int
+    width: int  # of the upright frames, in pixels
+    height: int  # of the upright frames, in pixels
+    seconds: float  # duration
+    frames: int  # number of frames
     rate: float  # mean number of frames per second
 
 

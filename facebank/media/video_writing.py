@@ -77,7 +77,8 @@ class VideoFile:
                 )
             if not self._writer.isOpened():
                 raise StorageError(
-                    f"{printable(str(target))} cannot be written: no permission, no space left, or too large"
+                    f"{printable(str(target))} cannot be written: check the permissions of its folder, the free space "
+                    "and the size of the frames"
                 )
             self._file = stack.pop_all()
 
@@ -121,7 +122,7 @@ class VideoFile:
 
     def _check(self) -> None:
         """Read the file back, because the encoder does not report a full disk."""
-        problem = f"{printable(str(self._target))} cannot be written: no space left"
+        problem = f"{printable(str(self._target))} cannot be written: no space left; make room"
         try:
             with Video(self._part) as video:
                 if self._target.suffix.lower() == ".mp4" and video.info.frames < self._written:

@@ -142,7 +142,7 @@ def count_photos(path: Path, scan_file: ScanFile, places: Sequence[Path | str]) 
 def _require_others(path: Path, sources: Sequence[Path]) -> None:
     """Raise `UsageError` unless there are sources, each named once, and none is the target at `path`."""
     if not sources:
-        raise UsageError("name the scans to merge")
+        raise UsageError("name the scans to merge: scan files, Parquet shards or folders of shards")
     seen = dict[str, Path]()
     for source in sources:
         file = os.path.realpath(source)
@@ -151,5 +151,7 @@ def _require_others(path: Path, sources: Sequence[Path]) -> None:
                 f"{printable(str(source))} is the scan that the others are merged into: name only the others"
             )
         if file in seen:
-            raise UsageError(f"{printable(str(seen[file]))} and {printable(str(source))} are the same scan")
+            raise UsageError(
+                f"{printable(str(seen[file]))} and {printable(str(source))} are the same scan: name it once"
+            )
         seen[file] = source

@@ -146,7 +146,13 @@ def _own_tag(path: str, name: str) -> ImportedTag:
 
 def _offer(photo: Photo, face_index: int, names: Sequence[str]) -> TagOffer | ImportedTag:
     if not names:
-        return ImportedTag(photo.path, None, False, TagReason.NO_NAME, "a face's region has no name")
+        return ImportedTag(
+            photo.path,
+            None,
+            False,
+            TagReason.NO_NAME,
+            "a face's region has no name: name it in the program that wrote it",
+        )
     if len(names) > 1:
         listed = " and ".join(map(printable, names))
         detail = f"a face is named {listed}: use one name in the photo and its sidecars"
@@ -211,7 +217,7 @@ def enroll_tags(
 def _refusals(
     gallery: Gallery, engine: Engine, offers: Sequence[TagOffer], *, force: bool
 ) -> Sequence[ImportedTag | None]:
-    """Return why each face of one person is refused, or None; a name that occurs twice in a photo is refused."""
+    """Return the refusal of each face of one person, or None; a name that occurs twice in a photo is refused."""
     if force:
         return [None] * len(offers)
     counts = Counter(offer.photo.path for offer in offers)

@@ -47,6 +47,8 @@ _EXTENSIONS = f"{{{_MWG}}}Extensions"
 _MAX_NUMBER_LENGTH = 64
 _EMPTY = f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{RDF[1:-1]}"/></x:xmpmeta>'.encode()
 _PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"  # the same in every packet: XMP Specification Part 1, 7.3.2
+_REWRITE = "write it again with the program that wrote it"
+_SHORTEN = "remove some of it with the program that wrote it"
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, with which it begins
@@ -63,28 +65,28 @@ class _InvalidRdfError(Exception):
 class XmpDocument:
     """An XMP document. Use `parse` or `empty`."""
 
-    def __init__(self, tree: Any, name: str, *, has_declaration: bool = False) -> None:
+    def __init__(self, tree: Any, label: str, *, has_declaration: bool = False) -> None:
         self._tree = tree
-        self._name = name
+        self._label = printable(label)
         self._has_declaration = has_declaration
         self._is_new = False
         self._rdf = self._find_rdf()
 
     @classmethod
-    def empty(cls, name: str) -> Self:
-        """Return a document without content; `name` is used in messages."""
-        document = cls.parse(_EMPTY, name)
+    def empty(cls, label: str) -> Self:
+        """Return a document without content; `label` is its name in messages."""
+        document = cls.parse(_EMPTY, label)
         document._is_new = True
         return document
 
     @classmethod
-    def parse(cls, data: bytes, name: str) -> Self:
-        """Return the document of a photo's packet or of a sidecar; `name` is used in messages.
+    def parse(cls, data: bytes, label: str) -> Self:
+        """Return the document of a photo's packet or of a sidecar; `label` is its name in messages.
 
         Raises `XmpError` (it is too large, not XMP, or has a document type declaration) or `MissingDependencyError`
         (lxml is not installed).
         """
-        text = _decode(data, name)
+        text = _decode(data, label)
         has_declaration = text.startswith("<?xml ")
         try:
             from lxml import etree
@@ -99,16 +101,16 @@ class XmpDocument:
             root = etree.fromstring(text.encode(), parser)
         except (etree.XMLSyntaxError, ValueError, UnicodeError) as error:
             reason = printable(" ".join(str(error).split()))[:160]
-            raise XmpError(f"{printable(name)} holds broken XMP: {reason}") from error
+            raise XmpError(f"{printable(label)} holds broken XMP ({reason}): {_REWRITE}") from error
         if sum(1 for _ in root.iter()) > MAX_ELEMENTS:
-            raise XmpError(f"{printable(name)} holds XMP of more than {MAX_ELEMENTS:,} elements")
-        return cls(root.getroottree(), name, has_declaration=has_declaration)
+            raise XmpError(f"{printable(label)} holds XMP of more than {MAX_ELEMENTS:,} elements: {_SHORTEN}")
+        return cls(root.getroottree(), label, has_declaration=has_declaration)
 
     def _find_rdf(self) -> Any:
         root = self._tree.getroot()
         nodes = [root] if root.tag == f"{RDF}RDF" else root.findall(f"{RDF}RDF")
         if len(nodes) != 1:
-            raise XmpError(f"{printable(self._name)} holds XML that is not XMP: it must have one rdf:RDF")
+            raise XmpError(f"{self._label} holds XML that is not XMP, which has one rdf:RDF: {_REWRITE}")
         return nodes[0]
 
     def to_bytes(self) -> bytes:
@@ -285,7 +287,7 @@ class XmpDocument:
             for item in items_of(regions) if regions is not None else ():
                 count += 1
                 if count > MAX_REGIONS:
-                    raise XmpError(f"{printable(self._name)} holds more than {MAX_REGIONS:,} regions")
+                    raise XmpError(f"{self._label} holds more than {MAX_REGIONS:,} regions: {_SHORTEN}")
                 yield item
 
     def _mwg_region(self, item: Any) -> Region:
@@ -332,30 +334,27 @@ class XmpDocument:
     @contextmanager
     def _translate_errors(self, name: str) -> Iterator[None]:
         """Translate invalid RDF, and lxml's error for a character that XML cannot hold, to an `XmpError`."""
-        document = printable(self._name)
         try:
             yield
         except _InvalidRdfError as error:
-            raise XmpError(
-                f"{document} has regions that are not valid RDF: write them again with the program that wrote them"
-            ) from error
+            raise XmpError(f"{self._label} has regions that are not valid RDF: {_REWRITE}") from error
         except ValueError as error:
             raise XmpError(
-                f"{document} cannot hold the name {printable(name)!r}, because XML cannot hold one of its characters: "
-                "rename the person"
+                f"{self._label} cannot hold the name {printable(name)!r}, because XML cannot hold one of its "
+                "characters: rename the person"
             ) from error
 
 
-def _decode(data: bytes, name: str) -> str:
+def _decode(data: bytes, label: str) -> str:
     if len(data) > MAX_BYTES:
-        raise XmpError(f"{printable(name)} holds {len(data):,} bytes of XMP, the limit is {MAX_BYTES:,}")
+        raise XmpError(f"{printable(label)} holds {len(data):,} bytes of XMP, the limit is {MAX_BYTES:,}: {_SHORTEN}")
     encoding = next((code for mark, code in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding).lstrip("\ufeff").strip(" \t\r\n\0")
     except UnicodeDecodeError as error:
-        raise XmpError(f"{printable(name)} holds XMP that is not in Unicode") from error
+        raise XmpError(f"{printable(label)} holds XMP that is not in Unicode: {_REWRITE}") from error
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise XmpError(f"{printable(name)} holds XML with a document type, which XMP never has: it is not read")
+        raise XmpError(f"{printable(label)} holds XML with a document type, which XMP never has: {_REWRITE}")
     return text
 
 

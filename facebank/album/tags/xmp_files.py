@@ -138,16 +138,16 @@ def embed(xmp: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = Non
     limits
         The largest photo to read; None for the default.
     """
-    target, name = Path(os.path.realpath(xmp.path)), printable(str(xmp.path))
+    target, label = Path(os.path.realpath(xmp.path)), printable(str(xmp.path))
     format_name, old_packet = xmp.header.format_name, xmp.packet
     if old_packet is None:
         raise XmpError(
-            f"{name} is a {format_name}, in which XMP is not embedded: write a sidecar instead, without --embed"
+            f"{label} is a {format_name}, in which XMP is not embedded: write a sidecar instead, without --embed"
         )
     if _link_count(target) > 1:
-        raise XmpError(f"{name} is linked to other names, which would keep the old file: write a sidecar instead")
+        raise XmpError(f"{label} is linked to other names, which would keep the old file: write a sidecar instead")
     if not target.stat().st_mode & stat.S_IWUSR:
-        raise XmpError(f"{name} may not be written: write a sidecar instead, or allow it")
+        raise XmpError(f"{label} may not be written: write a sidecar instead, or allow it")
     old, wanted = xmp.file.data, document.to_packet()
     data = replace_packet(old, format_name, old_packet, wanted, str(xmp.path))
 
@@ -220,26 +220,26 @@ def _replace(
     keep_times: bool = False,
 ) -> None:
     """Write a file with the permissions of `like`, check it, and replace the target with it."""
-    name = printable(str(target))
+    label = printable(str(target))
     try:
         with new_file(target) as part:
             part.stream.write(data)
             part.stream.flush()
             _copy_status(part.path, like, keep_times=keep_times)
-            _require_valid(name, check(part.path.read_bytes()), is_unchanged)
+            _require_valid(label, check(part.path.read_bytes()), is_unchanged)
     except OSError as error:
-        raise StorageError(f"{name} cannot be written: {write_reason(error)}") from error
+        raise StorageError(f"{label} cannot be written: {write_reason(error)}") from error
     except (XmpError, StorageError):
         raise
     except PhotoError as error:
-        raise StorageError(f"{name} could not be written correctly and is unchanged: {error}") from error
+        raise StorageError(f"{label} could not be written correctly and is unchanged: {error}") from error
 
 
-def _require_valid(name: str, is_valid: bool, is_unchanged: Callable[[], bool]) -> None:
+def _require_valid(label: str, is_valid: bool, is_unchanged: Callable[[], bool]) -> None:
     if not is_valid:
-        raise StorageError(f"{name} could not be written correctly and is unchanged: check the disk, and try again")
+        raise StorageError(f"{label} could not be written correctly and is unchanged: check the disk, and try again")
     if not is_unchanged():
-        raise StorageError(f"{name} was changed by another program meanwhile and is kept as it is: try again")
+        raise StorageError(f"{label} was changed by another program meanwhile and is kept as it is: try again")
 
 
 def _copy_status(part: Path, like: Path, *, keep_times: bool) -> None:

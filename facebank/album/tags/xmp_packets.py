@@ -45,7 +45,7 @@ class Packet:
     problem: str | None = None  # why no packet can be written, or None
 
 
-def find_packet(data: bytes, format_name: str, name: str) -> Packet | None:
+def find_packet(data: bytes, format_name: str, label: str) -> Packet | None:
     """Return the XMP of a photo.
 
     Raises `XmpError` if the file is damaged.
@@ -54,7 +54,7 @@ def find_packet(data: bytes, format_name: str, name: str) -> Packet | None:
     ----------
     data, format_name
         The whole file, and the name of its format as `facebank.media.PhotoHeader` has it.
-    name
+    label
         The file's name in messages.
 
     Returns
@@ -69,21 +69,21 @@ def find_packet(data: bytes, format_name: str, name: str) -> Packet | None:
         return finder(data)
     except (struct.error, IndexError, zlib.error, _BrokenError) as error:
         raise XmpError(
-            f"{printable(name)} is a damaged {format_name}, whose XMP cannot be found: use another copy"
+            f"{printable(label)} is a damaged {format_name}, whose XMP cannot be found: use another copy"
         ) from error
 
 
-def replace_packet(data: bytes, format_name: str, packet: Packet, xmp: bytes, name: str) -> bytes:
+def replace_packet(data: bytes, format_name: str, packet: Packet, xmp: bytes, label: str) -> bytes:
     """Return a photo with `xmp` in place of the packet that `find_packet` found, all other bytes unchanged.
 
     Raises `XmpError` if the packet has a problem, or `xmp` is too large for a JPEG.
     """
     if packet.problem is not None:
-        raise XmpError(f"{printable(name)} {packet.problem}: {_SIDECAR}")
+        raise XmpError(f"{printable(label)} {packet.problem}: {_SIDECAR}")
     if format_name == "JPEG":
         framed = _JPEG_HEADER + xmp
         if len(framed) > _MAX_SEGMENT_BYTES:
-            raise XmpError(f"{printable(name)} would have more XMP than fits into one packet of a JPEG: {_SIDECAR}")
+            raise XmpError(f"{printable(label)} would have more XMP than fits into one packet of a JPEG: {_SIDECAR}")
         framed = bytes((0xFF, _APP1)) + struct.pack(">H", len(framed) + 2) + framed
         return data[: packet.start] + framed + data[packet.end :]
     if format_name == "PNG":
