@@ -41,11 +41,11 @@ class Answer:
     accepted: bool  # whether the gallery was changed
     detail: str  # the result as a sentence
     person: str | None = None  # the name; None for a stranger
-    person_id: int | None = None
+    person_id: int | None = None  # number of the person; None for a stranger
     samples: tuple[int, ...] = ()  # numbers of the new samples
     learned: tuple[FaceKey, ...] = field(default=(), repr=False)  # faces of `samples`, in the same order
     removed: tuple[tuple[int, NewSample], ...] = field(default=(), repr=False)  # removed samples with their owners
-    new_person_id: int | None = None  # number of a person who was not enrolled before
+    new_person_id: int | None = None  # number of a newly enrolled person; None if nobody was enrolled
     denials: tuple[tuple[int, FaceKey], ...] = ()  # new denials: the person's number and the face
     withdrawn: tuple[tuple[int, FaceKey], ...] = ()  # withdrawn denials: the person's number and the face
     strangers: tuple[tuple[int, FaceKey], ...] = ()  # new strangers: the stranger's number and the face

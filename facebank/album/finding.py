@@ -89,12 +89,12 @@ class FoundPhoto:
     """A found photo with everybody identified in it; other fields are as of `facebank.types.Photo`."""
 
     path: str
-    taken_at: datetime | None
+    taken_at: datetime | None  # None if unknown
     people: tuple[KnownPerson, ...]  # sorted by name
     camera_dated: bool = False
     quarter_turns: int = 0  # counter-clockwise, that made the photo upright, 0..3
     content_hash: str = ""  # SHA-256 of the file's bytes, in hex
-    picture_hash: str | None = None  # SHA-256 of the pixels, in hex
+    picture_hash: str | None = None  # SHA-256 of the pixels, in hex; None if unknown
 
 
 def photos_of(

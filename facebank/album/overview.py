@@ -50,7 +50,7 @@ class SeenPhoto:
 
     path: str
     content_hash: str
-    taken_at: datetime | None
+    taken_at: datetime | None  # None if unknown
     camera_dated: bool
     faces: tuple[SeenFace, ...]
     face_ids: tuple[int, ...]  # the faces' numbers in the scan, in their order

@@ -37,7 +37,7 @@ class Question:
     face_count: int  # number of the group's faces that are not samples
     candidates: tuple[Candidate, ...]  # up to three people, the likeliest first
     face_ids: tuple[int, ...] = ()  # numbers of `faces` in the scan; empty for a single face
-    group_key: str | None = None  # `facebank.album.groups.face_groups.Group.key`
+    group_key: str | None = None  # `facebank.album.groups.face_groups.Group.key`; None for a single face
 
     @property
     def likely_person(self) -> str | None:

@@ -293,7 +293,7 @@ class _Problem(NamedTuple):
 
     def to_error(self, address: BucketURL, participle: str) -> ServiceError:
         """Return the error for a bucket, with advice; `participle` is what it cannot be, such as ``read``."""
-        name = printable(str(address))
+        label = printable(str(address))
         if self.fault is _Fault.MISSING:
             return ServiceError(f"there is no bucket {address.root}: check its name, the service and the account")
         if self.fault is _Fault.NO_CREDENTIALS:
@@ -301,19 +301,19 @@ class _Problem(NamedTuple):
                 ("aws", "AWS_PROFILE") if address.scheme == "s3" else ("gcloud", "GOOGLE_APPLICATION_CREDENTIALS")
             )
             return ServiceError(
-                f"{name} cannot be {participle}: there are no credentials for it, or they are refused "
+                f"{label} cannot be {participle}: there are no credentials for it, or they are refused "
                 f"({printable(self.code)}); set them up as for the command '{tool}', for example with {variable}"
             )
         if self.fault is _Fault.UNREACHABLE:
             variable = "AWS_ENDPOINT_URL" if address.scheme == "s3" else "STORAGE_EMULATOR_HOST"
             return ServiceError(
-                f"{name} cannot be reached ({printable(self.code)}): check the network, and {variable} if it is set; "
+                f"{label} cannot be reached ({printable(self.code)}): check the network, and {variable} if it is set; "
                 "the photos scanned so far are kept, and the next scan continues"
             )
         advice = "give the credentials the right to list the bucket and to read its objects"
         if self.fault is not _Fault.DENIED:
             advice = "check the bucket's region and the service's state, and try again"
-        return ServiceError(f"{name} cannot be {participle}: {self.reason}; {advice}")
+        return ServiceError(f"{label} cannot be {participle}: {self.reason}; {advice}")
 
 
 def _code(error: BaseException) -> str:

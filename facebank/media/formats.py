@@ -101,7 +101,7 @@ class SkippedKind:
     singular: str
     plural: str
     suffixes: tuple[str, ...]  # in lower case
-    signature: re.Pattern[bytes] | None  # of its first bytes
+    signature: re.Pattern[bytes] | None  # of its first bytes; None if only suffixes identify it
 
 
 def _kind(

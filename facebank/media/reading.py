@@ -184,7 +184,7 @@ class PhotoHeader:
     width: int  # of the upright photo, in pixels
     height: int  # of the upright photo, in pixels
     orientation: int  # EXIF's, 1..8, of the stored pixels
-    xmp: bytes | None  # the XMP packet, if the decoder found one
+    xmp: bytes | None  # the XMP packet; None if the decoder found none
 
 
 def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoHeader:
@@ -216,19 +216,19 @@ def read_photo_bytes(data: bytes, label: str = "<bytes>", limits: PhotoLimits = 
 
 
 def _read_file(path: str, limits: PhotoLimits, within: NamedFolders | None) -> tuple[bytes, datetime | None]:
-    name = printable(path)
+    label = printable(path)
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadablePhotoError(f"{name} {_irregular_kind(path, status.st_mode)}")
+            raise UnreadablePhotoError(f"{label} {_irregular_kind(path, status.st_mode)}")
         with Path(path).open("rb") if within is None else within.open_file(path) as file:
             status = os.fstat(file.fileno())
             limits.check_bytes(status.st_size, path)
             data = file.read(status.st_size)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise PhotoNotFoundError(f"there is no photo {name}; check the path") from error
+        raise PhotoNotFoundError(f"there is no photo {label}; check the path") from error
     except OSError as error:
-        raise UnreadablePhotoError(f"{name} cannot be read: {read_reason(error)}") from error
+        raise UnreadablePhotoError(f"{label} cannot be read: {read_reason(error)}") from error
     return data, _modified_at(status.st_mtime)
 
 
@@ -300,15 +300,15 @@ def _translate_errors(photo_format: PhotoFormat, label: str) -> Iterator[None]:
 def _translate_error(error: Exception, photo_format: PhotoFormat, label: str) -> PhotoError:
     from PIL.Image import DecompressionBombError
 
-    name = printable(label)
+    label = printable(label)
     if isinstance(error, DecompressionBombError):
-        return PhotoTooLargeError(f"{name} has a part with too many pixels; use a smaller copy")
+        return PhotoTooLargeError(f"{label} has a part with too many pixels; use a smaller copy")
     if isinstance(error, MemoryError):
-        return PhotoTooLargeError(f"{name} needs more memory than available; use a smaller copy")
+        return PhotoTooLargeError(f"{label} needs more memory than available; use a smaller copy")
     reason = printable(" ".join(str(error).split())) or type(error).__name__
     if len(reason) > _MAX_REASON_LENGTH:
         reason = reason[:_MAX_REASON_LENGTH] + "…"
-    return UnreadablePhotoError(f"{name} is a damaged {photo_format.name}: {reason}; use another copy")
+    return UnreadablePhotoError(f"{label} is a damaged {photo_format.name}: {reason}; use another copy")
 
 
 @contextmanager

@@ -49,8 +49,8 @@ class Broker:
     host: str
     port: int
     is_encrypted: bool
-    user: str | None = field(repr=False)
-    password: str | None = field(repr=False)
+    user: str | None = field(repr=False)  # None to connect without one
+    password: str | None = field(repr=False)  # None without a user, or for a user without one
     prefix: str  # first part of all topics
     label: str  # name in messages, without secrets
 
@@ -140,8 +140,8 @@ class _Session:
 
     began: float = field(default_factory=time.monotonic)
     is_accepted: bool = False
-    refusal: str | None = None
-    subscribed_at: float | None = None
+    refusal: str | None = None  # reason that the broker gave for refusing the connection; None if it did not
+    subscribed_at: float | None = None  # seconds of the monotonic clock; None until the broker has confirmed
     is_ready: bool = False
     messages: dict[str, bytes] = field(default_factory=dict)
     in_flight: int = 0

@@ -172,7 +172,7 @@ class _VideoScanner:
     engine: Engine
     videos: ScanVideos
     plan: VideoPlan
-    within: NamedFolders | None
+    within: NamedFolders | None  # folders out of which no link is followed; None to follow all links
     progress: Progress
 
     def scan(self, path: str, state: FileStamp) -> ScannedVideo | None:

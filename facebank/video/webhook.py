@@ -41,7 +41,7 @@ class Webhook:
     port: int
     is_encrypted: bool
     target: str = field(repr=False)  # path and query
-    authorization: str | None = field(repr=False)
+    authorization: str | None = field(repr=False)  # value of the header; None without a user
     label: str  # name in messages, without secrets
 
 

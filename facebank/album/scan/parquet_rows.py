@@ -67,9 +67,9 @@ class FileRecord(NamedTuple):
     path: str
     state: FileStamp
     status: str  # `SCANNED`, `KNOWN`, `EDITED` or `UNREADABLE`
-    content_hash: str | None  # in hex
-    error: str | None
-    readers: str | None
+    content_hash: str | None  # in hex; None if the file could not be read
+    error: str | None  # None if the photo could be decoded
+    readers: str | None  # None unless decoders failed
     photo: PhotoRow | None  # with the number 0; None unless scanned or edited
 
 

@@ -35,7 +35,8 @@ from facebank.album.scan.parquet_rows import (
 )
 from facebank.album.scan.rows import FaceRow, ShardRow, faces_of, shard_of_values, shard_values
 from facebank.album.scan.scan_file import ScannedFile
-from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, UsageError
+from facebank.album.scan.schema import pack_mismatch_error
+from facebank.errors import ScanFormatError, ScanNotFoundError, UsageError
 from facebank.gallery import PackIdentity
 from facebank.storage.arrow import pyarrow
 from facebank.storage.files import face_file_mode, is_file, new_file, read_reason, translate_write_errors
@@ -377,11 +378,7 @@ def _number(value: str) -> int:
 
 def _require_pack(path: Path, made_by: PackIdentity, pack: PackIdentity | None) -> None:
     if pack is not None and (made_by.digest, made_by.dimension) != (pack.digest, pack.dimension):
-        version = " of another version" if made_by.name == pack.name else ""
-        raise PackMismatchError(
-            f"{_describe(path)} was made with the pack {printable(made_by.name)!r}{version}, not "
-            f"{printable(pack.name)!r}: use that pack, or scan again."
-        )
+        raise pack_mismatch_error(_describe(path), made_by.name, pack, "scan again")
 
 
 def _describe(path: Path) -> str:

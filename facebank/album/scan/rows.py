@@ -91,9 +91,9 @@ class PhotoRow(NamedTuple):
     width: int  # of the upright photo, in pixels
     height: int  # of the upright photo, in pixels
     quarter_turns: int  # counter-clockwise, that made it upright, 0..3
-    taken_at: datetime | None
+    taken_at: datetime | None  # None if unknown
     camera_dated: bool  # whether `taken_at` is a camera's date
-    picture_hash: str | None  # SHA-256 of the pixels, in hex
+    picture_hash: str | None  # SHA-256 of the pixels, in hex; None if unknown
     face_count: int
 
     @classmethod

@@ -151,7 +151,7 @@ class _Folder:
     skipped: tuple[tuple[Path, SkippedKind], ...]
     has_photos: bool  # whether it has a photo, of whichever shard
     is_complete: bool  # whether it is a folder that was listed completely
-    within: NamedFolders | None
+    within: NamedFolders | None  # folders out of which no link is followed; None to follow all links
 
     @classmethod
     def of(cls, root: str, within: NamedFolders | None, shard: Shard | None) -> Self:

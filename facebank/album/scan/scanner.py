@@ -272,18 +272,18 @@ def lock_scan(path: Path, suffix: str = "lock") -> Iterator[None]:
 
     Raises `ScanBusyError` (another process is scanning) or `StorageError` (the folder of the file is not writable).
     """
-    name = printable(str(path))
+    label = printable(str(path))
     with ExitStack() as stack:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             is_locked = stack.enter_context(hold_lock_file(path.with_name(f"{path.name}.{suffix}")))
         except OSError as error:
             raise StorageError(
-                f"The scan {name} cannot be created or changed: {error.strerror}; name a file where you may write with "
-                "--scan-file."
+                f"The scan {label} cannot be created or changed: {error.strerror}; name a file where you may write "
+                "with --scan-file."
             ) from error
         if not is_locked:
             raise ScanBusyError(
-                f"another scan is writing to {name}: wait until it has finished, or name another file with --scan-file"
+                f"another scan is writing to {label}: wait until it has finished, or name another file with --scan-file"
             )
         yield

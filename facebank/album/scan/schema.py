@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from facebank.gallery import PackIdentity
 
 _APPLICATION_ID = 0x46424E53  # FBNS
+_MAX_PACK_NAME = 60  # characters in messages
 _FIRST_TABLES = (
     "CREATE TABLE scan (version INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, "
     "dimension INTEGER NOT NULL)",
@@ -231,11 +232,16 @@ def _check_pack(connection: sqlite3.Connection, path: Path, pack: PackIdentity) 
         raise InvalidValueError("it names no pack")
     pack_name, digest, dimension = rows[0]
     if (digest, dimension) != (pack.digest, pack.dimension):
-        version = " of another version" if pack_name == pack.name else ""
-        raise PackMismatchError(
-            f"The scan {printable(str(path))} was made with the pack {printable(pack_name[:60])!r}{version}, not "
-            f"{printable(pack.name)!r}: use that pack, or remove the file and scan again."
-        )
+        raise pack_mismatch_error(f"The scan {printable(str(path))}", pack_name, pack, "remove the file and scan again")
+
+
+def pack_mismatch_error(label: str, pack_name: str, pack: PackIdentity, advice: str) -> PackMismatchError:
+    """Return the error for a scan, named in messages by `label`, that was made with another pack than `pack`."""
+    version = " of another version" if pack_name == pack.name else ""
+    return PackMismatchError(
+        f"{label} was made with the pack {printable(pack_name[:_MAX_PACK_NAME])!r}{version}, not "
+        f"{printable(pack.name)!r}: use that pack, or {advice}."
+    )
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

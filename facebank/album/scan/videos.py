@@ -71,10 +71,10 @@ class VideoRow(NamedTuple):
     id: int
     path: str
     state: FileStamp
-    content_hash: str | None
-    seconds: float
-    error: str | None
-    readers: str | None
+    content_hash: str | None  # SHA-256 of its bytes, in hex; None if it cannot be read
+    seconds: float  # duration
+    error: str | None  # why it cannot be decoded, or None
+    readers: str | None  # versions of the decoders that failed; None to retry in any case
     track_count: int
 
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 MAX_NAME_LENGTH = 255  # bytes, of most file systems
 _MAX_PATH_LENGTH = 32_768  # characters
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # on Windows
 _UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f/\\]')
 
 
 class SortMode(StrEnum):
-    """How a photo is transferred into a person's folder.
+    """A kind of transfer of photos into people's folders.
 
     Examples
     --------
@@ -89,9 +89,9 @@ def parse_entry(line: dict[str, object], out: Path, folders: Sequence[Path]) -> 
         entry = Entry(SortMode(_text(fields.pop("way"))), **{name: _text(value) for name, value in fields.items()})
     except (TypeError, KeyError, ValueError) as error:
         raise InvalidValueError("it is not an entry") from error
-    if not _DIGEST.fullmatch(entry.content_hash):
+    if not _SHA256.fullmatch(entry.content_hash):
         raise InvalidValueError("it is not an entry")
-    if entry.picture_hash and not _DIGEST.fullmatch(entry.picture_hash):
+    if entry.picture_hash and not _SHA256.fullmatch(entry.picture_hash):
         raise InvalidValueError("it is not an entry")
     if not is_valid_path(entry.source) or not is_valid_path(entry.target):
         raise InvalidValueError("its paths are not absolute and normalized")

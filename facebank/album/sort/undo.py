@@ -198,16 +198,16 @@ class _SortedPhoto:
 
     def _require_same(self, location: FileLocation, *, alone: bool = False) -> None:
         """Raise `_KeptFileError` unless a file is the sorted photo, with unchanged metadata if `alone`."""
-        name = printable(self.entry.target)
+        label = printable(self.entry.target)
         if content_hash_of(location) != self.entry.content_hash and not self._is_rewritten(location):
             if not self._has_picture(location):
-                raise _KeptFileError(f"{name} is kept, because it has changed since it was sorted: {_KEEP_OR_DELETE}")
+                raise _KeptFileError(f"{label} is kept, because it has changed since it was sorted: {_KEEP_OR_DELETE}")
             if alone:
                 raise _KeptFileError(
-                    f"{name} is kept, because its metadata has changed since it was sorted: {_KEEP_OR_DELETE}"
+                    f"{label} is kept, because its metadata has changed since it was sorted: {_KEEP_OR_DELETE}"
                 )
         if not is_photo_or_sidecar(location, by_name=not self.journal.is_signed):
-            raise _KeptFileError(f"{name} is kept, because it is not a photo: delete it if it is not needed")
+            raise _KeptFileError(f"{label} is kept, because it is not a photo: delete it if it is not needed")
 
     def _is_same(self, location: FileLocation) -> bool:
         if content_hash_of(location) == self.entry.content_hash:
@@ -237,9 +237,9 @@ class _SortedPhoto:
     def _require_free(self, sidecar: FileLocation, path: Path) -> None:
         with _try_open_location(self.folder, path) as existing:
             if existing is not None and existing.is_taken and content_hash_of(existing) != content_hash_of(sidecar):
-                name, other = printable(str(sidecar.path)), printable(str(path))
+                label, other_label = printable(str(sidecar.path)), printable(str(path))
                 raise _KeptFileError(
-                    f"{name} and its photo are kept, because {other} is another file now: {_FREE_PATH}"
+                    f"{label} and its photo are kept, because {other_label} is another file now: {_FREE_PATH}"
                 )
 
     def _is_original(self, location: FileLocation) -> bool:

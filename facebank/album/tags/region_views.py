@@ -198,7 +198,7 @@ class RegionView:
 
     @property
     def problem(self) -> str | None:
-        """Why regions cannot be read or added, with the file's name; None if they can."""
+        """The reason, with the file's name, for which regions cannot be read or added; None if they can."""
         return None if self.turn.problem is None else f"{printable(str(self.source.path))} {self.turn.problem}"
 
     def named_regions(self, face_index: int) -> list[Region]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What happens to a face's region, the smallest change first."""
+    """A change of a face's region, the smallest first."""
 
     UNCHANGED = "unchanged"
     ADDED = "added"

@@ -50,8 +50,8 @@ class PhotoXmp:
     file: PhotoFile  # its bytes
     header: PhotoHeader  # its metadata, read without decoding pixels
     packet: Packet | None  # the place of XMP in the file; None for a format in which XMP is not embedded
-    embedded: XmpSource | None  # the packet in the photo
-    extended: XmpSource | None  # Extended XMP in the photo
+    embedded: XmpSource | None  # the packet in the photo; None if it has none
+    extended: XmpSource | None  # Extended XMP in the photo; None if it has none
     sidecars: tuple[XmpSource, ...]  # existing ones; the one that facebank writes comes first
 
     @property
