@@ -8,7 +8,7 @@ decoder, and `facebank.media.cuts` detects shots.
 
 from __future__ import annotations
 
-from facebank.media.annotation import MAX_JPEG_SIDE, LabelPainter, Mark, annotate_photo, draw_marks, is_annotated
+from facebank.media.annotation import MAX_JPEG_SIDE, Mark, annotate_photo, draw_marks, is_annotated
 from facebank.media.buckets import (
     BucketContents,
     ObjectState,
@@ -26,6 +26,7 @@ from facebank.media.formats import (
     recognize_format,
     skipped_message,
 )
+from facebank.media.labels import LabelPainter
 from facebank.media.photo_input import (
     Channels,
     PhotoInput,

@@ -9,7 +9,7 @@ import stat
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,20 +21,19 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.media.formats import PhotoFormat, open_image, recognize_format
+from facebank.media.metadata import Metadata, read_metadata, stored_orientation
 from facebank.media.picture_hash import picture_hash
 from facebank.media.pixels import apply_orientation, to_rgb
 from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, tiff_fault, webp_canvas, webp_fault
 from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
-from facebank.storage.dates import FIRST_PHOTOS, is_plausible
+from facebank.storage.dates import is_plausible
 from facebank.storage.files import read_reason
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from PIL.Image import Image
+    from collections.abc import Iterator
 
     from facebank.storage.folders import NamedFolders
     from facebank.types import RGBImage
@@ -54,14 +53,6 @@ _FILE_KINDS = (
     (stat.S_ISFIFO, "is a named pipe, not a photo"),
     (stat.S_ISSOCK, "is a socket, not a photo"),
 )
-_ORIENTATION = 0x0112
-_EXIF_IFD = 0x8769
-# Date, offset from UTC, fraction of a second: original, digitized, changed (EXIF 2.32, tables 4 and 8).
-_DATE_TAGS = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292), (0x0132, 0x9010, 0x9290))
-_USED_TAGS = frozenset({_ORIENTATION, *(tag for tags in _DATE_TAGS for tag in tags)})
-_MAX_EXIF_BYTES = 1024 * 1024  # a JPEG's has 64 KB
-_DATE = re.compile(r"(\d{4})[:/.-](\d\d?)[:/.-](\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?|(?!\d))", re.ASCII)
-_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +186,7 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
         _check_structure(file.data, photo_format, file.path, limits)
         with _suppress_decoder_warnings(), open_image(file.data, photo_format, file.path) as image:
             limits.check_pixels(image.width, image.height, file.path)
-            orientation, xmp = _stored_orientation(image), image.info.get("xmp")
+            orientation, xmp = stored_orientation(image), image.info.get("xmp")
             is_turned = photo_format.name in _TURNED_BY_DECODER
             width, height = image.size if is_turned or orientation < 5 else image.size[::-1]
     return PhotoHeader(photo_format.name, width, height, orientation, xmp if isinstance(xmp, bytes) else None)
@@ -262,7 +253,7 @@ def _read(data: bytes, label: str, limits: PhotoLimits, modified_at: datetime | 
     )
 
 
-def _decode(data: bytes, photo_format: PhotoFormat, label: str, limits: PhotoLimits) -> tuple[RGBImage, _Metadata]:
+def _decode(data: bytes, photo_format: PhotoFormat, label: str, limits: PhotoLimits) -> tuple[RGBImage, Metadata]:
     limits = limits.divide(photo_format.pixel_cost, photo_format.byte_cost)
     limits.check_bytes(len(data), label)
     _check_structure(data, photo_format, label, limits)
@@ -271,7 +262,7 @@ def _decode(data: bytes, photo_format: PhotoFormat, label: str, limits: PhotoLim
             # all coefficients stay in memory until the last scan
             limits = limits.divide(1.5)
         limits.check_pixels(image.width, image.height, label)
-        metadata = _read_metadata(image)
+        metadata = read_metadata(image)
         # TIFF and HEIC may be larger than their headers state
         limits.check_pixels(image.width, image.height, label)
         return to_rgb(image), metadata
@@ -326,81 +317,3 @@ def _suppress_decoder_warnings() -> Iterator[None]:
     finally:
         with suppress(ValueError):
             filters.remove(rule)
-
-
-@dataclass(frozen=True, slots=True)
-class _Metadata:
-    orientation: int  # EXIF's, 1..8, to be applied to the decoded pixels
-    has_orientation: bool  # whether the file has one
-    taken_at: datetime | None  # aware if EXIF has an offset from UTC, else naive; None without a date
-
-
-def _read_metadata(image: Image) -> _Metadata:
-    """Decode an image's pixels, and return its orientation and date; invalid metadata counts as absent.
-
-    The pixels come first, because EXIF follows them in a PNG, and Pillow turns a TIFF upright while decoding and drops
-    its orientation. Raises whatever Pillow raises if it cannot decode them.
-    """
-    tiff_orientation = _valid_orientation(getattr(image, "tag_v2", {}).get(_ORIENTATION))
-    image.load()
-    tags: dict[int, object] = {}
-    # Pillow may raise any exception on hostile EXIF, and a photo with an invalid date is still readable
-    with suppress(Exception):
-        if len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
-            exif = image.getexif()
-            tags.update(_used_tags(exif))
-            tags.update(_used_tags(exif.get_ifd(_EXIF_IFD)))
-    orientation = _valid_orientation(tags.get(_ORIENTATION))
-    return _Metadata(orientation or 1, (orientation or tiff_orientation) is not None, _taken_at(tags))
-
-
-def _stored_orientation(image: Image) -> int:
-    """Return the EXIF orientation of the pixels in the file, whether or not the decoder applies it."""
-    applied = image.info.get("original_orientation") or getattr(image, "tag_v2", {}).get(_ORIENTATION)
-    orientation = _valid_orientation(applied)
-    with suppress(Exception):
-        if orientation is None and len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
-            orientation = _valid_orientation(image.getexif().get(_ORIENTATION))
-    return orientation or 1
-
-
-def _used_tags(tags: Mapping[int, object]) -> dict[int, object]:
-    # Pillow decodes values on access, and some are long
-    return {tag: tags[tag] for tag in _USED_TAGS if tag in tags}
-
-
-def _valid_orientation(orientation: object) -> int | None:
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else None
-
-
-def _taken_at(tags: Mapping[int, object]) -> datetime | None:
-    for date_tag, offset_tag, fraction_tag in _DATE_TAGS:
-        date = _DATE.match(_text(tags.get(date_tag)))
-        if date is None:
-            continue
-        # cameras without a clock write zeros, some an hour 24: try the next tag
-        with suppress(ValueError):
-            fraction = re.match(r"\d{1,6}", _text(tags.get(fraction_tag)), re.ASCII)
-            year, month, day, hour, minute, second = (int(part or 0) for part in date.groups())
-            if year < FIRST_PHOTOS.year:
-                continue
-            microsecond = int(fraction[0].ljust(6, "0")) if fraction and date[6] else 0
-            offset = _offset(_text(tags.get(offset_tag)))
-            return datetime(year, month, day, hour, minute, second, microsecond, offset)
-    return None
-
-
-def _offset(text: str) -> timezone | None:
-    match = _OFFSET.match(text)
-    if match is None:
-        return UTC if text == "Z" else None
-    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
-    if offset >= timedelta(days=1):
-        return None
-    return timezone(-offset if match[1] == "-" else offset)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    return value.strip(" \0") if isinstance(value, str) else ""

@@ -18,7 +18,7 @@ from PIL import Image, ImageFont
 from facebank.errors import PhotoTooLargeError, StorageError, UsageError
 from facebank.media import Mark, annotate_photo, is_annotated
 from facebank.media import annotation as annotation_module
-from facebank.media.annotation import LabelPainter
+from facebank.media.labels import LabelPainter
 from facebank.types import Decision, DecodedPhoto
 from tests.conftest import PROJECT
 

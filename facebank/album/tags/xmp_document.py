@@ -2,21 +2,28 @@
 
 XMP is untrusted XML. Its size is checked before it is parsed, and a document with a document type declaration, which
 XMP never has (ISO 16684-1, 7.1) and which alone can define entities, is refused.
-
-RDF/XML has several forms for the same data, and programs use all of them: fields as elements or attributes, structures
-with ``rdf:parseType="Resource"`` (ExifTool, exiv2) or with an ``rdf:Description`` inside (Adobe; ISO 16684-1, 7.4 to
-7.9).
 """
 
 from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from facebank.album.tags.rdf import (
+    RDF,
+    InvalidRdfError,
+    drop_field,
+    items_of,
+    list_of,
+    open_struct,
+    set_text,
+    struct_in,
+    text_of,
+)
 from facebank.album.tags.regions import Box, Region, Vocabulary, clip_box
 from facebank.errors import MissingDependencyError, XmpError
 from facebank.storage.text import printable
@@ -28,9 +35,6 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_ELEMENTS = 200_000
 MAX_REGIONS = 1_000
 
-RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_LISTS = (f"{RDF}Bag", f"{RDF}Seq", f"{RDF}Alt")
-_PARSE_TYPE = f"{RDF}parseType"
 _META = "adobe:ns:meta/"
 _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
 _AREA = "http://ns.adobe.com/xmp/sType/Area#"
@@ -56,10 +60,6 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-
-
-class _InvalidRdfError(Exception):
-    """A structure is not valid RDF, so that no field can be added to it."""
 
 
 class XmpDocument:
@@ -186,7 +186,7 @@ class XmpDocument:
         if extensions is not None and text_of(extensions, _ADDED):
             item.getparent().remove(item)
             return
-        drop(item, f"{{{_MWG}}}Name")
+        drop_field(item, f"{{{_MWG}}}Name")
         with self._translate_errors(""):
             self._record_name(item, "", None)
 
@@ -237,7 +237,7 @@ class XmpDocument:
             )
         set_text(extensions, _WRITTEN_NAME, name, nsmap=_PREFIXES)
         if mark is None:
-            drop(extensions, _MARK)
+            drop_field(extensions, _MARK)
         else:
             set_text(extensions, _MARK, mark, nsmap=_PREFIXES)
 
@@ -336,7 +336,7 @@ class XmpDocument:
         """Translate invalid RDF, and lxml's error for a character that XML cannot hold, to an `XmpError`."""
         try:
             yield
-        except _InvalidRdfError as error:
+        except InvalidRdfError as error:
             raise XmpError(f"{self._label} has regions that are not valid RDF: {_REWRITE}") from error
         except ValueError as error:
             raise XmpError(
@@ -371,85 +371,3 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def struct_in(element: Any, field: str) -> Any:
-    """Return the element of a field that contains a structure or a list, or None."""
-    return _body(element).find(field)
-
-
-def text_of(element: Any, field: str) -> str:
-    """Return the text of a field, which is an attribute or an element; empty if absent."""
-    body = _body(element)
-    attribute = body.get(field)
-    if attribute is not None:
-        return str(attribute).strip()
-    child = body.find(field)
-    if child is None:
-        return ""
-    inner = next(items_of(child), None)
-    return str((child if inner is None else inner).xpath("string()")).strip()
-
-
-def list_of(element: Any) -> Any:
-    """Return the list in an element, or None."""
-    return next(element.iterchildren(*_LISTS), None)
-
-
-def items_of(element: Any) -> Iterator[Any]:
-    """Return the items of the list in an element."""
-    items = list_of(element)
-    return iter(()) if items is None else items.iterchildren(f"{RDF}li")
-
-
-def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | None = None) -> None:
-    """Set the text of a field in its present form, or as a new element.
-
-    Raises `ValueError` (XML cannot hold a character of the text) or `_InvalidRdfError`.
-    """
-    from lxml import etree
-
-    body = _body(element)
-    if body.get(field) is not None:
-        body.set(field, text)
-        return
-    node = body.find(field)
-    if node is None:
-        node = etree.SubElement(open_struct(element), field, nsmap=nsmap)
-    for child in list(node):
-        node.remove(child)
-    node.text = text or None  # lxml reads an empty text as None
-
-
-def drop(element: Any, field: str) -> None:
-    """Remove a field in any form; no-op if absent."""
-    body = _body(element)
-    body.attrib.pop(field, None)
-    for child in body.findall(field):
-        body.remove(child)
-
-
-def open_struct(element: Any) -> Any:
-    """Return the element to which a structure's fields can be added.
-
-    Fields that are attributes of the property become elements, because RDF allows no elements beside them. Raises
-    `_InvalidRdfError` if the element has other content.
-    """
-    from lxml import etree
-
-    body = _body(element)
-    if body is not element or body.get(_PARSE_TYPE) == "Resource":
-        return body
-    if len(body) or (body.text or "").strip():
-        raise _InvalidRdfError
-    for name, value in list(body.attrib.items()):
-        if not name.startswith(RDF):
-            del body.attrib[name]
-            etree.SubElement(body, name).text = value
-    body.set(_PARSE_TYPE, "Resource")
-    return body
-
-
-def _body(element: Any) -> Any:
-    inner = element.find(f"{RDF}Description")
-    return element if inner is None else inner
