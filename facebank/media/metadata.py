@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 _EXIF_IFD = 0x8769
 # Date, offset from UTC, fraction of a second: original, digitized, changed (EXIF 2.32, tables 4 and 8).
 _DATE_TAGS = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292), (0x0132, 0x9010, 0x9290))
-_USED_TAGS = frozenset({_ORIENTATION, *(tag for tags in _DATE_TAGS for tag in tags)})
+_USED_TAGS = frozenset({ORIENTATION, *(tag for tags in _DATE_TAGS for tag in tags)})
 _MAX_EXIF_BYTES = 1024 * 1024  # a JPEG's has 64 KB
 _DATE = re.compile(r"(\d{4})[:/.-](\d\d?)[:/.-](\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?|(?!\d))", re.ASCII)
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
@@ -40,7 +40,7 @@ def read_metadata(image: Image) -> Metadata:
     The pixels come first, because EXIF follows them in a PNG, and Pillow turns a TIFF upright while decoding and drops
     its orientation. Raises whatever Pillow raises if it cannot decode them.
     """
-    tiff_orientation = _valid_orientation(getattr(image, "tag_v2", {}).get(_ORIENTATION))
+    tiff_orientation = _valid_orientation(getattr(image, "tag_v2", {}).get(ORIENTATION))
     image.load()
     tags: dict[int, object] = {}
     # Pillow may raise any exception on hostile EXIF, and a photo with an invalid date is still readable
@@ -49,17 +49,17 @@ def read_metadata(image: Image) -> Metadata:
             exif = image.getexif()
             tags.update(_used_tags(exif))
             tags.update(_used_tags(exif.get_ifd(_EXIF_IFD)))
-    orientation = _valid_orientation(tags.get(_ORIENTATION))
+    orientation = _valid_orientation(tags.get(ORIENTATION))
     return Metadata(orientation or 1, (orientation or tiff_orientation) is not None, _taken_at(tags))
 
 
 def stored_orientation(image: Image) -> int:
     """Return the EXIF orientation of the pixels in the file, whether or not the decoder applies it."""
-    applied = image.info.get("original_orientation") or getattr(image, "tag_v2", {}).get(_ORIENTATION)
+    applied = image.info.get("original_orientation") or getattr(image, "tag_v2", {}).get(ORIENTATION)
     orientation = _valid_orientation(applied)
     with suppress(Exception):
         if orientation is None and len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
-            orientation = _valid_orientation(image.getexif().get(_ORIENTATION))
+            orientation = _valid_orientation(image.getexif().get(ORIENTATION))
     return orientation or 1
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, TypeGuard, cast
 import numpy as np
 
 from facebank.errors import UnreadablePhotoError, UsageError
+from facebank.media.metadata import ORIENTATION
 from facebank.media.pixels import to_rgb
 from facebank.media.reading import read_photo, read_photo_bytes
+from facebank.storage.files import read_reason
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto
 
@@ -29,7 +31,6 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 PhotoInput: TypeAlias = "Place | Buffer | BinaryIO | Image | np.ndarray[Any, Any] | DecodedPhoto"
 Channels: TypeAlias = Literal["RGB", "BGR"]
 
-_ORIENTATION = 274  # EXIF
 _SUPPORTED_TYPES = "a path, bytes, a binary file, a Pillow image or a uint8 array of shape (height, width, 3)"
 
 
@@ -116,7 +117,7 @@ def _from_file(file: BinaryIO) -> DecodedPhoto:
     except io.UnsupportedOperation as error:
         raise UnreadablePhotoError(f"{printable(label)} is not open for reading: open it with mode 'rb'") from error
     except (OSError, ValueError) as error:
-        raise UnreadablePhotoError(f"{printable(label)} cannot be read: {error}") from error
+        raise UnreadablePhotoError(f"{printable(label)} cannot be read: {read_reason(error)}") from error
     if not isinstance(data, bytes):
         raise UsageError(f"a photo must be {_SUPPORTED_TYPES}, not a text file: open it with mode 'rb'")
     return read_photo_bytes(data, label)
@@ -126,10 +127,12 @@ def _from_image(image: Image) -> DecodedPhoto:
     from PIL import ImageOps
 
     if 0 in image.size:
-        raise UnreadablePhotoError(f"<image> has no pixels: its size is {image.width} x {image.height}")
+        raise UnreadablePhotoError(
+            f"<image> has no pixels, its size is {image.width} x {image.height}: pass another image"
+        )
     try:
         image.load()
-        has_orientation = _ORIENTATION in image.getexif()
+        has_orientation = ORIENTATION in image.getexif()
         pixels = to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:
         # Pillow decodes here, and its plugins may raise any exception on hostile bytes

@@ -9,9 +9,10 @@ bytes count. Nothing is decoded, and memory is bounded for every input.
 from __future__ import annotations
 
 import hashlib
-import re
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
+
+from facebank.media.structure import JPEG_MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,6 @@ _JPEG_COMMENT, _JPEG_APP0, _JPEG_APP14, _JPEG_APP15 = 0xFE, 0xE0, 0xEE, 0xEF
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
-# A marker that ends a scan's data; not a stuffed zero, restart or fill byte.
-_JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_OMITTED = frozenset(
     (b"tEXt", b"zTXt", b"iTXt", b"tIME", b"eXIf", b"pHYs", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"caBX", b"dSIG")
@@ -137,11 +136,11 @@ def _jpeg_end(file: BinaryIO, position: int) -> int:
     """Return the end of a JPEG's picture; the end of the file if it is truncated."""
     block_start, block = position, b""
     for _ in range(_MAX_MARKERS):
-        marker = _JPEG_MARKER.search(block, position - block_start) if position < block_start + len(block) else None
+        marker = JPEG_MARKER.search(block, position - block_start) if position < block_start + len(block) else None
         while marker is None:
             position = max(position, block_start + len(block) - 1)  # a marker may span two blocks
             block_start, block = position, _block_at(file, position)
-            marker = _JPEG_MARKER.search(block)
+            marker = JPEG_MARKER.search(block)
             if marker is None and len(block) < _BLOCK:
                 return block_start + len(block)
         position = block_start + marker.end()

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _BAND_PIXELS = 512 * 1024  # a band that fits the processor's cache is converted faster
 _COMMON_WHITES = (1.0, 255.0, 65_535.0)
 _TIFF_BITS_PER_SAMPLE = 258
-_QUARTER_TURNS = (1, 8, 3, 6)  # EXIF orientations for 0 to 3 quarter turns counter-clockwise
+TURN_ORIENTATIONS = (1, 8, 3, 6)
+"""EXIF orientations, by the number of quarter turns counter-clockwise."""
+
 _THUMBNAIL_MARGIN = 0.25  # of the box's size, on every side
 _THUMBNAIL_QUALITY = 88
 
@@ -117,7 +119,7 @@ def apply_orientation(pixels: RGBImage, orientation: int) -> RGBImage:
 
 def turn_photo(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
     """Return a photo turned counter-clockwise by `quarter_turns` times 90 degrees; negative is clockwise."""
-    orientation = _QUARTER_TURNS[quarter_turns % 4]
+    orientation = TURN_ORIENTATIONS[quarter_turns % 4]
     return photo if orientation == 1 else replace(photo, pixels=apply_orientation(photo.pixels, orientation))
 
 

@@ -35,7 +35,7 @@ _GIF_EXTENSION, _GIF_PICTURE, _GIF_END = 0x21, 0x2C, 0x3B
 _PPM_BLANK = rb"(?:\s|#[^\r\n]*+[\r\n])++"
 _PPM_HEADER = re.compile(rb"P(4(%b\d+){2}|[56](%b\d+){3})\s" % (_PPM_BLANK, _PPM_BLANK))
 # All markers except those without a length: stuffed zeros, TEM, restart markers, fill bytes.
-_JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
+JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
 
 # Bytes of one value of each field type (TIFF 6.0, section 2; BigTIFF: 16 to 18).
 _TYPE_SIZES = dict(zip((*range(1, 14), 16, 17, 18), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 8, 8, 8), strict=True))
@@ -69,7 +69,7 @@ def jpeg_fault(data: bytes) -> str | None:
     """
     position, header_end = 2, MAX_JUNK_BYTES
     scans = segments = 0
-    while marker := _JPEG_MARKER.search(data, position, len(data) if scans else header_end):
+    while marker := JPEG_MARKER.search(data, position, len(data) if scans else header_end):
         segments += 1
         code = marker[1][0]
         if code == _END_OF_IMAGE:

@@ -134,6 +134,7 @@ def import_album_tags(
     if offers:
         progress.begin("Enrolling", len(offers))
         gallery = bank.open_gallery(create=True)
-        for tag in enroll_tags(gallery, bank.engine, offers, most=MAX_SAMPLES if most is None else most, force=force):
+        max_count = MAX_SAMPLES if most is None else most
+        for tag in enroll_tags(gallery, bank.engine, offers, max_count=max_count, force=force):
             progress.advance()
             yield tag

@@ -110,7 +110,7 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
     views = [RegionView.of(source, frame, boxes, finder) for source in xmp.sources]
     names: dict[int, dict[str, str]] = {}
     unmatched: dict[str, str] = {}
-    ours: dict[str, str] = {}
+    written_by_facebank: dict[str, str] = {}
     for view in views:
         if view.turn.is_unclear:
             yield ImportedTag(photo.path, None, False, TagReason.UNCLEAR_TURN, view.problem or "")
@@ -120,14 +120,14 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
             if not region.is_face:
                 continue
             if region.is_by_facebank and region.name and not own:
-                ours[name_key(region.name)] = region.name
+                written_by_facebank[name_key(region.name)] = region.name
             elif index in matched:
                 names.setdefault(matched[index], {}).setdefault(name_key(region.name), region.name)
             else:
                 unmatched[name_key(region.name)] = region.name
     matched_keys = {key for keys in names.values() for key in keys}
     yield from (_unmatched_tag(photo.path, name) for key, name in unmatched.items() if key not in matched_keys)
-    yield from (_own_tag(photo.path, name) for key, name in ours.items() if key not in matched_keys)
+    yield from (_own_tag(photo.path, name) for key, name in written_by_facebank.items() if key not in matched_keys)
     for face_index, face_names in names.items():
         yield _offer(photo, face_index, [name for key, name in face_names.items() if key])
 
@@ -170,7 +170,7 @@ def enroll_tags(
     engine: Engine,
     offers: Sequence[TagOffer],
     *,
-    most: int = MAX_SAMPLES,
+    max_count: int = MAX_SAMPLES,
     force: bool = False,
 ) -> Iterator[ImportedTag]:
     """Enroll people from the faces that regions name.
@@ -181,7 +181,7 @@ def enroll_tags(
         The gallery, open for writing, and its pack's engine.
     offers
         As `read_tags` yields them.
-    most
+    max_count
         Maximum number of faces to enroll for a person.
     force
         Whether to enroll faces that are unlike the person's others, more similar to somebody else, or one of several in
@@ -192,11 +192,11 @@ def enroll_tags(
     ImportedTag
         The result of each offer, person by person, once it is stored.
     """
-    people: dict[str, list[TagOffer]] = {}
+    offers_by_person: dict[str, list[TagOffer]] = {}
     for offer in offers:
-        people.setdefault(name_key(offer.person), []).append(offer)
+        offers_by_person.setdefault(name_key(offer.person), []).append(offer)
     enroller = Enroller(gallery, engine, force=True)
-    for person_offers in people.values():
+    for person_offers in offers_by_person.values():
         accepted = list[TagOffer]()
         for offer, refusal in zip(person_offers, _refusals(gallery, engine, person_offers, force=force), strict=True):
             if refusal is None:
@@ -205,11 +205,11 @@ def enroll_tags(
                 yield refusal
         embeddings = np.array([offer.face.embedding for offer in accepted], dtype=np.float32)
         qualities = np.array([offer.face.quality for offer in accepted], dtype=np.float32)
-        chosen = choose_varied(embeddings, qualities, most) if accepted else []
+        chosen = choose_varied(embeddings, qualities, max_count) if accepted else []
         for index in chosen:
             yield _enroll(enroller, engine, accepted[index])
         for index in sorted(set(range(len(accepted))) - set(chosen)):
-            detail = f"{most} better or more varied faces are enrolled"
+            detail = f"{max_count} better or more varied faces are enrolled"
             offer = accepted[index]
             yield ImportedTag(offer.photo.path, offer.person, False, TagReason.ENOUGH_OTHERS, detail)
 

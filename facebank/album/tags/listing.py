@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facebank.album.tags.regions import Box, PhotoFrame, Vocabulary, turn_box
+from facebank.album.tags.xmp_document import REWRITE_ADVICE
 from facebank.album.tags.xmp_files import XmpSource, read_photo_xmp
 from facebank.errors import PhotoError
 
@@ -61,10 +62,11 @@ def _list_regions(source: XmpSource, frame: PhotoFrame) -> Iterator[ShownRegion]
         box, problem = None, None
         stated = region.box_in(frame.size_of(turn or frame.orientation))
         if stated is None:
-            problem = "the region's area is missing or invalid"
+            problem = f"the region's area is missing or invalid: {REWRITE_ADVICE}"
         elif turn is None:
             width, height = dimensions or (0, 0)
-            problem = f"it describes a picture of {width:g} x {height:g} pixels, and the photo now has another shape"
+            reason = f"it describes a picture of {width:g} x {height:g} pixels, and the photo now has another shape"
+            problem = f"{reason}: {REWRITE_ADVICE}"
         else:
             x1, y1, x2, y2 = turn_box(stated, turn)
             upright_width, upright_height = frame.upright_size

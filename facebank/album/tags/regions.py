@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from facebank.media.pixels import TURN_ORIENTATIONS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom in fractions of width and height, 0..1."""
 
-_TURN_ORIENTATIONS = (1, 8, 3, 6)  # EXIF orientations, by the number of quarter turns counter-clockwise
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 _LEFT_IS_RIGHT = frozenset((2, 3, 6, 7))
 _TOP_IS_BOTTOM = frozenset((3, 4, 7, 8))
@@ -169,7 +170,7 @@ def unturn_box(box: Box, orientation: int) -> Box:
 
 def face_boxes(photo: Photo) -> list[Box]:
     """Return the boxes of a photo's faces in the upright picture, clipped to it."""
-    orientation = _TURN_ORIENTATIONS[photo.quarter_turns % 4]
+    orientation = TURN_ORIENTATIONS[photo.quarter_turns % 4]
     boxes = []
     for face in photo.faces:
         x1, y1, x2, y2 = (float(edge) for edge in face.box)

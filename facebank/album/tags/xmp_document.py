@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ELEMENTS = 200_000
 MAX_REGIONS = 1_000
+REWRITE_ADVICE = "write it again with the program that wrote it"
 
 _META = "adobe:ns:meta/"
 _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
@@ -51,7 +52,6 @@ _EXTENSIONS = f"{{{_MWG}}}Extensions"
 _MAX_NUMBER_LENGTH = 64
 _EMPTY = f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{RDF[1:-1]}"/></x:xmpmeta>'.encode()
 _PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"  # the same in every packet: XMP Specification Part 1, 7.3.2
-_REWRITE = "write it again with the program that wrote it"
 _SHORTEN = "remove some of it with the program that wrote it"
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -101,7 +101,7 @@ class XmpDocument:
             root = etree.fromstring(text.encode(), parser)
         except (etree.XMLSyntaxError, ValueError, UnicodeError) as error:
             reason = printable(" ".join(str(error).split()))[:160]
-            raise XmpError(f"{printable(label)} holds broken XMP ({reason}): {_REWRITE}") from error
+            raise XmpError(f"{printable(label)} holds broken XMP ({reason}): {REWRITE_ADVICE}") from error
         if sum(1 for _ in root.iter()) > MAX_ELEMENTS:
             raise XmpError(f"{printable(label)} holds XMP of more than {MAX_ELEMENTS:,} elements: {_SHORTEN}")
         return cls(root.getroottree(), label, has_declaration=has_declaration)
@@ -110,7 +110,7 @@ class XmpDocument:
         root = self._tree.getroot()
         nodes = [root] if root.tag == f"{RDF}RDF" else root.findall(f"{RDF}RDF")
         if len(nodes) != 1:
-            raise XmpError(f"{self._label} holds XML that is not XMP, which has one rdf:RDF: {_REWRITE}")
+            raise XmpError(f"{self._label} holds XML that is not XMP, which has one rdf:RDF: {REWRITE_ADVICE}")
         return nodes[0]
 
     def to_bytes(self) -> bytes:
@@ -337,7 +337,7 @@ class XmpDocument:
         try:
             yield
         except InvalidRdfError as error:
-            raise XmpError(f"{self._label} has regions that are not valid RDF: {_REWRITE}") from error
+            raise XmpError(f"{self._label} has regions that are not valid RDF: {REWRITE_ADVICE}") from error
         except ValueError as error:
             raise XmpError(
                 f"{self._label} cannot hold the name {printable(name)!r}, because XML cannot hold one of its "
@@ -352,9 +352,9 @@ def _decode(data: bytes, label: str) -> str:
     try:
         text = data.decode(encoding).lstrip("\ufeff").strip(" \t\r\n\0")
     except UnicodeDecodeError as error:
-        raise XmpError(f"{printable(label)} holds XMP that is not in Unicode: {_REWRITE}") from error
+        raise XmpError(f"{printable(label)} holds XMP that is not in Unicode: {REWRITE_ADVICE}") from error
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise XmpError(f"{printable(label)} holds XML with a document type, which XMP never has: {_REWRITE}")
+        raise XmpError(f"{printable(label)} holds XML with a document type, which XMP never has: {REWRITE_ADVICE}")
     return text
 
 
