@@ -116,7 +116,7 @@ def test_a_packet_has_its_processing_instructions_once() -> None:
 
 def test_invalid_rdf_is_refused_with_the_name_of_the_file() -> None:
     document = parse(with_regions("<rdf:li><mwg-rs:Name>Ada</mwg-rs:Name></rdf:li>"))
-    with pytest.raises(XmpError, match="has regions that are not valid RDF: write them again"):
+    with pytest.raises(XmpError, match="has regions that are not valid RDF: write it again"):
         document.name_region(0, "Grace")
 
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageFont
 
 from facebank.errors import PhotoTooLargeError, StorageError, UsageError
 from facebank.media import Mark, annotate_photo, is_annotated
-from facebank.media import annotation as annotation_module
+from facebank.media import labels as labels_module
 from facebank.media.labels import LabelPainter
 from facebank.types import Decision, DecodedPhoto
 from tests.conftest import PROJECT
@@ -176,11 +176,11 @@ def test_scripts_supported_by_dejavu_are_drawn(name: str) -> None:
     painter = LabelPainter(20)
     font, text = painter._choose_font(name)
     assert text == name
-    assert not annotation_module._missing_letters(name, font)
+    assert not labels_module._missing_letters(name, font)
 
 
 def test_missing_letters_are_drawn_without_accents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(annotation_module, "_SYSTEM_FONTS", ())
+    monkeypatch.setattr(labels_module, "_SYSTEM_FONTS", ())
     _, text = LabelPainter(20)._choose_font("José Ångström 王")
     assert text == "Jose Angstrom 王"
 
