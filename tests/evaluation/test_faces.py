@@ -29,7 +29,7 @@ def cache(engine: Engine, tmp_path: Path) -> Iterator[FaceCache]:
 
 
 @pytest.fixture(scope="session")
-def photos(shared: Path) -> Dataset:
+def dataset(shared: Path) -> Dataset:
     return Dataset("three people", lfw_photos(shared, PEOPLE, 2), pick=Pick.CENTRAL)
 
 
@@ -48,31 +48,31 @@ class FailingEngine:
         raise AssertionError("the networks were used")
 
 
-def test_the_same_person_is_more_similar_than_others(engine: Engine, photos: Dataset) -> None:
-    faces = FaceReader(engine).read(photos)
-    similarities, owners = faces.embeddings @ faces.embeddings.T, photos.owners
+def test_the_same_person_is_more_similar_than_others(engine: Engine, dataset: Dataset) -> None:
+    faces = FaceReader(engine).read(dataset)
+    similarities, owners = faces.embeddings @ faces.embeddings.T, dataset.owners
     same = owners[:, None] == owners
     assert faces.has_face.all()
     assert similarities[same].min() > similarities[~same].max()
 
 
-def test_second_run_embeds_nothing(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
+def test_second_run_embeds_nothing(engine: Engine, cache: FaceCache, dataset: Dataset) -> None:
     progress = Recorder()
-    first = FaceReader(engine, cache).read(photos, progress)
+    first = FaceReader(engine, cache).read(dataset, progress)
     crops = np.stack([FaceReader(engine).crop(first, index) for index in range(2)])
     embedded = FaceReader(engine, cache).embed(crops)
     masked = FaceReader(engine, cache).embed_variant(first, [0, 3], "mask")
     cached_reader = FaceReader(FailingEngine(engine), cache)  # type: ignore[arg-type]
-    second = cached_reader.read(photos, progress)
+    second = cached_reader.read(dataset, progress)
     assert np.array_equal(first.embeddings, second.embeddings)
     assert np.array_equal(embedded, cached_reader.embed(crops))
     assert np.array_equal(masked, cached_reader.embed_variant(second, [0, 3], "mask"))
-    assert progress.advances == 2 * len(photos.photos)
+    assert progress.advances == 2 * len(dataset.photos)
 
 
-def test_aligned_crop_embeds_like_its_photo(engine: Engine, photos: Dataset) -> None:
+def test_aligned_crop_embeds_like_its_photo(engine: Engine, dataset: Dataset) -> None:
     reader = FaceReader(engine)
-    faces = reader.read(photos)
+    faces = reader.read(dataset)
     crop = reader.crop(faces, 0)
     aligned = Dataset("aligned", (DatasetPhoto("a", "A", crop), DatasetPhoto("b", "A", crop)), pick=Pick.ALIGNED)
     aligned_faces = reader.read(aligned)
@@ -80,14 +80,14 @@ def test_aligned_crop_embeds_like_its_photo(engine: Engine, photos: Dataset) -> 
     assert np.array_equal(reader.crop(aligned_faces, 1), crop)
 
 
-def test_region_selects_its_face(engine: Engine, photos: Dataset) -> None:
-    first, second = (read_dataset_photo(photos.photos[index]).pixels for index in (0, 2))
+def test_region_selects_its_face(engine: Engine, dataset: Dataset) -> None:
+    first, second = (read_dataset_photo(dataset.photos[index]).pixels for index in (0, 2))
     both = np.concatenate([first, second], axis=1)
     tagged = tuple(
         DatasetPhoto(str(left), None, both, region=LabeledRegion(left, 0, 250, 250), group="both") for left in (0, 250)
     )
     tagged_faces = FaceReader(engine).read(Dataset("tagged", tagged))
-    untagged_faces = FaceReader(engine).read(photos)
+    untagged_faces = FaceReader(engine).read(dataset)
     similarities = tagged_faces.embeddings @ untagged_faces.embeddings[[0, 2]].T
     assert similarities[0, 0] > 0.95
     assert similarities[1, 1] > 0.95
@@ -116,9 +116,9 @@ def faceless(tmp_path: Path) -> tuple[DatasetPhoto, ...]:
 
 
 def test_photos_without_a_face_are_reported(
-    engine: Engine, photos: Dataset, faceless: tuple[DatasetPhoto, ...]
+    engine: Engine, dataset: Dataset, faceless: tuple[DatasetPhoto, ...]
 ) -> None:
-    faces = FaceReader(engine).read(replace(photos, photos=(*photos.photos[:1], *faceless)))
+    faces = FaceReader(engine).read(replace(dataset, photos=(*dataset.photos[:1], *faceless)))
     assert faces.has_face.tolist() == [True, False, False, False]
     assert [failure.entry for failure in faces.failures] == ["broken", "missing", "gray"]
     assert "no face" in faces.failures[2].reason
@@ -141,20 +141,20 @@ class Blur:
         return replace(photo, pixels=np.asarray(cv2.GaussianBlur(photo.pixels, (0, 0), 30), dtype=np.uint8))
 
 
-def test_change_is_applied_before_detection(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
+def test_change_is_applied_before_detection(engine: Engine, cache: FaceCache, dataset: Dataset) -> None:
     reader = FaceReader(engine, cache)
-    plain, blurred = reader.read(photos), reader.read(photos, change=Blur())
+    plain, blurred = reader.read(dataset), reader.read(dataset, change=Blur())
     assert (
         blurred.has_face.sum() < plain.has_face.sum()
         or (plain.embeddings * blurred.embeddings).sum(axis=1).mean() < 0.5
     )
-    cached = FaceReader(FailingEngine(engine), cache).read(photos, change=Blur())  # type: ignore[arg-type]
+    cached = FaceReader(FailingEngine(engine), cache).read(dataset, change=Blur())  # type: ignore[arg-type]
     assert np.array_equal(cached.embeddings, blurred.embeddings)
-    assert np.array_equal(reader.read(photos).embeddings, plain.embeddings)
+    assert np.array_equal(reader.read(dataset).embeddings, plain.embeddings)
 
 
-def test_subset_of_a_dataset_keeps_its_data(engine: Engine, photos: Dataset) -> None:
-    paired = replace(photos, pairs=(Pair(0, 1, same=True), Pair(0, 2, same=False), Pair(2, 3, same=True)))
+def test_subset_of_a_dataset_keeps_its_data(engine: Engine, dataset: Dataset) -> None:
+    paired = replace(dataset, pairs=(Pair(0, 1, same=True), Pair(0, 2, same=False), Pair(2, 3, same=True)))
     faces = FaceReader(engine).read(paired)
     subset = faces.select(np.array([False, False, True, True, True, True]))
     assert subset.dataset.people == ("Abdullah_Gul", "Ai_Sugiyama")

@@ -113,10 +113,12 @@ def test_paired_difference_is_narrower_than_two_rates() -> None:
     assert gain.interval is not None
     assert gain.value == pytest.approx(better.mean() - hard.mean())
     assert gain.interval[1] < 0
-    own, reference = rate(better, people), rate(hard, people)
-    assert own.interval is not None
-    assert reference.interval is not None
-    unpaired_width = (own.interval[1] - own.interval[0]) + (reference.interval[1] - reference.interval[0])
+    better_rate, hard_rate = rate(better, people), rate(hard, people)
+    assert better_rate.interval is not None
+    assert hard_rate.interval is not None
+    unpaired_width = (better_rate.interval[1] - better_rate.interval[0]) + (
+        hard_rate.interval[1] - hard_rate.interval[0]
+    )
     assert gain.interval[1] - gain.interval[0] < unpaired_width / 1.5
 
 

@@ -82,26 +82,26 @@ def test_threshold_passes_no_more_strangers_than_requested() -> None:
 PIXELS = np.zeros((4, 4, 3), dtype=np.uint8)
 
 
-def album(**families: str) -> Dataset:
+def make_dataset(**families: str) -> Dataset:
     photos = (DatasetPhoto(name, name, PIXELS, traits={"family": family}) for name, family in families.items())
-    return Dataset("album", tuple(photos))
+    return Dataset("relatives", tuple(photos))
 
 
 def test_all_pairs_of_a_family_are_relatives() -> None:
-    dataset = album(a="1", b="1", c="2", d="1", e="", f="")
+    dataset = make_dataset(a="1", b="1", c="2", d="1", e="", f="")
     pairs = relatives_in(dataset, np.random.default_rng(0))
     assert [(pair.first, pair.second) for pair in pairs] == [("a", "b"), ("a", "d"), ("b", "d")]
 
 
 def test_large_family_does_not_outweigh_others() -> None:
-    dataset = album(**{f"p{number:02}": "1" if number < 11 else "2" for number in range(13)})
+    dataset = make_dataset(**{f"p{number:02}": "1" if number < 11 else "2" for number in range(13)})
     pairs = relatives_in(dataset, np.random.default_rng(0))
     assert len(pairs) == 10 + 1
     assert pairs == relatives_in(dataset, np.random.default_rng(0))
 
 
 def test_families_are_connected_components() -> None:
-    dataset = album(a="1", b="1", c="2", d="2", e="", f="")
+    dataset = make_dataset(a="1", b="1", c="2", d="2", e="", f="")
     families = families_of(dataset, [RelatedPair("b", "c"), RelatedPair("e", "nobody")])
     assert len(set(families[:4].tolist())) == 1
     assert len(set(families.tolist())) == 3
@@ -109,4 +109,4 @@ def test_families_are_connected_components() -> None:
 
 def test_no_relatives_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no related people are given"):
-        relatives_in(album(a="1", b="2"), np.random.default_rng(0))
+        relatives_in(make_dataset(a="1", b="2"), np.random.default_rng(0))

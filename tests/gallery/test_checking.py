@@ -48,7 +48,7 @@ def read_rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-def test_an_intact_gallery_has_no_faults(closed_gallery: Path) -> None:
+def test_an_intact_gallery_has_no_damage(closed_gallery: Path) -> None:
     before, progress = closed_gallery.read_bytes(), Recorder()
     result = check_gallery(closed_gallery, progress)
     assert (result.damage, result.is_sealed, progress.done) == ((), True, [len(TABLES)])

@@ -89,11 +89,11 @@ def test_links_and_pipes_are_rejected(other_gallery: Gallery, export_folder: Pat
         check_refused(other_gallery, export_folder, "not a regular file")
 
 
-def set_value(*keys: str | int, to: object) -> Callable[[Any], None]:
+def set_value(*keys: str | int, value: object) -> Callable[[Any], None]:
     def change(record: Any) -> None:
         for key in keys[:-1]:
             record = record[key]
-        record[keys[-1]] = to
+        record[keys[-1]] = value
 
     return change
 
@@ -101,29 +101,29 @@ def set_value(*keys: str | int, to: object) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        set_value("format", to="zip"),
-        set_value("version", to=2),
-        set_value("pack", to=None),
-        set_value("pack", "dimension", to=0.5),
-        set_value("counts", "people", to=-1),
-        set_value("counts", "people", to=2),
-        set_value("counts", "people", to=10**9),
-        set_value("counts", "samples", to=True),
-        set_value("counts", "samples", to=6),
-        set_value("counts", "samples", to=4),
-        set_value("counts", "vectors", to=9),
-        set_value("counts", "vectors", to=9_000_000),
-        set_value("counts", "thumbnails", to=1),
-        set_value("counts", "thumbnails", to=0),
-        set_value("counts", "thumbnail_bytes", to=2**33),
-        set_value("variants", to=["plain"]),
-        set_value("variants", to=["../x", "b", "c"]),
-        set_value("variants", to=["flip", "flip", "flip"]),
-        set_value("files", to={}),
-        set_value("files", "more.jsonl", to={"bytes": 0, "sha256": "ab" * 32}),
-        set_value("files", "people.jsonl", to=7),
-        set_value("files", "people.jsonl", "bytes", to=10**15),
-        set_value("files", "people.jsonl", "sha256", to="x"),
+        set_value("format", value="zip"),
+        set_value("version", value=2),
+        set_value("pack", value=None),
+        set_value("pack", "dimension", value=0.5),
+        set_value("counts", "people", value=-1),
+        set_value("counts", "people", value=2),
+        set_value("counts", "people", value=10**9),
+        set_value("counts", "samples", value=True),
+        set_value("counts", "samples", value=6),
+        set_value("counts", "samples", value=4),
+        set_value("counts", "vectors", value=9),
+        set_value("counts", "vectors", value=9_000_000),
+        set_value("counts", "thumbnails", value=1),
+        set_value("counts", "thumbnails", value=0),
+        set_value("counts", "thumbnail_bytes", value=2**33),
+        set_value("variants", value=["plain"]),
+        set_value("variants", value=["../x", "b", "c"]),
+        set_value("variants", value=["flip", "flip", "flip"]),
+        set_value("files", value={}),
+        set_value("files", "more.jsonl", value={"bytes": 0, "sha256": "ab" * 32}),
+        set_value("files", "people.jsonl", value=7),
+        set_value("files", "people.jsonl", "bytes", value=10**15),
+        set_value("files", "people.jsonl", "sha256", value="x"),
     ],
 )
 def test_manifests_with_wrong_values_are_rejected(
@@ -142,28 +142,28 @@ def test_unreadable_manifests_are_rejected(other_gallery: Gallery, export_folder
 @pytest.mark.parametrize(
     "change",
     [
-        set_value("person", to="Somebody Else"),
-        set_value("person", to=None),
-        set_value("sample", to=77),
-        set_value("sample", to=2),
-        set_value("sample", to="1"),
-        set_value("box", to=[1, 2, 3]),
-        set_value("box", to=[1, 2, 3, "x"]),
-        set_value("box", to=[1, 2, 3, 1e300]),
-        set_value("box", to=[[1, 2], [3]]),
-        set_value("landmarks", to={}),
-        set_value("detection_score", to=None),
-        set_value("quality", to=[]),
-        set_value("source", to=7),
-        set_value("source", to="x" * 40_000),
-        set_value("source", to="x" * 80_000),
-        set_value("content_hash", to="../.."),
-        set_value("quarter_turns", to=4),
-        set_value("quarter_turns", to=1.0),
-        set_value("taken_at", to="yesterday"),
-        set_value("enrolled_at", to=None),
-        set_value("masked", to=1),
-        set_value("camera_dated", to="yes"),
+        set_value("person", value="Somebody Else"),
+        set_value("person", value=None),
+        set_value("sample", value=77),
+        set_value("sample", value=2),
+        set_value("sample", value="1"),
+        set_value("box", value=[1, 2, 3]),
+        set_value("box", value=[1, 2, 3, "x"]),
+        set_value("box", value=[1, 2, 3, 1e300]),
+        set_value("box", value=[[1, 2], [3]]),
+        set_value("landmarks", value={}),
+        set_value("detection_score", value=None),
+        set_value("quality", value=[]),
+        set_value("source", value=7),
+        set_value("source", value="x" * 40_000),
+        set_value("source", value="x" * 80_000),
+        set_value("content_hash", value="../.."),
+        set_value("quarter_turns", value=4),
+        set_value("quarter_turns", value=1.0),
+        set_value("taken_at", value="yesterday"),
+        set_value("enrolled_at", value=None),
+        set_value("masked", value=1),
+        set_value("camera_dated", value="yes"),
         lambda record: record.pop("quality"),
     ],
 )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tests.gallery.conftest import FaceFactory
 
 
-def move(face: FaceKey, by: float) -> FaceKey:
-    return replace(face, box=face.box + np.float32(by))
+def move(face: FaceKey, pixels: float) -> FaceKey:
+    return replace(face, box=face.box + np.float32(pixels))
 
 
 @pytest.fixture

@@ -307,7 +307,7 @@ def test_a_busy_reader_is_reported_and_not_disturbed(
 
     assert (forgotten.samples, forgotten.busy_readers) == (4, True)
     assert [person.name for person in gallery.people()] == ["Bob"]
-    assert find_traces(gallery.path, traces) != []  # the reader still sees her
+    assert find_traces(gallery.path, traces) != []  # they are in the reader's snapshot
     assert any("Traces" in problem for problem in inspect_gallery(gallery.path).problems)
     answer, _ = reader.communicate()
     assert answer.strip() == "7"

@@ -1,6 +1,9 @@
+"""Galleries of older versions are read, upgraded once and backed up."""
+
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -55,24 +58,37 @@ def test_new_migrations_are_applied_to_existing_data(connection: sqlite3.Connect
     assert connection.execute("SELECT name, title FROM people").fetchall() == [("Ada", None)]
 
 
-def test_older_galleries_are_upgraded_on_opening(
-    gallery: Gallery, faces: FaceFactory, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def outdated_gallery(gallery: Gallery, faces: FaceFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Path of a gallery with two samples of Ada, one migration older than the program."""
     gallery.enroll("Ada", faces.samples(2))
     gallery.close()
     monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, next_migration))
     monkeypatch.setattr("facebank.gallery.store.file.GALLERY_FILE", replace(GALLERY_FILE, newest=SCHEMA_VERSION + 1))
     monkeypatch.setattr("facebank.gallery.store.file.SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    with Gallery.open(path, faces.pack, read_only=True) as older:
+    return gallery.path
+
+
+def test_older_galleries_are_read_without_an_upgrade_and_upgraded_on_opening(
+    outdated_gallery: Path, faces: FaceFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(outdated_gallery, faces.pack, read_only=True) as older:
         assert older.person("Ada").sample_count == 2
-    monkeypatch.setattr("facebank.gallery.store.file.OLDEST_READABLE", SCHEMA_VERSION + 1)
-    with pytest.raises(GalleryVersionError, match="older"):
-        Gallery.open(path, faces.pack, read_only=True)
-    with Gallery.open(path, faces.pack) as newer:
+    with Gallery.open(outdated_gallery, faces.pack) as newer:
         assert newer.person("Ada").sample_count == 2
     monkeypatch.undo()
     with pytest.raises(GalleryVersionError, match="newer"):
-        Gallery.open(path, faces.pack)
+        Gallery.open(outdated_gallery, faces.pack)
+
+
+def test_galleries_that_are_too_old_are_not_read_without_an_upgrade(
+    outdated_gallery: Path, faces: FaceFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facebank.gallery.store.file.OLDEST_READABLE", SCHEMA_VERSION + 1)
+    with pytest.raises(GalleryVersionError, match="older"):
+        Gallery.open(outdated_gallery, faces.pack, read_only=True)
+    with Gallery.open(outdated_gallery, faces.pack) as upgraded:
+        assert upgraded.person("Ada").sample_count == 2
 
 
 @pytest.fixture
@@ -208,15 +224,19 @@ def test_new_galleries_report_no_upgrade(path: Path, faces: FaceFactory) -> None
 
 
 def test_the_pragmas_are_set_on_every_connection(gallery: Gallery) -> None:
-    with gallery._file.reading() as connection:
-        pragmas = {
-            name: connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("journal_mode", "synchronous", "secure_delete", "foreign_keys", "trusted_schema")
-        }
-    assert pragmas == {
+    expected = {
         "journal_mode": "wal",
         "synchronous": 2,
         "secure_delete": 1,
         "foreign_keys": 1,
         "trusted_schema": 0,
     }
+
+    def read_pragmas(opened: Gallery) -> dict[str, object]:
+        with opened._file.reading() as connection:
+            return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in expected}
+
+    with ThreadPoolExecutor(1) as pool, Gallery.open(gallery.path, read_only=True) as reader:
+        assert read_pragmas(gallery) == expected
+        assert pool.submit(read_pragmas, gallery).result() == expected  # each thread has a connection
+        assert read_pragmas(reader) == expected

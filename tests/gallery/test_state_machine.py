@@ -68,10 +68,10 @@ class GalleryMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.expected.values()))
     @rule(name=NAMES, data=st.data())
     def enroll_again(self, name: str, data: st.DataObject) -> None:
-        owner = data.draw(st.sampled_from(sorted(key for key, samples in self.expected.items() if samples)))
-        number = data.draw(st.sampled_from(sorted(self.expected[owner])))
-        (outcome,) = self.gallery.enroll(name, [self.expected[owner][number]])
-        assert (outcome.sample_id, outcome.duplicate_of_person) == (number, self.spelling[owner])
+        key = data.draw(st.sampled_from(sorted(key for key, samples in self.expected.items() if samples)))
+        sample_id = data.draw(st.sampled_from(sorted(self.expected[key])))
+        (outcome,) = self.gallery.enroll(name, [self.expected[key][sample_id]])
+        assert (outcome.sample_id, outcome.duplicate_of_person) == (sample_id, self.spelling[key])
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
@@ -83,7 +83,7 @@ class GalleryMachine(RuleBasedStateMachine):
             with pytest.raises(UsageError, match="remove-sample"):
                 self.gallery.deny(self.spelling[key], FaceKey.from_sample(face))
             return
-        is_new = all(person != key or other is not face for person, other in self.denied)
+        is_new = all(other_key != key or other is not face for other_key, other in self.denied)
         assert self.gallery.deny(self.spelling[key], FaceKey.from_sample(face)) is is_new
         if is_new:
             self.denied.append((key, face))
@@ -157,10 +157,10 @@ class GalleryMachine(RuleBasedStateMachine):
     def merge_denials(self, sources: list[str], into: str) -> list[tuple[str, NewSample]]:
         denied: list[tuple[str, NewSample]] = []
         for key, face in self.denied:
-            owner = into if key in sources else key
-            is_sample = owner == into and any(face is sample for sample in self.expected[into].values())
-            if not is_sample and all(person != owner or other is not face for person, other in denied):
-                denied.append((owner, face))
+            new_key = into if key in sources else key
+            is_sample = new_key == into and any(face is sample for sample in self.expected[into].values())
+            if not is_sample and all(other_key != new_key or other is not face for other_key, other in denied):
+                denied.append((new_key, face))
         return denied
 
     @precondition(lambda self: self.expected)
@@ -168,16 +168,16 @@ class GalleryMachine(RuleBasedStateMachine):
     def forget(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.expected)))
         assert self.gallery.forget(self.spelling.pop(key)).samples == len(self.expected.pop(key))
-        self.denied = [(person, face) for person, face in self.denied if person != key]
+        self.denied = [(other_key, face) for other_key, face in self.denied if other_key != key]
         self.check_revision()
 
     @precondition(lambda self: any(self.expected.values()))
     @rule(data=st.data())
     def remove_sample(self, data: st.DataObject) -> None:
-        owner = data.draw(st.sampled_from(sorted(key for key, samples in self.expected.items() if samples)))
-        number = data.draw(st.sampled_from(sorted(self.expected[owner])))
-        self.gallery.remove_sample(number)
-        del self.expected[owner][number]
+        key = data.draw(st.sampled_from(sorted(key for key, samples in self.expected.items() if samples)))
+        sample_id = data.draw(st.sampled_from(sorted(self.expected[key])))
+        self.gallery.remove_sample(sample_id)
+        del self.expected[key][sample_id]
         self.check_revision()
 
     @rule()
@@ -189,18 +189,18 @@ class GalleryMachine(RuleBasedStateMachine):
     def search(self) -> None:
         """The index is opened only occasionally, after several changes."""
         index = open_index(self.gallery)
-        owners = {number: key for key, samples in self.expected.items() for number in samples}
+        keys = {sample_id: key for key, samples in self.expected.items() for sample_id in samples}
         assert index.revision == self.revision
         people = index.people
-        assert (0 if people is None else people.count) == len(owners)
+        assert (0 if people is None else people.count) == len(keys)
         if people is None:
             return
-        numbers = sorted(owners)
-        probes = np.stack([self.expected[owners[number]][number].vectors["plain"] for number in numbers])
+        sample_ids = sorted(keys)
+        probes = np.stack([self.expected[keys[sample_id]][sample_id].vectors["plain"] for sample_id in sample_ids])
         rows_by_probe = people.nearest_samples.within(probes.astype(np.float64), 1 - 1e-6)
-        for number, rows in zip(numbers, rows_by_probe, strict=True):
+        for sample_id, rows in zip(sample_ids, rows_by_probe, strict=True):
             person_indices = people.people[people.owners(rows)].tolist()
-            assert [index.names[person] for person in person_indices] == [self.spelling[owners[number]]]
+            assert [index.names[person] for person in person_indices] == [self.spelling[keys[sample_id]]]
 
     @invariant()
     def check_people(self) -> None:
@@ -213,14 +213,14 @@ class GalleryMachine(RuleBasedStateMachine):
         for key, samples in self.expected.items():
             enrolled = {sample.id: sample for sample in self.gallery.samples(self.spelling[key])}
             assert enrolled.keys() == samples.keys()
-            assert all(enrolled[number].path == new.path for number, new in samples.items())
-            assert all(self.gallery.thumbnail(number) == new.thumbnail for number, new in samples.items())
+            assert all(enrolled[sample_id].path == new.path for sample_id, new in samples.items())
+            assert all(self.gallery.thumbnail(sample_id) == new.thumbnail for sample_id, new in samples.items())
 
     @invariant()
     def check_feedback(self) -> None:
-        numbers = {name_key(name): number for number, name in self.gallery.names().items()}
+        person_ids = {name_key(name): person_id for person_id, name in self.gallery.names().items()}
         for _, face in self.denied:
-            expected = {numbers[key] for key, other in self.denied if other is face}
+            expected = {person_ids[key] for key, other in self.denied if other is face}
             assert self.gallery.denials_of(FaceKey.from_sample(face)) == expected
         for samples in self.expected.values():
             for sample in samples.values():

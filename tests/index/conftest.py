@@ -85,7 +85,7 @@ def milvus_address(request: pytest.FixtureRequest) -> str:
 class StoredRows:
     """A factory of searches in one store, which are used one after the other; vectors are padded with zeros."""
 
-    examples = 8  # Hypothesis examples: each takes a third of a second
+    examples = 8  # of Hypothesis; few, since each writes to the store
 
     def __init__(self, address: str) -> None:
         self._store = MilvusStore(MilvusAddress.parse(address))

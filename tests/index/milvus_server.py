@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_START = 60
 _BUFFER_SIZE = 1 << 16
-_PROXY, _HEALTH = 19530, "http://127.0.0.1:9091/healthz"
+_PROXY_PORT, _HEALTH_URL = 19530, "http://127.0.0.1:9091/healthz"
 
 
 def server_problem() -> str | None:
@@ -157,7 +157,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
             connection.shutdown(socket.SHUT_RDWR)
 
 
-def _raise_loopback() -> None:
+def _enable_loopback() -> None:
     import fcntl
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -183,16 +183,16 @@ def _run_server(folder: Path, settings: Sequence[str]) -> Iterator[int]:
 
 def main(folder: Path, socket_path: str, settings: Sequence[str]) -> None:
     """Run a server in this network namespace, reachable through a Unix socket, until a signal arrives."""
-    _raise_loopback()
+    _enable_loopback()
     is_stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: is_stopped.set())
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: is_stopped.set())
     with _run_server(folder, settings) as process_id:
         (folder / "server.pid").write_text(str(process_id), encoding="ascii")
         deadline = time.monotonic() + _SECONDS_TO_START
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), urllib.request.urlopen(_HEALTH, timeout=5) as page:
-                if b"OK" in page.read():
+            with contextlib.suppress(OSError), urllib.request.urlopen(_HEALTH_URL, timeout=5) as response:
+                if b"OK" in response.read():
                     break
             time.sleep(0.1)
         else:
@@ -202,7 +202,7 @@ def main(folder: Path, socket_path: str, settings: Sequence[str]) -> None:
         listening.bind(socket_path)
         listening.listen(64)
         threading.Thread(
-            target=_relay, args=(listening, lambda: socket.create_connection(("127.0.0.1", _PROXY))), daemon=True
+            target=_relay, args=(listening, lambda: socket.create_connection(("127.0.0.1", _PROXY_PORT))), daemon=True
         ).start()
         sys.stdout.write("ready\n")
         sys.stdout.flush()

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 
-def nearest_person(gallery: Gallery, vector: FloatArray) -> int | None:
+def nearest_person(gallery: Gallery, embedding: FloatArray) -> int | None:
     """Return the ID of the person with the most similar sample; None in an empty gallery."""
     people = open_index(gallery).people
     if people is None:
         return None
-    (rows,) = people.nearest_samples.near(vector.astype(np.float64)[None], 1)
-    best = rows[np.argmax(people.vectors(rows) @ vector)]
+    (rows,) = people.nearest_samples.near(embedding.astype(np.float64)[None], 1)
+    best = rows[np.argmax(people.vectors(rows) @ embedding)]
     return int(people.people[people.owners(np.array([best]))[0]])
 
 
 def nearest_name(index: GalleryIndex, query: NDArray[np.float64]) -> str:
-    """Return the name of the person with the most similar prototype to a vector ``(1, D)``."""
+    """Return the name of the person with the most similar prototype to an embedding ``(1, D)``."""
     assert index.people is not None
     (rows,) = index.people.nearest_people.near(query, 1)
     return index.names[int(index.people.people[rows[0]])]

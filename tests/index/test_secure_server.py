@@ -29,8 +29,8 @@ TOKEN = "root:Milvus"  # of a new server
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the certificate of an authority, ``ca.pem``, and one for 127.0.0.1 signed by it, ``server.pem``."""
-    without_openssl = None if shutil.which("openssl") else "the program openssl is not installed"
-    skip_on(client_problem() or server_problem() or without_openssl)
+    openssl_problem = None if shutil.which("openssl") else "the program openssl is not installed"
+    skip_on(client_problem() or server_problem() or openssl_problem)
     folder = tmp_path_factory.mktemp("certificates")
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1", encoding="ascii")
     for command in (

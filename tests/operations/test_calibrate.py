@@ -48,11 +48,11 @@ def copy_photos(folder: Path, *paths: Path) -> Path:
 def make_people(count: int, photos: int = 3, singles: int = 0) -> Identities:
     """Return synthetic people with embeddings around one direction each; `singles` have one photo."""
     generator = np.random.default_rng(0)
-    owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
-    rows = generator.normal(size=(count + singles, DIMENSION))[owners]
-    rows = rows + 0.6 * generator.normal(size=rows.shape)
-    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
+    person_ids = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
+    embeddings = generator.normal(size=(count + singles, DIMENSION))[person_ids]
+    embeddings = embeddings + 0.6 * generator.normal(size=embeddings.shape)
+    embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
+    return Identities(embeddings, person_ids.astype(np.int64), np.ones(len(person_ids), np.float32))
 
 
 def test_find_album_lists_one_folder_per_person(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ class Lfw:
     """Photos of forty-five of LFW's development people, two or three each."""
 
     folder: Path
-    photos: int
+    photo_count: int
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def test_a_calibration_from_real_photos_is_used(
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path))
     faces = read_faces(find_album(lfw.folder), engine)
     assert faces.people == 45
-    assert len(faces.identities.people) + sum(faces.left_out.values()) == lfw.photos
+    assert len(faces.identities.people) + sum(faces.left_out.values()) == lfw.photo_count
     identity = engine.identity
     plan = plan_calibration(faces.identities, effort=TINY)
     result = calibrate(faces.identities, identity, plan.classifiers, "some of LFW", effort=TINY)

@@ -34,8 +34,8 @@ PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe", "Am
 def embed_upper_half(crops: np.ndarray) -> np.ndarray:
     """Return embeddings of the upper halves of crops, ``float32`` of shape ``(N, SIZE // 2 + 1)``."""
     top = crops[:, : SIZE // 2].reshape(len(crops), SIZE // 2, -1).astype(np.float32)
-    vectors = np.concatenate([top.mean(axis=2) - 60, np.ones((len(crops), 1), np.float32)], axis=1)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+    embeddings = np.concatenate([top.mean(axis=2) - 60, np.ones((len(crops), 1), np.float32)], axis=1)
+    return np.asarray(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), dtype=np.float32)
 
 
 def make_face(seed: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from facebank.recognition.resemblance import (
 if TYPE_CHECKING:
     from facebank.types import FloatArray
 
-VERIFY = 0.29
+THRESHOLD = 0.29
 NOBODY = OtherPeople.from_samples(np.zeros(0, dtype=np.int64), np.zeros((0, 64), dtype=np.float32))
 NO_FACES = np.zeros((0, 64), dtype=np.float32)
 
@@ -33,21 +33,21 @@ def make_faces(person: int, count: int, similarity: float = 0.6) -> FloatArray:
     random = np.random.default_rng(person)
     basis = np.linalg.qr(np.random.default_rng(99).normal(size=(64, 64)))[0]
     noise = random.normal(size=(count, 64)) / 8
-    rows = np.sqrt(similarity) * basis[person] + np.sqrt(1 - similarity) * noise
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+    embeddings = np.sqrt(similarity) * basis[person] + np.sqrt(1 - similarity) * noise
+    return np.asarray(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), dtype=np.float32)
 
 
 def find_doubts(
     offered: FloatArray, samples: FloatArray = NO_FACES, others: OtherPeople = NOBODY
 ) -> list[DoubtKind | None]:
     """Return the kind of doubt about each face, or None."""
-    return [doubt and doubt.kind for doubt in compare(offered, samples, others, VERIFY).doubts]
+    return [doubt and doubt.kind for doubt in compare(offered, samples, others, THRESHOLD).doubts]
 
 
 def make_people(*people: FloatArray) -> OtherPeople:
     """Return other enrolled people, numbered from 0."""
-    owners = np.repeat(np.arange(len(people)), [len(faces) for faces in people])
-    return OtherPeople.from_samples(owners, np.concatenate(people))
+    person_ids = np.repeat(np.arange(len(people)), [len(faces) for faces in people])
+    return OtherPeople.from_samples(person_ids, np.concatenate(people))
 
 
 def test_two_of_five_faces_are_unlike_in_any_order() -> None:
@@ -72,7 +72,7 @@ def test_samples_outweigh_offered_faces() -> None:
 
 def test_a_face_nearer_to_another_person_is_reported() -> None:
     others = make_people(make_faces(1, 5)[1:], make_faces(2, 3))
-    (doubt,) = compare(make_faces(1, 1), make_faces(0, 3), others, VERIFY).doubts
+    (doubt,) = compare(make_faces(1, 1), make_faces(0, 3), others, THRESHOLD).doubts
     assert doubt is not None
     assert (doubt.kind, doubt.person) == (DoubtKind.ANOTHER, 0)
     assert find_doubts(make_faces(1, 5, 0.8)[:1], others=make_people(make_faces(1, 5, 0.8)[1:])) == [DoubtKind.ANOTHER]
@@ -111,39 +111,39 @@ def make_photo(*faces: FloatArray, sizes: tuple[float, ...] = (100, 90)) -> Seve
 def test_the_face_common_to_photos_is_chosen() -> None:
     faces = make_faces(0, 3)
     photos = [make_photo(faces[0], make_faces(1, 1)[0]), make_photo(make_faces(2, 1)[0], faces[1])]
-    assert [choice.face_index for choice in choose_faces(photos, NO_FACES, VERIFY)] == [0, 1]
+    assert [choice.face_index for choice in choose_faces(photos, NO_FACES, THRESHOLD)] == [0, 1]
     couple = [make_photo(*pair) for pair in zip(faces, make_faces(1, 3), strict=True)]
-    assert [choice.face_index for choice in choose_faces(couple, NO_FACES, VERIFY)] == [None] * 3
-    assert [choice.face_index for choice in choose_faces(couple, make_faces(0, 4)[3:], VERIFY)] == [0] * 3
+    assert [choice.face_index for choice in choose_faces(couple, NO_FACES, THRESHOLD)] == [None] * 3
+    assert [choice.face_index for choice in choose_faces(couple, make_faces(0, 4)[3:], THRESHOLD)] == [0] * 3
 
 
 def test_the_clearly_largest_face_is_chosen() -> None:
     faces = make_faces(0, 1)[0], make_faces(1, 1)[0]
-    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 40))], NO_FACES, VERIFY)
+    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 40))], NO_FACES, THRESHOLD)
     assert (choice.face_index, "2.5 times" in choice.reason) == (0, True)
-    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 41))], NO_FACES, VERIFY)
+    (choice,) = choose_faces([make_photo(*faces, sizes=(100, 41))], NO_FACES, THRESHOLD)
     assert choice.face_index is None
 
 
 def test_merged_people_have_two_halves() -> None:
     faces = np.concatenate([make_faces(0, 3), make_faces(1, 2)])
-    result = split_into_halves(faces, VERIFY)
+    result = split_into_halves(faces, THRESHOLD)
     assert result is not None
     assert result[0].tolist() == [False, False, False, True, True]
     assert result[1] < 0.1
     order = np.random.default_rng(0).permutation(5)
-    shuffled = split_into_halves(faces[order], VERIFY)
+    shuffled = split_into_halves(faces[order], THRESHOLD)
     assert shuffled is not None
     assert shuffled[0].tolist() == result[0][order].tolist()
 
 
 def test_one_person_has_no_halves() -> None:
-    assert split_into_halves(make_faces(0, 8), VERIFY) is None
-    assert split_into_halves(np.concatenate([make_faces(0, 3), make_faces(1, 1)]), VERIFY) is None  # one odd sample
-    assert split_into_halves(np.concatenate([make_faces(0, 1), make_faces(1, 1)]), VERIFY) is None
-    assert split_into_halves(NO_FACES, VERIFY) is None
+    assert split_into_halves(make_faces(0, 8), THRESHOLD) is None
+    assert split_into_halves(np.concatenate([make_faces(0, 3), make_faces(1, 1)]), THRESHOLD) is None  # one odd sample
+    assert split_into_halves(np.concatenate([make_faces(0, 1), make_faces(1, 1)]), THRESHOLD) is None
+    assert split_into_halves(NO_FACES, THRESHOLD) is None
 
 
 def test_folders_of_one_person_are_joined() -> None:
-    assert is_one_person(make_faces(0, 5)[:2], make_faces(0, 5)[2:], VERIFY)
-    assert not is_one_person(make_faces(0, 3), make_faces(1, 3), VERIFY)
+    assert is_one_person(make_faces(0, 5)[:2], make_faces(0, 5)[2:], THRESHOLD)
+    assert not is_one_person(make_faces(0, 3), make_faces(1, 3), THRESHOLD)

@@ -70,17 +70,15 @@ def embed(person: int, photo_number: int = 0, similarity: float = 0.8) -> FloatA
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
-def make_sample(vector: FloatArray) -> NewSample:
-    """Return a sample with the given embedding."""
-    name = hashlib.sha256(vector.tobytes()).hexdigest()
+def make_sample(embedding: FloatArray) -> NewSample:
+    name = hashlib.sha256(embedding.tobytes()).hexdigest()
     detection = (np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
-    return NewSample(*detection, 0.9, f"/photos/{name}.jpg", name, 0, None, None, {"plain": vector})
+    return NewSample(*detection, 0.9, f"/photos/{name}.jpg", name, 0, None, None, {"plain": embedding})
 
 
-def make_face(vector: FloatArray, quality: float = 0.9) -> Face:
-    """Return a probe with the given embedding."""
+def make_face(embedding: FloatArray, quality: float = 0.9) -> Face:
     detection = Detection(np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
-    return Face(detection.box, detection.landmarks, detection.detection_score, Quality(quality, 80, 1, 1), vector)
+    return Face(detection.box, detection.landmarks, detection.detection_score, Quality(quality, 80, 1, 1), embedding)
 
 
 MakeGallery = Callable[..., Gallery]
@@ -116,9 +114,9 @@ def uncalibrated_engine(tmp_path: Path) -> Engine:
     return load_engine(str(folder))
 
 
-def decide(identification: Identification, *vectors: FloatArray) -> list[Identity]:
+def decide(identification: Identification, *embeddings: FloatArray) -> list[Identity]:
     assert identification.recognizer is not None
-    return [identification.recognizer.identify([make_face(vector)])[0] for vector in vectors]
+    return [identification.recognizer.identify([make_face(embedding)])[0] for embedding in embeddings]
 
 
 def threshold(identification: Identification) -> float:
@@ -162,10 +160,12 @@ def test_classifiers_missing_in_the_calibration_are_uncalibrated(
 ) -> None:
     calibration = engine.pack_calibration.calibration
     assert calibration is not None
-    others = tuple(calibrator for calibrator in calibration.calibrators if calibrator.classifier != classifier)
+    other_calibrators = tuple(
+        calibrator for calibrator in calibration.calibrators if calibrator.classifier != classifier
+    )
     folder = user_folder(engine.identity)
     folder.mkdir(parents=True)
-    (folder / CALIBRATION_NAME).write_text(replace(calibration, calibrators=others).to_json())
+    (folder / CALIBRATION_NAME).write_text(replace(calibration, calibrators=other_calibrators).to_json())
     identification = prepare_identification(
         make_gallery(2, 2), uncalibrated_engine, DecisionSettings(classifier=classifier)
     )
@@ -211,9 +211,9 @@ def test_probabilities_decrease_with_the_stranger_share(make_gallery: MakeGaller
     assert len(set(probabilities)) == 3
 
 
-@pytest.mark.parametrize("people", [(), (0, 0)], ids=["empty", "people without samples"])
-def test_an_empty_gallery_names_nobody(people: Sequence[int], make_gallery: MakeGallery, engine: Engine) -> None:
-    gallery = make_gallery(*people)
+@pytest.mark.parametrize("counts", [(), (0, 0)], ids=["empty", "people without samples"])
+def test_an_empty_gallery_names_nobody(counts: Sequence[int], make_gallery: MakeGallery, engine: Engine) -> None:
+    gallery = make_gallery(*counts)
     identification = prepare_identification(gallery, engine, DEFAULTS)
     assert (identification.recognizer, identification.calibrated) == (None, False)
     photo = identify_photo(make_photo(embed(0), embed(1)).without_pixels, gallery, lambda: identification)
@@ -252,13 +252,13 @@ def test_people_without_samples_are_not_candidates(make_gallery: MakeGallery, en
     assert [candidate.person for candidate in decision.candidates] == ["Ada", "Cleo"]
 
 
-def make_photo(*vectors: FloatArray) -> AnalyzedPhoto:
+def make_photo(*embeddings: FloatArray) -> AnalyzedPhoto:
     """Return a photo with faces side by side."""
-    photo = DecodedPhoto("photo.jpg", np.zeros((200, 200 * len(vectors), 3), np.uint8), "ab" * 32, True, None)
+    photo = DecodedPhoto("photo.jpg", np.zeros((200, 200 * len(embeddings), 3), np.uint8), "ab" * 32, True, None)
     faces = []
-    for index, vector in enumerate(vectors):
+    for index, embedding in enumerate(embeddings):
         box = np.array([200 * index + 10, 10, 200 * index + 90, 90], np.float32)
-        faces.append(Face(box, np.zeros((5, 2), np.float32), 0.9, Quality(0.9, 80, 1, 1), vector))
+        faces.append(Face(box, np.zeros((5, 2), np.float32), 0.9, Quality(0.9, 80, 1, 1), embedding))
     return AnalyzedPhoto(photo, tuple(faces))
 
 
@@ -436,17 +436,17 @@ def test_classifiers_without_fitting_write_no_cache(classifier: str, make_galler
 
 def test_forgetting_a_person_wipes_the_coefficients(make_gallery: MakeGallery, engine: Engine) -> None:
     gallery, settings = make_gallery(3, 2, 1), DecisionSettings(classifier="svm")
-    forgets: list[Callable[[], object]] = [
+    removals: list[Callable[[], object]] = [
         lambda: gallery.forget("Ada"),
         lambda: gallery.remove_sample(gallery.samples("Ben")[0].id),
     ]
-    for forget in forgets:
+    for remove in removals:
         prepare_identification(gallery, engine, settings)
         path = classifier_file(gallery.path)
         link = path.with_name("the same bytes on the disk")
         os.link(path, link)
         size = path.stat().st_size
-        forget()
+        remove()
         assert not path.exists()
         assert link.read_bytes() == bytes(size)
         link.unlink()

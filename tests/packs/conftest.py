@@ -141,17 +141,17 @@ class ServedFile:
 
 @dataclass
 class Site:
-    """A local web server, with its address, its files by path, and the path and range of each request."""
+    """A local web server, with its URL, its files by path, and the path and range of each request."""
 
     port: int
-    address: str
+    url: str
     files: dict[str, ServedFile] = field(default_factory=dict)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
     def serve(self, path: str, file: ServedFile) -> str:
-        """Serve a file and return its address."""
+        """Serve a file and return its URL."""
         self.files[path] = file
-        return f"{self.address}{path}"
+        return f"{self.url}{path}"
 
 
 @contextmanager

@@ -241,7 +241,7 @@ def test_an_unknown_source_is_an_error(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "problem"),
+    ("url", "problem"),
     [
         ("http://example.org/pack.zip", "https"),
         ("https://[bad#sha256=00", "https"),
@@ -249,9 +249,9 @@ def test_an_unknown_source_is_an_error(source: str) -> None:
         ("https://example.invalid/\udcfc.zip", "invalid in an address"),
     ],
 )
-def test_an_unsafe_address_is_an_error(address: str, problem: str) -> None:
+def test_an_unsafe_url_is_an_error(url: str, problem: str) -> None:
     with pytest.raises(DownloadError, match=problem) as caught:
-        install_pack(address, accept_license=True, limits=LIMITS)
+        install_pack(url, accept_license=True, limits=LIMITS)
     assert str(caught.value).isprintable()
 
 

@@ -1,3 +1,5 @@
+"""Images and labels in npz files, which are checked and never unpickled."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""Verification files in pickle format, which are parsed and never executed."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""Files and paths of datasets are checked before they are read."""
+
 from __future__ import annotations
 
 import os

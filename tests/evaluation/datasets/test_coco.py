@@ -1,3 +1,5 @@
+"""COCO exports: boxes are photos, and categories are people."""
+
 from __future__ import annotations
 
 import json

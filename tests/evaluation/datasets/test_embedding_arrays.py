@@ -18,13 +18,13 @@ from facebank.evaluation.searches import NOBODY, enroll
 from facebank.operations.engine import Engine
 from facebank.types import Face
 
-VECTORS = np.eye(4, 128, dtype=np.float32)
+EMBEDDINGS = np.eye(4, 128, dtype=np.float32)
 PEOPLE = np.array(["Ada", "Bea", "", "ada"])
 
 
 def write(folder: Path, **content: Any) -> Path:
     path = folder / "faces.npz"
-    np.savez(path, **({"embedding": VECTORS, "person": PEOPLE} | content))
+    np.savez(path, **({"embedding": EMBEDDINGS, "person": PEOPLE} | content))
     return path
 
 
@@ -46,7 +46,7 @@ def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
     assert dataset.photos[1].traits == {"young": "no", "family": "2"}
     face = dataset.photos[1].content
     assert isinstance(face, Face)
-    assert np.array_equal(face.embedding, VECTORS[1])
+    assert np.array_equal(face.embedding, EMBEDDINGS[1])
     assert (face.quality, face.assessment.size) == (0.5, 90)
     with pytest.raises(PhotoError, match="has no pixels"):
         read_dataset_photo(dataset.photos[0])
@@ -55,11 +55,11 @@ def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"embedding": VECTORS * 3}, "embedding 1 has length 3; expected"),
+        ({"embedding": EMBEDDINGS * 3}, "embedding 1 has length 3; expected"),
         ({"embedding": np.full((4, 128), np.nan, dtype=np.float32)}, "embedding 1 has length nan"),
-        ({"embedding": VECTORS[0]}, r"float32 of shape \(128,\)"),
+        ({"embedding": EMBEDDINGS[0]}, r"float32 of shape \(128,\)"),
         ({"embedding": np.zeros((4, 128), dtype=np.int64)}, "is int64 of shape"),
-        ({"embedding": VECTORS[:0], "person": PEOPLE[:0]}, "0 embeddings; expected"),
+        ({"embedding": EMBEDDINGS[:0], "person": PEOPLE[:0]}, "0 embeddings; expected"),
         ({"embedding": np.eye(4, 5000, dtype=np.float32)}, r"of shape \(4, 5000\)"),
         ({"person": PEOPLE[:3]}, "the array person has 3 values"),
         ({"person": np.array(["Ada", 1, None, 2], dtype=object)}, "has Python objects"),
@@ -77,7 +77,7 @@ def test_invalid_arrays_are_an_error(tmp_path: Path, content: dict[str, Any], me
 
 
 def test_missing_array_is_an_error(tmp_path: Path) -> None:
-    np.savez(tmp_path / "faces.npz", embedding=VECTORS)
+    np.savez(tmp_path / "faces.npz", embedding=EMBEDDINGS)
     with pytest.raises(DatasetError, match="the array person is missing"):
         read_embeddings(tmp_path / "faces.npz")
 

@@ -1,3 +1,5 @@
+"""Datasets of one folder per person, with optional split folders."""
+
 from __future__ import annotations
 
 from pathlib import Path

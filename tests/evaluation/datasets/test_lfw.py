@@ -1,3 +1,5 @@
+"""LFW folders and their lists of pairs, people and label errors."""
+
 from __future__ import annotations
 
 from collections import Counter

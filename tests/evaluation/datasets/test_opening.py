@@ -1,3 +1,5 @@
+"""The format of a dataset is recognized by its content."""
+
 from __future__ import annotations
 
 import json
@@ -183,12 +185,12 @@ def test_lists_of_people_are_read(tmp_path: Path, text: str, names: set[str]) ->
 
 
 def test_only_listed_people_are_selected(tmp_path: Path) -> None:
-    data = Dataset(
-        "album",
+    dataset = Dataset(
+        "three people",
         tuple(DatasetPhoto(f"{name}.jpg", name, np.zeros((4, 4, 3), dtype=np.uint8)) for name in ("1", "2", "3")),
     )
-    subset = select_listed(data, write_names(tmp_path, "1\n3\n4\n"))
+    subset = select_listed(dataset, write_names(tmp_path, "1\n3\n4\n"))
     assert subset.people == ("1", "3")
     assert subset.skipped[0].reason == "1 of 3 listed people have no photos in the dataset: 4"
     with pytest.raises(DatasetError, match="none of the 1 listed people"):
-        select_listed(data, write_names(tmp_path, "9\n"))
+        select_listed(dataset, write_names(tmp_path, "9\n"))

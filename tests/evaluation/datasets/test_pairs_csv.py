@@ -1,3 +1,5 @@
+"""Pairs of photos in CSV files."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""VoTT exports: boxes are photos, and tags are people."""
+
 from __future__ import annotations
 
 import json
@@ -66,13 +68,13 @@ def test_each_box_is_a_photo(write_photos: WritePhotos) -> None:
 
 
 def test_frames_of_a_video_are_one_group(write_photos: WritePhotos) -> None:
-    folder = write_photos("film.mp4#t=1.5.jpg", "film.mp4#t=2.jpg")
-    parent = {"name": "film.mp4", "path": "file:/home/dad/film.mp4", "type": 2}
+    folder = write_photos("video.mp4#t=1.5.jpg", "video.mp4#t=2.jpg")
+    parent = {"name": "video.mp4", "path": "file:/home/dad/video.mp4", "type": 2}
     frames = [
-        asset("film.mp4#t=1.5", region("Ada"), parent=parent, timestamp=1.5),
-        asset("film.mp4#t=2.jpg", region("Ada"), parent=parent, timestamp=2),
+        asset("video.mp4#t=1.5", region("Ada"), parent=parent, timestamp=1.5),
+        asset("video.mp4#t=2.jpg", region("Ada"), parent=parent, timestamp=2),
     ]
-    assert [photo.group for photo in read_vott_json(write(folder, *frames)).photos] == ["film.mp4"] * 2
+    assert [photo.group for photo in read_vott_json(write(folder, *frames)).photos] == ["video.mp4"] * 2
 
 
 @pytest.mark.parametrize("location", ["twins photos.jpg", "photos/twins photos.jpg", "train/Ada/twins photos.jpg"])
@@ -189,18 +191,18 @@ def test_any_assets_give_a_dataset_or_an_error(write_photos: WritePhotos, assets
 
 
 def test_csv_export_is_read(write_photos: WritePhotos) -> None:
-    folder = write_photos("a.jpg", "film.mp4#t=1.5.jpg")
+    folder = write_photos("a.jpg", "video.mp4#t=1.5.jpg")
     path = folder / "twins-export.csv"
     path.write_text(
         '"image","xmin","ymin","xmax","ymax","label"\n'
         '"a.jpg",1.5,1,5,4,"Ada"\n"a.jpg",4,1,7,5,"Ada"\n"a.jpg",4,1,7,5,"Bea"\n'
-        '"film.mp4#t=1.5.jpg",0,0,5,5,"Bea"\n"a.jpg",1,1,inf,5,"Ada"\n"a.jpg",one,1,2,5,"Ada"\n"b.jpg",1,1,2,5,"Ada"\n',
+        '"video.mp4#t=1.5.jpg",0,0,5,5,"Bea"\n"a.jpg",1,1,inf,5,"Ada"\n"a.jpg",one,1,2,5,"Ada"\n"b.jpg",1,1,2,5,"Ada"\n',
         encoding="utf-8",
     )
     dataset = read_vott_csv(path)
     assert [(photo.name, photo.person, photo.group) for photo in dataset.photos] == [
         ("a.jpg#1", "Ada", "a.jpg"),
-        ("film.mp4#t=1.5.jpg#1", "Bea", "film.mp4"),
+        ("video.mp4#t=1.5.jpg#1", "Bea", "video.mp4"),
     ]
     assert dataset.photos[0].region == LabeledRegion(1.5, 1, 3.5, 3)
     assert {note.entry: note.reason for note in dataset.skipped} == {

@@ -1,4 +1,4 @@
-"""Fixtures of the protocol tests: small albums of real photos and a bench."""
+"""Fixtures of the protocol tests: small datasets of real photos and a bench."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bench(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def album(shared: Path) -> Dataset:
+def dataset(shared: Path) -> Dataset:
     """Three people with four photos each, and all pairs of the photos."""
     photos = lfw_photos(shared, PEOPLE, 4)
     pairs = tuple(
@@ -41,7 +41,7 @@ def album(shared: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def album_with_strangers(shared: Path) -> Dataset:
+def dataset_with_strangers(shared: Path) -> Dataset:
     """Four photos of each of `FREQUENT_PEOPLE` and one of each of `STRANGERS`."""
     photos = lfw_photos(shared, FREQUENT_PEOPLE, 4) + lfw_photos(shared, STRANGERS, 1)
     return Dataset("six people", photos, pick=Pick.CENTRAL)

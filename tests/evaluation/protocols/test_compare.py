@@ -38,8 +38,8 @@ class NoisyReader:
         )
 
 
-def test_pack_does_not_differ_from_itself(bench: Bench, album: Dataset) -> None:
-    report = compare([ComparedSystem("One", bench), ComparedSystem("The other", bench)], album)
+def test_pack_does_not_differ_from_itself(bench: Bench, dataset: Dataset) -> None:
+    report = compare([ComparedSystem("One", bench), ComparedSystem("The other", bench)], dataset)
     assert report.figures["equal_error_rate_one"] == report.figures["equal_error_rate_the_other"]
     difference = report.figures["fnmr_at_shipped_threshold_the_other_minus_one"]
     assert difference.value == 0
@@ -47,10 +47,10 @@ def test_pack_does_not_differ_from_itself(bench: Bench, album: Dataset) -> None:
     assert "not significant on these data" in report.summary[1]
 
 
-def test_worse_pack_has_more_errors(bench: Bench, album: Dataset) -> None:
+def test_worse_pack_has_more_errors(bench: Bench, dataset: Dataset) -> None:
     noisy = Bench(NoisyReader(bench))  # type: ignore[arg-type]
-    pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(album.pairs))
-    report = compare([ComparedSystem("good", bench), ComparedSystem("noisy", noisy)], replace(album, pairs=pairs))
+    pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(dataset.pairs))
+    report = compare([ComparedSystem("good", bench), ComparedSystem("noisy", noisy)], replace(dataset, pairs=pairs))
     accuracy = report.figures["accuracy_noisy_minus_good"]
     assert accuracy.value == pytest.approx(
         report.figures["accuracy_noisy"].value - report.figures["accuracy_good"].value
@@ -75,6 +75,6 @@ def test_settings_are_compared_in_the_same_searches(bench: Bench, shared: Path) 
 
 
 @pytest.mark.parametrize("names", [("one",), ("one", "ONE"), ("one", "???")])
-def test_systems_need_unique_names(bench: Bench, album: Dataset, names: tuple[str, ...]) -> None:
+def test_systems_need_unique_names(bench: Bench, dataset: Dataset, names: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match=r"at least two packs or classifiers|have the same name"):
-        compare([ComparedSystem(name, bench) for name in names], album)
+        compare([ComparedSystem(name, bench) for name in names], dataset)

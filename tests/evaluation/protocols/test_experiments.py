@@ -48,10 +48,10 @@ def check_report(report: Report, people: tuple[str, ...]) -> None:
 
 
 def test_twins_are_tested_on_the_test_part_only(bench: Bench, shared: Path) -> None:
-    photos = load_dataset(shared, LFW_SISTERS, 5)
+    dataset = load_dataset(shared, LFW_SISTERS, 5)
     parts = ["train", "train", "train", "validation", "test"] * 2
     split = replace(
-        photos, photos=tuple(replace(photo, split=part) for photo, part in zip(photos.photos, parts, strict=True))
+        dataset, photos=tuple(replace(photo, split=part) for photo, part in zip(dataset.photos, parts, strict=True))
     )
     report = run(bench, split, "twins-2020", photos=(1, 2), draws=3)
     check_report(report, LFW_SISTERS)
@@ -59,7 +59,7 @@ def test_twins_are_tested_on_the_test_part_only(bench: Bench, shared: Path) -> N
     (matrix,) = find_items(report, Matrix)
     assert matrix.columns == (*LFW_SISTERS, "nobody", "uncertain")
     assert matrix.counts.sum() == 3 * 2
-    drawn = run(bench, photos, "twins-2020", photos=(2,), draws=2)
+    drawn = run(bench, dataset, "twins-2020", photos=(2,), draws=2)
     assert drawn.figures["rank_1_2"].count == 2 * 2
 
 
@@ -68,29 +68,27 @@ def test_unrelated_person_resembles_athletes_and_is_unknown(bench: Bench, shared
         "Andre_Agassi", "David_Beckham", "Guillermo_Coria", "Jennifer_Capriati", "Juan_Carlos_Ferrero",
         "Lleyton_Hewitt", "Serena_Williams",
     )  # fmt: skip
-    photos = load_dataset(shared, athletes, 3)
-    with_stranger = replace(photos, photos=photos.photos + load_dataset(shared, ("Tiger_Woods",), 2).photos)
+    dataset = load_dataset(shared, athletes, 3)
+    with_stranger = replace(dataset, photos=dataset.photos + load_dataset(shared, ("Tiger_Woods",), 2).photos)
     report = run(bench, with_stranger, "athletes-2019", photos=(2,), draws=1)
     check_report(report, athletes)
     (ranking,) = find_items(report, Table, "Tiger_Woods: resemblance, not identity")
     assert [row[2] for row in ranking.rows] == ["unknown", "unknown"]
     assert report.figures["fpir"].count == 2
-    without_stranger = run(bench, photos, "athletes-2019", photos=(2,), draws=1)
+    without_stranger = run(bench, dataset, "athletes-2019", photos=(2,), draws=1)
     assert "Not tested" in without_stranger.sections[-1].text[0]
 
 
 @pytest.fixture
-def celebrity_photos(shared: Path) -> Dataset:
+def celebrities(shared: Path) -> Dataset:
     """Four photos of each of `CELEBRITIES` and one of each of two strangers."""
-    photos = load_dataset(shared, CELEBRITIES, 4)
-    return replace(photos, photos=photos.photos + load_dataset(shared, ("Aaron_Peirsol", "Ai_Sugiyama"), 1).photos)
+    dataset = load_dataset(shared, CELEBRITIES, 4)
+    return replace(dataset, photos=dataset.photos + load_dataset(shared, ("Aaron_Peirsol", "Ai_Sugiyama"), 1).photos)
 
 
-def test_answer_does_not_depend_on_a_second_face_or_the_body(
-    bench: Bench, celebrity_photos: Dataset, shared: Path
-) -> None:
+def test_answer_does_not_depend_on_a_second_face_or_the_body(bench: Bench, celebrities: Dataset, shared: Path) -> None:
     video = shared / "data/photos/probe/short_hamilton_clip.mp4"
-    report = run(bench, celebrity_photos, "celebrities-2018", video, draws=1, composites=4)
+    report = run(bench, celebrities, "celebrities-2018", video, draws=1, composites=4)
     check_report(report, CELEBRITIES)
     assert report.figures["same_answer_beside_another"].value > 0.9
     assert report.figures["same_answer_on_another_body"].value > 0.9
@@ -99,19 +97,17 @@ def test_answer_does_not_depend_on_a_second_face_or_the_body(
     assert len(video_frames.rows) == 20
 
 
-def test_parts_without_video_and_composites_are_not_tested(
-    bench: Bench, celebrity_photos: Dataset, tmp_path: Path
-) -> None:
+def test_parts_without_video_and_composites_are_not_tested(bench: Bench, celebrities: Dataset, tmp_path: Path) -> None:
     video = tmp_path / "missing.mp4"
-    report = run(bench, celebrity_photos, "celebrities-2018", video, draws=1, composites=0)
+    report = run(bench, celebrities, "celebrities-2018", video, draws=1, composites=0)
     assert "no video" in report.failures[-1].reason
     assert sum("not tested" in " ".join(section.text).casefold() for section in report.sections) == 3
 
 
 def test_politicians_are_tested_without_a_large_enough_family(bench: Bench, shared: Path) -> None:
     politicians = ("Colin_Powell", "Donald_Rumsfeld", "George_W_Bush", "Gerhard_Schroeder", "Tony_Blair")
-    photos = load_dataset(shared, politicians, 4)
-    report = run(bench, photos, "lfw5-2021", photos=(1, 2), draws=2, published_sizes=(2, 1))
+    dataset = load_dataset(shared, politicians, 4)
+    report = run(bench, dataset, "lfw5-2021", photos=(1, 2), draws=2, published_sizes=(2, 1))
     check_report(report, politicians)
     assert report.figures["accuracy"].count == 5
     assert report.figures["rank_1_1"].count == 2 * 5 * 3
@@ -125,10 +121,10 @@ def test_politicians_are_tested_without_a_large_enough_family(bench: Bench, shar
 
 
 def test_sisters_are_tested_plain_masked_and_small(bench: Bench, shared: Path) -> None:
-    photos = load_dataset(shared, LFW_SISTERS, 3)
-    photos = replace(photos, photos=photos.photos + load_dataset(shared, ("Aaron_Peirsol",), 1).photos)
+    dataset = load_dataset(shared, LFW_SISTERS, 3)
+    dataset = replace(dataset, photos=dataset.photos + load_dataset(shared, ("Aaron_Peirsol",), 1).photos)
     report = run_experiment(
-        bench, photos, replace(EXPERIMENTS["sisters-2021"], photos=(1, 2), draws=1), people=LFW_SISTERS
+        bench, dataset, replace(EXPERIMENTS["sisters-2021"], photos=(1, 2), draws=1), people=LFW_SISTERS
     )
     check_report(report, LFW_SISTERS)
     assert {"fnir_plain", "fnir_mask_cloth_black", "fnir_size_20", "fpir_plain"} <= set(report.figures)

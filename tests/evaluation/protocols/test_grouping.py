@@ -13,7 +13,7 @@ from facebank.evaluation.protocols.groups_trials import group_photos
 
 PIXELS = np.zeros((4, 4, 3), dtype=np.uint8)
 DATA = Dataset(
-    "album",
+    "three people",
     tuple(
         DatasetPhoto(f"{person}/{number}.jpg", person, PIXELS, traits={"side": side})
         for number, (person, side) in enumerate(

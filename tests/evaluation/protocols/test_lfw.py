@@ -66,16 +66,16 @@ def test_fine_thresholds_refine_the_coarse_ones_tenfold() -> None:
     assert np.allclose(FINE_THRESHOLDS[::10], THRESHOLDS)
 
 
-def test_report_separates_label_errors(bench: Bench, album: Dataset) -> None:
-    pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(album.pairs))
+def test_report_separates_label_errors(bench: Bench, dataset: Dataset) -> None:
+    pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(dataset.pairs))
     relabeled = next(number for number, pair in enumerate(pairs) if not pair.same)
     pairs = tuple(replace(pair, same=True) if number == relabeled else pair for number, pair in enumerate(pairs))
     pair = pairs[relabeled]
     names = sorted(
-        album.photos[index].name.rpartition("/")[2].removesuffix(".jpg") for index in (pair.first, pair.second)
+        dataset.photos[index].name.rpartition("/")[2].removesuffix(".jpg") for index in (pair.first, pair.second)
     )
     errata = Errata(frozenset(names), frozenset({(names[0], names[1])}), frozenset())
-    report = lfw(bench, replace(album, pairs=pairs), errata)
+    report = lfw(bench, replace(dataset, pairs=pairs), errata)
     assert report.figures["label_errors_among_wrong_pairs"].events == 1
     assert report.figures["accuracy"].count == len(pairs)
     assert report.figures["accuracy"].standard_error is not None
@@ -83,26 +83,29 @@ def test_report_separates_label_errors(bench: Bench, album: Dataset) -> None:
     assert any("documented label errors" in sentence for sentence in report.summary)
     (sheet,) = find_items(report, ContactSheet)
     (case,) = sheet.cases
-    assert {case.first, case.second} == {album.photos[pair.first].name, album.photos[pair.second].name}
+    assert {case.first, case.second} == {dataset.photos[pair.first].name, dataset.photos[pair.second].name}
     assert "documented label error" in case.verdict
     assert case.maps is not None
     assert case.maps[0].shape == case.faces[0].shape
 
 
-def test_single_fold_uses_the_shipped_threshold(bench: Bench, album: Dataset) -> None:
-    report = lfw(bench, album)
+def test_single_fold_uses_the_shipped_threshold(bench: Bench, dataset: Dataset) -> None:
+    report = lfw(bench, dataset)
     assert "accuracy" not in report.figures
     assert report.figures["accuracy_at_shipped_threshold"].value == 1
     assert "With a single fold" in report.summary[0]
 
 
-def test_only_photos_in_pairs_are_counted(bench: Bench, album: Dataset) -> None:
-    two_pairs = (next(pair for pair in album.pairs if pair.same), next(pair for pair in album.pairs if not pair.same))
-    report = lfw(bench, replace(album, pairs=two_pairs))
+def test_only_photos_in_pairs_are_counted(bench: Bench, dataset: Dataset) -> None:
+    two_pairs = (
+        next(pair for pair in dataset.pairs if pair.same),
+        next(pair for pair in dataset.pairs if not pair.same),
+    )
+    report = lfw(bench, replace(dataset, pairs=two_pairs))
     used = {index for pair in two_pairs for index in (pair.first, pair.second)}
     assert report.figures["failure_to_acquire"].count == len(used)
 
 
-def test_missing_pairs_are_an_error(bench: Bench, album: Dataset) -> None:
+def test_missing_pairs_are_an_error(bench: Bench, dataset: Dataset) -> None:
     with pytest.raises(DatasetError, match=r"no pairs; .*pairs\.txt"):
-        lfw(bench, replace(album, pairs=()))
+        lfw(bench, replace(dataset, pairs=()))

@@ -19,8 +19,8 @@ from .conftest import FREQUENT_PEOPLE, STRANGERS
 from .report_items import figures_in_sections, find_items
 
 
-def test_separable_data_has_no_errors(bench: Bench, album_with_strangers: Dataset) -> None:
-    report = openset(bench, album_with_strangers, shots=(1, 2, 9), draws=2)
+def test_separable_data_has_no_errors(bench: Bench, dataset_with_strangers: Dataset) -> None:
+    report = openset(bench, dataset_with_strangers, shots=(1, 2, 9), draws=2)
     for photos in (1, 2):
         assert report.figures[f"rank_1_{photos}"].value == 1
         assert report.figures[f"fnir_{photos}"].value <= 0.2
@@ -32,16 +32,19 @@ def test_separable_data_has_no_errors(bench: Bench, album_with_strangers: Datase
     assert figures_in_sections(report) == set(report.figures)
 
 
-def test_same_seed_gives_same_report(bench: Bench, album_with_strangers: Dataset) -> None:
-    first, second = (openset(bench, album_with_strangers, shots=(1,), draws=2).figures for _ in range(2))
+def test_same_seed_gives_same_report(bench: Bench, dataset_with_strangers: Dataset) -> None:
+    first, second = (openset(bench, dataset_with_strangers, shots=(1,), draws=2).figures for _ in range(2))
     assert first == second
 
 
-def test_photo_without_a_face_counts_as_missed(bench: Bench, album_with_strangers: Dataset) -> None:
+def test_photo_without_a_face_counts_as_missed(bench: Bench, dataset_with_strangers: Dataset) -> None:
     gray = np.full((120, 120, 3), 128, dtype=np.uint8)
     gray_photos = tuple(DatasetPhoto(f"gray {person}", person, gray) for person in FREQUENT_PEOPLE)
     report = openset(
-        bench, replace(album_with_strangers, photos=(*album_with_strangers.photos, *gray_photos)), shots=(2,), draws=1
+        bench,
+        replace(dataset_with_strangers, photos=(*dataset_with_strangers.photos, *gray_photos)),
+        shots=(2,),
+        draws=1,
     )
     # one of the four is a stranger, the gray photos of the others are searched
     assert (report.figures["failure_to_acquire_2"].events or 0) >= 3
@@ -50,33 +53,33 @@ def test_photo_without_a_face_counts_as_missed(bench: Bench, album_with_stranger
     assert [failure.entry for failure in report.failures] == [photo.name for photo in gray_photos]
 
 
-def test_single_photos_cannot_be_searched(bench: Bench, album_with_strangers: Dataset) -> None:
+def test_single_photos_cannot_be_searched(bench: Bench, dataset_with_strangers: Dataset) -> None:
     with pytest.raises(DatasetError, match="no labeled person has 2 photos"):
-        openset(bench, album_with_strangers.select_people(STRANGERS), shots=(1,))
+        openset(bench, dataset_with_strangers.select_people(STRANGERS), shots=(1,))
 
 
-def test_unnamed_photos_cannot_be_enrolled(bench: Bench, album_with_strangers: Dataset) -> None:
+def test_unnamed_photos_cannot_be_enrolled(bench: Bench, dataset_with_strangers: Dataset) -> None:
     unnamed = replace(
-        album_with_strangers, photos=tuple(replace(photo, person=None) for photo in album_with_strangers.photos)
+        dataset_with_strangers, photos=tuple(replace(photo, person=None) for photo in dataset_with_strangers.photos)
     )
     with pytest.raises(DatasetError, match="no labeled person"):
         openset(bench, unnamed, shots=(1,))
 
 
-def test_two_people_leave_no_strangers(bench: Bench, album_with_strangers: Dataset) -> None:
-    report = openset(bench, album_with_strangers.select_people(FREQUENT_PEOPLE[:2]), shots=(1,), draws=1)
+def test_two_people_leave_no_strangers(bench: Bench, dataset_with_strangers: Dataset) -> None:
+    report = openset(bench, dataset_with_strangers.select_people(FREQUENT_PEOPLE[:2]), shots=(1,), draws=1)
     assert "FPIR was not tested: the data has no strangers." in report.summary
     assert not any(name.startswith("fpir") for name in report.figures)
 
 
-def test_fnir_is_reported_at_each_fpir(album_with_strangers: Dataset, bench: Bench) -> None:
-    faces = bench.read(album_with_strangers)
+def test_fnir_is_reported_at_each_fpir(dataset_with_strangers: Dataset, bench: Bench) -> None:
+    faces = bench.read(dataset_with_strangers)
     count = 200
     shown = np.where(np.arange(count) < 100, 0, NOBODY)
     similarities = np.concatenate([np.linspace(0.3, 0.9, 100), np.linspace(0, 0.5, 100)])
     uncertain = np.zeros(count, dtype=bool)
     searches = Searches(
-        indices=np.arange(count) % len(album_with_strangers.photos),
+        indices=np.arange(count) % len(dataset_with_strangers.photos),
         shown=shown,
         named=np.full(count, NOBODY),
         first=np.zeros(count, dtype=np.int64),
@@ -93,8 +96,8 @@ def test_fnir_is_reported_at_each_fpir(album_with_strangers: Dataset, bench: Ben
     assert all(figure.descriptive for figure in figures.values())
 
 
-def test_candidates_and_scores_are_reported(album_with_strangers: Dataset, bench: Bench) -> None:
-    report = openset(bench, album_with_strangers, shots=(1,), draws=2)
+def test_candidates_and_scores_are_reported(dataset_with_strangers: Dataset, bench: Bench) -> None:
+    report = openset(bench, dataset_with_strangers, shots=(1,), draws=2)
     cmc = next(item for item in find_items(report, Curves) if "CMC" in item.title)
     (line,) = cmc.lines
     assert line.x.tolist() == [1, 2, 3, 4, 5]

@@ -36,8 +36,8 @@ def test_options_match_the_signatures() -> None:
 
 
 def test_omitted_options_keep_their_defaults(tmp_path: Path) -> None:
-    vectors = np.eye(4, 128, dtype=np.float32)
-    np.savez(tmp_path / "embeddings.npz", embedding=vectors, person=np.arange(4) // 2)
+    embeddings = np.eye(4, 128, dtype=np.float32)
+    np.savez(tmp_path / "embeddings.npz", embedding=embeddings, person=np.arange(4) // 2)
     job = load_protocol("openset").job(tmp_path / "embeddings.npz", {"shots": [], "people": None})
     assert set(job.keywords) == {"dataset"}  # type: ignore[attr-defined]
     job = load_protocol("openset").job(tmp_path / "embeddings.npz", {"shots": [2]})

@@ -23,14 +23,14 @@ from tests.lfw_photos import lfw_photos
 
 
 @pytest.fixture(scope="module")
-def large_album(shared: Path) -> Dataset:
+def large_dataset(shared: Path) -> Dataset:
     """Two people with enough photos for all checks, and a third with few."""
     photos = lfw_photos(shared, ("Alejandro_Toledo", "Alvaro_Uribe"), 24) + lfw_photos(shared, ("Ai_Sugiyama",), 4)
     return Dataset("three people", photos, pick=Pick.CENTRAL)
 
 
-def test_all_checks_pass_on_real_photos(bench: Bench, large_album: Dataset) -> None:
-    report = sanity(bench, large_album)
+def test_all_checks_pass_on_real_photos(bench: Bench, large_dataset: Dataset) -> None:
+    report = sanity(bench, large_dataset)
     assert report.summary[0] == "All 5 checks passed.", report.summary
     low, high = report.figures["rank_1_shuffled_labels"].interval or (0, 0)
     assert low - 0.1 < 1 / 3 < high + 0.1
@@ -42,40 +42,40 @@ def test_all_checks_pass_on_real_photos(bench: Bench, large_album: Dataset) -> N
     assert report.figures["checks_passed"].count == 5
 
 
-def test_undetected_copies_fail_the_check(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undetected_copies_fail_the_check(bench: Bench, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leakage, "MIN_SIMILARITY", 2.0)
-    report = sanity(bench, replace(album, pairs=()))
+    report = sanity(bench, replace(dataset, pairs=()))
     assert report.summary[0] == "1 of 3 checks FAILED: Planted copies."
     assert report.failed_checks == ("Planted copies",)
     assert report.figures["planted_copies_found"].value < 0.5
 
 
-def test_single_photos_cannot_be_checked(bench: Bench, album: Dataset) -> None:
+def test_single_photos_cannot_be_checked(bench: Bench, dataset: Dataset) -> None:
     with pytest.raises(DatasetError, match="two people with two photos"):
-        sanity(bench, replace(album, photos=album.photos[:5:4], pairs=()))
+        sanity(bench, replace(dataset, photos=dataset.photos[:5:4], pairs=()))
 
 
-def test_shapes_are_not_checked_with_too_few_photos(bench: Bench, large_album: Dataset) -> None:
-    few = replace(large_album, photos=large_album.photos[:12] + large_album.photos[24:36])
+def test_shapes_are_not_checked_with_too_few_photos(bench: Bench, large_dataset: Dataset) -> None:
+    few = replace(large_dataset, photos=large_dataset.photos[:12] + large_dataset.photos[24:36])
     report = sanity(bench, few)
     assert not report.failed_checks
     assert any("two people with 20 photos" in text for text in report.summary)
 
 
-def test_check_with_insufficient_data_is_reported(bench: Bench, album: Dataset) -> None:
-    report = sanity(bench, replace(album, pairs=()))
+def test_check_with_insufficient_data_is_reported(bench: Bench, dataset: Dataset) -> None:
+    report = sanity(bench, replace(dataset, pairs=()))
     assert report.figures["checks_passed"].count == 3
     assert any(text.startswith("Drawn shapes was not checked:") for text in report.summary)
 
 
-def test_leaks_are_found_regardless_of_label(bench: Bench, album: Dataset) -> None:
-    copy = replace(album.photos[0], name="copy", person="Somebody_Else")
-    faces = bench.read(Dataset("with a copy", (*album.photos, copy), pick=Pick.CENTRAL))
+def test_leaks_are_found_regardless_of_label(bench: Bench, dataset: Dataset) -> None:
+    copy = replace(dataset.photos[0], name="copy", person="Somebody_Else")
+    faces = bench.read(Dataset("with a copy", (*dataset.photos, copy), pick=Pick.CENTRAL))
     (leak,) = find_leakage(bench.reader, faces, np.array([0, 1, 4]), np.array([2, 5, 12]))
     assert (leak.enrolled, leak.probe, leak.kind) == (0, 12, CopyKind.CONTENT)
     (failure,) = leak_entries(faces, [leak])
     assert failure.entry == "copy"
-    assert failure.reason == f"the same file as {album.photos[0].name}, which is enrolled"
+    assert failure.reason == f"the same file as {dataset.photos[0].name}, which is enrolled"
 
 
 def test_two_people_in_one_photo_are_not_a_leak(bench: Bench) -> None:
@@ -88,8 +88,8 @@ def test_two_people_in_one_photo_are_not_a_leak(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.75, 0.5])
-def test_smaller_copy_is_a_leak_and_another_photo_is_not(bench: Bench, large_album: Dataset, factor: float) -> None:
-    photos = large_album.photos[:12]
+def test_smaller_copy_is_a_leak_and_another_photo_is_not(bench: Bench, large_dataset: Dataset, factor: float) -> None:
+    photos = large_dataset.photos[:12]
     smaller = [
         replace(
             photo,

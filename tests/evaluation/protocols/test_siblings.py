@@ -106,19 +106,19 @@ def test_listed_pairs_are_tested(bench: Bench, tmp_path: Path) -> None:
     assert report.figures["fpir_4"].count == 8
 
 
-def test_siblings_in_photos_are_tested(bench: Bench, album: Dataset) -> None:
-    report = siblings(bench, album, relatives=[RelatedPair("Abdullah_Gul", "Alvaro_Uribe")], photos=2, draws=1)
+def test_siblings_in_photos_are_tested(bench: Bench, dataset: Dataset) -> None:
+    report = siblings(bench, dataset, relatives=[RelatedPair("Abdullah_Gul", "Alvaro_Uribe")], photos=2, draws=1)
     assert report.figures["two_class_accuracy_2"].value == 1
     assert report.figures["fpir_2"].count == 1
 
 
-def test_invalid_arguments_are_errors(bench: Bench, album: Dataset, tmp_path: Path) -> None:
+def test_invalid_arguments_are_errors(bench: Bench, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no related people are given"):
-        siblings(bench, album)
+        siblings(bench, dataset)
     with pytest.raises(DatasetError, match="no pair can be tested"):
-        siblings(bench, album, relatives=[RelatedPair("Ada", "Byron")])
+        siblings(bench, dataset, relatives=[RelatedPair("Ada", "Byron")])
     with pytest.raises(DatasetError, match="must be at least 1"):
-        siblings(bench, album, photos=0)
+        siblings(bench, dataset, photos=0)
     with pytest.raises(UsageError, match="fpir"):
         siblings(bench, families(tmp_path / "a.npz", 0), fpir=0.9)
 

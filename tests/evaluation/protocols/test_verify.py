@@ -36,8 +36,8 @@ def make_faces(
     return FaceSet(Dataset("made up", photos, pairs), (None,) * len(people), (0,) * len(people), hashes, 4, ())
 
 
-def test_report_counts_both_errors(bench: Bench, album: Dataset) -> None:
-    report = verify(bench, album)
+def test_report_counts_both_errors(bench: Bench, dataset: Dataset) -> None:
+    report = verify(bench, dataset)
     fmr, fnmr = report.figures["fmr_at_shipped_threshold"], report.figures["fnmr_at_shipped_threshold"]
     assert (fmr.value, fmr.count) == (0, 48)
     assert (fnmr.value, fnmr.count) == (0, 18)
@@ -48,16 +48,16 @@ def test_report_counts_both_errors(bench: Bench, album: Dataset) -> None:
     assert report.failures == ()
 
 
-def test_pairs_are_generated_if_none_are_listed(bench: Bench, album: Dataset) -> None:
-    listed, generated = verify(bench, album), verify(bench, replace(album, pairs=()))
+def test_pairs_are_generated_if_none_are_listed(bench: Bench, dataset: Dataset) -> None:
+    listed, generated = verify(bench, dataset), verify(bench, replace(dataset, pairs=()))
     assert listed.figures["fnmr_at_shipped_threshold"] == generated.figures["fnmr_at_shipped_threshold"]
     assert "all 18 pairs of one person and all 48 pairs of different people" in generated.summary[0]
 
 
-def test_photo_without_a_face_never_matches(bench: Bench, album: Dataset) -> None:
-    blank = DatasetPhoto("blank", album.photos[0].person, np.full((80, 80, 3), 127, dtype=np.uint8))
-    pairs = (*album.pairs, Pair(0, 12, same=True), Pair(5, 12, same=False))
-    report = verify(bench, replace(album, photos=(*album.photos, blank), pairs=pairs))
+def test_photo_without_a_face_never_matches(bench: Bench, dataset: Dataset) -> None:
+    blank = DatasetPhoto("blank", dataset.photos[0].person, np.full((80, 80, 3), 127, dtype=np.uint8))
+    pairs = (*dataset.pairs, Pair(0, 12, same=True), Pair(5, 12, same=False))
+    report = verify(bench, replace(dataset, photos=(*dataset.photos, blank), pairs=pairs))
     assert report.figures["fnmr_at_shipped_threshold"].events == 1
     assert report.figures["fmr_at_shipped_threshold"].events == 0
     assert report.figures["failure_to_acquire"].events == 1
@@ -65,10 +65,10 @@ def test_photo_without_a_face_never_matches(bench: Bench, album: Dataset) -> Non
 
 
 @pytest.mark.parametrize(("same", "missing"), [(True, "of different people"), (False, "of one person")])
-def test_pairs_of_one_kind_are_refused(bench: Bench, album: Dataset, same: bool, missing: str) -> None:
-    pairs = tuple(pair for pair in album.pairs if pair.same is same)
+def test_pairs_of_one_kind_are_refused(bench: Bench, dataset: Dataset, same: bool, missing: str) -> None:
+    pairs = tuple(pair for pair in dataset.pairs if pair.same is same)
     with pytest.raises(DatasetError, match=f"three people: there are no pairs {missing}"):
-        verify(bench, replace(album, pairs=pairs))
+        verify(bench, replace(dataset, pairs=pairs))
 
 
 def test_photo_paired_with_itself_is_reported() -> None:
@@ -108,9 +108,9 @@ def test_sampling_without_listing_gives_pairs_of_different_people(monkeypatch: p
     monkeypatch.setattr(pairing, "_MAX_LISTED", 10)
     monkeypatch.setattr(pairing, "MAX_NON_MATED", 100)
     pairs = pairs_of(make_faces([f"person {number % 10}" for number in range(100)]), np.random.default_rng(0)).pairs
-    others = [pair for pair in pairs if not pair.same]
-    assert len(set(others)) == len(others) == 100
-    assert all(pair.first % 10 != pair.second % 10 for pair in others)
+    non_mated = [pair for pair in pairs if not pair.same]
+    assert len(set(non_mated)) == len(non_mated) == 100
+    assert all(pair.first % 10 != pair.second % 10 for pair in non_mated)
 
 
 def test_unnamed_photos_of_a_pair_are_one_unit() -> None:
@@ -128,7 +128,7 @@ def test_pair_without_a_face_has_no_similarity() -> None:
 
 
 def make_comparisons(non_mated: int) -> Comparisons:
-    """Return comparisons of 100 mated and `non_mated` other pairs."""
+    """Return comparisons of 100 mated and `non_mated` non-mated pairs."""
     values = np.concatenate([np.linspace(0.2, 1, 100), np.linspace(-1, 0.4, non_mated)])
     same = np.arange(len(values)) < 100
     indices = np.arange(len(values))

@@ -135,10 +135,8 @@ def test_page_is_self_contained(report_files: WrittenReport) -> None:
     assert not names & {"script", "link", "iframe", "object", "form", "base", "embed", "svg"}
     for tag, attributes in page.tags:
         assert not any(name.startswith("on") or name == "style" for name in attributes), tag
-        address = attributes.get("src") or attributes.get("href") or "#"
-        assert address.startswith(
-            ("data:image/svg+xml;base64,", "data:image/png;base64,", "data:image/jpeg;base64,", "#")
-        )
+        url = attributes.get("src") or attributes.get("href") or "#"
+        assert url.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,", "data:image/jpeg;base64,", "#"))
     assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?https?:""", report_files.html.read_text("utf-8"))
     assert report_files.html.stat().st_size < 3_000_000
 
