@@ -75,11 +75,11 @@ def mix(parts: Iterable[tuple[float, FloatArray]]) -> FloatArray:
 
 def list_directions(dimension: int, person_number: int) -> list[tuple[float, FloatArray]]:
     """Return the weighted directions of a person; every ninth person resembles the one before."""
-    own = (1.0, hash_direction(dimension, "person", person_number))
+    direction = (1.0, hash_direction(dimension, "person", person_number))
     shared = (_SHARED, hash_direction(dimension, "shared"))
     if person_number % 9 == 8:
-        return [(0.95, hash_direction(dimension, "person", person_number - 1)), (0.3, own[1]), shared]
-    return [own, shared]
+        return [(0.95, hash_direction(dimension, "person", person_number - 1)), (0.3, direction[1]), shared]
+    return [direction, shared]
 
 
 def make_embedding(dimension: int, person_number: int, photo: object, noise: float) -> FloatArray:
@@ -127,7 +127,7 @@ def make_probes(dimension: int, people: int) -> dict[str, list[Face]]:
     strangers = [make_embedding(dimension, 10**6 + number, "probe", 0.7) for number in range(8)]
     return {
         **photos,
-        **{f"stranger {number}": [make_face(vector, 0)] for number, vector in enumerate(strangers)},
+        **{f"stranger {number}": [make_face(embedding, 0)] for number, embedding in enumerate(strangers)},
         "between two": [make_face(both, 0)],
         "poor": [make_face(make_embedding(dimension, first, "probe", 1.3), 0, 0.05)],
         "remembered": [make_face(make_embedding(dimension, 10**7, "again", 0.7), 0)],
@@ -149,7 +149,7 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
             numbers = range(start, min(start + _BATCH_SIZE, people))
             gallery.enroll_people([(f"Person {number}", make_samples(dimension, number)) for number in numbers])
         (stranger,) = make_samples(dimension, 3 * 10**6)
-        vector = make_embedding(dimension, 10**7, "first", 0.7)
+        embedding = make_embedding(dimension, 10**7, "first", 0.7)
         gallery.remember_stranger(
             NewSample(
                 box=stranger.box,
@@ -161,7 +161,7 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
                 quarter_turns=0,
                 taken_at=None,
                 thumbnail=None,
-                vectors={"plain": vector},
+                vectors={"plain": embedding},
             )
         )
         denied = make_photo("denied", make_probes(dimension, people)["denied"])

@@ -50,25 +50,25 @@ seeds = st.integers(0, 2**32 - 1)
 sample_counts = st.lists(st.integers(1, 6), min_size=1, max_size=14)
 
 
-def normalize(vectors: Any) -> FloatArray:
-    """Return normalized vectors."""
-    normalized: FloatArray = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+def normalize(embeddings: Any) -> FloatArray:
+    """Return embeddings, ``(..., D)``, scaled to length 1, as ``float32``."""
+    normalized: FloatArray = (embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)).astype(np.float32)
     return normalized
 
 
 def scatter(
-    generator: np.random.Generator, owners: NDArray[np.int64], noise: float = 0.4, dimension: int = DIMENSION
+    generator: np.random.Generator, person_ids: NDArray[np.int64], noise: float = 0.4, dimension: int = DIMENSION
 ) -> FloatArray:
-    """Return unit vectors, ``(len(owners), dimension)``, near one random direction for each owner from 0."""
-    centers = generator.normal(size=(int(owners.max()) + 1, dimension))
-    return normalize(centers[owners] + noise * generator.normal(size=(len(owners), dimension)))
+    """Return embeddings, ``(len(person_ids), dimension)``, near one random direction for each ID from 0."""
+    centers = generator.normal(size=(int(person_ids.max()) + 1, dimension))
+    return normalize(centers[person_ids] + noise * generator.normal(size=(len(person_ids), dimension)))
 
 
 def make_people(generator: np.random.Generator, counts: Sequence[int]) -> EnrolledSamples:
     """Return a synthetic gallery of people with IDs from 1, whose samples scatter around one direction each."""
-    owners = np.repeat(np.arange(len(counts)), counts)
-    matrix = scatter(generator, owners)
-    return EnrolledSamples(matrix, owners + 1, generator.uniform(size=len(owners)).astype(np.float32))
+    person_ids = np.repeat(np.arange(len(counts)), counts)
+    embeddings = scatter(generator, person_ids)
+    return EnrolledSamples(embeddings, person_ids + 1, generator.uniform(size=len(person_ids)).astype(np.float32))
 
 
 def shuffle(generator: np.random.Generator, enrolled: EnrolledSamples) -> EnrolledSamples:
@@ -79,14 +79,14 @@ def shuffle(generator: np.random.Generator, enrolled: EnrolledSamples) -> Enroll
 
 def make_identities(count: int, photos: int = 6, *, singles: int = 0, noise: float = 0.7, seed: int = 0) -> Identities:
     """Return people with `photos` scattered embeddings each, followed by `singles` people with one each."""
-    owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
-    matrix = scatter(np.random.default_rng(seed), owners, noise, IDENTITY_DIMENSION)
-    return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
+    person_ids = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
+    embeddings = scatter(np.random.default_rng(seed), person_ids, noise, IDENTITY_DIMENSION)
+    return Identities(embeddings, person_ids.astype(np.int64), np.ones(len(person_ids), np.float32))
 
 
 def make_names(enrolled: EnrolledSamples) -> dict[int, str]:
     """Return names of people, made from their IDs."""
-    return {int(number): f"person {number}" for number in enrolled.people}
+    return {int(person_id): f"person {person_id}" for person_id in enrolled.people}
 
 
 def make_recognizer(
@@ -110,13 +110,13 @@ def make_probes(generator: np.random.Generator, enrolled: EnrolledSamples, count
     """Return probes, some of them near a sample and some random."""
     near = enrolled.embeddings[generator.integers(enrolled.count, size=count)]
     noise = generator.uniform(0, 1.5, size=(count, 1))
-    return [make_face(vector) for vector in normalize(near + noise * generator.normal(size=(count, DIMENSION)))]
+    return [make_face(embedding) for embedding in normalize(near + noise * generator.normal(size=(count, DIMENSION)))]
 
 
-def axis(number: int) -> FloatArray:
-    """Return a coordinate axis."""
+def axis(index: int) -> FloatArray:
+    """Return the unit vector of a coordinate axis, ``(DIMENSION,)``."""
     vector = np.zeros(DIMENSION, np.float32)
-    vector[number] = 1
+    vector[index] = 1
     return vector
 
 
@@ -128,10 +128,11 @@ def unit_vector(*cosines: float) -> FloatArray:
     return vector.astype(np.float32)
 
 
-def make_enrolled(*rows: tuple[int, FloatArray]) -> EnrolledSamples:
-    """Return a gallery of given samples."""
-    owners = np.array([owner for owner, _ in rows], dtype=np.int64)
-    return EnrolledSamples(np.stack([vector for _, vector in rows]), owners, np.ones(len(rows), np.float32))
+def make_enrolled(*samples: tuple[int, FloatArray]) -> EnrolledSamples:
+    """Return a gallery of samples, given as person IDs and embeddings."""
+    person_ids = np.array([person_id for person_id, _ in samples], dtype=np.int64)
+    embeddings = np.stack([embedding for _, embedding in samples])
+    return EnrolledSamples(embeddings, person_ids, np.ones(len(samples), np.float32))
 
 
 class Pairs(Confusables):

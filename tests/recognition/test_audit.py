@@ -33,20 +33,20 @@ def make_people(count: int, photos: int, seed: int = 0, scatter: float = 0.73) -
 
 
 def make_samples(
-    matrix: FloatArray,
-    owners: Sequence[int],
+    embeddings: FloatArray,
+    person_ids: Sequence[int],
     *,
     photos: Sequence[str] | None = None,
     qualities: Sequence[float] | None = None,
     names: dict[int, str] | None = None,
 ) -> AuditedSamples:
     """Return a gallery with samples numbered 101, 102, … and people named P1, P2, …"""
-    labels = [str(row) for row in range(len(matrix))] if photos is None else photos
+    labels = [str(row) for row in range(len(embeddings))] if photos is None else photos
     faces = [FaceKey(hashlib.sha256(label.encode()).hexdigest(), 0, BOX) for label in labels]
-    sample_qualities = np.full(len(matrix), 0.8) if qualities is None else np.array(qualities)
-    enrolled = EnrolledSamples(matrix, np.array(owners), sample_qualities.astype(np.float32))
-    person_names = {int(person): f"P{person}" for person in set(owners)} if names is None else names
-    return AuditedSamples(enrolled, 101 + np.arange(len(matrix)), faces, person_names)
+    sample_qualities = np.full(len(embeddings), 0.8) if qualities is None else np.array(qualities)
+    enrolled = EnrolledSamples(embeddings, np.array(person_ids), sample_qualities.astype(np.float32))
+    person_names = {int(person_id): f"P{person_id}" for person_id in set(person_ids)} if names is None else names
+    return AuditedSamples(enrolled, 101 + np.arange(len(embeddings)), faces, person_names)
 
 
 def filter_kind(findings: Sequence[Finding], kind: FindingKind) -> list[Finding]:
@@ -57,10 +57,10 @@ def test_clean_gallery_has_no_findings() -> None:
     assert audit_samples(make_samples(make_people(60, 4), np.repeat(np.arange(60), 4).tolist())) == []
 
 
-def test_mislabeled_sample_is_found_with_its_owner() -> None:
-    owners = np.repeat(np.arange(20), 4)
-    owners[5] = 9
-    findings = audit_samples(make_samples(make_people(20, 4), owners.tolist()))
+def test_mislabeled_sample_is_found_with_the_right_person() -> None:
+    person_ids = np.repeat(np.arange(20), 4)
+    person_ids[5] = 9
+    findings = audit_samples(make_samples(make_people(20, 4), person_ids.tolist()))
     (finding,) = findings
     assert finding.kind is FindingKind.MISLABELED
     assert (finding.people, finding.samples) == (("P9", "P1"), (106,))
@@ -69,31 +69,31 @@ def test_mislabeled_sample_is_found_with_its_owner() -> None:
 
 
 def test_sample_similar_to_nobody_disagrees() -> None:
-    matrix = make_people(20, 4)
-    matrix[13] = make_people(1, 1, seed=5)[0]
-    (finding,) = audit_samples(make_samples(matrix, np.repeat(np.arange(20), 4).tolist()))
+    embeddings = make_people(20, 4)
+    embeddings[13] = make_people(1, 1, seed=5)[0]
+    (finding,) = audit_samples(make_samples(embeddings, np.repeat(np.arange(20), 4).tolist()))
     assert (finding.kind, finding.people, finding.samples) == (FindingKind.DISAGREEING, ("P3",), (114,))
     assert finding.value is not None
     assert finding.value < 0.4
 
 
 def test_two_disagreeing_samples_are_reported_once() -> None:
-    matrix = np.concatenate([make_people(20, 3), make_people(2, 1, seed=8)])
-    owners = [*np.repeat(np.arange(20), 3).tolist(), 20, 20]
-    (finding,) = audit_samples(make_samples(matrix, owners))
+    embeddings = np.concatenate([make_people(20, 3), make_people(2, 1, seed=8)])
+    person_ids = [*np.repeat(np.arange(20), 3).tolist(), 20, 20]
+    (finding,) = audit_samples(make_samples(embeddings, person_ids))
     assert (finding.kind, finding.samples) == (FindingKind.DISAGREEING, (161, 162))
     assert "two samples of P20" in finding.message
 
 
 @pytest.mark.parametrize("equal_value", ["embedding", "position"])
 def test_photo_shared_by_two_people_comes_first(equal_value: str) -> None:
-    matrix, owners = make_people(10, 3), np.repeat(np.arange(10), 3).tolist()
-    matrix[9] = matrix[0]
+    embeddings, person_ids = make_people(10, 3), np.repeat(np.arange(10), 3).tolist()
+    embeddings[9] = embeddings[0]
     photos = [str(row) for row in range(30)]
     if equal_value == "position":
         photos[9] = photos[0]
-        matrix[9] = normalize(matrix[:3].sum(axis=0).astype(np.float64))
-    findings = audit_samples(make_samples(matrix, owners, photos=photos))
+        embeddings[9] = normalize(embeddings[:3].sum(axis=0).astype(np.float64))
+    findings = audit_samples(make_samples(embeddings, person_ids, photos=photos))
     assert findings[0].kind is FindingKind.SHARED_PHOTO
     assert (findings[0].people, findings[0].samples) == (("P0", "P3"), (101, 110))
     assert findings[0].commands[0] == "facebank people remove-sample 110"
@@ -124,10 +124,10 @@ def test_two_people_with_the_same_photo_are_confusable() -> None:
 
 
 def test_siblings_are_reported_up_to_the_pair_limit() -> None:
-    rows = make_people(8, 2, seed=3)
-    centers = np.repeat(rows[::2], 2, axis=0)
-    rows[8:] = normalize(rows[8:] + 3 * centers[:8].astype(np.float64))
-    samples = make_samples(rows, np.repeat(np.arange(8), 2).tolist())
+    embeddings = make_people(8, 2, seed=3)
+    centers = np.repeat(embeddings[::2], 2, axis=0)
+    embeddings[8:] = normalize(embeddings[8:] + 3 * centers[:8].astype(np.float64))
+    samples = make_samples(embeddings, np.repeat(np.arange(8), 2).tolist())
     pairs = filter_kind(audit_samples(samples), FindingKind.CONFUSABLE)
     assert len(pairs) >= 4
     values = [pair.value for pair in pairs if pair.value is not None]
@@ -140,19 +140,21 @@ def test_siblings_are_reported_up_to_the_pair_limit() -> None:
 
 
 def test_all_repeated_samples_but_the_best_are_removed() -> None:
-    matrix = make_people(10, 4)
-    matrix[1], matrix[2] = matrix[0], matrix[0]
+    embeddings = make_people(10, 4)
+    embeddings[1], embeddings[2] = embeddings[0], embeddings[0]
     qualities = np.full(40, 0.5)
     qualities[1] = 0.9
-    findings = audit_samples(make_samples(matrix, np.repeat(np.arange(10), 4).tolist(), qualities=qualities.tolist()))
+    findings = audit_samples(
+        make_samples(embeddings, np.repeat(np.arange(10), 4).tolist(), qualities=qualities.tolist())
+    )
     (finding,) = filter_kind(findings, FindingKind.REPEATED)
     assert finding.people == ("P0",)
     assert finding.samples == (101, 103)
 
 
 def test_burst_is_too_similar() -> None:
-    matrix = np.concatenate([make_people(10, 3), make_people(1, 6, seed=4, scatter=0.2)])
-    findings = audit_samples(make_samples(matrix, [*np.repeat(np.arange(10), 3).tolist(), *[10] * 6]))
+    embeddings = np.concatenate([make_people(10, 3), make_people(1, 6, seed=4, scatter=0.2)])
+    findings = audit_samples(make_samples(embeddings, [*np.repeat(np.arange(10), 3).tolist(), *[10] * 6]))
     assert [(finding.kind, finding.people) for finding in findings] == [(FindingKind.TOO_SIMILAR, ("P10",))]
     assert findings[0].commands == ("facebank enroll --name P10 PHOTO...",)
 
@@ -174,22 +176,22 @@ def test_names_are_quoted_for_a_shell() -> None:
 
 
 def test_many_samples_beside_one_give_few_findings() -> None:
-    matrix = make_people(2, 500)[:501]
-    findings = audit_samples(make_samples(matrix, [*[1] * 500, 2]))
+    embeddings = make_people(2, 500)[:501]
+    findings = audit_samples(make_samples(embeddings, [*[1] * 500, 2]))
     assert {finding.kind for finding in findings} <= {FindingKind.DISAGREEING, FindingKind.FEW_SAMPLES}
     assert len(findings) < 10
 
 
 def test_swapped_samples_among_thousands_are_found() -> None:
     count = 3000
-    matrix, owners = make_people(count, 3), np.repeat(np.arange(count), 3)
-    owners[[0, 8]] = owners[[8, 0]]
-    findings = audit_samples(make_samples(matrix, owners.tolist()))
+    embeddings, person_ids = make_people(count, 3), np.repeat(np.arange(count), 3)
+    person_ids[[0, 8]] = person_ids[[8, 0]]
+    findings = audit_samples(make_samples(embeddings, person_ids.tolist()))
     reported = {
-        number for finding in findings if finding.kind is not FindingKind.CONFUSABLE for number in finding.samples
+        sample_id for finding in findings if finding.kind is not FindingKind.CONFUSABLE for sample_id in finding.samples
     }
     assert {101, 109} <= reported
-    assert len(reported) < 0.02 * len(matrix)
+    assert len(reported) < 0.02 * len(embeddings)
 
 
 def test_mismatched_arguments_are_refused() -> None:

@@ -23,57 +23,60 @@ if TYPE_CHECKING:
 DIMENSION = 8
 
 
-def make_faces(people: int, photos: int = 2, seed: int = 0) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Return embeddings around a common direction, ``(N, DIMENSION)``, and the numbers of their people, ``(N,)``."""
+def make_embeddings(people: int, photos: int = 2, seed: int = 0) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return embeddings around a common direction, ``(N, DIMENSION)``, and the IDs of their people, ``(N,)``."""
     generator = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(people), photos)
+    person_ids = np.repeat(np.arange(people), photos)
     spread = np.linspace(0.2, 1.0, DIMENSION)
-    rows = 0.5 + generator.normal(size=(people, DIMENSION))[owners] * spread
-    rows += 0.1 * generator.normal(size=rows.shape)
-    return normalize(rows), owners
+    embeddings = 0.5 + generator.normal(size=(people, DIMENSION))[person_ids] * spread
+    embeddings += 0.1 * generator.normal(size=embeddings.shape)
+    return normalize(embeddings), person_ids
 
 
 @pytest.fixture
 def background() -> Background:
-    return Background.measure(*make_faces(300))
+    return Background.measure(*make_embeddings(300))
 
 
 def test_background_has_mean_and_spread(background: Background) -> None:
-    matrix, _ = make_faces(300)
-    np.testing.assert_allclose(background.mean, matrix.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(background.covariance, np.cov(matrix.T, bias=True), atol=0.01)
+    embeddings, _ = make_embeddings(300)
+    np.testing.assert_allclose(background.mean, embeddings.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(background.covariance, np.cov(embeddings.T, bias=True), atol=0.01)
 
 
 def test_every_person_has_the_same_weight() -> None:
-    matrix, owners = make_faces(60)
-    indices = np.concatenate([np.arange(len(matrix)), np.repeat(np.flatnonzero(owners == 0), 500)])
-    once, often = Background.measure(matrix, owners), Background.measure(matrix[indices], owners[indices])
+    embeddings, person_ids = make_embeddings(60)
+    indices = np.concatenate([np.arange(len(embeddings)), np.repeat(np.flatnonzero(person_ids == 0), 500)])
+    once, often = (
+        Background.measure(embeddings, person_ids),
+        Background.measure(embeddings[indices], person_ids[indices]),
+    )
     np.testing.assert_allclose(often.mean, once.mean, atol=1e-6)
     np.testing.assert_allclose(often.covariance, once.covariance, atol=1e-6)
 
 
 def test_covariance_of_few_people_is_shrunk() -> None:
     generator = np.random.default_rng(0)
-    rows = normalize(generator.normal(size=(MIN_BACKGROUND_PEOPLE, 128)))
-    background = Background.measure(rows, np.arange(MIN_BACKGROUND_PEOPLE))
+    embeddings = normalize(generator.normal(size=(MIN_BACKGROUND_PEOPLE, 128)))
+    background = Background.measure(embeddings, np.arange(MIN_BACKGROUND_PEOPLE))
     assert np.linalg.eigvalsh(background.covariance)[0] > 1e-4
-    assert np.trace(background.covariance) == pytest.approx(float(rows.var(axis=0).sum()), rel=1e-3)
+    assert np.trace(background.covariance) == pytest.approx(float(embeddings.var(axis=0).sum()), rel=1e-3)
 
 
 def test_too_few_people_are_refused() -> None:
     with pytest.raises(UsageError, match="50 people"):
-        Background.measure(*make_faces(MIN_BACKGROUND_PEOPLE - 1, photos=10))
+        Background.measure(*make_embeddings(MIN_BACKGROUND_PEOPLE - 1, photos=10))
 
 
 def test_mismatched_identities_are_refused() -> None:
-    matrix, owners = make_faces(60)
+    embeddings, person_ids = make_embeddings(60)
     with pytest.raises(UsageError, match="120 identities"):
-        Background.measure(matrix, owners[:-1])
+        Background.measure(embeddings, person_ids[:-1])
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 50))
 def test_draws_have_unit_length_and_are_reproducible(seed: int, count: int) -> None:
-    background = Background.measure(*make_faces(60))
+    background = Background.measure(*make_embeddings(60))
     drawn = background.draw(count, seed)
     assert drawn.shape == (count, DIMENSION)
     assert drawn.dtype == np.float32
@@ -82,10 +85,10 @@ def test_draws_have_unit_length_and_are_reproducible(seed: int, count: int) -> N
 
 
 def test_draws_resemble_people_but_copy_none(background: Background) -> None:
-    matrix, _ = make_faces(300)
+    embeddings, _ = make_embeddings(300)
     drawn = background.draw(2000)
-    np.testing.assert_allclose(drawn.mean(axis=0), matrix.mean(axis=0), atol=0.05)
-    assert (drawn @ matrix.T).max() < 1 - 1e-6
+    np.testing.assert_allclose(drawn.mean(axis=0), embeddings.mean(axis=0), atol=0.05)
+    assert (drawn @ embeddings.T).max() < 1 - 1e-6
     assert not np.array_equal(background.draw(1, seed=1), background.draw(1, seed=2))
 
 
@@ -100,11 +103,11 @@ def test_background_round_trips(background: Background, tmp_path: Path) -> None:
 
 
 def test_spread_within_people_is_less_than_between_them(background: Background) -> None:
-    matrix, owners = make_faces(300)
-    deviations = matrix[owners == 7] - matrix[owners == 7].mean(axis=0)
+    embeddings, person_ids = make_embeddings(300)
+    deviations = embeddings[person_ids == 7] - embeddings[person_ids == 7].mean(axis=0)
     assert background.within is not None
     assert np.trace(background.within) < 0.5 * np.trace(background.covariance)
-    pairs = matrix.reshape(300, 2, DIMENSION)
+    pairs = embeddings.reshape(300, 2, DIMENSION)
     np.testing.assert_allclose(
         np.trace(background.within), ((pairs[:, 0] - pairs[:, 1]) ** 2).sum() / 2 / 300, rtol=1e-3
     )
@@ -112,7 +115,7 @@ def test_spread_within_people_is_less_than_between_them(background: Background) 
 
 
 def test_people_with_one_photo_give_no_within_person_spread(tmp_path: Path) -> None:
-    background = Background.measure(*make_faces(60, photos=1))
+    background = Background.measure(*make_embeddings(60, photos=1))
     assert background.within is None
     background.write(tmp_path / "background.npz")
     assert Background.read(tmp_path / "background.npz", DIMENSION).within is None

@@ -43,10 +43,10 @@ def test_unknown_birth_dates_exclude_nobody() -> None:
     length=st.sampled_from([4, 7, 10]),
 )
 def test_partial_dates_exclude_nobody_who_was_alive(born: dict[int, date], taken_at: datetime, length: int) -> None:
-    names = {number: str(number) for number in born}
+    names = {person_id: str(person_id) for person_id in born}
     unborn = BirthDates.from_texts(
-        {number: day.isoformat()[:length] for number, day in born.items()}, names
+        {person_id: day.isoformat()[:length] for person_id, day in born.items()}, names
     ).born_after(taken_at)
-    assert all(born[number] > taken_at.date() + timedelta(days=1) for number in unborn)
+    assert all(born[person_id] > taken_at.date() + timedelta(days=1) for person_id in unborn)
     if length == 10:
         assert len(unborn) == sum(day > taken_at.date() + timedelta(days=1) for day in born.values())

@@ -36,19 +36,19 @@ sample_counts = st.lists(st.integers(1, 12), min_size=1, max_size=12)
 def make_people(counts: list[int], noise: float = 0.3, seed: int = 0) -> EnrolledSamples:
     """Return synthetic people whose samples scatter around one direction each, in random order."""
     generator = np.random.default_rng(seed)
-    owners = generator.permutation(np.repeat(np.arange(len(counts)), counts))
-    matrix = scatter(generator, owners, noise, DIMENSION)
-    return EnrolledSamples(matrix, owners + 1, np.ones(len(owners), np.float32))
+    person_ids = generator.permutation(np.repeat(np.arange(len(counts)), counts))
+    embeddings = scatter(generator, person_ids, noise, DIMENSION)
+    return EnrolledSamples(embeddings, person_ids + 1, np.ones(len(person_ids), np.float32))
 
 
 def make_two_faced_people(people: int = 10, samples: int = 10, seed: int = 0) -> EnrolledSamples:
     """Return people with two opposite appearances each: a mean resembles nobody, so nearest samples work best."""
     generator = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(people), samples)
+    person_ids = np.repeat(np.arange(people), samples)
     looks = generator.normal(size=(people, DIMENSION))
-    directions = np.where(np.arange(len(owners))[:, None] % 2, looks[owners], -looks[owners])
-    matrix = normalize(directions + 0.2 * generator.normal(size=directions.shape))
-    return EnrolledSamples(matrix, owners + 1, np.ones(len(owners), np.float32))
+    directions = np.where(np.arange(len(person_ids))[:, None] % 2, looks[person_ids], -looks[person_ids])
+    embeddings = normalize(directions + 0.2 * generator.normal(size=directions.shape))
+    return EnrolledSamples(embeddings, person_ids + 1, np.ones(len(person_ids), np.float32))
 
 
 @pytest.mark.parametrize("counts", [[1] * 100, [MIN_SAMPLES - 1] * 100, [MIN_TRIALS - 1, 2, 2, 1], [500]], ids=len)

@@ -133,8 +133,10 @@ def test_own_poor_photos_in_the_cohort_do_not_lower_scores() -> None:
     prototypes, probes = make_people(9, 3), make_people(10, 2)
     away = generator.normal(size=(6, DIMENSION))
     away -= (away @ prototypes[0])[:, None] * prototypes[0]
-    own = normalize(0.42 * prototypes[0] + np.sqrt(1 - 0.42**2) * away / np.linalg.norm(away, axis=1, keepdims=True))
-    assert (own @ prototypes[0] < SAME_PERSON).all()
-    with_own = correct(Cohort(make_index(prototypes), own, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
-    without = correct(Cohort(make_index(prototypes), None, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
-    assert np.allclose(with_own, without, atol=1e-6)
+    poor_photos = normalize(
+        0.42 * prototypes[0] + np.sqrt(1 - 0.42**2) * away / np.linalg.norm(away, axis=1, keepdims=True)
+    )
+    assert (poor_photos @ prototypes[0] < SAME_PERSON).all()
+    with_photos = correct(Cohort(make_index(prototypes), poor_photos, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
+    without_photos = correct(Cohort(make_index(prototypes), None, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
+    assert np.allclose(with_photos, without_photos, atol=1e-6)

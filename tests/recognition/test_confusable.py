@@ -44,27 +44,27 @@ def make_photos(person: NDArray[np.float64], count: int, seed: int = 0) -> Float
 
 def enroll(people: NDArray[np.float64], *counts: int, seed: int = 0) -> EnrolledSamples:
     """Return a gallery of people with IDs 10, 20, … and the given numbers of photos."""
-    matrix = np.concatenate(
+    embeddings = np.concatenate(
         [
             make_photos(person, count, seed + number)
             for number, (person, count) in enumerate(zip(people, counts, strict=True))
         ]
     )
-    owners = np.repeat(10 * (1 + np.arange(len(people))), counts)
-    return EnrolledSamples(matrix, owners, np.full(len(matrix), 0.8, np.float32))
+    person_ids = np.repeat(10 * (1 + np.arange(len(people))), counts)
+    return EnrolledSamples(embeddings, person_ids, np.full(len(embeddings), 0.8, np.float32))
 
 
 def make_background(seed: int = 3) -> Background:
     people = draw_people(300, seed)
-    matrix = np.concatenate([make_photos(person, 3, seed=1000 + number) for number, person in enumerate(people)])
-    return Background.measure(matrix, np.repeat(np.arange(300), 3))
+    embeddings = np.concatenate([make_photos(person, 3, seed=1000 + number) for number, person in enumerate(people)])
+    return Background.measure(embeddings, np.repeat(np.arange(300), 3))
 
 
 def margin(enrolled: EnrolledSamples, probe: FloatArray) -> float:
     """Return the margin of a probe towards the first of two people."""
     owners = enrolled.owners
     first, second = (
-        normalize(enrolled.embeddings[owners == owner].astype(np.float64).mean(axis=0)) for owner in (0, 1)
+        normalize(enrolled.embeddings[owners == index].astype(np.float64).mean(axis=0)) for index in (0, 1)
     )
     return float(probe @ first - probe @ second)
 
@@ -121,8 +121,8 @@ def test_people_with_the_same_photo_are_confusable() -> None:
 
 def test_photos_resembling_the_other_person_are_listed() -> None:
     people = make_siblings(0.5, 3)
-    swapped = [make_photos(people[0], 4, 1), make_photos(people[1], 1, 2), make_photos(people[1], 5, 3)]
-    enrolled = EnrolledSamples(np.concatenate(swapped), np.repeat([10, 20], 5), np.full(10, 0.8, np.float32))
+    photos = [make_photos(people[0], 4, 1), make_photos(people[1], 1, 2), make_photos(people[1], 5, 3)]
+    enrolled = EnrolledSamples(np.concatenate(photos), np.repeat([10, 20], 5), np.full(10, 0.8, np.float32))
     (pair,) = confusable_pairs(enrolled.index)
     assert pair.doubtful == (4,)
 
@@ -139,8 +139,8 @@ def test_many_look_alikes_are_reported_up_to_a_limit() -> None:
 def test_component_common_to_all_faces_does_not_make_people_confusable() -> None:
     common = draw_people(1, seed=99)[0]
     people = draw_people(100)
-    rows = np.concatenate([make_photos(person, 3, seed=number) for number, person in enumerate(people)])
-    shifted = normalize(rows + 1.2 * common)
+    embeddings = np.concatenate([make_photos(person, 3, seed=number) for number, person in enumerate(people)])
+    shifted = normalize(embeddings + 1.2 * common)
     enrolled = EnrolledSamples(shifted, np.repeat(np.arange(100), 3), np.ones(300, np.float32))
     assert float(shifted[0] @ shifted[3]) > 0.5
     assert Confusables(enrolled.index).margin_weight(0, 1) == 0

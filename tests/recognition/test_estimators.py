@@ -45,11 +45,11 @@ def make_estimator(classifier: str, background: Background | None = None) -> Any
     return clone(ESTIMATORS[classifier]).set_params(background=background)
 
 
-def make_faces(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatArray, NDArray[np.str_]]:
+def make_embeddings(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatArray, NDArray[np.str_]]:
     """Return synthetic embeddings, ``(N, DIMENSION)``, and the labels of their people."""
     generator = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(len(counts)), counts)
-    return scatter(generator, owners, noise), np.array(["Zoë", "Ada", "Grace", "Mary", "Edith"])[owners]
+    person_ids = np.repeat(np.arange(len(counts)), counts)
+    return scatter(generator, person_ids, noise), np.array(["Zoë", "Ada", "Grace", "Mary", "Edith"])[person_ids]
 
 
 # Some checks skip themselves with a warning if packages such as pandas are missing.
@@ -63,12 +63,12 @@ def test_estimators_pass_scikit_learns_checks(classifier: str) -> None:
 @backgrounds
 @pytest.mark.parametrize("counts", [[1, 4], [1, 2, 3, 9]])
 def test_estimator_matches_its_scorer(classifier: str, background: Background | None, counts: list[int]) -> None:
-    rows, labels = make_faces(counts)
-    qualities = np.random.default_rng(1).uniform(size=len(rows)).astype(np.float32)
-    fitted = make_estimator(classifier, background).fit(rows, labels, qualities=qualities)
-    names, owners = np.unique(labels, return_inverse=True)
-    probes, _ = make_faces([5, 5, 5], seed=3, noise=1.0)
-    scores = build_scorer(classifier, EnrolledSamples(rows, owners, qualities), background).scores(probes)
+    embeddings, labels = make_embeddings(counts)
+    qualities = np.random.default_rng(1).uniform(size=len(embeddings)).astype(np.float32)
+    fitted = make_estimator(classifier, background).fit(embeddings, labels, qualities=qualities)
+    names, person_ids = np.unique(labels, return_inverse=True)
+    probes, _ = make_embeddings([5, 5, 5], seed=3, noise=1.0)
+    scores = build_scorer(classifier, EnrolledSamples(embeddings, person_ids, qualities), background).scores(probes)
     expected = scores[:, 1] - scores[:, 0] if len(counts) == 2 else scores
     assert fitted.classes_.tolist() == names.tolist()
     np.testing.assert_allclose(fitted.decision_function(probes), expected, atol=1e-6)
@@ -78,8 +78,8 @@ def test_estimator_matches_its_scorer(classifier: str, background: Background | 
 @classifiers
 @backgrounds
 def test_predict_proba_sums_to_one_and_rises_with_the_score(classifier: str, background: Background | None) -> None:
-    fitted = make_estimator(classifier, background).fit(*make_faces([1, 2, 3]))
-    probes, _ = make_faces([4, 4], seed=3)
+    fitted = make_estimator(classifier, background).fit(*make_embeddings([1, 2, 3]))
+    probes, _ = make_embeddings([4, 4], seed=3)
     probabilities = fitted.predict_proba(probes)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert (probabilities > 0).all()
@@ -95,26 +95,26 @@ def test_predicting_before_fitting_is_refused(classifier: str, method: str) -> N
 
 @classifiers
 def test_only_person_is_always_predicted(classifier: str) -> None:
-    rows, labels = make_faces([1])
-    fitted = make_estimator(classifier, BACKGROUND).fit(rows, labels)
-    assert fitted.predict(rows).tolist() == ["Zoë"]
-    assert fitted.predict_proba(rows).tolist() == [[1.0]]
+    embeddings, labels = make_embeddings([1])
+    fitted = make_estimator(classifier, BACKGROUND).fit(embeddings, labels)
+    assert fitted.predict(embeddings).tolist() == ["Zoë"]
+    assert fitted.predict_proba(embeddings).tolist() == [[1.0]]
     if classifier not in {"prototype", "knn"}:
         with pytest.raises(ValueError, match=r"1 class\(es\).*needs negatives for a single person"):
-            make_estimator(classifier).fit(rows, labels)
+            make_estimator(classifier).fit(embeddings, labels)
 
 
 @classifiers
 def test_single_sample_beside_many_is_predicted(classifier: str) -> None:
-    rows, labels = make_faces([MAX_KERNEL_SAMPLES - 1, 1], noise=0.3)
-    fitted = make_estimator(classifier, BACKGROUND).fit(rows, labels)
-    assert fitted.predict(rows[-1:]).tolist() == ["Ada"]
-    assert (fitted.predict(rows[:-1]) == "Zoë").mean() > 0.98
+    embeddings, labels = make_embeddings([MAX_KERNEL_SAMPLES - 1, 1], noise=0.3)
+    fitted = make_estimator(classifier, BACKGROUND).fit(embeddings, labels)
+    assert fitted.predict(embeddings[-1:]).tolist() == ["Ada"]
+    assert (fitted.predict(embeddings[:-1]) == "Zoë").mean() > 0.98
 
 
 @classifiers
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("embeddings", "message"),
     [
         (np.full((4, DIMENSION), np.nan), "NaN"),
         (np.full((4, DIMENSION), np.inf), "infinity"),
@@ -122,39 +122,39 @@ def test_single_sample_beside_many_is_predicted(classifier: str) -> None:
         (np.ones(DIMENSION), "2D"),
     ],
 )
-def test_invalid_data_is_refused(classifier: str, rows: Any, message: str) -> None:
+def test_invalid_data_is_refused(classifier: str, embeddings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_estimator(classifier).fit(rows, ["a", "b", "a", "b"][: len(rows)])
-    fitted = make_estimator(classifier).fit(*make_faces([2, 2]))
+        make_estimator(classifier).fit(embeddings, ["a", "b", "a", "b"][: len(embeddings)])
+    fitted = make_estimator(classifier).fit(*make_embeddings([2, 2]))
     with pytest.raises(ValueError, match=message):
-        fitted.predict(rows)
+        fitted.predict(embeddings)
 
 
 @classifiers
-def test_rows_of_another_length_are_refused(classifier: str) -> None:
-    fitted = make_estimator(classifier).fit(*make_faces([2, 2]))
+def test_embeddings_of_another_length_are_refused(classifier: str) -> None:
+    fitted = make_estimator(classifier).fit(*make_embeddings([2, 2]))
     with pytest.raises(ValueError, match=r"17 features.*16"):
         fitted.predict(np.ones((1, DIMENSION + 1)))
-    rows, labels = make_faces([2, 2])
+    embeddings, labels = make_embeddings([2, 2])
     with pytest.raises(ValueError, match=r"length 16.*8"):
-        make_estimator(classifier, BACKGROUND).fit(rows[:, :8], labels)
+        make_estimator(classifier, BACKGROUND).fit(embeddings[:, :8], labels)
 
 
 def test_too_many_samples_and_unknown_kernels_are_refused() -> None:
-    rows, labels = make_faces([MAX_KERNEL_SAMPLES, 1])
+    embeddings, labels = make_embeddings([MAX_KERNEL_SAMPLES, 1])
     with pytest.raises(ValueError, match="at most"):
-        FaceSvmClassifier(kernel="rbf").fit(rows, labels)
+        FaceSvmClassifier(kernel="rbf").fit(embeddings, labels)
     with pytest.raises(ValueError, match="'linear' or 'rbf', not 'cubic'"):
-        FaceSvmClassifier(kernel="cubic").fit(*make_faces([2, 2]))
+        FaceSvmClassifier(kernel="cubic").fit(*make_embeddings([2, 2]))
 
 
 def test_mismatched_qualities_are_refused() -> None:
-    rows, labels = make_faces([2, 2])
+    embeddings, labels = make_embeddings([2, 2])
     with pytest.raises(ValueError, match="4 qualities"):
-        FacePrototypeClassifier().fit(rows, labels, qualities=[1.0])
+        FacePrototypeClassifier().fit(embeddings, labels, qualities=[1.0])
 
 
 @classifiers
 def test_estimators_can_be_cross_validated(classifier: str) -> None:
-    rows, labels = make_faces([6, 6, 6])
-    assert cross_val_score(make_estimator(classifier, BACKGROUND), rows, labels, cv=3).mean() > 0.9
+    embeddings, labels = make_embeddings([6, 6, 6])
+    assert cross_val_score(make_estimator(classifier, BACKGROUND), embeddings, labels, cv=3).mean() > 0.9

@@ -23,8 +23,8 @@ def make_ada(born: str | None) -> Person:
     return Person(1, "Ada", 1, NOW, born)
 
 
-def make_sample(day: str, *, number: int = 1, by_camera: bool = True) -> Sample:
-    return replace(ENROLLED_NOW, id=number, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
+def make_sample(day: str, *, sample_id: int = 1, by_camera: bool = True) -> Sample:
+    return replace(ENROLLED_NOW, id=sample_id, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
 
 
 def find_codes(born: str | None, *samples: Sample) -> list[str]:
@@ -36,7 +36,7 @@ def find_codes(born: str | None, *samples: Sample) -> list[str]:
     [
         ("2016", [make_sample("2024-11-27")], ["outdated_samples"]),
         ("2016", [make_sample("2024-11-28")], []),
-        ("2016", [make_sample("2020-01-01"), make_sample("2025-01-01", number=2)], []),
+        ("2016", [make_sample("2020-01-01"), make_sample("2025-01-01", sample_id=2)], []),
         ("2016", [make_sample("2020-01-01"), ENROLLED_NOW], []),
         ("2016", [make_sample("2020-01-01", by_camera=False)], []),  # the file time is that of the copy
         ("2016", [replace(ENROLLED_NOW, enrolled_at=datetime(2024, 1, 1, tzinfo=UTC))], ["outdated_samples"]),
@@ -58,9 +58,9 @@ def test_contradicting_samples_give_warnings(born: str | None, samples: list[Sam
 
 def test_warning_names_the_samples() -> None:
     early = [
-        make_sample("1980-05-01", number=3),
-        make_sample("1990-05-01", number=4),
-        make_sample("1981-05-01", number=7),
+        make_sample("1980-05-01", sample_id=3),
+        make_sample("1990-05-01", sample_id=4),
+        make_sample("1981-05-01", sample_id=7),
     ]
     (warning,) = fact_warnings(make_ada("1985"), early, TODAY)
     assert (warning.code, warning.samples) == (FactWarningCode.DATED_BEFORE_BIRTH, (3, 7))
@@ -71,7 +71,7 @@ def test_warning_names_the_samples() -> None:
     born=st.dates(date(1850, 1, 1), TODAY), days=st.lists(st.datetimes(datetime(1840, 1, 1), datetime(2026, 11, 28)))
 )
 def test_any_dates_are_accepted(born: date, days: list[datetime]) -> None:
-    samples = [make_sample(day.isoformat(), number=number) for number, day in enumerate(days, start=1)]
+    samples = [make_sample(day.isoformat(), sample_id=sample_id) for sample_id, day in enumerate(days, start=1)]
     for today in (TODAY, date(2028, 2, 29)):
         for warning in fact_warnings(make_ada(born.isoformat()), samples, today):
             assert warning.message.isprintable()

@@ -157,8 +157,8 @@ def test_mislabeled_photos_make_no_score_certain() -> None:
 def test_populations_have_the_given_weights() -> None:
     """Strangers who resemble everybody raise thresholds in proportion to their weight."""
     plain, alike = make_identities(120, 3), make_identities(120, 3, seed=5)
-    rows = alike.embeddings + 0.6 * np.ones(IDENTITY_DIMENSION, np.float32) / np.sqrt(IDENTITY_DIMENSION)
-    dense = Identities(normalize(rows), alike.people, alike.qualities)
+    embeddings = alike.embeddings + 0.6 * np.ones(IDENTITY_DIMENSION, np.float32) / np.sqrt(IDENTITY_DIMENSION)
+    dense = Identities(normalize(embeddings), alike.people, alike.qualities)
     thresholds = []
     for weight in (0.01, 1.0):
         populations = [Population(plain), Population(dense, weight=weight)]

@@ -48,12 +48,12 @@ def list_names(decisions: Sequence[Identity]) -> list[str]:
     return [decision.person for decision in decisions if decision.person is not None]
 
 
-def make_competing_faces(generator: np.random.Generator, owners: int, count: int) -> list[Face]:
+def make_competing_faces(generator: np.random.Generator, people: int, count: int) -> list[Face]:
     """Return faces near a few directions; many of them compete."""
-    centers = np.eye(DIMENSION)[generator.integers(owners, size=count)]
+    centers = np.eye(DIMENSION)[generator.integers(people, size=count)]
     return [
-        make_face(vector)
-        for vector in normalize(
+        make_face(embedding)
+        for embedding in normalize(
             centers + generator.uniform(0, 0.3, (count, 1)) * generator.normal(size=(count, DIMENSION))
         )
     ]
@@ -89,9 +89,9 @@ def test_no_two_faces_of_a_photo_get_one_name(
 def test_face_never_gets_a_denied_name(rule: Rule, seed: int, data: st.DataObject) -> None:
     faces = make_competing_faces(np.random.default_rng(seed), 3, 5)
     denied = [data.draw(st.sets(st.integers(1, 3))) for _ in faces]
-    for people_denied, decision in zip(denied, make_recognizer(THREE, rule).identify(faces, denied), strict=True):
+    for denied_ids, decision in zip(denied, make_recognizer(THREE, rule).identify(faces, denied), strict=True):
         offered = {candidate.person for candidate in decision.candidates}
-        assert not offered & {f"person {number}" for number in people_denied}
+        assert not offered & {f"person {person_id}" for person_id in denied_ids}
 
 
 @rules

@@ -58,10 +58,11 @@ def test_decisions_in_blocks_equal_those_of_the_whole_matrix(rule: Rule, seed: i
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.booleans())
-def test_order_of_samples_changes_neither_people_nor_owners(numbers: list[int], in_order: bool) -> None:
-    ids = np.array(sorted(numbers) if in_order else numbers, dtype=np.int64)
-    enrolled = EnrolledSamples(np.eye(1, 4, dtype=np.float32).repeat(len(ids), 0), ids, np.ones(len(ids), np.float32))
-    expected: tuple[NDArray[np.int64], NDArray[np.int64]] = np.unique(ids, return_inverse=True)
+def test_order_of_samples_changes_neither_people_nor_owners(drawn: list[int], in_order: bool) -> None:
+    person_ids = np.array(sorted(drawn) if in_order else drawn, dtype=np.int64)
+    count = len(person_ids)
+    enrolled = EnrolledSamples(np.eye(1, 4, dtype=np.float32).repeat(count, 0), person_ids, np.ones(count, np.float32))
+    expected: tuple[NDArray[np.int64], NDArray[np.int64]] = np.unique(person_ids, return_inverse=True)
     assert np.array_equal(enrolled.people, expected[0])
     assert np.array_equal(enrolled.owners, expected[1])
     assert enrolled.owners.dtype == np.int64

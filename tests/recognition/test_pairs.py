@@ -34,11 +34,12 @@ def test_margins_come_from_left_out_photos(seed: int, first: int, second: int) -
     left, right = make_pair(seed, first, second, 0.5)
     pair = measure(left, right)
     margins = []
-    for own, others in ((left, right), (right, left)):
-        prototype = normalize(others.astype(np.float64).mean(axis=0)).astype(np.float64)
-        for row in range(len(own) if len(own) > 1 else 0):
-            own_prototype = normalize(np.delete(own, row, axis=0).astype(np.float64).mean(axis=0)).astype(np.float64)
-            margins.append(float(own[row] @ own_prototype - own[row] @ prototype))
+    for samples, other_samples in ((left, right), (right, left)):
+        prototype = normalize(other_samples.astype(np.float64).mean(axis=0)).astype(np.float64)
+        for row in range(len(samples) if len(samples) > 1 else 0):
+            remaining = np.delete(samples, row, axis=0).astype(np.float64)
+            remaining_prototype = normalize(remaining.mean(axis=0)).astype(np.float64)
+            margins.append(float(samples[row] @ remaining_prototype - samples[row] @ prototype))
     assert pair.margins == pytest.approx(margins, abs=1e-5)
 
 
@@ -74,7 +75,7 @@ def test_one_person_split_in_two_is_not_distinguished() -> None:
         photos = make_samples(seed, 12, np.random.default_rng([9, seed]).normal(size=DIMENSION), 0.35)
         left, right, probes = photos[:4], photos[4:8], photos[8:]
         curve = PairCurve(USUAL_PAIRS, measure(left, right))
-        prototypes = np.stack([normalize(rows.mean(axis=0)) for rows in (left, right)])
+        prototypes = np.stack([normalize(samples.mean(axis=0)) for samples in (left, right)])
         margins = probes @ (prototypes[0] - prototypes[1])
         predicted = curve.probability(margins)
         named += int((np.maximum(predicted, 1 - predicted) >= 0.85).sum())

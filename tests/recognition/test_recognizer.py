@@ -168,7 +168,8 @@ def test_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[in
     faces = make_probes(generator, enrolled)
     first, second = (make_recognizer(gallery, rule).identify(faces) for gallery in (enrolled, shuffled))
     for before, after in zip(first, second, strict=True):
-        assert [candidate.person for candidate in before.candidates] == [c.person for c in after.candidates]
+        names = [candidate.person for candidate in after.candidates]
+        assert [candidate.person for candidate in before.candidates] == names
         assert before.similarity == pytest.approx(after.similarity, abs=1e-6)
         assert before.probability == pytest.approx(after.probability, abs=1e-4)
 
@@ -189,11 +190,13 @@ def test_order_of_faces_does_not_matter(classifier: str, rule: Rule, seed: int, 
 
 
 @rules
-@given(own=st.floats(0, 0.9), rise=st.floats(0, 0.3), other=st.floats(-0.4, 0.4), fall=st.floats(0, 0.3))
-def test_known_stays_known_as_the_margin_grows(rule: Rule, own: float, rise: float, other: float, fall: float) -> None:
+@given(first=st.floats(0, 0.9), rise=st.floats(0, 0.3), second=st.floats(-0.4, 0.4), fall=st.floats(0, 0.3))
+def test_known_stays_known_as_the_margin_grows(
+    rule: Rule, first: float, rise: float, second: float, fall: float
+) -> None:
     recognizer = make_recognizer(TWO, rule)
-    before = decide(recognizer, own, other)
-    after = decide(recognizer, min(own + rise, 0.9), other - fall * (other - fall > -0.4))
+    before = decide(recognizer, first, second)
+    after = decide(recognizer, min(first + rise, 0.9), second - fall * (second - fall > -0.4))
     if before.person == "person 1":
         assert after.person == "person 1"
         assert (after.probability or 0) >= (before.probability or 0)
@@ -224,8 +227,8 @@ def test_gallery_of_one_sample_uses_the_threshold_only(rule: Rule) -> None:
 @pytest.mark.parametrize("classifier", ["svm", "svm-rbf", "logistic"])
 def test_fitted_classifier_works_with_a_single_sample(classifier: str) -> None:
     recognizer = make_recognizer(make_enrolled((1, axis(0))), PLAIN, classifier)
-    own, other = recognizer.identify([make_face(axis(0)), make_face(-axis(0))])
-    assert (own.person, other.person) == ("person 1", None)
+    enrolled, opposite = recognizer.identify([make_face(axis(0)), make_face(-axis(0))])
+    assert (enrolled.person, opposite.person) == ("person 1", None)
 
 
 @rules
@@ -289,7 +292,7 @@ def test_poor_face_gets_no_name_that_a_good_one_would_not(
 @pytest.mark.parametrize("samples", [2, 31, 500])
 def test_many_samples_do_not_outweigh_a_single_one(classifier: str, samples: int) -> None:
     generator = np.random.default_rng(0)
-    first = [(1, vector) for vector in normalize(axis(0) + 0.1 * generator.normal(size=(samples, DIMENSION)))]
+    first = [(1, embedding) for embedding in normalize(axis(0) + 0.1 * generator.normal(size=(samples, DIMENSION)))]
     both = [*first[:400], (2, axis(1))] if classifier == "svm-rbf" else [*first, (2, axis(1))]
     for rule in (PLAIN, CALIBRATED):
         recognizer = make_recognizer(make_enrolled(*both), rule, classifier)

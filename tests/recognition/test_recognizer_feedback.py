@@ -57,10 +57,10 @@ def test_denied_people_are_never_offered(
     denials = st.sets(st.integers(1, len(counts) + 2))
     denied = [data.draw(denials) for _ in faces]
     recognizer = make_recognizer(enrolled, rule, classifier)
-    for people_denied, decision in zip(denied, recognizer.identify(faces, denied), strict=True):
+    for denied_ids, decision in zip(denied, recognizer.identify(faces, denied), strict=True):
         offered = {candidate.person for candidate in decision.candidates}
-        remaining = len(set(make_names(enrolled)) - people_denied)
-        assert not offered & {f"person {number}" for number in people_denied}
+        remaining = len(set(make_names(enrolled)) - denied_ids)
+        assert not offered & {f"person {person_id}" for person_id in denied_ids}
         assert len(offered) == min(MAX_CANDIDATES, remaining)
         assert decision.person is None or decision.person in offered
         assert all(np.isfinite(candidate.similarity) for candidate in decision.candidates)

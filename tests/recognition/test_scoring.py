@@ -33,9 +33,9 @@ sample_counts = st.lists(st.integers(1, 14), min_size=1, max_size=6)
 
 def make_people(generator: np.random.Generator, counts: list[int], noise: float = 0.4) -> EnrolledSamples:
     """Return synthetic people with the IDs 5, 15, …, whose samples scatter around one direction each."""
-    owners = np.repeat(np.arange(len(counts)), counts)
-    matrix = scatter(generator, owners, noise)
-    return EnrolledSamples(matrix, 10 * owners + 5, generator.uniform(size=len(owners)).astype(np.float32))
+    numbers = np.repeat(np.arange(len(counts)), counts)
+    embeddings = scatter(generator, numbers, noise)
+    return EnrolledSamples(embeddings, 10 * numbers + 5, generator.uniform(size=len(numbers)).astype(np.float32))
 
 
 def make_background() -> Background:
@@ -103,7 +103,7 @@ def test_order_of_samples_does_not_matter(classifier: str, seed: int, counts: li
 
 @classifiers
 @pytest.mark.parametrize("background", [make_background(), None], ids=["background", "no background"])
-def test_own_face_scores_highest(classifier: str, background: Background | None) -> None:
+def test_enrolled_face_scores_highest_for_its_person(classifier: str, background: Background | None) -> None:
     enrolled = make_people(np.random.default_rng(1), [1, 5, 1, 20, 3], noise=0.2)
     scorer = build_scorer(classifier, enrolled, background)
     nearest = scorer.people[scorer.scores(enrolled.embeddings).argmax(axis=1)]
@@ -134,10 +134,10 @@ def test_five_hundred_samples_do_not_outweigh_one(classifier: str) -> None:
     generator = np.random.default_rng(4)
     count = 499 if classifier == "svm-rbf" else 500  # the kernel SVM supports 500 samples in all
     enrolled = make_people(generator, [count, 1], noise=0.3)
-    rows = enrolled.embeddings[-1] + 0.05 * generator.normal(size=(50, DIMENSION))
+    photos = enrolled.embeddings[-1] + 0.05 * generator.normal(size=(50, DIMENSION))
     strangers = make_background().draw(2000, seed=9)
     scorer = build_scorer(classifier, enrolled, make_background())
-    assert (scorer.scores(normalize(rows)).argmax(axis=1) == 1).all()
+    assert (scorer.scores(normalize(photos)).argmax(axis=1) == 1).all()
     assert (scorer.scores(enrolled.embeddings[:-1]).argmax(axis=1) == 0).mean() > 0.98
     assert 0.2 < (scorer.scores(strangers).argmax(axis=1) == 0).mean() < 0.8
 
@@ -189,22 +189,25 @@ def test_prototype_is_the_quality_weighted_mean(seed: int, counts: list[int]) ->
     enrolled = make_people(generator, counts)
     probes = normalize(generator.normal(size=(4, DIMENSION)))
     scores = PrototypeScorer(enrolled.index).scores(probes)
-    for column, person in enumerate(enrolled.people):
-        own = enrolled.person_ids == person
-        mean = np.average(enrolled.embeddings[own], axis=0, weights=enrolled.qualities[own].clip(QUALITY_FLOOR))
+    for column, person_id in enumerate(enrolled.people):
+        is_sample = enrolled.person_ids == person_id
+        mean = np.average(
+            enrolled.embeddings[is_sample], axis=0, weights=enrolled.qualities[is_sample].clip(QUALITY_FLOOR)
+        )
         np.testing.assert_allclose(scores[:, column], probes @ mean / np.linalg.norm(mean), atol=1e-5)
 
 
 def test_prototype_without_qualities_is_the_mean() -> None:
-    rows = np.eye(2, DIMENSION, dtype=np.float32)
-    scores = PrototypeScorer(EnrolledSamples(rows, np.array([1, 1]), np.zeros(2, np.float32)).index).scores(rows)
+    embeddings = np.eye(2, DIMENSION, dtype=np.float32)
+    enrolled = EnrolledSamples(embeddings, np.array([1, 1]), np.zeros(2, np.float32))
+    scores = PrototypeScorer(enrolled.index).scores(embeddings)
     np.testing.assert_allclose(scores[:, 0], 2**-0.5, atol=1e-6)
 
 
 def test_samples_that_cancel_out_resemble_nobody() -> None:
-    rows = np.eye(1, DIMENSION, dtype=np.float32)
-    opposite = EnrolledSamples(np.concatenate([rows, -rows]), np.array([1, 1]), np.ones(2, np.float32))
-    assert PrototypeScorer(opposite.index).scores(rows).tolist() == [[0.0]]
+    embedding = np.eye(1, DIMENSION, dtype=np.float32)
+    opposite = EnrolledSamples(np.concatenate([embedding, -embedding]), np.array([1, 1]), np.ones(2, np.float32))
+    assert PrototypeScorer(opposite.index).scores(embedding).tolist() == [[0.0]]
 
 
 @given(seeds, sample_counts)
@@ -213,8 +216,8 @@ def test_knn_weights_samples_by_similarity(seed: int, counts: list[int]) -> None
     enrolled = make_people(generator, counts)
     probe = normalize(generator.normal(size=(1, DIMENSION)))
     scores = KnnScorer(enrolled.index).scores(probe)
-    for column, person in enumerate(enrolled.people):
-        similarities = np.sort(enrolled.embeddings[enrolled.person_ids == person] @ probe[0])[-NEIGHBORS:]
+    for column, person_id in enumerate(enrolled.people):
+        similarities = np.sort(enrolled.embeddings[enrolled.person_ids == person_id] @ probe[0])[-NEIGHBORS:]
         expected = np.average(similarities, weights=np.exp(similarities / TEMPERATURE))
         assert scores[0, column] == pytest.approx(expected, abs=1e-5)
 
@@ -225,7 +228,7 @@ def test_knn_with_one_neighbor_scores_the_most_similar_sample(seed: int, counts:
     enrolled = make_people(generator, counts)
     probes = normalize(generator.normal(size=(3, DIMENSION)))
     similarities = probes @ enrolled.embeddings.T
-    best = [similarities[:, enrolled.person_ids == person].max(axis=1) for person in enrolled.people]
+    best = [similarities[:, enrolled.person_ids == person_id].max(axis=1) for person_id in enrolled.people]
     np.testing.assert_allclose(KnnScorer(enrolled.index, neighbors=1).scores(probes), np.stack(best, axis=1), atol=1e-6)
 
 

@@ -23,6 +23,8 @@ from facebank.recognition.calibration.simulation import (
 from facebank.recognition.scoring import CLASSIFIERS, PersonScorer
 from facebank.recognition.training import build_scorer
 
+from .synthetic import normalize
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,12 +41,10 @@ seeds = st.integers(0, 2**32 - 1)
 def make_shuffled_identities(photo_counts: Sequence[int], noise: float = 0.1, seed: int = 0) -> Identities:
     """Return synthetic people whose photos scatter around one direction each, in random order."""
     generator = np.random.default_rng(seed)
-    owners = generator.permutation(np.repeat(np.arange(len(photo_counts)), photo_counts))
-    rows = generator.normal(size=(len(photo_counts), DIMENSION))[owners]
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = rows + noise * generator.normal(size=rows.shape)
-    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return Identities(matrix, owners.astype(np.int64), np.linspace(0, 1, len(owners), dtype=np.float32))
+    person_ids = generator.permutation(np.repeat(np.arange(len(photo_counts)), photo_counts))
+    directions = normalize(generator.normal(size=(len(photo_counts), DIMENSION)))[person_ids].astype(np.float64)
+    embeddings = normalize(directions + noise * generator.normal(size=directions.shape))
+    return Identities(embeddings, person_ids.astype(np.int64), np.linspace(0, 1, len(person_ids), dtype=np.float32))
 
 
 class RecordingBuilder:
@@ -79,10 +79,10 @@ def run_simulation(
     return identities, searches, enrolled, probes
 
 
-def photo_numbers(identities: Identities, rows: FloatArray) -> list[int]:
+def photo_numbers(identities: Identities, embeddings: FloatArray) -> list[int]:
     """Return the photo numbers of embeddings."""
-    numbers = {row.tobytes(): number for number, row in enumerate(identities.embeddings)}
-    return [numbers[row.tobytes()] for row in rows]
+    numbers = {embedding.tobytes(): number for number, embedding in enumerate(identities.embeddings)}
+    return [numbers[embedding.tobytes()] for embedding in embeddings]
 
 
 @st.composite
@@ -119,14 +119,14 @@ def test_strangers_are_not_enrolled_and_have_one_photo(case: tuple[list[int], Ga
 def test_planned_samples_leave_one_photo_to_search(case: tuple[list[int], GalleryPlan], seed: int) -> None:
     photo_counts, plan = case
     identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed)
-    owners = identities.people[photo_numbers(identities, enrolled.embeddings)]
-    samples = {int(person): int((owners == person).sum()) for person in owners}
-    for person, count in samples.items():
-        assert count == max(1, min(plan.samples_each, photo_counts[person] - 1))
+    person_ids = identities.people[photo_numbers(identities, enrolled.embeddings)]
+    samples = {int(person_id): int((person_ids == person_id).sum()) for person_id in person_ids}
+    for person_id, count in samples.items():
+        assert count == max(1, min(plan.samples_each, photo_counts[person_id] - 1))
     assert sorted(searches.enrolled.tolist()) == sorted(samples.values())
     searched = identities.people[photo_numbers(identities, probes)][searches.mated].tolist()
-    for person, count in samples.items():
-        assert searched.count(person) == min(MAX_PROBES, photo_counts[person] - count)
+    for person_id, count in samples.items():
+        assert searched.count(person_id) == min(MAX_PROBES, photo_counts[person_id] - count)
 
 
 @given(plans(), seeds)
@@ -148,8 +148,8 @@ def test_scores_are_sorted_and_own_column_is_the_probes_person(
     width = min(MAX_SCORES, plan.size)
     assert searches.scores.shape == searches.samples.shape == (len(probes), width)
     np.testing.assert_array_equal(searches.scores, -np.sort(-scores, axis=1)[:, :width])
-    owner_of_sample = identities.people[photo_numbers(identities, enrolled.embeddings)]
-    column_of = {int(owner_of_sample[enrolled.owners == column][0]): column for column in range(plan.size)}
+    sample_person_ids = identities.people[photo_numbers(identities, enrolled.embeddings)]
+    column_of = {int(sample_person_ids[enrolled.owners == column][0]): column for column in range(plan.size)}
     searched = identities.people[photo_numbers(identities, probes)]
     for row, (person, own) in enumerate(zip(searched.tolist(), searches.own.tolist(), strict=True)):
         if person not in column_of:
@@ -205,20 +205,20 @@ def test_at_least_one_stranger_must_remain(people: int) -> None:
         simulate(make_shuffled_identities([2] * people), GalleryPlan(5, 1), "prototype", None, np.random.default_rng(0))
 
 
-ROWS = make_shuffled_identities([2, 2]).embeddings
+EMBEDDINGS = make_shuffled_identities([2, 2]).embeddings
 
 
 @pytest.mark.parametrize(
     ("embeddings", "people", "qualities"),
     [
-        (ROWS, [0, 0, 1], [1, 1, 1, 1]),
-        (ROWS, [0, 0, 1, 1], [1, 1, 1]),
-        (ROWS, [[0, 0, 1, 1]], [1, 1, 1, 1]),
-        (ROWS, [0, 0, 2, 2], [1, 1, 1, 1]),
-        (ROWS, [1, 1, 2, 2], [1, 1, 1, 1]),
-        (ROWS, [0, 0, -1, -1], [1, 1, 1, 1]),
-        (ROWS[0], [0], [1]),
-        (np.full_like(ROWS, np.nan), [0, 0, 1, 1], [1, 1, 1, 1]),
+        (EMBEDDINGS, [0, 0, 1], [1, 1, 1, 1]),
+        (EMBEDDINGS, [0, 0, 1, 1], [1, 1, 1]),
+        (EMBEDDINGS, [[0, 0, 1, 1]], [1, 1, 1, 1]),
+        (EMBEDDINGS, [0, 0, 2, 2], [1, 1, 1, 1]),
+        (EMBEDDINGS, [1, 1, 2, 2], [1, 1, 1, 1]),
+        (EMBEDDINGS, [0, 0, -1, -1], [1, 1, 1, 1]),
+        (EMBEDDINGS[0], [0], [1]),
+        (np.full_like(EMBEDDINGS, np.nan), [0, 0, 1, 1], [1, 1, 1, 1]),
     ],
 )
 def test_invalid_people_are_refused(embeddings: FloatArray, people: Any, qualities: Any) -> None:

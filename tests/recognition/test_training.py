@@ -31,8 +31,8 @@ fitted_classifiers = pytest.mark.parametrize("classifier", FITTED)
 def make_people(counts: list[int], noise: float = 0.4, seed: int = 0) -> EnrolledSamples:
     """Return synthetic people whose samples scatter around one direction each."""
     generator = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(len(counts)), counts)
-    return EnrolledSamples(scatter(generator, owners, noise), owners + 1, np.ones(len(owners), np.float32))
+    person_ids = np.repeat(np.arange(len(counts)), counts)
+    return EnrolledSamples(scatter(generator, person_ids, noise), person_ids + 1, np.ones(len(person_ids), np.float32))
 
 
 BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
@@ -40,23 +40,23 @@ BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DI
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
 @pytest.mark.parametrize("strength", [0.3, 3.0, 30.0])
-@pytest.mark.parametrize("others", [0, 40])
-def test_coefficients_match_liblinear(loss: Loss, strength: float, others: int) -> None:
+@pytest.mark.parametrize("stranger_count", [0, 40])
+def test_coefficients_match_liblinear(loss: Loss, strength: float, stranger_count: int) -> None:
     generator = np.random.default_rng(0)
-    owners = np.repeat(np.arange(5), [1, 2, 5, 30, 1])
-    rows = normalize(generator.normal(size=(len(owners) + others, DIMENSION)))
-    normals, intercepts = separate(rows, owners, loss=loss, strength=strength, tolerance=1e-6)
-    shares = np.concatenate([1 / np.bincount(owners)[owners], np.ones(others)])
-    for person in range(5):
-        own = np.concatenate([owners == person, np.zeros(others, bool)])
-        weights = 0.5 * np.where(own, shares, shares / (4 + others))
+    person_ids = np.repeat(np.arange(5), [1, 2, 5, 30, 1])
+    embeddings = normalize(generator.normal(size=(len(person_ids) + stranger_count, DIMENSION)))
+    normals, intercepts = separate(embeddings, person_ids, loss=loss, strength=strength, tolerance=1e-6)
+    shares = np.concatenate([1 / np.bincount(person_ids)[person_ids], np.ones(stranger_count)])
+    for person_id in range(5):
+        is_person = np.concatenate([person_ids == person_id, np.zeros(stranger_count, bool)])
+        weights = 0.5 * np.where(is_person, shares, shares / (4 + stranger_count))
         if loss == "logistic":
             model = LogisticRegression(C=strength, solver="liblinear", tol=1e-10, max_iter=5000)
         else:
             model = LinearSVC(C=strength, dual=False, tol=1e-10, max_iter=5000)
-        model.fit(rows.astype(np.float64), own, weights)
-        np.testing.assert_allclose(normals[person], model.coef_[0], atol=2e-4 * strength)
-        assert intercepts[person] == pytest.approx(model.intercept_[0], abs=2e-4 * strength)
+        model.fit(embeddings.astype(np.float64), is_person, weights)
+        np.testing.assert_allclose(normals[person_id], model.coef_[0], atol=2e-4 * strength)
+        assert intercepts[person_id] == pytest.approx(model.intercept_[0], abs=2e-4 * strength)
 
 
 def test_solving_in_portions_gives_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,10 +69,10 @@ def test_solving_in_portions_gives_the_same_result(monkeypatch: pytest.MonkeyPat
 
 
 def test_repeated_sample_changes_nothing() -> None:
-    rows, owners = make_people([3, 2, 1]).embeddings, np.array([0, 0, 0, 1, 1, 2])
+    embeddings, person_ids = make_people([3, 2, 1]).embeddings, np.array([0, 0, 0, 1, 1, 2])
     indices = np.repeat(np.arange(6), 2)
-    once = separate(rows, owners, loss="squared_hinge", strength=3, tolerance=1e-6)
-    repeated = separate(rows[indices], owners[indices], loss="squared_hinge", strength=3, tolerance=1e-6)
+    once = separate(embeddings, person_ids, loss="squared_hinge", strength=3, tolerance=1e-6)
+    repeated = separate(embeddings[indices], person_ids[indices], loss="squared_hinge", strength=3, tolerance=1e-6)
     np.testing.assert_allclose(once[0], repeated[0], atol=1e-5)
 
 
@@ -127,9 +127,9 @@ def test_kernel_machine_separates_people_that_no_hyperplane_separates() -> None:
     # The faces of one person lie on both sides of the other's.
     generator = np.random.default_rng(0)
     angles = np.concatenate([np.repeat([-0.9, 0.9], 20), np.zeros(40)]) + 0.1 * generator.normal(size=80)
-    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    scorer = fit("svm-rbf", EnrolledSamples(rows, np.repeat([1, 2], 40), np.ones(80, np.float32))).scorer()
-    assert (scorer.people[scorer.scores(rows).argmax(axis=1)] == np.repeat([1, 2], 40)).all()
+    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    scorer = fit("svm-rbf", EnrolledSamples(embeddings, np.repeat([1, 2], 40), np.ones(80, np.float32))).scorer()
+    assert (scorer.people[scorer.scores(embeddings).argmax(axis=1)] == np.repeat([1, 2], 40)).all()
 
 
 @pytest.fixture(autouse=True)

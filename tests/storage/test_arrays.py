@@ -1,3 +1,5 @@
+"""Overlaps of boxes, and normalized embeddings."""
+
 from __future__ import annotations
 
 import numpy as np

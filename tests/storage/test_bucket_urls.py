@@ -1,4 +1,4 @@
-"""Addresses of buckets are validated and never used as paths."""
+"""URLs of buckets are validated and never used as paths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from facebank.storage.paths import file_path, named_paths, named_places, outermo
 from facebank.storage.values import InvalidValueError
 
 
-def test_addresses_are_normalized() -> None:
+def test_urls_are_normalized() -> None:
     assert named_places(["s3://family", "s3://family/a//", "gs://family/a//b c/", "photos"]) == [
         *("s3://family", "s3://family/a", "gs://family/a//b c"),
         Path("photos"),
@@ -38,7 +38,7 @@ def test_addresses_are_normalized() -> None:
         *("s3://family/../other/x", "s3://family/a/./x", "gs://family/..", "s3://family/a\0.jpg", "s3://family/\ud800"),
     ],
 )
-def test_invalid_addresses_are_refused(text: str) -> None:
+def test_invalid_urls_are_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         named_places([text])
     assert str(caught.value).isprintable()
@@ -48,7 +48,7 @@ def test_invalid_addresses_are_refused(text: str) -> None:
     "text",
     ["https://family/x", "file:///etc", "memory://x", "S3://family/x", "simplecache::s3://family/x", "s3a://b/x"],
 )
-def test_addresses_of_other_schemes_are_refused(text: str) -> None:
+def test_urls_of_other_schemes_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="cannot be scanned: photos are read from folders, s3:// and gs://"):
         named_places(text)
 
@@ -60,7 +60,7 @@ def test_addresses_of_other_schemes_are_refused(text: str) -> None:
         *("s3://AKIA:a/s3cr3t@family/x", "s3://AKIA:a/s3c@s3cr3t@family/x", "s3://AKIA@b/s3cr3t@family"),
     ],
 )
-def test_credentials_in_an_address_are_refused_and_not_shown(text: str) -> None:
+def test_credentials_in_a_url_are_refused_and_not_shown(text: str) -> None:
     with pytest.raises(UsageError, match="more than a bucket's name") as caught:
         named_places(text)
     assert "s3cr3t" not in str(caught.value)
@@ -76,32 +76,32 @@ def test_credentials_in_an_address_are_refused_and_not_shown(text: str) -> None:
         ("https://host/x?sig=s3cr3t&SharedAccessKey=s3cr3t", "https://host/x?sig=…&SharedAccessKey=…"),
     ],
 )
-def test_secrets_in_other_addresses_are_not_shown(text: str, shown: str) -> None:
+def test_secrets_in_urls_of_other_schemes_are_not_shown(text: str, shown: str) -> None:
     with pytest.raises(UsageError) as caught:
         named_places(text)
     assert str(caught.value).startswith(f"{shown} cannot be scanned")
 
 
-def test_secrets_in_an_address_given_as_a_path_are_not_shown() -> None:
+def test_secrets_in_a_url_given_as_a_path_are_not_shown() -> None:
     for call in (named_places, file_path):
         with pytest.raises(UsageError) as caught:
             call(Path("s3://AKIA:a/s3cr3t@family/x"))
         assert "s3cr3t" not in str(caught.value)
 
 
-def test_an_address_given_as_a_path_is_explained() -> None:
+def test_a_url_given_as_a_path_is_refused_with_advice() -> None:
     with pytest.raises(UsageError, match="write a bucket's address as text"):
         named_places(Path("s3://family/x"))
 
 
-def test_a_folder_named_like_an_address_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_named_like_a_url_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s3:" / "family").mkdir(parents=True)
     assert named_places([Path("s3:/family")]) == [Path("s3:/family")]
     assert named_paths("s3:/family") == [Path("s3:/family")]
 
 
-def test_operations_on_files_refuse_addresses_with_advice(tmp_path: Path) -> None:
+def test_operations_on_files_refuse_urls_with_advice(tmp_path: Path) -> None:
     message = r"s3://family/x\.jpg is in a bucket, from which only 'facebank scan' reads photos: download it, or mount"
     with pytest.raises(UsageError, match=message):
         file_path("s3://family/x.jpg")
@@ -120,7 +120,7 @@ def test_operations_on_files_refuse_addresses_with_advice(tmp_path: Path) -> Non
                 call("s3://family/x.jpg")
 
 
-def test_places_of_scans_are_paths_or_addresses(tmp_path: Path) -> None:
+def test_places_of_scans_are_paths_or_urls(tmp_path: Path) -> None:
     places: list[str | Path] = [
         tmp_path / "a",
         tmp_path,
@@ -147,13 +147,13 @@ def test_a_photo_belongs_to_the_same_shard_in_a_bucket_and_in_a_folder() -> None
 @pytest.mark.parametrize(
     "path", ["s3://family/", "s3://family/a/", "s3://family/../x", "s3://a:b@family/x", "s3://", "s3://family/a\0"]
 )
-def test_invalid_addresses_in_a_scan_are_refused(path: str) -> None:
+def test_invalid_urls_in_a_scan_are_refused(path: str) -> None:
     with pytest.raises(InvalidValueError):
         path_of(path.encode())
 
 
 @pytest.mark.parametrize("path", ["s3://family", "gs://family/a//b.jpg", "s3://family/\x1b[31m.jpg", "s3://family/ü"])
-def test_addresses_in_a_scan_are_read_back(path: str) -> None:
+def test_urls_in_a_scan_are_read_back(path: str) -> None:
     assert path_of(path.encode()) == path
 
 

@@ -1,3 +1,5 @@
+"""Birth dates and the dates of photos."""
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta

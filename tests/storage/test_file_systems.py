@@ -1,3 +1,5 @@
+"""The journal mode depends on the file system."""
+
 from __future__ import annotations
 
 import sqlite3

@@ -1,3 +1,7 @@
+"""Files are written completely or not at all, and leftovers of killed processes are removed."""
+
+from __future__ import annotations
+
 import errno
 import os
 import signal
@@ -229,7 +233,7 @@ def test_wiping_a_link_keeps_its_target(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "on_reading", "on_writing"),
+    ("error_number", "read_advice", "write_advice"),
     [
         (errno.EACCES, "check its permissions", "choose a folder where you may write"),
         (errno.ENOENT, "check the path", "choose another path"),
@@ -237,12 +241,12 @@ def test_wiping_a_link_keeps_its_target(tmp_path: Path) -> None:
         (errno.EIO, "check the disk and its connection", "check the disk and its connection"),
     ],
 )
-def test_the_reason_of_a_file_error_ends_with_advice(number: int, on_reading: str, on_writing: str) -> None:
-    error = OSError(number, os.strerror(number))
-    assert read_reason(error) == f"{os.strerror(number)}; {on_reading}"
-    assert write_reason(error) == f"{os.strerror(number)}; {on_writing}"
+def test_the_reason_for_a_file_error_ends_with_advice(error_number: int, read_advice: str, write_advice: str) -> None:
+    error = OSError(error_number, os.strerror(error_number))
+    assert read_reason(error) == f"{os.strerror(error_number)}; {read_advice}"
+    assert write_reason(error) == f"{os.strerror(error_number)}; {write_advice}"
 
 
-def test_the_reason_of_other_errors_is_their_text() -> None:
+def test_the_reason_for_other_errors_is_their_text() -> None:
     assert read_reason(ValueError("embedded null byte")) == "embedded null byte"
     assert write_reason(ValueError()) == "ValueError"

@@ -1,3 +1,5 @@
+"""Analysis of photos in batches, in order and with bounded memory."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

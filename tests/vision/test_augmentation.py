@@ -1,3 +1,5 @@
+"""Variants of an aligned face."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -39,11 +41,11 @@ def test_embeddings_of_variants_are_similar_to_the_face(
     analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto], crop: np.ndarray
 ) -> None:
     (face,) = next(analyzer.analyze(demo_photos[:1])).faces
-    vectors = analyzer.embed_variants(crop, list(VARIANTS))
-    assert list(vectors) == list(VARIANTS)
-    for variant, vector in vectors.items():
-        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
-        similarity = float(vector @ face.embedding)
+    embeddings = analyzer.embed_variants(crop, list(VARIANTS))
+    assert list(embeddings) == list(VARIANTS)
+    for variant, embedding in embeddings.items():
+        assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
+        similarity = float(embedding @ face.embedding)
         assert (0.4 if variant == "mask" else 0.8) < similarity < 0.9999
     assert analyzer.embed_variants(crop, []) == {}
 

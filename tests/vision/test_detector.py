@@ -1,3 +1,5 @@
+"""Suppression of overlapping candidates, and their mean landmarks."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from facebank.errors import ManifestError
 from facebank.packs import EmbedderSpec, open_session
+from facebank.storage.arrays import normalized
 from facebank.vision import NetworkEmbedder
 
 FACENET = EmbedderSpec(
@@ -53,10 +54,6 @@ def statistics_network(tmp_path: Path) -> Path:
     return path
 
 
-def normalize(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-
-
 def average_halves(images: np.ndarray) -> np.ndarray:
     return np.concatenate([images[:, :, :80].mean(axis=(1, 2)), images[:, :, 80:].mean(axis=(1, 2))], axis=1)
 
@@ -72,7 +69,7 @@ def test_crops_are_standardized_for_facenet(statistics_network: Path, crops: np.
     embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), FACENET).embed(crops)
     images = crops.astype(np.float64)
     deviation = np.maximum(images.std(axis=(1, 2, 3), keepdims=True), 1 / np.sqrt(160 * 160 * 3))
-    expected = normalize(average_halves((images - images.mean(axis=(1, 2, 3), keepdims=True)) / deviation))
+    expected = normalized(average_halves((images - images.mean(axis=(1, 2, 3), keepdims=True)) / deviation))
     np.testing.assert_allclose(embeddings, expected, atol=1e-4)
 
 
@@ -85,7 +82,7 @@ def test_mean_scale_and_color_order_come_from_the_manifest(statistics_network: P
     spec = replace(FACENET, normalization="fixed", mean=(10.0, 20.0, 30.0), scale=(0.5, 0.25, 2.0), color="BGR")
     embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), spec).embed(crops)
     blue_first = crops[..., ::-1].astype(np.float64)
-    expected = normalize(average_halves((blue_first - [10, 20, 30]) * [0.5, 0.25, 2.0]))
+    expected = normalized(average_halves((blue_first - [10, 20, 30]) * [0.5, 0.25, 2.0]))
     np.testing.assert_allclose(embeddings, expected, atol=1e-4)
 
 
@@ -94,7 +91,7 @@ def test_flip_averaging_adds_the_mirror_image(statistics_network: Path, crops: n
     session = open_session(statistics_network, "cpu")
     embeddings = NetworkEmbedder(session, replace(plain, flip=True)).embed(crops)
     unchanged, mirrored = (NetworkEmbedder(session, plain).embed(images) for images in (crops, crops[:, :, ::-1]))
-    np.testing.assert_allclose(embeddings, normalize(unchanged + mirrored), atol=1e-5)
+    np.testing.assert_allclose(embeddings, normalized(unchanged + mirrored), atol=1e-5)
 
 
 def test_the_center_is_subtracted_from_every_embedding(statistics_network: Path, crops: np.ndarray) -> None:
@@ -102,7 +99,7 @@ def test_the_center_is_subtracted_from_every_embedding(statistics_network: Path,
     session = open_session(statistics_network, "cpu")
     plain = NetworkEmbedder(session, FACENET).embed(crops)
     centered = NetworkEmbedder(session, replace(FACENET, center=center)).embed(crops)
-    np.testing.assert_allclose(centered, normalize(plain - np.array(center)), atol=1e-5)
+    np.testing.assert_allclose(centered, normalized(plain - np.array(center)), atol=1e-5)
 
 
 def test_a_wrong_dimension_is_a_manifest_error(statistics_network: Path) -> None:

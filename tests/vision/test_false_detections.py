@@ -1,4 +1,4 @@
-"""False detections (hands, fabric, print, a painted wall) get a quality too low to be named."""
+"""Quality of false detections (hands, fabric, print, a painted wall), which is too low for a name."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def test_a_painted_wall_beside_a_face_is_below_the_minimum_quality(
     analyzer: FaceAnalyzer, opencv_pack: Pack, shared: Path
 ) -> None:
     photo = read_photo(shared / "data" / "photos" / "enrol" / "biden" / "biden2.jpg")
-    real, *others = sorted(next(analyzer.analyze([photo])).faces, key=lambda face: -face.detection_score)
+    real, *false_detections = sorted(next(analyzer.analyze([photo])).faces, key=lambda face: -face.detection_score)
     assert real.assessment.weaknesses == ()
-    assert len(others) == 2
-    for other in others:
-        assert IMPLAUSIBLE in other.assessment.weaknesses
-        assert other.quality < opencv_pack.manifest.thresholds.minimum_quality
+    assert len(false_detections) == 2
+    for false_detection in false_detections:
+        assert IMPLAUSIBLE in false_detection.assessment.weaknesses
+        assert false_detection.quality < opencv_pack.manifest.thresholds.minimum_quality
 
 
 def test_masked_faces_are_plausible(analyzer: FaceAnalyzer, shared: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_low_second_score_is_a_weakness(analyzer: FaceAnalyzer, second_score: 
     assert (IMPLAUSIBLE in quality.weaknesses) is is_weak
 
 
-def test_the_best_score_is_of_candidates_on_the_face() -> None:
+def test_the_best_score_ignores_candidates_away_from_the_face() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [50, 50, 60, 60]], dtype=np.float32)
     candidates = Candidates(boxes, np.zeros((3, 5, 2), dtype=np.float32), np.array([0.3, 0.6, 0.9], dtype=np.float32))
     assert best_score(candidates, boxes[0]) == pytest.approx(0.6)

@@ -5,7 +5,6 @@ Its results were recorded by ``benchmarks/peers/record_insightface.py``.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from facebank.packs import DetectorSpec, EmbedderSpec, open_session
+from facebank.storage.files import sha256_of
 from facebank.types import Detection
 from facebank.vision.alignment import align
 from facebank.vision.detector import Scrfd
@@ -90,10 +90,6 @@ def read_rgb(shared: Path, photo: dict[str, Any]) -> NDArray[np.uint8]:
     assert sha256_of(path) == photo["sha256"], "the results were recorded on another photo"
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-
-
-def sha256_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def detect(detector: Scrfd, pixels: NDArray[np.uint8], size: tuple[int, int]) -> list[Detection]:

@@ -85,9 +85,9 @@ class CountingDetector:
     def detect(self, pixels: RGBImage) -> list[Detection]:
         return self._detector.select_faces(self.propose(pixels[None], self.score_threshold)[0])
 
-    def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
-        self.pixels += pictures.size // 3
-        return self._detector.propose(pictures, score_threshold)
+    def propose(self, images: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
+        self.pixels += images.size // 3
+        return self._detector.propose(images, score_threshold)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1200, 900), (1920, 1440), (3000, 2250)])

@@ -177,8 +177,8 @@ def test_lab_of_primary_colors_equals_the_standard(rgb: tuple[int, int, int], la
 @given(st.tuples(CHANNEL, CHANNEL, CHANNEL))
 def test_lab_is_close_to_opencv(rgb: tuple[int, int, int]) -> None:
     pixel = np.array([[rgb]], np.uint8)
-    other = cv2.cvtColor(pixel.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-    assert np.abs(rgb_to_lab(pixel) - other).max() < 1.5  # OpenCV interpolates in a table
+    expected = cv2.cvtColor(pixel.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+    assert np.abs(rgb_to_lab(pixel) - expected).max() < 1.5  # OpenCV interpolates in a table
 
 
 @given(CHANNEL)

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-VERIFY = 0.3
+THRESHOLD = 0.3
 DIMENSION = 32
 STEP = 0.2
 
 
 def make_embedding(person: int, seed: int = 0, noise: float = 0.1) -> FloatArray:
     """Return an embedding similar to all of the same person and to no other person's."""
-    vector = np.zeros(DIMENSION)
-    vector[person] = 1
-    vector += noise * np.random.default_rng(seed).normal(size=DIMENSION)
-    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+    embedding = np.zeros(DIMENSION)
+    embedding[person] = 1
+    embedding += noise * np.random.default_rng(seed).normal(size=DIMENSION)
+    return np.asarray(embedding / np.linalg.norm(embedding), dtype=np.float32)
 
 
 def make_face(x: float, y: float, embedding: FloatArray, quality: float = 0.9, side: float = 50) -> Face:
@@ -37,7 +37,7 @@ def make_face(x: float, y: float, embedding: FloatArray, quality: float = 0.9, s
 
 
 def track_faces(frames: list[list[Face]], shots: list[int] | None = None) -> list[Track]:
-    tracker, ended = Tracker(VERIFY), list[Track]()
+    tracker, ended = Tracker(THRESHOLD), list[Track]()
     for number, faces in enumerate(frames):
         ended += tracker.follow(number * STEP, 0 if shots is None else shots[number], faces)
     return ended + tracker.finish()
@@ -120,7 +120,7 @@ def test_each_face_is_in_exactly_one_track(data: st.DataObject) -> None:
 
 @given(st.integers(2, 40), st.integers(2, 20))
 def test_trimming_keeps_the_last_and_best_sighting_and_the_mean(count: int, limit: int) -> None:
-    tracker = Tracker(VERIFY)
+    tracker = Tracker(THRESHOLD)
     qualities = np.random.default_rng(count).permutation(count) / count
     for number, quality in enumerate(qualities):
         tracker.follow(number * STEP, 0, [make_face(0, 0, make_embedding(0, number), float(quality))])

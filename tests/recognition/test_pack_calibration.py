@@ -1,4 +1,4 @@
-"""Precedence and validation of stored calibrations."""
+"""The calibration of a pack: the user's own takes precedence over that of the pack, and both are validated."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ BACKGROUND = Background(np.array([0.1, 0.2, 0.3], np.float32), np.eye(3, dtype=n
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Path of the user's own calibration of the pack, which does not exist yet."""
+def user_calibration_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of the user's own calibration of the pack, which does not exist yet."""
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
     return user_folder(PACK)
 
@@ -63,49 +63,53 @@ def test_saved_calibration_is_loaded(pack_folder: Path) -> None:
     assert sorted(path.name for path in pack_folder.iterdir()) == [BACKGROUND_NAME, CALIBRATION_NAME]
 
 
-def test_own_calibration_takes_precedence(pack_folder: Path, own_folder: Path) -> None:
-    other = replace(BACKGROUND, mean=np.zeros(3, np.float32))
-    save_pack_calibration(CALIBRATION, other, own_folder)
+def test_user_calibration_takes_precedence(pack_folder: Path, user_calibration_folder: Path) -> None:
+    other_background = replace(BACKGROUND, mean=np.zeros(3, np.float32))
+    save_pack_calibration(CALIBRATION, other_background, user_calibration_folder)
     loaded = find_pack_calibration(PACK, pack_folder)
-    assert (made_from(loaded), loaded.folder) == ("a test", own_folder)
+    assert (made_from(loaded), loaded.folder) == ("a test", user_calibration_folder)
     assert loaded.background is not None
     assert not loaded.background.mean.any()
 
 
-def test_own_calibration_applies_to_its_pack_only(pack_folder: Path, own_folder: Path) -> None:
-    save_pack_calibration(CALIBRATION, BACKGROUND, own_folder)
-    another = replace(PACK, digest="cd" * 32)
-    save_pack_calibration(replace(CALIBRATION, pack_digest=another.digest), None, pack_folder)
-    assert find_pack_calibration(another, pack_folder).folder == pack_folder
+def test_user_calibration_applies_to_its_pack_only(pack_folder: Path, user_calibration_folder: Path) -> None:
+    save_pack_calibration(CALIBRATION, BACKGROUND, user_calibration_folder)
+    other_pack = replace(PACK, digest="cd" * 32)
+    save_pack_calibration(replace(CALIBRATION, pack_digest=other_pack.digest), None, pack_folder)
+    assert find_pack_calibration(other_pack, pack_folder).folder == pack_folder
 
 
-def test_own_calibration_without_background_keeps_that_of_the_pack(pack_folder: Path, own_folder: Path) -> None:
-    save_pack_calibration(CALIBRATION, None, own_folder)
+def test_user_calibration_without_background_keeps_that_of_the_pack(
+    pack_folder: Path, user_calibration_folder: Path
+) -> None:
+    save_pack_calibration(CALIBRATION, None, user_calibration_folder)
     loaded = find_pack_calibration(PACK, pack_folder)
     assert (made_from(loaded), loaded.background is not None) == ("a test", True)
     assert find_pack_calibration(PACK, None).background is None
 
 
-def test_uncalibrated_classifier_keeps_the_calibration_of_the_pack(own_folder: Path, tmp_path: Path) -> None:
+def test_uncalibrated_classifier_keeps_the_calibration_of_the_pack(
+    user_calibration_folder: Path, tmp_path: Path
+) -> None:
     svm, knn = (Calibrator(classifier, (0.0, 1.0), (TABLE,)) for classifier in ("svm", "knn"))
     pack_calibration = replace(CALIBRATION, calibrators=(*CALIBRATION.calibrators, svm))
     save_pack_calibration(pack_calibration, BACKGROUND, tmp_path / "pack")
-    own_background = Background(np.array([0.3, 0.2, 0.1], np.float32), np.eye(3, dtype=np.float32))
+    user_background = Background(np.array([0.3, 0.2, 0.1], np.float32), np.eye(3, dtype=np.float32))
     prototype = replace(CALIBRATION.calibrators[0], knots=(0.1, 0.9))
-    save_pack_calibration(replace(CALIBRATION, calibrators=(prototype, knn)), own_background, own_folder)
+    save_pack_calibration(replace(CALIBRATION, calibrators=(prototype, knn)), user_background, user_calibration_folder)
     loaded = find_pack_calibration(PACK, tmp_path / "pack")
     assert loaded.calibration is not None
     assert loaded.calibration.calibrators == (prototype, knn, svm)
     # The background is the one that the SVM was calibrated with.
     assert loaded.background is not None
     assert np.allclose(loaded.background.mean, BACKGROUND.mean)
-    assert loaded.folder == own_folder
+    assert loaded.folder == user_calibration_folder
 
 
-def test_background_is_removed_with_its_calibration(own_folder: Path) -> None:
-    save_pack_calibration(CALIBRATION, BACKGROUND, own_folder)
-    save_pack_calibration(CALIBRATION, None, own_folder)
-    assert [path.name for path in own_folder.iterdir()] == [CALIBRATION_NAME]
+def test_background_is_removed_with_its_calibration(user_calibration_folder: Path) -> None:
+    save_pack_calibration(CALIBRATION, BACKGROUND, user_calibration_folder)
+    save_pack_calibration(CALIBRATION, None, user_calibration_folder)
+    assert [path.name for path in user_calibration_folder.iterdir()] == [CALIBRATION_NAME]
     assert find_pack_calibration(PACK, None).background is None
 
 
@@ -150,10 +154,10 @@ def test_background_of_another_length_is_refused(pack_folder: Path) -> None:
         find_pack_calibration(replace(PACK, dimension=5), pack_folder)
 
 
-def test_damaged_own_calibration_is_an_error(pack_folder: Path, own_folder: Path) -> None:
-    own_folder.mkdir(parents=True)
-    (own_folder / CALIBRATION_NAME).write_text("{}")
-    with pytest.raises(PackIntegrityError, match=str(own_folder)):
+def test_damaged_user_calibration_is_an_error(pack_folder: Path, user_calibration_folder: Path) -> None:
+    user_calibration_folder.mkdir(parents=True)
+    (user_calibration_folder / CALIBRATION_NAME).write_text("{}")
+    with pytest.raises(PackIntegrityError, match=str(user_calibration_folder)):
         find_pack_calibration(PACK, pack_folder)
 
 
