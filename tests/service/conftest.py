@@ -24,10 +24,9 @@ from facebank import FaceBank
 from facebank.service.application import make_app
 from facebank.service.options import ServiceOptions
 from facebank.service.server import Server, listen
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import COLLINS, DEMO_PHOTOS, OBAMA
 
-BARACK = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg"
-EILEEN = DEMO_PHOTOS / "eileen_collins.jpg"
+BARACK, EILEEN = OBAMA, COLLINS
 
 FILE_NAMES = (BARACK.name, EILEEN.name)
 
@@ -44,7 +43,7 @@ Serve = Callable[..., httpx.Client]
 
 @contextmanager
 def run_service(bank: FaceBank, options: ServiceOptions, token: str | None = None) -> Iterator[str]:
-    """Serve a bank during the block and yield the address."""
+    """Serve a bank during the block and yield its URL."""
     with listen(replace(options, port=0)) as listener:
         server = Server(make_app(bank, options, token))
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -84,8 +83,8 @@ def serve(gallery: Path) -> Iterator[Serve]:
 
         def start(options: ServiceOptions | None = None, token: str | None = None) -> httpx.Client:
             bank = opened.enter_context(FaceBank.open(gallery, device="cpu", threads=1))
-            address = opened.enter_context(run_service(bank, options or ServiceOptions(), token))
-            return opened.enter_context(httpx.Client(base_url=address, timeout=60.0, trust_env=False))
+            url = opened.enter_context(run_service(bank, options or ServiceOptions(), token))
+            return opened.enter_context(httpx.Client(base_url=url, timeout=60.0, trust_env=False))
 
         yield start
 
@@ -175,10 +174,10 @@ def wait_for_question(client: httpx.Client) -> dict[str, Any]:
     raise AssertionError("no question")
 
 
-def wait_for_text(client: httpx.Client, address: str, text: str) -> str:
+def wait_for_text(client: httpx.Client, url: str, text: str) -> str:
     """Return a page as soon as it contains a text."""
     for _ in range(600):
-        page = client.get(address).text
+        page = client.get(url).text
         if text in page:
             return page
         time.sleep(0.05)
@@ -216,10 +215,10 @@ def hostile_client(serve: Serve, gallery: Path, tmp_path: Path) -> httpx.Client:
     return wait_for_photos(client, [1, 1])
 
 
-def send_raw(address: str, data: bytes, *, timeout: float = 20.0) -> bytes:
+def send_raw(url: str, data: bytes, *, timeout: float = 20.0) -> bytes:
     """Send bytes to a service and return its complete response."""
-    url = urlsplit(address)
-    with socket.create_connection((url.hostname or "", url.port or 0), timeout=timeout) as connection:
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=timeout) as connection:
         connection.sendall(data)
         response = b""
         while chunk := connection.recv(65536):

@@ -16,7 +16,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def run_server(answer: Answer) -> Iterator[str]:
-    """Serve the responses of a function and yield the address."""
+    """Serve the responses of a function and yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -57,7 +57,7 @@ def send(handler: BaseHTTPRequestHandler, content: object, status: int = 200, **
 
 
 def make_service(faces: object, image: Answer | None = None, subjects: object = None) -> Answer:
-    """Return the responses of a service with a list of subjects, one page of examples and an image for all."""
+    """Return a function that answers like a service with given subjects, one page of examples, and one image for all."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         path = urlsplit(handler.path).path

@@ -117,17 +117,17 @@ def test_unknown_routes_and_methods_have_documented_error_codes(client: httpx.Cl
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_printed_address_is_reachable(serve: Serve, host: str) -> None:
+def test_printed_url_is_reachable(serve: Serve, host: str) -> None:
     try:
         client = serve(ServiceOptions(host=host), TOKEN)
     except ServiceError:
         pytest.skip(f"this machine has no {host}")
     port = client.base_url.port
     assert port is not None
-    address = address_of(ServiceOptions(host=host), port)
-    assert "0.0.0.0" not in address
-    assert "[::]" not in address
-    assert httpx.get(f"{address}/api/v1/health", trust_env=False, timeout=60).status_code == 200
+    url = address_of(ServiceOptions(host=host), port)
+    assert "0.0.0.0" not in url
+    assert "[::]" not in url
+    assert httpx.get(f"{url}/api/v1/health", trust_env=False, timeout=60).status_code == 200
 
 
 def test_requests_are_rate_limited(serve: Serve) -> None:

@@ -20,13 +20,11 @@ from facebank.gallery.derived import classifier_file, index_file
 from facebank.service.compreface.image_ids import image_id_of
 from facebank.service.keys import KeyFile, Role
 from facebank.service.options import Limits, ServiceOptions
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN, DEMO_PHOTOS, SPEECH
 
 from .conftest import BARACK, EILEEN, NETWORK, Serve, send_raw
 
 RECOGNITION = "/api/v1/recognition"
-SPEECH = DEMO_PHOTOS / "barack_obama_speech.jpg"
-JOE = DEMO_PHOTOS / "joe_biden_blue_room.jpg"
 
 
 def make_upload(path: Path = SPEECH) -> dict[str, Any]:
@@ -45,9 +43,9 @@ def error_of(response: httpx.Response) -> tuple[int, int]:
 
 def test_forgotten_people_are_gone_from_the_file(client: httpx.Client, gallery: Path) -> None:
     name = "Joseph Robinette"
-    added = client.post(f"{RECOGNITION}/faces", params={"subject": name}, files=make_upload(JOE))
+    added = client.post(f"{RECOGNITION}/faces", params={"subject": name}, files=make_upload(BIDEN))
     assert added.status_code == 201
-    client.post(f"{RECOGNITION}/recognize", files=make_upload(JOE))
+    client.post(f"{RECOGNITION}/recognize", files=make_upload(BIDEN))
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         (sample,) = bank.samples(name)
         (embedding,) = bank.gallery.vectors_of([sample.id])
@@ -58,7 +56,7 @@ def test_forgotten_people_are_gone_from_the_file(client: httpx.Client, gallery: 
         "embedding": embedding.tobytes()[:64],
         "half-precision embedding": embedding.astype(np.float16).tobytes()[:32],
         "hash of the photo": sample.content_hash.encode(),
-        "name of the photo": JOE.name.encode(),
+        "name of the photo": BIDEN.name.encode(),
         "thumbnail": thumbnail[-80:-16],  # the image data without the tables that all JPEGs share
     }
     before = read_all_files(gallery)
@@ -66,7 +64,7 @@ def test_forgotten_people_are_gone_from_the_file(client: httpx.Client, gallery: 
     assert client.delete(f"{RECOGNITION}/subjects/{name}").json() == {"subject": name}
     after = read_all_files(gallery)
     assert [trace_name for trace_name, trace in traces.items() if trace in after] == []
-    recognized = client.post(f"{RECOGNITION}/recognize", files=make_upload(JOE)).json()
+    recognized = client.post(f"{RECOGNITION}/recognize", files=make_upload(BIDEN)).json()
     assert name not in str(recognized)
 
 
@@ -325,13 +323,13 @@ def test_concurrent_enrolling_and_forgetting_keeps_the_gallery_intact(client: ht
             if number == 0:
                 return [worker.delete(f"{RECOGNITION}/subjects").status_code for _ in range(4)]
             return [
-                worker.post(f"{RECOGNITION}/faces?subject=Ada", files=make_upload(JOE)).status_code for _ in range(4)
+                worker.post(f"{RECOGNITION}/faces?subject=Ada", files=make_upload(BIDEN)).status_code for _ in range(4)
             ]
 
     with ThreadPoolExecutor(5) as pool:
         statuses = {status for worker_statuses in pool.map(change_subjects, range(5)) for status in worker_statuses}
     assert statuses <= {200, 201, 404}  # 404: forgotten between enrollment and response
-    assert client.post(f"{RECOGNITION}/faces?subject=Ada", files=make_upload(JOE)).status_code == 201
+    assert client.post(f"{RECOGNITION}/faces?subject=Ada", files=make_upload(BIDEN)).status_code == 201
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         assert [(person.name, person.sample_count) for person in bank.people()] == [("Ada", 1)]
 

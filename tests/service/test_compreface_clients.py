@@ -22,15 +22,12 @@ from PIL import Image
 from facebank import FaceBank
 from facebank.service.compreface.image_ids import image_id_of
 from facebank.service.keys import KeyFile, Role
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN, DEMO_PHOTOS, SPEECH
 from tests.guides import find_blocks
 
 from .conftest import BARACK, EILEEN, NETWORK, Serve, skip_or_fail
 
 PROGRAMS = Path(__file__).with_name("compreface_clients")
-SPEECH, BLUE_ROOM, JOE = (
-    DEMO_PHOTOS / f"{name}.jpg" for name in ("barack_obama_speech", "barack_obama_blue_room", "joe_biden_blue_room")
-)
 GUIDE = DEMO_PHOTOS.parents[2] / "docs" / "compreface.md"
 
 OPTIONS = {"limit": 0, "det_prob_threshold": 0.5, "prediction_count": 1, "status": True}
@@ -112,13 +109,13 @@ def client(request: pytest.FixtureRequest, serve: Serve, gallery: Path) -> Clien
     command, folder = request.getfixturevalue(request.param)
     for path in DEMO_PHOTOS.glob("*.jpg"):
         shutil.copy(path, folder)
-    address = serve(NETWORK).base_url
-    return Client(command, folder, str(address.port), KeyFile.of_gallery(gallery).add("client", Role.ADMIN), gallery)
+    url = serve(NETWORK).base_url
+    return Client(command, folder, str(url.port), KeyFile.of_gallery(gallery).add("client", Role.ADMIN), gallery)
 
 
 @pytest.fixture
 def photo_server() -> Iterator[str]:
-    """Address of a web server with the demo photos."""
+    """URL of a web server with the demo photos."""
     handler = functools.partial(QuietHandler, directory=str(DEMO_PHOTOS))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -146,14 +143,14 @@ def test_subject_is_added_recognized_renamed_and_deleted(client: Client) -> None
     assert listed == {"subjects": ["Barack", "Eileen", "Joe Biden"]}
     assert client.counts()["Joe Biden"] == 0
 
-    (example,) = client.run(("faces.add", f"./{JOE.name}", "Joe Biden", {"det_prob_threshold": 0.5}))
+    (example,) = client.run(("faces.add", f"./{BIDEN.name}", "Joe Biden", {"det_prob_threshold": 0.5}))
     assert example["subject"] == "Joe Biden"
     (sample,) = client.query(lambda bank: bank.samples("Joe Biden"))
     assert example["image_id"] == image_id_of(sample)
-    assert client.run(("faces.add", f"./{JOE.name}", "Joe Biden", {})) == [example]  # idempotent
+    assert client.run(("faces.add", f"./{BIDEN.name}", "Joe Biden", {})) == [example]  # idempotent
     assert client.counts()["Joe Biden"] == 1
 
-    (recognized,) = client.run(("recognition.recognize", f"./{JOE.name}", {"limit": 5, "status": True}))
+    (recognized,) = client.run(("recognition.recognize", f"./{BIDEN.name}", {"limit": 5, "status": True}))
     (face,) = recognized["result"]
     assert face["subjects"][0] == {"subject": "Joe Biden", "similarity": 0.999}
     assert set(recognized) == {"result", "plugins_versions", "execution_time"}
@@ -195,9 +192,9 @@ def test_examples_are_given_as_path_bytes_base64_and_url(client: Client, photo_s
 
 
 def test_stranger_has_no_subject(client: Client) -> None:
-    (recognized,) = client.run(("recognition.recognize", f"./{JOE.name}", {"limit": 1, "prediction_count": 3}))
+    (recognized,) = client.run(("recognition.recognize", f"./{BIDEN.name}", {"limit": 1, "prediction_count": 3}))
     (face,) = recognized["result"]
-    (expected,) = client.query(lambda bank: next(bank.identify(JOE)).faces)
+    (expected,) = client.query(lambda bank: next(bank.identify(BIDEN)).faces)
     assert expected.person is None
     assert face["subjects"] == []
     assert face["decision"] == expected.decision
@@ -297,15 +294,14 @@ def test_steps_of_the_guide_work(
             ):
                 (text,) = find_blocks(steps, language)
                 (folder / name).write_text(text.replace("8470", port).replace("facebank_KEY", key))
-                shutil.copy(JOE, folder / "ada.jpg")
-                shutil.copy(JOE, folder / "party.jpg")
+                shutil.copy(BIDEN, folder / "ada.jpg")
+                shutil.copy(BIDEN, folder / "party.jpg")
                 assert "Ada Lovelace" in run([command[0], name], folder)
         finally:
             service.terminate()
 
 
 def test_wrong_key_and_photo_without_a_face_are_errors(client: Client, tmp_path: Path) -> None:
-
     Image.new("RGB", (300, 300), "gray").save(client.folder / "gray.jpg")
     recognized, added = client.run(
         ("recognition.recognize", "./gray.jpg", {"limit": 1}), ("faces.add", "./gray.jpg", "Ada", {})

@@ -11,11 +11,9 @@ import pytest
 from facebank.recognition.settings import DecisionSettings
 from facebank.schemas import load
 from facebank.service.api.bodies import SettingsBody
-from tests.demo_photos import DEMO_PHOTOS
+from tests.demo_photos import BIDEN, BLUE_ROOM
 
 from .conftest import BARACK, EILEEN
-
-PARTY = DEMO_PHOTOS / "barack_obama_blue_room.jpg"
 
 
 def largest_face(client: httpx.Client, data: bytes) -> dict[str, object]:
@@ -26,7 +24,7 @@ def largest_face(client: httpx.Client, data: bytes) -> dict[str, object]:
 
 
 def test_answer_changes_the_next_decision(client: httpx.Client) -> None:
-    data = PARTY.read_bytes()
+    data = BLUE_ROOM.read_bytes()
     assert largest_face(client, data)["person"] == "Barack"
     files = {"photo": ("party.jpg", data)}
     denied = client.post("/api/v1/feedback", data={"answer": "deny", "person": "barack"}, files=files).json()
@@ -44,7 +42,7 @@ def test_answer_changes_the_next_decision(client: httpx.Client) -> None:
 
 
 def test_stranger_is_remembered(client: httpx.Client) -> None:
-    data = (DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes()
+    data = BIDEN.read_bytes()
     files = {"photo": ("joe.jpg", data)}
     reply = client.post("/api/v1/feedback", data={"answer": "nobody", "face": "1"}, files=files).json()
     assert (reply["reason"], reply["person"], reply["stranger_id"]) == ("remembered", None, 1)
@@ -72,7 +70,7 @@ def test_invalid_answer_is_refused(client: httpx.Client, data: dict[str, str], s
 
 def test_audit_follows_the_schema(client: httpx.Client) -> None:
     client.post(
-        "/api/v1/people", data={"name": "Ellen", "force": "true"}, files={"photo": ("e.jpg", PARTY.read_bytes())}
+        "/api/v1/people", data={"name": "Ellen", "force": "true"}, files={"photo": ("e.jpg", BLUE_ROOM.read_bytes())}
     )
     reply = client.get("/api/v1/audit").json()["findings"]
     assert {finding["finding"] for finding in reply} >= {"few_samples"}
@@ -110,4 +108,4 @@ def test_every_setting_can_be_changed() -> None:
 def test_stricter_setting_applies_at_once(client: httpx.Client) -> None:
     assert largest_face(client, EILEEN.read_bytes())["person"] == "Eileen"
     client.patch("/api/v1/settings", json={"least_probability": 0.99999999999})
-    assert largest_face(client, PARTY.read_bytes())["person"] is None
+    assert largest_face(client, BLUE_ROOM.read_bytes())["person"] is None

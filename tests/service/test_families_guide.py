@@ -40,8 +40,8 @@ def test_commands_of_the_guide_work_in_sequence(environment: dict[str, str]) -> 
             assert service.stderr is not None
             try:
                 output = iter(service.stderr.readline, "")
-                address = next(match[0] for text in output if (match := re.search(r"http://\S+", text)))
-                response = httpx.get(address.replace("0.0.0.0", "127.0.0.1"), trust_env=False)
+                url = next(match[0] for text in output if (match := re.search(r"http://\S+", text)))
+                response = httpx.get(url.replace("0.0.0.0", "127.0.0.1"), trust_env=False)
                 assert response.status_code == (303 if "--host" in words else 200)
             finally:
                 service.terminate()

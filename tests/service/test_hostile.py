@@ -23,7 +23,7 @@ UNESCAPED = re.compile(r"<script src=//|<img src=x|onerror=alert\(1\)>[^&]*<|>49
 
 
 def test_html_in_external_names_is_shown_as_text(hostile_client: httpx.Client) -> None:
-    addresses = [
+    urls = [
         "/",
         "/who",
         "/look-alikes",
@@ -34,26 +34,26 @@ def test_html_in_external_names_is_shown_as_text(hostile_client: httpx.Client) -
         "/nothing",
     ]
     visited: set[str] = set()
-    while addresses:
-        address = addresses.pop()
-        if address in visited:
+    while urls:
+        url = urls.pop()
+        if url in visited:
             continue
-        visited.add(address)
-        page = hostile_client.get(address)
+        visited.add(url)
+        page = hostile_client.get(url)
         if not page.headers.get("content-type", "").startswith("text/html"):
             assert page.headers["x-content-type-options"] == "nosniff"
             continue
-        assert not UNESCAPED.search(page.text), (address, UNESCAPED.search(page.text))
+        assert not UNESCAPED.search(page.text), (url, UNESCAPED.search(page.text))
         assert "<svg onload" not in page.text
-        assert re.findall(r"<script(?! type=\"module\" src=\"/static/)", page.text) == [], address
-        assert not re.search(r"<[^>]*\son[a-z]+=(?![^<]*&gt;)[^>]*>", re.sub(r'"[^"]*"', '""', page.text)), address
-        addresses += [link for link in re.findall(r'href="(/[^"#]*)"', page.text) if not link.startswith("/static")]
-    assert any(address.startswith("/photos/") for address in visited)
+        assert re.findall(r"<script(?! type=\"module\" src=\"/static/)", page.text) == [], url
+        assert not re.search(r"<[^>]*\son[a-z]+=(?![^<]*&gt;)[^>]*>", re.sub(r'"[^"]*"', '""', page.text)), url
+        urls += [link for link in re.findall(r'href="(/[^"#]*)"', page.text) if not link.startswith("/static")]
+    assert any(url.startswith("/photos/") for url in visited)
     assert "/people/1" in visited
 
 
 def test_pictures_have_no_metadata_of_their_photo(hostile_client: httpx.Client) -> None:
-    pages = [hostile_client.get(address).text for address in ("/", "/people/1", "/people/2")]
+    pages = [hostile_client.get(url).text for url in ("/", "/people/1", "/people/2")]
     photos = {link for page in pages for link in re.findall(r'href="(/photos/\w+)"', page)}
     pages += [hostile_client.get(photo).text for photo in photos]
     pictures = {link for page in pages for link in re.findall(r'"(/pictures/[^"]+)"', page)}
@@ -69,16 +69,16 @@ def test_pictures_have_no_metadata_of_their_photo(hostile_client: httpx.Client) 
 @pytest.mark.parametrize("interface", ["api", "compreface", "library"])
 def test_picture_of_a_forgotten_person_is_not_sent(serve: Serve, gallery: Path, interface: str) -> None:
     client = serve()
-    address = re.findall(r'src="(/pictures/samples/\d+)"', client.get("/people/1").text)[0]
-    tag = client.get(address).headers["etag"]
+    url = re.findall(r'src="(/pictures/samples/\d+)"', client.get("/people/1").text)[0]
+    tag = client.get(url).headers["etag"]
     if interface == "library":
         with FaceBank.open(gallery) as bank:
             bank.forget("Barack")
     else:
         prefix = "people" if interface == "api" else "recognition/subjects"
         assert client.delete(f"/api/v1/{prefix}/Barack").status_code == 200
-    assert client.get(address).status_code == 404
-    assert client.get(address, headers={"If-None-Match": tag}).status_code == 404
+    assert client.get(url).status_code == 404
+    assert client.get(url, headers={"If-None-Match": tag}).status_code == 404
 
 
 def test_folder_replaced_by_a_link_is_not_scanned(serve: Serve, album: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ ID = "6b135f5b-a365-4522-b1f1-4c9ac2dd0728"
 
 def read_lists(answer: Answer) -> tuple[list[str], list[str]]:
     """Return the subjects and example IDs that the client reads from a server."""
-    with run_server(answer) as address, CompreFaceClient(address, "key", QUICK) as server:
+    with run_server(answer) as url, CompreFaceClient(url, "key", QUICK) as server:
         return server.subjects(), [example.image_id for example in server.examples()]
 
 
@@ -73,8 +73,8 @@ def test_endless_pages_are_stopped() -> None:
         send(handler, {"faces": faces, "total_pages": 10**9})
 
     with (
-        run_server(send_endless_pages) as address,
-        CompreFaceClient(address, "key", ClientLimits(examples=1000)) as server,
+        run_server(send_endless_pages) as url,
+        CompreFaceClient(url, "key", ClientLimits(examples=1000)) as server,
         pytest.raises(ServiceError, match="more than 1,000 examples"),
     ):
         list(server.examples())
@@ -147,7 +147,7 @@ def send_error(handler: BaseHTTPRequestHandler) -> None:
 )
 def test_image_beyond_limits_is_refused(image: Answer) -> None:
     limits = ClientLimits(image_bytes=1 << 20, timeout=1.0, seconds=1.0, attempts=2, pause=0.01)
-    with run_server(image) as address, CompreFaceClient(address, "key", limits) as server:
+    with run_server(image) as url, CompreFaceClient(url, "key", limits) as server:
         start = time.monotonic()
         with pytest.raises(ImageRefusedError) as caught:
             server.image(ID)
@@ -207,7 +207,7 @@ def test_huge_list_is_refused() -> None:
         "",
     ],
 )
-def test_invalid_address_is_refused(url: str) -> None:
+def test_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="not the address of a CompreFace service"):
         CompreFaceClient(url, "key")
 

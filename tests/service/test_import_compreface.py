@@ -60,12 +60,10 @@ def test_real_photos_get_the_same_decisions_after_the_import(shared: Path, tmp_p
     ):
         for folder in sorted((photos / "enrol").iterdir()):
             source_bank.enroll(folder.name, folder)
-        with run_service(source_bank, ServiceOptions()) as address:
-            output = target_bank.import_compreface(address, "any")
+        with run_service(source_bank, ServiceOptions()) as url:
+            output = target_bank.import_compreface(url, "any")
             assert [example.accepted for example in output] == [True] * 9
-            assert [example.reason for example in target_bank.import_compreface(address, "any")] == [
-                "already_enrolled"
-            ] * 9
+            assert [example.reason for example in target_bank.import_compreface(url, "any")] == ["already_enrolled"] * 9
         counts = [
             [(person.name, person.sample_count) for person in bank.people()] for bank in (target_bank, source_bank)
         ]
@@ -80,8 +78,8 @@ def test_command_imports_everybody_once(serve: Serve, gallery: Path, tmp_path: P
     key = KeyFile.of_gallery(gallery).add("import", Role.READ)
     teach = {"x-api-key": KeyFile.of_gallery(gallery).add("teach", Role.TEACH)}
     client.post("/api/v1/recognition/subjects", json={"subject": "Nobody yet"}, headers=teach)
-    address = str(client.base_url).rstrip("/")
-    first = run_import(target, address, "--json", FACEBANK_COMPREFACE_KEY=key)
+    url = str(client.base_url).rstrip("/")
+    first = run_import(target, url, "--json", FACEBANK_COMPREFACE_KEY=key)
     records = [json.loads(line) for line in first.stdout.splitlines()]
     for record in records:
         jsonschema.validate(record, load("import-compreface"))
@@ -92,7 +90,7 @@ def test_command_imports_everybody_once(serve: Serve, gallery: Path, tmp_path: P
     ]
     key_path = tmp_path / "key.txt"
     key_path.write_text(f"{key}\n")
-    again = run_import(target, f"{address}/", "--key-file", str(key_path))
+    again = run_import(target, f"{url}/", "--key-file", str(key_path))
     assert "0 examples of 2 people imported, 2 enrolled before" in again.stdout
     with FaceBank.open(target, device="cpu") as bank:
         assert [(person.name, person.sample_count) for person in bank.people()] == [("Barack", 1), ("Eileen", 1)]
@@ -101,11 +99,11 @@ def test_command_imports_everybody_once(serve: Serve, gallery: Path, tmp_path: P
             paths = [f"compreface:{image_id_of(other.samples(name)[0])}" for name in ("Barack", "Eileen")]
         assert [bank.samples(name)[0].path for name in ("Barack", "Eileen")] == paths
         bank.rename("Eileen", "Eileen Collins")
-    run_import(target, address, "--key-file", str(key_path))  # renamed people are not imported again
+    run_import(target, url, "--key-file", str(key_path))  # renamed people are not imported again
     with FaceBank.open(target, device="cpu") as bank:
         assert [person.name for person in bank.people()] == ["Barack", "Eileen Collins"]
     new = client.post("/api/v1/recognition/faces?subject=Barack", headers=teach, files={"file": make_upload("speech")})
-    record = json.loads(run_import(target, address, key, "--json").stdout.splitlines()[1])
+    record = json.loads(run_import(target, url, key, "--json").stdout.splitlines()[1])
     assert (record["image_id"], record["reason"]) == (new.json()["image_id"], "enrolled")
 
 
@@ -115,13 +113,13 @@ def make_upload(name: str) -> tuple[str, bytes]:
 
 
 def test_wrong_missing_and_unreadable_keys_are_errors(serve: Serve, tmp_path: Path) -> None:
-    address, target = str(serve(NETWORK).base_url), tmp_path / "none.facebank"
-    output = run_import(target, address, "wrong", exit_code=2).stderr
+    url, target = str(serve(NETWORK).base_url), tmp_path / "none.facebank"
+    output = run_import(target, url, "wrong", exit_code=2).stderr
     assert "rejects the key (the key is not valid, or was revoked)" in output
-    assert "--key-file" in run_import(target, address, exit_code=2, FACEBANK_COMPREFACE_KEY="").stderr
-    assert "cannot be read" in run_import(target, address, "--key-file", str(tmp_path / "absent"), exit_code=2).stderr
+    assert "--key-file" in run_import(target, url, exit_code=2, FACEBANK_COMPREFACE_KEY="").stderr
+    assert "cannot be read" in run_import(target, url, "--key-file", str(tmp_path / "absent"), exit_code=2).stderr
     (tmp_path / "two").write_text("a\nb")
-    assert "only line" in run_import(target, address, "--key-file", str(tmp_path / "two"), exit_code=2).stderr
+    assert "only line" in run_import(target, url, "--key-file", str(tmp_path / "two"), exit_code=2).stderr
 
 
 def test_busy_service_is_retried(gallery: Path, tmp_path: Path) -> None:
@@ -129,12 +127,12 @@ def test_busy_service_is_retried(gallery: Path, tmp_path: Path) -> None:
     with (
         FaceBank.open(gallery, device="cpu", threads=1) as source_bank,
         FaceBank.open(tmp_path / "a.facebank", device="cpu") as target_bank,
-        run_service(source_bank, limited) as address,
+        run_service(source_bank, limited) as url,
     ):
-        with CompreFaceClient(address, "any") as server:
+        with CompreFaceClient(url, "any") as server:
             for _ in range(58):
                 server.subjects()
-        assert [example.accepted for example in target_bank.import_compreface(address, "any")] == [True, True]
+        assert [example.accepted for example in target_bank.import_compreface(url, "any")] == [True, True]
 
 
 def test_progress_reports_each_example_once(gallery: Path, tmp_path: Path) -> None:
@@ -156,9 +154,9 @@ def test_progress_reports_each_example_once(gallery: Path, tmp_path: Path) -> No
     with (
         FaceBank.open(gallery, device="cpu", threads=1) as source_bank,
         FaceBank.open(tmp_path / "a.facebank", device="cpu") as target_bank,
-        run_service(source_bank, ServiceOptions()) as address,
+        run_service(source_bank, ServiceOptions()) as url,
     ):
-        target_bank.import_compreface(address, "any", progress=progress)
+        target_bank.import_compreface(url, "any", progress=progress)
     assert progress.calls == [("Importing", 2), "Barack", 1, "Eileen", 1]
 
 
@@ -178,8 +176,8 @@ def test_subjects_that_cannot_be_enrolled_are_reported_and_others_imported(tmp_p
         send(handler, next(data for image_id, data in contents.items() if image_id in handler.path))
 
     answer = make_service({"faces": faces}, send_image, {"subjects": ["a/../b", "Ada", "x\ny"]})
-    with run_server(answer) as address:
-        output = run_import(tmp_path / "a.facebank", address, "key", "--json", exit_code=1)
+    with run_server(answer) as url:
+        output = run_import(tmp_path / "a.facebank", url, "key", "--json", exit_code=1)
         records = [json.loads(line) for line in output.stdout.splitlines()]
         for record in records:
             jsonschema.validate(record, load("import-compreface"))
@@ -196,7 +194,7 @@ def test_subjects_that_cannot_be_enrolled_are_reported_and_others_imported(tmp_p
                 ("  ada ", "Ada", "already_enrolled", True),
             ]
         )
-        printed = run_import(tmp_path / "a.facebank", address, "key", exit_code=1)
+        printed = run_import(tmp_path / "a.facebank", url, "key", exit_code=1)
         assert "\u202e" not in printed.stdout + printed.stderr
         assert "\x1b" not in printed.stdout + printed.stderr
         assert "2 enrolled before, 4 refused" in printed.stdout
@@ -206,8 +204,8 @@ def test_subjects_that_cannot_be_enrolled_are_reported_and_others_imported(tmp_p
 
 def test_images_are_imported_in_bounded_batches(tmp_path: Path) -> None:
     faces = [{"image_id": str(uuid.uuid4()), "subject": "Ada"} for _ in range(40)]
-    with run_server(make_service({"faces": faces})) as address, FaceBank.open(tmp_path / "a.facebank") as bank:
-        output = bank.import_compreface(address, "key")
+    with run_server(make_service({"faces": faces})) as url, FaceBank.open(tmp_path / "a.facebank") as bank:
+        output = bank.import_compreface(url, "key")
         assert [example.accepted for example in output] == [True] * 40
         assert bank.people()[0].sample_count == 1  # all images are the same photo
 
@@ -226,17 +224,17 @@ def test_import_resumes_after_the_service_stopped(tmp_path: Path) -> None:
             handler.close_connection = True
 
     with (
-        run_server(make_service({"faces": faces}, send_image)) as address,
+        run_server(make_service({"faces": faces}, send_image)) as url,
         FaceBank.open(tmp_path / "a.facebank") as bank,
     ):
         with (
-            CompreFaceClient(address, "key", QUICK) as server,
+            CompreFaceClient(url, "key", QUICK) as server,
             pytest.raises(ServiceError, match="repeat the command to continue"),
         ):
             import_examples(server, bank.open_gallery(create=True), bank.enroll, SILENT)
         assert [person.name for person in bank.people()] == ["Barack"]
         is_available.set()
-        assert [example.reason for example in bank.import_compreface(address, "key")] == [
+        assert [example.reason for example in bank.import_compreface(url, "key")] == [
             "already_enrolled",
             "enrolled",
         ]

@@ -73,9 +73,9 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
         operation_ids.add(operation["operationId"])
         (content,) = (
             content
-            for status, answer in operation["responses"].items()
+            for status, response in operation["responses"].items()
             if status.startswith("2") and status != "201"
-            for content in answer["content"].values()
+            for content in response["content"].values()
         )
         assert content["schema"].keys() & {"$ref", "type"}, route
         for status in ("4XX", "5XX"):
@@ -121,10 +121,10 @@ def api(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as scan:
         scan.scan(album)
         scan.cluster()
-        with run_service(bank, options) as address:
-            project = ProjectConfig(base_url=address, request_timeout=60.0)
+        with run_service(bank, options) as url:
+            project = ProjectConfig(base_url=url, request_timeout=60.0)
             config = SchemathesisConfig(projects=ProjectsConfig(default=project))
-            yield schemathesis.openapi.from_url(f"{address}/api/v1/openapi.json", config=config)
+            yield schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json", config=config)
 
 
 def committed_routes() -> list[tuple[str, str]]:

@@ -26,11 +26,11 @@ def test_people_page_shows_everybody_with_a_picture(client: httpx.Client) -> Non
     assert page.headers["content-type"].startswith("text/html")
     assert "Barack" in page.text
     assert "Eileen" in page.text
-    for address in re.findall(r'src="(/pictures/[^"]+)"', page.text):
-        picture = client.get(address)
+    for url in re.findall(r'src="(/pictures/[^"]+)"', page.text):
+        picture = client.get(url)
         assert picture.status_code == 200
         assert not Image.open(io.BytesIO(picture.content)).getexif()
-        assert client.get(address, headers={"If-None-Match": picture.headers["etag"]}).status_code == 304
+        assert client.get(url, headers={"If-None-Match": picture.headers["etag"]}).status_code == 304
 
 
 def test_people_page_can_be_searched(client: httpx.Client) -> None:
@@ -75,8 +75,8 @@ def test_person_page_has_photos_by_year_and_samples(family: httpx.Client) -> Non
     assert "by the files&#39; dates" in page or re.search(r">\d{4}</h2>", page)
     assert 'src="/pictures/samples/1"' in page
     assert "Remove" in page
-    for address in re.findall(r'data-late="(/pictures/photos/[^"]+)"', page):
-        picture = family.get(address)
+    for url in re.findall(r'data-late="(/pictures/photos/[^"]+)"', page):
+        picture = family.get(url)
         assert picture.status_code == 200
         with Image.open(io.BytesIO(picture.content)) as image:
             assert max(image.size) <= 320
@@ -86,15 +86,15 @@ def test_person_page_has_photos_by_year_and_samples(family: httpx.Client) -> Non
 
 
 def test_photo_page_has_its_faces(family: httpx.Client) -> None:
-    address = f"/photos/{photo_hash(family, 'barack_obama_speech.jpg')}"
-    page = family.get(address).text
+    url = f"/photos/{photo_hash(family, 'barack_obama_speech.jpg')}"
+    page = family.get(url).text
     assert "Barack" in page
     assert re.search(r"(almost certain|very likely|likely) \((over )?\d+ %\)", page)
-    nearest = family.get(f"{address}/faces/1/nearest").json()
+    nearest = family.get(f"{url}/faces/1/nearest").json()
     assert nearest["person"] == "Barack"
     assert nearest["samples"][0]["sample_id"] == 1
     assert family.get(f"/photos/{'0' * 64}").status_code == 404
-    assert family.get(f"{address}/faces/99/nearest").status_code == 404
+    assert family.get(f"{url}/faces/99/nearest").status_code == 404
 
 
 def test_explanation_is_drawn_for_album_samples_only(
@@ -138,7 +138,7 @@ def test_photos_outside_the_albums_are_not_shown(serve: Serve, gallery: Path, ow
 def test_page_changes_need_a_token(family: httpx.Client) -> None:
     origin = {"Origin": str(family.base_url).rstrip("/")}
     content_hash = photo_hash(family, "barack_obama_speech.jpg")
-    for address, content in (
+    for url, content in (
         ("/people/1/rename", {"name": "Mallory"}),
         ("/people/1/forget", {}),
         ("/people/1/merge", {"into": "Eileen"}),
@@ -147,8 +147,8 @@ def test_page_changes_need_a_token(family: httpx.Client) -> None:
         ("/who/answers", {"key": "group-1-1", "answer": "nobody"}),
         ("/answers/undo", {"token": "x"}),
     ):
-        assert family.post(address, json=content, headers=origin).status_code == 403, address
-        assert family.post(address, json=content, headers={"Origin": "http://evil.example"}).status_code == 403, address
+        assert family.post(url, json=content, headers=origin).status_code == 403, url
+        assert family.post(url, json=content, headers={"Origin": "http://evil.example"}).status_code == 403, url
     assert "Mallory" not in family.get("/").text
     assert "Barack" in family.get("/").text
 
@@ -317,14 +317,14 @@ def test_changes_by_the_command_line_are_shown(family: httpx.Client, gallery: Pa
 
 
 def test_pages_use_no_technical_terms(family: httpx.Client) -> None:
-    photo_address = f"/photos/{photo_hash(family, 'barack_obama_speech.jpg')}"
-    for address in ("/", "/people/1", photo_address, "/who", "/look-alikes", "/add", "/settings"):
-        words = re.sub(r"<[^>]*>", " ", family.get(address).text)
-        words += " ".join(re.findall(r'(?:alt|aria-label|placeholder)="([^"]*)"', family.get(address).text))
+    photo_url = f"/photos/{photo_hash(family, 'barack_obama_speech.jpg')}"
+    for url in ("/", "/people/1", photo_url, "/who", "/look-alikes", "/add", "/settings"):
+        words = re.sub(r"<[^>]*>", " ", family.get(url).text)
+        words += " ".join(re.findall(r'(?:alt|aria-label|placeholder)="([^"]*)"', family.get(url).text))
         match = re.search(
             r"\b(samples?|prototype|knn|svm|embeddings?|gallery|enroll\w*|thresholds?|pack)\b", words, re.IGNORECASE
         )
-        assert match is None, (address, match)
+        assert match is None, (url, match)
 
 
 def test_uploads_other_than_photos_are_refused(serve: Serve) -> None:

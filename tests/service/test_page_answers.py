@@ -23,11 +23,11 @@ from tests.service.conftest import Serve, full_disk, photo_hash, wait_for_photos
 
 def test_answers_about_a_face_are_learned_and_undone(family: httpx.Client) -> None:
     content_hash = photo_hash(family, "barack_obama_speech.jpg")
-    address = f"/photos/{content_hash}/answers"
-    refused = family.post(address, json={"face": 1, "answer": "name", "name": "Eileen"})
+    url = f"/photos/{content_hash}/answers"
+    refused = family.post(url, json={"face": 1, "answer": "name", "name": "Eileen"})
     assert refused.status_code == 409
     assert refused.json()["code"] == "NotLearned"
-    named = family.post(address, json={"face": 1, "answer": "name", "name": "Barack Junior", "force": True}).json()
+    named = family.post(url, json={"face": 1, "answer": "name", "name": "Barack Junior", "force": True}).json()
     assert named["message"] == "Barack Junior. Learned."
     assert "Barack Junior" in family.get("/").text
     assert named["undo"] in family.get(f"/photos/{content_hash}").text
@@ -38,7 +38,7 @@ def test_answers_about_a_face_are_learned_and_undone(family: httpx.Client) -> No
     assert family.post("/answers/undo", json={"token": named["undo"]}).status_code == 404
     assert named["undo"] not in family.get(f"/photos/{content_hash}").text
 
-    denied = family.post(address, json={"face": 1, "answer": "not", "name": "Barack"}).json()
+    denied = family.post(url, json={"face": 1, "answer": "not", "name": "Barack"}).json()
     assert "Not Barack" in denied["message"]
     assert "2 photos" in family.get("/").text  # at once
     assert "You said: not Barack. The face is not like anybody else" in family.get(f"/photos/{content_hash}").text

@@ -102,7 +102,7 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
     """A function that opens a page; errors and requests to other hosts fail the test."""
     contexts, faults = [], list[str]()
 
-    def start(client: httpx.Client, address: str = "/", **options: Any) -> Any:
+    def start(client: httpx.Client, url: str = "/", **options: Any) -> Any:
         own_origin = str(client.base_url).rstrip("/")
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(10_000)
@@ -116,7 +116,7 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("dialog", lambda dialog: faults.append(f"a dialog opened: {dialog.message}"))
         page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
-        page.goto(own_origin + address)
+        page.goto(own_origin + url)
         return page
 
     yield start
@@ -146,8 +146,8 @@ def wait_for_question(page: Any) -> None:
     page.locator("[data-question]").wait_for(state="visible")
 
 
-def find_photo_address(client: httpx.Client) -> str:
-    """Return the address of the page of a photo of the first person."""
+def find_photo_url(client: httpx.Client) -> str:
+    """Return the URL of the page of a photo of the first person."""
     return str(re.findall(r"/photos/[0-9a-f]{64}", client.get("/people/1").text)[0])
 
 
@@ -333,15 +333,15 @@ def test_no_page_is_wider_than_the_screen(family: httpx.Client, open_page: Open,
     family.patch("/api/v1/people/Eileen", json={"name": "W" * 200})
     wait_for_decisions(family)
     page = open_page(family, viewport={"width": width, "height": 800})
-    photo_address = find_photo_address(family)
-    for address in ("/", "/people/1", photo_address, "/who", "/look-alikes", "/add", "/settings"):
-        page.goto(str(family.base_url).rstrip("/") + address)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+    photo_url = find_photo_url(family)
+    for url in ("/", "/people/1", photo_url, "/who", "/look-alikes", "/add", "/settings"):
+        page.goto(str(family.base_url).rstrip("/") + url)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, url
         page.locator("[data-ask-page] [data-question], main:not(:has([data-ask-page]))").first.wait_for()
         page.evaluate("import('/static/common.js').then(({ say }) => say(`${'W'.repeat(200)}: 1 face. Learned.`))")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
-        assert page.evaluate(FIND_SMALL_TARGETS, 44 if width < 500 else 24) == [], address
-        if address == photo_address:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, url
+        assert page.evaluate(FIND_SMALL_TARGETS, 44 if width < 500 else 24) == [], url
+        if url == photo_url:
             assert page.evaluate(FIND_UNREADABLE_LABELS) == [True, 0, 0]
 
 
@@ -354,13 +354,13 @@ def test_pages_have_no_accessibility_violations(
     assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == (scheme == "dark")
     paths = ["/", "/?q=nobody", "/people/1", "/people/99", "/who", "/look-alikes", "/add", "/settings"]
     signed_out = serve(ServiceOptions(), token=TOKEN)
-    addresses = [str(family.base_url).rstrip("/") + path for path in [*paths, find_photo_address(family)]]
+    urls = [str(family.base_url).rstrip("/") + path for path in [*paths, find_photo_url(family)]]
     violations = []
-    for address in [*addresses, str(signed_out.base_url).rstrip("/") + "/sign-in"]:
-        if address.endswith("/sign-in"):
+    for url in [*urls, str(signed_out.base_url).rstrip("/") + "/sign-in"]:
+        if url.endswith("/sign-in"):
             page = open_page(signed_out, "/sign-in", color_scheme=scheme)
         else:
-            page.goto(address)
+            page.goto(url)
             page.wait_for_load_state("networkidle")
         for dialog in ("", *page.eval_on_selector_all("dialog[id]", "all => all.map((dialog) => dialog.id)")):
             if dialog:
@@ -369,7 +369,7 @@ def test_pages_have_no_accessibility_violations(
             result = page.evaluate("tags => axe.run(document, { runOnly: tags, resultTypes: ['violations'] })", RULES)
             violations += [
                 (
-                    address,
+                    url,
                     dialog,
                     violation["id"],
                     violation["nodes"][0]["html"],
@@ -382,12 +382,12 @@ def test_pages_have_no_accessibility_violations(
     assert violations == []
 
 
-@pytest.mark.parametrize("address", ["/", "/people/1"])
-def test_the_first_view_is_small(family: httpx.Client, open_page: Open, address: str) -> None:
-    page = open_page(family, address)
+@pytest.mark.parametrize("url", ["/", "/people/1"])
+def test_the_first_view_is_small(family: httpx.Client, open_page: Open, url: str) -> None:
+    page = open_page(family, url)
     page.wait_for_load_state("networkidle")
     sizes = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.transferSize)")
-    size = sum(sizes) + len(family.get(address).content)
+    size = sum(sizes) + len(family.get(url).content)
     assert size < MAX_FIRST_VIEW
 
 
@@ -396,8 +396,8 @@ def test_names_with_script_tags_are_shown_as_text(family: httpx.Client, open_pag
         assert family.patch(f"/api/v1/people/{name}", json={"name": script}).status_code == 200
     wait_for_decisions(family)
     page = open_page(family)
-    for address in ("/", "/people/1", "/people/2", "/who", "/look-alikes", "/add"):
-        page.goto(str(family.base_url).rstrip("/") + address)
+    for url in ("/", "/people/1", "/people/2", "/who", "/look-alikes", "/add"):
+        page.goto(str(family.base_url).rstrip("/") + url)
         page.wait_for_load_state("networkidle")
         assert page.locator("img[src=x]").count() == 0
     page.set_input_files("input[type=file]", DEMO_PHOTOS / "eileen_collins.jpg")
@@ -436,8 +436,8 @@ def test_html_in_names_notes_files_and_folders_is_inert(hostile_client: httpx.Cl
         link for person in person_links for link in re.findall(r'href="(/photos/\w+)"', hostile_client.get(person).text)
     ]
     assert photos
-    for address in (*person_links, *photos, "/look-alikes", "/add", "/settings", "/who"):
-        page.goto(str(hostile_client.base_url).rstrip("/") + address)
+    for url in (*person_links, *photos, "/look-alikes", "/add", "/settings", "/who"):
+        page.goto(str(hostile_client.base_url).rstrip("/") + url)
         for summary in page.locator("summary").all():
             summary.click()
         for opener in page.locator("[data-opens]").all():

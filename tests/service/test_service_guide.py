@@ -25,13 +25,13 @@ GUIDE = (PROJECT / "docs" / "service.md").read_text(encoding="utf-8")
 PATHS = json.loads(Path(__file__).with_name("openapi.json").read_text(encoding="utf-8"))["paths"]
 ROUTES = {(method.upper(), path) for path, methods in PATHS.items() for method in methods}
 WITHOUT_JSON = ("/api/v1/album/scan/events", "/api/v1/metrics")
-ADDRESS = "http://127.0.0.1:8470"
+SERVICE_URL = "http://127.0.0.1:8470"
 
 
 def route_of(line: str) -> tuple[str, str]:
     """Return the method and path of a curl command, with the names of the path's parameters."""
     words = shlex.split(line)
-    path = urlsplit(next(word for word in words if word.startswith(ADDRESS))).path
+    path = urlsplit(next(word for word in words if word.startswith(SERVICE_URL))).path
     has_body = not {"-F", "--json", "--data-binary"}.isdisjoint(words)
     method = words[words.index("-X") + 1] if "-X" in words else "POST" if has_body else "GET"
     template = next(
@@ -82,7 +82,7 @@ def test_commands_of_the_guide_exist(line: str) -> None:
 def test_proxy_accepts_the_largest_request() -> None:
     (text,) = find_blocks(GUIDE, "nginx")
     assert f"client_max_body_size {Limits().body >> 20}m;" in text
-    assert f"proxy_pass {ADDRESS};" in text
+    assert f"proxy_pass {SERVICE_URL};" in text
     assert text.count("{") == text.count("}")
 
 
@@ -116,9 +116,9 @@ def test_guide_runs_as_written(example_bank: FaceBank, tmp_path: Path, capsys: p
     namespace: dict[str, Any] = {}
     output = ""
     options = ServiceOptions(albums=(album,), embeddings=True)
-    with FaceBank.open("family.facebank") as bank, run_service(bank, options) as address:
+    with FaceBank.open("family.facebank") as bank, run_service(bank, options) as url:
         for language, text in BLOCK.findall(GUIDE):
-            program = text.replace(ADDRESS, address)
+            program = text.replace(SERVICE_URL, url)
             if language == "bash":
                 for line in program.splitlines():
                     completed = subprocess.run(

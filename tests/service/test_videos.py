@@ -66,7 +66,7 @@ def wait_for_videos(client: httpx.Client) -> httpx.Client:
     raise AssertionError(client.get("/people/1").text)
 
 
-def video_address(client: httpx.Client) -> str:
+def video_url(client: httpx.Client) -> str:
     match = re.search(r'href="(/videos/[0-9a-f]{64})\?at=[\d.]+"', client.get("/people/1").text)
     assert match is not None
     return match[1]
@@ -86,22 +86,22 @@ def test_page_of_a_person_shows_their_times_in_a_video(client: httpx.Client, alb
 
 
 def test_video_is_played_from_the_given_time(client: httpx.Client, album: Path) -> None:
-    page = client.get(f"{video_address(client)}?at=2.74")
-    assert f'src="{video_address(client)}/file#t=2.74"' in page.text
+    page = client.get(f"{video_url(client)}?at=2.74")
+    assert f'src="{video_url(client)}/file#t=2.74"' in page.text
     assert f'<a href="/people/1">{MIRANDA}</a>' in page.text
     assert "media-src 'self'" in page.headers["content-security-policy"]
-    response = client.get(f"{video_address(client)}/file")
+    response = client.get(f"{video_url(client)}/file")
     assert (response.status_code, response.headers["content-type"]) == (200, "video/mp4")
     assert (response.headers["x-content-type-options"], response.headers["accept-ranges"]) == ("nosniff", "bytes")
     assert response.content == (album / "clip.mp4").read_bytes()
     headers = {"If-None-Match": response.headers["etag"]}
-    assert client.get(f"{video_address(client)}/file", headers=headers).status_code == 304
+    assert client.get(f"{video_url(client)}/file", headers=headers).status_code == 304
     for at in ("-1", "99999999999", "1;", "<b>", "nan", "inf", "1e999"):
-        assert client.get(video_address(client), params={"at": at}).status_code == 422
+        assert client.get(video_url(client), params={"at": at}).status_code == 422
 
 
 def test_range_requests_are_answered(client: httpx.Client, album: Path) -> None:
-    data, url = (album / "clip.mp4").read_bytes(), f"{video_address(client)}/file"
+    data, url = (album / "clip.mp4").read_bytes(), f"{video_url(client)}/file"
     size = len(data)
     for byte_range, start, stop in (
         ("bytes=0-0", 0, 1),
@@ -146,7 +146,7 @@ def test_invalid_ranges_are_refused_without_reading(byte_range: str) -> None:
 
 def test_refused_range_states_the_file_size(client: httpx.Client, album: Path) -> None:
     for byte_range in ("bytes=0-0,1-1", "bytes=9999999999999-", "bytes=5-4"):
-        response = client.get(f"{video_address(client)}/file", headers={"Range": byte_range})
+        response = client.get(f"{video_url(client)}/file", headers={"Range": byte_range})
         size = (album / "clip.mp4").stat().st_size
         assert (response.status_code, response.headers["content-range"]) == (416, f"bytes */{size}")
         assert response.content == b""
@@ -154,7 +154,7 @@ def test_refused_range_states_the_file_size(client: httpx.Client, album: Path) -
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_no_file_stays_open(client: httpx.Client, album: Path) -> None:
-    url = f"{video_address(client)}/file"
+    url = f"{video_url(client)}/file"
 
     def count_open_files() -> int:
         links = (Path("/proc/self/fd") / entry for entry in os.listdir("/proc/self/fd"))  # noqa: PTH208
@@ -175,7 +175,7 @@ def test_no_file_stays_open(client: httpx.Client, album: Path) -> None:
 @pytest.mark.parametrize("change", ["changed", "replaced", "gone", "link", "linked folder", "pipe", "page"])
 def test_replaced_file_is_not_sent(serve: Serve, album: Path, tmp_path: Path, change: str) -> None:
     client = wait_for_videos(serve(ServiceOptions(albums=(album,))))
-    video, clip, secret = video_address(client), album / "clip.mp4", tmp_path / "secret"
+    video, clip, secret = video_url(client), album / "clip.mp4", tmp_path / "secret"
     secret.mkdir()
     status = clip.stat()
     if change == "changed":
@@ -211,7 +211,7 @@ def test_videos_are_not_sent_without_a_key(serve: Serve, album: Path) -> None:
     client = serve(ServiceOptions(albums=(album,)), token=TOKEN)
     authorized = httpx.Client(base_url=client.base_url, headers={"x-api-key": TOKEN}, trust_env=False)
     with closing(authorized):
-        video = video_address(wait_for_videos(authorized))
+        video = video_url(wait_for_videos(authorized))
         (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', authorized.get("/people/1").text)
         assert authorized.get(f"{video}/file").status_code == 200
     for path in (video, f"{video}/file", picture):
@@ -244,11 +244,11 @@ def test_html_in_a_video_name_is_shown_as_text(serve: Serve, album: Path, galler
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as opened_album:
         assert scan_videos(bank, opened_album, album).known_by_content == 1
     client = wait_for_videos(serve(ServiceOptions(albums=(album,))))
-    for page in (client.get("/people/1").text, client.get(video_address(client)).text):
+    for page in (client.get("/people/1").text, client.get(video_url(client)).text):
         assert "<img src=x" not in page
         assert ">49<" not in page
         assert "&lt;img src=x onerror=alert(1)&gt;" in page
-    file = client.get(f"{video_address(client)}/file")
+    file = client.get(f"{video_url(client)}/file")
     assert "content-disposition" not in file.headers
 
 
@@ -270,7 +270,7 @@ def test_background_scan_reads_videos_after_photos(serve: Serve, album: Path, ga
 def test_forgotten_person_leaves_no_picture(serve: Serve, album: Path, gallery: Path) -> None:
     client = wait_for_videos(serve(ServiceOptions(albums=(album,))))
     (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', client.get("/people/1").text)
-    video, tag = video_address(client), client.get(picture).headers["etag"]
+    video, tag = video_url(client), client.get(picture).headers["etag"]
     track = int(picture.rpartition("/")[2])
     with FaceBank.open(gallery) as bank, bank.album() as opened_album:
         assert opened_album.scan_file.videos.picture(track) is not None
