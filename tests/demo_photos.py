@@ -1,4 +1,4 @@
-"""Paths of the photographs in the package."""
+"""Paths of the demo photos in the package."""
 
 from __future__ import annotations
 

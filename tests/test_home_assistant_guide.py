@@ -56,7 +56,7 @@ def test_the_broker_runs_with_the_configuration_of_the_guide(tmp_path: Path) -> 
         broker.kill()
 
 
-def test_the_address_file_is_read(tmp_path: Path) -> None:
+def test_the_file_with_the_broker_url_is_read(tmp_path: Path) -> None:
     (write_line,) = (line for line in LINES if line.startswith("echo "))
     (create_line,) = (line for line in LINES if line.startswith("install "))
     path = tmp_path / "mqtt"

@@ -75,8 +75,8 @@ def read_content(bank: FaceBank, guest_paths: list[Path]) -> object:
         table, names = gallery.vectors(masked=None), gallery.names()
         samples = {sample.id: sample for name in names.values() for sample in gallery.samples(name)}
         samples_of_people = sorted(
-            (names[person], samples[number].content_hash, vector.tobytes(), gallery.thumbnail(number))
-            for person, number, vector in zip(
+            (names[person_id], samples[sample_id].content_hash, embedding.tobytes(), gallery.thumbnail(sample_id))
+            for person_id, sample_id, embedding in zip(
                 table.person_ids.tolist(), table.sample_ids.tolist(), table.matrix, strict=True
             )
         )
@@ -139,10 +139,10 @@ def test_a_bank_is_used_by_threads_of_asyncio(
     gallery_path: Path, probe_paths: list[Path], expected: list[object]
 ) -> None:
     async def query(bank: FaceBank) -> list[object]:
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(asyncio.to_thread(lambda path: list(bank.identify(path)), path) for path in probe_paths)
         )
-        return [to_comparable(photo) for answer in answers for photo in answer]
+        return [to_comparable(photo) for photos in results for photo in photos]
 
     with FaceBank.open(gallery_path, device="cpu", threads=1) as bank:
         assert asyncio.run(query(bank)) == expected

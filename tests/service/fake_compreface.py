@@ -57,7 +57,7 @@ def send(handler: BaseHTTPRequestHandler, content: object, status: int = 200, **
 
 
 def make_service(faces: object, image: Answer | None = None, subjects: object = None) -> Answer:
-    """Return a function that answers like a service with given subjects, one page of examples, and one image for all."""
+    """Return the answers of a service with given subjects, one page of examples, and one image for all."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         path = urlsplit(handler.path).path
