@@ -95,10 +95,10 @@ def test_a_flipped_bit_is_repaired(closed_gallery: Path) -> None:
         "UPDATE settings SET value = '0.03' WHERE key = 'fpir'",
     )
     with closing(sqlite3.connect(closed_gallery)) as connection, connection:
-        (vector,) = connection.execute(
+        (embedding,) = connection.execute(
             "SELECT vector FROM vectors WHERE sample_id = 1 AND variant = 'plain'"
         ).fetchone()
-        flipped = bytes([vector[0] ^ 4]) + vector[1:]
+        flipped = bytes([embedding[0] ^ 4]) + embedding[1:]
         connection.execute("UPDATE vectors SET vector = ? WHERE sample_id = 1 AND variant = 'plain'", (flipped,))
     assert check_gallery(closed_gallery).damage
     repaired = repair_gallery(closed_gallery)
@@ -251,8 +251,8 @@ def test_other_files_are_not_automatic_backups(gallery: Gallery) -> None:
 
 def test_invalid_embeddings_with_intact_seals_are_detected(closed_gallery: Path) -> None:
     with closing(sqlite3.connect(closed_gallery)) as connection, connection:
-        vector = np.full(16, 2, "<f4").tobytes()
-        connection.execute("UPDATE vectors SET vector = ?, first = 2, second = 2 WHERE sample_id = 1", (vector,))
+        embedding = np.full(16, 2, "<f4").tobytes()
+        connection.execute("UPDATE vectors SET vector = ?, first = 2, second = 2 WHERE sample_id = 1", (embedding,))
         seal_table(connection, "vectors")
     assert {damage.kind for damage in check_gallery(closed_gallery).damage} == {"value"}
 

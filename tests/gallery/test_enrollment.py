@@ -47,12 +47,12 @@ def test_enrolled_samples_are_returned_unchanged(gallery: Gallery, faces: FaceFa
 def test_samples_persist(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))
-    people, vectors = gallery.people(), gallery.vectors()
+    people, table = gallery.people(), gallery.vectors()
     gallery.close()
     with Gallery.open(gallery.path, faces.pack) as reopened:
         assert reopened.people() == people
         assert [(person.name, person.sample_count) for person in people] == [("Ada", 3), ("Bob", 2)]
-        np.testing.assert_array_equal(reopened.vectors().matrix, vectors.matrix)
+        np.testing.assert_array_equal(reopened.vectors().matrix, table.matrix)
         assert len(reopened.vectors().sample_ids) == 5
 
 
@@ -191,9 +191,9 @@ def test_nearly_equal_embeddings_are_one_face(
 ) -> None:
     for _ in range(30):
         gallery.enroll("Others", faces.samples(1))
-    vector = faces.vector().astype(np.float64)
-    orthogonal = np.linalg.svd(vector[None])[2][5]
-    similar = ((vector + distance * orthogonal) / np.linalg.norm(vector + distance * orthogonal)).astype(np.float32)
-    gallery.enroll("Ada", [faces.sample(vectors={"plain": vector.astype(np.float32)})])
+    embedding = faces.vector().astype(np.float64)
+    moved = embedding + distance * np.linalg.svd(embedding[None])[2][5]  # in an orthogonal direction
+    similar = (moved / np.linalg.norm(moved)).astype(np.float32)
+    gallery.enroll("Ada", [faces.sample(vectors={"plain": embedding.astype(np.float32)})])
     (outcome,) = gallery.enroll("Bob", [faces.sample(vectors={"plain": similar})])
     assert outcome.duplicate_of_person == ("Ada" if same else None)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def contents(gallery: Gallery) -> dict[str, list[Any]]:
     """Return everything stored about everybody except for sample IDs, which differ between galleries."""
-    vectors = {variant: gallery.vectors(variant) for variant in gallery.variants()}
+    tables = {variant: gallery.vectors(variant) for variant in gallery.variants()}
     people: dict[str, list[Any]] = {}
     for person in gallery.people():
         people[person.name] = [
@@ -39,8 +39,8 @@ def contents(gallery: Gallery) -> dict[str, list[Any]]:
                     (sample.taken_at, sample.enrolled_at, sample.masked, sample.camera_dated),
                     gallery.thumbnail(sample.id),
                     {
-                        name: table.matrix[table.sample_ids == sample.id].tolist()
-                        for name, table in vectors.items()
+                        variant: table.matrix[table.sample_ids == sample.id].tolist()
+                        for variant, table in tables.items()
                         if sample.id in table.sample_ids
                     },
                 )

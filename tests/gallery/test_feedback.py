@@ -136,9 +136,9 @@ def test_invalid_faces_are_rejected(family: Gallery, probe: NewSample, change: d
 
 
 def test_invalid_embeddings_are_rejected(family: Gallery, probe: NewSample) -> None:
-    for vector in (np.ones(16, np.float32), np.full(16, np.nan, np.float32), np.eye(4, dtype=np.float32)[0]):
+    for embedding in (np.ones(16, np.float32), np.full(16, np.nan, np.float32), np.eye(4, dtype=np.float32)[0]):
         with pytest.raises(UsageError):
-            family.deny("Ada", FaceKey.from_sample(probe), vector)
+            family.deny("Ada", FaceKey.from_sample(probe), embedding)
 
 
 def test_unknown_names_raise(family: Gallery, probe: NewSample) -> None:
@@ -207,15 +207,15 @@ def test_numbers_of_forgotten_strangers_are_not_reused(family: Gallery, faces: F
 def test_strangers_are_re_embedded(family: Gallery, faces: FaceFactory) -> None:
     for sample in faces.samples(2):
         family.remember_stranger(sample)
-    vectors = {number: {"plain": faces.vector(24)} for number in (1, 2, 3, 4)}
-    embedded = faces.vector(24)
-    for strangers in (None, {1: embedded}, {1: embedded, 2: None, 3: None}):
+    vectors = {sample_id: {"plain": faces.vector(24)} for sample_id in (1, 2, 3, 4)}
+    embedding = faces.vector(24)
+    for strangers in (None, {1: embedding}, {1: embedding, 2: None, 3: None}):
         with pytest.raises(UsageError, match="start again"):
             family.rebind(faces.other_pack, vectors, strangers=strangers)
     with pytest.raises(UsageError, match="Stranger 1"):
         family.rebind(faces.other_pack, vectors, strangers={1: faces.vector(), 2: None})
-    family.rebind(faces.other_pack, vectors, strangers={1: embedded, 2: None})
-    np.testing.assert_array_equal(family.strangers().matrix, [embedded])
+    family.rebind(faces.other_pack, vectors, strangers={1: embedding, 2: None})
+    np.testing.assert_array_equal(family.strangers().matrix, [embedding])
 
 
 def test_a_read_only_gallery_refuses_feedback(family: Gallery, probe: NewSample) -> None:

@@ -57,7 +57,7 @@ def sample_traces(samples: Iterable[NewSample]) -> list[bytes]:
     for sample in samples:
         traces += [sample.path.encode(), sample.content_hash.encode()]
         traces += split(sample.box.tobytes()) + split(sample.landmarks.tobytes())
-        traces += [trace for vector in sample.vectors.values() for trace in split(vector.tobytes())]
+        traces += [trace for embedding in sample.vectors.values() for trace in split(embedding.tobytes())]
         traces += split(sample.thumbnail or b"")
     return [trace for trace in traces if len(trace) >= TRACE_SIZE]
 
@@ -99,11 +99,11 @@ def test_forgetting_erases_the_search_index(
     monkeypatch.setattr(gallery_index, "MIN_CACHED_SAMPLES", 10)
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(38))
-    vectors = [trace for sample in samples for trace in split(sample.vectors["plain"].tobytes())]
+    traces = [trace for sample in samples for trace in split(sample.vectors["plain"].tobytes())]
     assert nearest_person(gallery, samples[0].vectors["plain"]) == 1
-    path, erased = index_file(gallery.path), vectors
+    path, erased = index_file(gallery.path), traces
     descriptor = os.open(path, os.O_RDONLY)  # the bytes must be overwritten and not only unlinked
-    assert any(trace in path.read_bytes() for trace in vectors)
+    assert any(trace in path.read_bytes() for trace in traces)
     if action == "forget":
         gallery.forget("Augusta Ada King")
     elif action == "remove_sample":
@@ -119,7 +119,7 @@ def test_forgetting_erases_the_search_index(
     assert people.count == {"forget": 38, "remove_sample": 39}.get(action, 40)
     assert index_file(gallery.path).exists()
     assert find_traces(gallery.path, erased) == []
-    assert (find_traces(gallery.path, vectors) == []) == (action != "remove_sample")
+    assert (find_traces(gallery.path, traces) == []) == (action != "remove_sample")
 
 
 def test_forgetting_erases_earlier_names(gallery: Gallery, faces: FaceFactory) -> None:
@@ -162,8 +162,10 @@ def test_re_embedding_erases_old_embeddings(gallery: Gallery, faces: FaceFactory
     samples = faces.samples(4)
     gallery.enroll("Ada", samples)
     gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in (1, 2, 3)}, dropped=[4])
-    old = [trace for sample in samples for vector in sample.vectors.values() for trace in split(vector.tobytes())]
-    assert find_traces(gallery.path, [*old, *sample_traces(samples[3:])]) == []
+    traces = [
+        trace for sample in samples for embedding in sample.vectors.values() for trace in split(embedding.tobytes())
+    ]
+    assert find_traces(gallery.path, [*traces, *sample_traces(samples[3:])]) == []
 
 
 def test_forgetting_erases_denials(gallery: Gallery, faces: FaceFactory) -> None:
@@ -216,8 +218,8 @@ def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces
     for sample in (kept, dropped):
         gallery.remember_stranger(sample)
     gallery.rebind(faces.other_pack, {}, strangers={1: faces.vector(24), 2: None})
-    old = split(kept.vectors["plain"].tobytes())
-    assert find_traces(gallery.path, [*old, *stranger_traces(dropped)]) == []
+    old_traces = split(kept.vectors["plain"].tobytes())
+    assert find_traces(gallery.path, [*old_traces, *stranger_traces(dropped)]) == []
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -199,9 +199,9 @@ def test_a_gallery_is_re_embedded_with_another_pack(gallery: Gallery, faces: Fac
 def test_a_gallery_is_re_embedded_with_the_same_pack(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(1))
     assert len(gallery.vectors().sample_ids) == 1
-    vector = faces.vector()
-    gallery.rebind(faces.pack, {1: {"plain": vector}})
-    np.testing.assert_allclose(gallery.vectors().matrix, [vector], atol=1e-6)
+    embedding = faces.vector()
+    gallery.rebind(faces.pack, {1: {"plain": embedding}})
+    np.testing.assert_allclose(gallery.vectors().matrix, [embedding], atol=1e-6)
 
 
 @pytest.mark.parametrize(("embedded", "dropped"), [([1], []), ([1, 2, 3], []), ([1, 2], [2]), ([1], [2, 3])])

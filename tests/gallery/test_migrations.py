@@ -119,14 +119,14 @@ def test_version_1_is_read_without_an_upgrade(version_1: Path, faces: FaceFactor
 
 def test_version_1_is_upgraded(version_1: Path) -> None:
     with Gallery.open(version_1) as gallery:
-        vectors = gallery.vectors().matrix
+        embeddings = gallery.vectors().matrix
         face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].box)
         assert gallery.deny("Bob", face)
         assert gallery.denials_of(face) == {gallery.person("Bob").id}
     health = inspect_gallery(version_1)
     assert (health.schema_version, health.people, health.samples, health.problems) == (SCHEMA_VERSION, 2, 3, ())
     with Gallery.open(version_1) as gallery:
-        np.testing.assert_array_equal(gallery.vectors().matrix, vectors)
+        np.testing.assert_array_equal(gallery.vectors().matrix, embeddings)
         assert gallery.thumbnail(1) == b"\xff\xd8\xffpicture"
 
 
@@ -146,13 +146,13 @@ def test_version_2_is_read_without_an_upgrade(version_2: Path) -> None:
 
 def test_version_2_is_upgraded_with_birth_dates(version_2: Path, tmp_path: Path) -> None:
     with Gallery.open(version_2) as gallery:
-        vectors = gallery.vectors().matrix
+        embeddings = gallery.vectors().matrix
         assert gallery.describe("Ada", born="1985-06").born == "1985-06"
         assert all(sample.camera_dated and not sample.masked for sample in gallery.samples("Ada"))
     health = inspect_gallery(version_2)
     assert (health.schema_version, health.samples, health.problems) == (SCHEMA_VERSION, 3, ())
     with Gallery.open(version_2) as gallery:
-        np.testing.assert_array_equal(gallery.vectors().matrix, vectors)
+        np.testing.assert_array_equal(gallery.vectors().matrix, embeddings)
         assert export_gallery(gallery, tmp_path / "export").people == 2
 
 

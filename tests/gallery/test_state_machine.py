@@ -97,18 +97,18 @@ class GalleryMachine(RuleBasedStateMachine):
     @rule()
     def remember_stranger(self) -> None:
         face = self.faces.sample()
-        number, is_new = self.gallery.remember_stranger(face)
+        stranger_id, is_new = self.gallery.remember_stranger(face)
         assert is_new
-        assert number not in self.strangers
-        self.strangers[number] = face
+        assert stranger_id not in self.strangers
+        self.strangers[stranger_id] = face
         self.check_revision()
 
     @precondition(lambda self: self.strangers)
     @rule(data=st.data())
     def forget_stranger(self, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from(sorted(self.strangers)))
-        self.gallery.forget_stranger(number)
-        del self.strangers[number]
+        stranger_id = data.draw(st.sampled_from(sorted(self.strangers)))
+        self.gallery.forget_stranger(stranger_id)
+        del self.strangers[stranger_id]
         self.check_revision()
 
     @precondition(lambda self: self.denied or self.strangers)
@@ -123,7 +123,7 @@ class GalleryMachine(RuleBasedStateMachine):
         self.expected.setdefault(name_key(name), {})[outcome.sample_id] = face
         self.spelling.setdefault(name_key(name), normalize_name(name))
         self.denied = [(key, other) for key, other in self.denied if key != name_key(name) or other is not face]
-        self.strangers = {number: other for number, other in self.strangers.items() if other is not face}
+        self.strangers = {stranger_id: other for stranger_id, other in self.strangers.items() if other is not face}
         self.check_revision()
 
     @precondition(lambda self: self.expected)
@@ -228,7 +228,7 @@ class GalleryMachine(RuleBasedStateMachine):
                     assert self.gallery.denials_of(FaceKey.from_sample(sample)) == set()
         table = self.gallery.strangers()
         assert table.stranger_ids.tolist() == sorted(self.strangers)
-        expected_rows = [self.strangers[number].vectors["plain"] for number in sorted(self.strangers)]
+        expected_rows = [self.strangers[stranger_id].vectors["plain"] for stranger_id in sorted(self.strangers)]
         np.testing.assert_array_equal(table.matrix, np.array(expected_rows).reshape(-1, self.faces.dimension))
 
 

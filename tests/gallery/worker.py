@@ -25,7 +25,7 @@ PACK = PackIdentity("opencv", "ab" * 32, 16)
 def new_face(thumbnail_size: int = 3000) -> NewSample:
     """Return a random face; `thumbnail_size` is in bytes."""
     random = np.random.default_rng()
-    vector = random.standard_normal(PACK.dimension).astype(np.float32)
+    embedding = random.standard_normal(PACK.dimension).astype(np.float32)
     return NewSample(
         box=np.array([0, 0, 9, 9], np.float32),
         landmarks=np.zeros((5, 2), np.float32),
@@ -36,7 +36,7 @@ def new_face(thumbnail_size: int = 3000) -> NewSample:
         quarter_turns=0,
         taken_at=None,
         thumbnail=os.urandom(thumbnail_size),
-        vectors={"plain": np.asarray(vector / np.linalg.norm(vector), np.float32)},
+        vectors={"plain": np.asarray(embedding / np.linalg.norm(embedding), np.float32)},
     )
 
 

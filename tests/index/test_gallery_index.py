@@ -98,9 +98,9 @@ def test_the_nearest_are_found_in_the_cache(gallery: Gallery, search_name: str) 
     people = open_index(gallery).people
     assert people is not None
     probes = np.stack([FaceFactory(9).vector() for _ in range(5)])
-    vectors = people.prototypes if search_name == "nearest_people" else people.vectors()
+    embeddings = people.prototypes if search_name == "nearest_people" else people.vectors()
     for probe, rows_found in zip(probes, getattr(people, search_name).near(probes.astype(np.float64), 5), strict=True):
-        assert np.isin(np.argsort(-(vectors @ probe))[:5], rows_found).all()
+        assert np.isin(np.argsort(-(embeddings @ probe))[:5], rows_found).all()
 
 
 def test_people_with_one_sample_share_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

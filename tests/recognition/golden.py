@@ -116,13 +116,13 @@ def make_face(embedding: FloatArray, photo_number: int, quality: float = 0.8) ->
 
 def make_probes(dimension: int, people: int) -> dict[str, list[Face]]:
     """Return the faces of the probe photos by photo name."""
-    numbers = [number for number in (0, 1, 7, 8, 33, 59, 500, 999, 7_000, 11_999) if number < people]
+    person_numbers = [number for number in (0, 1, 7, 8, 33, 59, 500, 999, 7_000, 11_999) if number < people]
     photos = {
         f"{number} at {noise}": [make_face(make_embedding(dimension, number, "probe", noise), 0)]
-        for number in numbers
+        for number in person_numbers
         for noise in (0.7, 1.3, 2.2)
     }
-    first, last = numbers[0], numbers[-1]
+    first, last = person_numbers[0], person_numbers[-1]
     both = mix([*list_directions(dimension, first), *list_directions(dimension, last)])
     strangers = [make_embedding(dimension, 10**6 + number, "probe", 0.7) for number in range(8)]
     return {
@@ -146,8 +146,8 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
     dimension = engine.identity.dimension
     with Gallery.open(path, engine.identity, create=True) as gallery:
         for start in range(0, people, _BATCH_SIZE):
-            numbers = range(start, min(start + _BATCH_SIZE, people))
-            gallery.enroll_people([(f"Person {number}", make_samples(dimension, number)) for number in numbers])
+            person_numbers = range(start, min(start + _BATCH_SIZE, people))
+            gallery.enroll_people([(f"Person {number}", make_samples(dimension, number)) for number in person_numbers])
         (stranger,) = make_samples(dimension, 3 * 10**6)
         embedding = make_embedding(dimension, 10**7, "first", 0.7)
         gallery.remember_stranger(
