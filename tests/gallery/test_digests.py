@@ -1,3 +1,5 @@
+"""Digests of rows, which every change of a value changes."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -155,7 +155,7 @@ def test_the_same_face_within_one_call_is_enrolled_once(gallery: Gallery, faces:
     assert gallery.person("Ada").sample_count == 1
 
 
-def test_a_face_of_another_person_names_the_owner(gallery: Gallery, faces: FaceFactory) -> None:
+def test_a_face_of_another_person_is_reported_with_that_person(gallery: Gallery, faces: FaceFactory) -> None:
     sample = faces.sample()
     (ada,) = gallery.enroll("Ada", [sample])
     assert gallery.enroll("Bob", [sample]) == [EnrolledSample(ada.sample_id, "Ada")]

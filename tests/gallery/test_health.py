@@ -1,3 +1,5 @@
+"""Inspection of a gallery: its size and pack, and problems of the file."""
+
 from __future__ import annotations
 
 import os

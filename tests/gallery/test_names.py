@@ -1,3 +1,5 @@
+"""Normalization of names, and the keys by which names are compared."""
+
 from __future__ import annotations
 
 import unicodedata

@@ -173,7 +173,7 @@ def test_an_unreachable_server_is_an_error() -> None:
         pass
 
 
-def test_only_redirects_to_allowed_addresses_are_followed(site: Site) -> None:
+def test_only_redirects_to_allowed_urls_are_followed(site: Site) -> None:
     url = site.serve("/pack.zip", ServedFile(DATA))
     moved = site.serve("/moved.zip", ServedFile(b"", redirect=url))
     with open_download(moved, HASH, limits=LIMITS) as path:
@@ -199,7 +199,7 @@ def test_only_redirects_to_allowed_addresses_are_followed(site: Site) -> None:
         "https://example.org:99999/pack.zip",
     ],
 )
-def test_addresses_without_https_are_an_error(url: str) -> None:
+def test_urls_without_https_are_an_error(url: str) -> None:
     with pytest.raises(DownloadError, match="must begin with https"):
         check_address(url)
 
@@ -207,14 +207,14 @@ def test_addresses_without_https_are_an_error(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://example.org/a pack.zip", "https://ex\xe4mple.org/", "https://example.org/\x1b"]
 )
-def test_unencoded_characters_in_an_address_are_an_error(url: str) -> None:
+def test_unencoded_characters_in_a_url_are_an_error(url: str) -> None:
     with pytest.raises(DownloadError, match="invalid in an address") as caught:
         check_address(url)
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("target", ["https://[bad", f"https://{'x' * 70}.invalid/pack.zip"])
-def test_a_redirect_to_a_malformed_address_is_an_error(site: Site, target: str) -> None:
+def test_a_redirect_to_a_malformed_url_is_an_error(site: Site, target: str) -> None:
     url = site.serve("/away.zip", ServedFile(b"", redirect=target))
     with pytest.raises(DownloadError, match="is not a usable address"), open_download(url, None, limits=LIMITS):
         pass
@@ -252,7 +252,7 @@ def test_an_encrypted_server_may_redirect(trusted_certificate: Path) -> None:
 
 
 def test_a_redirect_to_an_unencrypted_server_is_an_error(trusted_certificate: Path, site: Site) -> None:
-    """The unencrypted server is on this computer, where its address would be allowed without the redirect."""
+    """The unencrypted server is on this computer, where its URL would be allowed without the redirect."""
     target = site.serve("/pack.zip", ServedFile(DATA))
     with run_server(certificate=trusted_certificate) as public_site:
         url = public_site.serve("/", ServedFile(b"", redirect=target))

@@ -112,7 +112,7 @@ def test_a_pack_is_installed_from_an_archive_with_a_folder(
     assert install_pack(str(path), accept_license=True).name == "small"
 
 
-def test_a_pack_is_installed_from_an_address_with_a_hash(site: Site, archive: Path) -> None:
+def test_a_pack_is_installed_from_a_url_with_a_hash(site: Site, archive: Path) -> None:
     data = archive.read_bytes()
     url = site.serve("/small.zip", ServedFile(data))
     with pytest.raises(PackIntegrityError, match="not the published file"):

@@ -259,7 +259,7 @@ def test_invalid_chunks_after_the_response_leave_nothing_in_the_log(
 
 
 def test_responses_are_not_buffered() -> None:
-    """Nagle's algorithm would delay each response sent in two parts by 40 ms."""
+    """Nagle's algorithm would delay each response that is sent in two parts."""
     with listen(ServiceOptions(port=0)) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
