@@ -30,6 +30,8 @@ IDENTITY_DIMENSION = 24
 """Dimension of the embeddings of `make_identities`."""
 
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
+SHIFTED_BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), BACKGROUND.covariance)
+"""A background that is not centered at the origin."""
 
 KNOTS = (0.0, 0.2, 0.4, 0.6, 0.8)
 CURVES = tuple(tuple(steepness * odds for odds in (-6.0, -2.0, 3.0, 9.0, 12.0)) for steepness in (0.8, 1.0, 1.2))
@@ -69,6 +71,13 @@ def make_people(generator: np.random.Generator, counts: Sequence[int]) -> Enroll
     person_ids = np.repeat(np.arange(len(counts)), counts)
     embeddings = scatter(generator, person_ids)
     return EnrolledSamples(embeddings, person_ids + 1, generator.uniform(size=len(person_ids)).astype(np.float32))
+
+
+def make_equal_samples(counts: Sequence[int], noise: float = 0.4, seed: int = 0) -> EnrolledSamples:
+    """Return a synthetic gallery like that of `make_people`, whose samples all have quality 1."""
+    person_ids = np.repeat(np.arange(len(counts)), counts)
+    embeddings = scatter(np.random.default_rng(seed), person_ids, noise)
+    return EnrolledSamples(embeddings, person_ids + 1, np.ones(len(person_ids), np.float32))
 
 
 def shuffle(generator: np.random.Generator, enrolled: EnrolledSamples) -> EnrolledSamples:
