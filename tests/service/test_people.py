@@ -65,7 +65,9 @@ def test_no_person_is_created_without_an_accepted_photo(client: httpx.Client) ->
     assert (response.status_code, problem["code"]) == (422, "NobodyEnrolled")
     assert [photo["reason"] for photo in problem["photos"]] == ["unreadable"]
     assert client.get(person_path("Ada")).status_code == 404
-    assert client.post(PEOPLE, content=SPEECH.read_bytes()).json()["detail"] == "name: required"
+    assert (
+        client.post(PEOPLE, content=SPEECH.read_bytes()).json()["detail"] == "name is missing: send the person's name"
+    )
     assert client.post(PEOPLE, json={"name": "Ada"}).json()["code"] == "NoPhoto"
     assert client.post(person_path("Ada", "photos"), content=SPEECH.read_bytes()).status_code == 404
 
