@@ -108,7 +108,7 @@ def test_too_few_people_and_mislabeled_photos_are_reported(run: Run, small_album
     result = run("packs", "calibrate", "opencv", small_album, code=2)
     assert result.out == ""
     mislabeled, too_few = result.err.splitlines()
-    assert "two names" in mislabeled
+    assert "in the folders of Barack and Eileen" in mislabeled
     assert too_few.startswith("facebank: few: A calibration needs 40 people")
     assert "strangers" in too_few
     assert not (small_album.parent / "calibrations").exists()
