@@ -32,7 +32,7 @@ EXIT_CODES = """Exit codes: 0 measured; 1 measured, but some input was left out 
 nothing to measure."""
 
 DATA = """DATA is a folder with one folder of photos for each person (optionally below train, validation and test
-folders), LFW, an InsightFace .bin file, a CSV of pairs, a VoTT or COCO export, or an npz file of pictures or
+folders), LFW, an InsightFace .bin file, a CSV of pairs, a VoTT or COCO export, or an npz file of photos or
 embeddings."""
 
 _DATA = Annotated[
@@ -69,7 +69,7 @@ _COMMON: dict[str, tuple[Any, Any]] = {
 _LISTS: dict[Any, Any] = {Sequence[int]: list[int], Sequence[str]: list[str]}
 
 
-class _Bench(HelpGroup):
+class _BenchGroup(HelpGroup):
     """The group of benchmarks, which imports a protocol only when its command is needed."""
 
     def __init__(self, **attributes: Any) -> None:
@@ -95,7 +95,7 @@ class _Bench(HelpGroup):
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     bench = CommandApp(
-        group=_Bench,
+        group=_BenchGroup,
         help="Measure accuracy on benchmarks or your own photos.",
         no_args_is_help=True,
         epilog="\b\nExample:\n  facebank bench openset people/ --out report/",
@@ -128,7 +128,7 @@ def _protocol_command(name: str) -> Any:
         ctx, data, common = values.pop("ctx"), values.pop("data"), {name: values.pop(name, False) for name in _COMMON}
         return _run(ctx, protocol, data, values, **common)
 
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what Typer reads
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads it
         [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
             for name, (annotation, default) in parameters.items()

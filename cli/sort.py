@@ -29,7 +29,7 @@ Examples:
   facebank sort photos/ sorted/
   facebank sort sorted/ --undo
 
-Exit codes: 0 sorted or undone; 1 some photos could not be; 2 wrong usage, or nothing to sort."""
+Exit codes: 0 sorted or undone; 1 some photos could not be sorted or put back; 2 wrong usage, or nothing to sort."""
 
 _MAX_SIDECARS_LISTED = 3
 
@@ -97,7 +97,8 @@ def sort(
                 album.trust_sort_journal(out, folder)
             completed = album.mend_sorting(out)
             if completed is not None:
-                say(f"an earlier run was killed: {printable(short_path(completed))} and its sidecars were completed")
+                name = printable(short_path(completed))
+                say(f"an earlier run was interrupted: {name} and its sidecars are sorted completely now")
         progress.report_skipped(folder)
         unreadable = _scan(album, folder, progress)
         plan = album.plan_sorting(folder, out, mode, settings)
@@ -143,7 +144,7 @@ class _SortProgress(ProgressBar):
         self._returned_sidecars: tuple[str, ...] = ()
 
     def report_skipped(self, folder: Path) -> None:
-        """Report the pictures of a folder that are not read."""
+        """Report the files of a folder that are skipped."""
         from facebank.operations.inputs import gather_photos
 
         gathered = gather_photos([folder])
@@ -205,8 +206,8 @@ class _SortProgress(ProgressBar):
             sidecars = [printable(short_path(path)) for path in self._returned_sidecars]
             verb = "would go" if outcome.startswith("would") else "went"
             say(
-                f"{pluralize(len(sidecars), 'sidecar')} written or changed since then {verb} back with their photos: "
-                f"{join_first(sidecars, _MAX_SIDECARS_LISTED)}"
+                f"{pluralize(len(sidecars), 'sidecar')} written or changed after the sort {verb} back with their "
+                f"photos: {join_first(sidecars, _MAX_SIDECARS_LISTED)}"
             )
         if self.writes_lines:
             return

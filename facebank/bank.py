@@ -698,7 +698,7 @@ class FaceBank:
     def deny(
         self, photo: PhotoInput, name: str, face_number: int | None = None, *, channels: Channels = "RGB"
     ) -> Feedback:
-        """Deny that a face is a person's: identification no longer names it so.
+        """Deny that a face shows a person: identification no longer gives it that name.
 
         Parameters
         ----------
@@ -748,7 +748,7 @@ class FaceBank:
     def lookalikes(
         self, photo: PhotoInput, face_number: int | None = None, *, channels: Channels = "RGB"
     ) -> Lookalikes:
-        """Return all people ranked by resemblance to a face, which does not identify it.
+        """Return all people ranked by resemblance to a face; a rank is not an identification.
 
         Parameters
         ----------
@@ -1160,8 +1160,8 @@ class FaceBank:
     def import_people(self, folder: Place, *, force: bool = False) -> ImportReport:
         """Add the people of an export to the gallery, which is created if missing.
 
-        Faces are left out that are unlike the samples of the person of that name in this gallery, or more similar to
-        another person.
+        Skips faces that are unlike this gallery's samples of the person of that name, or more similar to another
+        person.
 
         Parameters
         ----------
@@ -1241,7 +1241,7 @@ class FaceBank:
             return import_examples(
                 client,
                 self.open_gallery(create=True),
-                lambda name, images: self.enroll(name, images, thumbnails=thumbnails, force=force),
+                lambda name, photos: self.enroll(name, photos, thumbnails=thumbnails, force=force),
                 progress,
             )
 

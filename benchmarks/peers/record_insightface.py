@@ -93,7 +93,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_models(folder: Path) -> tuple[Any, Any]:
-    """Build InsightFace's model classes from the unchanged files."""
+    """Return InsightFace's detector and embedder, loaded from the unchanged files."""
     from insightface.model_zoo import get_model
 
     providers = ["CPUExecutionProvider"]

@@ -14,7 +14,7 @@ from facebank.gallery.store.rows import (
     damage_of,
     insert,
     read_sum,
-    rows_by_number,
+    rows_by_id,
     rows_of,
     sum_name,
 )
@@ -108,7 +108,7 @@ def samples_of_photo(
 def samples_by_number(connection: sqlite3.Connection, sample_ids: Iterable[int]) -> list[Sample]:
     """Return the samples with the given numbers, in their order."""
     ordered = list(sample_ids)
-    rows = {row["id"]: row for row in rows_by_number(connection, "samples", "id", ordered)}
+    rows = {row["id"]: row for row in rows_by_id(connection, "samples", "id", ordered)}
     if not rows.keys() >= set(ordered):
         raise damage_of(connection, "samples", "an embedding belongs to no sample")
     return _samples(connection, [rows[sample_id] for sample_id in ordered])
@@ -182,7 +182,7 @@ def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
     if not rows:
         return []
     person_ids = {integer(row["person_id"]) for row in rows}
-    names = {row["id"]: person_name(row["name"]) for row in rows_by_number(connection, "people", "id", person_ids)}
+    names = {row["id"]: person_name(row["name"]) for row in rows_by_id(connection, "people", "id", person_ids)}
     with_thumbnail = _samples_with_thumbnail(connection, [integer(row["id"]) for row in rows])
     if person_ids - names.keys():
         raise InvalidValueError("a sample belongs to no person")

@@ -17,7 +17,7 @@ from facebank.gallery.store.rows import (
     damage_of,
     insert,
     read_sum,
-    rows_by_number,
+    rows_by_id,
     sum_name,
     summed_groups,
 )
@@ -117,7 +117,7 @@ def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, sample_ids:
     """Return the plain embeddings of the given samples, ``(N, dimension)``, in their order."""
     ordered = [int(sample_id) for sample_id in sample_ids]
     further: dict[str, Value] = {"pack_id": bound.pack_id, "variant": PLAIN}
-    rows = {row["sample_id"]: row for row in rows_by_number(connection, "vectors", "sample_id", ordered, further)}
+    rows = {row["sample_id"]: row for row in rows_by_id(connection, "vectors", "sample_id", ordered, further)}
     if not rows.keys() >= set(ordered):
         raise damage_of(connection, "vectors", "a sample has no embedding")
     return unit_rows([rows[sample_id]["vector"] for sample_id in ordered], bound.pack.dimension)
@@ -125,7 +125,7 @@ def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, sample_ids:
 
 def vectors_of_sample(connection: sqlite3.Connection, bound: Binding, sample_id: int) -> dict[str, FloatArray]:
     """Return all embeddings of a sample by variant."""
-    rows = rows_by_number(connection, "vectors", "sample_id", [sample_id], {"pack_id": bound.pack_id})
+    rows = rows_by_id(connection, "vectors", "sample_id", [sample_id], {"pack_id": bound.pack_id})
     matrix = unit_rows([row["vector"] for row in rows], bound.pack.dimension)
     return {str(row["variant"]): vector for row, vector in zip(rows, matrix, strict=True)}
 

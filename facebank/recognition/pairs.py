@@ -119,7 +119,7 @@ class PairCurve:
         return float(np.clip(np.average(wrong, weights=weights), 0.0, 0.5))
 
     def probability(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability of the first person for margins of any shape, given that a face shows one of both."""
+        """Return the probability of the first person for margins of any shape, if the face shows one of the two."""
         evidence = self._steepness * (np.asarray(margins, dtype=np.float64) / self._scale - self._lean)
         return np.asarray((1 - self._doubt) * 0.5 * (1.0 + np.tanh(0.5 * evidence)) + self._doubt / 2)
 

@@ -81,7 +81,7 @@ class Recognizer:
     people, names
         The enrolled people, and their names by id.
     scorer
-        The classifier, fitted to the same samples.
+        The scorer of a classifier, fitted to the same samples.
     rule
         The conditions for naming a face.
     strangers
@@ -91,7 +91,7 @@ class Recognizer:
     cohort
         The album's other people, by whom scores are corrected; None for raw scores.
     hidden_mouth_scorer
-        The classifier for faces with a hidden mouth, such as in a mask; None to use `scorer`.
+        The scorer for faces with a hidden mouth, such as in a mask; None to use `scorer`.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Recognizer:
     samples
         Number of samples of each enrolled person, ``int64`` of shape ``(P,)``.
     further, others
-        Number of album people beyond the enrolled ones, and of all other people, who correct the scores.
+        Number of people whose faces correct the scores: those beyond the enrolled ones, and all.
 
     Raises
     ------

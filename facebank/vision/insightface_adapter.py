@@ -99,7 +99,7 @@ class InsightFacePackage:
             )
             networks = InsightFaceDetector(app.models["detection"]), InsightFaceEmbedder(app.models["recognition"])
         except Exception as error:
-            reason = printable(str(error)) or "it needs a detector and a recognizer"
+            reason = printable(str(error)) or "it needs a detector and an embedder"
             raise PackError(f"insightface cannot use {printable(str(self.folder))}: {reason}") from error
         if device == "cuda":
             _require_cuda(app)
@@ -170,7 +170,7 @@ class InsightFaceEmbedder:
         self.size = int(model.input_size[0])
         if self.size % _TEMPLATE_SIZE:
             raise PackError(
-                f"its recognizer needs crops of {self.size} pixels, but only multiples of 112 are supported; use "
+                f"its embedder needs crops of {self.size} pixels, but only multiples of 112 are supported; use "
                 "another package"
             )
         self.dimension = int(model.output_shape[-1])

@@ -256,7 +256,7 @@ def test_names_written_since_do_not_prevent_undo(
     if option == "--move":
         assert contents(album)["speech.jpg"] == sorted_contents[f"{OBAMA}/speech.jpg"] != before["speech.jpg"]
         assert contents(album)["speech.jpg.xmp"] == sorted_contents[f"{OBAMA}/speech.jpg.xmp"]
-        assert f"{count} sidecars written or changed since then went back" in undone.err
+        assert f"{count} sidecars written or changed after the sort went back" in undone.err
     else:
         assert {name: data for name, data in contents(album).items() if name in before} == before
         assert (album / "space" / "collins.jpg.xmp").exists()

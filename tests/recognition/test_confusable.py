@@ -127,7 +127,7 @@ def test_photos_resembling_the_other_person_are_listed() -> None:
     assert pair.doubtful == (4,)
 
 
-def test_many_look_alikes_are_reported_up_to_a_limit() -> None:
+def test_many_lookalikes_are_reported_up_to_a_limit() -> None:
     photo = make_photos(draw_people(1)[0], 1)
     many = EnrolledSamples(np.repeat(photo, 1200, axis=0), np.arange(1200), np.ones(1200, np.float32))
     pairs = confusable_pairs(many.index, background=make_background())
@@ -154,7 +154,7 @@ def test_order_of_the_pair_does_not_matter() -> None:
     assert confusables.probability(0, 1, difference) == pytest.approx(1 - confusables.probability(1, 0, -difference))
 
 
-def test_distinguished_people_are_named_correctly() -> None:
+def test_confident_probabilities_name_the_right_person() -> None:
     correct = answered = 0
     for seed in range(40):
         people = make_siblings(0.7, seed)

@@ -136,10 +136,10 @@ def _add_videos(connection: sqlite3.Connection) -> None:
 
 
 def _add_total(connection: sqlite3.Connection, table: str, counted: Sequence[str]) -> None:
-    """Add the number of rows of a new table, 0, to ``totals``, which has those of the tables in `counted`."""
+    """Add a column for a new, empty table to ``totals``, whose columns are `counted`."""
     rows = connection.execute(f"SELECT {', '.join(counted)}, row_digest FROM totals").fetchall()  # noqa: S608 - ours
     if len(rows) != 1:
-        raise InvalidValueError("the numbers of its rows are lost")
+        raise InvalidValueError("its row counts are missing")
     counts = [integer_between(count, 0, 2**62) for count in verify_row("totals", rows[0])]
     connection.execute(f"ALTER TABLE totals ADD COLUMN {table} INTEGER NOT NULL DEFAULT 0")
     connection.execute("UPDATE totals SET row_digest = ?", (row_digest("totals", (*counts, 0)),))
@@ -229,7 +229,7 @@ def _initialize(connection: sqlite3.Connection, pack: PackIdentity) -> None:
 def _check_pack(connection: sqlite3.Connection, path: Path, pack: PackIdentity) -> None:
     rows = connection.execute("SELECT name, digest, dimension FROM scan LIMIT 2").fetchall()
     if len(rows) != 1 or not all(isinstance(text, str) for text in rows[0][:2]):
-        raise InvalidValueError("it names no pack")
+        raise InvalidValueError("its pack is not recorded")
     pack_name, digest, dimension = rows[0]
     if (digest, dimension) != (pack.digest, pack.dimension):
         raise pack_mismatch_error(f"The scan {printable(str(path))}", pack_name, pack, "remove the file and scan again")

@@ -63,7 +63,7 @@ EMPTY_SUM = Sum(0, 0)
 
 
 def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> list[int]:
-    """Write new rows and return their numbers.
+    """Write new rows and return their ids.
 
     All rows must have the same columns, including unsealed ones; other columns are NULL.
     """
@@ -71,8 +71,8 @@ def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[st
         return []
     columns = list(rows[0])
     is_numbered = TABLES[table].key == ("id",) and "id" not in columns
-    marks = ", ".join("?" * (len(columns) + 1))
-    statement = f"INSERT INTO {table} ({', '.join(columns)}, seal) VALUES ({marks})"
+    placeholders = ", ".join("?" * (len(columns) + 1))
+    statement = f"INSERT INTO {table} ({', '.join(columns)}, seal) VALUES ({placeholders})"
     row_ids, sealed = [], []
     for values in rows:
         seal = 0 if is_numbered else seal_of(table, values)
@@ -87,7 +87,7 @@ def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[st
 
 
 def update(connection: sqlite3.Connection, table: str, column: str, value: Value, changes: Mapping[str, Value]) -> None:
-    """Change columns of the rows with a value in a column; no-op if there are none.
+    """Set `changes` in all rows whose `column` equals `value`; no-op if there are none.
 
     Reads the whole table, unless the column is its key, so that a damaged index cannot hide a row.
     """
@@ -103,7 +103,7 @@ def update(connection: sqlite3.Connection, table: str, column: str, value: Value
 
 
 def delete(connection: sqlite3.Connection, table: str, column: str, values: Iterable[Value]) -> int:
-    """Delete the rows with one of some values in a column, and their children; returns the number of rows.
+    """Delete all rows whose `column` is one of `values`, and their child rows; return the number of rows.
 
     Reads the whole table, so that a damaged index cannot hide data of a forgotten person.
     """
@@ -280,21 +280,21 @@ def rows_of(connection: sqlite3.Connection, table: str, where: str = "", values:
     return _read(connection, table, where, values)[0]
 
 
-def rows_by_number(
+def rows_by_id(
     connection: sqlite3.Connection,
     table: str,
     column: str,
-    numbers: Iterable[int],
+    ids: Iterable[int],
     further: Mapping[str, Value] | None = None,
 ) -> list[Row]:
-    """Return the rows with one of some numbers in an indexed column, and the `further` values in others."""
-    ids: list[Value] = [int(number) for number in numbers]
+    """Return all rows whose indexed `column` is one of `ids`, and whose other columns have the `further` values."""
+    values: list[Value] = [int(row_id) for row_id in ids]
     rows: list[Row] = []
     conditions = "".join(f" AND {name} = ?" for name in further or {})
-    for start in range(0, len(ids), _VALUES_PER_QUERY):
-        batch = ids[start : start + _VALUES_PER_QUERY]
-        marks = ", ".join("?" * len(batch))
-        where = f"WHERE {column} IN ({marks}){conditions} ORDER BY {column}"
+    for start in range(0, len(values), _VALUES_PER_QUERY):
+        batch = values[start : start + _VALUES_PER_QUERY]
+        placeholders = ", ".join("?" * len(batch))
+        where = f"WHERE {column} IN ({placeholders}){conditions} ORDER BY {column}"
         rows += rows_of(connection, table, where, [*batch, *(further or {}).values()])
     return rows
 
@@ -524,4 +524,6 @@ def _count_message(table: str, actual: int, expected: int) -> str:
     noun = "embeddings" if table == "vectors" else table
     if actual == expected:
         return f"its {noun} do not match their sum"
+    if actual > expected:
+        return f"{actual} {noun} can be read, but {expected} are recorded"
     return f"only {actual} of {expected} {noun} can be read"

@@ -45,7 +45,7 @@ async def add(caller: ReadCaller, memory: MemoryDep) -> Response:
 
 
 @router.post("/ask")
-async def ask(_: ReadCaller, memory: MemoryDep, content: ContentDep) -> dict[str, object]:
+async def identify(_: ReadCaller, memory: MemoryDep, content: ContentDep) -> dict[str, object]:
     """Identify the people in a photo, without storing it."""
     return await memory.service.photos.run(_identify, memory, content.one_photo())
 
