@@ -194,7 +194,7 @@ def test_the_error_for_a_file_in_place_of_the_folder_names_it(tmp_path: Path) ->
     [
         (made_up_file("relative.jpg", 1), "invalid path"),
         (made_up_file("/a/../b.jpg", 1), "invalid path"),
-        (replace(made_up_file("/1.jpg", 1), content_hash="ab"), "content hash"),
+        (replace(made_up_file("/1.jpg", 1), content_hash="ab"), "a hash that is not a SHA-256 in hex"),
         (ScannedFile("/1.jpg", STATE, None, None, None), "invalid file"),
         (replace(made_up_file("/1.jpg", 1), state=FileStamp(2**70, 0)), "int"),
     ],
