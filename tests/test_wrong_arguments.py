@@ -191,7 +191,7 @@ def test_files_open_for_writing_are_rejected(bank: FaceBank, tmp_path: Path) -> 
 
 
 def test_images_without_pixels_are_rejected(bank: FaceBank) -> None:
-    with pytest.raises(UnreadablePhotoError, match="has no pixels: its size is 0 x 7"):
+    with pytest.raises(UnreadablePhotoError, match="has no pixels, its size is 0 x 7"):
         bank.verify(OBAMA, Image.new("RGB", (0, 7)))
 
 
