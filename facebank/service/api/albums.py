@@ -193,10 +193,9 @@ async def make_groups(
     """Group the scanned faces without a name by person; group numbers change."""
     least = (body or ClusterBody()).least
     grouping = await service.lookups.run(service.album.cluster, least=1)  # the page needs single faces too
-    large = [group for group in grouping.groups if len(group.faces) >= least]
-    alone = grouping.alone + sum(len(group.faces) for group in grouping.groups[len(large) :])
-    records = list(map(_group_record, large))
-    return {"groups": records, "named": grouping.named, "poor": grouping.poor, "alone": alone}
+    report = grouping.with_least(least)
+    records = list(map(_group_record, report.groups))
+    return {"groups": records, "named": report.named, "poor": report.poor, "alone": report.alone}
 
 
 @router.get("/groups/{number}", responses=json_responses(_MEMBERS))
