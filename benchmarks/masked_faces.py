@@ -44,7 +44,7 @@ class VariantFaces:
     Attributes
     ----------
     person_numbers
-        Number of the person, ``int64`` of shape ``(N,)``; -1 for strangers.
+        Id of the person, ``int64`` of shape ``(N,)``; -1 for strangers.
     order
         Number of each photo among its person's, from 0, of shape ``(N,)``; those below `ENROLLED` may be enrolled.
     embeddings

@@ -65,7 +65,7 @@ class Probe:
     Attributes
     ----------
     person
-        Number of the person.
+        Id of the person.
     condition
         Degradation of the photo.
     similarities

@@ -67,7 +67,7 @@ def score_track(
 def draw_gallery(
     faces: LfwFaces, names: NDArray[np.str_], random: np.random.Generator
 ) -> tuple[EnrolledSamples, list[tuple[int, NDArray[np.int64]]]]:
-    """Draw a gallery and its tracks, each as the number of the person (-1 for a stranger) and the indices of faces."""
+    """Draw a gallery and its tracks, each as the id of the person (-1 for a stranger) and the indices of faces."""
     people, counts = np.unique(names, return_counts=True)
     frequent = random.permutation(people[counts > FACES])
     enrolled, strangers = frequent[: len(frequent) // 2], frequent[len(frequent) // 2 :]

@@ -30,7 +30,7 @@ def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str,
     embeddings
         ``float32`` of shape ``(N, D)``.
     people
-        Number of the person of each face, of shape ``(N,)``. All people have equal weight in FNMR.
+        Id of each face's person, of shape ``(N,)``. All people have equal weight in FNMR.
     """
     pairs = _all_pairs(embeddings, people)
     impostors = np.sort(pairs.impostors)[::-1]

@@ -99,8 +99,8 @@ def deny(
             gallery = bank.gallery
             person = gallery.person(feedback.person).id
             written_paths = files_with_name(own_album(bank.path), gallery.pack, person, absolute(path))
-    ids = {"stranger_id": feedback.stranger_id, "files_with_name": len(written_paths)}
-    code = _print(feedback, ids, as_json=as_json)
+    extra = {"stranger_id": feedback.stranger_id, "files_with_name": len(written_paths)}
+    code = _print(feedback, extra, as_json=as_json)
     if written_paths:
         embed = ("--embed",) if absolute(path) in written_paths else ()
         say(
@@ -110,10 +110,10 @@ def deny(
     return code
 
 
-def _print(feedback: Feedback, ids: Mapping[str, int | None], *, as_json: bool) -> int:
+def _print(feedback: Feedback, extra: Mapping[str, int | None], *, as_json: bool) -> int:
     """Write the result, in JSON with further ids and counts, and return the exit code."""
     if as_json:
-        write_json({**feedback_record(feedback), **ids})
+        write_json({**feedback_record(feedback), **extra})
     else:
         write_line(f"{feedback.path}, face {feedback.face_number}: {feedback.detail}")
     return 0 if feedback.accepted else SOME_FAILED

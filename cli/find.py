@@ -82,7 +82,7 @@ def find(
     from facebank.album.arrow_tables import write_found
     from facebank.album.finding import Period
     from facebank.album.pages import write_found_page
-    from facebank.album.videos import find_videos
+    from facebank.album.videos import find_people_in_videos
     from facebank.errors import UsageError
     from facebank.gallery import PlaceKind
     from facebank.storage.arrow import pyarrow
@@ -109,7 +109,7 @@ def find(
         people = {person.id: person.name for person in map(bank.gallery.person, names)}
         if videos:
             _write_videos(
-                find_videos(bank, album, set(people), period, settings, any_of=any_of),
+                find_people_in_videos(bank, album, set(people), period, settings, any_of=any_of),
                 bank.gallery.names(),
                 as_json=as_json,
             )

@@ -1137,7 +1137,7 @@ class FaceBank:
         name, into
             The person's name, and the name of the new person.
         samples
-            Numbers of the samples to move; if empty, the smaller of two groups of similar samples.
+            Ids of the samples to move; if empty, the smaller of two groups of similar samples.
 
         Raises
         ------

@@ -230,7 +230,7 @@ class Person:
     Attributes
     ----------
     id
-        Number of the person in the gallery.
+        Id of the person in the gallery.
     name
         The name.
     sample_count
@@ -267,7 +267,7 @@ class Sample:
     Attributes
     ----------
     id
-        Number of the sample in its gallery.
+        Id of the sample in its gallery.
     person
         Name of the person.
     box, landmarks, detection_score

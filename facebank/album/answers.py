@@ -41,14 +41,14 @@ class Answer:
     accepted: bool  # whether the gallery was changed
     detail: str  # the result as a sentence
     person: str | None = None  # the name; None for a stranger
-    person_id: int | None = None  # number of the person; None for a stranger
-    samples: tuple[int, ...] = ()  # numbers of the new samples
+    person_id: int | None = None  # None for a stranger
+    samples: tuple[int, ...] = ()  # ids of the new samples
     learned: tuple[FaceKey, ...] = field(default=(), repr=False)  # faces of `samples`, in the same order
     removed: tuple[tuple[int, NewSample], ...] = field(default=(), repr=False)  # removed samples with their owners
     new_person_id: int | None = None  # number of a newly enrolled person; None if nobody was enrolled
-    denials: tuple[tuple[int, FaceKey], ...] = ()  # new denials: the person's number and the face
-    withdrawn: tuple[tuple[int, FaceKey], ...] = ()  # withdrawn denials: the person's number and the face
-    strangers: tuple[tuple[int, FaceKey], ...] = ()  # new strangers: the stranger's number and the face
+    denials: tuple[tuple[int, FaceKey], ...] = ()  # new denials: the person's id and the face
+    withdrawn: tuple[tuple[int, FaceKey], ...] = ()  # withdrawn denials: the person's id and the face
+    strangers: tuple[tuple[int, FaceKey], ...] = ()  # new strangers: the stranger's id and the face
     forgotten: tuple[NewSample, ...] = field(default=(), repr=False)  # strangers that were forgotten
     split: GroupSplit | None = None  # how a group with faces of several people was divided; None if none was
 
@@ -265,7 +265,7 @@ class _PriorState(NamedTuple):
     """The people, denials and strangers before an answer, some of which enrolling a sample may remove."""
 
     person_ids: frozenset[int]
-    denied: Mapping[int, FaceKey]  # of the person, by the denials' numbers
+    denied: Mapping[int, FaceKey]  # of the person, by denial id
     strangers: Mapping[int, NewSample]
 
     @classmethod
@@ -296,9 +296,9 @@ def _add_samples(gallery: Gallery, answer: Answer, sample_ids: Sequence[int]) ->
 
 
 def _remove_samples(gallery: Gallery, samples: Sequence[Sample]) -> tuple[tuple[int, NewSample], ...]:
-    """Remove samples, and return them in full, with their people's numbers."""
-    person_ids = {name: person_id for person_id, name in gallery.names().items()}
-    removed = tuple((person_ids[sample.person], gallery.whole_sample(sample.id)) for sample in samples)
+    """Remove samples, and return them in full, with their people's ids."""
+    ids_by_name = {name: person_id for person_id, name in gallery.names().items()}
+    removed = tuple((ids_by_name[sample.person], gallery.whole_sample(sample.id)) for sample in samples)
     gallery.remove_samples([sample.id for sample in samples])
     return removed
 
@@ -326,7 +326,7 @@ def _restore(gallery: Gallery, answer: Answer) -> bool:
 
 
 def _current_ids(gallery: Gallery, sample_id: int, key: FaceKey, owner: str | None) -> list[int]:
-    """Return the current number of a sample, which differs after it was removed and restored; empty if gone."""
+    """Return the current id of a sample, which differs after it was removed and restored; empty if gone."""
     with suppress(SampleNotFoundError):
         return [gallery.sample(sample_id).id]
     return [sample.id for sample in gallery.samples_at(key) if sample.person == owner]

@@ -14,7 +14,7 @@ box               fixed_size_list<float>[4]       x1, y1, x2, y2 in pixels of th
 landmarks         fixed_size_list<float>[10]      x, y of both eyes, the nose tip and both mouth corners, in pixels
 detection_score   float                           0..1
 quality           float                           0..1
-decision, reason  string                          as of `facebank.Face`; null if the face was not identified
+decision, reason  string                          as for `facebank.Face`; null if the face was not identified
 person            string                          the name; null unless the decision is ``known``
 probability       double                          calibrated probability of the most similar person, 0..1; or null
 similarity        double                          cosine with the most similar person, -1..1; or null

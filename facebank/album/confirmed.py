@@ -59,7 +59,7 @@ def identify_if_gallery(
 ) -> Iterator[tuple[list[int], Photo]]:
     """Yield photos with their identities; unchanged without a gallery.
 
-    `photos` are as of `ScanFile.each_photo`, each with the numbers of its faces in the scan.
+    `photos` are as for `ScanFile.each_photo`, each with the numbers of its faces in the scan.
     """
     try:
         gallery = bank.gallery

@@ -55,6 +55,6 @@ def copies_of(gallery: Gallery, name: str | None = None) -> Copies:
         remaining.append(scan)
     wiped = dict.fromkeys(map(str, [*gallery.derived_files(), *gallery.leftovers(), *gallery.automatic_backups()]))
     written: list[str] = []
-    if name is not None:  # has to precede forgetting, which removes the person's number
+    if name is not None:  # has to precede forgetting, which removes the person's id
         written = files_with_name(own_album(gallery.path), gallery.pack, gallery.person(name).id)
     return Copies(tuple(wiped), tuple(remaining), tuple(written))

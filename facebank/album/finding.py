@@ -86,7 +86,7 @@ class KnownPerson:
 
 @dataclass(frozen=True, slots=True)
 class FoundPhoto:
-    """A found photo with everybody identified in it; other fields are as of `facebank.types.Photo`."""
+    """A found photo with everybody identified in it; other fields are as in `facebank.types.Photo`."""
 
     path: str
     taken_at: datetime | None  # None if unknown

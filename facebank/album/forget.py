@@ -32,18 +32,18 @@ def forget_person(gallery: Gallery, name: str) -> ForgetReport:
     StorageError
         The gallery cannot be written.
     """
-    track_ids = list[int]()
+    track_numbers = list[int]()
     with suppress(FacebankError):
-        track_ids = read_with_retry(lambda: _tracks_of(gallery, name))
+        track_numbers = read_with_retry(lambda: _tracks_of(gallery, name))
     forgotten = gallery.forget(name)
-    if track_ids:
+    if track_numbers:
         with suppress(FacebankError), ScanFile.open(own_album(gallery.path), gallery.pack) as scan_file:
-            scan_file.videos.wipe_pictures(track_ids)
+            scan_file.videos.wipe_pictures(track_numbers)
     return forgotten
 
 
 def _tracks_of(gallery: Gallery, name: str) -> list[int]:
-    """Return the numbers of the tracks in all shots with a face that is most similar to a sample of a person."""
+    """Return the track numbers in all shots with a face that is most similar to a sample of a person."""
     path = own_album(gallery.path)
     if is_parquet_scan(path):  # has no videos
         return []
@@ -61,7 +61,7 @@ def _tracks_of(gallery: Gallery, name: str) -> list[int]:
 
 
 def _nearest_person(index: PeopleIndex, embedding: FloatArray) -> int | None:
-    """Return the number of the person with the most similar sample; None if no sample is similar."""
+    """Return the id of the person with the most similar sample; None if no sample is similar."""
     near = index.samples_near(embedding)
     best = int(near.similarities.argmax())
     if near.similarities[best] < _MIN_SIMILARITY:

@@ -38,15 +38,15 @@ class SeenFace:
     face_number: int  # from 1, the largest
     decision: Decision
     reason: Reason
-    person_id: int | None  # number of the person; None unless known
-    likeliest_id: int | None  # number of the most similar person; None if nobody is enrolled
+    person_id: int | None  # None unless known
+    likeliest_id: int | None  # id of the most similar person; None if nobody is enrolled
     probability: float | None  # that the face is the most similar person's, 0..1; None without a calibration
     quality: float  # 0..1
 
 
 @dataclass(frozen=True, slots=True)
 class SeenPhoto:
-    """A photo with the decisions about its faces; other fields are as of `facebank.types.Photo`."""
+    """A photo with the decisions about its faces; other fields are as in `facebank.types.Photo`."""
 
     path: str
     content_hash: str
@@ -57,7 +57,7 @@ class SeenPhoto:
 
     @property
     def person_ids(self) -> set[int]:
-        """The numbers of the people identified in it."""
+        """The ids of the people identified in it."""
         return {face.person_id for face in self.faces if face.person_id is not None}
 
     @property
@@ -75,9 +75,9 @@ class _Lists:
 
     made_at: float  # seconds of the monotonic clock
     version: int  # of the photos
-    photos: Mapping[int, Sequence[SeenPhoto]]  # by number of an identified person, oldest first
+    photos: Mapping[int, Sequence[SeenPhoto]]  # by id of an identified person, oldest first
     uncertain: Sequence[tuple[SeenPhoto, SeenFace]]  # uncertain faces, likeliest first
-    # the same faces by number of the most similar person
+    # the same faces by id of the most similar person
     uncertain_by_person: Mapping[int, Sequence[tuple[SeenPhoto, SeenFace]]]
     has_unnamed: bool  # whether any face could still be named
 
@@ -86,7 +86,7 @@ class AlbumOverview:
     """The decisions about all photos of an album; several threads may use it.
 
     `refresh` identifies the photos. It takes a while and may run in the background, while earlier decisions remain
-    available. People are numbers, so that renaming them needs no refresh.
+    available. People are identified by their ids, so that renaming them needs no refresh.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class AlbumOverview:
         return self._photos.get(content_hash)
 
     def counts(self) -> dict[int, int]:
-        """Return the number of photos with each identified person, by the person's number."""
+        """Return the number of photos with each identified person, by the person's id."""
         return {person_id: len(photos) for person_id, photos in self._current_lists().photos.items()}
 
     def photos_of(self, person_id: int, other_id: int | None = None) -> Sequence[SeenPhoto]:
@@ -143,7 +143,7 @@ class AlbumOverview:
         Parameters
         ----------
         person_ids
-            Numbers of people.
+            The ids of the people.
         period
             The time in which the photos were taken.
         any_of
@@ -199,13 +199,13 @@ class AlbumOverview:
                 return True
             seen = set[str]()
             self.done, self.total = 0, self._count()
-            person_ids = self._person_ids()
+            ids_by_name = self._ids_by_name()
             for number, (face_ids, photo) in enumerate(self._identify(self._places), 1):
                 seen.add(photo.content_hash)
-                self._photos[photo.content_hash] = _seen_photo(photo, face_ids, person_ids)
+                self._photos[photo.content_hash] = _seen_photo(photo, face_ids, ids_by_name)
                 if number % _CHECK_INTERVAL == 0:
                     self.done, self._version = number, self._version + 1
-                    person_ids = self._person_ids()
+                    ids_by_name = self._ids_by_name()
                     if not should_continue():
                         return False
             for content_hash in self._photos.keys() - seen:
@@ -217,14 +217,14 @@ class AlbumOverview:
 
     def identify_again(self, content_hashes: Iterable[str]) -> None:
         """Identify some photos again, given their SHA-256 in hex, after an answer about them."""
-        person_ids = self._person_ids()
+        ids_by_name = self._ids_by_name()
         for content_hash in content_hashes:
             known = self._photos.get(content_hash)
             if known is None:
                 continue
             for face_ids, photo in self._identify([known.path]):
                 if photo.content_hash == content_hash:
-                    self._photos[content_hash] = _seen_photo(photo, face_ids, person_ids)
+                    self._photos[content_hash] = _seen_photo(photo, face_ids, ids_by_name)
         with self._lock:
             self._version, self._lists = self._version + 1, None
 
@@ -242,7 +242,7 @@ class AlbumOverview:
         except ScanNotFoundError:
             return 0
 
-    def _person_ids(self) -> dict[str, int]:
+    def _ids_by_name(self) -> dict[str, int]:
         return {name: person_id for person_id, name in self._bank.gallery.names().items()}
 
     def _state(self) -> tuple[object, ...]:
@@ -262,14 +262,14 @@ class AlbumOverview:
             return self._lists
 
 
-def _seen_photo(photo: Photo, face_ids: Sequence[int], person_ids: Mapping[str, int]) -> SeenPhoto:
+def _seen_photo(photo: Photo, face_ids: Sequence[int], ids_by_name: Mapping[str, int]) -> SeenPhoto:
     faces = tuple(
         SeenFace(
             face.face_number,
             face.identity.decision,
             face.identity.reason,
-            None if face.person is None else person_ids.get(face.person),
-            person_ids.get(face.candidates[0].person) if face.candidates else None,
+            None if face.person is None else ids_by_name.get(face.person),
+            ids_by_name.get(face.candidates[0].person) if face.candidates else None,
             face.probability,
             face.quality,
         )

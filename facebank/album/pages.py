@@ -211,7 +211,7 @@ def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, pro
     photos
         Oldest first. The page shows photos without a camera's date last, by their files' dates.
     title, target
-        As of `new_page`.
+        As for `new_page`.
     progress
         Advanced with each photo.
     """
@@ -249,7 +249,7 @@ def write_samples_page(
     name, samples
         The person's name and samples.
     target
-        As of `new_page`.
+        As for `new_page`.
     progress
         Advanced with each sample.
     """
@@ -343,7 +343,7 @@ def write_contact_sheet(
     scan_file, groups
         The scan, and its groups, largest first; up to `MAX_GROUP_FACES` faces of each are shown.
     target
-        As of `new_page`.
+        As for `new_page`.
     progress
         Advanced with each group.
     """

@@ -34,10 +34,10 @@ _MAX_GAP = 2.0  # seconds within a visit without the person, such as a cut to an
 class Visit:
     """A time span in which a person is visible in a video."""
 
-    person_id: int  # number of the person
+    person_id: int
     start: float  # seconds from the beginning of the video
     end: float  # seconds from the beginning of the video
-    track: int  # number in the scan of the track with the best face
+    track_number: int  # number in the scan of the track with the best face
     quality: float  # of that face, 0..1
     probability: float | None  # the highest of the decisions, 0..1; None without a calibration
 
@@ -50,11 +50,11 @@ class SeenVideo:
     content_hash: str  # SHA-256 of the bytes, in hex
     state: FileStamp
     seconds: float  # duration
-    visits: tuple[Visit, ...]  # in the order of their beginnings
+    visits: tuple[Visit, ...]  # by start time
 
     @property
     def person_ids(self) -> set[int]:
-        """The numbers of the people identified in it."""
+        """The ids of the people identified in it."""
         return {visit.person_id for visit in self.visits}
 
     @property
@@ -66,7 +66,7 @@ class SeenVideo:
             return datetime.max.replace(tzinfo=UTC)
 
     def visits_of(self, person_id: int) -> list[Visit]:
-        """Return the visits of a person, in the order of their beginnings."""
+        """Return the visits of a person, by start time."""
         return [visit for visit in self.visits if visit.person_id == person_id]
 
     def best_of(self, person_id: int) -> Visit:
@@ -83,14 +83,14 @@ class VideoOverview:
         The gallery and its engine, such as a `facebank.FaceBank`.
     album
         The scanned videos; the scan need not exist yet.
-    places
+    folders
         The folders of the videos; empty for no videos.
     """
 
-    def __init__(self, bank: GalleryAccess, album: Album, places: Sequence[Path]) -> None:
+    def __init__(self, bank: GalleryAccess, album: Album, folders: Sequence[Path]) -> None:
         self._bank = bank
         self._album = album
-        self._places = [absolute(place) for place in places]
+        self._folders = [absolute(folder) for folder in folders]
         self._videos: dict[str, SeenVideo] = {}
         # state of people and settings, and version of the videos, at the last refresh
         self._current_state: tuple[object, str | None] | None = None
@@ -115,10 +115,10 @@ class VideoOverview:
         videos = [video for video in list(self._videos.values()) if wanted <= video.person_ids]
         return sorted(videos, key=lambda video: (video.state.modified, video.path))
 
-    def has_track(self, track: int, person_ids: Collection[int]) -> bool:
+    def has_track(self, track_number: int, person_ids: Collection[int]) -> bool:
         """Return whether a track has the best face of a visit of one of the people."""
         return any(
-            visit.track == track and visit.person_id in person_ids
+            visit.track_number == track_number and visit.person_id in person_ids
             for video in list(self._videos.values())
             for visit in video.visits
         )
@@ -137,8 +137,8 @@ class VideoOverview:
             basis, version = self._state()
             if (basis, version) == self._current_state:
                 return True
-            person_ids = {name: person_id for person_id, name in self._bank.gallery.names().items()}
-            self._wipe_pictures(set(person_ids.values()))
+            ids_by_name = {name: person_id for person_id, name in self._bank.gallery.names().items()}
+            self._wipe_pictures(set(ids_by_name.values()))
             seen = set[str]()
             is_same_basis = self._current_state is not None and self._current_state[0] == basis
 
@@ -150,8 +150,8 @@ class VideoOverview:
                 seen.add(content_hash)
                 return not is_same_basis or known is None or (known.path, known.state) != (row.path, row.state)
 
-            for video, identities in identify_videos(self._bank, self._album, self._places, is_wanted=is_wanted):
-                self._videos[video.content_hash or ""] = _seen_video(video, identities, person_ids)
+            for video, identities in identify_videos(self._bank, self._album, self._folders, is_wanted=is_wanted):
+                self._videos[video.content_hash or ""] = _seen_video(video, identities, ids_by_name)
                 if not should_continue():
                     return False
             for content_hash in self._videos.keys() - seen:
@@ -161,7 +161,7 @@ class VideoOverview:
 
     def _wipe_pictures(self, person_ids: Collection[int]) -> None:
         visits = (visit for video in self._videos.values() for visit in video.visits)
-        gone = {visit.track for visit in visits if visit.person_id not in person_ids}
+        gone = {visit.track_number for visit in visits if visit.person_id not in person_ids}
         if gone:
             self._album.scan_file.videos.wipe_pictures(gone)
 
@@ -173,7 +173,7 @@ class VideoOverview:
 def identify_videos(
     bank: GalleryAccess,
     album: Album,
-    places: Sequence[str] | None,
+    folders: Sequence[str] | None,
     settings: DecisionSettings | None = None,
     is_wanted: Callable[[VideoRow], bool] = lambda _: True,
 ) -> Iterator[tuple[ScannedVideo, list[Identity]]]:
@@ -184,8 +184,8 @@ def identify_videos(
     Parameters
     ----------
     bank, album
-        As of `VideoOverview`.
-    places
+        As for `VideoOverview`.
+    folders
         Absolute paths of the folders of the videos; empty for no videos, None for all.
     settings
         The decision settings; None for the gallery's own.
@@ -193,7 +193,7 @@ def identify_videos(
         Filters the videos before their tracks are read.
     """
     try:
-        for video in album.scan_file.videos.each(places or (), is_wanted) if places != [] else ():
+        for video in album.scan_file.videos.each(folders or (), is_wanted) if folders != [] else ():
             together = group_spans([(track.shot, track.begun, track.seen) for track in video.tracks])
             yield (
                 video,
@@ -205,7 +205,7 @@ def identify_videos(
         return
 
 
-def find_videos(
+def find_people_in_videos(
     bank: GalleryAccess,
     album: Album,
     person_ids: Collection[int],
@@ -219,9 +219,9 @@ def find_videos(
     Parameters
     ----------
     bank, album, settings
-        As of `identify_videos`.
+        As for `identify_videos`.
     person_ids
-        Numbers of people.
+        The ids of the people.
     period
         The time in which the files were modified.
     any_of
@@ -238,19 +238,21 @@ def find_videos(
     return sorted(matching.values(), key=lambda video: (video.modified_at, video.path))
 
 
-def visits_of(video: ScannedVideo, identities: Sequence[Identity], person_ids: Mapping[str, int]) -> tuple[Visit, ...]:
+def collect_visits(
+    video: ScannedVideo, identities: Sequence[Identity], ids_by_name: Mapping[str, int]
+) -> tuple[Visit, ...]:
     """Return the visits of identified people in a video; gaps of up to two seconds do not end a visit.
 
     Parameters
     ----------
     video, identities
         As `identify_videos` yields them.
-    person_ids
-        The people's numbers, by name; other people are left out.
+    ids_by_name
+        The people's ids, by name; other people are left out.
     """
     by_person: dict[int, list[Visit]] = defaultdict(list)
     for track, identity in sorted(zip(video.tracks, identities, strict=True), key=lambda entry: entry[0].begun):
-        person_id = None if identity.person is None else person_ids.get(identity.person)
+        person_id = None if identity.person is None else ids_by_name.get(identity.person)
         if person_id is None:
             continue
         visit = Visit(person_id, track.begun, track.ended, track.number, track.faces[0].quality, identity.probability)
@@ -264,10 +266,10 @@ def _join_visits(first: Visit, second: Visit) -> Visit:
     best = max(first, second, key=lambda visit: visit.quality)
     probabilities = [visit.probability for visit in (first, second) if visit.probability is not None]
     end = max(first.end, second.end)
-    return Visit(first.person_id, first.start, end, best.track, best.quality, max(probabilities, default=None))
+    return Visit(first.person_id, first.start, end, best.track_number, best.quality, max(probabilities, default=None))
 
 
-def _seen_video(video: ScannedVideo, identities: Sequence[Identity], person_ids: Mapping[str, int]) -> SeenVideo:
+def _seen_video(video: ScannedVideo, identities: Sequence[Identity], ids_by_name: Mapping[str, int]) -> SeenVideo:
     return SeenVideo(
-        video.path, video.content_hash or "", video.state, video.seconds, visits_of(video, identities, person_ids)
+        video.path, video.content_hash or "", video.state, video.seconds, collect_visits(video, identities, ids_by_name)
     )

@@ -166,7 +166,7 @@ def _denials_of_face(connection: sqlite3.Connection, face: FaceKey) -> list[Deni
 def remember_stranger(
     connection: sqlite3.Connection, bound: Binding, sample: NewSample, now: datetime
 ) -> tuple[int, bool]:
-    """Remember a face as a stranger; returns the stranger's number and whether it is new.
+    """Remember a face as a stranger; returns the stranger's id and whether it is new.
 
     Raises `UsageError` if the face is a person's sample.
     """
@@ -183,7 +183,7 @@ def remember_stranger(
 
 
 def strangers(connection: sqlite3.Connection) -> list[Stranger]:
-    """Return all strangers, in the order of their numbers."""
+    """Return all strangers, by id."""
     return [
         Stranger(integer(row["id"]), _parse_face(row), bytes_to_path(row["source"]), text_to_time(row["remembered_at"]))
         for row in all_rows(connection, "strangers")
@@ -191,7 +191,7 @@ def strangers(connection: sqlite3.Connection) -> list[Stranger]:
 
 
 def stranger_vectors(connection: sqlite3.Connection, bound: Binding) -> StrangerTable:
-    """Return the embeddings of all strangers, in the order of their numbers."""
+    """Return the embeddings of all strangers, by id."""
     rows = all_rows(connection, "strangers")
     matrix = unit_rows([row["vector"] for row in rows], bound.pack.dimension)
     return StrangerTable(integer_array([row["id"] for row in rows]), matrix)

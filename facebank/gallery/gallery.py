@@ -331,7 +331,7 @@ class Gallery:
         name, into
             The person's name, and the new person's name.
         samples
-            Numbers of the samples to move: some, but not all.
+            Ids of the samples to move: some, but not all.
 
         Raises
         ------
@@ -438,12 +438,12 @@ class Gallery:
             return results
 
     def samples(self, name: str) -> list[Sample]:
-        """Return a person's samples, in the order of their numbers; raises `PersonNotFoundError`."""
+        """Return a person's samples, by id; raises `PersonNotFoundError`."""
         with self._file.reading() as connection:
             return samples.samples_of(connection, people.find(connection, name).id)
 
     def samples_by_person(self) -> dict[int, list[Sample]]:
-        """Return all samples by person id, each list in the order of sample numbers."""
+        """Return all samples by person id, each list by sample id."""
         with self._file.reading() as connection:
             return samples.samples_by_person(connection)
 
@@ -461,14 +461,14 @@ class Gallery:
         """Return a sample; raises `SampleNotFoundError`."""
         with self._file.reading() as connection:
             self._require_sample(connection, sample_id)
-            (sample,) = samples.samples_by_number(connection, [sample_id])
+            (sample,) = samples.samples_by_id(connection, [sample_id])
         return sample
 
     def whole_sample(self, sample_id: int) -> NewSample:
         """Return a sample with embeddings and thumbnail, to enroll it again; raises `SampleNotFoundError`."""
         with self._reading() as connection:
             self._require_sample(connection, sample_id)
-            (sample,) = samples.samples_by_number(connection, [sample_id])
+            (sample,) = samples.samples_by_id(connection, [sample_id])
             return NewSample(
                 box=sample.box,
                 landmarks=sample.landmarks,
@@ -526,7 +526,7 @@ class Gallery:
             return vectors.variants(connection, self._bound.pack_id)
 
     def vectors(self, variant: str = PLAIN, *, masked: bool | None = False) -> VectorTable:
-        """Return the embeddings of one variant, in the order of their samples' numbers.
+        """Return the embeddings of one variant, by sample id.
 
         Parameters
         ----------
@@ -539,7 +539,7 @@ class Gallery:
             return vectors.rated_vectors(connection, self._bound, variant, masked=masked)[0]
 
     def vectors_of(self, samples: Sequence[int]) -> FloatArray:
-        """Return the plain embeddings of some samples by their numbers: ``float32`` of shape ``(N, dimension)``."""
+        """Return the plain embeddings of some samples: ``float32`` of shape ``(N, dimension)``."""
         with self._reading() as connection:
             return vectors.plain_vectors_of(connection, self._bound, samples)
 
@@ -559,7 +559,7 @@ class Gallery:
             return additions.added_since(connection, self._bound, mark)
 
     def owners(self) -> Owners:
-        """Return the owners of unmasked samples, in the order of sample numbers."""
+        """Return the owners of unmasked samples, by sample id."""
         with self._file.reading() as connection:
             return samples.owners(connection, masked=False)
 
@@ -648,7 +648,7 @@ class Gallery:
             return feedback.denied_people(connection, face)
 
     def denied_faces(self, person: str) -> dict[int, FaceKey]:
-        """Return the faces denied for a person, by denial number; raises `PersonNotFoundError`."""
+        """Return the faces denied for a person, by denial id; raises `PersonNotFoundError`."""
         with self._file.reading() as connection:
             denials = feedback.denials_of_person(connection, people.find(connection, person).id)
         return {denial.id: denial.face for denial in denials}
@@ -665,25 +665,25 @@ class Gallery:
             feedback.set_picture(connection, content_hash, picture_hash)
 
     def remember_stranger(self, sample: NewSample) -> tuple[int, bool]:
-        """Remember a face as a stranger, with embedding, box and path; returns its number and whether it is new.
+        """Remember a face as a stranger, with embedding, box and path; returns its id and whether it is new.
 
         Raises `UsageError` if the face is a person's sample, or if the sample is invalid (see `NewSample`).
         """
         check_sample(sample, self.pack.dimension)
         with self._changing() as connection:
             feedback.set_picture(connection, sample.content_hash, sample.picture_hash)
-            number, is_new = feedback.remember_stranger(connection, self._bound, sample, datetime.now(UTC))
+            stranger_id, is_new = feedback.remember_stranger(connection, self._bound, sample, datetime.now(UTC))
             if is_new:
                 state.advance(connection)
-        return number, is_new
+        return stranger_id, is_new
 
     def strangers(self) -> StrangerTable:
-        """Return the embeddings of all remembered strangers, in the order of their numbers."""
+        """Return the embeddings of all remembered strangers, by id."""
         with self._reading() as connection:
             return feedback.stranger_vectors(connection, self._bound)
 
     def stranger_faces(self) -> list[Stranger]:
-        """Return the faces of all remembered strangers, in the order of their numbers."""
+        """Return the faces of all remembered strangers, by id."""
         with self._file.reading() as connection:
             return feedback.strangers(connection)
 

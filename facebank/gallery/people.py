@@ -341,7 +341,7 @@ def _merges(connection: sqlite3.Connection, clause: str = "", *values: int) -> l
 def _note_merge(
     connection: sqlite3.Connection, source: Person, target: Person, batch: int | None, now: datetime
 ) -> int | None:
-    """Record a merge before anything is moved, and return its number.
+    """Record a merge before anything is moved, and return its id.
 
     Returns None for a person without samples, because such a merge cannot be undone.
     """
@@ -408,7 +408,7 @@ def _reassign_merges(connection: sqlite3.Connection, first: int, person_id: int)
 def _select_ids(
     connection: sqlite3.Connection, table: str, column: str, value: int, *further: str
 ) -> Iterable[tuple[int, ...]]:
-    """Return the numbers, and further columns, of the rows that have a value in a column."""
+    """Return the ids, and further columns, of the rows that have a value in a column."""
     columns = ", ".join(("id", *further))
     statement = f"SELECT {columns} FROM {table} WHERE {column} = ?"  # noqa: S608 - constants
     return [(integer(row_id), *others) for row_id, *others in connection.execute(statement, (value,)).fetchall()]

@@ -124,7 +124,7 @@ class MergedPerson:
 class EnrolledSample:
     """The result of enrolling one face."""
 
-    sample_id: int  # number of the new sample, or of the existing one of this face
+    sample_id: int  # id of the new sample, or of the existing one of this face
     # None for a new sample; else the name of the person who already has the face, perhaps the same person
     duplicate_of_person: str | None
 
@@ -144,7 +144,7 @@ class ForgetReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VectorTable:
-    """The embeddings of one variant, in the order of their samples' numbers, ``int64 (N,)``.
+    """The embeddings of one variant, by sample id, ``int64 (N,)``.
 
     `matrix` is ``float32`` of shape ``(N, dimension)``, its rows L2-normalized.
     """
@@ -158,7 +158,7 @@ class VectorTable:
 class Stranger:
     """A face marked as "nobody I know", without its embedding."""
 
-    id: int  # number of the stranger in the gallery; never reused
+    id: int  # never reused
     face: FaceKey
     path: str  # the photo
     remembered_at: datetime  # when it was marked
@@ -166,7 +166,7 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StrangerTable:
-    """The embeddings of the faces marked as "nobody I know", in the order of their numbers, ``int64 (N,)``.
+    """The embeddings of the faces marked as "nobody I know", by id, ``int64 (N,)``.
 
     `matrix` is ``float32`` of shape ``(N, dimension)``, its rows L2-normalized.
     """

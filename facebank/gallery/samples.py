@@ -53,7 +53,7 @@ class Owners(NamedTuple):
 
 
 def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample, now: datetime) -> int:
-    """Add a sample without its embeddings, and return its number."""
+    """Add a sample without its embeddings, and return its id."""
     (sample_id,) = insert(
         connection,
         "samples",
@@ -81,7 +81,7 @@ def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample
 
 
 def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
-    """Return a person's samples, in the order of their numbers."""
+    """Return a person's samples, by id."""
     rows = rows_of(connection, "samples", "WHERE person_id = ? ORDER BY id", (person_id,))
     if hides_rows(connection, OWNERS_INDEX, person_id):
         raise damage_of(connection, "samples", "its index of samples is incomplete")
@@ -89,7 +89,7 @@ def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
 
 
 def samples_by_person(connection: sqlite3.Connection) -> dict[int, list[Sample]]:
-    """Return all samples by person id, each list in the order of sample numbers."""
+    """Return all samples by person id, each list by sample id."""
     samples: dict[int, list[Sample]] = {}
     rows = all_rows(connection, "samples")
     for row, sample in zip(rows, _samples(connection, rows), strict=True):
@@ -100,13 +100,13 @@ def samples_by_person(connection: sqlite3.Connection) -> dict[int, list[Sample]]
 def samples_of_photo(
     connection: sqlite3.Connection, content_hash: str, picture_hash: str | None = None
 ) -> list[Sample]:
-    """Return the samples from one photo, identified by its bytes or its picture, in the order of their numbers."""
+    """Return the samples from one photo, identified by its bytes or its picture, by id."""
     condition, values = _photo_condition(connection, content_hash, picture_hash)
     return _samples(connection, rows_of(connection, "samples", f"WHERE {condition} ORDER BY id", values))
 
 
-def samples_by_number(connection: sqlite3.Connection, sample_ids: Iterable[int]) -> list[Sample]:
-    """Return the samples with the given numbers, in their order."""
+def samples_by_id(connection: sqlite3.Connection, sample_ids: Iterable[int]) -> list[Sample]:
+    """Return the samples with the given ids, in the order of these."""
     ordered = list(sample_ids)
     rows = {row["id"]: row for row in rows_by_id(connection, "samples", "id", ordered)}
     if not rows.keys() >= set(ordered):
@@ -146,12 +146,12 @@ def _photo_condition(
 
 
 def sample_ids(connection: sqlite3.Connection) -> set[int]:
-    """Return the numbers of all samples."""
+    """Return the ids of all samples."""
     return set(owners(connection).sample_ids.tolist())
 
 
 def has_sample(connection: sqlite3.Connection, sample_id: int) -> bool:
-    """Return whether there is a sample of this number."""
+    """Return whether there is a sample with this id."""
     return connection.execute("SELECT 1 FROM samples WHERE id = ?", (sample_id,)).fetchone() is not None
 
 
@@ -168,7 +168,7 @@ def thumbnail(connection: sqlite3.Connection, sample_id: int) -> bytes | None:
 
 
 def _check_thumbnails_have_samples(connection: sqlite3.Connection) -> None:
-    """Raise for lost thumbnails, and for those without a sample: a damaged number looks like a missing thumbnail."""
+    """Raise for lost thumbnails, and for those without a sample: a damaged id looks like a missing thumbnail."""
     if not has_seals(connection):
         return
     owner_ids = [sample_id for (sample_id,) in connection.execute("SELECT sample_id FROM thumbnails NOT INDEXED")]

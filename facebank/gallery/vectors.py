@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from facebank.gallery.records import PLAIN, VectorTable
-from facebank.gallery.samples import owners, samples_by_number
+from facebank.gallery.samples import owners, samples_by_id
 from facebank.gallery.store.codec import floats_to_bytes, unit_length, unit_rows
 from facebank.gallery.store.digests import row_digests
 from facebank.gallery.store.rows import (
@@ -146,14 +146,14 @@ def nearby_samples(
     sample_ids = [integer(sample_id) for (sample_id,) in rows]
     if sample_ids:
         matrix = plain_vectors_of(connection, bound, sample_ids)
-        for sample, candidate in zip(samples_by_number(connection, sample_ids), matrix, strict=True):
+        for sample, candidate in zip(samples_by_id(connection, sample_ids), matrix, strict=True):
             yield SampleOwner(sample.id, sample.person), candidate
 
 
 def added_vectors(
     connection: sqlite3.Connection, bound: Binding, variant: str, after: int, before: Sum
 ) -> tuple[NDArray[np.int64], FloatArray] | None:
-    """Return sample numbers and embeddings of a variant in the rows after a given one, in the order of the rows.
+    """Return sample ids and embeddings of a variant in the rows after a given one, in the order of the rows.
 
     None if their digests and the checksum of the rows before do not add up to the total: other rows changed too.
     """
@@ -197,7 +197,7 @@ def _all_vectors(
 def _blocks(
     connection: sqlite3.Connection, bound: Binding, variant: str, after: int = _FIRST_ROW
 ) -> Generator[tuple[NDArray[np.int64], FloatArray, NDArray[np.int64]]]:
-    """Yield sample numbers, embeddings and row digests in blocks; the caller compares the sum of the digests."""
+    """Yield sample ids, embeddings and row digests in blocks; the caller compares the sum of the digests."""
     width = 4 * bound.pack.dimension
     for count, sample_ids, revisions, data in _stored_blocks(connection, bound, variant, after):
         ids, row_revisions = _parse_integers(sample_ids), _parse_integers(revisions)
@@ -213,7 +213,7 @@ def _blocks(
 def _stored_blocks(
     connection: sqlite3.Connection, bound: Binding, variant: str, after: int
 ) -> Iterator[tuple[int, Any, Any, Any]]:
-    """Yield the row count of a block, and its sample numbers, revisions and embeddings as raw SQLite values.
+    """Yield the row count of a block, and its sample ids, revisions and embeddings as raw SQLite values.
 
     A thread reads one block ahead, because reading a block takes as long as checking one.
     """

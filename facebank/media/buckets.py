@@ -327,7 +327,7 @@ def _code(error: BaseException) -> str:
 
 @contextmanager
 def _translate_errors(address: BucketURL, participle: str) -> Iterator[None]:
-    """Translate a library's exceptions to `ServiceError`; `participle` is as of `_Problem.to_error`."""
+    """Translate a library's exceptions to `ServiceError`; `participle` is as for `_Problem.to_error`."""
     try:
         yield
     except Exception as error:

@@ -172,14 +172,14 @@ def _exclude_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[Unuse
     chosen = [photo_and_face for photo_and_face, unique in zip(used, is_unique, strict=True) if unique]
     # Each stranger is one person, keyed by a number, which cannot be a folder's name.
     people = [entry.person if entry.person is not None else index for index, (entry, _) in enumerate(chosen)]
-    person_ids = {person: person_id for person_id, person in enumerate(dict.fromkeys(people))}
+    ids_by_person = {person: person_id for person_id, person in enumerate(dict.fromkeys(people))}
     return CalibrationFaces(
         identities=Identities(
             embeddings[is_unique],
-            np.array([person_ids[person] for person in people], dtype=np.int64),
+            np.array([ids_by_person[person] for person in people], dtype=np.int64),
             np.array([face.quality for _, face in chosen], dtype=np.float32),
         ),
-        people=sum(isinstance(person, str) for person in person_ids),
+        people=sum(isinstance(person, str) for person in ids_by_person),
         left_out={reason: left_out[reason] for reason in UnusedReason},
         two_people=tuple(two_people),
     )

@@ -38,7 +38,7 @@ class ImportedExample:
     accepted: bool  # whether the person has it now, perhaps from an earlier import
     reason: str  # a code of `EnrollReason`, or `INVALID_NAME` or `NO_IMAGE`
     detail: str  # an explanation in one sentence
-    sample_id: int | None = None  # number of the sample; None if refused
+    sample_id: int | None = None  # None if refused
 
 
 class _Image(io.BytesIO):

@@ -114,7 +114,7 @@ def place_path(place: str | os.PathLike[str]) -> str:
 
 
 def outermost(places: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Return the unique places as of `place_path`, without those inside another one: paths, then buckets' addresses."""
+    """Return the results of `place_path` without those inside another one: paths, then buckets' addresses."""
     named = list(map(place_path, places))
     paths: list[Path] = []
     for path in sorted((Path(place) for place in named if not is_bucket_url(place)), key=lambda path: path.parts):

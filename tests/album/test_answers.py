@@ -367,8 +367,8 @@ def test_samples_keep_their_person_although_another_looks_alike(
     assert [Path(photo.path).name for photo in album.find("Barack")] == barack_names
     assert [Path(photo.path).name for photo in album.find("Barry")] == ["barack_obama_speech.jpg"]
     overview = refreshed_overview(album, bank)
-    person_ids = {name: person_id for person_id, name in bank.gallery.names().items()}
-    assert overview.counts() == {person_ids["Barack"]: 2, person_ids["Barry"]: 1}
+    ids_by_name = {name: person_id for person_id, name in bank.gallery.names().items()}
+    assert overview.counts() == {ids_by_name["Barack"]: 2, ids_by_name["Barry"]: 1}
     assert not overview.uncertain_faces()
     asked_paths = {photo.path for question in open_questions(questions) for photo, _ in question.faces}
     assert asked_paths

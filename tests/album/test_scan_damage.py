@@ -66,7 +66,7 @@ def all_content(path: Path) -> list[Any]:
             [(photo_content(photo), face_index) for photo, face_index in map(scan_file.locate_face, (1, 4, 40))],
             [video_content(video) for video in scan_file.videos.each()],
             scan_file.videos.known(),
-            [scan_file.videos.picture(track) for track in range(1, 7)],
+            [scan_file.videos.picture(number) for number in range(1, 7)],
         ]
 
 

@@ -218,9 +218,9 @@ class GalleryMachine(RuleBasedStateMachine):
 
     @invariant()
     def check_feedback(self) -> None:
-        person_ids = {name_key(name): person_id for person_id, name in self.gallery.names().items()}
+        ids_by_key = {name_key(name): person_id for person_id, name in self.gallery.names().items()}
         for _, face in self.denied:
-            expected = {person_ids[key] for key, other in self.denied if other is face}
+            expected = {ids_by_key[key] for key, other in self.denied if other is face}
             assert self.gallery.denials_of(FaceKey.from_sample(face)) == expected
         for samples in self.expected.values():
             for sample in samples.values():

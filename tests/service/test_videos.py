@@ -271,9 +271,9 @@ def test_forgotten_person_leaves_no_picture(serve: Serve, album: Path, gallery: 
     client = wait_for_videos(serve(ServiceOptions(albums=(album,))))
     (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', client.get("/people/1").text)
     video, tag = video_url(client), client.get(picture).headers["etag"]
-    track = int(picture.rpartition("/")[2])
+    track_number = int(picture.rpartition("/")[2])
     with FaceBank.open(gallery) as bank, bank.album() as opened_album:
-        assert opened_album.scan_file.videos.picture(track) is not None
+        assert opened_album.scan_file.videos.picture(track_number) is not None
     csrf = re.findall(r'name="csrf-token" content="(\w+)"', client.get("/").text)[0]
     assert client.post("/people/1/forget", headers={"x-csrf-token": csrf}).status_code == 200
     for headers in ({}, {"If-None-Match": tag}):
@@ -281,7 +281,7 @@ def test_forgotten_person_leaves_no_picture(serve: Serve, album: Path, gallery: 
     assert MIRANDA not in client.get(video).text
     for _ in range(300):
         with FaceBank.open(gallery) as bank, bank.album() as opened_album:
-            if opened_album.scan_file.videos.picture(track) is None:
+            if opened_album.scan_file.videos.picture(track_number) is None:
                 return
         time.sleep(0.02)
     raise AssertionError("the picture is still in the scan file")

@@ -16,7 +16,7 @@ from facebank.album.album import Album
 from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import UNSETTLED
 from facebank.album.scan.videos import ScannedTrack, ScannedVideo
-from facebank.album.videos import VideoOverview, visits_of
+from facebank.album.videos import VideoOverview, collect_visits
 from facebank.storage.folders import NamedFolders
 from facebank.storage.progress import Progress
 from facebank.types import Decision, Face, Identity, Quality, Reason
@@ -94,14 +94,14 @@ def test_new_people_are_found_without_another_scan(video_folder: Path, shared: P
         assert overview.videos_of(miranda_id, bank.person(OBAMA).id) == []
         assert [int(visit.start) for visit in video.visits_of(miranda_id)] == [0, 2]
         assert overview.video(video.content_hash) is video
-        track = video.best_of(miranda_id).track
-        assert overview.has_track(track, {miranda_id})
-        assert not overview.has_track(track, {0})
-        assert album.scan_file.videos.picture(track) is not None
+        track_number = video.best_of(miranda_id).track_number
+        assert overview.has_track(track_number, {miranda_id})
+        assert not overview.has_track(track_number, {0})
+        assert album.scan_file.videos.picture(track_number) is not None
         bank.forget(MIRANDA)
         assert overview.refresh()
         assert overview.videos_of(miranda_id) == []
-        assert album.scan_file.videos.picture(track) is None
+        assert album.scan_file.videos.picture(track_number) is None
         assert scan_videos(bank, album, video_folder).gone == 0  # an empty folder is probably a missing disk
         (video_folder / "photo.jpg").touch()
         assert scan_videos(bank, album, video_folder).gone == 1
@@ -120,9 +120,9 @@ def test_the_command_forgets_a_persons_pictures(video_folder: Path, shared: Path
         assert overview.refresh()
         miranda_id = own.person(MIRANDA).id
         (video,) = overview.videos_of(miranda_id)
-        tracks = {visit.track for visit in video.visits_of(miranda_id)}
-        pictures = [album.scan_file.videos.picture(track) for track in tracks]
-        other_tracks = {track.number for video in album.scan_file.videos.each() for track in video.tracks} - tracks
+        track_numbers = {visit.track_number for visit in video.visits_of(miranda_id)}
+        pictures = [album.scan_file.videos.picture(number) for number in track_numbers]
+        all_numbers = {track.number for video in album.scan_file.videos.each() for track in video.tracks}
     forgotten = subprocess.run(
         [sys.executable, "-m", "facebank_cli", "--gallery", gallery, "people", "forget", MIRANDA, "--yes"],
         capture_output=True,
@@ -137,8 +137,8 @@ def test_the_command_forgets_a_persons_pictures(video_folder: Path, shared: Path
         middle = len(picture) // 2
         assert picture[middle : middle + 64] not in scan_data
     with FaceBank.open(gallery, device="cpu", threads=1) as own, own.album() as album:
-        assert all(album.scan_file.videos.picture(track) is None for track in tracks)
-        assert any(album.scan_file.videos.picture(track) is not None for track in other_tracks)
+        assert all(album.scan_file.videos.picture(number) is None for number in track_numbers)
+        assert any(album.scan_file.videos.picture(number) is not None for number in all_numbers - track_numbers)
 
 
 class CancelingProgress(Progress):
@@ -260,8 +260,8 @@ def test_nearby_tracks_form_one_visit() -> None:
     )
     identities = [make_identity(name) for name in ("Ada", "Ada", "Ada", "Bea", None, "Cleo")]
     video = ScannedVideo("/a.mp4", FileStamp(1, 1), "a" * 64, 13.0, tracks)
-    visits = visits_of(video, identities, {"Ada": 1, "Bea": 2})
-    assert [(visit.person_id, visit.start, visit.end, visit.track) for visit in visits] == [
+    visits = collect_visits(video, identities, {"Ada": 1, "Bea": 2})
+    assert [(visit.person_id, visit.start, visit.end, visit.track_number) for visit in visits] == [
         (1, 0.0, 6.0, 2),
         (2, 9.0, 10.0, 4),
     ]

@@ -33,7 +33,7 @@ class Group:
     faces: tuple[int, ...]  # numbers of the faces in the scan, the most typical first
     photos: int  # number of their photos
     first_taken: datetime | None  # date of the first photo, by cameras' dates if there are any; None if unknown
-    last_taken: datetime | None  # date of the last photo, as of `first_taken`
+    last_taken: datetime | None  # date of the last photo, as for `first_taken`
     camera_dated: bool = False  # whether the dates are cameras'
 
     @property
@@ -84,7 +84,7 @@ def group_faces(
     least
         Minimum number of faces in a group.
     progress
-        As of `facebank.album.groups.clustering.cluster`.
+        As for `facebank.album.groups.clustering.cluster`.
     """
     stored = scan_file.face_table()
     named = np.isin(stored.face_ids, np.fromiter(known, dtype=np.int64))
@@ -116,7 +116,7 @@ def groups_of(scan_file: ScanFile) -> list[Group]:
 
 
 def group_key(face_ids: Sequence[int]) -> str:
-    """Return the `Group.key` of faces, given by their numbers in the scan, in any order.
+    """Return the `Group.key` of faces, given by their ids in the scan, in any order.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def _typical_first(stored: StoredFaces, members: NDArray[np.int64]) -> NDArray[n
 
 @dataclass(frozen=True, slots=True)
 class GroupSplit:
-    """The division of a group with faces of several people; faces are their numbers in the scan."""
+    """The division of a group with faces of several people; faces are their ids in the scan."""
 
     before: tuple[int, ...]  # all faces of the group, the most typical first
     kept: tuple[int, ...]  # the faces that stayed
@@ -180,7 +180,7 @@ class GroupSplit:
 
 
 def split_group(scan_file: ScanFile, group_number: int, taken_ids: Collection[int]) -> GroupSplit:
-    """Move faces of a group, given by their numbers, to a new group, and record that they are another person's.
+    """Move faces of a group, given by their ids, to a new group, and record that they are another person's.
 
     Raises `GroupNotFoundError` (the group does not exist) or `UsageError` (all of its faces would be taken out).
     """

@@ -40,7 +40,7 @@ class NamedGroup:
     person: str
     enrolled: tuple[str, ...]  # paths of the photos whose face became a sample
     refused: dict[str, str]  # the reasons for the other photos, by path
-    samples: tuple[int, ...] = ()  # numbers of the new samples
+    samples: tuple[int, ...] = ()  # ids of the new samples
 
 
 def choose_varied(embeddings: FloatArray, qualities: FloatArray, max_count: int) -> list[int]:
@@ -174,7 +174,7 @@ def owner_of(
 ) -> str | None:
     """Return the first person who has a sample among the faces of a group; None if there is none.
 
-    Samples of `ignored_person` do not count, nor do faces in `excluded_ids`, given by their numbers in the scan.
+    Samples of `ignored_person` do not count, nor do faces in `excluded_ids`, given by their ids in the scan.
     """
     ignored_key = None if ignored_person is None else name_key(ignored_person)
     for face_id in scan_file.groups().get(group_number, ()):

@@ -60,33 +60,33 @@ class ScanSource:
 
     @property
     def path(self) -> Path:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         return self._tables.path
 
     @property
     def file_count(self) -> int:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         return self._tables.totals().files
 
     def reading(self) -> AbstractContextManager[None]:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         return self._tables.reading()
 
     def shards(self) -> list[ShardRow]:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         return self._tables.shards()
 
     def contents(self) -> dict[int, str]:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         photos = self._tables.whole_table("photos", "id", photo_row, "photos")
         return {photo.id: photo.content_hash for photo in photos}
 
     def files(self) -> list[FileRow]:
-        """As of `MergeSource`, in the order of their paths."""
+        """As for `MergeSource`, in the order of their paths."""
         return self._tables.all_files()
 
     def photos_at(self, photo_ids: Sequence[int]) -> list[SourcePhoto]:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         photos = [self._tables.photo_at(photo_id) for photo_id in photo_ids]
         faces = [self._tables.face_rows(photo) for photo in photos]
         self._tables.read(_check_faces, [face for photo_faces in faces for face in photo_faces], self._dimension)

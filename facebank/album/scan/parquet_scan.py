@@ -83,7 +83,7 @@ class ParquetScan(ScanFile):
         self._archive.close()
 
     def known_files(self, place: str) -> list[FileRow]:
-        """As of `ScanFile`; a photo's number is that of the row with its faces."""
+        """As for `ScanFile`; a photo's number is that of the row with its faces."""
         files = []
         for number, record in self._records():
             if is_inside(record.path, place):
@@ -92,15 +92,15 @@ class ParquetScan(ScanFile):
         return sorted(files, key=lambda file: os.fsencode(file.path))
 
     def unreadable(self, place: str) -> dict[str, str]:
-        """As of `ScanFile`."""
+        """As for `ScanFile`."""
         return {file.path: file.error for file in self.known_files(place) if file.error is not None}
 
     def count_in(self, place: str) -> int:
-        """As of `ScanFile`."""
+        """As for `ScanFile`."""
         return sum(record.error is None and is_inside(record.path, place) for _, record in self._records())
 
     def count(self) -> Counts:
-        """As of `ScanFile`."""
+        """As for `ScanFile`."""
         index = self._archive.index
         return Counts(int(np.count_nonzero(index.owners >= 0)), len(index.photo_ids), index.face_count)
 
@@ -112,7 +112,7 @@ class ParquetScan(ScanFile):
         return digest.hexdigest()
 
     def known_photos(self) -> set[bytes]:
-        """As of `ScanFile`."""
+        """As for `ScanFile`."""
         hashes = (record.content_hash for _, record in self._records() if record.error is None)
         return {bytes.fromhex(content_hash) for content_hash in hashes if content_hash is not None}
 
@@ -121,24 +121,24 @@ class ParquetScan(ScanFile):
         return []
 
     def shards(self) -> list[ShardRow]:
-        """As of `ScanFile`."""
+        """As for `ScanFile`."""
         return join_shards((row for rows in self._archive.scanned_folders for row in rows), ())
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
-        """As of `ScanFile`, in the order of the shards."""
+        """As for `ScanFile`, in the order of the shards."""
         for _, photo in self._photos_in(places, once=False):
             yield photo
 
     def each_photo(self, places: Sequence[str] = ()) -> Iterator[tuple[list[int], Photo]]:
-        """As of `ScanFile`, in the order of the shards."""
+        """As for `ScanFile`, in the order of the shards."""
         yield from self._photos_in(places, once=True)
 
     def face_table(self) -> StoredFaces:
-        """As of `ScanFile`."""
+        """As for `ScanFile`."""
         return self._table_of(self._archive.index.photo_ids)
 
     def people_table(self) -> StoredFaces:
-        """As of `ScanFile`."""
+        """As for `ScanFile`."""
         index = self._archive.index
         return self._table_of(index.photo_ids[:: max(1, index.face_count // _MAX_PEOPLE_FACES)])
 
@@ -166,7 +166,7 @@ class ParquetScan(ScanFile):
         return StoredFaces(face_ids, np.repeat(photo_ids, counts), embeddings, qualities)
 
     def dates_of(self, face_ids: Iterable[int]) -> list[tuple[datetime | None, bool]]:
-        """As of `ScanFile`."""
+        """As for `ScanFile`."""
         photo_ids = list(dict.fromkeys(map(self._photo_of, face_ids)))
         if any(photo_id not in self._dates for photo_id in photo_ids):
             grouped = {self._photo_of(face_id) for group in self.groups().values() for face_id in group}
@@ -179,7 +179,7 @@ class ParquetScan(ScanFile):
         return [self._dates[photo_id] for photo_id in photo_ids]
 
     def locate_face(self, face_id: int) -> tuple[Photo, int]:
-        """As of `ScanFile`; of several files, the first in the shards."""
+        """As for `ScanFile`; of several files, the first in the shards."""
         photo_id, index = self._photo_of(face_id), self._archive.index
         record, rows = self._archive.row(photo_id)
         path = self._archive.row(index.file_of(photo_id))[0].path
@@ -245,34 +245,34 @@ class ParquetScan(ScanFile):
                         yield number, record
 
     def groups(self) -> dict[int, list[int]]:
-        """As of `ScanFile`; faces of removed shards are omitted."""
+        """As for `ScanFile`; faces of removed shards are omitted."""
         groups, _ = self._groups.read()
         face_ids = self._face_ids({name for names in groups.values() for name in names})
         present = {number: [face_ids[name] for name in names if name in face_ids] for number, names in groups.items()}
         return {number: group for number, group in present.items() if group}
 
     def told_apart(self) -> list[tuple[int, int]]:
-        """As of `ScanFile`; faces of removed shards are omitted."""
+        """As for `ScanFile`; faces of removed shards are omitted."""
         _, pairs = self._groups.read()
         ids = self._face_ids({name for pair in pairs for name in pair})
         present = [(ids[first], ids[second]) for first, second in pairs if {first, second} <= ids.keys()]
         return sorted((min(pair), max(pair)) for pair in present)
 
     def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
-        """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
+        """As for `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
         names = self._names({face_id for face_ids in groups.values() for face_id in face_ids})
         current = {number: [names[face_id] for face_id in face_ids] for number, face_ids in groups.items()}
         self._groups.write(current, self._groups.read()[1])
 
     def tell_apart(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
+        """As for `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
         known = set(self.told_apart())
         new = sorted({(min(pair), max(pair)) for pair in pairs} - known)
         self._keep_apart(known.union(new))
         return new
 
     def withdraw_apart(self, pairs: Iterable[tuple[int, int]]) -> int:
-        """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
+        """As for `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
         recorded, withdrawn = set(self.told_apart()), set(pairs)
         self._keep_apart(recorded - withdrawn)
         return len(recorded & withdrawn)

@@ -51,7 +51,7 @@ class ParquetSource:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         with ParquetShard.open(self.path, self._pack) as shard:
             self._index = _Index(shard)
             try:
@@ -60,19 +60,19 @@ class ParquetSource:
                 self._index = None
 
     def shards(self) -> list[ShardRow]:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         return list(self._header.shards)
 
     def contents(self) -> dict[int, str]:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         return {photo_id: content_hash for content_hash, photo_id in self._open.photo_ids.items()}
 
     def files(self) -> list[FileRow]:
-        """As of `MergeSource`, in the order in which they were written."""
+        """As for `MergeSource`, in the order in which they were written."""
         return self._open.files
 
     def photos_at(self, photo_ids: Sequence[int]) -> list[SourcePhoto]:
-        """As of `MergeSource`."""
+        """As for `MergeSource`."""
         return [self._open.photo(photo_id) for photo_id in photo_ids]
 
     @property

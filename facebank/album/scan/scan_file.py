@@ -294,7 +294,7 @@ class ScanFile:
             self._tables.put_tags(photo_path, tags, changed)
 
     def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
-        """Replace the groups: the numbers of their faces, the most typical first, by group number."""
+        """Replace the groups: the ids of their faces, the most typical first, by group number."""
         rows = [
             (face_id, number, position)
             for number, face_ids in groups.items()
@@ -306,7 +306,7 @@ class ScanFile:
             changed["grouped"] += len(rows)
 
     def tell_apart(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Record pairs of faces of different people, by their numbers, and return the new pairs.
+        """Record pairs of faces of different people, by their ids, and return the new pairs.
 
         Each pair is returned with the smaller number first.
         """
@@ -360,7 +360,7 @@ class ScanFile:
         return self.face_table()
 
     def groups(self) -> dict[int, list[int]]:
-        """Return the numbers of the faces of each stored group, the most typical first, by group number."""
+        """Return the ids of the faces of each stored group, the most typical first, by group number."""
         groups: dict[int, list[int]] = {}
         with self._tables.reading():
             rows = self._tables.rows(select(("groups",), "FROM groups ORDER BY number, position"))

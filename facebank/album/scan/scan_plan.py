@@ -183,7 +183,7 @@ class _Folder:
 
 @dataclass(frozen=True, slots=True)
 class _Bucket:
-    """The contents of a bucket, a part of one or an object, as of `_Folder`, from its listing."""
+    """The contents of a bucket, a part of one or an object, as for `_Folder`, from its listing."""
 
     photos: tuple[str, ...]  # addresses
     videos: int  # number of videos

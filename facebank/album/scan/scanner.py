@@ -136,7 +136,7 @@ class PhotoScanner:
     pictures
         Hashes of pixels (`facebank.types.DecodedPhoto.picture_hash`) that need not be analyzed, 32 bytes each.
     within
-        As of `scan`.
+        As for `scan`.
     """
 
     def __init__(

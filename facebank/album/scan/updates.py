@@ -80,7 +80,7 @@ def merge_scans(
 ) -> MergeReport:
     """Merge the scans at `paths` into the scan file at `path`, created if missing.
 
-    `moved` are the two absolute names of a folder, as of `facebank.Album.merge`; so are the result and the errors.
+    `moved` are the two absolute names of a folder, as for `facebank.Album.merge`; so are the result and the errors.
     """
     identity = bank.engine.identity
     with lock_scan(path), ExitStack() as opened:

@@ -137,9 +137,9 @@ class ScanVideos:
                 if tracks is not None:
                     yield ScannedVideo(path, row.state, row.content_hash, row.seconds, tracks)
 
-    def picture(self, track: int) -> bytes | None:
-        """Return the JPEG file of a track, given by its number; None if it has none."""
-        rows = self._tables.rows(select(("track_pictures",), "FROM track_pictures WHERE track = ?"), (track,))
+    def picture(self, track_number: int) -> bytes | None:
+        """Return the JPEG file of a track; None if it has none."""
+        rows = self._tables.rows(select(("track_pictures",), "FROM track_pictures WHERE track = ?"), (track_number,))
         return self._tables.read(_picture_row, rows[0]) if rows else None
 
     def keep(self, video: ScannedVideo) -> None:
@@ -174,12 +174,12 @@ class ScanVideos:
                 self._drop(path, changed)
             return before - changed["videos"]
 
-    def wipe_pictures(self, tracks: Collection[int]) -> None:
-        """Remove the pictures of tracks, given by their numbers; the tracks stay."""
-        if tracks:
+    def wipe_pictures(self, track_numbers: Collection[int]) -> None:
+        """Remove the pictures of tracks, given by track number; the tracks stay."""
+        if track_numbers:
             with self._tables.changing():
-                for track in tracks:
-                    self._tables.connection.execute("DELETE FROM track_pictures WHERE track = ?", (track,))
+                for track_number in track_numbers:
+                    self._tables.connection.execute("DELETE FROM track_pictures WHERE track = ?", (track_number,))
 
     def _put(self, video: ScannedVideo, tracks: int, changed: Counter[str]) -> int:
         self._drop(video.path, changed)

@@ -78,7 +78,7 @@ def plan_sorting(
     people
         All names, in an order that does not change between runs.
     folder, out, mode
-        As of `SortPlan`.
+        As for `SortPlan`.
     earlier
         Entries of the journal of `out`.
     """

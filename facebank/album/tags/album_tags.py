@@ -44,7 +44,7 @@ def write_album_tags(
     places
         The files and folders that the user named; no file is written through a link that leads out of them.
     options
-        As of `facebank.album.tags.writing.tag_photo`.
+        As for `facebank.album.tags.writing.tag_photo`.
     """
     options = replace(options, folders=NamedFolders(places))
     recorded = set[Path]()
@@ -122,7 +122,7 @@ def import_album_tags(
 ) -> Iterator[ImportedTag]:
     """Enroll people from the regions of scanned photos, and yield each region's result.
 
-    `count` is the number of photos; the other parameters are as of `facebank.Album.import_tags`.
+    `count` is the number of photos; the other parameters are as for `facebank.Album.import_tags`.
     """
     offers = list[TagOffer]()
     progress.begin("Reading tags", count)

@@ -173,7 +173,7 @@ class RegionView:
 
     @classmethod
     def of(cls, source: XmpSource, frame: PhotoFrame, faces: Sequence[Box], finder: TurnFinder) -> RegionView:
-        """Return the view of a document; the parameters are as of `TurnFinder`."""
+        """Return the view of a document; the parameters are as for `TurnFinder`."""
         regions, turn = source.document.regions, finder.find(source)
         fits_photo = frame.may_have(source.document.dimensions)
         boxes = tuple(

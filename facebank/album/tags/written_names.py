@@ -184,7 +184,7 @@ def files_with_name(scan_path: Path, pack: PackIdentity, person_id: int, photo_p
     scan_path, pack
         The scan file, which need not exist, and the pack of its embeddings.
     person_id
-        The person's number in the gallery.
+        The person's id in the gallery.
     photo_path
         Absolute path of the only photo to consider; None for all.
     """

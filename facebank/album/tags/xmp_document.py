@@ -202,7 +202,7 @@ class XmpDocument:
         size
             Width and height in pixels of that picture, for a document that does not state them.
         mark
-            As of `name_region`.
+            As for `name_region`.
         """
         from lxml import etree
 

@@ -50,7 +50,7 @@ class Identities:
             raise UsageError("Expected a person and a quality for each embedding.")
         used = np.unique(self.people)
         if not np.array_equal(used, np.arange(len(used))):
-            raise UsageError("Expected contiguous numbers of people from 0.")
+            raise UsageError("Expected contiguous person ids from 0.")
         if self.families is not None and self.families.shape != used.shape:
             raise UsageError(f"Expected a family for each of {len(used)} people.")
 

@@ -69,14 +69,14 @@ def _identify(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
     memory.service.metrics.count_photo(photo)
     if photo.error is not None:
         raise RequestError(422, "PhotoNotRead", photo.error)
-    person_ids = {name: person_id for person_id, name in memory.service.bank.gallery.names().items()}
+    ids_by_name = {name: person_id for person_id, name in memory.service.bank.gallery.names().items()}
     faces = [
         {
             "title": headline(face),
             "why": explanation(face),
             "likelihood": likelihood(face.probability) if face.decision is not Decision.UNKNOWN else "",
             "box": relative_box(face, photo),
-            "person": person_ids.get(face.person or ""),
+            "person": ids_by_name.get(face.person or ""),
         }
         for face in photo.faces
     ]

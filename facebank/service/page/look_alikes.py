@@ -81,12 +81,12 @@ def _list_findings(memory: PageMemory) -> tuple[list[_Pair], list[_Hint], int] |
     findings = memory.findings()
     if findings is None:
         return None
-    person_ids = {name: person_id for person_id, name in memory.service.bank.gallery.names().items()}
-    findings = tuple(finding for finding in findings if person_ids.keys() >= set(finding.people))  # nobody forgotten
+    ids_by_name = {name: person_id for person_id, name in memory.service.bank.gallery.names().items()}
+    findings = tuple(finding for finding in findings if ids_by_name.keys() >= set(finding.people))  # nobody forgotten
     best = memory.best_samples()
 
     def side(name: str) -> _Side:
-        person_id = person_ids.get(name)
+        person_id = ids_by_name.get(name)
         return _Side(person_id, name, best[person_id].id if person_id in best else None)
 
     pairs = [
@@ -96,7 +96,7 @@ def _list_findings(memory: PageMemory) -> tuple[list[_Pair], list[_Hint], int] |
     ]
     hints = [
         _Hint(
-            person_ids.get(finding.people[0]),
+            ids_by_name.get(finding.people[0]),
             _HINTS[finding.kind].format(name=finding.people[0]),
             finding.samples[:_MAX_SAMPLES] if finding.kind in _SAMPLE_KINDS else (),
         )

@@ -128,7 +128,7 @@ def _views(memory: PageMemory, content_hash: str) -> tuple[Photo, list[_FaceView
     _, scanned = memory.photo(content_hash)
     photo = identify_in_album(scanned, gallery, memory.service.bank.identification)
     names = gallery.names()
-    person_ids = {name: person_id for person_id, name in names.items()}
+    ids_by_name = {name: person_id for person_id, name in names.items()}
     faces = []
     for face in photo.faces:
         likeliest = next(filter(is_offered, face.candidates[:1]), None)
@@ -143,7 +143,7 @@ def _views(memory: PageMemory, content_hash: str) -> tuple[Photo, list[_FaceView
                 NOBODY_EXPLANATION if is_nobody else "" if owners else explanation(face, denied),
                 "" if owners or face.decision is Decision.UNKNOWN else likelihood(face.probability),
                 _box(face, photo),
-                None if face.person is None else person_ids.get(face.person),
+                None if face.person is None else ids_by_name.get(face.person),
                 likeliest,
                 face.candidates[:_MAX_CANDIDATES],
                 owners[0].id if owners else None,

@@ -88,13 +88,13 @@ async def video_file(request: Request, _: ReadCaller, memory: MemoryDep, content
         raise
 
 
-@router.get("/pictures/videos/{track}")
+@router.get("/pictures/videos/{track_number}")
 async def video_picture(
-    request: Request, _: ReadCaller, memory: MemoryDep, track: Annotated[int, Path(ge=0, le=2**62)]
+    request: Request, _: ReadCaller, memory: MemoryDep, track_number: Annotated[int, Path(ge=0, le=2**62)]
 ) -> Response:
     """Return the frame with the best face of a track."""
     lookups = memory.service.lookups
-    jpeg = await lookups.run(_stored_picture, memory, track)
+    jpeg = await lookups.run(_stored_picture, memory, track_number)
     if jpeg is None:
         raise RequestError(
             404, "NoPicture", "the album no longer has this picture of a video: go back and reload the page"
@@ -105,10 +105,11 @@ async def video_picture(
     return picture_response(await lookups.run(memory.pictures.get, etag, lambda: reencode(jpeg, _SIDE)), etag)
 
 
-def _stored_picture(memory: PageMemory, track: int) -> bytes | None:
+def _stored_picture(memory: PageMemory, track_number: int) -> bytes | None:
     """Return the picture of a track whose person is still named."""
     names = memory.service.bank.gallery.names()
-    return memory.service.album.scan_file.videos.picture(track) if memory.videos.has_track(track, names) else None
+    is_named = memory.videos.has_track(track_number, names)
+    return memory.service.album.scan_file.videos.picture(track_number) if is_named else None
 
 
 def _read_video(memory: PageMemory, content_hash: str) -> tuple[SeenVideo, list[_Person], bool]:

@@ -208,7 +208,7 @@ def _face_records(
 def _record(memory: PageMemory, question: Question) -> dict[str, object]:
     photo, face_number = question.faces[0]
     best_samples, gallery = memory.best_samples(), memory.service.bank.gallery
-    person_ids = {name: person_id for person_id, name in gallery.names().items()}
+    ids_by_name = {name: person_id for person_id, name in gallery.names().items()}
     return {
         "key": question.key,
         "asked": question.likely_person,
@@ -225,8 +225,8 @@ def _record(memory: PageMemory, question: Question) -> dict[str, object]:
             {
                 "name": candidate.person,
                 "chance": percent(candidate.probability),
-                "sample_id": best_samples[person_ids[candidate.person]].id
-                if person_ids.get(candidate.person) in best_samples
+                "sample_id": best_samples[ids_by_name[candidate.person]].id
+                if ids_by_name.get(candidate.person) in best_samples
                 else None,
             }
             for candidate in question.candidates
