@@ -59,7 +59,7 @@ def audit(
 ) -> int:
     """Find people who may be confused, and samples that may be wrong."""
     with global_options(ctx).open_bank() as bank:
-        report = bank.audit(most_pairs=pairs)
+        report = bank.audit(max_pairs=pairs)
     if as_json:
         for finding in report.findings:
             write_json(finding_record(finding))

@@ -65,7 +65,7 @@ def cluster(
         if not_same is not None:
             album.tell_apart(*not_same)
         with ProgressBar(writes_lines=as_json) as bar:
-            grouping = album.cluster(least=least, progress=bar)
+            grouping = album.cluster(min_faces=least, progress=bar)
         _show(grouping, as_json=as_json)
         if out is not None:
             _write_page(album, grouping.groups, out)

@@ -91,7 +91,7 @@ def sort(
             raise UsageError("the target folder is missing: 'facebank sort DIR OUT'")
         if not bank.gallery.people():
             raise UsageError("nobody is enrolled, so nothing can be sorted by person: start with 'facebank enroll'")
-        settings = bank.settings.demanding(least_probability)
+        settings = bank.settings.with_least_probability(least_probability)
         if not dry_run:
             if trust:
                 album.trust_sort_journal(out, folder)
@@ -198,7 +198,10 @@ class _SortProgress(ProgressBar):
                 write_json(_record(entry, "", None, error=reason))
             else:
                 write_line(f"{entry}: {reason}")
-        say(journal.doubt or f"{pluralize(self.failed, 'invalid entry', 'invalid entries')}: nothing is undone")
+        say(
+            journal.untrusted_reason
+            or f"{pluralize(self.failed, 'invalid entry', 'invalid entries')}: nothing is undone"
+        )
 
     def print_summary(self, outcome: str, *, existing: int = 0, unsure: int = 0) -> None:
         """Print the number of photos with an outcome, such as "sorted", and the numbers of the others."""

@@ -111,7 +111,7 @@ def write(
     options = TagOptions(into_photos=embed, unnamed=unnamed, dry_run=dry_run)
     results = _WriteResults(as_json)
     with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
-        settings = bank.settings.demanding(least_probability)
+        settings = bank.settings.with_least_probability(least_probability)
         total = album.count(paths)
         _report_skipped(paths, {"files": [], "faces": []} if as_json else None)
         with ProgressBar(writes_lines=as_json) as bar:
@@ -203,7 +203,7 @@ def import_tags(
         for reason in report.unreadable.values():
             say(reason)
         with ProgressBar(writes_lines=as_json) as bar:
-            for tag in album.import_tags(paths, most=most, own=own, force=force, progress=bar):
+            for tag in album.import_tags(paths, max_samples=most, include_own=own, force=force, progress=bar):
                 results.add(tag)
     if not as_json:
         write_line(results.summary())

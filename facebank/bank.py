@@ -653,7 +653,7 @@ class FaceBank:
         face_number: int | None = None,
         *,
         force: bool = False,
-        new: bool = False,
+        create: bool = False,
         channels: Channels = "RGB",
     ) -> Feedback:
         """Confirm that a face is a person's, and enroll it as a sample.
@@ -668,7 +668,7 @@ class FaceBank:
             Number of the face, from 1 for the largest; None for the only one.
         force
             Whether to enroll a face of poor quality, or one that is unlike the person.
-        new
+        create
             Whether to enroll a new person if nobody has this name.
         channels
             The order of an array's colors, ``RGB`` or ``BGR``.
@@ -676,7 +676,7 @@ class FaceBank:
         Raises
         ------
         PersonNotFoundError, InvalidNameError
-            Nobody has this name; or, with `new`, it is not valid.
+            Nobody has this name; or, with `create`, it is not valid.
         PhotoError
             The photo cannot be read or shows no face.
         UsageError
@@ -687,13 +687,13 @@ class FaceBank:
         --------
         >>> bank.confirm("party.jpg", "Joe", 2).detail
         'the face is a sample of Joe now'
-        >>> bank.confirm("eileen.jpg", "Eileen", new=True).person
+        >>> bank.confirm("eileen.jpg", "Eileen", create=True).person
         'Eileen'
         """
         from facebank.operations import feedback
 
         opened = _open_input(photo, channels)
-        return feedback.confirm(self.gallery, self.engine, opened, name, face_number, force=force, new=new)
+        return feedback.confirm(self.gallery, self.engine, opened, name, face_number, force=force, create=create)
 
     def deny(
         self, photo: PhotoInput, name: str, face_number: int | None = None, *, channels: Channels = "RGB"
@@ -814,12 +814,12 @@ class FaceBank:
         """
         return self.gallery.samples(name)
 
-    def audit(self, *, most_pairs: int = 20) -> GalleryAudit:
+    def audit(self, *, max_pairs: int = 20) -> GalleryAudit:
         """Return findings about confusable people and doubtful samples; changes nothing.
 
         Parameters
         ----------
-        most_pairs
+        max_pairs
             Largest number of pairs of confusable people to report.
 
         Returns
@@ -832,7 +832,7 @@ class FaceBank:
         GalleryNotFoundError
             The gallery does not exist.
         UsageError
-            `most_pairs` is negative.
+            `max_pairs` is negative.
 
         Examples
         --------
@@ -844,22 +844,22 @@ class FaceBank:
 
         engine = self.engine
         threshold = engine.thresholds.verify
-        return audit_gallery(self.gallery, engine.pack_calibration, most_pairs=most_pairs, threshold=threshold)
+        return audit_gallery(self.gallery, engine.pack_calibration, max_pairs=max_pairs, threshold=threshold)
 
-    def rename(self, name: str, new: str) -> Person:
+    def rename(self, name: str, new_name: str) -> Person:
         """Rename a person, and return the person.
 
         Raises
         ------
         PersonNotFoundError, PersonExistsError, InvalidNameError
-            Nobody has the name `name`; another person has the name `new`; or `new` is not valid.
+            Nobody has the name `name`; another person has the name `new_name`; or `new_name` is not valid.
 
         Examples
         --------
         >>> bank.rename("Joe", "Joe Biden").name
         'Joe Biden'
         """
-        return self.gallery.rename(name, new)
+        return self.gallery.rename(name, new_name)
 
     def forget(self, name: str) -> ForgetReport:
         """Permanently remove a person with all samples, embeddings and thumbnails; freed bytes are overwritten.
@@ -962,7 +962,7 @@ class FaceBank:
     def watch(
         self,
         source: str | int,
-        on_news: Callable[[VisitorChange, Visitor], None],
+        on_change: Callable[[VisitorChange, Visitor], None],
         *,
         rate: float = 5.0,
         seconds: float | None = None,
@@ -970,7 +970,7 @@ class FaceBank:
         webhook: str | None = None,
         camera: str | None = None,
         thumbnails: bool = False,
-        on_trouble: Callable[[str], None] | None = None,
+        on_status: Callable[[str], None] | None = None,
     ) -> WatchSummary:
         """Watch a camera and report who comes and goes, until the source ends, the time is over, or Ctrl-C.
 
@@ -980,7 +980,7 @@ class FaceBank:
         ----------
         source
             The number of a camera, a stream's URL, or a video file.
-        on_news
+        on_change
             Called with each change and the visitor.
         rate
             Largest number of analyzed frames per second.
@@ -997,7 +997,7 @@ class FaceBank:
             The camera's name in topics and messages; None for the source as shown in messages.
         thumbnails
             Whether messages include the faces of people who arrive.
-        on_trouble
+        on_status
             Called in other threads, with one sentence, when a broker or webhook fails and when it recovers; the watch
             continues.
 
@@ -1012,7 +1012,7 @@ class FaceBank:
 
         Examples
         --------
-        >>> summary = bank.watch("party.avi", lambda news, visitor: print(news.value, visitor.label))
+        >>> summary = bank.watch("party.avi", lambda change, visitor: print(change.value, visitor.label))
         came Barack
         came Joe
         left Barack
@@ -1022,25 +1022,25 @@ class FaceBank:
         from facebank.video.publishing import Publishing, plan_publishing
         from facebank.video.watch import watch
 
-        if not callable(on_news):
+        if not callable(on_change):
             raise UsageError(
-                f"on_news must be a function of a change and a visitor: {printable(repr(on_news))} cannot be called"
+                f"on_change must be a function of a change and a visitor: {printable(repr(on_change))} cannot be called"
             )
-        if on_trouble is not None and not callable(on_trouble):
+        if on_status is not None and not callable(on_status):
             raise UsageError(
-                f"on_trouble must be a function of a sentence: {printable(repr(on_trouble))} cannot be called"
+                f"on_status must be a function of a sentence: {printable(repr(on_status))} cannot be called"
             )
         stream = live_source(str(source))
         plan = plan_publishing(mqtt, webhook, stream.label, camera=camera, thumbnails=thumbnails)
         self.identification()  # refuses a bank without a gallery before a camera is opened
         self.preload()
-        publishing = Publishing(plan, lambda: self.gallery, on_trouble or (lambda _: None))
+        publishing = Publishing(plan, lambda: self.gallery, on_status or (lambda _: None))
         with LiveVideo(stream, lambda change, _: publishing.publish_stream_change(change)) as live, publishing:
             return watch(
                 self.engine,
                 self.identification,
                 live,
-                publishing.wrap(on_news),
+                publishing.wrap(on_change),
                 lambda _: publishing.refresh(),
                 rate=rate,
                 seconds=seconds,
@@ -1129,14 +1129,14 @@ class FaceBank:
         """
         return self.gallery.unmerge(name)
 
-    def split(self, name: str, into: str, samples: Sequence[int] = ()) -> Person:
+    def split(self, name: str, into: str, sample_ids: Sequence[int] = ()) -> Person:
         """Move some samples of a person to a new person, and return the new person.
 
         Parameters
         ----------
         name, into
             The person's name, and the name of the new person.
-        samples
+        sample_ids
             Ids of the samples to move; if empty, the smaller of two groups of similar samples.
 
         Raises
@@ -1148,14 +1148,14 @@ class FaceBank:
 
         Examples
         --------
-        >>> number = bank.samples("Barack")[0].id
-        >>> bank.split("Barack", "Barack in 2012", [number]).sample_count
+        >>> first_sample = bank.samples("Barack")[0]
+        >>> bank.split("Barack", "Barack in 2012", [first_sample.id]).sample_count
         1
         """
         from facebank.operations.merge import find_half
 
         gallery = self.gallery
-        return gallery.split(name, into, samples or find_half(gallery, name, self.engine.thresholds.verify))
+        return gallery.split(name, into, sample_ids or find_half(gallery, name, self.engine.thresholds.verify))
 
     def import_people(self, folder: Place, *, force: bool = False) -> ImportReport:
         """Add the people of an export to the gallery, which is created if missing.

@@ -114,15 +114,15 @@ class GroupNotFoundError(UsageError):
 
 
 class GroupNamedError(UsageError):
-    """Faces of the group are already samples of a person, and ``once=True`` was passed.
+    """Faces of the group are already samples of a person, and ``only_unnamed=True`` was passed.
 
     Examples
     --------
     >>> album = bank.album()
     >>> report = album.scan("eileen.jpg")
-    >>> grouped = album.cluster(least=1)
-    >>> named = album.name_group(1, "Eileen", once=True)
-    >>> album.name_group(1, "Ellen", once=True)
+    >>> grouped = album.cluster(min_faces=1)
+    >>> named = album.name_group(1, "Eileen", only_unnamed=True)
+    >>> album.name_group(1, "Ellen", only_unnamed=True)
     Traceback (most recent call last):
     facebank.errors.GroupNamedError: group 1 is Eileen already: ...
     """

@@ -233,7 +233,7 @@ class FaceKnnClassifier(_FaceClassifier):
 
     Parameters
     ----------
-    neighbors, temperature
+    n_neighbors, temperature
         Number of samples per person that count, and temperature of their weights: lower ones favor similar samples.
     background
         Background of the pack that made the embeddings, or None.
@@ -242,21 +242,21 @@ class FaceKnnClassifier(_FaceClassifier):
     --------
     >>> paths = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
     >>> X = [photo.faces[0].embedding for photo in bank.analyze(paths)]
-    >>> classifier = FaceKnnClassifier(neighbors=3).fit(X, ["Barack", "Barack", "Joe"])
+    >>> classifier = FaceKnnClassifier(n_neighbors=3).fit(X, ["Barack", "Barack", "Joe"])
     >>> print(*classifier.predict([face.embedding for face in next(bank.analyze("party.jpg")).faces]))
     Barack Joe
     """
 
     def __init__(
-        self, neighbors: int = NEIGHBORS, temperature: float = TEMPERATURE, background: Background | None = None
+        self, n_neighbors: int = NEIGHBORS, temperature: float = TEMPERATURE, background: Background | None = None
     ) -> None:
-        self.neighbors = neighbors
+        self.n_neighbors = n_neighbors
         self.temperature = temperature
         self.background = background
 
     def _scorer(self, enrolled: EnrolledSamples) -> PersonScorer:
         check_background(self.background, enrolled)
-        return KnnScorer(enrolled.index, neighbors=self.neighbors, temperature=self.temperature)
+        return KnnScorer(enrolled.index, neighbors=self.n_neighbors, temperature=self.temperature)
 
 
 class FaceSvmClassifier(_FaceClassifier):

@@ -118,11 +118,11 @@ def test_booleans_are_parsed_from_words(gallery: Gallery, text: str, value: bool
 
 def test_demanding_settings_only_raise_the_probability() -> None:
     settings = DecisionSettings(least_probability=0.6)
-    assert settings.demanding(None) == settings.demanding(0.6) == settings
-    assert settings.demanding(0.9).least_probability == 0.9
-    assert 0.999999 < settings.demanding(1.0).least_probability < 1
+    assert settings.with_least_probability(None) == settings.with_least_probability(0.6) == settings
+    assert settings.with_least_probability(0.9).least_probability == 0.9
+    assert 0.999999 < settings.with_least_probability(1.0).least_probability < 1
     with pytest.raises(UsageError, match=r"is 0\.6 in.* not lowered to 0\.3: .*set least_probability 0\.3'"):
-        settings.demanding(0.3)
+        settings.with_least_probability(0.3)
 
 
 def test_a_setting_is_changed_and_reset(gallery: Gallery) -> None:

@@ -129,7 +129,7 @@ def test_names_of_other_types_are_rejected(bank: FaceBank, names: Any) -> None:
         (lambda bank: bank.deny(SPEECH, "Barack", 1.5), "integer from 1, not 1.5"),
         (lambda bank: bank.deny(SPEECH, "Barack", True), "integer from 1, not True"),
         (lambda bank: bank.watch("party.avi", None), "None cannot be called"),
-        (lambda bank: bank.watch(0, print, on_trouble=3), "3 cannot be called"),
+        (lambda bank: bank.watch(0, print, on_status=3), "3 cannot be called"),
         (lambda bank: bank.watch(0, print, mqtt=3), "the MQTT broker must be text, not 3"),
         (lambda bank: bank.watch(0, print, webhook=b"http://host"), "the webhook must be text"),
         (lambda bank: bank.watch(0, print, camera=3), "a camera's name must have 1 to 200 characters"),

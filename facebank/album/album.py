@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from facebank.album.groups.naming import NamedGroup
     from facebank.album.scan.merging import MergeReport
     from facebank.album.scan.scan_file import ScanFile
-    from facebank.album.scan.scanner import ScanElsewhere, ScanReport
+    from facebank.album.scan.scanner import ScanBackend, ScanReport
     from facebank.album.sort.entries import SortMode
     from facebank.album.sort.journal import JournalContent
     from facebank.album.sort.plan import SortPlan
@@ -211,7 +211,7 @@ class Album:
         within: NamedFolders | None = None,
         shard: tuple[int, int] | None = None,
         needs_photos: bool = True,
-        elsewhere: ScanElsewhere | None = None,
+        backend: ScanBackend | None = None,
         progress: Progress = SILENT,
     ) -> ScanReport:
         """Analyze new and changed photos of files and folders, and remove those that no longer exist from the scan.
@@ -230,7 +230,7 @@ class Album:
             shards are not scanned, see `facebank.media.Shard`. None for all photos.
         needs_photos
             Whether the places must have photos; if not, videos are enough, which `facebank.video.scan` analyzes.
-        elsewhere
+        backend
             Scans the files instead of this process and yields the results, as `facebank.cluster.ray_scan` does.
         progress
             Receives the `ScanPlan`, then each `ScannedFile` once its result is stored.
@@ -273,7 +273,7 @@ class Album:
             within=within,
             shard=parsed_shard,
             needs_photos=needs_photos,
-            elsewhere=elsewhere,
+            backend=backend,
             progress=progress,
         )
 
@@ -584,14 +584,14 @@ class Album:
 
         sign_journal(self._bank, out, folder)
 
-    def sort_journal(self, out: Place, trusting: Place | None = None) -> JournalContent:
+    def sort_journal(self, out: Place, trusted_folder: Place | None = None) -> JournalContent:
         """Return the journal of what was sorted into a folder: see `facebank.album.sort.journal.read_journal`.
 
         Parameters
         ----------
         out
             The folder that holds the people's folders.
-        trusting
+        trusted_folder
             The folder that was sorted, if the user vouches for a journal that the gallery did not sign.
 
         Examples
@@ -605,7 +605,7 @@ class Album:
         """
         from facebank.album.sort.album_sort import read_album_journal
 
-        return read_album_journal(self._bank, out, trusting)
+        return read_album_journal(self._bank, out, trusted_folder)
 
     def undo_sorting(self, journal: JournalContent, progress: Progress = SILENT, *, dry_run: bool = False) -> None:
         """Undo what was sorted into a folder: see `facebank.album.sort.undo`. The scan, if any, is updated.
@@ -639,15 +639,15 @@ class Album:
                 self.scan_file.move(moved)
 
     def cluster(
-        self, *, least: int = 2, known: Collection[int] | None = None, progress: Progress = SILENT
+        self, *, min_faces: int = 2, known_ids: Collection[int] | None = None, progress: Progress = SILENT
     ) -> GroupingReport:
         """Group the faces of unknown people by person, and store the groups in the scan.
 
         Parameters
         ----------
-        least
+        min_faces
             Minimum number of faces in a group.
-        known
+        known_ids
             Numbers in the scan of the faces whose person is known; None to identify them first.
         progress
             Advanced with the completed fraction.
@@ -656,14 +656,16 @@ class Album:
         --------
         >>> album = bank.album()
         >>> report = album.scan(["eileen.jpg", "joe.jpg"])
-        >>> [group.photos for group in album.cluster(least=1).groups]
+        >>> [group.photos for group in album.cluster(min_faces=1).groups]
         [1]
         """
         from facebank.album.confirmed import known_faces
         from facebank.album.groups.face_groups import group_faces
 
-        excluded = known_faces(self._bank, self.scan_file) if known is None else known
-        return group_faces(self.scan_file, self._bank.engine.thresholds, excluded, least=least, progress=progress)
+        excluded = known_faces(self._bank, self.scan_file) if known_ids is None else known_ids
+        return group_faces(
+            self.scan_file, self._bank.engine.thresholds, excluded, min_faces=min_faces, progress=progress
+        )
 
     def groups(self) -> list[Group]:
         """Return the stored groups, largest first.
@@ -672,7 +674,7 @@ class Album:
         --------
         >>> album = bank.album()
         >>> report = album.scan(["eileen.jpg", "joe.jpg"])
-        >>> grouped = album.cluster(least=1)
+        >>> grouped = album.cluster(min_faces=1)
         >>> [(group.number, group.photos) for group in album.groups()]
         [(1, 1)]
         """
@@ -680,12 +682,12 @@ class Album:
 
         return groups_of(self.scan_file)
 
-    def tell_apart(self, one: str, other: str) -> None:
+    def tell_apart(self, first: str, second: str) -> None:
         """Record that two faces are not the same person; the next grouping keeps them apart.
 
         Parameters
         ----------
-        one, other
+        first, second
             Labels of faces on the contact sheet: ``3.2`` is the second face of group 3, ``3`` its first.
 
         Raises
@@ -707,36 +709,36 @@ class Album:
         from facebank.album.groups.face_groups import parse_face
 
         groups = self.scan_file.groups()
-        first, second = (parse_face(name, groups) for name in (one, other))
-        if first == second:
-            raise UsageError(f"{printable(one)} and {printable(other)} are the same face: name two")
-        self.scan_file.tell_apart([(first, second)])
+        first_id, second_id = (parse_face(label, groups) for label in (first, second))
+        if first_id == second_id:
+            raise UsageError(f"{printable(first)} and {printable(second)} are the same face: name two")
+        self.scan_file.tell_apart([(first_id, second_id)])
 
     def name_group(
         self,
-        number: int,
-        person: str,
+        group_number: int,
+        name: str,
         *,
         force: bool = False,
-        once: bool = False,
+        only_unnamed: bool = False,
         key: str | None = None,
-        without: Collection[int] = (),
+        excluded_ids: Collection[int] = (),
         progress: Progress = SILENT,
     ) -> NamedGroup:
         """Enroll the best and most varied faces of a group: see `facebank.album.groups.naming.name_group`.
 
         Parameters
         ----------
-        number, person
+        group_number, name
             The group's number, and the name; an enrolled person of this name gets more samples.
         force
             Whether to enroll faces that are unlike the person's samples, or more similar to somebody else.
-        once
+        only_unnamed
             Whether to refuse a group some of whose faces are samples already. If several threads name a group of one
             album, one of them succeeds.
         key
             The expected `Group.key`, which detects that faces were grouped again; None to trust the number.
-        without
+        excluded_ids
             Numbers in the scan of faces to leave out.
         progress
             Advanced with each photo that was read.
@@ -744,7 +746,7 @@ class Album:
         Raises
         ------
         GroupNamedError
-            `once` is set, and a face of the group is somebody's sample.
+            `only_unnamed` is set, and a face of the group is somebody's sample.
         GroupNotFoundError
             The number is not a group's, or the group has another key.
 
@@ -752,7 +754,7 @@ class Album:
         --------
         >>> album = bank.album()
         >>> report = album.scan(["eileen.jpg", "joe.jpg"])
-        >>> grouped = album.cluster(least=1)
+        >>> grouped = album.cluster(min_faces=1)
         >>> len(album.name_group(1, "Eileen").enrolled), bank.person("Eileen").sample_count
         (1, 1)
         """
@@ -760,23 +762,23 @@ class Album:
 
         scan_file = self.scan_file
         self._bank.engine.preload()
-        with self.naming if once else nullcontext():
+        with self.naming if only_unnamed else nullcontext():
             try:
                 gallery = self._bank.gallery
             except GalleryNotFoundError:
                 gallery = None
-            if once and gallery is not None:
-                require_unnamed(scan_file, gallery, number)
+            if only_unnamed and gallery is not None:
+                require_unnamed(scan_file, gallery, group_number)
             return name_group(
                 scan_file,
                 self._bank.engine,
-                number,
-                person,
+                group_number,
+                name,
                 gallery=gallery,
                 make_gallery=partial(self._bank.open_gallery, create=True),
                 force=force,
                 key=key,
-                excluded_ids=without,
+                excluded_ids=excluded_ids,
                 progress=progress,
             )
 
@@ -891,8 +893,8 @@ class Album:
         self,
         places: Place | Iterable[Place],
         *,
-        most: int | None = None,
-        own: bool = False,
+        max_samples: int | None = None,
+        include_own: bool = False,
         force: bool = False,
         progress: Progress = SILENT,
     ) -> Iterator[ImportedTag]:
@@ -902,9 +904,9 @@ class Album:
         ----------
         places
             Files and folders.
-        most
+        max_samples
             Maximum number of faces to enroll for a person; None for `facebank.album.groups.naming.MAX_SAMPLES`.
-        own
+        include_own
             Whether to use names that facebank wrote and nobody has changed since.
         force
             Whether to enroll faces that are unlike the person's others, or more similar to somebody else.
@@ -923,7 +925,7 @@ class Album:
         >>> report = album.scan("party.jpg")
         >>> tagged = list(album.write_tags(["party.jpg"], TagOptions()))
         >>> forgotten = bank.forget("Joe")
-        >>> [(tag.person, tag.accepted) for tag in album.import_tags(["party.jpg"], own=True)]
+        >>> [(tag.person, tag.accepted) for tag in album.import_tags(["party.jpg"], include_own=True)]
         [('Barack', True), ('Joe', True)]
         """
         from facebank.album.tags.album_tags import import_album_tags
@@ -931,7 +933,13 @@ class Album:
         named = named_paths(places)
         photos = self.scan_file.photos([absolute(place) for place in named])
         yield from import_album_tags(
-            self._bank, photos, self.count(named), most=most, own=own, force=force, progress=progress
+            self._bank,
+            photos,
+            self.count(named),
+            max_samples=max_samples,
+            include_own=include_own,
+            force=force,
+            progress=progress,
         )
 
 

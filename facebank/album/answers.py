@@ -78,7 +78,7 @@ def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str,
     others = [sample for sample in gallery.samples_at(key) if name_key(sample.person) != name_key(name)]
     removed = _remove_samples(gallery, others)
     try:
-        result = feedback.confirm(gallery, bank.engine, photo.path, name, face_number, force=force, new=True)
+        result = feedback.confirm(gallery, bank.engine, photo.path, name, face_number, force=force, create=True)
     except BaseException:
         _reenroll(gallery, removed)
         raise
@@ -190,7 +190,7 @@ def name_group(
         if owner is not None:
             return Answer(False, f"these faces are {printable(owner)} already", owner)
         before = _PriorState.of(gallery, name)
-        named = album.name_group(group_number, name, force=force, key=key, without=excluded_ids)
+        named = album.name_group(group_number, name, force=force, key=key, excluded_ids=excluded_ids)
         answer = before.add_changes(gallery, Answer(bool(named.samples), "", named.person))
     if not named.samples:
         _restore(gallery, answer)

@@ -107,7 +107,7 @@ def ray_scan(
                 places,
                 shard=shard,
                 needs_photos=needs_photos,
-                elsewhere=cluster_scan.scan_through_shards,
+                backend=cluster_scan.scan_through_shards,
                 progress=progress,
             )
             folder.remove_stored(_stored_states(album, named_places(places)))

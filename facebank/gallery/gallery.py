@@ -234,19 +234,19 @@ class Gallery:
         with self._file.reading() as connection:
             return people.birth_dates(connection)
 
-    def rename(self, old: str, new: str) -> Person:
+    def rename(self, name: str, new_name: str) -> Person:
         """Rename a person; all samples are kept.
 
         Raises `PersonNotFoundError`, `PersonExistsError` or `InvalidNameError`.
         """
         with self._changing() as connection:
-            return people.rename(connection, old, new)
+            return people.rename(connection, name, new_name)
 
     def describe(
         self,
         name: str,
         *,
-        called: str | None = None,
+        new_name: str | None = None,
         born: str | EllipsisType | None = ...,
         note: str | EllipsisType | None = ...,
     ) -> Person:
@@ -256,7 +256,7 @@ class Gallery:
         ----------
         name
             The person's name.
-        called
+        new_name
             New name of the person; None to keep the name.
         born
             Birth date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None or an empty text clears it, ``...`` keeps it.
@@ -266,13 +266,13 @@ class Gallery:
         Raises
         ------
         PersonNotFoundError, PersonExistsError, InvalidNameError
-            Nobody has the name `name`; `called` is another person's name; or `called` is not a valid name.
+            Nobody has the name `name`; `new_name` is another person's name; or `new_name` is not a valid name.
         UsageError
             The birth date is invalid, before 1850 or in the future, or the note is too long.
         """
         with self._changing() as connection:
             person = people.describe(connection, name, born=born, note=note)
-            return person if called is None else people.rename(connection, person.name, called)
+            return person if new_name is None else people.rename(connection, person.name, new_name)
 
     def merge(self, sources: Sequence[str], into: str) -> Person:
         """Merge people who are one person; `unmerge` undoes it.
@@ -323,14 +323,14 @@ class Gallery:
         with self._changing() as connection:
             return people.unmerge(connection, name)
 
-    def split(self, name: str, into: str, samples: Sequence[int]) -> Person:
+    def split(self, name: str, into: str, sample_ids: Sequence[int]) -> Person:
         """Move some of a person's samples to a new person, and return that person, without birth date and note.
 
         Parameters
         ----------
         name, into
             The person's name, and the new person's name.
-        samples
+        sample_ids
             Ids of the samples to move: some, but not all.
 
         Raises
@@ -341,7 +341,7 @@ class Gallery:
             A sample is not this person's, or all or none are given.
         """
         with self._changing() as connection:
-            return people.split(connection, name, into, samples)
+            return people.split(connection, name, into, sample_ids)
 
     def forget(self, name: str) -> ForgetReport:
         """Remove a person and all data about the person permanently, including people merged into the person.
@@ -538,10 +538,10 @@ class Gallery:
         with self._reading() as connection:
             return vectors.rated_vectors(connection, self._bound, variant, masked=masked)[0]
 
-    def vectors_of(self, samples: Sequence[int]) -> FloatArray:
+    def vectors_of(self, sample_ids: Sequence[int]) -> FloatArray:
         """Return the plain embeddings of some samples: ``float32`` of shape ``(N, dimension)``."""
         with self._reading() as connection:
-            return vectors.plain_vectors_of(connection, self._bound, samples)
+            return vectors.plain_vectors_of(connection, self._bound, sample_ids)
 
     def rated_vectors(self, *, masked: bool | None = False) -> tuple[VectorTable, FloatArray]:
         """Return plain embeddings, as `vectors` does, and the qualities, 0..1, of their samples, ``float32 (N,)``."""

@@ -172,19 +172,19 @@ def add_person(connection: sqlite3.Connection, name: str, now: datetime) -> int:
     return person_id
 
 
-def rename(connection: sqlite3.Connection, old: str, new: str) -> Person:
+def rename(connection: sqlite3.Connection, name: str, new_name: str) -> Person:
     """Rename a person; raises `PersonExistsError` if another person has the name."""
-    name = normalize_name(new)
-    person = find(connection, old)
-    other = find_key(connection, name_key(name))
+    new_name = normalize_name(new_name)
+    person = find(connection, name)
+    other = find_key(connection, name_key(new_name))
     if other is not None and other.id != person.id:
         raise PersonExistsError(
             f"There is already a person called '{printable(other.name)}': if both are the same person, join them with "
             "'facebank people merge'."
         )
-    update(connection, "people", "id", person.id, {"name": name, "key": name_key(name)})
+    update(connection, "people", "id", person.id, {"name": new_name, "key": name_key(new_name)})
     advance(connection)
-    return find(connection, name)
+    return find(connection, new_name)
 
 
 def describe(

@@ -61,7 +61,7 @@ def confirm(
     face_number: int | None = None,
     *,
     force: bool = False,
-    new: bool = False,
+    create: bool = False,
 ) -> Feedback:
     """Confirm that a face is a person's: it becomes a sample if its quality is sufficient.
 
@@ -83,19 +83,19 @@ def confirm(
         Face number, from 1, largest first; None for a photo with one face.
     force
         Whether to accept faces that are refused otherwise.
-    new
+    create
         Whether to create a person who is not enrolled yet.
 
     Raises
     ------
     PersonNotFoundError, InvalidNameError
-        The name is not enrolled; or, with `new`, it is not valid.
+        The name is not enrolled; or, with `create`, it is not valid.
     PhotoError
         The photo cannot be read or has no face.
     UsageError
         It is unclear which face is meant, or the face is enrolled as another person.
     """
-    existing = _find_person(gallery, name, new=new)
+    existing = _find_person(gallery, name, create=create)
     person = normalize_name(name) if existing is None else existing.name
     selected = select_face(engine, photo, face_number)
     is_denied = existing is not None and existing.id in gallery.denials_of(selected.key)
@@ -129,11 +129,11 @@ def confirm(
     return _feedback(selected, person, reason, f"{detail}{note}", sample_id=outcome.sample_id)
 
 
-def _find_person(gallery: Gallery, name: str, *, new: bool) -> Person | None:
+def _find_person(gallery: Gallery, name: str, *, create: bool) -> Person | None:
     try:
         return gallery.person(name)
     except PersonNotFoundError:
-        if not new:
+        if not create:
             raise
         return None
 

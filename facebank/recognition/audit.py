@@ -104,7 +104,7 @@ def audit_samples(
     background: Background | None = None,
     *,
     pair_model: PairModel | None = None,
-    most_pairs: int = MAX_PAIRS,
+    max_pairs: int = MAX_PAIRS,
 ) -> list[Finding]:
     """Return problems that impair recognition, in the order of `FindingKind`, the worst of each kind first.
 
@@ -114,14 +114,14 @@ def audit_samples(
         All samples of a gallery.
     background, pair_model
         Of the pack; None if missing.
-    most_pairs
+    max_pairs
         Largest number of pairs of confusable people; raises `UsageError` if negative.
     """
-    if most_pairs < 0:
-        raise UsageError(f"The number of pairs must be 0 or more, not {most_pairs}.")
+    if max_pairs < 0:
+        raise UsageError(f"The number of pairs must be 0 or more, not {max_pairs}.")
     neighborhood = find_neighbors(samples.enrolled, background)
     first_rows, second_rows, similarities = nearly_equal_samples(samples.enrolled)
-    pairs = confusable_pairs(samples.enrolled.index, pair_model, background)[:most_pairs]
+    pairs = confusable_pairs(samples.enrolled.index, pair_model, background)[:max_pairs]
     findings = [
         *_shared_photo_findings(samples, first_rows, second_rows, similarities, neighborhood),
         *_mislabeled_findings(samples, neighborhood),
@@ -325,7 +325,7 @@ def audit_gallery(
     gallery: Gallery,
     pack_calibration: PackCalibration | None = None,
     *,
-    most_pairs: int = MAX_PAIRS,
+    max_pairs: int = MAX_PAIRS,
     threshold: float | None = None,
 ) -> GalleryAudit:
     """Find problems that impair recognition in a gallery; does not change it.
@@ -338,7 +338,7 @@ def audit_gallery(
         The enrolled people.
     pack_calibration
         The pack's calibration, or None.
-    most_pairs
+    max_pairs
         Largest number of pairs of confusable people to report; raises `UsageError` if negative.
     threshold
         The pack's verification threshold, to find people whose samples may show two; None to skip that.
@@ -363,7 +363,7 @@ def audit_gallery(
         keys = [faces[sample_id] for sample_id in sample_ids.tolist()]
         samples = AuditedSamples(enrolled, sample_ids, keys, compared)
         pair_model = None if calibration is None else calibration.pairs
-        sample_findings = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
+        sample_findings = audit_samples(samples, background, pair_model=pair_model, max_pairs=max_pairs)
         split_people = [] if threshold is None else find_halves(gallery, threshold)
         findings = [
             *map(_two_people_finding, split_people),

@@ -104,7 +104,7 @@ class DecisionSettings:
         """
         return replace(self, **values)  # type: ignore[arg-type]  # checked in __post_init__
 
-    def demanding(self, least_probability: float | None) -> Self:
+    def with_least_probability(self, least_probability: float | None) -> Self:
         """Return settings with a higher minimum probability, for operations that change files; None for no change.
 
         Raises
@@ -114,7 +114,7 @@ class DecisionSettings:
 
         Examples
         --------
-        >>> DecisionSettings().demanding(0.95).least_probability
+        >>> DecisionSettings().with_least_probability(0.95).least_probability
         0.95
         """
         if least_probability is None:

@@ -75,13 +75,13 @@ class DeliveryLog:
     ----------
     label
         Name of the receiver, without secrets.
-    on_trouble
+    on_status
         Called with a message, in the delivering thread.
     """
 
-    def __init__(self, label: str, on_trouble: Callable[[str], None]) -> None:
+    def __init__(self, label: str, on_status: Callable[[str], None]) -> None:
         self._label = label
-        self._on_trouble = on_trouble
+        self._on_status = on_status
         self._reasons: set[str] = set()
         self._lock = Lock()
         self._delivered = self._failures = self._dropped = 0
@@ -103,7 +103,7 @@ class DeliveryLog:
                 return
             was_unavailable, self._reasons = bool(self._reasons), set()
         if was_unavailable:
-            self._on_trouble(f"{self._label} is available again")
+            self._on_status(f"{self._label} is available again")
 
     def fail(self, reason: str, consequence: str = "trying again; watching continues") -> None:
         """Count a failure, and report it if its reason is new."""
@@ -112,7 +112,7 @@ class DeliveryLog:
             is_new = reason not in self._reasons
             self._reasons.add(reason)
         if is_new:
-            self._on_trouble(f"{self._label}: {reason}; {consequence}")
+            self._on_status(f"{self._label}: {reason}; {consequence}")
 
     def drop(self, count: int = 1) -> None:
         """Count discarded messages."""

@@ -71,7 +71,7 @@ class HomePublisher:
         The camera's name.
     enrolled
         The names of the people of the gallery.
-    on_trouble
+    on_status
         Called with a message when the broker becomes unavailable or available again.
     announces_all
         Whether all enrolled people get a sensor at the start.
@@ -86,7 +86,7 @@ class HomePublisher:
         broker: Broker,
         camera: str,
         enrolled: Iterable[str],
-        on_trouble: Callable[[str], None],
+        on_status: Callable[[str], None],
         *,
         announces_all: bool = False,
         discovery: str = DISCOVERY_PREFIX,
@@ -109,7 +109,7 @@ class HomePublisher:
             f"{self._base}/availability",
             inherited=(f"{self._base}/person/+", f"{self._base}/last_seen"),
             on_inherited=self._adopt,
-            on_trouble=on_trouble,
+            on_status=on_status,
             **({} if timeouts is None else {"timeouts": timeouts}),
         )
         self.log = self._connection.log

@@ -162,7 +162,7 @@ class MqttConnection:
         Topics, with wildcards, whose retained messages belong to this client, including earlier runs.
     on_inherited
         Called with these messages after each connection, before publishing.
-    on_trouble
+    on_status
         Called with a message when the broker becomes unavailable or available again.
     timeouts
         Timeouts, and pauses before reconnecting.
@@ -176,10 +176,10 @@ class MqttConnection:
         *,
         inherited: tuple[str, ...],
         on_inherited: Callable[[dict[str, bytes]], None],
-        on_trouble: Callable[[str], None],
+        on_status: Callable[[str], None],
         timeouts: Timeouts = _TIMEOUTS,
     ) -> None:
-        self.log = DeliveryLog(f"the MQTT broker at {broker.label}", on_trouble)
+        self.log = DeliveryLog(f"the MQTT broker at {broker.label}", on_status)
         self._broker = broker
         self._client_id = client_id
         self._availability = availability

@@ -100,11 +100,11 @@ class Publishing:
         The configuration.
     gallery
         Returns the open gallery; people forgotten during the watch are removed from the broker.
-    on_trouble
+    on_status
         Called with a message, in other threads, when delivery fails and when it recovers.
     """
 
-    def __init__(self, plan: PublishPlan, gallery: Callable[[], Gallery], on_trouble: Callable[[str], None]) -> None:
+    def __init__(self, plan: PublishPlan, gallery: Callable[[], Gallery], on_status: Callable[[str], None]) -> None:
         self._presence = PresenceTracker(plan.camera, thumbnails=plan.thumbnails)
         self._gallery = gallery
         self._revision = -1
@@ -115,12 +115,12 @@ class Publishing:
                 plan.mqtt,
                 plan.camera,
                 self._changed_names() or (),
-                on_trouble,
+                on_status,
                 announces_all=plan.announces_all,
                 discovery=plan.discovery,
             )
         if plan.webhook is not None:
-            self._webhook = WebhookPublisher(plan.webhook, on_trouble)
+            self._webhook = WebhookPublisher(plan.webhook, on_status)
 
     def __enter__(self) -> Self:
         for publisher in self._publishers:
@@ -144,11 +144,11 @@ class Publishing:
         """Counts of events for the webhook, or None."""
         return None if self._webhook is None else self._webhook.log.deliveries
 
-    def wrap(self, on_news: Callable[[VisitorChange, Visitor], None]) -> Callable[[VisitorChange, Visitor], None]:
-        """Return a callback for visitor changes that calls `on_news`, then publishes presence events."""
+    def wrap(self, on_change: Callable[[VisitorChange, Visitor], None]) -> Callable[[VisitorChange, Visitor], None]:
+        """Return a callback for visitor changes that calls `on_change`, then publishes presence events."""
 
         def publish(change: VisitorChange, visitor: Visitor) -> None:
-            on_news(change, visitor)
+            on_change(change, visitor)
             for event in self._presence.update(change, visitor, datetime.now().astimezone()):
                 for publisher in self._publishers:
                     publisher.publish(event)

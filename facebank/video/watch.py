@@ -205,7 +205,7 @@ def watch(
     engine: Engine,
     identification: Callable[[], Identification],
     live: LiveVideo,
-    on_news: Callable[[VisitorChange, Visitor], None],
+    on_change: Callable[[VisitorChange, Visitor], None],
     on_frame: Callable[[Watch], None] | None = None,
     *,
     rate: float = 5.0,
@@ -219,7 +219,7 @@ def watch(
         See `Watch`.
     live
         The open source of frames.
-    on_news
+    on_change
         Called with each change, including the departures at the end.
     on_frame
         Called after each analyzed frame, and about every half second without one.
@@ -242,11 +242,11 @@ def watch(
             if frame is not None:
                 due = max(due + 1 / rate, frame.time)
             for change, visitor in watching.pass_time(live.now) if frame is None else watching.analyze(frame):
-                on_news(change, visitor)
+                on_change(change, visitor)
             if on_frame is not None:
                 on_frame(watching)
     except KeyboardInterrupt:
         pass  # the usual end of a watch
     for change, visitor in watching.end():
-        on_news(change, visitor)
+        on_change(change, visitor)
     return watching.summary

@@ -84,14 +84,14 @@ class WebhookPublisher:
     ----------
     webhook
         The webhook, from `parse_webhook`.
-    on_trouble
+    on_status
         Called with a message when posting fails and when it recovers.
     timeouts
         Timeouts, and pauses before another attempt.
     """
 
-    def __init__(self, webhook: Webhook, on_trouble: Callable[[str], None], timeouts: Timeouts = _TIMEOUTS) -> None:
-        self.log = DeliveryLog(f"the webhook at {webhook.label}", on_trouble)
+    def __init__(self, webhook: Webhook, on_status: Callable[[str], None], timeouts: Timeouts = _TIMEOUTS) -> None:
+        self.log = DeliveryLog(f"the webhook at {webhook.label}", on_status)
         self._webhook = webhook
         self._timeouts = timeouts
         self._context = ssl.create_default_context() if webhook.is_encrypted else None

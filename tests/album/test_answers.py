@@ -36,7 +36,7 @@ def album(bank: FaceBank, tmp_path: Path) -> Iterator[Album]:
     shutil.copytree(DEMO_PHOTOS, folder, ignore=shutil.ignore_patterns("*.txt"))
     with bank.album() as opened:
         opened.scan(folder)
-        opened.cluster(least=1)
+        opened.cluster(min_faces=1)
         yield opened
 
 
@@ -189,7 +189,7 @@ def test_faces_taken_out_of_a_group_are_asked_about_separately(
     assert face.person is None  # the name was denied although the face is similar
     questions.forget()
     assert any(question.face_ids == (first_id,) for question in open_questions(questions))
-    album.cluster(least=1, known=())
+    album.cluster(min_faces=1, known_ids=())
     assert [first_id] in album.scan_file.groups().values()
 
     take_back(bank, answer, album)
@@ -373,7 +373,7 @@ def test_samples_keep_their_person_although_another_looks_alike(
     asked_paths = {photo.path for question in open_questions(questions) for photo, _ in question.faces}
     assert asked_paths
     assert not any("barack" in Path(path).name for path in asked_paths)
-    album.cluster(least=1)
+    album.cluster(min_faces=1)
     assert not any("barack" in album.scan_file.locate_face(face_id)[0].path for face_id in grouped_face_ids(album))
 
     bank.gallery.remove_sample(next(sample.id for sample in bank.samples("Barack") if barack_names[1] in sample.path))

@@ -193,6 +193,6 @@ def test_an_overview_finds_photos_of_two_people_and_known_faces(bank: FaceBank, 
         ids_by_name = person_ids(bank)
         assert overview.photos_of(ids_by_name["Barack"], ids_by_name["Eileen"]) == []
         assert overview.known_faces() == known_faces(bank, album.scan_file)
-        assert album.cluster(least=1, known=overview.known_faces()) == album.cluster(least=1)
+        assert album.cluster(min_faces=1, known_ids=overview.known_faces()) == album.cluster(min_faces=1)
         assert AlbumOverview(bank, album, [folder / "space"]).known_faces() is None
         assert overview.uncertain_faces(ids_by_name["Barack"]) == () or overview.uncertain_faces()

@@ -69,7 +69,7 @@ def answers(album: Album) -> list[object]:
     """Return the answers of an album, without the ids of faces."""
     found = [(photo.path, [person.name for person in photo.people]) for photo in album.find("Barack")]
     groups = set()
-    for group in album.cluster(least=1).groups:
+    for group in album.cluster(min_faces=1).groups:
         places = [album.scan_file.locate_face(face_id) for face_id in group.faces]
         groups.add(frozenset((photo.path, face_index) for photo, face_index in places))
     identified = [

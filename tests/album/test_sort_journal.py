@@ -60,7 +60,7 @@ def test_entries_are_read_back(out: Path) -> None:
     journal = read_journal(out, KEY)
     assert [row.source for row in journal.entries] == [entry(out, number).source for number in range(4)]
     assert set(journal.folders) == {out.parent / "album"}
-    assert (journal.doubt, journal.refused, journal.unfinished, journal.is_signed) == (None, (), 0, True)
+    assert (journal.untrusted_reason, journal.refused, journal.unfinished, journal.is_signed) == (None, (), 0, True)
     assert (out / JOURNAL).stat().st_mode & 0o777 == 0o600
 
 
@@ -109,7 +109,7 @@ def test_a_tampered_journal_is_refused(out: Path, tampering: str) -> None:
     text = "".join(TAMPERINGS[tampering](write_journal(out), write_journal(other)))
     (out / JOURNAL).write_text(text)
     journal = read_journal(out, KEY)
-    assert journal.doubt is not None
+    assert journal.untrusted_reason is not None
     assert not journal.entries
     with pytest.raises(StorageError, match="--undo --dry-run"):
         undo_sorting(journal)
@@ -121,14 +121,14 @@ def test_a_tampered_journal_is_refused(out: Path, tampering: str) -> None:
 @pytest.mark.parametrize("key", [None, OTHER_KEY])
 def test_a_journal_of_another_gallery_is_refused(out: Path, key: bytes | None) -> None:
     write_journal(out)
-    assert "was not written with this gallery" in (read_journal(out, key).doubt or "")
+    assert "was not written with this gallery" in (read_journal(out, key).untrusted_reason or "")
 
 
 def test_advised_commands_can_be_pasted_into_a_shell(out: Path) -> None:
     spaced = out.with_name("sorted photos")
     spaced.mkdir()
     write_journal(spaced)
-    doubt = read_journal(spaced, OTHER_KEY).doubt or ""
+    doubt = read_journal(spaced, OTHER_KEY).untrusted_reason or ""
     preview, trust = (shlex.split(command) for command in re.findall(r"`([^`]+)`", doubt))
     assert preview == ["facebank", "sort", str(spaced), "--undo", "--dry-run"]
     assert trust == ["facebank", "sort", "DIR", str(spaced), "--trust-journal"]
@@ -147,7 +147,7 @@ def test_any_changed_character_is_refused(out: Path) -> None:
         changed = "".join(
             json.dumps(json.loads(line), sort_keys=True) for line in (out / JOURNAL).read_text().splitlines()
         )
-        assert journal.doubt is not None or original == changed
+        assert journal.untrusted_reason is not None or original == changed
 
 
 def test_a_journal_belongs_to_its_folder(out: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_journal_belongs_to_its_folder(out: Path) -> None:
     elsewhere = out.parent / "elsewhere"
     elsewhere.mkdir()
     (out / JOURNAL).rename(elsewhere / JOURNAL)
-    assert "is about" in (read_journal(elsewhere, KEY).doubt or "")
+    assert "is about" in (read_journal(elsewhere, KEY).untrusted_reason or "")
 
 
 def test_a_folder_may_be_named_by_a_link(out: Path) -> None:
@@ -232,7 +232,7 @@ def test_an_invalid_line_is_shown_and_refused(out: Path, line: str) -> None:
     (out / JOURNAL).write_text(f"{line}\n")
     journal = read_journal(out, KEY, out)
     assert not journal.entries
-    assert read_journal(out, KEY).doubt is not None
+    assert read_journal(out, KEY).untrusted_reason is not None
 
 
 def test_links_pipes_and_devices_are_refused_as_journals(out: Path) -> None:
@@ -291,7 +291,7 @@ def test_a_journal_that_grew_since_it_was_read_is_not_undone(out: Path) -> None:
 
 def test_an_unsigned_journal_is_signed_if_the_user_trusts_it(out: Path) -> None:
     (out / JOURNAL).write_text(json.dumps(entry(out).line) + "\n")
-    assert read_journal(out, KEY).doubt is not None
+    assert read_journal(out, KEY).untrusted_reason is not None
     album = out.parent / "album"
     adopt_journal(read_journal(out, KEY, album), album, KEY)
     assert read_journal(out, KEY).entries == (entry(out),)

@@ -176,8 +176,8 @@ def test_re_embedded_samples_have_all_variants(bank: FaceBank) -> None:
 def test_confirming_a_new_person_requires_new(bank: FaceBank) -> None:
     with pytest.raises(PersonNotFoundError):
         bank.confirm(BIDEN, "Joe Biden")
-    report = bank.confirm(BIDEN, " Joe  Biden", new=True)
+    report = bank.confirm(BIDEN, " Joe  Biden", create=True)
     assert (report.person, report.reason) == ("Joe Biden", FeedbackReason.ENROLLED)
     assert bank.samples("Joe Biden")[0].has_thumbnail
-    assert bank.confirm(BIDEN, "joe biden", new=True).reason is FeedbackReason.ALREADY_ENROLLED
+    assert bank.confirm(BIDEN, "joe biden", create=True).reason is FeedbackReason.ALREADY_ENROLLED
     assert health(bank).problems == ()

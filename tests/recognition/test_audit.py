@@ -133,10 +133,10 @@ def test_siblings_are_reported_up_to_the_pair_limit() -> None:
     values = [pair.value for pair in pairs if pair.value is not None]
     assert values == sorted(values, reverse=True)
     assert any("enroll --name" in command for command in pairs[-1].commands)
-    assert filter_kind(audit_samples(samples, most_pairs=1), FindingKind.CONFUSABLE) == pairs[:1]
-    assert filter_kind(audit_samples(samples, most_pairs=0), FindingKind.CONFUSABLE) == []
+    assert filter_kind(audit_samples(samples, max_pairs=1), FindingKind.CONFUSABLE) == pairs[:1]
+    assert filter_kind(audit_samples(samples, max_pairs=0), FindingKind.CONFUSABLE) == []
     with pytest.raises(UsageError, match="must be 0 or more"):
-        audit_samples(samples, most_pairs=-1)
+        audit_samples(samples, max_pairs=-1)
 
 
 def test_all_repeated_samples_but_the_best_are_removed() -> None:

@@ -154,7 +154,7 @@ def test_face_excluded_from_a_group_stays_excluded_after_undo(
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as album:
         bank.forget("Barack")
         album.scan(own_album)
-        album.cluster(least=1)
+        album.cluster(min_faces=1)
     client = serve(ServiceOptions(albums=(own_album,)))
     question = wait_for_question(client)
     first = question["faces"][0]

@@ -134,7 +134,7 @@ def unnamed(serve: Serve, own_album: Path, gallery: Path) -> httpx.Client:
         for person in bank.people():
             bank.forget(person.name)
         album.scan(own_album)
-        album.cluster(least=1)
+        album.cluster(min_faces=1)
     return serve(ServiceOptions(albums=(own_album,)))
 
 

@@ -51,16 +51,16 @@ class GroupingReport:
     poor: int  # faces omitted because of their quality
     alone: int  # faces in groups that are too small
 
-    def with_least(self, least: int) -> GroupingReport:
-        """Return the report with only the groups of at least `least` faces; faces of other groups count as alone.
+    def select(self, min_faces: int) -> GroupingReport:
+        """Return the report with only the groups of at least `min_faces` faces; faces of other groups count as alone.
 
         Examples
         --------
         >>> group = Group(1, (7, 3), photos=2, first_taken=None, last_taken=None)
-        >>> GroupingReport((group,), named=0, poor=0, alone=1).with_least(3).alone
+        >>> GroupingReport((group,), named=0, poor=0, alone=1).select(3).alone
         3
         """
-        large = tuple(group for group in self.groups if len(group.faces) >= least)
+        large = tuple(group for group in self.groups if len(group.faces) >= min_faces)
         faces_before, faces_after = (sum(len(group.faces) for group in groups) for groups in (self.groups, large))
         return replace(self, groups=large, alone=self.alone + faces_before - faces_after)
 
@@ -68,9 +68,9 @@ class GroupingReport:
 def group_faces(
     scan_file: ScanFile,
     thresholds: Thresholds,
-    known: Collection[int],
+    known_ids: Collection[int],
     *,
-    least: int,
+    min_faces: int,
     progress: Progress = SILENT,
 ) -> GroupingReport:
     """Group the faces of a scan, and store the groups in it.
@@ -79,21 +79,21 @@ def group_faces(
     ----------
     scan_file, thresholds
         The scan, and its pack's thresholds.
-    known
+    known_ids
         Numbers in the scan of the faces whose person is known, which are omitted.
-    least
+    min_faces
         Minimum number of faces in a group.
     progress
         As for `facebank.album.groups.clustering.cluster`.
     """
     stored = scan_file.face_table()
-    named = np.isin(stored.face_ids, np.fromiter(known, dtype=np.int64))
+    named = np.isin(stored.face_ids, np.fromiter(known_ids, dtype=np.int64))
     poor = ~named & (stored.qualities < thresholds.minimum_quality)
     indices = np.flatnonzero(~named & ~poor)
     table = _table(stored, indices, scan_file.told_apart())
     labels = cluster(table, clustering_thresholds(thresholds), progress)
     sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
-    large = np.flatnonzero(sizes >= least)
+    large = np.flatnonzero(sizes >= min_faces)
     groups = {
         number: [int(stored.face_ids[index]) for index in _typical_first(stored, indices[labels == label])]
         for number, label in enumerate(large.tolist(), 1)

@@ -83,7 +83,7 @@ def name_group(
     scan_file: ScanFile,
     engine: Engine,
     group_number: int,
-    person: str,
+    name: str,
     *,
     gallery: Gallery | None,
     make_gallery: Callable[[], Gallery],
@@ -98,7 +98,7 @@ def name_group(
     ----------
     scan_file, engine
         The scan, and its pack's engine, which embeds the faces again.
-    group_number, person
+    group_number, name
         The group's number, and the name; an enrolled person of this name gets more samples.
     gallery
         The gallery with whose people the faces are compared; None if it does not exist yet.
@@ -122,7 +122,7 @@ def name_group(
     UsageError
         The group is unlike the person, or all of its faces are left out.
     """
-    name = normalize_name(person)
+    name = normalize_name(name)
     face_ids = [face_id for face_id in faces_of(scan_file, group_number, key) if face_id not in excluded_ids]
     if not face_ids:
         raise no_face_left_error(group_number)

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from facebank.types import DecodedPhoto
     from facebank.vision import FaceAnalyzer
 
-ScanElsewhere: TypeAlias = "Callable[[ScanFile, Sequence[FileTask]], Iterator[ScannedFile]]"
-"""Scans files elsewhere, such as on a cluster, and reports its own progress; yields a copy after its photo."""
+ScanBackend: TypeAlias = "Callable[[ScanFile, Sequence[FileTask]], Iterator[ScannedFile]]"
+"""Scans files outside this process, as on a cluster, and reports its own progress; yields a copy after its photo."""
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -70,7 +70,7 @@ def scan(
     *,
     workers: int | None = None,
     within: NamedFolders | None = None,
-    elsewhere: ScanElsewhere | None = None,
+    backend: ScanBackend | None = None,
     progress: Progress = SILENT,
 ) -> ScanReport:
     """Analyze new and changed photos, and forget those that are gone; an interrupted scan can be continued.
@@ -87,19 +87,19 @@ def scan(
         Number of photos processed in parallel; None for one per core.
     within
         Files outside of these folders are not read, even through links created since the plan; None to follow all.
-    elsewhere
+    backend
         Scans the files instead of this process, and yields the results; None to scan them here.
     progress
         Receives each `ScannedFile` once its result is stored.
     """
     looked_at = known = 0
     scanned: Iterator[ScannedFile] = iter(())
-    if elsewhere is not None:
+    if backend is not None:
         if plan.todo:
-            scanned = elsewhere(scan_file, plan.todo)
+            scanned = backend(scan_file, plan.todo)
         progress = SILENT
     progress.begin("Scanning", len(plan.todo))
-    if plan.todo and elsewhere is None:
+    if plan.todo and backend is None:
         scanner = PhotoScanner(engine.analyzer, scan_file.known_photos(), workers, scan_file.known_pictures(), within)
         scanned = scanner.scan(plan.todo)
     while batch := list(islice(scanned, _BATCH_SIZE)):

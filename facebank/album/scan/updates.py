@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from facebank.album.gallery_access import GalleryAccess
     from facebank.album.scan.merging import MergeReport
-    from facebank.album.scan.scanner import ScanElsewhere, ScanReport
+    from facebank.album.scan.scanner import ScanBackend, ScanReport
     from facebank.media import Shard
     from facebank.storage.folders import NamedFolders
     from facebank.storage.progress import Progress
@@ -37,7 +37,7 @@ def scan_places(
     within: NamedFolders | None,
     shard: Shard | None,
     needs_photos: bool,
-    elsewhere: ScanElsewhere | None,
+    backend: ScanBackend | None,
     progress: Progress,
 ) -> ScanReport:
     """Scan files, folders and buckets into the scan file at `path`, created if missing.
@@ -47,14 +47,14 @@ def scan_places(
     engine = bank.engine
     with lock_scan(path):
         is_new = is_empty = not path.exists()
-        if is_new and elsewhere is None:
+        if is_new and backend is None:
             engine.preload()  # the networks load while the folders are listed
         try:
             with ScanFile.open(path, engine.identity, create=True) as scan_file:
                 plan = plan_scan(scan_file, places, within, shard, needs_photos=needs_photos)
                 is_empty = False
                 progress.report(plan)
-                if plan.todo and elsewhere is None:
+                if plan.todo and backend is None:
                     engine.preload()
                 report = scan(
                     engine,
@@ -62,7 +62,7 @@ def scan_places(
                     plan,
                     workers=workers,
                     within=within,
-                    elsewhere=elsewhere,
+                    backend=backend,
                     progress=progress,
                 )
                 if report.looked_at or report.gone or not has_cached_people(bank):

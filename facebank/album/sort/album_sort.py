@@ -82,12 +82,12 @@ def sign_journal(bank: GalleryAccess, out: Place, folder: Place) -> None:
     Raises `StorageError` if an entry does not come from `folder`, or the journal cannot be written.
     """
     target, source = Path(absolute(out)), _folder_to_sort(folder)
-    if read_journal(target, journal_key(bank.gallery)).doubt is not None:
+    if read_journal(target, journal_key(bank.gallery)).untrusted_reason is not None:
         adopt_journal(read_journal(target, None, source), source, ensure_journal_key(bank.gallery))
 
 
-def read_album_journal(bank: GalleryAccess, out: Place, trusting: Place | None) -> JournalContent:
-    """Return the journal of `out`; unsigned entries from the folder `trusting` are accepted."""
+def read_album_journal(bank: GalleryAccess, out: Place, trusted_folder: Place | None) -> JournalContent:
+    """Return the journal of `out`; unsigned entries from `trusted_folder` are accepted."""
     try:
         with Gallery.open(bank.path, read_only=True) as gallery:
             key = journal_key(gallery)
@@ -95,9 +95,9 @@ def read_album_journal(bank: GalleryAccess, out: Place, trusting: Place | None) 
         key = None
     target = Path(absolute(out))
     journal = read_journal(target, key)
-    if journal.doubt is None or trusting is None:
+    if journal.untrusted_reason is None or trusted_folder is None:
         return journal
-    return read_journal(target, None, _folder_to_sort(trusting))
+    return read_journal(target, None, _folder_to_sort(trusted_folder))
 
 
 def undo_album_sort(journal: JournalContent, progress: Progress, note_moved: NoteMoved, *, dry_run: bool) -> None:

@@ -77,19 +77,19 @@ class JournalContent:
     out: Path  # holds the people's folders, absolute
     entries: tuple[Entry, ...] = ()  # in the order of the file
     folders: tuple[Path, ...] = ()  # the sorted folder of each entry, absolute
-    doubt: str | None = None  # reason why the journal is not trusted; None if it is
+    untrusted_reason: str | None = None  # reason why the journal is not trusted; None if it is
     refused: tuple[tuple[str, str], ...] = ()  # invalid entries, each with the reason
     is_signed: bool = False  # whether the gallery signed it
     unfinished: int = 0  # number of last entries that may be half done because the program was killed
     # targets that facebank has rewritten since, each with its SHA-256 in hex
     rewritten: frozenset[tuple[str, str]] = frozenset()
-    is_there: bool = True  # whether the journal exists
+    exists: bool = True  # whether the journal exists
     length: int = 0  # bytes of its complete lines
 
     def require_trust(self) -> None:
         """Raise `StorageError` if somebody else may have written the journal."""
-        if self.doubt is not None:
-            raise StorageError(self.doubt)
+        if self.untrusted_reason is not None:
+            raise StorageError(self.untrusted_reason)
         if self.refused:
             line, reason = self.refused[0]
             raise StorageError(
@@ -98,7 +98,7 @@ class JournalContent:
             )
 
 
-def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> JournalContent:
+def read_journal(out: Path, key: bytes | None, trusted_folder: Path | None = None) -> JournalContent:
     """Return the content of the journal of a folder.
 
     Raises `StorageError` if the journal is damaged or cannot be read.
@@ -109,7 +109,7 @@ def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> 
         The folder that holds the people's folders, absolute.
     key
         The gallery's key; None if it has none.
-    trusting
+    trusted_folder
         The sorted folder, absolute, if the user vouches for a journal that the gallery did not sign; all of its entries
         must come from that folder.
     """
@@ -122,11 +122,11 @@ def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> 
             finally:
                 os.close(handle)
     except FileNotFoundError:
-        return JournalContent(out, is_there=False)
+        return JournalContent(out, exists=False)
     if not lines:
         return JournalContent(out, is_signed=True)
-    is_signed = trusting is None and key is not None and _is_signed(lines, key)
-    return replace(_read_signed(out, lines) if is_signed else _read_unsigned(out, lines, trusting), length=length)
+    is_signed = trusted_folder is None and key is not None and _is_signed(lines, key)
+    return replace(_read_signed(out, lines) if is_signed else _read_unsigned(out, lines, trusted_folder), length=length)
 
 
 class SortJournal:
@@ -217,7 +217,7 @@ def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
     Parameters
     ----------
     journal
-        As `read_journal` returns it with `trusting`.
+        As `read_journal` returns it with `trusted_folder`.
     folder
         The folder that was sorted, absolute.
     key
@@ -270,11 +270,11 @@ def _read_signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
     """Return the content of a journal with valid signatures; invalid entries are refused nevertheless."""
     recorded = Path(str(lines[0].get("folder")))
     if os.path.realpath(recorded) != os.path.realpath(out):
-        doubt = (
+        untrusted_reason = (
             f"{_journal_name(out)} is about {printable(str(recorded))}: move the folder back there to undo the sort, "
             "or remove the file"
         )
-        return JournalContent(out, doubt=doubt)
+        return JournalContent(out, untrusted_reason=untrusted_reason)
     entries, folders, refused = list[Entry](), list[Path](), list[tuple[str, str]]()
     rewritten, unfinished = set[tuple[str, str]](), 0
     sorting = list[Path]()
@@ -301,25 +301,25 @@ def _read_signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
     )
 
 
-def _read_unsigned(out: Path, lines: Sequence[_Line], trusting: Path | None) -> JournalContent:
+def _read_unsigned(out: Path, lines: Sequence[_Line], trusted_folder: Path | None) -> JournalContent:
     """Return the content of a journal that the gallery did not sign."""
     contents = list(map(_without_mac, lines))
     recorded = Path(str(contents[0].get("folder", out)))
     if not is_valid_path(str(recorded)) or os.path.realpath(recorded) != os.path.realpath(out):
         recorded = out
     entries_only = [content for content in contents if not content.keys() & {"journal", "sorting", "done", "rewritten"}]
-    if trusting is None:
+    if trusted_folder is None:
         shown = tuple((_describe(content), "it is not signed") for content in entries_only)
-        return JournalContent(out, doubt=_trust_message(out, lines), refused=shown)
+        return JournalContent(out, untrusted_reason=_trust_message(out, lines), refused=shown)
     entries, refused = list[Entry](), list[tuple[str, str]]()
     for content in entries_only:
         try:
-            entry = parse_entry(content, recorded, [trusting])
-            require_visible(entry, trusting)
+            entry = parse_entry(content, recorded, [trusted_folder])
+            require_visible(entry, trusted_folder)
             entries.append(_rename(entry, out, recorded))
         except InvalidValueError as error:
             refused.append((_describe(content), str(error)))
-    return JournalContent(out, tuple(entries), (trusting,) * len(entries), None, tuple(refused))
+    return JournalContent(out, tuple(entries), (trusted_folder,) * len(entries), None, tuple(refused))
 
 
 def _rename(entry: Entry, out: Path, recorded: Path) -> Entry:

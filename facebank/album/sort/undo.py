@@ -64,7 +64,7 @@ def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_ru
         Whether files remain unchanged, and the results are only reported.
     """
     out = journal.out
-    if not journal.is_there:
+    if not journal.exists:
         raise UsageError(f"nothing was sorted into {printable(str(out))}: it has no sort journal")
     journal.require_trust()
     failed = False

@@ -115,8 +115,8 @@ def import_album_tags(
     photos: Iterable[Photo],
     count: int,
     *,
-    most: int | None,
-    own: bool,
+    max_samples: int | None,
+    include_own: bool,
     force: bool,
     progress: Progress,
 ) -> Iterator[ImportedTag]:
@@ -126,7 +126,7 @@ def import_album_tags(
     """
     offers = list[TagOffer]()
     progress.begin("Reading tags", count)
-    for read in read_tags(photos, own=own, progress=progress):
+    for read in read_tags(photos, include_own=include_own, progress=progress):
         if isinstance(read, TagOffer):
             offers.append(read)
         else:
@@ -134,7 +134,7 @@ def import_album_tags(
     if offers:
         progress.begin("Enrolling", len(offers))
         gallery = bank.open_gallery(create=True)
-        max_count = MAX_SAMPLES if most is None else most
-        for tag in enroll_tags(gallery, bank.engine, offers, max_count=max_count, force=force):
+        max_samples = MAX_SAMPLES if max_samples is None else max_samples
+        for tag in enroll_tags(gallery, bank.engine, offers, max_samples=max_samples, force=force):
             progress.advance()
             yield tag

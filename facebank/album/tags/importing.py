@@ -73,7 +73,7 @@ class TagOffer:
 
 
 def read_tags(
-    photos: Iterable[Photo], *, own: bool = False, progress: Progress = SILENT
+    photos: Iterable[Photo], *, include_own: bool = False, progress: Progress = SILENT
 ) -> Iterator[TagOffer | ImportedTag]:
     """Yield the named faces in the regions of scanned photos.
 
@@ -81,7 +81,7 @@ def read_tags(
     ----------
     photos
         As scanned.
-    own
+    include_own
         Whether to use names that facebank wrote and nobody has changed since.
     progress
         Advanced with each photo that was read.
@@ -93,13 +93,13 @@ def read_tags(
     """
     for photo in photos:
         try:
-            yield from _read(photo, own=own)
+            yield from _read(photo, include_own=include_own)
         except PhotoError as error:
             yield ImportedTag(photo.path, None, False, EnrollReason.UNREADABLE, str(error))
         progress.advance()
 
 
-def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
+def _read(photo: Photo, *, include_own: bool) -> Iterator[TagOffer | ImportedTag]:
     if is_bucket_url(photo.path):
         raise UnreadablePhotoError(bucket_file_message(photo.path))
     xmp = read_photo_xmp(Path(photo.path), to_change=False)
@@ -119,7 +119,7 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
         for index, region in enumerate(view.regions):
             if not region.is_face:
                 continue
-            if region.is_by_facebank and region.name and not own:
+            if region.is_by_facebank and region.name and not include_own:
                 written_by_facebank[name_key(region.name)] = region.name
             elif index in matched:
                 names.setdefault(matched[index], {}).setdefault(name_key(region.name), region.name)
@@ -170,7 +170,7 @@ def enroll_tags(
     engine: Engine,
     offers: Sequence[TagOffer],
     *,
-    max_count: int = MAX_SAMPLES,
+    max_samples: int = MAX_SAMPLES,
     force: bool = False,
 ) -> Iterator[ImportedTag]:
     """Enroll people from the faces that regions name.
@@ -181,7 +181,7 @@ def enroll_tags(
         The gallery, open for writing, and its pack's engine.
     offers
         As `read_tags` yields them.
-    max_count
+    max_samples
         Maximum number of faces to enroll for a person.
     force
         Whether to enroll faces that are unlike the person's others, more similar to somebody else, or one of several in
@@ -205,11 +205,11 @@ def enroll_tags(
                 yield refusal
         embeddings = np.array([offer.face.embedding for offer in accepted], dtype=np.float32)
         qualities = np.array([offer.face.quality for offer in accepted], dtype=np.float32)
-        chosen = choose_varied(embeddings, qualities, max_count) if accepted else []
+        chosen = choose_varied(embeddings, qualities, max_samples) if accepted else []
         for index in chosen:
             yield _enroll(enroller, engine, accepted[index])
         for index in sorted(set(range(len(accepted))) - set(chosen)):
-            detail = f"{max_count} better or more varied faces are enrolled"
+            detail = f"{max_samples} better or more varied faces are enrolled"
             offer = accepted[index]
             yield ImportedTag(offer.photo.path, offer.person, False, TagReason.ENOUGH_OTHERS, detail)
 

@@ -192,8 +192,8 @@ async def make_groups(
 ) -> dict[str, object]:
     """Group the scanned faces without a name by person; group numbers change."""
     least = (body or ClusterBody()).least
-    grouping = await service.lookups.run(service.album.cluster, least=1)  # the page needs single faces too
-    report = grouping.with_least(least)
+    grouping = await service.lookups.run(service.album.cluster, min_faces=1)  # the page needs single faces too
+    report = grouping.select(least)
     records = list(map(_group_record, report.groups))
     return {"groups": records, "named": report.named, "poor": report.poor, "alone": report.alone}
 
@@ -213,7 +213,7 @@ async def name_group(_: TeachCaller, service: ServiceDep, number: Number, body: 
 
 
 def _name_group(service: Service, group_number: int, body: NameBody) -> Record:
-    named = service.album.name_group(group_number, body.person, force=body.force, once=True, key=body.key)
+    named = service.album.name_group(group_number, body.person, force=body.force, only_unnamed=True, key=body.key)
     client_path = service.folders.client_path
     refused = {
         client_path(path): service.text.api_message(reason.replace(path, client_path(path)))

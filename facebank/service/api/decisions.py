@@ -111,5 +111,5 @@ def _record_answer(service: Service, content: RequestContent) -> Feedback:
 def _audit(service: Service, pairs: int) -> tuple[Finding, ...]:
     engine = service.bank.engine
     return audit_gallery(
-        service.bank.gallery, engine.pack_calibration, most_pairs=pairs, threshold=engine.thresholds.verify
+        service.bank.gallery, engine.pack_calibration, max_pairs=pairs, threshold=engine.thresholds.verify
     ).findings

@@ -125,7 +125,7 @@ async def change_person(_: TeachCaller, service: ServiceDep, name: Name, body: P
     facts = body.model_dump(exclude_unset=True, exclude={"name"})
     if not facts and body.name is None:
         raise RequestError(422, "InvalidValue", "nothing to change: send name, born or note")
-    return person_record(await service.lookups.run(service.bank.gallery.describe, name, called=body.name, **facts))
+    return person_record(await service.lookups.run(service.bank.gallery.describe, name, new_name=body.name, **facts))
 
 
 @router.delete("/{name:path}", responses=json_responses(command("people-forget")))

@@ -89,7 +89,7 @@ def _enroll(memory: PageMemory, request: _EnrollRequest, upload: UploadedPhoto) 
     if request.face_number is None:
         (result,) = bank.enroll(request.name, upload, force=request.force).photos
     else:
-        result = bank.confirm(upload, request.name, request.face_number, force=request.force, new=True)
+        result = bank.confirm(upload, request.name, request.face_number, force=request.force, create=True)
     memory.wake()
     name = result.person or request.name
     warning = result.warning if isinstance(result, EnrolledPhoto) else None

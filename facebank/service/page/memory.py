@@ -361,7 +361,7 @@ class PageMemory:
             return
         version = self.overview.scan_version()
         if version is not None and version != self._grouped_version:
-            self.service.album.cluster(least=1, known=self.overview.known_faces())
+            self.service.album.cluster(min_faces=1, known_ids=self.overview.known_faces())
             self._grouped_version = version
             self.questions.forget()
 
