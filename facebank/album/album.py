@@ -648,7 +648,7 @@ class Album:
         min_faces
             Minimum number of faces in a group.
         known_ids
-            Numbers in the scan of the faces whose person is known; None to identify them first.
+            Ids in the scan of the faces whose person is known; None to identify them first.
         progress
             Advanced with the completed fraction.
 
@@ -739,7 +739,7 @@ class Album:
         key
             The expected `Group.key`, which detects that faces were grouped again; None to trust the number.
         excluded_ids
-            Numbers in the scan of faces to leave out.
+            Ids in the scan of faces to leave out.
         progress
             Advanced with each photo that was read.
 

@@ -80,7 +80,7 @@ def group_faces(
     scan_file, thresholds
         The scan, and its pack's thresholds.
     known_ids
-        Numbers in the scan of the faces whose person is known, which are omitted.
+        Ids in the scan of the faces whose person is known, which are omitted.
     min_faces
         Minimum number of faces in a group.
     progress

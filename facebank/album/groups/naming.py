@@ -109,7 +109,7 @@ def name_group(
     key
         The expected `Group.key`, which detects that faces were grouped again; None to trust the number.
     excluded_ids
-        Numbers in the scan of faces to leave out.
+        Ids in the scan of faces to leave out.
     progress
         Advanced with each photo that was read.
 
