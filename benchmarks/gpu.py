@@ -110,9 +110,9 @@ def scan_rates(pack: Pack, paths_by_title: dict[str, list[Path]], device: str, r
 def batch_times(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Iterator[Row]:
     """Yield milliseconds per image by network, input size and batch size, for plain runs and with IO binding."""
     edge = pack.manifest.embedder.size
-    networks = [("embedder", pack.embedder_path(), edge), *(("detector", pack.detector_path(), side) for side in SIDES)]
-    for network, path, side in networks:
-        session = open_session(path, device)
+    networks = [("embedder", pack.embedder_file, edge), *(("detector", pack.detector_file, side) for side in SIDES)]
+    for network, file, side in networks:
+        session = open_session(file.load_tuned() if device == "cpu" else file.load(), device)
         if session_device(session) != device:
             raise DeviceError(f"The {network} does not run on {device}; run 'facebank doctor'.")
         for size in sizes:

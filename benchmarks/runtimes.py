@@ -48,14 +48,13 @@ def multiply_adds_per_second() -> float:
 def measure_networks() -> list[dict[str, object]]:
     """Return the milliseconds per run of both networks on both runtimes, measured in alternation."""
     pack = load_pack()
-    detector, embedder = pack.manifest.detector, pack.manifest.embedder
-    networks = [("embedder", pack.embedder_path(), embedder.sha256, (n, 3, 112, 112)) for n in (1, 2, 8)]
-    networks += [("detector", pack.detector_path(), detector.sha256, (1, 3, side, side)) for side in (320, 640)]
+    networks = [("embedder", pack.embedder_file, (n, 3, 112, 112)) for n in (1, 2, 8)]
+    networks += [("detector", pack.detector_file, (1, 3, side, side)) for side in (320, 640)]
     floor = 1000 * _SFACE_MULTIPLY_ADDS / multiply_adds_per_second()
     rows = []
-    for name, path, sha256, shape in networks:
+    for name, network, shape in networks:
         tensor = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
-        sessions = [open_network(path, "cpu", 1, runtime, sha256=sha256, shape=shape) for runtime in RUNTIMES]
+        sessions = [open_network(network, "cpu", 1, runtime, shape=shape) for runtime in RUNTIMES]
         times = [[_milliseconds(session, tensor) for session in sessions] for _ in range(_RUNS)][2:]
         onnxruntime, openvino = (statistics.median(column) for column in zip(*times, strict=True))
         row: dict[str, object] = {

@@ -126,7 +126,7 @@ def make_floor(pack: Pack, paths: Sequence[Path], *, once: bool) -> Callable[[],
         inputs.append([recorder.shapes for recorder in recorders])
         for recorder in recorders:
             recorder.shapes = []
-    sessions = [open_session(path, "cpu", 1) for path in (pack.detector_path(), pack.embedder_path())]
+    sessions = [open_session(file.load_tuned(), "cpu", 1) for file in (pack.detector_file, pack.embedder_file)]
 
     def process(path: Path, shapes: list[list[tuple[int, ...]]]) -> None:
         read_photo(path)

@@ -17,7 +17,7 @@ from facebank.packs.manifest import (
     read_manifest,
     terms_notice,
 )
-from facebank.packs.network_file import check_network, prepare_model
+from facebank.packs.network_file import NetworkFile, check_network
 from facebank.packs.openvino_runtime import has_openvino, load_openvino
 from facebank.packs.registry import KnownPack, known_packs
 from facebank.packs.runtime import (
@@ -58,6 +58,7 @@ __all__ = [
     "EmbedderSpec",
     "FileState",
     "KnownPack",
+    "NetworkFile",
     "Pack",
     "PackEntry",
     "PackHealth",
@@ -85,7 +86,6 @@ __all__ = [
     "open_network",
     "open_session",
     "open_shared",
-    "prepare_model",
     "read_choice",
     "read_manifest",
     "register_session",

@@ -1,4 +1,4 @@
-"""Rewrites ONNX graphs for ONNX Runtime: dequantized weights, dynamic axes and no unused parts.
+"""Rewrites ONNX graphs: dequantized weights, dynamic axes, no unused parts, and faster nodes for ONNX Runtime.
 
 Import this module only to prepare a network, because it imports ``onnx``.
 """
@@ -17,11 +17,13 @@ from facebank.storage.text import error_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from onnx import GraphProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 DynamicAxes: TypeAlias = Literal["batch", "batch_and_size"]
 """Input axes that become dynamic: the number of images, or also their height and width."""
 
+_BLOCK = 16  # channels that ONNX Runtime keeps together with AVX-512; half as many with AVX2
+_SEPARATE_CONSTANTS = 4  # the first version of ONNX files whose constants are no inputs
 
 _INVALID_MODEL_ERRORS = (
     DecodeError,
@@ -35,10 +37,11 @@ _INVALID_MODEL_ERRORS = (
 
 
 def prepare_network(data: bytes, dynamic: DynamicAxes, label: str) -> bytes:
-    """Return a checked ONNX file rewritten for ONNX Runtime, with the same outputs.
+    """Return a checked ONNX file rewritten for all runtimes, with the same outputs.
 
     Quantized weights become float32, nodes for training and unused nodes are dropped, constants are removed from the
-    inputs, ``PRelu`` is rewritten, and the axes named by `dynamic` become dynamic. `label` names the file in messages.
+    inputs, and the axes named by `dynamic` become dynamic. `label` names the file in messages.
+
     Raises `PackIntegrityError` if the bytes are not an ONNX network, or one that cannot be prepared.
     """
     try:
@@ -46,13 +49,32 @@ def prepare_network(data: bytes, dynamic: DynamicAxes, label: str) -> bytes:
         _fold_constants(model.graph)
         _drop_dropout(model.graph)
         _drop_unused(model.graph)
-        _rewrite_prelu(model.graph)
         _make_axes_dynamic(model.graph, dynamic)
         onnx.checker.check_model(model, full_check=True)
     except _INVALID_MODEL_ERRORS as error:
         raise PackIntegrityError(
             f"{label} cannot be prepared ({error_line(error)}): use another export of this network"
         ) from error
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def tune_network(data: bytes, *, in_blocks: bool) -> bytes | None:
+    """Return an ONNX file with faster nodes for ONNX Runtime on a CPU; None if it has none to replace.
+
+    Outputs differ only by rounding. ``PRelu`` of ONNX Runtime is slow: it branches at each value, and its layout of
+    channels differs from that of convolutions, so that values are reordered before and after it. With `in_blocks`
+    (on x86, where convolutions keep channels in blocks), it is replaced with convolutions, otherwise with arithmetic.
+    """
+    try:
+        model = onnx.load_model_from_string(data)
+        if not any(node.op_type == "PRelu" for node in model.graph.node):
+            return None
+        _drop_unused(model.graph)
+        _rewrite_prelu(model, in_blocks=in_blocks)
+        model.ir_version = max(model.ir_version, _SEPARATE_CONSTANTS)
+        onnx.checker.check_model(model)
+    except _INVALID_MODEL_ERRORS:
+        return None
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -137,26 +159,59 @@ def _drop_dropout(graph: GraphProto) -> None:
     _replace_nodes(graph, nodes)
 
 
-def _rewrite_prelu(graph: GraphProto) -> None:
-    """Replace ``PRelu`` with ``positive + slope * (x - positive)`` with ``positive = Relu(x)``, in place.
-
-    Finite results are the same to the last bit, because one of the two terms is always zero. ONNX Runtime's ``PRelu``
-    is slow because it branches at each value.
-    """
+def _rewrite_prelu(model: ModelProto, *, in_blocks: bool) -> None:
+    """Replace each ``PRelu`` with nodes that ONNX Runtime runs faster, in place."""
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    channels = _channels(model) if in_blocks else {}
     nodes: list[NodeProto] = []
     for node in graph.node:
         if node.op_type != "PRelu":
             nodes.append(node)
             continue
-        (values, slope), result = node.input, node.output[0]
-        positive, negative, leak = (f"{result}/{part}" for part in ("positive", "negative", "leak"))
-        nodes += [
-            onnx.helper.make_node("Relu", [values], [positive]),
-            onnx.helper.make_node("Sub", [values, positive], [negative]),
-            onnx.helper.make_node("Mul", [negative, slope], [leak]),
-            onnx.helper.make_node("Add", [positive, leak], [result]),
-        ]
+        slopes = numpy_helper.to_array(constants[node.input[1]]) if node.input[1] in constants else np.empty(0)
+        count = channels.get(node.input[0], 0)
+        if count and not count % _BLOCK and slopes.shape == (count, 1, 1) and slopes.dtype == np.float32:
+            negated, factors = (f"{node.output[0]}/{part}" for part in ("negate", "factors"))
+            kernels = {negated: np.full_like(slopes, -1), factors: 1 - slopes}
+            graph.initializer.extend(
+                numpy_helper.from_array(kernel.reshape(count, 1, 1, 1), name) for name, kernel in kernels.items()
+            )
+            nodes += _convolutions(node, negated, factors, count)
+        else:
+            nodes += _arithmetic(node)
     _replace_nodes(graph, nodes)
+
+
+def _convolutions(prelu: NodeProto, negated: str, factors: str, channels: int) -> list[NodeProto]:
+    """Return nodes for ``x + (1 - slope) * Relu(-x)``, which convolutions do with ``Relu`` and ``Add`` built in."""
+    (values, _), result = prelu.input, prelu.output[0]
+    opposite, negative, rest = (f"{result}/{part}" for part in ("opposite", "negative", "rest"))
+    return [
+        onnx.helper.make_node("Conv", [values, negated], [opposite], group=channels, kernel_shape=[1, 1]),
+        onnx.helper.make_node("Relu", [opposite], [negative]),
+        onnx.helper.make_node("Conv", [negative, factors], [rest], group=channels, kernel_shape=[1, 1]),
+        onnx.helper.make_node("Add", [rest, values], [result]),
+    ]
+
+
+def _arithmetic(prelu: NodeProto) -> list[NodeProto]:
+    """Return nodes for ``positive + slope * (x - positive)`` with ``positive = Relu(x)``."""
+    (values, slope), result = prelu.input, prelu.output[0]
+    positive, negative, leak = (f"{result}/{part}" for part in ("positive", "negative", "leak"))
+    return [
+        onnx.helper.make_node("Relu", [values], [positive]),
+        onnx.helper.make_node("Sub", [values, positive], [negative]),
+        onnx.helper.make_node("Mul", [negative, slope], [leak]),
+        onnx.helper.make_node("Add", [positive, leak], [result]),
+    ]
+
+
+def _channels(model: ModelProto) -> dict[str, int]:
+    """Return the number of channels of each value of shape ``(batch, channels, height, width)``, by its name."""
+    values = onnx.shape_inference.infer_shapes(model).graph.value_info
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in values}
+    return {name: sizes[1].dim_value for name, sizes in shapes.items() if len(sizes) == 4}
 
 
 def _drop_unused(graph: GraphProto) -> None:

@@ -1,4 +1,4 @@
-"""Validation of ONNX files before they are run, and the cache of prepared networks.
+"""Validation of ONNX files before they are run, and the cache of prepared and tuned networks.
 
 A tensor of an ONNX network may refer to another file for its numbers, which the hash in ``pack.toml`` does not cover
 and which older runtimes read from anywhere on the disk. `check_network` refuses such networks. Tensors are in
@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
+import platform
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import PackIntegrityError, StorageError
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     Buffer: TypeAlias = bytes | mmap.mmap
 
-PREPARATION = 2
+PREPARATION = 3
 """Version of `facebank.packs.graph`; networks cached by other versions are not used."""
 
 MESSAGES: dict[str, dict[int, str]] = {
@@ -53,6 +55,7 @@ _MAX_FIELDS = 5_000_000
 _MAX_BYTES = (1 << 31) - 1
 _MAX_DEPTH = 100  # the limit of protobuf's own readers
 _NOT_A_NETWORK = "it is not a complete ONNX network"
+_CACHE_ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
 _INSTALL_AGAIN = "install the pack again (if it is the embedded pack, reinstall facebank)"
 
 
@@ -93,39 +96,86 @@ def verify_file(path: Path, sha256: str) -> Path:
     return path
 
 
-def prepare_model(source: Path, sha256: str, dynamic: DynamicAxes = "batch") -> Path:
-    """Return the path of a network's prepared form, which is created if the cache has no intact one.
+@dataclass(frozen=True, slots=True)
+class NetworkFile:
+    """A network of a pack, in the forms that runtimes load.
 
-    There is no lock: cached files are renamed into place, and their names contain the source's hash, the version of the
-    preparation and their own hash, so that concurrent processes write equal files. Raises `PackIntegrityError` (the
-    source is missing, altered or cannot be prepared) or `StorageError` (the cache cannot be written).
+    Rewritten forms are cached. There is no lock: cached files are renamed into place, and their names contain the
+    source's hash, the version of the rewriting and their own hash, so that concurrent processes write equal files.
 
-    Parameters
+    Attributes
     ----------
     source, sha256
-        The published ONNX file and its hash in hex; it is read only if the cache has no prepared form.
+        The published ONNX file and its hash in hex; it is read only if the cache does not have the form.
     dynamic
-        Axes of the input that become dynamic.
+        Axes of the input that preparation makes dynamic; None to use the file as it is published.
     """
-    prefix = _cache_prefix(sha256, dynamic)
-    return _find_cached(prefix) or _write_to_cache(prefix, _prepare(source, sha256, dynamic))
+
+    source: Path
+    sha256: str
+    dynamic: DynamicAxes | None
+
+    def path(self) -> Path:
+        """Return the path of the form for all runtimes.
+
+        Raises `PackIntegrityError` (the source is missing, altered or cannot be prepared) or `StorageError` (the cache
+        cannot be written).
+        """
+        if self.dynamic is None:
+            return verify_file(self.source, self.sha256)
+        prefix = self._cache_prefix(self.dynamic)
+        return _find_cached(prefix) or _write_to_cache(prefix, self._read_prepared())
+
+    def load(self) -> Path | bytes:
+        """Return the path of the form for all runtimes, or its content if the cache cannot be written."""
+        try:
+            return self.path()
+        except StorageError:
+            return self._read_prepared()  # the next process prepares it again
+
+    def load_tuned(self) -> Path | bytes:
+        """Return the fastest form for ONNX Runtime on this CPU, as `load` does; its outputs differ only by rounding."""
+        prefix = self._cache_prefix(f"{self.dynamic or 'published'}-{_processor_kind()}")
+        cached = _find_cached(prefix)
+        if cached is not None:
+            return cached
+        nothing_to_tune = prefix.with_name(f"{prefix.name}none")
+        if nothing_to_tune.is_file():
+            return self.load()
+        from facebank.packs.graph import tune_network
+
+        tuned = tune_network(self._read_prepared(), in_blocks=_processor_kind() == "x86")
+        try:
+            if tuned is None:
+                write_file(nothing_to_tune, b"", advice=_CACHE_ADVICE)
+            else:
+                return _write_to_cache(prefix, tuned)
+        except StorageError:
+            pass  # the next process tunes it again
+        return self.load() if tuned is None else tuned
+
+    def _cache_prefix(self, form: str) -> Path:
+        return cache_folder() / "prepared" / f"{self.sha256[:32]}-{form}-v{PREPARATION}-"
+
+    def _read_prepared(self) -> bytes:
+        try:
+            data = self.source.read_bytes()
+        except OSError as error:
+            raise _unreadable_error(self.source, error) from error
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise _altered_error(self.source)
+        label = printable(str(self.source))
+        check_network_bytes(data, label)
+        if self.dynamic is None:
+            return data
+        from facebank.packs.graph import prepare_network
+
+        return prepare_network(data, self.dynamic, label)
 
 
-def prepare_path_or_bytes(source: Path, sha256: str, dynamic: DynamicAxes = "batch") -> Path | bytes:
-    """Return the path of a network's prepared form, or its bytes if the cache cannot be written."""
-    prefix = _cache_prefix(sha256, dynamic)
-    cached = _find_cached(prefix)
-    if cached is not None:
-        return cached
-    prepared = _prepare(source, sha256, dynamic)
-    try:
-        return _write_to_cache(prefix, prepared)
-    except StorageError:
-        return prepared  # the next process prepares it again
-
-
-def _cache_prefix(sha256: str, dynamic: DynamicAxes) -> Path:
-    return cache_folder() / "prepared" / f"{sha256[:32]}-{dynamic}-v{PREPARATION}-"
+def _processor_kind() -> str:
+    """Return ``x86`` or ``other``, which differ in the nodes that are fast."""
+    return "x86" if platform.machine().lower() in {"x86_64", "amd64"} else "other"
 
 
 def _find_cached(prefix: Path) -> Path | None:
@@ -138,23 +188,9 @@ def _find_cached(prefix: Path) -> Path | None:
     return None
 
 
-def _prepare(source: Path, sha256: str, dynamic: DynamicAxes) -> bytes:
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise _unreadable_error(source, error) from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise _altered_error(source)
-    label = printable(str(source))
-    check_network_bytes(data, label)
-    from facebank.packs.graph import prepare_network
-
-    return prepare_network(data, dynamic, label)
-
-
 def _write_to_cache(prefix: Path, prepared: bytes) -> Path:
     target = prefix.with_name(f"{prefix.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
-    write_file(target, prepared, advice="free some space, or set FACEBANK_CACHE to a folder that can be written")
+    write_file(target, prepared, advice=_CACHE_ADVICE)
     unversioned = prefix.name.rpartition("-v")[0]
     for path in prefix.parent.glob(f"{unversioned}-v*.onnx"):
         if not path.name.startswith(prefix.name):

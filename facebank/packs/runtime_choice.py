@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, StorageError, UsageError
+from facebank.packs.network_file import PREPARATION
 from facebank.packs.openvino_runtime import OpenVinoSession, has_openvino
 from facebank.packs.runtime import check_device, cuda_problem, load_runtime, open_session, usable_cores
 from facebank.storage.files import write_file
@@ -18,6 +19,7 @@ from facebank.storage.paths import cache_folder
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
+    from facebank.packs.network_file import NetworkFile
     from facebank.packs.runtime import Session
     from facebank.types import FloatArray
 
@@ -61,12 +63,11 @@ def check_runtime(runtime: str) -> None:
 
 
 def open_network(
-    model: Path | bytes,
+    network: NetworkFile,
     device: str = "auto",
     threads: int | None = None,
     runtime: str = "auto",
     *,
-    sha256: str,
     shape: tuple[int, ...],
 ) -> Session:
     """Return a session with a network on a runtime.
@@ -76,34 +77,36 @@ def open_network(
 
     Parameters
     ----------
-    model, device, threads
+    network
+        The network of a pack.
+    device, threads
         As for `open_session`.
     runtime
         ``onnxruntime``; ``openvino``, for the CPU only; or ``auto``: the faster one if OpenVINO is installed, measured
         once on this machine for each network and number of threads, and cached.
-    sha256, shape
-        SHA-256 of the network, and shape of a typical input.
+    shape
+        Shape of a typical input.
     """
     check_device(device)
     check_runtime(runtime)
     if runtime == "openvino":
         if device == "cuda":
             raise DeviceError("OpenVINO runs on the CPU only: use --runtime onnxruntime with --device cuda")
-        return OpenVinoSession(model, threads)
+        return OpenVinoSession(network.load(), threads)
     is_on_cpu = device == "cpu" or (device == "auto" and cuda_problem() is not None)
     is_choosable = runtime == "auto" and is_on_cpu and has_openvino()
-    choice = read_choice(sha256, threads) if is_choosable else None
+    choice = read_choice(network.sha256, threads) if is_choosable else None
     openvino: Session | None = None
     if is_choosable and (choice is None or choice.runtime == "openvino"):
         with contextlib.suppress(PackIntegrityError, MissingDependencyError):  # `facebank doctor` reports it
-            openvino = OpenVinoSession(model, threads)
+            openvino = OpenVinoSession(network.load(), threads)
     if openvino is not None and choice is not None:
         return openvino
-    session: Session = open_session(model, device, threads)
+    session: Session = open_session(network.load_tuned() if is_on_cpu else network.load(), device, threads)
     if openvino is None:
         return session
     choice = _measure(session, openvino, threads, shape)
-    _cache_choice(sha256, threads, choice)
+    _cache_choice(network.sha256, threads, choice)
     return openvino if choice.runtime == "openvino" else session
 
 
@@ -160,7 +163,8 @@ def _measurement_path(sha256: str, threads: int | None) -> Path:
     from importlib.metadata import version
 
     cores = usable_cores()
-    key = (sha256, threads or cores, cores, _processor(), load_runtime().__version__, version("openvino"))
+    versions = (PREPARATION, load_runtime().__version__, version("openvino"))
+    key = (sha256, threads or cores, cores, _processor(), *versions)
     return cache_folder() / "runtimes" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.json"
 
 

@@ -14,30 +14,26 @@ from facebank.storage.concurrency import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
+    from facebank.packs.network_file import NetworkFile
     from facebank.packs.runtime import Port, Session
     from facebank.types import FloatArray
 
 
 def open_shared(
-    network: Callable[[], Path | bytes],
+    network: NetworkFile,
     device: str = "auto",
     threads: int | None = None,
     runtime: str = "auto",
     *,
-    sha256: str,
     shape: tuple[int, ...],
 ) -> Session:
-    """Return a session for concurrent use; `network` returns the path of the ONNX file, or its content.
-
-    Other parameters and errors are those of `open_network`.
-    """
-    session = open_network(network(), device, threads, runtime, sha256=sha256, shape=shape)
+    """Return a session for concurrent use; parameters and errors are those of `open_network`."""
+    session = open_network(network, device, threads, runtime, shape=shape)
     if session_device(session) == "cuda" or (usable_cores() if threads is None else threads) == 1:
         return session
     runtime = "openvino" if isinstance(session, OpenVinoSession) else "onnxruntime"
-    return SharedSession(session, lambda: open_network(network(), "cpu", 1, runtime, sha256=sha256, shape=shape))
+    return SharedSession(session, lambda: open_network(network, "cpu", 1, runtime, shape=shape))
 
 
 class SharedSession:

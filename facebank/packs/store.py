@@ -22,7 +22,7 @@ from facebank.packs.manifest import (
     is_pack_name,
     read_manifest,
 )
-from facebank.packs.network_file import check_network, prepare_model, prepare_path_or_bytes, verify_file
+from facebank.packs.network_file import NetworkFile, check_network, verify_file
 from facebank.packs.registry import known_packs
 from facebank.storage.files import is_file, new_folder, sha256_of, translate_write_errors
 from facebank.storage.paths import named_path, packs_folder
@@ -98,7 +98,7 @@ class Pack:
         >>> pack.detector_path().suffix
         '.onnx'
         """
-        return self._path(self.manifest.detector, "batch_and_size")
+        return self.detector_file.path()
 
     def embedder_path(self) -> Path:
         """Return the path of the embedder's ONNX file; see `detector_path`.
@@ -109,37 +109,34 @@ class Pack:
         >>> pack.embedder_path().suffix
         '.onnx'
         """
-        return self._path(self.manifest.embedder, "batch")
+        return self.embedder_file.path()
 
-    def detector_network(self) -> Path | bytes:
-        """Return the path of the detector as `detector_path` does, or its bytes if the cache cannot be written.
-
-        Examples
-        --------
-        >>> pack = load_pack()
-        >>> pack.detector_network().suffix
-        '.onnx'
-        """
-        return self._network(self.manifest.detector, "batch_and_size")
-
-    def embedder_network(self) -> Path | bytes:
-        """Return the path of the embedder, or its bytes; see `detector_network`.
+    @property
+    def detector_file(self) -> NetworkFile:
+        """The detector's network, in the forms that runtimes load.
 
         Examples
         --------
         >>> pack = load_pack()
-        >>> pack.embedder_network().suffix
+        >>> pack.detector_file.source.suffix
         '.onnx'
         """
-        return self._network(self.manifest.embedder, "batch")
+        return self._network_file(self.manifest.detector, "batch_and_size")
 
-    def _path(self, spec: DetectorSpec | EmbedderSpec, axes: DynamicAxes) -> Path:
-        source = self.folder / spec.file
-        return prepare_model(source, spec.sha256, axes) if spec.prepare else verify_file(source, spec.sha256)
+    @property
+    def embedder_file(self) -> NetworkFile:
+        """The embedder's network; see `detector_file`.
 
-    def _network(self, spec: DetectorSpec | EmbedderSpec, axes: DynamicAxes) -> Path | bytes:
-        source = self.folder / spec.file
-        return prepare_path_or_bytes(source, spec.sha256, axes) if spec.prepare else verify_file(source, spec.sha256)
+        Examples
+        --------
+        >>> pack = load_pack()
+        >>> pack.embedder_file.source.suffix
+        '.onnx'
+        """
+        return self._network_file(self.manifest.embedder, "batch")
+
+    def _network_file(self, spec: DetectorSpec | EmbedderSpec, axes: DynamicAxes) -> NetworkFile:
+        return NetworkFile(self.folder / spec.file, spec.sha256, axes if spec.prepare else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def build_detector(pack: Pack, device: str = "auto", threads: int | None = None)
     """
     spec = pack.manifest.detector
     shape = (1, 3, _DETECTOR_SIDE, _DETECTOR_SIDE)
-    session = open_shared(pack.detector_network, device, threads, "onnxruntime", sha256=spec.sha256, shape=shape)
+    session = open_shared(pack.detector_file, device, threads, "onnxruntime", shape=shape)
     return _DETECTORS[spec.kind](session, spec)
 
 
@@ -48,7 +48,7 @@ def build_embedder(
     """Return the embedder of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`."""
     spec = pack.manifest.embedder
     shape = (1, 3, spec.size, spec.size)
-    session = open_shared(pack.embedder_network, device, threads, runtime, sha256=spec.sha256, shape=shape)
+    session = open_shared(pack.embedder_file, device, threads, runtime, shape=shape)
     return NetworkEmbedder(session, spec)
 
 

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facebank.errors import PackIntegrityError
 from facebank.packs import Pack, load_pack, open_session
-from facebank.packs.graph import dequantize, prepare_network
+from facebank.packs.graph import dequantize, prepare_network, tune_network
 from facebank.packs.runtime import load_runtime
 
 
@@ -72,6 +72,53 @@ def test_blocks_that_do_not_fit_are_an_error(block_size: int) -> None:
 def test_a_huge_block_size_needs_no_memory() -> None:
     scales = np.full((4, 1), 2, np.float32)
     np.testing.assert_array_equal(dequantize(np.ones((4, 4), np.int8), scales, None, 1, 10**15), np.full((4, 4), 2))
+
+
+@given(st.data())
+def test_tuned_prelu_equals_the_published_one(data: st.DataObject) -> None:
+    channels = data.draw(st.sampled_from([5, 16, 32]))
+    in_blocks = data.draw(st.booleans())
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    slopes = random.uniform(-2, 2, (channels, 1, 1)).astype(np.float32)
+    model = make_prelu(slopes, random.standard_normal((channels, 3, 3, 3)).astype(np.float32))
+
+    tuned = tune_network(model, in_blocks=in_blocks)
+
+    assert tuned is not None
+    kinds = [node.op_type for node in onnx.load_from_string(tuned).graph.node]
+    assert "PRelu" not in kinds
+    assert kinds.count("Conv") == (3 if in_blocks and channels % 16 == 0 else 1)
+    images = random.standard_normal((2, 3, 9, 8)).astype(np.float32)
+    expected, actual = (open_session(network, "cpu", 1).run(None, {"data": images})[0] for network in (model, tuned))
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_a_prelu_of_a_list_of_numbers_is_tuned() -> None:
+    """Without height and width, it cannot be a convolution."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 16]) for name in ("data", "result")]
+    slopes = numpy_helper.from_array(np.linspace(-1, 1, 16, dtype=np.float32), "slopes")
+    nodes = [helper.make_node("Neg", ["data"], ["x"]), helper.make_node("PRelu", ["x", "slopes"], ["result"])]
+    model = make_model(helper.make_graph(nodes, "small", values[:1], values[1:], [slopes]))
+    tuned = tune_network(model, in_blocks=True)
+    assert tuned is not None
+    numbers = np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
+    expected, actual = (open_session(network, "cpu", 1).run(None, {"data": numbers})[0] for network in (model, tuned))
+    np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("network", [b"", b"no network"])
+def test_a_network_without_prelu_is_not_tuned(network: bytes) -> None:
+    assert tune_network(network, in_blocks=True) is None
+    assert tune_network(make_identity().SerializeToString(), in_blocks=True) is None
+
+
+def test_tuned_sface_equals_the_prepared_one(pack: Pack) -> None:
+    images = make_images(3, 112)
+    prepared, tuned = (
+        open_session(network, "cpu", 1).run(None, {"data": images})[0]
+        for network in (pack.embedder_file.load(), pack.embedder_file.load_tuned())
+    )
+    assert cosines(prepared, tuned).min() > 0.999999
 
 
 def test_prepared_sface_equals_the_published_one(pack: Pack) -> None:
@@ -153,6 +200,26 @@ def test_an_inner_dropout_is_removed() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     prepared = onnx.load_from_string(prepare_network(model.SerializeToString(), "batch", "x.onnx"))
     assert [node.op_type for node in prepared.graph.node] == ["Mul", "Mul"]
+
+
+def make_prelu(slopes: NDArray[np.float32], weights: NDArray[np.float32]) -> bytes:
+    """Return a network that is a convolution of 3 channels and a ``PRelu``."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["data", "weights"], ["sums"]),
+            helper.make_node("PRelu", ["sums", "slopes"], ["result"]),
+        ],
+        "small",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["batch", 3, 9, 8])],
+        [helper.make_tensor_value_info("result", TensorProto.FLOAT, ["batch", len(slopes), 7, 6])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(slopes, "slopes")],
+    )
+    return make_model(graph)
+
+
+def make_model(graph: onnx.GraphProto) -> bytes:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return bytes(model.SerializeToString())
 
 
 def make_identity() -> onnx.ModelProto:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
 from facebank.errors import PackIntegrityError
-from facebank.packs import load_pack, open_session, prepare_model
+from facebank.packs import NetworkFile, load_pack, open_session
 from facebank.packs.network_file import MESSAGES, check_network, check_network_bytes
 from facebank.storage.files import sha256_of
 from tests.small_networks import external_tensor, small_detector, small_embedder
@@ -106,7 +106,7 @@ def test_external_weights_are_rejected(place: str, location: str, tmp_path: Path
     with pytest.raises(PackIntegrityError, match=r"e\.onnx cannot be used: it keeps weights in another file"):
         open_session(path, "cpu")
     with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
-        prepare_model(path, sha256_of(path))
+        NetworkFile(path, sha256_of(path), "batch").path()
 
 
 @pytest.mark.parametrize("field", ["data_location", "external_data"])

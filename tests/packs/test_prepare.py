@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import ManifestError, PackIntegrityError, PackNotFoundError, StorageError
-from facebank.packs import load_pack, open_session, prepare_model
+from facebank.packs import NetworkFile, load_pack, open_session
 from facebank.packs.network_file import PREPARATION
 from facebank.storage.files import sha256_of
 from tests.packs.conftest import run_python
@@ -28,10 +28,24 @@ def test_a_network_is_prepared_once(folders: Folders) -> None:
     first = load_pack().detector_path()
     modified_at = first.stat().st_mtime_ns
     # The source is not read again.
-    assert prepare_model(Path("gone.onnx"), spec.sha256, "batch_and_size") == first
+    assert NetworkFile(Path("gone.onnx"), spec.sha256, "batch_and_size").path() == first
     assert first.stat().st_mtime_ns == modified_at
     assert sha256_of(first) in first.name
     assert list((folders.cache / "prepared").iterdir()) == [first]
+
+
+def test_a_network_is_tuned_once(folders: Folders) -> None:
+    network = load_pack().embedder_file
+    tuned = network.load_tuned()
+    assert [str(tuned)] == [str(path) for path in (folders.cache / "prepared").iterdir()]
+    assert NetworkFile(Path("gone.onnx"), network.sha256, "batch").load_tuned() == tuned
+
+
+def test_a_network_without_slow_nodes_is_kept_in_one_form(folders: Folders) -> None:
+    network = load_pack().detector_file
+    assert network.load_tuned() == network.path()
+    assert len(list((folders.cache / "prepared").glob("*.onnx"))) == 1
+    assert NetworkFile(Path("gone.onnx"), network.sha256, network.dynamic).load_tuned() == network.path()
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -74,21 +88,21 @@ def test_an_altered_source_is_not_prepared(tmp_path: Path) -> None:
     altered = tmp_path / "altered.onnx"
     altered.write_bytes((load_pack().folder / spec.file).read_bytes()[:-1])
     with pytest.raises(PackIntegrityError, match=r"altered\.onnx is partial or altered"):
-        prepare_model(altered, spec.sha256)
+        NetworkFile(altered, spec.sha256, "batch").path()
 
 
 def test_a_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PackIntegrityError, match=r"missing\.onnx cannot be read"):
-        prepare_model(tmp_path / "missing.onnx", load_pack().manifest.detector.sha256)
+        NetworkFile(tmp_path / "missing.onnx", load_pack().manifest.detector.sha256, "batch").path()
 
 
 def test_an_unwritable_cache_is_an_error_or_bypassed(folders: Folders) -> None:
     folders.cache.write_text("a file where a folder should be")
     with pytest.raises(StorageError, match="FACEBANK_CACHE"):
         load_pack().detector_path()
-    network = load_pack().detector_network()
-    assert isinstance(network, bytes)
-    assert open_session(network, "cpu").get_inputs()
+    for network in (load_pack().detector_file.load(), load_pack().embedder_file.load_tuned()):
+        assert isinstance(network, bytes)
+        assert open_session(network, "cpu").get_inputs()
 
 
 def test_a_full_disk_is_an_error(folders: Folders) -> None:

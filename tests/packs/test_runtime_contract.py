@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from facebank.errors import DeviceError, PackError, PackIntegrityError, UsageError
-from facebank.packs import Session, has_openvino, load_pack, open_network, session_device
+from facebank.packs import NetworkFile, Session, has_openvino, load_pack, open_network, session_device
 from facebank.packs.runtime_choice import RuntimeChoice, _measurement_path, read_choice
+from facebank.storage.files import sha256_of
 from facebank.vision.network import run
 
 needs_openvino = pytest.mark.skipif(
@@ -22,13 +23,11 @@ needs_openvino = pytest.mark.skipif(
     reason="OpenVINO is not installed: python -m pip install 'facebank[openvino]'",
 )
 EMBEDDER = load_pack().manifest.embedder
-DETECTOR = load_pack().manifest.detector
 CROPS = np.random.default_rng(0).uniform(0, 255, (5, 3, 112, 112)).astype(np.float32)
 
 
 def open_embedder(runtime: str, threads: int | None = 1) -> Session:
-    path = load_pack().embedder_path()
-    return open_network(path, "cpu", threads, runtime, sha256=EMBEDDER.sha256, shape=(2, 3, 112, 112))
+    return open_network(load_pack().embedder_file, "cpu", threads, runtime, shape=(2, 3, 112, 112))
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", pytest.param("openvino", marks=needs_openvino)])
@@ -57,11 +56,10 @@ def test_outputs_equal_those_of_onnx_runtime_and_are_copies(session: Session) ->
 
 def test_outputs_are_in_the_requested_order(session: Session) -> None:
     detector = open_network(
-        load_pack().detector_path(),
+        load_pack().detector_file,
         "cpu",
         1,
         "openvino" if "OpenVINO" in session.get_providers() else "onnxruntime",
-        sha256=DETECTOR.sha256,
         shape=(1, 3, 640, 640),
     )
     for height, width in ((64, 96), (96, 64)):
@@ -90,7 +88,7 @@ def test_an_invalid_network_is_an_error_without_output(
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no network")
     with pytest.raises(PackIntegrityError, match=r"broken\.onnx"):
-        open_network(path, "cpu", 1, runtime, sha256="0", shape=(1,))
+        open_network(NetworkFile(path, sha256_of(path), None), "cpu", 1, runtime, shape=(1,))
     assert capfd.readouterr() == ("", "")
 
 
@@ -98,7 +96,7 @@ def test_an_unknown_runtime_is_an_error() -> None:
     with pytest.raises(UsageError, match="auto, onnxruntime or openvino"):
         open_embedder("tensorrt")
     with pytest.raises(DeviceError, match="--runtime onnxruntime"):
-        open_network(Path("x.onnx"), "cuda", 1, "openvino", sha256="0", shape=(1,))
+        open_network(load_pack().embedder_file, "cuda", 1, "openvino", shape=(1,))
 
 
 def test_a_choice_needs_a_gain_and_equal_outputs() -> None:
