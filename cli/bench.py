@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from facebank.evaluation.protocols import PROTOCOLS, Option, Protocol, load_protocol
-from facebank.storage.text import shell_command
+from facebank.storage.text import pluralize, shell_command
 
 from .commands import Commands
 from .exit_codes import SOME_FAILED
@@ -213,10 +213,6 @@ def _exit_code(report: Report) -> int:
 
     unused = [failure for failure in report.failures if failure.reason != NO_FACE]
     if unused:
-        example = f"{unused[0].entry} ({unused[0].reason})"
-        say(
-            f"1 item left out: {example}"
-            if len(unused) == 1
-            else f"{len(unused):,} items left out, such as {example}; the report lists all"
-        )
+        count, example = f"{pluralize(len(unused), 'item')} left out", f"{unused[0].entry} ({unused[0].reason})"
+        say(f"{count}: {example}" if len(unused) == 1 else f"{count}, such as {example}; the report lists all")
     return SOME_FAILED if unused or report.failed_checks else 0

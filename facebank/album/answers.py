@@ -16,7 +16,7 @@ from facebank.gallery import FaceKey, NewSample, name_key
 from facebank.gallery.same_face import is_same_place
 from facebank.media.reading import read_photo_file
 from facebank.operations import feedback
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -196,8 +196,7 @@ def name_group(
         _restore(gallery, answer)
         reason = next(iter(named.refused.values()), "no face is new")
         return Answer(False, f"nothing was learned: {reason}", named.person)
-    count = len(named.samples)
-    detail = f"{printable(named.person)} has {count} new sample{'s' if count > 1 else ''}"
+    detail = f"{printable(named.person)} has {pluralize(len(named.samples), 'new sample')}"
     return replace(_add_samples(gallery, answer, named.samples), detail=detail)
 
 

@@ -21,7 +21,7 @@ from facebank.media import encode_thumbnail
 from facebank.storage.dates import format_photo_date
 from facebank.storage.files import face_file_mode, new_file, write_reason
 from facebank.storage.progress import SILENT, Progress
-from facebank.storage.text import escape_html, label_with_probability, printable
+from facebank.storage.text import escape_html, label_with_probability, pluralize, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -254,7 +254,7 @@ def write_samples_page(
         Advanced with each sample.
     """
     introduction = (
-        f"<p>{len(samples):,} {'sample' if len(samples) == 1 else 'samples'}. Remove a wrong sample with "
+        f"<p>{pluralize(len(samples), 'sample')}. Remove a wrong sample with "
         "<code>facebank people remove-sample NUMBER</code>.</p>\n"
     )
     progress.begin("Drawing", len(samples))
@@ -267,7 +267,7 @@ def write_samples_page(
 
 
 def _count_text(photos: Sequence[FoundPhoto]) -> str:
-    text = f"{len(photos):,} {'photo' if len(photos) == 1 else 'photos'}"
+    text = pluralize(len(photos), "photo")
     return text if len(photos) <= MAX_PICTURES else f"{text}, the first {MAX_PICTURES} with pictures"
 
 
@@ -361,7 +361,7 @@ def _group_section(scan_file: ScanFile, group: Group) -> str:
         _face_figure(scan_file, face_id, f"{group.number}.{position}")
         for position, face_id in enumerate(group.faces[:MAX_GROUP_FACES], 1)
     )
-    title = f"Group {group.number}: {len(group.faces)} faces in {group.photos} photos"
+    title = f"Group {group.number}: {pluralize(len(group.faces), 'face')} in {pluralize(group.photos, 'photo')}"
     if group.camera_dated:
         title += f", {group.first_taken:%Y-%m-%d} to {group.last_taken:%Y-%m-%d}"
     return f'<section id="group-{group.number}">\n<h2>{title}</h2>\n<ol class="faces">\n{faces}</ol>\n</section>'

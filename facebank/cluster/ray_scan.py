@@ -23,6 +23,7 @@ from facebank.media import Shard, decoder_versions
 from facebank.packs import has_openvino, read_choice
 from facebank.storage.paths import named_places, place_path
 from facebank.storage.progress import SILENT, Progress
+from facebank.storage.text import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -158,7 +159,7 @@ class _ClusterScan:
         todo = [(path, state) for path, state in files if not self._has(path, state)]
         done = len(files) - len(todo)
         if done:
-            self._report_notes([f"{done:,} {'file is' if done == 1 else 'files are'} already in finished shards"])
+            self._report_notes([f"{pluralize(done, 'file is', 'files are')} already in finished shards"])
         self._progress.begin("Scanning", len(todo))
         if not todo:
             return 0, 0

@@ -156,8 +156,8 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Installatio
         return (InstallationFinding("Gallery", f"{label}: does not exist yet; created by the first enrollment"),)
     findings = [_gallery_problem(label, problem) for problem in health.problems]
     if health.people is not None:
-        detail = f"{label}: {health.people} people, {health.samples} samples, {health.journal_mode} journal"
-        findings.append(InstallationFinding("Gallery", detail))
+        counts = f"{pluralize(health.people, 'person', 'people')}, {pluralize(health.samples, 'sample')}"
+        findings.append(InstallationFinding("Gallery", f"{label}: {counts}, {health.journal_mode} journal"))
         findings.append(_gallery_pack_finding(path, health.pack_name, health.pack_digest, pack))
         findings += _album_findings(path)
         findings += _mirror_findings(path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.storage.text import pluralize
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _blur_step(per_mille: int) -> ChangeStep:
 
 
 def _exposure_step(stops: int) -> ChangeStep:
-    direction, amount = "darker" if stops < 0 else "brighter", f"{abs(stops)} stop" + "s" * (abs(stops) != 1)
+    direction, amount = "darker" if stops < 0 else "brighter", pluralize(abs(stops), "stop")
     return ChangeStep(f"{direction}_{amount}".replace(" ", "_"), f"{amount} {direction}", stops, ExposureShift(stops))
 
 

@@ -15,7 +15,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, cast
 
 from facebank.errors import UnreadablePhotoError, UnsupportedPhotoError
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -201,7 +201,7 @@ def open_image(data: bytes, photo_format: PhotoFormat, label: str) -> ImageFile:
 def describe_skipped(kinds: Iterable[SkippedKind]) -> str:
     """Return a text with the counts of the kinds, most frequent first, such as ``3 camera raw files and 1 icon``."""
     counts = Counter(kinds).most_common()
-    parts = [f"{count:,} {kind.singular if count == 1 else kind.plural}" for kind, count in counts]
+    parts = [pluralize(count, kind.singular, kind.plural) for kind, count in counts]
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 

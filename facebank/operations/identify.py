@@ -28,6 +28,7 @@ from facebank.recognition.pairs import min_pair_probability
 from facebank.recognition.recognizer import Recognizer, Rule, empty_gallery_identities
 from facebank.recognition.scoring import KnnScorer, PrototypeScorer, masked_scorer
 from facebank.recognition.settings import AUTOMATIC, DecisionSettings
+from facebank.storage.text import pluralize
 from facebank.types import Face, Photo, Verification
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def describe_others(others: int, in_scan: int = 0) -> str:
 
 def count_in_words(others: int) -> str:
     """Return a number of other people in words."""
-    return "1 other person" if others == 1 else f"{others or 'no'} other people"
+    return pluralize(others, "other person", "other people") if others else "no other people"
 
 
 def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:

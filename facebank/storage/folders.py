@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from facebank.storage.bucket_urls import is_bucket_url
 from facebank.storage.paths import named_path
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -285,7 +285,7 @@ def skipped_files_message(paths: Sequence[str], noun: str = "photo", *, as_targe
     """
     shown = ", ".join(printable(path) for path in paths[:_MAX_SHOWN])
     more = f" and {len(paths) - _MAX_SHOWN:,} more" if len(paths) > _MAX_SHOWN else ""
-    counted = f"1 {noun} is" if len(paths) == 1 else f"{len(paths):,} {noun}s are"
+    counted = pluralize(len(paths), f"{noun} is", f"{noun}s are")
     them, they = ("it", "it") if len(paths) == 1 else ("them", "they")
     place, advice = f"to {them}", f"name the folder that holds {them}"
     if as_targets:

@@ -28,7 +28,7 @@ from facebank.evaluation.datasets.checking import (
     shorten,
 )
 from facebank.evaluation.datasets.folders import dataset_title
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 VOTT_COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "label")
 _COCO_LISTS = ("images", "annotations", "categories")
@@ -78,7 +78,7 @@ def read_vott_json(path: Path, photos: Path | None = None, document: object = No
     if not assets:
         raise file_error(path, "'assets' is empty; export the tagged photos from VoTT")
     untagged = sum(_is_untagged(entry) for entry in assets.values())
-    note = [SkippedEntry(f"{untagged:,} photo{'s' * (untagged != 1)}", "they have no tagged boxes")] if untagged else []
+    note = [SkippedEntry(pluralize(untagged, "photo"), "no tagged boxes")] if untagged else []
     boxes = (box for key, entry in assets.items() for box in _vott_boxes(key, entry))
     return _dataset(path, photos or path.parent, boxes, note)
 

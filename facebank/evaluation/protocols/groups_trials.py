@@ -16,7 +16,7 @@ from facebank.evaluation.figures import Figure, pair_mean
 from facebank.evaluation.identification import Condition
 from facebank.evaluation.searches import Searches, enroll, exclude_related, round_robin
 from facebank.gallery.names import name_key, normalize_name
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -194,11 +194,10 @@ def group_photos(dataset: Dataset, column: str, by: Path | None = None) -> Group
     names = tuple(sorted({value for value in values if value}))
     source = printable(str(by)) if by is not None else printable(dataset.title)
     if not 2 <= len(names) <= MAX_GROUPS:
-        count = f"{len(names)} groups" if len(names) != 1 else "one group"
         hint = "combine numbers into ranges" if len(names) > MAX_GROUPS else "choose another with --column"
         raise DatasetError(
-            f"{source}: the column {shorten(column)} has {count} of people in the data; 2 to {MAX_GROUPS} can be "
-            f"compared; {hint}"
+            f"{source}: the column {shorten(column)} has {pluralize(len(names), 'group')} of people in "
+            f"the data; 2 to {MAX_GROUPS} can be compared; {hint}"
         )
     indices = {name: index for index, name in enumerate(names)}
     of_photo = np.array([indices.get(value, -1) for value in values], dtype=np.int64)

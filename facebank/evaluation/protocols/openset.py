@@ -49,7 +49,7 @@ from facebank.evaluation.searches import (
     exclude_related,
     round_robin,
 )
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,7 +164,7 @@ def openset(
         _hardest_section(bench, faces, trials[-1].gallery, conditions[-1]),
     )
     untested = [
-        f"Not tested with {photos} enrolled photo{'s' * (photos != 1)}: nobody has {photos + 1} or more."
+        f"Not tested with {pluralize(photos, 'enrolled photo')}: nobody has {photos + 1} or more."
         for photos in shots
         if photos not in used
     ]

@@ -41,7 +41,7 @@ from facebank.evaluation.protocols.twins_pairs import count_photos_with_face
 from facebank.evaluation.relatives import RelatedPair, families_of, read_relatives, relatives_in
 from facebank.evaluation.report import Report, Section, Table
 from facebank.recognition.settings import DecisionSettings
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -240,12 +240,10 @@ def _summary(
     setup: PairSetup, figures: dict[str, Figure], trials: Sequence[PairTrial], used: int, untested: int
 ) -> tuple[str, ...]:
     full = [trial for trial in trials if trial.pair.enrolled == used]
-    count = len({trial.pair.family for trial in full})
-    families = "1 family" if count == 1 else f"{count:,} families"
-    pairs = "1 pair" if len(full) == 1 else f"{len(full):,} pairs"
+    families = pluralize(len({trial.pair.family for trial in full}), "family", "families")
     sentences = [
-        f"{pairs} of {families}, {used} enrolled photos of each and no other people: the more probable sibling is "
-        f"right for {figures[f'two_class_accuracy_{used}']}."
+        f"{pluralize(len(full), 'pair')} of {families}, {pluralize(used, 'enrolled photo')} of each and no other "
+        f"people: the more probable sibling is right for {figures[f'two_class_accuracy_{used}']}."
     ]
     if f"wrong_among_names_{used}" in figures:
         sentences.append(f"Wrong names among the names given: {figures[f'wrong_among_names_{used}']}.")

@@ -31,6 +31,7 @@ from facebank.evaluation.protocols.twins_pairs import (
 from facebank.evaluation.relatives import RelatedPair, read_relatives
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
 from facebank.evaluation.searches import Searches, TrialGallery, enroll, exclude_related, first_per_person
+from facebank.storage.text import pluralize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -329,7 +330,7 @@ def _wrong_photos(faces: FaceSet, trials: Sequence[Trial]) -> tuple[Table, ...]:
 
 def _summary(figures: dict[str, Figure], trials_by_shots: dict[int, list[Trial]], untested: int) -> tuple[str, ...]:
     sentences = [
-        f"{photos} enrolled of each, {len(trials)} {'group' if len(trials) == 1 else 'groups'}: the best candidate is "
+        f"{photos} enrolled of each, {pluralize(len(trials), 'group')}: the best candidate is "
         f"right for {figures[f'accuracy_{photos}']}; a wrong name is given for "
         f"{figures[f'wrongly_named_{photos}']}."
         for photos, trials in trials_by_shots.items()
@@ -341,8 +342,7 @@ def _summary(figures: dict[str, Figure], trials_by_shots: dict[int, list[Trial]]
         threshold = unrelated if "unrelated" in name else "the shipped threshold"
         sentences.append(f"Pairs of photos of people who look alike that match at {threshold}: {figures[name]}.")
     if untested:
-        verb = "group was" if untested == 1 else "groups were"
-        sentences.append(f"{untested} {verb} not tested, for lack of photos.")
+        sentences.append(f"{pluralize(untested, 'group was', 'groups were')} not tested, for lack of photos.")
     return tuple(sentences)
 
 

@@ -14,7 +14,7 @@ from facebank.evaluation.figures import Figure, pair_rate, sampling_units
 from facebank.evaluation.protocols.draws import count_photos
 from facebank.evaluation.relatives import pair_label, pairs_between, threshold_at_fmr, unrelated_similarities
 from facebank.evaluation.report import Section, Table
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,8 +190,7 @@ def _sentences(
         missing = _missing(group, counts, 1)
         if missing and group in values:
             similarities = values[group]
-            count = len(similarities)
-            pairs = "1 pair of photos" if count == 1 else f"{count:,} pairs of photos"
+            pairs = pluralize(len(similarities), "pair of photos", "pairs of photos")
             comparison = (
                 f"; the 99th percentile of {reference.source} is {reference.upper:.3f}"
                 if len(reference.similarities)

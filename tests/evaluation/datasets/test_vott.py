@@ -109,7 +109,7 @@ def test_unusable_assets_are_skipped(write_photos: WritePhotos) -> None:
     )
     assert len(read_vott_json(path).photos) == 1
     assert skip_reasons(path) == {
-        "2 photos": "they have no tagged boxes",
+        "2 photos": "no tagged boxes",
         "asset id-a.jpg, region 2": "the box has 2 tags (Ada, Bea); expected one",
         "asset id-a.jpg, region 3": "the box has no tag; expected one",
         "asset id-a.jpg, region 4": "the box is 0 pixels wide and 3 high",
@@ -155,7 +155,7 @@ def test_files_outside_the_folder_are_not_found(write_photos: WritePhotos) -> No
         ('{"assets": []}', "not a VoTT export: 'assets' is missing or not an object"),
         ('{"assets": {}}', "'assets' is empty"),
         ('{"assets": {"k": 1}}', "no entry can be used; the first, asset k: 'asset' or 'regions'"),
-        ('{"assets": {"k": {"asset": {}, "regions": []}}}', "the first, 1 photo: they have no tagged boxes"),
+        ('{"assets": {"k": {"asset": {}, "regions": []}}}', "the first, 1 photo: no tagged boxes"),
     ],
 )
 def test_broken_export_is_a_one_line_error(tmp_path: Path, text: str, message: str) -> None:

@@ -51,7 +51,7 @@ def test_table_of_photos_takes_precedence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("person,country\nAda,Peru\nBea,Peru\n", "one group"),
+        ("person,country\nAda,Peru\nBea,Peru\n", "1 group"),
         ("person,country\nDan,Peru\nEve,Chile\n", "0 groups"),
         ("person,age\nAda,Peru\n", "the column 'country' is missing"),
         ("name,country\nAda,Peru\n", "a column 'person' or 'photo' is needed"),
