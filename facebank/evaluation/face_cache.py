@@ -20,13 +20,13 @@ import numpy as np
 from facebank.errors import StorageError
 from facebank.storage.connections import connect, in_memory, is_writable
 from facebank.storage.face_rows import check_face_rows, face_from_row, face_to_row, row_width
+from facebank.storage.file_systems import is_on_network
 from facebank.storage.files import write_reason
 from facebank.storage.paths import cache_folder
 from facebank.storage.sqlite import (
     SqliteKind,
     choose_journal,
     has_any_table,
-    is_on_network,
     transaction,
     write_transaction,
 )

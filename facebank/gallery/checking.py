@@ -153,7 +153,7 @@ def _table_damage(connection: sqlite3.Connection, table: str, *, is_sealed_file:
             count += 1
             seal = row.pop("seal", None)
             if is_sealed_file and not is_sealed(table, row, seal):
-                damage.append(damage_to(connection, table, row, "does not match its seal"))
+                damage.append(damage_to(connection, table, row, "does not match its digest"))
                 continue
             for name, digest in summands(table, row) if is_sealed_file else ():
                 row_count, total = sums.get(name, EMPTY_SUM)
@@ -175,7 +175,7 @@ def _sum_damage(connection: sqlite3.Connection, table: str, sums: dict[str, Sum]
                 counts = f"{actual.row_count} rows found, {stored.row_count} written"
                 damage.append(Damage("sum", f"rows of '{table}' are missing or surplus ({name}): {counts}", table))
     except (sqlite3.Error, InvalidValueError, UnicodeDecodeError) as error:
-        damage.append(Damage("sum", f"the sums of '{table}' cannot be read: {printable(str(error))}", table))
+        damage.append(Damage("sum", f"the checksums of '{table}' cannot be read: {printable(str(error))}", table))
     return damage
 
 

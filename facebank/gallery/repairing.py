@@ -157,7 +157,7 @@ class _Salvage:
             kept[tuple(repaired[name] for name in table_schema.key)] = repaired
         for key, row in broken.items():
             if key not in kept:
-                self._report_loss(table, row, "does not match its seal, and is lost")
+                self._report_loss(table, row, "does not match its digest, and is lost")
         self._report_missing(table, len(kept.keys() | broken.keys()))
         for key, row in list(kept.items()):
             missing_parents = [
@@ -260,7 +260,7 @@ def _salvage(
     with closing(connect(backup, busy_timeout=_BUSY_TIMEOUT)) as old:
         if _version(old, path) < SEALS_SINCE:
             raise GalleryFormatError(
-                f"{GALLERY_FILE.named(path)} was written by an older facebank without seals, so damaged rows "
+                f"{GALLERY_FILE.named(path)} was written by an older facebank without digests, so damaged rows "
                 "cannot be identified: restore a backup."
             )
         progress.begin("Repairing tables", len(_PARENTS_FIRST))

@@ -33,11 +33,6 @@ _MAGIC = b"SQLite format 3\x00"
 _FACEBANK = 0x46424E  # FBN: the first three bytes of every application id
 _MAX_OBJECTS = 200
 _MAX_REASON = 200
-_MOUNTS = Path("/proc/self/mountinfo")
-_NETWORK_FILESYSTEMS = frozenset(
-    {"9p", "afs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "prl_fs", "smb3", "smbfs"}
-    | {"fuse.davfs2", "fuse.glusterfs", "fuse.rclone", "fuse.sshfs", "vboxsf"}
-)
 _UNFINISHED = (
     "has an unfinished change that needs write permission in its folder to be completed: open it there once as a user "
     "with that permission"
@@ -341,45 +336,6 @@ def _warn(path: Path) -> None:
     import logging
 
     logging.getLogger("facebank").warning("waiting for another facebank that is writing to %s", printable(str(path)))
-
-
-def is_on_network(path: Path) -> bool:
-    """Return whether a file is on a network share, where SQLite's write-ahead log is unsafe.
-
-    The log's index is in shared memory, which is local to a machine. Shares are recognized on Linux, and by UNC
-    paths on Windows; elsewhere a file counts as local.
-    """
-    resolved = str(path.resolve())
-    if resolved.startswith("\\\\"):
-        return True
-    try:
-        mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return False
-    return filesystem_type(mounts, resolved) in _NETWORK_FILESYSTEMS
-
-
-def filesystem_type(mounts: str, path: str) -> str:
-    """Return the type of the file system of a resolved path, such as ``nfs4``; empty if unknown.
-
-    `mounts` is the content of ``/proc/self/mountinfo``, see proc(5).
-    """
-    longest, filesystem = -1, ""
-    for line in mounts.splitlines():
-        mount, _, source = line.partition(" - ")
-        fields = mount.split()
-        if len(fields) < 5 or not source.strip():
-            continue
-        mount_point = _unescape(fields[4]).rstrip("/")
-        if (path == mount_point or path.startswith(mount_point + "/")) and len(mount_point) >= longest:
-            longest, filesystem = len(mount_point), source.split()[0]
-    return filesystem
-
-
-def _unescape(text: str) -> str:
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, character)
-    return text
 
 
 _Object = tuple[str, str, str, str | None]

@@ -130,7 +130,7 @@ def test_damaged_rows_are_not_resealed(gallery: Gallery, faces: FaceFactory, sta
     with closing(sqlite3.connect(gallery.path)) as connection, connection:
         connection.execute(statement)
     before = read_checksums(gallery.path)
-    with Gallery.open(gallery.path) as reopened, pytest.raises(GalleryFormatError, match="does not match its seal"):
+    with Gallery.open(gallery.path) as reopened, pytest.raises(GalleryFormatError, match="does not match its digest"):
         reopened.forget(next(iter(reopened.names().values())))
     assert read_checksums(gallery.path) == before
 

@@ -261,7 +261,7 @@ def test_a_damaged_new_embedding_is_an_error(gallery: Gallery) -> None:
             "UPDATE vectors SET vector = (SELECT vector FROM vectors WHERE sample_id = 1) WHERE sample_id = ?",
             (added.sample_id,),
         )
-    with pytest.raises(GalleryFormatError, match="does not match its seal"):
+    with pytest.raises(GalleryFormatError, match="does not match its digest"):
         open_index(gallery)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from facebank.storage.sqlite import choose_journal, filesystem_type, is_on_network
+from facebank.storage.file_systems import file_system_type, is_on_network
+from facebank.storage.sqlite import choose_journal
 
 MOUNTS = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -35,11 +36,11 @@ nonsense
     ],
 )
 def test_the_innermost_mount_applies(path: str, file_system: str) -> None:
-    assert filesystem_type(MOUNTS, path) == file_system
+    assert file_system_type(MOUNTS, path) == file_system
 
 
 def test_an_unmounted_path_has_no_file_system() -> None:
-    assert filesystem_type("", "/var/family.facebank") == ""
+    assert file_system_type("", "/var/family.facebank") == ""
 
 
 def test_a_temporary_folder_is_not_on_the_network(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ from facebank.album.scan.rows import COLUMNS, Totals, insert
 from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, ScanNotFoundError
 from facebank.storage.connections import BoundedConnection, copy_to_memory, is_writable
 from facebank.storage.dates import CLOCK_RESETS
-from facebank.storage.sqlite import SqliteKind, choose_journal, has_any_table, is_on_network, transaction
+from facebank.storage.file_systems import is_on_network
+from facebank.storage.sqlite import SqliteKind, choose_journal, has_any_table, transaction
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError, integer_between, register_row_digest, row_digest, verify_row
 

@@ -33,7 +33,7 @@ from facebank.evaluation.datasets.npz import (
     member_names,
     npz_errors,
 )
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 from facebank.types import Face, Quality
 
 if TYPE_CHECKING:
@@ -167,7 +167,9 @@ def _read_texts(member: Member, archive: zipfile.ZipFile, count: int) -> list[st
             f"the array {member.name} is {member.dtype} of shape {member.shape}; expected (N,) strings or integers"
         )
     if member.shape[0] != count:
-        raise UnusableEntryError(f"the array {member.name} has {member.shape[0]:,} values for {count:,} images")
+        raise UnusableEntryError(
+            f"the array {member.name} has {member.shape[0]:,} values for {pluralize(count, 'image')}"
+        )
     array = member.read(archive)
     if array.dtype.kind == "S":
         return [bytes(text).decode("utf-8") for text in array]

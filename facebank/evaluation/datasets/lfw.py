@@ -14,7 +14,7 @@ from pathlib import Path
 from facebank.evaluation.dataset import Dataset, Pair, Pick, SkippedEntry
 from facebank.evaluation.datasets.checking import file_error, read_text, shorten
 from facebank.evaluation.datasets.folders import read_folders
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 MAX_NUMBER = 9999
 """Largest number of a photo; file names have four digits."""
@@ -131,7 +131,9 @@ def read_people(path: Path) -> tuple[ListedPerson, ...]:
         end = counts[fold + 1][0] if fold + 1 < len(counts) else len(lines)
         if count != end - index - 1:
             line = lines[index][0]
-            raise file_error(path, f"line {line} states {count} people, but {end - index - 1} follow")
+            raise file_error(
+                path, f"line {line} states {pluralize(count, 'person', 'people')}, but {end - index - 1} follow"
+            )
         people += [_parse_person(path, line, parts, fold) for line, parts in lines[index + 1 : end]]
     if not people:
         raise file_error(path, "the list of people is empty")

@@ -35,7 +35,7 @@ from facebank.evaluation.verification import (
     to_points,
 )
 from facebank.recognition.settings import DecisionSettings
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -296,8 +296,8 @@ def _identification(systems: Sequence[ComparedSystem], dataset: Dataset, photos:
         figures |= {f"{name}_{suffix}": figure for name, figure in differences.items()}
     people = len(np.unique(common_faces[0].dataset.owners[roles.enrolled]))
     description = (
-        f"{photos} photos each of {people:,} people were enrolled; {len(roles.mated):,} photos of them and "
-        f"{len(roles.strangers):,} of strangers were searched for. All systems get the same photos, in which each "
+        f"{pluralize(photos, 'photo')} each of {people:,} people were enrolled; {len(roles.mated):,} photos of them "
+        f"and {len(roles.strangers):,} of strangers were searched for. All systems get the same photos, in which each "
         "found a face."
     )
     details = Section("Searches", items=(searches_table(conditions), strangers_table(conditions)))

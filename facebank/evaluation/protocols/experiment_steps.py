@@ -36,6 +36,7 @@ from facebank.evaluation.report import Section, Table
 from facebank.evaluation.searches import Roles, exclude_related
 from facebank.index.people_index import PeopleIndex
 from facebank.operations.lookalike import HEADING, rank_resemblance
+from facebank.storage.text import pluralize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -197,7 +198,7 @@ def few_photos(run: ExperimentRun) -> None:
     names: list[str] = []
     for number in experiment.photos:
         draws = [_draw(run, number, draw_number) for draw_number in range(experiment.draws)]
-        run.bench.progress.begin(f"{number} photos enrolled", experiment.draws)
+        run.bench.progress.begin(f"{pluralize(number, 'photo')} enrolled", experiment.draws)
         searches, trial = search_draws(run.bench, faces, draws)
         figures = accuracies(faces, searches, number)
         run.figures |= figures
@@ -206,7 +207,7 @@ def few_photos(run: ExperimentRun) -> None:
             tables.append(draws_table(draws, searches, number))
         if number == max_photos:
             run.last = draws[-1], trial
-            title = "Decisions" if is_single else f"Decisions, {number} photos enrolled"
+            title = "Decisions" if is_single else f"Decisions, {pluralize(number, 'photo')} enrolled"
             tables += person_by_person(searches, trial.names, title)
             if experiment.lists_errors:
                 tables += _error_tables(faces, trial, searches, run.wrong_labels)
@@ -247,8 +248,8 @@ def published_split(run: ExperimentRun) -> None:
     tables = person_by_person(searches, trial.names, "Decisions")
     run.add("The split of 2021", (text,), ("accuracy", f"fnir_{enrolled}"), tables)
     run.summary.append(
-        f"With the published split, {enrolled} photos of each enrolled: {accuracy} of the others have the right best "
-        f"candidate; published: {experiment.published}."
+        f"With the published split, {pluralize(enrolled, 'photo')} of each enrolled: {accuracy} of the others have the "
+        f"right best candidate; published: {experiment.published}."
     )
 
 

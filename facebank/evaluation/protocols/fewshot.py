@@ -26,7 +26,7 @@ from facebank.evaluation.searches import NOBODY, Searches, TrialGallery, enroll,
 from facebank.evaluation.verification import complement_line
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import DecisionSettings
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -186,7 +186,7 @@ def _search_all(
     """Enroll and search with every classifier; classifiers that reject galleries of this size are skipped."""
     trials, refused = list[_Trial](), list[SkippedEntry]()
     for photos in plan.shots:
-        bench.progress.begin(f"{photos} photos of each person", len(drawn) * len(classifiers))
+        bench.progress.begin(f"{pluralize(photos, 'photo')} of each person", len(drawn) * len(classifiers))
         for classifier in classifiers:
             searches, gallery, settings = list[Searches](), None, DecisionSettings(classifier=classifier)
             try:
@@ -195,7 +195,7 @@ def _search_all(
                     searches.append(gallery.search(draw.probes))
                     bench.progress.advance()
             except UsageError as error:
-                refused.append(SkippedEntry(f"{classifier}, {photos} photos enrolled", str(error)))
+                refused.append(SkippedEntry(f"{classifier}, {pluralize(photos, 'photo')} enrolled", str(error)))
                 continue
             if gallery is not None:
                 trials.append(_Trial(photos, classifier, Searches.concatenate(searches), gallery))
@@ -206,14 +206,16 @@ def _search_all(
 
 def _by_person(faces: FaceSet, reported: _Trial) -> Section:
     """Return the section with the confusion matrix, the classification report and the missed photos."""
-    matrix = confusion_matrix(reported.searches, reported.gallery.names, f"Decisions, {reported.photos} photos of each")
+    matrix = confusion_matrix(
+        reported.searches, reported.gallery.names, f"Decisions, {pluralize(reported.photos, 'photo')} of each"
+    )
     text = (
         f"Classifier {reported.classifier}, pooled over all draws. A photo that is missed in every draw is probably "
         "hard or mislabeled; one that is missed in a single draw met weak photos in the gallery."
     )
-    report = classification_report(matrix, f"Classification report, {reported.photos} photos of each")
+    report = classification_report(matrix, f"Classification report, {pluralize(reported.photos, 'photo')} of each")
     items: tuple[Item, ...] = (matrix, report, *_missed_tables(faces, reported))
-    return Section(f"Person by person, {reported.photos} photos of each", (text,), items=items)
+    return Section(f"Person by person, {pluralize(reported.photos, 'photo')} of each", (text,), items=items)
 
 
 def _missed_tables(faces: FaceSet, reported: _Trial) -> tuple[Table, ...]:
@@ -295,13 +297,13 @@ def _summary(plan: Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -
     strangers = "FPIR was not tested: there are no strangers." if fpir is None else f"Strangers given a name: {fpir}."
     by_classifier = ", ".join(f"{trial.classifier} {_percent(figures[trial.name('rank_1')])}" for trial in same_photos)
     return (
-        f"{len(plan.people):,} people enrolled with {reported.photos} photos each, {reported.classifier}: the best "
-        f"candidate is right for {figures[reported.name('rank_1')]}.",
+        f"{len(plan.people):,} people enrolled with {pluralize(reported.photos, 'photo')} each, {reported.classifier}: "
+        f"the best candidate is right for {figures[reported.name('rank_1')]}.",
         f"Not given the right name, with the shipped settings: {figures[reported.name('fnir')]}. {strangers}",
         f"Best candidate right, from {fewest.photos} to {most.photos} photos of each: "
         f"{_percent(figures[fewest.name('rank_1')])} to {_percent(figures[most.name('rank_1')])}; not given the "
         f"right name: {_percent(figures[fewest.name('fnir')])} to {_percent(figures[most.name('fnir')])}.",
-        f"Best candidate right by classifier, {reported.photos} photos of each: {by_classifier}.",
+        f"Best candidate right by classifier, {pluralize(reported.photos, 'photo')} of each: {by_classifier}.",
     )
 
 
@@ -355,7 +357,9 @@ def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
     needed = min(_MAX_PEOPLE_NEEDED, counts[numbers[0]])
     used = tuple(photos for photos in numbers if counts[photos] >= needed)
     dropped = tuple(
-        SkippedEntry(f"{photos} photos enrolled", f"{counts[photos]} people have enough photos; {needed} are needed")
+        SkippedEntry(
+            f"{pluralize(photos, 'photo')} enrolled", f"{counts[photos]} people have enough photos; {needed} are needed"
+        )
         for photos in numbers
         if photos not in used
     )

@@ -35,7 +35,7 @@ from facebank.evaluation.protocols.groups_trials import (
 from facebank.evaluation.protocols.options import DEFAULT_FPIR, Enrolled, Fpir, open_people
 from facebank.evaluation.report import Histogram, Report, Section, Table
 from facebank.recognition.settings import DecisionSettings
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,7 +123,7 @@ def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[
         label = f"{grouping.column}: {group}"
         if len(eligible) < MIN_PEOPLE:
             reason = (
-                f"not tested: {len(eligible)} people with more than {photos} photos with a face; "
+                f"not tested: {len(eligible)} people with more than {pluralize(photos, 'photo')} with a face; "
                 f"{MIN_PEOPLE} are needed"
             )
             skipped.append(SkippedEntry(label, reason))
@@ -135,7 +135,7 @@ def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[
         reasons = "; ".join(f"{item.entry}: {item.reason}" for item in skipped[:2])
         raise DatasetError(
             f"{printable(faces.dataset.title)}: fewer than two groups have {MIN_PEOPLE} people with more than "
-            f"{photos} photos with a face ({reasons}); add photos, or enroll fewer with --enrolled"
+            f"{pluralize(photos, 'photo')} with a face ({reasons}); add photos, or enroll fewer with --enrolled"
         )
     return groups_of_people, skipped
 
@@ -179,10 +179,10 @@ def _report(
         if similarity is not None
     }
     galleries = (
-        f"{size.draws} random galleries of each group have {size.people} people of the group with {size.photos} photos "
-        "each. Probes are their other photos of the group, and one photo each of strangers of the same group, who are "
-        f"the most similar ones. The settings allow {format_percent(fpir, None)} of strangers to get a name, according "
-        "to a calibration on other people."
+        f"{size.draws} random galleries of each group have {size.people} people of the group with "
+        f"{pluralize(size.photos, 'photo')} each. Probes are their other photos of the group, and one photo each of "
+        "strangers of the same group, who are the most similar ones. The settings allow "
+        f"{format_percent(fpir, None)} of strangers to get a name, according to a calibration on other people."
     )
     tables = (searches_table(conditions), strangers_table(conditions))
     sections = (
@@ -237,8 +237,8 @@ def _summary(
     trials: Sequence[GroupTrial], figures: dict[str, Figure], size: GallerySize, fpir: float, *, skipped: int
 ) -> tuple[str, ...]:
     sentences = [
-        f"{size.people} people with {size.photos} photos each in a gallery; an FPIR of {format_percent(fpir, None)} is "
-        "requested."
+        f"{size.people} people with {pluralize(size.photos, 'photo')} each in a gallery; an FPIR of "
+        f"{format_percent(fpir, None)} is requested."
     ]
     for trial in trials:
         name = trial.group.name

@@ -22,7 +22,7 @@ from facebank.evaluation.leakage import Leak, find_leakage, leak_entries
 from facebank.evaluation.report import Table
 from facebank.evaluation.searches import enroll
 from facebank.evaluation.verification import apply_rule_of_three, to_points
-from facebank.storage.text import printable
+from facebank.storage.text import pluralize, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -432,7 +432,7 @@ def _choose_corner(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.boo
     if count < MIN_PHOTOS:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: two people with {MIN_PHOTOS} photos each are needed in which the "
-            f"same corner does not overlap the face; at most {count} photos each were found; add photos"
+            f"same corner does not overlap the face; at most {pluralize(count, 'photo')} each were found; add photos"
         )
     mask = np.zeros(len(owners), dtype=np.bool_)
     for indices in free[corner]:

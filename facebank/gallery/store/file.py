@@ -30,13 +30,13 @@ from facebank.gallery.store.schema import (
     upgrade_changes,
 )
 from facebank.storage.connections import ThreadConnections, connect, is_writable
+from facebank.storage.file_systems import is_on_network
 from facebank.storage.reserve import keep_reserve, release_reserve
 from facebank.storage.sqlite import (
     SqliteKind,
     choose_journal,
     has_any_table,
     is_full,
-    is_on_network,
     transaction,
     write_transaction,
 )

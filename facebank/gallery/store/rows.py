@@ -174,7 +174,7 @@ def read_sum(connection: sqlite3.Connection, name: str) -> Sum:
         return EMPTY_SUM
     row_count, total, seal = row
     if seal != seal_of("sums", {"name": name, "row_count": row_count, "total": total}):
-        raise InvalidValueError(f"the sum of {name} does not match its seal")
+        raise InvalidValueError(f"the checksum '{name}' does not match its digest")
     return Sum(row_count, total)
 
 
@@ -185,7 +185,7 @@ def _intact_rows(connection: sqlite3.Connection, table: str, where: str, values:
     rows = [dict(zip(columns, row, strict=True)) for row in cursor]
     for row in rows:
         if row.pop("seal") != seal_of(table, row):
-            raise InvalidValueError(f"a row of {table} does not match its seal")
+            raise _mismatch(connection, table, row)
     return rows
 
 
@@ -424,10 +424,14 @@ def damage_of(connection: sqlite3.Connection, table: str, fallback: str) -> Inva
         for row in unchecked_rows(connection, table):
             seal = row.pop("seal")
             if not is_sealed(table, row, seal):
-                return InvalidValueError(f"{describe_row(connection, table, row)} does not match its seal")
+                return _mismatch(connection, table, row)
     except sqlite3.Error:
         pass
     return InvalidValueError(fallback)
+
+
+def _mismatch(connection: sqlite3.Connection, table: str, row: Mapping[str, Value]) -> InvalidValueError:
+    return InvalidValueError(f"{describe_row(connection, table, row)} does not match its digest")
 
 
 def is_sealed(table: str, row: Mapping[str, Value], seal: object) -> bool:
@@ -476,7 +480,7 @@ def _check_seals(connection: sqlite3.Connection, table: str, rows: list[Row], se
         pass
     if digests != seals:
         broken = next((row for row, seal in zip(rows, seals, strict=True) if not is_sealed(table, row, seal)), rows[0])
-        raise InvalidValueError(f"{describe_row(connection, table, broken)} does not match its seal")
+        raise _mismatch(connection, table, broken)
     return sum(seals)
 
 
@@ -523,7 +527,7 @@ def _state(connection: sqlite3.Connection) -> tuple[int, int]:
 def _count_message(table: str, actual: int, expected: int) -> str:
     noun = "embeddings" if table == "vectors" else table
     if actual == expected:
-        return f"its {noun} do not match their sum"
+        return f"its {noun} do not match their checksum"
     if actual > expected:
         return f"{actual} {noun} can be read, but {expected} are recorded"
     return f"only {actual} of {expected} {noun} can be read"

@@ -104,7 +104,7 @@ def test_paths_in_a_list_are_refused(write_photos: WritePhotos) -> None:
         ("", "line 1: expected the number"),
         ("Ada\t1\n", "line 1: expected the number"),
         ("3\nAda\t1\n", "line 1 states 3 people, but 1 follow"),
-        ("2\n1\nAda\t1\n1\n", "line 4 states 1 people, but 0 follow"),
+        ("2\n1\nAda\t1\n1\n", "line 4 states 1 person, but 0 follow"),
         ("3\n1\nAda\t1\n1\nBert\t1\n", "line 1 states 3 sets of people, but 2"),
         ("1\nAda\tmany\n", "line 2: expected a name"),
         ("2\nAda\t1\nBert\n", "line 3: expected a name"),
