@@ -54,7 +54,7 @@ class TimedEmbedder:
         self._embedder = embedder
         self.seconds = 0.0
         self.dimension, self.size = embedder.dimension, embedder.size
-        self.template, self.batch = embedder.template, embedder.batch
+        self.template, self.batch_size = embedder.template, embedder.batch_size
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
         """Embed crops and add the time to `seconds`."""

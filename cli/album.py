@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ABOUT = """\b
 The album is the scan that 'facebank find', 'cluster', 'sort', 'tags' and
-'identify --scan' read. By default 'facebank scan' makes it; 'album open'
-selects another scan file or a folder of Parquet shards."""
+'identify --scan' read: by default the one that 'facebank scan' writes.
+'album open' selects another scan file or a folder of Parquet shards."""
 
 
 def register(app: typer.Typer) -> None:

@@ -81,10 +81,10 @@ FACE_CACHE = SqliteKind(
     format_error=_DamagedCacheError,
     version_error=_DamagedCacheError,
     busy_error=StorageError,
-    missing_advice="an evaluation creates it",
-    empty_advice="an evaluation fills it",
-    other_file_advice="'facebank bench forget' removes it",
-    repair_advice="'facebank bench forget' removes it",
+    missing_advice="it is created by an evaluation",
+    empty_advice="its tables are created by an evaluation",
+    other_file_advice="remove it with 'facebank bench forget'",
+    repair_advice="remove it with 'facebank bench forget'",
 )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 # On a CPU, one face at a time is fastest, and larger batches make the last bits depend on the number of threads.
-_CPU_BATCH, _GPU_BATCH = 1, 32
+_CPU_BATCH_SIZE, _GPU_BATCH_SIZE = 1, 32
 
 
 class Embedder(Protocol):
@@ -43,7 +43,7 @@ class Embedder(Protocol):
         ...
 
     @property
-    def batch(self) -> int:
+    def batch_size(self) -> int:
         """Number of crops in the fastest batch."""
         ...
 
@@ -83,7 +83,7 @@ class NetworkEmbedder:
         self._session = session
         self._spec = spec
         self.dimension, self.size, self.template = spec.dimension, spec.size, spec.template
-        self.batch = _GPU_BATCH if session_device(session) == "cuda" else _CPU_BATCH
+        self.batch_size = _GPU_BATCH_SIZE if session_device(session) == "cuda" else _CPU_BATCH_SIZE
         self._center = np.array(spec.center or 0.0, dtype=np.float32)
         check_input(session, spec.file, name=spec.input, size=spec.size)
         shape = session.get_outputs()[0].shape
@@ -99,8 +99,8 @@ class NetworkEmbedder:
 
         Raises `PackError` if the network cannot be run.
         """
-        starts = range(0, len(crops), self.batch)
-        batches = [self._embed_batch(crops[start : start + self.batch]) for start in starts]
+        starts = range(0, len(crops), self.batch_size)
+        batches = [self._embed_batch(crops[start : start + self.batch_size]) for start in starts]
         return np.concatenate(batches) if batches else np.empty((0, self.dimension), dtype=np.float32)
 
     def _embed_batch(self, crops: NDArray[np.uint8]) -> FloatArray:

@@ -31,7 +31,7 @@ _WINDOW = 384
 _CANDIDATE_SCORE = 0.2  # smallest score of a candidate whose landmarks are averaged
 # Detectors score dark faces low: a window whose bright quantile is below _DARK is scaled to _LIGHT at that quantile.
 _BRIGHT_QUANTILE, _DARK, _LIGHT = 0.98, 48, 160
-_BATCH = 8
+_BATCH_SIZE = 8
 
 
 class LandmarkRefiner:
@@ -52,8 +52,8 @@ class LandmarkRefiner:
         ``(height, width, 3)``.
         """
         refined: list[Detection] = []
-        for start in range(0, len(detections), _BATCH):
-            refined += self._refine_batch(pixels, detections[start : start + _BATCH])
+        for start in range(0, len(detections), _BATCH_SIZE):
+            refined += self._refine_batch(pixels, detections[start : start + _BATCH_SIZE])
         return refined
 
     def _refine_batch(self, pixels: RGBImage, detections: Sequence[Detection]) -> list[Detection]:

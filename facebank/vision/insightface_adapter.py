@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PREFIX = "insightface:"
 
-_BATCH = 16
+_BATCH_SIZE = 16
 _STRIDE = 32
 _TEMPLATE_SIZE = 112
 _UNSUPPORTED_VERSIONS = ("0.", "1.", "2.0")
@@ -174,13 +174,13 @@ class InsightFaceEmbedder:
                 "another package"
             )
         self.dimension = int(model.output_shape[-1])
-        self.batch = 1 if isinstance(model.input_shape[0], int) else _BATCH
+        self.batch_size = 1 if isinstance(model.input_shape[0], int) else _BATCH_SIZE
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
         """Return the embeddings of aligned faces; see `facebank.vision.embedding.Embedder.embed`."""
         batches = [
-            self._model.get_feat([_bgr(crop) for crop in crops[start : start + self.batch]])
-            for start in range(0, len(crops), self.batch)
+            self._model.get_feat([_bgr(crop) for crop in crops[start : start + self.batch_size]])
+            for start in range(0, len(crops), self.batch_size)
         ]
         return normalized(np.concatenate(batches)) if batches else np.empty((0, self.dimension), dtype=np.float32)
 

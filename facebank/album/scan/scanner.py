@@ -181,7 +181,7 @@ class PhotoScanner:
             yield from self.scan(retries)
 
     def _results(self, files: Iterable[FileTask]) -> Iterator[ScannedFile]:
-        pending, size = iter(files), self._analyzer.embedder.batch
+        pending, size = iter(files), self._analyzer.embedder.batch_size
         tasks = iter(lambda: list(islice(pending, size)), [])
         for results in map_parallel(self._analyze, tasks, self._workers):
             yield from results

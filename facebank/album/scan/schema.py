@@ -175,8 +175,8 @@ SCAN_FILE = SqliteKind(
     format_error=ScanFormatError,
     version_error=ScanFormatError,
     busy_error=ScanBusyError,
-    missing_advice="'facebank scan DIR' makes it",
-    empty_advice="'facebank scan DIR' fills it",
+    missing_advice="create it with 'facebank scan DIR'",
+    empty_advice="scan photos into it with 'facebank scan DIR'",
     other_file_advice="name another file",
     repair_advice="remove it and scan again",
 )

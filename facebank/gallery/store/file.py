@@ -64,8 +64,8 @@ GALLERY_FILE = SqliteKind(
     format_error=GalleryFormatError,
     version_error=GalleryVersionError,
     busy_error=GalleryBusyError,
-    missing_advice="'facebank enroll' creates it",
-    empty_advice="'facebank enroll' puts people into it",
+    missing_advice="create it with 'facebank enroll'",
+    empty_advice="enroll people with 'facebank enroll'",
     other_file_advice="name another file with --gallery",
     repair_advice="repair it with 'facebank people check --repair', or restore a backup",
 )
