@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, lfw_faces, read_people
 from benchmarks.verification import people_with_pairs, verification
+from facebank.errors import DatasetError
 from facebank.packs import load_pack
 
 if TYPE_CHECKING:
@@ -47,11 +48,18 @@ def simulate_galleries(
 ) -> GalleryFigures:
     """Return the rates of galleries of `size` random people.
 
-    Searches for another photo of each person, and for one photo of every other person.
+    Searches for another photo of each person, and for one photo of every other person. Raises `DatasetError` if there
+    are not enough people with `photos_each` + 1 photos, or no stranger remains.
     """
     random = np.random.default_rng(20_240_501)
     thresholds = np.array(THRESHOLDS)
     counts = np.bincount(people)
+    eligible = int((counts > photos_each).sum())
+    if eligible < size or len(counts) == size:
+        raise DatasetError(
+            f"{size} people with {photos_each + 1} photos or more and a stranger are needed, but the data has "
+            f"{eligible} such people of {len(counts)}: use all of LFW"
+        )
     fpir, fnir = [], []
     for _ in range(REPETITIONS):
         order = random.permutation(len(counts))
