@@ -39,7 +39,7 @@ _DATA = Annotated[
     Path,
     typer.Argument(metavar="DATA", help="Photos of known people: a folder or a file, see below.", show_default=False),
 ]
-_COMMON: dict[str, tuple[Any, Any]] = {
+_COMMON_OPTIONS: dict[str, tuple[Any, Any]] = {
     "out": (
         Annotated[
             Path | None,
@@ -66,17 +66,17 @@ _COMMON: dict[str, tuple[Any, Any]] = {
 }
 """Annotations and defaults of the options of every protocol; ``--scores`` only for protocols with scores."""
 
-_LISTS: dict[Any, Any] = {Sequence[int]: list[int], Sequence[str]: list[str]}
+_LIST_TYPES: dict[Any, Any] = {Sequence[int]: list[int], Sequence[str]: list[str]}
 
 
 class _BenchGroup(HelpGroup):
-    """The group of benchmarks, which imports a protocol only when its command is needed."""
+    """The group of benchmarks, which imports a protocol when its command is run or described."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        registered = self.commands
-        self.commands = Commands([*PROTOCOLS, *registered], _protocol_command)
-        self.commands.update(registered)
+        other_commands = self.commands
+        self.commands = Commands([*PROTOCOLS, *other_commands], _protocol_command)
+        self.commands.update(other_commands)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # click's signature
         """Return the names in help order."""
@@ -121,20 +121,21 @@ def _protocol_command(name: str) -> Any:
     """Return the command of a protocol."""
     protocol = load_protocol(name)
     parameters = {"ctx": (typer.Context, inspect.Parameter.empty), "data": (_DATA, inspect.Parameter.empty)}
-    parameters |= {name: _parameter(*option) for name, option in protocol.options().items()}
-    parameters |= {name: option for name, option in _COMMON.items() if name != "scores" or protocol.has_scores}
+    parameters |= {key: _parameter(*option) for key, option in protocol.options().items()}
+    parameters |= {key: option for key, option in _COMMON_OPTIONS.items() if key != "scores" or protocol.has_scores}
 
     def command(**values: Any) -> int:
-        ctx, data, common = values.pop("ctx"), values.pop("data"), {name: values.pop(name, False) for name in _COMMON}
+        ctx, data = values.pop("ctx"), values.pop("data")
+        common = {key: values.pop(key, False) for key in _COMMON_OPTIONS}
         return _run(ctx, protocol, data, values, **common)
 
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads it
         [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-            for name, (annotation, default) in parameters.items()
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+            for key, (annotation, default) in parameters.items()
         ]
     )
-    command.__annotations__ = {name: annotation for name, (annotation, _) in parameters.items()}
+    command.__annotations__ = {key: annotation for key, (annotation, _) in parameters.items()}
     app = CommandApp()
     app.command(name, help=protocol.help, epilog=_epilog(*protocol.examples))(command)
     return typer.main.get_group(app).commands[name]
@@ -142,7 +143,7 @@ def _protocol_command(name: str) -> Any:
 
 def _parameter(annotation: Any, option: Option, default: Any) -> tuple[Any, Any]:
     """Return a protocol's option as an annotation and a default for Typer."""
-    list_type = next((_LISTS[part] for part in (annotation, *get_args(annotation)) if part in _LISTS), None)
+    list_type = next((_LIST_TYPES[part] for part in (annotation, *get_args(annotation)) if part in _LIST_TYPES), None)
     if list_type is not None:
         annotation, default = list_type | None, None
     shows_default = list_type is None and default is not inspect.Parameter.empty
@@ -190,11 +191,11 @@ def _run(
     if as_json:
         write_json(json.loads(written.json.read_text(encoding="utf-8")))
     else:
-        _print(report, written)
+        _print_report(report, written)
     return _exit_code(report)
 
 
-def _print(report: Report, written: WrittenReport) -> None:
+def _print_report(report: Report, written: WrittenReport) -> None:
     from facebank.evaluation.report import figure_tables
 
     for sentence in report.summary:
@@ -208,11 +209,11 @@ def _print(report: Report, written: WrittenReport) -> None:
 
 
 def _exit_code(report: Report) -> int:
-    """Report left-out input and return the exit code; a face that was not found is a result, not a failure."""
+    """Return the exit code, after a message about left-out input; a face that was not found is a result, no failure."""
     from facebank.evaluation.faces import NO_FACE
 
-    unused = [failure for failure in report.failures if failure.reason != NO_FACE]
-    if unused:
-        count, example = f"{pluralize(len(unused), 'item')} left out", f"{unused[0].entry} ({unused[0].reason})"
-        say(f"{count}: {example}" if len(unused) == 1 else f"{count}, such as {example}; the report lists all")
-    return SOME_FAILED if unused or report.failed_checks else 0
+    left_out = [failure for failure in report.failures if failure.reason != NO_FACE]
+    if left_out:
+        count, example = f"{pluralize(len(left_out), 'item')} left out", f"{left_out[0].entry} ({left_out[0].reason})"
+        say(f"{count}: {example}" if len(left_out) == 1 else f"{count}, such as {example}; the report lists all")
+    return SOME_FAILED if left_out or report.failed_checks else 0

@@ -128,7 +128,7 @@ class Album:
             return self._scan_file
 
     def make_own(self) -> None:
-        """Remember this scan as the gallery's album, as ``facebank album open`` does.
+        """Record this scan as the gallery's album, as ``facebank album open`` does.
 
         Raises
         ------
@@ -737,7 +737,7 @@ class Album:
             Whether to refuse a group some of whose faces are samples already. If several threads name a group of one
             album, one of them succeeds.
         key
-            The expected `Group.key`, which detects that faces were grouped again; None to trust the number.
+            The expected `Group.key`, which detects that faces were grouped again; None to accept the number unchecked.
         excluded_ids
             Ids in the scan of faces to leave out.
         progress

@@ -332,7 +332,7 @@ def _current_ids(gallery: Gallery, sample_id: int, key: FaceKey, owner: str | No
 
 
 def _forget_strangers(gallery: Gallery, strangers: Iterable[tuple[int, FaceKey]]) -> bool:
-    """Forget strangers by number, or by face if they were restored under other numbers; return whether any existed."""
+    """Remove strangers by number, or by face if they were restored under other numbers; return whether any existed."""
     is_changed = False
     for stranger_id, key in strangers:
         present = gallery.stranger_faces()

@@ -66,7 +66,7 @@ class Questions:
         self._lock = Lock()
 
     def forget(self) -> None:
-        """Forget which questions were answered, after faces were grouped again or an answer was undone."""
+        """Clear the answered questions, after faces were grouped again or an answer was undone."""
         with self._lock:
             self._settled.clear()
             self._closed.clear()

@@ -74,7 +74,7 @@ class Diagnosis:
 
 
 def examine(gallery: Path | None = None, pack: str | None = None, device: str = "auto") -> Diagnosis:
-    """Examine the installation; a section that fails has a finding with the error.
+    """Return the findings about the installation; a section that fails has a finding with the error.
 
     `gallery` is the path of the gallery (None: the default one), `pack` the pack in use (None: the embedded one), and
     `device` (``auto``, ``cpu`` or ``cuda``) the device that runs a small test network.
@@ -132,7 +132,7 @@ def examine_imports(installed: InstalledDistributions) -> tuple[InstallationFind
 
 
 def examine_packs(pack: str | None) -> tuple[InstallationFinding, ...]:
-    """Verify the files of all installed packs and of the pack in use by their hashes."""
+    """Return the findings about the files of all installed packs and of the pack in use, verified by their hashes."""
     from facebank.packs import list_packs, verify_pack
 
     try:
@@ -146,7 +146,7 @@ def examine_packs(pack: str | None) -> tuple[InstallationFinding, ...]:
 
 
 def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[InstallationFinding, ...]:
-    """Check whether the gallery is readable and belongs to the pack in use."""
+    """Return the findings about the gallery: whether it is readable and belongs to the pack in use."""
     from facebank.gallery import default_gallery_path, inspect_gallery
 
     path = gallery or default_gallery_path()
@@ -155,7 +155,7 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Installatio
     if not health.exists:
         return (InstallationFinding("Gallery", f"{label}: does not exist yet; created by the first enrollment"),)
     findings = [_gallery_problem(label, problem) for problem in health.problems]
-    if health.people is not None:
+    if health.people is not None and health.samples is not None:
         counts = f"{pluralize(health.people, 'person', 'people')}, {pluralize(health.samples, 'sample')}"
         findings.append(InstallationFinding("Gallery", f"{label}: {counts}, {health.journal_mode} journal"))
         findings.append(_gallery_pack_finding(path, health.pack_name, health.pack_digest, pack))
@@ -166,7 +166,7 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Installatio
 
 
 def examine_folders(gallery: Path | None) -> tuple[InstallationFinding, ...]:
-    """Check whether cache, pack folder, calibration folder, gallery and scan are writable."""
+    """Return the findings about cache, pack folder, calibration folder, gallery and scan: whether they are writable."""
     from facebank.gallery import default_gallery_path
 
     path = default_gallery_path() if gallery is None else gallery

@@ -258,7 +258,7 @@ class Roles:
 
 
 def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, random: np.random.Generator) -> Roles:
-    """Draw the photos to enroll and to search for.
+    """Return randomly drawn photos to enroll and to search for.
 
     People with more than `photos` photos with a face may be enrolled; the others are strangers. At most `mated` and
     `strangers` photos are searched for, taken from people in turns; at most ``mated // 2`` people are enrolled, to

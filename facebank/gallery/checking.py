@@ -71,7 +71,7 @@ class GalleryCheck:
 
 
 def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> GalleryCheck:
-    """Check a whole gallery without changing it; `progress` advances with each table.
+    """Return the damage in a whole gallery, without changing it; `progress` advances with each table.
 
     Raises `GalleryNotFoundError` (missing), `GalleryFormatError` (not a gallery), `GalleryBusyError` (in use),
     `GalleryVersionError` (written by a newer facebank) or `StorageError` (unreadable).

@@ -1,7 +1,7 @@
 """Mirrors: copies of a gallery's embeddings on search servers, recorded in the gallery's settings.
 
-A mirror holds the embeddings of one revision of the gallery. Each update gives it a new token, which is None during the
-update: if the token is unchanged after a search, the search saw that revision.
+A mirror holds the embeddings of one revision of the gallery. Each update sets a new token, which is None during the
+update: if the token is unchanged after a search, the search used that revision.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def records_in(connection: sqlite3.Connection) -> dict[str, MirrorRecord]:
 def keep_record(connection: sqlite3.Connection, record: MirrorRecord) -> None:
     """Store a record; removals after its revision stay pending.
 
-    Raises `UsageError` if the gallery has too many mirrors: one must not be forgotten while it holds embeddings.
+    Raises `UsageError` if the gallery has too many mirrors: a mirror that holds embeddings must stay recorded.
     """
     records = records_in(connection)
     previous = records.pop(record.address, None)

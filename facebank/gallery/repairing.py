@@ -256,7 +256,7 @@ class _Salvage:
 def _salvage(
     path: Path, backup: Path, target: sqlite3.Connection, progress: Progress
 ) -> tuple[int, list[str], list[Damage]]:
-    """Fill a new gallery with the intact rows of a damaged one; raises `GalleryFormatError` if too little is intact."""
+    """Write the intact rows of a damaged gallery to a new one; raises `GalleryFormatError` if too little is intact."""
     with closing(connect(backup, busy_timeout=_BUSY_TIMEOUT)) as old:
         if _version(old, path) < SEALS_SINCE:
             raise GalleryFormatError(

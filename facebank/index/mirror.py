@@ -1,6 +1,6 @@
 """Mirror of a gallery's vectors on a vector store, which finds candidates for the search.
 
-The local index holds the vectors' owners and ranks the candidates, so that answers do not depend on the store. The
+The local index holds the vectors' owners and ranks the candidates, so that results do not depend on the store. The
 mirror is brought up to the gallery's revision before a search. Writers hold a lock file beside the gallery. A writer
 removes the token from the gallery's record of the mirror, changes the store, and writes a new token to both. So a
 reader that finds the same token in the record before and after a search has searched that token's vectors.
@@ -143,7 +143,7 @@ class GalleryMirror:
 
         Raises as `open_index` does.
         """
-        if gallery.in_transaction:  # a change by another process would go unnoticed
+        if gallery.in_transaction:  # a change by another process would not be detected
             return None
         store, record = self._open_store(), gallery.mirror_record(self.address)
         rows = self._rows_if_current(gallery, store, local, record)
@@ -152,7 +152,7 @@ class GalleryMirror:
         if gallery.read_only:
             raise UsageError(
                 f"{self.address} is outdated, and {printable(str(gallery.path))} is read-only: run the command once "
-                "where the gallery can be written"
+                "with write access to the gallery"
             )
         with self._update_lock(gallery):
             record = gallery.mirror_record(self.address)
@@ -277,9 +277,9 @@ class GalleryMirror:
     def fall_back(self, error: ServiceError) -> None:
         """Warn once that the search is local; raises `UnreachableError` if there is no fallback."""
         if not self._fallback:
-            raise UnreachableError(f"{error}; --fallback local searches on this machine meanwhile") from error
+            raise UnreachableError(f"{error}; use --fallback local to search on this machine meanwhile") from error
         if not self._is_warned:
-            _log.warning("%s; this machine searches instead", error)
+            _log.warning("%s; searching on this machine instead", error)
             self._is_warned = True
 
     @contextmanager
@@ -350,23 +350,23 @@ class _MirrorSearches:
         """Raise `ReadAgainError` if the gallery's record, or the store's token or number of vectors has changed."""
         record = self._gallery.mirror_record(self._record.address)
         token = None if record is None else record.token
-        if self._gallery.in_transaction:  # the record is as old as the transaction
+        if self._gallery.in_transaction:  # the record is that from the start of the transaction
             token = self._store.token()
-        elif token == self._record.token:  # a copy of the gallery has its own record, and a server its own backups
+        elif token == self._record.token:  # a copy of the gallery may have updated the store, or a backup replaced it
             token = self._store.token(self._record.written)
         if token != self._record.token or not self._has_all_vectors():
             self.is_outdated = True
             raise ReadAgainError("another process has just updated this gallery's mirror: try again")
 
     def _has_all_vectors(self) -> bool:
-        """Return False if the store has another number of vectors; counts them only now and then."""
+        """Return whether the store has the recorded number of vectors; counts them at most every ten seconds."""
         if time.monotonic() - self._counted < _SECONDS_BETWEEN_COUNTS:
             return True
         self._counted = time.monotonic()
         return self._store.count(self._record.written) == len(self._rows.keys)
 
     def _handle_failure(self, error: ServiceError) -> None:
-        """Handle the error of a search: raises it unless the search can fall back to the local index."""
+        """Raise the error of a search, unless it can fall back to the local index."""
         self.is_outdated = True
         message = f"{self._mirror.address}: {error}"
         if isinstance(error, BadAnswerError):

@@ -1,4 +1,4 @@
-"""The rows of a gallery's mirror: which a vector store should hold and which it holds, by key and digest.
+"""Rows of a gallery's mirror, by key and digest: those that a vector store holds, and those that it should hold.
 
 A person's only sample also serves as the prototype if their distance is less than `MAX_DEVIATION`; otherwise both are
 mirrored.
@@ -49,14 +49,14 @@ class StoredRows(NamedTuple):
 
     @classmethod
     def empty(cls) -> StoredRows:
-        """Return no rows."""
+        """Return an instance without rows."""
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
-    def compare(self, wanted: StoredRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return masks of the rows here that must be deleted, and of the wanted rows that must be added."""
-        is_mirrored = np.isin(self.keys, wanted.keys, assume_unique=True)
-        is_known = np.isin(wanted.keys, self.keys, assume_unique=True)
-        is_same = self.digests[is_mirrored] == wanted.digests[is_known]
+    def compare(self, target: StoredRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return masks of the rows to delete, and of the `target` rows to add."""
+        is_mirrored = np.isin(self.keys, target.keys, assume_unique=True)
+        is_known = np.isin(target.keys, self.keys, assume_unique=True)
+        is_same = self.digests[is_mirrored] == target.digests[is_known]
         removed, added = ~is_mirrored, ~is_known
         removed[np.flatnonzero(is_mirrored)[~is_same]] = True
         added[np.flatnonzero(is_known)[~is_same]] = True
@@ -89,10 +89,10 @@ class MirroredRows:
         """Return the keys and digests."""
         return StoredRows(self.keys, self.digests)
 
-    def add_to(self, store: VectorStore, is_wanted: NDArray[np.bool_]) -> None:
+    def add_to(self, store: VectorStore, mask: NDArray[np.bool_]) -> None:
         """Add the rows chosen by a mask ``(N,)`` to a store, in blocks."""
         for group in VectorGroup:
-            rows = np.flatnonzero(is_wanted & (self.keys % len(VectorGroup) == group))
+            rows = np.flatnonzero(mask & (self.keys % len(VectorGroup) == group))
             rows = rows[np.argsort(self.positions[rows], kind="stable")]  # reads the index file sequentially
             for start in range(0, len(rows), _ROWS_PER_BLOCK):
                 batch = rows[start : start + _ROWS_PER_BLOCK]
@@ -104,16 +104,16 @@ def rows_to_mirror(sample_ids: NDArray[np.int64], index: GalleryIndex) -> Mirror
     """Return the rows that a store should hold of an index with people; sample ids are in the index's order."""
     people = index.people
     assert people is not None  # noqa: S101 - checked by the caller
-    is_only = people.counts == 1
+    is_single = people.counts == 1
     digests = np.empty(people.count, np.int64)
     for rows in _blocks(people.count):
         vectors = people.vectors(rows)
         digests[rows] = _digests(vectors)
-        is_odd = np.abs(lengths(vectors) - 1.0) > _MAX_NORM_ERROR
-        is_only[people.owners(rows[is_odd])] = False
+        is_unnormalized = np.abs(lengths(vectors) - 1.0) > _MAX_NORM_ERROR
+        is_single[people.owners(rows[is_unnormalized])] = False
     owners = people.owners(np.arange(people.count))
-    groups = np.where(is_only[owners], VectorGroup.SINGLE, VectorGroup.SEVERAL)
-    several = np.flatnonzero(~is_only)
+    groups = np.where(is_single[owners], VectorGroup.SINGLE, VectorGroup.SEVERAL)
+    several = np.flatnonzero(~is_single)
     parts = [
         (sample_ids * len(VectorGroup) + groups, digests, np.arange(people.count)),
         (
@@ -188,7 +188,7 @@ def cache_rows(gallery: Gallery, record: MirrorRecord, rows: StoredRows) -> None
 
 @contextmanager
 def _publish(gallery: Gallery, record: MirrorRecord) -> Iterator[None]:
-    """Lock the gallery while a file gets its name, so that no person is forgotten meanwhile.
+    """Lock the gallery while a file is moved into place, so that nobody is removed meanwhile.
 
     Raises `ReadAgainError` if the gallery has changed.
     """

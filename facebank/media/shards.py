@@ -49,7 +49,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a shard such as ``3/16``; raises `UsageError` if invalid."""
+        """Return the shard of a text such as ``3/16``; raises `UsageError` if invalid."""
         match = _SHARD.fullmatch(text)
         if match is None:
             raise _shard_error(text)

@@ -79,7 +79,10 @@ class CheckedConnections:
         return self._ended.is_set()
 
     def open(self, url: str, headers: dict[str, str]) -> HTTPResponse:
-        """Request an address; raises the errors of `urllib.request`, and `DownloadError` for a refused redirect."""
+        """Return the response of an address.
+
+        Raises `DownloadError` for a refused redirect, and the errors of `urllib.request`.
+        """
         if _is_private(urlsplit(url).hostname or ""):
             self._first_is_public = False
         opener = urllib.request.build_opener(_Redirects(self), _ConnectionHandler(self))

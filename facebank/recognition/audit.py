@@ -328,7 +328,7 @@ def audit_gallery(
     max_pairs: int = MAX_PAIRS,
     threshold: float | None = None,
 ) -> GalleryAudit:
-    """Find problems that impair recognition in a gallery; does not change it.
+    """Return the problems that impair recognition in a gallery; does not change it.
 
     Masked samples are not compared with others.
 

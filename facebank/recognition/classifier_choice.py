@@ -39,7 +39,7 @@ class ClassifierChoice:
 def choose_classifier(
     enrolled: EnrolledSamples, background: Background | None, classifiers: Sequence[str] = COMPARED
 ) -> ClassifierChoice:
-    """Choose a classifier for a gallery by cross-validation over its own samples.
+    """Return a classifier for a gallery, chosen by cross-validation over its own samples.
 
     Each sample of a person with `MIN_SAMPLES` or more is left out once, in `FOLDS` folds, and identified. One of
     `classifiers`, which include the default, replaces the default only if it is correct significantly more often

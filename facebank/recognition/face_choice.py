@@ -39,7 +39,7 @@ class SeveralFaces:
 
 
 def choose_faces(photos: Sequence[SeveralFaces], person_faces: FloatArray, threshold: float) -> list[FaceChoice]:
-    """Choose the person's face in photos with several faces; independent of the photos' order.
+    """Return the person's face in each photo with several faces; independent of the photos' order.
 
     Parameters
     ----------

@@ -136,7 +136,7 @@ class BirthDates:
 def identify_without_unborn(
     recognizer: Recognizer, faces: Sequence[Face], denied: Sequence[AbstractSet[int]], unborn: Mapping[int, str]
 ) -> list[Identity]:
-    """Identify the faces of one photo without the people born after it was taken.
+    """Return the identities of the faces of one photo without the people born after it was taken.
 
     A face that would be named as one of them stays unnamed with `Reason.BEFORE_BIRTH`, even if another person is
     similar enough: the date or the similarity is wrong, or it is a relative, which only a user can decide.

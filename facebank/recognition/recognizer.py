@@ -140,7 +140,7 @@ class Recognizer:
         self.others = 0 if cohort is None else cohort.others
 
     def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Identity]:
-        """Identify the faces of one photo, using each name at most once.
+        """Return the identities of the faces of one photo, with each name at most once.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class Recognizer:
         return self._decide_together(faces, ranking, stranger_similarities, [range(len(faces))])
 
     def identify_track(self, faces: Sequence[Face]) -> Identity:
-        """Identify one person from at least one face, such as those of a track in a video.
+        """Return the identity of one person from at least one face, such as those of a track in a video.
 
         Scores are averaged, weighted by the square of each face's quality. The average is treated as the score of a
         single photo, because frames of one track share light, pose and camera. Errors as for `identify`.
@@ -173,7 +173,7 @@ class Recognizer:
     def identify_tracks(
         self, tracks: Sequence[Sequence[Face]], together: Sequence[Sequence[int]] = ()
     ) -> list[Identity]:
-        """Identify people from several faces each; raises as `identify_track`.
+        """Return the identities of people from several faces each; raises as `identify_track`.
 
         Parameters
         ----------

@@ -172,7 +172,7 @@ class FaceSetComparison:
 
 
 def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, threshold: float) -> FaceSetComparison:
-    """Compare the faces offered for one person with the person's samples and with other people.
+    """Return a comparison of the faces offered for one person with the person's samples and with other people.
 
     Parameters
     ----------

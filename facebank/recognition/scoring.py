@@ -84,12 +84,12 @@ class LinearScorer:
         self._center = _check_center(center, weights.shape[1])
 
     def scores(self, probes: FloatArray) -> FloatArray:
-        """Score probes by their distance from each person's hyperplane."""
+        """Return the scores of probes by their distance from each person's hyperplane."""
         directions = directions_from(self._center, check_embeddings(probes, "probes", self._weights.shape[1]))
         return (_similarities(directions, self._weights) + self._biases).astype(np.float32)
 
     def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
-        """Score one probe for some people."""
+        """Return the scores of one probe for some people."""
         (direction,) = directions_from(self._center, probe[None])
         return (products(direction, self._weights[positions]) + self._biases[positions]).astype(np.float32)
 
@@ -110,13 +110,13 @@ class PrototypeScorer:
         self._penalties = None if penalties is None else penalties.astype(np.float64)
 
     def scores(self, probes: FloatArray) -> FloatArray:
-        """Score probes by their cosine with each person's prototype."""
+        """Return the scores of probes by their cosine with each person's prototype."""
         probes64 = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
         similarities = _similarities(probes64, self._index.prototypes).clip(-1.0, 1.0)
         return np.asarray(similarities if self._penalties is None else similarities - self._penalties, dtype=np.float32)
 
     def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
-        """Score one probe for some people."""
+        """Return the scores of one probe for some people."""
         similarities: NDArray[np.float64] = products(probe, self._index.prototypes_of(positions)).clip(-1.0, 1.0)
         penalties = 0.0 if self._penalties is None else self._penalties[positions]
         return np.asarray(similarities - penalties, dtype=np.float32)
@@ -149,7 +149,7 @@ class KnnScorer:
         self._temperature = temperature
 
     def scores(self, probes: FloatArray) -> FloatArray:
-        """Score probes by each person's nearest samples."""
+        """Return the scores of probes by each person's nearest samples."""
         probes64 = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
         step = max(1, _MAX_BLOCK_SIZE // self._index.count)
         embeddings = self._index.vectors()
@@ -158,7 +158,7 @@ class KnnScorer:
         return np.concatenate([np.empty((0, len(self.people)), np.float32), *votes])
 
     def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
-        """Score one probe for some people."""
+        """Return the scores of one probe for some people."""
         embeddings, _, _ = self._index.samples_of(positions)
         (votes,) = self._votes(products(probe, embeddings)[None], self._index.counts[positions])
         return np.asarray(votes, dtype=np.float32)
@@ -229,7 +229,7 @@ class KernelScorer:
         self._center = _check_center(center, support.shape[1])
 
     def scores(self, probes: FloatArray) -> FloatArray:
-        """Score probes with each person's machine."""
+        """Return the scores of probes by each person's support vector machine."""
         directions = directions_from(self._center, check_embeddings(probes, "probes", self._support.shape[1]))
         step = max(1, _MAX_BLOCK_SIZE // max(1, len(self._support)))
         scores = np.empty((len(directions), len(self.people)), dtype=np.float32)
@@ -239,7 +239,7 @@ class KernelScorer:
         return scores
 
     def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
-        """Score one probe for some people."""
+        """Return the scores of one probe for some people."""
         directions = directions_from(self._center, probe[None])
         (kernel,) = rbf(directions, self._support, self._gamma)
         scores = np.einsum("ps,s->p", self._duals[positions], kernel) + self._biases[positions]

@@ -90,7 +90,7 @@ class Coefficients:
 
 
 def fit(classifier: str, enrolled: EnrolledSamples, background: Background | None = None) -> Coefficients:
-    """Fit a classifier of `FITTED`; deterministic.
+    """Return the coefficients of a fitted classifier of `FITTED`; deterministic.
 
     Without a background, people are only separated from one another.
 

@@ -38,7 +38,7 @@ _ROUTE_TARGETS = {  # documentation addresses, then home networks, which are rou
 
 
 def listen(options: ServiceOptions) -> socket.socket:
-    """Bind the address of a service; raises `ServiceError` if that fails."""
+    """Return a socket bound to the address of a service; raises `ServiceError` if that fails."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         listener = socket.create_server((options.host.strip("[]"), options.port), family=family, backlog=_BACKLOG)

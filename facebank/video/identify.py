@@ -139,7 +139,7 @@ def identify_video(
     plan: VideoPlan = DEFAULT_PLAN,
     progress: Progress = SILENT,
 ) -> VideoReport:
-    """Identify the people in a video, with the times of their appearances.
+    """Return the people in a video, with the times of their appearances.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def letterbox(pixels: RGBImage, width: int, height: int) -> tuple[RGBImage, floa
 
 
 def pad_to_multiple(images: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """Pad ``uint8`` images ``(n, h, w, 3)`` with black on the right and below, to multiples of `multiple`."""
+    """Return ``uint8`` images ``(n, h, w, 3)`` padded with black on the right and below, to multiples of `multiple`."""
     below, right = -images.shape[1] % multiple, -images.shape[2] % multiple
     if not (below or right):
         return images

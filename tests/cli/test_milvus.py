@@ -58,7 +58,7 @@ def test_an_unreachable_index_is_an_error_unless_the_machine_may_search(
     assert "very-secret" not in failed.err
     fallback = run("--index", UNREACHABLE, "--fallback", "local", "identify", speech, "--json")
     assert fallback.records == run("identify", speech, "--json").records
-    assert fallback.err.count("this machine searches instead") == 1
+    assert fallback.err.count("searching on this machine instead") == 1
     assert "--gone" in run("people", "unmirror", UNREACHABLE, code=2).err
     unmirrored = run("people", "unmirror", UNREACHABLE, "--gone")
     assert "is forgotten" in unmirrored.out

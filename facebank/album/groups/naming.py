@@ -107,7 +107,7 @@ def name_group(
     force
         Whether to enroll faces that are unlike the person's samples, or more similar to somebody else.
     key
-        The expected `Group.key`, which detects that faces were grouped again; None to trust the number.
+        The expected `Group.key`, which detects that faces were grouped again; None to accept the number unchecked.
     excluded_ids
         Ids in the scan of faces to leave out.
     progress

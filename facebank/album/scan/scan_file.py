@@ -243,7 +243,7 @@ class ScanFile:
         self.keep([file])
 
     def forget(self, paths: Iterable[str]) -> int:
-        """Forget files and photos without a remaining file, and return the number of those photos."""
+        """Remove files and photos without a remaining file from the scan, and return the number of those photos."""
         with self._tables.changing() as changed:
             removed = list(paths)
             for path in removed:
@@ -257,7 +257,7 @@ class ScanFile:
             self._tables.put_shards(join_shards(self._tables.shards(), rows), changed)
 
     def forget_shards(self, place: str) -> None:
-        """Forget that a folder and the folders inside it were scanned."""
+        """Remove the record that a folder and the folders inside it were scanned."""
         with self._tables.changing() as changed:
             kept = [row for row in self._tables.shards() if not is_inside(row.place, place)]
             self._tables.put_shards(kept, changed)
@@ -320,7 +320,7 @@ class ScanFile:
         return new
 
     def withdraw_apart(self, pairs: Iterable[tuple[int, int]]) -> int:
-        """Forget pairs as `tell_apart` returns them; return the number of those that were recorded."""
+        """Remove pairs as `tell_apart` returns them, and return the number of those that were recorded."""
         count = 0
         with self._tables.changing() as changed:
             for pair in pairs:

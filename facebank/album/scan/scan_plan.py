@@ -1,4 +1,4 @@
-"""Plans of scans: the files of folders and buckets to analyze, and those to forget."""
+"""Plans of scans: the files of folders and buckets to analyze, and those to remove."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FileTask: TypeAlias = tuple[str, FileStamp]
 
 @dataclass(frozen=True, slots=True)
 class ScanPlan:
-    """The files that a scan has to analyze or forget."""
+    """The files that a scan has to analyze or remove."""
 
     places: tuple[str, ...]  # the folders and files, absolute, and the addresses of buckets
     todo: tuple[FileTask, ...]  # new and changed files, and those that only other decoder versions failed to read
@@ -155,7 +155,7 @@ class _Folder:
 
     @classmethod
     def of(cls, root: str, within: NamedFolders | None, shard: Shard | None) -> Self:
-        """List a place; a missing one is empty, because another place exists."""
+        """Return the contents of a place; a missing one is empty, because another place exists."""
         try:
             contents = list_folder(root, within=within)
         except PhotoNotFoundError:
@@ -195,7 +195,7 @@ class _Bucket:
 
     @classmethod
     def of(cls, root: str, _: NamedFolders | None, shard: Shard | None) -> Self:
-        """List a place; raises `ServiceError` rather than return a part of it."""
+        """Return the contents of a place; raises `ServiceError` rather than return a part of them."""
         contents = list_bucket(root)
 
         def is_in_shard(url: str) -> bool:

@@ -73,7 +73,7 @@ def scan(
     backend: ScanBackend | None = None,
     progress: Progress = SILENT,
 ) -> ScanReport:
-    """Analyze new and changed photos, and forget those that are gone; an interrupted scan can be continued.
+    """Analyze new and changed photos, and remove those that are gone; an interrupted scan can be continued.
 
     Raises `StorageError` (the scan file cannot be written) or `ServiceError` (a bucket can no longer be read).
 

@@ -303,16 +303,16 @@ class ScanTables:
         changed["files"] += 1
 
     def drop_file(self, path: str, changed: Counter[str]) -> None:
-        """Forget a path; no-op if unknown."""
+        """Remove the row of a path; no-op if absent."""
         changed["files"] -= self.connection.execute("DELETE FROM files WHERE path = ?", (os.fsencode(path),)).rowcount
 
     def drop_photo(self, photo_id: int, changed: Counter[str]) -> None:
-        """Forget a photo and its faces, with their groups and pairs."""
+        """Remove a photo and its faces, with their groups and pairs."""
         for total, statement in _DROP_PHOTO.items():
             changed[total] -= self.connection.execute(statement, {"photo_id": photo_id}).rowcount
 
     def drop_orphans(self, changed: Counter[str]) -> int:
-        """Forget photos without a file; return their number."""
+        """Remove photos without a file, and return their number."""
         orphans = "SELECT id FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
         photo_ids = [photo_id for (photo_id,) in self.rows(orphans)]
         for photo_id in photo_ids:
@@ -349,7 +349,7 @@ class ScanTables:
         changed["tags"] += len(rows)
 
     def drop_tags(self, photo_paths: Iterable[str], changed: Counter[str]) -> None:
-        """Forget the names recorded for photos."""
+        """Remove the names recorded for photos."""
         for path in photo_paths:
             deleted = self.connection.execute("DELETE FROM tags WHERE photo = ?", (os.fsencode(path),))
             changed["tags"] -= deleted.rowcount

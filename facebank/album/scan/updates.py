@@ -102,7 +102,7 @@ def merge_scans(
 
 
 def forget_places(bank: GalleryAccess, path: Path, scan_file: ScanFile, places: Sequence[Path | str]) -> int:
-    """Forget the photos and videos of files and folders; return the number of files.
+    """Remove the photos and videos of files and folders from the scan, and return the number of files.
 
     Raises `PhotoNotFoundError` if one of the places was not scanned.
     """

@@ -167,7 +167,7 @@ class ScanVideos:
         return True
 
     def forget(self, paths: Iterable[str]) -> int:
-        """Forget videos with their tracks and pictures; return their number."""
+        """Remove videos with their tracks and pictures, and return their number."""
         with self._tables.changing() as changed:
             before = changed["videos"]
             for path in paths:

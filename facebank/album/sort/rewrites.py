@@ -51,8 +51,8 @@ class RewriteRecorder:
             if open_journal is not None:
                 open_journal.journal.close()
 
-    def remember_hashes(self, path: Path, content_hash: str) -> None:
-        """Remember the hashes of a photo and its sidecars before they are written.
+    def record_hashes(self, path: Path, content_hash: str) -> None:
+        """Keep the hashes of a photo and its sidecars in memory before they are written.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class RewriteRecorder:
             self._hashes_before = {str(path): content_hash, **sidecars}
 
     def record(self, paths: Iterable[str]) -> None:
-        """Record that files of the last photo passed to `remember_hashes` have been written."""
+        """Record that files of the last photo passed to `record_hashes` have been written."""
         for path in paths:
             open_journal = self._find_journal(Path(path))
             if open_journal is None:

@@ -55,7 +55,7 @@ def write_album_tags(
                 yield TaggedPhoto(photo.path, (), bucket_file_message(photo.path), ())
                 continue
             with uninterrupted():  # else a photo could be written and not recorded
-                recorder.remember_hashes(Path(photo.path), photo.content_hash)
+                recorder.record_hashes(Path(photo.path), photo.content_hash)
                 if not options.dry_run and any(face.person for face in photo.faces):
                     _note_place(bank, Path(photo.path), places, recorded)
                 tagged = tag_photo(photo, options, tags)

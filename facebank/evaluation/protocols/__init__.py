@@ -122,7 +122,7 @@ def protocol(
     examples: tuple[str, ...] = (),
     has_scores: bool = False,
 ) -> Callable[[Run], Run]:
-    """Register the decorated function as the protocol `name` of `PROTOCOLS`; parameters as in `Protocol`."""
+    """Return a decorator that adds a function as the protocol `name` to `PROTOCOLS`; parameters as in `Protocol`."""
 
     def register(run: Run) -> Run:
         _REGISTERED[name] = Protocol(name, run, open_data, details, examples or (f"{name} people/",), has_scores)

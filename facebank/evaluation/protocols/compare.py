@@ -74,7 +74,7 @@ def compare(
     photos: int = 3,
     searches: int = 1000,
 ) -> Report:
-    """Measure systems on the same data, and their differences from the first one, with intervals.
+    """Return the report of systems on the same data, and of their differences from the first one, with intervals.
 
     Parameters
     ----------
@@ -151,7 +151,10 @@ def compare_with(
         Sequence[str], Option("--with-classifier", "Classifier to compare with; may be repeated.", "KIND")
     ] = (),
 ) -> Report:
-    """Compare the bench's pack with other packs or classifiers; raises `UsageError` as `compare` does."""
+    """Return a report that compares the bench's pack with other packs or classifiers.
+
+    Raises `UsageError` as `compare` does.
+    """
     if classifiers and task is not Task.OPENSET:
         raise UsageError("classifiers are used in searches only; add --searches")
 

@@ -100,7 +100,7 @@ exposure = _stepwise(
 def pose(
     bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, people: int = PROBES, strangers: int = _EVERYBODY
 ) -> Report:
-    """Search for heads by frontality, in unaltered photos of enrolled people and of strangers.
+    """Return the report of searches for heads by frontality, in unaltered photos of enrolled people and of strangers.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ def run_experiment(
     video: Path | None = None,
     wrong_labels: frozenset[str] = frozenset(),
 ) -> Report:
-    """Run one of `EXPERIMENTS`.
+    """Return the report of one of `EXPERIMENTS`.
 
     Parameters
     ----------

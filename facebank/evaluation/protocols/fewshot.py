@@ -68,7 +68,7 @@ def fewshot(
     draws: int = 3,
     probes_each: int = 20,
 ) -> Report:
-    """Enroll few photos of each person and search for others, with several classifiers.
+    """Return the report of searches after enrolling few photos of each person, with several classifiers.
 
     If the dataset has splits, training photos are enrolled and test photos are searched for.
 

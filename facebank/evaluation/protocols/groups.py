@@ -74,7 +74,7 @@ def groups(
     draws: int = 20,
     fpir: Fpir = DEFAULT_FPIR,
 ) -> Report:
-    """Compare error rates of groups of people.
+    """Return a report that compares error rates of groups of people.
 
     Parameters
     ----------

@@ -182,7 +182,7 @@ class Grouping:
 
 
 def group_photos(dataset: Dataset, column: str, by: Path | None = None) -> Grouping:
-    """Group a dataset's photos by a column of the CSV table `by`, or by a trait of the photos if None.
+    """Return a dataset's photos grouped by a column of the CSV table `by`, or by a trait of the photos if None.
 
     Besides that column, the table needs ``person`` or ``photo`` (names as in reports). Raises `DatasetError` if the
     column is missing, there are fewer than 2 or more than 20 groups, or the table is invalid.

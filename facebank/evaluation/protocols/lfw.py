@@ -72,7 +72,7 @@ class Folds:
 def decide_folds(
     comparisons: Comparisons, folds: NDArray[np.int64], thresholds: NDArray[np.float64] = THRESHOLDS
 ) -> Folds:
-    """Decide the pairs of each fold with the threshold that is best on all other folds.
+    """Return the decisions about the pairs of each fold, with the threshold that is best on all other folds.
 
     Of equally good thresholds, the highest is used. A pair matches above the threshold; a pair that could not be
     compared is wrong.
@@ -129,7 +129,7 @@ def _open(
     has_scores=True,
 )
 def lfw(bench: Bench, dataset: Dataset, errata: Errata | None = None) -> Report:
-    """Run View 2 of LFW, or the same protocol on any pairs in folds.
+    """Return the report of View 2 of LFW, or of the same protocol on any pairs in folds.
 
     Parameters
     ----------

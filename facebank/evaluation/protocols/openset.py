@@ -114,7 +114,7 @@ def openset(
     probes_each: int = 1000,
     strangers: int = 1500,
 ) -> Report:
-    """Search for enrolled people and strangers.
+    """Return the report of searches for enrolled people and strangers.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     details="Checks with shuffled labels, planted copies of photos, and drawn shapes.",
 )
 def sanity(bench: Bench, dataset: Dataset) -> Report:
-    """Run all checks that the dataset is large enough for.
+    """Return the report of all checks that the dataset is large enough for.
 
     Parameters
     ----------

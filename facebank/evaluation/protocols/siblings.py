@@ -78,7 +78,7 @@ def siblings(
     draws: int = 5,
     fpir: Fpir = DEFAULT_FPIR,
 ) -> Report:
-    """Measure the confusion of siblings.
+    """Return the report of the confusion of siblings.
 
     Parameters
     ----------

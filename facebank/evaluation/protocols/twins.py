@@ -82,7 +82,7 @@ def twins(
     shots: Sequence[int] = SHOTS,
     draws: int = 10,
 ) -> Report:
-    """Measure the confusion of people who look alike.
+    """Return the report of the confusion of people who look alike.
 
     Parameters
     ----------

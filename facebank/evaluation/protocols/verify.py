@@ -35,7 +35,7 @@ from facebank.evaluation.verification import (
     has_scores=True,
 )
 def verify(bench: Bench, dataset: Dataset) -> Report:
-    """Compare pairs of photos; raises `DatasetError` without mated or without non-mated pairs."""
+    """Return the report of compared pairs; raises `DatasetError` without mated or without non-mated pairs."""
     compared = ComparedPairs.of(bench, dataset)
     figures = {
         **operating_figures(compared.comparisons, compared.threshold),

@@ -89,7 +89,7 @@ class Picture:
 
 
 def draw(item: Curves | Matrix | Histogram) -> Picture:
-    """Draw an item of a report as SVG, or as PNG if the SVG exceeds 300,000 bytes."""
+    """Return an item of a report drawn as SVG, or as PNG if the SVG exceeds 300,000 bytes."""
     with plot_style():
         match item:
             case Curves():
@@ -176,7 +176,7 @@ def _place_legend(figure: Figure, handles: list[Any], labels: list[str]) -> None
 
 
 def draw_curves(curves: Curves) -> Figure:
-    """Draw lines with their bands and markers, and the legend below."""
+    """Return a plot of lines with their bands and markers, and the legend below."""
     entries = len(curves.lines) + len(curves.markers)
     figure = _new_figure(_WIDTH, _HEIGHT + _LEGEND_ROW * entries)
     axes = figure.add_subplot()
@@ -337,7 +337,7 @@ def _linear_limits(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def draw_histogram(histogram: Histogram) -> Figure:
-    """Draw each group as fractions of its own size, which keeps small groups visible next to large ones."""
+    """Return a plot of each group as fractions of its own size, which keeps small groups visible next to large ones."""
     figure = _new_figure(7.2, 4.0 + 0.2 * len(histogram.groups))
     axes = figure.add_subplot()
     axes.set_xlabel(_label(histogram.x_label, 80))
@@ -358,7 +358,7 @@ def draw_histogram(histogram: Histogram) -> Figure:
 
 
 def draw_matrix(matrix: Matrix) -> Figure:
-    """Draw a confusion matrix shaded by fraction of the row, or its most frequent confusions if it is large."""
+    """Return a confusion matrix shaded by fraction of the row, or a plot of its most frequent confusions if large."""
     if max(matrix.counts.shape) > _MAX_CELLS or not matrix.counts.size:
         return _draw_confusions(matrix)
     from matplotlib.colors import PowerNorm

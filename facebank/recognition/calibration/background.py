@@ -97,7 +97,7 @@ class Background:
         )
 
     def draw(self, count: int, seed: int = 0) -> FloatArray:
-        """Draw L2-normalized embeddings of random people, ``float32`` of shape ``(count, D)``."""
+        """Return L2-normalized embeddings of random people, ``float32`` of shape ``(count, D)``."""
         variances, axes = np.linalg.eigh(self.covariance.astype(np.float64))
         deviations = np.sqrt(np.maximum(variances, 0.0))
         normal = np.random.default_rng(seed).standard_normal((count, self.dimension))

@@ -135,7 +135,7 @@ def simulate(
     correction: Correction = NO_CORRECTION,
     others: Identities | None = None,
 ) -> SimulatedSearches:
-    """Enroll random people and search for them and for strangers; raises `UsageError` for too few people.
+    """Return the searches for random enrolled people and for strangers; raises `UsageError` for too few people.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ class UndoableAnswer:
     request_key: tuple[str, ...]  # the request
     words: str  # such as ``Not Ada``
     face_count: int
-    gallery_state: tuple[int, int]  # revisions of the gallery and of its denials after the answer was learned
+    gallery_state: tuple[int, int]  # revisions of the gallery and of its denials after the answer was applied
 
     @property
     def label(self) -> str:
@@ -199,7 +199,7 @@ class PageMemory:
         Parameters
         ----------
         answer, photos
-            The learned answer, and the content hashes of its photos.
+            The applied answer, and the content hashes of its photos.
         caller, request_key
             The caller and the request, for `repeated_answer`.
         words, face_count

@@ -113,7 +113,7 @@ async def explanation_map(
 async def answer(
     caller: TeachCaller, memory: MemoryDep, content_hash: ContentHash, body: FaceAnswer
 ) -> dict[str, object]:
-    """Learn a user's answer about a face."""
+    """Apply a user's answer about a face."""
     return await memory.service.photos.run(_record_answer, memory, caller, content_hash, body)
 
 

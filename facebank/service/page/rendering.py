@@ -89,7 +89,7 @@ def _sign_in_url(request: Request) -> str:
 
 
 def page(template: str, caller: Caller | None, *, status: int = 200, **values: object) -> HTMLResponse:
-    """Render a template as an HTML response.
+    """Return the HTML response of a template.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Page of questions "Who is this?"; each answer is learned before the next question."""
+"""Page of questions "Who is this?"; each answer is applied before the next question."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def faces(_: ReadCaller, memory: MemoryDep, body: QuestionKey) -> dict[str
 
 @router.post("/answers")
 async def answer(caller: TeachCaller, memory: MemoryDep, body: AnswerBody) -> dict[str, object]:
-    """Learn an answer, and return the next question."""
+    """Apply an answer, and return the next question."""
     return await memory.service.photos.run(_record_answer, memory, caller, body)
 
 
@@ -139,7 +139,7 @@ def _apply_answer(memory: PageMemory, caller: Caller, body: AnswerBody) -> tuple
                 memory.service.album, memory.service.bank.gallery, answer, question.group_number, excluded
             )
         except Exception:
-            take_back(memory.service.bank, answer, memory.service.album)  # learn and exclude, or neither
+            take_back(memory.service.bank, answer, memory.service.album)  # apply and exclude, or neither
             raise
     if body.answer != "no":
         memory.questions.settle(body.key)

@@ -51,7 +51,7 @@ MIN_OFFERED = 0.01  # minimum probability of an offered candidate
 
 
 def scan_words(done: int, total: int | None, seconds_left: float | None) -> str:
-    """Describe the progress of a scan, with the remaining time if known."""
+    """Return the progress of a scan in words, with the remaining time if known."""
     if total is None:
         return "Looking for new photos…"
     text = f"Looking through your photos: {done:,} of {total:,}"
@@ -68,7 +68,7 @@ def round_up_time(seconds: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """Translate a message of the library for users of the page.
+    """Return a message of the library in the words of the page.
 
     Removes advice about options and commands, which are buttons on the page, and numbers for programs.
     """
@@ -80,7 +80,7 @@ def sentence(text: str) -> str:
 
 
 def normalize_date(text: str) -> str:
-    """Normalize a typed, possibly partial date: ``2014/3`` becomes ``2014-03``."""
+    """Return a typed, possibly partial date in normal form, such as ``2014-03`` for ``2014/3``."""
     match = _DATE.fullmatch(text.strip())
     if match is None:
         return text.strip()  # rejected by the gallery with a reason
@@ -93,7 +93,7 @@ def is_offered(candidate: Candidate) -> bool:
 
 
 def percent(probability: float | None) -> str:
-    """Format a probability as a percentage, never as certain; empty for None."""
+    """Return a probability as a percentage, never as certain; empty for None."""
     if probability is None:
         return ""
     if probability >= 0.995:
@@ -102,7 +102,7 @@ def percent(probability: float | None) -> str:
 
 
 def likelihood(probability: float | None) -> str:
-    """Format a probability in words and as a percentage: ``very likely (97 %)``; empty for None."""
+    """Return a probability in words and as a percentage, such as ``very likely (97 %)``; empty for None."""
     if probability is None:
         return ""
     word = next(word for minimum, word in _LIKELIHOODS if probability >= minimum)
@@ -110,7 +110,7 @@ def likelihood(probability: float | None) -> str:
 
 
 def answer_words(kind: str, person: str | None) -> str:
-    """Describe a user's answer about faces: ``Ada``, ``Not Ada`` or ``Nobody you know``.
+    """Return a user's answer about faces in words: ``Ada``, ``Not Ada`` or ``Nobody you know``.
 
     `kind` is ``name``, ``not`` (also ``no``) or ``nobody``; `person` is the person named or denied.
     """
@@ -120,7 +120,7 @@ def answer_words(kind: str, person: str | None) -> str:
 
 
 def headline(face: Face) -> str:
-    """Describe the identity of a face in a few words; hedged for a face similar to a stranger's."""
+    """Return the identity of a face in a few words; hedged for a face similar to a stranger's."""
     likeliest = face.candidates[0].person if face.candidates else None
     if face.decision is Decision.KNOWN and face.person is not None:
         return face.person
@@ -132,7 +132,7 @@ def headline(face: Face) -> str:
 
 
 def explanation(face: Face, denied: Sequence[str] = ()) -> str:
-    """Explain a decision in one sentence, after the people denied for the face."""
+    """Return the reason of a decision in one sentence, after the people denied for the face."""
     names = [candidate.person for candidate in face.candidates]
     reason = face.reason or Reason.BELOW_THRESHOLD
     first, second = [*names, "somebody", "somebody else"][:2]
