@@ -26,7 +26,7 @@ from benchmarks.synthetic import synthetic_face, synthetic_file, synthetic_path
 from facebank.album.scan.rows import ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.gallery import PackIdentity
-from facebank.media import Shard
+from facebank.media.shards import Shard
 
 SHARDS = tuple(Shard(number, 3) for number in (1, 2, 3))
 PACK = PackIdentity("synthetic", "ab" * 32, 128)

@@ -31,7 +31,7 @@ from facebank.album.scan.parquet_shards import ParquetShard, ShardHeader, write_
 from facebank.album.scan.parquet_source import shards_in
 from facebank.album.scan.rows import ShardRow
 from facebank.album.scan.scan_file import ScannedFile
-from facebank.media import Shard
+from facebank.media.shards import Shard
 
 SHARDS = 16
 STEPS_ON_BOTH = ("to_arrow", "find", "cluster")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from facebank.album.scan.scan_plan import ScanPlan
     from facebank.album.scan.scanner import ScanReport
     from facebank.album.scan.videos import ScannedVideo
-    from facebank.media import Shard
+    from facebank.media.shards import Shard
     from facebank.video.scan import VideoScanReport
 
 
@@ -239,7 +239,7 @@ def _parse_shard(
 ) -> Shard | None:
     """Return the shard to scan, None for all photos; raises UsageError for options that exclude each other."""
     from facebank.errors import UsageError
-    from facebank.media import Shard
+    from facebank.media.shards import Shard
 
     part = None if shard is None else Shard.parse(shard)
     if merge and (forget or part is not None):

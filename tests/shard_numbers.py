@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facebank.media import Shard
+from facebank.media.shards import Shard
 
 
 def shard_number_of(path: str, count: int, folder: str) -> int:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from facebank.media import Shard
+from facebank.media.shards import Shard
 from tests.guides import BLOCK, PROJECT, parse_command
 
 GUIDE = (PROJECT / "docs" / "machines.md").read_text(encoding="utf-8")

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from facebank.album.tags.importing import ImportedTag
     from facebank.album.tags.removing import RemovedTags
     from facebank.album.tags.writing import TaggedPhoto, TagOptions
-    from facebank.media import Place, Shard
+    from facebank.media import Place
+    from facebank.media.shards import Shard
     from facebank.recognition.settings import DecisionSettings
     from facebank.storage.folders import NamedFolders
     from facebank.types import Photo
@@ -259,7 +260,7 @@ class Album:
         5
         """
         from facebank.album.scan.updates import scan_places
-        from facebank.media import Shard
+        from facebank.media.shards import Shard
 
         if not (workers is None or (type(workers) is int and workers > 0)):
             raise UsageError(f"workers must be 1 or more, or None for one per core, not {printable(repr(workers))}")

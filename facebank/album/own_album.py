@@ -12,7 +12,7 @@ from facebank.storage.files import write_file, write_reason
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from facebank.media import Shard
+    from facebank.media.shards import Shard
 
 _MAX_BYTES = 64 * 1024  # of a note
 _ADVICE = "open the album with a gallery where you may write, or name it with --scan-file each time"

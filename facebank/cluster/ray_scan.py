@@ -19,7 +19,8 @@ from facebank.cluster.ray_job import ClusterNote, RayJob
 from facebank.cluster.shard_folder import ShardFolder
 from facebank.cluster.worker import Job
 from facebank.errors import UsageError
-from facebank.media import Shard, decoder_versions
+from facebank.media import decoder_versions
+from facebank.media.shards import Shard
 from facebank.packs import has_openvino, read_choice
 from facebank.storage.paths import named_places, place_path
 from facebank.storage.progress import SILENT, Progress

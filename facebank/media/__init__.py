@@ -3,20 +3,13 @@
 Reading returns a `facebank.types.DecodedPhoto` or raises a `facebank.errors.PhotoError`. Sizes are checked before
 memory is allocated, only supported formats are decoded, and global settings of the decoders are restored. Videos are in
 `facebank.media.video`, `facebank.media.live` and `facebank.media.video_writing`; `facebank.media.capture` opens their
-decoder, and `facebank.media.cuts` detects shots.
+decoder, and `facebank.media.cuts` detects shots. Files in buckets are in `facebank.media.buckets`, and the shards of a
+listing in `facebank.media.shards`.
 """
 
 from __future__ import annotations
 
 from facebank.media.annotation import MAX_JPEG_SIDE, Mark, annotate_photo, draw_marks, is_annotated
-from facebank.media.buckets import (
-    BucketContents,
-    ObjectState,
-    list_bucket,
-    object_state,
-    read_object,
-    read_scanned_photo,
-)
 from facebank.media.finding import PHOTO_SUFFIXES, FolderContents, find_photos, find_videos, list_folder
 from facebank.media.formats import (
     SIGNATURE_BYTES,
@@ -49,26 +42,21 @@ from facebank.media.reading import (
     read_photo_bytes,
     read_photo_file,
 )
-from facebank.media.shards import MAX_SHARDS, Shard, shard_number
 from facebank.media.structure import webp_canvas
 
 __all__ = [
     "MAX_JPEG_SIDE",
-    "MAX_SHARDS",
     "PHOTO_SUFFIXES",
     "SIGNATURE_BYTES",
-    "BucketContents",
     "Channels",
     "FolderContents",
     "LabelPainter",
     "Mark",
-    "ObjectState",
     "PhotoFile",
     "PhotoHeader",
     "PhotoInput",
     "PhotoLimits",
     "Place",
-    "Shard",
     "SkippedKind",
     "annotate_photo",
     "check_channels",
@@ -81,9 +69,7 @@ __all__ = [
     "find_photos",
     "find_videos",
     "is_annotated",
-    "list_bucket",
     "list_folder",
-    "object_state",
     "open_photo",
     "orient_hash",
     "photo_label",
@@ -91,13 +77,10 @@ __all__ = [
     "picture_hash_of_file",
     "picture_hash_of_photo",
     "read_header",
-    "read_object",
     "read_photo",
     "read_photo_bytes",
     "read_photo_file",
-    "read_scanned_photo",
     "recognize_format",
-    "shard_number",
     "skipped_message",
     "turn_photo",
     "webp_canvas",

@@ -30,7 +30,8 @@ from facebank.storage.text import printable
 from facebank.types import Photo, SkippedCounts
 
 if TYPE_CHECKING:
-    from facebank.media import Channels, PhotoInput, Shard, SkippedKind
+    from facebank.media import Channels, PhotoInput, SkippedKind
+    from facebank.media.shards import Shard
     from facebank.operations.engine import Engine
     from facebank.types import AnalyzedPhoto, DecodedPhoto, Face
 

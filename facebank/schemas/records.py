@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facebank.album.groups.naming import NamedGroup
     from facebank.album.videos import SeenVideo
     from facebank.gallery import ForgetReport, MergedPerson
-    from facebank.media import Shard
+    from facebank.media.shards import Shard
     from facebank.operations.feedback import Feedback
     from facebank.operations.import_compreface import ImportedExample
     from facebank.recognition.audit import Finding

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import os
 import re
@@ -74,6 +73,8 @@ def escape_html(text: str) -> str:
     >>> escape_html("Ada & Grace")
     'Ada &amp; Grace'
     """
+    import html
+
     return html.escape(printable(text), quote=True)
 
 

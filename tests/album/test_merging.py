@@ -15,7 +15,7 @@ from facebank.album.scan.rows import COLUMNS, FileStamp, ShardRow, TagRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.album.scan.schema import SCAN_FILE
 from facebank.errors import FacebankError, ScanFormatError, UsageError
-from facebank.media import Shard
+from facebank.media.shards import Shard
 from facebank.storage.values import row_digest
 from tests.shard_numbers import shard_number_of
 

@@ -18,7 +18,7 @@ from facebank.album.scan.rows import ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.errors import FacebankError, PackMismatchError, ScanBusyError, ScanFormatError, UsageError
 from facebank.gallery import PackIdentity
-from facebank.media import Shard
+from facebank.media.shards import Shard
 
 from .scanned_files import PACK, STATE, known_content, made_up_file, merge_scans, needs_pyarrow, write_scan
 

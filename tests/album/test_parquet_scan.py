@@ -27,7 +27,7 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.gallery import PackIdentity
-from facebank.media import Shard
+from facebank.media.shards import Shard
 from facebank.types import Photo
 
 from .scanned_files import PACK, STATE, made_up_file, needs_pyarrow, photo_content

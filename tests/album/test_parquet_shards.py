@@ -38,7 +38,7 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.gallery import PackIdentity
-from facebank.media import Shard
+from facebank.media.shards import Shard
 from facebank.types import Face, Photo, Quality
 from tests.conftest import PROJECT
 

@@ -16,7 +16,7 @@ from facebank.album.scan.rows import COLUMNS, FileStamp, ShardRow, TagRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.album.scan.videos import ScannedVideo
 from facebank.errors import FacebankError, ScanFormatError
-from facebank.media import Shard
+from facebank.media.shards import Shard
 from facebank.storage.values import register_row_digest
 
 from .scanned_files import PACK, STATE, face_contents, photo_content

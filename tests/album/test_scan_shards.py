@@ -24,7 +24,7 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.gallery import PackIdentity
-from facebank.media import Shard
+from facebank.media.shards import Shard
 from facebank.storage.progress import Progress
 from tests.conftest import find_shared
 from tests.demo_photos import DEMO_PHOTOS, OBAMA

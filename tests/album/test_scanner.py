@@ -22,7 +22,8 @@ from facebank.album.scan.scan_file import UNSETTLED, ScanFile, ScannedFile
 from facebank.album.scan.scan_plan import FileTask, plan_scan, state_of
 from facebank.album.scan.scanner import PhotoScanner, ScanReport, scan
 from facebank.errors import PhotoNotFoundError
-from facebank.media import Shard, find_photos, read_photo
+from facebank.media import find_photos, read_photo
+from facebank.media.shards import Shard
 from facebank.operations.engine import Engine
 from facebank.storage.folders import NamedFolders
 from facebank.types import SkippedCounts

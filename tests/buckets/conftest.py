@@ -13,7 +13,8 @@ from benchmarks.robustness import ray_faults
 from facebank.album.scan.scan_file import ScanFile
 from facebank.album.scan.scan_plan import plan_scan
 from facebank.album.scan.scanner import ScanReport, scan
-from facebank.media import Shard, buckets
+from facebank.media import buckets
+from facebank.media.shards import Shard
 from facebank.operations.engine import Engine, load_engine
 
 from .bucket_servers import BUCKET, Bucket, Relay, run_relay, run_server

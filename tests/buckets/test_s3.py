@@ -13,7 +13,9 @@ from facebank.album.scan.scanner import scan
 from facebank.cluster.pack_files import PackName
 from facebank.cluster.worker import Job, ScanWorker, sorted_hashes
 from facebank.errors import PhotoTooLargeError
-from facebank.media import PhotoLimits, Shard, decoder_versions, list_bucket, object_state, read_object
+from facebank.media import PhotoLimits, decoder_versions
+from facebank.media.buckets import list_bucket, object_state, read_object
+from facebank.media.shards import Shard
 from facebank.operations.engine import Engine
 from facebank.packs import load_pack
 from tests.demo_photos import BIDEN, COLLINS

@@ -13,7 +13,7 @@ from facebank import FaceBank
 from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
 from facebank.album.scan.rows import ShardRow
 from facebank.album.scan.scan_file import ScannedFile
-from facebank.media import Shard
+from facebank.media.shards import Shard
 from tests.album.scanned_files import needs_pyarrow
 from tests.demo_photos import DEMO_PHOTOS
 

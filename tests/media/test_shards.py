@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.media import MAX_SHARDS, Shard, list_folder
+from facebank.media import list_folder
+from facebank.media.shards import MAX_SHARDS, Shard
 from tests.shard_numbers import shard_number_of
 
 NAMES = st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=12)

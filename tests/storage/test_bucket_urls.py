@@ -16,7 +16,7 @@ from facebank.album.scan.rows import path_of
 from facebank.album.scan.tables import range_of
 from facebank.album.sort.entries import SortMode
 from facebank.errors import UnreadablePhotoError, UsageError
-from facebank.media import shard_number
+from facebank.media.shards import shard_number
 from facebank.storage.bucket_urls import BucketURL
 from facebank.storage.folders import NamedFolders
 from facebank.storage.paths import file_path, named_paths, named_places, outermost, place_path

@@ -14,7 +14,7 @@ from facebank.album.groups.face_groups import faces_of, no_face_left_error
 from facebank.errors import GroupNamedError, PersonNotFoundError, PhotoError, UsageError
 from facebank.gallery import FaceKey, name_key, normalize_name
 from facebank.gallery.same_face import is_same_place
-from facebank.media import read_scanned_photo
+from facebank.media.buckets import read_scanned_photo
 from facebank.operations.enroll import complete_sample, plain_sample
 from facebank.operations.guard import GuardedFace, PersonGuard
 from facebank.storage.progress import SILENT, Progress

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from facebank.album.scan.rows import FileRow, PhotoRow, ShardRow, photo_row, select
 from facebank.album.scan.schema import SCAN_FILE
 from facebank.errors import UsageError
-from facebank.media import Shard, shard_number
+from facebank.media.shards import Shard, shard_number
 from facebank.storage.paths import outermost
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.media import MAX_SHARDS, Shard
+from facebank.media.shards import MAX_SHARDS, Shard
 from facebank.storage.bucket_urls import BucketURL, is_bucket_url
 from facebank.storage.face_rows import check_face_rows, face_from_row, face_to_row, row_width
 from facebank.storage.text import printable

@@ -13,16 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import UNSETTLED
 from facebank.errors import PhotoNotFoundError
-from facebank.media import (
-    FolderContents,
-    ObjectState,
-    Shard,
-    decoder_versions,
-    is_annotated,
-    list_bucket,
-    list_folder,
-    object_state,
-)
+from facebank.media import FolderContents, decoder_versions, is_annotated, list_folder
+from facebank.media.buckets import ObjectState, list_bucket, object_state
+from facebank.media.shards import Shard
 from facebank.operations.inputs import GatheredPhotos, check_any_exists, no_photos_error
 from facebank.storage.bucket_urls import is_bucket_url
 from facebank.storage.paths import outermost

@@ -20,7 +20,9 @@ from facebank.album.scan.rows import ShardRow
 from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
 from facebank.album.scan.scan_plan import FileTask, is_in_shard, state_of
 from facebank.errors import PhotoError, ScanBusyError, StorageError
-from facebank.media import ObjectState, Shard, decode_photo, decoder_versions, read_object, read_photo_file
+from facebank.media import decode_photo, decoder_versions, read_photo_file
+from facebank.media.buckets import ObjectState, read_object
+from facebank.media.shards import Shard
 from facebank.packs import usable_cores
 from facebank.storage.bucket_urls import is_bucket_url
 from facebank.storage.concurrency import hold_lock_file

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.album.gallery_access import GalleryAccess
     from facebank.album.scan.merging import MergeReport
     from facebank.album.scan.scanner import ScanBackend, ScanReport
-    from facebank.media import Shard
+    from facebank.media.shards import Shard
     from facebank.storage.folders import NamedFolders
     from facebank.storage.progress import Progress
 
