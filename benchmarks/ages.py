@@ -89,27 +89,27 @@ def search(faces: AgedFaces, weight: float) -> tuple[NDArray[np.int64], FloatArr
     """
     people = np.unique(faces.people)
     prototypes = np.stack([prototype(faces, faces.people == person, weight) for person in people])
-    owners, rows = [], []
+    person_indices, rows = [], []
     for row in np.flatnonzero(faces.young):
         column = int(np.searchsorted(people, faces.people[row]))
         enrolled = faces.people == faces.people[row]
         enrolled[row] = False
         similarities = prototypes @ faces.embeddings[row]
         similarities[column] = prototype(faces, enrolled, weight) @ faces.embeddings[row]
-        owners.append(column)
+        person_indices.append(column)
         rows.append(similarities)
-    return np.array(owners), np.stack(rows).astype(np.float32)
+    return np.array(person_indices), np.stack(rows).astype(np.float32)
 
 
 def evaluate_weight(
-    owners: NDArray[np.int64], similarities: FloatArray
+    person_indices: NDArray[np.int64], similarities: FloatArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return for each of N probes, as 0 or 1, whether its person is the most similar, and whether `FMR` misses it."""
-    own = similarities[np.arange(len(owners)), owners]
+    own = similarities[np.arange(len(person_indices)), person_indices]
     others = np.ones(similarities.shape, dtype=bool)
-    others[np.arange(len(owners)), owners] = False
+    others[np.arange(len(person_indices)), person_indices] = False
     threshold = np.quantile(similarities[others], 1 - FMR)
-    return (similarities.argmax(axis=1) == owners).astype(float), (own < threshold).astype(float)
+    return (similarities.argmax(axis=1) == person_indices).astype(float), (own < threshold).astype(float)
 
 
 def report(label: str, faces: AgedFaces) -> None:
@@ -117,13 +117,13 @@ def report(label: str, faces: AgedFaces) -> None:
     print(f"{label}: {len(np.unique(faces.people))} people, {int(faces.young.sum())} young faces searched")
     baseline = evaluate_weight(*search(faces, WEIGHTS[0]))
     for weight in WEIGHTS:
-        owners, similarities = search(faces, weight)
+        person_indices, similarities = search(faces, weight)
         cells = []
-        results = evaluate_weight(owners, similarities)
+        results = evaluate_weight(person_indices, similarities)
         for metric, values, equal in zip(("first", "FNMR"), results, baseline, strict=True):
-            low, high = bootstrap_interval(values - equal, owners)
+            low, high = bootstrap_interval(values - equal, person_indices)
             cells.append(f"{metric} {values.mean():6.1%} ({low:+.1%} to {high:+.1%})")
-        genuine = similarities[np.arange(len(owners)), owners].mean()
+        genuine = similarities[np.arange(len(person_indices)), person_indices].mean()
         weighting = "young only" if np.isinf(weight) else f"young x {weight:g}"
         print(f"  {weighting:<11}{'  '.join(cells)}  own similarity {genuine:.3f}")
 

@@ -80,11 +80,11 @@ def _hard_identities(path: Path, key: str, pack: Pack, remainder: int) -> Identi
         chosen = (arrays[key] % 2 == remainder) & (arrays["quality"] >= pack.manifest.thresholds.minimum_quality)
         if "young" in arrays.files:
             chosen &= arrays["young"]
-        _, first, owners = np.unique(arrays["person"][chosen], return_index=True, return_inverse=True)
+        _, first, person_ids = np.unique(arrays["person"][chosen], return_index=True, return_inverse=True)
         families = np.unique(arrays[key][chosen][first], return_inverse=True)[1] if key == "family" else None
         return Identities(
             arrays["embedding"][chosen].astype(np.float32),
-            owners.astype(np.int64),
+            person_ids.astype(np.int64),
             arrays["quality"][chosen].astype(np.float32),
             families,
         )
@@ -102,7 +102,7 @@ def main() -> None:
     check_folder(arguments.out)
     groups = populations(arguments.data, pack)
     adults = groups[0].identities
-    background = Background.measure(adults.embeddings, adults.people)
+    background = Background.measure(adults.embeddings, adults.person_ids)
     calibrators = []
     for classifier in arguments.classifier or CLASSIFIERS:
         effort = FITTED_EFFORT if classifier in FITTED else EFFORT
@@ -112,7 +112,7 @@ def main() -> None:
         pack_digest=pack.digest,
         made_from=MADE_FROM,
         people=sum(len(group.identities.photos) for group in groups),
-        photos=sum(len(group.identities.people) for group in groups),
+        photos=sum(len(group.identities.person_ids) for group in groups),
         calibrators=tuple(calibrators),
         pairs=USUAL_PAIRS,
     )

@@ -96,7 +96,7 @@ def operating_point(
     people, counts = np.unique(names, return_counts=True)
     enrolled_people = people[counts >= MIN_PHOTOS]
     strangers = people[counts == 1]
-    missed, not_first, named, owners, stranger_numbers = [], [], [], [], []
+    missed, not_first, named, person_ids, stranger_numbers = [], [], [], [], []
     for seed in range(SEEDS):
         random = np.random.default_rng(seed)
         photos_of = {person: random.permutation(np.flatnonzero(names == person)) for person in enrolled_people}
@@ -114,15 +114,15 @@ def operating_point(
             for decision in decide(recognizer, faces, photos_of[person][samples:]):
                 missed.append(decision.person != person)
                 not_first.append(not decision.candidates or decision.candidates[0].person != person)
-                owners.append(number)
+                person_ids.append(number)
         for person in random.permutation(strangers)[:STRANGERS]:
             recognizer = recognizers[other_list(person, lists)]
             (decision,) = decide(recognizer, faces, np.flatnonzero(names == person))
             named.append(decision.decision is Decision.KNOWN)
             stranger_numbers.append(int(np.searchsorted(people, person)))
     return {
-        "FNIR": rate(np.array(missed), np.array(owners)),
-        "rank-1 errors": rate(np.array(not_first), np.array(owners)),
+        "FNIR": rate(np.array(missed), np.array(person_ids)),
+        "rank-1 errors": rate(np.array(not_first), np.array(person_ids)),
         "FPIR": rate(np.array(named), np.array(stranger_numbers)),
     }
 
@@ -304,7 +304,7 @@ def calibration_figures(
 
 def decision_milliseconds(reporting: Identities, pack: Pack, calibrator: Calibrator, people: int = 1000) -> float:
     """Return the median time of 200 decisions on one face in a gallery of `people`, in milliseconds."""
-    firsts = np.unique(reporting.people, return_index=True)[1][:people]
+    firsts = np.unique(reporting.person_ids, return_index=True)[1][:people]
     enrolled = EnrolledSamples(reporting.embeddings[firsts], np.arange(people), reporting.qualities[firsts])
     names_by_number = {number: str(number) for number in range(people)}
     recognizer = make_recognizer(enrolled, names_by_number, pack, calibrator)

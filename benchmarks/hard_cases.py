@@ -88,8 +88,8 @@ class People:
         """Group faces by person, without those below the minimum quality at enrollment."""
         good = qualities >= MINIMUM_QUALITY
         embeddings, qualities, people = embeddings[good], qualities[good], people[good]
-        _, owners = np.unique(people, return_inverse=True)
-        photos = tuple(np.flatnonzero(owners == person) for person in range(owners.max() + 1))
+        _, person_ids = np.unique(people, return_inverse=True)
+        photos = tuple(np.flatnonzero(person_ids == person) for person in range(person_ids.max() + 1))
         related = np.arange(len(photos)) if families is None else families[good][[rows[0] for rows in photos]]
         return cls(embeddings, qualities, photos, related)
 
@@ -379,8 +379,8 @@ def read_groups(data: Path, pack: Pack, people: str) -> PeopleGroups:
     related = _relatives(data, faces.names)
     relatives = faces.where(related >= 0)
     families = People.of(siblings["embedding"], siblings["quality"], siblings["person"], siblings["family"])
-    owners = np.unique(siblings["person"], return_inverse=True)[1].astype(np.int64)
-    adults = exclude_people_of(adults, [Identities(siblings["embedding"], owners, siblings["quality"])])
+    person_ids = np.unique(siblings["person"], return_inverse=True)[1].astype(np.int64)
+    adults = exclude_people_of(adults, [Identities(siblings["embedding"], person_ids, siblings["quality"])])
     return PeopleGroups(
         families,
         People.of(ages["embedding"][young], ages["quality"][young], ages["person"][young]),
@@ -393,13 +393,13 @@ def read_groups(data: Path, pack: Pack, people: str) -> PeopleGroups:
 
 def exclude_people_of(adults: LfwFaces, sets: Sequence[Identities], min_similarity: float = 0.45) -> LfwFaces:
     """Exclude adults who may also be in another set, since a stranger must not be enrolled."""
-    owners = adults.people
-    prototypes = EnrolledSamples(adults.embeddings, owners, adults.qualities).index.prototypes
+    person_ids = adults.people
+    prototypes = EnrolledSamples(adults.embeddings, person_ids, adults.qualities).index.prototypes
     is_duplicate = np.zeros(len(prototypes), dtype=bool)
     for people in sets:
-        others = EnrolledSamples(people.embeddings, people.people, people.qualities).index.prototypes
+        others = EnrolledSamples(people.embeddings, people.person_ids, people.qualities).index.prototypes
         is_duplicate |= (prototypes @ others.T).max(axis=1) >= min_similarity
-    return adults.where(~is_duplicate[owners])
+    return adults.where(~is_duplicate[person_ids])
 
 
 def _relatives(data: Path, names: NDArray[np.str_]) -> NDArray[np.int64]:

@@ -72,7 +72,7 @@ def measure(faces: MaskedFaces, photo_count: int) -> dict[str, object]:
     """Return the rates in percent of masked people and strangers, with `photo_count` bare photos of each person."""
     random = np.random.default_rng(0)
     prototypes: dict[str, list[FloatArray]] = {"bare": [], "drawn mask": [], "and worn mask": [], "worn mask alone": []}
-    probes, owners, enrolled = list["FloatArray"](), list[int](), list[str]()
+    probes, person_indices, enrolled = list["FloatArray"](), list[int](), list[str]()
     for name in np.unique(faces.masked_people):
         masked = random.permutation(np.flatnonzero(faces.masked_people == name))[: MAX_PROBES + 1]
         usable = (faces.people == name) & np.any(faces.drawn != 0, axis=1)
@@ -86,14 +86,14 @@ def measure(faces: MaskedFaces, photo_count: int) -> dict[str, object]:
         prototypes["and worn mask"].append(mixed + WORN_QUALITY * faces.masked[masked[0]])
         prototypes["worn mask alone"].append(faces.masked[masked[0]])
         probes.append(faces.masked[masked[1:]])
-        owners += [len(enrolled)] * (len(masked) - 1)
+        person_indices += [len(enrolled)] * (len(masked) - 1)
         enrolled.append(str(name))
     people = {method: normalized(np.stack(rows)) for method, rows in prototypes.items()}
     strangers = faces.masked[~np.isin(faces.masked_people, enrolled)]
     unmasked = faces.bare[~np.isin(faces.people, enrolled)]
     threshold = float(np.quantile((unmasked @ people["bare"].T).max(axis=1), 0.99))
     weight = WORN_QUALITY / (WORN_QUALITY + photo_count)
-    queries, columns = np.concatenate(probes), np.array(owners)
+    queries, columns = np.concatenate(probes), np.array(person_indices)
 
     def rates(method: str, penalty: float = 0.0) -> dict[str, float]:
         scores = queries @ people[method].T - penalty
@@ -103,7 +103,7 @@ def measure(faces: MaskedFaces, photo_count: int) -> dict[str, object]:
 
     return {
         "people": len(enrolled),
-        "probes": len(owners),
+        "probes": len(person_indices),
         "strangers": len(strangers),
         "bare": rates("bare"),
         "with a drawn mask": rates("drawn mask"),

@@ -120,7 +120,7 @@ def load_people(address: str, index: GalleryIndex) -> dict[str, float]:
     """Write the people of an index to Milvus; return the seconds of each step."""
     assert index.people is not None
     store, start = MilvusStore(MilvusAddress.parse(address)), time.perf_counter()
-    rows = rows_to_mirror(index.people.people, index)
+    rows = rows_to_mirror(index.people.person_ids, index)
     digest_seconds = time.perf_counter() - start
     store.create(StoreIdentity(1, 2, _PACK.dimension))
     rows.add_to(store, np.ones(len(rows.keys), np.bool_))
@@ -145,13 +145,13 @@ def search_on_milvus(index: GalleryIndex, address: str) -> PeopleIndex:
     people = index.people
     assert people is not None
     store = MilvusStore(MilvusAddress.parse(address))
-    mirrored = rows_to_mirror(people.people, index).as_stored()
+    mirrored = rows_to_mirror(people.person_ids, index).as_stored()
     token = store.set_token(1)
     assert store.count(token) == people.count
 
     def search(groups: Any) -> StoreSearch:
-        rows = mirrored.locate(groups, lambda _, numbers: people.people.searchsorted(numbers))
-        vectors_at = people.vectors if VectorGroup.SEVERAL in groups else people.prototypes_of
+        rows = mirrored.locate(groups, lambda _, numbers: people.person_ids.searchsorted(numbers))
+        vectors_at = people.embeddings if VectorGroup.SEVERAL in groups else people.prototypes_of
         return StoreSearch(
             store, groups, rows, token, max_length=1.01, max_deviation=MAX_DEVIATION, vectors_at=vectors_at
         )

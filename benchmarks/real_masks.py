@@ -181,10 +181,10 @@ def fit(training: TrainingData, people: frozenset[str], real: NDArray[np.bool_])
 
     width = training.real.shape[1]
     kinds: list[tuple[str, int, FloatArray]] = []
-    for name, (owners, rows) in training.bare.items():
-        kinds.append((name, 0, rows[np.isin(owners, list(people))]))
-    for owners, rows in training.drawn.values():
-        kinds.append(("drawn", 1, rows[np.isin(owners, list(people))]))
+    for name, (person_ids, rows) in training.bare.items():
+        kinds.append((name, 0, rows[np.isin(person_ids, list(people))]))
+    for person_ids, rows in training.drawn.values():
+        kinds.append(("drawn", 1, rows[np.isin(person_ids, list(people))]))
     if real.any():
         kinds.append(("uncovered", 0, training.uncovered[real].reshape(-1, width)))
         kinds.append(("real", 1, training.real[real]))
@@ -201,7 +201,7 @@ def fit(training: TrainingData, people: frozenset[str], real: NDArray[np.bool_])
     coefficients = (model.coef_[0] / spread).astype(np.float32)
     classifier = Classifier(coefficients, float(model.intercept_[0] - mean @ coefficients), 0.0)
     hard = [training.bare[name] for name in ("varied", "other background")]
-    scores = np.concatenate([classifier.scores(rows[~np.isin(owners, list(people))]) for owners, rows in hard])
+    scores = np.concatenate([classifier.scores(rows[~np.isin(person_ids, list(people))]) for person_ids, rows in hard])
     return Classifier(classifier.weights, classifier.intercept, float(np.quantile(scores, 1 - FALSE_ALARMS)))
 
 
@@ -285,7 +285,7 @@ def evaluate(data: Path, training: TrainingData, people: frozenset[str], classif
     faces = features_of(reporting.crops)
     scores, paths = classifier.scores(faces), reporting.paths.tolist()
     other_faces = list(_other_faces(data, FaceAnalyzer.from_pack(pack)))
-    owners, drawn = training.drawn["as drawn"]
+    person_ids, drawn = training.drawn["as drawn"]
 
     def positive_rate(scores: FloatArray) -> dict[str, object]:
         return percentage(int((scores > 0).sum()), len(scores))
@@ -297,7 +297,7 @@ def evaluate(data: Path, training: TrainingData, people: frozenset[str], classif
             "as shipped, fitted to these": positive_rate(classifier.scores(training.real)),
             "the rule before": percentage(sum(apply_previous_rule(crops)), len(names)),
         },
-        "drawn masks noticed": positive_rate(classifier.scores(drawn[~np.isin(owners, list(people))])),
+        "drawn masks noticed": positive_rate(classifier.scores(drawn[~np.isin(person_ids, list(people))])),
         "bare faces of LFW, reporting people": {
             "as shipped": count_false_alarms(paths, scores > 0),
             "fitted to drawn masks only": count_false_alarms(paths, drawn_only.scores(faces) > 0),

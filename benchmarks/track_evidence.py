@@ -87,7 +87,7 @@ def evaluate(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, flo
         enrolled, tracks = draw_gallery(faces, names, np.random.default_rng(seed))
         scorer = PrototypeScorer(enrolled.index)
         cohort = Cohort(enrolled.index, None, calibrator.correction)
-        threshold = calibrator.threshold(np.bincount(enrolled.owners), FPIR)
+        threshold = calibrator.threshold(np.bincount(enrolled.person_indices), FPIR)
         samples = np.ones(MAX_SCORES, dtype=np.int64)
         for person, indices in tracks:
             embeddings, qualities = faces.embeddings[indices], faces.qualities[indices]

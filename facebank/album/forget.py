@@ -66,4 +66,4 @@ def _nearest_person(index: PeopleIndex, embedding: FloatArray) -> int | None:
     best = int(near.similarities.argmax())
     if near.similarities[best] < _MIN_SIMILARITY:
         return None
-    return int(index.people[index.owners(near.rows[[best]])[0]])
+    return int(index.person_ids[index.person_indices(near.rows[[best]])[0]])

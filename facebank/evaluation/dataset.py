@@ -131,7 +131,7 @@ class Dataset:
         return tuple(sorted({photo.person for photo in self.photos if photo.person is not None}))
 
     @property
-    def owners(self) -> NDArray[np.int64]:
+    def person_indices(self) -> NDArray[np.int64]:
         """Index into `people` of each photo, -1 if unlabeled: ``int64`` of shape ``(N,)``."""
         indices = {person: index for index, person in enumerate(self.people)}
         return np.array(

@@ -106,8 +106,8 @@ class FaceSet:
     @property
     def photo_counts(self) -> NDArray[np.int64]:
         """Number of photos with a face of each of the dataset's P people, ``int64`` of shape ``(P,)``."""
-        owners = self.dataset.owners[self.has_face]
-        return np.bincount(owners[owners >= 0], minlength=len(self.dataset.people)).astype(np.int64)
+        person_indices = self.dataset.person_indices[self.has_face]
+        return np.bincount(person_indices[person_indices >= 0], minlength=len(self.dataset.people)).astype(np.int64)
 
     def upright(self, index: int) -> DecodedPhoto:
         """Return a photo in the orientation in which its face was found; raises `PhotoError` if it cannot be read."""

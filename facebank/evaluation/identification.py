@@ -78,7 +78,7 @@ class Condition:
     def units(self) -> NDArray[np.int64]:
         """The bootstrap unit of each search, ``int64`` ``(M,)``: a person, or a source of photos if people are few."""
         searches = self.searches
-        people, groups = self.faces.dataset.owners[searches.indices], self.faces.groups[searches.indices]
+        people, groups = self.faces.dataset.person_indices[searches.indices], self.faces.groups[searches.indices]
         if self.resamples_people:
             # each unlabeled photo counts as a separate person
             return np.where(people >= 0, people, len(self.faces.dataset.people) + searches.indices).astype(np.int64)

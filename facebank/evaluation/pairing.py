@@ -132,8 +132,8 @@ def bootstrap_units(faces: FaceSet, pairs: tuple[Pair, ...]) -> NDArray[np.int64
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    owners = faces.dataset.owners
-    unnamed = owners < 0
+    person_indices = faces.dataset.person_indices
+    unnamed = person_indices < 0
     if unnamed.any():
         links = [(p.first, p.second) for p in pairs if p.same and unnamed[p.first] and unnamed[p.second]]
         first_indices: dict[str, int] = {}
@@ -141,11 +141,11 @@ def bootstrap_units(faces: FaceSet, pairs: tuple[Pair, ...]) -> NDArray[np.int64
             (index, first_indices.setdefault(faces.hashes[index], index)) for index in np.flatnonzero(unnamed).tolist()
         ]
         rows, columns = np.array(links).T
-        count = len(owners)
+        count = len(person_indices)
         graph = coo_matrix((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(count, count))
         components = connected_components(graph, directed=False)[1]
-        owners = np.where(unnamed, components + owners.max() + 1, owners)
-    return sampling_units(owners, faces.groups)
+        person_indices = np.where(unnamed, components + person_indices.max() + 1, person_indices)
+    return sampling_units(person_indices, faces.groups)
 
 
 def _listed_pairs(faces: FaceSet) -> Pairing:
@@ -168,10 +168,10 @@ def _listed_pairs(faces: FaceSet) -> Pairing:
 
 
 def _formed_pairs(faces: FaceSet, random: np.random.Generator) -> Pairing:
-    named = np.flatnonzero(faces.dataset.owners >= 0)
-    owners = faces.dataset.owners[named]
-    mated, all_mated = _mated_pairs(owners, random)
-    non_mated, all_non_mated = _non_mated_pairs(owners, random), len(named) * (len(named) - 1) // 2 - all_mated
+    named = np.flatnonzero(faces.dataset.person_indices >= 0)
+    person_indices = faces.dataset.person_indices[named]
+    mated, all_mated = _mated_pairs(person_indices, random)
+    non_mated, all_non_mated = _non_mated_pairs(person_indices, random), len(named) * (len(named) - 1) // 2 - all_mated
     hashes = np.array(faces.hashes)[named]
     pairs = tuple(
         Pair(int(named[first]), int(named[second]), same)
@@ -192,11 +192,11 @@ def _count_text(used: int, possible: int) -> str:
 
 
 def _mated_pairs(
-    owners: NDArray[np.int64], random: np.random.Generator
+    person_indices: NDArray[np.int64], random: np.random.Generator
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], int]:
     """Return a sample of the pairs of one person, and the number of such pairs."""
-    order = np.argsort(owners, kind="stable")
-    photos = np.bincount(owners, minlength=1)
+    order = np.argsort(person_indices, kind="stable")
+    photos = np.bincount(person_indices, minlength=1)
     starts = np.concatenate([[0], np.cumsum(photos)[:-1]])
     ends = np.cumsum(photos * (photos - 1) // 2)
     total = int(ends[-1])
@@ -207,17 +207,17 @@ def _mated_pairs(
 
 
 def _non_mated_pairs(
-    owners: NDArray[np.int64], random: np.random.Generator
+    person_indices: NDArray[np.int64], random: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return a sample of the pairs of different people."""
-    total = len(owners) * (len(owners) - 1) // 2
+    total = len(person_indices) * (len(person_indices) - 1) // 2
     if total <= _MAX_LISTED:
         ranks = np.arange(total)
     else:
         # oversampled, since some of the pairs show one person
         ranks = random.permutation(np.unique(random.integers(total, size=2 * MAX_NON_MATED)))
     first, second = _pair_from_rank(ranks)
-    indices = np.flatnonzero(owners[first] != owners[second])
+    indices = np.flatnonzero(person_indices[first] != person_indices[second])
     if len(indices) > MAX_NON_MATED:
         indices = np.sort(random.choice(indices, MAX_NON_MATED, replace=False))
     return first[indices], second[indices]

@@ -103,8 +103,10 @@ def pairs_between(
 
     At most 10,000 pairs of any two people, sampled by `random`; a file is never paired with itself.
     """
-    owners, hashes = faces.dataset.owners, np.array(faces.hashes)
-    photos = {name: np.flatnonzero(faces.has_face & (owners == faces.dataset.people.index(name))) for name in people}
+    person_indices, hashes = faces.dataset.person_indices, np.array(faces.hashes)
+    photos = {
+        name: np.flatnonzero(faces.has_face & (person_indices == faces.dataset.people.index(name))) for name in people
+    }
     firsts, seconds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for name, other in combinations(people, 2):
         total = len(photos[name]) * len(photos[other])
@@ -124,14 +126,16 @@ def unrelated_similarities(
 
     People in `excluded` are left out.
     """
-    owners, hashes = faces.dataset.owners, np.array(faces.hashes)
+    person_indices, hashes = faces.dataset.person_indices, np.array(faces.hashes)
     skipped = [number for number, name in enumerate(faces.dataset.people) if name in excluded]
-    others = np.flatnonzero(faces.has_face & (owners >= 0) & ~np.isin(owners, skipped))
+    others = np.flatnonzero(faces.has_face & (person_indices >= 0) & ~np.isin(person_indices, skipped))
     if not len(others):
         return np.zeros(0)
     drawn = np.sort(random.integers(len(others), size=(3 * MAX_UNRELATED, 2)), axis=1)
     first, second = others[random.permutation(np.unique(drawn, axis=0))].T
-    keep = np.flatnonzero((owners[first] != owners[second]) & (hashes[first] != hashes[second]))[:MAX_UNRELATED]
+    keep = np.flatnonzero((person_indices[first] != person_indices[second]) & (hashes[first] != hashes[second]))[
+        :MAX_UNRELATED
+    ]
     embeddings = faces.embeddings
     similarities: NDArray[np.float64] = np.einsum(
         "nd,nd->n", embeddings[first[keep]], embeddings[second[keep]], dtype=np.float64

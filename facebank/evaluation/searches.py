@@ -55,8 +55,8 @@ class TrialGallery:
     def search(self, indices: NDArray[np.int64], probes: FaceSet | None = None) -> Searches:
         """Return independent searches for faces, by indices ``(M,)`` into `probes` (None: the gallery's dataset)."""
         probes = self.faces if probes is None else probes
-        owners = _owners(probes, self._numbers)
-        return Searches.of(indices, owners[indices], self.decide(indices, probes), self._numbers)
+        person_indices = _person_indices(probes, self._numbers)
+        return Searches.of(indices, person_indices[indices], self.decide(indices, probes), self._numbers)
 
     def decide(self, indices: NDArray[np.int64], probes: FaceSet | None = None) -> list[Identity | None]:
         """Return the decision on each face, None without a face; parameters as in `search`."""
@@ -192,7 +192,7 @@ def enroll(
     none is left, `UsageError` if the gallery is too large for the classifier.
     """
     settings = DecisionSettings() if settings is None else settings
-    people = faces.dataset.owners
+    people = faces.dataset.person_indices
     used = np.array(
         [index for index in indices if faces.faces[index] is not None and people[index] >= 0], dtype=np.int64
     )
@@ -236,7 +236,7 @@ def _qualities(faces: FaceSet, indices: NDArray[np.int64], moved: list[FloatArra
     return np.array(qualities, dtype=np.float32)
 
 
-def _owners(probes: FaceSet, numbers: dict[str, int]) -> NDArray[np.int64]:
+def _person_indices(probes: FaceSet, numbers: dict[str, int]) -> NDArray[np.int64]:
     return np.array(
         [NOBODY if photo.person is None else numbers.get(photo.person, NOBODY) for photo in probes.dataset.photos],
         dtype=np.int64,
@@ -264,7 +264,7 @@ def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, ran
     `strangers` photos are searched for, taken from people in turns; at most ``mated // 2`` people are enrolled, to
     leave two probes for each. Raises `DatasetError` if nobody has enough photos.
     """
-    people = faces.dataset.owners
+    people = faces.dataset.person_indices
     counts = faces.photo_counts
     eligible = random.permutation(np.flatnonzero(counts > photos))
     ineligible = np.flatnonzero((counts > 0) & (counts <= photos))
@@ -300,11 +300,11 @@ def exclude_related(faces: FaceSet, indices: NDArray[np.int64], enrolled: NDArra
     return np.asarray(indices[~is_related], dtype=np.int64)
 
 
-def first_per_person(owners: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[np.int64]:
+def first_per_person(person_indices: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the first index ``(N,)`` of each person, ordered by person, then all those of unlabeled photos."""
-    named = indices[owners[indices] >= 0]
-    first = np.unique(owners[named], return_index=True)[1]
-    return np.concatenate([named[first], indices[owners[indices] < 0]]).astype(np.int64)
+    named = indices[person_indices[indices] >= 0]
+    first = np.unique(person_indices[named], return_index=True)[1]
+    return np.concatenate([named[first], indices[person_indices[indices] < 0]]).astype(np.int64)
 
 
 def round_robin(indices: list[NDArray[np.int64]], limit: int) -> NDArray[np.int64]:

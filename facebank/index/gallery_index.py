@@ -158,12 +158,14 @@ def index_masked_people(
     if worn is None:
         worn = np.empty((0, people.dimension), np.float32), np.empty(0, np.int64), np.empty(0, np.float32)
     worn_embeddings, worn_ids, worn_qualities = worn
-    is_enrolled = np.isin(worn_ids, people.people)
+    is_enrolled = np.isin(worn_ids, people.person_ids)
     if mixed is None and not is_enrolled.any():
         return None
     rows = np.arange(people.count)
-    unmasked = people.vectors() if mixed is None else mixed
-    person_ids = np.concatenate([people.people[people.owners(rows)], worn_ids[is_enrolled]]).astype(np.int64)
+    unmasked = people.embeddings() if mixed is None else mixed
+    person_ids = np.concatenate([people.person_ids[people.person_indices(rows)], worn_ids[is_enrolled]]).astype(
+        np.int64
+    )
     qualities = np.concatenate([people.qualities(rows), worn_qualities[is_enrolled]]).astype(np.float32)
     index = PeopleIndex.from_samples(np.concatenate([unmasked, worn_embeddings[is_enrolled]]), person_ids, qualities)
     _, positions = np.unique(person_ids, return_inverse=True)
@@ -227,9 +229,9 @@ def _publish(gallery: Gallery, path: Path, key: FileKey, before: object) -> Iter
 def _sections(index: GalleryIndex) -> Iterator[FileSection]:
     people = index.people
     assert people is not None  # noqa: S101 - an index with samples has people
-    names = EncodedNames.of(index.names, people.people)
+    names = EncodedNames.of(index.names, people.person_ids)
     birth_dates = json.dumps({str(person_id): date for person_id, date in index.birth_dates.items()}).encode()
-    yield _section("people", "<i8", people.people)
+    yield _section("people", "<i8", people.person_ids)
     yield _section("names", "|u1", np.frombuffer(names.text, np.uint8), IN_PIECES)
     yield _section("name_ends", "<i8", names.ends, IN_PIECES)
     yield _section("birth_dates", "|u1", np.frombuffer(birth_dates, np.uint8))
@@ -246,15 +248,15 @@ def _sections(index: GalleryIndex) -> Iterator[FileSection]:
 def _people_sections(group: str, index: PeopleIndex) -> Iterator[FileSection]:
     shape = (index.count, index.dimension)
     rows = [np.arange(start, min(start + PART_SIZE, index.count)) for start in range(0, index.count, PART_SIZE)]
-    has_prototypes = len(index.people) < index.count
-    summary = np.concatenate([index.total, index.commonness_range])
+    has_prototypes = len(index.person_ids) < index.count
+    summary = np.concatenate([index.prototype_sum, index.products_range])
     yield _section(f"{group}.starts", "<i8", index.starts)
     yield _section(f"{group}.summary", "<f8", summary)
     yield _section(f"{group}.qualities", "<f4", index.qualities(np.arange(index.count)), IN_PIECES)
-    yield FileSection(f"{group}.vectors", "<f4", shape, (index.vectors(block) for block in rows), IN_PIECES)
+    yield FileSection(f"{group}.vectors", "<f4", shape, (index.embeddings(block) for block in rows), IN_PIECES)
     yield from _code_sections(f"{group}.samples", index, rows, prototypes=False)
     if has_prototypes:
-        positions = np.arange(len(index.people))
+        positions = np.arange(len(index.person_ids))
         parts = [positions[start : start + PART_SIZE] for start in range(0, len(positions), PART_SIZE)]
         yield from _code_sections(f"{group}.prototypes", index, parts, prototypes=True)
 
@@ -265,9 +267,9 @@ def _code_sections(
     scales: list[CodeScale] = []
 
     def encode_part(part: NDArray[np.int64]) -> tuple[CodeScale, NDArray[np.uint8]]:
-        rows = index.prototypes_of(part) if prototypes else index.vectors(part)
+        rows = index.prototypes_of(part) if prototypes else index.embeddings(part)
         scale, codes = encode(rows)
-        if not prototypes and len(index.people) == index.count:  # the codes of samples serve for prototypes too
+        if not prototypes and len(index.person_ids) == index.count:  # the codes of samples serve for prototypes too
             starts = range(0, len(part), _ROWS_PER_BLOCK)
             blocks = [slice(start, start + _ROWS_PER_BLOCK) for start in starts]
             distances = [lengths(index.prototypes_of(part[block]) - rows[block]).max() for block in blocks]
@@ -372,7 +374,7 @@ class _StoredSamples:
         self._file = file
         self._group = group
 
-    def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
+    def embeddings(self, rows: NDArray[np.int64] | None) -> FloatArray:
         name = f"{self._group}.vectors"
         return self._file.read(name) if rows is None else self._file.take(name, rows)
 
@@ -383,8 +385,8 @@ class _StoredSamples:
 class _StoredSearches:
     def __init__(self, file: DerivedFile, group: str) -> None:
         summary = file.read(f"{group}.summary")
-        self.total = summary[:-2]
-        self.commonness_range = float(summary[-2]), float(summary[-1])
+        self.prototype_sum = summary[:-2]
+        self.products_range = float(summary[-2]), float(summary[-1])
         self._file = file
         self._group = group
 

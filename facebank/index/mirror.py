@@ -322,11 +322,11 @@ class _MirrorSearches:
 
         def find_positions(group: VectorGroup, ids: NDArray[np.int64]) -> NDArray[np.int64]:
             if group in {VectorGroup.PROTOTYPE, VectorGroup.MASKED}:
-                return people.people.searchsorted(ids)
+                return people.person_ids.searchsorted(ids)
             sample_ids = _sample_ids(self._gallery, self._local)
             order = np.argsort(sample_ids, kind="stable")
             rows = order[sample_ids.searchsorted(ids, sorter=order)]
-            return rows if VectorGroup.SEVERAL in groups else people.owners(rows)
+            return rows if VectorGroup.SEVERAL in groups else people.person_indices(rows)
 
         search = StoreSearch(
             self._store,
@@ -334,7 +334,7 @@ class _MirrorSearches:
             self._rows.locate(groups, find_positions),
             self._record.written,
             max_length=_MAX_NORM,
-            vectors_at=people.vectors if VectorGroup.SEVERAL in groups else people.prototypes_of,
+            vectors_at=people.embeddings if VectorGroup.SEVERAL in groups else people.prototypes_of,
             max_deviation=MAX_DEVIATION,
             check=self._check,
         )

@@ -107,26 +107,30 @@ def rows_to_mirror(sample_ids: NDArray[np.int64], index: GalleryIndex) -> Mirror
     is_single = people.counts == 1
     digests = np.empty(people.count, np.int64)
     for rows in _blocks(people.count):
-        vectors = people.vectors(rows)
+        vectors = people.embeddings(rows)
         digests[rows] = _digests(vectors)
         is_unnormalized = np.abs(lengths(vectors) - 1.0) > _MAX_NORM_ERROR
-        is_single[people.owners(rows[is_unnormalized])] = False
-    owners = people.owners(np.arange(people.count))
-    groups = np.where(is_single[owners], VectorGroup.SINGLE, VectorGroup.SEVERAL)
+        is_single[people.person_indices(rows[is_unnormalized])] = False
+    person_indices = people.person_indices(np.arange(people.count))
+    groups = np.where(is_single[person_indices], VectorGroup.SINGLE, VectorGroup.SEVERAL)
     several = np.flatnonzero(~is_single)
     parts = [
         (sample_ids * len(VectorGroup) + groups, digests, np.arange(people.count)),
         (
-            people.people[several] * len(VectorGroup) + VectorGroup.PROTOTYPE,
+            people.person_ids[several] * len(VectorGroup) + VectorGroup.PROTOTYPE,
             _prototype_digests(people, several),
             several,
         ),
     ]
     if index.masked is not None:
         masked = index.masked[0]
-        positions = np.arange(len(masked.people))
+        positions = np.arange(len(masked.person_ids))
         parts.append(
-            (masked.people * len(VectorGroup) + VectorGroup.MASKED, _prototype_digests(masked, positions), positions)
+            (
+                masked.person_ids * len(VectorGroup) + VectorGroup.MASKED,
+                _prototype_digests(masked, positions),
+                positions,
+            )
         )
     keys, digests, positions = (np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True))
     order = np.argsort(keys, kind="stable")
@@ -138,7 +142,7 @@ def _vectors_of(index: GalleryIndex, group: VectorGroup) -> Callable[[NDArray[np
     if group is VectorGroup.MASKED:
         assert index.masked is not None  # noqa: S101 - likewise
         return index.masked[0].prototypes_of
-    return index.people.prototypes_of if group is VectorGroup.PROTOTYPE else index.people.vectors
+    return index.people.prototypes_of if group is VectorGroup.PROTOTYPE else index.people.embeddings
 
 
 def _prototype_digests(people: PeopleIndex, positions: NDArray[np.int64]) -> NDArray[np.int64]:

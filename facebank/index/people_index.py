@@ -37,7 +37,7 @@ class Samples(Protocol):
         """Number of samples, and dimension of an embedding."""
         ...
 
-    def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
+    def embeddings(self, rows: NDArray[np.int64] | None) -> FloatArray:
         """Return the embeddings of some samples, or of all, ``float32`` of shape ``(K, D)``."""
         ...
 
@@ -59,8 +59,8 @@ class PeopleIndex:
 
     Parameters
     ----------
-    people
-        The person ids, ascending: ``int64`` of shape ``(P,)``, P at least 1.
+    person_ids
+        The people's ids, ascending: ``int64`` of shape ``(P,)``, P at least 1.
     starts
         First row of each person's samples, and the end: ``int64`` of shape ``(P + 1,)``.
     samples
@@ -71,12 +71,12 @@ class PeopleIndex:
 
     def __init__(
         self,
-        people: NDArray[np.int64],
+        person_ids: NDArray[np.int64],
         starts: NDArray[np.int64],
         samples: Samples,
         derived: DerivedValues | None = None,
     ) -> None:
-        self.people = people
+        self.person_ids = person_ids
         self.starts = starts
         self._samples = samples
         self._derived = derived
@@ -86,14 +86,16 @@ class PeopleIndex:
     @classmethod
     def from_samples(cls, embeddings: FloatArray, person_ids: NDArray[np.int64], qualities: FloatArray) -> Self:
         """Return an index in memory of N >= 1 embeddings, ``float32 (N, D)``, with person ids and qualities, 0..1."""
-        people, starts, order = group_by_person(person_ids)
+        distinct_ids, starts, order = group_by_person(person_ids)
         if order is not None:
             embeddings, qualities = embeddings[order], qualities[order]
-        return cls(people, starts, _SamplesInMemory(embeddings, qualities))
+        return cls(distinct_ids, starts, _SamplesInMemory(embeddings, qualities))
 
-    def with_searches(self, people: Callable[[], Search], samples: Callable[[], Search]) -> PeopleIndex:
+    def with_searches(self, people_search: Callable[[], Search], sample_search: Callable[[], Search]) -> PeopleIndex:
         """Return an index of the same people that uses other searches; they are created on first use."""
-        return PeopleIndex(self.people, self.starts, self._samples, _ExternalSearches(self, people, samples))
+        return PeopleIndex(
+            self.person_ids, self.starts, self._samples, _ExternalSearches(self, people_search, sample_search)
+        )
 
     @property
     def count(self) -> int:
@@ -112,21 +114,21 @@ class PeopleIndex:
 
     @computed
     def nearest_people(self) -> Search:
-        """Search of the prototypes; results are positions in `people`."""
+        """Search of the prototypes; results are indices into `person_ids`."""
         return MatrixSearch(self.prototypes) if self._derived is None else self._derived.nearest_people()
 
     @computed
     def nearest_samples(self) -> Search:
         """Search of the samples; results are rows."""
-        return MatrixSearch(self.vectors()) if self._derived is None else self._derived.nearest_samples()
+        return MatrixSearch(self.embeddings()) if self._derived is None else self._derived.nearest_samples()
 
     def samples_near(self, embedding: FloatArray) -> NearSamples:
-        """Return the samples most similar to an embedding ``(D,)``."""
+        """Return the samples most similar to an embedding, ``float32`` of shape ``(D,)``."""
         key = embedding.tobytes()
         near = self._last_near.get(key)
         if near is None:  # one face's samples are needed several times in a row
             (rows,) = self.nearest_samples.near(embedding.astype(np.float64)[None], _NEAR_COUNT)
-            similarities, complete_above = products(embedding, self.vectors(rows)), -np.inf
+            similarities, complete_above = products(embedding, self.embeddings(rows)), -np.inf
             if len(rows) < self.count:
                 complete_above = float(np.partition(similarities, len(rows) - _NEAR_COUNT)[len(rows) - _NEAR_COUNT])
             near = NearSamples(rows, similarities, complete_above)
@@ -134,9 +136,9 @@ class PeopleIndex:
         return near
 
     def samples_within(self, embedding: FloatArray, min_similarity: float) -> NDArray[np.int64]:
-        """Return the rows of the samples with at least a similarity to an embedding ``(D,)``.
+        """Return the rows of all samples whose cosine with an embedding ``(D,)`` is at least `min_similarity`.
 
-        All such samples are included, and perhaps a few others.
+        They are ``int64`` of shape ``(K,)``, and may include rows of slightly lower similarity.
         """
         near = self.samples_near(embedding)
         if min_similarity > near.complete_above:
@@ -146,85 +148,88 @@ class PeopleIndex:
     @computed
     def prototypes(self) -> FloatArray:
         """All prototypes, ``float32`` of shape ``(P, D)``."""
-        prototypes = np.empty((len(self.people), self.dimension), dtype=np.float32)
+        prototypes = np.empty((len(self.person_ids), self.dimension), dtype=np.float32)
         blocks = list(self.blocks())
-        for positions, rows in zip(blocks, map_in_threads(self._average, blocks), strict=True):
-            prototypes[positions[0] : positions[-1] + 1] = rows
+        for indices, means in zip(blocks, map_in_threads(self._average, blocks), strict=True):
+            prototypes[indices[0] : indices[-1] + 1] = means
         return prototypes
 
     @computed
-    def total(self) -> NDArray[np.float64]:
+    def prototype_sum(self) -> NDArray[np.float64]:
         """Sum of all prototypes, ``float64`` of shape ``(D,)``."""
         if self._derived is not None:
-            return self._derived.total
+            return self._derived.prototype_sum
         sums = map_in_threads(
-            lambda positions: self.prototypes_of(positions).sum(axis=0, dtype=np.float64), list(self.blocks())
+            lambda indices: self.prototypes_of(indices).sum(axis=0, dtype=np.float64), list(self.blocks())
         )
         return np.asarray(np.sum(list(sums), axis=0), dtype=np.float64)
 
     @computed
-    def commonness_range(self) -> tuple[float, float]:
+    def products_range(self) -> tuple[float, float]:
         """Lowest and highest product of a prototype and the sum of all others."""
         if self._derived is not None:
-            return self._derived.commonness_range
-        sums = np.concatenate(list(map_in_threads(self.common_with_others, list(self.blocks()))))
+            return self._derived.products_range
+        sums = np.concatenate(list(map_in_threads(self.products_with_others, list(self.blocks()))))
         return float(sums.min()), float(sums.max())
 
-    def common_with_others(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    def products_with_others(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return some prototypes' inner products with the sum of all others, ``float64`` of shape ``(K,)``."""
-        prototypes = self.prototypes_of(positions)
-        return products(self.total, prototypes) - lengths(prototypes) ** 2
+        prototypes = self.prototypes_of(indices)
+        return products(self.prototype_sum, prototypes) - lengths(prototypes) ** 2
 
     def blocks(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the positions of all people, ``int64``, in blocks."""
-        for start in range(0, len(self.people), _PEOPLE_PER_BLOCK):
-            yield np.arange(start, min(start + _PEOPLE_PER_BLOCK, len(self.people)))
+        """Yield the indices of all people, ``int64``, in blocks."""
+        for start in range(0, len(self.person_ids), _PEOPLE_PER_BLOCK):
+            yield np.arange(start, min(start + _PEOPLE_PER_BLOCK, len(self.person_ids)))
 
-    def prototypes_of(self, positions: NDArray[np.int64]) -> FloatArray:
+    def prototypes_of(self, indices: NDArray[np.int64]) -> FloatArray:
         """Return prototypes, ``float32`` of shape ``(K, D)``: a person's mean, weighted by quality and L2-normalized.
 
         The prototype is zero if a person's samples cancel out.
         """
         if self._samples.in_memory and self.count * self.dimension <= _MAX_MATRIX_SIZE:
-            return _select_rows(self.prototypes, positions)
+            return _select_rows(self.prototypes, indices)
         last_positions, prototypes = self._last_prototypes
-        if not np.array_equal(last_positions, positions):  # one face's candidates are needed several times in a row
-            prototypes = self._average(positions)
-            self._last_prototypes = positions, prototypes
+        if not np.array_equal(last_positions, indices):  # one face's candidates are needed several times in a row
+            prototypes = self._average(indices)
+            self._last_prototypes = indices, prototypes
         return prototypes
 
-    def _average(self, positions: NDArray[np.int64]) -> FloatArray:
-        embeddings, starts, qualities = self.samples_of(positions)
-        rows = weight_samples(embeddings, qualities)
-        if len(rows) > len(positions):  # some people have several samples
-            rows = np.add.reduceat(rows, starts, axis=0)
-        return normalized(rows).astype(np.float32)
+    def _average(self, indices: NDArray[np.int64]) -> FloatArray:
+        embeddings, starts, qualities = self.samples_of(indices)
+        weighted = weight_samples(embeddings, qualities)
+        if len(weighted) > len(indices):  # some people have several samples
+            weighted = np.add.reduceat(weighted, starts, axis=0)
+        return normalized(weighted).astype(np.float32)
 
-    def vectors(self, rows: NDArray[np.int64] | None = None) -> FloatArray:
+    def embeddings(self, rows: NDArray[np.int64] | None = None) -> FloatArray:
         """Return the embeddings of some samples, or of all, ``float32`` of shape ``(K, D)``."""
-        return self._samples.vectors(rows)
+        return self._samples.embeddings(rows)
 
     def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
         """Return qualities of some samples, ``float32`` of shape ``(K,)``, 0..1."""
         return self._samples.qualities(rows)
 
-    def rows_of(self, position: int) -> NDArray[np.int64]:
-        """Return the rows of the samples of the person at a position in `people`."""
-        return np.arange(self.starts[position], self.starts[position + 1])
+    def rows_of(self, index: int) -> NDArray[np.int64]:
+        """Return the rows of the samples of the person at an index into `person_ids`, ``int64`` of shape ``(K,)``."""
+        return np.arange(self.starts[index], self.starts[index + 1])
 
-    def samples_of(self, positions: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
-        """Return the embeddings of some people's samples, each person's first row among them, and the qualities."""
-        counts = self.counts[positions]
+    def samples_of(self, indices: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+        """Return the embeddings of some people's samples, each person's first row among them, and the qualities.
+
+        They are ``float32`` of shape ``(K, D)``, ``int64`` of shape ``(P,)``, and ``float32`` of shape ``(K,)``.
+        """
+        counts = self.counts[indices]
         starts = np.cumsum(counts) - counts
-        rows = np.repeat(self.starts[positions] - starts, counts) + np.arange(int(counts.sum()))
-        return self._samples.vectors(rows), starts, self._samples.qualities(rows)
+        rows = np.repeat(self.starts[indices] - starts, counts) + np.arange(int(counts.sum()))
+        return self._samples.embeddings(rows), starts, self._samples.qualities(rows)
 
-    def similarities(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
+    def similarities(self, probe: FloatArray, indices: NDArray[np.int64]) -> FloatArray:
         """Return a probe's cosines with the prototypes of some people, ``float32`` of shape ``(K,)``."""
-        return cosines(probe, self.prototypes_of(positions))
+        return cosines(probe, self.prototypes_of(indices))
 
-    def owners(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the positions in `people` of the owners of some samples."""
+    def person_indices(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the indices into `person_ids` of the people of some samples, ``int64`` of shape ``(K,)``."""
         return np.searchsorted(self.starts, rows, side="right") - 1
 
 
@@ -232,12 +237,12 @@ class DerivedValues(Protocol):
     """Values computed from all samples and stored with them."""
 
     @property
-    def total(self) -> NDArray[np.float64]:
+    def prototype_sum(self) -> NDArray[np.float64]:
         """Sum of all prototypes, ``float64`` of shape ``(D,)``."""
         ...
 
     @property
-    def commonness_range(self) -> tuple[float, float]:
+    def products_range(self) -> tuple[float, float]:
         """Lowest and highest product of a prototype and the sum of all others."""
         ...
 
@@ -251,18 +256,20 @@ class DerivedValues(Protocol):
 
 
 class _ExternalSearches:
-    def __init__(self, index: PeopleIndex, people: Callable[[], Search], samples: Callable[[], Search]) -> None:
+    def __init__(
+        self, index: PeopleIndex, people_search: Callable[[], Search], sample_search: Callable[[], Search]
+    ) -> None:
         self._index = index
-        self.nearest_people = people
-        self.nearest_samples = samples
+        self.nearest_people = people_search
+        self.nearest_samples = sample_search
 
     @property
-    def total(self) -> NDArray[np.float64]:
-        return self._index.total
+    def prototype_sum(self) -> NDArray[np.float64]:
+        return self._index.prototype_sum
 
     @property
-    def commonness_range(self) -> tuple[float, float]:
-        return self._index.commonness_range
+    def products_range(self) -> tuple[float, float]:
+        return self._index.products_range
 
 
 class _SamplesInMemory:
@@ -273,7 +280,7 @@ class _SamplesInMemory:
         self._embeddings = embeddings
         self._qualities = qualities
 
-    def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
+    def embeddings(self, rows: NDArray[np.int64] | None) -> FloatArray:
         return self._embeddings if rows is None else _select_rows(self._embeddings, rows)
 
     def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
@@ -289,7 +296,7 @@ def _select_rows(matrix: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
 def group_by_person(
     person_ids: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
-    """Return the distinct person ids, each one's first row and the end, and the order that groups samples by person.
+    """Return the distinct person ids ``(P,)``, their first rows and the end ``(P + 1,)``, and the order that groups.
 
     The order is None if the samples are already grouped by ascending person id.
     """
@@ -302,7 +309,7 @@ def group_by_person(
 
 
 def weight_samples(embeddings: FloatArray, qualities: FloatArray) -> NDArray[np.float64]:
-    """Return embeddings ``(N, D)`` times their weights in a prototype, ``float64``."""
-    rows = embeddings.astype(np.float64)
-    rows *= np.maximum(qualities, QUALITY_FLOOR).astype(np.float64)[:, None]
-    return rows
+    """Return embeddings times their weights in a prototype, ``float64`` of shape ``(N, D)``."""
+    weighted = embeddings.astype(np.float64)
+    weighted *= np.maximum(qualities, QUALITY_FLOOR).astype(np.float64)[:, None]
+    return weighted

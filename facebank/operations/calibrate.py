@@ -360,7 +360,7 @@ def calibrate(
         There are too few people, or their embeddings do not distinguish them.
     """
     has_enough_people = len(identities.photos) >= MIN_BACKGROUND_PEOPLE
-    background = Background.measure(identities.embeddings, identities.people) if has_enough_people else None
+    background = Background.measure(identities.embeddings, identities.person_ids) if has_enough_people else None
     calibrators, reliability = [], {}
     progress.begin("Simulating galleries", sum(_count_galleries(identities, name, effort) for name in classifiers))
     for classifier in classifiers:
@@ -370,7 +370,7 @@ def calibrate(
         pack_digest=pack.digest,
         made_from=printable(made_from),
         people=len(identities.photos),
-        photos=len(identities.people),
+        photos=len(identities.person_ids),
         calibrators=tuple(calibrators),
     )
     return CalibrationResult(calibration, background, reliability)

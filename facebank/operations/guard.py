@@ -158,8 +158,8 @@ class EnrolledFaces:
         people = self._index.people
         if people is not None:
             rows = people.samples_within(embedding, 1.0 - SAME_VECTOR)
-            person_ids = people.people[people.owners(rows)]
-            candidates.append(people.vectors(rows[~np.isin(person_ids, [*ignored_ids, *self._enrolled])]))
+            person_ids = people.person_ids[people.person_indices(rows)]
+            candidates.append(people.embeddings(rows[~np.isin(person_ids, [*ignored_ids, *self._enrolled])]))
         return any((np.linalg.norm(rows - embedding, axis=1) <= SAME_VECTOR).any() for rows in candidates)
 
 

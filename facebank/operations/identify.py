@@ -179,7 +179,7 @@ def count_other_people(gallery: Gallery) -> int:
         if people is None:
             return 0
         further = _album_people(gallery, people)
-        return len(people.people) - 1 + (0 if further is None else len(further))
+        return len(people.person_ids) - 1 + (0 if further is None else len(further))
 
     return read_with_retry(count)
 

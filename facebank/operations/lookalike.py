@@ -63,13 +63,13 @@ def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[
         The embedding is invalid.
     """
     (probe,) = check_embeddings(embedding[np.newaxis], "the face", people.dimension)
-    similarities = np.maximum.reduceat(products(probe, people.vectors()), people.starts[:-1]).clip(-1.0, 1.0)
+    similarities = np.maximum.reduceat(products(probe, people.embeddings()), people.starts[:-1]).clip(-1.0, 1.0)
     weights = np.exp((similarities - similarities.max()) / TEMPERATURE)
     shares = weights / weights.sum()
     names_by_id = dict(names.items())
     ranking = [
         Resemblance(names_by_id[int(person_id)], float(similarity), float(share))
-        for person_id, similarity, share in zip(people.people, similarities, shares, strict=True)
+        for person_id, similarity, share in zip(people.person_ids, similarities, shares, strict=True)
     ]
     return sorted(ranking, key=lambda match: (-match.similarity, match.person))
 

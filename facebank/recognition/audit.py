@@ -79,7 +79,7 @@ class AuditedSamples:
         The numbers of samples differ, or a person has no name.
     """
 
-    enrolled: EnrolledSamples  # embeddings, owners, qualities
+    enrolled: EnrolledSamples  # embeddings, person ids, qualities
     sample_ids: NDArray[np.int64]  # ``int64`` of shape ``(N,)``
     faces: Sequence[FaceKey]  # each sample's face and photo
     names: Mapping[int, str]  # all people's names by id, including people without samples
@@ -87,7 +87,7 @@ class AuditedSamples:
     def __post_init__(self) -> None:
         if not len(self.sample_ids) == len(self.faces) == self.enrolled.count:
             raise UsageError(f"Expected a number and a face for each of {self.enrolled.count} samples.")
-        if not set(self.enrolled.people.tolist()) <= self.names.keys():
+        if not set(self.enrolled.distinct_ids.tolist()) <= self.names.keys():
             raise UsageError("There are samples of people without a name.")
 
     def name(self, row: int) -> str:
@@ -157,12 +157,12 @@ def _shared_photo_findings(
     neighborhood: Neighborhood,
 ) -> Iterator[Finding]:
     """Yield faces shared by two people: nearly equal embeddings, or the same place in the same photo."""
-    owners = samples.enrolled.person_ids
+    person_ids = samples.enrolled.person_ids
     similarity_of = {(int(a), int(b)): float(s) for a, b, s in zip(first_rows, second_rows, similarities, strict=True)}
     for a, b in _same_places(samples):
         similarity_of[a, b] = float(samples.enrolled.embeddings[a] @ samples.enrolled.embeddings[b])
     for (a, b), similarity in sorted(similarity_of.items(), key=lambda entry: (-entry[1], entry[0])):
-        if owners[a] == owners[b]:
+        if person_ids[a] == person_ids[b]:
             continue
         wrong, right = (a, b) if neighborhood.own[a] < neighborhood.own[b] else (b, a)
         first, second = samples.name(a), samples.name(b)
@@ -240,16 +240,16 @@ def _people_to_enroll(samples: AuditedSamples, pair: ConfusablePair) -> list[int
 
 def _disagreement_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
     """Yield samples unlike the person's others; once for a person with two, and not if one is mislabeled."""
-    owners = samples.enrolled.person_ids
-    reported = set(owners[neighborhood.mislabeled].tolist())
-    counts = np.bincount(samples.enrolled.owners)[samples.enrolled.owners]
+    person_ids = samples.enrolled.person_ids
+    reported = set(person_ids[neighborhood.mislabeled].tolist())
+    counts = np.bincount(samples.enrolled.person_indices)[samples.enrolled.person_indices]
     rows = np.flatnonzero(neighborhood.disagreeing)
     for row in rows[np.argsort(neighborhood.own[rows], kind="stable")].tolist():
-        name, person, similarity = samples.name(row), int(owners[row]), float(neighborhood.own[row])
+        name, person, similarity = samples.name(row), int(person_ids[row]), float(neighborhood.own[row])
         if person in reported and counts[row] == 2:
             continue
         reported.add(person)
-        person_rows = np.flatnonzero(owners == person).tolist() if counts[row] == 2 else [row]
+        person_rows = np.flatnonzero(person_ids == person).tolist() if counts[row] == 2 else [row]
         sample_ids = tuple(samples.sample_id(person_row) for person_row in person_rows)
         if len(sample_ids) == 2:
             message = f"the two samples of {name} hardly look like the same person (similarity {similarity:.2f})"
@@ -264,12 +264,12 @@ def _repetition_findings(
     samples: AuditedSamples, first_rows: NDArray[np.int64], second_rows: NDArray[np.int64]
 ) -> Iterator[Finding]:
     """Yield a person's repeated samples; the best of each group is kept."""
-    owners, qualities = samples.enrolled.person_ids, samples.enrolled.qualities
+    person_ids, qualities = samples.enrolled.person_ids, samples.enrolled.qualities
     repeats: dict[int, set[int]] = {}
     for a, b in zip(first_rows.tolist(), second_rows.tolist(), strict=True):
-        if owners[a] == owners[b]:
+        if person_ids[a] == person_ids[b]:
             worse = b if qualities[a] >= qualities[b] else a
-            repeats.setdefault(int(owners[a]), set()).add(worse)
+            repeats.setdefault(int(person_ids[a]), set()).add(worse)
     for person, rows in sorted(repeats.items(), key=lambda entry: (-len(entry[1]), entry[0])):
         name, sample_ids = samples.names[person], tuple(sorted(samples.sample_id(row) for row in rows))
         subject = f"{len(rows)} samples of {name} repeat" if len(rows) > 1 else f"a sample of {name} repeats"
@@ -278,7 +278,7 @@ def _repetition_findings(
 
 
 def _similarity_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
-    people = samples.enrolled.people
+    people = samples.enrolled.distinct_ids
     positions = np.flatnonzero(neighborhood.too_similar)
     for position in positions[np.argsort(-neighborhood.agreement[positions], kind="stable")].tolist():
         name = samples.names[int(people[position])]
@@ -289,7 +289,7 @@ def _similarity_findings(samples: AuditedSamples, neighborhood: Neighborhood) ->
 
 
 def _few_sample_findings(samples: AuditedSamples) -> Iterator[Finding]:
-    people, counts = samples.enrolled.people, np.bincount(samples.enrolled.owners)
+    people, counts = samples.enrolled.distinct_ids, np.bincount(samples.enrolled.person_indices)
     enrolled = dict(zip(people.tolist(), counts.tolist(), strict=True))
     yield from audit_people_without_samples(
         {person: samples.names[person] for person in samples.names.keys() - enrolled}

@@ -45,10 +45,10 @@ def choose_classifier(
     `classifiers`, which include the default, replaces the default only if it is correct significantly more often
     (exact sign test over the samples on which the two differ). Returns the default for too few or too many samples.
     """
-    owners = enrolled.owners
-    is_tested = np.bincount(owners)[owners] >= MIN_SAMPLES
+    person_indices = enrolled.person_indices
+    is_tested = np.bincount(person_indices)[person_indices] >= MIN_SAMPLES
     trials = int(is_tested.sum())
-    if len(enrolled.people) < 2 or trials < MIN_TRIALS:
+    if len(enrolled.distinct_ids) < 2 or trials < MIN_TRIALS:
         return ClassifierChoice(
             DEFAULT_CLASSIFIER,
             f"{trials} samples of people with {MIN_SAMPLES} or more are too few to compare classifiers "
@@ -76,26 +76,26 @@ def _is_correct(
 ) -> NDArray[np.bool_]:
     """Return which of the tested samples are identified correctly when left out."""
     correct = np.zeros(enrolled.count, dtype=np.bool_)
-    for held_out in make_folds(enrolled.owners, is_tested):
+    for held_out in make_folds(enrolled.person_indices, is_tested):
         fitted = ~held_out
         scorer = build_scorer(
             classifier,
             EnrolledSamples(enrolled.embeddings[fitted], enrolled.person_ids[fitted], enrolled.qualities[fitted]),
             background,
         )
-        predicted = scorer.people[scorer.scores(enrolled.embeddings[held_out]).argmax(axis=1)]
+        predicted = scorer.person_ids[scorer.scores(enrolled.embeddings[held_out]).argmax(axis=1)]
         correct[held_out] = predicted == enrolled.person_ids[held_out]
     return correct[is_tested]
 
 
-def make_folds(owners: NDArray[np.int64], is_tested: NDArray[np.bool_]) -> Sequence[NDArray[np.bool_]]:
+def make_folds(person_indices: NDArray[np.int64], is_tested: NDArray[np.bool_]) -> Sequence[NDArray[np.bool_]]:
     """Return which samples each fold leaves out, boolean ``(N,)``; no fold leaves out all samples of a person.
 
-    `owners` are each sample's person, ``(N,)``; only samples of `is_tested`, ``(N,)``, are left out, each once.
+    `person_indices` are each sample's person, ``(N,)``; only samples of `is_tested`, ``(N,)``, are left out, each once.
     """
-    order = np.argsort(owners, kind="stable")
-    rank = np.empty(len(owners), dtype=np.int64)
-    rank[order] = np.arange(len(owners)) - np.searchsorted(owners[order], owners[order])
+    order = np.argsort(person_indices, kind="stable")
+    rank = np.empty(len(person_indices), dtype=np.int64)
+    rank[order] = np.arange(len(person_indices)) - np.searchsorted(person_indices[order], person_indices[order])
     return [fold for number in range(FOLDS) if (fold := is_tested & (rank % FOLDS == number)).any()]
 
 

@@ -78,7 +78,7 @@ def _read(
 ) -> Coefficients | None:
     if classifier not in FITTED:
         return None
-    people, dimension = len(enrolled.people), enrolled.dimension
+    people, dimension = len(enrolled.distinct_ids), enrolled.dimension
     draws = KERNEL_DRAWS if background is not None else 0
     support = enrolled.count + draws if classifier == "svm-rbf" else 0
     expected = {
@@ -97,7 +97,7 @@ def _read(
     except (OSError, InvalidValueError):
         return None
     coefficients = [arrays.pop(name) for name in ("weights", "biases", "centre", "support")]
-    is_current = arrays["key"].tobytes() == key and np.array_equal(arrays["people"], enrolled.people)
+    is_current = arrays["key"].tobytes() == key and np.array_equal(arrays["people"], enrolled.distinct_ids)
     if not is_current or not all(np.isfinite(array).all() for array in coefficients):
         return None
     return Coefficients(classifier, arrays["people"], *coefficients)
@@ -107,7 +107,7 @@ def _write(path: Path, key: bytes, coefficients: Coefficients) -> None:
     buffer = io.BytesIO()
     arrays = {
         "key": np.frombuffer(key, dtype=np.uint8),
-        "people": coefficients.people.astype("<i8"),
+        "people": coefficients.person_ids.astype("<i8"),
         "weights": np.ascontiguousarray(coefficients.weights, dtype="<f4"),
         "biases": coefficients.biases.astype("<f4"),
         "centre": coefficients.center.astype("<f4"),

@@ -69,11 +69,11 @@ class Cohort:
     def __init__(self, people: PeopleIndex, further: FloatArray | None, correction: Correction) -> None:
         other_prototypes = np.empty((0, people.dimension), np.float32) if further is None else further
         self.further = len(other_prototypes)
-        total = len(people.people) + self.further
+        total = len(people.person_ids) + self.further
         self.others = total - 1
         self._people = people
         self._further_sum = other_prototypes.sum(axis=0, dtype=np.float64)
-        self._sum = people.total + self._further_sum
+        self._sum = people.prototype_sum + self._further_sum
         density = max(float(self._sum @ self._sum - total) / max(total * self.others, 1), 0.0)
         self.common = float(correction.weight(self.others)) * density
         self._similar_groups, self._similar_sums, self._similar_counts = _similar_groups(people, other_prototypes)
@@ -82,7 +82,7 @@ class Cohort:
     @property
     def spread(self) -> float:
         """Largest difference between the corrections of two people's scores."""
-        lowest, highest = self._people.commonness_range
+        lowest, highest = self._people.products_range
         subtracted, _ = self._fractions(np.array([self.others]))
         return float(subtracted[0]) * (highest - lowest + 2.0)
 
@@ -97,7 +97,7 @@ class Cohort:
         return np.asarray((1.0 + subtracted) * probes.astype(np.float64) - subtracted * self._sum)
 
     def correct_scores(
-        self, scores: FloatArray, similarities: FloatArray, probes: FloatArray, positions: NDArray[np.int64]
+        self, scores: FloatArray, similarities: FloatArray, probes: FloatArray, person_indices: NDArray[np.int64]
     ) -> FloatArray:
         """Return corrected scores, ``float32`` of shape ``(M, K)``.
 
@@ -107,19 +107,19 @@ class Cohort:
             Scores of M probes and K people, and cosines with the people's prototypes, ``(M, K)``.
         probes
             L2-normalized embeddings, ``float32`` of shape ``(M, D)``.
-        positions
-            Positions of the people in the index, ``int64`` of shape ``(K,)``.
+        person_indices
+            Indices of the people, ``int64`` of shape ``(K,)``.
         """
         if not self._correction.share:
             return scores
-        others = np.full(len(positions), self.others, dtype=np.int64)
+        others = np.full(len(person_indices), self.others, dtype=np.int64)
         totals = products(self._sum, probes)[:, None] - similarities.astype(np.float64)
-        common = self._people.common_with_others(positions)
+        common = self._people.products_with_others(person_indices)
         if self.further:
-            prototypes = self._people.prototypes_of(positions)
+            prototypes = self._people.prototypes_of(person_indices)
             common += products(self._further_sum, prototypes)
-            is_similar = np.isin(positions, self._similar_groups)
-            indices = np.searchsorted(self._similar_groups, positions[is_similar])
+            is_similar = np.isin(person_indices, self._similar_groups)
+            indices = np.searchsorted(self._similar_groups, person_indices[is_similar])
             sums = self._similar_sums[indices]
             others[is_similar] -= self._similar_counts[indices]
             totals[:, is_similar] -= np.einsum("ad,md->ma", sums, probes.astype(np.float64))
@@ -137,20 +137,20 @@ class Cohort:
 def _similar_groups(
     people: PeopleIndex, groups: FloatArray
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the positions of enrolled people who resemble further ones, the sums of those, and their numbers."""
+    """Return the indices of enrolled people who resemble further ones, the sums of those, and their numbers."""
     if not len(groups):
         return np.empty(0, np.int64), np.empty((0, people.dimension)), np.empty(0, np.int64)
     is_similar = people.prototypes @ groups.T >= MAYBE_SAME_PERSON
-    positions = np.flatnonzero(is_similar.any(axis=1)).astype(np.int64)
-    similar = is_similar[positions]
-    return positions, similar.astype(np.float64) @ groups.astype(np.float64), similar.sum(axis=1)
+    person_indices = np.flatnonzero(is_similar.any(axis=1)).astype(np.int64)
+    similar = is_similar[person_indices]
+    return person_indices, similar.astype(np.float64) @ groups.astype(np.float64), similar.sum(axis=1)
 
 
 def exclude_enrolled(further: FloatArray, people: PeopleIndex) -> FloatArray:
     """Return the rows of `further`, ``(G, D)``, whose similarity to each enrolled person is below `SAME_PERSON`."""
     near = people.nearest_people.within(further.astype(np.float64), SAME_PERSON)
     is_other = [
-        not len(positions) or people.similarities(probe, positions).max() < SAME_PERSON
-        for probe, positions in zip(further, near, strict=True)
+        not len(person_indices) or people.similarities(probe, person_indices).max() < SAME_PERSON
+        for probe, person_indices in zip(further, near, strict=True)
     ]
     return further[np.array(is_other, dtype=np.bool_)]

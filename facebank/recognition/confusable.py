@@ -76,18 +76,18 @@ class Confusables:
         return common_similarity(self._people) if common is None else min(common, _MAX_COMMON)
 
     def margin_weight(self, first: int, second: int) -> float:
-        """Return the weight of margins against scores in separating two people, given by position; 0..1."""
+        """Return the weight of margins against scores in separating two people, given by index; 0..1."""
         a, b = self._people.prototypes_of(np.array([first, second]))
         similarity = float(a @ b)
         excess = (similarity - self._common) / (1.0 - self._common)
         return float(np.clip((excess - ALIKE) / (VERY_ALIKE - ALIKE), 0.0, 1.0))
 
     def expected_error(self, first: int, second: int) -> float:
-        """Return the fraction of photos of two people, given by position, that are nearer to the other; 0..0.5."""
+        """Return the fraction of photos of two people, given by index, that are nearer to the other; 0..0.5."""
         return self._curve(first, second).expected_error
 
     def probability(self, first: int, second: int, margin: float) -> float:
-        """Return the probability of the first of two people, given by position, if a face shows one of them.
+        """Return the probability of the first of two people, given by index, if a face shows one of them.
 
         `margin` is the cosine with the first person's prototype minus that with the second's.
         """
@@ -105,7 +105,7 @@ class Confusables:
 
 def share_among_lookalikes(
     confusables: Confusables,
-    positions: NDArray[np.int64],
+    person_indices: NDArray[np.int64],
     similarities: FloatArray,
     probabilities: NDArray[np.float64],
 ) -> None:
@@ -118,14 +118,14 @@ def share_among_lookalikes(
     ----------
     confusables
         Separates people who look alike.
-    positions
+    person_indices
         The candidates of each probe, best first, ``(M, K)``.
     similarities
         Cosines with their prototypes, ``(M, K)``.
     probabilities
         As `Calibrator.probabilities` returns them, ``(M, K + 1)``; changed in place.
     """
-    for row, candidates in enumerate(positions.tolist()):
+    for row, candidates in enumerate(person_indices.tolist()):
         columns = [column for column in range(len(candidates)) if probabilities[row, column] > 0]
         while len(columns) > 1 and columns[0] < _MAX_SHARING:
             first, *rest = columns
@@ -178,11 +178,14 @@ def _doubtful(people: PeopleIndex, first: int, second: int) -> tuple[int, ...]:
 def _samples_of_pair(
     people: PeopleIndex, first: int, second: int
 ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
-    """Return the embeddings and qualities of the samples of two people, given by position."""
-    if not all(0 <= position < len(people.people) for position in (first, second)):
-        raise UsageError(f"Expected positions from 0 to {len(people.people) - 1}, not {first} and {second}.")
+    """Return the embeddings and qualities of the samples of two people, given by index."""
+    if not all(0 <= index < len(people.person_ids) for index in (first, second)):
+        raise UsageError(f"Expected person indices from 0 to {len(people.person_ids) - 1}, not {first} and {second}.")
     rows = people.rows_of(first), people.rows_of(second)
-    return (people.vectors(rows[0]), people.vectors(rows[1])), (people.qualities(rows[0]), people.qualities(rows[1]))
+    return (people.embeddings(rows[0]), people.embeddings(rows[1])), (
+        people.qualities(rows[0]),
+        people.qualities(rows[1]),
+    )
 
 
 def common_similarity(people: PeopleIndex, background: Background | None = None) -> float:
@@ -226,17 +229,17 @@ def confusable_pairs(
         error = confusables.expected_error(a, b)
         if error >= min_error:
             rows = _doubtful(people, a, b)
-            pairs.append(ConfusablePair(int(people.people[a]), int(people.people[b]), similarity, error, rows))
+            pairs.append(ConfusablePair(int(people.person_ids[a]), int(people.person_ids[b]), similarity, error, rows))
     return sorted(pairs, key=lambda pair: (-pair.expected_error, pair.first, pair.second))[:MAX_PAIRS]
 
 
 def _similar_pairs(people: PeopleIndex, threshold: float) -> list[tuple[int, int, float]]:
-    """Return the most similar pairs of positions, with their similarities, which are `threshold` or more."""
+    """Return the most similar pairs of person indices, with their similarities, which are `threshold` or more."""
     best = np.empty((0, 3))
-    for positions in people.blocks():
-        prototypes = people.prototypes_of(positions)
+    for person_indices in people.blocks():
+        prototypes = people.prototypes_of(person_indices)
         near = people.nearest_people.within(prototypes.astype(np.float64), threshold)
-        for a, prototype, others in zip(positions.tolist(), prototypes, near, strict=True):
+        for a, prototype, others in zip(person_indices.tolist(), prototypes, near, strict=True):
             later = others[others > a]
             similarities = people.similarities(prototype, later)
             block = np.stack([np.full(len(later), a), later, similarities], axis=1)

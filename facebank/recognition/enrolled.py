@@ -41,8 +41,8 @@ class EnrolledSamples:
         count = len(self.embeddings)
         if not count:
             raise UsageError("No samples to fit: enroll a person first.")
-        people, qualities = np.asarray(self.person_ids), np.asarray(self.qualities)
-        if people.shape != (count,) or not np.issubdtype(people.dtype, np.integer):
+        person_ids, qualities = np.asarray(self.person_ids), np.asarray(self.qualities)
+        if person_ids.shape != (count,) or not np.issubdtype(person_ids.dtype, np.integer):
             raise UsageError(f"Expected {count} integer person ids, one for each embedding.")
         if qualities.shape != (count,) or not np.issubdtype(qualities.dtype, np.number):
             raise UsageError(f"Expected {count} qualities, one for each embedding.")
@@ -52,14 +52,14 @@ class EnrolledSamples:
         if (np.abs(lengths - 1) > _LENGTH_TOLERANCE).any():
             row = int(np.argmax(np.abs(lengths - 1)))
             raise UsageError(f"Embeddings must be of length 1; number {row} is of length {lengths[row]:.3g}.")
-        object.__setattr__(self, "person_ids", people.astype(np.int64, copy=False))
+        object.__setattr__(self, "person_ids", person_ids.astype(np.int64, copy=False))
         object.__setattr__(self, "qualities", qualities.astype(np.float32, copy=False))
 
     @classmethod
     def from_index(cls, people: PeopleIndex) -> Self:
         """Return the samples of an index, by person."""
         rows = np.arange(people.count)
-        return cls(people.vectors(), people.people[people.owners(rows)], people.qualities(rows))
+        return cls(people.embeddings(), people.person_ids[people.person_indices(rows)], people.qualities(rows))
 
     @property
     def count(self) -> int:
@@ -72,13 +72,13 @@ class EnrolledSamples:
         return int(self.embeddings.shape[1])
 
     @property
-    def people(self) -> NDArray[np.int64]:
-        """The distinct ids of the people, ascending, ``int64`` of shape ``(P,)``."""
+    def distinct_ids(self) -> NDArray[np.int64]:
+        """The ids of the people, ascending, ``int64`` of shape ``(P,)``."""
         return self._groups[0]
 
     @property
-    def owners(self) -> NDArray[np.int64]:
-        """Each sample's position in `people`, ``int64`` of shape ``(N,)``."""
+    def person_indices(self) -> NDArray[np.int64]:
+        """Each sample's index into `distinct_ids`, ``int64`` of shape ``(N,)``."""
         return self._groups[1]
 
     @computed
@@ -92,8 +92,8 @@ class EnrolledSamples:
         if (ids[1:] >= ids[:-1]).all():  # usual in a gallery whose people were enrolled one after the other
             first = np.concatenate([[True], ids[1:] != ids[:-1]])
             return ids[first], np.cumsum(first, dtype=np.int64) - 1
-        people, owners = np.unique(ids, return_inverse=True)
-        return people, owners.astype(np.int64, copy=False)
+        distinct_ids, indices = np.unique(ids, return_inverse=True)
+        return distinct_ids, indices.astype(np.int64, copy=False)
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of all samples in their order."""

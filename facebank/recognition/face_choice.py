@@ -88,9 +88,9 @@ def _find_agreeing(faces: FloatArray, person_faces: FloatArray, threshold: float
 def _common_faces(photos: Sequence[SeveralFaces], threshold: float) -> FloatArray:
     """Return the faces of the person in most of the photos; empty if unclear."""
     faces = np.concatenate([photo.embeddings for photo in photos])
-    owners = np.repeat(np.arange(len(photos)), [len(photo.sizes) for photo in photos])
+    photo_indices = np.repeat(np.arange(len(photos)), [len(photo.sizes) for photo in photos])
     sets = linked_sets(faces @ faces.T, threshold)
-    photo_counts = {number: len(np.unique(owners[sets == number])) for number in np.unique(sets).tolist()}
+    photo_counts = {number: len(np.unique(photo_indices[sets == number])) for number in np.unique(sets).tolist()}
     max_count = max(photo_counts.values())
     candidates = [number for number, count in photo_counts.items() if count == max_count]
     if max_count < 2 or len(candidates) > 1:

@@ -34,17 +34,17 @@ class Assignment:
     columns: NDArray[np.int64]  # each face's candidate columns, the likeliest first, the others in order, ``(M, K)``
     # in the given order of columns, a stranger's last, ``(M, K + 1)``; None for an uncalibrated pack
     probabilities: NDArray[np.float64] | None
-    clear: NDArray[np.int64]  # the position of the person clearly assigned to each face, ``(M,)``; -1 for none
+    clear: NDArray[np.int64]  # the index of the person clearly assigned to each face, ``(M,)``; -1 for none
 
 
 def competing_groups(
-    positions: NDArray[np.int64], plausible: NDArray[np.bool_], near: NDArray[np.bool_], rows: Sequence[int]
+    person_indices: NDArray[np.int64], plausible: NDArray[np.bool_], near: NDArray[np.bool_], rows: Sequence[int]
 ) -> list[list[int]]:
     """Return the groups of faces that compete for people, directly or transitively.
 
     Parameters
     ----------
-    positions
+    person_indices
         Each face's candidates, ``(N, K)``.
     plausible
         Plausible candidates of each face, boolean ``(N, K)``.
@@ -54,14 +54,14 @@ def competing_groups(
         The simultaneous faces.
     """
     chosen = list(rows)
-    claims = positions[chosen][plausible[chosen]].tolist()
+    claims = person_indices[chosen][plausible[chosen]].tolist()
     if len(set(claims)) == len(claims):
         return []  # the usual case
     faces_of: dict[int, list[int]] = {}
     contested = set[int]()
     for row in rows:
         for column in np.flatnonzero(plausible[row]):
-            person = int(positions[row, column])
+            person = int(person_indices[row, column])
             faces_of.setdefault(person, []).append(row)
             if near[row, column]:
                 contested.add(person)
@@ -78,25 +78,25 @@ def competing_groups(
 
 
 def assign_by_probabilities(
-    positions: NDArray[np.int64], probabilities: NDArray[np.float64], min_odds: float
+    person_indices: NDArray[np.int64], probabilities: NDArray[np.float64], min_odds: float
 ) -> Assignment:
     """Return the assignment of people by probabilities.
 
     Parameters
     ----------
-    positions
+    person_indices
         Each competing face's candidates, ``(M, K)``.
     probabilities
         Independent probabilities of the candidates and, last, of a stranger, ``(M, K + 1)``.
     min_odds
         Minimum ratio of a person's marginals for one face and any other, for a clear assignment.
     """
-    people, columns = np.unique(positions, return_inverse=True)
-    columns = columns.reshape(positions.shape)
-    by_person = np.zeros((len(positions), len(people)))
+    people, columns = np.unique(person_indices, return_inverse=True)
+    columns = columns.reshape(person_indices.shape)
+    by_person = np.zeros((len(person_indices), len(people)))
     np.put_along_axis(by_person, columns, probabilities[:, :-1], axis=1)
     stranger = np.maximum(probabilities[:, -1], _MIN_PROBABILITY)
-    if len(positions) <= MAX_EXACT:
+    if len(person_indices) <= MAX_EXACT:
         shared, alone = _marginals(by_person, stranger)
     else:
         totals = _best_totals(np.log(np.maximum(by_person, _MIN_PROBABILITY**2)) - np.log(stranger)[:, None])
@@ -105,23 +105,27 @@ def assign_by_probabilities(
         shared, alone = np.where(by_person > 0, weights[:, :-1], 0.0), weights[:, -1]
     marginals = np.concatenate([np.take_along_axis(shared, columns, axis=1), alone[:, None]], axis=1)
     first = marginals[:, :-1].argmax(axis=1)
-    best = columns[np.arange(len(positions)), first]
-    clear = np.full(len(positions), -1, dtype=np.int64)
+    best = columns[np.arange(len(person_indices)), first]
+    clear = np.full(len(person_indices), -1, dtype=np.int64)
     for row, person in enumerate(best):
         own, others = shared[row, person], np.delete(shared[:, person], row)
         if own > 0 and own >= min_odds * others.max():
             clear[row] = people[person]
-    return Assignment(_move_to_front(first, positions.shape[1]), marginals, clear)
+    return Assignment(_move_to_front(first, person_indices.shape[1]), marginals, clear)
 
 
 def assign_by_similarities(
-    positions: NDArray[np.int64], similarities: FloatArray, near: NDArray[np.bool_], threshold: float, margin: float
+    person_indices: NDArray[np.int64],
+    similarities: FloatArray,
+    near: NDArray[np.bool_],
+    threshold: float,
+    margin: float,
 ) -> Assignment:
     """Return the assignment of people by similarities, for an uncalibrated pack.
 
     Parameters
     ----------
-    positions, similarities
+    person_indices, similarities
         Each competing face's candidates, ``(M, K)``.
     near
         Candidates similar enough for a name, boolean ``(M, K)``.
@@ -130,13 +134,13 @@ def assign_by_similarities(
     margin
         Minimum lead of the total similarity over any other assignment of the face or the person.
     """
-    people, columns = np.unique(positions, return_inverse=True)
-    columns = columns.reshape(positions.shape)
-    values = np.full((len(positions), len(people)), _IMPOSSIBLE)
+    people, columns = np.unique(person_indices, return_inverse=True)
+    columns = columns.reshape(person_indices.shape)
+    values = np.full((len(person_indices), len(people)), _IMPOSSIBLE)
     np.put_along_axis(values, columns, np.where(near, np.maximum(similarities - threshold, 0.0), _IMPOSSIBLE), axis=1)
     totals, assigned = _best_totals(values), _assign(values)
-    first = np.zeros(len(positions), dtype=np.int64)
-    clear = np.full(len(positions), -1, dtype=np.int64)
+    first = np.zeros(len(person_indices), dtype=np.int64)
+    clear = np.full(len(person_indices), -1, dtype=np.int64)
     for row, person in assigned.items():
         other_face = np.delete(totals[:, person], row).max()
         other_person = np.delete(totals[row, :-1], person).max(initial=_IMPOSSIBLE)
@@ -144,7 +148,7 @@ def assign_by_similarities(
         first[row] = np.flatnonzero(columns[row] == person)[0]
         if gap > 0 and gap >= margin:
             clear[row] = people[person]
-    return Assignment(_move_to_front(first, positions.shape[1]), None, clear)
+    return Assignment(_move_to_front(first, person_indices.shape[1]), None, clear)
 
 
 def _move_to_front(first: NDArray[np.int64], candidates: int) -> NDArray[np.int64]:

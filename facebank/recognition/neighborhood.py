@@ -43,19 +43,19 @@ class Neighborhood:
 
 def find_neighbors(enrolled: EnrolledSamples, background: Background | None = None) -> Neighborhood:
     """Return the neighbors of every sample, each left out of its person; `background` is the pack's, or None."""
-    typical, owners = typical_agreement(background), enrolled.owners
-    counts = np.bincount(owners)
+    typical, person_indices = typical_agreement(background), enrolled.person_indices
+    counts = np.bincount(person_indices)
     own = _own_similarities(enrolled)
-    other, position = _other_similarities(enrolled)
-    min_own = min_similarity(counts[owners] - 1, typical)
-    min_other = min_similarity(np.where(position >= 0, counts[position], 0), typical, MOSTLY_ABOVE)
-    mislabeled = (position >= 0) & (own < other) & (other >= min_other)
+    other, other_indices = _other_similarities(enrolled)
+    min_own = min_similarity(counts[person_indices] - 1, typical)
+    min_other = min_similarity(np.where(other_indices >= 0, counts[other_indices], 0), typical, MOSTLY_ABOVE)
+    mislabeled = (other_indices >= 0) & (own < other) & (other >= min_other)
     disagreeing = ~mislabeled & (own < min_own)
     person_agreement = _agreement(enrolled)
     return Neighborhood(
         own=own,
         other=other,
-        nearest=np.where(position >= 0, enrolled.people[position], -1),
+        nearest=np.where(other_indices >= 0, enrolled.distinct_ids[other_indices], -1),
         mislabeled=mislabeled,
         disagreeing=disagreeing,
         agreement=person_agreement,
@@ -87,13 +87,13 @@ def nearly_equal_samples(
     index, first_rows, second_rows, similarities = enrolled.index, [], [], []
     for start in range(0, index.count, _SAMPLES_PER_BLOCK):
         rows = np.arange(start, min(start + _SAMPLES_PER_BLOCK, index.count))
-        embeddings = index.vectors(rows)
+        embeddings = index.embeddings(rows)
         for row, embedding, near in zip(
             rows, embeddings, index.nearest_samples.within(embeddings.astype(np.float64), threshold), strict=True
         ):
             later = near[near > row]
             if len(later):
-                cosines_of_row = cosines(embedding, index.vectors(later))
+                cosines_of_row = cosines(embedding, index.embeddings(later))
                 is_equal = cosines_of_row >= threshold
                 first_rows.append(np.full(int(is_equal.sum()), row))
                 second_rows.append(later[is_equal])
@@ -108,34 +108,34 @@ def nearly_equal_samples(
 
 def _own_similarities(enrolled: EnrolledSamples) -> FloatArray:
     """Return each sample's cosine with the weighted mean of its person's others, NaN for a single sample."""
-    owners, weighted = enrolled.owners, weight_samples(enrolled.embeddings, enrolled.qualities)
-    sums = np.zeros((len(enrolled.people), enrolled.dimension))
-    np.add.at(sums, owners, weighted)
-    own = (normalized(sums[owners] - weighted) * enrolled.embeddings.astype(np.float64)).sum(axis=1)
-    own[np.bincount(owners)[owners] == 1] = np.nan
+    person_indices, weighted = enrolled.person_indices, weight_samples(enrolled.embeddings, enrolled.qualities)
+    sums = np.zeros((len(enrolled.distinct_ids), enrolled.dimension))
+    np.add.at(sums, person_indices, weighted)
+    own = (normalized(sums[person_indices] - weighted) * enrolled.embeddings.astype(np.float64)).sum(axis=1)
+    own[np.bincount(person_indices)[person_indices] == 1] = np.nan
     return np.asarray(own, dtype=np.float32)
 
 
 def _other_similarities(enrolled: EnrolledSamples) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Return each sample's similarity to the nearest other person, and that person's position; -1 without one."""
-    index, owners = enrolled.index, enrolled.owners
+    """Return each sample's similarity to the nearest other person, and that person's index; -1 without one."""
+    index, person_indices = enrolled.index, enrolled.person_indices
     highest = np.full(enrolled.count, -1.0, dtype=np.float32)
-    positions = np.full(enrolled.count, -1, dtype=np.int64)
-    for start in range(0, enrolled.count if len(index.people) > 1 else 0, _SAMPLES_PER_BLOCK):
+    other_indices = np.full(enrolled.count, -1, dtype=np.int64)
+    for start in range(0, enrolled.count if len(index.person_ids) > 1 else 0, _SAMPLES_PER_BLOCK):
         block = enrolled.embeddings[start : start + _SAMPLES_PER_BLOCK]
         for row, near in enumerate(index.nearest_people.near(block.astype(np.float64), 2), start):
-            others = near[near != owners[row]]
+            others = near[near != person_indices[row]]
             similarities = index.similarities(enrolled.embeddings[row], others)
             best = int(similarities.argmax())
-            highest[row], positions[row] = similarities[best], others[best]
-    return highest, positions
+            highest[row], other_indices[row] = similarities[best], others[best]
+    return highest, other_indices
 
 
 def _agreement(enrolled: EnrolledSamples) -> FloatArray:
     """Return the mean cosine of two samples of each person, NaN for a single sample."""
-    counts = np.bincount(enrolled.owners)
+    counts = np.bincount(enrolled.person_indices)
     sums = np.zeros((len(counts), enrolled.dimension))
-    np.add.at(sums, enrolled.owners, enrolled.embeddings.astype(np.float64))
+    np.add.at(sums, enrolled.person_indices, enrolled.embeddings.astype(np.float64))
     pairs = np.where(counts > 1, counts * (counts - 1), np.nan)
     return np.asarray(((sums**2).sum(axis=1) - counts) / pairs, dtype=np.float32)
 

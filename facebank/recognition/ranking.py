@@ -24,7 +24,7 @@ _LOST_TO_OTHERS = (Reason.RUNNER_UP_TOO_NEAR, Reason.CONFUSABLE, Reason.IMPROBAB
 class Ranking:
     """The likeliest people of each of M probes, best first."""
 
-    positions: NDArray[np.int64]  # indices into the enrolled people, ``(M, K)``
+    person_indices: NDArray[np.int64]  # indices into the enrolled people, ``(M, K)``
     scores: FloatArray  # ``float32`` of shape ``(M, K)``; minus infinity for a denied person
     similarities: FloatArray  # cosines with the people's prototypes, ``float32`` of shape ``(M, K)``
     # of these people and, last, of a stranger, ``(M, K + 1)``; None for an uncalibrated pack
@@ -34,7 +34,7 @@ class Ranking:
         """Return the ranking of some probes."""
         chosen = list(rows)
         probabilities = None if self.probabilities is None else self.probabilities[chosen]
-        return Ranking(self.positions[chosen], self.scores[chosen], self.similarities[chosen], probabilities)
+        return Ranking(self.person_indices[chosen], self.scores[chosen], self.similarities[chosen], probabilities)
 
     def reorder(self, columns: NDArray[np.int64]) -> Ranking:
         """Return the ranking with each probe's people reordered by `columns`, ``(M, K)``."""
@@ -43,7 +43,7 @@ class Ranking:
             predicted = np.take_along_axis(probabilities[:, :-1], columns, axis=1)
             probabilities = np.concatenate([predicted, probabilities[:, -1:]], axis=1)
         return Ranking(
-            np.take_along_axis(self.positions, columns, axis=1),
+            np.take_along_axis(self.person_indices, columns, axis=1),
             np.take_along_axis(self.scores, columns, axis=1),
             np.take_along_axis(self.similarities, columns, axis=1),
             probabilities,
@@ -54,7 +54,7 @@ def stack(rankings: Sequence[Ranking]) -> Ranking:
     """Return the rankings of several probes as one."""
     predicted = [ranking.probabilities for ranking in rankings if ranking.probabilities is not None]
     return Ranking(
-        np.concatenate([ranking.positions for ranking in rankings]),
+        np.concatenate([ranking.person_indices for ranking in rankings]),
         np.concatenate([ranking.scores for ranking in rankings]),
         np.concatenate([ranking.similarities for ranking in rankings]),
         np.concatenate(predicted) if predicted else None,

@@ -66,9 +66,9 @@ class Rule:
 
 
 class _Scores(NamedTuple):
-    """One probe's people: positions, ascending, scores and similarities, each of shape ``(K,)``."""
+    """One probe's people: indices, ascending, scores and similarities, each of shape ``(K,)``."""
 
-    positions: NDArray[np.int64]
+    person_indices: NDArray[np.int64]
     scores: FloatArray
     similarities: FloatArray
 
@@ -121,10 +121,10 @@ class Recognizer:
         cohort: Cohort | None = None,
     ) -> None:
         fitted = [scorer] if hidden_mouth_scorer is None else [scorer, hidden_mouth_scorer]
-        if not all(np.array_equal(candidate.people, people.people) for candidate in fitted):
+        if not all(np.array_equal(candidate.person_ids, people.person_ids) for candidate in fitted):
             raise UsageError("The classifier was fitted to people other than the enrolled ones: fit it to these.")
         self._index = people
-        self._people = people.people
+        self._person_ids = people.person_ids
         self.samples = people.counts
         self._names = names
         self._scorer = scorer
@@ -211,17 +211,19 @@ class Recognizer:
             raise UsageError(f"Expected denials for {len(embeddings)} faces, not for {len(denied)}.")
         max_denied = max(map(len, denied), default=0)
         scored: list[_Scores] = []
-        positions = self._candidates_of(embeddings, hidden, MAX_SCORES + max_denied)
-        for row, (embedding, near) in enumerate(zip(embeddings, positions, strict=True)):
+        nearby = self._candidates_of(embeddings, hidden, MAX_SCORES + max_denied)
+        for row, (embedding, near) in enumerate(zip(embeddings, nearby, strict=True)):
             scores, similarities = self._score(embedding, near, is_hidden=bool(hidden[row]))
             if denied and denied[row]:
-                scores = np.where(np.isin(self._people[near], list(denied[row])), -np.inf, scores).astype(np.float32)
+                scores = np.where(np.isin(self._person_ids[near], list(denied[row])), -np.inf, scores).astype(
+                    np.float32
+                )
             scored.append(_Scores(near, scores, similarities))
         return self._rank_scores(scored)
 
     def _score_track(self, embeddings: FloatArray, hidden: NDArray[np.bool_], weights: NDArray[np.float64]) -> _Scores:
         """Return the weighted average scores of several faces of one person."""
-        near = np.arange(len(self._people))
+        near = np.arange(len(self._person_ids))
         queries = self._queries(embeddings)
         if isinstance(self._scorer, PrototypeScorer) and queries is not None and not self._compares_masks(hidden).any():
             (near,) = self._scorer.near((weights @ queries)[None], MAX_SCORES, self._margin_tolerance)
@@ -240,7 +242,7 @@ class Recognizer:
             self._compares_masks(hidden),
         )
         if queries is None:
-            return [np.arange(len(self._people))] * len(embeddings)
+            return [np.arange(len(self._person_ids))] * len(embeddings)
         slack = self._margin_tolerance + (0.0 if self._cohort is None else self._cohort.spread)
         is_linear = isinstance(self._scorer, PrototypeScorer)
         unmasked = self._scorer.near(
@@ -269,32 +271,34 @@ class Recognizer:
         return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.others, 1))
 
     def _score(
-        self, embedding: FloatArray, positions: NDArray[np.int64], *, is_hidden: bool
+        self, embedding: FloatArray, person_indices: NDArray[np.int64], *, is_hidden: bool
     ) -> tuple[FloatArray, FloatArray]:
         scorer = self._scorer if self._hidden_mouth_scorer is None or not is_hidden else self._hidden_mouth_scorer
-        scores = scorer.scores_of(embedding, positions)
+        scores = scorer.scores_of(embedding, person_indices)
         # for a hidden mouth, the reported similarity is that with masked samples
         is_similarity = isinstance(scorer, PrototypeScorer)
-        similarities = scores if is_similarity else self._index.similarities(embedding, positions)
+        similarities = scores if is_similarity else self._index.similarities(embedding, person_indices)
         if self._cohort is not None:
-            scores = self._cohort.correct_scores(scores[None], similarities[None], embedding[None], positions)[0]
+            scores = self._cohort.correct_scores(scores[None], similarities[None], embedding[None], person_indices)[0]
         return scores, similarities
 
     def _rank_scores(self, scored: Sequence[_Scores]) -> Ranking:
         best = [top_indices(candidates.scores[None], MAX_SCORES)[0] for candidates in scored]
-        positions = np.stack([candidates.positions[order] for candidates, order in zip(scored, best, strict=True)])
+        person_indices = np.stack(
+            [candidates.person_indices[order] for candidates, order in zip(scored, best, strict=True)]
+        )
         scores = np.stack([candidates.scores[order] for candidates, order in zip(scored, best, strict=True)])
         similarities = np.stack(
             [candidates.similarities[order] for candidates, order in zip(scored, best, strict=True)]
         )
         if self.rule.calibrator is None:
-            return Ranking(positions, scores, similarities, None)
+            return Ranking(person_indices, scores, similarities, None)
         probabilities = self.rule.calibrator.probabilities(
-            scores, self.samples[positions], len(self._people), self.rule.stranger_share, self.further
+            scores, self.samples[person_indices], len(self._person_ids), self.rule.stranger_share, self.further
         )
         if self._confusables is not None:
-            share_among_lookalikes(self._confusables, positions, similarities, probabilities)
-        return Ranking(positions, scores, similarities, probabilities)
+            share_among_lookalikes(self._confusables, person_indices, similarities, probabilities)
+        return Ranking(person_indices, scores, similarities, probabilities)
 
     def _stranger_similarities(self, embeddings: FloatArray) -> FloatArray:
         if self._strangers is None:
@@ -321,9 +325,9 @@ class Recognizer:
         plausible[[identity.reason is Reason.REMEMBERED_STRANGER for identity in alone]] = False
         joint: dict[int, list[Identity]] = {}
         for rows in together:
-            for group in competing_groups(ranking.positions, plausible, near, rows) if len(rows) > 1 else ():
+            for group in competing_groups(ranking.person_indices, plausible, near, rows) if len(rows) > 1 else ():
                 # in a canonical order, so that results do not depend on the photo's order
-                group.sort(key=lambda row: (ranking.positions[row].tolist(), ranking.scores[row].tolist()))
+                group.sort(key=lambda row: (ranking.person_indices[row].tolist(), ranking.scores[row].tolist()))
                 for row, decision in self._assign_jointly(group, faces, ranking, stranger_similarities, alone).items():
                     joint.setdefault(row, []).append(decision)
         return [least_certain(joint[row]) if row in joint else decision for row, decision in enumerate(alone)]
@@ -342,9 +346,11 @@ class Recognizer:
         rule, part = self.rule, ranking.select(group)
         if part.probabilities is None:
             near = part.scores >= rule.threshold
-            assignment = assign_by_similarities(part.positions, part.similarities, near, rule.threshold, rule.margin)
+            assignment = assign_by_similarities(
+                part.person_indices, part.similarities, near, rule.threshold, rule.margin
+            )
         else:
-            assignment = assign_by_probabilities(part.positions, part.probabilities, MIN_ODDS)
+            assignment = assign_by_probabilities(part.person_indices, part.probabilities, MIN_ODDS)
         joint = replace(part, probabilities=assignment.probabilities)
         ordered = joint.reorder(assignment.columns)
         named = {index for index, person in enumerate(assignment.clear) if person >= 0}
@@ -361,7 +367,7 @@ class Recognizer:
             if still_named == named:
                 break
             named = still_named
-        names = {self._names[int(self._people[assignment.clear[index]])] for index in named}
+        names = {self._names[int(self._person_ids[assignment.clear[index]])] for index in named}
         decisions = {}
         for index, row in enumerate(group):
             if index in named:
@@ -383,11 +389,11 @@ class Recognizer:
     def _candidates(self, ranking: Ranking, row: int) -> tuple[Candidate, ...]:
         return tuple(
             Candidate(
-                person=self._names[int(self._people[position])],
+                person=self._names[int(self._person_ids[index])],
                 similarity=float(ranking.similarities[row, column]),
                 probability=None if ranking.probabilities is None else float(ranking.probabilities[row, column]),
             )
-            for column, position in enumerate(ranking.positions[row, :MAX_CANDIDATES])
+            for column, index in enumerate(ranking.person_indices[row, :MAX_CANDIDATES])
             if np.isfinite(ranking.scores[row, column])
         )
 
@@ -414,7 +420,7 @@ class Recognizer:
 
     def _doubt_about_runner_up(self, ranking: Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
         """Return the reason for doubt between the best person and a runner-up; None if there is none."""
-        first, *others = ranking.positions[row].tolist()
+        first, *others = ranking.person_indices[row].tolist()
         for column, (other, is_near) in enumerate(zip(others, self._too_near(ranking, row).tolist(), strict=True), 1):
             if not np.isfinite(ranking.scores[row, column]):
                 break
@@ -440,7 +446,7 @@ class Recognizer:
             return a / max(a + b, _MIN_TOTAL)
         if self._confusables is None:
             return 1.0
-        first, other = ranking.positions[row, [0, column]].tolist()
+        first, other = ranking.person_indices[row, [0, column]].tolist()
         margin = float(ranking.similarities[row, 0]) - float(ranking.similarities[row, column])
         return self._confusables.probability(first, other, margin)
 

@@ -105,7 +105,7 @@ class OtherPeople:
         """Return a person's samples, ``(N, D)``."""
         if self._people is None or person_id in self._further:
             return self._further[person_id]
-        return self._people.vectors(self._people.rows_of(int(self._people.people.searchsorted(person_id))))
+        return self._people.embeddings(self._people.rows_of(int(self._people.person_ids.searchsorted(person_id))))
 
     def _nearest_of(self, people: PeopleIndex, embedding: FloatArray) -> dict[int, float]:
         """Return similarities, by person id, of the people who may be nearest: no mean exceeds the best sample's."""
@@ -126,13 +126,13 @@ class OtherPeople:
 
     def _similarities(self, people: PeopleIndex, rows: NDArray[np.int64], embedding: FloatArray) -> dict[int, float]:
         """Return the mean similarities, by person id, of the people of some samples."""
-        positions = np.unique(people.owners(rows))
-        positions = positions[~np.isin(people.people[positions], list(self._excluded))]
-        if not len(positions):
+        person_indices = np.unique(people.person_indices(rows))
+        person_indices = person_indices[~np.isin(people.person_ids[person_indices], list(self._excluded))]
+        if not len(person_indices):
             return {}
-        embeddings, starts, _ = people.samples_of(positions)
-        means = np.add.reduceat(products(embedding, embeddings), starts) / people.counts[positions]
-        return dict(zip(people.people[positions].tolist(), means.tolist(), strict=True))
+        embeddings, starts, _ = people.samples_of(person_indices)
+        means = np.add.reduceat(products(embedding, embeddings), starts) / people.counts[person_indices]
+        return dict(zip(people.person_ids[person_indices].tolist(), means.tolist(), strict=True))
 
 
 class DoubtKind(Enum):

@@ -37,18 +37,18 @@ class PersonScorer(Protocol):
     """A fitted classifier."""
 
     @property
-    def people(self) -> NDArray[np.int64]:
+    def person_ids(self) -> NDArray[np.int64]:
         """The ids of the people, ascending, ``int64`` of shape ``(P,)``."""
         ...
 
     def scores(self, probes: FloatArray) -> FloatArray:
-        """Return scores, ``float32`` of shape ``(M, P)`` in the order of `people`, of L2-normalized probes ``(M, D)``.
+        """Return scores, ``float32`` of shape ``(M, P)`` in the order of `person_ids`, of unit probes ``(M, D)``.
 
         Raises `UsageError` if the probes have another shape or are not finite.
         """
         ...
 
-    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, indices: NDArray[np.int64]) -> FloatArray:
         """Return scores of one probe ``(D,)`` and some people, ``float32`` of shape ``(K,)``.
 
         Each depends only on the probe and the person, bit for bit.
@@ -65,7 +65,7 @@ class LinearScorer:
 
     Parameters
     ----------
-    people
+    person_ids
         Ids of the people, ascending, ``int64`` of shape ``(P,)``.
     weights, biases
         ``float32`` of shapes ``(P, D)`` and ``(P,)``; a score is ``probe @ weights.T + biases``.
@@ -74,11 +74,16 @@ class LinearScorer:
     """
 
     def __init__(
-        self, people: NDArray[np.int64], weights: FloatArray, biases: FloatArray, *, center: FloatArray | None = None
+        self,
+        person_ids: NDArray[np.int64],
+        weights: FloatArray,
+        biases: FloatArray,
+        *,
+        center: FloatArray | None = None,
     ) -> None:
-        if weights.ndim != 2 or weights.shape[0] != len(people) or biases.shape != (len(people),):
-            raise UsageError(f"Weights of shape {weights.shape} do not fit {len(people)} people.")
-        self.people = people
+        if weights.ndim != 2 or weights.shape[0] != len(person_ids) or biases.shape != (len(person_ids),):
+            raise UsageError(f"Weights of shape {weights.shape} do not fit {len(person_ids)} people.")
+        self.person_ids = person_ids
         self._weights = weights
         self._biases = biases.astype(np.float64)
         self._center = _check_center(center, weights.shape[1])
@@ -88,14 +93,14 @@ class LinearScorer:
         directions = directions_from(self._center, check_embeddings(probes, "probes", self._weights.shape[1]))
         return (_similarities(directions, self._weights) + self._biases).astype(np.float32)
 
-    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, indices: NDArray[np.int64]) -> FloatArray:
         """Return the scores of one probe for some people."""
         (direction,) = directions_from(self._center, probe[None])
-        return (products(direction, self._weights[positions]) + self._biases[positions]).astype(np.float32)
+        return (products(direction, self._weights[indices]) + self._biases[indices]).astype(np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:  # noqa: ARG002
         """Return all people."""
-        return [np.arange(len(self.people))] * len(queries)
+        return [np.arange(len(self.person_ids))] * len(queries)
 
 
 class PrototypeScorer:
@@ -105,7 +110,7 @@ class PrototypeScorer:
     """
 
     def __init__(self, index: PeopleIndex, penalties: FloatArray | None = None) -> None:
-        self.people = index.people
+        self.person_ids = index.person_ids
         self._index = index
         self._penalties = None if penalties is None else penalties.astype(np.float64)
 
@@ -115,10 +120,10 @@ class PrototypeScorer:
         similarities = _similarities(probes64, self._index.prototypes).clip(-1.0, 1.0)
         return np.asarray(similarities if self._penalties is None else similarities - self._penalties, dtype=np.float32)
 
-    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, indices: NDArray[np.int64]) -> FloatArray:
         """Return the scores of one probe for some people."""
-        similarities: NDArray[np.float64] = products(probe, self._index.prototypes_of(positions)).clip(-1.0, 1.0)
-        penalties = 0.0 if self._penalties is None else self._penalties[positions]
+        similarities: NDArray[np.float64] = products(probe, self._index.prototypes_of(indices)).clip(-1.0, 1.0)
+        penalties = 0.0 if self._penalties is None else self._penalties[indices]
         return np.asarray(similarities - penalties, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
@@ -143,7 +148,7 @@ class KnnScorer:
     ) -> None:
         if neighbors < 1 or not temperature > 0:
             raise UsageError("kNN needs neighbors >= 1 and temperature > 0.")
-        self.people = index.people
+        self.person_ids = index.person_ids
         self._index = index
         self._neighbors = neighbors
         self._temperature = temperature
@@ -152,15 +157,15 @@ class KnnScorer:
         """Return the scores of probes by each person's nearest samples."""
         probes64 = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
         step = max(1, _MAX_BLOCK_SIZE // self._index.count)
-        embeddings = self._index.vectors()
+        embeddings = self._index.embeddings()
         blocks = (probes64[start : start + step] for start in range(0, len(probes64), step))
         votes = [self._votes(_similarities(block, embeddings), self._index.counts) for block in blocks]
-        return np.concatenate([np.empty((0, len(self.people)), np.float32), *votes])
+        return np.concatenate([np.empty((0, len(self.person_ids)), np.float32), *votes])
 
-    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, indices: NDArray[np.int64]) -> FloatArray:
         """Return the scores of one probe for some people."""
-        embeddings, _, _ = self._index.samples_of(positions)
-        (votes,) = self._votes(products(probe, embeddings)[None], self._index.counts[positions])
+        embeddings, _, _ = self._index.samples_of(indices)
+        (votes,) = self._votes(products(probe, embeddings)[None], self._index.counts[indices])
         return np.asarray(votes, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
@@ -170,24 +175,24 @@ class KnnScorer:
     def _near(self, query: NDArray[np.float64], limit: int, slack: float) -> NDArray[np.int64]:
         samples, count = self._index.nearest_samples, _FIRST_SAMPLES
         while count < self._index.count:
-            people = np.unique(self._index.owners(samples.near(query[None], count)[0]))
-            if len(people) >= limit:
-                last = float(np.sort(self.scores_of(query.astype(np.float32), people))[-limit])
-                return np.unique(self._index.owners(samples.within(query[None], last - slack)[0]))
+            near = np.unique(self._index.person_indices(samples.near(query[None], count)[0]))
+            if len(near) >= limit:
+                last = float(np.sort(self.scores_of(query.astype(np.float32), near))[-limit])
+                return np.unique(self._index.person_indices(samples.within(query[None], last - slack)[0]))
             count *= 8
-        return np.arange(len(self.people))
+        return np.arange(len(self.person_ids))
 
     def _votes(self, similarities: NDArray[np.float64], counts: NDArray[np.int64]) -> FloatArray:
         scores = np.empty((len(similarities), len(counts)), dtype=np.float32)
         starts = np.cumsum(counts) - counts
         for size in np.unique(counts):  # people with equally many samples form a dense array
-            positions = np.flatnonzero(counts == size)
-            nearest = similarities[:, starts[positions, None] + np.arange(size)]
+            indices = np.flatnonzero(counts == size)
+            nearest = similarities[:, starts[indices, None] + np.arange(size)]
             if size > self._neighbors:
                 nearest = np.partition(nearest, -self._neighbors, axis=2)[:, :, -self._neighbors :]
             nearest = np.sort(nearest, axis=2)  # in a fixed order, so that rounding is the same for the same samples
             weights = np.exp((nearest - nearest[:, :, -1:]) / self._temperature)
-            scores[:, positions] = ((nearest * weights).sum(axis=2) / weights.sum(axis=2)).clip(-1.0, 1.0)
+            scores[:, indices] = ((nearest * weights).sum(axis=2) / weights.sum(axis=2)).clip(-1.0, 1.0)
         return scores
 
 
@@ -196,7 +201,7 @@ class KernelScorer:
 
     Parameters
     ----------
-    people
+    person_ids
         Ids of the people, ascending, ``int64`` of shape ``(P,)``.
     support
         L2-normalized support vectors as seen from the center, ``(S, D)``.
@@ -211,7 +216,7 @@ class KernelScorer:
 
     def __init__(
         self,
-        people: NDArray[np.int64],
+        person_ids: NDArray[np.int64],
         support: FloatArray,
         duals: FloatArray,
         biases: FloatArray,
@@ -219,9 +224,9 @@ class KernelScorer:
         *,
         center: FloatArray | None = None,
     ) -> None:
-        if duals.shape != (len(people), len(support)) or biases.shape != (len(people),) or support.ndim != 2:
-            raise UsageError(f"Coefficients of shape {duals.shape} do not fit {len(people)} people.")
-        self.people = people
+        if duals.shape != (len(person_ids), len(support)) or biases.shape != (len(person_ids),) or support.ndim != 2:
+            raise UsageError(f"Coefficients of shape {duals.shape} do not fit {len(person_ids)} people.")
+        self.person_ids = person_ids
         self._support = support
         self._duals = duals.astype(np.float64)
         self._biases = biases.astype(np.float64)
@@ -232,22 +237,22 @@ class KernelScorer:
         """Return the scores of probes by each person's support vector machine."""
         directions = directions_from(self._center, check_embeddings(probes, "probes", self._support.shape[1]))
         step = max(1, _MAX_BLOCK_SIZE // max(1, len(self._support)))
-        scores = np.empty((len(directions), len(self.people)), dtype=np.float32)
+        scores = np.empty((len(directions), len(self.person_ids)), dtype=np.float32)
         for start in range(0, len(directions), step):
             kernel = rbf(directions[start : start + step], self._support, self._gamma)
             scores[start : start + step] = kernel @ self._duals.T + self._biases
         return scores
 
-    def scores_of(self, probe: FloatArray, positions: NDArray[np.int64]) -> FloatArray:
+    def scores_of(self, probe: FloatArray, indices: NDArray[np.int64]) -> FloatArray:
         """Return the scores of one probe for some people."""
         directions = directions_from(self._center, probe[None])
         (kernel,) = rbf(directions, self._support, self._gamma)
-        scores = np.einsum("ps,s->p", self._duals[positions], kernel) + self._biases[positions]
+        scores = np.einsum("ps,s->p", self._duals[indices], kernel) + self._biases[indices]
         return np.asarray(scores, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:  # noqa: ARG002
         """Return all people."""
-        return [np.arange(len(self.people))] * len(queries)
+        return [np.arange(len(self.person_ids))] * len(queries)
 
 
 def check_background(background: Background | None, enrolled: EnrolledSamples) -> None:

@@ -56,7 +56,7 @@ _LOSSES = {"squared_hinge": _LossFunction(2.0, _hinge_slope), "logistic": _LossF
 
 def separate(
     rows: FloatArray,
-    owners: NDArray[np.int64],
+    person_indices: NDArray[np.int64],
     *,
     loss: Loss,
     strength: float,
@@ -68,7 +68,7 @@ def separate(
     ----------
     rows
         ``float32`` of shape ``(N + B, D)``: N rows of people, then B rows of others, each a separate identity.
-    owners
+    person_indices
         Owners of the first N rows, ``int64`` of shape ``(N,)``: all of 0..P-1. P is at least 2 if B is 0.
     loss
         Loss function.
@@ -77,24 +77,26 @@ def separate(
     tolerance
         Final norm of the gradient relative to the initial norm.
     """
-    sizes = np.bincount(owners)
+    sizes = np.bincount(person_indices)
     table = np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1).astype(np.float32, copy=False)
-    weights = np.concatenate([1.0 / sizes[owners], np.ones(len(rows) - len(owners))]).astype(np.float32)
+    weights = np.concatenate([1.0 / sizes[person_indices], np.ones(len(rows) - len(person_indices))]).astype(np.float32)
     planes = np.empty((len(sizes), table.shape[1]), dtype=np.float32)
     step = max(1, _MAX_BLOCK_SIZE // len(rows))
     for start in range(0, len(sizes), step):
         people = slice(start, min(start + step, len(sizes)))
-        planes[people] = _Problems(table, weights, owners, people).solve(_LOSSES[loss], strength, tolerance)
+        planes[people] = _Problems(table, weights, person_indices, people).solve(_LOSSES[loss], strength, tolerance)
     return planes[:, :-1], planes[:, -1]
 
 
 class _Problems:
     """The problems of a slice of the people, solved together."""
 
-    def __init__(self, table: FloatArray, weights: FloatArray, owners: NDArray[np.int64], people: slice) -> None:
+    def __init__(
+        self, table: FloatArray, weights: FloatArray, person_indices: NDArray[np.int64], people: slice
+    ) -> None:
         self._table = table
-        self._own_rows = np.flatnonzero((owners >= people.start) & (owners < people.stop))
-        self._own_people = owners[self._own_rows] - people.start
+        self._own_rows = np.flatnonzero((person_indices >= people.start) & (person_indices < people.stop))
+        self._own_people = person_indices[self._own_rows] - people.start
         self._count = people.stop - people.start
         others = float(weights.sum(dtype=np.float64)) - 1.0  # a person's own rows have a total weight of one
         self._below = (0.5 / others * weights)[:, None]

@@ -75,7 +75,7 @@ class Coefficients:
     """The result of fitting."""
 
     classifier: str  # one of `FITTED`
-    people: NDArray[np.int64]  # ids of the people, ascending, ``int64`` of shape ``(P,)``
+    person_ids: NDArray[np.int64]  # ids of the people, ascending, ``int64`` of shape ``(P,)``
     weights: FloatArray  # ``float32`` of shape ``(P, D)``; of a kernel SVM ``(P, S)``
     biases: FloatArray  # ``float32`` of shape ``(P,)``
     center: FloatArray  # origin subtracted from embeddings, ``float32`` of shape ``(D,)``
@@ -85,8 +85,8 @@ class Coefficients:
         """Return the scorer that evaluates them."""
         center = self.center if self.center.any() else None
         if self.classifier == "svm-rbf":
-            return KernelScorer(self.people, self.support, self.weights, self.biases, GAMMA, center=center)
-        return LinearScorer(self.people, self.weights, self.biases, center=center)
+            return KernelScorer(self.person_ids, self.support, self.weights, self.biases, GAMMA, center=center)
+        return LinearScorer(self.person_ids, self.weights, self.biases, center=center)
 
 
 def fit(classifier: str, enrolled: EnrolledSamples, background: Background | None = None) -> Coefficients:
@@ -102,7 +102,7 @@ def fit(classifier: str, enrolled: EnrolledSamples, background: Background | Non
     """
     if classifier not in FITTED:
         raise UsageError(f"unknown classifier {printable(classifier)}: choose from {', '.join(CLASSIFIERS)}")
-    if background is None and len(enrolled.people) < 2:
+    if background is None and len(enrolled.distinct_ids) < 2:
         raise UsageError(
             f"{classifier} needs negatives for a single person: enroll a second person, use a pack with a background, "
             "or choose prototype or knn."
@@ -116,13 +116,13 @@ def fit(classifier: str, enrolled: EnrolledSamples, background: Background | Non
 def _fit_linear(classifier: str, enrolled: EnrolledSamples, background: Background | None) -> Coefficients:
     center, rows = _rows(enrolled, background, DRAWS)
     if classifier == "svm":
-        normals, _ = separate(rows, enrolled.owners, loss="squared_hinge", strength=SVM_STRENGTH)
+        normals, _ = separate(rows, enrolled.person_indices, loss="squared_hinge", strength=SVM_STRENGTH)
     else:
-        normals, _ = separate(rows, enrolled.owners, loss="logistic", strength=LOGISTIC_STRENGTH)
+        normals, _ = separate(rows, enrolled.person_indices, loss="logistic", strength=LOGISTIC_STRENGTH)
     weights = normalized(normals.astype(np.float64)).astype(np.float32)
     biases = np.zeros(len(weights), np.float32)
     return Coefficients(
-        classifier, enrolled.people, weights, biases, center, np.empty((0, enrolled.dimension), np.float32)
+        classifier, enrolled.distinct_ids, weights, biases, center, np.empty((0, enrolled.dimension), np.float32)
     )
 
 
@@ -136,11 +136,15 @@ def _fit_kernel(enrolled: EnrolledSamples, background: Background | None) -> Coe
     kernel = rbf(rows.astype(np.float64), rows, GAMMA)
     # Inner products of the Cholesky factor's rows are the kernel's values, so a linear machine on them is equivalent.
     factor = np.linalg.cholesky(kernel + _JITTER * np.eye(len(kernel)))
-    normals, _ = separate(factor.astype(np.float32), enrolled.owners, loss="squared_hinge", strength=SVM_STRENGTH)
+    normals, _ = separate(
+        factor.astype(np.float32), enrolled.person_indices, loss="squared_hinge", strength=SVM_STRENGTH
+    )
     duals = np.linalg.solve(factor.T, normalized(normals.astype(np.float64)).T).T
     strangers = kernel[enrolled.count :] if background is not None else kernel
     biases = -(strangers @ duals.T).mean(axis=0)
-    return Coefficients("svm-rbf", enrolled.people, duals.astype(np.float32), biases.astype(np.float32), center, rows)
+    return Coefficients(
+        "svm-rbf", enrolled.distinct_ids, duals.astype(np.float32), biases.astype(np.float32), center, rows
+    )
 
 
 def _rows(enrolled: EnrolledSamples, background: Background | None, draws: int) -> tuple[FloatArray, FloatArray]:

@@ -50,8 +50,8 @@ class FailingEngine:
 
 def test_the_same_person_is_more_similar_than_others(engine: Engine, dataset: Dataset) -> None:
     faces = FaceReader(engine).read(dataset)
-    similarities, owners = faces.embeddings @ faces.embeddings.T, dataset.owners
-    same = owners[:, None] == owners
+    similarities, person_indices = faces.embeddings @ faces.embeddings.T, dataset.person_indices
+    same = person_indices[:, None] == person_indices
     assert faces.has_face.all()
     assert similarities[same].min() > similarities[~same].max()
 

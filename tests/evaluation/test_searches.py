@@ -140,12 +140,12 @@ def test_enrolled_and_searched_parts_are_disjoint(counts: list[int], photos: int
             choose_roles(faces, photos=photos, mated=20, strangers=30, random=random)
         return
     roles = choose_roles(faces, photos=photos, mated=20, strangers=30, random=random)
-    owners, photo_groups = faces.dataset.owners, faces.groups
+    person_indices, photo_groups = faces.dataset.person_indices, faces.groups
     assert len(np.unique(np.concatenate([roles.enrolled, roles.probes]))) == len(roles.enrolled) + len(roles.probes)
     assert not set(photo_groups[roles.enrolled]) & set(photo_groups[roles.mated])
-    assert set(owners[roles.mated]) <= set(owners[roles.enrolled])
-    assert not set(owners[roles.enrolled]) & set(owners[roles.strangers])
-    assert np.all(np.unique(owners[roles.enrolled], return_counts=True)[1] == photos)
+    assert set(person_indices[roles.mated]) <= set(person_indices[roles.enrolled])
+    assert not set(person_indices[roles.enrolled]) & set(person_indices[roles.strangers])
+    assert np.all(np.unique(person_indices[roles.enrolled], return_counts=True)[1] == photos)
     assert len(roles.mated) <= 20
     assert len(roles.strangers) <= 30
 

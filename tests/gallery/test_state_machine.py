@@ -199,7 +199,7 @@ class GalleryMachine(RuleBasedStateMachine):
         probes = np.stack([self.expected[keys[sample_id]][sample_id].vectors["plain"] for sample_id in sample_ids])
         rows_by_probe = people.nearest_samples.within(probes.astype(np.float64), 1 - 1e-6)
         for sample_id, rows in zip(sample_ids, rows_by_probe, strict=True):
-            person_indices = people.people[people.owners(rows)].tolist()
+            person_indices = people.person_ids[people.person_indices(rows)].tolist()
             assert [index.names[person] for person in person_indices] == [self.spelling[keys[sample_id]]]
 
     @invariant()

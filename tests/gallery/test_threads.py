@@ -69,7 +69,7 @@ def test_changes_of_sixteen_threads_are_kept(shared_gallery: Gallery, random_fac
         shared_gallery.enroll(f"Guest {number}", faces.samples(1))
         index = open_index(shared_gallery)
         assert index.people is not None
-        assert index.people.nearest_samples.within(index.people.vectors()[:1].astype(np.float64), 0.999)[0].size
+        assert index.people.nearest_samples.within(index.people.embeddings()[:1].astype(np.float64), 0.999)[0].size
         shared_gallery.forget(f"Guest {number}")
         shared_gallery.rename(name, f"Renamed {number}")
 

@@ -22,12 +22,12 @@ def nearest_person(gallery: Gallery, embedding: FloatArray) -> int | None:
     if people is None:
         return None
     (rows,) = people.nearest_samples.near(embedding.astype(np.float64)[None], 1)
-    best = rows[np.argmax(people.vectors(rows) @ embedding)]
-    return int(people.people[people.owners(np.array([best]))[0]])
+    best = rows[np.argmax(people.embeddings(rows) @ embedding)]
+    return int(people.person_ids[people.person_indices(np.array([best]))[0]])
 
 
 def nearest_name(index: GalleryIndex, query: NDArray[np.float64]) -> str:
     """Return the name of the person with the most similar prototype to an embedding ``(1, D)``."""
     assert index.people is not None
     (rows,) = index.people.nearest_people.near(query, 1)
-    return index.names[int(index.people.people[rows[0]])]
+    return index.names[int(index.people.person_ids[rows[0]])]

@@ -58,16 +58,16 @@ def open_in_memory(gallery: Gallery) -> GalleryIndex:
 
 def read_arrays(people: PeopleIndex | None) -> list[bytes]:
     assert people is not None
-    positions, rows = np.arange(len(people.people)), np.arange(people.count)
+    positions, rows = np.arange(len(people.person_ids)), np.arange(people.count)
     arrays: list[Any] = [
-        people.people,
+        people.person_ids,
         people.starts,
-        people.vectors(),
+        people.embeddings(),
         people.qualities(rows),
         people.prototypes_of(positions),
-        people.common_with_others(positions),
-        people.total,
-        np.array(people.commonness_range),
+        people.products_with_others(positions),
+        people.prototype_sum,
+        np.array(people.products_range),
     ]
     return [array.tobytes() for array in arrays]
 
@@ -85,7 +85,7 @@ def test_the_cached_index_equals_the_one_in_memory(gallery: Gallery) -> None:
         assert expected.people is not None
         assert dict(index.names.items()) == {number: index.names[number] for number in index.names}
         assert dict(index.names.items()) == {
-            number: expected.names[number] for number in expected.people.people.tolist()
+            number: expected.names[number] for number in expected.people.person_ids.tolist()
         }
         assert dict(index.birth_dates) == dict(expected.birth_dates)
         assert index.revision == expected.revision
@@ -98,7 +98,7 @@ def test_the_nearest_are_found_in_the_cache(gallery: Gallery, search_name: str) 
     people = open_index(gallery).people
     assert people is not None
     probes = np.stack([FaceFactory(9).vector() for _ in range(5)])
-    embeddings = people.prototypes if search_name == "nearest_people" else people.vectors()
+    embeddings = people.prototypes if search_name == "nearest_people" else people.embeddings()
     for probe, rows_found in zip(probes, getattr(people, search_name).near(probes.astype(np.float64), 5), strict=True):
         assert np.isin(np.argsort(-(embeddings @ probe))[:5], rows_found).all()
 
@@ -123,7 +123,7 @@ def test_a_change_rebuilds_the_index(gallery: Gallery) -> None:
     after = open_index(gallery)
     assert after.people is not None
     assert before.people is not None
-    assert len(after.people.people) == len(before.people.people) - 1
+    assert len(after.people.person_ids) == len(before.people.person_ids) - 1
     with pytest.raises(GalleryBusyError):
         before.people.prototypes_of(np.arange(5))
 
@@ -338,7 +338,7 @@ def test_a_file_of_another_gallery_is_not_used(gallery: Gallery, tmp_path: Path)
         index_file(other.path).replace(index_file(gallery.path))
     people = open_index(gallery).people
     assert people is not None
-    assert len(people.people) == 30
+    assert len(people.person_ids) == 30
 
 
 def test_a_read_only_gallery_is_not_cached(gallery: Gallery) -> None:

@@ -77,7 +77,7 @@ def check_mirror(gallery: Gallery) -> None:
     queries = np.stack([FaceFactory(99).vector() for _ in range(6)])
     remote, local = open_index(gallery), open_local_index(gallery)
     assert local.people is not None
-    queries = np.concatenate([queries, local.people.vectors()[:4]])
+    queries = np.concatenate([queries, local.people.embeddings()[:4]])
     assert search_all(remote, queries) == search_all(local, queries)
     ids = local.sample_ids()
     assert ids is not None

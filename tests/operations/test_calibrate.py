@@ -99,7 +99,7 @@ def test_read_faces_counts_unused_photos_by_reason(engine: Engine, tmp_path: Pat
     faces = read_faces(album, engine, progress)
     assert (progress.steps, progress.done) == ([("Reading photos", 7)], [len(album)])
     assert (faces.people, faces.strangers) == (2, 0)
-    assert faces.identities.people.tolist() == [0, 0, 1]
+    assert faces.identities.person_ids.tolist() == [0, 0, 1]
     assert faces.left_out == {
         UnusedReason.UNREADABLE: 1,
         UnusedReason.NO_FACE: 1,
@@ -119,7 +119,7 @@ def test_person_photos_use_the_largest_face_and_stranger_photos_all(engine: Engi
     album, strangers = (read_faces([AlbumPhoto(tmp_path / "both.png", person)], engine) for person in ("Barack", None))
     assert (album.people, album.strangers) == (1, 0)
     assert (strangers.people, strangers.strangers) == (0, 2)
-    assert strangers.identities.people.tolist() == [0, 1]
+    assert strangers.identities.person_ids.tolist() == [0, 1]
     assert np.array_equal(album.identities.embeddings[0], strangers.identities.embeddings[0])
 
 
@@ -130,7 +130,7 @@ def test_a_face_in_two_folders_is_not_used(engine: Engine, tmp_path: Path) -> No
     (pair,) = faces.two_people
     assert (pair.first.person, pair.second.person) == ("Barack", "Eileen")
     assert pair.first.path.name == pair.second.path.name == OBAMA.name
-    assert faces.identities.people.tolist() == [0, 1]
+    assert faces.identities.person_ids.tolist() == [0, 1]
     assert faces.left_out[UnusedReason.TWO_PEOPLE] == 2
 
 
@@ -231,7 +231,7 @@ def test_a_calibration_from_real_photos_is_used(
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path))
     faces = read_faces(find_album(lfw.folder), engine)
     assert faces.people == 45
-    assert len(faces.identities.people) + sum(faces.left_out.values()) == lfw.photo_count
+    assert len(faces.identities.person_ids) + sum(faces.left_out.values()) == lfw.photo_count
     identity = engine.identity
     plan = plan_calibration(faces.identities, effort=TINY)
     result = calibrate(faces.identities, identity, plan.classifiers, "some of LFW", effort=TINY)

@@ -95,7 +95,7 @@ def make_identities(count: int, photos: int = 6, *, singles: int = 0, noise: flo
 
 def make_names(enrolled: EnrolledSamples) -> dict[int, str]:
     """Return names of people, made from their IDs."""
-    return {int(person_id): f"person {person_id}" for person_id in enrolled.people}
+    return {int(person_id): f"person {person_id}" for person_id in enrolled.distinct_ids}
 
 
 def make_recognizer(

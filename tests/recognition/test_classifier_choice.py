@@ -98,15 +98,15 @@ def test_compared_classifiers_exist_and_include_the_default() -> None:
 
 @given(sample_counts, st.integers(0, 2**32 - 1))
 def test_each_sample_is_left_out_once_and_nobody_loses_all_samples(counts: list[int], seed: int) -> None:
-    owners = make_people(counts, seed=seed).owners
-    is_tested = np.bincount(owners)[owners] >= MIN_SAMPLES
-    folds = make_folds(owners, is_tested)
+    person_indices = make_people(counts, seed=seed).person_indices
+    is_tested = np.bincount(person_indices)[person_indices] >= MIN_SAMPLES
+    folds = make_folds(person_indices, is_tested)
     assert len(folds) <= FOLDS
-    left_out = np.sum(folds, axis=0) if folds else np.zeros(len(owners))
+    left_out = np.sum(folds, axis=0) if folds else np.zeros(len(person_indices))
     np.testing.assert_array_equal(left_out, is_tested)
     for fold in folds:
         assert fold.any()
-        assert set(owners[~fold]) == set(owners)
+        assert set(person_indices[~fold]) == set(person_indices)
 
 
 @given(st.integers(0, 60), st.integers(0, 60))

@@ -68,7 +68,7 @@ def test_fitted_coefficients_are_cached(
         fit_or_load(gallery, classifier, background=background),
     )
     assert fits == [classifier]
-    for name in ("people", "weights", "biases", "center", "support"):
+    for name in ("person_ids", "weights", "biases", "center", "support"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     probes = make_equal_samples([3, 3], seed=5).embeddings
     np.testing.assert_array_equal(first.scorer().scores(probes), second.scorer().scores(probes))

@@ -62,9 +62,9 @@ def make_background(seed: int = 3) -> Background:
 
 def margin(enrolled: EnrolledSamples, probe: FloatArray) -> float:
     """Return the margin of a probe towards the first of two people."""
-    owners = enrolled.owners
+    person_indices = enrolled.person_indices
     first, second = (
-        normalize(enrolled.embeddings[owners == index].astype(np.float64).mean(axis=0)) for index in (0, 1)
+        normalize(enrolled.embeddings[person_indices == index].astype(np.float64).mean(axis=0)) for index in (0, 1)
     )
     return float(probe @ first - probe @ second)
 

@@ -17,15 +17,15 @@ QUALITIES = np.array([0.5, 1, 0], dtype=np.float32)
 
 def test_people_are_unique_and_sorted() -> None:
     enrolled = EnrolledSamples(MATRIX, PERSON_IDS, QUALITIES)
-    assert enrolled.people.tolist() == [3, 7]
-    assert enrolled.owners.tolist() == [1, 0, 1]
+    assert enrolled.distinct_ids.tolist() == [3, 7]
+    assert enrolled.person_indices.tolist() == [1, 0, 1]
     assert (enrolled.count, enrolled.dimension) == (3, 4)
 
 
 def test_arrays_are_converted() -> None:
     enrolled = EnrolledSamples(MATRIX.astype(np.float64), PERSON_IDS.astype(np.int32), QUALITIES.astype(np.float64))
     assert enrolled.embeddings.dtype == enrolled.qualities.dtype == np.float32
-    assert enrolled.person_ids.dtype == enrolled.people.dtype == enrolled.owners.dtype == np.int64
+    assert enrolled.person_ids.dtype == enrolled.distinct_ids.dtype == enrolled.person_indices.dtype == np.int64
 
 
 @pytest.mark.parametrize(

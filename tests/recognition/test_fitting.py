@@ -140,7 +140,7 @@ def test_same_seed_gives_same_calibrator() -> None:
 
 def test_mislabeled_photos_make_no_score_certain() -> None:
     identities = make_identities(60, 4, noise=0.4)
-    wrong = identities.people.copy()
+    wrong = identities.person_ids.copy()
     generator = np.random.default_rng(0)
     swapped = generator.permutation(len(wrong))[:24]
     wrong[swapped] = np.roll(wrong[swapped], 1)
@@ -158,7 +158,7 @@ def test_populations_have_the_given_weights() -> None:
     """Strangers who resemble everybody raise thresholds in proportion to their weight."""
     plain, alike = make_identities(120, 3), make_identities(120, 3, seed=5)
     embeddings = alike.embeddings + 0.6 * np.ones(IDENTITY_DIMENSION, np.float32) / np.sqrt(IDENTITY_DIMENSION)
-    dense = Identities(normalize(embeddings), alike.people, alike.qualities)
+    dense = Identities(normalize(embeddings), alike.person_ids, alike.qualities)
     thresholds = []
     for weight in (0.01, 1.0):
         populations = [Population(plain), Population(dense, weight=weight)]
@@ -171,7 +171,7 @@ def test_populations_have_the_given_weights() -> None:
 
 def test_families_are_searched_among_other_people() -> None:
     identities = make_identities(40, 4)
-    families = Identities(identities.embeddings, identities.people, identities.qualities, np.arange(40) // 2)
+    families = Identities(identities.embeddings, identities.person_ids, identities.qualities, np.arange(40) // 2)
     searches = simulate(
         families,
         GalleryPlan(5, 2, 30),
@@ -217,7 +217,7 @@ def test_too_few_people_are_refused(several: int, singles: int) -> None:
 
 def test_uninformative_embeddings_are_refused() -> None:
     identities = make_identities(50, 3)
-    alike = Identities(np.repeat(identities.embeddings[:1], 150, axis=0), identities.people, identities.qualities)
+    alike = Identities(np.repeat(identities.embeddings[:1], 150, axis=0), identities.person_ids, identities.qualities)
     with pytest.raises(UsageError, match="Cannot calibrate"):
         fit_calibrator(alike, "prototype", None, effort=TINY)
 

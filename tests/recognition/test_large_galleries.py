@@ -29,11 +29,11 @@ class WholeMatrixScorer(LinearScorer):
     """Scorer that compares each probe with all prototypes at once."""
 
     def __init__(self, enrolled: EnrolledSamples) -> None:
-        sums = np.zeros((len(enrolled.people), DIMENSION))
+        sums = np.zeros((len(enrolled.distinct_ids), DIMENSION))
         weights = np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)
-        np.add.at(sums, enrolled.owners, enrolled.embeddings.astype(np.float64) * weights[:, None])
+        np.add.at(sums, enrolled.person_indices, enrolled.embeddings.astype(np.float64) * weights[:, None])
         self.means = normalized(sums).astype(np.float32)
-        super().__init__(enrolled.people, self.means, np.zeros(len(sums), np.float32))
+        super().__init__(enrolled.distinct_ids, self.means, np.zeros(len(sums), np.float32))
 
     def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
         return super().scores_of(probe, places).clip(-1.0, 1.0)
@@ -63,9 +63,9 @@ def test_order_of_samples_changes_neither_people_nor_owners(drawn: list[int], in
     count = len(person_ids)
     enrolled = EnrolledSamples(np.eye(1, 4, dtype=np.float32).repeat(count, 0), person_ids, np.ones(count, np.float32))
     expected: tuple[NDArray[np.int64], NDArray[np.int64]] = np.unique(person_ids, return_inverse=True)
-    assert np.array_equal(enrolled.people, expected[0])
-    assert np.array_equal(enrolled.owners, expected[1])
-    assert enrolled.owners.dtype == np.int64
+    assert np.array_equal(enrolled.distinct_ids, expected[0])
+    assert np.array_equal(enrolled.person_indices, expected[1])
+    assert enrolled.person_indices.dtype == np.int64
 
 
 def test_equal_scores_are_ranked_in_order_of_people() -> None:

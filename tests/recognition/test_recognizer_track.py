@@ -74,7 +74,7 @@ def test_good_faces_weigh_more() -> None:
     first, second = (
         replace(
             make_probes(generator, enrolled)[0],
-            embedding=enrolled.embeddings[np.flatnonzero(enrolled.owners == index)[0]],
+            embedding=enrolled.embeddings[np.flatnonzero(enrolled.person_indices == index)[0]],
         )
         for index in (0, 1)
     )

@@ -68,7 +68,7 @@ def test_scores_have_the_right_shape_and_range(classifier: str, seed: int, count
     enrolled = make_people(generator, counts)
     scorer = build_scorer(classifier, enrolled, make_background())
     scores = scorer.scores(normalize(generator.normal(size=(7, DIMENSION))))
-    assert scorer.people.tolist() == enrolled.people.tolist()
+    assert scorer.person_ids.tolist() == enrolled.distinct_ids.tolist()
     assert scores.shape == (7, len(counts))
     assert scores.dtype == np.float32
     assert np.isfinite(scores).all()
@@ -106,7 +106,7 @@ def test_order_of_samples_does_not_matter(classifier: str, seed: int, counts: li
 def test_enrolled_face_scores_highest_for_its_person(classifier: str, background: Background | None) -> None:
     enrolled = make_people(np.random.default_rng(1), [1, 5, 1, 20, 3], noise=0.2)
     scorer = build_scorer(classifier, enrolled, background)
-    nearest = scorer.people[scorer.scores(enrolled.embeddings).argmax(axis=1)]
+    nearest = scorer.person_ids[scorer.scores(enrolled.embeddings).argmax(axis=1)]
     assert nearest.tolist() == enrolled.person_ids.tolist()
 
 
@@ -151,7 +151,7 @@ def test_two_thousand_people_are_scored(classifier: str) -> None:
         return
     scores = build_scorer(classifier, enrolled, make_background()).scores(enrolled.embeddings[::40])
     assert scores.shape == (100, 2000)
-    assert (scores.argmax(axis=1) == enrolled.owners[::40]).mean() > 0.9
+    assert (scores.argmax(axis=1) == enrolled.person_indices[::40]).mean() > 0.9
 
 
 @classifiers
@@ -189,7 +189,7 @@ def test_prototype_is_the_quality_weighted_mean(seed: int, counts: list[int]) ->
     enrolled = make_people(generator, counts)
     probes = normalize(generator.normal(size=(4, DIMENSION)))
     scores = PrototypeScorer(enrolled.index).scores(probes)
-    for column, person_id in enumerate(enrolled.people):
+    for column, person_id in enumerate(enrolled.distinct_ids):
         is_sample = enrolled.person_ids == person_id
         mean = np.average(
             enrolled.embeddings[is_sample], axis=0, weights=enrolled.qualities[is_sample].clip(QUALITY_FLOOR)
@@ -216,7 +216,7 @@ def test_knn_weights_samples_by_similarity(seed: int, counts: list[int]) -> None
     enrolled = make_people(generator, counts)
     probe = normalize(generator.normal(size=(1, DIMENSION)))
     scores = KnnScorer(enrolled.index).scores(probe)
-    for column, person_id in enumerate(enrolled.people):
+    for column, person_id in enumerate(enrolled.distinct_ids):
         similarities = np.sort(enrolled.embeddings[enrolled.person_ids == person_id] @ probe[0])[-NEIGHBORS:]
         expected = np.average(similarities, weights=np.exp(similarities / TEMPERATURE))
         assert scores[0, column] == pytest.approx(expected, abs=1e-5)
@@ -228,7 +228,7 @@ def test_knn_with_one_neighbor_scores_the_most_similar_sample(seed: int, counts:
     enrolled = make_people(generator, counts)
     probes = normalize(generator.normal(size=(3, DIMENSION)))
     similarities = probes @ enrolled.embeddings.T
-    best = [similarities[:, enrolled.person_ids == person_id].max(axis=1) for person_id in enrolled.people]
+    best = [similarities[:, enrolled.person_ids == person_id].max(axis=1) for person_id in enrolled.distinct_ids]
     np.testing.assert_allclose(KnnScorer(enrolled.index, neighbors=1).scores(probes), np.stack(best, axis=1), atol=1e-6)
 
 

@@ -106,8 +106,8 @@ def test_probes_are_distinct_and_not_enrolled(case: tuple[list[int], GalleryPlan
 def test_strangers_are_not_enrolled_and_have_one_photo(case: tuple[list[int], GalleryPlan], seed: int) -> None:
     photo_counts, plan = case
     identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed)
-    people = identities.people[photo_numbers(identities, enrolled.embeddings)]
-    searched = identities.people[photo_numbers(identities, probes)]
+    people = identities.person_ids[photo_numbers(identities, enrolled.embeddings)]
+    searched = identities.person_ids[photo_numbers(identities, probes)]
     assert len(set(people)) == plan.size == searches.size
     assert set(searched[searches.mated]) <= set(people)
     strangers = searched[~searches.mated].tolist()
@@ -119,12 +119,12 @@ def test_strangers_are_not_enrolled_and_have_one_photo(case: tuple[list[int], Ga
 def test_planned_samples_leave_one_photo_to_search(case: tuple[list[int], GalleryPlan], seed: int) -> None:
     photo_counts, plan = case
     identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed)
-    person_ids = identities.people[photo_numbers(identities, enrolled.embeddings)]
+    person_ids = identities.person_ids[photo_numbers(identities, enrolled.embeddings)]
     samples = {int(person_id): int((person_ids == person_id).sum()) for person_id in person_ids}
     for person_id, count in samples.items():
         assert count == max(1, min(plan.samples_each, photo_counts[person_id] - 1))
     assert sorted(searches.enrolled.tolist()) == sorted(samples.values())
-    searched = identities.people[photo_numbers(identities, probes)][searches.mated].tolist()
+    searched = identities.person_ids[photo_numbers(identities, probes)][searches.mated].tolist()
     for person_id, count in samples.items():
         assert searched.count(person_id) == min(MAX_PROBES, photo_counts[person_id] - count)
 
@@ -133,7 +133,7 @@ def test_planned_samples_leave_one_photo_to_search(case: tuple[list[int], Galler
 def test_probe_weights_sum_to_one_per_person(case: tuple[list[int], GalleryPlan], seed: int) -> None:
     photo_counts, plan = case
     identities, searches, _, probes = run_simulation(photo_counts, plan, seed)
-    searched = identities.people[photo_numbers(identities, probes)]
+    searched = identities.person_ids[photo_numbers(identities, probes)]
     for person in set(searched.tolist()):
         assert searches.weights[searched == person].sum() == pytest.approx(1)
 
@@ -148,9 +148,9 @@ def test_scores_are_sorted_and_own_column_is_the_probes_person(
     width = min(MAX_SCORES, plan.size)
     assert searches.scores.shape == searches.samples.shape == (len(probes), width)
     np.testing.assert_array_equal(searches.scores, -np.sort(-scores, axis=1)[:, :width])
-    sample_person_ids = identities.people[photo_numbers(identities, enrolled.embeddings)]
-    column_of = {int(sample_person_ids[enrolled.owners == column][0]): column for column in range(plan.size)}
-    searched = identities.people[photo_numbers(identities, probes)]
+    sample_person_ids = identities.person_ids[photo_numbers(identities, enrolled.embeddings)]
+    column_of = {int(sample_person_ids[enrolled.person_indices == column][0]): column for column in range(plan.size)}
+    searched = identities.person_ids[photo_numbers(identities, probes)]
     for row, (person, own) in enumerate(zip(searched.tolist(), searches.own.tolist(), strict=True)):
         if person not in column_of:
             assert own == -1
@@ -160,7 +160,7 @@ def test_scores_are_sorted_and_own_column_is_the_probes_person(
         assert own == min(better, width)  # no two scores are equal here
         if own < width:
             assert searches.scores[row, own] == score
-            assert searches.samples[row, own] == (enrolled.owners == column_of[person]).sum()
+            assert searches.samples[row, own] == (enrolled.person_indices == column_of[person]).sum()
     assert searches.mated.tolist() == [person in column_of for person in searched.tolist()]
     np.testing.assert_array_equal(searches.right, searches.own == 0)
 

@@ -46,9 +46,9 @@ def test_coefficients_match_liblinear(loss: Loss, strength: float, stranger_coun
 
 def test_solving_in_portions_gives_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     enrolled = make_equal_samples([1, 3, 2, 4, 1, 1, 5])
-    at_once = separate(enrolled.embeddings, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
+    at_once = separate(enrolled.embeddings, enrolled.person_indices, loss="logistic", strength=5, tolerance=1e-6)
     monkeypatch.setattr(solving, "_MAX_BLOCK_SIZE", 2 * enrolled.count)
-    portions = separate(enrolled.embeddings, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
+    portions = separate(enrolled.embeddings, enrolled.person_indices, loss="logistic", strength=5, tolerance=1e-6)
     np.testing.assert_allclose(at_once[0], portions[0], atol=1e-5)
     np.testing.assert_allclose(at_once[1], portions[1], atol=1e-5)
 
@@ -114,4 +114,4 @@ def test_kernel_machine_separates_people_that_no_hyperplane_separates() -> None:
     angles = np.concatenate([np.repeat([-0.9, 0.9], 20), np.zeros(40)]) + 0.1 * generator.normal(size=80)
     embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     scorer = fit("svm-rbf", EnrolledSamples(embeddings, np.repeat([1, 2], 40), np.ones(80, np.float32))).scorer()
-    assert (scorer.people[scorer.scores(embeddings).argmax(axis=1)] == np.repeat([1, 2], 40)).all()
+    assert (scorer.person_ids[scorer.scores(embeddings).argmax(axis=1)] == np.repeat([1, 2], 40)).all()

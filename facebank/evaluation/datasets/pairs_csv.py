@@ -105,13 +105,13 @@ class _PairReader:
 
     def name_by_folders(self) -> list[SkippedEntry]:
         """Label the photos by their folders, unless a pair contradicts that; return the entries to report."""
-        owners = [self._folder_name(photo) for photo in self.photos]
+        names = [self._folder_name(photo) for photo in self.photos]
         for pair in self.pairs:
-            first, second = owners[pair.first], owners[pair.second]
+            first, second = names[pair.first], names[pair.second]
             if first is not None and second is not None and (first == second) != pair.same:
                 reason = f"the pair {self.photos[pair.first].name} and {self.photos[pair.second].name} contradicts them"
                 return [SkippedEntry("names of people", f"folders are not used as names: {reason}")]
-        self.photos = [replace(photo, person=owner) for photo, owner in zip(self.photos, owners, strict=True)]
+        self.photos = [replace(photo, person=name) for photo, name in zip(self.photos, names, strict=True)]
         return []
 
     def _find(self, path_text: str) -> Path:

@@ -297,7 +297,7 @@ def _identification(systems: Sequence[ComparedSystem], dataset: Dataset, photos:
         suffix = f"{condition.name}_minus_{conditions[0].name}"
         differences = _search_differences(condition, conditions[0])
         figures |= {f"{name}_{suffix}": figure for name, figure in differences.items()}
-    people = len(np.unique(common_faces[0].dataset.owners[roles.enrolled]))
+    people = len(np.unique(common_faces[0].dataset.person_indices[roles.enrolled]))
     description = (
         f"{pluralize(photos, 'photo')} each of {people:,} people were enrolled; {len(roles.mated):,} photos of them "
         f"and {len(roles.strangers):,} of strangers were searched for. All systems get the same photos, in which each "

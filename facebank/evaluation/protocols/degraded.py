@@ -148,8 +148,8 @@ def split_by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condit
 
 def _other_photos(faces: FaceSet, roles: Roles) -> NDArray[np.int64]:
     """Return the indices of all other photos of the enrolled people in which a face was found."""
-    owners = faces.dataset.owners
-    is_other = np.isin(owners, owners[roles.enrolled]) & faces.has_face
+    person_indices = faces.dataset.person_indices
+    is_other = np.isin(person_indices, person_indices[roles.enrolled]) & faces.has_face
     is_other[roles.enrolled] = False
     return exclude_related(faces, np.flatnonzero(is_other).astype(np.int64), roles.enrolled)
 
@@ -245,7 +245,7 @@ def _search_all(trial: TrialGallery, probes: FaceSet) -> Searches:
 
 def roles_table(faces: FaceSet, roles: Roles) -> Table:
     """Return the numbers of people and photos that are enrolled and searched for."""
-    people = faces.dataset.owners
+    people = faces.dataset.person_indices
     parts = (("enrolled", roles.enrolled), ("searched for", roles.mated), ("strangers", roles.strangers))
     rows = tuple((label, f"{len(np.unique(people[indices])):,}", f"{len(indices):,}") for label, indices in parts)
     return Table("People and photos", ("part", "people", "photos"), rows)

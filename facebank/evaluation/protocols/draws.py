@@ -32,7 +32,7 @@ class Draw:
 
 def count_photos(dataset: Dataset) -> dict[str, int]:
     """Return the number of photos of each person."""
-    counts = np.bincount(dataset.owners[dataset.owners >= 0], minlength=len(dataset.people))
+    counts = np.bincount(dataset.person_indices[dataset.person_indices >= 0], minlength=len(dataset.people))
     return {person: int(count) for person, count in zip(dataset.people, counts, strict=True)}
 
 
@@ -46,7 +46,7 @@ def draw_photos(
     enrolled: list[NDArray[np.int64]] = []
     remaining: list[NDArray[np.int64]] = []
     for person in people:
-        indices = random.permutation(np.flatnonzero(faces.dataset.owners == faces.dataset.people.index(person)))
+        indices = random.permutation(np.flatnonzero(faces.dataset.person_indices == faces.dataset.people.index(person)))
         selected = indices[faces.has_face[indices]][:photos]
         enrolled.append(selected)
         remaining.append(indices[~np.isin(indices, selected)])
@@ -66,7 +66,7 @@ def search_draws(bench: Bench, faces: FaceSet, draws: Sequence[Draw]) -> tuple[S
 
 def units_of(faces: FaceSet, searches: Searches) -> NDArray[np.int64]:
     """Return the bootstrap unit of each search, ``int64`` ``(M,)``: its person, or its source if people are few."""
-    return sampling_units(faces.dataset.owners[searches.indices], faces.groups[searches.indices])
+    return sampling_units(faces.dataset.person_indices[searches.indices], faces.groups[searches.indices])
 
 
 def pooled_rate(events: NDArray[np.bool_], faces: FaceSet, searches: Searches, meaning: str) -> Figure:

@@ -196,11 +196,18 @@ def _pairs(run: ExperimentRun) -> list[tuple[int, int]]:
     """Return pairs of photos: one half of two enrolled people, the other of a stranger and an enrolled person."""
     if run.last is None:
         return []
-    faces, owners, max_pairs = run.faces, run.faces.dataset.owners, run.experiment.composites
+    faces, person_indices, max_pairs = run.faces, run.faces.dataset.person_indices, run.experiment.composites
     probes = run.last[0].probes
     probes = probes[faces.has_face[probes]]
-    ordered = round_robin([probes[owners[probes] == person] for person in np.unique(owners[probes])], len(probes))
-    enrolled = [(int(first), int(second)) for first in ordered for second in ordered if owners[first] < owners[second]]
+    ordered = round_robin(
+        [probes[person_indices[probes] == person] for person in np.unique(person_indices[probes])], len(probes)
+    )
+    enrolled = [
+        (int(first), int(second))
+        for first in ordered
+        for second in ordered
+        if person_indices[first] < person_indices[second]
+    ]
     strangers = run.stranger_indices if len(ordered) else probes
     mixed = [(int(stranger), int(ordered[index % len(ordered)])) for index, stranger in enumerate(strangers)]
     return enrolled[: max_pairs - max_pairs // 2] + mixed[: max_pairs // 2]

@@ -175,7 +175,7 @@ class ExperimentRun:
     def stranger_indices(self) -> NDArray[np.int64]:
         """Indices of the strangers' photos with a face, ``int64`` of shape ``(N,)``."""
         is_enrolled = np.isin(
-            self.faces.dataset.owners, [self.faces.dataset.people.index(person) for person in self.people]
+            self.faces.dataset.person_indices, [self.faces.dataset.people.index(person) for person in self.people]
         )
         return np.flatnonzero(~is_enrolled & self.faces.has_face).astype(np.int64)
 
@@ -315,7 +315,7 @@ def ranked_stranger(run: ExperimentRun, women: frozenset[str]) -> None:
             f"Published: {_PUBLISHED_ATHLETE}. The rerun uses the first {_RANKED} photos of {stranger}, the man with "
             "most photos among the athletes who are not enrolled. Resemblance ranks the enrolled people by similarity; "
             "it is not a probability, and the decision is independent of it.",
-            f"FPIR for all photos of the {len(np.unique(faces.dataset.owners[indices]))} athletes who are not "
+            f"FPIR for all photos of the {len(np.unique(faces.dataset.person_indices[indices]))} athletes who are not "
             f"enrolled, in the last gallery: {run.figures['fpir']}. {sentence}",
         )
         run.add(title, text, ("fpir",), (table, *_false_names(faces, run.trial, searches)))
@@ -326,7 +326,7 @@ def masks_sizes_and_poses(run: ExperimentRun) -> None:
     """Search for the same photos with masks and downsized, and for photos of turned heads."""
     faces, max_photos = run.faces, max(run.experiment.photos)
     draw = draw_photos(faces, run.people, max_photos, run.bench.random(run.experiment.purpose, max_photos))
-    is_enrolled = np.isin(faces.dataset.owners, [faces.dataset.people.index(person) for person in run.people])
+    is_enrolled = np.isin(faces.dataset.person_indices, [faces.dataset.people.index(person) for person in run.people])
     roles = Roles(draw.enrolled, draw.probes, np.flatnonzero(~is_enrolled).astype(np.int64))
     conditions, plots = degrade(run.bench, faces, roles, (*MASKS, *SIZES))
     turned = split_by_frontality(conditions[0].faces, conditions[0].searches)[0]
@@ -357,10 +357,10 @@ def _draw(run: ExperimentRun, photos: int, draw_number: int) -> Draw:
     splits = _splits(faces, random)
     enrolled: list[NDArray[np.int64]] = []
     for person in range(len(faces.dataset.people)):
-        usable = np.flatnonzero((faces.dataset.owners == person) & (splits == 0) & faces.has_face)
+        usable = np.flatnonzero((faces.dataset.person_indices == person) & (splits == 0) & faces.has_face)
         enrolled.append(random.permutation(usable)[:photos])
     all_enrolled = np.concatenate(enrolled).astype(np.int64)
-    tested = np.flatnonzero((splits == 2) & (faces.dataset.owners >= 0)).astype(np.int64)
+    tested = np.flatnonzero((splits == 2) & (faces.dataset.person_indices >= 0)).astype(np.int64)
     return Draw(all_enrolled, exclude_related(faces, tested, all_enrolled))
 
 
@@ -375,7 +375,7 @@ def _splits(faces: FaceSet, random: np.random.Generator) -> NDArray[np.int64]:
         return stated
     splits = np.zeros(len(faces.faces), dtype=np.int64)
     for person in range(len(faces.dataset.people)):
-        indices = np.flatnonzero(faces.dataset.owners == person)
+        indices = np.flatnonzero(faces.dataset.person_indices == person)
         sources = random.permutation(np.unique(faces.groups[indices]))
         validated, tested = (max(1, round(fraction * len(sources))) for fraction in SPLIT_FRACTIONS[1:])
         split_of_source = {int(source): 2 for source in sources[:tested]}
@@ -387,16 +387,18 @@ def _splits(faces: FaceSet, random: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _people_table(faces: FaceSet, people: Sequence[str]) -> Table:
-    counts, owners = count_photos(faces.dataset), faces.dataset.owners
-    with_face = {person: int(faces.has_face[owners == faces.dataset.people.index(person)].sum()) for person in people}
+    counts, person_indices = count_photos(faces.dataset), faces.dataset.person_indices
+    with_face = {
+        person: int(faces.has_face[person_indices == faces.dataset.people.index(person)].sum()) for person in people
+    }
     rows = tuple((person, "enrolled", f"{counts[person]:,}", f"{with_face[person]:,}") for person in people)
     return Table("People", ("person", "part", "photos", "with a face"), rows)
 
 
 def _splits_table(faces: FaceSet, splits: NDArray[np.int64]) -> Table:
-    owners = faces.dataset.owners
+    person_indices = faces.dataset.person_indices
     rows = tuple(
-        (name, *(f"{int(((owners == number) & (splits == split)).sum()):,}" for split in range(len(SPLITS))))
+        (name, *(f"{int(((person_indices == number) & (splits == split)).sum()):,}" for split in range(len(SPLITS))))
         for number, name in enumerate(faces.dataset.people)
     )
     return Table("Splits of the first draw, in photos", ("person", *SPLITS), rows)
@@ -442,11 +444,11 @@ def _false_names(faces: FaceSet, trial: TrialGallery, searches: Searches) -> tup
 
 def _ranking(faces: FaceSet, trial: TrialGallery, stranger: str) -> tuple[Table, str]:
     """Return a table of the enrolled people by resemblance to a stranger, and a sentence on the decisions."""
-    owners, enrolled = faces.dataset.owners, trial.enrolled
+    person_indices, enrolled = faces.dataset.person_indices, trial.enrolled
     qualities = np.ones(len(enrolled), dtype=np.float32)
-    people = PeopleIndex.from_samples(faces.embeddings[enrolled], owners[enrolled], qualities)
+    people = PeopleIndex.from_samples(faces.embeddings[enrolled], person_indices[enrolled], qualities)
     names = dict(enumerate(faces.dataset.people))
-    indices = np.flatnonzero((owners == faces.dataset.people.index(stranger)) & faces.has_face)[:_RANKED]
+    indices = np.flatnonzero((person_indices == faces.dataset.people.index(stranger)) & faces.has_face)[:_RANKED]
     rows, outcomes = list[tuple[str, ...]](), list[str]()
     for index in indices:
         face = faces.faces[index]

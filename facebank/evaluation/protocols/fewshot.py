@@ -381,8 +381,10 @@ def _split_masks(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
 
 def _count(faces: FaceSet, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the number of masked photos of each person, ``int64`` of shape ``(P,)``."""
-    owners = faces.dataset.owners
-    return np.bincount(owners[mask & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
+    person_indices = faces.dataset.person_indices
+    return np.bincount(person_indices[mask & (person_indices >= 0)], minlength=len(faces.dataset.people)).astype(
+        np.int64
+    )
 
 
 def _too_few(faces: FaceSet, limits: NDArray[np.int64], photos: int) -> tuple[SkippedEntry, ...]:
@@ -423,8 +425,8 @@ def draw_all(
         probes = exclude_related(faces, draw.probes, enrolled)
         drawn.append(replace(draw, probes=probes[~np.isin(probes, [leak.probe for leak in copies])]))
         bench.progress.advance()
-    owners = faces.dataset.owners
-    if not all(np.isin(owners[draw.probes], plan.people).any() for draw in drawn):
+    person_indices = faces.dataset.person_indices
+    if not all(np.isin(person_indices[draw.probes], plan.people).any() for draw in drawn):
         raise DatasetError(
             f"{printable(faces.dataset.title)}: no probes are left, since all other photos share their source with an "
             "enrolled photo or are copies of one; add photos of other occasions"
@@ -434,12 +436,12 @@ def draw_all(
 
 def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: int) -> ShotDraw:
     """Draw photos grouped by source, to leave as many sources as possible for probes."""
-    owners, groups = faces.dataset.owners, faces.groups
+    person_indices, groups = faces.dataset.person_indices, faces.groups
     group_ranks = random.permutation(int(groups.max()) + 1)
     orders: list[NDArray[np.int64]] = []
     probes: list[NDArray[np.int64]] = []
     for person in plan.people:
-        mixed = random.permutation(np.flatnonzero(owners == person)).astype(np.int64)
+        mixed = random.permutation(np.flatnonzero(person_indices == person)).astype(np.int64)
         mixed = mixed[np.argsort(group_ranks[groups[mixed]], kind="stable")]
         order = mixed[plan.may_enroll[mixed]][: plan.shots[-1]]
         searchable = mixed[plan.may_search[mixed] & ~np.isin(groups[mixed], groups[order])]
@@ -450,9 +452,9 @@ def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: 
 
 def _strangers(faces: FaceSet, plan: Plan, random: np.random.Generator) -> NDArray[np.int64]:
     """Draw one photo of each person who is not enrolled, and unlabeled photos."""
-    owners = faces.dataset.owners
-    is_candidate = plan.may_search & faces.has_face & ~np.isin(owners, plan.people)
-    people = random.permutation(np.unique(owners[is_candidate & (owners >= 0)]))
-    photos = [random.permutation(np.flatnonzero(is_candidate & (owners == person)))[:1] for person in people]
-    photos += [np.array([index]) for index in random.permutation(np.flatnonzero(is_candidate & (owners < 0)))]
+    person_indices = faces.dataset.person_indices
+    is_candidate = plan.may_search & faces.has_face & ~np.isin(person_indices, plan.people)
+    people = random.permutation(np.unique(person_indices[is_candidate & (person_indices >= 0)]))
+    photos = [random.permutation(np.flatnonzero(is_candidate & (person_indices == person)))[:1] for person in people]
+    photos += [np.array([index]) for index in random.permutation(np.flatnonzero(is_candidate & (person_indices < 0)))]
     return round_robin(photos, _MAX_STRANGERS)

@@ -114,11 +114,13 @@ def groups(
 
 
 def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[PeopleGroup], list[SkippedEntry]]:
-    owners, groups_of_people, skipped = faces.dataset.owners, list[PeopleGroup](), list[SkippedEntry]()
+    person_indices, groups_of_people, skipped = faces.dataset.person_indices, list[PeopleGroup](), list[SkippedEntry]()
     names = set[str]()
     for index, group in enumerate(grouping.names):
-        photo_indices = np.flatnonzero((grouping.of_photo == index) & faces.has_face & (owners >= 0)).astype(np.int64)
-        counts = np.bincount(owners[photo_indices], minlength=len(faces.dataset.people))
+        photo_indices = np.flatnonzero((grouping.of_photo == index) & faces.has_face & (person_indices >= 0)).astype(
+            np.int64
+        )
+        counts = np.bincount(person_indices[photo_indices], minlength=len(faces.dataset.people))
         eligible = np.flatnonzero(counts > photos).astype(np.int64)
         label = f"{grouping.column}: {group}"
         if len(eligible) < MIN_PEOPLE:

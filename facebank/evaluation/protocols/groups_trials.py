@@ -98,7 +98,7 @@ def try_group(
 
     `group_number` is the index of the group, by which the draws are seeded.
     """
-    group, owners = groups_of_people[group_number], faces.dataset.owners
+    group, person_indices = groups_of_people[group_number], faces.dataset.person_indices
     other_photos = np.concatenate(
         [other.photos for index, other in enumerate(groups_of_people) if index != group_number]
     )
@@ -108,14 +108,14 @@ def try_group(
         enrolled_people = random.permutation(group.eligible)[: size.people]
         enrolled, mated = [], []
         for person in enrolled_people:
-            mixed = random.permutation(group.photos[owners[group.photos] == person])
+            mixed = random.permutation(group.photos[person_indices[group.photos] == person])
             enrolled.append(mixed[: size.photos])
             mated.append(mixed[size.photos : size.photos + PROBES])
         indices = np.concatenate(enrolled)
         trial = enroll(bench.reader, faces, indices, settings)
         stranger_random = bench.random(_STRANGERS, group_number, draw_number)
         strangers, strangers_of_others = (
-            _draw_strangers(owners, photos_of_group, enrolled_people, stranger_random)
+            _draw_strangers(person_indices, photos_of_group, enrolled_people, stranger_random)
             for photos_of_group in (group.photos, other_photos)
         )
         probes = exclude_related(faces, np.concatenate([*mated, strangers]), indices)
@@ -127,24 +127,24 @@ def try_group(
 
 
 def _draw_strangers(
-    owners: NDArray[np.int64],
+    person_indices: NDArray[np.int64],
     indices: NDArray[np.int64],
     enrolled_people: NDArray[np.int64],
     random: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Draw one photo of each person who is not enrolled."""
-    strangers = random.permutation(indices[~np.isin(owners[indices], enrolled_people)])
-    first = np.unique(owners[strangers], return_index=True)[1]
+    strangers = random.permutation(indices[~np.isin(person_indices[indices], enrolled_people)])
+    first = np.unique(person_indices[strangers], return_index=True)[1]
     return round_robin([random.permutation(strangers[first])[:STRANGERS]], STRANGERS)
 
 
 def measure_similarity(bench: Bench, faces: FaceSet, group: PeopleGroup, group_number: int) -> GroupSimilarity | None:
     """Return the similarity of different people of a group, None for fewer than two people."""
-    owners, random = faces.dataset.owners[group.photos], bench.random(_SIMILARITY, group_number)
-    people = random.permutation(np.unique(owners))[:_MAX_PEOPLE]
+    person_indices, random = faces.dataset.person_indices[group.photos], bench.random(_SIMILARITY, group_number)
+    people = random.permutation(np.unique(person_indices))[:_MAX_PEOPLE]
     if len(people) < 2:
         return None
-    photos = [random.permutation(group.photos[owners == person])[:_MAX_PHOTOS] for person in people]
+    photos = [random.permutation(group.photos[person_indices == person])[:_MAX_PHOTOS] for person in people]
     embeddings = faces.embeddings[np.concatenate(photos)].astype(np.float64)
     person_of_row = np.repeat(np.arange(len(people)), [len(indices) for indices in photos])
     first, second = np.triu_indices(len(person_of_row), 1)

@@ -204,7 +204,7 @@ def _split(faces: FaceSet, photos: int, max_people: int, random: np.random.Gener
         eligible = np.flatnonzero(counts > photos)
     known = eligible[np.argsort(-counts[eligible], kind="stable")][:max_people]
     strangers = np.setdiff1d(np.flatnonzero(counts > 0), known)
-    unlabeled = int((faces.dataset.owners == NOBODY).sum())
+    unlabeled = int((faces.dataset.person_indices == NOBODY).sum())
     if len(strangers) + unlabeled < MIN_STRANGERS and len(known) > 2:
         mixed = random.permutation(known)
         third = max(1, len(known) // 3)
@@ -220,20 +220,21 @@ def _run_trial(
     bench: Bench, faces: FaceSet, size: TrialSize, split: Split, random: np.random.Generator
 ) -> GalleryTrial:
     """Return a gallery of the known people, and searches for their other photos and for strangers, without copies."""
-    owners = faces.dataset.owners
+    person_indices = faces.dataset.person_indices
     enrolled: list[NDArray[np.int64]] = []
     mated: list[NDArray[np.int64]] = []
     for person in split.known:
-        mixed = random.permutation(np.flatnonzero((owners == person) & faces.has_face))
+        mixed = random.permutation(np.flatnonzero((person_indices == person) & faces.has_face))
         enrolled.append(mixed[: size.photos])
-        without_face = np.flatnonzero((owners == person) & ~faces.has_face)
+        without_face = np.flatnonzero((person_indices == person) & ~faces.has_face)
         mated.append(np.concatenate([mixed[size.photos :], without_face])[: size.probes_each])
     indices = np.concatenate(enrolled).astype(np.int64)
     mated_probes = exclude_related(faces, np.concatenate(mated).astype(np.int64), indices)
     strangers = [
-        random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(split.strangers)
+        random.permutation(np.flatnonzero(person_indices == person))[:1]
+        for person in random.permutation(split.strangers)
     ]
-    strangers += [np.array([index]) for index in random.permutation(np.flatnonzero(owners == NOBODY))]
+    strangers += [np.array([index]) for index in random.permutation(np.flatnonzero(person_indices == NOBODY))]
     probes = np.concatenate([mated_probes, round_robin(strangers, size.strangers)])
     leaks = find_leakage(bench.reader, faces, indices, probes)
     probes = probes[~np.isin(probes, [leak.probe for leak in leaks])]
@@ -433,11 +434,11 @@ def _hardest_section(bench: Bench, faces: FaceSet, gallery: TrialGallery, condit
     """Return the section with the wrong names given in a gallery, each next to the most similar enrolled photo."""
     searches = gallery.search(np.unique(condition.searches.indices[condition.searches.misnamed]))
     searches = searches.select(searches.misnamed)
-    owners, people, embeddings = faces.dataset.owners, faces.dataset.people, faces.embeddings
+    person_indices, people, embeddings = faces.dataset.person_indices, faces.dataset.people, faces.embeddings
     errors = list[tuple[float, tuple[int, int], str]]()
     for index, number in zip(searches.indices.tolist(), searches.named.tolist(), strict=True):
         named = gallery.names[number]
-        photos = gallery.enrolled[owners[gallery.enrolled] == people.index(named)]
+        photos = gallery.enrolled[person_indices[gallery.enrolled] == people.index(named)]
         similarities = embeddings[photos] @ embeddings[index]
         verdict = f"named {named}, but is {faces.dataset.photos[index].person or 'unlabeled'}"
         errors.append((float(similarities.max()), (index, int(photos[np.argmax(similarities)])), verdict))

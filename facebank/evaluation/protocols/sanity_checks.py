@@ -78,8 +78,8 @@ def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
     Raises `DatasetError` if no two people have two photos each.
     """
     faces, random = bench.read(dataset), bench.random(1)
-    owners = np.where(faces.has_face, faces.dataset.owners, -1)
-    counts = np.bincount(owners[owners >= 0], minlength=1)
+    person_indices = np.where(faces.has_face, faces.dataset.person_indices, -1)
+    counts = np.bincount(person_indices[person_indices >= 0], minlength=1)
     photos = MAX_ENROLLED + MAX_PROBES
     target = min(MAX_PEOPLE, int((counts >= 2).sum()))
     while int((counts >= photos).sum()) < target and photos > 2:
@@ -92,7 +92,7 @@ def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
         )
     people = np.sort(random.permutation(eligible)[:MAX_PEOPLE])
     enrolled = min(MAX_ENROLLED, photos // 2)
-    orders = [random.permutation(np.flatnonzero(owners == person))[:photos] for person in people]
+    orders = [random.permutation(np.flatnonzero(person_indices == person))[:photos] for person in people]
     return Subjects(
         faces,
         np.concatenate([indices[:enrolled] for indices in orders]).astype(np.int64),
@@ -106,7 +106,7 @@ def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
     Enrolled photos and probes are shuffled separately, which preserves the number of each person's.
     """
     faces = subjects.faces
-    people_count = len(np.unique(faces.dataset.owners[subjects.enrolled]))
+    people_count = len(np.unique(faces.dataset.person_indices[subjects.enrolled]))
     bench.progress.begin("shuffled labels", SHUFFLES)
     random, hits, rates = bench.random(2), [], []
     for _ in range(SHUFFLES):
@@ -184,13 +184,15 @@ def _is_correct(bench: Bench, subjects: Subjects, faces: FaceSet) -> NDArray[np.
 
 def _equal_error_rate(faces: FaceSet, subjects: Subjects, random: np.random.Generator | None = None) -> float:
     indices = np.concatenate([subjects.enrolled, subjects.probes])
-    owners = faces.dataset.owners[indices]
-    owners = owners if random is None else random.permutation(owners)
+    person_indices = faces.dataset.person_indices[indices]
+    person_indices = person_indices if random is None else random.permutation(person_indices)
     first, second = np.triu_indices(len(indices), k=1)
     embeddings = faces.embeddings[indices].astype(np.float64)
     similarities = (embeddings @ embeddings.T)[first, second]
     return ErrorCurve.of(
-        Comparisons(similarities, owners[first] == owners[second], owners[first], owners[second])
+        Comparisons(
+            similarities, person_indices[first] == person_indices[second], person_indices[first], person_indices[second]
+        )
     ).equal_error_rate
 
 
@@ -297,7 +299,7 @@ _COPY_METHODS: dict[str, Callable[[RGBImage], RGBImage] | None] = {
 class _ShapeFeatures:
     """Embeddings ``(N, D)`` and pixels ``(N, P)`` of photos, without a shape (key "") and with each shape."""
 
-    owners: NDArray[np.int64]
+    person_indices: NDArray[np.int64]
     embeddings: dict[str, NDArray[np.float32]]
     pixels: dict[str, NDArray[np.float32]]
 
@@ -321,14 +323,14 @@ def check_drawings(bench: Bench, subjects: Subjects) -> list[Check]:
 
 
 def _people_check(bench: Bench, features: _ShapeFeatures) -> Check:
-    owners = features.owners
+    person_indices = features.person_indices
     random = bench.random(5)
-    folds = _folds(owners, random)
-    by_embeddings = cross_validated_hits(features.embeddings[""], owners, folds)
-    by_embeddings_drawn = cross_validated_hits(features.embeddings_with(owners), owners, folds)
-    by_pixels = cross_validated_hits(features.pixels[""], owners, folds)
-    by_pixels_drawn = cross_validated_hits(features.pixels_with(owners), owners, folds)
-    photos = np.arange(len(owners))
+    folds = _folds(person_indices, random)
+    by_embeddings = cross_validated_hits(features.embeddings[""], person_indices, folds)
+    by_embeddings_drawn = cross_validated_hits(features.embeddings_with(person_indices), person_indices, folds)
+    by_pixels = cross_validated_hits(features.pixels[""], person_indices, folds)
+    by_pixels_drawn = cross_validated_hits(features.pixels_with(person_indices), person_indices, folds)
+    photos = np.arange(len(person_indices))
     plain_hits, drawn_hits = by_embeddings.astype(np.float64), by_embeddings_drawn.astype(np.float64)
     gain = difference(drawn_hits, plain_hits, photos, "Gain in accuracy of embeddings from the shapes.")
     gain = apply_rule_of_three(to_points(gain, drawn_hits, plain_hits), drawn_hits, plain_hits)
@@ -350,18 +352,18 @@ def _people_check(bench: Bench, features: _ShapeFeatures) -> Check:
         low <= 0 and float(by_pixels_drawn.mean()) >= NEARLY_ALL,
         figures,
         (
-            f"{len(owners)} photos of two people, equally many of each: a yellow ellipse is drawn in a corner of one "
-            "person's photos and a blue rectangle in the other's, without touching the face. The same logistic "
-            "regression is evaluated by four-fold cross-validation.",
+            f"{len(person_indices)} photos of two people, equally many of each: a yellow ellipse is drawn in a "
+            "corner of one person's photos and a blue rectangle in the other's, without touching the face. The same "
+            "logistic regression is evaluated by four-fold cross-validation.",
         ),
     )
 
 
 def _shapes_check(bench: Bench, features: _ShapeFeatures) -> Check:
     random = bench.random(6)
-    shapes = np.zeros(len(features.owners), dtype=np.int64)
+    shapes = np.zeros(len(features.person_indices), dtype=np.int64)
     for person in (0, 1):
-        indices = np.flatnonzero(features.owners == person)
+        indices = np.flatnonzero(features.person_indices == person)
         shapes[random.permutation(indices)[: len(indices) // 2]] = 1
     folds = _folds(shapes, random)
     by_embeddings = cross_validated_hits(features.embeddings_with(shapes), shapes, folds)
@@ -417,11 +419,12 @@ def _folds(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np
 
 def _choose_corner(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.bool_]]:
     """Return the corner that is free in most photos of the two people with most photos, and a mask of these photos."""
-    owners, random = faces.dataset.owners, bench.random(4)
-    counts = np.bincount(owners[faces.has_face & (owners >= 0)], minlength=2)
+    person_indices, random = faces.dataset.person_indices, bench.random(4)
+    counts = np.bincount(person_indices[faces.has_face & (person_indices >= 0)], minlength=2)
     people = np.argsort(-counts, kind="stable")[:2]
     candidates = [
-        random.permutation(np.flatnonzero(faces.has_face & (owners == person)))[: 2 * MAX_PHOTOS] for person in people
+        random.permutation(np.flatnonzero(faces.has_face & (person_indices == person)))[: 2 * MAX_PHOTOS]
+        for person in people
     ]
     free = {
         corner: [[index for index in indices if _is_free(faces, int(index), corner)] for indices in candidates]
@@ -434,7 +437,7 @@ def _choose_corner(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.boo
             f"{printable(faces.dataset.title)}: two people with {MIN_PHOTOS} photos each are needed in which the "
             f"same corner does not overlap the face; at most {pluralize(count, 'photo')} each were found; add photos"
         )
-    mask = np.zeros(len(owners), dtype=np.bool_)
+    mask = np.zeros(len(person_indices), dtype=np.bool_)
     for indices in free[corner]:
         mask[indices[:count]] = True
     return corner, mask
@@ -456,9 +459,9 @@ def _shape_features(bench: Bench, faces: FaceSet, corner: Corner) -> _ShapeFeatu
             pixels[""].append(_small(photo))
             for shape, change in changes.items():
                 pixels[shape].append(_small(change(photo, face)))
-    owners = np.unique(faces.dataset.owners[has_face], return_inverse=True)[1].astype(np.int64)
+    person_indices = np.unique(faces.dataset.person_indices[has_face], return_inverse=True)[1].astype(np.int64)
     return _ShapeFeatures(
-        owners,
+        person_indices,
         {name: drawn.embeddings[has_face] for name, drawn in face_sets.items()},
         {name: np.stack(parts) for name, parts in pixels.items()},
     )

@@ -123,8 +123,8 @@ def stranger_figures(group: AnswerGroup, fpir: float) -> dict[str, Figure]:
     meaning = f"Strangers of other families that get a name ({format_percent(fpir, None)} requested), {group.label}."
     has_enough = min(len(np.unique(answers.galleries)), len(np.unique(answers.families))) >= MIN_PEOPLE
     if has_enough and events.any():
-        owners = np.where(answers.families >= 0, answers.families, answers.indices + answers.families.max() + 1)
-        figure = pair_rate(events, answers.galleries, owners, meaning)
+        person_indices = np.where(answers.families >= 0, answers.families, answers.indices + answers.families.max() + 1)
+        figure = pair_rate(events, answers.galleries, person_indices, meaning)
         counts = (len(np.unique(answers.indices[mask])) for mask in (events, ~events))
         return {f"fpir_{group.suffix}": replace(figure, distinct=min(counts))}
     return {f"fpir_{group.suffix}": rate(events, group.units, meaning, ids=answers.indices)}

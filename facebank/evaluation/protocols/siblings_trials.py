@@ -146,7 +146,7 @@ def count_other_families(setup: PairSetup, photos: int) -> int:
     """Return the number of other families from which people can be enrolled while enough families remain strangers."""
     enrollable = len(np.unique(setup.families[setup.counts >= photos]))
     everybody = len(np.unique(setup.families[setup.counts > 0]))
-    unlabeled = int((setup.faces.dataset.owners < 0).sum())
+    unlabeled = int((setup.faces.dataset.person_indices < 0).sum())
     return max(0, min(enrollable - 1, everybody + unlabeled - 1 - MIN_STRANGER_FAMILIES))
 
 
@@ -194,7 +194,7 @@ def _try_one(
     if setup.counts[present] <= ONE_ENROLLED:
         return
     draw = draw_photos(setup.faces, (pair.people[enrolled],), ONE_ENROLLED, bench.random(_ALONE, *key))
-    absent_photos = np.flatnonzero(dataset.owners == absent).astype(np.int64)
+    absent_photos = np.flatnonzero(dataset.person_indices == absent).astype(np.int64)
     for answers, others in conditions:
         indices = np.concatenate([draw.enrolled, others])
         trial = enroll(bench.reader, setup.faces, indices, setup.settings)
@@ -207,14 +207,18 @@ def _draw_others(
     bench: Bench, setup: PairSetup, pair_number: int, pair: SiblingPair, draw_number: int
 ) -> tuple[NDArray[np.int64], set[int]]:
     """Return drawn photos of other people to enroll, one person per family, and the families in the gallery."""
-    random, counts, owners = bench.random(_OTHERS, pair_number, draw_number), setup.counts, setup.faces.dataset.owners
+    random, counts, person_indices = (
+        bench.random(_OTHERS, pair_number, draw_number),
+        setup.counts,
+        setup.faces.dataset.person_indices,
+    )
     families, enrolled = {pair.family}, [np.zeros(0, dtype=np.int64)]
     for person in random.permutation(np.flatnonzero(counts >= pair.enrolled)):
         if len(families) > setup.others:
             break
         if int(setup.families[person]) not in families:
             families.add(int(setup.families[person]))
-            photos = np.flatnonzero((owners == person) & setup.faces.has_face)
+            photos = np.flatnonzero((person_indices == person) & setup.faces.has_face)
             enrolled.append(random.permutation(photos)[: pair.enrolled].astype(np.int64))
     return np.concatenate(enrolled), families
 
@@ -223,10 +227,10 @@ def _strangers(
     bench: Bench, setup: PairSetup, pair_number: int, families: set[int], draw_number: int
 ) -> NDArray[np.int64]:
     """Return one drawn photo of each person of families that are not enrolled, and unlabeled photos."""
-    random, owners = bench.random(_STRANGERS, pair_number, draw_number), setup.faces.dataset.owners
+    random, person_indices = bench.random(_STRANGERS, pair_number, draw_number), setup.faces.dataset.person_indices
     mixed = random.permutation(np.flatnonzero(setup.faces.has_face))
-    strangers = mixed[(owners[mixed] < 0) | ~np.isin(setup.families[owners[mixed]], list(families))]
-    return random.permutation(first_per_person(owners, strangers))[:STRANGERS]
+    strangers = mixed[(person_indices[mixed] < 0) | ~np.isin(setup.families[person_indices[mixed]], list(families))]
+    return random.permutation(first_per_person(person_indices, strangers))[:STRANGERS]
 
 
 def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: NDArray[np.int64]) -> SiblingAnswers:
@@ -236,8 +240,8 @@ def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: 
         _row(dataset.photos[int(index)].person, pair.people, decision)
         for index, decision in zip(indices, decisions, strict=True)
     ]
-    owners = dataset.owners[indices]
-    families = np.where(owners >= 0, setup.families[np.maximum(owners, 0)], -1)
+    person_indices = dataset.person_indices[indices]
+    families = np.where(person_indices >= 0, setup.families[np.maximum(person_indices, 0)], -1)
     numbers = np.array([row[:4] for row in rows], dtype=np.float64).reshape(-1, 4)
     return SiblingAnswers(
         np.full(len(indices), pair.family, dtype=np.int64),

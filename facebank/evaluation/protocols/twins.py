@@ -183,18 +183,18 @@ def _select_photos(bench: Bench, dataset: Dataset, lookalikes: set[str]) -> Data
     """Return the photos of people who look alike, and one photo each of up to 500 other people."""
     is_omitted = np.array([photo.person not in lookalikes for photo in dataset.photos])
     mixed = bench.random(_OTHERS).permutation(np.flatnonzero(is_omitted))
-    named = mixed[dataset.owners[mixed] >= 0]
-    first = np.sort(np.unique(dataset.owners[named], return_index=True)[1])
-    is_omitted[np.concatenate([named[first], mixed[dataset.owners[mixed] < 0]])[:_MAX_OTHERS]] = False
+    named = mixed[dataset.person_indices[mixed] >= 0]
+    first = np.sort(np.unique(dataset.person_indices[named], return_index=True)[1])
+    is_omitted[np.concatenate([named[first], mixed[dataset.person_indices[mixed] < 0]])[:_MAX_OTHERS]] = False
     return dataset.select(~is_omitted)
 
 
 def _strangers(bench: Bench, faces: FaceSet, lookalikes: set[str]) -> NDArray[np.int64]:
     """Return one drawn photo of each other person, and unlabeled photos."""
-    owners, random = faces.dataset.owners, bench.random(_STRANGERS)
+    person_indices, random = faces.dataset.person_indices, bench.random(_STRANGERS)
     excluded = [number for number, person in enumerate(faces.dataset.people) if person in lookalikes]
-    mixed = random.permutation(np.flatnonzero(faces.has_face & ~np.isin(owners, excluded)))
-    return random.permutation(first_per_person(owners, mixed))
+    mixed = random.permutation(np.flatnonzero(faces.has_face & ~np.isin(person_indices, excluded)))
+    return random.permutation(first_per_person(person_indices, mixed))
 
 
 def _run_trial(

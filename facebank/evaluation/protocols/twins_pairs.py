@@ -152,10 +152,10 @@ def _count_above(values: NDArray[np.float64], reference: ReferenceSimilarities) 
 
 def _of_one_person(faces: FaceSet, people: set[str]) -> NDArray[np.float64]:
     """Return the similarities of pairs of different photos of one person, for all given people."""
-    owners, embeddings, hashes = faces.dataset.owners, faces.embeddings, np.array(faces.hashes)
+    person_indices, embeddings, hashes = faces.dataset.person_indices, faces.embeddings, np.array(faces.hashes)
     parts = [np.zeros(0)]
     for person in sorted(people & set(faces.dataset.people)):
-        indices = np.flatnonzero(faces.has_face & (owners == faces.dataset.people.index(person)))[:100]
+        indices = np.flatnonzero(faces.has_face & (person_indices == faces.dataset.people.index(person)))[:100]
         first, second = (indices[side] for side in np.triu_indices(len(indices), 1))
         keep = hashes[first] != hashes[second]
         parts.append(np.einsum("nd,nd->n", embeddings[first[keep]], embeddings[second[keep]], dtype=np.float64))
@@ -211,7 +211,7 @@ def _at_thresholds(
         return {}, Section(MATCHES_TITLE, ("Not tested: no pair of photos can be compared.",))
     first, second = (np.concatenate(side) for side in zip(*compared.pairs, strict=True))
     photos = np.concatenate([first, second])
-    units = sampling_units(faces.dataset.owners[photos], faces.groups[photos])
+    units = sampling_units(faces.dataset.person_indices[photos], faces.groups[photos])
     figures, similarities, shipped = (
         dict[str, Figure](),
         np.concatenate(compared.values),

@@ -81,19 +81,19 @@ class Background:
         for MMSE covariance estimation", 2010, equation 23).
         """
         embeddings = check_embeddings(embeddings, "the background's embeddings")
-        _, owners, sizes = np.unique(np.asarray(identities), return_inverse=True, return_counts=True)
-        if owners.shape != (len(embeddings),):
+        _, person_indices, sizes = np.unique(np.asarray(identities), return_inverse=True, return_counts=True)
+        if person_indices.shape != (len(embeddings),):
             raise UsageError(f"Expected {len(embeddings)} identities, one for each embedding.")
         if len(sizes) < MIN_BACKGROUND_PEOPLE:
             raise UsageError(f"A background needs at least {MIN_BACKGROUND_PEOPLE} people, not {len(sizes)}.")
-        weights = (1.0 / (len(sizes) * sizes))[owners]
+        weights = (1.0 / (len(sizes) * sizes))[person_indices]
         rows = embeddings.astype(np.float64)
         mean = weights @ rows
         covariance = (rows - mean).T @ ((rows - mean) * weights[:, None])
         return cls(
             mean.astype(np.float32),
             _shrink(covariance, len(sizes)).astype(np.float32),
-            _covariance_within(rows, owners, sizes),
+            _covariance_within(rows, person_indices, sizes),
         )
 
     def draw(self, count: int, seed: int = 0) -> FloatArray:
@@ -146,15 +146,15 @@ def _check_covariance(covariance: FloatArray, dimension: int) -> FloatArray:
 
 
 def _covariance_within(
-    rows: NDArray[np.float64], owners: NDArray[np.int64], sizes: NDArray[np.int64]
+    rows: NDArray[np.float64], person_indices: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> FloatArray | None:
     count = int((sizes > 1).sum())
     if count < MIN_BACKGROUND_PEOPLE:
         return None
     means = np.zeros((len(sizes), rows.shape[1]))
-    np.add.at(means, owners, rows)
-    deviations = rows - (means / sizes[:, None])[owners]
-    weights = np.where(sizes > 1, 1.0 / (count * np.maximum(sizes - 1, 1)), 0.0)[owners]
+    np.add.at(means, person_indices, rows)
+    deviations = rows - (means / sizes[:, None])[person_indices]
+    weights = np.where(sizes > 1, 1.0 / (count * np.maximum(sizes - 1, 1)), 0.0)[person_indices]
     return _shrink(deviations.T @ (deviations * weights[:, None]), count).astype(np.float32)
 
 

@@ -70,7 +70,7 @@ def cross_fit(
     reduced = _reduce(effort)
     calibrators = []
     for half in halves:
-        background = Background.measure(half.embeddings, half.people) if classifier in FITTED else None
+        background = Background.measure(half.embeddings, half.person_ids) if classifier in FITTED else None
         fitted = fit_calibrator(half, classifier, background, seed=seed, effort=reduced, progress=progress)
         calibrators.append((fitted, background))
 

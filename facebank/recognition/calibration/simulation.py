@@ -39,16 +39,16 @@ class Identities:
     """
 
     embeddings: FloatArray  # L2-normalized, ``float32`` of shape ``(N, D)``
-    people: NDArray[np.int64]  # ``int64`` of shape ``(N,)``: contiguous numbers from 0
+    person_ids: NDArray[np.int64]  # ``int64`` of shape ``(N,)``: contiguous, from 0
     qualities: FloatArray  # ``float32`` of shape ``(N,)``, 0..1
     # the family of each person, ``int64`` of shape ``(P,)``; None if nobody is related
     families: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         check_embeddings(self.embeddings, "embeddings")
-        if self.people.shape != (len(self.embeddings),) or self.qualities.shape != (len(self.embeddings),):
+        if self.person_ids.shape != (len(self.embeddings),) or self.qualities.shape != (len(self.embeddings),):
             raise UsageError("Expected a person and a quality for each embedding.")
-        used = np.unique(self.people)
+        used = np.unique(self.person_ids)
         if not np.array_equal(used, np.arange(len(used))):
             raise UsageError("Expected contiguous person ids from 0.")
         if self.families is not None and self.families.shape != used.shape:
@@ -57,14 +57,16 @@ class Identities:
     @property
     def photos(self) -> NDArray[np.int64]:
         """Number of photos of each person, ``int64`` of shape ``(P,)``."""
-        return np.bincount(self.people).astype(np.int64)
+        return np.bincount(self.person_ids).astype(np.int64)
 
     def select(self, people: NDArray[np.int64]) -> Identities:
         """Return some of the people, renumbered in ascending order."""
-        is_selected = np.isin(self.people, people)
-        numbers, owners = np.unique(self.people[is_selected], return_inverse=True)
-        families = None if self.families is None else self.families[numbers]
-        return Identities(self.embeddings[is_selected], owners.astype(np.int64), self.qualities[is_selected], families)
+        is_selected = np.isin(self.person_ids, people)
+        old_ids, person_ids = np.unique(self.person_ids[is_selected], return_inverse=True)
+        families = None if self.families is None else self.families[old_ids]
+        return Identities(
+            self.embeddings[is_selected], person_ids.astype(np.int64), self.qualities[is_selected], families
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,8 +183,8 @@ def simulate(
     scores = scorer.scores(probes)
     if correction.share:
         further = _means(all_people, roles.further, shuffled, plan.samples_each)
-        cohort, positions = Cohort(enrolled.index, further, correction), np.arange(plan.size)
-        scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, positions)
+        cohort, person_indices = Cohort(enrolled.index, further, correction), np.arange(plan.size)
+        scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, person_indices)
     scores, relatives = _exclude_relatives(scores, own, all_people.families, roles)
     order, columns = _best_columns(scores, own)
     return SimulatedSearches(
@@ -242,7 +244,7 @@ def _join(first: Identities, second: Identities) -> Identities:
         families = np.concatenate([families, alone])
     return Identities(
         np.concatenate([first.embeddings, second.embeddings]),
-        np.concatenate([first.people, second.people + len(first.photos)]),
+        np.concatenate([first.person_ids, second.person_ids + len(first.photos)]),
         np.concatenate([first.qualities, second.qualities]),
         families,
     )
@@ -256,8 +258,8 @@ def _means(
         return None
     samples = [shuffled[person][:samples_each] for person in people]
     rows = np.concatenate(samples)
-    owners = np.repeat(np.arange(len(people)), [len(person_rows) for person_rows in samples])
-    return EnrolledSamples(all_people.embeddings[rows], owners, all_people.qualities[rows]).index.prototypes
+    person_ids = np.repeat(np.arange(len(people)), [len(person_rows) for person_rows in samples])
+    return EnrolledSamples(all_people.embeddings[rows], person_ids, all_people.qualities[rows]).index.prototypes
 
 
 def _exclude_relatives(
@@ -278,8 +280,8 @@ def _exclude_relatives(
 
 
 def _shuffled_photos(identities: Identities, random: np.random.Generator) -> list[NDArray[np.int64]]:
-    mixed = random.permutation(len(identities.people))
-    together = mixed[np.argsort(identities.people[mixed], kind="stable")]
+    mixed = random.permutation(len(identities.person_ids))
+    together = mixed[np.argsort(identities.person_ids[mixed], kind="stable")]
     return np.split(together, np.cumsum(identities.photos)[:-1])
 
 
