@@ -65,7 +65,7 @@ class Questions:
         self._groups: dict[int, list[int]] | None = None
         self._lock = Lock()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Clear the answered questions, after faces were grouped again or an answer was undone."""
         with self._lock:
             self._settled.clear()

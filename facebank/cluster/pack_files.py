@@ -46,7 +46,7 @@ def read_pack_files(pack: Pack) -> dict[str, bytes]:
 
 
 def ensure_pack(wanted: PackName, fetch: Callable[[], Mapping[str, bytes]]) -> Pack:
-    """Return the wanted pack: installed on this machine, from the cache, or fetched into the cache.
+    """Return the requested pack: installed on this machine, from the cache, or fetched into the cache.
 
     `fetch` returns the pack's files by name. Raises `PackIntegrityError` (the fetched files are not the pack's) or
     `StorageError` (the cache cannot be written).

@@ -49,7 +49,7 @@ class ComparedPairs:
 
     @classmethod
     def of(cls, bench: Bench, dataset: Dataset) -> Self:
-        """Read and compare the faces of a dataset; raises `DatasetError` without mated or without non-mated pairs."""
+        """Return the comparisons of a dataset's faces; raises `DatasetError` without mated or non-mated pairs."""
         faces = bench.read(select_compared(dataset))
         pairing = pairs_of(faces, bench.random())
         return cls(faces, pairing, compare_faces(faces, pairing.pairs), bench.reader.engine.thresholds)

@@ -305,7 +305,7 @@ def mean_pair(total: FloatArray, count: int, threshold: float) -> float:
 
 
 def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]:
-    """Cluster faces by average linkage, without importing SciPy.
+    """Return the clusters of faces by average linkage, without importing SciPy.
 
     Parameters
     ----------

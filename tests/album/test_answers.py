@@ -69,7 +69,7 @@ def test_the_next_question_reflects_the_last_answer(album: Album, bank: FaceBank
     assert second.key != first.key
 
     take_back(bank, answer, album)
-    questions.forget()
+    questions.reset()
     assert bank.people() == []
     again = questions.next()
     assert again is not None
@@ -140,7 +140,7 @@ def test_a_face_that_is_only_similar_to_a_stranger_is_asked_about(
     bank.enroll("Eileen", COLLINS)
     face_ids = album.scan_file.groups()[1]
     album.scan_file.keep_groups({number: [face_id] for number, face_id in enumerate(face_ids, 1)})
-    questions.forget()
+    questions.reset()
     first = questions.next()
     assert first is not None
     refuse_everybody(bank.gallery, first.faces)
@@ -149,7 +149,7 @@ def test_a_face_that_is_only_similar_to_a_stranger_is_asked_about(
     reasons = [photo.faces[face_number - 1].reason for question in remaining for photo, face_number in question.faces]
     assert reasons == [Reason.REMEMBERED_STRANGER] * 2
     album.scan_file.keep_groups({1: face_ids})  # a group needs an answer if others in it do
-    questions.forget()
+    questions.reset()
     assert [question for question in open_questions(questions) if question.face_ids[0] in face_ids] == []
 
 
@@ -187,7 +187,7 @@ def test_faces_taken_out_of_a_group_are_asked_about_separately(
     assert [first_id] in album.scan_file.groups().values()
     (face,) = [face for face in find_photo(album, Path(members[first_id][0].path).name).faces if face.face_number == 1]
     assert face.person is None  # the name was denied although the face is similar
-    questions.forget()
+    questions.reset()
     assert any(question.face_ids == (first_id,) for question in open_questions(questions))
     album.cluster(min_faces=1, known_ids=())
     assert [first_id] in album.scan_file.groups().values()

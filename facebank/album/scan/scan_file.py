@@ -120,7 +120,7 @@ class ScanFile:
 
     @classmethod
     def open(cls, path: Path, pack: PackIdentity, *, create: bool = False, read_only: bool = False) -> Self:
-        """Open the scan file of a pack's embeddings; `create` makes it if missing, `read_only` leaves it unchanged.
+        """Open the scan file of a pack's embeddings; `create` allows a new file, `read_only` leaves it unchanged.
 
         Raises `ScanNotFoundError` (the file is missing), `ScanFormatError` (it is not a scan file, damaged, or from a
         newer facebank), `PackMismatchError` (another pack made its embeddings) or `StorageError` (it cannot be created

@@ -235,7 +235,7 @@ class PageMemory:
                 self._excluded[undoable.request_key[0]] = frozenset(undoable.answer.split.taken)
                 while len(self._excluded) > _MAX_ANSWERS:
                     self._excluded.popitem(last=False)
-        self.questions.forget()
+        self.questions.reset()
         self.overview.identify_again(undoable.photos)
         self.wake()
         if is_changed:
@@ -363,7 +363,7 @@ class PageMemory:
         if version is not None and version != self._grouped_version:
             self.service.album.cluster(min_faces=1, known_ids=self.overview.known_faces())
             self._grouped_version = version
-            self.questions.forget()
+            self.questions.reset()
 
 
 async def memory_of(request: Request) -> PageMemory:

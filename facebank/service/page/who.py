@@ -129,7 +129,7 @@ def _apply_answer(memory: PageMemory, caller: Caller, body: AnswerBody) -> tuple
     try:
         answer = _learn(memory, body, question, excluded)
     except GroupNotFoundError:
-        memory.questions.forget()
+        memory.questions.reset()
         return "The faces were grouped again meanwhile.", None
     if not answer.accepted:
         raise RequestError(409, "NotLearned", f"nothing was learned: {answer.detail}")
