@@ -34,7 +34,7 @@ from facebank.recognition.calibration.files import (
 )
 from facebank.recognition.calibration.fitting import Effort, Population, fit_calibrator
 from facebank.recognition.calibration.simulation import Identities
-from facebank.recognition.pairs import USUAL_PAIRS
+from facebank.recognition.pairs import DEFAULT_PAIR_MODEL
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import FITTED
 
@@ -114,7 +114,7 @@ def main() -> None:
         people=sum(len(group.identities.photos) for group in groups),
         photos=sum(len(group.identities.person_ids) for group in groups),
         calibrators=tuple(calibrators),
-        pairs=USUAL_PAIRS,
+        pairs=DEFAULT_PAIR_MODEL,
     )
     save_pack_calibration(calibration, background, arguments.out)
     for name in (CALIBRATION_NAME, BACKGROUND_NAME):

@@ -40,7 +40,7 @@ from facebank.recognition.calibration.files import PackCalibration, find_pack_ca
 from facebank.recognition.calibration.fitting import fit_calibrator
 from facebank.recognition.calibration.simulation import GalleryPlan, Identities, SimulatedSearches, simulate
 from facebank.recognition.enrolled import EnrolledSamples
-from facebank.recognition.pairs import USUAL_PAIRS
+from facebank.recognition.pairs import DEFAULT_PAIR_MODEL
 from facebank.recognition.recognizer import MIN_ODDS, MIN_PROBABILITY, Recognizer
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
@@ -145,7 +145,9 @@ def make_recognizer(enrolled: EnrolledSamples, names: dict[int, str], pack: Pack
         names,
         build_scorer("prototype", enrolled),
         classifier="prototype",
-        pack_calibration=PackCalibration(Calibration(pack.digest, "a benchmark", 0, 0, (calibrator,), USUAL_PAIRS)),
+        pack_calibration=PackCalibration(
+            Calibration(pack.digest, "a benchmark", 0, 0, (calibrator,), DEFAULT_PAIR_MODEL)
+        ),
         thresholds=pack.manifest.thresholds,
         settings=DecisionSettings(fpir=FPIR),
     )
@@ -178,7 +180,7 @@ def strangers_named(searches: SimulatedSearches, calibrator: Calibrator) -> NDAr
     strangers = ~searches.mated
     scores = searches.scores[strangers]
     named: NDArray[np.bool_] = scores[:, 0] >= calibrator.threshold(searches.enrolled, FPIR)
-    probabilities = calibrator.probabilities(scores, searches.samples[strangers], searches.size, 0.5)
+    probabilities = calibrator.probabilities(scores, searches.sample_counts[strangers], searches.size, 0.5)
     named &= probabilities[:, 0] >= MIN_PROBABILITY
     if scores.shape[1] > 1:
         named &= probabilities[:, 0] >= MIN_ODDS * probabilities[:, 1]
@@ -227,7 +229,7 @@ class Outcomes:
 def pool_outcomes(galleries: Sequence[SimulatedSearches], calibrator: Calibrator, stranger_fraction: float) -> Outcomes:
     """Pool the searches of several galleries, weighted so that strangers make up `stranger_fraction`."""
     probabilities = [
-        calibrator.probabilities(searches.scores, searches.samples, searches.size, stranger_fraction)[:, 0]
+        calibrator.probabilities(searches.scores, searches.sample_counts, searches.size, stranger_fraction)[:, 0]
         for searches in galleries
     ]
     mated = np.concatenate([searches.mated for searches in galleries])

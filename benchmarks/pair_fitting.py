@@ -27,7 +27,7 @@ from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, read_people
 from facebank.index.people_index import QUALITY_FLOOR
 from facebank.packs import load_pack
-from facebank.recognition.pairs import USUAL_PAIRS, PairCurve, PairMargins, PairModel
+from facebank.recognition.pairs import DEFAULT_PAIR_MODEL, PairCurve, PairMargins, PairModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,7 +149,7 @@ def fit(groups: Sequence[tuple[float, Sequence[Trial]]]) -> PairModel:
     """Return parameters that minimize the weighted mean log loss, regularized toward the shipped ones."""
     from scipy.optimize import minimize
 
-    start = np.array([getattr(USUAL_PAIRS, name) for name in PairModel.names()])
+    start = np.array([getattr(DEFAULT_PAIR_MODEL, name) for name in PairModel.names()])
     total = sum(weight for weight, _ in groups)
 
     def loss(parameters: NDArray[np.float64]) -> float:
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true", help="fit the parameters to the development families")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
-    model = USUAL_PAIRS
+    model = DEFAULT_PAIR_MODEL
     if arguments.fit:
         families, twins = read_siblings(arguments.data, 0), make_twins(arguments.data, DEVELOPMENT)
         groups = []

@@ -75,7 +75,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
                 named = None if facts is None else facts.named
                 record["strangers_named"] = None if named is None else named.fraction
                 record["strangers_named_is_below"] = named is not None and named.is_below
-                record["other_people"] = None if facts is None else facts.others
+                record["other_people"] = None if facts is None else facts.other_people
             write_json(record)
         return 0
     _print(settings, as_json=False)
@@ -83,7 +83,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
         fraction = f"{100 * facts.named.fraction:.2g} %"
         limit = f"below {fraction}" if facts.named.is_below else f"{fraction} at most"
         write_line(f"fraction of strangers named with this gallery, by fpir and least_probability together: {limit}")
-        write_line(f"your album: {describe_others(facts.others, facts.in_scan)}")
+        write_line(f"your album: {describe_others(facts.other_people, facts.unenrolled)}")
     return 0
 
 

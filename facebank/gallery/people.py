@@ -406,10 +406,10 @@ def _reassign_merges(connection: sqlite3.Connection, first: int, person_id: int)
 
 
 def _select_ids(
-    connection: sqlite3.Connection, table: str, column: str, value: int, *further: str
+    connection: sqlite3.Connection, table: str, column: str, value: int, *extra: str
 ) -> Iterable[tuple[int, ...]]:
     """Return the ids, and further columns, of the rows that have a value in a column."""
-    columns = ", ".join(("id", *further))
+    columns = ", ".join(("id", *extra))
     statement = f"SELECT {columns} FROM {table} WHERE {column} = ?"  # noqa: S608 - constants
     return [(integer(row_id), *others) for row_id, *others in connection.execute(statement, (value,)).fetchall()]
 

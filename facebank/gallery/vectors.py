@@ -116,8 +116,8 @@ def rated_vectors(
 def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, sample_ids: Iterable[int]) -> FloatArray:
     """Return the plain embeddings of the given samples, ``(N, dimension)``, in their order."""
     ordered = [int(sample_id) for sample_id in sample_ids]
-    further: dict[str, Value] = {"pack_id": bound.pack_id, "variant": PLAIN}
-    rows = {row["sample_id"]: row for row in rows_by_id(connection, "vectors", "sample_id", ordered, further)}
+    extra: dict[str, Value] = {"pack_id": bound.pack_id, "variant": PLAIN}
+    rows = {row["sample_id"]: row for row in rows_by_id(connection, "vectors", "sample_id", ordered, extra)}
     if not rows.keys() >= set(ordered):
         raise damage_of(connection, "vectors", "a sample has no embedding")
     return unit_rows([rows[sample_id]["vector"] for sample_id in ordered], bound.pack.dimension)

@@ -54,13 +54,13 @@ class GuardedFace:
     is_comparable: bool = True  # whether the embedding can be compared with those of unmasked faces
     key: FaceKey | None = None  # the key of the face; None if unknown
     # embeddings of the photo's other unmasked faces, by face number
-    others: Mapping[int, FloatArray] = field(default_factory=dict)
+    other_faces: Mapping[int, FloatArray] = field(default_factory=dict)
 
     @classmethod
     def from_photo(cls, photo: Photo, index: int) -> Self:
         """Return the face with an index in a photo."""
         face = photo.faces[index]
-        others = {
+        other_faces = {
             number: other.embedding
             for number, other in enumerate(photo.faces, start=1)
             if number != index + 1 and not other.assessment.mouth_hidden
@@ -70,7 +70,7 @@ class GuardedFace:
             photo.taken_at if photo.camera_dated else None,
             is_comparable=not face.assessment.mouth_hidden,
             key=FaceKey.from_photo(photo, face),
-            others=others,
+            other_faces=other_faces,
         )
 
 
@@ -294,9 +294,9 @@ class PersonGuard:
         for sample_id, key in self._sample_keys.items():
             if face.key is not None and is_other_place(key, face.key):
                 return f"another face of the photo is a sample of {person} already (sample {sample_id}), not this one"
-        if not face.others or not len(self.embeddings):
+        if not face.other_faces or not len(self.embeddings):
             return None
-        face_numbers, others = list(face.others), np.stack(list(face.others.values()))
+        face_numbers, others = list(face.other_faces), np.stack(list(face.other_faces.values()))
         means = self.resemblance_of(np.concatenate([others, face.embedding[None]]))
         best = int(np.argmax(means[:-1]))
         agrees = (others[best] @ self.embeddings.T).max() >= self._threshold
@@ -328,7 +328,7 @@ class PersonGuard:
         person = printable(self.name)
         if doubt.kind is DoubtKind.ANOTHER:
             return Judgment(EnrollReason.NEARER_TO_ANOTHER, self._describe_nearer_person(doubt))
-        similarity = doubt.own or 0.0
+        similarity = doubt.own_similarity or 0.0
         if similarity >= LIKE_NOBODY * self._threshold and self._is_explained_by_age(comparison, index, dates):
             return Judgment(
                 warning=f"the face is unlike {person}'s others (similarity {similarity:.2f}), which the years between "
@@ -356,11 +356,11 @@ class PersonGuard:
     def _describe_nearer_person(self, doubt: Doubt) -> str:
         person = printable(self.name)
         other = "" if doubt.person is None else printable(self._enrolled.name(doubt.person))
-        similarity = f"similarity {doubt.other or 0:.2f}"
-        if doubt.own is None:
+        similarity = f"similarity {doubt.other_similarity or 0:.2f}"
+        if doubt.own_similarity is None:
             problem = f"the face is clearly {other}'s ({similarity}), and {person} has no other sample"
         else:
-            problem = f"the face is nearer to {other} ({similarity}) than to {person} ({doubt.own:.2f})"
+            problem = f"the face is nearer to {other} ({similarity}) than to {person} ({doubt.own_similarity:.2f})"
         return f"{problem}: use --force if it is {person} anyway"
 
     def _similarity_warning(self, comparison: FaceSetComparison) -> str | None:

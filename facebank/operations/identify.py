@@ -80,7 +80,7 @@ class Identification:
     calibrated: bool
     births: BirthDates = field(default_factory=BirthDates)  # known birth dates
     # number of other people in the correction of scores: the other enrolled people, and people of the gallery's scan
-    others: int = 0
+    other_people: int = 0
     index: GalleryIndex | None = None  # the index in use; None if nobody is enrolled
 
     @property
@@ -131,8 +131,8 @@ def _prepare(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Id
         nobody = ClassifierChoice(settings.classifier, "nobody is enrolled")
         return Identification(basis, None, nobody, calibrated=False)
     choice = _choose_classifier(gallery, people, pack_calibration, settings, index.revision)
-    further = _album_people(gallery, people)
-    if further is None:
+    unenrolled = _album_people(gallery, people)
+    if unenrolled is None:
         warn_of_unusable_people(gallery.path, gallery.pack.digest, people.dimension)
     recognizer = build_recognizer(
         people,
@@ -144,7 +144,7 @@ def _prepare(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Id
         settings=settings,
         strangers=index.strangers,
         masked=index.masked,
-        further=further,
+        unenrolled=unenrolled,
     )
     calibrated = recognizer.rule.calibrator is not None
     births = BirthDates.from_texts(index.birth_dates, index.names)
@@ -154,7 +154,7 @@ def _prepare(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Id
         choice,
         calibrated,
         births,
-        others=recognizer.others,
+        other_people=recognizer.other_people,
         index=index,
     )
 
@@ -164,8 +164,8 @@ class AlbumFacts:
     """Facts about the album that decisions depend on."""
 
     # number of other people in the correction of scores: the other enrolled people, and people of the gallery's scan
-    others: int
-    in_scan: int  # number of them who are people of the scan and not enrolled
+    other_people: int
+    unenrolled: int  # number of them who are people of the scan and not enrolled
     # upper bound on the fraction of strangers named; None if nobody is enrolled or the classifier is not
     # calibrated
     named: NamedStrangerBound | None
@@ -178,25 +178,25 @@ def count_other_people(gallery: Gallery) -> int:
         people = open_index(gallery).people
         if people is None:
             return 0
-        further = _album_people(gallery, people)
-        return len(people.person_ids) - 1 + (0 if further is None else len(further))
+        unenrolled = _album_people(gallery, people)
+        return len(people.person_ids) - 1 + (0 if unenrolled is None else len(unenrolled))
 
     return read_with_retry(count)
 
 
-def describe_others(others: int, in_scan: int = 0) -> str:
+def describe_others(other_people: int, unenrolled: int = 0) -> str:
     """Return the numbers of an `AlbumFacts` in words."""
-    if not others:
+    if not other_people:
         return "no other people; scores are plain similarities"
-    others_text = count_in_words(others)
-    if in_scan:
-        others_text += ", only in the scan" if others == 1 else f", {in_scan} of them only in the scan"
+    others_text = count_in_words(other_people)
+    if unenrolled:
+        others_text += ", only in the scan" if other_people == 1 else f", {unenrolled} of them only in the scan"
     return f"{others_text}; scores are corrected by what other people look like"
 
 
-def count_in_words(others: int) -> str:
+def count_in_words(other_people: int) -> str:
     """Return a number of other people in words."""
-    return pluralize(others, "other person", "other people") if others else "no other people"
+    return pluralize(other_people, "other person", "other people") if other_people else "no other people"
 
 
 def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:
@@ -208,21 +208,21 @@ def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) ->
         return AlbumFacts(0, 0, None)
     named = named_strangers(
         recognizer.rule.calibrator,
-        recognizer.samples,
+        recognizer.sample_counts,
         fpir=settings.fpir,
         stranger_share=settings.stranger_share,
         least_probability=settings.least_probability,
-        further=recognizer.further,
+        unenrolled=recognizer.unenrolled,
     )
-    return AlbumFacts(recognizer.others, recognizer.further, named)
+    return AlbumFacts(recognizer.other_people, recognizer.unenrolled, named)
 
 
 def _album_people(gallery: Gallery, people: PeopleIndex) -> FloatArray | None:
     """Return the mean embedding of each person of the gallery's scan who is not enrolled; None if there are none."""
     if people.count > _ENOUGH_SAMPLES:
         return None
-    further = read_album_people(gallery.path, gallery.pack.digest, people.dimension)
-    return None if further is None else exclude_enrolled(further, people)
+    album = read_album_people(gallery.path, gallery.pack.digest, people.dimension)
+    return None if album is None else exclude_enrolled(album, people)
 
 
 def build_recognizer(
@@ -236,7 +236,7 @@ def build_recognizer(
     settings: DecisionSettings,
     strangers: FloatArray | None = None,
     masked: MaskedPeople | None = None,
-    further: FloatArray | None = None,
+    unenrolled: FloatArray | None = None,
 ) -> Recognizer:
     """Return a recognizer with the correction, confusable people and rule of its calibration.
 
@@ -256,19 +256,19 @@ def build_recognizer(
         Embeddings of remembered strangers, ``(S, D)``; None for none.
     masked
         The same people for faces with a hidden mouth; None to treat all faces alike.
-    further
+    unenrolled
         Mean embeddings of the album's people who are not enrolled, ``(G, D)``; None for none.
     """
     calibrator = None if pack_calibration.calibration is None else pack_calibration.calibration.calibrator(classifier)
     correction = NO_CORRECTION if calibrator is None else calibrator.correction
-    cohort = Cohort(people, further, correction)
+    cohort = Cohort(people, unenrolled, correction)
     common = max(cohort.common, common_background(pack_calibration.background))
     pairs = None if pack_calibration.calibration is None else pack_calibration.calibration.pairs
     return Recognizer(
         people,
         names,
         scorer,
-        _build_rule(calibrator, people.counts, thresholds, settings, 0 if further is None else len(further)),
+        _build_rule(calibrator, people.counts, thresholds, settings, 0 if unenrolled is None else len(unenrolled)),
         strangers=strangers,
         confusables=Confusables(people, pairs, common),
         hidden_mouth_scorer=None if masked is None or classifier != "prototype" else masked_scorer(masked),
@@ -381,13 +381,15 @@ def _build_scorer(
 
 def _build_rule(
     calibrator: Calibrator | None,
-    samples: NDArray[np.int64],
+    sample_counts: NDArray[np.int64],
     thresholds: Thresholds,
     settings: DecisionSettings,
-    further: int,
+    unenrolled: int,
 ) -> Rule:
     return Rule(
-        threshold=thresholds.known if calibrator is None else calibrator.threshold(samples, settings.fpir, further),
+        threshold=thresholds.known
+        if calibrator is None
+        else calibrator.threshold(sample_counts, settings.fpir, unenrolled),
         margin=thresholds.margin,
         minimum_quality=thresholds.minimum_quality,
         stranger_similarity=thresholds.verify,

@@ -164,7 +164,7 @@ def _shared_photo_findings(
     for (a, b), similarity in sorted(similarity_of.items(), key=lambda entry: (-entry[1], entry[0])):
         if person_ids[a] == person_ids[b]:
             continue
-        wrong, right = (a, b) if neighborhood.own[a] < neighborhood.own[b] else (b, a)
+        wrong, right = (a, b) if neighborhood.own_similarity[a] < neighborhood.own_similarity[b] else (b, a)
         first, second = samples.name(a), samples.name(b)
         yield Finding(
             FindingKind.SHARED_PHOTO,
@@ -191,16 +191,17 @@ def _same_places(samples: AuditedSamples) -> Iterator[tuple[int, int]]:
 
 def _mislabeled_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
     rows = np.flatnonzero(neighborhood.mislabeled)
-    for row in rows[np.argsort(neighborhood.own[rows] - neighborhood.other[rows], kind="stable")].tolist():
+    own, other = neighborhood.own_similarity, neighborhood.other_similarity
+    for row in rows[np.argsort(own[rows] - other[rows], kind="stable")].tolist():
         name, nearer = samples.name(row), samples.names[int(neighborhood.nearest[row])]
         sample_id = samples.sample_id(row)
         yield Finding(
             FindingKind.MISLABELED,
             (name, nearer),
             (sample_id,),
-            float(neighborhood.other[row]),
-            f"sample {sample_id} of {name} looks like {nearer} (similarity {neighborhood.other[row]:.2f}, to the "
-            f"other samples of {name} {neighborhood.own[row]:.2f})",
+            float(other[row]),
+            f"sample {sample_id} of {name} looks like {nearer} (similarity {other[row]:.2f}, to the "
+            f"other samples of {name} {own[row]:.2f})",
             (shell_command("people", "show", name), _remove(sample_id)),
         )
 
@@ -244,8 +245,8 @@ def _disagreement_findings(samples: AuditedSamples, neighborhood: Neighborhood) 
     reported = set(person_ids[neighborhood.mislabeled].tolist())
     counts = np.bincount(samples.enrolled.person_indices)[samples.enrolled.person_indices]
     rows = np.flatnonzero(neighborhood.disagreeing)
-    for row in rows[np.argsort(neighborhood.own[rows], kind="stable")].tolist():
-        name, person, similarity = samples.name(row), int(person_ids[row]), float(neighborhood.own[row])
+    for row in rows[np.argsort(neighborhood.own_similarity[rows], kind="stable")].tolist():
+        name, person, similarity = samples.name(row), int(person_ids[row]), float(neighborhood.own_similarity[row])
         if person in reported and counts[row] == 2:
             continue
         reported.add(person)

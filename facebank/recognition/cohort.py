@@ -52,7 +52,7 @@ class Cohort:
     ----------
     people
         The enrolled people.
-    further
+    unenrolled
         One mean embedding for each person who is not enrolled, ``(G, D)``, as `exclude_enrolled` returns them. It does
         not count for an enrolled person whose similarity to it is `MAYBE_SAME_PERSON` or more.
     correction
@@ -60,22 +60,22 @@ class Cohort:
 
     Attributes
     ----------
-    further, others
+    unenrolled, other_people
         Number of people who are not enrolled, and of others for each enrolled person.
     common
         The shrunken mean similarity of two people of the album: 0 if no other people are known.
     """
 
-    def __init__(self, people: PeopleIndex, further: FloatArray | None, correction: Correction) -> None:
-        other_prototypes = np.empty((0, people.dimension), np.float32) if further is None else further
-        self.further = len(other_prototypes)
-        total = len(people.person_ids) + self.further
-        self.others = total - 1
+    def __init__(self, people: PeopleIndex, unenrolled: FloatArray | None, correction: Correction) -> None:
+        other_prototypes = np.empty((0, people.dimension), np.float32) if unenrolled is None else unenrolled
+        self.unenrolled = len(other_prototypes)
+        total = len(people.person_ids) + self.unenrolled
+        self.other_people = total - 1
         self._people = people
-        self._further_sum = other_prototypes.sum(axis=0, dtype=np.float64)
-        self._sum = people.prototype_sum + self._further_sum
-        density = max(float(self._sum @ self._sum - total) / max(total * self.others, 1), 0.0)
-        self.common = float(correction.weight(self.others)) * density
+        self._unenrolled_sum = other_prototypes.sum(axis=0, dtype=np.float64)
+        self._sum = people.prototype_sum + self._unenrolled_sum
+        density = max(float(self._sum @ self._sum - total) / max(total * self.other_people, 1), 0.0)
+        self.common = float(correction.weight(self.other_people)) * density
         self._similar_groups, self._similar_sums, self._similar_counts = _similar_groups(people, other_prototypes)
         self._correction, self._density = correction, density
 
@@ -83,17 +83,17 @@ class Cohort:
     def spread(self) -> float:
         """Largest difference between the corrections of two people's scores."""
         lowest, highest = self._people.products_range
-        subtracted, _ = self._fractions(np.array([self.others]))
+        subtracted, _ = self._fractions(np.array([self.other_people]))
         return float(subtracted[0]) * (highest - lowest + 2.0)
 
     def queries(self, probes: FloatArray) -> NDArray[np.float64] | None:
         """Return points ``(M, D)`` whose products with the prototypes rank as corrected similarities.
 
-        Exact up to ``1 / others``; None if the correction is not the same for all people.
+        Exact up to ``1 / other_people``; None if the correction is not the same for all people.
         """
         if len(self._similar_groups):
             return None
-        subtracted, _ = self._fractions(np.array([self.others]))
+        subtracted, _ = self._fractions(np.array([self.other_people]))
         return np.asarray((1.0 + subtracted) * probes.astype(np.float64) - subtracted * self._sum)
 
     def correct_scores(
@@ -112,12 +112,12 @@ class Cohort:
         """
         if not self._correction.share:
             return scores
-        others = np.full(len(person_indices), self.others, dtype=np.int64)
+        others = np.full(len(person_indices), self.other_people, dtype=np.int64)
         totals = products(self._sum, probes)[:, None] - similarities.astype(np.float64)
         common = self._people.products_with_others(person_indices)
-        if self.further:
+        if self.unenrolled:
             prototypes = self._people.prototypes_of(person_indices)
-            common += products(self._further_sum, prototypes)
+            common += products(self._unenrolled_sum, prototypes)
             is_similar = np.isin(person_indices, self._similar_groups)
             indices = np.searchsorted(self._similar_groups, person_indices[is_similar])
             sums = self._similar_sums[indices]
@@ -137,7 +137,7 @@ class Cohort:
 def _similar_groups(
     people: PeopleIndex, groups: FloatArray
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the indices of enrolled people who resemble further ones, the sums of those, and their numbers."""
+    """Return the indices of enrolled people who resemble unenrolled ones, the sums of those, and their numbers."""
     if not len(groups):
         return np.empty(0, np.int64), np.empty((0, people.dimension)), np.empty(0, np.int64)
     is_similar = people.prototypes @ groups.T >= MAYBE_SAME_PERSON
@@ -146,11 +146,11 @@ def _similar_groups(
     return person_indices, similar.astype(np.float64) @ groups.astype(np.float64), similar.sum(axis=1)
 
 
-def exclude_enrolled(further: FloatArray, people: PeopleIndex) -> FloatArray:
-    """Return the rows of `further`, ``(G, D)``, whose similarity to each enrolled person is below `SAME_PERSON`."""
-    near = people.nearest_people.within(further.astype(np.float64), SAME_PERSON)
+def exclude_enrolled(album_people: FloatArray, people: PeopleIndex) -> FloatArray:
+    """Return the rows, ``(G, D)``, whose similarity to each enrolled person is below `SAME_PERSON`."""
+    near = people.nearest_people.within(album_people.astype(np.float64), SAME_PERSON)
     is_other = [
         not len(person_indices) or people.similarities(probe, person_indices).max() < SAME_PERSON
-        for probe, person_indices in zip(further, near, strict=True)
+        for probe, person_indices in zip(album_people, near, strict=True)
     ]
-    return further[np.array(is_other, dtype=np.bool_)]
+    return album_people[np.array(is_other, dtype=np.bool_)]

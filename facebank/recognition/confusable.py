@@ -11,7 +11,7 @@ from facebank.errors import UsageError
 from facebank.recognition.cohort import NO_CORRECTION, Cohort
 from facebank.recognition.pairs import (
     ALIKE,
-    USUAL_PAIRS,
+    DEFAULT_PAIR_MODEL,
     VERY_ALIKE,
     PairCurve,
     PairMargins,
@@ -54,7 +54,7 @@ class Confusables:
     people
         The enrolled people.
     model
-        The pack's pair model; None for `USUAL_PAIRS`.
+        The pack's pair model; None for `DEFAULT_PAIR_MODEL`.
     common
         The mean similarity of two people of the album; None to measure it on the enrolled people.
     """
@@ -66,7 +66,7 @@ class Confusables:
         common: float | None = None,
     ) -> None:
         self._people = people
-        self._model = USUAL_PAIRS if model is None else model
+        self._model = DEFAULT_PAIR_MODEL if model is None else model
         self._fixed_common = common
         self._curves: dict[tuple[int, int], PairCurve] = {}
 
@@ -216,7 +216,7 @@ def confusable_pairs(
     people
         The enrolled people; only the most similar pairs that are `VERY_ALIKE` are measured.
     model
-        The pack's pair model; None for `USUAL_PAIRS`.
+        The pack's pair model; None for `DEFAULT_PAIR_MODEL`.
     background
         The pack's background, to discount the similarity common to all faces.
     min_error

@@ -30,8 +30,9 @@ class Neighborhood:
     """Neighbors of N samples of P people."""
 
     # similarity of each sample to its person's other samples, ``float32`` of shape ``(N,)``; NaN if there are none
-    own: FloatArray
-    other: FloatArray  # similarity to the most similar other person, ``float32`` of shape ``(N,)``; -1 without one
+    own_similarity: FloatArray
+    # similarity to the most similar other person, ``float32`` of shape ``(N,)``; -1 without one
+    other_similarity: FloatArray
     nearest: NDArray[np.int64]  # id of that person, ``(N,)``; -1 without one
     # samples nearer to another person, and as near as most of that person's photos, ``(N,)``
     mislabeled: NDArray[np.bool_]
@@ -53,8 +54,8 @@ def find_neighbors(enrolled: EnrolledSamples, background: Background | None = No
     disagreeing = ~mislabeled & (own < min_own)
     person_agreement = _agreement(enrolled)
     return Neighborhood(
-        own=own,
-        other=other,
+        own_similarity=own,
+        other_similarity=other,
         nearest=np.where(other_indices >= 0, enrolled.distinct_ids[other_indices], -1),
         mislabeled=mislabeled,
         disagreeing=disagreeing,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 ALIKE, VERY_ALIKE = 0.15, 0.30  # prototype similarities: below, scores separate two people; above, margins do
-USUAL_ERROR = 0.04  # default fraction of wrong names between people who look alike
+DEFAULT_CONFUSABLE_ERROR = 0.04  # default fraction of wrong names between people who look alike
 WRONG_NAME_RATES = ((0.023, 0.97), (0.034, 0.93), (0.04, 0.87), (0.046, 0.8), (0.052, 0.75), (0.064, 0.65), (0.09, 0.5))
 """Fractions of wrong names, and the minimum probability of one of the two people for a name at that fraction.
 
@@ -34,7 +34,7 @@ _SOFTNESS = 0.03
 _MIN_MARGIN = 1e-9
 _MAX_STEEPNESS = 60.0
 _MAX_SIMILARITY = 0.97
-_MAX_DOUBT = 0.6
+_MAX_LAPSE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class PairModel:
 
 
 # Of the embedded pack.
-USUAL_PAIRS = PairModel(2.788, 0.2, 0.844, -0.235, 1.693, -0.874, 1.79, 0.129, -3.125, 2.602, -0.452)
+DEFAULT_PAIR_MODEL = PairModel(2.788, 0.2, 0.844, -0.235, 1.693, -0.874, 1.79, 0.129, -3.125, 2.602, -0.452)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +99,29 @@ class PairCurve:
         similarity = (pair.similarity - common) / self._scale
         distance = 1.0 - min(similarity, _MAX_SIMILARITY)
         margins, self._prior = np.array(pair.margins) / self._scale, math.exp(model.prior_photos)
-        self._usual = model.prior_margin + model.prior_of_distance * (1.0 - similarity)
-        margin = float(margins.sum() + self._prior * self._usual) / (len(margins) + self._prior)
+        self._typical = model.prior_margin + model.prior_of_distance * (1.0 - similarity)
+        margin = float(margins.sum() + self._prior * self._typical) / (len(margins) + self._prior)
         margin = max(_SOFTNESS * float(np.logaddexp(0.0, margin / _SOFTNESS)), _MIN_MARGIN)
         inverse = 1.0 / pair.first + 1.0 / pair.second
         steepness = math.exp(model.steepness + model.of_samples * inverse)
         self._steepness = min(steepness * margin**model.of_margin / distance**model.of_similarity, _MAX_STEEPNESS)
         self._lean = model.lean * math.log(pair.first / pair.second)
         weight = math.exp(model.doubt_photos)
-        doubt = math.exp(model.doubt) * weight + math.exp(model.doubt_of_photo) * int((margins < 0).sum())
-        self._doubt = min(doubt / (weight + len(margins)), _MAX_DOUBT)
+        lapse = math.exp(model.doubt) * weight + math.exp(model.doubt_of_photo) * int((margins < 0).sum())
+        self._lapse = min(lapse / (weight + len(margins)), _MAX_LAPSE)
         self._margins = margins
 
     @property
     def expected_error(self) -> float:
         """Expected fraction of photos nearer to the other person, 0..0.5, without misfiled photos."""
-        wrong = 0.5 - 0.5 * np.tanh(0.5 * self._steepness * np.append(self._margins, self._usual))
+        wrong = 0.5 - 0.5 * np.tanh(0.5 * self._steepness * np.append(self._margins, self._typical))
         weights = np.append(np.ones(len(self._margins)), self._prior)
         return float(np.clip(np.average(wrong, weights=weights), 0.0, 0.5))
 
     def probability(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of the first person for margins of any shape, if the face shows one of the two."""
         evidence = self._steepness * (np.asarray(margins, dtype=np.float64) / self._scale - self._lean)
-        return np.asarray((1 - self._doubt) * 0.5 * (1.0 + np.tanh(0.5 * evidence)) + self._doubt / 2)
+        return np.asarray((1 - self._lapse) * 0.5 * (1.0 + np.tanh(0.5 * evidence)) + self._lapse / 2)
 
 
 def min_pair_probability(error: float) -> float:

@@ -13,7 +13,7 @@ from facebank.errors import UsageError
 from facebank.recognition.calibration.simulation import MAX_SCORES
 from facebank.recognition.confusable import MIN_EXPECTED_ERROR, Confusables, share_among_lookalikes
 from facebank.recognition.enrolled import check_embeddings
-from facebank.recognition.pairs import USUAL_ERROR, min_pair_probability
+from facebank.recognition.pairs import DEFAULT_CONFUSABLE_ERROR, min_pair_probability
 from facebank.recognition.ranking import (
     Ranking,
     average,
@@ -62,7 +62,7 @@ class Rule:
     least_probability: float = MIN_PROBABILITY  # lowest probability of a name; used only with a calibrator
     allow_twice: bool = False  # whether several faces of one photo may get the same name
     # lowest probability of the first of two people who look alike, given that the face is one of them
-    min_lookalike_probability: float = min_pair_probability(USUAL_ERROR)
+    min_lookalike_probability: float = min_pair_probability(DEFAULT_CONFUSABLE_ERROR)
 
 
 class _Scores(NamedTuple):
@@ -97,9 +97,9 @@ class Recognizer:
     ----------
     rule
         The conditions for naming a face.
-    samples
+    sample_counts
         Number of samples of each enrolled person, ``int64`` of shape ``(P,)``.
-    further, others
+    unenrolled, other_people
         Number of people whose faces correct the scores: those beyond the enrolled ones, and all.
 
     Raises
@@ -125,7 +125,7 @@ class Recognizer:
             raise UsageError("The classifier was fitted to people other than the enrolled ones: fit it to these.")
         self._index = people
         self._person_ids = people.person_ids
-        self.samples = people.counts
+        self.sample_counts = people.counts
         self._names = names
         self._scorer = scorer
         self.rule = rule
@@ -136,8 +136,8 @@ class Recognizer:
         self._confusables = confusables
         self._hidden_mouth_scorer = hidden_mouth_scorer
         self._cohort = cohort
-        self.further = 0 if cohort is None else cohort.further
-        self.others = 0 if cohort is None else cohort.others
+        self.unenrolled = 0 if cohort is None else cohort.unenrolled
+        self.other_people = 0 if cohort is None else cohort.other_people
 
     def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Identity]:
         """Return the identities of the faces of one photo, with each name at most once.
@@ -268,7 +268,7 @@ class Recognizer:
     @property
     def _margin_tolerance(self) -> float:
         """Bound on the error of `_queries` in the order of two people, from rounding and omitted terms."""
-        return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.others, 1))
+        return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.other_people, 1))
 
     def _score(
         self, embedding: FloatArray, person_indices: NDArray[np.int64], *, is_hidden: bool
@@ -294,7 +294,7 @@ class Recognizer:
         if self.rule.calibrator is None:
             return Ranking(person_indices, scores, similarities, None)
         probabilities = self.rule.calibrator.probabilities(
-            scores, self.samples[person_indices], len(self._person_ids), self.rule.stranger_share, self.further
+            scores, self.sample_counts[person_indices], len(self._person_ids), self.rule.stranger_share, self.unenrolled
         )
         if self._confusables is not None:
             share_among_lookalikes(self._confusables, person_indices, similarities, probabilities)

@@ -56,21 +56,21 @@ class OtherPeople:
     ----------
     people
         The enrolled people; None if there are none.
-    excluded
+    excluded_ids
         Ids of people to exclude.
-    further
+    extra
         Samples, ``(N, D)``, of additional people by id.
     """
 
     def __init__(
         self,
         people: PeopleIndex | None,
-        excluded: Collection[int] = (),
-        further: Mapping[int, FloatArray] | None = None,
+        excluded_ids: Collection[int] = (),
+        extra: Mapping[int, FloatArray] | None = None,
     ) -> None:
         self._people = people
-        self._excluded = frozenset(excluded)
-        self._further = {} if further is None else further
+        self._excluded_ids = frozenset(excluded_ids)
+        self._extra = {} if extra is None else extra
         self._nearest_cache: dict[bytes, int | None] = {}
 
     @classmethod
@@ -84,7 +84,7 @@ class OtherPeople:
         """Return the id of the person most similar to a face or a mean of faces, ``(D,)``, or None."""
         key = embedding.tobytes()
         if key not in self._nearest_cache:
-            similarities = {person_id: self.similarity(person_id, embedding) for person_id in self._further}
+            similarities = {person_id: self.similarity(person_id, embedding) for person_id in self._extra}
             if self._people is not None:
                 similarities |= self._nearest_of(self._people, embedding)
             self._nearest_cache[key] = min(
@@ -103,8 +103,8 @@ class OtherPeople:
 
     def samples(self, person_id: int) -> FloatArray:
         """Return a person's samples, ``(N, D)``."""
-        if self._people is None or person_id in self._further:
-            return self._further[person_id]
+        if self._people is None or person_id in self._extra:
+            return self._extra[person_id]
         return self._people.embeddings(self._people.rows_of(int(self._people.person_ids.searchsorted(person_id))))
 
     def _nearest_of(self, people: PeopleIndex, embedding: FloatArray) -> dict[int, float]:
@@ -127,7 +127,7 @@ class OtherPeople:
     def _similarities(self, people: PeopleIndex, rows: NDArray[np.int64], embedding: FloatArray) -> dict[int, float]:
         """Return the mean similarities, by person id, of the people of some samples."""
         person_indices = np.unique(people.person_indices(rows))
-        person_indices = person_indices[~np.isin(people.person_ids[person_indices], list(self._excluded))]
+        person_indices = person_indices[~np.isin(people.person_ids[person_indices], list(self._excluded_ids))]
         if not len(person_indices):
             return {}
         embeddings, starts, _ = people.samples_of(person_indices)
@@ -152,8 +152,9 @@ class Doubt(NamedTuple):
     """A face that may not be the person's."""
 
     kind: DoubtKind
-    own: float | None  # mean similarity to the person's other faces; None without any
-    other: float | None  # mean similarity to the samples of the most similar other person; None if there is none
+    own_similarity: float | None  # mean similarity to the person's other faces; None without any
+    # mean similarity to the samples of the most similar other person; None if there is none
+    other_similarity: float | None
     person: int | None  # id of that other person; None if there is none
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from facebank.errors import GalleryFormatError, UsageError
 from facebank.recognition.calibration.calibration import RATES
 from facebank.recognition.classifier_choice import DEFAULT_CLASSIFIER
-from facebank.recognition.pairs import USUAL_ERROR
+from facebank.recognition.pairs import DEFAULT_CONFUSABLE_ERROR
 from facebank.recognition.recognizer import MIN_PROBABILITY
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.storage.text import printable
@@ -63,7 +63,7 @@ class DecisionSettings:
     stranger_share: float = 0.5
     least_probability: float = MIN_PROBABILITY
     allow_twice: bool = False
-    confusable_error: float = USUAL_ERROR
+    confusable_error: float = DEFAULT_CONFUSABLE_ERROR
 
     def __post_init__(self) -> None:
         for key, check in _CHECKS.items():

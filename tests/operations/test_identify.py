@@ -487,7 +487,7 @@ def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine
 
 
 @pytest.mark.parametrize(
-    ("others", "only_in_scan", "expected"),
+    ("other_people", "unenrolled", "expected"),
     [
         (0, 0, "no other people; scores are plain similarities"),
         (1, 0, "1 other person; scores are corrected by what other people look like"),
@@ -495,5 +495,5 @@ def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine
         (9, 2, "9 other people, 2 of them only in the scan; scores are corrected by what other people look like"),
     ],
 )
-def test_other_people_of_the_album_are_described(others: int, only_in_scan: int, expected: str) -> None:
-    assert describe_others(others, only_in_scan) == expected
+def test_other_people_of_the_album_are_described(other_people: int, unenrolled: int, expected: str) -> None:
+    assert describe_others(other_people, unenrolled) == expected

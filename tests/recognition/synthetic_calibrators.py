@@ -47,10 +47,10 @@ def calibrators(draw: DrawFn) -> Calibrator:
             thresholds=draw(non_decreasing(len(RATES), 0.5, 0.2))[::-1],
             thresholds_per_sample=draw(st.floats(-0.05, 0.05)),
             lapse=draw(st.floats(0, 0.1)),
-            further=further,
+            unenrolled=unenrolled,
         )
         for size in draw(st.lists(st.integers(1, 2000), min_size=1, max_size=4, unique=True).map(sorted))
-        for further in ((0, 50) if draw(st.booleans()) else (0,))
+        for unenrolled in ((0, 50) if draw(st.booleans()) else (0,))
     )
     correction = Correction(draw(st.floats(0, 1)), draw(st.floats(0, 1)), draw(st.floats(0.1, 20)))
     return Calibrator("prototype", tuple(knot / 100 for knot in knots), tables, correction)

@@ -153,7 +153,7 @@ def test_evidence_at_measured_points_is_exact(calibrator: Calibrator, data: st.D
     table = data.draw(st.sampled_from(calibrator.tables))
     number = data.draw(st.integers(0, len(SAMPLES) - 1))
     samples = np.full(len(calibrator.knots), SAMPLES[number])
-    actual = calibrator.evidence(np.array(calibrator.knots), samples, table.size, table.further)
+    actual = calibrator.evidence(np.array(calibrator.knots), samples, table.size, table.unenrolled)
     np.testing.assert_allclose(actual, table.evidence[number], atol=1e-9)
 
 

@@ -46,7 +46,7 @@ def test_calibration_round_trips(drawn: list[Calibrator], text: str, people: int
 def test_first_format_is_read_without_correction() -> None:
     (calibrator,) = Calibration.from_json(json.dumps(make_valid())).calibrators
     assert calibrator.correction == NO_CORRECTION
-    assert [table.further for table in calibrator.tables] == [0, 0]
+    assert [table.unenrolled for table in calibrator.tables] == [0, 0]
 
 
 def test_embedded_calibration_corrects_scores_and_states_its_data() -> None:

@@ -14,10 +14,10 @@ from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibration, Calibrator, prior_probabilities
 from facebank.recognition.calibration.fitting import (
     CORRECTION,
-    FURTHER,
     MIN_PEOPLE,
     SIZES,
     SIZES_OF_FITTED,
+    UNENROLLED,
     Effort,
     Population,
     calibrated_sizes,
@@ -81,7 +81,7 @@ def test_strangers_are_named_at_about_the_requested_rate(size: int, samples_each
 def test_probabilities_match_observed_frequencies(size: int, samples_each: int, stranger_share: float) -> None:
     probabilities, right, weights = [], [], []
     for searches in simulate_searches(size, samples_each):
-        predicted = fit_small().probabilities(searches.scores, searches.samples, size, stranger_share)
+        predicted = fit_small().probabilities(searches.scores, searches.sample_counts, size, stranger_share)
         probabilities.append(predicted[:, 0])
         right.append(searches.right)
         mated = searches.mated
@@ -99,8 +99,8 @@ def test_probabilities_match_observed_frequencies(size: int, samples_each: int, 
 def test_fitted_calibrator_can_be_saved() -> None:
     calibration = Calibration("ab" * 32, "a test", 260, 1560, (fit_small(),))
     assert Calibration.from_json(calibration.to_json()) == calibration
-    sizes = [(table.size, table.further) for table in fit_small().tables]
-    assert sizes == [(size, further) for size in (1, 3, 10, 30, 100) for further in (0, FURTHER)]
+    sizes = [(table.size, table.unenrolled) for table in fit_small().tables]
+    assert sizes == [(size, unenrolled) for size in (1, 3, 10, 30, 100) for unenrolled in (0, UNENROLLED)]
     for table in fit_small().tables:
         assert 0 < table.lapse <= 0.1
         assert [len(curve) for curve in table.evidence] == [len(fit_small().knots)] * len(SAMPLES)
@@ -178,14 +178,14 @@ def test_families_are_searched_among_other_people() -> None:
         "prototype",
         None,
         np.random.default_rng(1),
-        others=make_identities(60, 3, seed=9),
+        unrelated=make_identities(60, 3, seed=9),
     )
     assert searches.size == 5
     assert searches.relatives.sum() in {0, 1}  # one or both of a family of two are enrolled
     assert 0 < searches.mated.sum() <= 2 * 5
     assert searches.strangers.sum() == 30 - searches.relatives.sum()
     with pytest.raises(UsageError, match="families"):
-        simulate(identities, GalleryPlan(5, 2, 30), "prototype", None, np.random.default_rng(1), others=identities)
+        simulate(identities, GalleryPlan(5, 2, 30), "prototype", None, np.random.default_rng(1), unrelated=identities)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_likelihood_slope_matches_finite_differences(seed: int, lapse: float) ->
     scores = -np.sort(-generator.uniform(-0.3, 0.9, (probes, candidates)).astype(np.float32), axis=1)
     likelihood = fitting._Likelihood(
         basis=fitting._basis(scores, generator.integers(1, 8, scores.shape), knots),
-        own=generator.integers(0, candidates + 1, probes),
+        own_columns=generator.integers(0, candidates + 1, probes),
         weights=generator.uniform(0.1, 1, probes) / probes,
         prior=prior_probabilities(candidates, 10, 0.5),
         shape=(len(SAMPLES), len(knots)),
@@ -255,7 +255,7 @@ def test_basis_matches_the_calibrators_interpolation() -> None:
     scores = generator.uniform(-1, 1, (30, 5)).astype(np.float32)
     samples = generator.integers(1, 12, scores.shape)
     evidence = (fitting._basis(scores, samples, knots) @ np.array(table.evidence).ravel()).reshape(scores.shape)
-    np.testing.assert_allclose(evidence, fit_small().evidence(scores, samples, table.size, table.further), atol=1e-5)
+    np.testing.assert_allclose(evidence, fit_small().evidence(scores, samples, table.size, table.unenrolled), atol=1e-5)
 
 
 def test_thresholds_never_fall_with_gallery_size() -> None:

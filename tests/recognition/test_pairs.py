@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.recognition.pairs import USUAL_PAIRS, PairCurve, PairMargins, PairModel
+from facebank.recognition.pairs import DEFAULT_PAIR_MODEL, PairCurve, PairMargins, PairModel
 from tests.recognition.synthetic import DIMENSION, normalize, seeds
 
 WELL_APART = PairMargins(similarity=0.35, first=4, second=4, margins=8 * (0.3,))
@@ -45,7 +45,7 @@ def test_margins_come_from_left_out_photos(seed: int, first: int, second: int) -
 
 @given(seeds, st.integers(1, 6), st.integers(1, 6), st.floats(0, 2))
 def test_probabilities_lie_in_bounds_and_rise(seed: int, first: int, second: int, distance: float) -> None:
-    curve = PairCurve(USUAL_PAIRS, measure(*make_pair(seed, first, second, distance)))
+    curve = PairCurve(DEFAULT_PAIR_MODEL, measure(*make_pair(seed, first, second, distance)))
     predicted = curve.probability(np.linspace(-1, 1, 101))
     assert ((predicted > 0) & (predicted < 1)).all()
     assert (np.diff(predicted) >= 0).all()
@@ -55,7 +55,7 @@ def test_probabilities_lie_in_bounds_and_rise(seed: int, first: int, second: int
 @given(seeds, st.integers(1, 6), st.integers(1, 6))
 def test_swapping_the_two_people_is_symmetric(seed: int, first: int, second: int) -> None:
     left, right = make_pair(seed, first, second, 0.7)
-    forward, backward = (PairCurve(USUAL_PAIRS, measure(*pair)) for pair in ((left, right), (right, left)))
+    forward, backward = (PairCurve(DEFAULT_PAIR_MODEL, measure(*pair)) for pair in ((left, right), (right, left)))
     margins = np.linspace(-0.5, 0.5, 21)
     assert np.allclose(forward.probability(margins), 1 - backward.probability(-margins))
     assert forward.expected_error == pytest.approx(backward.expected_error)
@@ -63,7 +63,7 @@ def test_swapping_the_two_people_is_symmetric(seed: int, first: int, second: int
 
 def test_wide_margins_count_more_than_narrow_ones() -> None:
     narrow = replace(WELL_APART, margins=8 * (0.02,), similarity=0.7)
-    wide, twins = PairCurve(USUAL_PAIRS, WELL_APART), PairCurve(USUAL_PAIRS, narrow)
+    wide, twins = PairCurve(DEFAULT_PAIR_MODEL, WELL_APART), PairCurve(DEFAULT_PAIR_MODEL, narrow)
     assert wide.expected_error < 0.1 < twins.expected_error
     assert float(wide.probability(np.array(0.3))) > 0.95
 
@@ -74,7 +74,7 @@ def test_one_person_split_in_two_is_not_distinguished() -> None:
     for seed in range(40):
         photos = make_samples(seed, 12, np.random.default_rng([9, seed]).normal(size=DIMENSION), 0.35)
         left, right, probes = photos[:4], photos[4:8], photos[8:]
-        curve = PairCurve(USUAL_PAIRS, measure(left, right))
+        curve = PairCurve(DEFAULT_PAIR_MODEL, measure(left, right))
         prototypes = np.stack([normalize(samples.mean(axis=0)) for samples in (left, right)])
         margins = probes @ (prototypes[0] - prototypes[1])
         predicted = curve.probability(margins)
@@ -86,12 +86,14 @@ def test_one_person_split_in_two_is_not_distinguished() -> None:
 
 def test_misfiled_photos_flatten_the_curve() -> None:
     mixed = replace(WELL_APART, margins=5 * (0.5,) + 3 * (-0.03,))
-    certain, doubtful = (float(PairCurve(USUAL_PAIRS, pair).probability(np.array(0.6))) for pair in (WELL_APART, mixed))
+    certain, doubtful = (
+        float(PairCurve(DEFAULT_PAIR_MODEL, pair).probability(np.array(0.6))) for pair in (WELL_APART, mixed)
+    )
     assert certain > doubtful
 
 
 def test_one_photo_each_falls_back_to_defaults() -> None:
-    curve = PairCurve(USUAL_PAIRS, PairMargins(0.35, 1, 1))
+    curve = PairCurve(DEFAULT_PAIR_MODEL, PairMargins(0.35, 1, 1))
     assert 0.02 < curve.expected_error < 0.25
     assert float(curve.probability(np.array(0.0))) == pytest.approx(0.5)
 

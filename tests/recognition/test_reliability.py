@@ -34,11 +34,11 @@ def make_searches(scores: list[float], own: list[int]) -> SimulatedSearches:
     """Return searches in a gallery of one person with one sample."""
     return SimulatedSearches(
         scores=np.array(scores, np.float32)[:, None],
-        samples=np.ones((len(scores), 1), np.int64),
-        own=np.array(own, np.int64),
+        sample_counts=np.ones((len(scores), 1), np.int64),
+        own_columns=np.array(own, np.int64),
         weights=np.ones(len(scores)),
         enrolled=np.ones(1, np.int64),
-        further=0,
+        unenrolled=0,
         relatives=np.zeros(len(scores), bool),
     )
 

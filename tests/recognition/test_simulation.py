@@ -146,12 +146,12 @@ def test_scores_are_sorted_and_own_column_is_the_probes_person(
     identities, searches, enrolled, probes = run_simulation(photo_counts, plan, seed, classifier, noise=0.6)
     scores = build_scorer(classifier, enrolled, BACKGROUND).scores(probes)
     width = min(MAX_SCORES, plan.size)
-    assert searches.scores.shape == searches.samples.shape == (len(probes), width)
+    assert searches.scores.shape == searches.sample_counts.shape == (len(probes), width)
     np.testing.assert_array_equal(searches.scores, -np.sort(-scores, axis=1)[:, :width])
     sample_person_ids = identities.person_ids[photo_numbers(identities, enrolled.embeddings)]
     column_of = {int(sample_person_ids[enrolled.person_indices == column][0]): column for column in range(plan.size)}
     searched = identities.person_ids[photo_numbers(identities, probes)]
-    for row, (person, own) in enumerate(zip(searched.tolist(), searches.own.tolist(), strict=True)):
+    for row, (person, own) in enumerate(zip(searched.tolist(), searches.own_columns.tolist(), strict=True)):
         if person not in column_of:
             assert own == -1
             continue
@@ -160,9 +160,9 @@ def test_scores_are_sorted_and_own_column_is_the_probes_person(
         assert own == min(better, width)  # no two scores are equal here
         if own < width:
             assert searches.scores[row, own] == score
-            assert searches.samples[row, own] == (enrolled.person_indices == column_of[person]).sum()
+            assert searches.sample_counts[row, own] == (enrolled.person_indices == column_of[person]).sum()
     assert searches.mated.tolist() == [person in column_of for person in searched.tolist()]
-    np.testing.assert_array_equal(searches.right, searches.own == 0)
+    np.testing.assert_array_equal(searches.right, searches.own_columns == 0)
 
 
 def test_probe_whose_person_is_cut_off_is_marked() -> None:
@@ -172,7 +172,7 @@ def test_probe_whose_person_is_cut_off_is_marked() -> None:
         )
         for seed in range(3)
     ]
-    own = np.concatenate([searches.own for searches in runs])
+    own = np.concatenate([searches.own_columns for searches in runs])
     assert {-1, MAX_SCORES} < set(own.tolist())
     assert own.max() == MAX_SCORES
 
@@ -181,7 +181,7 @@ def test_probe_whose_person_is_cut_off_is_marked() -> None:
 def test_same_seed_gives_same_searches(classifier: str) -> None:
     plan = GalleryPlan(6, 2)
     first, second, other = (run_simulation([4] * 20, plan, seed, classifier)[1] for seed in (7, 7, 8))
-    for name in ("scores", "samples", "own", "weights", "enrolled"):
+    for name in ("scores", "sample_counts", "own_columns", "weights", "enrolled"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert not np.array_equal(first.scores, other.scores)
 

@@ -285,17 +285,17 @@ def rows_by_id(
     table: str,
     column: str,
     ids: Iterable[int],
-    further: Mapping[str, Value] | None = None,
+    extra: Mapping[str, Value] | None = None,
 ) -> list[Row]:
-    """Return all rows whose indexed `column` is one of `ids`, and whose other columns have the `further` values."""
+    """Return all rows whose indexed `column` is one of `ids`, and whose other columns have the `extra` values."""
     values: list[Value] = [int(row_id) for row_id in ids]
     rows: list[Row] = []
-    conditions = "".join(f" AND {name} = ?" for name in further or {})
+    conditions = "".join(f" AND {name} = ?" for name in extra or {})
     for start in range(0, len(values), _VALUES_PER_QUERY):
         batch = values[start : start + _VALUES_PER_QUERY]
         placeholders = ", ".join("?" * len(batch))
         where = f"WHERE {column} IN ({placeholders}){conditions} ORDER BY {column}"
-        rows += rows_of(connection, table, where, [*batch, *(further or {}).values()])
+        rows += rows_of(connection, table, where, [*batch, *(extra or {}).values()])
     return rows
 
 

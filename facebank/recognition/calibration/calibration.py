@@ -8,7 +8,7 @@ A calibrator tabulates the results of simulated searches in galleries of several
 - the *threshold* that the best scores of a given fraction of strangers (FPIR) reach.
 
 Both are interpolated in the logarithms of the gallery's size and of the numbers of samples, and in the weight of the
-correction by other people (`facebank.recognition.cohort`): between galleries without and albums with many further
+correction by other people (`facebank.recognition.cohort`): between galleries without and albums with many unenrolled
 people. Probabilities follow by Bayes' rule from the evidence of the best people and the assumed fraction of strangers,
 with the same prior for all enrolled people. They increase with the score and with the margin over others.
 """
@@ -40,8 +40,9 @@ RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # FPIRs for which the
 FORMAT = 2  # format 1, without a correction, can be read too
 _MAX_KNOTS = 200
 _MAX_TABLES = 40
-_MAX_FURTHER = 10_000
+_MAX_UNENROLLED = 10_000
 _MAX_PAIR_NUMBER = 20
+_UNENROLLED_KEY = "further"  # of `SizeTable.unenrolled` in the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class SizeTable:
     thresholds_per_sample: float  # increase of a threshold per unit of the mean logarithm of the numbers of samples
     # fraction of uninformative scores, 0..1, such as from wrong labels; bounds every probability away from one
     lapse: float
-    further: int = 0  # number of further people in the album
+    unenrolled: int = 0  # number of unenrolled people in the album
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,42 +65,42 @@ class Calibrator:
 
     classifier: str  # one of `facebank.recognition.scoring.CLASSIFIERS`
     knots: tuple[float, ...]  # ascending scores at which the evidence is tabulated; constant outside them
-    # one or two for each size, ascending; the first of each size is for albums without further people
+    # one or two for each size, ascending; the first of each size is for albums without unenrolled people
     tables: tuple[SizeTable, ...]
     correction: Correction = NO_CORRECTION  # the correction of the scores
 
-    def threshold(self, samples: NDArray[np.int64], fpir: float, further: int = 0) -> float:
+    def threshold(self, sample_counts: NDArray[np.int64], fpir: float, unenrolled: int = 0) -> float:
         """Return the minimum score for a name.
 
         Parameters
         ----------
-        samples
+        sample_counts
             Number of samples of each enrolled person, ``(P,)``, P at least 1.
         fpir
             Maximum fraction of strangers named; raises `UsageError` unless within the range of `RATES`.
-        further
-            Number of further people in the album.
+        unenrolled
+            Number of unenrolled people in the album.
         """
         if not RATES[0] <= fpir <= RATES[-1]:
             raise UsageError(f"An FPIR must be from {RATES[0]} to {RATES[-1]}, not {fpir}.")
         log_sizes = [math.log(row[0].size) for row in self._rows]
-        at_sizes = self._at_sizes(fpir, samples, further)
-        log_size = math.log(len(samples))
+        at_sizes = self._at_sizes(fpir, sample_counts, unenrolled)
+        log_size = math.log(len(sample_counts))
         if log_size <= log_sizes[-1] or len(log_sizes) < 2:
             return float(np.interp(log_size, log_sizes, at_sizes))
         # extrapolate from the last two sizes, equally at all rates, so that thresholds of two rates never cross
-        rises = [later[-1] - later[-2] for later in (self._at_sizes(rate, samples, further) for rate in RATES)]
+        rises = [later[-1] - later[-2] for later in (self._at_sizes(rate, sample_counts, unenrolled) for rate in RATES)]
         slope = max(float(np.mean(rises)) / (log_sizes[-1] - log_sizes[-2]), 0.0)
         return at_sizes[-1] + slope * (log_size - log_sizes[-1])
 
-    def _at_sizes(self, fpir: float, samples: NDArray[np.int64], further: int) -> list[float]:
-        spread = sample_spread(samples)
+    def _at_sizes(self, fpir: float, sample_counts: NDArray[np.int64], unenrolled: int) -> list[float]:
+        spread = sample_spread(sample_counts)
 
         def at(table: SizeTable) -> float:
             tabulated = float(np.interp(math.log(fpir), np.log(RATES), table.thresholds))
             return tabulated + spread * table.thresholds_per_sample
 
-        weights = [self._weight_of_second(row, len(samples), further) for row in self._rows]
+        weights = [self._weight_of_second(row, len(sample_counts), unenrolled) for row in self._rows]
         thresholds = [
             (1 - weight) * at(row[0]) + weight * at(row[-1]) for row, weight in zip(self._rows, weights, strict=True)
         ]
@@ -107,24 +108,31 @@ class Calibrator:
         return thresholds if self.correction.share else list(itertools.accumulate(thresholds, max))
 
     def evidence(
-        self, scores: FloatArray, samples: NDArray[np.int64], size: int, further: int = 0
+        self, scores: FloatArray, sample_counts: NDArray[np.int64], size: int, unenrolled: int = 0
     ) -> NDArray[np.float64]:
         """Return natural logarithms of the likelihood ratio of the person's own face and a stranger's.
 
         Parameters
         ----------
-        scores, samples
+        scores, sample_counts
             Scores, and the numbers of samples of their people, of the same shape.
-        size, further
-            Numbers of enrolled people and of further people in the album.
+        size, unenrolled
+            Numbers of enrolled and of unenrolled people in the album.
         """
-        at_size = np.sum([weight * np.array(table.evidence) for weight, table in self._mixture(size, further)], axis=0)
+        at_size = np.sum(
+            [weight * np.array(table.evidence) for weight, table in self._mixture(size, unenrolled)], axis=0
+        )
         curves = np.stack([np.interp(scores, self.knots, curve) for curve in at_size])
-        combined: NDArray[np.float64] = np.sum(sample_weights(samples) * curves, axis=0)
+        combined: NDArray[np.float64] = np.sum(sample_weights(sample_counts) * curves, axis=0)
         return combined
 
     def probabilities(
-        self, scores: FloatArray, samples: NDArray[np.int64], size: int, stranger_share: float, further: int = 0
+        self,
+        scores: FloatArray,
+        sample_counts: NDArray[np.int64],
+        size: int,
+        stranger_share: float,
+        unenrolled: int = 0,
     ) -> NDArray[np.float64]:
         """Return the probability of each candidate and, last, of a stranger, ``(M, K + 1)``; rows sum to one.
 
@@ -132,10 +140,10 @@ class Calibrator:
         ----------
         scores
             Scores of each probe's candidates, ``(M, K)``: the best people, or all; minus infinity gives probability 0.
-        samples
+        sample_counts
             Numbers of samples of those people, ``(M, K)``.
-        size, further
-            Numbers of enrolled people and of further people in the album.
+        size, unenrolled
+            Numbers of enrolled and of unenrolled people in the album.
         stranger_share
             Prior fraction of strangers' faces; raises `UsageError` unless above 0 and below 1.
         """
@@ -143,10 +151,10 @@ class Calibrator:
             raise UsageError(f"The fraction of strangers must be above 0 and below 1, not {stranger_share}.")
         priors = prior_probabilities(scores.shape[1], size, stranger_share)
         possible = np.pad(scores > -np.inf, ((0, 0), (0, 1)), constant_values=True)
-        logits = self.evidence(scores, samples, size, further) + math.log(priors[0] / stranger_share)
+        logits = self.evidence(scores, sample_counts, size, unenrolled) + math.log(priors[0] / stranger_share)
         predicted = softmax(np.where(possible, np.pad(logits, ((0, 0), (0, 1))), -np.inf))
         prior = np.where(possible, priors, 0.0)
-        lapse = sum(weight * table.lapse for weight, table in self._mixture(size, further))
+        lapse = sum(weight * table.lapse for weight, table in self._mixture(size, unenrolled))
         mixed: NDArray[np.float64] = (1 - lapse) * predicted + lapse * prior / prior.sum(axis=1, keepdims=True)
         return mixed
 
@@ -154,23 +162,23 @@ class Calibrator:
     def _rows(self) -> list[list[SizeTable]]:
         return [list(row) for _, row in itertools.groupby(self.tables, lambda table: table.size)]
 
-    def _mixture(self, size: int, further: int) -> list[tuple[float, SizeTable]]:
+    def _mixture(self, size: int, unenrolled: int) -> list[tuple[float, SizeTable]]:
         """Return the tables for a gallery with their weights, which sum to one."""
         rows = self._rows
         lower, fraction = _between(math.log(size), [math.log(row[0].size) for row in rows])
         upper = min(lower + 1, len(rows) - 1)
         weighted = []
         for weight, row in ((1 - fraction, rows[lower]), (fraction, rows[upper])):
-            second = self._weight_of_second(row, size, further)
+            second = self._weight_of_second(row, size, unenrolled)
             weighted += [(weight * (1 - second), row[0]), (weight * second, row[-1])]
         return [(weight, table) for weight, table in weighted if weight > 0]
 
-    def _weight_of_second(self, row: list[SizeTable], size: int, further: int) -> float:
-        """Return the weight of the table with further people, by the weight of the correction; 0..1."""
-        if len(row) == 1 or not further:
+    def _weight_of_second(self, row: list[SizeTable], size: int, unenrolled: int) -> float:
+        """Return the weight of the table with unenrolled people, by the weight of the correction; 0..1."""
+        if len(row) == 1 or not unenrolled:
             return 0.0
         people = max(row[0].size, size) - 1
-        none, some, many = self.correction.weight(np.array([people, people + further, people + row[-1].further]))
+        none, some, many = self.correction.weight(np.array([people, people + unenrolled, people + row[-1].unenrolled]))
         return float(np.clip((some - none) / max(many - none, 1e-12), 0.0, 1.0))
 
 
@@ -191,7 +199,8 @@ class Calibration:
 
     def to_json(self) -> str:
         """Return the calibration as JSON for `from_json`."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, separators=(",", ":")) + "\n"
+        content = {"format": FORMAT, **asdict(self, dict_factory=_with_keys)}
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, label: str = "calibration") -> Self:
@@ -228,14 +237,14 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return probabilities
 
 
-def sample_spread(samples: NDArray[np.int64]) -> float:
+def sample_spread(sample_counts: NDArray[np.int64]) -> float:
     """Return the mean logarithm of the numbers of samples, each capped at the last of `SAMPLES`."""
-    return float(np.log(np.minimum(samples, SAMPLES[-1])).mean())
+    return float(np.log(np.minimum(sample_counts, SAMPLES[-1])).mean())
 
 
-def sample_weights(samples: NDArray[np.int64]) -> NDArray[np.float64]:
+def sample_weights(sample_counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the weight of each of the curves for `SAMPLES`, ``(3, ...)``; they sum to one."""
-    positions = np.interp(np.log(np.maximum(samples, 1)), np.log(SAMPLES), np.arange(len(SAMPLES)))
+    positions = np.interp(np.log(np.maximum(sample_counts, 1)), np.log(SAMPLES), np.arange(len(SAMPLES)))
     weights: NDArray[np.float64] = np.stack([np.clip(1 - np.abs(positions - i), 0, 1) for i in range(len(SAMPLES))])
     return weights
 
@@ -247,6 +256,11 @@ def _between(value: float, points: list[float]) -> tuple[int, float]:
     return lower, position - lower
 
 
+def _with_keys(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a dataclass by their keys in the file format."""
+    return {_UNENROLLED_KEY if name == "unenrolled" else name: value for name, value in fields}
+
+
 def _read_calibrator(entry: Mapping[str, Any]) -> Calibrator:
     knots = _numbers(entry["knots"])
     if not 2 <= len(knots) <= _MAX_KNOTS or (np.diff(knots) <= 0).any():
@@ -254,7 +268,7 @@ def _read_calibrator(entry: Mapping[str, Any]) -> Calibrator:
     if not 1 <= len(entry["tables"]) <= _MAX_TABLES:
         raise ValueError("too many tables")
     tables = tuple(_read_table(table, len(knots)) for table in entry["tables"])
-    keys = [(table.size, table.further) for table in tables]
+    keys = [(table.size, table.unenrolled) for table in tables]
     sizes = [size for size, _ in keys]
     if sizes[0] < 1 or keys != sorted(set(keys)) or max(sizes.count(size) for size in sizes) > 2:
         raise ValueError("the sizes do not increase")
@@ -289,10 +303,10 @@ def _read_table(table: Mapping[str, Any], knots: int) -> SizeTable:
     slope, lapse = _numbers([table["thresholds_per_sample"], table["lapse"]])
     if not 0 <= lapse < 1:
         raise ValueError("the lapse is not a fraction")
-    further = _whole(table.get("further", 0))
-    if further > _MAX_FURTHER:
-        raise ValueError("too many further people")
-    return SizeTable(_whole(table["size"]), evidence, thresholds, slope, lapse, further)
+    unenrolled = _whole(table.get(_UNENROLLED_KEY, 0))
+    if unenrolled > _MAX_UNENROLLED:
+        raise ValueError("too many unenrolled people")
+    return SizeTable(_whole(table["size"]), evidence, thresholds, slope, lapse, unenrolled)
 
 
 def _whole(value: Any) -> int:
@@ -329,12 +343,12 @@ class NamedStrangerBound:
 
 def named_strangers(
     calibrator: Calibrator,
-    samples: NDArray[np.int64],
+    sample_counts: NDArray[np.int64],
     *,
     fpir: float,
     stranger_share: float,
     least_probability: float,
-    further: int = 0,
+    unenrolled: int = 0,
 ) -> NamedStrangerBound:
     """Return an upper bound on the fraction of strangers who reach the score and the probability of a name.
 
@@ -346,18 +360,18 @@ def named_strangers(
     ----------
     calibrator
         The calibrator of the classifier.
-    samples
+    sample_counts
         Number of samples of each enrolled person, ``(P,)``, P at least 1.
     fpir, stranger_share, least_probability
         As in `facebank.recognition.settings.DecisionSettings`.
-    further
-        Number of further people in the album.
+    unenrolled
+        Number of unenrolled people in the album.
     """
-    counts, people = np.unique(samples, return_counts=True)
+    counts, people = np.unique(sample_counts, return_counts=True)
 
     def reaches_probability(rate: float) -> NDArray[np.bool_]:
-        scores = np.full((len(counts), 1), calibrator.threshold(samples, rate, further), dtype=np.float32)
-        predicted = calibrator.probabilities(scores, counts[:, None], len(samples), stranger_share, further)
+        scores = np.full((len(counts), 1), calibrator.threshold(sample_counts, rate, unenrolled), dtype=np.float32)
+        predicted = calibrator.probabilities(scores, counts[:, None], len(sample_counts), stranger_share, unenrolled)
         return np.asarray(predicted[:, 0] >= least_probability)
 
     lowest, highest = np.full(len(counts), math.log(RATES[0])), np.full(len(counts), math.log(fpir))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SIZES = (1, 3, 10, 30, 100, 300, 1000)  # numbers of people in simulated galleries
 SIZES_OF_FITTED = (1, 10, 100, 1000)  # the same for classifiers of `FITTED`, which are slow
 CORRECTION = Correction(share=0.75, level=1.0)  # default correction by the album's other people
-FURTHER = 100  # number of further people in simulated albums with further people
+UNENROLLED = 100  # number of unenrolled people in simulated albums with unenrolled people
 RELATIVES_FRACTION = 0.03  # fraction of strangers who are siblings of enrolled people, if families are known
 MIN_PEOPLE = 20  # with two photos or more, and in total besides the enrolled ones
 _KNOTS = 16
@@ -55,10 +55,10 @@ class Effort:
     strangers: int = 40_000  # approximate number of searched strangers over all galleries
     galleries: tuple[int, int] = (12, 200)  # minimum and maximum number of galleries
 
-    def plan(self, size: int, samples_each: int, further: int = 0) -> tuple[int, GalleryPlan]:
+    def plan(self, size: int, samples_each: int, unenrolled: int = 0) -> tuple[int, GalleryPlan]:
         """Return the number of galleries to simulate, and their plan."""
         count = int(np.clip(self.enrolled // size, *self.galleries))
-        return count, GalleryPlan(size, samples_each, int(np.clip(self.strangers // count, 200, 2000)), further)
+        return count, GalleryPlan(size, samples_each, int(np.clip(self.strangers // count, 200, 2000)), unenrolled)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,14 +67,14 @@ class Population:
 
     identities: Identities  # the enrolled people and the strangers
     # if given, galleries are one family of the identities among these people; otherwise people of the identities
-    others: Identities | None = None
+    unrelated: Identities | None = None
     # weight of the strangers in thresholds, above 0: the FPIR holds for the weighted mixture of populations
     weight: float = 1.0
     prior: float = 1.0  # frequency of searches of the kind for probabilities, above 0
 
     def sizes(self, sizes: Sequence[int]) -> list[int]:
         """Return the sizes of galleries that can be simulated: about half of the people may be enrolled."""
-        people = len((self.identities if self.others is None else self.others).photos)
+        people = len((self.identities if self.unrelated is None else self.unrelated).photos)
         return [size for size in sizes if 2 * size <= people + 1]
 
 
@@ -116,10 +116,16 @@ def fit_calibrator(
     populations = [Population(people)] if isinstance(people, Identities) else list(people)
 
     def search(number: int, plan: GalleryPlan, gallery: int) -> SimulatedSearches:
-        random = np.random.default_rng([seed, plan.size, plan.samples_each, gallery, number, plan.further])
+        random = np.random.default_rng([seed, plan.size, plan.samples_each, gallery, number, plan.unenrolled])
         population = populations[number]
         searches = simulate(
-            population.identities, plan, classifier, background, random, correction=correction, others=population.others
+            population.identities,
+            plan,
+            classifier,
+            background,
+            random,
+            correction=correction,
+            unrelated=population.unrelated,
         )
         progress.advance()
         return searches
@@ -128,18 +134,18 @@ def fit_calibrator(
     if np.ptp(populations[0].identities.embeddings, axis=0).max() < _MIN_DIFFERENCE:
         raise UsageError("Cannot calibrate: all embeddings are the same.")
     groups = {
-        (size, further): [
-            _Group(population.weight, population.prior, _simulate_searches(size, further, effort, number, search))
+        (size, unenrolled): [
+            _Group(population.weight, population.prior, _simulate_searches(size, unenrolled, effort, number, search))
             for number, population in enumerate(populations)
             if number == 0 or size in population.sizes(sizes)
         ]
         for size in sizes
-        for further in ((0, FURTHER) if correction.share else (0,))
+        for unenrolled in ((0, UNENROLLED) if correction.share else (0,))
     }
     knots = _knots(
         [searches for size_groups in groups.values() for group in size_groups for searches in group.searches]
     )
-    tables = [_table(size, further, size_groups, knots) for (size, further), size_groups in groups.items()]
+    tables = [_table(size, unenrolled, size_groups, knots) for (size, unenrolled), size_groups in groups.items()]
     if not correction.share:
         tables = _make_thresholds_monotonic(tables)
     return Calibrator(classifier, tuple(float(knot) for knot in knots), tuple(tables), correction)
@@ -176,11 +182,15 @@ class _Group:
 
 
 def _simulate_searches(
-    size: int, further: int, effort: Effort, number: int, search: Callable[[int, GalleryPlan, int], SimulatedSearches]
+    size: int,
+    unenrolled: int,
+    effort: Effort,
+    number: int,
+    search: Callable[[int, GalleryPlan, int], SimulatedSearches],
 ) -> list[SimulatedSearches]:
     searches = []
     for samples_each in SAMPLES:
-        galleries, plan = effort.plan(size, samples_each, further)
+        galleries, plan = effort.plan(size, samples_each, unenrolled)
         searches += [search(number, plan, gallery) for gallery in range(galleries)]
     return searches
 
@@ -216,10 +226,10 @@ def _fill_gaps(knots: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.round(np.concatenate([*parts, knots[-1:]]), 4)
 
 
-def _table(size: int, further: int, groups: Sequence[_Group], knots: NDArray[np.float64]) -> SizeTable:
+def _table(size: int, unenrolled: int, groups: Sequence[_Group], knots: NDArray[np.float64]) -> SizeTable:
     thresholds, slope = _thresholds(groups)
     evidence, lapse = _evidence(size, groups, knots)
-    return SizeTable(size, evidence, thresholds, slope, lapse, further)
+    return SizeTable(size, evidence, thresholds, slope, lapse, unenrolled)
 
 
 def _thresholds(groups: Sequence[_Group]) -> tuple[tuple[float, ...], float]:
@@ -255,7 +265,7 @@ class _Likelihood:
     """The penalized likelihood of a lapse and evidence curves, as a function of their starts and increments."""
 
     basis: csr_matrix
-    own: NDArray[np.int64]
+    own_columns: NDArray[np.int64]
     weights: NDArray[np.float64]
     prior: NDArray[np.float64]
     shape: tuple[int, int]
@@ -266,13 +276,13 @@ class _Likelihood:
     def __call__(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Return the loss and its gradient."""
         lapse, curves = parameters[0], self.curves(parameters)
-        evidence = (self.basis @ curves.ravel()).reshape(len(self.own), -1)
+        evidence = (self.basis @ curves.ravel()).reshape(len(self.own_columns), -1)
         logits = evidence + np.log(self.prior[0] / self.prior[-1])
         predicted = softmax(np.concatenate([logits, np.zeros((len(logits), 1))], axis=1))
         rows = np.arange(len(predicted))
-        predicted_own, prior_own = predicted[rows, self.own], self.prior[self.own]
+        predicted_own, prior_own = predicted[rows, self.own_columns], self.prior[self.own_columns]
         likelihood = np.maximum((1 - lapse) * predicted_own + lapse * prior_own, 1e-300)
-        predicted[rows, self.own] -= 1
+        predicted[rows, self.own_columns] -= 1
         gain = self.weights * (1 - lapse) * predicted_own / likelihood
         slope = (self.basis.T @ (predicted[:, :-1] * gain[:, None]).ravel()).reshape(self.shape)
         slope_of_lapse = self.weights @ ((predicted_own - prior_own) / likelihood)
@@ -301,7 +311,7 @@ def _evidence(
     prior = prior_probabilities(scores.shape[1], size, _STRANGER_SHARE)
     likelihood = _Likelihood(
         basis=_basis(scores, samples, knots),
-        own=np.where(mated, own, scores.shape[1]),
+        own_columns=np.where(mated, own, scores.shape[1]),
         weights=weights,
         prior=prior / prior.sum(),
         shape=shape,
@@ -328,12 +338,12 @@ def _weighted_searches(
 
     Mated probes and strangers are each weighted by the population's prior; relatives by `RELATIVES_FRACTION`.
     """
-    usable = [search.own < search.scores.shape[1] for search in group.searches]
+    usable = [search.own_columns < search.scores.shape[1] for search in group.searches]
     scores, samples, own, weights, relatives = (
         np.concatenate(
             [getattr(search, name)[is_usable] for search, is_usable in zip(group.searches, usable, strict=True)]
         )
-        for name in ("scores", "samples", "own", "weights", "relatives")
+        for name in ("scores", "sample_counts", "own_columns", "weights", "relatives")
     )
     mated = own >= 0
     related = RELATIVES_FRACTION if relatives.any() else 0.0

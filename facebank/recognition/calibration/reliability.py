@@ -109,7 +109,7 @@ def count_fit_galleries(identities: Identities, classifier: str, effort: Effort 
     """Return the number of galleries that `facebank.recognition.calibration.fitting.fit_calibrator` simulates."""
     sizes = calibrated_sizes(identities, classifier)
     galleries = sum(effort.plan(size, samples_each)[0] for size, samples_each in product(sizes, SAMPLES))
-    return 2 * galleries  # with and without further people
+    return 2 * galleries  # with and without unenrolled people
 
 
 def measure_reliability(groups: Sequence[tuple[Sequence[SimulatedSearches], Calibrator]]) -> Reliability:
@@ -133,11 +133,15 @@ def measure_reliability(groups: Sequence[tuple[Sequence[SimulatedSearches], Cali
 
 
 def _probabilities(searches: SimulatedSearches, calibrator: Calibrator) -> NDArray[np.float64]:
-    return calibrator.probabilities(searches.scores, searches.samples, searches.size, STRANGER_SHARE, searches.further)
+    return calibrator.probabilities(
+        searches.scores, searches.sample_counts, searches.size, STRANGER_SHARE, searches.unenrolled
+    )
 
 
 def _is_named(searches: SimulatedSearches, calibrator: Calibrator) -> NDArray[np.bool_]:
-    named: NDArray[np.bool_] = searches.scores[:, 0] >= calibrator.threshold(searches.enrolled, FPIR, searches.further)
+    named: NDArray[np.bool_] = searches.scores[:, 0] >= calibrator.threshold(
+        searches.enrolled, FPIR, searches.unenrolled
+    )
     probabilities = _probabilities(searches, calibrator)
     if searches.scores.shape[1] > 1:
         named &= probabilities[:, 0] >= MIN_ODDS * probabilities[:, 1]

@@ -75,13 +75,13 @@ class SimulatedSearches:
 
     # ``float32`` of shape ``(M, K)``; minus infinity for an enrolled relative of a mated probe's person
     scores: FloatArray
-    samples: NDArray[np.int64]  # numbers of samples of those people, ``int64`` of shape ``(M, K)``
+    sample_counts: NDArray[np.int64]  # numbers of samples of those people, ``int64`` of shape ``(M, K)``
     # column of the probe's own person, ``int64`` of shape ``(M,)``; K if not among them, -1 for a stranger
-    own: NDArray[np.int64]
+    own_columns: NDArray[np.int64]
     # ``float64`` of shape ``(M,)``: each enrolled person's probes sum to one, a stranger's is one
     weights: NDArray[np.float64]
     enrolled: NDArray[np.int64]  # numbers of samples of all enrolled people, ``int64`` of shape ``(P,)``
-    further: int  # number of further people in the album
+    unenrolled: int  # number of unenrolled people in the album
     relatives: NDArray[np.bool_]  # strangers of an enrolled person's family, ``(M,)``
 
     @property
@@ -92,7 +92,7 @@ class SimulatedSearches:
     @property
     def mated(self) -> NDArray[np.bool_]:
         """Probes of enrolled people, ``(M,)``."""
-        mated: NDArray[np.bool_] = self.own >= 0
+        mated: NDArray[np.bool_] = self.own_columns >= 0
         return mated
 
     @property
@@ -103,7 +103,7 @@ class SimulatedSearches:
     @property
     def right(self) -> NDArray[np.bool_]:
         """Probes whose own person has the best score, ``(M,)``."""
-        right: NDArray[np.bool_] = self.own == 0
+        right: NDArray[np.bool_] = self.own_columns == 0
         return right
 
 
@@ -114,7 +114,7 @@ class GalleryPlan:
     size: int  # number of enrolled people
     samples_each: int  # samples of each, leaving at least one photo to search
     strangers: int = 2000  # maximum number of searched strangers
-    further: int = 0  # number of further people, neither enrolled nor searched; at most half of the remaining ones
+    unenrolled: int = 0  # number of other people in the album, who are not searched; at most half of the remaining ones
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +124,7 @@ class _GalleryPeople:
     enrolled: NDArray[np.int64]
     searched: NDArray[np.bool_]  # which of the enrolled people have photos that are searched
     strangers: NDArray[np.int64]
-    further: NDArray[np.int64]  # people of the album who are neither enrolled nor searched
+    unenrolled: NDArray[np.int64]  # people of the album who are neither enrolled nor searched
 
 
 def simulate(
@@ -135,7 +135,7 @@ def simulate(
     random: np.random.Generator,
     *,
     correction: Correction = NO_CORRECTION,
-    others: Identities | None = None,
+    unrelated: Identities | None = None,
 ) -> SimulatedSearches:
     """Return the searches for random enrolled people and for strangers; raises `UsageError` for too few people.
 
@@ -153,12 +153,12 @@ def simulate(
         Random generator for the choice of people and photos.
     correction
         The correction of scores by the album's other people.
-    others
+    unrelated
         If given, a gallery is one or two members of one family of the identities among these people, who are never
         searched.
     """
-    all_people = identities if others is None else _join(identities, others)
-    if others is None:
+    all_people = identities if unrelated is None else _join(identities, unrelated)
+    if unrelated is None:
         roles = _random_gallery(identities, plan, random)
     else:
         roles = _family_gallery(identities, all_people, plan, random)
@@ -182,18 +182,18 @@ def simulate(
     probes = all_people.embeddings[np.concatenate([*probe_rows, strangers]).astype(np.int64)]
     scores = scorer.scores(probes)
     if correction.share:
-        further = _means(all_people, roles.further, shuffled, plan.samples_each)
-        cohort, person_indices = Cohort(enrolled.index, further, correction), np.arange(plan.size)
+        unenrolled = _means(all_people, roles.unenrolled, shuffled, plan.samples_each)
+        cohort, person_indices = Cohort(enrolled.index, unenrolled, correction), np.arange(plan.size)
         scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, person_indices)
     scores, relatives = _exclude_relatives(scores, own, all_people.families, roles)
     order, columns = _best_columns(scores, own)
     return SimulatedSearches(
         scores=np.take_along_axis(scores, order, axis=1),
-        samples=counts[order].astype(np.int64),
-        own=columns,
+        sample_counts=counts[order].astype(np.int64),
+        own_columns=columns,
         weights=weights,
         enrolled=counts.astype(np.int64),
-        further=len(roles.further),
+        unenrolled=len(roles.unenrolled),
         relatives=relatives,
     )
 
@@ -206,9 +206,9 @@ def _random_gallery(identities: Identities, plan: GalleryPlan, random: np.random
     candidates = enough if len(enough) >= 2 * plan.size else np.arange(len(photos))
     enrolled = random.permutation(candidates)[: plan.size]
     remaining = random.permutation(np.setdiff1d(np.arange(len(photos)), enrolled))
-    further = min(plan.further, len(remaining) // 2)
-    strangers = remaining[further : further + plan.strangers]
-    return _GalleryPeople(enrolled, np.ones(plan.size, dtype=bool), strangers, remaining[:further])
+    unenrolled = min(plan.unenrolled, len(remaining) // 2)
+    strangers = remaining[unenrolled : unenrolled + plan.strangers]
+    return _GalleryPeople(enrolled, np.ones(plan.size, dtype=bool), strangers, remaining[:unenrolled])
 
 
 def _family_gallery(
@@ -232,7 +232,7 @@ def _family_gallery(
     strangers = random.permutation(np.setdiff1d(np.arange(count), members))[: plan.strangers]
     searched = np.arange(plan.size) < len(members)
     return _GalleryPeople(
-        np.concatenate([members, chosen]), searched, strangers, remaining[: min(plan.further, len(remaining) // 2)]
+        np.concatenate([members, chosen]), searched, strangers, remaining[: min(plan.unenrolled, len(remaining) // 2)]
     )
 
 
@@ -286,7 +286,7 @@ def _shuffled_photos(identities: Identities, random: np.random.Generator) -> lis
 
 
 def _best_columns(scores: FloatArray, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the columns of each row's best scores, and `SimulatedSearches.own`."""
+    """Return the columns of each row's best scores, and `SimulatedSearches.own_columns`."""
     width = min(MAX_SCORES, scores.shape[1])
     order = top_indices(scores, width)
     is_own = order == own[:, None]
