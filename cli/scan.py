@@ -204,7 +204,7 @@ class _Cluster:
             address=self.address,
             scan=album.path,
             shards=self.shards,
-            merges=not self.no_merge,
+            merge=not self.no_merge,
             runtime=self.runtime,
             time_limit=self.time_limit,
         )
@@ -380,7 +380,7 @@ def _unreadable_video_record(path: str, reason: str) -> dict[str, object]:
 
 def _summary(report: ScanReport | VideoScanReport) -> str:
     parts = (
-        (report.looked_at, "analyzed"),
+        (report.analyzed, "analyzed"),
         (report.known_by_content, "moved, renamed or copied"),
         (report.unchanged, "unchanged"),
         (report.gone, "gone"),

@@ -139,7 +139,7 @@ def watch(
         camera=camera_name,
         password=os.environ.get("FACEBANK_MQTT_PASSWORD"),
         thumbnails=thumbnails,
-        announces_all=announce,
+        announce_all=announce,
         discovery=discovery_prefix,
     )
     with global_options(ctx).open_bank(long_running=True) as bank:

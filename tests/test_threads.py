@@ -202,7 +202,7 @@ def test_sixteen_threads_query_an_album(gallery_path: Path, probe_paths: list[Pa
             other_scan = pool.submit(lambda: Album(bank, tmp_path / "other.scan").scan(probe_paths[:1]))
             assert all(future.result() == single for future in futures)
             assert all(len(future.result()) == len(photos) for future in searches)
-            assert other_scan.result().looked_at == 1
+            assert other_scan.result().analyzed == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

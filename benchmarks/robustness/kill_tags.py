@@ -111,7 +111,7 @@ def _run_trial(
         trial_counts["BROKEN: tags write fails after the kill"] += any(errors)
     with FaceBank.open(work / "trial.facebank", threads=1) as bank, Album(bank) as album:
         report = album.scan([folder])
-        trial_counts["BROKEN: a photo was analyzed again"] += report.looked_at
+        trial_counts["BROKEN: a photo was analyzed again"] += report.analyzed
         _check_names(bank, album, folder, trial_counts, "after another tags write and scan")
     _check_photos(hashes, trial_counts)
     for path in paths:

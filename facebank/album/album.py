@@ -254,9 +254,9 @@ class Album:
         Examples
         --------
         >>> report = bank.album().scan(["party.jpg", "eileen.jpg", "broken.jpg"])
-        >>> report.looked_at, len(report.unreadable)
+        >>> report.analyzed, len(report.unreadable)
         (2, 1)
-        >>> sum(bank.album(f"{number}.scan").scan(".", shard=(number, 3)).looked_at for number in (1, 2, 3))
+        >>> sum(bank.album(f"{number}.scan").scan(".", shard=(number, 3)).analyzed for number in (1, 2, 3))
         5
         """
         from facebank.album.scan.updates import scan_places

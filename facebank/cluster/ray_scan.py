@@ -54,7 +54,7 @@ def ray_scan(
     *,
     scan: Place | None = None,
     shards: Path | None = None,
-    merges: bool = True,
+    merge: bool = True,
     shard: tuple[int, int] | None = None,
     runtime: str = "auto",
     time_limit: float = 300,
@@ -75,7 +75,7 @@ def ray_scan(
         The scan file; None for the one beside the gallery.
     shards
         The folder of Parquet shards, from which an interrupted job continues; None for one beside the scan file.
-    merges
+    merge
         Whether to merge the shards into the scan file at the end and remove them; otherwise only shards are written.
     shard
         As for `facebank.Album.scan`.
@@ -103,7 +103,7 @@ def ray_scan(
     cluster_scan = _ClusterScan(address, pack, folder, runtime=chosen, time_limit=time_limit, progress=progress)
     try:
         with album, folder.lock():
-            if not merges:
+            if not merge:
                 return cluster_scan.scan_into_shards(named_places(places), shard, needs_photos=needs_photos)
             report = album.scan(
                 places,

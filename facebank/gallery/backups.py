@@ -62,7 +62,7 @@ def back_up(connection: sqlite3.Connection, path: Path) -> None:
     Raises `UsageError` if the file exists and `StorageError` if the copy cannot be written.
     """
     try:
-        with new_file(path, mode=PRIVATE_FILE, replaces=False) as part:
+        with new_file(path, mode=PRIVATE_FILE, replace=False) as part:
             _copy(connection, part)
     except FileExistsError:
         raise _exists_error(path) from None

@@ -67,7 +67,7 @@ class VideoFile:
         with ExitStack() as stack:
             try:
                 suffix = target.suffix.lower()
-                part = stack.enter_context(new_file(target, mode=face_file_mode(), replaces=False, suffix=suffix))
+                part = stack.enter_context(new_file(target, mode=face_file_mode(), replace=False, suffix=suffix))
             except OSError as error:
                 raise _write_error(target, error) from error
             self._part = part.path

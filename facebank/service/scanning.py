@@ -350,7 +350,7 @@ def _report_record(report: ScanReport) -> Record:
     unreadable = list(report.unreadable.items())
     return {
         "unchanged": report.unchanged,
-        "looked_at": report.looked_at,
+        "looked_at": report.analyzed,
         "known_by_content": report.known_by_content,
         "gone": report.gone,
         "unreadable": len(unreadable),

@@ -94,7 +94,7 @@ def new_file(
     target: Path,
     *,
     mode: int = PRIVATE_FILE,
-    replaces: bool = True,
+    replace: bool = True,
     suffix: str = "",
     sync: bool = True,
     during_rename: AbstractContextManager[object] | None = None,
@@ -109,7 +109,7 @@ def new_file(
         The file; its folder must exist.
     mode
         Permissions of the new file, before the umask. Changes made inside the block are kept.
-    replaces
+    replace
         Whether an existing file is replaced. If not, a file created meanwhile is not overwritten either.
     suffix
         Suffix of the temporary name, for writers that need one: a dot and up to 32 letters and digits.
@@ -122,7 +122,7 @@ def new_file(
     Raises
     ------
     FileExistsError
-        The target exists and `replaces` is false.
+        The target exists and `replace` is false.
     OSError
         The file cannot be written.
     """
@@ -136,7 +136,7 @@ def new_file(
                 if sync:
                     os.fsync(stream.fileno())
                 with nullcontext() if during_rename is None else during_rename:
-                    _publish(path, target, replaces=replaces)
+                    _publish(path, target, replace=replace)
             finally:
                 _drop(path)
     finally:
@@ -150,7 +150,7 @@ def write_file(
     data: bytes | memoryview,
     *,
     mode: int = PRIVATE_FILE,
-    replaces: bool = True,
+    replace: bool = True,
     advice: str | None = None,
 ) -> None:
     """Write bytes as `new_file` does.
@@ -160,7 +160,7 @@ def write_file(
     try:
         if advice is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(target, mode=mode, replaces=replaces) as part:
+        with new_file(target, mode=mode, replace=replace) as part:
             part.stream.write(data)
     except OSError as error:
         if advice is None:
@@ -282,8 +282,8 @@ def _drop(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _publish(part: Path, target: Path, *, replaces: bool) -> None:
-    if replaces:
+def _publish(part: Path, target: Path, *, replace: bool) -> None:
+    if replace:
         part.replace(target)
         return
     try:

@@ -125,7 +125,7 @@ def _write_picture(folder: Path, stem: str, picture: bytes) -> Path:
     for number in itertools.count(1):
         target = folder / (f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg")
         try:
-            write_file(target, picture, mode=face_file_mode(), replaces=False)
+            write_file(target, picture, mode=face_file_mode(), replace=False)
         except FileExistsError:
             continue
         except OSError as error:

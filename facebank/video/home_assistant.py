@@ -73,7 +73,7 @@ class HomePublisher:
         The names of the people of the gallery.
     on_status
         Called with a message when the broker becomes unavailable or available again.
-    announces_all
+    announce_all
         Whether all enrolled people get a sensor at the start.
     discovery
         Home Assistant's prefix for discovery.
@@ -88,7 +88,7 @@ class HomePublisher:
         enrolled: Iterable[str],
         on_status: Callable[[str], None],
         *,
-        announces_all: bool = False,
+        announce_all: bool = False,
         discovery: str = DISCOVERY_PREFIX,
         timeouts: Timeouts | None = None,
     ) -> None:
@@ -99,7 +99,7 @@ class HomePublisher:
         # derived from everything that distinguishes clients, because two with one ID disconnect each other
         self._device = f"facebank-{hashlib.sha256(self._base.encode()).hexdigest()[:14]}"
         self._discovery = f"{discovery}/device/{self._device}/config"
-        self._announces_all = announces_all
+        self._announces_all = announce_all
         self._enrolled: dict[str, str] = {}
         self._sensors: dict[str, str] = {}  # names by topic word, of the published sensors
         self._last_seen: dict[str, object] = dict(_NOBODY)

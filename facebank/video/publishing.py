@@ -40,7 +40,7 @@ class PublishPlan:
         The camera's name in topics and messages.
     thumbnails
         Whether arrivals include a thumbnail of the face.
-    announces_all
+    announce_all
         Whether all enrolled people get a sensor at the start, instead of on first recognition.
     discovery
         Home Assistant's prefix for discovery.
@@ -50,7 +50,7 @@ class PublishPlan:
     webhook: Webhook | None
     camera: str
     thumbnails: bool = False
-    announces_all: bool = False
+    announce_all: bool = False
     discovery: str = DISCOVERY_PREFIX
 
 
@@ -62,7 +62,7 @@ def plan_publishing(
     camera: str | None = None,
     password: str | None = None,
     thumbnails: bool = False,
-    announces_all: bool = False,
+    announce_all: bool = False,
     discovery: str = DISCOVERY_PREFIX,
 ) -> PublishPlan:
     """Return the configuration of publishing for addresses as typed.
@@ -76,7 +76,7 @@ def plan_publishing(
         Addresses for `parse_broker` and `parse_webhook`, or None.
     label
         Name of the source in messages; the default name of the camera.
-    camera, thumbnails, announces_all, discovery
+    camera, thumbnails, announce_all, discovery
         See `PublishPlan`.
     password
         Password of the broker if the address has a user without one.
@@ -88,7 +88,7 @@ def plan_publishing(
     broker = None if mqtt is None else parse_broker(mqtt, password)
     webhook = None if webhook_address is None else parse_webhook(webhook_address)
     topics = topic_prefix(discovery, "the discovery prefix")
-    return PublishPlan(broker, webhook, camera, thumbnails, announces_all, topics)
+    return PublishPlan(broker, webhook, camera, thumbnails, announce_all, topics)
 
 
 class Publishing:
@@ -116,7 +116,7 @@ class Publishing:
                 plan.camera,
                 self._changed_names() or (),
                 on_status,
-                announces_all=plan.announces_all,
+                announce_all=plan.announce_all,
                 discovery=plan.discovery,
             )
         if plan.webhook is not None:

@@ -64,7 +64,7 @@ class VideoScanReport:
     """The result of a scan for videos."""
 
     unchanged: int  # number of readable videos that were known and have not changed
-    looked_at: int  # number of analyzed videos
+    analyzed: int  # number of analyzed videos
     known_by_content: int  # number of new or changed files with a known video: moved, renamed or copied
     gone: int  # number of known videos that are missing
     unreadable: dict[str, str] = field(default_factory=dict)  # errors of unreadable files, by path
@@ -113,12 +113,12 @@ def scan_videos(
         plan = plan_video_scan(scan_file, named_paths(places), within)
         progress.report(plan)
         progress.begin("Looking through videos", sum(max(state.size, 0) for _, state in plan.todo))
-        looked_at = known_by_content = 0
+        analyzed = known_by_content = 0
         frames = VideoPlan(rate=RATE, thumbnails=True, whole_frames=True, workers=workers)
         scanner = _VideoScanner(engine, scan_file.videos, frames, within, progress)
         for path, state in plan.todo:
             video = scanner.scan(path, state)
-            looked_at += video is not None and video.error is None
+            analyzed += video is not None and video.error is None
             known_by_content += video is None
         gone = scan_file.videos.forget(plan.gone)
         album.note_written(PlaceKind.SCAN, album.path)
@@ -127,7 +127,7 @@ def scan_videos(
             for place in outermost(named_paths(places))
             for path, reason in scan_file.videos.unreadable(place).items()
         }
-        return VideoScanReport(plan.unchanged, looked_at, known_by_content, gone, unreadable)
+        return VideoScanReport(plan.unchanged, analyzed, known_by_content, gone, unreadable)
 
 
 def plan_video_scan(scan_file: ScanFile, places: Iterable[Path], within: NamedFolders | None = None) -> VideoScanPlan:

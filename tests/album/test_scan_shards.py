@@ -114,7 +114,7 @@ def test_a_scan_of_the_folder_continues_the_merged_scan(
     with bank.album(tmp_path / "family.scan") as album:
         album.merge(scans[1:])
         report = album.scan(photo_folder)
-    assert (report.looked_at, report.gone, len(report.unreadable)) == (0, 0, 1)
+    assert (report.analyzed, report.gone, len(report.unreadable)) == (0, 0, 1)
     assert report.unchanged > 5
 
 
@@ -185,5 +185,5 @@ def test_a_folder_mounted_under_another_path_is_merged(
             album.merge(scan, moved=(photo_folder, mounted))
         assert album.count() == sum(1 for path in mounted.rglob("*.jpg")) - 1
         report = album.scan(mounted)
-    assert (report.looked_at, report.known_by_content, report.gone) == (0, 0, 0)
+    assert (report.analyzed, report.known_by_content, report.gone) == (0, 0, 0)
     assert os.fspath(mounted / "torn.jpg") in report.unreadable

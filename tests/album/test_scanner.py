@@ -50,11 +50,11 @@ def photo_names(scan_file: ScanFile) -> list[str]:
 
 def test_every_photo_is_analyzed_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     report, results = scan_paths(engine, scan_file, folder)
-    assert (report.looked_at, report.unchanged, report.gone) == (3, 0, 0)
+    assert (report.analyzed, report.unchanged, report.gone) == (3, 0, 0)
     assert {Path(file.path).name for file in results} == {"obama.jpg", "biden.jpg", "collins.jpg"}
     assert all(len(photo.faces) == 1 for photo in scan_file.photos())
     report, results = scan_paths(engine, scan_file, folder)
-    assert (report.looked_at, report.unchanged, results) == (0, 3, [])
+    assert (report.analyzed, report.unchanged, results) == (0, 3, [])
 
 
 def test_no_network_is_loaded_without_new_photos(folder: Path, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_no_network_is_loaded_without_new_photos(folder: Path, tmp_path: Path) -
         "import sys; from pathlib import Path\n"
         "from facebank import FaceBank; from facebank.album.album import Album\n"
         "with FaceBank.open(sys.argv[1]) as bank, Album(bank) as album:\n"
-        "    print(album.scan([Path(sys.argv[2])]).looked_at, 'onnxruntime' in sys.modules)\n"
+        "    print(album.scan([Path(sys.argv[2])]).analyzed, 'onnxruntime' in sys.modules)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "family.facebank"), str(folder)]
     printed = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
@@ -114,7 +114,7 @@ def test_only_the_photos_of_a_shard_are_analyzed(engine: Engine, scan_file: Scan
 def test_a_shard_without_photos_is_not_an_error(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     empty = next(number for number in range(1, 100) if number not in shards_of(folder, 99).values())
     report = scan(engine, scan_file, plan_scan(scan_file, [folder], shard=Shard(empty, 99)))
-    assert (report.looked_at, report.unchanged) == (0, 0)
+    assert (report.analyzed, report.unchanged) == (0, 0)
     (folder.parent / "none").mkdir()
     with pytest.raises(PhotoNotFoundError, match="no photos there"):
         plan_scan(scan_file, [folder.parent / "none"], shard=Shard(1, 2))
@@ -134,7 +134,7 @@ def test_moved_renamed_and_copied_photos_are_known(engine: Engine, scan_file: Sc
     (folder / "obama.jpg").rename(folder / "space" / "president.jpg")
     shutil.copy(folder / "biden.jpg", folder / "copy of biden.jpg")
     report, results = scan_paths(engine, scan_file, folder)
-    assert (report.looked_at, report.known_by_content, report.gone) == (0, 2, 0)
+    assert (report.analyzed, report.known_by_content, report.gone) == (0, 2, 0)
     assert all(file.photo is None for file in results)
     assert photo_names(scan_file) == ["biden.jpg", "copy of biden.jpg", "collins.jpg", "president.jpg"]
     assert scan_file.count().photos == 3
@@ -144,7 +144,7 @@ def test_copies_in_one_scan_are_analyzed_once(engine: Engine, scan_file: ScanFil
     for number in range(20):
         shutil.copy(folder / "biden.jpg", folder / f"copy {number}.jpg")
     report, _ = scan_paths(engine, scan_file, folder)
-    assert (report.looked_at, report.known_by_content) == (3, 20)
+    assert (report.analyzed, report.known_by_content) == (3, 20)
     assert scan_file.count().files == 23
 
 
@@ -155,7 +155,7 @@ def test_a_photo_with_other_metadata_is_not_analyzed_again(engine: Engine, scan_
     exif[0x0132] = "2019:08:07 10:11:12"
     (folder / "biden.jpg").write_bytes(insert_exif((folder / "biden.jpg").read_bytes(), exif))
     report, _ = scan_paths(engine, scan_file, folder)
-    assert (report.looked_at, report.known_by_content) == (0, 1)
+    assert (report.analyzed, report.known_by_content) == (0, 1)
     after = {Path(photo.path).name: photo for photo in scan_file.photos()}
     biden = after["biden.jpg"]
     assert biden.content_hash == sha256((folder / "biden.jpg").read_bytes()).hexdigest()
@@ -169,7 +169,7 @@ def test_a_changed_photo_is_analyzed_again(engine: Engine, scan_file: ScanFile, 
     shutil.copy(folder / "space" / "collins.jpg", folder / "obama.jpg")
     Image.open(folder / "biden.jpg").save(folder / "biden.jpg", quality=80)
     report, _ = scan_paths(engine, scan_file, folder)
-    assert (report.looked_at, report.known_by_content, report.unchanged) == (1, 1, 1)
+    assert (report.analyzed, report.known_by_content, report.unchanged) == (1, 1, 1)
     assert scan_file.count().photos == 2
 
 
@@ -203,7 +203,7 @@ def test_photos_of_a_missing_disk_are_kept(engine: Engine, scan_file: ScanFile, 
     scan(engine, scan_file, plan)
     assert scan_file.count().files == 3
     report, _ = scan_paths(engine, scan_file, elsewhere)
-    assert (report.looked_at, report.known_by_content) == (0, 3)
+    assert (report.analyzed, report.known_by_content) == (0, 3)
 
 
 def test_broken_files_are_listed_and_retried_after_a_change(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
@@ -218,7 +218,7 @@ def test_broken_files_are_listed_and_retried_after_a_change(engine: Engine, scan
     (folder / "biden.jpg").write_bytes(data)
     (folder / "copy.jpg").unlink()
     report, _ = scan_paths(engine, scan_file, folder)
-    assert (report.looked_at, report.unreadable) == (1, {})
+    assert (report.analyzed, report.unreadable) == (1, {})
 
 
 def test_a_copy_reported_after_its_broken_photo_is_read(
@@ -256,7 +256,7 @@ def test_an_interrupted_scan_can_be_continued(
         scan(engine, scan_file, plan_scan(scan_file, [folder]), progress=InterruptingRecorder())
     assert scan_file.count().files == 1
     report, _ = scan_paths(engine, scan_file, folder)
-    assert (report.looked_at, report.unchanged) == (2, 1)
+    assert (report.analyzed, report.unchanged) == (2, 1)
 
 
 def test_a_file_that_changes_while_it_is_read_is_analyzed_again(
@@ -271,20 +271,20 @@ def test_a_file_that_changes_while_it_is_read_is_analyzed_again(
     assert file.state == UNSETTLED
     scan_file.keep([file])
     report, _ = scan_paths(engine, scan_file, folder / "biden.jpg")
-    assert (report.looked_at, report.unreadable) == (1, {})
+    assert (report.analyzed, report.unreadable) == (1, {})
 
 
 def test_a_scan_of_circular_links_terminates(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     (folder / "space" / "up").symlink_to(folder, target_is_directory=True)
     (folder / "round.jpg").symlink_to(folder / "round.jpg")
     report, _ = scan_paths(engine, scan_file, folder)
-    assert report.looked_at == 3
+    assert report.analyzed == 3
     assert [Path(path).name for path in report.unreadable] == ["round.jpg"]
 
 
 def test_a_folder_inside_another_is_not_scanned_twice(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     report, _ = scan_paths(engine, scan_file, folder, folder / "space", folder / "obama.jpg")
-    assert report.looked_at == 3
+    assert report.analyzed == 3
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows' names are Unicode")
@@ -292,7 +292,7 @@ def test_photos_with_paths_that_are_not_utf_8_are_scanned(engine: Engine, scan_f
     byte_path = Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.jpg"))
     (folder / "obama.jpg").rename(byte_path)
     report, _ = scan_paths(engine, scan_file, folder)
-    assert report.looked_at == 3
+    assert report.analyzed == 3
     assert str(byte_path) in {photo.path for photo in scan_file.photos()}
 
 
@@ -332,7 +332,7 @@ def test_a_folder_that_becomes_a_link_while_it_is_scanned_is_not_read(
     (folder / "space").rename(tmp_path / "outside")  # the same file, with unchanged size and time
     (folder / "space").symlink_to(tmp_path / "outside")
     report = scan(engine, scan_file, plan, within=within)
-    assert report.looked_at == 2
+    assert report.analyzed == 2
     ((path, message),) = report.unreadable.items()
     assert path == str(folder / "space" / "collins.jpg")
     assert "leads out of the named folders" in message

@@ -52,7 +52,7 @@ def test_a_bucket_of_google_cloud_storage_is_scanned(engine: Engine, emulator_ur
     put(emulator_url, "other.jpg", b"not scanned")
     with ScanFile.open(tmp_path / "gs.scan", engine.identity, create=True) as scan_file:
         report = scan(engine, scan_file, plan_scan(scan_file, [PLACE]))
-        assert (report.looked_at, report.known_by_content) == (len(paths), len(odd_names))
+        assert (report.analyzed, report.known_by_content) == (len(paths), len(odd_names))
         assert report.unreadable.keys() == {f"{PLACE}/bad.jpg"}
         assert {photo.path for photo in scan_file.photos()} == {
             f"{PLACE}/{name}" for name in (*(path.name for path in paths), *odd_names)

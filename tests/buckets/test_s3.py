@@ -30,8 +30,8 @@ def test_a_scan_equals_that_of_the_same_photos_in_a_folder(
     report = scan_all(engine, scan_file)
     with ScanFile.open(tmp_path / "folder.scan", engine.identity, create=True) as other:
         local = scan_all(engine, other, folder)
-        assert (report.looked_at, report.known_by_content) == (PHOTO_COUNT, 2)
-        assert (local.looked_at, local.known_by_content) == (PHOTO_COUNT, 2)
+        assert (report.analyzed, report.known_by_content) == (PHOTO_COUNT, 2)
+        assert (local.analyzed, local.known_by_content) == (PHOTO_COUNT, 2)
         assert report.skipped == local.skipped
         assert content_hashes(scan_file, PLACE) == content_hashes(other, str(folder))
         reasons = {
@@ -67,7 +67,7 @@ def test_a_second_scan_lists_the_bucket_and_reads_nothing(
     scan_all(engine, scan_file)
     s3.clear()
     report = scan_all(engine, scan_file)
-    assert (report.looked_at, report.unchanged, report.gone, len(report.unreadable)) == (0, PHOTO_COUNT + 2, 0, 1)
+    assert (report.analyzed, report.unchanged, report.gone, len(report.unreadable)) == (0, PHOTO_COUNT + 2, 0, 1)
     assert [(request.method, request.key) for request in s3.requests] == [("GET", "")]
 
 
@@ -112,9 +112,9 @@ def test_a_named_object_is_scanned_regardless_of_its_suffix(
     bucket.put("a/picture", COLLINS.read_bytes())
     bucket.put("a/other.jpg", BIDEN.read_bytes())
     report = scan_all(engine, scan_file, f"s3://{BUCKET}/a/picture")
-    assert (report.looked_at, s3.read_keys) == (1, ["a/picture"])
+    assert (report.analyzed, s3.read_keys) == (1, ["a/picture"])
     report = scan_all(engine, scan_file, f"s3://{BUCKET}")  # lists the object, but not as a photo
-    assert (report.looked_at, report.gone) == (1, 0)
+    assert (report.analyzed, report.gone) == (1, 0)
     bucket.remove("a/picture")
     assert scan_all(engine, scan_file, f"s3://{BUCKET}").gone == 1
 
@@ -149,7 +149,7 @@ def test_hostile_names_are_scanned_or_hidden_without_effects(
     bucket.put("photos/bad\x0b.jpg", b"no photo")
     report = scan_all(engine, scan_file)
     assert content_hashes(scan_file, PLACE).keys() == {*HOSTILE_NAMES, "version?versionId=3.jpg", "bad\x0b.jpg"}
-    assert report.looked_at + report.known_by_content == len(HOSTILE_NAMES)
+    assert report.analyzed + report.known_by_content == len(HOSTILE_NAMES)
     assert s3.read_keys == sorted(f"photos/{name}" for name in (*HOSTILE_NAMES, "bad\x0b.jpg"))
     assert all(message.isprintable() for message in report.unreadable.values())
     assert "'?versionId=' in its name" in report.unreadable[f"{PLACE}/version?versionId=3.jpg"]

@@ -104,9 +104,9 @@ def test_an_unreadable_object_is_listed_and_retried(
         else "the service fails (InternalError)"
     )
     assert report.unreadable[f"{PLACE}/00002.jpg"].startswith(f"{PLACE}/00002.jpg cannot be read: {message}")
-    assert report.looked_at == PHOTO_COUNT - 1
+    assert report.analyzed == PHOTO_COUNT - 1
     s3.clear()
-    assert scan_all(engine, scan_file).looked_at == 1
+    assert scan_all(engine, scan_file).analyzed == 1
 
 
 POLICY = """{"Version": "2012-10-17", "Statement": [

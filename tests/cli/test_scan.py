@@ -115,10 +115,10 @@ def test_a_killed_scan_continues(
         process.kill()
         process.wait()
     first = run("scan", album).out.splitlines()[0]
-    looked_at, unchanged = (int(part.split()[0]) for part in first.split(", "))
-    assert looked_at + unchanged == 155
+    analyzed, unchanged = (int(part.split()[0]) for part in first.split(", "))
+    assert analyzed + unchanged == 155
     assert unchanged >= 16
-    assert looked_at > 0
+    assert analyzed > 0
     assert not gallery.with_name("test.scan.lock").exists()
 
 

@@ -213,7 +213,7 @@ def test_a_forgotten_person_is_removed_from_the_broker(two_people: Path, tmp_pat
     address = f"mqtt://127.0.0.1:{broker.port}"
     try:
         with Subscriber(broker) as subscriber, FaceBank.open(two_people) as bank:
-            plan = plan_publishing(address, None, "door", announces_all=True)
+            plan = plan_publishing(address, None, "door", announce_all=True)
             with Publishing(plan, lambda: bank.gallery, print) as publishing:
                 subscriber.wait(lambda: len(subscriber.topics("/person/")) == 2)
                 bank.forget("Eileen Collins")

@@ -33,7 +33,7 @@ def scanned_clip(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     with FaceBank.open(folder / "family.facebank", device="cpu", threads=1) as bank, bank.album() as album:
         bank.enroll(MIRANDA, shared / "data" / "photos" / "probe" / "lin-manuel-miranda.png")
         report = scan_videos(bank, album, folder / "album")
-        assert (report.looked_at, report.unreadable) == (1, {})
+        assert (report.analyzed, report.unreadable) == (1, {})
         assert scan_videos(bank, album, folder / "album").unchanged == 1
     return folder
 
@@ -47,7 +47,7 @@ def album(scanned_clip: Path, gallery: Path, tmp_path: Path) -> Path:
     shutil.copy(scanned_clip / "family.scan", gallery.with_suffix(".scan"))
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as opened_album:
         report = scan_videos(bank, opened_album, folder)
-        assert (report.known_by_content, report.looked_at) == (1, 0)
+        assert (report.known_by_content, report.analyzed) == (1, 0)
         opened_album.forget(scanned_clip / "album")
     return folder
 

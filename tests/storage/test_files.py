@@ -79,7 +79,7 @@ def test_a_failed_write_keeps_the_previous_file(tmp_path: Path) -> None:
 
 
 def test_a_file_created_meanwhile_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError), new_file(tmp_path / "target", replaces=False) as part:  # noqa: PT012
+    with pytest.raises(FileExistsError), new_file(tmp_path / "target", replace=False) as part:  # noqa: PT012
         part.stream.write(b"mine")
         (tmp_path / "target").write_bytes(b"theirs")
     assert names_in(tmp_path) == ["target"]
@@ -87,7 +87,7 @@ def test_a_file_created_meanwhile_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_new_file_is_written_completely(tmp_path: Path) -> None:
-    write_file(tmp_path / "target", b"mine", replaces=False)
+    write_file(tmp_path / "target", b"mine", replace=False)
     assert names_in(tmp_path) == ["target"]
     assert (tmp_path / "target").read_bytes() == b"mine"
 

@@ -52,11 +52,11 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 def make_publisher(
-    broker: Broker, names: list[str], notices: list[str] | None = None, *, announces_all: bool = False
+    broker: Broker, names: list[str], notices: list[str] | None = None, *, announce_all: bool = False
 ) -> HomePublisher:
     address = parse_broker(f"mqtt://127.0.0.1:{broker.port}/home")
     notices = [] if notices is None else notices
-    return HomePublisher(address, "door", names, notices.append, timeouts=SHORT_TIMEOUTS, announces_all=announces_all)
+    return HomePublisher(address, "door", names, notices.append, timeouts=SHORT_TIMEOUTS, announce_all=announce_all)
 
 
 def test_states_events_and_the_device_are_published(broker: Broker) -> None:
@@ -281,7 +281,7 @@ def test_an_invalid_last_seen_message_is_ignored(tmp_path: Path, payload: bytes)
 
 
 def test_people_forgotten_during_a_watch_are_removed(broker: Broker) -> None:
-    publisher = make_publisher(broker, ["Ada", "Grace"], announces_all=True)
+    publisher = make_publisher(broker, ["Ada", "Grace"], announce_all=True)
     publisher.start()
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: len(subscriber.topics("/person/")) == 2)
@@ -296,7 +296,7 @@ def test_people_forgotten_during_a_watch_are_removed(broker: Broker) -> None:
 
 
 def test_odd_names_are_safe_in_topics_and_messages(broker: Broker) -> None:
-    publisher = make_publisher(broker, ODD_NAMES, announces_all=True)
+    publisher = make_publisher(broker, ODD_NAMES, announce_all=True)
     publisher.start()
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: subscriber.state.get("home/door/availability") == b"online")

@@ -44,7 +44,7 @@ def scanned_folder(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPa
     (folder / "clip.mp4").write_bytes(cut_to_three_shots(clip_path(shared).read_bytes()))
     with bank.album(folder.with_suffix(".scan")) as album:
         report = scan_videos(bank, album, folder)
-    assert (report.looked_at, report.known_by_content, report.gone, report.unreadable) == (1, 0, 0, {})
+    assert (report.analyzed, report.known_by_content, report.gone, report.unreadable) == (1, 0, 0, {})
     return folder
 
 
@@ -176,7 +176,7 @@ def test_unreadable_videos_are_retried_with_another_decoder_only(
     recorder = Recorder()
     with bank.album(video_folder.with_suffix(".scan")) as album:
         report = scan_videos(bank, album, video_folder, progress=recorder)
-        assert (report.looked_at, report.known_by_content) == (0, 1)
+        assert (report.analyzed, report.known_by_content) == (0, 1)
         assert list(report.unreadable) == [str(video_folder / "torn.mp4")]
         assert "no readable frame" in report.unreadable[str(video_folder / "torn.mp4")]
         plan = recorder.results[0]
@@ -220,7 +220,7 @@ def test_a_file_replaced_by_a_link_is_not_followed(bank: FaceBank, video_folder:
     with bank.album(video_folder.with_suffix(".scan")) as album:
         progress = SwappingProgress(video_folder / "clip.mp4", outside)
         report = scan_videos(bank, album, video_folder, within=NamedFolders([video_folder]), progress=progress)
-        assert (report.looked_at, report.known_by_content) == (0, 0)
+        assert (report.analyzed, report.known_by_content) == (0, 0)
         assert "leads out of the named folders" in report.unreadable[str(video_folder / "clip.mp4")]
         assert list(album.scan_file.videos.each([str(video_folder)])) == []
 

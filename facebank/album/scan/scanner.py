@@ -57,7 +57,7 @@ class ScanReport:
     """The result of a scan."""
 
     unchanged: int  # number of readable files that were known and have not changed
-    looked_at: int  # number of photos that were analyzed
+    analyzed: int  # number of photos that were analyzed
     # number of new or changed files with a known photo: moved, renamed, copied or with other metadata
     known_by_content: int
     gone: int  # number of known photos without a remaining file
@@ -94,7 +94,7 @@ def scan(
     progress
         Receives each `ScannedFile` once its result is stored.
     """
-    looked_at = known = 0
+    analyzed = known = 0
     scanned: Iterator[ScannedFile] = iter(())
     if backend is not None:
         if plan.todo:
@@ -107,7 +107,7 @@ def scan(
     while batch := list(islice(scanned, _BATCH_SIZE)):
         scan_file.keep(batch)
         for file in batch:
-            looked_at += file.photo is not None
+            analyzed += file.photo is not None
             known += file.photo is None and file.error is None
             progress.report(file)
             progress.advance()
@@ -121,7 +121,7 @@ def scan(
         for path, reason in scan_file.unreadable(place).items()
         if is_in_shard(path, place, plan.shard, is_readable=False)
     }
-    return ScanReport(plan.unchanged, looked_at, known, gone, unreadable, plan.skipped)
+    return ScanReport(plan.unchanged, analyzed, known, gone, unreadable, plan.skipped)
 
 
 class PhotoScanner:

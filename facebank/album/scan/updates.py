@@ -65,7 +65,7 @@ def scan_places(
                     backend=backend,
                     progress=progress,
                 )
-                if report.looked_at or report.gone or not has_cached_people(bank):
+                if report.analyzed or report.gone or not has_cached_people(bank):
                     cache_people(bank, path, scan_file)
                 bank.note_written(PlaceKind.SCAN, path)
                 return report
