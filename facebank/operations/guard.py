@@ -145,12 +145,12 @@ class EnrolledFaces:
 
     def other_people(self, person_ids: Collection[int]) -> OtherPeople:
         """Return all people except those with the given ids."""
-        further = {
+        extra = {
             person_id: embeddings
             for person_id, embeddings in self._enrolled.items()
             if person_id not in person_ids and len(embeddings)
         }
-        return OtherPeople(self._index.people, {*person_ids, *self._enrolled}, further)
+        return OtherPeople(self._index.people, {*person_ids, *self._enrolled}, extra)
 
     def has(self, embedding: FloatArray, ignored_ids: Collection[int]) -> bool:
         """Return whether this very face is a sample of a person whose id is not in `ignored_ids`."""
