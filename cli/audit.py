@@ -69,12 +69,12 @@ def audit(
 
 
 def _print(report: GalleryAudit) -> None:
-    if not report.people:
+    if not report.person_count:
         write_line("nobody is enrolled yet: start with 'facebank enroll'")
         return
     if not report.findings:
-        people = pluralize(report.people, "person", "people")
-        write_line(f"no findings for {pluralize(report.samples, 'sample')} of {people}")
+        people = pluralize(report.person_count, "person", "people")
+        write_line(f"no findings for {pluralize(report.sample_count, 'sample')} of {people}")
         return
     if sys.stdout.isatty():
         _print_blocks(report.findings)

@@ -31,9 +31,9 @@ def export(
     with global_options(ctx).open_gallery() as gallery:
         report = export_gallery(gallery, folder, person or None, thumbnails=thumbnails)
     if as_json:
-        write_json({"folder": str(report.folder), "people": report.people, "samples": report.samples})
+        write_json({"folder": str(report.folder), "people": report.person_count, "samples": report.sample_count})
     else:
-        counts = f"{pluralize(report.people, 'person', 'people')} with {pluralize(report.samples, 'sample')}"
+        counts = f"{pluralize(report.person_count, 'person', 'people')} with {pluralize(report.sample_count, 'sample')}"
         write_line(f"{counts} written to {report.folder}")
     return 0
 
@@ -61,8 +61,8 @@ def import_people(
     if as_json:
         write_json(
             {
-                "people": report.people,
-                "samples": report.samples,
+                "people": report.person_count,
+                "samples": report.sample_count,
                 "duplicates": report.duplicates,
                 "duplicates_elsewhere": report.duplicates_elsewhere,
                 "refused": [
@@ -73,7 +73,7 @@ def import_people(
         )
     else:
         write_line(
-            f"{pluralize(report.samples, 'sample')} and {pluralize(report.people, 'new person', 'new people')} "
+            f"{pluralize(report.sample_count, 'sample')} and {pluralize(report.person_count, 'new person', 'new people')} "
             f"imported, {report.duplicates} already enrolled ({report.duplicates_elsewhere} under another name)"
         )
     return SOME_FAILED if report.refused else 0

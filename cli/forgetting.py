@@ -49,7 +49,7 @@ def forget(
     if as_json:
         write_json(forgotten_record(person, copies, forgotten))
     else:
-        write_line(f"{person.name} is forgotten, with {pluralize(forgotten.samples, 'sample')}")
+        write_line(f"{person.name} is forgotten, with {pluralize(forgotten.sample_count, 'sample')}")
     if copies.files_with_name:
         say(
             f"facebank wrote the name into {pluralize(len(copies.files_with_name), 'file')} that still have it: "

@@ -154,7 +154,7 @@ def show(
         write_table(("sample", "photo", "quality", "mask", "taken", "enrolled"), rows)
         _write_facts(person)
         for other in merged:
-            count = pluralize(other.samples, "sample")
+            count = pluralize(other.sample_count, "sample")
             write_line(
                 f"{other.name} was joined on {_day(other.merged_at)}, with {count}: 'facebank people unmerge' undoes "
                 "the last join"

@@ -837,7 +837,7 @@ class FaceBank:
         Examples
         --------
         >>> for finding in bank.audit().findings:
-        ...     print(finding.kind, finding.people)
+        ...     print(finding.kind, finding.names)
         few_samples ('Joe',)
         """
         from facebank.recognition.audit import audit_gallery
@@ -873,7 +873,7 @@ class FaceBank:
 
         Examples
         --------
-        >>> bank.forget("Joe").samples
+        >>> bank.forget("Joe").sample_count
         1
         >>> [person.name for person in bank.people()]
         ['Barack']
@@ -901,7 +901,7 @@ class FaceBank:
 
         Examples
         --------
-        >>> bank.export("family").people
+        >>> bank.export("family").person_count
         2
         """
         from facebank.gallery import export_gallery

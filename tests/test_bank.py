@@ -316,7 +316,7 @@ def flipped_export(two_people: FaceBank, flipped_pack: Path, tmp_path: Path) -> 
 
 def test_importing_creates_a_gallery_with_the_pack_of_the_export(flipped_export: Path, tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu") as bank:
-        assert bank.import_people(flipped_export).samples == 2
+        assert bank.import_people(flipped_export).sample_count == 2
     with Gallery.open(tmp_path / "new.facebank") as gallery:
         assert gallery.pack.name == "flipped"
 
@@ -350,7 +350,7 @@ def test_re_embedding_drops_samples_of_missing_photos_on_request_only(bank: Face
 def test_exported_people_are_imported(two_people: FaceBank, tmp_path: Path) -> None:
     export_gallery(two_people.gallery, tmp_path / "export")
     with FaceBank.open(tmp_path / "new" / "other.facebank", device="cpu") as other:
-        assert other.import_people(tmp_path / "export").samples == 2
+        assert other.import_people(tmp_path / "export").sample_count == 2
         assert list_names(other, SPEECH) == ["Barack Obama"]
 
 

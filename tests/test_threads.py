@@ -102,7 +102,7 @@ def change_and_query(bank: FaceBank, name: str, paths: list[Path], guest_path: P
         str(denial.reason),
         [face.embedding.tobytes() for face in photo.faces],
         {name, f"guest of {name}"} <= listed,
-        forgotten.samples,
+        forgotten.sample_count,
     )
 
 

@@ -699,7 +699,7 @@ class Album:
         Examples
         --------
         >>> album = bank.album()
-        >>> bank.forget("Barack").samples
+        >>> bank.forget("Barack").sample_count
         2
         >>> report = album.scan(["barack1.jpg", "barack2.jpg"])
         >>> grouped = album.cluster()

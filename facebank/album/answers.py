@@ -247,7 +247,7 @@ def take_back(bank: GalleryAccess, answer: Answer, album: Album) -> bool:
         for current_id in _current_ids(gallery, sample_id, key, names.get(answer.person_id or 0))
     ]
     with suppress(UsageError):  # another process has removed them
-        is_changed |= gallery.remove_samples(added).samples > 0
+        is_changed |= gallery.remove_samples(added).sample_count > 0
     is_changed |= _forget_strangers(gallery, answer.strangers)
     for person_id, key in answer.denials:
         with suppress(PersonNotFoundError):

@@ -155,8 +155,8 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Installatio
     if not health.exists:
         return (InstallationFinding("Gallery", f"{label}: does not exist yet; created by the first enrollment"),)
     findings = [_gallery_problem(label, problem) for problem in health.problems]
-    if health.people is not None and health.samples is not None:
-        counts = f"{pluralize(health.people, 'person', 'people')}, {pluralize(health.samples, 'sample')}"
+    if health.person_count is not None and health.sample_count is not None:
+        counts = f"{pluralize(health.person_count, 'person', 'people')}, {pluralize(health.sample_count, 'sample')}"
         findings.append(InstallationFinding("Gallery", f"{label}: {counts}, {health.journal_mode} journal"))
         findings.append(_gallery_pack_finding(path, health.pack_name, health.pack_digest, pack))
         findings += _album_findings(path)

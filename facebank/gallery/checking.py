@@ -228,8 +228,8 @@ class GalleryHealth:
     schema_version: int | None = None  # None if the file is missing or cannot be read, as for all values below
     pack_name: str | None = None
     pack_digest: str | None = None  # as in `PackIdentity`
-    people: int | None = None  # number of people
-    samples: int | None = None  # number of samples
+    person_count: int | None = None
+    sample_count: int | None = None
     journal_mode: str | None = None  # SQLite's journal mode, such as ``wal``
     problems: tuple[str, ...] = ()  # a sentence for each problem; empty for a healthy or missing gallery
 
@@ -261,8 +261,8 @@ def _read_health(path: Path, connection: sqlite3.Connection) -> GalleryHealth:
         schema_version=schema_version(connection),
         pack_name=bound.pack.name,
         pack_digest=bound.pack.digest,
-        people=len(people.names(connection)),
-        samples=len(samples.sample_ids(connection)),
+        person_count=len(people.names(connection)),
+        sample_count=len(samples.sample_ids(connection)),
         journal_mode=str(journal_mode),
         problems=(*_damage(connection), *_exposure(path), *_traces(connection)),
     )

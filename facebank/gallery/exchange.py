@@ -80,16 +80,16 @@ class ExportReport:
     """The result of an export."""
 
     folder: Path
-    people: int
-    samples: int
+    person_count: int
+    sample_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
     """The result of an import."""
 
-    people: int  # number of new people
-    samples: int  # number of added samples
+    person_count: int  # new people
+    sample_count: int  # added samples
     duplicates: int  # number of samples that were skipped because the face is already enrolled
     duplicates_elsewhere: int  # number of these whose face is enrolled under another name
     refused: tuple[RefusedSample, ...] = ()  # samples left out because they look like another person
@@ -209,8 +209,8 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
         if result.duplicate_of_person is not None
     ]
     return ImportReport(
-        people=len(({name_key(name) for name in samples} - before) & after),
-        samples=manifest.samples - len(duplicates) - len(refused),
+        person_count=len(({name_key(name) for name in samples} - before) & after),
+        sample_count=manifest.samples - len(duplicates) - len(refused),
         duplicates=len(duplicates),
         duplicates_elsewhere=sum(name_key(name) != name_key(owner) for name, owner in duplicates),
         refused=refused,

@@ -813,7 +813,7 @@ class Gallery:
         wiping = self._file.wipe()
         self._file.keep_reserve()
         return ForgetReport(
-            removed.samples,
+            removed.sample_count,
             busy_readers=wiping is Wiping.BUSY,
             full_disk=wiping is Wiping.NO_ROOM,
             wiped=tuple(dict.fromkeys(removed.wiped)),

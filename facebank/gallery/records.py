@@ -116,7 +116,7 @@ class MergedPerson:
     """A person who was merged into another and can be separated again."""
 
     name: str
-    samples: int  # number of merged samples that still exist
+    sample_count: int  # merged samples that still exist
     merged_at: datetime
 
 
@@ -133,7 +133,7 @@ class EnrolledSample:
 class ForgetReport:
     """The result of a permanent removal."""
 
-    samples: int  # number of removed samples
+    sample_count: int  # removed samples
     # whether another process prevented the wiping of old bytes; they are wiped when the gallery is next opened for
     # writing while nothing else uses it
     busy_readers: bool

@@ -28,7 +28,7 @@ _TABLES_OF_PERSON = ("samples", "denials")
 class RemovalResult(NamedTuple):
     """The result of a removal."""
 
-    samples: int  # number of removed samples
+    sample_count: int  # removed samples
     wiped: tuple[Path, ...] = ()  # derived files that were removed to free space
 
 

@@ -43,7 +43,7 @@ class FindingKind(StrEnum):
 
     SHARED_PHOTO = "shared_photo"
     TWO_PEOPLE = "two_people"
-    MISLABELED = "mislabelled"
+    MISLABELED = "mislabelled"  # spelled as in the JSON output, whose codes do not change
     CONFUSABLE = "confusable"
     DISAGREEING = "disagreeing"
     REPEATED = "repeated"
@@ -57,12 +57,12 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem."""
+    """A problem of one or two people or of samples, with commands that can solve it."""
 
     kind: FindingKind
-    # names; for `FindingKind.MISLABELED` the owner, then the person nearer to the sample
-    people: tuple[str, ...]
-    samples: tuple[int, ...]  # ids of the samples concerned; empty for a finding about whole people
+    # of people; for `FindingKind.MISLABELED` the sample's person, then the person nearer to the sample
+    names: tuple[str, ...]
+    sample_ids: tuple[int, ...]  # of the samples concerned; empty for a finding about whole people
     # severity: a confusable pair's expected error, 0..0.5, otherwise a similarity, -1..1; None without a measure
     value: float | None
     message: str  # one sentence
@@ -76,19 +76,24 @@ class AuditedSamples:
     Raises
     ------
     UsageError
-        The numbers of samples differ, or a person has no name.
+        The lengths differ, or a person has no name.
     """
 
     enrolled: EnrolledSamples  # embeddings, person ids, qualities
     sample_ids: NDArray[np.int64]  # ``int64`` of shape ``(N,)``
-    faces: Sequence[FaceKey]  # each sample's face and photo
+    face_keys: Sequence[FaceKey]  # each sample's face and photo
     names: Mapping[int, str]  # all people's names by id, including people without samples
 
     def __post_init__(self) -> None:
-        if not len(self.sample_ids) == len(self.faces) == self.enrolled.count:
-            raise UsageError(f"Expected a number and a face for each of {self.enrolled.count} samples.")
-        if not set(self.enrolled.distinct_ids.tolist()) <= self.names.keys():
-            raise UsageError("There are samples of people without a name.")
+        count = self.enrolled.count
+        if not len(self.sample_ids) == len(self.face_keys) == count:
+            raise UsageError(
+                f"Expected {count} sample ids and face keys, one for each embedding, not {len(self.sample_ids)} and "
+                f"{len(self.face_keys)}."
+            )
+        unnamed = set(self.enrolled.distinct_ids.tolist()) - self.names.keys()
+        if unnamed:
+            raise UsageError(f"The person with the id {min(unnamed)} has samples but no name: add it to `names`.")
 
     def name(self, row: int) -> str:
         """Return the name of the person of a row."""
@@ -113,7 +118,7 @@ def audit_samples(
     samples
         All samples of a gallery.
     background, pair_model
-        Of the pack; None if missing.
+        The pack's background and pair model; None if it has none.
     max_pairs
         Largest number of pairs of confusable people; raises `UsageError` if negative.
     """
@@ -143,7 +148,12 @@ def audit_people_without_samples(names: Mapping[int, str]) -> list[Finding]:
     """Return the findings about people without a sample."""
     return [
         Finding(
-            FindingKind.NO_SAMPLES, (name,), (), None, f"{name} has no sample and is never recognized", (_enroll(name),)
+            FindingKind.NO_SAMPLES,
+            (name,),
+            (),
+            None,
+            f"{name} has no sample and is never recognized",
+            (_enroll_command(name),),
         )
         for _, name in _by_name(names)
     ]
@@ -156,7 +166,7 @@ def _shared_photo_findings(
     similarities: NDArray[np.float32],
     neighborhood: Neighborhood,
 ) -> Iterator[Finding]:
-    """Yield faces shared by two people: nearly equal embeddings, or the same place in the same photo."""
+    """Yield a finding for each face that two people share: nearly equal embeddings, or one place in one photo."""
     person_ids = samples.enrolled.person_ids
     similarity_of = {(int(a), int(b)): float(s) for a, b, s in zip(first_rows, second_rows, similarities, strict=True)}
     for a, b in _same_places(samples):
@@ -173,8 +183,8 @@ def _shared_photo_findings(
             similarity,
             f"{first} and {second} share a photo: samples {samples.sample_id(a)} and {samples.sample_id(b)}",
             (
-                _remove(samples.sample_id(wrong)),
-                _remove(samples.sample_id(right)),
+                _remove_command(samples.sample_id(wrong)),
+                _remove_command(samples.sample_id(right)),
                 shell_command("people", "merge", second, "--into", first),
             ),
         )
@@ -182,11 +192,11 @@ def _shared_photo_findings(
 
 def _same_places(samples: AuditedSamples) -> Iterator[tuple[int, int]]:
     photos: dict[str, list[int]] = {}
-    for row, face in enumerate(samples.faces):
-        for photo in {face.content_hash, face.picture_hash} - {None}:
+    for row, key in enumerate(samples.face_keys):
+        for photo in {key.content_hash, key.picture_hash} - {None}:
             photos.setdefault(str(photo), []).append(row)
     pairs = {(a, b) for rows in photos.values() for index, a in enumerate(rows) for b in rows[index + 1 :]}
-    yield from ((a, b) for a, b in sorted(pairs) if is_same_place(samples.faces[a], samples.faces[b]))
+    yield from ((a, b) for a, b in sorted(pairs) if is_same_place(samples.face_keys[a], samples.face_keys[b]))
 
 
 def _mislabeled_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
@@ -202,7 +212,7 @@ def _mislabeled_findings(samples: AuditedSamples, neighborhood: Neighborhood) ->
             float(other[row]),
             f"sample {sample_id} of {name} looks like {nearer} (similarity {other[row]:.2f}, to the "
             f"other samples of {name} {own[row]:.2f})",
-            (shell_command("people", "show", name), _remove(sample_id)),
+            (shell_command("people", "show", name), _remove_command(sample_id)),
         )
 
 
@@ -210,7 +220,7 @@ def _confusable_finding(samples: AuditedSamples, pair: ConfusablePair) -> Findin
     first, second = samples.names[pair.first], samples.names[pair.second]
     sample_ids = tuple(samples.sample_id(row) for row in pair.doubtful)
     names = [samples.names[person_id] for person_id in _people_to_enroll(samples, pair)]
-    advice = [*map(_enroll, names), *map(_remove, sample_ids)]
+    advice = [*map(_enroll_command, names), *map(_remove_command, sample_ids)]
     doubt = ""
     if pair.expected_error >= SAME_PERSON_ERROR:
         doubt = ", or are one person"
@@ -232,7 +242,7 @@ def _confusable_finding(samples: AuditedSamples, pair: ConfusablePair) -> Findin
 
 
 def _people_to_enroll(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
-    """Return the ids of the people whose further photos help most: the one with less than half as many, else both."""
+    """Return the ids of the people to enroll further: only the one with fewer than half as many samples, else both."""
     person_ids = samples.enrolled.person_ids
     counts = {person_id: int((person_ids == person_id).sum()) for person_id in (pair.first, pair.second)}
     fewest = min(counts.values())
@@ -240,76 +250,76 @@ def _people_to_enroll(samples: AuditedSamples, pair: ConfusablePair) -> list[int
 
 
 def _disagreement_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
-    """Yield samples unlike the person's others; once for a person with two, and not if one is mislabeled."""
+    """Yield a finding for each sample unlike the person's others; one for two samples, none beside a mislabeled one."""
     person_ids = samples.enrolled.person_ids
     reported = set(person_ids[neighborhood.mislabeled].tolist())
     counts = np.bincount(samples.enrolled.person_indices)[samples.enrolled.person_indices]
     rows = np.flatnonzero(neighborhood.disagreeing)
     for row in rows[np.argsort(neighborhood.own_similarity[rows], kind="stable")].tolist():
-        name, person, similarity = samples.name(row), int(person_ids[row]), float(neighborhood.own_similarity[row])
-        if person in reported and counts[row] == 2:
+        name, person_id, similarity = samples.name(row), int(person_ids[row]), float(neighborhood.own_similarity[row])
+        if person_id in reported and counts[row] == 2:
             continue
-        reported.add(person)
-        person_rows = np.flatnonzero(person_ids == person).tolist() if counts[row] == 2 else [row]
+        reported.add(person_id)
+        person_rows = np.flatnonzero(person_ids == person_id).tolist() if counts[row] == 2 else [row]
         sample_ids = tuple(samples.sample_id(person_row) for person_row in person_rows)
         if len(sample_ids) == 2:
             message = f"the two samples of {name} hardly look like the same person (similarity {similarity:.2f})"
         else:
             message = f"sample {sample_ids[0]} of {name} is unlike the others (similarity {similarity:.2f})"
         split = shell_command("people", "split", name, "--into") + f" NEW_NAME {sample_ids[-1]}"
-        commands = (shell_command("people", "show", name), split, *map(_remove, sample_ids))
+        commands = (shell_command("people", "show", name), split, *map(_remove_command, sample_ids))
         yield Finding(FindingKind.DISAGREEING, (name,), sample_ids, similarity, message, commands)
 
 
 def _repetition_findings(
     samples: AuditedSamples, first_rows: NDArray[np.int64], second_rows: NDArray[np.int64]
 ) -> Iterator[Finding]:
-    """Yield a person's repeated samples; the best of each group is kept."""
+    """Yield a finding for each person with repeated samples: all but the best of each group."""
     person_ids, qualities = samples.enrolled.person_ids, samples.enrolled.qualities
     repeats: dict[int, set[int]] = {}
     for a, b in zip(first_rows.tolist(), second_rows.tolist(), strict=True):
         if person_ids[a] == person_ids[b]:
             worse = b if qualities[a] >= qualities[b] else a
             repeats.setdefault(int(person_ids[a]), set()).add(worse)
-    for person, rows in sorted(repeats.items(), key=lambda entry: (-len(entry[1]), entry[0])):
-        name, sample_ids = samples.names[person], tuple(sorted(samples.sample_id(row) for row in rows))
+    for person_id, rows in sorted(repeats.items(), key=lambda entry: (-len(entry[1]), entry[0])):
+        name, sample_ids = samples.names[person_id], tuple(sorted(samples.sample_id(row) for row in rows))
         subject = f"{len(rows)} samples of {name} repeat" if len(rows) > 1 else f"a sample of {name} repeats"
         message = f"{subject} another one almost exactly"
-        yield Finding(FindingKind.REPEATED, (name,), sample_ids, None, message, tuple(map(_remove, sample_ids)))
+        yield Finding(FindingKind.REPEATED, (name,), sample_ids, None, message, tuple(map(_remove_command, sample_ids)))
 
 
 def _similarity_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
-    people = samples.enrolled.distinct_ids
-    positions = np.flatnonzero(neighborhood.too_similar)
-    for position in positions[np.argsort(-neighborhood.agreement[positions], kind="stable")].tolist():
-        name = samples.names[int(people[position])]
-        detail = f"mean similarity {neighborhood.agreement[position]:.2f}"
+    person_ids = samples.enrolled.distinct_ids
+    indices = np.flatnonzero(neighborhood.too_similar)
+    for index in indices[np.argsort(-neighborhood.agreement[indices], kind="stable")].tolist():
+        name = samples.names[int(person_ids[index])]
+        detail = f"mean similarity {neighborhood.agreement[index]:.2f}"
         message = f"all samples of {name} are nearly the same, as if taken at one moment ({detail})"
-        value = float(neighborhood.agreement[position])
-        yield Finding(FindingKind.TOO_SIMILAR, (name,), (), value, message, (_enroll(name),))
+        value = float(neighborhood.agreement[index])
+        yield Finding(FindingKind.TOO_SIMILAR, (name,), (), value, message, (_enroll_command(name),))
 
 
 def _few_sample_findings(samples: AuditedSamples) -> Iterator[Finding]:
-    people, counts = samples.enrolled.distinct_ids, np.bincount(samples.enrolled.person_indices)
-    enrolled = dict(zip(people.tolist(), counts.tolist(), strict=True))
+    person_ids, counts = samples.enrolled.distinct_ids, np.bincount(samples.enrolled.person_indices)
+    sample_counts = dict(zip(person_ids.tolist(), counts.tolist(), strict=True))
     yield from audit_people_without_samples(
-        {person: samples.names[person] for person in samples.names.keys() - enrolled}
+        {person_id: samples.names[person_id] for person_id in samples.names.keys() - sample_counts}
     )
-    for person, name in _by_name(samples.names):
-        if 1 <= enrolled.get(person, 0) <= FEW_SAMPLES:
+    for person_id, name in _by_name(samples.names):
+        if 1 <= sample_counts.get(person_id, 0) <= FEW_SAMPLES:
             message = f"{name} has only one sample: decisions depend on that photo alone"
-            yield Finding(FindingKind.FEW_SAMPLES, (name,), (), None, message, (_enroll(name),))
+            yield Finding(FindingKind.FEW_SAMPLES, (name,), (), None, message, (_enroll_command(name),))
 
 
 def _by_name(names: Mapping[int, str]) -> list[tuple[int, str]]:
     return sorted(names.items(), key=lambda entry: (entry[1], entry[0]))
 
 
-def _remove(sample_id: int) -> str:
+def _remove_command(sample_id: int) -> str:
     return shell_command("people", "remove-sample", str(sample_id))
 
 
-def _enroll(name: str) -> str:
+def _enroll_command(name: str) -> str:
     return shell_command("enroll", "--name", name) + " PHOTO..."
 
 
@@ -317,8 +327,8 @@ def _enroll(name: str) -> str:
 class GalleryAudit:
     """The findings about a gallery."""
 
-    people: int  # number of people
-    samples: int  # number of samples
+    person_count: int
+    sample_count: int
     findings: tuple[Finding, ...]  # the most important first
 
 
@@ -329,7 +339,7 @@ def audit_gallery(
     max_pairs: int = MAX_PAIRS,
     threshold: float | None = None,
 ) -> GalleryAudit:
-    """Return the problems that impair recognition in a gallery; does not change it.
+    """Return the problems that impair recognition in a gallery, which is not changed.
 
     Masked samples are not compared with others.
 
@@ -349,7 +359,7 @@ def audit_gallery(
     with gallery.snapshot():
         table, qualities, names = *gallery.rated_vectors(), gallery.names()
         people, samples_by_person = gallery.people(), gallery.samples_by_person()
-    faces = {sample.id: FaceKey.from_sample(sample) for group in samples_by_person.values() for sample in group}
+    face_keys = {sample.id: FaceKey.from_sample(sample) for group in samples_by_person.values() for sample in group}
     only_masked = {person.id for person in people if 0 < person.sample_count == person.masked_count}
     compared = {person_id: name for person_id, name in names.items() if person_id not in only_masked}
     findings = [
@@ -361,42 +371,42 @@ def audit_gallery(
         rows = np.argsort(table.person_ids, kind="stable")  # in the order of the index
         sample_ids = table.sample_ids[rows]
         enrolled = EnrolledSamples(table.matrix[rows], table.person_ids[rows], qualities[rows])
-        keys = [faces[sample_id] for sample_id in sample_ids.tolist()]
-        samples = AuditedSamples(enrolled, sample_ids, keys, compared)
+        ordered_keys = [face_keys[sample_id] for sample_id in sample_ids.tolist()]
+        samples = AuditedSamples(enrolled, sample_ids, ordered_keys, compared)
         pair_model = None if calibration is None else calibration.pairs
         sample_findings = audit_samples(samples, background, pair_model=pair_model, max_pairs=max_pairs)
         split_people = [] if threshold is None else find_halves(gallery, threshold)
         findings = [
             *map(_two_people_finding, split_people),
-            *_drop_single_samples(sample_findings, {halves.person for halves in split_people}),
+            *_drop_single_samples(sample_findings, {halves.name for halves in split_people}),
             *findings,
         ]
         findings = _advise_unmerge(gallery, findings)
     else:
         findings = [*audit_people_without_samples(compared), *findings]
-    return GalleryAudit(len(names), len(faces), tuple(_by_kind(findings)))
+    return GalleryAudit(len(names), len(face_keys), tuple(_by_kind(findings)))
 
 
 def _two_people_finding(halves: Halves) -> Finding:
     larger, smaller = (", ".join(map(str, half)) for half in (halves.larger, halves.smaller))
     return Finding(
         FindingKind.TWO_PEOPLE,
-        (halves.person,),
+        (halves.name,),
         (*halves.larger, *halves.smaller),
         halves.similarity,
-        f"the samples of {halves.person} look like two people (mean similarity {halves.similarity:.2f}): {larger}, and "
+        f"the samples of {halves.name} look like two people (mean similarity {halves.similarity:.2f}): {larger}, and "
         f"{smaller}",
         (
-            shell_command("people", "show", halves.person),
-            shell_command("people", "split", halves.person, "--into") + " NEW_NAME",
+            shell_command("people", "show", halves.name),
+            shell_command("people", "split", halves.name, "--into") + " NEW_NAME",
         ),
     )
 
 
-def _drop_single_samples(findings: Iterable[Finding], people: Container[str]) -> list[Finding]:
+def _drop_single_samples(findings: Iterable[Finding], names: Container[str]) -> list[Finding]:
     """Drop findings about single samples of some people, because their advice is to remove samples."""
     single = FindingKind.MISLABELED, FindingKind.DISAGREEING
-    return [finding for finding in findings if finding.kind not in single or finding.people[0] not in people]
+    return [finding for finding in findings if finding.kind not in single or finding.names[0] not in names]
 
 
 def _advise_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding]:
@@ -406,16 +416,16 @@ def _advise_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Findi
     advised = []
     for finding in findings:
         commands = finding.commands
-        if finding.kind in kinds and finding.people[0] in merged_names:
-            commands = (commands[0], shell_command("people", "unmerge", finding.people[0]), *commands[1:])
+        if finding.kind in kinds and finding.names[0] in merged_names:
+            commands = (commands[0], shell_command("people", "unmerge", finding.names[0]), *commands[1:])
         advised.append(replace(finding, commands=commands))
     return advised
 
 
 def _fact_finding(person: Person, warning: FactWarning) -> Finding:
     if warning.code in (FactWarningCode.OUTDATED_SAMPLES, FactWarningCode.ONLY_MASKED):
-        commands = [_enroll(person.name)]
+        commands = [_enroll_command(person.name)]
     else:
-        commands = [_remove(sample_id) for sample_id in warning.samples]
+        commands = [_remove_command(sample_id) for sample_id in warning.sample_ids]
     kind = FindingKind(warning.code.value)
-    return Finding(kind, (person.name,), warning.samples, None, warning.message, tuple(commands))
+    return Finding(kind, (person.name,), warning.sample_ids, None, warning.message, tuple(commands))

@@ -37,7 +37,7 @@ class FactWarning:
 
     code: FactWarningCode
     message: str  # one sentence with advice
-    samples: tuple[int, ...]  # ids of the samples concerned
+    sample_ids: tuple[int, ...]  # of the samples concerned
 
 
 def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None = None) -> list[FactWarning]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Halves:
     """A person whose samples may show two people."""
 
-    person: str  # the name
+    name: str
     larger: tuple[int, ...]  # ids of the samples of the larger half
     smaller: tuple[int, ...]  # ids of the samples of the smaller half
     similarity: float  # mean similarity across the halves, -1..1
@@ -51,15 +51,15 @@ def find_halves(gallery: Gallery, threshold: float, name: str | None = None) -> 
                 smaller, larger = (table.sample_ids[rows[chosen]].tolist() for chosen in (is_smaller, ~is_smaller))
                 result.append(Halves(names[person_id], tuple(larger), tuple(smaller), similarity))
         merged_names = gallery.people_with_merges()
-        result = [halves for halves in result if halves.person in merged_names or not _is_explained(gallery, halves)]
+        result = [halves for halves in result if halves.name in merged_names or not _is_explained(gallery, halves)]
     return sorted(result, key=lambda halves: halves.similarity)
 
 
 def _is_explained(gallery: Gallery, halves: Halves) -> bool:
     """Return whether the years between all photos of one half and all of the other explain the halves."""
-    dates = {sample.id: sample.taken_at for sample in gallery.samples(halves.person) if sample.camera_dated}
+    dates = {sample.id: sample.taken_at for sample in gallery.samples(halves.name) if sample.camera_dated}
     smaller, larger = ([dates.get(sample_id) for sample_id in half] for half in (halves.smaller, halves.larger))
-    born = gallery.person(halves.person).born
+    born = gallery.person(halves.name).born
     return all(
         date is not None and other is not None and may_look_different(date, other, born)
         for date in smaller

@@ -144,7 +144,7 @@ def forgotten_record(person: Person, copies: Copies, forgotten: ForgetReport | N
     """Return the JSON object of the outcome of forgetting a person; `forgotten` is None in a dry run."""
     return {
         "person": person.name,
-        "samples": person.sample_count if forgotten is None else forgotten.samples,
+        "samples": person.sample_count if forgotten is None else forgotten.sample_count,
         "files_with_name": len(copies.files_with_name),
         **_removal(copies, forgotten),
     }
@@ -194,7 +194,7 @@ def warning_record(warning: FactWarning) -> Record:
 
 def merged_record(merged: MergedPerson) -> Record:
     """Return the JSON object of a person who was merged into another."""
-    return {"person": merged.name, "samples": merged.samples, "merged_at": merged.merged_at.isoformat()}
+    return {"person": merged.name, "samples": merged.sample_count, "merged_at": merged.merged_at.isoformat()}
 
 
 def group_record(group: Group) -> Record:
@@ -251,8 +251,8 @@ def finding_record(finding: Finding) -> Record:
     is_pair = finding.kind is FindingKind.CONFUSABLE
     return {
         "finding": finding.kind.value,
-        "people": list(finding.people),
-        "samples": list(finding.samples),
+        "people": list(finding.names),
+        "samples": list(finding.sample_ids),
         "expected_error": value if is_pair else None,
         "similarity": None if is_pair else value,
         "message": finding.message,

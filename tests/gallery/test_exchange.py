@@ -52,7 +52,7 @@ def contents(gallery: Gallery) -> dict[str, list[Any]]:
 
 def test_exports_are_imported_unchanged(gallery: Gallery, other_gallery: Gallery, export_folder: Path) -> None:
     assert import_gallery(other_gallery, export_folder) == ImportReport(
-        people=3, samples=5, duplicates=0, duplicates_elsewhere=0
+        person_count=3, sample_count=5, duplicates=0, duplicates_elsewhere=0
     )
     assert contents(other_gallery) == contents(gallery)
     assert len(other_gallery.vectors().sample_ids) == 5
@@ -101,7 +101,7 @@ def test_exports_without_the_newer_keys_are_read(other_gallery: Gallery, export_
         manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (export_folder / "manifest.json").write_text(json.dumps(manifest))
     assert import_gallery(other_gallery, export_folder) == ImportReport(
-        people=3, samples=5, duplicates=0, duplicates_elsewhere=0
+        person_count=3, sample_count=5, duplicates=0, duplicates_elsewhere=0
     )
     assert {(person.born, person.note) for person in other_gallery.people()} == {(None, None)}
 
@@ -110,7 +110,7 @@ def test_a_second_import_adds_nothing(other_gallery: Gallery, export_folder: Pat
     import_gallery(other_gallery, export_folder)
     before = contents(other_gallery)
     assert import_gallery(other_gallery, export_folder) == ImportReport(
-        people=0, samples=0, duplicates=5, duplicates_elsewhere=0
+        person_count=0, sample_count=0, duplicates=5, duplicates_elsewhere=0
     )
     assert contents(other_gallery) == before
 
@@ -120,7 +120,7 @@ def test_imports_merge_people_of_one_name(
 ) -> None:
     faces = random_faces(1)
     other_gallery.enroll("ADA", faces.samples(2))
-    assert import_gallery(other_gallery, export_folder).people == 2
+    assert import_gallery(other_gallery, export_folder).person_count == 2
     assert other_gallery.person("ada").sample_count == 6
 
 
@@ -128,7 +128,7 @@ def test_imports_report_faces_of_other_people(gallery: Gallery, other_gallery: G
     import_gallery(other_gallery, export_folder)
     other_gallery.rename("Ada", "Augusta")
     assert import_gallery(other_gallery, export_folder) == ImportReport(
-        people=0, samples=0, duplicates=5, duplicates_elsewhere=4
+        person_count=0, sample_count=0, duplicates=5, duplicates_elsewhere=4
     )
     assert "Ada" not in other_gallery.names().values()
 
@@ -137,7 +137,7 @@ def test_some_people_are_exported(
     gallery: Gallery, other_gallery: Gallery, export_folder: Path, tmp_path: Path
 ) -> None:
     export = export_gallery(gallery, tmp_path / "some", people=["zoë STRASSE", "Zoë Straße"])
-    assert (export.people, export.samples) == (1, 1)
+    assert (export.person_count, export.sample_count) == (1, 1)
     import_gallery(other_gallery, export.folder)
     assert contents(other_gallery) == {"Zoë Straße": contents(gallery)["Zoë Straße"]}
 
@@ -193,7 +193,7 @@ def test_only_its_owner_can_read_an_export(export_folder: Path) -> None:
 
 def test_an_export_needs_a_new_or_empty_folder(gallery: Gallery, export_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert export_gallery(gallery, tmp_path / "empty").samples == 5
+    assert export_gallery(gallery, tmp_path / "empty").sample_count == 5
     (tmp_path / "file").touch()
     before = sorted(tmp_path.rglob("*"))
     for target in (export_folder, tmp_path / "file"):

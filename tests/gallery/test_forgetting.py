@@ -151,9 +151,9 @@ def test_forgetting_several_people_is_atomic(gallery: Gallery, faces: FaceFactor
     with pytest.raises(UsageError, match="no sample 99"):
         gallery.remove_samples([5, 99])
     assert [person.sample_count for person in gallery.people()] == [2, 2, 2]
-    assert gallery.forget_people(["First Of Two", "second of two", "FIRST OF TWO"]).samples == 4
-    assert gallery.remove_samples([5, 5, 6]).samples == 2
-    assert (gallery.forget_people([]).samples, gallery.remove_samples([]).samples) == (0, 0)
+    assert gallery.forget_people(["First Of Two", "second of two", "FIRST OF TWO"]).sample_count == 4
+    assert gallery.remove_samples([5, 5, 6]).sample_count == 2
+    assert (gallery.forget_people([]).sample_count, gallery.remove_samples([]).sample_count) == (0, 0)
     assert [(person.name, person.sample_count) for person in gallery.people()] == [("Bob", 0)]
     assert find_traces(gallery.path, [*name_traces("First Of Two", "Second Of Two"), *sample_traces(samples)]) == []
 
@@ -307,7 +307,7 @@ def test_a_busy_reader_is_reported_and_not_disturbed(
 
     forgotten = gallery.forget("Augusta Ada King")
 
-    assert (forgotten.samples, forgotten.busy_readers) == (4, True)
+    assert (forgotten.sample_count, forgotten.busy_readers) == (4, True)
     assert [person.name for person in gallery.people()] == ["Bob"]
     assert find_traces(gallery.path, traces) != []  # they are in the reader's snapshot
     assert any("Traces" in problem for problem in inspect_gallery(gallery.path).problems)

@@ -116,7 +116,7 @@ def test_forgetting_needs_no_free_byte(small_disk: Path, faces: FaceFactory, cou
     assert shutil.disk_usage(small_disk).free == 0
     with Gallery.open(path, faces.pack) as gallery:
         forgotten = gallery.forget("Gone")
-        assert (forgotten.samples, forgotten.full_disk) == (count, True)
+        assert (forgotten.sample_count, forgotten.full_disk) == (count, True)
         assert [(person.name, person.sample_count) for person in gallery.people()] == [("Ada", 60)]
         assert any("Traces" in problem for problem in inspect_gallery(path).problems)
     filler.unlink()

@@ -89,7 +89,7 @@ def test_a_forgotten_person_is_gone(gallery: Gallery, faces: FaceFactory) -> Non
     gallery.enroll("Ada", samples)
     gallery.enroll("Bob", faces.samples(1))
     forgotten = gallery.forget("ADA")
-    assert (forgotten.samples, forgotten.busy_readers) == (3, False)
+    assert (forgotten.sample_count, forgotten.busy_readers) == (3, False)
     assert gallery.names() == {2: "Bob"}
     assert len(gallery.vectors().sample_ids) == 1
     assert gallery.thumbnail(1) is None
@@ -108,7 +108,7 @@ def test_a_forgotten_person_is_enrolled_with_new_ids(gallery: Gallery, faces: Fa
 
 def test_removing_a_sample_keeps_the_person(gallery: Gallery, faces: FaceFactory) -> None:
     gallery.enroll("Ada", faces.samples(2))
-    assert gallery.remove_sample(1).samples == 1
+    assert gallery.remove_sample(1).sample_count == 1
     assert [sample.id for sample in gallery.samples("Ada")] == [2]
     gallery.remove_sample(2)
     assert gallery.person("Ada").sample_count == 0

@@ -41,7 +41,7 @@ def test_a_foreign_file_is_a_problem(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     health = inspect_gallery(path)
     assert health.exists
-    assert health.people is None
+    assert health.person_count is None
     assert len(health.problems) == 1
 
 

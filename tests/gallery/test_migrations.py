@@ -113,7 +113,7 @@ def test_version_1_is_read_without_an_upgrade(version_1: Path, faces: FaceFactor
         assert gallery.strangers().matrix.shape == (0, 4)
         assert gallery.stranger_faces() == []
     health = inspect_gallery(version_1)
-    assert (health.schema_version, health.people, health.problems) == (1, 2, ())
+    assert (health.schema_version, health.person_count, health.problems) == (1, 2, ())
     assert version_1.read_bytes() == before
 
 
@@ -124,7 +124,12 @@ def test_version_1_is_upgraded(version_1: Path) -> None:
         assert gallery.deny("Bob", face)
         assert gallery.denials_of(face) == {gallery.person("Bob").id}
     health = inspect_gallery(version_1)
-    assert (health.schema_version, health.people, health.samples, health.problems) == (SCHEMA_VERSION, 2, 3, ())
+    assert (health.schema_version, health.person_count, health.sample_count, health.problems) == (
+        SCHEMA_VERSION,
+        2,
+        3,
+        (),
+    )
     with Gallery.open(version_1) as gallery:
         np.testing.assert_array_equal(gallery.vectors().matrix, embeddings)
         assert gallery.thumbnail(1) == b"\xff\xd8\xffpicture"
@@ -140,7 +145,7 @@ def test_version_2_is_read_without_an_upgrade(version_2: Path) -> None:
         face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].box)
         assert gallery.denials_of(face) == {gallery.person("Bob").id}
     health = inspect_gallery(version_2)
-    assert (health.schema_version, health.people, health.problems) == (2, 2, ())
+    assert (health.schema_version, health.person_count, health.problems) == (2, 2, ())
     assert version_2.read_bytes() == before
 
 
@@ -150,10 +155,10 @@ def test_version_2_is_upgraded_with_birth_dates(version_2: Path, tmp_path: Path)
         assert gallery.describe("Ada", born="1985-06").born == "1985-06"
         assert all(sample.camera_dated and not sample.masked for sample in gallery.samples("Ada"))
     health = inspect_gallery(version_2)
-    assert (health.schema_version, health.samples, health.problems) == (SCHEMA_VERSION, 3, ())
+    assert (health.schema_version, health.sample_count, health.problems) == (SCHEMA_VERSION, 3, ())
     with Gallery.open(version_2) as gallery:
         np.testing.assert_array_equal(gallery.vectors().matrix, embeddings)
-        assert export_gallery(gallery, tmp_path / "export").people == 2
+        assert export_gallery(gallery, tmp_path / "export").person_count == 2
 
 
 @pytest.mark.parametrize("version", [1, 2])

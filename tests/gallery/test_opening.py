@@ -315,7 +315,7 @@ def test_a_gallery_on_a_read_only_medium_can_be_read(
         assert len(gallery.vectors().sample_ids) == 5
         with pytest.raises(StorageError, match="write-protected"):
             gallery.enroll("Carl", faces.samples(1))
-    assert inspect_gallery(path).people == 2
+    assert inspect_gallery(path).person_count == 2
     with pytest.raises(StorageError, match="cannot be created"):
         Gallery.open(medium / "new.facebank", faces.pack, create=True)
 

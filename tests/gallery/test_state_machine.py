@@ -167,7 +167,7 @@ class GalleryMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.expected)))
-        assert self.gallery.forget(self.spelling.pop(key)).samples == len(self.expected.pop(key))
+        assert self.gallery.forget(self.spelling.pop(key)).sample_count == len(self.expected.pop(key))
         self.denied = [(other_key, face) for other_key, face in self.denied if other_key != key]
         self.check_revision()
 

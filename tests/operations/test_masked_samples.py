@@ -79,10 +79,10 @@ def test_people_with_masked_samples_only_are_not_candidates_for_bare_faces(bank:
     (person,) = (person for person in bank.gallery.people() if person.name == "Barack")
     assert (person.sample_count, person.masked_count) == (1, 1)
     audit = audit_gallery(bank.gallery, bank.engine.pack_calibration)
-    assert audit.samples == 2
-    assert [finding.people for finding in audit.findings if finding.kind is FindingKind.ONLY_MASKED] == [("Barack",)]
+    assert audit.sample_count == 2
+    assert [finding.names for finding in audit.findings if finding.kind is FindingKind.ONLY_MASKED] == [("Barack",)]
     assert not any(
-        "Barack" in finding.people for finding in audit.findings if finding.kind is not FindingKind.ONLY_MASKED
+        "Barack" in finding.names for finding in audit.findings if finding.kind is not FindingKind.ONLY_MASKED
     )
     (photo,) = bank.identify(OBAMA)
     assert photo.faces[0].decision is not Decision.KNOWN

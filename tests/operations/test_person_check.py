@@ -77,8 +77,8 @@ def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: 
     kit_ids = [sample.id for sample in bank.gallery.samples("Kit")]
     bank.merge(["Kit"], "Barack", force=True)
     audit = audit_gallery(bank.gallery, bank.engine.pack_calibration, threshold=bank.engine.thresholds.verify)
-    (finding,) = [finding for finding in audit.findings if finding.people == ("Barack",)]
-    assert (finding.kind, finding.samples) == (FindingKind.TWO_PEOPLE, (1, 2, *kit_ids))
+    (finding,) = [finding for finding in audit.findings if finding.names == ("Barack",)]
+    assert (finding.kind, finding.sample_ids) == (FindingKind.TWO_PEOPLE, (1, 2, *kit_ids))
     assert finding.commands == (
         "facebank people show Barack",
         "facebank people unmerge Barack",
@@ -110,13 +110,13 @@ def test_samples_of_a_different_person_of_the_same_name_are_not_imported(
         other.enroll("Chief", BLUE_ROOM)
         folder = export_gallery(other.gallery, tmp_path / "export").folder
     imported = bank.import_people(folder)
-    assert (imported.people, imported.samples) == (0, 0)
+    assert (imported.person_count, imported.sample_count) == (0, 0)
     assert [(refusal.person, refusal.reason) for refusal in imported.refused] == [
         ("Barack", "unlike_the_person"),
         ("Chief", "nearer_to_another"),
     ]
     assert count_samples(bank) == {"Barack": 2, "Eileen": 1}
-    assert bank.import_people(folder, force=True).samples == 2
+    assert bank.import_people(folder, force=True).sample_count == 2
     assert count_samples(bank) == {"Barack": 3, "Chief": 1, "Eileen": 1}
 
 
@@ -126,4 +126,4 @@ def test_an_export_is_imported_completely_into_an_empty_gallery(bank: FaceBank, 
     assert bank.import_people(folder).refused == ()
     with FaceBank.open(tmp_path / "new.facebank", pack="opencv") as new:
         new.engine = engine
-        assert (new.import_people(folder).samples, new.import_people(folder).duplicates) == (3, 3)
+        assert (new.import_people(folder).sample_count, new.import_people(folder).duplicates) == (3, 3)

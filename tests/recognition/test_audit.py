@@ -63,7 +63,7 @@ def test_mislabeled_sample_is_found_with_the_right_person() -> None:
     findings = audit_samples(make_samples(make_people(20, 4), person_ids.tolist()))
     (finding,) = findings
     assert finding.kind is FindingKind.MISLABELED
-    assert (finding.people, finding.samples) == (("P9", "P1"), (106,))
+    assert (finding.names, finding.sample_ids) == (("P9", "P1"), (106,))
     assert finding.commands == ("facebank people show P9", "facebank people remove-sample 106")
     assert "sample 106 of P9 looks like P1" in finding.message
 
@@ -72,7 +72,7 @@ def test_sample_similar_to_nobody_disagrees() -> None:
     embeddings = make_people(20, 4)
     embeddings[13] = make_people(1, 1, seed=5)[0]
     (finding,) = audit_samples(make_samples(embeddings, np.repeat(np.arange(20), 4).tolist()))
-    assert (finding.kind, finding.people, finding.samples) == (FindingKind.DISAGREEING, ("P3",), (114,))
+    assert (finding.kind, finding.names, finding.sample_ids) == (FindingKind.DISAGREEING, ("P3",), (114,))
     assert finding.value is not None
     assert finding.value < 0.4
 
@@ -81,7 +81,7 @@ def test_two_disagreeing_samples_are_reported_once() -> None:
     embeddings = np.concatenate([make_people(20, 3), make_people(2, 1, seed=8)])
     person_ids = [*np.repeat(np.arange(20), 3).tolist(), 20, 20]
     (finding,) = audit_samples(make_samples(embeddings, person_ids))
-    assert (finding.kind, finding.samples) == (FindingKind.DISAGREEING, (161, 162))
+    assert (finding.kind, finding.sample_ids) == (FindingKind.DISAGREEING, (161, 162))
     assert "two samples of P20" in finding.message
 
 
@@ -95,16 +95,16 @@ def test_photo_shared_by_two_people_comes_first(equal_value: str) -> None:
         embeddings[9] = normalize(embeddings[:3].sum(axis=0).astype(np.float64))
     findings = audit_samples(make_samples(embeddings, person_ids, photos=photos))
     assert findings[0].kind is FindingKind.SHARED_PHOTO
-    assert (findings[0].people, findings[0].samples) == (("P0", "P3"), (101, 110))
+    assert (findings[0].names, findings[0].sample_ids) == (("P0", "P3"), (101, 110))
     assert findings[0].commands[0] == "facebank people remove-sample 110"
     assert findings[0].commands[-1] == "facebank people merge P3 --into P0"
 
 
 def test_two_faces_of_one_photo_are_not_duplicates() -> None:
     samples = make_samples(make_people(2, 2), [1, 1, 2, 2], photos=["a", "b", "a", "c"])
-    other_face = FaceKey(samples.faces[2].content_hash, 0, BOX + 200)
+    other_face = FaceKey(samples.face_keys[2].content_hash, 0, BOX + 200)
     moved = AuditedSamples(
-        samples.enrolled, samples.sample_ids, [*samples.faces[:2], other_face, samples.faces[3]], samples.names
+        samples.enrolled, samples.sample_ids, [*samples.face_keys[:2], other_face, samples.face_keys[3]], samples.names
     )
     assert audit_samples(moved) == []
 
@@ -148,25 +148,25 @@ def test_all_repeated_samples_but_the_best_are_removed() -> None:
         make_samples(embeddings, np.repeat(np.arange(10), 4).tolist(), qualities=qualities.tolist())
     )
     (finding,) = filter_kind(findings, FindingKind.REPEATED)
-    assert finding.people == ("P0",)
-    assert finding.samples == (101, 103)
+    assert finding.names == ("P0",)
+    assert finding.sample_ids == (101, 103)
 
 
 def test_burst_is_too_similar() -> None:
     embeddings = np.concatenate([make_people(10, 3), make_people(1, 6, seed=4, scatter=0.2)])
     findings = audit_samples(make_samples(embeddings, [*np.repeat(np.arange(10), 3).tolist(), *[10] * 6]))
-    assert [(finding.kind, finding.people) for finding in findings] == [(FindingKind.TOO_SIMILAR, ("P10",))]
+    assert [(finding.kind, finding.names) for finding in findings] == [(FindingKind.TOO_SIMILAR, ("P10",))]
     assert findings[0].commands == ("facebank enroll --name P10 PHOTO...",)
 
 
 def test_people_with_one_sample_or_none_are_reported() -> None:
     findings = audit_samples(make_samples(make_people(1, 1), [4], names={4: "Ada", 5: "Zoë"}))
-    assert [(finding.kind, finding.people) for finding in findings] == [
+    assert [(finding.kind, finding.names) for finding in findings] == [
         (FindingKind.NO_SAMPLES, ("Zoë",)),
         (FindingKind.FEW_SAMPLES, ("Ada",)),
     ]
     assert audit_people_without_samples({}) == []
-    assert [finding.people for finding in audit_people_without_samples({2: "B", 1: "C"})] == [("B",), ("C",)]
+    assert [finding.names for finding in audit_people_without_samples({2: "B", 1: "C"})] == [("B",), ("C",)]
 
 
 def test_names_are_quoted_for_a_shell() -> None:
@@ -188,7 +188,10 @@ def test_swapped_samples_among_thousands_are_found() -> None:
     person_ids[[0, 8]] = person_ids[[8, 0]]
     findings = audit_samples(make_samples(embeddings, person_ids.tolist()))
     reported = {
-        sample_id for finding in findings if finding.kind is not FindingKind.CONFUSABLE for sample_id in finding.samples
+        sample_id
+        for finding in findings
+        if finding.kind is not FindingKind.CONFUSABLE
+        for sample_id in finding.sample_ids
     }
     assert {101, 109} <= reported
     assert len(reported) < 0.02 * len(embeddings)
@@ -196,10 +199,10 @@ def test_swapped_samples_among_thousands_are_found() -> None:
 
 def test_mismatched_arguments_are_refused() -> None:
     samples = make_samples(make_people(2, 1), [1, 2])
-    with pytest.raises(UsageError, match="2 samples"):
-        AuditedSamples(samples.enrolled, samples.sample_ids[:1], samples.faces, samples.names)
-    with pytest.raises(UsageError, match="without a name"):
-        AuditedSamples(samples.enrolled, samples.sample_ids, samples.faces, {1: "P1"})
+    with pytest.raises(UsageError, match="Expected 2 sample ids"):
+        AuditedSamples(samples.enrolled, samples.sample_ids[:1], samples.face_keys, samples.names)
+    with pytest.raises(UsageError, match="person with the id 2 has samples but no name"):
+        AuditedSamples(samples.enrolled, samples.sample_ids, samples.face_keys, {1: "P1"})
 
 
 def test_minimum_similarity_rises_with_the_number_of_photos() -> None:

@@ -63,7 +63,7 @@ def test_warning_names_the_samples() -> None:
         make_sample("1981-05-01", sample_id=7),
     ]
     (warning,) = fact_warnings(make_ada("1985"), early, TODAY)
-    assert (warning.code, warning.samples) == (FactWarningCode.DATED_BEFORE_BIRTH, (3, 7))
+    assert (warning.code, warning.sample_ids) == (FactWarningCode.DATED_BEFORE_BIRTH, (3, 7))
     assert "3, 7" in warning.message
 
 
@@ -75,4 +75,4 @@ def test_any_dates_are_accepted(born: date, days: list[datetime]) -> None:
     for today in (TODAY, date(2028, 2, 29)):
         for warning in fact_warnings(make_ada(born.isoformat()), samples, today):
             assert warning.message.isprintable()
-            assert warning.samples
+            assert warning.sample_ids

@@ -224,7 +224,7 @@ def _remove(bank: FaceBank, image_ids: list[str]) -> list[dict[str, object]]:
 
 def _remove_all(bank: FaceBank, subject: str | None) -> int:
     names = [person.name for person in bank.people()] if subject is None else [subject]
-    return bank.gallery.remove_samples([sample.id for name in names for sample in bank.samples(name)]).samples
+    return bank.gallery.remove_samples([sample.id for name in names for sample in bank.samples(name)]).sample_count
 
 
 def _thumbnail(bank: FaceBank, image_id: str) -> bytes:

@@ -82,7 +82,7 @@ def _list_findings(memory: PageMemory) -> tuple[list[_Pair], list[_Hint], int] |
     if findings is None:
         return None
     ids_by_name = {name: person_id for person_id, name in memory.service.bank.gallery.names().items()}
-    findings = tuple(finding for finding in findings if ids_by_name.keys() >= set(finding.people))  # nobody forgotten
+    findings = tuple(finding for finding in findings if ids_by_name.keys() >= set(finding.names))  # nobody forgotten
     best = memory.best_samples()
 
     def side(name: str) -> _Side:
@@ -90,15 +90,15 @@ def _list_findings(memory: PageMemory) -> tuple[list[_Pair], list[_Hint], int] |
         return _Side(person_id, name, best[person_id].id if person_id in best else None)
 
     pairs = [
-        _pair(finding, (side(finding.people[0]), side(finding.people[1])))
+        _pair(finding, (side(finding.names[0]), side(finding.names[1])))
         for finding in findings
         if finding.kind in _PAIR_KINDS
     ]
     hints = [
         _Hint(
-            ids_by_name.get(finding.people[0]),
-            _HINTS[finding.kind].format(name=finding.people[0]),
-            finding.samples[:_MAX_SAMPLES] if finding.kind in _SAMPLE_KINDS else (),
+            ids_by_name.get(finding.names[0]),
+            _HINTS[finding.kind].format(name=finding.names[0]),
+            finding.sample_ids[:_MAX_SAMPLES] if finding.kind in _SAMPLE_KINDS else (),
         )
         for finding in findings
         if finding.kind in _HINTS
@@ -107,17 +107,17 @@ def _list_findings(memory: PageMemory) -> tuple[list[_Pair], list[_Hint], int] |
 
 
 def _pair(finding: Finding, sides: tuple[_Side, _Side]) -> _Pair:
-    first, second = finding.people[:2]
+    first, second = finding.names[:2]
     if finding.kind is FindingKind.SHARED_PHOTO:
         text = f"{first} and {second} have the same learned face."
-        return _Pair(sides, text, "Remove it from the wrong person, or join the two.", True, finding.samples)
+        return _Pair(sides, text, "Remove it from the wrong person, or join the two.", True, finding.sample_ids)
     if finding.kind is FindingKind.MISLABELED:
         text = f"A learned face of {first} looks like {second}."
-        return _Pair(sides, text, f"If it is {second}, remove it from {first}.", False, finding.samples)
+        return _Pair(sides, text, f"If it is {second}, remove it from {first}.", False, finding.sample_ids)
     error = finding.value or 0.0
     text = f"About {_frequency(error)} photos of one of them could be taken for the other."
     advice = "Add photos of both: another day, another light, another angle."
-    return _Pair(sides, text, advice, error >= SAME_PERSON_ERROR, finding.samples)
+    return _Pair(sides, text, advice, error >= SAME_PERSON_ERROR, finding.sample_ids)
 
 
 def _frequency(error: float) -> str:
