@@ -92,7 +92,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TimedCommand:
     """A command to time.
 
     Attributes
@@ -111,7 +111,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class TimeRatios:
     """Ratios of a command's times, after / before.
 
     Attributes
@@ -137,48 +137,48 @@ class Comparison:
     runs: int
 
 
-def tasks(data: Path) -> list[Task]:
+def tasks(data: Path) -> list[TimedCommand]:
     """Return the commands to time."""
     probe = data / "photos" / "probe"
     photo = probe / "obama_and_biden.jpg"
     tree = data / "photos" / "enrol"
     return [
-        Task("people list", lambda version: version.run("people", "list")),
-        Task("identify, one photo, 5 people", lambda version: version.run("identify", photo)),
-        Task("identify, a folder, 5 people", lambda version: version.run("identify", version.folder / "album")),
-        Task(
+        TimedCommand("people list", lambda version: version.run("people", "list")),
+        TimedCommand("identify, one photo, 5 people", lambda version: version.run("identify", photo)),
+        TimedCommand("identify, a folder, 5 people", lambda version: version.run("identify", version.folder / "album")),
+        TimedCommand(
             "identify, one photo, 100,000 people",
             lambda version: version.run("identify", photo, gallery="many.facebank"),
         ),
-        Task(
+        TimedCommand(
             "enroll, five people",
             lambda version: version.run("enroll", "--tree", tree, gallery="new.facebank"),
             lambda version: remove_gallery(version, "new"),
         ),
-        Task(
+        TimedCommand(
             f"scan, {ALBUM_SIZE} photos",
             lambda version: version.run("scan", version.folder / "album", gallery="new.facebank"),
             lambda version: remove_gallery(version, "new"),
         ),
-        Task(
+        TimedCommand(
             f"scan, {LFW_SIZE} photos of LFW",
             lambda version: version.run("scan", version.folder / "lfw", gallery="new.facebank"),
             lambda version: remove_gallery(version, "new"),
         ),
-        Task("scan again", lambda version: version.run("scan", version.folder / "album")),
-        Task("identify --scan", lambda version: version.run("identify", "--scan")),
-        Task("find", lambda version: version.run("find", "obama")),
-        Task(
+        TimedCommand("scan again", lambda version: version.run("scan", version.folder / "album")),
+        TimedCommand("identify --scan", lambda version: version.run("identify", "--scan")),
+        TimedCommand("find", lambda version: version.run("find", "obama")),
+        TimedCommand(
             "sort, copying",
             lambda version: version.run("sort", version.folder / "album", version.folder / "sorted"),
             lambda version: shutil.rmtree(version.folder / "sorted", ignore_errors=True),
         ),
-        Task(
+        TimedCommand(
             "tags write, sidecars",
             lambda version: version.run("tags", "write", version.folder / "album"),
             remove_sidecars,
         ),
-        Task(
+        TimedCommand(
             "export",
             lambda version: version.run("people", "export", version.folder / "export"),
             lambda version: shutil.rmtree(version.folder / "export", ignore_errors=True),
@@ -223,7 +223,7 @@ def create_large_gallery(version: Version) -> None:
     )
 
 
-def compare(task: Task, before: Version, after: Version, *, runs: int) -> Comparison:
+def compare(task: TimedCommand, before: Version, after: Version, *, runs: int) -> TimeRatios:
     """Time a command of both versions in alternation."""
     seconds: dict[Path, list[float]] = {before.folder: [], after.folder: []}
     for pair in range(runs + 1):
@@ -237,7 +237,7 @@ def compare(task: Task, before: Version, after: Version, *, runs: int) -> Compar
     random = np.random.default_rng(0)
     medians = np.median(ratios[random.integers(runs, size=(RESAMPLES, runs))], axis=1)
     low, high = (float(end) for end in np.percentile(medians, INTERVAL))
-    return Comparison(
+    return TimeRatios(
         task.title,
         float(np.median(ratios)),
         low,
@@ -248,7 +248,7 @@ def compare(task: Task, before: Version, after: Version, *, runs: int) -> Compar
     )
 
 
-def table(comparisons: Sequence[Comparison]) -> str:
+def table(comparisons: Sequence[TimeRatios]) -> str:
     """Return the comparisons as a Markdown table."""
     rows = [
         f"| {row.title} | {row.before:.2f} | {row.after:.2f} | {row.median:.3f} | {row.low:.3f} to {row.high:.3f} |"

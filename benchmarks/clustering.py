@@ -38,7 +38,7 @@ GRID = ((0.52, 0.52), (0.56, 0.50), (0.56, 0.52), (0.58, 0.52), (0.60, 0.50), (0
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class ClusteringQuality:
     """Counts, BCubed figures (each 0..1) and seconds of a clustering."""
 
     faces: int
@@ -52,7 +52,7 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class ClusteringCost:
     """Seconds of clustering a number of faces, and the number of groups."""
 
     faces: int
@@ -60,7 +60,7 @@ class Cost:
     seconds: float
 
 
-def measure_quality(faces: LfwFaces, thresholds: ClusteringThresholds) -> Quality:
+def measure_quality(faces: LfwFaces, thresholds: ClusteringThresholds) -> ClusteringQuality:
     """Cluster faces and return the quality of the groups."""
     started = time.perf_counter()
     groups = cluster(_table(faces.embeddings, faces.qualities), thresholds)
@@ -73,7 +73,7 @@ def measure_quality(faces: LfwFaces, thresholds: ClusteringThresholds) -> Qualit
     recall = shared / counts.sum(axis=0)[people]
     photos = np.bincount(people)
     means = [float((np.bincount(people, values) / photos).mean()) for values in (precision, recall)]
-    return Quality(
+    return ClusteringQuality(
         faces=len(people),
         people=len(photos),
         groups=int(groups.max()) + 1,
@@ -85,7 +85,7 @@ def measure_quality(faces: LfwFaces, thresholds: ClusteringThresholds) -> Qualit
     )
 
 
-def measure_cost(faces: LfwFaces, thresholds: ClusteringThresholds, count: int) -> Cost:
+def measure_cost(faces: LfwFaces, thresholds: ClusteringThresholds, count: int) -> ClusteringCost:
     """Cluster `count` faces: LFW's, with rotated copies of them if LFW has fewer."""
     random = np.random.default_rng(count)
     copies = [faces.embeddings]
@@ -95,7 +95,7 @@ def measure_cost(faces: LfwFaces, thresholds: ClusteringThresholds, count: int) 
     embeddings = np.concatenate(copies)[random.permutation(sum(map(len, copies)))[:count]]
     started = time.perf_counter()
     groups = cluster(_table(embeddings, np.ones(count, dtype=np.float32)), thresholds)
-    return Cost(count, int(groups.max()) + 1, time.perf_counter() - started)
+    return ClusteringCost(count, int(groups.max()) + 1, time.perf_counter() - started)
 
 
 def _table(embeddings: FloatArray, qualities: FloatArray) -> FaceTable:

@@ -41,7 +41,7 @@ LIBRARIES = ("numpy", "onnxruntime", "faiss-cpu", "opencv-python-headless", "Pil
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class CommandComparison:
     """Two commands timed in alternation.
 
     Attributes
@@ -129,7 +129,7 @@ def compare(
     *,
     most: float,
     runs: int,
-) -> Comparison:
+) -> CommandComparison:
     """Time two commands in alternation, after an unmeasured run of each."""
     run(ours[1])
     run(theirs[1])
@@ -137,7 +137,7 @@ def compare(
     for _ in range(runs):
         our_seconds.append(run(ours[1]))
         their_seconds.append(run(theirs[1]))
-    comparison = Comparison(title, ours[0], theirs[0], our_seconds, their_seconds, most)
+    comparison = CommandComparison(title, ours[0], theirs[0], our_seconds, their_seconds, most)
     print(f"{title}: {median(our_seconds):.3f} s against {median(their_seconds):.3f} s, ratio {comparison.ratio:.2f}")
     return comparison
 
@@ -152,7 +152,7 @@ def run(command: Sequence[str | Path]) -> float:
     return seconds
 
 
-def write_report(folder: Path, comparisons: Sequence[Comparison], heavy: Sequence[str], peer: Path) -> None:
+def write_report(folder: Path, comparisons: Sequence[CommandComparison], heavy: Sequence[str], peer: Path) -> None:
     """Write the results as JSON and as Markdown."""
     machine: dict[str, object] = {
         "processor": processor(),
@@ -167,7 +167,7 @@ def write_report(folder: Path, comparisons: Sequence[Comparison], heavy: Sequenc
     (folder / "cold_start.md").write_text(format_markdown(comparisons, heavy, machine), encoding="utf-8")
 
 
-def format_markdown(comparisons: Sequence[Comparison], heavy: Sequence[str], machine: dict[str, object]) -> str:
+def format_markdown(comparisons: Sequence[CommandComparison], heavy: Sequence[str], machine: dict[str, object]) -> str:
     """Return the results as Markdown."""
     lines = [
         "# Cold start",

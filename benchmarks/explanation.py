@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, read_people
 from facebank import read_photo
-from facebank.operations.explain import SHIPPED_OCCLUDER, Filling, Occluder, explain
+from facebank.operations.explain import DEFAULT_OCCLUDER, Filling, Occluder, explain
 from facebank.packs import load_pack
 from facebank.vision import FaceAnalyzer
 
@@ -114,7 +114,7 @@ def random_orders(random: np.random.Generator, *, is_coherent: bool) -> tuple[Fl
     """Return a random order of cells for each face, ``(CELLS, CELLS)``; if `is_coherent`, neighbors are close in it."""
     orders = random.normal(size=(2, CELLS, CELLS)).astype(np.float32)
     if is_coherent:
-        deviation = SHIPPED_OCCLUDER.radius * CELLS / 1.5
+        deviation = DEFAULT_OCCLUDER.radius * CELLS / 1.5
         orders = np.stack([cv2.GaussianBlur(order, (0, 0), deviation) for order in orders])
     return orders[0], orders[1]
 
@@ -194,9 +194,9 @@ def rank_occluders(pairs: Sequence[FacePair], analyzer: FaceAnalyzer) -> tuple[l
             )
             for filling in ("colour", "noise")
         }
-        if occluder == SHIPPED_OCCLUDER:
+        if occluder == DEFAULT_OCCLUDER:
             mean_map = np.mean(maps, axis=(0, 1))
-        patch = {"filling": occluder.filling.value, "positions": occluder.positions, "radius": occluder.radius}
+        patch = {"filling": occluder.filling.value, "positions": occluder.grid_size, "radius": occluder.radius}
         rows.append(
             {
                 **patch,
@@ -215,7 +215,7 @@ def measure_areas(
     deletion, random = Deletion(analyzer), np.random.default_rng(SEED)
     maps = []
     for number, pair in enumerate(pairs):
-        maps.append(cell_maps(pair, analyzer, SHIPPED_OCCLUDER))
+        maps.append(cell_maps(pair, analyzer, DEFAULT_OCCLUDER))
         print(f"maps: {number + 1} of {len(pairs)} pairs", file=sys.stderr, flush=True)
     areas: dict[str, dict[str, list[float]]] = {}
     for number, (pair, cells) in enumerate(zip(pairs, maps, strict=True)):

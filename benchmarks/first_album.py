@@ -38,7 +38,7 @@ MAX_QUESTIONS = 20
 
 
 @dataclass
-class Visitor:
+class PageVisitor:
     """Acts on the page at the speed of a person, and counts and times the actions."""
 
     page: Page
@@ -87,7 +87,7 @@ def current_question(page: Page) -> tuple[str, str] | None:
     return page.locator("#question").inner_text(), source.split("/")[3]
 
 
-def find_person(visitor: Visitor, labels: dict[str, str]) -> dict[str, Any]:
+def find_person(visitor: PageVisitor, labels: dict[str, str]) -> dict[str, Any]:
     """Go from the empty page to the page of the first person asked about."""
     page = visitor.page
     visitor.act(lambda: page.get_by_role("button", name="Look through my photos").click())
@@ -144,7 +144,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_ARGS))
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto(service.address, wait_until="load")
-            report = {"start_of_the_service_seconds": started, **find_person(Visitor(page), labels)}
+            report = {"start_of_the_service_seconds": started, **find_person(PageVisitor(page), labels)}
             browser.close()
     write_json_report(REPORT, report)
     print(json.dumps(report, indent=2))

@@ -59,7 +59,7 @@ MINIMUM_QUALITY = 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class People:
+class PeopleFaces:
     """Faces of a group of people.
 
     Attributes
@@ -84,7 +84,7 @@ class People:
         qualities: FloatArray,
         people: NDArray[np.int64],
         families: NDArray[np.int64] | None = None,
-    ) -> People:
+    ) -> PeopleFaces:
         """Group faces by person, without those below the minimum quality at enrollment."""
         good = qualities >= MINIMUM_QUALITY
         embeddings, qualities, people = embeddings[good], qualities[good], people[good]
@@ -103,7 +103,7 @@ class People:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Search:
+class CaseSearch:
     """A search and its decision."""
 
     decision: Identity
@@ -159,7 +159,7 @@ class Searcher:
 
 
 def draw_gallery(
-    people: People,
+    people: PeopleFaces,
     chosen: Sequence[int] | NDArray[np.int64],
     samples: int,
     random: np.random.Generator,
@@ -184,8 +184,8 @@ def draw_gallery(
 
 
 def search_siblings(
-    searcher: Searcher, people: People, adults: People, adult_count: int, draws: int
-) -> Iterator[Search]:
+    searcher: Searcher, people: PeopleFaces, adults: PeopleFaces, adult_count: int, draws: int
+) -> Iterator[CaseSearch]:
     """Enroll two siblings of each family; search for their other photos and for people of other families."""
     random = np.random.default_rng(1)
     for _ in range(draws):
@@ -196,16 +196,16 @@ def search_siblings(
             enrolled |= draw_gallery(adults, chosen_adults, 4, random, "adult ")[0]
             for name, rows in probes.items():
                 for decision in searcher.search(enrolled, people.faces(rows)):
-                    yield Search(decision, name, int(family))
+                    yield CaseSearch(decision, name, int(family))
             stranger_rows = np.concatenate([people.photos[p] for p in np.flatnonzero(people.families != family)])
             rows = random.permutation(stranger_rows)[:MAX_STRANGERS]
             for decision in searcher.search(enrolled, people.faces(rows)):
-                yield Search(decision, None, int(family))
+                yield CaseSearch(decision, None, int(family))
 
 
 def search_relatives(
-    searcher: Searcher, people: People, adults: People, adult_count: int, draws: int
-) -> Iterator[Search]:
+    searcher: Searcher, people: PeopleFaces, adults: PeopleFaces, adult_count: int, draws: int
+) -> Iterator[CaseSearch]:
     """Enroll one sibling of each family with 3 photos; search for this and the other siblings."""
     random = np.random.default_rng(2)
     for _ in range(draws):
@@ -218,15 +218,15 @@ def search_relatives(
             chosen_adults = random.permutation(adults.with_photos(3))[:adult_count]
             enrolled |= draw_gallery(adults, chosen_adults, 3, random, "adult ")[0]
             for decision in searcher.search(enrolled, people.faces(probes[f"{first}"])):
-                yield Search(decision, f"{first}", int(family))
+                yield CaseSearch(decision, f"{first}", int(family))
             rows = np.concatenate([people.photos[person] for person in members if person != first])
             for decision in searcher.search(enrolled, people.faces(rows)):
-                yield Search(decision, None, int(family))
+                yield CaseSearch(decision, None, int(family))
 
 
 def search_group(
-    searcher: Searcher, people: People, size: int, samples: int, *, draws: int, max_strangers: int = 400
-) -> Iterator[Search]:
+    searcher: Searcher, people: PeopleFaces, size: int, samples: int, *, draws: int, max_strangers: int = 400
+) -> Iterator[CaseSearch]:
     """Enroll people of a group; search for their other photos and for one photo of each of the other people."""
     random = np.random.default_rng([3, size, samples])
     for _ in range(draws):
@@ -234,14 +234,14 @@ def search_group(
         enrolled, probes = draw_gallery(people, chosen, samples, random)
         for person, (name, rows) in zip(chosen, probes.items(), strict=True):
             for decision in searcher.search(enrolled, people.faces(rows[:20])):
-                yield Search(decision, name, int(person))
+                yield CaseSearch(decision, name, int(person))
         strangers = random.permutation(np.setdiff1d(np.arange(len(people.photos)), chosen))[:max_strangers]
         rows = np.array([random.choice(people.photos[person]) for person in strangers], dtype=np.int64)
         for person, decision in zip(strangers, searcher.search(enrolled, people.faces(rows)), strict=True):
-            yield Search(decision, None, int(person))
+            yield CaseSearch(decision, None, int(person))
 
 
-def search_look_alikes(searcher: Searcher, people: People, groups: int) -> Iterator[Search]:
+def search_look_alikes(searcher: Searcher, people: PeopleFaces, groups: int) -> Iterator[CaseSearch]:
     """Enroll two of four similar people; search for all four."""
     random = np.random.default_rng(4)
     candidates = people.with_photos(3)
@@ -258,13 +258,13 @@ def search_look_alikes(searcher: Searcher, people: People, groups: int) -> Itera
         enrolled, probes = draw_gallery(people, candidates[group[:2]], 2, random)
         for name, rows in probes.items():
             for decision in searcher.search(enrolled, people.faces(rows[:20])):
-                yield Search(decision, name, number)
+                yield CaseSearch(decision, name, number)
         for stranger in candidates[group[2:]]:
             for decision in searcher.search(enrolled, people.faces(people.photos[stranger][:20])):
-                yield Search(decision, None, number)
+                yield CaseSearch(decision, None, number)
 
 
-def evaluate(searches: list[Search], *, with_choice: bool) -> dict[str, object]:
+def evaluate(searches: list[CaseSearch], *, with_choice: bool) -> dict[str, object]:
     """Return the figures of a case, and of the choice between two siblings if `with_choice`."""
     mated = [search for search in searches if search.is_mated]
     strangers = [search for search in searches if not search.is_mated]
@@ -281,7 +281,7 @@ def evaluate(searches: list[Search], *, with_choice: bool) -> dict[str, object]:
     return result
 
 
-def fraction(events: list[bool], searches: list[Search]) -> dict[str, float]:
+def fraction(events: list[bool], searches: list[CaseSearch]) -> dict[str, float]:
     """Return the fraction of true events with its bootstrap interval over families or people."""
     if not events:
         return {"value": 0.0, "low": 0.0, "high": 0.0, "count": 0}
@@ -294,13 +294,13 @@ def fraction(events: list[bool], searches: list[Search]) -> dict[str, float]:
     }
 
 
-def reason_fractions(mated: list[Search]) -> dict[str, float]:
+def reason_fractions(mated: list[CaseSearch]) -> dict[str, float]:
     """Return the fraction of mated probes by reason."""
     values, counts = np.unique([search.decision.reason.value for search in mated], return_counts=True)
     return {str(reason): round(float(count / len(mated)), 4) for reason, count in zip(values, counts, strict=True)}
 
 
-def first_candidate_error(searches: list[Search]) -> float:
+def first_candidate_error(searches: list[CaseSearch]) -> float:
     """Return the calibration error of the first candidates' probabilities."""
     probabilities = np.array([search.decision.candidates[0].probability or 0.0 for search in searches])
     right = np.array([search.decision.candidates[0].person == search.owner for search in searches])
@@ -316,7 +316,7 @@ def bins_error(probabilities: NDArray[np.float64], right: NDArray[np.bool_]) -> 
     )
 
 
-def evaluate_choice(mated: list[Search]) -> dict[str, object]:
+def evaluate_choice(mated: list[CaseSearch]) -> dict[str, object]:
     """Return the accuracy and calibration of the choice between two siblings, regardless of the decision."""
     families = {search.owner: search.unit for search in mated}
     probabilities, right = [], []
@@ -348,12 +348,12 @@ def evaluate_choice(mated: list[Search]) -> dict[str, object]:
 class PeopleGroups:
     """Groups of people, for development or for reporting."""
 
-    siblings: People
-    children: People
-    grown_children: People  # the same set's people as adults
-    adults: People  # of LFW
-    frequent: People  # of LFW, with 20 or more photos, and strangers with one
-    relatives: People  # of LFW
+    siblings: PeopleFaces
+    children: PeopleFaces
+    grown_children: PeopleFaces  # the same set's people as adults
+    adults: PeopleFaces  # of LFW
+    frequent: PeopleFaces  # of LFW, with 20 or more photos, and strangers with one
+    relatives: PeopleFaces  # of LFW
 
 
 def read_groups(data: Path, pack: Pack, people: str) -> PeopleGroups:
@@ -378,16 +378,16 @@ def read_groups(data: Path, pack: Pack, people: str) -> PeopleGroups:
     young = ages["young"]
     related = _relatives(data, faces.names)
     relatives = faces.where(related >= 0)
-    families = People.of(siblings["embedding"], siblings["quality"], siblings["person"], siblings["family"])
+    families = PeopleFaces.of(siblings["embedding"], siblings["quality"], siblings["person"], siblings["family"])
     person_ids = np.unique(siblings["person"], return_inverse=True)[1].astype(np.int64)
     adults = exclude_people_of(adults, [Identities(siblings["embedding"], person_ids, siblings["quality"])])
     return PeopleGroups(
         families,
-        People.of(ages["embedding"][young], ages["quality"][young], ages["person"][young]),
-        People.of(ages["embedding"][~young], ages["quality"][~young], ages["person"][~young]),
-        People.of(adults.embeddings, adults.qualities, adults.people),
-        People.of(frequent.embeddings, frequent.qualities, frequent.people),
-        People.of(relatives.embeddings, relatives.qualities, relatives.people, related[related >= 0]),
+        PeopleFaces.of(ages["embedding"][young], ages["quality"][young], ages["person"][young]),
+        PeopleFaces.of(ages["embedding"][~young], ages["quality"][~young], ages["person"][~young]),
+        PeopleFaces.of(adults.embeddings, adults.qualities, adults.people),
+        PeopleFaces.of(frequent.embeddings, frequent.qualities, frequent.people),
+        PeopleFaces.of(relatives.embeddings, relatives.qualities, relatives.people, related[related >= 0]),
     )
 
 
@@ -414,10 +414,10 @@ def _relatives(data: Path, names: NDArray[np.str_]) -> NDArray[np.int64]:
 
 def cases(
     searcher: Searcher, groups: PeopleGroups, people: str, draws: int
-) -> dict[str, Callable[[], Iterator[Search]]]:
+) -> dict[str, Callable[[], Iterator[CaseSearch]]]:
     """Return all cases by name."""
     size = 20 if people == "all" else 10
-    cases_by_name: dict[str, Callable[[], Iterator[Search]]] = {
+    cases_by_name: dict[str, Callable[[], Iterator[CaseSearch]]] = {
         "siblings, nobody else": lambda: search_siblings(searcher, groups.siblings, groups.adults, 0, draws),
         "siblings, 20 adults": lambda: search_siblings(searcher, groups.siblings, groups.adults, 20, draws),
         "relative not enrolled, nobody else": lambda: search_relatives(

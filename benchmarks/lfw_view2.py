@@ -38,7 +38,7 @@ THRESHOLDS = 1 - np.arange(0, 4, 0.01) / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class ViewPairs:
     """Pairs of the protocol, in order of folds.
 
     Attributes
@@ -54,14 +54,14 @@ class Pairs:
     same: NDArray[np.bool_]
 
 
-def read_pairs(path: Path) -> Pairs:
+def read_pairs(path: Path) -> ViewPairs:
     """Read ``pairs.txt`` of View 2."""
     header, *lines = path.read_text(encoding="utf-8").splitlines()
     folds, pairs_per_class = (int(field) for field in header.split())
     if (folds, len(lines)) != (FOLDS, 2 * folds * pairs_per_class):
         sys.exit(f"{path} has {folds} folds and {len(lines)} pairs; replace it by the pairs.txt of LFW's View 2.")
     rows = [line.split("\t") for line in lines]
-    return Pairs(
+    return ViewPairs(
         first=[photo_path(row[0], row[1]) for row in rows],
         second=[photo_path(row[0], row[2]) if len(row) == 3 else photo_path(row[2], row[3]) for row in rows],
         same=np.array([len(row) == 3 for row in rows]),
@@ -86,7 +86,7 @@ def embed(analyzer: FaceAnalyzer, folder: Path, paths: Iterable[str]) -> dict[st
     return {path: central_embedding(analyzed) for path, analyzed in zip(paths, results, strict=True)}
 
 
-def similarities(pairs: Pairs, embeddings: dict[str, FloatArray | None]) -> NDArray[np.float64]:
+def similarities(pairs: ViewPairs, embeddings: dict[str, FloatArray | None]) -> NDArray[np.float64]:
     """Return the similarities of the N pairs, of shape ``(N,)``; NaN if a face is missing."""
     values = np.full(len(pairs.same), np.nan)
     for index, paths in enumerate(zip(pairs.first, pairs.second, strict=True)):

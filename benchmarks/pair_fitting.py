@@ -4,9 +4,8 @@
 
 Two people of each family of ``hard/siblings.npz`` are enrolled with 1, 2, 3, 4 or 8 photos each (or 1 and 4), and their
 other photos are classified by their margins alone. Families with even numbers are for fitting, with odd ones for
-reporting. Each draw is made with clean folders, and with a tenth of both people's photos swapped for three of ten
-pairs, as is typical of family folders. People of LFW's development list, split in two, serve as twins with a weight of
-1/4.
+reporting. Each draw is made twice: with clean folders, and with 10 % of the photos swapped in 30 % of the pairs, as
+is typical of family folders. People of LFW's lists, split in two, serve as twins; when fitting, with a weight of 1/4.
 
 Reports, of the fitted or the shipped parameters: accuracy, accuracy by coverage ranked by probability, calibration
 error (ten bins of equal count), and the correct and wrong names above several probabilities.
@@ -25,7 +24,7 @@ import numpy as np
 from benchmarks.hard_cases import COVERAGES, bins_error
 from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, read_people
-from facebank.index.people_index import QUALITY_FLOOR
+from facebank.index.people_index import PeopleIndex
 from facebank.packs import load_pack
 from facebank.recognition.pairs import DEFAULT_PAIR_MODEL, PairCurve, PairMargins, PairModel
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 PHOTO_COUNTS = ((1, 1), (2, 2), (3, 3), (4, 4), (8, 8), (1, 4))
 DRAWS, TWIN_DRAWS = 5, 2
-MIXED_PAIRS, MIXED_PHOTOS = 0.3, 0.1  # fraction of pairs with swapped photos, and of their photos
+SWAPPED_PAIR_FRACTION, SWAPPED_PHOTO_FRACTION = 0.3, 0.1  # of the pairs, and of their photos
 MIN_PROBABILITIES = (0.5, 0.65, 0.75, 0.8, 0.85, 0.88, 0.9, 0.93, 0.97)
 TWINS_WEIGHT = 0.25
 MIN_TWIN_PHOTOS, MAX_TWIN_PHOTOS = 10, 20
@@ -48,23 +47,23 @@ class FamilyFaces:
 
     embeddings: FloatArray  # of shape ``(N, D)``
     qualities: FloatArray  # of shape ``(N,)``
-    people: NDArray[np.int64]  # number of each face's person, of shape ``(N,)``
-    families: NDArray[np.int64]  # number of each face's family, of shape ``(N,)``
+    person_ids: NDArray[np.int64]  # of shape ``(N,)``
+    family_ids: NDArray[np.int64]  # of shape ``(N,)``
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class MarginTrial:
     """A pair, and the margins of photos: similarity to the own person minus similarity to the other."""
 
     pair: PairMargins
-    first: tuple[float, ...]  # margins of the first person's photos
-    second: tuple[float, ...]  # margins of the second person's photos
+    first_margins: tuple[float, ...]  # of the first person's photos
+    second_margins: tuple[float, ...]  # of the second person's photos
 
 
-def read_siblings(data: Path, remainder: int) -> FamilyFaces:
-    """Read the families whose number has the given remainder of a division by two."""
+def read_siblings(data: Path, parity: int) -> FamilyFaces:
+    """Return the families whose id modulo 2 is `parity`."""
     with np.load(data / "hard" / "siblings.npz", allow_pickle=False) as arrays:
-        chosen = arrays["family"] % 2 == remainder
+        chosen = arrays["family"] % 2 == parity
         return FamilyFaces(*(arrays[name][chosen] for name in ("embedding", "quality", "person", "family")))
 
 
@@ -73,23 +72,23 @@ def make_twins(data: Path, listing: str) -> FamilyFaces:
     faces = lfw_faces(data, load_pack())
     faces = faces.select_people(read_people(data, listing))
     faces = faces.where(faces.has_face)
-    rows, people, families = [], [], []
+    rows, person_ids, family_ids = [], [], []
     random = np.random.default_rng(0)
     for person in range(faces.people.max() + 1):
         person_rows = random.permutation(np.flatnonzero(faces.people == person))[:MAX_TWIN_PHOTOS]
         if len(person_rows) >= MIN_TWIN_PHOTOS:
             rows.append(person_rows)
-            people.append(2 * person + (np.arange(len(person_rows)) % 2))
-            families.append(np.full(len(person_rows), person))
+            person_ids.append(2 * person + (np.arange(len(person_rows)) % 2))
+            family_ids.append(np.full(len(person_rows), person))
     chosen = np.concatenate(rows)
     return FamilyFaces(
-        faces.embeddings[chosen], faces.qualities[chosen], np.concatenate(people), np.concatenate(families)
+        faces.embeddings[chosen], faces.qualities[chosen], np.concatenate(person_ids), np.concatenate(family_ids)
     )
 
 
 def draw_trials(
-    faces: FamilyFaces, photo_counts: tuple[int, int], *, is_mixed: bool, draws: int = DRAWS
-) -> Iterator[Trial]:
+    faces: FamilyFaces, photo_counts: tuple[int, int], *, is_swapped: bool, draws: int = DRAWS
+) -> Iterator[MarginTrial]:
     """Enroll two people of each family and yield the margins of their other photos.
 
     Parameters
@@ -98,54 +97,54 @@ def draw_trials(
         Faces of families.
     photo_counts
         Numbers of photos to enroll of the two people.
-    is_mixed
+    is_swapped
         Whether some pairs have swapped photos.
     draws
         Number of random draws.
     """
-    random = np.random.default_rng([7, *photo_counts, is_mixed])
+    random = np.random.default_rng([7, *photo_counts, is_swapped])
     for _ in range(draws):
-        for family in np.unique(faces.families):
-            members = random.permutation(np.unique(faces.people[faces.families == family]))[:2]
-            folders = [random.permutation(np.flatnonzero(faces.people == person)) for person in members]
-            if is_mixed and random.random() < MIXED_PAIRS:
+        for family_id in np.unique(faces.family_ids):
+            members = random.permutation(np.unique(faces.person_ids[faces.family_ids == family_id]))[:2]
+            folders = [random.permutation(np.flatnonzero(faces.person_ids == person_id)) for person_id in members]
+            if is_swapped and random.random() < SWAPPED_PAIR_FRACTION:
                 folders = _swap_photos(folders, random)
-            counts = [min(count, len(rows) - 1) for count, rows in zip(photo_counts, folders, strict=True)]
+            counts = [min(count, len(folder) - 1) for count, folder in zip(photo_counts, folders, strict=True)]
             if min(counts) < 1:
                 continue
-            enrolled = [rows[:count] for rows, count in zip(folders, counts, strict=True)]
+            enrolled = [folder[:count] for folder, count in zip(folders, counts, strict=True)]
             pair = PairMargins.measure(
                 *(faces.embeddings[rows] for rows in enrolled), *(faces.qualities[rows] for rows in enrolled)
             )
-            prototypes = [_prototype(faces, rows) for rows in enrolled]
-            axis = prototypes[0] - prototypes[1]
-            first, second = (faces.embeddings[rows[count:]] @ axis for rows, count in zip(folders, counts, strict=True))
-            yield Trial(pair, tuple(first.tolist()), tuple((-second).tolist()))
+            rows, person_ids = np.concatenate(enrolled), np.repeat([0, 1], counts)
+            index = PeopleIndex.from_samples(faces.embeddings[rows], person_ids, faces.qualities[rows])
+            axis = index.prototypes[0] - index.prototypes[1]
+            first, second = (
+                faces.embeddings[folder[count:]] @ axis for folder, count in zip(folders, counts, strict=True)
+            )
+            yield MarginTrial(pair, tuple(first.tolist()), tuple((-second).tolist()))
 
 
 def _swap_photos(folders: Sequence[NDArray[np.int64]], random: np.random.Generator) -> list[NDArray[np.int64]]:
     rows = np.concatenate(folders)
-    owner = np.repeat([0, 1], [len(folder) for folder in folders])
-    owner = np.where(random.random(len(rows)) < MIXED_PHOTOS, 1 - owner, owner)
-    return [random.permutation(rows[owner == side]) for side in (0, 1)]
+    sides = np.repeat([0, 1], [len(folder) for folder in folders])
+    sides = np.where(random.random(len(rows)) < SWAPPED_PHOTO_FRACTION, 1 - sides, sides)
+    return [random.permutation(rows[sides == side]) for side in (0, 1)]
 
 
-def _prototype(faces: FamilyFaces, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    weights = np.maximum(faces.qualities[rows], QUALITY_FLOOR).astype(np.float64)
-    mean: NDArray[np.float64] = (faces.embeddings[rows] * weights[:, None]).sum(axis=0)
-    return mean / np.linalg.norm(mean)
-
-
-def own_probabilities(model: PairModel, trials: Sequence[Trial]) -> NDArray[np.float64]:
+def own_probabilities(model: PairModel, trials: Sequence[MarginTrial]) -> NDArray[np.float64]:
     """Return the probability of each of N photos' own person, ``(N,)``, given that it is one of the two."""
     probabilities = []
     for trial in trials:
         curve = PairCurve(model, trial.pair)
-        probabilities += [curve.probability(np.array(trial.first)), 1 - curve.probability(-np.array(trial.second))]
+        probabilities += [
+            curve.probability(np.array(trial.first_margins)),
+            1 - curve.probability(-np.array(trial.second_margins)),
+        ]
     return np.concatenate(probabilities)
 
 
-def fit(groups: Sequence[tuple[float, Sequence[Trial]]]) -> PairModel:
+def fit(groups: Sequence[tuple[float, Sequence[MarginTrial]]]) -> PairModel:
     """Return parameters that minimize the weighted mean log loss, regularized toward the shipped ones."""
     from scipy.optimize import minimize
 
@@ -165,23 +164,23 @@ def fit(groups: Sequence[tuple[float, Sequence[Trial]]]) -> PairModel:
 
 def evaluate(own: NDArray[np.float64]) -> dict[str, object]:
     """Return accuracy and calibration, given the result of `own_probabilities`."""
-    right, confidence = own > 0.5, np.maximum(own, 1 - own)
+    is_correct, confidence = own > 0.5, np.maximum(own, 1 - own)
     order = np.argsort(-confidence, kind="stable")
     named = {}
     for min_probability in MIN_PROBABILITIES:
         chosen = confidence >= min_probability
-        wrong = float((~right[chosen]).mean()) if chosen.any() else 0.0
-        right_fraction = float((chosen & right).mean())
-        named[f"{min_probability:g}"] = {"right": round(right_fraction, 4), "wrong of names": round(wrong, 4)}
+        wrong = float((~is_correct[chosen]).mean()) if chosen.any() else 0.0
+        correct = float((chosen & is_correct).mean())
+        named[f"{min_probability:g}"] = {"correct": round(correct, 4), "wrong fraction of names": round(wrong, 4)}
     return {
         "photos": len(own),
-        "accuracy": round(float(right.mean()), 4),
+        "accuracy": round(float(is_correct.mean()), 4),
         **{
-            f"at {coverage:g}": round(float(right[order[: int(len(own) * coverage)]].mean()), 4)
+            f"at {coverage:g}": round(float(is_correct[order[: int(len(own) * coverage)]].mean()), 4)
             for coverage in COVERAGES
         },
-        "calibration error": round(bins_error(confidence, right), 4),
-        "named from": named,
+        "calibration error": round(bins_error(confidence, is_correct), 4),
+        "by minimum probability": named,
     }
 
 
@@ -194,23 +193,25 @@ def main() -> None:
     arguments = parser.parse_args()
     model = DEFAULT_PAIR_MODEL
     if arguments.fit:
-        families, twins = read_siblings(arguments.data, 0), make_twins(arguments.data, DEVELOPMENT)
+        siblings, twins = read_siblings(arguments.data, 0), make_twins(arguments.data, DEVELOPMENT)
         groups = []
         for counts in PHOTO_COUNTS:
-            groups += [(1.0, list(draw_trials(families, counts, is_mixed=is_mixed))) for is_mixed in (False, True)]
-            groups.append((TWINS_WEIGHT, list(draw_trials(twins, counts, is_mixed=False, draws=TWIN_DRAWS))))
+            groups += [
+                (1.0, list(draw_trials(siblings, counts, is_swapped=is_swapped))) for is_swapped in (False, True)
+            ]
+            groups.append((TWINS_WEIGHT, list(draw_trials(twins, counts, is_swapped=False, draws=TWIN_DRAWS))))
         model = fit(groups)
         print(model)
     report: dict[str, object] = {name: getattr(model, name) for name in PairModel.names()}
-    for part, remainder, listing in (("development", 0, DEVELOPMENT), ("reporting", 1, REPORTING)):
-        people, twins = read_siblings(arguments.data, remainder), make_twins(arguments.data, listing)
+    for part, parity, listing in (("development", 0, DEVELOPMENT), ("reporting", 1, REPORTING)):
+        siblings, twins = read_siblings(arguments.data, parity), make_twins(arguments.data, listing)
         for counts in PHOTO_COUNTS:
-            for condition, faces, is_mixed, draws in (
-                ("in order", people, False, DRAWS),
-                ("mixed", people, True, DRAWS),
-                ("cut in two", twins, False, TWIN_DRAWS),
+            for condition, faces, is_swapped, draws in (
+                ("clean", siblings, False, DRAWS),
+                ("swapped", siblings, True, DRAWS),
+                ("twins", twins, False, TWIN_DRAWS),
             ):
-                trials = list(draw_trials(faces, counts, is_mixed=is_mixed, draws=draws))
+                trials = list(draw_trials(faces, counts, is_swapped=is_swapped, draws=draws))
                 figures = evaluate(own_probabilities(model, trials))
                 report[f"{part}, {counts[0]} and {counts[1]} photos, {condition}"] = figures
                 print(f"{part}, {counts}, {condition}: {figures}", flush=True)

@@ -39,7 +39,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
-class Cost:
+class ScanCost:
     """Time and memory of a scan."""
 
     photos: int
@@ -76,7 +76,7 @@ def make_folder(source: Path, folder: Path, count: int) -> None:
         path.write_bytes(add_comment(portraits[number % len(portraits)], f"{number}"))
 
 
-def run(folders: list[Path], scan_path: Path, nodes: RayNodes | None) -> Cost:
+def run(folders: list[Path], scan_path: Path, nodes: RayNodes | None) -> ScanCost:
     """Run ``facebank scan`` on the nodes, or on this machine if None; return its cost."""
     scan_path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "facebank_cli", "--gallery", str(scan_path.with_suffix(".facebank"))]
@@ -97,7 +97,7 @@ def run(folders: list[Path], scan_path: Path, nodes: RayNodes | None) -> Cost:
         sampler.is_over.set()
     photos = sum(1 for folder in folders for path in folder.rglob("*") if path.is_file())
     worker_seconds = 0.0 if sampler is None else sum(sampler.seconds.values())
-    return Cost(photos, seconds, usage.ru_utime + usage.ru_stime, worker_seconds, usage.ru_maxrss // 1024)
+    return ScanCost(photos, seconds, usage.ru_utime + usage.ru_stime, worker_seconds, usage.ru_maxrss // 1024)
 
 
 def measure_driver(folder: Path, count: int = 4_000) -> dict[str, float]:

@@ -73,8 +73,9 @@ def import_people(
         )
     else:
         write_line(
-            f"{pluralize(report.sample_count, 'sample')} and {pluralize(report.person_count, 'new person', 'new people')} "
-            f"imported, {report.duplicates} already enrolled ({report.duplicates_elsewhere} under another name)"
+            f"{pluralize(report.sample_count, 'sample')} and "
+            f"{pluralize(report.person_count, 'new person', 'new people')} imported, "
+            f"{report.duplicates} already enrolled ({report.duplicates_elsewhere} under another name)"
         )
     return SOME_FAILED if report.refused else 0
 

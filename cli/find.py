@@ -46,13 +46,15 @@ def find(
     ctx: typer.Context,
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", show_default=False, help="Enrolled people: photos that show all of them."),
+        typer.Argument(
+            metavar="NAME...", show_default=False, help="Names of enrolled people; a photo must show all of them."
+        ),
     ],
     others: Annotated[
         list[str] | None,
         typer.Option("--with", metavar="NAME", help="Another person whom the photos show; may be repeated."),
     ] = None,
-    any_of: Annotated[bool, typer.Option("--any", help="Photos that show any of them, instead of all.")] = False,
+    any_of: Annotated[bool, typer.Option("--any", help="Accept photos that show any of them, instead of all.")] = False,
     since: Annotated[
         str | None, typer.Option(metavar="DAY", help="Taken on this day or later: 2019-06-01, 2019-06 or 2019.")
     ] = None,
@@ -76,7 +78,7 @@ def find(
     """List the scanned photos that show a person, oldest first.
 
     Run 'facebank scan' first. Only known faces count; they are shown with their probability. 'facebank identify --scan'
-    lists uncertain ones, too. Photos without a camera date have that of their file, marked as such.
+    lists uncertain ones, too. A photo without a camera date is listed by the date of its file, which is marked.
     """
     from facebank.album.album import Album
     from facebank.album.arrow_tables import write_found
@@ -91,7 +93,9 @@ def find(
     if parquet is not None:
         pyarrow()  # raises before the search if it is not installed
         if videos:
-            raise UsageError("--parquet and --videos exclude each other: the file holds photos")
+            raise UsageError(
+                "--parquet cannot be used with --videos, because the table holds photos only: omit one of them"
+            )
     with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         settings = settings_for_run(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         names = [*names, *(others or [])]

@@ -31,7 +31,7 @@ def find_program(name: str) -> str:
     return path
 
 
-class Broker:
+class Mosquitto:
     """Mosquitto without persistence: retained messages are lost when it is killed."""
 
     def __init__(
@@ -102,7 +102,7 @@ class Message(NamedTuple):
 class Subscriber:
     """Receives all messages of a broker until the end of its ``with`` block."""
 
-    def __init__(self, broker: Broker, user: str | None = None, password: str | None = None) -> None:
+    def __init__(self, broker: Mosquitto, user: str | None = None, password: str | None = None) -> None:
         self.messages: list[Message] = []
         self._changed = Condition()
         self._is_subscribed = False

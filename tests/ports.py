@@ -1,4 +1,4 @@
-"""Ports of this machine."""
+"""Unused TCP ports for test servers."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from facebank import schemas
 from facebank.video.home_assistant import topic_word
 from facebank.video.mqtt import parse_broker
 from tests.guides import OPTIONS, PROJECT, find_blocks, parse_command, parse_unit
-from tests.mqtt_broker import Broker, Subscriber, find_program
+from tests.mqtt_broker import Mosquitto, Subscriber, find_program
 from tests.test_documents import PYPROJECT
 
 GUIDE = (PROJECT / "docs" / "home-assistant.md").read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def test_the_broker_runs_with_the_configuration_of_the_guide(tmp_path: Path) -> 
     name, *arguments = shlex.split(line.replace("/etc/mosquitto/passwords", str(passwords)))
     subprocess.run([find_program(name), *arguments], check=True, capture_output=True)
     text = configuration.replace("/etc/mosquitto/passwords", str(passwords))
-    broker = Broker(tmp_path, configuration=f"{text}\npersistence_location {tmp_path}/\nuser root\n")
+    broker = Mosquitto(tmp_path, configuration=f"{text}\npersistence_location {tmp_path}/\nuser root\n")
     try:
         Subscriber(broker, user="facebank", password="PASSWORD").__exit__()
     finally:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.robustness.inputs import DEMO_PHOTOS, OTHER_PERSON, PERSON
-from benchmarks.robustness.killing import Killer, Outcome, Trial
+from benchmarks.robustness.killing import Killer, KillTrial, Outcome
 from benchmarks.robustness.traces import PersonTraces, find_leftovers
 from facebank import FaceBank
 from facebank.errors import UsageError
@@ -137,14 +137,14 @@ def kill(folder: Path, kills: int, people: int, seed: int = 0) -> tuple[dict[str
     identify, forget = ["identify", ALBUM], (["people", "forget", PERSON], checks.check_forgotten)
     count_leftovers = (["--version"], checks.count)
     trials = [
-        Trial(
+        KillTrial(
             "identify, then identify and forget",
             identify,
             "indexes",
             [count_leftovers, (identify, checks.check_answers), forget],
         ),
-        Trial("identify, then forget", identify, "indexes", [count_leftovers, forget]),
-        Trial(
+        KillTrial("identify, then forget", identify, "indexes", [count_leftovers, forget]),
+        KillTrial(
             "identify, then forget with another cache",
             identify,
             "indexes",

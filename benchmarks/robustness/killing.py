@@ -1,8 +1,8 @@
 """Harness that kills the program at chosen and random moments, and checks the recovery of following runs.
 
-A `Trial` defines the run to kill, the runs that follow, and the checks after each. The program runs in a forked process
-that has already imported it. Half of the kills happen before the n-th change of a file (an open, link, rename or
-remove, or the creation of a folder), half at a random time.
+A `KillTrial` defines the run to kill, the runs that follow, and the checks after each. The program runs in a forked
+process that has already imported it. Half of the kills happen before the n-th change of a file (an open, link, rename
+or remove, or the creation of a folder), half at a random time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _RUN_TIMEOUT = 120.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class KillTrial:
     """A run to kill, and the checks of following runs.
 
     Attributes
@@ -108,7 +108,7 @@ class Killer:
             if self.run(arguments):
                 raise RuntimeError(f"{' '.join(arguments)} failed: {self._output()}")
 
-    def run_trial(self, trial: Trial, kills: int, seed: int = 0) -> Outcome:
+    def run_trial(self, trial: KillTrial, kills: int, seed: int = 0) -> Outcome:
         """Kill a run `kills` times, and check the runs that follow."""
         rng, outcome = random.Random(f"{seed} {trial.name}"), Outcome()
         self._is_on_other_disk = trial.is_on_other_disk
@@ -133,8 +133,8 @@ class Killer:
         _copy(self._template, self._work)
         return outcome
 
-    def _measure(self, trial: Trial) -> tuple[int, float]:
-        """Return the number of file changes of a run after it first opened `Trial.start_file`, and its seconds."""
+    def _measure(self, trial: KillTrial) -> tuple[int, float]:
+        """Return the number of file changes of a run after it first opened `KillTrial.start_file`, and its seconds."""
         read_end, write_end = os.pipe()
         child = self._fork(trial.command, trial.start_file, None, write_end)
         os.close(write_end)
@@ -145,7 +145,7 @@ class Killer:
             raise RuntimeError(f"{trial.name}: the run failed or never opened {trial.start_file}: {self._output()}")
         return changes, time.monotonic() - started
 
-    def _kill(self, trial: Trial, point: int | None, delay: float | None) -> bool:
+    def _kill(self, trial: KillTrial, point: int | None, delay: float | None) -> bool:
         """Kill a run before its n-th change, or some seconds after the first; return whether the kill hit it."""
         read_end, write_end = os.pipe()
         child = self._fork(trial.command, trial.start_file, point, write_end)

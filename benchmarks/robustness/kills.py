@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.robustness import kill_tags
 from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, add_comment
-from benchmarks.robustness.killing import Killer, Outcome, Trial, difference, read_tree
+from benchmarks.robustness.killing import Killer, KillTrial, Outcome, difference, read_tree
 from facebank.album.sort.journal import JOURNAL
 
 PHOTOS = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg")
@@ -46,7 +46,7 @@ def make_album(work: Path, photos: int) -> dict[str, bytes | str]:
     return read_tree(work / ALBUM)
 
 
-def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
+def sort_trials(album: dict[str, bytes | str]) -> list[KillTrial]:
     """Return the trials of ``facebank sort`` in each mode, and of its undo."""
 
     def check_album(work: Path) -> str | None:
@@ -62,22 +62,22 @@ def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
 
         return check
 
-    trials, undo = list[Trial](), ["sort", SORTED, "--undo"]
+    trials, undo = list[KillTrial](), ["sort", SORTED, "--undo"]
     for mode in ("--move", "--copy", "--link"):
         sort = ["sort", ALBUM, SORTED, mode]
         next_runs: Sequence[tuple[Sequence[str], Callable[[Path], str | None]]] = [
             (sort, make_sorted_check(moved=mode == "--move")),
             (undo, check_album),
         ]
-        trials.append(Trial(f"sort {mode}, then sort and undo", sort, JOURNAL, next_runs))
-        trials.append(Trial(f"sort {mode}, then undo", sort, JOURNAL, [(undo, check_album)]))
+        trials.append(KillTrial(f"sort {mode}, then sort and undo", sort, JOURNAL, next_runs))
+        trials.append(KillTrial(f"sort {mode}, then undo", sort, JOURNAL, [(undo, check_album)]))
         if mode == "--move":
             name = "sort --move to another disk, then sort and undo"
-            trials.append(Trial(name, sort, JOURNAL, next_runs, is_on_other_disk=True))
+            trials.append(KillTrial(name, sort, JOURNAL, next_runs, is_on_other_disk=True))
     return trials
 
 
-def undo_trial(album: dict[str, bytes | str], mode: str, *, is_on_other_disk: bool = False) -> Trial:
+def undo_trial(album: dict[str, bytes | str], mode: str, *, is_on_other_disk: bool = False) -> KillTrial:
     """Return the trial of ``facebank sort --undo`` after a sort."""
 
     def check_album(work: Path) -> str | None:
@@ -85,7 +85,7 @@ def undo_trial(album: dict[str, bytes | str], mode: str, *, is_on_other_disk: bo
 
     undo = ["sort", SORTED, "--undo"]
     name = f"undo of {mode}{' to another disk' if is_on_other_disk else ''}"
-    return Trial(name, undo, JOURNAL, [(undo, check_album)], [["sort", ALBUM, SORTED, mode]], is_on_other_disk)
+    return KillTrial(name, undo, JOURNAL, [(undo, check_album)], [["sort", ALBUM, SORTED, mode]], is_on_other_disk)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

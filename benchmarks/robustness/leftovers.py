@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, PERSON, copy_embedded_pack
-from benchmarks.robustness.killing import Killer, Outcome, Trial
+from benchmarks.robustness.killing import Killer, KillTrial, Outcome
 from benchmarks.robustness.traces import PersonTraces, find_leftovers
 
 ALBUM, NEW_PHOTOS, REQUESTED = "album", "more", "requested"
@@ -61,7 +61,7 @@ class LeftoverCounter:
         return f"data of the forgotten person remains in {paths}" if paths else self.check_leftovers(work)
 
 
-def trials(counter: LeftoverCounter) -> list[Trial]:
+def trials(counter: LeftoverCounter) -> list[KillTrial]:
     """Return the trials, one per command."""
     portrait, speech = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_speech.jpg"
     commands = [
@@ -79,15 +79,15 @@ def trials(counter: LeftoverCounter) -> list[Trial]:
         _Command("enroll", ["enroll", "--name", "Ada", str(speech), "--force"], "test.facebank", []),
     ]
     forget = ["people", "forget", PERSON]
-    result = list[Trial]()
+    result = list[KillTrial]()
     for name, command, start_file, next_arguments in commands:
         checks: list[tuple[list[str], Callable[[Path], str | None]]] = [
             (["--version"], counter.count),
             (next_arguments or command, counter.check_leftovers),
             (forget, counter.check_forgotten),
         ]
-        result.append(Trial(name, command, start_file, checks))
-        result.append(Trial(f"{name}, forget at once", command, start_file, [(forget, counter.check_forgotten)]))
+        result.append(KillTrial(name, command, start_file, checks))
+        result.append(KillTrial(f"{name}, forget at once", command, start_file, [(forget, counter.check_forgotten)]))
     return result
 
 

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, PERSON
-from benchmarks.robustness.serving import Service, run_service
+from benchmarks.robustness.serving import ServiceProcess, run_service
 from facebank import FaceBank
 
 PROBE = DEMO_PHOTOS / "barack_obama_speech.jpg"
@@ -95,7 +95,7 @@ class RegularClient(threading.Thread):
         self.seconds.append(time.monotonic() - started)
 
 
-def count_descriptors(service: Service) -> int:
+def count_descriptors(service: ServiceProcess) -> int:
     """Return the number of open files and connections of a service."""
     return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
 
@@ -113,7 +113,7 @@ def connect(address: str, count: int) -> list[socket.socket]:
     return connections
 
 
-def wait_until_settled(service: Service, max_count: int | None = None) -> int:
+def wait_until_settled(service: ServiceProcess, max_count: int | None = None) -> int:
     """Wait until a service has closed its clients' connections; return its number of descriptors."""
     deadline, counts = time.monotonic() + CLOSE_TIMEOUT, [count_descriptors(service)]
     while time.monotonic() < deadline and (
@@ -126,7 +126,7 @@ def wait_until_settled(service: Service, max_count: int | None = None) -> int:
     return counts[-1]
 
 
-def hold_connections(service: Service, count: int, seconds: float) -> bool:
+def hold_connections(service: ServiceProcess, count: int, seconds: float) -> bool:
     """Hold connections next to regular clients; return whether all regular requests were answered."""
     clients = [RegularClient(service.address, keeps_connection=keeps) for keeps in (True, False)]
     for client in clients:

@@ -63,7 +63,7 @@ class ChangeLog:
         self.pending.clear()
 
 
-class Client:
+class EnrollingClient:
     """A client that enrolls, describes, forgets and identifies until the service is killed.
 
     Parameters
@@ -142,7 +142,9 @@ def run(data: Path, gallery: Path, kills: int, seed: int) -> tuple[ChangeLog, li
     faults: list[str] = []
     for number in range(kills):
         with run_service(gallery, "--requests-a-minute", "1000000") as service:
-            clients = [Client(service.address, log, folders, CLIENTS * number + index) for index in range(CLIENTS)]
+            clients = [
+                EnrollingClient(service.address, log, folders, CLIENTS * number + index) for index in range(CLIENTS)
+            ]
             threads = [threading.Thread(target=client.run) for client in clients]
             for thread in threads:
                 thread.start()

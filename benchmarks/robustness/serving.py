@@ -17,7 +17,7 @@ from benchmarks.memory import resident_mebibytes
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceProcess:
     """A running service."""
 
     address: str
@@ -35,7 +35,7 @@ class Service:
 
 
 @contextmanager
-def run_service(gallery: Path, *options: str) -> Iterator[Service]:
+def run_service(gallery: Path, *options: str) -> Iterator[ServiceProcess]:
     """Run ``facebank serve`` within the block, and terminate it at the end if it is still running."""
     program = Path(sys.executable).with_name("facebank")
     command = [str(program), "--gallery", str(gallery), "serve", "--port", "0", *options]
@@ -53,6 +53,6 @@ def run_service(gallery: Path, *options: str) -> Iterator[Service]:
                 )
             output: list[str] = []
             Thread(target=output.extend, args=(process.stderr,), daemon=True).start()
-            yield Service(match[1], process, output)
+            yield ServiceProcess(match[1], process, output)
         finally:
             process.terminate()

@@ -43,14 +43,14 @@ class Pairs:
 
 
 def pairs_within(rows: FloatArray, min_product: float, advance: Callable[[float], None] | None = None) -> Pairs:
-    """Return all pairs of rows, each once, whose inner product in ``float32`` is at least `min_product`.
+    """Return all pairs of rows, each once, whose inner product, in ``float32``, is at least `min_product`.
 
     Parameters
     ----------
     rows
         ``float32`` of shape ``(N, D)``.
     min_product
-        The smallest product.
+        The smallest inner product, which is the cosine of L2-normalized rows.
     advance
         Called with the fraction of all products, 0..1, computed since the last call.
 
@@ -71,7 +71,10 @@ def pairs_within(rows: FloatArray, min_product: float, advance: Callable[[float]
 
 
 def pairs_between(a: FloatArray, b: FloatArray, min_product: float) -> Pairs:
-    """Return all pairs of a row of `a` and a row of `b`, ``float32``, whose product is at least `min_product`."""
+    """Return all pairs of a row of `a` and a row of `b` whose inner product is at least `min_product`.
+
+    `a` is ``float32`` of shape ``(N, D)`` and `b` of shape ``(M, D)``; `first` has indices into `a`, `second` into `b`.
+    """
     parts = []
     for start in range(0, len(a), _ROWS):
         blocks = _blocks(a[start : start + _ROWS], b, min_product)

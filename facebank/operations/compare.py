@@ -1,4 +1,4 @@
-"""Comparison of a face with all faces of a photo."""
+"""Comparison of a face with all faces of a photo, or with a person's samples."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.index.exact import cosines
 from facebank.media import open_photo
 from facebank.operations.inputs import largest_face
+from facebank.recognition.scoring import top_indices
 from facebank.types import Sample
 
 if TYPE_CHECKING:
@@ -54,6 +56,21 @@ def compare_sample(engine: Engine, gallery: Gallery, sample: Sample, photo: Phot
     (embedding,) = gallery.vectors_of([sample.id])
     (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
     return _compare(engine, sample, embedding, analyzed)
+
+
+def most_similar_samples(
+    gallery: Gallery, embedding: FloatArray, name: str, limit: int = 3
+) -> list[tuple[Sample, float]]:
+    """Return a person's samples that are most similar to a face, with their cosines, -1..1, most similar first.
+
+    Raises `PersonNotFoundError` if the name is not enrolled.
+    """
+    samples = gallery.samples(name)
+    if not samples:
+        return []
+    similarities = cosines(embedding, gallery.vectors_of([sample.id for sample in samples]))
+    (indices,) = top_indices(similarities[None], limit)
+    return [(samples[index], float(similarities[index])) for index in indices.tolist()]
 
 
 def _compare(engine: Engine, source: Face | Sample, embedding: FloatArray, analyzed: AnalyzedPhoto) -> Comparison:

@@ -1,9 +1,9 @@
 """Occlusion maps that explain the similarity of two faces.
 
-A soft-edged patch is moved over one face while the other is left unchanged, and the decrease of the cosine similarity
+A soft-edged patch is moved over one face while the other is left unchanged, and the drop of the cosine similarity
 is recorded at each position: occlusion sensitivity (M. D. Zeiler and R. Fergus, "Visualizing and understanding
-convolutional networks", ECCV 2014). It only needs forward passes, so it works for every pack. ``benchmarks/
-explanation.py`` chose the patch, and verifies the maps with another one.
+convolutional networks", ECCV 2014). It only needs forward passes, so it works for every pack. The patch was chosen, and
+the maps were verified with another patch, by ``python -m benchmarks.explanation``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from facebank.vision.alignment import align, template_landmarks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.gallery import Gallery
     from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
     from facebank.types import DecodedPhoto, Face, FloatArray, RGBImage, Sample
@@ -33,7 +32,7 @@ EmbedCrops: TypeAlias = "Callable[[NDArray[np.uint8]], FloatArray]"
 """Embeds RGB ``uint8`` crops ``(N, S, S, 3)`` as L2-normalized ``float32`` ``(N, D)``."""
 
 MIN_SCALE = 0.02
-"""Minimum change of similarity represented by the strongest color."""
+"""Minimum change of similarity represented by the densest color."""
 
 _DROP_COLOR, _RISE_COLOR = (213, 94, 0), (0, 114, 178)  # vermilion and blue of Okabe and Ito (2008)
 _MAX_OPACITY = 0.85
@@ -55,24 +54,24 @@ class Filling(StrEnum):
 class Occluder:
     """A soft-edged round patch that is moved over a face."""
 
-    # number of evenly spaced positions in each direction; takes `positions` squared runs of the network per face
-    positions: int = 8
+    # number of evenly spaced positions in each direction; takes `grid_size` squared runs of the network per face
+    grid_size: int = 8
     radius: float = 0.10  # distance at which it is half transparent, as a fraction of the crop's side
     filling: Filling = Filling.BLUR  # replacement of the hidden part
 
     def patches(self, size: int) -> FloatArray:
         """Return the opacity of the patch at each pixel, 0..1, for each position.
 
-        ``float32`` of shape ``(positions ** 2, S, S)``, row by row, for crops of `size` S.
+        ``float32`` of shape ``(grid_size ** 2, S, S)``, row by row, for crops of `size` S.
         """
-        centers = (np.arange(self.positions) + 0.5) * size / self.positions
+        centers = (np.arange(self.grid_size) + 0.5) * size / self.grid_size
         pixels = np.arange(size) + 0.5
         squares = (pixels[None] - centers[:, None]) ** 2
         distances = np.sqrt(squares[:, None, :, None] + squares[None, :, None, :]).reshape(-1, size, size)
         return _soft_edge(self.radius * size - distances, 0.5 * self.radius * size)
 
 
-SHIPPED_OCCLUDER = Occluder()
+DEFAULT_OCCLUDER = Occluder()
 """Chosen on LFW's development people: see ``benchmarks/reports/explanation.md``."""
 
 
@@ -82,7 +81,7 @@ class RegionDrop:
 
     name: str  # such as ``eyes``
     area: float  # the region's fraction of the crop, 0..1; larger regions tend to have larger drops
-    # decrease of the similarity if hidden in the first face, and in the second; negative for an increase
+    # of the similarity if hidden in the first face, and in the second; negative for a rise
     drops: tuple[float, float]
 
 
@@ -97,30 +96,29 @@ class Explanation:
     """The contribution of face parts to the similarity of two faces."""
 
     similarity: float  # cosine of the two whole faces, -1..1
-    # for each face the decrease of the similarity where it is hidden: ``float32`` of shape ``(S, S)``; negative where
-    # hiding increases the similarity
+    # for each face the drop of the similarity where it is hidden: ``float32`` of shape ``(S, S)``; negative for a rise
     drops: tuple[FloatArray, FloatArray]
-    regions: tuple[RegionDrop, ...]  # decreases for whole regions
+    regions: tuple[RegionDrop, ...]  # drops for whole regions
 
     def grid(self, cells: int) -> tuple[FloatArray, FloatArray]:
-        """Return each map's mean decrease in ``(cells, cells)`` cells, ``float32``; at most one cell per pixel."""
+        """Return each map's mean drop in ``(cells, cells)`` cells, ``float32``; at most one cell per pixel."""
         edges = np.linspace(0, len(self.drops[0]), cells, endpoint=False).astype(np.int64)
         first, second = (_cell_means(drops, edges) for drops in self.drops)
         return first, second
 
     @property
     def largest_drop(self) -> float:
-        """The largest decrease on either map."""
+        """The largest drop on either map."""
         return float(max(drops.max() for drops in self.drops))
 
     @property
     def largest_rise(self) -> float:
-        """The largest increase on either map; 0 if there is none."""
+        """The largest rise on either map; 0 if there is none."""
         return float(max(0.0, *(-drops.min() for drops in self.drops)))
 
     @property
     def scale(self) -> float:
-        """The change represented by the strongest color on both maps."""
+        """The change represented by the densest color on both maps."""
         return max(self.largest_drop, self.largest_rise, MIN_SCALE)
 
     def overlays(self, crops: tuple[RGBImage, RGBImage]) -> tuple[RGBImage, RGBImage]:
@@ -135,13 +133,13 @@ def explain(
     second: RGBImage,
     *,
     template: str = "arcface",
-    occluder: Occluder = SHIPPED_OCCLUDER,
+    occluder: Occluder = DEFAULT_OCCLUDER,
 ) -> Explanation:
     """Return occlusion maps for the similarity of two aligned faces.
 
     Each face is hidden part by part while the other is left unchanged. For two photos of one person the map shows which
-    parts make them similar; for two people, why they are confused. It shows what the network used, not what people
-    should look at.
+    parts make them similar; for two people, why they are confused. It describes the network, and is no evidence of
+    identity.
 
     Parameters
     ----------
@@ -166,10 +164,10 @@ def explain(
     hidden = np.concatenate([patches, _blur_masks(np.stack(list(regions.values())))])
     embedded = [embed(np.concatenate([crop[None], hide(crop, hidden, occluder.filling)])) for crop in (first, second)]
     similarity = float(embedded[0][0] @ embedded[1][0])
-    decreases = [similarity - embedded[0][1:] @ embedded[1][0], similarity - embedded[1][1:] @ embedded[0][0]]
+    all_drops = [similarity - embedded[0][1:] @ embedded[1][0], similarity - embedded[1][1:] @ embedded[0][0]]
     weights = patches / patches.sum(axis=0)
-    drops = [np.tensordot(decrease[: len(patches)], weights, axes=1).astype(np.float32) for decrease in decreases]
-    region_drops = zip(decreases[0][len(patches) :].tolist(), decreases[1][len(patches) :].tolist(), strict=True)
+    drops = [np.tensordot(patch_drops[: len(patches)], weights, axes=1).astype(np.float32) for patch_drops in all_drops]
+    region_drops = zip(all_drops[0][len(patches) :].tolist(), all_drops[1][len(patches) :].tolist(), strict=True)
     return Explanation(
         similarity,
         (drops[0], drops[1]),
@@ -221,7 +219,7 @@ def region_masks(template: str, size: int) -> dict[str, NDArray[np.bool_]]:
 
 
 def overlay(crop: RGBImage, drops: FloatArray, scale: float | None = None) -> RGBImage:
-    """Return a map over its grayscale face: orange where hiding decreases the similarity, blue where it increases it.
+    """Return a map over its grayscale face: orange where the similarity drops, blue where it rises.
 
     RGB ``uint8`` of shape ``(S, S, 3)``. The colors are distinguishable with common color blindness; larger changes
     have denser color.
@@ -288,11 +286,13 @@ class ExplainedPair:
     explanation: Explanation
 
 
-def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPair:
+def explain_photos(engine: Engine, first: PhotoInput, second: PhotoInput) -> ExplainedPair:
     """Return an explanation of the similarity of two photos' largest faces; raises `PhotoError` if one has no face."""
-    photos, analyzer = [open_photo(a), open_photo(b)], engine.analyzer
-    first, second = (analyzer.crop(analyzed.photo, largest_face(analyzed)) for analyzed in analyzer.analyze(photos))
-    return _explain_crops(engine, (first, second), (photos[0].path, photos[1].path))
+    photos, analyzer = [open_photo(first), open_photo(second)], engine.analyzer
+    first_crop, second_crop = (
+        analyzer.crop(analyzed.photo, largest_face(analyzed)) for analyzed in analyzer.analyze(photos)
+    )
+    return _explain_crops(engine, (first_crop, second_crop), (photos[0].path, photos[1].path))
 
 
 def explain_sample(
@@ -311,16 +311,3 @@ def _explain_crops(engine: Engine, crops: tuple[RGBImage, RGBImage], paths: tupl
     similarity = explanation.similarity
     verification = Verification(*paths, similarity, threshold, similarity >= threshold)
     return ExplainedPair(verification, crops, explanation)
-
-
-def nearest_samples(gallery: Gallery, embedding: FloatArray, name: str, limit: int = 3) -> list[tuple[Sample, float]]:
-    """Return a person's samples that are most similar to a face, with their cosines, -1..1, most similar first.
-
-    Raises `PersonNotFoundError` if the name is not enrolled.
-    """
-    samples = gallery.samples(name)
-    if not samples:
-        return []
-    similarities = gallery.vectors_of([sample.id for sample in samples]) @ embedding
-    order = np.argsort(-similarities, kind="stable")[:limit]
-    return [(samples[index], float(similarities[index])) for index in order.tolist()]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import struct
 import zlib
 from contextlib import suppress
 from io import BytesIO
@@ -16,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facebank.album.tags.xmp_document import MAX_BYTES
-from facebank.album.tags.xmp_packets import find_packet, replace_packet
+from facebank.album.tags.xmp_packets import find_packet
 from facebank.errors import XmpError
 from facebank.media import read_photo_bytes
 from tests.encoded_pictures import jpeg_segment, png_chunk
 
-from .xmp_samples import DIGIKAM, LIGHTROOM
+from .xmp_samples import DIGIKAM, LIGHTROOM, embed, extended_xmp
 
 VARIANTS = {"JPEG": {}, "PNG": {}, "WebP": {}, "WebP lossless": {"lossless": True}, "WebP alpha": {"lossless": True}}
 
@@ -44,12 +42,6 @@ def picture(variant: str, xmp: bytes | None = None) -> bytes:
         options = {"pnginfo": texts}  # type: ignore[dict-item]
     Image.fromarray(pixels).save(file, format_of(variant), **VARIANTS[variant], **options)
     return file.getvalue()
-
-
-def embed(data: bytes, image_format: str, xmp: bytes) -> bytes:
-    packet = find_packet(data, image_format, "photo")
-    assert packet is not None
-    return replace_packet(data, image_format, packet, xmp, "photo")
 
 
 def packet_of(data: bytes, image_format: str) -> bytes | None:
@@ -128,20 +120,6 @@ def image_frames(data: bytes) -> list[np.ndarray[tuple[int, ...], np.dtype[np.ui
             image.seek(number)
             frames.append(np.array(image))
     return frames
-
-
-def extended_xmp(text: bytes, portion_size: int = 300, guid: str | None = None) -> tuple[bytes, bytes]:
-    """Return a JPEG's segments of Extended XMP, last portion first, and the packet that names it."""
-    guid = hashlib.md5(text, usedforsecurity=False).hexdigest().upper() if guid is None else guid
-    header = b"http://ns.adobe.com/xmp/extension/\0" + guid.encode() + struct.pack(">I", len(text))
-    starts = range(0, len(text), portion_size)
-    segments = [
-        jpeg_segment(0xE1, header + struct.pack(">I", start) + text[start : start + portion_size]) for start in starts
-    ]
-    packet = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-    <rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{guid}"/>
-    </rdf:RDF></x:xmpmeta>""".encode()
-    return b"".join(reversed(segments)), packet
 
 
 def test_extended_xmp_is_assembled() -> None:

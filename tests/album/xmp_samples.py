@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
+
+from facebank.album.tags.xmp_packets import find_packet, replace_packet
+from tests.encoded_pictures import jpeg_segment
+
 DIGIKAM = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2">
  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -160,3 +166,24 @@ def region_item(name: str, box: tuple[float, float, float, float]) -> str:
     area = AREA.format(x=(left + right) / 2, y=(top + bottom) / 2, w=right - left, h=bottom - top)
     name_element = f"<mwg-rs:Name>{name}</mwg-rs:Name>" if name else ""
     return f'<rdf:li rdf:parseType="Resource">{name_element}<mwg-rs:Type>Face</mwg-rs:Type>{area}</rdf:li>'
+
+
+def embed(data: bytes, image_format: str, xmp: bytes) -> bytes:
+    """Return a photo with an embedded XMP packet."""
+    packet = find_packet(data, image_format, "photo")
+    assert packet is not None
+    return replace_packet(data, image_format, packet, xmp, "photo")
+
+
+def extended_xmp(text: bytes, portion_size: int = 300, guid: str | None = None) -> tuple[bytes, bytes]:
+    """Return a JPEG's segments of Extended XMP, last portion first, and the packet that names it."""
+    guid = hashlib.md5(text, usedforsecurity=False).hexdigest().upper() if guid is None else guid
+    header = b"http://ns.adobe.com/xmp/extension/\0" + guid.encode() + struct.pack(">I", len(text))
+    starts = range(0, len(text), portion_size)
+    segments = [
+        jpeg_segment(0xE1, header + struct.pack(">I", start) + text[start : start + portion_size]) for start in starts
+    ]
+    packet = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+    <rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{guid}"/>
+    </rdf:RDF></x:xmpmeta>""".encode()
+    return b"".join(reversed(segments)), packet

@@ -135,4 +135,4 @@ def test_find_writes_parquet(run: Run, shards: Path, tmp_path: Path) -> None:
     assert str(target) in result.err
     assert str(target) in run("people", "forget", "Barack", "--dry-run").err
     refused = run("find", "Barack", "--parquet", target, "--videos", code=2)
-    assert "--parquet and --videos exclude each other" in refused.err
+    assert "--parquet cannot be used with --videos" in refused.err

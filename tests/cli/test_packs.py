@@ -21,7 +21,7 @@ from tests.small_networks import EMBEDDING_SIZE, external_tensor, small_detector
 from .conftest import Run, RunResult, Validate
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
+class QuietFolderHandler(SimpleHTTPRequestHandler):
     """Serves a folder without logging."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
@@ -80,7 +80,7 @@ def archive(small_pack: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def url(archive: Path) -> Iterator[str]:
     """URL of the archive on a local web server."""
-    handler = partial(QuietHandler, directory=str(archive.parent))
+    handler = partial(QuietFolderHandler, directory=str(archive.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -16,7 +16,7 @@ from facebank.media.video_writing import VideoFile
 from facebank.video.publishing import Publishing, plan_publishing
 from facebank.video.watch import Visitor, VisitorChange
 from tests.http_camera import HttpCamera
-from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
+from tests.mqtt_broker import PASSWORD, USER, Mosquitto, Subscriber
 from tests.video_files import CLIP_RATE, last_shot
 from tests.webhook_server import WebhookServer, run_webhook_server
 
@@ -38,8 +38,8 @@ def video(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    running_broker = Broker(tmp_path, with_password=True)
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    running_broker = Mosquitto(tmp_path, with_password=True)
     yield running_broker
     running_broker.kill()
 
@@ -60,7 +60,7 @@ StartWatch = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def watch(program: list[str], environment: dict[str, str], two_people: Path, broker: Broker) -> Iterator[StartWatch]:
+def watch(program: list[str], environment: dict[str, str], two_people: Path, broker: Mosquitto) -> Iterator[StartWatch]:
     """A function that starts ``facebank watch`` with the broker."""
     started: list[subprocess.Popen[str]] = []
 
@@ -80,7 +80,7 @@ def watch(program: list[str], environment: dict[str, str], two_people: Path, bro
 
 
 def test_presence_survives_a_killed_broker(
-    watch: StartWatch, broker: Broker, video: Path, server: WebhookServer, validate: Validate
+    watch: StartWatch, broker: Mosquitto, video: Path, server: WebhookServer, validate: Validate
 ) -> None:
     process = watch(video, "--webhook", webhook_url(server), "--thumbnails")
     person_topic = f"our home/door/person/{TOPIC_WORD}"
@@ -138,7 +138,7 @@ def read_until(process: subprocess.Popen[str], decisions: set[str]) -> list[str]
 
 
 def test_unknown_and_uncertain_people_are_in_no_message(
-    watch: StartWatch, broker: Broker, video: Path, server: WebhookServer
+    watch: StartWatch, broker: Mosquitto, video: Path, server: WebhookServer
 ) -> None:
     with Subscriber(broker, USER, PASSWORD) as subscriber:
         process = watch(video, "--webhook", webhook_url(server), "--thumbnails", "--least-probability", "0.9999")
@@ -161,7 +161,7 @@ def test_unknown_and_uncertain_people_are_in_no_message(
     assert err == ""
 
 
-def test_a_watch_that_is_killed_is_offline(watch: StartWatch, broker: Broker, video: Path) -> None:
+def test_a_watch_that_is_killed_is_offline(watch: StartWatch, broker: Mosquitto, video: Path) -> None:
     with Subscriber(broker, USER, PASSWORD) as subscriber:
         process = watch(video)
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"online")
@@ -169,7 +169,7 @@ def test_a_watch_that_is_killed_is_offline(watch: StartWatch, broker: Broker, vi
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
 
 
-def test_a_camera_that_drops_is_offline(watch: StartWatch, broker: Broker, shared: Path) -> None:
+def test_a_camera_that_drops_is_offline(watch: StartWatch, broker: Mosquitto, shared: Path) -> None:
     camera = HttpCamera(last_shot(shared), frames_per_connection=45)
     try:
         with Subscriber(broker, USER, PASSWORD) as subscriber:
@@ -189,7 +189,7 @@ def test_a_camera_that_drops_is_offline(watch: StartWatch, broker: Broker, share
 
 
 def test_a_watch_from_python_publishes_presence(two_people: Path, video: Path, tmp_path: Path) -> None:
-    broker = Broker(tmp_path)
+    broker = Mosquitto(tmp_path)
     try:
         with Subscriber(broker) as subscriber, FaceBank.open(two_people) as bank:
             names: list[str | None] = []
@@ -209,7 +209,7 @@ def test_a_watch_from_python_publishes_presence(two_people: Path, video: Path, t
 
 
 def test_a_forgotten_person_is_removed_from_the_broker(two_people: Path, tmp_path: Path) -> None:
-    broker = Broker(tmp_path)
+    broker = Mosquitto(tmp_path)
     address = f"mqtt://127.0.0.1:{broker.port}"
     try:
         with Subscriber(broker) as subscriber, FaceBank.open(two_people) as bank:

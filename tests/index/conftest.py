@@ -82,7 +82,7 @@ def milvus_address(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_address"))
 
 
-class StoredRows:
+class PaddedSearches:
     """A factory of searches in one store, which are used one after the other; vectors are padded with zeros."""
 
     examples = 8  # of Hypothesis; few, since each writes to the store
@@ -139,17 +139,17 @@ def _pad(queries: NDArray[np.float64]) -> NDArray[np.float64]:
 @pytest.fixture(scope="session")
 def stored_rows(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], StoredRows]:
+) -> Callable[[str], PaddedSearches]:
     """A function that creates searches on the backend ``lite`` or ``server``, each in one collection."""
-    searches: dict[str, StoredRows] = {}
+    searches: dict[str, PaddedSearches] = {}
 
-    def search_rows(backend: str) -> StoredRows:
+    def search_rows(backend: str) -> PaddedSearches:
         if backend not in searches:
             if backend == "lite":
                 skip_on(client_problem())
-                searches[backend] = StoredRows(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/vectors.db")
+                searches[backend] = PaddedSearches(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/vectors.db")
             else:
-                searches[backend] = StoredRows(f"{request.getfixturevalue('milvus_server').address}/contract")
+                searches[backend] = PaddedSearches(f"{request.getfixturevalue('milvus_server').address}/contract")
         return searches[backend]
 
     return search_rows

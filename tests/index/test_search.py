@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from facebank.index.search import Search
     from facebank.types import FloatArray
-    from tests.index.conftest import StoredRows
+    from tests.index.conftest import PaddedSearches
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -55,7 +55,7 @@ def search_with_faiss(rows: FloatArray, monkeypatch: pytest.MonkeyPatch) -> Code
 
 @pytest.fixture(params=["matrix", "numpy", "faiss", "lite", "server"])
 def make_search(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, stored_rows: Callable[[str], StoredRows]
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, stored_rows: Callable[[str], PaddedSearches]
 ) -> Callable[[FloatArray], Search]:
     """A function that creates each kind of search; the last two use Milvus Lite and a Milvus server."""
     if request.param in {"lite", "server"}:

@@ -63,14 +63,14 @@ def test_the_regions_cover_a_crop_once() -> None:
 
 
 @given(st.integers(1, 6), st.floats(0.05, 0.4), st.sampled_from(Filling))
-def test_hiding_changes_only_the_hidden_part(positions: int, radius: float, filling: Filling) -> None:
-    patches = Occluder(positions, radius, filling).patches(32)
-    assert patches.shape == (positions**2, 32, 32)
+def test_hiding_changes_only_the_hidden_part(grid_size: int, radius: float, filling: Filling) -> None:
+    patches = Occluder(grid_size, radius, filling).patches(32)
+    assert patches.shape == (grid_size**2, 32, 32)
     assert patches.min() >= 0
     assert patches.max() <= 1
     crop = make_face(1)[:32, :32]
     hidden = hide(crop, patches, filling)
-    assert hidden.shape == (positions**2, 32, 32, 3)
+    assert hidden.shape == (grid_size**2, 32, 32, 3)
     untouched = patches == 0
     assert (hidden[untouched] == np.broadcast_to(crop, hidden.shape)[untouched]).all()
 

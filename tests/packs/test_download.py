@@ -239,7 +239,7 @@ def test_a_damaged_state_file_is_ignored(site: Site, folders: Folders) -> None:
 
 @pytest.fixture
 def trusted_certificate(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Path of a certificate that downloads trust."""
+    """Path of a certificate accepted by downloads."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     return certificate
 
@@ -261,13 +261,13 @@ def test_a_redirect_to_an_unencrypted_server_is_an_error(trusted_certificate: Pa
     assert site.requests == []
 
 
-@pytest.mark.parametrize("is_written", [False, True], ids=["connected", "written"])
+@pytest.mark.parametrize("is_literal", [False, True], ids=["resolved", "literal"])
 def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
-    trusted_certificate: Path, monkeypatch: pytest.MonkeyPatch, is_written: bool
+    trusted_certificate: Path, monkeypatch: pytest.MonkeyPatch, is_literal: bool
 ) -> None:
-    """127.0.0.1 stands for the internet, and 127.0.0.2 for a private network."""
+    """127.0.0.1 stands for the internet, 127.0.0.2 for a private network; literal addresses are checked first."""
     monkeypatch.setattr(checked_http, "is_public", lambda address: address == "127.0.0.1")
-    if not is_written:
+    if not is_literal:
         monkeypatch.setattr(checked_http, "_is_private", lambda _: False)
     with (
         run_server(certificate=trusted_certificate) as public_site,

@@ -144,7 +144,7 @@ def make_enrolled(*samples: tuple[int, FloatArray]) -> EnrolledSamples:
     return EnrolledSamples(embeddings, person_ids, np.ones(len(samples), np.float32))
 
 
-class Pairs(Confusables):
+class FixedPairs(Confusables):
     """Look-alike pairs by ID from 1, in which the person nearer to the face has a fixed probability."""
 
     def __init__(self, enrolled: EnrolledSamples, pairs: set[frozenset[int]], value: float) -> None:

@@ -25,7 +25,7 @@ from .synthetic import (
     THREE,
     TOO_NEAR,
     TWO,
-    Pairs,
+    FixedPairs,
     axis,
     classifiers,
     identify_separately,
@@ -190,7 +190,7 @@ def test_face_that_loses_one_name_may_get_another(rule: Rule) -> None:
 @rules
 def test_siblings_in_one_photo_are_decided_jointly(rule: Rule) -> None:
     faces = [make_face(unit_vector(0.68, 0.62)), make_face(unit_vector(0.62, 0.68))]
-    recognizer = make_recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, 0.8))
+    recognizer = make_recognizer(THREE, rule, confusables=FixedPairs(THREE, ONE_AND_TWO, 0.8))
     assert not list_names(identify_separately(recognizer, faces))
     decisions = recognizer.identify(faces)
     if rule.calibrator is not None:

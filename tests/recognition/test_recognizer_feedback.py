@@ -27,7 +27,7 @@ from .synthetic import (
     TOO_NEAR,
     TWO,
     UNDISTINGUISHED,
-    Pairs,
+    FixedPairs,
     axis,
     classifiers,
     decide,
@@ -132,8 +132,8 @@ CONFUSABLE = (Decision.UNCERTAIN, Reason.CONFUSABLE, None)
 @rules
 def test_look_alikes_are_named_only_if_distinguished(rule: Rule) -> None:
     distinguished, undistinguished = (
-        Pairs(THREE, ONE_AND_TWO, DISTINGUISHED),
-        Pairs(THREE, ONE_AND_TWO, UNDISTINGUISHED),
+        FixedPairs(THREE, ONE_AND_TWO, DISTINGUISHED),
+        FixedPairs(THREE, ONE_AND_TWO, UNDISTINGUISHED),
     )
     assert outcome(decide(make_recognizer(THREE, rule, confusables=distinguished), 0.7, 0.69)) == (*MATCH, "person 1")
     assert decide(make_recognizer(THREE, rule, confusables=distinguished), 0.69, 0.7).person == "person 2"
@@ -146,7 +146,7 @@ def test_look_alikes_are_named_only_if_distinguished(rule: Rule) -> None:
 def test_probabilities_of_look_alikes_follow_from_their_margin() -> None:
     for distinguished in (DISTINGUISHED, UNDISTINGUISHED):
         alike = decide(
-            make_recognizer(THREE, CALIBRATED, confusables=Pairs(THREE, ONE_AND_TWO, distinguished)), 0.7, 0.69
+            make_recognizer(THREE, CALIBRATED, confusables=FixedPairs(THREE, ONE_AND_TWO, distinguished)), 0.7, 0.69
         )
         plain = decide(make_recognizer(THREE, CALIBRATED), 0.7, 0.69)
         first, second = (candidate.probability or 0.0 for candidate in alike.candidates[:2])
@@ -157,7 +157,7 @@ def test_probabilities_of_look_alikes_follow_from_their_margin() -> None:
 
 
 def test_look_alikes_behind_another_person_share_by_margin() -> None:
-    pairs = Pairs(THREE, {frozenset({2, 3})}, UNDISTINGUISHED)
+    pairs = FixedPairs(THREE, {frozenset({2, 3})}, UNDISTINGUISHED)
     decision = decide(make_recognizer(THREE, CALIBRATED, confusables=pairs), 0.7, 0.5, 0.4)
     assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2", "person 3"]
     _, first, second = (candidate.probability or 0.0 for candidate in decision.candidates)
@@ -166,7 +166,7 @@ def test_look_alikes_behind_another_person_share_by_margin() -> None:
 
 @rules
 def test_look_alikes_do_not_affect_other_people(rule: Rule) -> None:
-    recognizer = make_recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, UNDISTINGUISHED))
+    recognizer = make_recognizer(THREE, rule, confusables=FixedPairs(THREE, ONE_AND_TWO, UNDISTINGUISHED))
     assert outcome(decide(recognizer, 0, 0, 0.9)) == (*MATCH, "person 3")
     assert outcome(decide(recognizer, 0.7, 0, 0.69)) == TOO_NEAR
     assert outcome(decide(recognizer, 0.3, 0.29)) == BELOW
@@ -176,14 +176,14 @@ def test_look_alikes_do_not_affect_other_people(rule: Rule) -> None:
 
 @rules
 def test_person_distinguished_from_one_may_be_too_near_to_a_third(rule: Rule) -> None:
-    pairs = Pairs(THREE, ONE_AND_TWO, DISTINGUISHED)
+    pairs = FixedPairs(THREE, ONE_AND_TWO, DISTINGUISHED)
     assert outcome(decide(make_recognizer(THREE, rule, confusables=pairs), 0.57, 0.565, 0.56)) == TOO_NEAR
-    siblings = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, DISTINGUISHED)
+    siblings = FixedPairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, DISTINGUISHED)
     lenient = replace(rule, least_probability=0.0)
     assert decide(make_recognizer(THREE, lenient, confusables=siblings), 0.57, 0.565, 0.56).person == "person 1"
 
 
 def test_distinguished_person_is_not_named_below_the_probability() -> None:
-    pairs = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, DISTINGUISHED)
+    pairs = FixedPairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, DISTINGUISHED)
     careful = replace(CALIBRATED, stranger_share=0.9999)
     assert outcome(decide(make_recognizer(THREE, careful, confusables=pairs), 0.57, 0.565, 0.56)) == IMPROBABLE

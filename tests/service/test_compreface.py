@@ -103,7 +103,7 @@ def test_decisions_match_the_library(client: httpx.Client, gallery: Path) -> Non
 
 
 def make_pair_upload(width: int) -> dict[str, Any]:
-    """Return a photo of Barack beside Eileen, who is scaled to a width."""
+    """Return an upload of a picture of Barack beside Eileen, whose photo is `width` pixels wide."""
     image = Image.new("RGB", (1600, 1000))
     image.paste(Image.open(BARACK).resize((800, 1000)), (0, 0))
     image.paste(Image.open(EILEEN).resize((width, width * 5 // 4)), (850, 0))
@@ -131,37 +131,37 @@ def test_parameters_select_faces(client: httpx.Client) -> None:
     assert error_of(client.post(f"{RECOGNITION}/recognize?det_prob_threshold=1", files=upload)) == (400, 28)
 
 
-def test_an_example_needs_exactly_one_face(client: httpx.Client) -> None:
+def test_a_sample_needs_exactly_one_face(client: httpx.Client) -> None:
     faceless = client.post(f"{RECOGNITION}/faces?subject=Ada?det_prob_threshold=1", files=make_upload())
     assert error_of(faceless) == (400, 28)
     assert error_of(client.post(f"{RECOGNITION}/faces?subject=Ada", files=make_pair_upload(700))) == (400, 31)
     assert client.get(f"{RECOGNITION}/subjects").json() == {"subjects": ["Barack", "Eileen"]}
 
 
-def test_examples_are_listed_in_pages(client: httpx.Client, gallery: Path) -> None:
+def test_samples_are_listed_in_pages(client: httpx.Client, gallery: Path) -> None:
     client.post(f"{RECOGNITION}/faces", params={"subject": "Barack"}, files=make_upload())
     client.post(f"{RECOGNITION}/subjects", json={"subject": "Carl"})
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         ids = [image_id_of(sample) for name in ("Barack", "Eileen") for sample in bank.samples(name)]
 
-    def list_examples(**params: str | int) -> tuple[list[str], dict[str, int]]:
+    def list_samples(**params: str | int) -> tuple[list[str], dict[str, int]]:
         reply = client.get(f"{RECOGNITION}/faces", params=params).json()
         return [face["image_id"] for face in reply.pop("faces")], reply
 
-    assert list_examples() == (ids, {"page_number": 0, "page_size": 20, "total_pages": 1, "total_elements": 3})
+    assert list_samples() == (ids, {"page_number": 0, "page_size": 20, "total_pages": 1, "total_elements": 3})
     for number in range(4):
-        page_ids, reply = list_examples(page=number, size=1)
+        page_ids, reply = list_samples(page=number, size=1)
         assert page_ids == ids[number : number + 1]
         assert reply == {"page_number": number, "page_size": 1, "total_pages": 3, "total_elements": 3}
-    assert list_examples(page=1, size=2)[0] == ids[2:]
-    assert list_examples(subject="eileen")[0] == ids[2:]
-    assert list_examples(subject="Carl") == (
+    assert list_samples(page=1, size=2)[0] == ids[2:]
+    assert list_samples(subject="eileen")[0] == ids[2:]
+    assert list_samples(subject="Carl") == (
         [],
         {"page_number": 0, "page_size": 20, "total_pages": 0, "total_elements": 0},
     )
     for page, size in ((-1, -5), ("x", "y"), ("9" * 50, "9" * 50), ("", "")):
-        assert list_examples(page=page, size=size)[0] == ids
-    assert list_examples(page=999_999_999, size=999_999_999) == (
+        assert list_samples(page=page, size=size)[0] == ids
+    assert list_samples(page=999_999_999, size=999_999_999) == (
         [],
         {"page_number": 999_999_999, "page_size": 2000, "total_pages": 1, "total_elements": 3},
     )

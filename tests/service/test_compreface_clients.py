@@ -67,7 +67,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
 
 
 @dataclass
-class Client:
+class PublishedClient:
     """One of the published clients with a key of the service."""
 
     command: list[str]
@@ -104,13 +104,15 @@ class Client:
 
 
 @pytest.fixture(params=["javascript", "python"])
-def client(request: pytest.FixtureRequest, serve: Serve, gallery: Path) -> Client:
+def client(request: pytest.FixtureRequest, serve: Serve, gallery: Path) -> PublishedClient:
     """Each of the clients, connected to a service that needs a key."""
     command, folder = request.getfixturevalue(request.param)
     for path in DEMO_PHOTOS.glob("*.jpg"):
         shutil.copy(path, folder)
     url = serve(NETWORK).base_url
-    return Client(command, folder, str(url.port), KeyFile.of_gallery(gallery).add("client", Role.ADMIN), gallery)
+    return PublishedClient(
+        command, folder, str(url.port), KeyFile.of_gallery(gallery).add("client", Role.ADMIN), gallery
+    )
 
 
 @pytest.fixture
@@ -130,11 +132,11 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def rename_method(client: Client) -> str:
+def rename_method(client: PublishedClient) -> str:
     return "subjects.rename" if "node" in client.command[0] else "subjects.update"
 
 
-def test_subject_is_added_recognized_renamed_and_deleted(client: Client) -> None:
+def test_subject_is_added_recognized_renamed_and_deleted(client: PublishedClient) -> None:
     added, repeated, listed = client.run(
         ("subjects.add", "Joe Biden"), ("subjects.add", "joe biden"), ("subjects.list",)
     )
@@ -174,7 +176,7 @@ def error_of(result: Any) -> int:
     return code
 
 
-def test_examples_are_given_as_path_bytes_base64_and_url(client: Client, photo_server: str) -> None:
+def test_examples_are_given_as_path_bytes_base64_and_url(client: PublishedClient, photo_server: str) -> None:
     photos: list[Any] = [f"./{SPEECH.name}", {"file": str(SPEECH)}, f"{photo_server}/{SPEECH.name}"]
     if "node" in client.command[0]:
         photos.append({"base64": str(SPEECH)})
@@ -191,7 +193,7 @@ def test_examples_are_given_as_path_bytes_base64_and_url(client: Client, photo_s
         assert client.counts()["Barack"] == 1
 
 
-def test_stranger_has_no_subject(client: Client) -> None:
+def test_stranger_has_no_subject(client: PublishedClient) -> None:
     (recognized,) = client.run(("recognition.recognize", f"./{BIDEN.name}", {"limit": 1, "prediction_count": 3}))
     (face,) = recognized["result"]
     (expected,) = client.query(lambda bank: next(bank.identify(BIDEN)).faces)
@@ -202,7 +204,7 @@ def test_stranger_has_no_subject(client: Client) -> None:
     assert face["candidates"][0]["similarity"] == round(expected.probability, 3)
 
 
-def test_photos_are_compared_with_each_other_and_with_an_example(client: Client) -> None:
+def test_photos_are_compared_with_each_other_and_with_an_example(client: PublishedClient) -> None:
     (sample,) = client.query(lambda bank: bank.samples("Barack"))
     verified, other, against = client.run(
         ("verification.verify", f"./{BARACK.name}", f"./{SPEECH.name}", {"limit": 2}),
@@ -219,7 +221,7 @@ def test_photos_are_compared_with_each_other_and_with_an_example(client: Client)
     assert (face["subject"], face["same"], face["similarity"]) == ("Barack", True, round(expected.similarity, 3))
 
 
-def test_faces_are_detected(client: Client) -> None:
+def test_faces_are_detected(client: PublishedClient) -> None:
     (detected,) = client.run(("detection.detect", f"./{SPEECH.name}", {"limit": 1, "face_plugins": "landmarks"}))
     (face,) = detected["result"]
     expected = client.query(lambda bank: next(bank.analyze(SPEECH)).faces[0])
@@ -231,7 +233,7 @@ def test_faces_are_detected(client: Client) -> None:
     assert error_of(refused) == 26
 
 
-def test_examples_are_listed_and_deleted(client: Client) -> None:
+def test_examples_are_listed_and_deleted(client: PublishedClient) -> None:
     (listed,) = client.run(("faces.list",))
     samples = client.query(lambda bank: [bank.samples(name)[0] for name in ("Barack", "Eileen")])
     assert listed == {
@@ -301,7 +303,7 @@ def test_steps_of_the_guide_work(
             service.terminate()
 
 
-def test_wrong_key_and_photo_without_a_face_are_errors(client: Client, tmp_path: Path) -> None:
+def test_wrong_key_and_photo_without_a_face_are_errors(client: PublishedClient, tmp_path: Path) -> None:
     Image.new("RGB", (300, 300), "gray").save(client.folder / "gray.jpg")
     recognized, added = client.run(
         ("recognition.recognize", "./gray.jpg", {"limit": 1}), ("faces.add", "./gray.jpg", "Ada", {})

@@ -21,7 +21,7 @@ from facebank.media.live import Timeouts
 from facebank.video.home_assistant import HomePublisher, topic_word
 from facebank.video.mqtt import parse_broker, topic_prefix
 from facebank.video.presence import PresenceChange, PresenceEvent
-from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
+from tests.mqtt_broker import PASSWORD, USER, Mosquitto, Subscriber
 from tests.waiting import wait_until
 
 SHORT_TIMEOUTS = Timeouts(first_pause=0.05, longest_pause=0.2, timeout=5)
@@ -45,21 +45,21 @@ def make_event(person: str, change: PresenceChange = PresenceChange.CAME) -> Pre
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    running_broker = Broker(tmp_path)
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    running_broker = Mosquitto(tmp_path)
     yield running_broker
     running_broker.kill()
 
 
 def make_publisher(
-    broker: Broker, names: list[str], notices: list[str] | None = None, *, announce_all: bool = False
+    broker: Mosquitto, names: list[str], notices: list[str] | None = None, *, announce_all: bool = False
 ) -> HomePublisher:
     address = parse_broker(f"mqtt://127.0.0.1:{broker.port}/home")
     notices = [] if notices is None else notices
     return HomePublisher(address, "door", names, notices.append, timeouts=SHORT_TIMEOUTS, announce_all=announce_all)
 
 
-def test_states_events_and_the_device_are_published(broker: Broker) -> None:
+def test_states_events_and_the_device_are_published(broker: Mosquitto) -> None:
     publisher = make_publisher(broker, ["Ada Lovelace", "Grace"])
     with Subscriber(broker) as subscriber:
         publisher.start()
@@ -105,7 +105,7 @@ def check_discovery(topic: str, payload: dict[str, object], topics: set[str]) ->
         assert 0 < len(component["name"]) <= 100
 
 
-def test_the_whole_state_is_sent_to_a_restarted_broker(broker: Broker) -> None:
+def test_the_whole_state_is_sent_to_a_restarted_broker(broker: Mosquitto) -> None:
     notices: list[str] = []
     publisher = make_publisher(broker, ["Ada", "Grace"], notices)
     publisher.start()
@@ -133,7 +133,7 @@ def test_the_whole_state_is_sent_to_a_restarted_broker(broker: Broker) -> None:
 
 
 def test_an_unreachable_broker_does_not_block(tmp_path: Path) -> None:
-    broker = Broker(tmp_path)
+    broker = Mosquitto(tmp_path)
     broker.kill()
     notices: list[str] = []
     publisher = make_publisher(broker, [], notices)
@@ -151,7 +151,7 @@ def test_an_unreachable_broker_does_not_block(tmp_path: Path) -> None:
     assert publisher.log.deliveries.dropped == 500
 
 
-def test_two_clients_with_the_same_camera_name_are_reported_once(broker: Broker) -> None:
+def test_two_clients_with_the_same_camera_name_are_reported_once(broker: Mosquitto) -> None:
     notices: list[str] = []
     publishers = [make_publisher(broker, [], notices) for _ in range(2)]
     for publisher in publishers:
@@ -219,7 +219,7 @@ def test_a_server_with_invalid_packets_is_disconnected(response: bytes) -> None:
     assert publisher.log.deliveries.delivered == 0
 
 
-def test_sensors_of_an_earlier_run_are_kept_or_removed(broker: Broker) -> None:
+def test_sensors_of_an_earlier_run_are_kept_or_removed(broker: Mosquitto) -> None:
     earlier = make_publisher(broker, ["Ada", "Grace"])
     earlier.start()
     for person in ("Ada", "Grace"):
@@ -250,7 +250,7 @@ def test_sensors_of_an_earlier_run_are_kept_or_removed(broker: Broker) -> None:
         assert not any(b"Grace" in message.payload for message in new_subscriber.messages)
 
 
-def test_last_seen_is_kept_from_an_earlier_run(broker: Broker) -> None:
+def test_last_seen_is_kept_from_an_earlier_run(broker: Mosquitto) -> None:
     earlier = make_publisher(broker, ["Ada"])
     earlier.start()
     earlier.publish(make_event("Ada"))
@@ -280,7 +280,7 @@ def test_an_invalid_last_seen_message_is_ignored(tmp_path: Path, payload: bytes)
     assert (last_seen["person"], last_seen["at"]) == (None, None)
 
 
-def test_people_forgotten_during_a_watch_are_removed(broker: Broker) -> None:
+def test_people_forgotten_during_a_watch_are_removed(broker: Mosquitto) -> None:
     publisher = make_publisher(broker, ["Ada", "Grace"], announce_all=True)
     publisher.start()
     with Subscriber(broker) as subscriber:
@@ -295,7 +295,7 @@ def test_people_forgotten_during_a_watch_are_removed(broker: Broker) -> None:
         assert not any(b"Ada" in message.payload for message in new_subscriber.messages)
 
 
-def test_odd_names_are_safe_in_topics_and_messages(broker: Broker) -> None:
+def test_odd_names_are_safe_in_topics_and_messages(broker: Mosquitto) -> None:
     publisher = make_publisher(broker, ODD_NAMES, announce_all=True)
     publisher.start()
     with Subscriber(broker) as subscriber:
@@ -320,7 +320,7 @@ def test_topic_words_are_safe_and_unique(names: list[str]) -> None:
 
 
 def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
-    broker = Broker(tmp_path, with_password=True)
+    broker = Mosquitto(tmp_path, with_password=True)
     try:
         notices: list[str] = []
         refused = HomePublisher(
@@ -352,7 +352,7 @@ def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
 
 
 def test_certificates_are_verified(tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broker = Broker(tmp_path, certificate=certificate)
+    broker = Mosquitto(tmp_path, certificate=certificate)
     address = parse_broker(f"mqtts://127.0.0.1:{broker.port}")
     try:
         notices: list[str] = []
@@ -422,7 +422,7 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         parse_broker("mqtt://broker")
 
 
-def test_the_thread_ends_when_a_publisher_is_closed(broker: Broker) -> None:
+def test_the_thread_ends_when_a_publisher_is_closed(broker: Mosquitto) -> None:
     publisher = make_publisher(broker, [])
     publisher.start()
     publisher.close()

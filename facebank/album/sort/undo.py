@@ -23,7 +23,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from facebank.album.sort.journal import JournalContent
 
-_FREE_PATH = "move or rename that file, and undo again"
+_ADVICE_IF_TAKEN = "move or rename that file, and undo again"
 _KEEP_OR_DELETE = "move it elsewhere or delete it, and undo again"
 
 
@@ -35,8 +35,8 @@ class _KeptFileError(Exception):
 class UndoResult:
     """The result of undoing the sort of a photo."""
 
-    entry: Entry  # the journal's
-    reason: str | None  # why it is not undone; None if it is
+    entry: Entry  # from the journal
+    reason: str | None  # why it was not undone, else None
     sidecars: tuple[str, ...] = ()  # current paths of the returned sidecars that were changed since the sort
 
     @property
@@ -49,10 +49,10 @@ class UndoResult:
 def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_run: bool = False) -> None:
     """Undo everything that was sorted into a folder, the last photo first.
 
-    A copy or link is removed if it is unchanged and its original exists. A moved photo goes back unless another file
-    has taken its place; metadata written into it since is kept. Sidecars follow their photos. The journal is removed
-    once everything is undone. Raises `UsageError` (nothing was sorted into the folder) or `StorageError` (the journal
-    is not trusted).
+    A copy or link is removed if it is unchanged and its original exists. A moved photo is moved back unless another
+    file has its place; metadata written into it since is kept. Sidecars are treated like their photos. The journal is
+    removed once everything is undone. Raises `UsageError` (nothing was sorted into the folder) or `StorageError` (the
+    journal is not trusted).
 
     Parameters
     ----------
@@ -107,7 +107,8 @@ class _SortedPhoto:
         except _KeptFileError as error:
             return UndoResult(entry, str(error))
         except OSError as error:
-            return UndoResult(entry, f"the sort of {printable(entry.target)} cannot be undone: {write_reason(error)}")
+            reason = f"cannot be undone: {write_reason(error)}; undo again once this is solved"
+            return UndoResult(entry, f"the sort of {printable(entry.target)} {reason}")
         return None if changed is None else UndoResult(entry, None, tuple(changed))
 
     def _undo_move(self, *, dry_run: bool) -> list[str] | None:
@@ -119,18 +120,18 @@ class _SortedPhoto:
             _try_open_location(self.folder, original_path) as original,
         ):
             is_present = location is not None and location.is_taken
-            is_back = original is not None and original.is_taken
+            is_restored = original is not None and original.is_taken
             if location is not None and original is not None and location.is_same_location(original):
                 return None  # a link has made both folders the same
             sidecars = _sidecars_beside(location, target)
             if is_present and location is not None:
                 self._require_same(location)
-                if is_back and original is not None and content_hash_of(original) != content_hash_of(location):
+                if is_restored and original is not None and content_hash_of(original) != content_hash_of(location):
                     raise _KeptFileError(
                         f"{printable(entry.target)} is kept, because {printable(entry.source)} is another file now: "
-                        f"{_FREE_PATH}"
+                        f"{_ADVICE_IF_TAKEN}"
                     )
-            elif not is_back:
+            elif not is_restored:
                 raise _KeptFileError(
                     f"{printable(entry.source)} cannot be moved back, because {printable(entry.target)} is gone: "
                     "restore one of them from a backup"
@@ -140,7 +141,7 @@ class _SortedPhoto:
             pairs = [(sidecar, self._original_path_of(sidecar)) for sidecar in sidecars]
             for sidecar, path in pairs:
                 self._require_free(sidecar, path)
-            changed = [path for sidecar, path in pairs if not self._is_as_sorted(sidecar)]
+            changed = [path for sidecar, path in pairs if not self._is_unchanged(sidecar)]
             if dry_run:
                 return list(map(str, changed)) if is_present else None
             with open_location(self.folder, original_path, create=True) as destination:
@@ -151,7 +152,7 @@ class _SortedPhoto:
             return list(map(str, changed)) if is_present else None
 
     def _undo_copy(self, *, dry_run: bool) -> list[str] | None:
-        """Remove a copy or link; return its sidecars that were changed since and go to the original, None if absent."""
+        """Remove a copy or link; return the new paths of its sidecars changed since, None if it is absent."""
         entry = self.entry
         target = Path(entry.target)
         with _try_open_location(self.journal.out, target) as location:
@@ -160,7 +161,7 @@ class _SortedPhoto:
             if location is None or not (is_present or sidecars) or self._is_original(location):
                 return None
             if is_present:
-                self._require_same(location, alone=True)
+                self._require_same(location, with_metadata=True)
             if not self._has_original():
                 raise _KeptFileError(
                     f"{printable(entry.target)} is kept, because its original has changed or is gone: "
@@ -170,7 +171,7 @@ class _SortedPhoto:
             changed = [
                 str(paths[sidecar.name])
                 for sidecar in sidecars
-                if sidecar.name in paths and not self._is_as_sorted(sidecar)
+                if sidecar.name in paths and not self._is_unchanged(sidecar)
             ]
             if not dry_run:
                 for sidecar in sidecars:
@@ -184,7 +185,7 @@ class _SortedPhoto:
         path = self._original_path_of(sidecar)
         if not os.path.lexists(path):
             return path
-        if not (self._is_as_sorted(sidecar) or self._is_rewritten(sidecar)):
+        if not (self._is_unchanged(sidecar) or self._is_rewritten(sidecar)):
             self._require_free(sidecar, path)
         return None
 
@@ -196,13 +197,13 @@ class _SortedPhoto:
         with open_location(self.folder, path, create=True) as destination:
             move_file(sidecar, destination)
 
-    def _require_same(self, location: FileLocation, *, alone: bool = False) -> None:
-        """Raise `_KeptFileError` unless a file is the sorted photo, with unchanged metadata if `alone`."""
+    def _require_same(self, location: FileLocation, *, with_metadata: bool = False) -> None:
+        """Raise `_KeptFileError` unless a file is the sorted photo, including its metadata if `with_metadata`."""
         label = printable(self.entry.target)
         if content_hash_of(location) != self.entry.content_hash and not self._is_rewritten(location):
             if not self._has_picture(location):
                 raise _KeptFileError(f"{label} is kept, because it has changed since it was sorted: {_KEEP_OR_DELETE}")
-            if alone:
+            if with_metadata:
                 raise _KeptFileError(
                     f"{label} is kept, because its metadata has changed since it was sorted: {_KEEP_OR_DELETE}"
                 )
@@ -223,7 +224,7 @@ class _SortedPhoto:
         path = Path(self.entry.target).with_name(location.name)
         return (str(path), content_hash_of(location)) in self.journal.rewritten
 
-    def _is_as_sorted(self, sidecar: FileLocation) -> bool:
+    def _is_unchanged(self, sidecar: FileLocation) -> bool:
         """Return whether a sidecar is unchanged since it was sorted."""
         recorded = {Path(entry.target).name: entry.content_hash for entry in self.sidecars}
         return sidecar.name in recorded and content_hash_of(sidecar) == recorded[sidecar.name]
@@ -231,15 +232,15 @@ class _SortedPhoto:
     def _original_path_of(self, sidecar: FileLocation) -> Path:
         """Return the path of a sidecar beside the original."""
         original_path, target = Path(self.entry.source), Path(self.entry.target)
-        is_named_in_full = sidecar.name == sidecar_of(target).name
-        return sidecar_of(original_path) if is_named_in_full else original_path.with_suffix(SUFFIX)
+        has_photo_suffix = sidecar.name == sidecar_of(target).name
+        return sidecar_of(original_path) if has_photo_suffix else original_path.with_suffix(SUFFIX)
 
     def _require_free(self, sidecar: FileLocation, path: Path) -> None:
         with _try_open_location(self.folder, path) as existing:
             if existing is not None and existing.is_taken and content_hash_of(existing) != content_hash_of(sidecar):
                 label, other_label = printable(str(sidecar.path)), printable(str(path))
                 raise _KeptFileError(
-                    f"{label} and its photo are kept, because {other_label} is another file now: {_FREE_PATH}"
+                    f"{label} and its photo are kept, because {other_label} is another file now: {_ADVICE_IF_TAKEN}"
                 )
 
     def _is_original(self, location: FileLocation) -> bool:
@@ -264,8 +265,8 @@ def _photos(journal: JournalContent) -> Iterator[_SortedPhoto]:
             folders[entry] = folder
         elif photo is not None:
             sidecars[photo].append(entry)
-    for entry, followers in sidecars.items():
-        yield _SortedPhoto(entry, tuple(followers), folders[entry], journal)
+    for entry, photo_sidecars in sidecars.items():
+        yield _SortedPhoto(entry, tuple(photo_sidecars), folders[entry], journal)
 
 
 @contextmanager

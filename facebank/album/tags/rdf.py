@@ -1,4 +1,4 @@
-"""Fields of RDF/XML structures, whichever form a program chose to write them in.
+"""Fields of RDF/XML structures, in any of the syntax's equivalent forms.
 
 RDF/XML has several forms for the same data, and programs use all of them: fields as elements or attributes, structures
 with ``rdf:parseType="Resource"`` (ExifTool, exiv2) or with an ``rdf:Description`` inside (Adobe; ISO 16684-1, 7.4 to
@@ -16,10 +16,10 @@ _PARSE_TYPE = f"{RDF}parseType"
 
 
 class InvalidRdfError(Exception):
-    """A structure is not valid RDF, so that no field can be added to it."""
+    """Invalid RDF structure, to which no field can be added."""
 
 
-def struct_in(element: Any, field: str) -> Any:
+def structure_in(element: Any, field: str) -> Any:
     """Return the element of a field that contains a structure or a list, or None."""
     return _body(element).find(field)
 
@@ -37,14 +37,14 @@ def text_of(element: Any, field: str) -> str:
     return str((child if inner is None else inner).xpath("string()")).strip()
 
 
-def list_of(element: Any) -> Any:
+def list_in(element: Any) -> Any:
     """Return the list in an element, or None."""
     return next(element.iterchildren(*_LISTS), None)
 
 
 def items_of(element: Any) -> Iterator[Any]:
     """Return the items of the list in an element."""
-    items = list_of(element)
+    items = list_in(element)
     return iter(()) if items is None else items.iterchildren(f"{RDF}li")
 
 
@@ -61,13 +61,13 @@ def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | Non
         return
     node = body.find(field)
     if node is None:
-        node = etree.SubElement(open_struct(element), field, nsmap=nsmap)
+        node = etree.SubElement(open_structure(element), field, nsmap=nsmap)
     for child in list(node):
         node.remove(child)
     node.text = text or None  # lxml reads an empty text as None
 
 
-def drop_field(element: Any, field: str) -> None:
+def remove_field(element: Any, field: str) -> None:
     """Remove a field in any form; no-op if absent."""
     body = _body(element)
     body.attrib.pop(field, None)
@@ -75,8 +75,8 @@ def drop_field(element: Any, field: str) -> None:
         body.remove(child)
 
 
-def open_struct(element: Any) -> Any:
-    """Return the element to which a structure's fields can be added.
+def open_structure(element: Any) -> Any:
+    """Convert a structure to a form with child elements, and return the element that holds them.
 
     Fields that are attributes of the property become elements, because RDF allows no elements beside them. Raises
     `InvalidRdfError` if the element has other content.
@@ -97,5 +97,6 @@ def open_struct(element: Any) -> Any:
 
 
 def _body(element: Any) -> Any:
+    """Return the ``rdf:Description`` inside an element, or the element itself if it has none."""
     inner = element.find(f"{RDF}Description")
     return element if inner is None else inner

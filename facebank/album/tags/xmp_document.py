@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from facebank.album.tags.rdf import (
     RDF,
     InvalidRdfError,
-    drop_field,
     items_of,
-    list_of,
-    open_struct,
+    list_in,
+    open_structure,
+    remove_field,
     set_text,
-    struct_in,
+    structure_in,
     text_of,
 )
 from facebank.album.tags.regions import Box, Region, Vocabulary, clip_box
@@ -152,7 +152,7 @@ class XmpDocument:
     def dimensions(self) -> tuple[float, float] | None:
         """Width and height in pixels of the picture to which the Metadata Working Group's regions refer, if stated."""
         for info in self._properties(_MWG, "Regions"):
-            dimensions = struct_in(info, f"{{{_MWG}}}AppliedToDimensions")
+            dimensions = structure_in(info, f"{{{_MWG}}}AppliedToDimensions")
             if dimensions is not None:
                 width, height = (_number(text_of(dimensions, f"{{{_DIM}}}{side}")) or 0.0 for side in "wh")
                 if min(width, height) > 0:
@@ -182,11 +182,11 @@ class XmpDocument:
         `index` is the region's in `regions`; later indices decrease by one if the region is removed.
         """
         item = list(self._mwg_items())[index]
-        extensions = struct_in(item, _EXTENSIONS)
+        extensions = structure_in(item, _EXTENSIONS)
         if extensions is not None and text_of(extensions, _ADDED):
             item.getparent().remove(item)
             return
-        drop_field(item, f"{{{_MWG}}}Name")
+        remove_field(item, f"{{{_MWG}}}Name")
         with self._translate_errors(""):
             self._record_name(item, "", None)
 
@@ -220,7 +220,7 @@ class XmpDocument:
             if name:
                 set_text(item, f"{{{_MWG}}}Name", name)
             self._record_name(item, name, mark)
-        set_text(struct_in(item, _EXTENSIONS), _ADDED, "True", nsmap=_PREFIXES)
+        set_text(structure_in(item, _EXTENSIONS), _ADDED, "True", nsmap=_PREFIXES)
 
     def copy_regions(self, other: XmpDocument) -> None:
         """Copy the Metadata Working Group's regions of another document into one that has none."""
@@ -230,14 +230,14 @@ class XmpDocument:
     def _record_name(self, item: Any, name: str, mark: str | None) -> None:
         from lxml import etree
 
-        extensions = struct_in(item, _EXTENSIONS)
+        extensions = structure_in(item, _EXTENSIONS)
         if extensions is None:
             extensions = etree.SubElement(
-                open_struct(item), _EXTENSIONS, {f"{RDF}parseType": "Resource"}, nsmap=_PREFIXES
+                open_structure(item), _EXTENSIONS, {f"{RDF}parseType": "Resource"}, nsmap=_PREFIXES
             )
         set_text(extensions, _WRITTEN_NAME, name, nsmap=_PREFIXES)
         if mark is None:
-            drop_field(extensions, _MARK)
+            remove_field(extensions, _MARK)
         else:
             set_text(extensions, _MARK, mark, nsmap=_PREFIXES)
 
@@ -249,17 +249,17 @@ class XmpDocument:
         info = next(self._properties(_MWG, "Regions"), None)
         if info is None:
             info = etree.SubElement(self._description(), f"{{{_MWG}}}Regions", resource, nsmap=_PREFIXES)
-        body = open_struct(info)
+        body = open_structure(info)
         if self.dimensions is None:
             for old in body.findall(f"{{{_MWG}}}AppliedToDimensions"):
                 body.remove(old)
             dimensions = etree.SubElement(body, f"{{{_MWG}}}AppliedToDimensions", resource, nsmap=_PREFIXES)
             for field, value in (("w", str(size[0])), ("h", str(size[1])), ("unit", "pixel")):
                 set_text(dimensions, f"{{{_DIM}}}{field}", value)
-        regions = struct_in(info, f"{{{_MWG}}}RegionList")
+        regions = structure_in(info, f"{{{_MWG}}}RegionList")
         if regions is None:
             regions = etree.SubElement(body, f"{{{_MWG}}}RegionList")
-        bag = list_of(regions)
+        bag = list_in(regions)
         return etree.SubElement(regions, f"{RDF}Bag") if bag is None else bag
 
     def _description(self) -> Any:
@@ -283,7 +283,7 @@ class XmpDocument:
     def _items(self, namespace: str, name: str, field: str) -> Iterator[Any]:
         count = 0
         for info in self._properties(namespace, name):
-            regions = struct_in(info, field)
+            regions = structure_in(info, field)
             for item in items_of(regions) if regions is not None else ():
                 count += 1
                 if count > MAX_REGIONS:
@@ -291,8 +291,8 @@ class XmpDocument:
                 yield item
 
     def _mwg_region(self, item: Any) -> Region:
-        extensions = struct_in(item, _EXTENSIONS)
-        is_own = extensions is not None and struct_in(extensions, _WRITTEN_NAME) is not None
+        extensions = structure_in(item, _EXTENSIONS)
+        is_own = extensions is not None and structure_in(extensions, _WRITTEN_NAME) is not None
         is_own = is_own or (extensions is not None and bool(text_of(extensions, _WRITTEN_NAME)))
         box, circle = self._mwg_area(item)
         return Region(
@@ -307,7 +307,7 @@ class XmpDocument:
 
     def _mwg_area(self, item: Any) -> tuple[Box | None, tuple[float, float, float] | None]:
         """Return the rectangle or the circle that a region states, in fractions of the picture."""
-        area = struct_in(item, f"{{{_MWG}}}Area")
+        area = structure_in(item, f"{{{_MWG}}}Area")
         if area is None:
             return None, None
         x, y, width, height, diameter = (_number(text_of(area, f"{{{_AREA}}}{field}")) for field in "xywhd")

@@ -36,26 +36,26 @@ def _detection_schema(**extra: Schema) -> Schema:
 )
 async def identify(_: ReadCaller, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Identify people in photos; returns the records of ``facebank identify --json``."""
-    photos = [await service.photos.run(_identify, service, photo) for photo in content.all_photos()]
-    return {"photos": photos}
+    records = [await service.photos.run(_identify, service, upload) for upload in content.all_photos()]
+    return {"photos": records}
 
 
 @router.post("/verify", responses=json_responses(command("verify")), openapi_extra=photo_body(("a", "b")))
 async def verify(_: ReadCaller, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Compare the largest faces of two photos."""
-    photos = content.all_photos()
-    if len(photos) != 2:
+    uploads = content.all_photos()
+    if len(uploads) != 2:
         raise RequestError(
-            400, "TwoPhotos", f"the request has {pluralize(len(photos), 'photo')}: send two, as the fields a and b"
+            400, "TwoPhotos", f"the request has {pluralize(len(uploads), 'photo')}: send two, as the fields a and b"
         )
-    verification = await service.photos.run(service.bank.verify, *photos)
+    verification = await service.photos.run(service.bank.verify, *uploads)
     return service.client_record(verification_record(verification))
 
 
 @router.post("/detect", responses=json_responses(_detection_schema()), openapi_extra=photo_body())
 async def detect(_: ReadCaller, service: ServiceDep, content: ContentDep) -> dict[str, object]:
     """Detect the faces of photos, without identifying them."""
-    photos = [await service.photos.run(_analyze, service, photo) for photo in content.all_photos()]
+    photos = [await service.photos.run(_analyze, service, upload) for upload in content.all_photos()]
     return {"photos": [_detection_record(service, photo, embeddings=False) for photo in photos]}
 
 
@@ -72,7 +72,7 @@ async def embed(_: ReadCaller, service: ServiceDep, content: ContentDep) -> dict
             "EmbeddingsAreOff",
             "embeddings are off, because faces can be reconstructed from them: start the service with --embeddings",
         )
-    photos = [await service.photos.run(_analyze, service, photo) for photo in content.all_photos()]
+    photos = [await service.photos.run(_analyze, service, upload) for upload in content.all_photos()]
     return {"photos": [_detection_record(service, photo, embeddings=True) for photo in photos]}
 
 

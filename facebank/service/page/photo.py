@@ -14,7 +14,8 @@ from facebank.album.answers import confirm_face, deny_faces, is_remembered, refu
 from facebank.album.confirmed import identify_in_album
 from facebank.album.pictures import read_unchanged
 from facebank.gallery import FaceKey
-from facebank.operations.explain import explain_sample, nearest_samples
+from facebank.operations.compare import most_similar_samples
+from facebank.operations.explain import explain_sample
 from facebank.operations.explanation_picture import draw_picture
 from facebank.service.access import ReadCaller, TeachCaller
 from facebank.service.page.memory import ContentHash, MemoryDep
@@ -165,7 +166,7 @@ def _find_nearest(memory: PageMemory, content_hash: str, face_number: int) -> di
     if not face.candidates:
         return {"person": None, "samples": []}
     person = face.person or face.candidates[0].person
-    samples = nearest_samples(bank.gallery, face.embedding, person)
+    samples = most_similar_samples(bank.gallery, face.embedding, person)
     return {
         "person": person,
         "samples": [

@@ -166,7 +166,7 @@ def test_trailing_data_is_refused() -> None:
         parse_bin(io.BytesIO(pickle.dumps(([b"a", b"b"], [True])) + b"x"))
 
 
-class CountingStream(io.BytesIO):
+class LargestReadStream(io.BytesIO):
     """A stream that records the largest requested read, in bytes."""
 
     largest_read = 0
@@ -180,7 +180,7 @@ class CountingStream(io.BytesIO):
     "start", [b"\x80\x02T\xff\xff\xff\x7f", b"\x80\x03B\xff\xff\xff\xff", b"\x80\x04\x8e\0\0\0\0\0\1\0\0"]
 )
 def test_declared_length_is_checked(start: bytes) -> None:
-    stream = CountingStream(start + b"abc")
+    stream = LargestReadStream(start + b"abc")
     with pytest.raises(UnusableEntryError, match="an image of"):
         parse_bin(stream)
     assert stream.largest_read <= 16
