@@ -15,12 +15,12 @@ from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 
 
 def parse_scan_path(text: str) -> Path | str:
-    """Parse an argument that may name a bucket: returns a bucket's address as text, anything else as a path."""
+    """Parse an argument that may name a bucket: returns a bucket URL as text, anything else as a path."""
     return text if "://" in text else Path(text)
 
 
 def refuse_empty_paths(command: Any) -> None:
-    """Make a command and its subcommands refuse ``""`` as a path, and a bucket's address unless they read it.
+    """Make a command and its subcommands refuse ``""`` as a path, and a bucket URL unless they read it.
 
     Parameters
     ----------

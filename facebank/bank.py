@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from facebank.errors import ClosedError, GalleryError, PackError, StorageError, UsageError
 from facebank.gallery import Gallery, default_gallery_path
-from facebank.storage.concurrency import SharedLock
+from facebank.storage.concurrency import ForkSafeLock
 from facebank.storage.paths import file_path, is_list_like, named_path
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facebank.album.album import Album
     from facebank.gallery import ExportReport, ForgetReport, ImportReport, PlaceKind, Upgrade
     from facebank.index.milvus_address import MilvusAddress
-    from facebank.media import Channels, PhotoInput, Place
+    from facebank.media import Channels, PhotoInput, StrPath
     from facebank.operations.compare import Comparison
     from facebank.operations.engine import Engine
     from facebank.operations.enroll import Enroller, Pick
@@ -127,13 +127,13 @@ class FaceBank:
         self._identification: Identification | None = None
         self._enrolled_faces = local()  # one cache of the gallery's faces per thread
         self._is_closed = False
-        self._opening_lock = SharedLock()
-        self._identification_lock = SharedLock()
+        self._opening_lock = ForkSafeLock()
+        self._identification_lock = ForkSafeLock()
 
     @classmethod
     def open(
         cls,
-        path: Place | None = None,
+        path: StrPath | None = None,
         *,
         pack: str | None = None,
         device: str = "auto",
@@ -882,7 +882,7 @@ class FaceBank:
 
         return forget_person(self.gallery, name)
 
-    def export(self, folder: Place, people: Sequence[str] | None = None, *, thumbnails: bool = True) -> ExportReport:
+    def export(self, folder: StrPath, people: Sequence[str] | None = None, *, thumbnails: bool = True) -> ExportReport:
         """Write people and their samples to a new folder for `import_people`.
 
         Parameters
@@ -908,7 +908,7 @@ class FaceBank:
 
         return export_gallery(self.gallery, folder, people, thumbnails=thumbnails)
 
-    def album(self, path: Place | None = None) -> Album:
+    def album(self, path: StrPath | None = None) -> Album:
         """Return the album of the gallery: photos that are scanned once and then searched.
 
         Parameters
@@ -927,7 +927,7 @@ class FaceBank:
 
         return Album(self, path)
 
-    def video(self, path: Place, *, rate: float = 5.0, start: float = 0.0, end: float | None = None) -> VideoReport:
+    def video(self, path: StrPath, *, rate: float = 5.0, start: float = 0.0, end: float | None = None) -> VideoReport:
         """Return the people who appear in a video, and the times.
 
         Parameters
@@ -1157,7 +1157,7 @@ class FaceBank:
         gallery = self.gallery
         return gallery.split(name, into, sample_ids or find_half(gallery, name, self.engine.thresholds.verify))
 
-    def import_people(self, folder: Place, *, force: bool = False) -> ImportReport:
+    def import_people(self, folder: StrPath, *, force: bool = False) -> ImportReport:
         """Add the people of an export to the gallery, which is created if missing.
 
         Skips faces that are unlike this gallery's samples of the person of that name, or more similar to another
@@ -1277,7 +1277,7 @@ class FaceBank:
                     self._gallery = gallery
         return gallery
 
-    def note_written(self, kind: PlaceKind, path: Place) -> None:
+    def note_written(self, kind: PlaceKind, path: StrPath) -> None:
         """Record in the gallery where a copy of people's data was written, so that `forget` can report it.
 
         No-op if the gallery does not exist or cannot be changed.

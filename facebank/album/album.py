@@ -19,7 +19,7 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.gallery import PlaceKind
-from facebank.storage.concurrency import SharedLock
+from facebank.storage.concurrency import ForkSafeLock
 from facebank.storage.paths import absolute, file_path, is_list_like, named_paths, named_places, place_path
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from facebank.album.tags.importing import ImportedTag
     from facebank.album.tags.removing import RemovedTags
     from facebank.album.tags.writing import TaggedPhoto, TagOptions
-    from facebank.media import Place
+    from facebank.media import StrPath
     from facebank.media.shards import Shard
     from facebank.recognition.settings import DecisionSettings
     from facebank.storage.folders import NamedFolders
@@ -88,12 +88,12 @@ class Album:
     party.jpg
     """
 
-    def __init__(self, bank: GalleryAccess, path: Place | None = None) -> None:
+    def __init__(self, bank: GalleryAccess, path: StrPath | None = None) -> None:
         self.path = own_album(bank.path) if path is None else file_path(path, "the path of the scan")
         self._bank = bank
         self._scan_file: ScanFile | None = None
-        self._opening = SharedLock()
-        self.naming = SharedLock()
+        self._opening = ForkSafeLock()
+        self.naming = ForkSafeLock()
         """Lock held while a group is named once; reentrant."""
 
     def __enter__(self) -> Self:
@@ -206,7 +206,7 @@ class Album:
 
     def scan(
         self,
-        places: Place | Iterable[Place],
+        places: StrPath | Iterable[StrPath],
         *,
         workers: int | None = None,
         within: NamedFolders | None = None,
@@ -280,9 +280,9 @@ class Album:
 
     def merge(
         self,
-        paths: Place | Iterable[Place],
+        paths: StrPath | Iterable[StrPath],
         *,
-        moved: tuple[Place, Place] | None = None,
+        moved: tuple[StrPath, StrPath] | None = None,
         progress: Progress = SILENT,
     ) -> MergeReport:
         """Merge other scans into this one, such as those of the shards of a folder: see `shard` of `scan`.
@@ -336,7 +336,7 @@ class Album:
         """
         self._bank.note_written(kind, path)
 
-    def forget(self, places: Place | Iterable[Place]) -> int:
+    def forget(self, places: StrPath | Iterable[StrPath]) -> int:
         """Remove the photos and videos of files and folders, which need not exist, and return the number of files.
 
         Raises
@@ -356,7 +356,7 @@ class Album:
         named = named_places(places)
         return forget_places(self._bank, self.path, self.scan_file, named)
 
-    def count(self, places: Place | Iterable[Place] = ()) -> int:
+    def count(self, places: StrPath | Iterable[StrPath] = ()) -> int:
         """Return the number of readable photo files in `places`.
 
         Raises
@@ -377,7 +377,7 @@ class Album:
         return count_photos(self.path, self.scan_file, named)
 
     def identify(
-        self, places: Place | Iterable[Place] = (), settings: DecisionSettings | None = None
+        self, places: StrPath | Iterable[StrPath] = (), settings: DecisionSettings | None = None
     ) -> Iterator[Photo]:
         """Yield the identified photos of the scan in the order of their paths; the files are not read again.
 
@@ -411,7 +411,7 @@ class Album:
         settings: DecisionSettings | None = None,
         *,
         any_of: bool = False,
-        places: Place | Iterable[Place] = (),
+        places: StrPath | Iterable[StrPath] = (),
     ) -> list[FoundPhoto]:
         """Return the photos that show all of the named people, or any of them, oldest first.
 
@@ -452,7 +452,7 @@ class Album:
 
     def to_arrow(
         self,
-        places: Place | Iterable[Place] = (),
+        places: StrPath | Iterable[StrPath] = (),
         settings: DecisionSettings | None = None,
         *,
         identify: bool = True,
@@ -493,7 +493,7 @@ class Album:
         return faces_table(rows, groups, self._bank.engine.identity.dimension)
 
     def plan_sorting(
-        self, folder: Place, out: Place, mode: SortMode, settings: DecisionSettings | None = None
+        self, folder: StrPath, out: StrPath, mode: SortMode, settings: DecisionSettings | None = None
     ) -> SortPlan:
         """Return the plan that sorts a folder's scanned photos into people's folders: see `facebank.album.sort.plan`.
 
@@ -542,7 +542,7 @@ class Album:
         self.require_writable()
         run_album_sort(self._bank, plan, progress, self.scan_file.move)
 
-    def mend_sorting(self, out: Place) -> str | None:
+    def mend_sorting(self, out: StrPath) -> str | None:
         """Finish the last photo of a killed sort, and return its path in its person's folder; None if there was none.
 
         Raises
@@ -565,7 +565,7 @@ class Album:
             self._note_moved([(mended.source, mended.target)])
         return mended.target
 
-    def trust_sort_journal(self, out: Place, folder: Place) -> None:
+    def trust_sort_journal(self, out: StrPath, folder: StrPath) -> None:
         """Sign the journal of `out`, for which the user vouches; all of its entries must come from `folder`.
 
         Raises
@@ -585,7 +585,7 @@ class Album:
 
         sign_journal(self._bank, out, folder)
 
-    def sort_journal(self, out: Place, trusted_folder: Place | None = None) -> JournalContent:
+    def sort_journal(self, out: StrPath, trusted_folder: StrPath | None = None) -> JournalContent:
         """Return the journal of what was sorted into a folder: see `facebank.album.sort.journal.read_journal`.
 
         Parameters
@@ -784,7 +784,7 @@ class Album:
             )
 
     def write_tags(
-        self, places: Place | Iterable[Place], options: TagOptions, settings: DecisionSettings | None = None
+        self, places: StrPath | Iterable[StrPath], options: TagOptions, settings: DecisionSettings | None = None
     ) -> Iterator[TaggedPhoto]:
         """Write the names of identified people as regions that photo programs read: see `facebank.album.tags.writing`.
 
@@ -815,7 +815,7 @@ class Album:
         named = named_paths(places)
         yield from write_album_tags(self._bank, self.scan_file, self.identify(named, once_per_photo), named, options)
 
-    def photos_with_tags(self, name: str, places: Place | Iterable[Place] = ()) -> list[Path]:
+    def photos_with_tags(self, name: str, places: StrPath | Iterable[StrPath] = ()) -> list[Path]:
         """Return the paths of the photos into or beside which facebank may have written a name.
 
         Parameters
@@ -851,7 +851,7 @@ class Album:
         return recorded_photos(self._bank, self.scan_file, name)
 
     def remove_tags(
-        self, name: str, paths: Sequence[Path], places: Place | Iterable[Place] = (), *, dry_run: bool = False
+        self, name: str, paths: Sequence[Path], places: StrPath | Iterable[StrPath] = (), *, dry_run: bool = False
     ) -> Iterator[RemovedTags]:
         """Remove a name from photos and sidecars into which facebank wrote it: see `facebank.album.tags.removing`.
 
@@ -892,7 +892,7 @@ class Album:
 
     def import_tags(
         self,
-        places: Place | Iterable[Place],
+        places: StrPath | Iterable[StrPath],
         *,
         max_samples: int | None = None,
         include_own: bool = False,
@@ -944,7 +944,7 @@ class Album:
         )
 
 
-def _moved_paths(moved: tuple[Place, Place] | None) -> tuple[str, str] | None:
+def _moved_paths(moved: tuple[StrPath, StrPath] | None) -> tuple[str, str] | None:
     """Return the two absolute paths of a folder."""
     if moved is None:
         return None

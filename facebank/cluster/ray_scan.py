@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.scan_file import ScanFile, ScannedFile
     from facebank.album.scan.scan_plan import FileTask, ScanPlan
-    from facebank.media import Place
+    from facebank.media import StrPath
     from facebank.operations.engine import Engine
     from facebank.packs import Pack
 
@@ -49,10 +49,10 @@ def default_shards_folder(scan: Path) -> Path:
 
 def ray_scan(
     bank: GalleryAccess,
-    places: Place | Iterable[Place],
+    places: StrPath | Iterable[StrPath],
     address: str,
     *,
-    scan: Place | None = None,
+    scan: StrPath | None = None,
     shards: Path | None = None,
     merge: bool = True,
     shard: tuple[int, int] | None = None,
@@ -195,7 +195,7 @@ class _ClusterScan:
         return ScanReport(plan.unchanged, new, known, len(plan.gone), unreadable, plan.skipped)
 
 
-def _stored_states(album: Album, places: Iterable[Place]) -> dict[str, FileStamp]:
+def _stored_states(album: Album, places: Iterable[StrPath]) -> dict[str, FileStamp]:
     return {path: state for place in places for path, state in album.scan_file.files(place_path(place)).items()}
 
 

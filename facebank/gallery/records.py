@@ -74,9 +74,10 @@ class PersonFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceKey:
-    """Identifies a face of a photo: two keys match if photo and turns are equal and the boxes overlap by half.
+    """The identity of a face in a photo.
 
-    Photos are equal if their bytes or their pictures are: editing a title or rating does not change the picture.
+    Two keys match if photo and turns are equal and the intersection over union of the boxes is at least 0.5. Photos are
+    equal if their bytes or their pictures are: editing a title or rating does not change the picture.
     """
 
     content_hash: str  # SHA-256 of the photo's bytes, in hex

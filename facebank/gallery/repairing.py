@@ -50,10 +50,10 @@ _DAMAGED_GALLERY_FILE = replace(GALLERY_FILE, repair_advice="too little of it is
 _PARENTS_FIRST = sorted(TABLES, key=lambda table: len(TABLES[table].parents) + 2 * table.startswith("merged_"))
 
 _CODECS: Mapping[ColumnKind, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = {
-    ColumnKind.WHOLE: (lambda value: struct.pack("<q", value), lambda data: struct.unpack("<q", data)[0]),
+    ColumnKind.INTEGER: (lambda value: struct.pack("<q", value), lambda data: struct.unpack("<q", data)[0]),
     ColumnKind.REAL: (lambda value: struct.pack("<d", value), lambda data: struct.unpack("<d", data)[0]),
     ColumnKind.TEXT: (lambda value: value.encode("utf-8", "surrogateescape"), lambda data: data.decode("utf-8")),
-    ColumnKind.BYTES: (bytes, bytes),
+    ColumnKind.BLOB: (bytes, bytes),
 }
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from facebank.gallery.store.file import ReadAgainError
-from facebank.storage.concurrency import SharedLock, map_in_threads
+from facebank.storage.concurrency import ForkSafeLock, map_in_threads
 from facebank.storage.files import PRIVATE_FOLDER, new_file
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class DerivedFile:
         weakref.finalize(self, stream.close)
         self._placements = placements
         self._digests = digests
-        self._reading_lock = SharedLock()
+        self._reading_lock = ForkSafeLock()
 
     def __contains__(self, name: str) -> bool:
         return name in self._placements

@@ -22,7 +22,7 @@ from facebank.index.exact import lengths
 from facebank.index.indexed_samples import EncodedNames, Origin, follow_samples, read_samples
 from facebank.index.people_index import QUALITY_FLOOR, PeopleIndex
 from facebank.index.search import CodedPart, CodedSearch
-from facebank.storage.concurrency import SharedLock, map_in_threads
+from facebank.storage.concurrency import ForkSafeLock, map_in_threads
 from facebank.storage.files import part_path
 from facebank.storage.leftovers import wipe_file
 
@@ -43,7 +43,7 @@ _MIN_LOGGED_BYTES = 200 << 20  # bytes of a gallery whose index takes noticeably
 _ATTEMPTS = 10
 _ROWS_PER_BLOCK = 4096
 
-_opening_lock = SharedLock()
+_opening_lock = ForkSafeLock()
 
 Value = TypeVar("Value")
 

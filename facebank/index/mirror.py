@@ -35,7 +35,7 @@ from facebank.index.vector_store import (
     UnreachableError,
     VectorGroup,
 )
-from facebank.storage.concurrency import LockFile, SharedLock
+from facebank.storage.concurrency import ForkSafeLock, LockFile
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class GalleryMirror:
         self._fallback = fallback
         self._store: VectorStore | None = None
         self._pid = 0
-        self._sync_lock = SharedLock()
+        self._sync_lock = ForkSafeLock()
         self._is_warned = False
 
     def open_index(self, gallery: Gallery, local: GalleryIndex) -> GalleryIndex:
@@ -287,7 +287,7 @@ class GalleryMirror:
         """Hold the lock under which a process updates mirrors of the gallery; waits for it."""
         path = gallery.path.resolve()
         lock, started, is_logged = LockFile(path.with_name(f"{path.name}-mirror-lock")), time.monotonic(), False
-        while not lock.take():
+        while not lock.acquire():
             if not is_logged and time.monotonic() - started > _LOG_AFTER:
                 _log.warning("waiting for another process that is updating the mirror of this gallery")
                 is_logged = True

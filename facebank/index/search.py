@@ -17,7 +17,7 @@ import numpy as np
 
 from facebank.index.codes import ZERO
 from facebank.index.exact import lengths, max_length, summing_error
-from facebank.storage.concurrency import SharedLock, at_fork
+from facebank.storage.concurrency import ForkSafeLock, at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,7 +133,7 @@ class CodedSearch:
         self._starts = np.cumsum([0, *(part.count for part in parts)])
         self._scanned = 0
         self._faiss: Any = None
-        self._loading_lock = SharedLock()
+        self._loading_lock = ForkSafeLock()
 
     @property
     def count(self) -> int:

@@ -23,7 +23,7 @@ from facebank.media.labels import LabelPainter
 from facebank.media.photo_input import (
     Channels,
     PhotoInput,
-    Place,
+    StrPath,
     check_channels,
     check_photo,
     open_photo,
@@ -56,8 +56,8 @@ __all__ = [
     "PhotoHeader",
     "PhotoInput",
     "PhotoLimits",
-    "Place",
     "SkippedKind",
+    "StrPath",
     "annotate_photo",
     "check_channels",
     "check_photo",

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from facebank.types import RGBImage
 
-Place: TypeAlias = str | os.PathLike[str]
+StrPath: TypeAlias = str | os.PathLike[str]
 Buffer: TypeAlias = bytes | bytearray | memoryview
-PhotoInput: TypeAlias = "Place | Buffer | BinaryIO | Image | np.ndarray[Any, Any] | DecodedPhoto"
+PhotoInput: TypeAlias = "StrPath | Buffer | BinaryIO | Image | np.ndarray[Any, Any] | DecodedPhoto"
 Channels: TypeAlias = Literal["RGB", "BGR"]
 
 _SUPPORTED_TYPES = "a path, bytes, a binary file, a Pillow image or a uint8 array of shape (height, width, 3)"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError
-from facebank.media import MAX_JPEG_SIDE, Mark, Place, annotate_photo, is_annotated, read_photo, turn_photo
+from facebank.media import MAX_JPEG_SIDE, Mark, StrPath, annotate_photo, is_annotated, read_photo, turn_photo
 from facebank.storage.files import face_folder_mode, write_reason
 from facebank.storage.folders import NamedFolders
 from facebank.storage.paths import named_path
@@ -37,7 +37,7 @@ class Annotator:
         The folder cannot be created.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], places: Sequence[Place] = ()) -> None:
+    def __init__(self, folder: str | os.PathLike[str], places: Sequence[StrPath] = ()) -> None:
         self._folder = named_path(folder)
         self._roots = [Path(os.path.abspath(named_path(path))) for path in places]  # noqa: PTH100 - resolve() follows links
         self._taken: set[Path] = set()

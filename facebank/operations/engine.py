@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from facebank.errors import PackNotFoundError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import Pack, load_pack
-from facebank.storage.concurrency import PerProcess, computed
+from facebank.storage.concurrency import ProcessLocal, computed
 from facebank.storage.text import printable, shell_command
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _is_missing_or_empty(path: Path) -> bool:
 class _PackEngine:
     def __init__(self, pack: Pack, device: str, threads: int | None, runtime: str) -> None:
         self.pack = pack
-        self._loading = PerProcess(partial(_begin_loading, pack, device, threads, runtime))
+        self._loading = ProcessLocal(partial(_begin_loading, pack, device, threads, runtime))
 
     @property
     def identity(self) -> PackIdentity:
@@ -163,7 +163,7 @@ def _begin_loading(pack: Pack, device: str, threads: int | None, runtime: str) -
 class _InsightFaceEngine:
     def __init__(self, package: InsightFacePackage, device: str) -> None:
         self.package = package
-        self._analyzer = PerProcess(partial(_load_package, package, device))
+        self._analyzer = ProcessLocal(partial(_load_package, package, device))
 
     @property
     def analyzer(self) -> FaceAnalyzer:

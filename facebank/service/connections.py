@@ -29,7 +29,7 @@ class ConnectionLimit:
     Parameters
     ----------
     limits
-        The limits.
+        The largest number of connections, and the timeouts.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -76,8 +76,8 @@ class BoundedHttpConnection(H11Protocol):
     network
         The client's address, or the first half of an IPv6 address.
     waiting_since
-        Time since which the connection waits for its client: for a request, the rest of one, or reading of the
-        response. None while the client waits for a response.
+        Time of the event loop, in seconds, at which the connection began to wait for its client to send a request or
+        to read the response; None while the client waits for a response.
     """
 
     def __init__(self, limit: ConnectionLimit, *args: Any, **kwargs: Any) -> None:

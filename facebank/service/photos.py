@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MAX_NAME_LENGTH = 200
 _MAX_FIELDS = 50
 _MAX_FIELD_BYTES = 10_000
-_BASE64_PARTS = re.compile(r"^data:[\w.+-]+/[\w.+-]+;base64,")
+_DATA_URL_PREFIX = re.compile(r"^data:[\w.+-]+/[\w.+-]+;base64,")
 
 
 class UploadedPhoto(io.BytesIO):
@@ -156,7 +156,7 @@ def _decode(label: str, value: object) -> UploadedPhoto:
     if not isinstance(text, str) or not isinstance(name, str):
         raise RequestError(422, "InvalidValue", f"{label}: expected base64, or an object with name and data")
     try:
-        data = base64.b64decode(_BASE64_PARTS.sub("", text), validate=True)
+        data = base64.b64decode(_DATA_URL_PREFIX.sub("", text), validate=True)
     except (binascii.Error, ValueError) as error:
         raise RequestError(422, "InvalidValue", f"{label}: not valid base64") from error
     return UploadedPhoto(data, name)

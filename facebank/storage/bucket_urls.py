@@ -102,7 +102,7 @@ def bucket_file_message(path: str) -> str:
 
 def missing_slash_message(path: str) -> str:
     """Return the message for an address of a bucket that lacks a slash, because it was converted to `pathlib.Path`."""
-    return f"there is no folder {_redact(path)}: write a bucket's address as text, such as s3://BUCKET/FOLDER"
+    return f"there is no folder {_redact(path)}: write a bucket URL as text, such as s3://BUCKET/FOLDER"
 
 
 def unsupported_address_message(path: str) -> str:

@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 Item = TypeVar("Item")
 
 
-class SharedLock:
+class ForkSafeLock:
     """A reentrant lock that is replaced in a forked process."""
 
     def __init__(self) -> None:
@@ -46,13 +46,13 @@ class SharedLock:
         self._lock = RLock()
 
 
-class PerProcess(Generic[Value]):
+class ProcessLocal(Generic[Value]):
     """A value created once per process, by `make`, on first use."""
 
     def __init__(self, make: Callable[[], Value]) -> None:
         self._make = make
-        self._value: tuple[int, Value] | None = None  # with the number of the process
-        self._lock = SharedLock()
+        self._value: tuple[int, Value] | None = None  # with the process ID
+        self._lock = ForkSafeLock()
 
     def get(self) -> Value:
         """Return the value."""
@@ -148,7 +148,7 @@ def _renew_locks() -> None:
         lock.renew()
 
 
-_locks: WeakSet[SharedLock] = WeakSet()
+_locks: WeakSet[ForkSafeLock] = WeakSet()
 at_fork(in_child=_renew_locks)
 
 
@@ -169,12 +169,12 @@ def uninterrupted() -> Iterator[None]:
             handler(*delayed[0])
 
 
-def try_flock(handle: int) -> bool | None:
+def try_flock(descriptor: int) -> bool | None:
     """Lock an open file until it is closed; returns False if another process holds it, None without file locks."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
 
-        flock(handle, LOCK_EX | LOCK_NB)
+        flock(descriptor, LOCK_EX | LOCK_NB)
     except BlockingIOError:
         return False
     except (ImportError, OSError):
@@ -182,10 +182,10 @@ def try_flock(handle: int) -> bool | None:
     return True
 
 
-def is_at(handle: int, path: Path) -> bool:
+def is_at(descriptor: int, path: Path) -> bool:
     """Return whether a path still names an open file, not counting links."""
     try:
-        return os.path.samestat(os.fstat(handle), path.lstat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except OSError:
         return False
 
@@ -195,7 +195,7 @@ def hold_lock_file(path: Path) -> Iterator[bool]:
     """Hold a lock file, and yield whether this process got it; raises `OSError` if it cannot be created."""
     lock = LockFile(path)
     try:
-        yield lock.take(required=True)
+        yield lock.acquire(required=True)
     finally:
         lock.release()
 
@@ -205,38 +205,38 @@ class LockFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._handle: int | None = None
+        self._descriptor: int | None = None
 
-    def take(self, *, required: bool = False) -> bool:
+    def acquire(self, *, required: bool = False) -> bool:
         """Return whether this process got the lock; if no file can be created, True, or `OSError` if `required`."""
         try:
-            handle = os.open(self._path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
         except OSError:
             if required:
                 raise
             return True
-        if _try_lock(handle) and is_at(handle, self._path):  # otherwise it was removed before it was locked
-            self._handle = handle
+        if _try_lock(descriptor) and is_at(descriptor, self._path):  # otherwise it was removed before it was locked
+            self._descriptor = descriptor
             return True
-        os.close(handle)
+        os.close(descriptor)
         return False
 
     def release(self) -> None:
         """Remove the file and release the lock, if held; waiting processes create a new file."""
-        if self._handle is not None:
+        if self._descriptor is not None:
             with suppress(OSError):
                 self._path.unlink()
-            os.close(self._handle)
-            self._handle = None
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
-def _try_lock(handle: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     if sys.platform != "win32":
-        return try_flock(handle) is True
+        return try_flock(descriptor) is True
     import msvcrt
 
     try:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
     except OSError:
         return False
     return True

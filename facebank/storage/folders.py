@@ -235,7 +235,7 @@ class NamedFolders:
         self._real_folder = lru_cache(_CACHE_SIZE)(os.path.realpath) if cached else os.path.realpath
 
     def contains(self, path: str | os.PathLike[str]) -> bool:
-        """Return whether a path, which need not exist, leads into the named folders; False for a bucket's address."""
+        """Return whether a path, which need not exist, leads into the named folders; False for a bucket URL."""
         if is_bucket_url(path):
             return False
         real = Path(_normcase(self.real(path)))

@@ -307,7 +307,7 @@ def _wait(connection: sqlite3.Connection, path: Path, queue: Path, busy_timeout:
     lock = LockFile(queue)
     try:
         while True:
-            is_next = is_next or lock.take()
+            is_next = is_next or lock.acquire()
             waited = monotonic() - started
             if is_next and _try_begin(connection, is_last=waited >= busy_timeout):
                 return

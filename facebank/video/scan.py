@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from facebank.album.gallery_access import GalleryAccess
     from facebank.album.scan.rows import FileStamp
     from facebank.album.scan.videos import ScanVideos
-    from facebank.media import Place
+    from facebank.media import StrPath
     from facebank.operations.engine import Engine
     from facebank.storage.folders import NamedFolders
     from facebank.vision.tracking import Sighting, Track
@@ -73,7 +73,7 @@ class VideoScanReport:
 def scan_videos(
     bank: GalleryAccess,
     album: Album,
-    places: Place | Iterable[Place],
+    places: StrPath | Iterable[StrPath],
     *,
     workers: int | None = None,
     within: NamedFolders | None = None,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from facebank.gallery.store.digests import ColumnKind, Value, row_digest, row_digests, signed, sum_digests
 from facebank.storage.values import InvalidValueError
 
-KINDS = {"id": ColumnKind.WHOLE, "fraction": ColumnKind.REAL, "name": ColumnKind.TEXT, "vector": ColumnKind.BYTES}
+KINDS = {"id": ColumnKind.INTEGER, "fraction": ColumnKind.REAL, "name": ColumnKind.TEXT, "vector": ColumnKind.BLOB}
 ROWS = st.lists(
     st.fixed_dictionaries(
         {

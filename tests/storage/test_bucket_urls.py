@@ -90,7 +90,7 @@ def test_secrets_in_a_url_given_as_a_path_are_not_shown() -> None:
 
 
 def test_a_url_given_as_a_path_is_refused_with_advice() -> None:
-    with pytest.raises(UsageError, match="write a bucket's address as text"):
+    with pytest.raises(UsageError, match="write a bucket URL as text"):
         named_places(Path("s3://family/x"))
 
 

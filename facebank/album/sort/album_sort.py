@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facebank.album.sort.plan import SortPlan
     from facebank.album.sort.run import SortedPhoto
     from facebank.album.sort.undo import UndoResult
-    from facebank.media import Place
+    from facebank.media import StrPath
     from facebank.types import Photo
 
     NoteMoved = Callable[[Sequence[tuple[str, str]]], None]
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def plan_album_sort(
-    bank: GalleryAccess, photos: Iterable[Photo], folder: Place, out: Place, mode: SortMode
+    bank: GalleryAccess, photos: Iterable[Photo], folder: StrPath, out: StrPath, mode: SortMode
 ) -> SortPlan:
     """Return the plan that sorts identified photos of a folder into people's folders in `out`.
 
@@ -65,7 +65,7 @@ def run_album_sort(bank: GalleryAccess, plan: SortPlan, progress: Progress, note
         note_moved(moves.moved)
 
 
-def mend_album_sort(bank: GalleryAccess, out: Place) -> Entry | None:
+def mend_album_sort(bank: GalleryAccess, out: StrPath) -> Entry | None:
     """Finish the last photo of a killed sort into `out`; return its entry, None if nothing was unfinished.
 
     Raises `StorageError` if the journal is not trusted.
@@ -76,7 +76,7 @@ def mend_album_sort(bank: GalleryAccess, out: Place) -> Entry | None:
     return None if key is None else mend_sorting(journal, key)
 
 
-def sign_journal(bank: GalleryAccess, out: Place, folder: Place) -> None:
+def sign_journal(bank: GalleryAccess, out: StrPath, folder: StrPath) -> None:
     """Sign the journal of `out` for the gallery; no-op if it is trusted already.
 
     Raises `StorageError` if an entry does not come from `folder`, or the journal cannot be written.
@@ -86,7 +86,7 @@ def sign_journal(bank: GalleryAccess, out: Place, folder: Place) -> None:
         adopt_journal(read_journal(target, None, source), source, ensure_journal_key(bank.gallery))
 
 
-def read_album_journal(bank: GalleryAccess, out: Place, trusted_folder: Place | None) -> JournalContent:
+def read_album_journal(bank: GalleryAccess, out: StrPath, trusted_folder: StrPath | None) -> JournalContent:
     """Return the journal of `out`; unsigned entries from `trusted_folder` are accepted."""
     try:
         with Gallery.open(bank.path, read_only=True) as gallery:
@@ -130,7 +130,7 @@ class _MoveCollector(Progress):
         self._progress.report(result)
 
 
-def _folder_to_sort(place: Place) -> Path:
+def _folder_to_sort(place: StrPath) -> Path:
     """Return the absolute path of the folder to sort; for a photo, the folder that holds it."""
     path = Path(absolute(place))
     return path.parent if path.is_file() else path

@@ -37,10 +37,10 @@ _DOUBLE = struct.Struct("<d")
 class ColumnKind(Enum):
     """The type of a column."""
 
-    WHOLE = ("a whole number", int, bool)
+    INTEGER = ("a whole number", int, bool)
     REAL = ("a number", float, int)
     TEXT = ("a text", str)
-    BYTES = ("bytes", bytes)
+    BLOB = ("bytes", bytes)
 
     def __init__(self, label: str, *types: type) -> None:
         self.label = label
@@ -152,7 +152,7 @@ def _numbers(values: Column, kind: ColumnKind) -> tuple[NDArray[np.bool_] | None
             values = [value for value in values if value is not None]
         if not set(map(type, values)) <= kind.types:
             raise kind.type_error()
-    if kind is ColumnKind.WHOLE:
+    if kind is ColumnKind.INTEGER:
         return present, np.array(values, dtype=np.int64).view(np.uint64)
     if kind is ColumnKind.REAL:
         return present, np.array(values, dtype=np.float64).view(np.uint64)

@@ -487,7 +487,7 @@ def _check_seals(connection: sqlite3.Connection, table: str, rows: list[Row], se
 def _array(values: Sequence[Any], kind: ColumnKind) -> Column:
     if kind is ColumnKind.REAL:
         return real_array(values)
-    return integer_array(values) if kind is ColumnKind.WHOLE else values
+    return integer_array(values) if kind is ColumnKind.INTEGER else values
 
 
 def unchecked_rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:

@@ -100,28 +100,28 @@ class TableSchema:
         return tuple(column for column in self.columns if self.later.get(column, 0) <= version)
 
 
-def _columns(*, whole: str = "", real: str = "", text: str = "", data: str = "") -> dict[str, ColumnKind]:
-    kinds = {ColumnKind.WHOLE: whole, ColumnKind.REAL: real, ColumnKind.TEXT: text, ColumnKind.BYTES: data}
+def _columns(*, integer: str = "", real: str = "", text: str = "", blob: str = "") -> dict[str, ColumnKind]:
+    kinds = {ColumnKind.INTEGER: integer, ColumnKind.REAL: real, ColumnKind.TEXT: text, ColumnKind.BLOB: blob}
     return {name: kind for kind, names in kinds.items() for name in names.split()}
 
 
 TABLES: Mapping[str, TableSchema] = MappingProxyType(
     {
-        "packs": TableSchema(("id",), _columns(whole="id dimension", text="name digest")),
-        "gallery": TableSchema(("id",), _columns(whole="id pack_id revision traces"), is_summed=False),
+        "packs": TableSchema(("id",), _columns(integer="id dimension", text="name digest")),
+        "gallery": TableSchema(("id",), _columns(integer="id pack_id revision traces"), is_summed=False),
         "people": TableSchema(
             ("id",),
-            _columns(whole="id", text="name key created_at born note"),
+            _columns(integer="id", text="name key created_at born note"),
             later={"born": FACTS_SINCE, "note": FACTS_SINCE},
             parts={"names": Part(("id", "name")), "births": Part(("id", "born"), having="born")},
         ),
         "samples": TableSchema(
             ("id",),
             _columns(
-                whole="id person_id quarter_turns masked camera_dated",
+                integer="id person_id quarter_turns masked camera_dated",
                 real="detection_score quality",
                 text="content_hash taken_at enrolled_at picture_hash",
-                data="box landmarks source",
+                blob="box landmarks source",
             ),
             later={"masked": FACTS_SINCE, "camera_dated": FACTS_SINCE, "picture_hash": PICTURES_SINCE},
             parents={"person_id": "people"},
@@ -132,18 +132,18 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             },
         ),
         "thumbnails": TableSchema(
-            ("sample_id",), _columns(whole="sample_id", data="jpeg"), parents={"sample_id": "samples"}
+            ("sample_id",), _columns(integer="sample_id", blob="jpeg"), parents={"sample_id": "samples"}
         ),
         "vectors": TableSchema(
             ("sample_id", "pack_id", "variant"),
-            _columns(whole="sample_id pack_id revision", text="variant", data="vector"),
+            _columns(integer="sample_id pack_id revision", text="variant", blob="vector"),
             parents={"sample_id": "samples"},
             by="variant",
         ),
         "settings": TableSchema(("key",), _columns(text="key value")),
         "denials": TableSchema(
             ("id",),
-            _columns(whole="id person_id quarter_turns", text="content_hash denied_at picture_hash", data="box"),
+            _columns(integer="id person_id quarter_turns", text="content_hash denied_at picture_hash", blob="box"),
             later={"picture_hash": PICTURES_SINCE},
             parents={"person_id": "people"},
             since=FEEDBACK_SINCE,
@@ -151,7 +151,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
         "strangers": TableSchema(
             ("id",),
             _columns(
-                whole="id quarter_turns", text="content_hash remembered_at picture_hash", data="source box vector"
+                integer="id quarter_turns", text="content_hash remembered_at picture_hash", blob="source box vector"
             ),
             later={"picture_hash": PICTURES_SINCE},
             since=FEEDBACK_SINCE,
@@ -159,25 +159,25 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
         "merges": TableSchema(
             ("id",),
             _columns(
-                whole="id person_id batch came_with", text="name created_at born note kept_born kept_note merged_at"
+                integer="id person_id batch came_with", text="name created_at born note kept_born kept_note merged_at"
             ),
             parents={"person_id": "people"},
             since=MERGES_SINCE,
         ),
         "merged_samples": TableSchema(
             ("merge_id", "sample_id"),
-            _columns(whole="merge_id sample_id"),
+            _columns(integer="merge_id sample_id"),
             parents={"merge_id": "merges", "sample_id": "samples"},
             since=MERGES_SINCE,
         ),
         "merged_denials": TableSchema(
             ("merge_id", "denial_id"),
-            _columns(whole="merge_id denial_id is_shared"),
+            _columns(integer="merge_id denial_id is_shared"),
             parents={"merge_id": "merges", "denial_id": "denials"},
             since=MERGES_SINCE,
         ),
         "sums": TableSchema(
-            ("name",), _columns(whole="row_count total", text="name"), since=SEALS_SINCE, is_summed=False
+            ("name",), _columns(integer="row_count total", text="name"), since=SEALS_SINCE, is_summed=False
         ),
     }
 )
