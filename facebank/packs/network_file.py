@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import PackIntegrityError, StorageError
-from facebank.storage.files import sha256_of, write_file
+from facebank.storage.files import is_file, sha256_of, write_file
 from facebank.storage.paths import cache_folder
 from facebank.storage.text import printable
 
@@ -128,31 +128,30 @@ class NetworkFile:
 
     def load(self) -> Path | bytes:
         """Return the path of the form for all runtimes, or its content if the cache cannot be written."""
-        try:
+        if self.dynamic is None:
             return self.path()
-        except StorageError:
-            return self._read_prepared()  # the next process prepares it again
+        prefix = self._cache_prefix(self.dynamic)
+        return _find_cached(prefix) or _cache_or_return(prefix, self._read_prepared())
 
     def load_tuned(self) -> Path | bytes:
         """Return the fastest form for ONNX Runtime on this CPU, as `load` does; its outputs differ only by rounding."""
-        prefix = self._cache_prefix(f"{self.dynamic or 'published'}-{_processor_kind()}")
+        processor = _processor_kind()
+        prefix = self._cache_prefix(f"{self.dynamic or 'published'}-{processor}")
         cached = _find_cached(prefix)
         if cached is not None:
             return cached
         nothing_to_tune = prefix.with_name(f"{prefix.name}none")
-        if nothing_to_tune.is_file():
+        if is_file(nothing_to_tune):
             return self.load()
         from facebank.packs.graph import tune_network
 
-        tuned = tune_network(self._read_prepared(), in_blocks=_processor_kind() == "x86")
-        try:
-            if tuned is None:
-                write_file(nothing_to_tune, b"", advice=_CACHE_ADVICE)
-            else:
-                return _write_to_cache(prefix, tuned)
-        except StorageError:
-            pass  # the next process tunes it again
-        return self.load() if tuned is None else tuned
+        prepared = self._read_prepared()
+        tuned = tune_network(prepared, in_blocks=processor == "x86")
+        if tuned is not None:
+            return _cache_or_return(prefix, tuned)
+        with contextlib.suppress(StorageError):  # the next process looks for slow nodes again
+            write_file(nothing_to_tune, b"", advice=_CACHE_ADVICE)
+        return self.source if self.dynamic is None else _cache_or_return(self._cache_prefix(self.dynamic), prepared)
 
     def _cache_prefix(self, form: str) -> Path:
         return cache_folder() / "prepared" / f"{self.sha256[:32]}-{form}-v{PREPARATION}-"
@@ -179,7 +178,7 @@ def _processor_kind() -> str:
 
 
 def _find_cached(prefix: Path) -> Path | None:
-    for cached in sorted(prefix.parent.glob(f"{prefix.name}*.onnx")):
+    for cached in _cached_files(prefix, "*.onnx"):
         with contextlib.suppress(OSError):
             if sha256_of(cached) == cached.stem.removeprefix(prefix.name):
                 return cached
@@ -188,15 +187,31 @@ def _find_cached(prefix: Path) -> Path | None:
     return None
 
 
-def _write_to_cache(prefix: Path, prepared: bytes) -> Path:
-    target = prefix.with_name(f"{prefix.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
-    write_file(target, prepared, advice=_CACHE_ADVICE)
-    unversioned = prefix.name.rpartition("-v")[0]
-    for path in prefix.parent.glob(f"{unversioned}-v*.onnx"):
-        if not path.name.startswith(prefix.name):
+def _cache_or_return(prefix: Path, network: bytes) -> Path | bytes:
+    """Return the path of a network written to the cache, or the network if the cache cannot be written."""
+    try:
+        return _write_to_cache(prefix, network)
+    except StorageError:
+        return network  # the next process makes it again
+
+
+def _write_to_cache(prefix: Path, network: bytes) -> Path:
+    target = prefix.with_name(f"{prefix.name}{hashlib.sha256(network).hexdigest()}.onnx")
+    write_file(target, network, advice=_CACHE_ADVICE)
+    source = prefix.with_name(prefix.name.partition("-")[0])
+    for path in _cached_files(source, "-*"):
+        if f"-v{PREPARATION}-" not in path.name:
             with contextlib.suppress(OSError):
                 path.unlink()
     return target
+
+
+def _cached_files(prefix: Path, pattern: str) -> list[Path]:
+    """Return the cache's files whose names are `prefix` and a pattern, sorted; none if the cache cannot be read."""
+    try:
+        return sorted(prefix.parent.glob(f"{prefix.name}{pattern}"))
+    except OSError:
+        return []
 
 
 def _unreadable_error(path: Path, error: OSError) -> PackIntegrityError:

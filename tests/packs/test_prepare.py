@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import ManifestError, PackIntegrityError, PackNotFoundError, StorageError
 from facebank.packs import NetworkFile, load_pack, open_session
+from facebank.packs.graph import DynamicAxes, prepare_network
 from facebank.packs.network_file import PREPARATION
 from facebank.storage.files import sha256_of
 from tests.packs.conftest import run_python
@@ -48,6 +50,30 @@ def test_a_network_without_slow_nodes_is_kept_in_one_form(folders: Folders) -> N
     assert NetworkFile(Path("gone.onnx"), network.sha256, network.dynamic).load_tuned() == network.path()
 
 
+@pytest.mark.parametrize("is_writable", [True, False])
+@pytest.mark.parametrize("load", [NetworkFile.load, NetworkFile.load_tuned])
+@pytest.mark.parametrize("name", ["detector_file", "embedder_file"])
+def test_a_network_is_prepared_once_in_a_process(
+    folders: Folders,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    load: Callable[[NetworkFile], Path | bytes],
+    is_writable: bool,
+) -> None:
+    labels = []
+
+    def prepare(data: bytes, dynamic: DynamicAxes, label: str) -> bytes:
+        labels.append(label)
+        return prepare_network(data, dynamic, label)
+
+    monkeypatch.setattr("facebank.packs.graph.prepare_network", prepare)
+    if not is_writable:
+        folders.cache.write_text("a file where a folder should be")
+    network: NetworkFile = getattr(load_pack(), name)
+    assert isinstance(load(network), Path if is_writable else bytes)
+    assert labels == [str(network.source)]
+
+
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(offset=st.integers(0, 200_000), flip=st.integers(1, 255))
 def test_a_damaged_copy_is_replaced(offset: int, flip: int) -> None:
@@ -71,6 +97,14 @@ def test_a_copy_of_an_earlier_version_is_removed(folders: Folders) -> None:
     path.rename(older)
     assert load_pack().detector_path() == path
     assert list((folders.cache / "prepared").iterdir()) == [path]
+
+
+def test_other_forms_of_an_earlier_version_are_removed(folders: Folders) -> None:
+    network = load_pack().embedder_file
+    path = network.path()
+    path.rename(path.with_name(path.name.replace(f"-v{PREPARATION}-", "-v0-")))
+    tuned = network.load_tuned()
+    assert list((folders.cache / "prepared").iterdir()) == [tuned]
 
 
 def test_concurrent_processes_prepare_one_file(folders: Folders) -> None:
@@ -103,6 +137,13 @@ def test_an_unwritable_cache_is_an_error_or_bypassed(folders: Folders) -> None:
     for network in (load_pack().detector_file.load(), load_pack().embedder_file.load_tuned()):
         assert isinstance(network, bytes)
         assert open_session(network, "cpu").get_inputs()
+
+
+def test_a_cache_that_cannot_be_read_is_bypassed(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEBANK_CACHE", str(folders.cache / ("x" * 300)))
+    for network in (load_pack().detector_file, load_pack().embedder_file):
+        assert isinstance(network.load(), bytes)
+        assert isinstance(network.load_tuned(), bytes)
 
 
 def test_a_full_disk_is_an_error(folders: Folders) -> None:
