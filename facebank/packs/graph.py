@@ -48,7 +48,7 @@ def prepare_network(data: bytes, dynamic: DynamicAxes, label: str) -> bytes:
         model = onnx.load_model_from_string(data)
         _fold_constants(model.graph)
         _drop_dropout(model.graph)
-        _drop_unused(model.graph)
+        _drop_unused(model)
         _make_axes_dynamic(model.graph, dynamic)
         onnx.checker.check_model(model, full_check=True)
     except _INVALID_MODEL_ERRORS as error:
@@ -67,11 +67,11 @@ def tune_network(data: bytes, *, in_blocks: bool) -> bytes | None:
     """
     try:
         model = onnx.load_model_from_string(data)
-        if not any(node.op_type == "PRelu" for node in model.graph.node):
+        if not any(_is_prelu(node) for node in model.graph.node):
             return None
-        _drop_unused(model.graph)
+        _drop_unused(model)
+        del model.graph.value_info[:]  # the author's shapes, which may be false, and may use the names of new nodes
         _rewrite_prelu(model, in_blocks=in_blocks)
-        model.ir_version = max(model.ir_version, _SEPARATE_CONSTANTS)
         onnx.checker.check_model(model)
     except _INVALID_MODEL_ERRORS:
         return None
@@ -166,10 +166,13 @@ def _rewrite_prelu(model: ModelProto, *, in_blocks: bool) -> None:
     channels = _channels(model) if in_blocks else {}
     nodes: list[NodeProto] = []
     for node in graph.node:
-        if node.op_type != "PRelu":
+        if not _is_prelu(node):
             nodes.append(node)
             continue
         slopes = numpy_helper.to_array(constants[node.input[1]]) if node.input[1] in constants else np.empty(0)
+        if not np.isfinite(slopes).all():  # arithmetic would also multiply positive values by them
+            nodes.append(node)
+            continue
         count = channels.get(node.input[0], 0)
         if count and not count % _BLOCK and slopes.shape == (count, 1, 1) and slopes.dtype == np.float32:
             negated, factors = (f"{node.output[0]}/{part}" for part in ("negate", "factors"))
@@ -181,6 +184,11 @@ def _rewrite_prelu(model: ModelProto, *, in_blocks: bool) -> None:
         else:
             nodes += _arithmetic(node)
     _replace_nodes(graph, nodes)
+
+
+def _is_prelu(node: NodeProto) -> bool:
+    """Return whether a node is ONNX's ``PRelu``, not an operator of that name in another domain."""
+    return node.op_type == "PRelu" and not node.domain
 
 
 def _convolutions(prelu: NodeProto, negated: str, factors: str, channels: int) -> list[NodeProto]:
@@ -214,8 +222,9 @@ def _channels(model: ModelProto) -> dict[str, int]:
     return {name: sizes[1].dim_value for name, sizes in shapes.items() if len(sizes) == 4}
 
 
-def _drop_unused(graph: GraphProto) -> None:
+def _drop_unused(model: ModelProto) -> None:
     """Remove nodes and constants that no output needs, and inputs that are constant or unused, in place."""
+    graph = model.graph
     needed = {output.name for output in graph.output}
     nodes: list[NodeProto] = []
     for node in reversed(graph.node):
@@ -229,6 +238,7 @@ def _drop_unused(graph: GraphProto) -> None:
     inputs = [value for value in graph.input if value.name in needed - constants]
     del graph.input[:]
     graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, _SEPARATE_CONSTANTS)
 
 
 def _make_axes_dynamic(graph: GraphProto, dynamic: DynamicAxes) -> None:

@@ -106,6 +106,61 @@ def test_a_prelu_of_a_list_of_numbers_is_tuned() -> None:
     np.testing.assert_array_equal(actual, expected)
 
 
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_an_operator_named_prelu_of_another_domain_is_not_tuned(in_blocks: bool) -> None:
+    model = onnx.load_from_string(make_prelu(np.ones((16, 1, 1), np.float32), np.ones((16, 3, 3, 3), np.float32)))
+    body = [helper.make_node("Mul", ["x", "slopes"], ["product"])]
+    model.functions.append(
+        helper.make_function("other", "PRelu", ["x", "slopes"], ["product"], body, [helper.make_opsetid("", 13)])
+    )
+    model.opset_import.append(helper.make_opsetid("other", 1))
+    model.graph.node[1].domain = "other"
+    assert tune_network(model.SerializeToString(), in_blocks=in_blocks) is None
+
+
+@pytest.mark.parametrize("in_blocks", [False, True])
+@pytest.mark.parametrize("slope", [np.nan, np.inf])
+def test_slopes_that_are_not_finite_leave_positive_values_unchanged(slope: float, in_blocks: bool) -> None:
+    model = make_prelu(np.full((16, 1, 1), slope, np.float32), np.ones((16, 3, 3, 3), np.float32))
+    tuned = tune_network(model, in_blocks=in_blocks)
+    assert tuned is not None
+    image = np.ones((1, 3, 9, 8), np.float32)
+    np.testing.assert_array_equal(
+        open_session(tuned, "cpu", 1).run(None, {"data": image})[0], np.full((1, 16, 7, 6), 27)
+    )
+
+
+@pytest.mark.parametrize("in_blocks", [False, True])
+@pytest.mark.parametrize("part", ["opposite", "negative", "rest", "positive", "leak"])
+def test_declared_types_of_values_are_not_used(part: str, in_blocks: bool) -> None:
+    """A declared value may have the name of a new one."""
+    model = onnx.load_from_string(make_prelu(np.ones((16, 1, 1), np.float32), np.ones((16, 3, 3, 3), np.float32)))
+    model.graph.value_info.append(helper.make_tensor_value_info(f"result/{part}", TensorProto.INT64, [7]))
+    tuned = tune_network(model.SerializeToString(), in_blocks=in_blocks)
+    assert tuned is not None
+    assert open_session(tuned, "cpu", 1).get_inputs()
+
+
+def test_a_network_with_constants_among_its_inputs_is_prepared_and_tuned() -> None:
+    """ONNX required them there up to version 3 of its files."""
+    random = np.random.default_rng(0)
+    slopes, weights = random.random((16, 1, 1)), random.standard_normal((16, 3, 3, 3))
+    model = onnx.load_from_string(make_prelu(slopes.astype(np.float32), weights.astype(np.float32)))
+    model.ir_version = 3
+    model.graph.input.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in model.graph.initializer
+    )
+    published = model.SerializeToString()
+    images = random.standard_normal((2, 3, 9, 8)).astype(np.float32)
+    expected = open_session(published, "cpu", 1).run(None, {"data": images})[0]
+    for network in (published, prepare_network(published, "batch", "old.onnx")):
+        tuned = tune_network(network, in_blocks=True)
+        assert tuned is not None
+        assert [node.op_type for node in onnx.load_from_string(tuned).graph.node].count("Conv") == 3
+        actual = open_session(tuned, "cpu", 1).run(None, {"data": images})[0]
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("network", [b"", b"no network"])
 def test_a_network_without_prelu_is_not_tuned(network: bytes) -> None:
     assert tune_network(network, in_blocks=True) is None
