@@ -102,12 +102,22 @@ def open_network(
             openvino = OpenVinoSession(network.load(), threads)
     if openvino is not None and choice is not None:
         return openvino
-    session: Session = open_session(network.load_tuned() if is_on_cpu else network.load(), device, threads)
+    session: Session = _open_on_cpu(network, threads) if is_on_cpu else open_session(network.load(), device, threads)
     if openvino is None:
         return session
     choice = _measure(session, openvino, threads, shape)
     _cache_choice(network.sha256, threads, choice)
     return openvino if choice.runtime == "openvino" else session
+
+
+def _open_on_cpu(network: NetworkFile, threads: int | None) -> Session:
+    """Return a session of ONNX Runtime with the tuned form, or with the form for all runtimes if it rejects that."""
+    session: Session
+    try:
+        session = open_session(network.load_tuned(), "cpu", threads)
+    except PackIntegrityError:
+        session = open_session(network.load(), "cpu", threads)
+    return session
 
 
 def read_choice(sha256: str, threads: int | None = None) -> RuntimeChoice | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from facebank.errors import DeviceError, PackError, PackIntegrityError, UsageError
 from facebank.packs import NetworkFile, Session, has_openvino, load_pack, open_network, session_device
@@ -90,6 +91,23 @@ def test_an_invalid_network_is_an_error_without_output(
     with pytest.raises(PackIntegrityError, match=r"broken\.onnx"):
         open_network(NetworkFile(path, sha256_of(path), None), "cpu", 1, runtime, shape=(1,))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_network_whose_tuned_form_is_rejected_is_used_as_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime has PRelu for unsigned integers, but no Relu."""
+    values = [helper.make_tensor_value_info(name, TensorProto.UINT32, [1, 2]) for name in ("data", "result")]
+    slopes = helper.make_tensor("slopes", TensorProto.UINT32, [1], [2])
+    nodes = [helper.make_node("PRelu", ["data", "slopes"], ["result"])]
+    graph = helper.make_graph(nodes, "small", values[:1], values[1:], [slopes])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
+    path = tmp_path / "unsigned.onnx"
+    path.write_bytes(model.SerializeToString())
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
+    session = open_network(NetworkFile(path, sha256_of(path), None), "cpu", 1, "onnxruntime", shape=(1, 2))
+    numbers = np.array([[0, 3]], np.uint32)
+    np.testing.assert_array_equal(session.run(None, {"data": numbers})[0], numbers)  # type: ignore[dict-item]
 
 
 def test_an_unknown_runtime_is_an_error() -> None:
