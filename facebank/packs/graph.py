@@ -23,7 +23,7 @@ DynamicAxes: TypeAlias = Literal["batch", "batch_and_size"]
 """Input axes that become dynamic: the number of images, or also their height and width."""
 
 _BLOCK = 16  # channels that ONNX Runtime keeps together with AVX-512; half as many with AVX2
-_SEPARATE_CONSTANTS = 4  # the first version of ONNX files whose constants are no inputs
+_MIN_IR_VERSION = 4  # of the file format; constants of earlier versions must be inputs
 
 _INVALID_MODEL_ERRORS = (
     DecodeError,
@@ -61,9 +61,10 @@ def prepare_network(data: bytes, dynamic: DynamicAxes, label: str) -> bytes:
 def tune_network(data: bytes, *, in_blocks: bool) -> bytes | None:
     """Return an ONNX file with faster nodes for ONNX Runtime on a CPU; None if it has none to replace.
 
-    Outputs differ only by rounding. ``PRelu`` of ONNX Runtime is slow: it branches at each value, and its layout of
-    channels differs from that of convolutions, so that values are reordered before and after it. With `in_blocks`
-    (on x86, where convolutions keep channels in blocks), it is replaced with convolutions, otherwise with arithmetic.
+    Finite outputs differ only by rounding, unless intermediate values overflow. ``PRelu`` of ONNX Runtime is slow: it
+    branches at each value, and its layout of channels differs from that of convolutions, so that values are reordered
+    before and after it. With `in_blocks` (on x86, where convolutions keep channels in blocks), it is replaced with
+    convolutions, otherwise with arithmetic.
     """
     try:
         model = onnx.load_model_from_string(data)
@@ -192,7 +193,7 @@ def _is_prelu(node: NodeProto) -> bool:
 
 
 def _convolutions(prelu: NodeProto, negated: str, factors: str, channels: int) -> list[NodeProto]:
-    """Return nodes for ``x + (1 - slope) * Relu(-x)``, which convolutions do with ``Relu`` and ``Add`` built in."""
+    """Return nodes for ``x + (1 - slope) * Relu(-x)``; ONNX Runtime merges each convolution with the node after it."""
     (values, _), result = prelu.input, prelu.output[0]
     opposite, negative, rest = (f"{result}/{part}" for part in ("opposite", "negative", "rest"))
     return [
@@ -238,7 +239,7 @@ def _drop_unused(model: ModelProto) -> None:
     inputs = [value for value in graph.input if value.name in needed - constants]
     del graph.input[:]
     graph.input.extend(inputs)
-    model.ir_version = max(model.ir_version, _SEPARATE_CONSTANTS)
+    model.ir_version = max(model.ir_version, _MIN_IR_VERSION)
 
 
 def _make_axes_dynamic(graph: GraphProto, dynamic: DynamicAxes) -> None:

@@ -98,7 +98,10 @@ def verify_file(path: Path, sha256: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class NetworkFile:
-    """A network of a pack, in the forms that runtimes load.
+    """A network of a pack, and its rewritten forms: equal networks with other nodes.
+
+    OpenVINO and CUDA `load` the form for all runtimes, ONNX Runtime on a CPU the form of `load_tuned`. `path` is for
+    callers that need a file.
 
     Rewritten forms are cached. There is no lock: cached files are renamed into place, and their names contain the
     source's hash, the version of the rewriting and their own hash, so that concurrent processes write equal files.
@@ -143,10 +146,8 @@ class NetworkFile:
         nothing_to_tune = prefix.with_name(f"{prefix.name}none")
         if is_file(nothing_to_tune):
             return self.load()
-        from facebank.packs.graph import tune_network
-
         prepared = self._read_prepared()
-        tuned = tune_network(prepared, in_blocks=processor == "x86")
+        tuned = _tune(prepared, processor)
         if tuned is not None:
             return _cache_or_return(prefix, tuned)
         with contextlib.suppress(StorageError):  # the next process looks for slow nodes again
@@ -170,6 +171,14 @@ class NetworkFile:
         from facebank.packs.graph import prepare_network
 
         return prepare_network(data, self.dynamic, label)
+
+
+def _tune(network: bytes, processor: str) -> bytes | None:
+    if b"PRelu" not in network:  # saves the memory and time of parsing it
+        return None
+    from facebank.packs.graph import tune_network
+
+    return tune_network(network, in_blocks=processor == "x86")
 
 
 def _processor_kind() -> str:
