@@ -26,7 +26,7 @@ def default_scan_path(gallery_path: Path, shard: Shard | None = None) -> Path:
     Examples
     --------
     >>> from pathlib import Path
-    >>> from facebank.media import Shard
+    >>> from facebank.media.shards import Shard
     >>> default_scan_path(Path("family.facebank")).name
     'family.scan'
     >>> default_scan_path(Path("family.facebank"), Shard(3, 16)).name

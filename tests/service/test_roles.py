@@ -63,7 +63,7 @@ ROUTES = {
         GET /pictures/samples/{sample_id}
         GET /pictures/photos/{content_hash}/{side}
         GET /pictures/faces/{content_hash}/{face_number}/{side}
-        GET /pictures/videos/{track}
+        GET /pictures/videos/{track_number}
         GET /videos/{content_hash}
         GET /videos/{content_hash}/file
         GET /settings
