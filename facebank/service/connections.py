@@ -108,7 +108,9 @@ class BoundedHttpConnection(H11Protocol):
             self._request_timeout.end()
         elif not self._request_timeout.is_on and not self.transport.is_closing():
             self._wait_for_request()
-        self._record_waiting(is_new=self.cycle is not previous_cycle)
+        # The wait for the first request began when the client connected: otherwise, a new client that has not sent
+        # anything yet would be dropped before older ones that keep sending parts of requests.
+        self._record_waiting(is_new=previous_cycle is not None and self.cycle is not previous_cycle)
 
     def on_response_complete(self) -> None:
         """End the timeout for a request; kept-alive connections have a separate one."""
