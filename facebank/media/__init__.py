@@ -30,7 +30,7 @@ from facebank.media.photo_input import (
     photo_label,
 )
 from facebank.media.picture_hash import orient_hash, picture_hash, picture_hash_of_file
-from facebank.media.pixels import encode_thumbnail, turn_photo
+from facebank.media.pixels import encode_thumbnail, turn_photo, turn_pixels
 from facebank.media.reading import (
     PhotoFile,
     PhotoHeader,
@@ -83,5 +83,6 @@ __all__ = [
     "recognize_format",
     "skipped_message",
     "turn_photo",
+    "turn_pixels",
     "webp_canvas",
 ]

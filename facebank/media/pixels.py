@@ -44,6 +44,9 @@ def to_rgb(image: Image) -> RGBImage:
 
 def _bands(image: Image) -> Iterator[Image]:
     rows = max(1, _BAND_PIXELS // image.width)
+    if rows >= image.height:
+        yield image
+        return
     for top in range(0, image.height, rows):
         yield image.crop((0, top, image.width, min(top + rows, image.height)))
 
@@ -119,8 +122,12 @@ def apply_orientation(pixels: RGBImage, orientation: int) -> RGBImage:
 
 def turn_photo(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
     """Return a photo turned counter-clockwise by `quarter_turns` times 90 degrees; negative is clockwise."""
-    orientation = TURN_ORIENTATIONS[quarter_turns % 4]
-    return photo if orientation == 1 else replace(photo, pixels=apply_orientation(photo.pixels, orientation))
+    return replace(photo, pixels=turn_pixels(photo.pixels, quarter_turns)) if quarter_turns % 4 else photo
+
+
+def turn_pixels(pixels: RGBImage, quarter_turns: int) -> RGBImage:
+    """Return pixels ``(height, width, 3)`` turned as by `turn_photo`, contiguous."""
+    return apply_orientation(pixels, TURN_ORIENTATIONS[quarter_turns % 4])
 
 
 def encode_thumbnail(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from facebank.media import turn_photo
+from facebank.media import turn_photo, turn_pixels
 from facebank.types import Detection
 from facebank.vision.alignment import similarity_transform, template_landmarks
 from facebank.vision.detector import Candidates, best_score, mean_landmarks
@@ -188,9 +188,7 @@ class FaceFinder:
 
     def _evidence_of_turns(self, images: ScaledImages, turns: Iterable[int]) -> list[float]:
         return [
-            self._evidence(
-                self._multiscale.faces((scale, np.ascontiguousarray(np.rot90(image, turn))) for scale, image in images)
-            )
+            self._evidence(self._multiscale.faces((scale, turn_pixels(image, turn)) for scale, image in images))
             for turn in turns
         ]
 

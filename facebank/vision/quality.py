@@ -222,15 +222,16 @@ def hidden_parts(crop: RGBImage) -> tuple[float, float]:
 
     `crop` is RGB ``uint8`` of shape ``(size, size, 3)``, aligned to ``arcface``.
     """
-    light = max(float(_median(_lab_of_parts(crop, *_CHEEKS, _FOREHEAD)[:, 0])), 5.0)
-    eyes = _lab_of_parts(crop, *_EYES)[:, 0] / light
+    light = max(float(_median(_lightness_of_parts(crop, *_CHEEKS, _FOREHEAD))), 5.0)
+    eyes = _lightness_of_parts(crop, *_EYES) / light
     eyes_hidden = _ramp(-float(_median(eyes)), -0.35, -0.25) * _ramp(-float(eyes.std()), -0.09, -0.04)
     return hidden_mouth(crop), eyes_hidden
 
 
-def _lab_of_parts(crop: RGBImage, *parts: tuple[float, float, float, float]) -> FloatArray:
-    """Return the pixels of parts of a face in L*a*b*, ``float32`` of shape ``(n, 3)``."""
-    return rgb_to_lab(np.concatenate([_part(crop, part).reshape(-1, 3) for part in parts]))
+def _lightness_of_parts(crop: RGBImage, *parts: tuple[float, float, float, float]) -> FloatArray:
+    """Return the lightness L* of the pixels in parts of a face, ``float32`` of shape ``(n,)``."""
+    pixels = np.concatenate([_part(crop, part).reshape(-1, 3) for part in parts])
+    return np.asarray(116 * _lab_steps(_linear_light()[pixels] @ _TO_RELATIVE_XYZ[:, 1]) - 16)
 
 
 def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
@@ -300,17 +301,30 @@ def _cell_edges(face: RGBImage) -> list[FloatArray]:
     gray = cv2.cvtColor(
         cv2.copyMakeBorder(around, 0, height + 2 - len(around), 0, 0, cv2.BORDER_REPLICATE), cv2.COLOR_RGB2GRAY
     )
-    across, down = (cv2.Sobel(gray, cv2.CV_32F, *order, ksize=3)[1:-1, 1:-1] for order in ((1, 0), (0, 1)))
-    strength = np.hypot(across, down)
-    direction = np.floor(np.arctan2(down, across) * (_DIRECTIONS / np.pi)).astype(np.int64) % _DIRECTIONS
+    across, down = (
+        np.asarray(cv2.Sobel(gray, cv2.CV_32F, *order, ksize=3)[1:-1, 1:-1], np.float32) for order in ((1, 0), (0, 1))
+    )
+    strength = np.asarray(cv2.magnitude(across, down), np.float32)
     sums = np.bincount(
-        (_cell_numbers() * _DIRECTIONS + direction).ravel(), strength.ravel(), _ROWS * _COLUMNS * _DIRECTIONS
+        (_cell_numbers() * _DIRECTIONS + _direction_numbers(across, down)).ravel(),
+        strength.ravel(),
+        _ROWS * _COLUMNS * _DIRECTIONS,
     )
     histograms = sums.reshape(-1, _DIRECTIONS)
     norms = np.linalg.norm(histograms, axis=1, keepdims=True)
     overall = np.sqrt(histograms / (strength.mean() * _CELL**2 + 1e-3))
     own = histograms / (norms + 0.3 * norms.mean() + 1)
     return [part.astype(np.float32).ravel() for part in (overall, own)]
+
+
+def _direction_numbers(across: FloatArray, down: FloatArray) -> NDArray[np.int64]:
+    """Return the number of each gradient's direction, of `_DIRECTIONS` in half a turn; faster than an arctangent."""
+    sign = np.where((down < 0) | ((down == 0) & (across < 0)), np.float32(-1), np.float32(1))
+    x, y = across * sign, down * sign  # an angle from 0 to below half a turn
+    numbers = np.zeros(x.shape, dtype=np.int64)
+    for angle in np.arange(1, _DIRECTIONS) * (np.pi / _DIRECTIONS):
+        numbers += y * np.float32(np.cos(angle)) >= x * np.float32(np.sin(angle))
+    return numbers
 
 
 @cache
@@ -332,12 +346,16 @@ def rgb_to_lab(pixels: RGBImage) -> FloatArray:
     The channels are lightness (0..100), green to red, and blue to yellow (about -128..127). Sources: IEC 61966-2-1
     (sRGB) and ISO/CIE 11664-4, for white D65. OpenCV's conversion takes 80 ms at its first use to build tables.
     """
-    xyz = _linear_light()[pixels] @ _TO_RELATIVE_XYZ
-    steps = np.where(xyz > _CUBE_ROOT_FROM, np.cbrt(xyz), xyz * np.float32(841 / 108) + np.float32(4 / 29))
+    steps = _lab_steps(_linear_light()[pixels] @ _TO_RELATIVE_XYZ)
     x, y, z = (steps[..., axis] for axis in range(3))
     lab: FloatArray = np.empty_like(steps)
     lab[..., 0], lab[..., 1], lab[..., 2] = 116 * y - 16, 500 * (x - y), 200 * (y - z)
     return lab
+
+
+def _lab_steps(xyz: FloatArray) -> FloatArray:
+    """Return the function of ISO/CIE 11664-4 that compresses relative X, Y or Z: a cube root, linear near 0."""
+    return np.where(xyz > _CUBE_ROOT_FROM, np.cbrt(xyz), xyz * np.float32(841 / 108) + np.float32(4 / 29))
 
 
 @cache
