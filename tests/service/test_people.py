@@ -59,6 +59,25 @@ def test_repeated_photo_is_one_sample(client: httpx.Client) -> None:
         jsonschema.validate({**photo, "advice": None}, load("enroll"))
 
 
+def test_faces_of_an_edited_copy_are_of_one_photo(client: httpx.Client) -> None:
+    with Image.open(BARACK) as portrait:
+        picture = Image.new("RGB", (portrait.width * 3, portrait.height))
+        picture.paste(portrait)
+        picture.paste(portrait.resize((portrait.width // 2, portrait.height // 2)), (portrait.width * 5 // 4, 0))
+    with io.BytesIO() as file:
+        picture.save(file, "JPEG")
+        data = file.getvalue()
+    edited = data[:2] + b"\xff\xfe\x00\x07hello" + data[2:]  # a comment
+    for content, pick in ((data, "largest"), (edited, "central")):
+        fields = {"name": "Ada", "force": "true", "pick": pick}
+        response = client.post(PEOPLE, data=fields, files={"photo": ("a.jpg", content)})
+        assert response.json()["photos"][0]["reason"] == "enrolled", response.text
+    described = client.get(person_path("Ada")).json()
+    assert (described["samples"], described["photos"]) == (2, 1)
+    (listed,) = (record for record in client.get(PEOPLE).json()["people"] if record["person"] == "Ada")
+    assert listed["photos"] == 1
+
+
 def test_no_person_is_created_without_an_accepted_photo(client: httpx.Client) -> None:
     response = client.post(PEOPLE, data={"name": "Ada"}, files={"photo": ("zip.jpg", b"PK\x03\x04")})
     problem = response.json()

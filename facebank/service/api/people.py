@@ -147,7 +147,7 @@ def _describe_person(gallery: Gallery, name: str) -> Record:
         person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged_people(name)
     return {
         **person_record(person),
-        "photos": len({sample.content_hash for sample in samples}),
+        "photos": len({sample.picture_hash or sample.content_hash for sample in samples}),
         "warnings": [warning_record(warning) for warning in fact_warnings(person, samples)],
         "merged": list(map(merged_record, merged)),
     }
