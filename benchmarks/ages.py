@@ -129,7 +129,7 @@ def report(label: str, faces: AgedFaces) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Print the fractions and error rates for each weight."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path, help="path of ages.npz")
     faces = read_faces(parser.parse_args().faces)

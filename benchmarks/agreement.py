@@ -1,4 +1,4 @@
-"""Agreement of faces that were found and decided in two ways."""
+"""Differences between two analyses of the same faces."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from facebank.types import Face
 
     FacePairs: TypeAlias = Sequence[tuple[Face, Face]]
-    """Each face as found in the first way and in the second way."""
+    """Each face in the first analysis and in the second one."""
 
 
-def count_other_decisions(pairs: FacePairs) -> int:
+def count_different_decisions(pairs: FacePairs) -> int:
     """Return the number of faces with a different name, decision or reason."""
     return sum(
         (first.person, first.decision, first.reason) != (second.person, second.decision, second.reason)
@@ -27,6 +27,6 @@ def largest_box_difference(pairs: FacePairs) -> float:
     return max((float(np.abs(np.subtract(first.box, second.box)).max()) for first, second in pairs), default=0.0)
 
 
-def cosines(pairs: FacePairs) -> list[float]:
-    """Return the cosine of the two embeddings of each face."""
+def embedding_similarities(pairs: FacePairs) -> list[float]:
+    """Return the similarity of the two embeddings of each face, -1..1."""
     return [float(first.embedding @ second.embedding) for first, second in pairs]

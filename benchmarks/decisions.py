@@ -111,14 +111,14 @@ def operating_point(
         }
         for number, person in enumerate(enrolled_people):
             recognizer = recognizers[other_list(person, lists)]
-            for decision in decide(recognizer, faces, photos_of[person][samples:]):
-                missed.append(decision.person != person)
-                not_first.append(not decision.candidates or decision.candidates[0].person != person)
+            for identity in decide(recognizer, faces, photos_of[person][samples:]):
+                missed.append(identity.person != person)
+                not_first.append(not identity.candidates or identity.candidates[0].person != person)
                 person_ids.append(number)
         for person in random.permutation(strangers)[:STRANGERS]:
             recognizer = recognizers[other_list(person, lists)]
-            (decision,) = decide(recognizer, faces, np.flatnonzero(names == person))
-            named.append(decision.decision is Decision.KNOWN)
+            (identity,) = decide(recognizer, faces, np.flatnonzero(names == person))
+            named.append(identity.decision is Decision.KNOWN)
             stranger_numbers.append(int(np.searchsorted(people, person)))
     return {
         "FNIR": rate(np.array(missed), np.array(person_ids)),

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.agreement import cosines, count_other_decisions, largest_box_difference
+from benchmarks.agreement import count_different_decisions, embedding_similarities, largest_box_difference
 from benchmarks.json_report import write_json_report
 from benchmarks.scan_speed import noise, scan
 from facebank import FaceBank
@@ -85,14 +85,14 @@ def compare_faces(people: dict[str, list[Path]], device: str, max_photos: int) -
     if len(device_faces) != len(cpu_faces):
         return {"faces": len(cpu_faces), "faces on the device": len(device_faces)}
     pairs = list(zip(device_faces, cpu_faces, strict=True))
-    similarities = cosines(pairs)
+    similarities = embedding_similarities(pairs)
     return {
         "faces": len(cpu_faces),
         "faces on the device": len(device_faces),
         "smallest cosine": min(similarities),
         "first percentile of the cosines": float(np.percentile(similarities, 1)),
         "largest difference of a box, pixels": largest_box_difference(pairs),
-        "other decisions": count_other_decisions(pairs),
+        "other decisions": count_different_decisions(pairs),
     }
 
 

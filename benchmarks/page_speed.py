@@ -27,9 +27,9 @@ import numpy as np
 
 from benchmarks.json_report import write_json_report
 from facebank import FaceBank
-from facebank.album.own_album import default_scan_path
 from facebank.album.scan.rows import FileStamp
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from facebank.album.scan_paths import default_scan_path
 from facebank.gallery import NewSample
 from facebank.service.application import make_app
 from facebank.service.options import Limits, ServiceOptions

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.agreement import count_other_decisions, largest_box_difference
+from benchmarks.agreement import count_different_decisions, largest_box_difference
 from benchmarks.json_report import write_json_report
 from facebank import Album, FaceBank, load_pack
 from facebank.packs import Session, open_network, open_session
@@ -129,7 +129,7 @@ def _differences(pairs: list[tuple[Face, Face]]) -> dict[str, object]:
     ]
     return {
         "faces": len(pairs),
-        "other decisions": count_other_decisions(pairs),
+        "other decisions": count_different_decisions(pairs),
         "largest difference of a box, pixels": largest_box_difference(pairs),
         "largest difference of a similarity": max(map(abs, differences)),
     }

@@ -3,8 +3,8 @@
     python -m benchmarks.scan_scale ../shared --out benchmarks/reports/scan_scale
 
 The photos are copies of LFW's, made distinct by a few appended bytes. Measures the resident memory of ``facebank
-scan`` every second, and the time of a second scan of the unchanged folder. Required: less than 1 GB, constant after the
-first thousand photos, and at least 5,000 photos per second in the second scan.
+scan`` every second, and the time of a second scan of the unchanged folder. Required: less than 1 GiB, constant after
+the first thousand photos, and at least 5,000 photos per second in the second scan.
 """
 
 from __future__ import annotations
@@ -27,29 +27,30 @@ from benchmarks.memory import resident_mebibytes
 
 PROJECT = Path(__file__).resolve().parent.parent
 WARMUP_PHOTOS = 1_000
-_PHOTOS_A_FOLDER = 500
+_PHOTOS_PER_FOLDER = 500
 
 
 def make_album(lfw: Path, folder: Path, count: int) -> None:
     """Write photos with distinct content."""
     originals = cycle(sorted(lfw.glob("*/*.jpg")))
     for number, original in enumerate(islice(originals, count)):
-        subfolder = folder / f"{number // _PHOTOS_A_FOLDER:03d}"
+        subfolder = folder / f"{number // _PHOTOS_PER_FOLDER:03d}"
         subfolder.mkdir(parents=True, exist_ok=True)
         (subfolder / f"{number:06d}.jpg").write_bytes(original.read_bytes() + number.to_bytes(4, "big"))
 
 
 def scan(arguments: list[str]) -> tuple[float, list[tuple[float, float]]]:
-    """Run ``facebank scan``; return its seconds, and samples of time and resident memory in MiB."""
-    started, samples = time.perf_counter(), list[tuple[float, float]]()
+    """Run ``facebank scan``; return its seconds, and measurements of time and resident memory in MiB."""
+    started, measurements = time.perf_counter(), list[tuple[float, float]]()
     process = subprocess.Popen([sys.executable, "-m", "cli", *arguments], cwd=PROJECT, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         with suppress(OSError):  # the process ended in between
-            samples.append((time.perf_counter() - started, resident_mebibytes(process.pid)))
+            measurements.append((time.perf_counter() - started, resident_mebibytes(process.pid)))
         time.sleep(1.0 if time.perf_counter() - started > 10 else 0.1)
     if process.returncode != 0:
-        raise SystemExit(f"facebank {' '.join(arguments)} exited with {process.returncode}")
-    return time.perf_counter() - started, samples
+        command = "python -m cli " + " ".join(arguments)
+        raise SystemExit(f"facebank exited with {process.returncode}. Run this to see why: {command}")
+    return time.perf_counter() - started, measurements
 
 
 def main() -> None:
@@ -64,9 +65,9 @@ def main() -> None:
         album, gallery = Path(scratch) / "album", Path(scratch) / "one.facebank"
         make_album(arguments.shared.resolve() / "data" / "lfw", album, arguments.photos)
         command = ["--gallery", str(gallery), "--pack", str(pack), "scan", str(album)]
-        first, samples = scan(command)
+        first, measurements = scan(command)
         second = sorted(scan(command)[0] for _ in range(3))[1]
-    times, memory = np.array(samples).T
+    times, memory = np.array(measurements).T
     is_settled = times > first * WARMUP_PHOTOS / arguments.photos
     slope = float(np.polyfit(times[is_settled] / first * arguments.photos / 1_000, memory[is_settled], 1)[0])
     report = {

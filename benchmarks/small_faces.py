@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from benchmarks.agreement import cosines, count_other_decisions
+from benchmarks.agreement import count_different_decisions, embedding_similarities
 from benchmarks.json_report import write_json_report
 from benchmarks.lfw import DEVELOPMENT, REPORTING, read_people
 from benchmarks.orientation import head
@@ -218,11 +218,11 @@ def count_faces(
 
 def compare_matches(matches: list[tuple[Face, Face]]) -> dict[str, object]:
     """Return the differences of decisions and embeddings between faces that both detections found."""
-    similarities = cosines(matches)
+    similarities = embedding_similarities(matches)
     return {
         "faces found both ways": len(matches),
         "of these named": sum(face.person is not None for face, _ in matches),
-        "other decisions or reasons": count_other_decisions(matches),
+        "other decisions or reasons": count_different_decisions(matches),
         "other names": sum(face.person != match.person for face, match in matches),
         "cosine, smallest and first percentile": [min(similarities), float(np.percentile(similarities, 1))],
     }

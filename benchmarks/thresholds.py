@@ -57,8 +57,8 @@ def simulate_galleries(
     eligible = int((counts > photos_each).sum())
     if eligible < size or len(counts) == size:
         raise DatasetError(
-            f"{size} people with {photos_each + 1} photos or more and a stranger are needed, but the data has "
-            f"{eligible} such people of {len(counts)}: use all of LFW"
+            f"the data has {eligible} people with {photos_each + 1} photos or more, of {len(counts)}, but {size} and a "
+            "stranger are needed: use all of LFW"
         )
     fpir, fnir = [], []
     for _ in range(REPETITIONS):

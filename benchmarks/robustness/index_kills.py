@@ -3,7 +3,7 @@
     python -m benchmarks.robustness.index_kills --kills 100 --seconds 60
 
 The gallery has 6,000 synthetic people and two from the demo photos. First ``facebank identify`` is killed with SIGKILL
-while it writes the index (see `benchmarks.robustness.killing`): the next run must return the same names and leave no
+while it writes the index (see `benchmarks.robustness.killer`): the next run must return the same names and leave no
 incomplete files, and after ``people forget`` no byte of the person may remain, with the same or another cache folder.
 Then processes identify, find, compare, enroll, confirm, merge and list look-alikes while another one enrolls and
 forgets a person. Every call must succeed, and no call that begins after `forget` has returned may name the person.
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.robustness.inputs import DEMO_PHOTOS, OTHER_PERSON, PERSON
-from benchmarks.robustness.killing import Killer, KillTrial, Outcome
+from benchmarks.robustness.killer import Killer, KillTrial, Outcome
 from benchmarks.robustness.traces import PersonTraces, find_leftovers
 from facebank import FaceBank
 from facebank.errors import UsageError

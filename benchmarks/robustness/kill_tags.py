@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, OTHER_PERSON, PERSON
-from benchmarks.robustness.killing import Outcome
+from benchmarks.robustness.killer import Outcome
 from facebank import FaceBank
 from facebank.album.album import Album
 from facebank.album.tags.writing import TagOptions

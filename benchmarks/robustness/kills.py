@@ -2,7 +2,7 @@
 
     python -m benchmarks.robustness.kills --kills 200
 
-Each trial repeatedly kills one command (see `benchmarks.robustness.killing`) on an album of photos with sidecars of
+Each trial repeatedly kills one command (see `benchmarks.robustness.killer`) on an album of photos with sidecars of
 both naming schemes. Counts the kills that hit the run, and the faults after the following runs. Exits with 1 if there
 are any.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.robustness import kill_tags
 from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, add_comment
-from benchmarks.robustness.killing import Killer, KillTrial, Outcome, difference, read_tree
+from benchmarks.robustness.killer import Killer, KillTrial, Outcome, difference, read_tree
 from facebank.album.sort.journal import JOURNAL
 
 PHOTOS = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg")

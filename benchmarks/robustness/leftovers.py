@@ -2,7 +2,7 @@
 
     python -m benchmarks.robustness.leftovers --kills 40
 
-Each trial repeatedly kills one command that writes files (see `benchmarks.robustness.killing`), counts the incomplete
+Each trial repeatedly kills one command that writes files (see `benchmarks.robustness.killer`), counts the incomplete
 files, runs the same command again and counts once more: none may be left. Then a person is forgotten: no byte of the
 name or the embeddings may remain, except in complete files that the user requested. Exits with 1 if anything was wrong.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, PERSON, copy_embedded_pack
-from benchmarks.robustness.killing import Killer, KillTrial, Outcome
+from benchmarks.robustness.killer import Killer, KillTrial, Outcome
 from benchmarks.robustness.traces import PersonTraces, find_leftovers
 
 ALBUM, NEW_PHOTOS, REQUESTED = "album", "more", "requested"

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.robustness.inputs import DEMO_PHOTOS, ENROLLED, add_comment, copy_embedded_pack
-from benchmarks.robustness.killing import Killer
+from benchmarks.robustness.killer import Killer
 from benchmarks.robustness.kills import XMP
 
 PHOTOS = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg", "joe_biden_blue_room.jpg")
@@ -129,9 +129,10 @@ def _make_clip(path: Path) -> None:
     """Write a video of one second with a face."""
     import cv2
 
-    photo = cv2.imread(str(DEMO_PHOTOS / PHOTOS[0]))
+    photo_path = DEMO_PHOTOS / PHOTOS[0]
+    photo = cv2.imread(str(photo_path))
     if photo is None:
-        raise FileNotFoundError(PHOTOS[0])
+        raise FileNotFoundError(f"The demonstration photo {photo_path} cannot be read: reinstall facebank.")
     frame = cv2.resize(photo, (640, 480))
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (640, 480))
     for _ in range(10):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from benchmarks.agreement import cosines, largest_box_difference
+from benchmarks.agreement import embedding_similarities, largest_box_difference
 from facebank.album.scan.scan_file import ScanFile
 from facebank.operations.engine import load_engine
 
@@ -152,7 +152,7 @@ def compare_scans(first_path: Path, second_path: Path) -> Difference:
         other_status=len({path for path, _ in first_errors.items() ^ second_errors.items()}),
         other_faces=len(both) - len(comparable),
         box=largest_box_difference(pairs),
-        cosine=min(cosines(pairs), default=1.0),
+        cosine=min(embedding_similarities(pairs), default=1.0),
     )
 
 
