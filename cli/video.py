@@ -152,18 +152,18 @@ def _parse_time(text: str | None) -> float | None:
 
 
 def _row(appearance: Appearance) -> tuple[str, ...]:
-    decision = appearance.identity
-    likeliest = decision.candidates[0].person if decision.person is None and decision.candidates else ""
+    identity = appearance.identity
+    likeliest = identity.candidates[0].person if identity.person is None and identity.candidates else ""
     return (
         appearance.label,
         format_video_time(appearance.start),
         format_video_time(appearance.end),
         f"{appearance.seconds:.1f}",
-        decision.decision.value,
-        decision.reason.value,
+        identity.decision.value,
+        identity.reason.value,
         likeliest,
-        format_similarity(decision.similarity),
-        format_probability(decision.probability),
+        format_similarity(identity.similarity),
+        format_probability(identity.probability),
     )
 
 
@@ -180,22 +180,22 @@ def _summary(report: VideoReport, start: float) -> str:
 
 
 def _record(path: str, appearance: Appearance, thumbnail_path: Path | None) -> dict[str, object]:
-    decision, best = appearance.identity, appearance.track.best
+    identity, best = appearance.identity, appearance.track.best
     return {
         "video": path,
         "track": appearance.track.number,
         "shot": appearance.track.shot + 1,
         "label": appearance.label,
-        "person": decision.person,
-        "decision": decision.decision.value,
-        "reason": decision.reason.value,
+        "person": identity.person,
+        "decision": identity.decision.value,
+        "reason": identity.reason.value,
         "start": round(appearance.start, 3),
         "end": round(appearance.end, 3),
         "frames": len(appearance.track.sightings),
-        "similarity": decision.similarity,
-        "probability": decision.probability,
-        "stranger_probability": decision.stranger_probability,
-        "candidates": [candidate_record(candidate) for candidate in decision.candidates],
+        "similarity": identity.similarity,
+        "probability": identity.probability,
+        "stranger_probability": identity.stranger_probability,
+        "candidates": [candidate_record(candidate) for candidate in identity.candidates],
         "best": {
             "time": round(best.time, 3),
             "box": round_coordinates(best.face.box.tolist()),

@@ -182,11 +182,11 @@ def _report_stream_change(source: LiveSource, change: StreamChange, wait: float,
 
 
 def _write_visitor_line(change: VisitorChange, visitor: Visitor) -> None:
-    decision = visitor.identity
-    if decision.person is not None:
-        description = label_with_probability("known", decision.probability)
+    identity = visitor.identity
+    if identity.person is not None:
+        description = label_with_probability("known", identity.probability)
     else:
-        description = f"{decision.decision}, {decision.reason}"
+        description = f"{identity.decision}, {identity.reason}"
     duration = f", {format_video_time(visitor.seconds)}" if change.value == "left" else ""
     write_line(f"{_time_of_day()}  {change.value:<7}  {visitor.label}  ({description}{duration})")
 
@@ -195,7 +195,7 @@ def _json_writer(source: LiveSource) -> Callable[[VisitorChange, Visitor], None]
     """Return a function that writes a JSON record of a visitor's change."""
 
     def write(change: VisitorChange, visitor: Visitor) -> None:
-        decision = visitor.identity
+        identity = visitor.identity
         write_json(
             _record(
                 change.value,
@@ -204,11 +204,11 @@ def _json_writer(source: LiveSource) -> Callable[[VisitorChange, Visitor], None]
                 seconds=round(visitor.seconds, 3),
                 track=visitor.track.number,
                 label=visitor.label,
-                person=decision.person,
-                decision=decision.decision.value,
-                reason=decision.reason.value,
-                similarity=decision.similarity,
-                probability=decision.probability,
+                person=identity.person,
+                decision=identity.decision.value,
+                reason=identity.reason.value,
+                similarity=identity.similarity,
+                probability=identity.probability,
             )
         )
 
@@ -283,12 +283,12 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
     )
     table = Table("person", "decision", "seconds", "probability", box=SIMPLE_HEAD, pad_edge=False)
     for visitor in watching.visitors:
-        decision = visitor.identity
+        identity = visitor.identity
         table.add_row(
             Text(printable(visitor.label)),
-            Text(decision.decision.value, styles[decision.decision.value]),
+            Text(identity.decision.value, styles[identity.decision.value]),
             f"{visitor.seconds:.1f}",
-            format_probability(decision.probability),
+            format_probability(identity.probability),
         )
     return Group(Text(title), table)
 

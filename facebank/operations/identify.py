@@ -131,8 +131,8 @@ def _prepare(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Id
         nobody = ClassifierChoice(settings.classifier, "nobody is enrolled")
         return Identification(basis, None, nobody, calibrated=False)
     choice = _choose_classifier(gallery, people, pack_calibration, settings, index.revision)
-    unenrolled = _album_people(gallery, people)
-    if unenrolled is None:
+    unenrolled_prototypes = _album_people(gallery, people)
+    if unenrolled_prototypes is None:
         warn_of_unusable_people(gallery.path, gallery.pack.digest, people.dimension)
     recognizer = build_recognizer(
         people,
@@ -144,7 +144,7 @@ def _prepare(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Id
         settings=settings,
         strangers=index.strangers,
         masked=index.masked,
-        unenrolled=unenrolled,
+        unenrolled_prototypes=unenrolled_prototypes,
     )
     calibrated = recognizer.rule.calibrator is not None
     births = BirthDates.from_texts(index.birth_dates, index.names)
@@ -178,8 +178,8 @@ def count_other_people(gallery: Gallery) -> int:
         people = open_index(gallery).people
         if people is None:
             return 0
-        unenrolled = _album_people(gallery, people)
-        return len(people.person_ids) - 1 + (0 if unenrolled is None else len(unenrolled))
+        unenrolled_prototypes = _album_people(gallery, people)
+        return len(people.person_ids) - 1 + (0 if unenrolled_prototypes is None else len(unenrolled_prototypes))
 
     return read_with_retry(count)
 
@@ -236,7 +236,7 @@ def build_recognizer(
     settings: DecisionSettings,
     strangers: FloatArray | None = None,
     masked: MaskedPeople | None = None,
-    unenrolled: FloatArray | None = None,
+    unenrolled_prototypes: FloatArray | None = None,
 ) -> Recognizer:
     """Return a recognizer with the correction, confusable people and rule of its calibration.
 
@@ -256,19 +256,19 @@ def build_recognizer(
         Embeddings of remembered strangers, ``(S, D)``; None for none.
     masked
         The same people for faces with a hidden mouth; None to treat all faces alike.
-    unenrolled
+    unenrolled_prototypes
         Mean embeddings of the album's people who are not enrolled, ``(G, D)``; None for none.
     """
     calibrator = None if pack_calibration.calibration is None else pack_calibration.calibration.calibrator(classifier)
     correction = NO_CORRECTION if calibrator is None else calibrator.correction
-    cohort = Cohort(people, unenrolled, correction)
+    cohort = Cohort(people, unenrolled_prototypes, correction)
     common = max(cohort.common, common_background(pack_calibration.background))
     pairs = None if pack_calibration.calibration is None else pack_calibration.calibration.pairs
     return Recognizer(
         people,
         names,
         scorer,
-        _build_rule(calibrator, people.counts, thresholds, settings, 0 if unenrolled is None else len(unenrolled)),
+        _build_rule(calibrator, people.counts, thresholds, settings, cohort.unenrolled),
         strangers=strangers,
         confusables=Confusables(people, pairs, common),
         hidden_mouth_scorer=None if masked is None or classifier != "prototype" else masked_scorer(masked),
@@ -287,7 +287,7 @@ def _identify_faces(photo: Photo, gallery: Gallery, identification: Identificati
     if recognizer is None:
         return empty_gallery_identities(faces)
     with suppress(GalleryError, StorageError):  # a read-only gallery cannot store it
-        gallery.learn_picture(photo.content_hash, photo.picture_hash)
+        gallery.add_picture_hash(photo.content_hash, photo.picture_hash)
     denied = [gallery.denials_of(FaceKey.from_photo(photo, face)) for face in faces]
     dated = photo.taken_at if photo.camera_dated else None
     unborn = {} if dated is None else identification.births.born_after(dated)
@@ -392,7 +392,7 @@ def _build_rule(
         else calibrator.threshold(sample_counts, settings.fpir, unenrolled),
         margin=thresholds.margin,
         minimum_quality=thresholds.minimum_quality,
-        stranger_similarity=thresholds.verify,
+        stranger_threshold=thresholds.verify,
         calibrator=calibrator,
         stranger_share=settings.stranger_share,
         least_probability=settings.least_probability,

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 SAME_PERSON = 0.5  # similarity from which another person of the album counts as an enrolled one
-MAYBE_SAME_PERSON = 0.35  # similarity from which the two are not compared: perhaps one person in poor photos
+# similarity from which an unenrolled person does not correct the scores of an enrolled one: perhaps the same person in
+# poor photos
+MAYBE_SAME_PERSON = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Cohort:
     ----------
     people
         The enrolled people.
-    unenrolled
+    unenrolled_prototypes
         One mean embedding for each person who is not enrolled, ``(G, D)``, as `exclude_enrolled` returns them. It does
         not count for an enrolled person whose similarity to it is `MAYBE_SAME_PERSON` or more.
     correction
@@ -66,17 +68,18 @@ class Cohort:
         The shrunken mean similarity of two people of the album: 0 if no other people are known.
     """
 
-    def __init__(self, people: PeopleIndex, unenrolled: FloatArray | None, correction: Correction) -> None:
-        other_prototypes = np.empty((0, people.dimension), np.float32) if unenrolled is None else unenrolled
-        self.unenrolled = len(other_prototypes)
+    def __init__(self, people: PeopleIndex, unenrolled_prototypes: FloatArray | None, correction: Correction) -> None:
+        if unenrolled_prototypes is None:
+            unenrolled_prototypes = np.empty((0, people.dimension), np.float32)
+        self.unenrolled = len(unenrolled_prototypes)
         total = len(people.person_ids) + self.unenrolled
         self.other_people = total - 1
         self._people = people
-        self._unenrolled_sum = other_prototypes.sum(axis=0, dtype=np.float64)
+        self._unenrolled_sum = unenrolled_prototypes.sum(axis=0, dtype=np.float64)
         self._sum = people.prototype_sum + self._unenrolled_sum
         density = max(float(self._sum @ self._sum - total) / max(total * self.other_people, 1), 0.0)
         self.common = float(correction.weight(self.other_people)) * density
-        self._similar_groups, self._similar_sums, self._similar_counts = _similar_groups(people, other_prototypes)
+        self._similar_indices, self._similar_sums, self._similar_counts = _find_similar(people, unenrolled_prototypes)
         self._correction, self._density = correction, density
 
     @property
@@ -91,7 +94,7 @@ class Cohort:
 
         Exact up to ``1 / other_people``; None if the correction is not the same for all people.
         """
-        if len(self._similar_groups):
+        if len(self._similar_indices):
             return None
         subtracted, _ = self._fractions(np.array([self.other_people]))
         return np.asarray((1.0 + subtracted) * probes.astype(np.float64) - subtracted * self._sum)
@@ -118,8 +121,8 @@ class Cohort:
         if self.unenrolled:
             prototypes = self._people.prototypes_of(person_indices)
             common += products(self._unenrolled_sum, prototypes)
-            is_similar = np.isin(person_indices, self._similar_groups)
-            indices = np.searchsorted(self._similar_groups, person_indices[is_similar])
+            is_similar = np.isin(person_indices, self._similar_indices)
+            indices = np.searchsorted(self._similar_indices, person_indices[is_similar])
             sums = self._similar_sums[indices]
             others[is_similar] -= self._similar_counts[indices]
             totals[:, is_similar] -= np.einsum("ad,md->ma", sums, probes.astype(np.float64))
@@ -134,16 +137,17 @@ class Cohort:
         return subtracted, self._correction.level * weights * self._density
 
 
-def _similar_groups(
-    people: PeopleIndex, groups: FloatArray
+def _find_similar(
+    people: PeopleIndex, unenrolled_prototypes: FloatArray
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the indices of enrolled people who resemble unenrolled ones, the sums of those, and their numbers."""
-    if not len(groups):
+    """Return the indices of enrolled people who resemble unenrolled ones, and the sums and numbers of these."""
+    if not len(unenrolled_prototypes):
         return np.empty(0, np.int64), np.empty((0, people.dimension)), np.empty(0, np.int64)
-    is_similar = people.prototypes @ groups.T >= MAYBE_SAME_PERSON
+    is_similar = people.prototypes @ unenrolled_prototypes.T >= MAYBE_SAME_PERSON
     person_indices = np.flatnonzero(is_similar.any(axis=1)).astype(np.int64)
     similar = is_similar[person_indices]
-    return person_indices, similar.astype(np.float64) @ groups.astype(np.float64), similar.sum(axis=1)
+    sums = similar.astype(np.float64) @ unenrolled_prototypes.astype(np.float64)
+    return person_indices, sums, similar.sum(axis=1)
 
 
 def exclude_enrolled(album_people: FloatArray, people: PeopleIndex) -> FloatArray:

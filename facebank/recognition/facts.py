@@ -158,9 +158,9 @@ def identify_without_unborn(
     ]
     remaining = [row for row, is_excluded in enumerate(is_unborn) if not is_excluded]
     identities = recognizer.identify([faces[row] for row in remaining], [excluded[row] for row in remaining])
-    decisions = dict(zip(remaining, identities, strict=True))
+    by_row = dict(zip(remaining, identities, strict=True))
     for row, face in enumerate(faces):
         if is_unborn[row]:
-            (decision,) = recognizer.identify([face], [excluded[row]])
-            decisions[row] = replace(decision, decision=Decision.UNCERTAIN, reason=Reason.BEFORE_BIRTH, person=None)
-    return [decisions[row] for row in range(len(faces))]
+            (identity,) = recognizer.identify([face], [excluded[row]])
+            by_row[row] = replace(identity, decision=Decision.UNCERTAIN, reason=Reason.BEFORE_BIRTH, person=None)
+    return [by_row[row] for row in range(len(faces))]

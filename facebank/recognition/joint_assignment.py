@@ -163,50 +163,52 @@ def _marginals(
 
     Dynamic programming over the people, forwards and backwards; a state is the set of faces that have a person.
     """
-    faces, people = by_person.shape
-    states = np.arange(1 << faces)
-    free = [states[(states >> face) & 1 == 0] for face in range(faces)]
-    forward = np.zeros((people + 1, len(states)))
-    backward = np.zeros((people + 1, len(states)))
+    face_count, person_count = by_person.shape
+    states = np.arange(1 << face_count)
+    free = [states[(states >> row) & 1 == 0] for row in range(face_count)]
+    forward = np.zeros((person_count + 1, len(states)))
+    backward = np.zeros((person_count + 1, len(states)))
     forward[0, 0] = 1.0
-    backward[people] = [np.prod(stranger[(state >> np.arange(faces)) & 1 == 0]) for state in states]
-    for person in range(people):
+    backward[person_count] = [np.prod(stranger[(state >> np.arange(face_count)) & 1 == 0]) for state in states]
+    for person in range(person_count):
         forward[person + 1] = forward[person]
-        for face in np.flatnonzero(by_person[:, person]):
-            forward[person + 1, free[face] | 1 << face] += forward[person, free[face]] * by_person[face, person]
-    for person in reversed(range(people)):
+        for row in np.flatnonzero(by_person[:, person]):
+            forward[person + 1, free[row] | 1 << row] += forward[person, free[row]] * by_person[row, person]
+    for person in reversed(range(person_count)):
         backward[person] = backward[person + 1]
-        for face in np.flatnonzero(by_person[:, person]):
-            backward[person, free[face]] += backward[person + 1, free[face] | 1 << face] * by_person[face, person]
+        for row in np.flatnonzero(by_person[:, person]):
+            backward[person, free[row]] += backward[person + 1, free[row] | 1 << row] * by_person[row, person]
     shared = np.zeros_like(by_person)
-    for face, person in zip(*np.nonzero(by_person), strict=True):
-        total_of_others = forward[person, free[face]] @ backward[person + 1, free[face] | 1 << face]
-        shared[face, person] = by_person[face, person] * total_of_others
-    alone = np.array([forward[people, free[face]] @ backward[people, free[face]] for face in range(faces)])
+    for row, person in zip(*np.nonzero(by_person), strict=True):
+        total_of_others = forward[person, free[row]] @ backward[person + 1, free[row] | 1 << row]
+        shared[row, person] = by_person[row, person] * total_of_others
+    alone = np.array(
+        [forward[person_count, free[row]] @ backward[person_count, free[row]] for row in range(face_count)]
+    )
     total = alone + shared.sum(axis=1)
     return shared / total[:, None], alone / total
 
 
 def _best_totals(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the largest sum of values with each face fixed to each person, and to a stranger, ``(M, P + 1)``."""
-    faces, people = values.shape
-    totals = np.full((faces, people + 1), _IMPOSSIBLE)
-    for face in range(faces):
-        others = np.delete(values, face, axis=0)
-        totals[face, -1] = _total(others)
-        for person in np.flatnonzero(values[face] > _IMPOSSIBLE):
-            totals[face, person] = values[face, person] + _total(np.delete(others, person, axis=1))
+    face_count, person_count = values.shape
+    totals = np.full((face_count, person_count + 1), _IMPOSSIBLE)
+    for row in range(face_count):
+        others = np.delete(values, row, axis=0)
+        totals[row, -1] = _total(others)
+        for person in np.flatnonzero(values[row] > _IMPOSSIBLE):
+            totals[row, person] = values[row, person] + _total(np.delete(others, person, axis=1))
     return totals
 
 
 def _total(values: NDArray[np.float64]) -> float:
-    return float(sum(values[face, person] for face, person in _assign(values).items()))
+    return float(sum(values[row, person] for row, person in _assign(values).items()))
 
 
 def _assign(values: NDArray[np.float64]) -> dict[int, int]:
     """Return the people of the faces with the largest sum of values; a stranger counts 0."""
     from scipy.optimize import linear_sum_assignment
 
-    faces, people = values.shape
-    rows, columns = linear_sum_assignment(np.hstack([values, np.zeros((faces, faces))]), maximize=True)
-    return {int(face): int(person) for face, person in zip(rows, columns, strict=True) if person < people}
+    face_count, person_count = values.shape
+    rows, columns = linear_sum_assignment(np.hstack([values, np.zeros((face_count, face_count))]), maximize=True)
+    return {int(row): int(person) for row, person in zip(rows, columns, strict=True) if person < person_count}

@@ -56,7 +56,7 @@ class Rule:
     margin: float  # minimum lead over the runner-up's similarity; used only without a calibrator
     minimum_quality: float  # below this quality, 0..1, a face is named only beyond doubt
     # similarity from which a face is a remembered stranger's, unless an enrolled person is more similar
-    stranger_similarity: float
+    stranger_threshold: float
     calibrator: Calibrator | None = None  # turns scores into probabilities; None for an uncalibrated pack
     stranger_share: float = 0.5  # prior probability that a face is a stranger's, in (0, 1)
     least_probability: float = MIN_PROBABILITY  # lowest probability of a name; used only with a calibrator
@@ -100,7 +100,7 @@ class Recognizer:
     sample_counts
         Number of samples of each enrolled person, ``int64`` of shape ``(P,)``.
     unenrolled, other_people
-        Number of people whose faces correct the scores: those beyond the enrolled ones, and all.
+        Number of people who are not enrolled, and of others for each enrolled person; 0 without a cohort.
 
     Raises
     ------
@@ -121,7 +121,7 @@ class Recognizer:
         cohort: Cohort | None = None,
     ) -> None:
         fitted = [scorer] if hidden_mouth_scorer is None else [scorer, hidden_mouth_scorer]
-        if not all(np.array_equal(candidate.person_ids, people.person_ids) for candidate in fitted):
+        if not all(np.array_equal(fitted_scorer.person_ids, people.person_ids) for fitted_scorer in fitted):
             raise UsageError("The classifier was fitted to people other than the enrolled ones: fit it to these.")
         self._index = people
         self._person_ids = people.person_ids
@@ -243,17 +243,17 @@ class Recognizer:
         )
         if queries is None:
             return [np.arange(len(self._person_ids))] * len(embeddings)
-        slack = self._margin_tolerance + (0.0 if self._cohort is None else self._cohort.spread)
+        tolerance = self._margin_tolerance + (0.0 if self._cohort is None else self._cohort.spread)
         is_linear = isinstance(self._scorer, PrototypeScorer)
         unmasked = self._scorer.near(
             queries[~by_mask] if is_linear else embeddings64[~by_mask],
             limit,
-            self._margin_tolerance if is_linear else slack,
+            self._margin_tolerance if is_linear else tolerance,
         )
         masked = (
             []
             if self._hidden_mouth_scorer is None
-            else self._hidden_mouth_scorer.near(embeddings64[by_mask], limit, slack)
+            else self._hidden_mouth_scorer.near(embeddings64[by_mask], limit, tolerance)
         )
         masked_rows, unmasked_rows = iter(masked), iter(unmasked)
         return [next(masked_rows if is_masked else unmasked_rows) for is_masked in by_mask.tolist()]
@@ -267,7 +267,7 @@ class Recognizer:
 
     @property
     def _margin_tolerance(self) -> float:
-        """Bound on the error of `_queries` in the order of two people, from rounding and omitted terms."""
+        """Largest difference between the score by which `_queries` ranks and the exact one."""
         return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.other_people, 1))
 
     def _score(
@@ -283,14 +283,10 @@ class Recognizer:
         return scores, similarities
 
     def _rank_scores(self, scored: Sequence[_Scores]) -> Ranking:
-        best = [top_indices(candidates.scores[None], MAX_SCORES)[0] for candidates in scored]
-        person_indices = np.stack(
-            [candidates.person_indices[order] for candidates, order in zip(scored, best, strict=True)]
-        )
-        scores = np.stack([candidates.scores[order] for candidates, order in zip(scored, best, strict=True)])
-        similarities = np.stack(
-            [candidates.similarities[order] for candidates, order in zip(scored, best, strict=True)]
-        )
+        best = [top_indices(probe.scores[None], MAX_SCORES)[0] for probe in scored]
+        person_indices = np.stack([probe.person_indices[order] for probe, order in zip(scored, best, strict=True)])
+        scores = np.stack([probe.scores[order] for probe, order in zip(scored, best, strict=True)])
+        similarities = np.stack([probe.similarities[order] for probe, order in zip(scored, best, strict=True)])
         if self.rule.calibrator is None:
             return Ranking(person_indices, scores, similarities, None)
         probabilities = self.rule.calibrator.probabilities(
@@ -328,9 +324,9 @@ class Recognizer:
             for group in competing_groups(ranking.person_indices, plausible, near, rows) if len(rows) > 1 else ():
                 # in a canonical order, so that results do not depend on the photo's order
                 group.sort(key=lambda row: (ranking.person_indices[row].tolist(), ranking.scores[row].tolist()))
-                for row, decision in self._assign_jointly(group, faces, ranking, stranger_similarities, alone).items():
-                    joint.setdefault(row, []).append(decision)
-        return [least_certain(joint[row]) if row in joint else decision for row, decision in enumerate(alone)]
+                for row, identity in self._assign_jointly(group, faces, ranking, stranger_similarities, alone).items():
+                    joint.setdefault(row, []).append(identity)
+        return [least_certain(joint[row]) if row in joint else identity for row, identity in enumerate(alone)]
 
     def _assign_jointly(
         self,
@@ -340,7 +336,7 @@ class Recognizer:
         stranger_similarities: NDArray[np.floating],
         alone: Sequence[Identity],
     ) -> dict[int, Identity]:
-        """Decide about faces that compete for people; a face that loses may keep its next candidate."""
+        """Return the identities of faces that compete for people, by row; a loser may keep its next candidate."""
         from facebank.recognition.joint_assignment import assign_by_probabilities, assign_by_similarities
 
         rule, part = self.rule, ranking.select(group)
@@ -368,20 +364,20 @@ class Recognizer:
                 break
             named = still_named
         names = {self._names[int(self._person_ids[assignment.clear[index]])] for index in named}
-        decisions = {}
+        identities = {}
         for index, row in enumerate(group):
             if index in named:
                 candidates, decision, reason = self._candidates(ordered, index), Decision.KNOWN, Reason.MATCH
             else:
                 candidates = self._candidates(joint, index)
                 decision, reason = withhold_name(alone[row], names)
-            decisions[row] = build_identity(decision, reason, candidates)
-        return decisions
+            identities[row] = build_identity(decision, reason, candidates)
+        return identities
 
     def _decide(self, face: Face, ranking: Ranking, row: int, stranger_similarity: float) -> Identity:
         candidates = self._candidates(ranking, row)
         if not candidates:
-            is_remembered = stranger_similarity >= self.rule.stranger_similarity
+            is_remembered = stranger_similarity >= self.rule.stranger_threshold
             reason = Reason.REMEMBERED_STRANGER if is_remembered else Reason.BELOW_THRESHOLD
             return Identity(Decision.UNKNOWN, reason, None, None, None, ())
         return build_identity(*self._outcome(face, ranking, row, stranger_similarity), candidates)
@@ -407,7 +403,7 @@ class Recognizer:
     ) -> tuple[Decision, Reason]:
         rule = self.rule
         is_poor = face.quality < rule.minimum_quality
-        if stranger_similarity >= max(rule.stranger_similarity, float(ranking.similarities[row, 0])):
+        if stranger_similarity >= max(rule.stranger_threshold, float(ranking.similarities[row, 0])):
             return Decision.UNKNOWN, Reason.REMEMBERED_STRANGER
         if is_poor and (HARDLY_A_FACE in face.assessment.weaknesses or not self._is_beyond_doubt(ranking, row)):
             return Decision.UNCERTAIN, Reason.FACE_TOO_POOR
@@ -471,5 +467,5 @@ def _hidden_mouths(faces: Sequence[Face]) -> NDArray[np.bool_]:
 
 
 def empty_gallery_identities(faces: Sequence[Face]) -> list[Identity]:
-    """Return the decisions for an empty gallery."""
+    """Return the identities for an empty gallery."""
     return [Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ()) for _ in faces]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
+from facebank.recognition.hyperplanes import separate
 from facebank.recognition.scoring import (
     CLASSIFIERS,
     KernelScorer,
@@ -23,7 +24,6 @@ from facebank.recognition.scoring import (
     directions_from,
     rbf,
 )
-from facebank.recognition.solving import separate
 from facebank.storage.arrays import normalized
 from facebank.storage.text import printable
 

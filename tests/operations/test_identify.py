@@ -129,14 +129,14 @@ def test_the_embedded_pack_is_calibrated(classifier: str, make_gallery: MakeGall
     identification = prepare_identification(make_gallery(3, 2, 1, 1), engine, DecisionSettings(classifier=classifier))
     assert identification.calibrated
     assert identification.choice.classifier == classifier
-    decisions = decide(identification, embed(0, 50), embed(3, 50), embed(99))
-    assert [decision.person for decision in decisions] == ["Ada", "Dan", None]
-    for decision in decisions:
-        probabilities = [candidate.probability for candidate in decision.candidates]
+    identities = decide(identification, embed(0, 50), embed(3, 50), embed(99))
+    assert [identity.person for identity in identities] == ["Ada", "Dan", None]
+    for identity in identities:
+        probabilities = [candidate.probability for candidate in identity.candidates]
         assert all(probability is not None for probability in probabilities)
-        assert decision.probability == probabilities[0]
+        assert identity.probability == probabilities[0]
         assert 0 < sum(probability or 0 for probability in probabilities) < 1
-    enrolled, _, stranger = decisions
+    enrolled, _, stranger = identities
     assert (enrolled.probability or 0) > 0.9 > 0.5 > (stranger.probability or 0)
 
 
@@ -149,9 +149,9 @@ def test_uncalibrated_packs_use_their_own_threshold(
     )
     assert not identification.calibrated
     assert threshold(identification) == uncalibrated_engine.thresholds.known
-    for decision in decide(identification, embed(0, 50), embed(99)):
-        assert decision.probability is None
-        assert all(candidate.probability is None for candidate in decision.candidates)
+    for identity in decide(identification, embed(0, 50), embed(99)):
+        assert identity.probability is None
+        assert all(candidate.probability is None for candidate in identity.candidates)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
@@ -226,8 +226,8 @@ def test_the_only_person_is_always_the_candidate(
     classifier: str, samples: int, make_gallery: MakeGallery, engine: Engine
 ) -> None:
     identification = prepare_identification(make_gallery(samples), engine, DecisionSettings(classifier=classifier))
-    decisions = decide(identification, embed(0, 50), embed(99))
-    assert [decision.candidates[0].person for decision in decisions] == ["Ada", "Ada"]
+    identities = decide(identification, embed(0, 50), embed(99))
+    assert [identity.candidates[0].person for identity in identities] == ["Ada", "Ada"]
 
 
 def test_a_fitted_classifier_needs_negatives(make_gallery: MakeGallery, uncalibrated_engine: Engine) -> None:
@@ -240,16 +240,16 @@ def test_people_with_equal_embeddings_are_not_named(make_gallery: MakeGallery, e
     nearly = embed(0) + np.float32(1e-3) * embed(7)
     gallery.enroll("Twin", [make_sample(nearly / np.linalg.norm(nearly))])
     for classifier in CLASSIFIERS:
-        (decision,) = decide(
+        (identity,) = decide(
             prepare_identification(gallery, engine, DecisionSettings(classifier=classifier)), embed(0, 50)
         )
-        assert decision.person is None
-        assert {candidate.person for candidate in decision.candidates[:2]} == {"Ada", "Twin"}
+        assert identity.person is None
+        assert {candidate.person for candidate in identity.candidates[:2]} == {"Ada", "Twin"}
 
 
 def test_people_without_samples_are_not_candidates(make_gallery: MakeGallery, engine: Engine) -> None:
-    (decision,) = decide(prepare_identification(make_gallery(1, 0, 1), engine, DEFAULTS), embed(0, 50))
-    assert [candidate.person for candidate in decision.candidates] == ["Ada", "Cleo"]
+    (identity,) = decide(prepare_identification(make_gallery(1, 0, 1), engine, DEFAULTS), embed(0, 50))
+    assert [candidate.person for candidate in identity.candidates] == ["Ada", "Cleo"]
 
 
 def make_photo(*embeddings: FloatArray) -> AnalyzedPhoto:
@@ -343,8 +343,8 @@ def test_a_remembered_stranger_is_not_named(make_gallery: MakeGallery, engine: E
     before = prepare_identification(gallery, engine, DEFAULTS)
     gallery.remember_stranger(make_sample(embed(99)))
     assert gallery.revision > before.revision
-    (decision,) = decide(prepare_identification(gallery, engine, DEFAULTS), embed(99, 1))
-    assert (decision.decision, decision.reason) == (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER)
+    (identity,) = decide(prepare_identification(gallery, engine, DEFAULTS), embed(99, 1))
+    assert (identity.decision, identity.reason) == (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER)
 
 
 def test_an_identification_is_cached_until_a_change(make_gallery: MakeGallery) -> None:
@@ -370,8 +370,8 @@ def test_changes_by_another_process_invalidate_the_cache(make_gallery: MakeGalle
         gallery.rename("Ada", "Ada Lovelace")
         assert decide(bank.identification(), embed(0, 50))[0].person == "Ada Lovelace"
         gallery.forget("Ada Lovelace")
-        (decision,) = decide(bank.identification(), embed(0, 50))
-        assert "Ada Lovelace" not in {candidate.person for candidate in decision.candidates}
+        (identity,) = decide(bank.identification(), embed(0, 50))
+        assert "Ada Lovelace" not in {candidate.person for candidate in identity.candidates}
 
 
 def test_the_automatic_choice_is_stored_until_a_change(
@@ -450,8 +450,8 @@ def test_forgetting_a_person_wipes_the_coefficients(make_gallery: MakeGallery, e
         assert not path.exists()
         assert link.read_bytes() == bytes(size)
         link.unlink()
-    (decision,) = decide(prepare_identification(gallery, engine, settings), embed(0, 50))
-    assert "Ada" not in {candidate.person for candidate in decision.candidates}
+    (identity,) = decide(prepare_identification(gallery, engine, settings), embed(0, 50))
+    assert "Ada" not in {candidate.person for candidate in identity.candidates}
 
 
 def test_coefficients_written_during_forgetting_are_wiped(

@@ -43,7 +43,7 @@ CALIBRATOR = Calibrator(
         for size, base in ((1, 0.4), (10, 0.5), (100, 0.6))
     ),
 )
-PLAIN = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_similarity=0.45)
+PLAIN = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_threshold=0.45)
 CALIBRATED = replace(PLAIN, calibrator=CALIBRATOR)
 
 rules = pytest.mark.parametrize("rule", [PLAIN, CALIBRATED], ids=["uncalibrated", "calibrated"])
@@ -171,18 +171,18 @@ THREE = make_enrolled((1, axis(0)), (2, axis(1)), (3, axis(2)))
 
 
 def decide(recognizer: Recognizer, *cosines: float, quality: float = 0.9, denied: Sequence[set[int]] = ()) -> Identity:
-    """Return the decision about a face with given cosines to the first axes."""
-    (decision,) = recognizer.identify([make_face(unit_vector(*cosines), quality)], denied)
-    return decision
+    """Return the identity of a face with given cosines to the first axes."""
+    (identity,) = recognizer.identify([make_face(unit_vector(*cosines), quality)], denied)
+    return identity
 
 
 def identify_separately(recognizer: Recognizer, faces: Sequence[Face]) -> list[Identity]:
-    """Return the decisions about faces that are each in a separate photo."""
+    """Return the identities of faces that are each in a separate photo."""
     return [recognizer.identify([probe])[0] for probe in faces]
 
 
-def outcome(decision: Identity) -> tuple[Decision, Reason, str | None]:
-    return decision.decision, decision.reason, decision.person
+def outcome(identity: Identity) -> tuple[Decision, Reason, str | None]:
+    return identity.decision, identity.reason, identity.person
 
 
 MATCH = (Decision.KNOWN, Reason.MATCH)

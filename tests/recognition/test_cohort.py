@@ -39,10 +39,10 @@ def make_index(prototypes: np.ndarray) -> PeopleIndex:
 
 
 def correct_by_formula(
-    prototypes: np.ndarray, unenrolled: np.ndarray, probes: np.ndarray, correction: Correction
+    prototypes: np.ndarray, unenrolled_prototypes: np.ndarray, probes: np.ndarray, correction: Correction
 ) -> np.ndarray:
     """Return scores corrected pair by pair with the formula of the module's docstring."""
-    people = np.concatenate([prototypes, unenrolled]).astype(np.float64)
+    people = np.concatenate([prototypes, unenrolled_prototypes]).astype(np.float64)
     between = people @ people.T
     total = len(people)
     density = (between.sum() - total) / (total * (total - 1)) if total > 1 else 0.0
@@ -61,13 +61,13 @@ def correct_by_formula(
 
 @given(seeds, st.integers(1, 8), st.integers(0, 5), st.floats(0, 2))
 def test_correction_matches_its_formula(seed: int, people: int, groups: int, shift: float) -> None:
-    prototypes, unenrolled, probes = (
+    prototypes, unenrolled_prototypes, probes = (
         make_people(seed, people, shift),
         make_people(seed + 1, groups, shift),
         make_people(seed + 2, 3, shift),
     )
-    cohort = Cohort(make_index(prototypes), unenrolled, CORRECTION)
-    expected = correct_by_formula(prototypes, unenrolled, probes, CORRECTION)
+    cohort = Cohort(make_index(prototypes), unenrolled_prototypes, CORRECTION)
+    expected = correct_by_formula(prototypes, unenrolled_prototypes, probes, CORRECTION)
     assert np.allclose(correct(cohort, prototypes, probes), expected, atol=1e-5)
     assert cohort.other_people == people + groups - 1
 

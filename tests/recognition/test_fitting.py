@@ -231,7 +231,7 @@ def test_trials_are_spread_over_sizes(size: int, expected: int) -> None:
 
 @pytest.mark.parametrize("lapse", [0.001, 0.05])
 @pytest.mark.parametrize("seed", range(3))
-def test_likelihood_slope_matches_finite_differences(seed: int, lapse: float) -> None:
+def test_likelihood_gradient_matches_finite_differences(seed: int, lapse: float) -> None:
     generator = np.random.default_rng(seed)
     probes, candidates, knots = 40, 4, np.array([-0.2, 0.1, 0.3, 0.6, 0.8])
     scores = -np.sort(-generator.uniform(-0.3, 0.9, (probes, candidates)).astype(np.float32), axis=1)

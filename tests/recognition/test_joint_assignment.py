@@ -44,8 +44,8 @@ from .synthetic import (
 TWICE = (Decision.UNCERTAIN, Reason.SAME_PERSON_TWICE, None)
 
 
-def list_names(decisions: Sequence[Identity]) -> list[str]:
-    return [decision.person for decision in decisions if decision.person is not None]
+def list_names(identities: Sequence[Identity]) -> list[str]:
+    return [identity.person for identity in identities if identity.person is not None]
 
 
 def make_competing_faces(generator: np.random.Generator, people: int, count: int) -> list[Face]:
@@ -70,18 +70,18 @@ def test_no_two_faces_of_a_photo_get_one_name(
     enrolled = make_people(generator, counts)
     lenient_rule = replace(rule, least_probability=least_probability, threshold=0.3, margin=0.02)
     recognizer = make_recognizer(enrolled, lenient_rule, classifier)
-    decisions = recognizer.identify(make_probes(generator, enrolled, face_count))
-    assert len(set(list_names(decisions))) == len(list_names(decisions))
-    for decision in decisions:
+    identities = recognizer.identify(make_probes(generator, enrolled, face_count))
+    assert len(set(list_names(identities))) == len(list_names(identities))
+    for identity in identities:
         assert (
-            (decision.person is not None) == (decision.decision is Decision.KNOWN) == (decision.reason is Reason.MATCH)
+            (identity.person is not None) == (identity.decision is Decision.KNOWN) == (identity.reason is Reason.MATCH)
         )
-        assert decision.person in {None, decision.candidates[0].person}
-        assert decision.probability == decision.candidates[0].probability
+        assert identity.person in {None, identity.candidates[0].person}
+        assert identity.probability == identity.candidates[0].probability
         if rule.calibrator is not None:
-            assert decision.person is None or (decision.probability or 0) >= least_probability
-            values = [candidate.probability or 0.0 for candidate in decision.candidates]
-            assert sum(values) + (decision.stranger_probability or 0.0) == pytest.approx(1)
+            assert identity.person is None or (identity.probability or 0) >= least_probability
+            values = [candidate.probability or 0.0 for candidate in identity.candidates]
+            assert sum(values) + (identity.stranger_probability or 0.0) == pytest.approx(1)
 
 
 @rules
@@ -89,8 +89,8 @@ def test_no_two_faces_of_a_photo_get_one_name(
 def test_face_never_gets_a_denied_name(rule: Rule, seed: int, data: st.DataObject) -> None:
     faces = make_competing_faces(np.random.default_rng(seed), 3, 5)
     denied = [data.draw(st.sets(st.integers(1, 3))) for _ in faces]
-    for denied_ids, decision in zip(denied, make_recognizer(THREE, rule).identify(faces, denied), strict=True):
-        offered = {candidate.person for candidate in decision.candidates}
+    for denied_ids, identity in zip(denied, make_recognizer(THREE, rule).identify(faces, denied), strict=True):
+        offered = {candidate.person for candidate in identity.candidates}
         assert not offered & {f"person {person_id}" for person_id in denied_ids}
 
 
@@ -113,8 +113,8 @@ def test_face_unlike_everybody_changes_no_other_decision(rule: Rule, seed: int, 
     recognizer = make_recognizer(enrolled, rule)
     (single,) = recognizer.identify([unlike])
     if single.similarity is not None and single.similarity < rule.threshold and (single.probability or 0) < 0.05:
-        assert [outcome(decision) for decision in recognizer.identify([*faces, unlike])] == [
-            *(outcome(decision) for decision in recognizer.identify(faces)),
+        assert [outcome(identity) for identity in recognizer.identify([*faces, unlike])] == [
+            *(outcome(identity) for identity in recognizer.identify(faces)),
             outcome(single),
         ]
 
@@ -135,18 +135,18 @@ def test_faces_that_do_not_compete_are_decided_separately(
     offered = [
         {
             candidate.person
-            for candidate in decision.candidates
+            for candidate in identity.candidates
             if candidate.similarity > 0.1 or (candidate.probability or 0) > 0.01
         }
-        for decision in single
+        for identity in single
     ]
     if classifier == "prototype" and not offered[0] & offered[1]:
         assert recognizer.identify(faces) == single
     lenient = make_recognizer(enrolled, replace(rule, allow_twice=True), classifier)
     assert identify_separately(lenient, faces) == single
-    for decision, other in zip(lenient.identify(faces), single, strict=True):
-        assert replace(decision, reason=other.reason) == other
-        assert decision.reason in {other.reason, Reason.SAME_PERSON_TWICE}
+    for identity, other in zip(lenient.identify(faces), single, strict=True):
+        assert replace(identity, reason=other.reason) == other
+        assert identity.reason in {other.reason, Reason.SAME_PERSON_TWICE}
 
 
 @rules
@@ -164,13 +164,13 @@ def test_clearly_likelier_of_two_faces_gets_the_name(rule: Rule) -> None:
 def test_neither_of_two_equally_likely_faces_gets_the_name(rule: Rule) -> None:
     recognizer = make_recognizer(TWO, rule)
     for cosines in ((0.95, 0.95), (0.72, 0.7), (0.95, 0.92, 0.9)):
-        decisions = recognizer.identify([make_face(unit_vector(cosine)) for cosine in cosines])
-        assert {outcome(decision) for decision in decisions} == {TWICE}
-        assert sum(decision.probability or 0.0 for decision in decisions) <= 1 + 1e-9
+        identities = recognizer.identify([make_face(unit_vector(cosine)) for cosine in cosines])
+        assert {outcome(identity) for identity in identities} == {TWICE}
+        assert sum(identity.probability or 0.0 for identity in identities) <= 1 + 1e-9
         allowed = make_recognizer(TWO, replace(rule, allow_twice=True)).identify(
             [make_face(unit_vector(cosine)) for cosine in cosines]
         )
-        assert [outcome(decision)[1:] for decision in allowed] == [
+        assert [outcome(identity)[1:] for identity in allowed] == [
             (Reason.MATCH, "person 1"),
             *[(Reason.SAME_PERSON_TWICE, "person 1")] * (len(cosines) - 1),
         ]
@@ -192,11 +192,11 @@ def test_siblings_in_one_photo_are_decided_jointly(rule: Rule) -> None:
     faces = [make_face(unit_vector(0.68, 0.62)), make_face(unit_vector(0.62, 0.68))]
     recognizer = make_recognizer(THREE, rule, confusables=FixedPairs(THREE, ONE_AND_TWO, 0.8))
     assert not list_names(identify_separately(recognizer, faces))
-    decisions = recognizer.identify(faces)
+    identities = recognizer.identify(faces)
     if rule.calibrator is not None:
-        assert [decision.probability for decision in decisions] == [pytest.approx(0.94, abs=0.03)] * 2
+        assert [identity.probability for identity in identities] == [pytest.approx(0.94, abs=0.03)] * 2
     both = [make_face(unit_vector(0.75, 0.5)), make_face(unit_vector(0.5, 0.75))]
-    assert {decision.reason for decision in identify_separately(recognizer, both)} == {Reason.CONFUSABLE}
+    assert {identity.reason for identity in identify_separately(recognizer, both)} == {Reason.CONFUSABLE}
     assert list_names(recognizer.identify(both)) == ["person 1", "person 2"]
 
 
@@ -213,9 +213,9 @@ def test_only_tracks_seen_together_compete(rule: Rule) -> None:
     recognizer = make_recognizer(TWO, rule)
     tracks = [[make_face(unit_vector(0.9))] * 3, [make_face(unit_vector(0.89))] * 2, [make_face(unit_vector(0.91))]]
     assert list_names(recognizer.identify_tracks(tracks)) == ["person 1"] * 3
-    decisions = recognizer.identify_tracks(tracks, [[0, 1]])
-    assert [outcome(decision) for decision in decisions] == [TWICE, TWICE, (*MATCH, "person 1")]
-    assert decisions[2] == recognizer.identify_track(tracks[2])
+    identities = recognizer.identify_tracks(tracks, [[0, 1]])
+    assert [outcome(identity) for identity in identities] == [TWICE, TWICE, (*MATCH, "person 1")]
+    assert identities[2] == recognizer.identify_track(tracks[2])
 
 
 def enumerate_assignments(indices: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -50,11 +50,11 @@ def test_decisions_in_blocks_equal_those_of_the_whole_matrix(rule: Rule, seed: i
         "confusables": Confusables(people_index),
         "cohort": Cohort(people_index, None, Correction(0.75, 0.5)),
     }
-    decisions = [
+    identities = [
         Recognizer(people_index, make_names(enrolled), scorer, rule, **options).identify(faces)
         for scorer in (WholeMatrixScorer(enrolled), PrototypeScorer(people_index))
     ]
-    assert decisions[0] == decisions[1]
+    assert identities[0] == identities[1]
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.booleans())
@@ -73,7 +73,7 @@ def test_equal_scores_are_ranked_in_order_of_people() -> None:
     enrolled = EnrolledSamples(
         np.eye(1, DIMENSION, dtype=np.float32).repeat(count, 0), np.arange(count), np.ones(count, np.float32)
     )
-    rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_similarity=2.0)
+    rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_threshold=2.0)
     recognizer = Recognizer(enrolled.index, make_names(enrolled), PrototypeScorer(enrolled.index), rule)
-    (decision,) = recognizer.identify([make_face(enrolled.embeddings[0])], [{0, 2}])
-    assert [candidate.person for candidate in decision.candidates] == [f"person {number}" for number in (1, 3, 4, 5, 6)]
+    (identity,) = recognizer.identify([make_face(enrolled.embeddings[0])], [{0, 2}])
+    assert [candidate.person for candidate in identity.candidates] == [f"person {number}" for number in (1, 3, 4, 5, 6)]

@@ -61,16 +61,16 @@ def test_naming_without_calibration_uses_threshold_and_margin(seed: int, counts:
     enrolled = make_people(generator, counts)
     faces = make_probes(generator, enrolled)
     scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in faces]))
-    for row, decision in zip(scores, identify_separately(make_recognizer(enrolled), faces), strict=True):
+    for row, identity in zip(scores, identify_separately(make_recognizer(enrolled), faces), strict=True):
         ordered = np.sort(row)[::-1]
-        assert decision.probability is None
-        assert all(candidate.probability is None for candidate in decision.candidates)
+        assert identity.probability is None
+        assert all(candidate.probability is None for candidate in identity.candidates)
         if ordered[0] < PLAIN.threshold:
-            assert outcome(decision) == BELOW
+            assert outcome(identity) == BELOW
         elif len(ordered) > 1 and ordered[0] - ordered[1] < PLAIN.margin:
-            assert outcome(decision) == TOO_NEAR
+            assert outcome(identity) == TOO_NEAR
         else:
-            assert outcome(decision) == (*MATCH, f"person {int(np.argmax(row)) + 1}")
+            assert outcome(identity) == (*MATCH, f"person {int(np.argmax(row)) + 1}")
 
 
 @given(seeds, sample_counts, st.floats(0.01, 0.99))
@@ -82,19 +82,19 @@ def test_naming_with_calibration_uses_the_odds_over_the_runner_up(
     faces = make_probes(generator, enrolled)
     scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in faces]))
     rule = replace(CALIBRATED, stranger_share=stranger_share)
-    for row, decision in zip(scores, identify_separately(make_recognizer(enrolled, rule), faces), strict=True):
-        probabilities = [candidate.probability for candidate in decision.candidates]
-        assert decision.probability == probabilities[0]
+    for row, identity in zip(scores, identify_separately(make_recognizer(enrolled, rule), faces), strict=True):
+        probabilities = [candidate.probability for candidate in identity.candidates]
+        assert identity.probability == probabilities[0]
         assert all(probability is not None and 0 <= probability <= 1 for probability in probabilities)
         assert sum(probability or 0 for probability in probabilities) < 1
         if row.max() < rule.threshold:
-            assert outcome(decision) == BELOW
+            assert outcome(identity) == BELOW
         elif any((probabilities[0] or 0) < MIN_ODDS * (other or 0) for other in probabilities[1:]):
-            assert outcome(decision) == TOO_NEAR
+            assert outcome(identity) == TOO_NEAR
         elif (probabilities[0] or 0) < rule.least_probability:
-            assert len(counts) > MAX_CANDIDATES or outcome(decision) == IMPROBABLE
+            assert len(counts) > MAX_CANDIDATES or outcome(identity) == IMPROBABLE
         elif len(counts) <= MAX_CANDIDATES:
-            assert outcome(decision) == (*MATCH, f"person {int(np.argmax(row)) + 1}")
+            assert outcome(identity) == (*MATCH, f"person {int(np.argmax(row)) + 1}")
 
 
 @classifiers
@@ -108,16 +108,16 @@ def test_nobody_is_named_below_the_probability(
     rule = replace(CALIBRATED, threshold=threshold, stranger_share=stranger_share, least_probability=least_probability)
     recognizer = make_recognizer(enrolled, rule, classifier)
     faces = make_probes(generator, enrolled)
-    for decision in (
+    for identity in (
         *recognizer.identify(faces),
         *identify_separately(recognizer, faces),
         recognizer.identify_track(faces),
     ):
-        if decision.person is not None:
-            assert (decision.probability or 0) >= least_probability
-        if decision.reason is Reason.IMPROBABLE:
-            assert decision.decision is Decision.UNCERTAIN
-            assert (decision.probability or 0) < least_probability
+        if identity.person is not None:
+            assert (identity.probability or 0) >= least_probability
+        if identity.reason is Reason.IMPROBABLE:
+            assert identity.decision is Decision.UNCERTAIN
+            assert (identity.probability or 0) < least_probability
 
 
 def test_probability_applies_only_with_a_calibration() -> None:
@@ -134,14 +134,14 @@ def test_probability_applies_only_with_a_calibration() -> None:
 def test_only_a_known_first_candidate_is_named(classifier: str, rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = make_people(generator, counts)
-    for decision in make_recognizer(enrolled, rule, classifier).identify(make_probes(generator, enrolled)):
-        assert (decision.person is not None) == (decision.decision is Decision.KNOWN)
-        first = decision.candidates[0]
-        assert decision.person in {None, first.person}
-        assert (decision.similarity, decision.probability) == (first.similarity, first.probability)
-        names = [candidate.person for candidate in decision.candidates]
+    for identity in make_recognizer(enrolled, rule, classifier).identify(make_probes(generator, enrolled)):
+        assert (identity.person is not None) == (identity.decision is Decision.KNOWN)
+        first = identity.candidates[0]
+        assert identity.person in {None, first.person}
+        assert (identity.similarity, identity.probability) == (first.similarity, first.probability)
+        names = [candidate.person for candidate in identity.candidates]
         assert len(names) == len(set(names)) == min(MAX_CANDIDATES, len(counts))
-        assert all(-1 <= candidate.similarity <= 1 for candidate in decision.candidates)
+        assert all(-1 <= candidate.similarity <= 1 for candidate in identity.candidates)
 
 
 @classifiers
@@ -152,11 +152,11 @@ def test_candidates_are_sorted_by_score(classifier: str, rule: Rule) -> None:
     faces = make_probes(generator, enrolled, 30)
     scorer = build_scorer(classifier, enrolled, BACKGROUND)
     scores = scorer.scores(np.stack([probe.embedding for probe in faces]))
-    for row, decision in zip(
+    for row, identity in zip(
         scores, identify_separately(make_recognizer(enrolled, rule, classifier), faces), strict=True
     ):
         expected = [f"person {index + 1}" for index in np.argsort(-row, kind="stable")[:MAX_CANDIDATES]]
-        assert [candidate.person for candidate in decision.candidates] == expected
+        assert [candidate.person for candidate in identity.candidates] == expected
 
 
 @rules
@@ -234,18 +234,18 @@ def test_fitted_classifier_works_with_a_single_sample(classifier: str) -> None:
 @rules
 @classifiers
 def test_near_runner_up_makes_the_decision_uncertain(classifier: str, rule: Rule) -> None:
-    decision = decide(make_recognizer(TWO, replace(rule, threshold=-1), classifier), 0.7, 0.69)
-    assert outcome(decision) == TOO_NEAR
-    assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2"]
+    identity = decide(make_recognizer(TWO, replace(rule, threshold=-1), classifier), 0.7, 0.69)
+    assert outcome(identity) == TOO_NEAR
+    assert [candidate.person for candidate in identity.candidates] == ["person 1", "person 2"]
 
 
 @rules
 @classifiers
 def test_two_people_with_the_same_photo_are_never_distinguished(classifier: str, rule: Rule) -> None:
     twins = make_enrolled((1, axis(0)), (2, axis(0)), (3, axis(5)))
-    decision = decide(make_recognizer(twins, replace(rule, threshold=-1), classifier), 0.95)
-    assert outcome(decision) == TOO_NEAR
-    assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
+    identity = decide(make_recognizer(twins, replace(rule, threshold=-1), classifier), 0.95)
+    assert outcome(identity) == TOO_NEAR
+    assert {candidate.person for candidate in identity.candidates[:2]} == {"person 1", "person 2"}
 
 
 @rules
@@ -267,8 +267,8 @@ def test_poor_face_of_low_detection_score_is_never_named(rule: Rule) -> None:
     for quality, expected in ((0.1, POOR), (1.0, (*MATCH, "person 1"))):
         plain = make_face(axis(0), quality)
         doubtful = replace(plain, assessment=replace(plain.assessment, weaknesses=(HARDLY_A_FACE,)))
-        assert [outcome(decision) for decision in recognizer.identify([doubtful])] == [expected]
-        assert [outcome(decision) for decision in recognizer.identify([plain])] == [(*MATCH, "person 1")]
+        assert [outcome(identity) for identity in recognizer.identify([doubtful])] == [expected]
+        assert [outcome(identity) for identity in recognizer.identify([plain])] == [(*MATCH, "person 1")]
 
 
 @rules
@@ -304,15 +304,15 @@ def test_many_samples_do_not_outweigh_a_single_one(classifier: str, samples: int
 def test_person_among_thousands_is_found() -> None:
     generator = np.random.default_rng(0)
     enrolled = make_people(generator, [1] * 5000)
-    decisions = make_recognizer(enrolled, replace(CALIBRATED, threshold=0.9)).identify(
+    identities = make_recognizer(enrolled, replace(CALIBRATED, threshold=0.9)).identify(
         [make_face(enrolled.embeddings[4321])]
     )
-    assert [decision.candidates[0].person for decision in decisions] == ["person 4322"]
+    assert [identity.candidates[0].person for identity in identities] == ["person 4322"]
 
 
 def test_nobody_is_known_in_an_empty_gallery() -> None:
-    (decision,) = empty_gallery_identities([make_face(axis(0))])
-    assert decision == Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ())
+    (identity,) = empty_gallery_identities([make_face(axis(0))])
+    assert identity == Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ())
     assert empty_gallery_identities([]) == make_recognizer(TWO).identify([]) == []
 
 

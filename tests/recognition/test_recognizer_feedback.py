@@ -57,18 +57,18 @@ def test_denied_people_are_never_offered(
     denials = st.sets(st.integers(1, len(counts) + 2))
     denied = [data.draw(denials) for _ in faces]
     recognizer = make_recognizer(enrolled, rule, classifier)
-    for denied_ids, decision in zip(denied, recognizer.identify(faces, denied), strict=True):
-        offered = {candidate.person for candidate in decision.candidates}
+    for denied_ids, identity in zip(denied, recognizer.identify(faces, denied), strict=True):
+        offered = {candidate.person for candidate in identity.candidates}
         remaining = len(set(make_names(enrolled)) - denied_ids)
         assert not offered & {f"person {person_id}" for person_id in denied_ids}
         assert len(offered) == min(MAX_CANDIDATES, remaining)
-        assert decision.person is None or decision.person in offered
-        assert all(np.isfinite(candidate.similarity) for candidate in decision.candidates)
+        assert identity.person is None or identity.person in offered
+        assert all(np.isfinite(candidate.similarity) for candidate in identity.candidates)
         if rule.calibrator is None or not offered:
-            assert decision.stranger_probability is None
+            assert identity.stranger_probability is None
         else:
-            probabilities = [candidate.probability or 0.0 for candidate in decision.candidates]
-            assert sum(probabilities) + (decision.stranger_probability or 0.0) == pytest.approx(1)
+            probabilities = [candidate.probability or 0.0 for candidate in identity.candidates]
+            assert sum(probabilities) + (identity.stranger_probability or 0.0) == pytest.approx(1)
 
 
 @rules
@@ -81,8 +81,8 @@ def test_denied_runner_up_is_not_too_near(rule: Rule) -> None:
 
 @rules
 def test_nobody_is_offered_if_everybody_is_denied(rule: Rule) -> None:
-    decision = decide(make_recognizer(TWO, rule), 0.99, denied=[{1, 2, 77}])
-    assert decision == Identity(*BELOW, None, None, ())
+    identity = decide(make_recognizer(TWO, rule), 0.99, denied=[{1, 2, 77}])
+    assert identity == Identity(*BELOW, None, None, ())
 
 
 def test_denial_concerns_its_face_only() -> None:
@@ -138,9 +138,9 @@ def test_look_alikes_are_named_only_if_distinguished(rule: Rule) -> None:
     assert outcome(decide(make_recognizer(THREE, rule, confusables=distinguished), 0.7, 0.69)) == (*MATCH, "person 1")
     assert decide(make_recognizer(THREE, rule, confusables=distinguished), 0.69, 0.7).person == "person 2"
     for cosines in ((0.7, 0.69), (0.95, 0.1)):
-        decision = decide(make_recognizer(THREE, rule, confusables=undistinguished), *cosines)
-        assert outcome(decision) == CONFUSABLE
-        assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
+        identity = decide(make_recognizer(THREE, rule, confusables=undistinguished), *cosines)
+        assert outcome(identity) == CONFUSABLE
+        assert {candidate.person for candidate in identity.candidates[:2]} == {"person 1", "person 2"}
 
 
 def test_probabilities_of_look_alikes_follow_from_their_margin() -> None:
@@ -158,9 +158,9 @@ def test_probabilities_of_look_alikes_follow_from_their_margin() -> None:
 
 def test_look_alikes_behind_another_person_share_by_margin() -> None:
     pairs = FixedPairs(THREE, {frozenset({2, 3})}, UNDISTINGUISHED)
-    decision = decide(make_recognizer(THREE, CALIBRATED, confusables=pairs), 0.7, 0.5, 0.4)
-    assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2", "person 3"]
-    _, first, second = (candidate.probability or 0.0 for candidate in decision.candidates)
+    identity = decide(make_recognizer(THREE, CALIBRATED, confusables=pairs), 0.7, 0.5, 0.4)
+    assert [candidate.person for candidate in identity.candidates] == ["person 1", "person 2", "person 3"]
+    _, first, second = (candidate.probability or 0.0 for candidate in identity.candidates)
     assert first / (first + second) == pytest.approx(UNDISTINGUISHED)
 
 

@@ -10,15 +10,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from facebank.errors import UsageError
-from facebank.recognition import solving
+from facebank.recognition import hyperplanes
 from facebank.recognition.enrolled import EnrolledSamples
-from facebank.recognition.solving import separate
+from facebank.recognition.hyperplanes import separate
 from facebank.recognition.training import FITTED, MAX_KERNEL_SAMPLES, fit
 
 from .synthetic import DIMENSION, SHIFTED_BACKGROUND, make_equal_samples, normalize
 
 if TYPE_CHECKING:
-    from facebank.recognition.solving import Loss
+    from facebank.recognition.hyperplanes import Loss
 
 fitted_classifiers = pytest.mark.parametrize("classifier", FITTED)
 
@@ -47,7 +47,7 @@ def test_coefficients_match_liblinear(loss: Loss, strength: float, stranger_coun
 def test_solving_in_portions_gives_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     enrolled = make_equal_samples([1, 3, 2, 4, 1, 1, 5])
     at_once = separate(enrolled.embeddings, enrolled.person_indices, loss="logistic", strength=5, tolerance=1e-6)
-    monkeypatch.setattr(solving, "_MAX_BLOCK_SIZE", 2 * enrolled.count)
+    monkeypatch.setattr(hyperplanes, "_MAX_BLOCK_SIZE", 2 * enrolled.count)
     portions = separate(enrolled.embeddings, enrolled.person_indices, loss="logistic", strength=5, tolerance=1e-6)
     np.testing.assert_allclose(at_once[0], portions[0], atol=1e-5)
     np.testing.assert_allclose(at_once[1], portions[1], atol=1e-5)

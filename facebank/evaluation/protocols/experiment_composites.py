@@ -109,9 +109,9 @@ def _video_table(bench: Bench, video: Path, trial: TrialGallery) -> tuple[Table,
     """Return a table of frames, and the count of each name; "" counts faces without a name."""
     rows, named = list[tuple[str, ...]](), Counter[str]()
     for number, frame in read_frames(video):
-        faces, decisions = _identify(bench, trial, frame)
-        named.update(decision.person or "" for decision in decisions)
-        answer = ", ".join(decision.person or decision.decision.value for decision in decisions)
+        faces, identities = _identify(bench, trial, frame)
+        named.update(identity.person or "" for identity in identities)
+        answer = ", ".join(identity.person or identity.decision.value for identity in identities)
         rows.append((f"{number}", f"{len(faces)}", answer or "–"))
     if not rows:
         raise DatasetError(f"{printable(str(video))}: the video has no readable frames; pass another with --video")
@@ -134,11 +134,11 @@ def _compare_side_by_side(run: ExperimentRun, pairs: Sequence[tuple[int, int]]) 
     for first, second in pairs:
         left, right = (faces.upright(index) for index in (first, second))
         composite = replace(left, pixels=side_by_side(left.pixels, right.pixels), has_orientation=True)
-        detected, decisions = _identify(run.bench, run.trial, composite)
+        detected, identities = _identify(run.bench, run.trial, composite)
         for offset, index in zip((0, left.width), (first, second), strict=True):
             face = _face(faces, index)
             (expected,) = run.trial.recognizer.identify([face])
-            answer = _decision_at(face, offset, detected, decisions)
+            answer = _decision_at(face, offset, detected, identities)
             same.append(answer is not None and (answer.decision, answer.person) == (expected.decision, expected.person))
             if not same[-1]:
                 answer_text = "no face found" if answer is None else _answer_text(answer)
@@ -230,15 +230,15 @@ def _face(faces: FaceSet, index: int) -> Face:
     return face
 
 
-def _decision_at(face: Face, offset: int, detected: Sequence[Face], decisions: Sequence[Identity]) -> Identity | None:
+def _decision_at(face: Face, offset: int, detected: Sequence[Face], identities: Sequence[Identity]) -> Identity | None:
     """Return the decision on the detected face at the position of `face`, shifted right by `offset` pixels, or None."""
     if not detected:
         return None
     middle = face.landmarks.mean(axis=0) + np.array([offset, 0])
     distances = [float(np.linalg.norm(other.landmarks.mean(axis=0) - middle)) for other in detected]
     nearest = int(np.argmin(distances))
-    return decisions[nearest] if distances[nearest] < 0.25 * face.size else None
+    return identities[nearest] if distances[nearest] < 0.25 * face.size else None
 
 
-def _answer_text(decision: Identity) -> str:
-    return decision.person or decision.decision.value
+def _answer_text(identity: Identity) -> str:
+    return identity.person or identity.decision.value

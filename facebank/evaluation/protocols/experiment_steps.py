@@ -415,10 +415,10 @@ def _error_tables(
         if face is None:
             answers, reason, weaknesses = "no face found", "", ""
         else:
-            decision = trial.recognizer.identify([face])[0]
+            identity = trial.recognizer.identify([face])[0]
             named = searches.named[mask & searches.misnamed]
             answers = ", ".join(sorted({trial.names[number] for number in named})) or "nobody"
-            reason, weaknesses = decision.reason.value, ", ".join(face.assessment.weaknesses)
+            reason, weaknesses = identity.reason.value, ", ".join(face.assessment.weaknesses)
         stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
         label = "documented as mislabeled" if stem in wrong_labels else ""
         times = f"{int((mask & searches.missed).sum())} of {int(mask.sum())}"
@@ -454,12 +454,12 @@ def _ranking(faces: FaceSet, trial: TrialGallery, stranger: str) -> tuple[Table,
         face = faces.faces[index]
         if face is None:
             continue
-        decision = trial.recognizer.identify([face])[0]
-        outcomes.append(decision.decision.value)
+        identity = trial.recognizer.identify([face])[0]
+        outcomes.append(identity.decision.value)
         matches = rank_resemblance(face.embedding, people, names)[:3]
         ranked = ", ".join(f"{match.person} {format_percent(match.share, 1)}" for match in matches)
-        probability = "" if decision.probability is None else f"{decision.probability:.4f}"
-        rows.append((str(faces.names[index]), ranked, decision.decision.value, decision.person or "", probability))
+        probability = "" if identity.probability is None else f"{identity.probability:.4f}"
+        rows.append((str(faces.names[index]), ranked, identity.decision.value, identity.person or "", probability))
     headings = ("photo", HEADING, "decision", "named", "probability of the first")
     sentence = f"{stranger} was unknown in {outcomes.count('unknown')} of {len(outcomes)} ranked photos."
     return Table(f"{stranger}: {HEADING}", headings, tuple(rows)), sentence

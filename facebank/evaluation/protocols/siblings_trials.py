@@ -235,10 +235,10 @@ def _strangers(
 
 def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: NDArray[np.int64]) -> SiblingAnswers:
     """Return the answers to searches for photos, with respect to the two siblings."""
-    dataset, decisions = setup.faces.dataset, trial.decide(indices)
+    dataset, identities = setup.faces.dataset, trial.decide(indices)
     rows = [
-        _row(dataset.photos[int(index)].person, pair.people, decision)
-        for index, decision in zip(indices, decisions, strict=True)
+        _row(dataset.photos[int(index)].person, pair.people, identity)
+        for index, identity in zip(indices, identities, strict=True)
     ]
     person_indices = dataset.person_indices[indices]
     families = np.where(person_indices >= 0, setup.families[np.maximum(person_indices, 0)], -1)
@@ -253,30 +253,31 @@ def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: 
         sibling_similarity=numbers[:, 3],
         named=np.array([row[4] for row in rows], dtype=np.int64),
         uncertain=np.array(
-            [identity is not None and identity.decision is Decision.UNCERTAIN for identity in decisions], dtype=np.bool_
+            [identity is not None and identity.decision is Decision.UNCERTAIN for identity in identities],
+            dtype=np.bool_,
         ),
-        acquired=np.array([identity is not None for identity in decisions], dtype=np.bool_),
+        acquired=np.array([identity is not None for identity in identities], dtype=np.bool_),
         reasons=np.array([row[5] for row in rows], dtype=np.str_),
     )
 
 
 def _row(
-    shown: str | None, people: tuple[str, str], decision: Identity | None
+    shown: str | None, people: tuple[str, str], identity: Identity | None
 ) -> tuple[float, float, float, float, Named, str]:
     """Return probabilities of the person shown and the sibling, their similarities, the name and the reason."""
     enrolled_name = shown if shown in people else None
-    if decision is None:
+    if identity is None:
         return 0.0, 0.0, -1.0, -1.0, Named.NOBODY, ""
     probabilities: tuple[list[float], list[float]] = ([0.0], [0.0])
     similarities: tuple[list[float], list[float]] = ([-1.0], [-1.0])
-    for candidate in decision.candidates:
+    for candidate in identity.candidates:
         if candidate.person in people:
             side = 0 if candidate.person == enrolled_name else 1
             probabilities[side].append(np.nan if candidate.probability is None else candidate.probability)
             similarities[side].append(candidate.similarity)
     named = Named.NOBODY
-    if decision.person is not None:
-        named = Named.SIBLING if decision.person in people else Named.ANOTHER
-        named = Named.SHOWN if decision.person == shown else named
+    if identity.person is not None:
+        named = Named.SIBLING if identity.person in people else Named.ANOTHER
+        named = Named.SHOWN if identity.person == shown else named
     of_shown, of_sibling = (float(np.max(side)) for side in probabilities)
-    return of_shown, of_sibling, max(similarities[0]), max(similarities[1]), named, decision.reason.value
+    return of_shown, of_sibling, max(similarities[0]), max(similarities[1]), named, identity.reason.value

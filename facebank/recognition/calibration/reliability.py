@@ -74,21 +74,21 @@ def cross_fit(
         fitted = fit_calibrator(half, classifier, background, seed=seed, effort=reduced, progress=progress)
         calibrators.append((fitted, background))
 
-    def search(number: int, size: int) -> list[SimulatedSearches]:
+    def search(half: int, size: int) -> list[SimulatedSearches]:
         searches = []
         for samples_each in SAMPLES:
             count, plan = reduced.plan(size, samples_each)
-            for gallery in range(count):
-                random = np.random.default_rng([seed, 1 + number, size, samples_each, gallery])
-                fitted, background = calibrators[number]
+            for gallery_number in range(count):
+                random = np.random.default_rng([seed, 1 + half, size, samples_each, gallery_number])
+                fitted, background = calibrators[half]
                 searches.append(
-                    simulate(halves[1 - number], plan, classifier, background, random, correction=fitted.correction)
+                    simulate(halves[1 - half], plan, classifier, background, random, correction=fitted.correction)
                 )
                 progress.advance()
         return searches
 
     return tuple(
-        measure_reliability([(search(number, size), calibrators[number][0]) for number in range(len(halves))])
+        measure_reliability([(search(half, size), calibrators[half][0]) for half in range(len(halves))])
         for size in sizes
     )
 
@@ -113,7 +113,7 @@ def count_fit_galleries(identities: Identities, classifier: str, effort: Effort 
 
 
 def measure_reliability(groups: Sequence[tuple[Sequence[SimulatedSearches], Calibrator]]) -> Reliability:
-    """Return the measurements of at least one gallery of one size, with the calibrators to evaluate."""
+    """Measure calibrators by simulated searches in galleries of one size; each pair is searches and a calibrator."""
     evaluated = [(searches, calibrator) for group, calibrator in groups for searches in group]
     probabilities = np.concatenate([_probabilities(searches, calibrator)[:, 0] for searches, calibrator in evaluated])
     right = np.concatenate([searches.right for searches, _ in evaluated])

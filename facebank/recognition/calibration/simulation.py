@@ -182,8 +182,8 @@ def simulate(
     probes = all_people.embeddings[np.concatenate([*probe_rows, strangers]).astype(np.int64)]
     scores = scorer.scores(probes)
     if correction.share:
-        unenrolled = _means(all_people, roles.unenrolled, shuffled, plan.samples_each)
-        cohort, person_indices = Cohort(enrolled.index, unenrolled, correction), np.arange(plan.size)
+        unenrolled_prototypes = _means(all_people, roles.unenrolled, shuffled, plan.samples_each)
+        cohort, person_indices = Cohort(enrolled.index, unenrolled_prototypes, correction), np.arange(plan.size)
         scores = cohort.correct_scores(scores, probes @ enrolled.index.prototypes.T, probes, person_indices)
     scores, relatives = _exclude_relatives(scores, own, all_people.families, roles)
     order, columns = _best_columns(scores, own)

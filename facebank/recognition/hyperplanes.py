@@ -1,4 +1,4 @@
-"""One-vs-rest hyperplanes, solved for all people at once.
+"""Linear one-vs-rest classifiers, fitted for all people at once.
 
 The problems share their matrix products, which is much faster than solving them one by one. For each person
 
@@ -32,19 +32,19 @@ _MAX_STEPS = 2_000
 @dataclass(frozen=True, slots=True)
 class _LossFunction:
     curvature: float  # the largest second derivative
-    slope: Callable[[FloatArray], FloatArray]  # for rows that belong below the hyperplane
+    slope: Callable[[FloatArray], FloatArray]  # for rows that belong on the negative side of the hyperplane
 
 
-def _hinge_slope(heights: FloatArray) -> FloatArray:
-    slopes = heights + np.float32(1.0)
+def _hinge_slope(decision_values: FloatArray) -> FloatArray:
+    slopes = decision_values + np.float32(1.0)
     np.maximum(slopes, 0.0, out=slopes)
     slopes *= 2.0
     return slopes
 
 
-def _logistic_slope(heights: FloatArray) -> FloatArray:
+def _logistic_slope(decision_values: FloatArray) -> FloatArray:
     # The same as 1 / (1 + exp(-x)), without overflow.
-    slopes = heights * np.float32(0.5)
+    slopes = decision_values * np.float32(0.5)
     np.tanh(slopes, out=slopes)
     slopes += 1.0
     slopes *= 0.5
@@ -99,8 +99,8 @@ class _Problems:
         self._own_people = person_indices[self._own_rows] - people.start
         self._count = people.stop - people.start
         others = float(weights.sum(dtype=np.float64)) - 1.0  # a person's own rows have a total weight of one
-        self._below = (0.5 / others * weights)[:, None]
-        self._above = 0.5 * weights[self._own_rows]
+        self._negative_weights = (0.5 / others * weights)[:, None]
+        self._positive_weights = 0.5 * weights[self._own_rows]
 
     def solve(self, loss: _LossFunction, strength: float, tolerance: float) -> FloatArray:
         """Return the hyperplanes, ``float32`` of shape ``(people, columns)``."""
@@ -120,14 +120,14 @@ class _Problems:
         return planes.T
 
     def _loss_gradient(self, planes: FloatArray, loss: _LossFunction, strength: float) -> FloatArray:
-        heights = self._table @ planes
-        own = heights[self._own_rows, self._own_people]
-        slopes = loss.slope(heights)
-        slopes *= strength * self._below
-        slopes[self._own_rows, self._own_people] = -strength * self._above * loss.slope(-own)
+        decision_values = self._table @ planes
+        own = decision_values[self._own_rows, self._own_people]
+        slopes = loss.slope(decision_values)
+        slopes *= strength * self._negative_weights
+        slopes[self._own_rows, self._own_people] = -strength * self._positive_weights * loss.slope(-own)
         return self._table.T @ slopes
 
     def _largest_moment(self) -> float:
         squares = np.einsum("nd,nd->n", self._table, self._table)
-        moments = (self._table * self._below).T @ self._table
+        moments = (self._table * self._negative_weights).T @ self._table
         return 0.5 * float(squares.max()) + float(np.linalg.eigvalsh(moments)[-1])
