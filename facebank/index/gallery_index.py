@@ -18,8 +18,9 @@ from facebank.gallery.name_table import NamesInOrder
 from facebank.gallery.store.file import ReadAgainError
 from facebank.index.codes import PART_SIZE, CodeScale, encode
 from facebank.index.derived_file import IN_PIECES, FileKey, FileSection, read_derived_file, write_derived_file
+from facebank.index.encoded_names import EncodedNames
 from facebank.index.exact import lengths
-from facebank.index.indexed_samples import EncodedNames, Origin, follow_samples, read_samples
+from facebank.index.indexed_samples import Origin, follow_samples, read_samples
 from facebank.index.people_index import QUALITY_FLOOR, PeopleIndex
 from facebank.index.search import CodedPart, CodedSearch
 from facebank.storage.concurrency import ForkSafeLock, map_in_threads
@@ -185,7 +186,7 @@ def _build_index(gallery: Gallery, revision: int, before: DerivedFile | None = N
         samples = read_samples(gallery)
     if samples is None:
         return GalleryIndex(revision)
-    people = PeopleIndex.from_samples(samples.vectors, samples.person_ids, samples.qualities)
+    people = PeopleIndex.from_samples(samples.embeddings, samples.person_ids, samples.qualities)
     worn, worn_qualities = gallery.rated_vectors(masked=True)
     masked = index_masked_people(people, samples.mixed, (worn.matrix, worn.person_ids, worn_qualities))
     return GalleryIndex(revision, people, samples.names, gallery.birth_dates(), masked, origin=samples.origin)

@@ -6,7 +6,6 @@ samples are read from it.
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from facebank.gallery.additions import GalleryMark
-from facebank.gallery.name_table import NamesInOrder, NameTable
 from facebank.gallery.records import PLAIN
 from facebank.gallery.samples import Owners
+from facebank.index.encoded_names import EncodedNames
 from facebank.index.people_index import group_by_person
 from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -64,60 +63,10 @@ class IndexedSamples:
     sample_ids: NDArray[np.int64]  # (N,)
     person_ids: NDArray[np.int64]  # (N,)
     qualities: FloatArray  # 0..1, ``float32`` of shape (N,)
-    vectors: FloatArray  # ``float32`` of shape (N, D)
-    mixed: FloatArray | None  # the vectors, mixed with a drawn mask where there is one, (N, D); None without masks
+    embeddings: FloatArray  # ``float32`` of shape (N, D)
+    mixed: FloatArray | None  # the embeddings, mixed with a drawn mask where there is one, (N, D); None without masks
     names: Mapping[int, str]  # by person id, of these people and perhaps of others
     origin: Origin | None  # None for a gallery of an old version
-
-
-class EncodedNames(NamesInOrder):
-    """Names in memory, by person id.
-
-    Parameters
-    ----------
-    person_ids
-        The person ids, ascending: ``int64`` of shape ``(P,)``.
-    text
-        All names in UTF-8, in that order.
-    ends
-        The first byte of each name, and the end: ``int64`` of shape ``(P + 1,)``.
-    """
-
-    def __init__(self, person_ids: NDArray[np.int64], text: bytes, ends: NDArray[np.int64]) -> None:
-        self.person_ids = person_ids
-        self.text = text
-        self.ends = ends
-
-    @classmethod
-    def of(cls, names: Mapping[int, str], person_ids: NDArray[np.int64]) -> EncodedNames:
-        """Return the names of the given person ids, which are ascending."""
-        if isinstance(names, NameTable):
-            names = cls(*names.encode())
-        if isinstance(names, EncodedNames):
-            if np.array_equal(names.person_ids, person_ids):
-                return names
-            texts = names.names()
-            mask = np.isin(names.person_ids, person_ids).tolist()
-            encoded = [text.encode() for text, is_wanted in zip(texts, mask, strict=True) if is_wanted]
-        else:
-            encoded = [names[person_id].encode() for person_id in person_ids.tolist()]
-        return cls(person_ids, b"".join(encoded), np.cumsum([0, *map(len, encoded)]))
-
-    def __getitem__(self, person_id: int) -> str:
-        position = int(self.person_ids.searchsorted(person_id))
-        if position == len(self.person_ids) or self.person_ids[position] != person_id:
-            raise KeyError(person_id)
-        return self.text[self.ends[position] : self.ends[position + 1]].decode()
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.person_ids.tolist())
-
-    def __len__(self) -> int:
-        return len(self.person_ids)
-
-    def names(self) -> Iterator[str]:
-        """Return the names in the order of the person ids."""
-        return (self.text[start:end].decode() for start, end in itertools.pairwise(self.ends.tolist()))
 
 
 def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
@@ -165,15 +114,15 @@ def follow_samples(gallery: Gallery, file: DerivedFile) -> IndexedSamples | None
     owners = _owners(gallery, file, before, added)
     order = np.lexsort((owners.sample_ids, owners.person_ids))
     sample_ids, person_ids, qualities = owners.sample_ids[order], owners.person_ids[order], owners.qualities[order]
-    new_ids, new_vectors = added.vectors[PLAIN]
+    new_ids, new_embeddings = added.vectors[PLAIN]
     rows = _positions(sample_ids, np.concatenate([before.sample_ids, new_ids]))
     if rows is None or not len(rows):
         return None
-    vectors = _gather(file, "bare.vectors", rows, new_vectors)
+    embeddings = _gather(file, "bare.vectors", rows, new_embeddings)
     mixed = _mix(file, before, added, rows, sample_ids)
     names = _names(gallery, file, added, np.unique(person_ids))
     origin = Origin(mark, mixed is not None, sample_ids)
-    return IndexedSamples(sample_ids, person_ids, qualities, vectors, mixed, names, origin)
+    return IndexedSamples(sample_ids, person_ids, qualities, embeddings, mixed, names, origin)
 
 
 def _owners(gallery: Gallery, file: DerivedFile, before: Origin, added: Additions) -> Owners:
