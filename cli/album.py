@@ -75,7 +75,7 @@ def close(ctx: typer.Context, as_json: AsJson = False) -> int:
 
     The scan or the shards that were open are not changed.
     """
-    from facebank.album.own_album import close_album, default_scan_path
+    from facebank.album.scan_paths import close_album, default_scan_path
 
     with global_options(ctx).open_bank() as bank:
         was_open, default_path = close_album(bank.path), default_scan_path(bank.path)

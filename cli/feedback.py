@@ -88,7 +88,7 @@ def deny(
     """
     if nobody == (name is not None):
         raise UsageError("give either a NAME or --nobody")
-    from facebank.album.own_album import own_album
+    from facebank.album.scan_paths import album_scan_path
     from facebank.album.tags.written_names import files_with_name
     from facebank.storage.paths import absolute
 
@@ -98,7 +98,7 @@ def deny(
         if feedback.person is not None:
             gallery = bank.gallery
             person = gallery.person(feedback.person).id
-            written_paths = files_with_name(own_album(bank.path), gallery.pack, person, absolute(path))
+            written_paths = files_with_name(album_scan_path(bank.path), gallery.pack, person, absolute(path))
     extra = {"stranger_id": feedback.stranger_id, "files_with_name": len(written_paths)}
     code = _print(feedback, extra, as_json=as_json)
     if written_paths:

@@ -139,7 +139,7 @@ def scan(
         global_options(ctx), ray, shards, no_merge=no_merge, time_limit=time_limit, exclusive=exclusive
     )
     from facebank.album.album import Album
-    from facebank.album.own_album import default_scan_path
+    from facebank.album.scan_paths import default_scan_path
     from facebank.operations.inputs import gather_photos
     from facebank.video.scan import scan_videos
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from facebank.album.tags.importing import ImportedTag
-    from facebank.album.tags.listing import ShownPhoto
+    from facebank.album.tags.listing import ListedPhoto
     from facebank.album.tags.removing import RemovedTags
     from facebank.album.tags.writing import TaggedPhoto
 
@@ -315,14 +315,14 @@ class _ImportResults:
         return ", ".join([f"{pluralize(enrolled, 'face')} of {people} enrolled", *earlier, *others])
 
 
-def _photo_record(photo: ShownPhoto) -> dict[str, object]:
+def _photo_record(photo: ListedPhoto) -> dict[str, object]:
     regions = [
         {
             "name": region.name,
             "kind": region.kind,
             "box": None if region.box is None else round_coordinates(region.box),
             "vocabulary": region.vocabulary.value,
-            "file": region.file,
+            "file": region.path,
             "written_by_facebank": region.written_by_facebank,
             "problem": region.problem,
         }
@@ -332,14 +332,14 @@ def _photo_record(photo: ShownPhoto) -> dict[str, object]:
     return {**record, "regions": regions}
 
 
-def _region_rows(photo: ShownPhoto) -> Sequence[tuple[str, ...]]:
+def _region_rows(photo: ListedPhoto) -> Sequence[tuple[str, ...]]:
     return [
         (
             photo.path,
             region.name,
             region.kind,
             region.problem or " ".join(f"{edge:.0f}" for edge in region.box or ()),
-            region.file,
+            region.path,
         )
         for region in photo.regions
     ]

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.own_album import close_album, default_scan_path, open_album, opened_album, own_album
+from facebank.album.scan_paths import album_scan_path, close_album, default_scan_path, open_album, opened_scan_path
 from facebank.errors import (
     GalleryError,
     GalleryNotFoundError,
@@ -89,7 +89,7 @@ class Album:
     """
 
     def __init__(self, bank: GalleryAccess, path: StrPath | None = None) -> None:
-        self.path = own_album(bank.path) if path is None else file_path(path, "the path of the scan")
+        self.path = album_scan_path(bank.path) if path is None else file_path(path, "the path of the scan")
         self._bank = bank
         self._scan_file: ScanFile | None = None
         self._opening = ForkSafeLock()
@@ -155,7 +155,7 @@ class Album:
             close_album(self._bank.path)
         else:
             open_album(self._bank.path, self.path)
-            self.path = own_album(self._bank.path)
+            self.path = album_scan_path(self._bank.path)
         self.note_written(PlaceKind.SCAN, self.path)
         cache_people(self._bank, self.path, scan_file)
 
@@ -202,7 +202,7 @@ class Album:
         if self.is_parquet:
             from facebank.album.scan.parquet_scan import read_only_error
 
-            raise read_only_error(self.path, is_opened=self.path == opened_album(self._bank.path))
+            raise read_only_error(self.path, is_opened=self.path == opened_scan_path(self._bank.path))
 
     def scan(
         self,

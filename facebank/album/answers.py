@@ -191,13 +191,13 @@ def name_group(
             return Answer(False, f"these faces are {printable(owner)} already", owner)
         before = _PriorState.of(gallery, name)
         named = album.name_group(group_number, name, force=force, key=key, excluded_ids=excluded_ids)
-        answer = before.add_changes(gallery, Answer(bool(named.samples), "", named.person))
-    if not named.samples:
+        answer = before.add_changes(gallery, Answer(bool(named.sample_ids), "", named.person))
+    if not named.sample_ids:
         _restore(gallery, answer)
         reason = next(iter(named.refused.values()), "no face is new")
         return Answer(False, f"nothing was learned: {reason}", named.person)
-    detail = f"{printable(named.person)} has {pluralize(len(named.samples), 'new sample')}"
-    return replace(_add_samples(gallery, answer, named.samples), detail=detail)
+    detail = f"{printable(named.person)} has {pluralize(len(named.sample_ids), 'new sample')}"
+    return replace(_add_samples(gallery, answer, named.sample_ids), detail=detail)
 
 
 def leave_out(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from facebank.album.own_album import own_album
+from facebank.album.scan_paths import album_scan_path
 from facebank.album.tags.written_names import files_with_name
 from facebank.gallery import PlaceKind, WrittenPlace
 
@@ -50,11 +50,11 @@ def copies_of(gallery: Gallery, name: str | None = None) -> Copies:
     Raises `PersonNotFoundError` if the name is not enrolled.
     """
     remaining = gallery.written_places()
-    scan = WrittenPlace(PlaceKind.SCAN, own_album(gallery.path).absolute())
+    scan = WrittenPlace(PlaceKind.SCAN, album_scan_path(gallery.path).absolute())
     if scan not in remaining and scan.path.exists():
         remaining.append(scan)
     wiped = dict.fromkeys(map(str, [*gallery.derived_files(), *gallery.leftovers(), *gallery.automatic_backups()]))
     written: list[str] = []
     if name is not None:  # has to precede forgetting, which removes the person's id
-        written = files_with_name(own_album(gallery.path), gallery.pack, gallery.person(name).id)
+        written = files_with_name(album_scan_path(gallery.path), gallery.pack, gallery.person(name).id)
     return Copies(tuple(wiped), tuple(remaining), tuple(written))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from facebank.album.own_album import own_album
 from facebank.album.scan.opening import is_parquet_scan
 from facebank.album.scan.scan_file import ScanFile
+from facebank.album.scan_paths import album_scan_path
 from facebank.errors import FacebankError
 from facebank.index.gallery_index import open_local_index, read_with_retry
 
@@ -37,14 +37,14 @@ def forget_person(gallery: Gallery, name: str) -> ForgetReport:
         track_numbers = read_with_retry(lambda: _tracks_of(gallery, name))
     forgotten = gallery.forget(name)
     if track_numbers:
-        with suppress(FacebankError), ScanFile.open(own_album(gallery.path), gallery.pack) as scan_file:
+        with suppress(FacebankError), ScanFile.open(album_scan_path(gallery.path), gallery.pack) as scan_file:
             scan_file.videos.wipe_pictures(track_numbers)
     return forgotten
 
 
 def _tracks_of(gallery: Gallery, name: str) -> list[int]:
     """Return the track numbers in all shots with a face that is most similar to a sample of a person."""
-    path = own_album(gallery.path)
+    path = album_scan_path(gallery.path)
     if is_parquet_scan(path):  # has no videos
         return []
     with ScanFile.open(path, gallery.pack, read_only=True) as scan_file:

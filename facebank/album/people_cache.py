@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from facebank.album.own_album import own_album
+from facebank.album.scan_paths import album_scan_path
 from facebank.errors import GalleryError, StorageError
 from facebank.recognition.cohort_file import read_album_people, write_album_people
 
@@ -26,7 +26,7 @@ def cache_people(bank: GalleryAccess, path: Path, scan_file: ScanFile) -> None:
     """Write the cache from a scan; no-op unless the scan at `path` is the gallery's own album."""
     from facebank.album.groups.album_people import album_people
 
-    if path != own_album(bank.path):
+    if path != album_scan_path(bank.path):
         return
     with suppress(GalleryError):  # a read-only gallery cannot record the place, and nobody can be forgotten in it
         bank.gallery.note_place()

@@ -61,7 +61,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCheck:
-    """The result of a full check."""
+    """The damage that a full check found, and the number of rows read."""
 
     path: Path
     schema_version: int | None  # None if the file cannot be read

@@ -102,7 +102,7 @@ def enroll_samples(
     results: list[EnrolledSample] = []
     own_samples: list[NewSample] = []
     for sample in samples:
-        feedback.set_picture(connection, sample.content_hash, sample.picture_hash)
+        feedback.set_picture_hash(connection, sample.content_hash, sample.picture_hash)
         existing = find_sample(connection, bound, FaceKey.from_sample(sample), sample.vectors[PLAIN])
         if existing is not None:
             results.append(EnrolledSample(existing.sample_id, existing.person))

@@ -77,7 +77,7 @@ _JPEG = b"\xff\xd8\xff"
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """The result of an export."""
+    """The folder of an export, and the numbers of its people and samples."""
 
     folder: Path
     person_count: int
@@ -86,7 +86,7 @@ class ExportReport:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """The result of an import."""
+    """Numbers of imported people and samples, and the samples left out."""
 
     person_count: int  # new people
     sample_count: int  # added samples

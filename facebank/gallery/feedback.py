@@ -219,7 +219,7 @@ def _is_sample(stranger: Stranger, vector: FloatArray, sample: NewSample) -> boo
     return is_same_place(stranger.face, FaceKey.from_sample(sample)) or is_same_vector(vector, sample.vectors[PLAIN])
 
 
-def lacks_picture(connection: sqlite3.Connection, content_hash: str | None = None) -> bool:
+def lacks_picture_hash(connection: sqlite3.Connection, content_hash: str | None = None) -> bool:
     """Return whether any sample, denial or stranger, of one photo or of all, lacks its photo's picture hash."""
     if schema_version(connection) < PICTURES_SINCE:
         return False  # an older gallery is read-only and has no such column
@@ -231,7 +231,7 @@ def lacks_picture(connection: sqlite3.Connection, content_hash: str | None = Non
     return any(connection.execute(statement, values).fetchone() is not None for statement in statements)
 
 
-def set_picture(connection: sqlite3.Connection, content_hash: str, picture_hash: str | None) -> None:
+def set_picture_hash(connection: sqlite3.Connection, content_hash: str, picture_hash: str | None) -> None:
     """Store a photo's picture hash with its samples, denials and strangers that lack it; no-op for None."""
     if picture_hash is None:
         return

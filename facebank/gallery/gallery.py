@@ -633,7 +633,7 @@ class Gallery:
         feedback.check_face(face, vector, self.pack.dimension)
         with self._changing() as connection:
             denied = people.find(connection, person)
-            feedback.set_picture(connection, face.content_hash, face.picture_hash)
+            feedback.set_picture_hash(connection, face.content_hash, face.picture_hash)
             return feedback.deny(connection, self._bound, denied, face, vector=vector, now=datetime.now(UTC))
 
     def withdraw_denial(self, person: str, face: FaceKey) -> bool:
@@ -653,16 +653,16 @@ class Gallery:
             denials = feedback.denials_of_person(connection, people.find(connection, person).id)
         return {denial.id: denial.face for denial in denials}
 
-    def learn_picture(self, content_hash: str, picture_hash: str | None) -> None:
+    def add_picture_hash(self, content_hash: str, picture_hash: str | None) -> None:
         """Store a photo's picture hash with its samples, denials and strangers that lack it; no-op for None."""
         if picture_hash is None or self._has_all_picture_hashes:
             return
         with self._file.reading() as connection:
-            self._has_all_picture_hashes = not feedback.lacks_picture(connection)
-            if self._has_all_picture_hashes or not feedback.lacks_picture(connection, content_hash):
+            self._has_all_picture_hashes = not feedback.lacks_picture_hash(connection)
+            if self._has_all_picture_hashes or not feedback.lacks_picture_hash(connection, content_hash):
                 return
         with self._changing() as connection:
-            feedback.set_picture(connection, content_hash, picture_hash)
+            feedback.set_picture_hash(connection, content_hash, picture_hash)
 
     def remember_stranger(self, sample: NewSample) -> tuple[int, bool]:
         """Remember a face as a stranger, with embedding, box and path; returns its id and whether it is new.
@@ -671,7 +671,7 @@ class Gallery:
         """
         check_sample(sample, self.pack.dimension)
         with self._changing() as connection:
-            feedback.set_picture(connection, sample.content_hash, sample.picture_hash)
+            feedback.set_picture_hash(connection, sample.content_hash, sample.picture_hash)
             stranger_id, is_new = feedback.remember_stranger(connection, self._bound, sample, datetime.now(UTC))
             if is_new:
                 state.advance(connection)

@@ -132,7 +132,7 @@ class EnrolledSample:
 
 @dataclass(frozen=True, slots=True)
 class ForgetReport:
-    """The result of a permanent removal."""
+    """What was permanently removed, and what remains until old bytes are wiped."""
 
     sample_count: int  # removed samples
     # whether another process prevented the wiping of old bytes; they are wiped when the gallery is next opened for

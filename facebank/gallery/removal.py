@@ -26,7 +26,7 @@ _TABLES_OF_PERSON = ("samples", "denials")
 
 
 class RemovalResult(NamedTuple):
-    """The result of a removal."""
+    """The number of removed samples, and the removed derived files."""
 
     sample_count: int  # removed samples
     wiped: tuple[Path, ...] = ()  # derived files that were removed to free space

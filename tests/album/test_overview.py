@@ -80,8 +80,8 @@ def deny_face_without_picture_hash(bank: FaceBank, folder: Path) -> None:
     bank.gallery.deny("Eileen", replace(face, content_hash="ab" * 32, picture_hash=None))
 
 
-def learn_picture_hash(bank: FaceBank, _: Path) -> None:
-    bank.gallery.learn_picture("ab" * 32, "cd" * 32)
+def add_picture_hash(bank: FaceBank, _: Path) -> None:
+    bank.gallery.add_picture_hash("ab" * 32, "cd" * 32)
 
 
 CHANGES: dict[str, Callable[[FaceBank, Path], object]] = {
@@ -90,7 +90,7 @@ CHANGES: dict[str, Callable[[FaceBank, Path], object]] = {
         "Eileen", face_key(bank, folder / "biden.jpg")
     ),
     "denial of a photo": deny_face_without_picture_hash,
-    "denial of its copies": learn_picture_hash,
+    "denial of its copies": add_picture_hash,
     "nobody": lambda bank, folder: bank.deny_everybody(folder / "biden.jpg"),
     "confirmation": lambda bank, _: bank.confirm(SPEECH, "Barack"),
     "sample removed": lambda bank, _: bank.gallery.remove_sample(bank.samples("Barack")[0].id),

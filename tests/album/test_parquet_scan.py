@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from facebank import FaceBank
-from facebank.album.own_album import close_album, default_scan_path, note_path, own_album
 from facebank.album.scan.parquet_groups import GROUPS_FILE
 from facebank.album.scan.parquet_scan import ParquetScan
 from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
 from facebank.album.scan.parquet_source import ParquetSource, shards_in
 from facebank.album.scan.rows import ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from facebank.album.scan_paths import album_link_path, album_scan_path, close_album, default_scan_path
 from facebank.errors import (
     PackMismatchError,
     ScanBusyError,
@@ -288,7 +288,7 @@ def test_an_album_is_remembered_until_it_is_closed(tmp_path: Path, shards: Path)
     with FaceBank.open(gallery) as bank:
         identity = bank.engine.identity
         write_shard(tmp_path / "own" / "1.parquet", [made_up_file("/a/1.jpg", 1, 2, identity.dimension)], pack=identity)
-        assert own_album(gallery) == default_scan_path(gallery)
+        assert album_scan_path(gallery) == default_scan_path(gallery)
         with bank.album(tmp_path / "own") as album:
             album.make_own()
         with bank.album() as album:
@@ -298,15 +298,15 @@ def test_an_album_is_remembered_until_it_is_closed(tmp_path: Path, shards: Path)
                 album.scan(tmp_path)
         with pytest.raises(PackMismatchError), bank.album(shards) as album:
             album.make_own()
-        assert own_album(gallery) == tmp_path / "own"
+        assert album_scan_path(gallery) == tmp_path / "own"
     assert close_album(gallery)
     assert not close_album(gallery)
-    assert own_album(gallery) == default_scan_path(gallery)
+    assert album_scan_path(gallery) == default_scan_path(gallery)
 
 
 def test_a_damaged_note_of_an_album_is_refused(tmp_path: Path) -> None:
     gallery = tmp_path / "a.facebank"
     for damage in ("", "{", '{"album": 3}', '{"album": "relative"}', '{"album": "/a\\u0000b"}', "[]"):
-        note_path(gallery).write_text(damage)
-        with pytest.raises(StorageError, match="does not name an album"):
-            own_album(gallery)
+        album_link_path(gallery).write_text(damage)
+        with pytest.raises(StorageError, match="contains no path of an album"):
+            album_scan_path(gallery)

@@ -198,7 +198,7 @@ HOSTILE_ROWS = {
 
 
 @pytest.mark.parametrize("change", HOSTILE_ROWS)
-def test_impossible_rows_are_refused(path: Path, change: str) -> None:
+def test_invalid_rows_are_refused(path: Path, change: str) -> None:
     reseal(path, HOSTILE_ROWS[change])
     with pytest.raises(ScanFormatError, match=r"is damaged.*remove it and scan again") as caught:
         all_content(path)
@@ -223,7 +223,7 @@ def test_totals_follow_every_change(path: Path, tmp_path: Path) -> None:
         lambda scan_file: scan_file.keep_tags("/a/2.jpg", {TagRow("/a/2.jpg", "/a/2.jpg.xmp", 8)}),
         lambda scan_file: scan_file.keep_tags("/a/1.jpg", {TagRow("/a/1.jpg", "/a/1.jpg", 8)}),
         lambda scan_file: scan_file.move([("/a/2.jpg", "/d/2.jpg")]),
-        lambda scan_file: scan_file.learn_picture(f"{9:064x}", "ab" * 32),
+        lambda scan_file: scan_file.add_picture_hash(f"{9:064x}", "ab" * 32),
         lambda scan_file: scan_file.keep(
             [edited_file("/a/9.jpg", 900, "ab" * 32), edited_file("/d/9.jpg", 901, "ab" * 32)]
         ),

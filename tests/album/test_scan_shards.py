@@ -12,9 +12,9 @@ import pytest
 
 from facebank import FaceBank
 from facebank.album.album import Album
-from facebank.album.own_album import default_scan_path
 from facebank.album.scan.scan_file import ScanFile
 from facebank.album.scan.scanner import lock_scan
+from facebank.album.scan_paths import default_scan_path
 from facebank.errors import (
     FacebankError,
     PackMismatchError,

@@ -45,7 +45,7 @@ def test_an_empty_gallery_is_read(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize("damaged", ["'x'", "x'00'", "-1"])
-def test_a_damaged_quality_names_the_person(gallery: Gallery, faces: FaceFactory, damaged: str) -> None:
+def test_the_error_of_a_damaged_quality_names_the_person(gallery: Gallery, faces: FaceFactory, damaged: str) -> None:
     gallery.enroll("Ada", faces.samples(2))
     execute_unchecked(gallery.path, f"UPDATE samples SET quality = {damaged} WHERE id = 1")
     with pytest.raises(GalleryFormatError, match=r"sample 1 of 'Ada'.*--repair"):

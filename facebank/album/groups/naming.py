@@ -40,7 +40,7 @@ class NamedGroup:
     person: str
     enrolled: tuple[str, ...]  # paths of the photos whose face became a sample
     refused: dict[str, str]  # the reasons for the other photos, by path
-    samples: tuple[int, ...] = ()  # ids of the new samples
+    sample_ids: tuple[int, ...] = ()  # of the new samples
 
 
 def choose_varied(embeddings: FloatArray, qualities: FloatArray, max_count: int) -> list[int]:

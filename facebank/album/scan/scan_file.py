@@ -283,10 +283,10 @@ class ScanFile:
                     self._tables.put_file(file._replace(path=after), changed)
                     self._tables.move_tags(Path(before), Path(after), changed)
 
-    def learn_picture(self, content_hash: str, picture_hash: str) -> None:
+    def add_picture_hash(self, content_hash: str, picture_hash: str) -> None:
         """Record the SHA-256 of a photo's pixels, given both hashes in hex; no-op if the photo is unknown."""
         with self._tables.changing():
-            self._tables.set_picture(content_hash, picture_hash)
+            self._tables.set_picture_hash(content_hash, picture_hash)
 
     def keep_tags(self, photo_path: str, tags: Collection[TagRow]) -> None:
         """Replace the recorded names that facebank wrote for a photo."""

@@ -54,7 +54,7 @@ _CHANGED = "changed while it was read: scan again"
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """The result of a scan."""
+    """Numbers of the files that a scan found, and those that it could not read."""
 
     unchanged: int  # number of readable files that were known and have not changed
     analyzed: int  # number of photos that were analyzed

@@ -261,7 +261,7 @@ class ScanTables:
         self.add_copy(new, self.face_rows(old), changed)
         return True
 
-    def set_picture(self, content_hash: str, picture_hash: str) -> None:
+    def set_picture_hash(self, content_hash: str, picture_hash: str) -> None:
         """Store the hash of a photo's pixels, if the photo is known."""
         photo = self.photo_of_content(content_hash)
         if photo is not None:

@@ -115,7 +115,11 @@ def _read(photo: Photo, *, include_own: bool) -> Iterator[TagOffer | ImportedTag
         if view.turn.is_unclear:
             yield ImportedTag(photo.path, None, False, TagReason.UNCLEAR_TURN, view.problem or "")
             continue
-        matched = {index: face for indices in view.region_of_face.values() for face, index in indices.items()}
+        matched = {
+            region_index: face_index
+            for indices in view.region_of_face.values()
+            for face_index, region_index in indices.items()
+        }
         for index, region in enumerate(view.regions):
             if not region.is_face:
                 continue

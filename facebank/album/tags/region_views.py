@@ -188,7 +188,9 @@ class RegionView:
                 box if region.vocabulary is vocabulary and region.is_face else None
                 for region, box in zip(regions, boxes, strict=True)
             ]
-            region_of_face[vocabulary] = {face: index for index, (face, _) in match_faces(usable, faces).items()}
+            region_of_face[vocabulary] = {
+                face_index: region_index for region_index, (face_index, _) in match_faces(usable, faces).items()
+            }
         return cls(source, tuple(regions), boxes, region_of_face, turn, tuple(faces))
 
     def without_names(self, indices: Sequence[int]) -> RegionView:
@@ -206,10 +208,10 @@ class RegionView:
         indices = [matched[face_index] for matched in self.region_of_face.values() if face_index in matched]
         return [self.regions[index] for index in indices if self.regions[index].name]
 
-    def names_another(self, face_index: int, person: str, named_indices: AbstractSet[int]) -> bool:
+    def names_another(self, face_index: int, person: str, named_faces: AbstractSet[int]) -> bool:
         """Return whether a region of another face, or of none, has the person's name.
 
-        Names that facebank wrote for the faces `named_indices`, which it can correct, do not count.
+        Names that facebank wrote for the faces with the indices `named_faces`, which it can correct, do not count.
         """
         faces = self._face_of_region()
         return any(
@@ -217,7 +219,7 @@ class RegionView:
             and box is not None
             and name_key(region.name) == name_key(person)
             and faces.get(index) != face_index
-            and not (region.is_by_facebank and faces.get(index) in named_indices)
+            and not (region.is_by_facebank and faces.get(index) in named_faces)
             and not (index not in faces and self._is_inside(face_index, box))
             for index, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
         )
@@ -235,7 +237,11 @@ class RegionView:
         )
 
     def _face_of_region(self) -> dict[int, int]:
-        return {index: face for matched in self.region_of_face.values() for face, index in matched.items()}
+        return {
+            region_index: face_index
+            for matched in self.region_of_face.values()
+            for face_index, region_index in matched.items()
+        }
 
     def _is_inside(self, face_index: int, box: Box) -> bool:
         x1, y1, x2, y2 = self.faces[face_index]

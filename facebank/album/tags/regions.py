@@ -45,11 +45,11 @@ class Vocabulary(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region as a file states it."""
+    """A region as written in a file."""
 
-    box: Box | None  # in the picture to which the region refers; None if it states no possible rectangle
+    box: Box | None  # in the picture to which the region refers; None if it has no valid rectangle
     name: str  # the person's; empty if unnamed
-    kind: str  # as the file states it: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
+    kind: str  # as written in the file: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
     vocabulary: Vocabulary
     # the name that facebank wrote, which differs from `name` if a user changed it; None if facebank wrote none
     written_name: str | None = None

@@ -87,8 +87,8 @@ def _write_removals(planned: RemovedTags, xmp: PhotoXmp, changed: list[tuple[Xmp
         try:
             if source is xmp.extended:
                 raise XmpError(
-                    f"{printable(str(xmp.path))} has the name in Extended XMP, which is not written: remove it with "
-                    "another program"
+                    f"{printable(str(xmp.path))} has the name in Extended XMP, which facebank cannot change: remove it "
+                    "with another program"
                 )
             remove_names(source, indices)
             content_hash = save(xmp, source) or content_hash

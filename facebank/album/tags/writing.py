@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """A change of a face's region, the smallest first."""
+    """The outcome for a face's region; of several documents' outcomes, the last in this order counts."""
 
     UNCHANGED = "unchanged"
     ADDED = "added"
@@ -50,7 +50,7 @@ _ORDER = tuple(Action)
 
 @dataclass(frozen=True, slots=True)
 class TaggedFace:
-    """The result of a face."""
+    """The action for a face's region, and its names."""
 
     face_number: int  # in the photo, from 1
     person: str  # the identified or improbable name; empty for a face that is only framed
@@ -62,7 +62,7 @@ class TaggedFace:
 
 @dataclass(frozen=True, slots=True)
 class TaggedPhoto:
-    """The result of a photo; on a dry run, what would be the result."""
+    """The written files and the actions for the faces of a photo; on a dry run, those planned."""
 
     path: str  # of the photo
     files: tuple[str, ...]  # the photo or sidecars that were written
@@ -95,7 +95,7 @@ class TagOptions:
     folders: NamedFolders | None = None  # where files may be written after links are resolved; None for anywhere
 
 
-def tag_photo(photo: Photo, options: TagOptions, tags: WrittenNames) -> TaggedPhoto:
+def tag_photo(photo: Photo, options: TagOptions, written_names: WrittenNames) -> TaggedPhoto:
     """Write the names of people in a photo, and remove facebank's names that were denied or forgotten since.
 
     Raises `MissingDependencyError` if lxml is not installed.
@@ -106,7 +106,7 @@ def tag_photo(photo: Photo, options: TagOptions, tags: WrittenNames) -> TaggedPh
         The identified photo.
     options
         The options for writing.
-    tags
+    written_names
         Lists the names to remove, and records the names before they are written.
 
     Returns
@@ -120,10 +120,12 @@ def tag_photo(photo: Photo, options: TagOptions, tags: WrittenNames) -> TaggedPh
         if face.reason is Reason.IMPROBABLE
     )
     wanted = {
-        index: face.person or "" for index, face in enumerate(photo.faces) if face.person is not None or options.unnamed
+        face_index: face.person or ""
+        for face_index, face in enumerate(photo.faces)
+        if face.person is not None or options.unnamed
     }
-    denied = tags.denied(photo)
-    if not wanted and not denied and not tags.may_have_forgotten(photo):
+    denied = written_names.denied(photo)
+    if not wanted and not denied and not written_names.may_have_forgotten(photo):
         return TaggedPhoto(photo.path, (), None, unsure)
     try:
         xmp = read_photo_xmp(Path(photo.path))
@@ -131,8 +133,8 @@ def tag_photo(photo: Photo, options: TagOptions, tags: WrittenNames) -> TaggedPh
         if not is_as_scanned and photo.picture_hash != picture_hash_of_photo(xmp.file, xmp.header):
             raise XmpError(changed_photo_message(photo.path))
         if is_as_scanned and options.into_photos and not options.dry_run:
-            tags.learn_picture(photo, photo.picture_hash or picture_hash_of_photo(xmp.file, xmp.header))
-        tagged = _tag(photo, wanted, xmp, options, tags, denied=denied)
+            written_names.add_picture_hash(photo, photo.picture_hash or picture_hash_of_photo(xmp.file, xmp.header))
+        tagged = _tag(photo, wanted, xmp, options, written_names, denied=denied)
         content_hash = tagged.content_hash if is_as_scanned else None  # the next scan has to find the other change
         return replace(tagged, faces=tagged.faces + unsure, content_hash=content_hash)
     except (PhotoError, StorageError) as error:
@@ -144,17 +146,17 @@ def _tag(
     wanted: dict[int, str],
     xmp: PhotoXmp,
     options: TagOptions,
-    tags: WrittenNames,
+    written_names: WrittenNames,
     *,
     denied: Mapping[int, AbstractSet[str]],
 ) -> TaggedPhoto:
     frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
     finder = TurnFinder(frame, boxes, xmp.sources)
-    named = {index for index, name in wanted.items() if name}
+    named_faces = {face_index for face_index, name in wanted.items() if name}
 
     def view_without_obsolete(source: XmpSource) -> tuple[RegionView, list[int]]:
         view = RegionView.of(source, frame, boxes, finder)
-        obsolete = _find_obsolete(view, tags.marks, denied, named)
+        obsolete = _find_obsolete(view, written_names.marks, denied, named_faces)
         return view.without_names(obsolete), obsolete
 
     views = [view_without_obsolete(source)[0] for source in xmp.sources]
@@ -164,10 +166,10 @@ def _tag(
     changed, faces, removed = list[XmpSource](), dict[int, TaggedFace](), list[str]()
     for target in targets:
         view, obsolete = view_without_obsolete(target)
-        names = [target.document.regions[index].name for index in obsolete]
-        plans = [_plan(index, name, view, views, named) for index, name in wanted.items()]
+        names = [target.document.regions[region_index].name for region_index in obsolete]
+        plans = [_plan(face_index, name, view, views, named_faces) for face_index, name in wanted.items()]
         if _has_changes(plans):
-            _apply(plans, view, frame, boxes, tags.marks)
+            _apply(plans, view, frame, boxes, written_names.marks)
         remove_names(target, obsolete)
         if target.path == xmp.path and not had_regions:
             # regions that only a sidecar had are copied into the photo
@@ -187,7 +189,9 @@ def _tag(
         tuple(faces.values()),
         removed=tuple(dict.fromkeys(removed)),
         not_removed=tuple(
-            source.document.regions[index].name for source in inside for index in view_without_obsolete(source)[1]
+            source.document.regions[region_index].name
+            for source in inside
+            for region_index in view_without_obsolete(source)[1]
         ),
     )
     planned = replace(planned, remaining=remaining_names([*xmp.sources, *changed]))
@@ -197,7 +201,7 @@ def _tag(
     if options.dry_run:
         return planned
     if changed:
-        tags.prepare(photo, planned.remaining or {})
+        written_names.prepare(photo, planned.remaining or {})
     return _write(planned, xmp, changed)
 
 
@@ -216,14 +220,15 @@ def _files_outside(targets: Sequence[XmpSource], folders: NamedFolders | None) -
 
 
 def _find_obsolete(
-    view: RegionView, marks: TagMarks, denied: Mapping[int, AbstractSet[str]], named: AbstractSet[int]
+    view: RegionView, marks: TagMarks, denied: Mapping[int, AbstractSet[str]], named_faces: AbstractSet[int]
 ) -> list[int]:
     """Return the indices of regions whose names are to be removed; known faces are renamed instead."""
-    faces = {index: face for face, index in view.region_of_face[Vocabulary.MWG].items()}
+    faces = {region_index: face_index for face_index, region_index in view.region_of_face[Vocabulary.MWG].items()}
     return [
-        index
-        for index, region in enumerate(view.regions)
-        if faces.get(index) not in named and marks.is_obsolete(region, denied.get(faces.get(index, -1), frozenset()))
+        region_index
+        for region_index, region in enumerate(view.regions)
+        if faces.get(region_index) not in named_faces
+        and marks.is_obsolete(region, denied.get(faces.get(region_index, -1), frozenset()))
     ]
 
 
@@ -236,32 +241,36 @@ def _has_changes(plans: Sequence[TaggedFace]) -> bool:
 
 
 def _plan(
-    face_index: int, person: str, target: RegionView, views: Sequence[RegionView], named_indices: AbstractSet[int]
+    face_index: int, person: str, target: RegionView, views: Sequence[RegionView], named_faces: AbstractSet[int]
 ) -> TaggedFace:
     """Return the action for a face in the target document, in view of all documents about the photo.
 
-    `named_indices` are the faces that get a name.
+    `named_faces` are the indices of the faces that get a name.
     """
-    face_number, index = face_index + 1, target.region_of_face[Vocabulary.MWG].get(face_index)
-    named = [region for view in views for region in view.named_regions(face_index)]
+    face_number, region_index = face_index + 1, target.region_of_face[Vocabulary.MWG].get(face_index)
+    named_regions = [region for view in views for region in view.named_regions(face_index)]
     if not person:
-        return TaggedFace(face_number, person, Action.ADDED if index is None and not named else Action.UNCHANGED)
+        return TaggedFace(
+            face_number, person, Action.ADDED if region_index is None and not named_regions else Action.UNCHANGED
+        )
     others = (
-        region.name for region in named if not region.is_by_facebank and name_key(region.name) != name_key(person)
+        region.name
+        for region in named_regions
+        if not region.is_by_facebank and name_key(region.name) != name_key(person)
     )
     other = next(others, None)
-    if other is None and any(view.names_another(face_index, person, named_indices) for view in views):
+    if other is None and any(view.names_another(face_index, person, named_faces) for view in views):
         other = person
     if other is not None:
         return TaggedFace(face_number, person, Action.CONFLICT, other)
-    if index is None:
+    if region_index is None:
         return TaggedFace(
             face_number, person, Action.UNCHANGED if target.is_framed(face_index, person) else Action.ADDED
         )
-    name = target.regions[index].name
+    name = target.regions[region_index].name
     if name_key(name) == name_key(person):
         return TaggedFace(face_number, person, Action.UNCHANGED)
-    if not name and target.regions[index].written_name:
+    if not name and target.regions[region_index].written_name:
         return TaggedFace(face_number, person, Action.CONFLICT, "")
     return TaggedFace(face_number, person, Action.RENAMED if name else Action.NAMED, name or None)
 
@@ -292,8 +301,8 @@ def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) ->
     if into_photo:
         if xmp.extended is not None and xmp.extended.document.has_mwg_regions:
             raise XmpError(
-                f"{printable(str(xmp.path))} has its regions in Extended XMP, which is not written: write a sidecar "
-                "instead, without --embed"
+                f"{printable(str(xmp.path))} has face regions in Extended XMP, which facebank cannot change: write a "
+                "sidecar instead, without --embed"
             )
         inside = xmp.embedded or XmpSource(xmp.path, XmpDocument.empty(str(xmp.path)))
         preferred = [sidecar] if sidecar is not None and sidecar.document.has_mwg_regions else []
@@ -317,7 +326,7 @@ def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
 
 
 def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) -> TaggedPhoto:
-    """Write documents, the photo first: nothing is written if the photo cannot be."""
+    """Write documents, the photo first: if it cannot be written, no other one is."""
     files, content_hash, error = list[str](), None, None
     for target in sorted(changed, key=lambda target: target.path != xmp.path):
         try:
@@ -339,7 +348,7 @@ def save(xmp: PhotoXmp, source: XmpSource) -> str | None:
 
 
 def remaining_names(sources: Sequence[XmpSource]) -> dict[str, tuple[str, ...]]:
-    """Return the unchanged names in documents that facebank wrote, by file."""
+    """Return the names that facebank wrote and that are unchanged, by path of the document."""
     return {
         str(source.path): tuple(
             region.name for region in source.document.regions if region.is_by_facebank and region.name
@@ -349,6 +358,6 @@ def remaining_names(sources: Sequence[XmpSource]) -> dict[str, tuple[str, ...]]:
 
 
 def remove_names(source: XmpSource, indices: list[int]) -> None:
-    """Remove the names of regions of the Metadata Working Group, given by their indices."""
+    """Remove the names of MWG regions, given by their indices."""
     for index in sorted(indices, reverse=True):
         source.document.unname_region(index)

@@ -114,11 +114,11 @@ class WrittenNames:
         """Return whether the name of a forgotten person was written for a photo."""
         return any(row.person_id not in self._names for row in self._rows.get(photo.path, ()))
 
-    def learn_picture(self, photo: Photo, picture_hash: str) -> None:
+    def add_picture_hash(self, photo: Photo, picture_hash: str) -> None:
         """Record the hash of a photo's pixels, by which it is recognized after its bytes change."""
         if photo.picture_hash is None:
-            self._scan_file.learn_picture(photo.content_hash, picture_hash)
-        self._gallery.learn_picture(photo.content_hash, picture_hash)
+            self._scan_file.add_picture_hash(photo.content_hash, picture_hash)
+        self._gallery.add_picture_hash(photo.content_hash, picture_hash)
 
     def prepare(self, photo: Photo, remaining: NamesByFile) -> None:
         """Record names before they are written, so that a crash leaves none unrecorded."""

@@ -41,8 +41,8 @@ RULES_SINCE = 3
 """The first version written under the current decision rules."""
 
 _CHANGES = {
-    FEEDBACK_SINCE: "it stores which faces are not a person's",
-    FACTS_SINCE: "it stores birth dates, masks and which dates are a camera's",
+    FEEDBACK_SINCE: "it stores denied names and strangers",
+    FACTS_SINCE: "it stores birth dates, whether a face wears a mask, and whether a date is from the camera",
     SEALS_SINCE: "its rows have digests that detect damage",
     MERGES_SINCE: "merges can be undone",
     OWNERS_SINCE: "it is read faster",
@@ -68,7 +68,7 @@ def has_seals(connection: sqlite3.Connection) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TablePart:
     """Columns of a table whose digests are summed separately, to be checked without reading the others."""
 
     columns: tuple[str, ...]
@@ -91,9 +91,9 @@ class TableSchema:
     # the parent tables of foreign keys: a row is deleted with its parent
     parents: Mapping[str, str] = field(default_factory=dict)
     since: int = 1  # the version that introduced the table
-    by: str | None = None  # as in `Part`, for the sum of the seals
+    by: str | None = None  # as in `TablePart`, for the sum of the seals
     is_summed: bool = True  # whether a sum is stored at all
-    parts: Mapping[str, Part] = field(default_factory=dict)  # further sums, by name
+    parts: Mapping[str, TablePart] = field(default_factory=dict)  # further sums, by name
 
     def columns_in(self, version: int) -> tuple[str, ...]:
         """Return the columns that the table has in a version."""
@@ -113,7 +113,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             ("id",),
             _columns(integer="id", text="name key created_at born note"),
             later={"born": FACTS_SINCE, "note": FACTS_SINCE},
-            parts={"names": Part(("id", "name")), "births": Part(("id", "born"), having="born")},
+            parts={"names": TablePart(("id", "name")), "births": TablePart(("id", "born"), having="born")},
         ),
         "samples": TableSchema(
             ("id",),
@@ -126,7 +126,7 @@ TABLES: Mapping[str, TableSchema] = MappingProxyType(
             later={"masked": FACTS_SINCE, "camera_dated": FACTS_SINCE, "picture_hash": PICTURES_SINCE},
             parents={"person_id": "people"},
             parts={
-                "owners": Part(
+                "owners": TablePart(
                     ("id", "person_id", "quality", "masked"), by="masked", index="samples_by_owner", since=OWNERS_SINCE
                 )
             },
