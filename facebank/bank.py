@@ -972,7 +972,7 @@ class FaceBank:
         thumbnails: bool = False,
         on_status: Callable[[str], None] | None = None,
     ) -> WatchSummary:
-        """Watch a camera and report who comes and goes, until the source ends, the time is over, or Ctrl-C.
+        """Watch a camera and report who comes and goes, until the source ends, the time is over, or Ctrl-C is pressed.
 
         Nothing is sent to other machines unless `mqtt` or `webhook` is given, and then only about known people.
 

@@ -61,5 +61,5 @@ class HttpCamera:
         self.server.server_close()
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         return f"http://mallory:hunter2@127.0.0.1:{self.server.server_address[1]}/door?key=abc123"

@@ -46,7 +46,7 @@ class RtspCamera:
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 try:
-                    camera._respond(self)
+                    camera._serve(self)
                 except OSError:
                     return  # the client has disconnected
 
@@ -55,29 +55,29 @@ class RtspCamera:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         return f"rtsp://{self.user}:{self.password}@127.0.0.1:{self.server.server_address[1]}/door?key=abc123"
 
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
 
-    def _respond(self, connection: socketserver.StreamRequestHandler) -> None:
+    def _serve(self, connection: socketserver.StreamRequestHandler) -> None:
         expected = "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         while (request := _request(connection)) is not None:
             verb, headers = request
             if verb == "OPTIONS":
-                _answer(connection, headers, "200 OK", "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n")
+                _respond(connection, headers, "200 OK", "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n")
             elif headers.get("authorization") != expected:
-                _answer(connection, headers, "401 Unauthorized", 'WWW-Authenticate: Basic realm="door"\r\n')
+                _respond(connection, headers, "401 Unauthorized", 'WWW-Authenticate: Basic realm="door"\r\n')
             elif verb == "DESCRIBE":
-                _answer(connection, headers, "200 OK", "Content-Type: application/sdp\r\n", _SDP)
+                _respond(connection, headers, "200 OK", "Content-Type: application/sdp\r\n", _SDP)
             elif verb == "SETUP" and "interleaved" not in headers.get("transport", ""):
-                _answer(connection, headers, "461 Unsupported Transport")
+                _respond(connection, headers, "461 Unsupported Transport")
             elif verb == "SETUP":
-                _answer(connection, headers, "200 OK", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n")
+                _respond(connection, headers, "200 OK", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n")
             elif verb == "PLAY":
-                _answer(connection, headers, "200 OK")
+                _respond(connection, headers, "200 OK")
                 self.plays += 1
                 self._play(connection)
                 return
@@ -105,7 +105,7 @@ def _request(connection: socketserver.StreamRequestHandler) -> tuple[str, dict[s
     return line[0], headers
 
 
-def _answer(
+def _respond(
     connection: socketserver.StreamRequestHandler,
     request_headers: dict[str, str],
     status: str,

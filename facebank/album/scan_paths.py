@@ -91,5 +91,6 @@ def close_album(gallery_path: Path) -> bool:
 
 def _damage_error(link: Path) -> StorageError:
     return StorageError(
-        f"{printable(str(link))} contains no path of an album: remove it, and open the album again with 'facebank album open'"
+        f"{printable(str(link))} contains no path of an album: remove it, and open the album again with 'facebank "
+        "album open'"
     )

@@ -92,8 +92,8 @@ class Access:
         self._token = token
         self._secret = secrets.token_bytes(32)
         self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()  # key and expiry, by session
-        self._request_rate = _Rate(options.limits.requests_a_minute)
-        self._invalid_key_rate = _Rate(options.limits.wrong_keys_a_minute)
+        self._request_rate = _RateLimiter(options.limits.requests_a_minute)
+        self._invalid_key_rate = _RateLimiter(options.limits.wrong_keys_a_minute)
         self._verified: OrderedDict[tuple[str, bytes], None] = OrderedDict()  # networks, valid key hashes
         self._host_names = {"localhost", options.host.lower(), *(name.lower() for name in options.hosts)}
         if not is_loopback(options.host):
@@ -127,15 +127,15 @@ class Access:
         self._limit_rate(address if caller is None else caller.name)
         return caller
 
-    def sign_in(self, token: str, address: str) -> str | None:
+    def sign_in(self, key_text: str, address: str) -> str | None:
         """Start a session for a key; returns None if the key is not valid.
 
         Raises `RequestError` (429) after too many invalid keys from this address.
         """
-        if self._check_key(token, address) is None:
+        if self._check_key(key_text, address) is None:
             return None
         session = secrets.token_urlsafe(32)
-        self._sessions[session] = token, time.monotonic() + SESSION_SECONDS
+        self._sessions[session] = key_text, time.monotonic() + SESSION_SECONDS
         while len(self._sessions) > _MAX_SESSIONS:
             self._sessions.popitem(last=False)
         return session
@@ -145,30 +145,32 @@ class Access:
         self._sessions.pop(session, None)
 
     def _find_caller(self, headers: Headers, address: str) -> Caller | None:
-        token = headers.get("x-api-key")
+        key_text = headers.get("x-api-key")
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
-        if token is None and scheme.lower() == "bearer":
-            token = credentials.strip()
-        if token is not None:
-            owner = self._key_owner(token) if self.is_open else self._check_key(token, address)
+        if key_text is None and scheme.lower() == "bearer":
+            key_text = credentials.strip()
+        if key_text is not None:
+            owner = self._key_owner(key_text) if self.is_open else self._check_key(key_text, address)
             if owner is not None:
                 return Caller(*owner, has_key=True, csrf="")
             if not self.is_open:
-                raise RequestError(401, "KeyNotValid", "the key is not valid, or was revoked", _CHALLENGE)
+                raise RequestError(
+                    401, "KeyNotValid", "the key is invalid or was revoked: send a valid key", _CHALLENGE
+                )
         if self.is_open:  # clients that always send a key may send any
-            return Caller("this machine", Role.ADMIN, has_key=token is not None, csrf=self._csrf("this machine"))
+            return Caller("this machine", Role.ADMIN, has_key=key_text is not None, csrf=self._csrf("this machine"))
         session = _cookie(headers, SESSION_COOKIE)
-        token, expires_at = self._sessions.get(session, ("", 0.0))
-        owner = self._key_owner(token) if expires_at > time.monotonic() else None
+        key_text, expires_at = self._sessions.get(session, ("", 0.0))
+        owner = self._key_owner(key_text) if expires_at > time.monotonic() else None
         return None if owner is None else Caller(*owner, has_key=False, csrf=self._csrf(session))
 
-    def _check_key(self, token: str, address: str) -> tuple[str, Role] | None:
+    def _check_key(self, key_text: str, address: str) -> tuple[str, Role] | None:
         """Return the name and role of a key, or None for an invalid one; invalid keys are rate-limited per address.
 
         Above the limit only keys that were valid from this address are checked, because clients may share an address.
         """
         network = network_of(address)
-        attempt = network, hashlib.sha256(_bytes(token)).digest()
+        attempt = network, hashlib.sha256(_bytes(key_text)).digest()
         wait = 0.0 if attempt in self._verified else self._invalid_key_rate.wait(network)
         if wait:
             raise RequestError(
@@ -177,7 +179,7 @@ class Access:
                 "too many wrong keys came from this address: try again later",
                 {"Retry-After": str(math.ceil(wait))},
             )
-        owner = self._key_owner(token)
+        owner = self._key_owner(key_text)
         if owner is None:
             self._verified.pop(attempt, None)
             self._invalid_key_rate.take(network)
@@ -188,10 +190,10 @@ class Access:
                 self._verified.popitem(last=False)
         return owner
 
-    def _key_owner(self, token: str) -> tuple[str, Role] | None:
-        if self._token is not None and hmac.compare_digest(_bytes(token), _bytes(self._token)):
+    def _key_owner(self, key_text: str) -> tuple[str, Role] | None:
+        if self._token is not None and hmac.compare_digest(_bytes(key_text), _bytes(self._token)):
             return "the token of the service", Role.ADMIN
-        return self._keys.owner_of(token)
+        return self._keys.owner_of(key_text)
 
     def _csrf(self, session: str) -> str:
         return hmac.new(self._secret, _bytes(session), hashlib.sha256).hexdigest()
@@ -221,12 +223,13 @@ class Access:
             )
 
 
-class _Rate:
-    """A rate limit per client and minute, with bursts."""
+class _RateLimiter:
+    """Limits the rate of each client's actions, with bursts."""
 
     def __init__(self, a_minute: float) -> None:
         self._limit = float(a_minute)
-        self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()  # number and time, by client
+        # number of actions allowed at once, and the time of counting it, by client
+        self._allowances: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, client: str) -> float:
         """Return the seconds until the client's next allowed action; 0 if allowed now."""
@@ -234,14 +237,14 @@ class _Rate:
 
     def take(self, client: str) -> None:
         """Count one action."""
-        self._tokens[client] = max(0.0, self._available(client) - 1.0), time.monotonic()
-        self._tokens.move_to_end(client)
-        while len(self._tokens) > _MAX_CLIENTS:
-            self._tokens.popitem(last=False)
+        self._allowances[client] = max(0.0, self._available(client) - 1.0), time.monotonic()
+        self._allowances.move_to_end(client)
+        while len(self._allowances) > _MAX_CLIENTS:
+            self._allowances.popitem(last=False)
 
     def _available(self, client: str) -> float:
-        tokens, since = self._tokens.get(client, (self._limit, 0.0))
-        return min(self._limit, tokens + (time.monotonic() - since) * self._limit / 60.0)
+        allowance, since = self._allowances.get(client, (self._limit, 0.0))
+        return min(self._limit, allowance + (time.monotonic() - since) * self._limit / 60.0)
 
 
 class GuardedApp:
@@ -308,8 +311,8 @@ def require(role: Role) -> Callable[[Request], Awaitable[Caller]]:
             )
         is_from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
         if request.method not in _SAFE_METHODS and is_from_page and not caller.has_key:
-            token = request.headers.get(CSRF_HEADER, "")
-            if not hmac.compare_digest(_bytes(token), _bytes(caller.csrf)):
+            csrf_token = request.headers.get(CSRF_HEADER, "")
+            if not hmac.compare_digest(_bytes(csrf_token), _bytes(caller.csrf)):
                 raise RequestError(403, "PageOutdated", "the page was loaded before a restart: reload it")
         return caller
 

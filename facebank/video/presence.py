@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PresenceChange(StrEnum):
-    """A change of a person's presence."""
+    """What happened to a person: arrival or departure."""
 
     CAME = "came"
     LEFT = "left"

@@ -1,4 +1,4 @@
-"""Identification of people in front of a camera: frames are analyzed as they arrive, and tracks while they last."""
+"""Live identification of people in front of a camera: tracks are identified again with each frame."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MAX_STRANGERS = 200
 
 
 class VisitorChange(StrEnum):
-    """A change of a visitor."""
+    """What happened to a visitor: arrival, another name, or departure."""
 
     CAME = "came"
     CHANGED = "changed"
@@ -74,10 +74,10 @@ class Visitor:
 
 @dataclass(slots=True)
 class WatchSummary:
-    """The summary of a watch."""
+    """Totals of a watch: seconds by person, visitors without a name, and frames."""
 
     people: dict[str, float] = field(default_factory=dict)  # seconds by person
-    strangers: int = 0  # number of unknown visitors
+    strangers: int = 0  # number of visitors without a name, unknown or uncertain
     frames: int = 0  # number of analyzed frames
 
 
@@ -134,7 +134,7 @@ class Watch:
         return has_sightings and track.last.time - track.begun >= _MIN_SECONDS
 
     def _identify(self) -> dict[int, Identity]:
-        """Return the identities of all current and recent tracks, by track number."""
+        """Return the identities of the live tracks with enough sightings, by track number."""
         tracks = [track for track in self._tracker.live if self._is_identifiable(track)]
         identities = identify_tracks([track.faces for track in tracks], self._identification, group_tracks(tracks))
         return {track.number: identity for track, identity in zip(tracks, identities, strict=True)}
@@ -178,26 +178,26 @@ class Watch:
 
 
 class _LabelPool:
-    """Numbered labels for people without a name; recent people keep theirs if their faces are good."""
+    """Numbered labels for people without a name; a returning person with faces of good quality gets the same one."""
 
-    def __init__(self, linked: float) -> None:
-        self._linked = linked
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
         self._last: dict[str, int] = {}
-        self._faces: dict[str, FloatArray] = {}
+        self._embeddings: dict[str, FloatArray] = {}
 
-    def label(self, word: str, mean: FloatArray | None, taken: set[str]) -> str:
-        """Return the label of the absent person whose mean face is most similar, else a new one."""
-        if mean is not None:
-            labels = [label for label in self._faces if label.startswith(word) and label not in taken]
-            similarities = [float(self._faces[label] @ mean) for label in labels]
-            if similarities and max(similarities) >= self._linked:
+    def label(self, word: str, embedding: FloatArray | None, taken: set[str]) -> str:
+        """Return the label of the absent person whose mean embedding is most similar, else a new one."""
+        if embedding is not None:
+            labels = [label for label in self._embeddings if label.startswith(word) and label not in taken]
+            similarities = [float(self._embeddings[label] @ embedding) for label in labels]
+            if similarities and max(similarities) >= self._threshold:
                 return labels[int(np.argmax(similarities))]
         self._last[word] = self._last.get(word, 0) + 1
         label = f"{word} {self._last[word]}"
-        if mean is not None:
-            self._faces[label] = mean
-            if len(self._faces) > _MAX_STRANGERS:
-                del self._faces[next(iter(self._faces))]
+        if embedding is not None:
+            self._embeddings[label] = embedding
+            if len(self._embeddings) > _MAX_STRANGERS:
+                del self._embeddings[next(iter(self._embeddings))]
         return label
 
 
@@ -211,7 +211,7 @@ def watch(
     rate: float = 5.0,
     seconds: float | None = None,
 ) -> WatchSummary:
-    """Report arriving and leaving visitors until the source ends, a time limit, or Ctrl-C, and return the summary.
+    """Report arriving and leaving visitors until the source ends, the time limit is reached, or Ctrl-C is pressed.
 
     Parameters
     ----------

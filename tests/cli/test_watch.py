@@ -28,7 +28,7 @@ def camera(shared: Path) -> Iterator[HttpCamera]:
 
 
 def test_a_dropped_stream_is_opened_again(run: Run, two_people: Path, camera: HttpCamera, validate: Validate) -> None:
-    result = run("watch", camera.address, "--seconds", "14", "--json")
+    result = run("watch", camera.url, "--seconds", "14", "--json")
     validate("watch", result.records)
     events = [record["event"] for record in result.records]
     assert {"came", "left", "lost", "resumed"} < set(events)
@@ -49,7 +49,7 @@ def test_ctrl_c_ends_with_a_summary(
 ) -> None:
     camera.frames_per_connection = 10_000
     process = subprocess.Popen(
-        [*program, "watch", camera.address, "--json"],
+        [*program, "watch", camera.url, "--json"],
         env={**environment, "FACEBANK_GALLERY": str(two_people)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -173,7 +173,7 @@ def test_a_camera_that_drops_is_offline(watch: StartWatch, broker: Mosquitto, sh
     camera = HttpCamera(last_shot(shared), frames_per_connection=45)
     try:
         with Subscriber(broker, USER, PASSWORD) as subscriber:
-            process = watch(camera.address)
+            process = watch(camera.url)
 
             def changes() -> list[bytes]:
                 return [

@@ -22,7 +22,7 @@ def camera(shared: Path, tmp_path: Path) -> Iterator[RtspCamera]:
 
 
 def test_a_dropped_camera_is_opened_again(run: Run, two_people: Path, camera: RtspCamera) -> None:
-    result = run("watch", camera.address, "--seconds", "9", "--json")
+    result = run("watch", camera.url, "--seconds", "9", "--json")
     events = [record["event"] for record in result.records]
     assert {"came", "lost", "resumed"} < set(events)
     assert camera.plays >= 2
@@ -32,6 +32,6 @@ def test_a_dropped_camera_is_opened_again(run: Run, two_people: Path, camera: Rt
 
 
 def test_a_wrong_password_is_refused_without_being_shown(run: Run, two_people: Path, camera: RtspCamera) -> None:
-    refused = run("watch", camera.address.replace("hunter2", "hunter3"), code=2)
+    refused = run("watch", camera.url.replace("hunter2", "hunter3"), code=2)
     assert "cannot be opened" in refused.err
     assert "hunter3" not in refused.out + refused.err

@@ -33,7 +33,7 @@ def test_pauses_grow_while_the_camera_does_not_answer(camera: HttpCamera) -> Non
             resumed_event.set()
 
     timeouts = Timeouts(first_pause=0.05, longest_pause=0.2, timeout=5)
-    with LiveVideo(live_source(camera.address), on_change, timeouts) as live:
+    with LiveVideo(live_source(camera.url), on_change, timeouts) as live:
         assert live.newest(10) is not None
         camera.refused = 4
         assert resumed_event.wait(30)
@@ -44,7 +44,7 @@ def test_pauses_grow_while_the_camera_does_not_answer(camera: HttpCamera) -> Non
 
 
 def test_only_the_newest_frame_is_kept(camera: HttpCamera) -> None:
-    with LiveVideo(live_source(camera.address)) as live:
+    with LiveVideo(live_source(camera.url)) as live:
         assert live.newest(10) is not None
         start_time = live.now
         time.sleep(1)

@@ -115,7 +115,7 @@ def make_upload(name: str) -> tuple[str, bytes]:
 def test_wrong_missing_and_unreadable_keys_are_errors(serve: Serve, tmp_path: Path) -> None:
     url, target = str(serve(NETWORK).base_url), tmp_path / "none.facebank"
     output = run_import(target, url, "wrong", exit_code=2).stderr
-    assert "rejects the key (the key is not valid, or was revoked)" in output
+    assert "rejects the key (the key is invalid or was revoked: send a valid key)" in output
     assert "--key-file" in run_import(target, url, exit_code=2, FACEBANK_COMPREFACE_KEY="").stderr
     assert "cannot be read" in run_import(target, url, "--key-file", str(tmp_path / "absent"), exit_code=2).stderr
     (tmp_path / "two").write_text("a\nb")

@@ -154,7 +154,7 @@ def _describe_person(gallery: Gallery, name: str) -> Record:
 
 
 def _enroll(service: Service, name: str, content: RequestContent) -> tuple[bool, Record]:
-    """Enroll, and return whether the person is new."""
+    """Enroll a person's photos; return whether the person is new, and the record of both."""
     bank = service.bank
     was_enrolled = _is_enrolled(bank.gallery, name)
     photos, pick, force = content.all_photos(), content.text("pick"), content.flag("force")
