@@ -26,7 +26,7 @@ from facebank.errors import (
 from tests.demo_photos import OBAMA, SPEECH
 
 LONG_NAME = "x" * 5000
-IMPOSSIBLE_PATHS = ["a\0b", "\ud800"]
+INVALID_PATHS = ["a\0b", "\ud800"]
 
 
 class BytesPath(os.PathLike[Any]):
@@ -51,7 +51,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
         yield opened
 
 
-@pytest.mark.parametrize("path", [*IMPOSSIBLE_PATHS, BytesPath()])
+@pytest.mark.parametrize("path", [*INVALID_PATHS, BytesPath()])
 @pytest.mark.parametrize(
     "use",
     [
@@ -63,7 +63,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
         lambda path, bank: bank.gallery.back_up(path),
     ],
 )
-def test_impossible_paths_are_rejected(
+def test_invalid_paths_are_rejected(
     bank: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Any, use: Callable[..., object]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -73,7 +73,7 @@ def test_impossible_paths_are_rejected(
 
 
 @pytest.mark.parametrize("path", [".", LONG_NAME])
-def test_impossible_gallery_and_scan_paths_are_rejected(bank: FaceBank, path: str) -> None:
+def test_invalid_gallery_and_scan_paths_are_rejected(bank: FaceBank, path: str) -> None:
     for use in (FaceBank.open(path).people, lambda: FaceBank.open(path).enroll("Barack", OBAMA)):
         with pytest.raises((GalleryError, StorageError)):
             use()

@@ -123,7 +123,7 @@ def _open_on_cpu(network: NetworkFile, threads: int | None) -> Session:
 def read_choice(sha256: str, threads: int | None = None) -> RuntimeChoice | None:
     """Return the cached choice for a network on this machine; None if none was measured."""
     try:
-        with _measurement_path(sha256, threads).open("rb") as file:
+        with measurement_path(sha256, threads).open("rb") as file:
             content = json.loads(file.read(_MAX_BYTES))
         return RuntimeChoice(float(content["onnxruntime"]), float(content["openvino"]), float(content["cosine"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -165,10 +165,10 @@ def _cosine(first: FloatArray, second: FloatArray) -> float:
 
 def _cache_choice(sha256: str, threads: int | None, choice: RuntimeChoice) -> None:
     with contextlib.suppress(StorageError):  # it is measured again next time
-        write_file(_measurement_path(sha256, threads), json.dumps(asdict(choice)).encode(), advice=_ADVICE)
+        write_file(measurement_path(sha256, threads), json.dumps(asdict(choice)).encode(), advice=_ADVICE)
 
 
-def _measurement_path(sha256: str, threads: int | None) -> Path:
+def measurement_path(sha256: str, threads: int | None) -> Path:
     """Return the path of a network's cached choice, for the processor, its cores and the versions of the runtimes."""
     from importlib.metadata import version
 

@@ -316,7 +316,7 @@ def test_a_half_written_shard_is_refused(path: Path, tmp_path: Path) -> None:
         ({"assessment": Quality(0.5, 1.0, 0.5, 0.5, weaknesses=("a\nb",))}, "weaknesses"),
     ],
 )
-def test_impossible_values_are_refused(
+def test_invalid_values_are_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
 ) -> None:
     """The author of a hostile shard can compute valid digests and a seal."""

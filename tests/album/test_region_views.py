@@ -168,6 +168,6 @@ def test_round_regions_are_read() -> None:
 
 
 @pytest.mark.parametrize("diameter", ["0", "-1", "nan", "1e400"])
-def test_a_round_region_with_an_impossible_diameter_has_no_area(diameter: str) -> None:
+def test_a_round_region_with_an_invalid_diameter_has_no_area(diameter: str) -> None:
     text = ROUND_REGION.format(x=0.5, y=0.5, d=diameter, unit="normalized")
     assert not XmpDocument.parse(with_regions(text), "round").regions[0].has_area

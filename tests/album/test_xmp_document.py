@@ -185,7 +185,7 @@ def test_too_large_xmp_is_refused_before_it_is_parsed(monkeypatch: pytest.Monkey
     ],
     ids=lambda area: f"{area['x'][:9]}, {area['w']}",
 )
-def test_an_impossible_area_gives_no_box(area: dict[str, str]) -> None:
+def test_an_invalid_area_gives_no_box(area: dict[str, str]) -> None:
     item = f'<rdf:li rdf:parseType="Resource"><mwg-rs:Name>Ada</mwg-rs:Name>{AREA.format(**area)}</rdf:li>'
     (read,) = parse(with_regions(item)).regions
     assert (read.name, read.box) == ("Ada", None)
@@ -200,7 +200,7 @@ def test_an_area_in_pixels_needs_the_size_of_the_picture() -> None:
 
 
 @pytest.mark.parametrize("rectangle", ["", "0.1", "0.1,0.2,0.3", "0.1,0.2,0.3,0.4,0.5", "0.1,0.2,nan,0.3", "a,b,c,d"])
-def test_an_impossible_rectangle_of_microsoft_gives_no_box(rectangle: str) -> None:
+def test_an_invalid_rectangle_of_microsoft_gives_no_box(rectangle: str) -> None:
     text = PROGRAMS["Microsoft"].replace("0.200000, 0.400000, 0.100000, 0.200000", rectangle)
     (read,) = parse(text).regions
     assert (read.vocabulary, read.box) == (Vocabulary.MICROSOFT, None)

@@ -57,7 +57,7 @@ def test_a_global_option_belongs_before_the_command(run: Run, command: list[str]
     assert "comes before" not in run(*command, "--galery", "x", code=2).err
 
 
-def test_a_known_pack_that_is_not_installed_names_the_command(run: Run, speech: Path) -> None:
+def test_the_error_of_a_known_pack_that_is_not_installed_names_the_command(run: Run, speech: Path) -> None:
     result = run("--pack", "buffalo_l", "verify", speech, speech, code=2)
     assert "`facebank packs install buffalo_l`" in sentence(result)
 

@@ -267,7 +267,7 @@ def test_unsupported_formats_are_named(name: str, head: bytes) -> None:
 
 
 @pytest.mark.parametrize("head", VIDEOS.values(), ids=VIDEOS)
-def test_a_video_names_the_command_for_videos(head: bytes) -> None:
+def test_the_error_of_a_video_names_the_command(head: bytes) -> None:
     with pytest.raises(UnsupportedPhotoError, match=r"^party is a video: use 'facebank video' to identify"):
         read_photo_bytes(head + bytes(100), "party")
 
@@ -295,7 +295,7 @@ def test_thumbnails_of_raw_files_are_not_read() -> None:
         read_photo_bytes(data, "party")
 
 
-def test_heic_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_the_extra_for_heic_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(UnsupportedPhotoError, match=r"^party is a HEIC photo.*pip install 'facebank\[heif\]'$"):
         read_photo_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "party")

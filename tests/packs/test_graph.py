@@ -85,15 +85,15 @@ def test_tuned_prelu_equals_the_published_one(data: st.DataObject) -> None:
     tuned = tune_network(model, in_blocks=in_blocks)
 
     assert tuned is not None
-    kinds = [node.op_type for node in onnx.load_from_string(tuned).graph.node]
-    assert "PRelu" not in kinds
-    assert kinds.count("Conv") == (3 if in_blocks and channels % 16 == 0 else 1)
+    operators = [node.op_type for node in onnx.load_from_string(tuned).graph.node]
+    assert "PRelu" not in operators
+    assert operators.count("Conv") == (3 if in_blocks and channels % 16 == 0 else 1)
     images = random.standard_normal((2, 3, 9, 8)).astype(np.float32)
     expected, actual = (open_session(network, "cpu", 1).run(None, {"data": images})[0] for network in (model, tuned))
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-def test_a_prelu_of_a_list_of_numbers_is_tuned() -> None:
+def test_a_prelu_without_spatial_axes_is_tuned() -> None:
     """Without height and width, it cannot be a convolution."""
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 16]) for name in ("data", "result")]
     slopes = numpy_helper.from_array(np.linspace(-1, 1, 16, dtype=np.float32), "slopes")
@@ -142,7 +142,7 @@ def test_declared_types_of_values_are_not_used(part: str, in_blocks: bool) -> No
 
 
 def test_a_network_with_constants_among_its_inputs_is_prepared_and_tuned() -> None:
-    """ONNX required them there up to version 3 of its files."""
+    """ONNX requires initializers among the inputs up to IR version 3."""
     random = np.random.default_rng(0)
     slopes, weights = random.random((16, 1, 1)), random.standard_normal((16, 3, 3, 3))
     model = onnx.load_from_string(make_prelu(slopes.astype(np.float32), weights.astype(np.float32)))

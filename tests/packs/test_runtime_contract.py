@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from facebank.errors import DeviceError, PackError, PackIntegrityError, UsageError
 from facebank.packs import NetworkFile, Session, has_openvino, load_pack, open_network, session_device
-from facebank.packs.runtime_choice import RuntimeChoice, _measurement_path, read_choice
+from facebank.packs.runtime_choice import RuntimeChoice, measurement_path, read_choice
 from facebank.storage.files import sha256_of
 from facebank.vision.network import run
 
@@ -40,7 +40,7 @@ def session(request: pytest.FixtureRequest) -> Session:
 def test_ports_describe_the_network(session: Session) -> None:
     (port,) = session.get_inputs()
     assert port.name == "data"
-    assert [side for side in port.shape if isinstance(side, int)] == [3, 112, 112]
+    assert [size for size in port.shape if isinstance(size, int)] == [3, 112, 112]
     assert session.get_outputs()[0].shape[-1] == EMBEDDER.dimension
     assert session_device(session) == "cpu"
 
@@ -139,11 +139,11 @@ def test_the_choice_is_measured_once_and_cached(tmp_path: Path, monkeypatch: pyt
     assert choice is not None
     assert choice.cosine > 0.999999
     for onnxruntime_time, openvino_time, provider in ((9.0, 1.0, "OpenVINO"), (1.0, 9.0, "CPUExecutionProvider")):
-        _measurement_path(EMBEDDER.sha256, 1).write_text(
+        measurement_path(EMBEDDER.sha256, 1).write_text(
             json.dumps({"onnxruntime": onnxruntime_time, "openvino": openvino_time, "cosine": 1.0})
         )
         assert open_embedder("auto").get_providers() == [provider]
-    _measurement_path(EMBEDDER.sha256, 1).write_text("damaged")
+    measurement_path(EMBEDDER.sha256, 1).write_text("damaged")
     open_embedder("auto")
     assert read_choice(EMBEDDER.sha256, 1) is not None
 

@@ -416,7 +416,7 @@ def test_invalid_prefixes_are_rejected(text: str) -> None:
         topic_prefix(text, "the prefix")
 
 
-def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.enums", None)
     with pytest.raises(MissingDependencyError, match=r"facebank\[mqtt\]"):
         parse_broker("mqtt://broker")

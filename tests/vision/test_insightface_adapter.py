@@ -67,7 +67,7 @@ def test_a_folder_without_networks_is_an_error(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/x", "x" * 5000], ids=["unknown home folder", "too long"])
-def test_an_impossible_folder_name_is_an_error(name: str) -> None:
+def test_an_invalid_folder_name_is_an_error(name: str) -> None:
     with pytest.raises(PackNotFoundError, match="not a folder with ONNX files"):
         open_package(f"insightface:{name}")
 
