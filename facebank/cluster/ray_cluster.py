@@ -80,7 +80,7 @@ def ray_cluster(address: str) -> Iterator[RayCluster]:
     folder = Path(tempfile.mkdtemp(prefix="fb-", dir=_short_folder())) if address == LOCAL else None
     try:
         with _silence_ray():
-            _connect(ray, address, folder)
+            connect_ray(ray, address, folder)
             yield RayCluster(ray, address if address != LOCAL else None)
     finally:
         with suppress(Exception):
@@ -134,7 +134,8 @@ def _redact(address: str) -> str:
     return printable(_USER.sub("…@", address)[:80])
 
 
-def _connect(ray: Any, address: str, folder: Path | None) -> None:
+def connect_ray(ray: Any, address: str, folder: Path | None) -> None:
+    """Start Ray on this machine with its files in a folder, or connect to an address; raises `ClusterError`."""
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
     try:
         if folder is not None:

@@ -188,7 +188,7 @@ def usable_cores() -> int:
     """Return the number of cores that this process may use, by CPU affinity and a Linux container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        return min(cores, _quota(_QUOTA_PATH.read_text("ascii")) or cores)
+        return min(cores, quota_cores(_QUOTA_PATH.read_text("ascii")) or cores)
     except (OSError, ValueError):
         return cores
 
@@ -334,7 +334,7 @@ def check_device(device: str) -> None:
         raise UsageError(f"unknown device {printable(str(device))!r}: use auto, cpu or cuda")
 
 
-def _quota(text: str) -> int | None:
+def quota_cores(text: str) -> int | None:
     """Return the number of cores in a Linux control group's ``cpu.max``; None for ``max``."""
     allowed, period = text.split()
     return None if allowed == "max" else max(1, math.ceil(int(allowed) / int(period)))

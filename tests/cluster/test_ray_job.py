@@ -10,7 +10,7 @@ import pytest
 
 from facebank.album.scan.scan_plan import state_of
 from facebank.cluster.pack_files import PackName
-from facebank.cluster.ray_cluster import _connect
+from facebank.cluster.ray_cluster import connect_ray
 from facebank.cluster.ray_job import RayJob, _Worker
 from facebank.cluster.worker import Job, PreparationResult
 from facebank.errors import ClusterError
@@ -53,4 +53,4 @@ def test_a_cluster_that_does_not_start_in_time_is_reported(tmp_path: Path) -> No
         raise Exception("The current node timed out during startup.")  # noqa: TRY002 - as Ray does
 
     with pytest.raises(ClusterError, match="Ray on this machine cannot be used: The current node timed out"):
-        _connect(SimpleNamespace(init=start), "local", tmp_path)
+        connect_ray(SimpleNamespace(init=start), "local", tmp_path)

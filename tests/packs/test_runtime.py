@@ -11,7 +11,7 @@ import pytest
 
 from facebank.errors import DeviceError, PackIntegrityError, UsageError
 from facebank.packs import load_pack, open_session, session_device, try_device
-from facebank.packs.runtime import _quota, usable_cores
+from facebank.packs.runtime import quota_cores, usable_cores
 from tests.packs.conftest import run_python
 
 HAS_CUDA = try_device("cuda").ran_on == {"cuda"}
@@ -114,9 +114,9 @@ def test_usable_cores_are_cores_of_the_machine() -> None:
 
 
 def test_a_quota_is_rounded_up_to_cores() -> None:
-    assert _quota("max 100000\n") is None
-    assert _quota("150000 100000\n") == 2
-    assert _quota("1000 100000") == 1
+    assert quota_cores("max 100000\n") is None
+    assert quota_cores("150000 100000\n") == 2
+    assert quota_cores("1000 100000") == 1
 
 
 def test_importing_packs_does_not_load_a_runtime() -> None:
