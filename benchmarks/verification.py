@@ -22,17 +22,17 @@ def people_with_pairs(faces: LfwFaces, max_photos: int) -> LfwFaces:
     return faces.where((np.bincount(people)[people] > 1) & (number < max_photos) & faces.has_face)
 
 
-def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str, dict[str, float]]:
+def verification(embeddings: FloatArray, person_ids: NDArray[np.int64]) -> dict[str, dict[str, float]]:
     """Return the ``threshold`` and ``fnmr`` (0..1) at each of `FMRS`, by FMR.
 
     Parameters
     ----------
     embeddings
         ``float32`` of shape ``(N, D)``.
-    people
+    person_ids
         Id of each face's person, of shape ``(N,)``. All people have equal weight in FNMR.
     """
-    pairs = _all_pairs(embeddings, people)
+    pairs = _all_pairs(embeddings, person_ids)
     impostors = np.sort(pairs.impostors)[::-1]
     figures = {}
     for fmr in FMRS:
@@ -42,12 +42,12 @@ def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str,
     return figures
 
 
-def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> float:
+def separation(embeddings: FloatArray, person_ids: NDArray[np.int64]) -> float:
     """Return d', the distance of the means of genuine and impostor similarities in standard deviations.
 
     The parameters are those of `verification`.
     """
-    genuine, impostors, weights = _all_pairs(embeddings, people)
+    genuine, impostors, weights = _all_pairs(embeddings, person_ids)
     mean = np.average(genuine, weights=weights)
     variance = np.average((genuine - mean) ** 2, weights=weights)
     return float((mean - impostors.mean()) / np.sqrt((variance + impostors.var()) / 2))
@@ -61,9 +61,9 @@ class _Pairs(NamedTuple):
     weights: NDArray[np.float64]  # of genuine pairs, so that people count equally
 
 
-def _all_pairs(embeddings: FloatArray, people: NDArray[np.int64]) -> _Pairs:
-    rows, columns = np.triu_indices(len(people), 1)
+def _all_pairs(embeddings: FloatArray, person_ids: NDArray[np.int64]) -> _Pairs:
+    rows, columns = np.triu_indices(len(person_ids), 1)
     similarities = (embeddings @ embeddings.T)[rows, columns]
-    same = people[rows] == people[columns]
-    photos = np.bincount(people)[people[rows][same]]
+    same = person_ids[rows] == person_ids[columns]
+    photos = np.bincount(person_ids)[person_ids[rows][same]]
     return _Pairs(similarities[same], similarities[~same], 1 / (photos * (photos - 1)))

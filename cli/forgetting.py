@@ -52,7 +52,7 @@ def forget(
         write_line(f"{person.name} is forgotten, with {pluralize(forgotten.sample_count, 'sample')}")
     if copies.files_with_name:
         say(
-            f"facebank wrote the name into {pluralize(len(copies.files_with_name), 'file')} that still have it: "
+            f"facebank wrote the name into {pluralize(len(copies.files_with_name), 'file')}, where it still is: "
             f"`{shell_command('tags', 'remove', person.name)}` removes it"
         )
     report_leftovers(forgotten)

@@ -212,7 +212,9 @@ def unmirror(
             try:
                 mirror.drop(gallery)
             except ServiceError as error:
-                raise type(error)(f"{error}; --gone only forgets the address, if nothing is there any more") from error
+                raise type(error)(
+                    f"{error}; --gone only forgets the address, if there is no longer anything"
+                ) from error
     if as_json:
         write_json({"address": mirror.address, "known": is_known})
     else:

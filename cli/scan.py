@@ -322,7 +322,7 @@ class _ScanProgress(ProgressBar):
     def _report_plan(self, plan: ScanPlan) -> None:
         for folder in plan.emptied:
             say(
-                f"{folder} has no photos any more: its earlier results are kept in case a disk is missing; --forget "
+                f"{folder} no longer has photos: its earlier results are kept in case a disk is missing; --forget "
                 "removes them"
             )
         report_annotated(plan.skipped.annotated)

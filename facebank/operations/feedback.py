@@ -156,7 +156,7 @@ def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, face_nu
     person = gallery.person(name).name
     selected = select_face(engine, photo, face_number)
     if gallery.deny(person, selected.key, selected.face.embedding):
-        reason, detail = FeedbackReason.DENIED, f"{printable(person)} is not offered for this face any more"
+        reason, detail = FeedbackReason.DENIED, f"{printable(person)} is no longer offered for this face"
     else:
         reason, detail = FeedbackReason.ALREADY_DENIED, f"{printable(person)} was denied for this face before"
     return _feedback(selected, person, reason, detail)

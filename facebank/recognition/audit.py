@@ -250,7 +250,10 @@ def _people_to_enroll(samples: AuditedSamples, pair: ConfusablePair) -> list[int
 
 
 def _disagreement_findings(samples: AuditedSamples, neighborhood: Neighborhood) -> Iterator[Finding]:
-    """Yield a finding for each sample unlike the person's others; one for two samples, none beside a mislabeled one."""
+    """Yield a finding for each sample that is unlike the other samples of its person.
+
+    The two samples of a person give one finding, and a person with a mislabeled sample gives none.
+    """
     person_ids = samples.enrolled.person_ids
     reported = set(person_ids[neighborhood.mislabeled].tolist())
     counts = np.bincount(samples.enrolled.person_indices)[samples.enrolled.person_indices]

@@ -159,13 +159,13 @@ def _odds(
 
 
 def _margins(people: PeopleIndex, first: int, second: int) -> PairMargins:
-    (first_rows, second_rows), (first_qualities, second_qualities) = _samples_of_pair(people, first, second)
-    return PairMargins.measure(first_rows, second_rows, first_qualities, second_qualities)
+    (first_embeddings, second_embeddings), (first_qualities, second_qualities) = _samples_of_pair(people, first, second)
+    return PairMargins.measure(first_embeddings, second_embeddings, first_qualities, second_qualities)
 
 
 def _doubtful(people: PeopleIndex, first: int, second: int) -> tuple[int, ...]:
-    (first_rows, second_rows), (first_qualities, second_qualities) = _samples_of_pair(people, first, second)
-    _, margins = leave_one_out_margins(first_rows, second_rows, first_qualities, second_qualities)
+    (first_embeddings, second_embeddings), (first_qualities, second_qualities) = _samples_of_pair(people, first, second)
+    _, margins = leave_one_out_margins(first_embeddings, second_embeddings, first_qualities, second_qualities)
     rows = people.rows_of(first), people.rows_of(second)
     return tuple(
         int(row)

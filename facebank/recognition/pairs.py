@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
 ALIKE, VERY_ALIKE = 0.15, 0.30  # prototype similarities: below, scores separate two people; above, margins do
 DEFAULT_CONFUSABLE_ERROR = 0.04  # default fraction of wrong names between people who look alike
-WRONG_NAME_RATES = ((0.023, 0.97), (0.034, 0.93), (0.04, 0.87), (0.046, 0.8), (0.052, 0.75), (0.064, 0.65), (0.09, 0.5))
+WRONG_NAME_FRACTIONS = (
+    (0.023, 0.97),
+    (0.034, 0.93),
+    (0.04, 0.87),
+    (0.046, 0.8),
+    (0.052, 0.75),
+    (0.064, 0.65),
+    (0.09, 0.5),
+)
 """Fractions of wrong names, and the minimum probability of one of the two people for a name at that fraction.
 
 From ``python -m benchmarks.pair_fitting``, for siblings with misfiled photos: see docs/decisions.md.
@@ -41,8 +49,8 @@ _MAX_LAPSE = 0.6
 class PairModel:
     """Coefficients of the probability for a margin.
 
-    The log odds of the first person are ``steepness * (margin - lean)``; `doubt` is the fraction of uninformative
-    faces, from photos in the wrong folder.
+    The log odds of the first person are a weight times the difference of the margin and an offset, which depend on the
+    pair. A fraction of the faces, from photos in the wrong folder, says nothing (`doubt`).
     """
 
     steepness: float  # logarithm of a margin's weight
@@ -125,8 +133,8 @@ class PairCurve:
 
 
 def min_pair_probability(error: float) -> float:
-    """Return the minimum probability of the first of two people for a wrong name rate: see `WRONG_NAME_RATES`."""
-    errors, probabilities = zip(*WRONG_NAME_RATES, strict=True)
+    """Return the minimum probability of a name for a fraction of wrong names, from `WRONG_NAME_FRACTIONS`."""
+    errors, probabilities = zip(*WRONG_NAME_FRACTIONS, strict=True)
     return float(np.interp(error, errors, probabilities))
 
 

@@ -91,7 +91,7 @@ def test_a_denial_is_recorded_once(run: Run, stranger: Path, validate: Validate)
             "person": "Eileen Collins",
             "accepted": True,
             "reason": "denied",
-            "detail": "Eileen Collins is not offered for this face any more",
+            "detail": "Eileen Collins is no longer offered for this face",
             "stranger_id": None,
             "files_with_name": 0,
         }

@@ -115,9 +115,10 @@ def fit_calibrator(
     """
     populations = [Population(people)] if isinstance(people, Identities) else list(people)
 
-    def search(number: int, plan: GalleryPlan, gallery: int) -> SimulatedSearches:
-        random = np.random.default_rng([seed, plan.size, plan.samples_each, gallery, number, plan.unenrolled])
-        population = populations[number]
+    def search(population_number: int, plan: GalleryPlan, gallery_number: int) -> SimulatedSearches:
+        numbers = plan.size, plan.samples_each, gallery_number, population_number, plan.unenrolled
+        random = np.random.default_rng([seed, *numbers])
+        population = populations[population_number]
         searches = simulate(
             population.identities,
             plan,
@@ -132,12 +133,16 @@ def fit_calibrator(
 
     sizes = calibrated_sizes(populations[0].identities, classifier)
     if np.ptp(populations[0].identities.embeddings, axis=0).max() < _MIN_DIFFERENCE:
-        raise UsageError("Cannot calibrate: all embeddings are the same.")
+        raise UsageError("Cannot calibrate: all embeddings are the same; use photos of different people.")
     groups = {
         (size, unenrolled): [
-            _Group(population.weight, population.prior, _simulate_searches(size, unenrolled, effort, number, search))
-            for number, population in enumerate(populations)
-            if number == 0 or size in population.sizes(sizes)
+            _Group(
+                population.weight,
+                population.prior,
+                _simulate_searches(size, unenrolled, effort, population_number, search),
+            )
+            for population_number, population in enumerate(populations)
+            if population_number == 0 or size in population.sizes(sizes)
         ]
         for size in sizes
         for unenrolled in ((0, UNENROLLED) if correction.share else (0,))
@@ -185,13 +190,13 @@ def _simulate_searches(
     size: int,
     unenrolled: int,
     effort: Effort,
-    number: int,
+    population_number: int,
     search: Callable[[int, GalleryPlan, int], SimulatedSearches],
 ) -> list[SimulatedSearches]:
     searches = []
     for samples_each in SAMPLES:
-        galleries, plan = effort.plan(size, samples_each, unenrolled)
-        searches += [search(number, plan, gallery) for gallery in range(galleries)]
+        gallery_count, plan = effort.plan(size, samples_each, unenrolled)
+        searches += [search(population_number, plan, gallery_number) for gallery_number in range(gallery_count)]
     return searches
 
 
@@ -213,7 +218,7 @@ def _knots(searches: Sequence[SimulatedSearches]) -> NDArray[np.float64]:
         if knot - spaced[-1] >= min_gap:
             spaced.append(knot)
     if len(spaced) < 2:
-        raise UsageError("Cannot calibrate: all scores are the same.")
+        raise UsageError("Cannot calibrate: all scores are the same; use photos of different people.")
     return _fill_gaps(np.array(spaced, dtype=np.float64))
 
 
@@ -303,15 +308,17 @@ def _evidence(
     from scipy.optimize import minimize
 
     parts = [_weighted_searches(group) for group in groups]
-    scores, samples, own, weights = (np.concatenate([part[index] for part in parts]) for index in range(4))
-    mated = own >= 0
+    scores, sample_counts, own_columns, weights = (
+        np.concatenate([part[index] for part in parts]) for index in range(4)
+    )
+    mated = own_columns >= 0
     weights[mated] *= (1 - _STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
     weights[~mated] *= _STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
     shape = (len(SAMPLES), len(knots))
     prior = prior_probabilities(scores.shape[1], size, _STRANGER_SHARE)
     likelihood = _Likelihood(
-        basis=_basis(scores, samples, knots),
-        own_columns=np.where(mated, own, scores.shape[1]),
+        basis=_basis(scores, sample_counts, knots),
+        own_columns=np.where(mated, own_columns, scores.shape[1]),
         weights=weights,
         prior=prior / prior.sum(),
         shape=shape,
@@ -334,32 +341,32 @@ def _evidence(
 def _weighted_searches(
     group: _Group,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return scores, samples, own places and weights of a population's usable searches.
+    """Return scores, sample counts, own columns and weights of a population's usable searches.
 
     Mated probes and strangers are each weighted by the population's prior; relatives by `RELATIVES_FRACTION`.
     """
     usable = [search.own_columns < search.scores.shape[1] for search in group.searches]
-    scores, samples, own, weights, relatives = (
+    scores, sample_counts, own_columns, weights, relatives = (
         np.concatenate(
             [getattr(search, name)[is_usable] for search, is_usable in zip(group.searches, usable, strict=True)]
         )
         for name in ("scores", "sample_counts", "own_columns", "weights", "relatives")
     )
-    mated = own >= 0
+    mated = own_columns >= 0
     related = RELATIVES_FRACTION if relatives.any() else 0.0
     for chosen, fraction in ((mated, 1.0), (~mated & ~relatives, 1.0 - related), (relatives, related)):
         weights[chosen] *= group.prior * fraction / max(weights[chosen].sum(), 1e-12)
-    return scores, samples, own, weights
+    return scores, sample_counts, own_columns, weights
 
 
-def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArray[np.float64]) -> csr_matrix:
+def _basis(scores: NDArray[np.float32], sample_counts: NDArray[np.int64], knots: NDArray[np.float64]) -> csr_matrix:
     """Return the weight of each curve's value at each knot for each score, ``(M * K, curves * knots)``."""
     from scipy.sparse import csr_matrix
 
     positions = np.interp(scores.ravel(), knots, np.arange(len(knots)))  # the first knot for excluded people
     below = np.minimum(positions.astype(np.int64), len(knots) - 2)
     above_weight = positions - below
-    curve_weights = sample_weights(samples.ravel())
+    curve_weights = sample_weights(sample_counts.ravel())
     rows = np.arange(len(positions))
     values, columns = [], []
     for curve, weight in enumerate(curve_weights):

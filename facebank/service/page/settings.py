@@ -45,7 +45,7 @@ _TEXTS = {
     ),
     "least_probability": _SettingText(
         "How sure a name has to be",
-        "A face that is less likely than this gets no name, and is asked about instead.",
+        "A face gets a name only if it is at least this probable; otherwise, you are asked who it is.",
         (("0.5", "50 %"), ("0.7", "70 %"), ("0.9", "90 %"), ("0.95", "95 %")),
     ),
     "stranger_share": _SettingText(
