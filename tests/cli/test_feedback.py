@@ -99,7 +99,7 @@ def test_a_denial_is_recorded_once(run: Run, stranger: Path, validate: Validate)
     again = run("deny", stranger, "Eileen Collins", "--json").records
     validate("deny", again)
     assert (again[0]["reason"], again[0]["box"]) == ("already_denied", box)
-    assert "Barack Obama is not offered" in run("deny", stranger, "Barack Obama").out
+    assert "Barack Obama is no longer offered" in run("deny", stranger, "Barack Obama").out
 
 
 def test_a_persons_own_sample_cannot_be_denied(run: Run, portrait: Path, tmp_path: Path) -> None:
