@@ -50,7 +50,7 @@ class PairModel:
     """Coefficients of the probability for a margin.
 
     The log odds of the first person are a weight times the difference of the margin and an offset, which depend on the
-    pair. A fraction of the faces, from photos in the wrong folder, says nothing (`doubt`).
+    pair. A fraction of the faces, from photos in the wrong folder, is uninformative (`doubt`).
     """
 
     steepness: float  # logarithm of a margin's weight

@@ -306,7 +306,7 @@ def _cell_edges(face: RGBImage) -> list[FloatArray]:
     )
     strength = np.asarray(cv2.magnitude(across, down), np.float32)
     sums = np.bincount(
-        (_cell_numbers() * _DIRECTIONS + _direction_numbers(across, down)).ravel(),
+        (_cell_numbers() * _DIRECTIONS + direction_numbers(across, down)).ravel(),
         strength.ravel(),
         _ROWS * _COLUMNS * _DIRECTIONS,
     )
@@ -317,8 +317,11 @@ def _cell_edges(face: RGBImage) -> list[FloatArray]:
     return [part.astype(np.float32).ravel() for part in (overall, own)]
 
 
-def _direction_numbers(across: FloatArray, down: FloatArray) -> NDArray[np.int64]:
-    """Return the number of each gradient's direction, of `_DIRECTIONS` in half a turn; faster than an arctangent."""
+def direction_numbers(across: FloatArray, down: FloatArray) -> NDArray[np.int64]:
+    """Return the number of each gradient's direction, 0..5 for half a turn: ``int64`` of the shape of both parameters.
+
+    Opposite gradients have the same direction. Faster than an arctangent.
+    """
     sign = np.where((down < 0) | ((down == 0) & (across < 0)), np.float32(-1), np.float32(1))
     x, y = across * sign, down * sign  # an angle from 0 to below half a turn
     numbers = np.zeros(x.shape, dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from facebank.vision.alignment import template_landmarks
 from facebank.vision.quality import (
     add_stability,
     assess,
+    direction_numbers,
     exposure,
     frontality,
     hidden_parts,
@@ -186,3 +188,10 @@ def test_lab_of_grays_has_no_color(value: int) -> None:
     lightness, *color = rgb_to_lab(np.full((2, 3, 3), value, np.uint8))[1, 2]
     assert 0 <= lightness <= 100.001
     assert np.abs(color).max() < 0.05
+
+
+@given(st.integers(-1020, 1020), st.integers(-1020, 1020))
+def test_direction_numbers_are_those_of_the_angle(across: int, down: int) -> None:
+    number = direction_numbers(*(np.array([[side]], np.float32) for side in (across, down)))[0, 0]
+    if (across, down) != (0, 0):
+        assert number == math.floor(math.degrees(math.atan2(down, across)) / 30) % 6
